@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An allocation holds capacity for a server or a migration that is gone.
+
+## What is wrong
+Placement holds allocations for a consumer that is neither a live server nor a migration in progress.
+
+## Why it matters
+The host looks fuller than it is: "No valid host" while capacity is free, and the compute service or the provider
+cannot be deleted. Nothing is lost while it stays.
+
+## How it comes about
+A server was deleted by Nova's API while Placement was down; an evacuated host never came back to clean up (bug
+1829479); a migration ended in error; a deleted server was archived before its node's resource tracker had seen it
+(bug 1793569). Nova removes such allocations only for deleted servers that are not yet archived, on their own node.
+
+## How to see it by hand
+`openstack resource provider show --allocations <provider>` lists the consumer; `openstack server show <consumer>`
+answers "No server". `nova-manage placement audit` says the same, but never run it with `--delete` unsupervised: where a
+cell does not answer it takes every allocation for an orphan (rule R2).
+
+## Repair and its risk
+The consumer's allocations are removed and the generation of each provider counted on. Were the verdict wrong, the
+host could be overcommitted; so every cell has to answer before anything is called an orphan.
+"""
+
+from stackmend.model.check import Check, Severity
+from stackmend.tables.views import EVERY_SERVER, existence
+
+CHECK = Check(
+    name="allocation-orphan",
+    catalogue="E1",
+    severity=Severity.WARNING,
+    message="consumer {consumer} ({code}) holds allocations on {providers} provider(s) but is no live server",
+    resource=("consumer", "consumer"),
+    key=("consumer",),
+    needs=EVERY_SERVER | {"placement"},
+    reads={
+        "placement_allocations": {"consumer_id": "consumer"},
+        "placement_consumers": {"uuid": "consumer"},
+        "placement_consumer_types": {},
+        "placement_resource_classes": {},
+        "nova_migrations": {"uuid": "consumer"},
+        **existence("consumer"),
+    },
+    ages={"grace": 3600},
+    sql="""
+        SELECT a.consumer_id AS consumer,
+               CASE WHEN MAX(d.uuid) IS NOT NULL THEN 'deleted-server'
+                    WHEN MAX(m.uuid) IS NOT NULL THEN 'finished-migration'
+                    ELSE 'unknown' END AS code,
+               COUNT(DISTINCT a.resource_provider_id) AS providers,
+               SUM(a.used) AS used
+          FROM placement_allocations a
+          JOIN placement_consumers c ON c.uuid = a.consumer_id
+          JOIN placement_resource_classes rc ON rc.id = a.resource_class_id
+          LEFT JOIN placement_consumer_types ct ON ct.id = c.consumer_type_id
+          LEFT JOIN existing_servers e ON e.uuid = a.consumer_id
+          LEFT JOIN deleted_servers d ON d.uuid = a.consumer_id
+          LEFT JOIN nova_migrations m ON m.uuid = a.consumer_id
+         WHERE e.uuid IS NULL
+           AND COALESCE(ct.name, 'INSTANCE') IN ('INSTANCE', 'MIGRATION')
+           AND c.created_at < $grace
+         GROUP BY a.consumer_id
+        HAVING COUNT(CASE WHEN rc.name NOT LIKE 'CUSTOM\\_%' ESCAPE '\\' THEN 1 END) > 0
+           AND COUNT(CASE WHEN NOT m.deleted AND (m.status NOT IN
+                    ('completed', 'confirmed', 'reverted', 'error', 'failed', 'cancelled', 'done')) THEN 1 END) = 0""",
+)

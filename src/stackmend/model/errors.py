@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every exit code and every error a user can meet: message, hint and exit code in one place.
+
+A message is lower case without a full stop and names the thing; the hint is a sentence that says what to do.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class Exit(IntEnum):
+    """The exit codes scripts may rely on (design.md section 4)."""
+
+    CLEAN = 0  #: nothing found, or everything asked for was done
+    ERROR = 1  #: an error nobody foresaw
+    USAGE = 2  #: the command line, the configuration or a file given is wrong
+    FINDINGS = 3  #: inconsistencies were found, or the plan has steps
+    REPAIRED = 4  #: inconsistencies were found and repaired
+    STOPPED = 5  #: stopped: a row has moved on, a limit was reached, or a lane failed
+    IN_DOUBT = 6  #: a step was begun and its outcome is unknown: a human is needed
+    INCOMPLETE = 7  #: a source could not be read: do not take it for clean
+
+
+class StackmendError(Exception):
+    """Base of all errors that are shown to the user without a traceback."""
+
+    exit_code: ClassVar[Exit] = Exit.ERROR
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(StackmendError):
+    """The command line asks for something that does not exist or contradicts itself."""
+
+    exit_code = Exit.USAGE
+
+
+class ConfigError(StackmendError):
+    """The configuration names something unknown, malformed or unreadable."""
+
+    exit_code = Exit.USAGE
+
+
+class PlanFileError(StackmendError):
+    """A plan file is truncated, edited, foreign, or of another format version."""
+
+    exit_code = Exit.USAGE
+
+
+class ConsentError(StackmendError):
+    """The plan holds repairs that need consent by name, or ``--yes`` is missing."""
+
+    exit_code = Exit.USAGE
+
+
+class SourceError(StackmendError):
+    """A source could not be read whole: checks that need it are incomplete."""
+
+    exit_code = Exit.INCOMPLETE
+
+
+class UnreadableRow(SourceError):
+    """One row cannot be decoded; the reader reports it and goes on."""
+
+
+class LimitError(StackmendError):
+    """More would change than the limits allow."""
+
+    exit_code = Exit.STOPPED
+
+
+class StaleError(StackmendError):
+    """A row is no longer what the plan showed."""
+
+    exit_code = Exit.STOPPED
+
+
+class LockedError(StackmendError):
+    """Another run is writing to this cloud."""
+
+    exit_code = Exit.STOPPED
+
+
+class WriteError(StackmendError):
+    """The database refused or broke a write; nothing of that transaction was kept."""
+
+    exit_code = Exit.STOPPED
+
+
+class JournalError(StackmendError):
+    """The journal cannot be read or written; without it nothing is changed."""
+
+    exit_code = Exit.STOPPED
+
+
+class InDoubtError(StackmendError):
+    """The outcome of a step is unknown and the probe cannot tell."""
+
+    exit_code = Exit.IN_DOUBT

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One row that a check returned, and what became of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from stackmend.model.check import Check, Severity
+
+Row = Mapping[str, Any]
+
+
+class State(StrEnum):
+    """How sure a finding is."""
+
+    CANDIDATE = "candidate"  #: seen once, in the snapshot
+    CONFIRMED = "confirmed"  #: the same SQL said so again on rows read anew
+    WAIVED = "waived"  #: accepted by the operator, with a reason and an expiry
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A finding: identifying columns apart from the evidence, with a fingerprint that is stable across runs."""
+
+    check: str
+    severity: Severity
+    state: State
+    key: Row
+    resource_type: str
+    resource_id: str
+    message: str
+    evidence: Row  #: every column the SQL returned
+    fingerprint: str
+    explains: int = 0  #: findings of other checks that this root cause accounts for
+    first_seen: str | None = None  #: ISO 8601, UTC
+    waiver: str | None = None  #: the reason, when waived
+
+    def as_dict(self) -> dict[str, Any]:
+        """The shape of ``audit -f json`` (docs/schemas/findings.json)."""
+        return {
+            "check": self.check,
+            "severity": self.severity.value,
+            "state": self.state.value,
+            "key": jsonable(self.key),
+            "resource": {"type": self.resource_type, "id": self.resource_id},
+            "message": self.message,
+            "evidence": jsonable(self.evidence),
+            "fingerprint": self.fingerprint,
+            "explains": self.explains,
+            "first_seen": self.first_seen,
+            "waiver": self.waiver,
+        }
+
+
+def finding_of(check: Check, row: Row, state: State = State.CANDIDATE) -> Finding:
+    """Make the finding that ``row``, returned by the SQL of ``check``, stands for."""
+    key = {column: row[column] for column in check.key}
+    kind, column = check.resource
+    return Finding(
+        check=check.name,
+        severity=check.severity,
+        state=state,
+        key=key,
+        resource_type=kind,
+        resource_id=str(row[column]),
+        message=check.message.format_map(_Readable(row)),
+        evidence=dict(row),
+        fingerprint=fingerprint(check.name, key),
+    )
+
+
+def fingerprint(check: str, key: Row) -> str:
+    """16 hex digits that name a finding across runs: the check and the key, nothing that changes."""
+    text = json.dumps([check, jsonable(key)], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def jsonable(row: Row) -> dict[str, Any]:
+    """The row with times, dates and whatever JSON lacks as text."""
+    return {k: v if isinstance(v, str | int | float | bool | None) else str(v) for k, v in row.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Readable(Mapping[str, Any]):
+    """Lets a message say "none" where the row has NULL."""
+
+    row: Row = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Any:
+        value = self.row[name]
+        return "none" if value is None else value
+
+    def __iter__(self) -> Any:
+        return iter(self.row)
+
+    def __len__(self) -> int:
+        return len(self.row)

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a repair is: a pure generator from a finding and a read-only port to steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from stackmend.model.finding import Row
+from stackmend.model.ports import Live
+from stackmend.model.step import Risk, Step
+
+#: ``target`` is the finding's evidence row, or the arguments of an operator's request.
+Steps = Callable[[Row, Live], Iterator[Step]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """One way to mend, under a name that consent is given by. The docstring of its module is its page.
+
+    A strategy yields nothing where nothing is to be done, and raises :class:`CannotRepair` where the rows do not
+    allow it: the plan then lists the finding with that reason.
+    """
+
+    name: str
+    risk: Risk
+    strategies: Mapping[str, Steps]  #: "api", "db", ... in order of preference
+    checks: tuple[str, ...] = ()  #: checks whose findings it mends; empty for an operator's request
+    resource: str = "server"  #: type of the main object
+    why: str = ""  #: for unsafe and manual: what may be lost, in one sentence
+
+
+class CannotRepair(Exception):  # noqa: N818 - an answer, not an error
+    """The rows do not allow this repair; the text says why and what to do instead."""

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was collected, from where, when, and what of it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+#: A *database* is one schema: "nova_api", "neutron", "cinder", "placement", "glance", "keystone" or "cell:<name>".
+CELL = "cell:"
+
+
+def cell_database(cell: str) -> str:
+    """The name of the database of a cell."""
+    return CELL + cell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One database as it was read."""
+
+    database: str
+    release: str = ""  #: from the schema version, e.g. "nova 34", or "" where unknown
+    start: str = ""  #: UTC, ISO 8601: when the consistent view was opened
+    end: str = ""
+    rows: Mapping[str, int] = field(default_factory=dict)  #: label of the table -> rows
+    error: str = ""  #: why it could not be read whole; "" when it was
+    #: label of a table -> columns this release lacks (the table itself: "*")
+    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """The table of contents of a snapshot."""
+
+    format: str
+    created_at: str
+    now: str  #: the clock of the databases, UTC: ages are counted from it
+    skew: float  #: seconds between the first and the last consistent view
+    sources: tuple[Source, ...]
+    cells_known: bool  #: cell_mappings was read and every cell of it is among the sources
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def failed(self) -> dict[str, str]:
+        """Database -> why it could not be read."""
+        return {s.database: s.error for s in self.sources if s.error}
+
+
+#: The table in which the collector notes what it could not decode; the check ``unreadable-row`` reads it.
+UNREADABLE = "unreadable_rows"

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is collected: one module a service, allow-listed columns, secrets left out.
+
+A module holds ``TABLES``, a tuple of :class:`Table`, and may hold ``SECRETS``, columns that never leave their table.
+:func:`tables` and :func:`secrets` find them by walking this package.
+
+In a snapshot a table keeps the services' own column names and is called by its *label*, ``<service>_<table>``:
+``nova_instances``, ``nova_api_instance_mappings``, ``neutron_ports``, ``cinder_volumes``, ``placement_allocations``.
+Tables of a cell database have one more column, ``cell``, with the name of the cell. Differences from the raw table:
+
+* ``deleted`` is a boolean (NULL where the database has NULL, rule R6);
+* ``network_info`` becomes the table ``nova_vifs``, one row a VIF, and four columns of
+  ``nova_instance_info_caches``: ``document`` ("list", "empty", "null", "invalid"), ``vifs`` (how many), ``length``
+  (bytes) and ``crc32``;
+* columns with an ``expr`` are computed by the database that owns them;
+* columns that a release lacks are NULL.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+
+
+class Kind(StrEnum):
+    """The type of a collected column."""
+
+    TEXT = "text"
+    INT = "int"
+    FLOAT = "float"
+    BOOL = "bool"
+    TIME = "time"  #: timestamp, UTC, microseconds
+    DELETED = "deleted"  #: ``deleted <> 0`` as a boolean
+    NETWORK_INFO = "network_info"  #: exploded while it streams, never kept
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One collected column. ``expr`` is SQL that MariaDB, MySQL and SQLite all understand."""
+
+    name: str
+    kind: Kind = Kind.TEXT
+    expr: str = ""
+    optional: bool = False  #: some supported release lacks it: NULL there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """One collected table.
+
+    Several tables may share a label: the snapshot holds their union (``constant`` tells them apart).
+    """
+
+    service: str  #: "nova" (each cell), "nova_api", "neutron", "cinder", "placement", "glance", "keystone"
+    name: str
+    columns: tuple[Column, ...]
+    label: str = ""
+    join: str = ""  #: joined after the table inside its own database; the table itself is then called ``t``
+    where: str = ""  #: rows wanted, in SQL that all dialects understand; the table is called ``t``
+    optional: bool = False  #: some supported release lacks the table: no rows there
+    bulk: bool = True  #: False: too large for an audit, read only for the findings to confirm
+    constant: tuple[str, str] | None = None  #: (column, value) added to every row
+
+    def __post_init__(self) -> None:
+        if not self.label:
+            object.__setattr__(self, "label", f"{self.service}_{self.name}")
+
+
+def text(*names: str) -> tuple[Column, ...]:
+    """Text columns."""
+    return tuple(Column(n) for n in names)
+
+
+def ints(*names: str) -> tuple[Column, ...]:
+    """Integer columns."""
+    return tuple(Column(n, Kind.INT) for n in names)
+
+
+def bools(*names: str) -> tuple[Column, ...]:
+    """Boolean columns."""
+    return tuple(Column(n, Kind.BOOL) for n in names)
+
+
+def times(*names: str) -> tuple[Column, ...]:
+    """Timestamp columns."""
+    return tuple(Column(n, Kind.TIME) for n in names)
+
+
+DELETED = Column("deleted", Kind.DELETED)
+
+
+@cache
+def tables() -> dict[str, tuple[Table, ...]]:
+    """Label -> the tables it is the union of."""
+    found: dict[str, list[Table]] = {}
+    for module in _modules():
+        for table in getattr(module, "TABLES", ()):
+            found.setdefault(table.label, []).append(table)
+    return {label: tuple(parts) for label, parts in sorted(found.items())}
+
+
+@cache
+def secrets() -> frozenset[tuple[str, str, str]]:
+    """(service, table, column) of every column whose values never leave their table."""
+    return frozenset(
+        (service, table, column)
+        for module in _modules()
+        for (service, table), columns in getattr(module, "SECRETS", {}).items()
+        for column in columns
+    )
+
+
+def secret_columns(database: str, table: str) -> frozenset[str]:
+    """Secret columns of a table; ``shadow_`` tables of Nova have those of the tables they shadow."""
+    service = "nova" if database.startswith("cell:") else database
+    name = table.removeprefix("shadow_")
+    return frozenset(c for s, t, c in secrets() if s == service and t == name)
+
+
+def _modules() -> list[object]:
+    return [importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]

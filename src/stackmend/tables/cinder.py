@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cinder's database (catalogue 1.4)."""
+
+from __future__ import annotations
+
+from stackmend.tables import DELETED, Column, Kind, Table, bools, ints, text, times
+
+#: tables that Cinder marks deleted together with the volume (catalogue 1.4, VOLUME_DEPENDENT_MODELS)
+VOLUME_CHILDREN = (
+    "volume_attachment",
+    "volume_metadata",
+    "volume_admin_metadata",
+    "volume_glance_metadata",
+    "transfers",
+    "snapshots",
+)
+
+
+def _leftover(name: str) -> Table:
+    return Table(
+        service="cinder",
+        name=name,
+        label="cinder_leftover_children",
+        constant=("child", name),
+        columns=(Column("row_id", expr="t.id"), Column("volume_id", expr="t.volume_id")),
+        join="JOIN volumes p ON p.id = t.volume_id",
+        where="p.deleted <> 0 AND t.deleted = 0",
+        optional=True,
+    )
+
+
+TABLES = (
+    Table(
+        service="cinder",
+        name="volumes",
+        columns=(
+            *text("id", "project_id", "host", "status", "attach_status", "migration_status", "previous_status"),
+            *bools("multiattach"),
+            *ints("size"),
+            *times("created_at", "updated_at", "deleted_at"),
+            DELETED,
+            Column("encrypted", Kind.BOOL, expr="t.encryption_key_id IS NOT NULL"),
+        ),
+    ),
+    Table(
+        service="cinder",
+        name="volume_attachment",
+        columns=(
+            *text(
+                "id",
+                "volume_id",
+                "instance_uuid",
+                "attached_host",
+                "mountpoint",
+                "attach_status",
+                "attach_mode",
+            ),
+            *times("created_at", "updated_at"),
+            DELETED,
+            Column(
+                "has_connector",
+                Kind.BOOL,
+                expr="t.connector IS NOT NULL AND t.connector <> ''",
+                optional=True,
+            ),
+        ),
+    ),
+    Table(
+        service="cinder",
+        name="snapshots",
+        columns=(*text("id", "volume_id", "status"), DELETED),
+        where="t.deleted = 0",
+    ),
+    *(_leftover(name) for name in VOLUME_CHILDREN),
+)
+
+SECRETS = {
+    ("cinder", "volumes"): ("provider_auth", "encryption_key_id"),
+    ("cinder", "volume_attachment"): ("connection_info", "connector"),
+    ("cinder", "attachment_specs"): ("value",),
+    ("cinder", "snapshots"): ("provider_auth", "encryption_key_id"),
+    ("cinder", "backups"): ("encryption_key_id",),
+    ("cinder", "transfers"): ("crypt_hash", "salt"),
+}

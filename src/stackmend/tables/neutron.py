@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Neutron's database, ML2 (catalogue 1.3)."""
+
+from __future__ import annotations
+
+from stackmend.tables import Column, Kind, Table, bools, ints, text, times
+
+TABLES = (
+    Table(
+        service="neutron",
+        name="ports",
+        columns=(
+            *text("id", "project_id", "device_id", "device_owner", "mac_address", "network_id", "status"),
+            *bools("admin_state_up"),
+            *ints("standard_attr_id"),
+            Column("named", Kind.BOOL, expr="t.name IS NOT NULL AND t.name <> ''"),
+        ),
+    ),
+    Table(
+        service="neutron",
+        name="standardattributes",
+        columns=(
+            *ints("id", "revision_number"),
+            *times("created_at", "updated_at"),
+            Column("described", Kind.BOOL, expr="t.description IS NOT NULL AND t.description <> ''"),
+        ),
+        where="t.resource_type = 'ports'",
+    ),
+    Table(
+        service="neutron",
+        name="ml2_port_bindings",
+        columns=(
+            *text("port_id", "host", "vif_type", "vnic_type", "status"),
+            Column("migrating", Kind.BOOL, expr="t.profile LIKE '%migrating_to%'"),
+        ),
+    ),
+    # what only an owner sets on a port: evidence that it existed before Nova got it (catalogue 2.3)
+    Table(service="neutron", name="allowedaddresspairs", columns=text("port_id", "ip_address")),
+    Table(service="neutron", name="portdnses", columns=text("port_id", "dns_name"), optional=True),
+    Table(service="neutron", name="qos_port_policy_bindings", columns=text("port_id"), optional=True),
+    Table(service="neutron", name="trunks", columns=text("id", "port_id"), optional=True),
+    Table(service="neutron", name="subports", columns=text("port_id", "trunk_id"), optional=True),
+    Table(
+        service="neutron",
+        name="tags",
+        columns=(*ints("standard_attr_id"), *text("tag")),
+        join="JOIN standardattributes a ON a.id = t.standard_attr_id",
+        where="a.resource_type = 'ports'",
+        optional=True,
+    ),
+    Table(
+        service="neutron",
+        name="floatingips",
+        columns=text("id", "floating_ip_address", "floating_port_id", "fixed_port_id", "fixed_ip_address"),
+    ),
+)

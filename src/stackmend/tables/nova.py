@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nova's cell databases, cell0 among them (catalogue 1.1)."""
+
+from __future__ import annotations
+
+from stackmend.tables import DELETED, Column, Kind, Table, bools, ints, text, times
+
+#: ``deleted`` that is neither 0 nor the row's own id: a mark Nova never makes (RW4)
+MISMARKED = Column("mismarked", Kind.BOOL, expr="t.deleted <> 0 AND t.deleted <> t.id")
+
+#: children of ``instances`` that Nova soft-deletes with it (catalogue 1.1, B4)
+SOFT_CHILDREN = (
+    "security_group_instance_association",
+    "instance_info_caches",
+    "instance_metadata",
+    "instance_extra",
+    "instance_system_metadata",
+    "block_device_mapping",
+    "migrations",
+    "virtual_interfaces",
+)
+
+#: children that Nova hard-deletes with it: table -> (primary key, column with the server's uuid)
+HARD_CHILDREN = {
+    "tags": ("t.tag", "resource_id"),
+    "console_auth_tokens": ("t.id", "instance_uuid"),
+    "share_mapping": ("t.id", "instance_uuid"),
+}
+
+
+def _leftover(name: str, row: str, uuid: str, where: str) -> Table:
+    return Table(
+        service="nova",
+        name=name,
+        label="nova_leftover_children",
+        constant=("child", name),
+        columns=(Column("row_id", expr=row), Column("instance_uuid", expr=f"t.{uuid}")),
+        join=f"JOIN instances p ON p.uuid = t.{uuid}",
+        where=where,
+        optional=True,
+    )
+
+
+TABLES = (
+    Table(
+        service="nova",
+        name="instances",
+        columns=(
+            *ints("id"),
+            *text("uuid", "project_id", "host", "node"),
+            Column("compute_id", Kind.INT, optional=True),
+            *text("vm_state", "task_state"),
+            *ints("power_state", "cleaned"),
+            *bools("hidden"),
+            *times("created_at", "updated_at", "deleted_at", "launched_at", "terminated_at"),
+            DELETED,
+            MISMARKED,
+        ),
+    ),
+    Table(
+        service="nova",
+        name="instance_info_caches",
+        columns=(
+            *ints("id"),
+            *text("instance_uuid"),
+            *times("created_at", "updated_at"),
+            DELETED,
+            Column("network_info", Kind.NETWORK_INFO),
+        ),
+    ),
+    Table(
+        service="nova",
+        name="virtual_interfaces",
+        columns=(
+            *ints("id"),
+            *text("uuid", "address", "instance_uuid", "tag"),
+            *times("created_at"),
+            DELETED,
+            MISMARKED,
+        ),
+    ),
+    Table(
+        service="nova",
+        name="block_device_mapping",
+        columns=(
+            *ints("id"),
+            *text("uuid", "instance_uuid", "source_type", "destination_type", "volume_id", "attachment_id"),
+            *ints("boot_index"),
+            *text("device_name"),
+            *bools("delete_on_termination"),
+            *times("created_at", "updated_at"),
+            DELETED,
+        ),
+    ),
+    Table(
+        service="nova",
+        name="migrations",
+        columns=(
+            *ints("id"),
+            *text("uuid", "instance_uuid", "status", "migration_type"),
+            *text("source_compute", "source_node", "dest_compute", "dest_node"),
+            *times("created_at", "updated_at"),
+            DELETED,
+        ),
+    ),
+    Table(
+        service="nova",
+        name="instance_extra",
+        columns=(
+            *ints("id"),
+            *text("instance_uuid"),
+            DELETED,
+            Column("has_flavor", Kind.BOOL, expr="t.flavor IS NOT NULL AND t.flavor <> ''"),
+        ),
+    ),
+    Table(
+        service="nova",
+        name="instance_actions",
+        columns=(
+            *ints("id"),
+            *text("instance_uuid", "action", "request_id"),
+            *times("start_time", "finish_time"),
+        ),
+        bulk=False,
+    ),
+    Table(
+        service="nova",
+        name="instance_actions_events",
+        columns=(*ints("id", "action_id"), *text("event", "result"), *times("start_time", "finish_time")),
+        bulk=False,
+    ),
+    Table(
+        service="nova",
+        name="services",
+        columns=(
+            *ints("id"),
+            *text("host", "binary"),
+            *bools("disabled", "forced_down"),
+            *times("last_seen_up", "updated_at"),
+            *ints("version"),
+            DELETED,
+        ),
+    ),
+    Table(
+        service="nova",
+        name="compute_nodes",
+        columns=(
+            *ints("id"),
+            *text("uuid", "host", "hypervisor_hostname", "hypervisor_type"),
+            *times("updated_at"),
+            DELETED,
+        ),
+    ),
+    Table(
+        service="nova",
+        name="pci_devices",
+        columns=(*ints("id", "compute_node_id"), *text("address", "status", "instance_uuid"), DELETED),
+        where="t.status IN ('claimed', 'allocated')",
+    ),
+    *(_leftover(n, "t.id", "instance_uuid", "p.deleted <> 0 AND t.deleted = 0") for n in SOFT_CHILDREN),
+    *(_leftover(n, row, uuid, "p.deleted <> 0") for n, (row, uuid) in HARD_CHILDREN.items()),
+)
+
+SECRETS = {
+    ("nova", "instances"): ("user_data", "key_data"),
+    ("nova", "block_device_mapping"): ("connection_info", "encryption_secret_uuid"),
+    ("nova", "instance_system_metadata"): ("value",),
+    ("nova", "console_auth_tokens"): ("token_hash",),
+    ("nova", "consoles"): ("password", "token_hash"),
+    ("nova", "share_mapping"): ("export_location",),
+}
+
+#: The table that ``network_info`` becomes: column -> kind; read with ``nova_instance_info_caches``, row for row.
+VIFS = Table(
+    service="nova",
+    name="instance_info_caches",
+    label="nova_vifs",
+    columns=(
+        *ints("cache_id"),
+        *text("instance_uuid"),
+        *ints("position"),
+        *text("port_id", "address", "network_id", "vif_type", "vnic_type"),
+        *bools("active", "preserve_on_delete"),
+    ),
+)

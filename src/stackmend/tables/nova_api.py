@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nova's API database (catalogue 1.2). The URLs of ``cell_mappings`` hold passwords and are never collected."""
+
+from __future__ import annotations
+
+from stackmend.tables import Table, bools, ints, text, times
+
+TABLES = (
+    Table(
+        service="nova_api",
+        name="cell_mappings",
+        columns=(*ints("id"), *text("uuid", "name"), *bools("disabled")),
+    ),
+    Table(
+        service="nova_api",
+        name="host_mappings",
+        columns=(*ints("id", "cell_id"), *text("host")),
+    ),
+    Table(
+        service="nova_api",
+        name="instance_mappings",
+        columns=(
+            *ints("id"),
+            *text("instance_uuid"),
+            *ints("cell_id"),
+            *text("project_id"),
+            *bools("queued_for_delete"),
+            *times("created_at"),
+        ),
+        where="t.project_id <> 'INSTANCE_MIGRATION_MARKER'",
+    ),
+    Table(
+        service="nova_api",
+        name="build_requests",
+        columns=(*ints("id"), *text("instance_uuid", "project_id"), *times("created_at")),
+        where="t.instance_uuid IS NOT NULL",
+    ),
+)
+
+SECRETS = {
+    ("nova_api", "cell_mappings"): ("transport_url", "database_connection"),
+    ("nova_api", "build_requests"): ("instance", "block_device_mappings"),
+    ("nova_api", "key_pairs"): ("public_key",),
+}

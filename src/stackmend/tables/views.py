@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Views over the collected tables: the guards and the existence rules of the catalogue, said once.
+
+Besides the views there is a one-row table ``clock(now)``, the time from which ages are counted.
+
+A check that uses a view names the tables behind it in its ``reads``; the functions below give the scopes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+#: states of a migration that are over (G-MIG)
+_TERMINAL = "'completed', 'confirmed', 'reverted', 'error', 'failed', 'cancelled', 'done'"
+_MARKER = "'00000000-0000-0000-0000-000000000000'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One view: its SQL and the labels it needs."""
+
+    sql: str
+    needs: tuple[str, ...]
+
+
+VIEWS: Mapping[str, View] = {
+    # live servers that the API would list: not the R4 marker, not the hidden half of a cross-cell resize (G-XCELL)
+    "servers": View(
+        needs=("nova_instances",),
+        sql=f"""
+            SELECT cell, id, uuid, project_id, host, node, compute_id, vm_state, task_state, power_state,
+                   created_at, launched_at, COALESCE(updated_at, created_at) AS changed_at, cell = 'cell0' AS in_cell0
+              FROM nova_instances
+             WHERE NOT deleted AND uuid <> {_MARKER} AND NOT COALESCE(hidden, FALSE)""",
+    ),
+    # migrations in progress (G-MIG)
+    "moves": View(
+        needs=("nova_migrations",),
+        sql=f"""
+            SELECT cell, id, uuid, instance_uuid, status, migration_type, source_compute, source_node,
+                   dest_compute, dest_node
+              FROM nova_migrations WHERE NOT deleted AND status NOT IN ({_TERMINAL})""",
+    ),
+    # servers that something is happening to, by instance_actions (read only when confirming)
+    "acting_servers": View(
+        needs=("nova_instance_actions", "nova_instance_actions_events"),
+        sql="""
+            SELECT a.instance_uuid AS uuid FROM nova_instance_actions a, clock c
+             WHERE a.start_time > c.now - INTERVAL 2 MINUTE
+            UNION
+            SELECT a.instance_uuid
+              FROM nova_instance_actions a
+              JOIN nova_instance_actions_events e ON e.action_id = a.id AND e.cell = a.cell
+             WHERE e.finish_time IS NULL AND e.start_time > (SELECT now FROM clock) - INTERVAL 2 HOUR""",
+    ),
+    # G-IDLE but for the age: compare changed_at with $idle
+    "idle_servers": View(
+        needs=("nova_instances", "nova_migrations", "nova_instance_actions", "nova_instance_actions_events"),
+        sql="""
+            SELECT s.* FROM servers s
+             WHERE s.task_state IS NULL AND COALESCE(s.vm_state, '') <> 'building'
+               AND s.uuid NOT IN (SELECT m.instance_uuid FROM moves m WHERE m.instance_uuid IS NOT NULL)
+               AND s.uuid NOT IN (SELECT a.uuid FROM acting_servers a WHERE a.uuid IS NOT NULL)""",
+    ),
+    # R3: the existence set of servers
+    "existing_servers": View(
+        needs=("nova_instances", "nova_api_build_requests", "nova_api_instance_mappings"),
+        sql="""
+            SELECT uuid FROM nova_instances WHERE NOT COALESCE(deleted, FALSE)
+            UNION
+            SELECT instance_uuid FROM nova_api_build_requests
+            UNION
+            SELECT m.instance_uuid FROM nova_api_instance_mappings m
+             WHERE m.cell_id IS NULL AND m.created_at > (SELECT now FROM clock) - INTERVAL 1 HOUR""",
+    ),
+    # R3: the deleted set (rows still there, marked deleted)
+    "deleted_servers": View(
+        needs=("nova_instances",),
+        sql=f"SELECT uuid FROM nova_instances WHERE deleted AND uuid <> {_MARKER}",
+    ),
+}
+
+
+def idle(server: str = "server") -> dict[str, dict[str, str]]:
+    """Scopes of ``idle_servers`` (and ``servers``, ``moves``) for the finding column with the server's uuid."""
+    return {
+        "nova_instances": {"uuid": server},
+        "nova_migrations": {"instance_uuid": server},
+        "nova_instance_actions": {"instance_uuid": server},
+        "nova_instance_actions_events": {"action_id": "nova_instance_actions.id"},
+    }
+
+
+def existence(server: str = "server") -> dict[str, dict[str, str]]:
+    """Scopes of ``existing_servers`` and ``deleted_servers``."""
+    return {
+        "nova_instances": {"uuid": server},
+        "nova_api_build_requests": {"instance_uuid": server},
+        "nova_api_instance_mappings": {"instance_uuid": server},
+    }
+
+
+#: what R2 asks for before "no such server" may be said
+EVERY_SERVER = frozenset({"nova_api", "cells"})
