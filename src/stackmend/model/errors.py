@@ -64,10 +64,6 @@ class SourceError(StackmendError):
     exit_code = Exit.INCOMPLETE
 
 
-class UnreadableRow(SourceError):
-    """One row cannot be decoded; the reader reports it and goes on."""
-
-
 class LimitError(StackmendError):
     """More would change than the limits allow."""
 
