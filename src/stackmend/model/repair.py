@@ -26,6 +26,8 @@ class Repair:
     risk: Risk
     strategies: Mapping[str, Steps]  #: "api", "db", ... in order of preference
     checks: tuple[str, ...] = ()  #: checks whose findings it mends; empty for an operator's request
+    #: values of the finding's ``code`` that it is for; empty: all. Several repairs may share a check by code.
+    codes: frozenset[str] = frozenset()
     resource: str = "server"  #: type of the main object
     why: str = ""  #: for unsafe and manual: what may be lost, in one sentence
 

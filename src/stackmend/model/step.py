@@ -79,16 +79,18 @@ class DeleteRow(RowStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BumpRow(RowStep):
-    """Add one to the counter ``column`` (a provider's generation), whatever it is now.
+    """Add ``by`` to the counter ``column`` (one to a provider's generation), whatever it is now.
 
     Relative, so that many repairs of one provider do not make each other stale. Undo takes the one away again while
-    nobody else has counted, else it counts on: a generation never repeats for anybody who has seen it.
+    nobody else has counted, else it counts on: a generation never repeats for anybody who has seen it. A negative
+    ``by`` gives something back (a used quota): undo takes that much again, whatever the counter is then.
     """
 
     kind: ClassVar[str] = "bump"
 
     pk: Values
     column: str
+    by: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
