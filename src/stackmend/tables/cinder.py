@@ -16,14 +16,21 @@ VOLUME_CHILDREN = (
 )
 
 
-def _leftover(name: str) -> Table:
+#: tables one level further down, which no code of Cinder marks with the volume: table -> (parent, column)
+VOLUME_GRANDCHILDREN = {
+    "attachment_specs": ("volume_attachment", "attachment_id"),
+    "snapshot_metadata": ("snapshots", "snapshot_id"),
+}
+
+
+def _leftover(name: str, join: str = "JOIN volumes p ON p.id = t.volume_id", volume: str = "t.volume_id") -> Table:
     return Table(
         service="cinder",
         name=name,
         label="cinder_leftover_children",
         constant=("child", name),
-        columns=(Column("row_id", expr="t.id"), Column("volume_id", expr="t.volume_id")),
-        join="JOIN volumes p ON p.id = t.volume_id",
+        columns=(Column("row_id", expr="t.id"), Column("volume_id", expr=volume)),
+        join=join,
         where="p.deleted <> 0 AND t.deleted = 0",
         optional=True,
     )
@@ -72,6 +79,10 @@ TABLES = (
         where="t.deleted = 0",
     ),
     *(_leftover(name) for name in VOLUME_CHILDREN),
+    *(
+        _leftover(name, f"JOIN {parent} m ON m.id = t.{column} JOIN volumes p ON p.id = m.volume_id", "m.volume_id")
+        for name, (parent, column) in VOLUME_GRANDCHILDREN.items()
+    ),
 )
 
 SECRETS = {

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cinder has a volume attached to a server that knows nothing of it.
+
+## What is wrong
+Cinder holds an attachment for a server that is alive, and Nova has no block device mapping for that volume.
+
+## Why it matters
+The volume is `in-use` for ever and the server does not list it. Nova 28 and later deletes such attachments at the next
+reboot of the server, also where the guest still has the disk: then the volume can go to a second server while the first
+one writes to it.
+
+## How it comes about
+A mapping was deleted by hand, or a detach failed after Nova had dropped its mapping and before Cinder had heard of it.
+
+## How to see it by hand
+`openstack --os-volume-api-version 3.27 volume attachment list --volume-id <volume>` names the server, and
+`openstack server volume list <server>` does not show the volume. `virsh dumpxml` on the host tells whether the guest
+has the disk: its serial number is the volume's id.
+
+## Repair and its risk
+Which side is right depends on the guest, which no database knows. So the answer that takes nothing away comes first:
+`restore-bdm` brings back the mapping that Nova had marked deleted for this very attachment; if the guest has no such
+disk, it gets it again at its next hard reboot. Where the guest is proven to lack the disk, the attachment can go
+instead: `DELETE /v3/attachments/<id>`, which Cinder allows because Nova does not know it, or `detach-volume`. Never
+remove the attachment while the disk is plugged in.
+"""
+
+from stackmend.model.check import Check, Severity
+from stackmend.tables.views import idle
+
+CHECK = Check(
+    name="cinder-attached-nova-not",
+    catalogue="H5",
+    severity=Severity.ERROR,
+    message="volume {volume} is attached to server {server} for Cinder, and Nova has no block device mapping of it",
+    resource=("volume", "volume"),
+    key=("volume", "server"),
+    needs=frozenset({"cells", "cinder"}),
+    reads={
+        "cinder_volumes": {"id": "volume"},
+        "cinder_volume_attachment": {"volume_id": "volume", "instance_uuid": "server"},
+        "nova_block_device_mapping": {"volume_id": "volume", "instance_uuid": "server"},
+        **idle("server"),
+    },
+    ages={"grace": 900, "idle": 600},
+    # reserved and attaching have their own causes (H2, H4); a volume that is detaching is volume-stuck-detaching's
+    sql="""
+        SELECT a.volume_id AS volume, a.instance_uuid AS server, MIN(a.id) AS attachment, COUNT(*) AS attachments,
+               MIN(v.project_id) AS project, MIN(a.attached_host) AS host, MIN(a.mountpoint) AS device,
+               MIN(v.status) AS status
+          FROM cinder_volume_attachment a
+          JOIN cinder_volumes v ON v.id = a.volume_id
+          JOIN idle_servers s ON s.uuid = a.instance_uuid
+          LEFT JOIN (SELECT DISTINCT volume_id, instance_uuid
+                       FROM nova_block_device_mapping WHERE NOT deleted) b
+            ON b.volume_id = a.volume_id AND b.instance_uuid = a.instance_uuid
+         WHERE b.volume_id IS NULL AND NOT a.deleted AND NOT v.deleted
+           AND a.attach_status IN ('attached', 'detaching', 'error_detaching')
+           AND COALESCE(v.status, '') <> 'detaching'
+           AND COALESCE(v.migration_status, 'success') IN ('success', 'error')
+           AND COALESCE(a.updated_at, a.created_at) < $grace
+           AND s.changed_at < $idle
+         GROUP BY a.volume_id, a.instance_uuid""",
+)

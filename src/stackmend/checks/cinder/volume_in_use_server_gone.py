@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A volume is attached to a server that is gone.
+
+## What is wrong
+Cinder holds an attachment for a server that no cell and no build request knows as alive. The `code` says whether the
+server is known as deleted (`deleted-server`) or not at all (`unknown-server`: archived and purged long ago, or never
+Nova's).
+
+## Why it matters
+The volume never becomes available again, and its owner can neither use nor delete it.
+
+## How it comes about
+The server was deleted while its compute was down and Cinder did not answer ("Ignoring volume cleanup failure"), or it
+was deleted by SQL.
+
+## How to see it by hand
+`openstack --os-volume-api-version 3.27 volume attachment list --volume-id <volume>` names a server for which
+`openstack server show` answers "No server". On the host the attachment names, `virsh list --all` must not show it.
+
+## Repair and its risk
+`detach-volume` detaches as Cinder does; by the API it is `DELETE /v3/attachments/<id>`, allowed because Nova answers
+that there is no such server. If the guest lives on although its rows say deleted, the volume looks free while it is
+written to: look at the host first. A volume that was to be deleted with its server is not deleted: that is for its
+owner to say. Attachments to hosts (no server) are left alone.
+"""
+
+from stackmend.model.check import Check, Severity
+from stackmend.tables.views import EVERY_SERVER, existence
+
+CHECK = Check(
+    name="volume-in-use-server-gone",
+    catalogue="H6",
+    severity=Severity.ERROR,
+    message="volume {volume} is attached to server {server}, which is gone ({code})",
+    resource=("volume", "volume"),
+    key=("volume",),
+    needs=EVERY_SERVER | {"cinder"},
+    reads={
+        "cinder_volumes": {"id": "volume"},
+        "cinder_volume_attachment": {"volume_id": "volume"},
+        **existence("cinder_volume_attachment.instance_uuid"),
+    },
+    ages={"grace": 1800},
+    sql="""
+        SELECT a.volume_id AS volume, MIN(a.instance_uuid) AS server, COUNT(DISTINCT a.instance_uuid) AS servers,
+               CASE WHEN COUNT(*) > COUNT(d.uuid) THEN 'unknown-server' ELSE 'deleted-server' END AS code,
+               MIN(v.project_id) AS project, MIN(v.status) AS status, MIN(a.attached_host) AS host
+          FROM cinder_volume_attachment a
+          JOIN cinder_volumes v ON v.id = a.volume_id
+          LEFT JOIN existing_servers e ON e.uuid = a.instance_uuid
+          LEFT JOIN deleted_servers d ON d.uuid = a.instance_uuid
+         WHERE e.uuid IS NULL AND a.instance_uuid IS NOT NULL AND NOT a.deleted AND NOT v.deleted
+           AND COALESCE(v.migration_status, 'success') IN ('success', 'error')
+           AND COALESCE(a.updated_at, a.created_at) < $grace
+         GROUP BY a.volume_id""",
+)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A volume has been detaching for so long that nobody is detaching it any more.
+
+## What is wrong
+Cinder has had the volume in status `detaching` for more than a quarter of an hour, and nothing is going on with the
+server. The `code` says what is left of the triple (Nova's block device mapping, Cinder's attachment, the disk in the
+guest) as far as databases can tell:
+
+* `intact`: mapping and attachment are both there;
+* `mapping-gone`: Cinder has an attachment that Nova has no mapping for;
+* `attachment-gone`: Nova has a mapping that Cinder has no attachment for;
+* `both-gone`: neither is there, only the status was left behind.
+
+## Why it matters
+The volume can neither be attached nor detached nor deleted. If the attachment is gone, Nova 28 and later takes the disk
+away from the server at its next reboot without a word.
+
+## How it comes about
+nova-compute died in the middle of the detach, the guest refused to let go of the device, or the message got lost.
+`cinder reset-state` and statements found on the web (`attach_status='detached', status='available'`) make it worse:
+the attachment stays and the volume can be attached a second time, with two writers.
+
+## How to see it by hand
+`openstack volume show <volume>` and `openstack --os-volume-api-version 3.27 volume attachment list --volume-id
+<volume>` against `openstack server volume list <server>`; and `virsh domblklist` on the host, looking for the volume's
+id among the serial numbers of `virsh dumpxml`, because what the guest has no database knows.
+
+## Repair and its risk
+`intact` is rolled back to `in-use`, as Cinder's `os-roll_detaching` does: nothing is taken from anybody, and the detach
+can be asked for again. The other codes are finished by `detach-volume`: the remaining side goes and the status follows
+from the attachments that are left. That is only right once the disk is out of the guest; otherwise the volume looks
+free while somebody writes to it.
+"""
+
+from stackmend.model.check import Check, Severity
+from stackmend.tables.views import idle
+
+CHECK = Check(
+    name="volume-stuck-detaching",
+    catalogue="H1",
+    severity=Severity.ERROR,
+    message="volume {volume} has been detaching since {since} ({code}, server {server})",
+    resource=("volume", "volume"),
+    key=("volume",),
+    needs=frozenset({"cells", "cinder"}),
+    reads={
+        "cinder_volumes": {"id": "volume"},
+        "cinder_volume_attachment": {"volume_id": "volume"},
+        "nova_block_device_mapping": {"volume_id": "volume"},
+        **idle("server"),
+    },
+    ages={"grace": 900},
+    # one pair of volume and server stands for the volume: the damaged one, where there is one (multi-attach)
+    sql="""
+        WITH stuck AS (
+            SELECT id, project_id, COALESCE(updated_at, created_at) AS since
+              FROM cinder_volumes
+             WHERE NOT deleted AND status = 'detaching' AND COALESCE(updated_at, created_at) < $grace
+               AND COALESCE(migration_status, 'success') IN ('success', 'error')
+        ), sides AS (
+            SELECT a.volume_id, a.instance_uuid AS server, 1 AS attachments, 0 AS mappings
+              FROM cinder_volume_attachment a JOIN stuck v ON v.id = a.volume_id
+             WHERE NOT a.deleted
+            UNION ALL
+            SELECT b.volume_id, b.instance_uuid, 0, 1
+              FROM nova_block_device_mapping b JOIN stuck v ON v.id = b.volume_id
+             WHERE NOT b.deleted AND b.destination_type = 'volume'
+        ), pairs AS (
+            SELECT volume_id, server,
+                   CASE WHEN SUM(mappings) = 0 AND server IS NOT NULL THEN 'mapping-gone'
+                        WHEN SUM(attachments) = 0 THEN 'attachment-gone'
+                        ELSE 'intact' END AS code
+              FROM sides GROUP BY volume_id, server
+        ), ranked AS (
+            SELECT volume_id, server, code,
+                   ROW_NUMBER() OVER (PARTITION BY volume_id
+                                      ORDER BY CASE code WHEN 'mapping-gone' THEN 0 WHEN 'attachment-gone' THEN 1
+                                                         ELSE 2 END, server) AS place
+              FROM pairs
+        )
+        SELECT v.id AS volume, v.project_id AS project, p.server AS server, v.since AS since,
+               COALESCE(p.code, 'both-gone') AS code
+          FROM stuck v
+          LEFT JOIN ranked p ON p.volume_id = v.id AND p.place = 1
+          LEFT JOIN idle_servers s ON s.uuid = p.server
+         WHERE p.server IS NULL OR s.uuid IS NOT NULL""",
+)

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A server believes in a volume that Cinder has not attached to it.
+
+## What is wrong
+Nova has a live block device mapping of a volume, and Cinder has no live attachment for it. The `code` says what Cinder
+has instead:
+
+* `attachment-missing`: the volume, but nobody has it attached;
+* `other-attachment`: the volume, attached to another server or by another attachment;
+* `volume-missing`: no such volume any more;
+* `no-attachment-id`: the mapping never had an attachment (a server from before Queens), and none is there.
+
+## Why it matters
+The next reboot or migration of the server fails, or (Nova 28 and later) silently takes the disk away from it. While the
+guest still has the disk, Cinder would attach the volume to a second server: two writers, one file system.
+
+## How it comes about
+`cinder reset-state --attach-status detached`, an attachment deleted in Cinder while Nova was down, or a detach that
+failed half-way.
+
+## How to see it by hand
+`openstack server volume list <server>` shows the volume and its attachment; `openstack --os-volume-api-version 3.27
+volume attachment show <attachment>` says 404. `virsh dumpxml` on the host tells whether the guest has the disk.
+
+## Repair and its risk
+Where the guest lacks the disk `drop-stale-bdm` marks the mapping deleted, as the next reboot of Nova 28 and later
+would. Where the guest has the disk the attachment must come back instead: with the server stopped,
+`nova-manage volume_attachment refresh` makes a new one. The root disk of a server is never dropped. No database knows
+what the guest has: look first.
+"""
+
+from stackmend.model.check import Check, Severity
+from stackmend.tables.views import idle
+
+CHECK = Check(
+    name="nova-bdm-cinder-detached",
+    catalogue="H7",
+    severity=Severity.ERROR,
+    message="server {server} has a block device mapping of volume {volume}, which Cinder has not attached ({code})",
+    resource=("server", "server"),
+    key=("server", "volume", "bdm"),
+    needs=frozenset({"cells", "cinder"}),
+    reads={
+        "nova_block_device_mapping": {"instance_uuid": "server", "volume_id": "volume"},
+        "cinder_volumes": {"id": "volume"},
+        "cinder_volume_attachment": {"volume_id": "volume"},
+        **idle("server"),
+    },
+    ages={"grace": 900, "idle": 600},
+    # a build that was given up leaves its mappings behind on purpose: such a server never ran and never will
+    sql="""
+        SELECT b.instance_uuid AS server, b.volume_id AS volume, b.id AS bdm, b.cell AS cell,
+               b.attachment_id AS attachment, b.boot_index AS boot_index, b.device_name AS device,
+               s.project_id AS project, s.host AS host, s.vm_state AS vm_state, h.server AS other_server,
+               CASE WHEN v.id IS NULL THEN 'volume-missing'
+                    WHEN h.volume_id IS NOT NULL THEN 'other-attachment'
+                    WHEN b.attachment_id IS NULL THEN 'no-attachment-id'
+                    ELSE 'attachment-missing' END AS code
+          FROM nova_block_device_mapping b
+          JOIN idle_servers s ON s.uuid = b.instance_uuid AND s.cell = b.cell
+          LEFT JOIN (SELECT id, status, migration_status FROM cinder_volumes WHERE NOT deleted) v ON v.id = b.volume_id
+          LEFT JOIN (SELECT id, volume_id, instance_uuid FROM cinder_volume_attachment WHERE NOT deleted) a
+            ON a.id = b.attachment_id AND a.volume_id = b.volume_id AND a.instance_uuid = b.instance_uuid
+          LEFT JOIN (SELECT DISTINCT volume_id, instance_uuid
+                       FROM cinder_volume_attachment WHERE NOT deleted AND instance_uuid IS NOT NULL) o
+            ON o.volume_id = b.volume_id AND o.instance_uuid = b.instance_uuid
+          LEFT JOIN (SELECT volume_id, MIN(instance_uuid) AS server
+                       FROM cinder_volume_attachment WHERE NOT deleted GROUP BY volume_id) h
+            ON h.volume_id = b.volume_id
+         WHERE NOT b.deleted AND b.destination_type = 'volume' AND b.volume_id IS NOT NULL
+           AND (v.id IS NULL OR a.id IS NULL)
+           AND (v.id IS NULL OR b.attachment_id IS NOT NULL OR o.volume_id IS NULL)
+           AND COALESCE(v.status, '') <> 'detaching'
+           AND COALESCE(v.migration_status, 'success') IN ('success', 'error')
+           AND COALESCE(b.updated_at, b.created_at) < $grace
+           AND s.changed_at < $idle
+           AND NOT (s.vm_state = 'error' AND s.launched_at IS NULL)""",
+)

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Detach a volume from a server in the databases, as Cinder and Nova would.
+
+## What it does
+Nova's block device mapping of the pair is marked deleted first, so that no reboot plugs the volume in again. Then
+Cinder's attachment and its specs are marked deleted with the time of the detach, the admin metadata `attached_mode`
+goes, and the volume's status follows from the attachments that are left, by Cinder's own rule. Other servers of a
+multi-attach volume keep theirs. A volume in an error status keeps that status.
+
+As a request it takes `volume` and, where several servers have it, `server`.
+
+## Guards
+The root disk of a live server is refused, and so are a server something is happening to, a pair with two attachments
+(live migration), an attachment to a host, and a volume that Cinder is working on. "Gone" is asked of every cell again
+in the moment of writing. Each remaining attachment must still be there.
+
+## Undo
+All rows are put back as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stackmend.model.finding import Row
+from stackmend.model.ports import Live
+from stackmend.model.repair import CannotRepair, Repair
+from stackmend.model.snapshot import cell_database
+from stackmend.model.step import ExpectRow, Manual, Risk, Step
+from stackmend.repairs.cinder._rows import (
+    Record,
+    change,
+    drop_mapping,
+    expect_gone,
+    expect_idle,
+    live_server,
+    live_volume,
+    rows,
+    soft_delete,
+    soft_delete_all,
+    statuses,
+)
+
+#: statuses in which nobody in Cinder is working on the volume
+_AT_REST = frozenset({"in-use", "detaching", "attaching", "reserved", "available"})
+_GONE = frozenset({"deleted-server", "unknown-server"})
+
+
+def db(target: Row, live: Live) -> Iterator[Step]:
+    """Steps on the cell's and Cinder's databases; nothing where the volume is not attached there any more."""
+    volume = live_volume(live, target["volume"])
+    if volume["status"] not in _AT_REST and not str(volume["status"]).startswith("error"):
+        raise CannotRepair(f"volume {volume['id']} is {volume['status']}: wait for Cinder to end that")
+    attachments = rows(live, "cinder", "volume_attachment", {"volume_id": volume["id"], "deleted": 0})
+    now = live.now()
+    mine: list[Record] = []
+    steps: list[Step] = []
+    for server in _servers(target, attachments, live):
+        pair = [a for a in attachments if a["instance_uuid"] == server]
+        steps += _let_go(str(volume["id"]), server, pair, live, now)
+        mine += pair
+    rest = [a for a in attachments if a not in mine]
+    steps += _give_back(volume, mine, rest, live, now)
+    if steps:
+        yield Manual(
+            text=f"on the host ({_hosts(mine)}): see that no guest has volume {volume['id']} (serial in virsh dumpxml),"
+            " and close its session; the export on the back end stays until Cinder terminates the connection"
+        )
+        yield from steps
+
+
+def _servers(target: Row, attachments: list[Record], live: Live) -> list[str]:
+    """The servers to detach from: those gone, the one named, or the only one there is."""
+    attached = sorted({str(a["instance_uuid"]) for a in attachments if a["instance_uuid"]})
+    if target.get("code") in _GONE:
+        return [server for server in attached if live_server(live, server) is None]
+    if target.get("server"):
+        return [str(target["server"])]
+    if len(attached) > 1:
+        raise CannotRepair(f"the volume is attached to {len(attached)} servers ({', '.join(attached)}): name one")
+    if not attached and attachments:
+        raise CannotRepair("the volume is attached to a host, not to a server")
+    return attached
+
+
+def _let_go(volume: str, server: str, pair: list[Record], live: Live, now: str) -> Iterator[Step]:
+    """Guards on the server, then Nova's side of the pair."""
+    found = live_server(live, server)
+    if found is None:
+        yield from expect_gone(live, server)
+        databases = [cell_database(cell) for cell in live.cells()]
+    else:
+        database, row = found
+        databases = [database]
+        if len(pair) > 1:
+            raise CannotRepair(f"server {server} has {len(pair)} attachments of the volume: a live migration's?")
+        _refuse_root(volume, database, row, pair, live)
+        yield from expect_idle(live, database, row)
+    for database in databases:
+        where = {"volume_id": volume, "instance_uuid": server, "deleted": 0}
+        for mapping in rows(live, database, "block_device_mapping", where):
+            yield drop_mapping(live, database, mapping, now)
+
+
+def _refuse_root(volume: str, database: str, server: Record, pair: list[Record], live: Live) -> None:
+    known = rows(live, database, "block_device_mapping", {"volume_id": volume, "instance_uuid": server["uuid"]})
+    root = any(b["boot_index"] == 0 for b in known) or (
+        not server["image_ref"] and any(a["mountpoint"] == server["root_device_name"] for a in pair)
+    )
+    if root:
+        raise CannotRepair(f"volume {volume} is the root disk of the live server {server['uuid']}: shelve it instead")
+
+
+def _give_back(volume: Record, mine: list[Record], rest: list[Record], live: Live, now: str) -> Iterator[Step]:
+    """Cinder's side: the attachments with their specs, then what the volume says of itself."""
+    for row in rest:
+        expect = {column: row[column] for column in ("deleted", "attach_status")}
+        yield ExpectRow(database="cinder", table="volume_attachment", pk={"id": row["id"]}, expect=expect)
+    for row in mine:
+        yield soft_delete(live, "volume_attachment", row, now, attach_status="detached", detach_time=now)
+        yield from soft_delete_all(live, "attachment_specs", {"attachment_id": row["id"]}, now)
+    status, attach_status = statuses(rest)
+    after: dict[str, str] = {}
+    if volume["attach_status"] != attach_status:
+        after["attach_status"] = attach_status
+    if volume["status"] != status and not str(volume["status"]).startswith("error"):
+        after["status"] = status
+    if mine or after:
+        where = {"volume_id": volume["id"], "key": "attached_mode"}
+        yield from soft_delete_all(live, "volume_admin_metadata", where, now)
+    guards = ("status", "attach_status", "migration_status", "deleted", "updated_at")
+    if after:
+        yield change(live, "cinder", "volumes", volume, after, guards)
+    elif mine:
+        expect = {column: volume[column] for column in guards}
+        yield ExpectRow(database="cinder", table="volumes", pk={"id": volume["id"]}, expect=expect)
+
+
+def _hosts(attachments: list[Record]) -> str:
+    return ", ".join(sorted({str(a["attached_host"]) for a in attachments if a["attached_host"]})) or "unknown"
+
+
+REPAIR = Repair(
+    name="detach-volume",
+    risk=Risk.UNSAFE,
+    resource="volume",
+    checks=("volume-stuck-detaching", "volume-in-use-server-gone"),
+    codes=frozenset({"mapping-gone", "attachment-gone", "both-gone", *_GONE}),
+    strategies={"db": db},
+    why="a guest that still has the disk goes on writing to a volume that Cinder may then give to another server;"
+    " no database knows what the guest has",
+)

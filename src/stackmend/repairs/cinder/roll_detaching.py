@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Set a volume that is stuck detaching back to in-use.
+
+## What it does
+Sets `volumes.status` to `in-use`, which is all that Cinder's action `os-roll_detaching` does. Attachment, mapping and
+disk stay; the detach can then be asked for again, and Nova finishes it whether or not the guest still has the disk.
+
+## Guards
+The volume still has a live attachment, each attachment reads as planned, its server is idle, and no migration of the
+volume is going on.
+
+## Undo
+The status is put back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stackmend.model.finding import Row
+from stackmend.model.ports import Live
+from stackmend.model.repair import CannotRepair, Repair
+from stackmend.model.step import ExpectRow, Risk, Step
+from stackmend.repairs.cinder._rows import change, expect_idle, live_server, live_volume, rows, statuses
+
+
+def db(target: Row, live: Live) -> Iterator[Step]:
+    """Steps on Cinder's database; nothing where the volume is not detaching any more."""
+    volume = live_volume(live, target["volume"])
+    if volume["status"] != "detaching":
+        return
+    attachments = rows(live, "cinder", "volume_attachment", {"volume_id": volume["id"], "deleted": 0})
+    if statuses(attachments) != ("in-use", "attached"):
+        raise CannotRepair(f"volume {volume['id']} has no attachment to go back to")
+    for server in sorted({str(a["instance_uuid"]) for a in attachments if a["instance_uuid"]}):
+        found = live_server(live, server)
+        if found is None:
+            raise CannotRepair(f"server {server}, to which the volume is attached, is gone: detach the volume instead")
+        yield from expect_idle(live, *found)
+    for row in attachments:
+        expect = {column: row[column] for column in ("deleted", "attach_status", "instance_uuid")}
+        yield ExpectRow(database="cinder", table="volume_attachment", pk={"id": row["id"]}, expect=expect)
+    guards = ("attach_status", "migration_status", "deleted", "updated_at")
+    yield change(live, "cinder", "volumes", volume, {"status": "in-use"}, guards)
+
+
+REPAIR = Repair(
+    name="roll-detaching",
+    risk=Risk.SAFE,
+    resource="volume",
+    checks=("volume-stuck-detaching",),
+    codes=frozenset({"intact"}),
+    strategies={"db": db},
+)
