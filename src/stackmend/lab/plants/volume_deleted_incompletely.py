@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Volumes that somebody marked deleted without their children (catalogue H26)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from stackmend.lab.cloud import Cloud
+from stackmend.lab.plants._volumes import OLD, attached, drop_attachment, drop_mapping, new_volume
+from stackmend.lab.plants.volume_stuck_error_deleting import new_snapshot
+
+
+def _delete(cloud: Cloud, volume: str) -> dict[str, Any]:
+    """The statement from the web: the volume alone."""
+    gone = {"deleted": 1, "deleted_at": cloud.ago(OLD), "updated_at": cloud.ago(OLD)}
+    cloud.update("cinder", "volumes", {"id": volume}, status="deleted", **gone)
+    return {"volume": volume}
+
+
+def _delete_children(cloud: Cloud, volume: str) -> None:
+    gone = {"deleted": 1, "deleted_at": cloud.ago(OLD)}
+    for table in ("volume_metadata", "volume_admin_metadata"):
+        cloud.update("cinder", table, {"volume_id": volume}, **gone)
+
+
+def plant(cloud: Cloud) -> dict[str, Any]:
+    """The metadata stays alive."""
+    return _delete(cloud, new_volume(cloud))
+
+
+def attachment(cloud: Cloud) -> dict[str, Any]:
+    """Attachment, its specs and the admin metadata stay alive; Nova has let go."""
+    server, volume, attachment_id, mapping = attached(cloud)
+    drop_mapping(cloud, server, mapping)
+    values = {"attachment_id": attachment_id, "key": "host", "value": "c1", "created_at": cloud.ago(OLD)}
+    cloud.insert("cinder", "attachment_specs", **values, deleted=0)
+    return _delete(cloud, volume)
+
+
+def snapshot(cloud: Cloud) -> dict[str, Any]:
+    """A snapshot with metadata stays alive."""
+    volume = new_volume(cloud)
+    values = {"snapshot_id": new_snapshot(cloud, volume), "key": "by", "value": "nightly", "deleted": 0}
+    cloud.insert("cinder", "snapshot_metadata", **values, created_at=cloud.ago(OLD))
+    return _delete(cloud, volume)
+
+
+def no_time(cloud: Cloud) -> dict[str, Any]:
+    """All children are marked, but nobody noted when."""
+    volume = new_volume(cloud)
+    _delete_children(cloud, volume)
+    key = _delete(cloud, volume)
+    cloud.update("cinder", "volumes", {"id": volume}, deleted_at=None)
+    return key
+
+
+VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
+    "attachment": attachment,
+    "snapshot": snapshot,
+    "no_time": no_time,
+}
+
+
+def deleted_well(cloud: Cloud) -> None:
+    """Deleted by Cinder, after it had been attached for a while."""
+    server, volume, attachment_id, mapping = attached(cloud)
+    drop_mapping(cloud, server, mapping)
+    drop_attachment(cloud, attachment_id)
+    _delete_children(cloud, volume)
+    _delete(cloud, volume)
+    cloud.update("cinder", "volumes", {"id": volume}, attach_status="detached")
+
+
+def children_deleted(cloud: Cloud) -> None:
+    """A volume that is alive, with metadata that its owner deleted."""
+    _delete_children(cloud, new_volume(cloud))
+
+
+LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
+    "deleted_well": deleted_well,
+    "children_deleted": children_deleted,
+}
