@@ -41,7 +41,7 @@ CHECK = Check(
     severity=Severity.ERROR,
     message="volume {volume} has been detaching since {since} ({code}, server {server})",
     resource=("volume", "volume"),
-    key=("volume",),
+    key=("volume", "server"),
     needs=frozenset({"cells", "cinder"}),
     reads={
         "cinder_volumes": {"id": "volume"},

@@ -20,28 +20,29 @@ from stackmend.lab.plants._volumes import (
 )
 
 
-def _detaching(cloud: Cloud, volume: str, age: int = OLD, **values: Any) -> dict[str, Any]:
+def _detaching(cloud: Cloud, volume: str, server: str | None = None, age: int = OLD, **values: Any) -> dict[str, Any]:
     cloud.update("cinder", "volumes", {"id": volume}, status="detaching", updated_at=cloud.ago(age), **values)
-    return {"volume": volume}
+    return {"volume": volume, "server": server}
 
 
 def plant(cloud: Cloud) -> dict[str, Any]:
     """The compute died before it did anything: mapping and attachment are both there."""
-    return _detaching(cloud, attached(cloud)[1])
+    server, volume, _, _ = attached(cloud)
+    return _detaching(cloud, volume, server.uuid)
 
 
 def mapping_gone(cloud: Cloud) -> dict[str, Any]:
     """Nova has dropped its mapping and Cinder never heard of it."""
     server, volume, _, mapping = attached(cloud)
     drop_mapping(cloud, server, mapping)
-    return _detaching(cloud, volume)
+    return _detaching(cloud, volume, server.uuid)
 
 
 def attachment_gone(cloud: Cloud) -> dict[str, Any]:
     """The attachment went, the mapping and the status did not."""
-    _, volume, attachment, _ = attached(cloud)
+    server, volume, attachment, _ = attached(cloud)
     drop_attachment(cloud, attachment)
-    return _detaching(cloud, volume)
+    return _detaching(cloud, volume, server.uuid)
 
 
 def both_gone(cloud: Cloud) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def multiattach(cloud: Cloud) -> dict[str, Any]:
     server, volume, _, mapping = attached(cloud)
     attach(cloud, cloud.pick("active"), volume)
     drop_mapping(cloud, server, mapping)
-    return _detaching(cloud, volume, multiattach=1)
+    return _detaching(cloud, volume, server.uuid, multiattach=1)
 
 
 def legacy_specs(cloud: Cloud) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def legacy_specs(cloud: Cloud) -> dict[str, Any]:
         deleted=0,
     )
     drop_mapping(cloud, server, mapping)
-    return _detaching(cloud, volume)
+    return _detaching(cloud, volume, server.uuid)
 
 
 VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {

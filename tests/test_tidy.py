@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""House rules that a parser can hold (docs: development)."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "stackmend"
+SPDX = "# SPDX-License-Identifier: Apache-2.0"
+
+#: lines of a file, lines of a function
+FILE_LIMIT = 500
+FUNCTION_LIMIT = 60
+
+#: the two boundaries at which anything may be caught: a command tells the user, a lane must not take others with it
+MAY_CATCH_ALL = {"cli/base.py", "engine/runner.py"}
+#: what talks to a terminal
+MAY_PRINT = ("cli/", "report/")
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def files(*folders: str) -> list[Path]:
+    """Every Python file under these folders of the repository."""
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def functions(tree: ast.AST) -> Iterator[Function]:
+    """Every function and method, nested ones too."""
+    return (node for node in ast.walk(tree) if isinstance(node, Function))
+
+
+def parsed(path: Path) -> ast.Module:
+    """The syntax tree of a file."""
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def where(path: Path, node: ast.AST) -> str:
+    """file:line, for a message."""
+    return f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+
+
+@pytest.mark.parametrize("path", files("src", "tests", "bench", "scripts"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_file_says_its_licence_and_fits(path: Path) -> None:
+    """Line one is the licence, and no file is longer than 500 lines."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert lines[:1] == [SPDX]
+    assert len(lines) <= FILE_LIMIT
+
+
+def test_a_function_fits_on_a_screen() -> None:
+    """No function is longer than 60 lines, its docstring included."""
+    long = [
+        f"{where(path, f)} {f.name}: {(f.end_lineno or 0) - f.lineno + 1} lines"
+        for path in files("src", "bench", "scripts")
+        for f in functions(parsed(path))
+        if (f.end_lineno or 0) - f.lineno + 1 > FUNCTION_LIMIT
+    ]
+    assert long == []
+
+
+def test_everything_is_caught_only_at_the_boundaries() -> None:
+    """A broad except stands only where a command or a lane ends."""
+    broad = [
+        where(path, node)
+        for path in files("src")
+        if str(path.relative_to(SOURCE)) not in MAY_CATCH_ALL
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.ExceptHandler) and _broad(node.type)
+    ]
+    assert broad == []
+
+
+def _broad(caught: ast.expr | None) -> bool:
+    names = caught.elts if isinstance(caught, ast.Tuple) else [caught]
+    return any(name is None or (isinstance(name, ast.Name) and name.id in _EVERYTHING) for name in names)
+
+
+_EVERYTHING = {"Exception", "BaseException"}
+
+
+def test_only_the_command_line_prints() -> None:
+    """Nothing but commands and reports writes to the terminal."""
+    printing = [
+        where(path, node)
+        for path in files("src")
+        if not str(path.relative_to(SOURCE)).startswith(MAY_PRINT)
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert printing == []
+
+
+def test_what_is_public_has_a_docstring() -> None:
+    """Modules, public classes and functions explain themselves; so do methods that no base class explains."""
+    silent = [line for path in files("src", "bench", "scripts") for line in _silent(path)]
+    assert silent == []
+
+
+def _silent(path: Path) -> Iterator[str]:
+    tree = parsed(path)
+    if tree.body and not ast.get_docstring(tree):
+        yield f"{path.relative_to(ROOT)}: the module"
+    for node in tree.body:
+        if not isinstance(node, Function | ast.ClassDef) or node.name.startswith("_"):
+            continue
+        if not ast.get_docstring(node):
+            yield f"{where(path, node)} {node.name}"
+        if isinstance(node, ast.ClassDef) and not node.bases:
+            for method in node.body:
+                if isinstance(method, Function) and not method.name.startswith("_") and not ast.get_docstring(method):
+                    yield f"{where(path, method)} {node.name}.{method.name}"
+
+
+def test_every_test_states_a_behaviour() -> None:
+    """A test has a docstring that says what must hold, and asserts or expects an error."""
+    mute = [
+        f"{where(path, test)} {test.name}"
+        for path in files("tests")
+        for test in functions(parsed(path))
+        if test.name.startswith("test_") and not (ast.get_docstring(test) and _asserts(test))
+    ]
+    assert mute == []
+
+
+def _asserts(test: Function) -> bool:
+    return any(
+        isinstance(node, ast.Assert)
+        or (isinstance(node, ast.Attribute) and node.attr in {"raises", "fail"})
+        or (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id.startswith("assert_"))
+        for node in ast.walk(test)
+    )
+
+
+def test_nothing_is_left_to_do() -> None:
+    """No stub and no reminder: what is not done is not in the tree."""
+    marks = ("TO" + "DO", "FIX" + "ME", "XX" + "X", "NotImplemented" + "Error")
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in files("src", "tests", "bench", "scripts")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if any(mark in line for mark in marks)
+    ]
+    assert found == []
