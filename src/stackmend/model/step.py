@@ -62,6 +62,8 @@ class InsertRow(RowStep):
 
     key: Values
     values: Values
+    #: only undo sets it: the secret columns of the row that was deleted, sealed by the journal
+    sealed: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,9 @@ class BumpRow(RowStep):
     pk: Values
     column: str
     by: int = 1
+    #: only undo sets it: what the run left in the counter. While it still reads so, ``by`` is taken away again, else
+    #: it is counted on
+    left: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

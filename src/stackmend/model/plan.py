@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plan: what would be changed, in a file that a human can read and sign off, and that tells if it was edited.
+
+The file is one JSON object: ``format``, ``sha256``, ``plan``. The hash is over the canonical JSON of ``plan`` (sorted
+keys, no blanks, ASCII). Bytes are ``{"base64": "..."}``. A column that :mod:`stackmend.tables` marks as secret is
+never in it: the planner refuses such steps.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from stackmend.model.errors import PlanFileError
+from stackmend.model.finding import Row
+from stackmend.model.step import STEP_TYPES, ApiCall, InsertRow, Risk, Step, irreversible, writes
+
+#: of the file; another one is refused
+FORMAT = "stackmend-plan-1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much one plan may change, and when a run gives up. More raises LimitError (exit 5)."""
+
+    max_rows: int = 5000  #: rows changed by the whole plan
+    max_share: float = 0.2  #: share of a table's rows that may be updated or deleted
+    share_floor: int = 50  #: so many rows of a table are always allowed: a small cloud has small tables
+    max_failures: int = 10  #: lanes that may fail before the run stops; a stale lane is not a failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """The repair of one finding (or one request of the operator): a lane of steps, done in order."""
+
+    id: str  #: "a1", "a2", ...: unique in its plan
+    check: str  #: "" for a request
+    key: Row  #: columns that identify the finding
+    fingerprint: str
+    resource_type: str
+    resource_id: str
+    message: str
+    target: Row  #: the finding's evidence (JSON values), or the arguments of the request
+    repair: str
+    strategy: str
+    risk: Risk
+    stage: int  #: pass of the plan: lower ones are finished first
+    steps: tuple[Step, ...]
+    statements: tuple[str, ...] = ()  #: what each step does, literally: SQL for row steps
+    why: str = ""  #: what may be lost
+
+    @property
+    def irreversible(self) -> bool:
+        """True when a step of it cannot be taken back."""
+        return any(irreversible(step) for step in self.steps)
+
+    @property
+    def runnable(self) -> bool:
+        """True when ``plan apply`` would run it: it changes something and is not for a human alone."""
+        return self.risk is not Risk.MANUAL and any(writes(step) for step in self.steps)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values; the inverse of :func:`action_of`."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return values | {
+            "key": dict(self.key),
+            "target": dict(self.target),
+            "risk": self.risk.value,
+            "steps": [step_dict(step) for step in self.steps],
+            "statements": list(self.statements),
+            "irreversible": self.irreversible,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A finding that the plan does not repair, and why."""
+
+    check: str
+    fingerprint: str
+    resource_type: str
+    resource_id: str
+    message: str
+    reason: str  #: a sentence
+    repair: str = ""  #: the repair that would have been used
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Actions in the order of their stages, and everything that was left out, with reasons."""
+
+    id: str
+    created_at: str  #: ISO 8601, UTC
+    cloud: str  #: identity of the cloud it was made for
+    version: str  #: of stackmend
+    checks: tuple[str, ...] = ()  #: the checks that were asked; empty for a request
+    incomplete: Mapping[str, str] = field(default_factory=dict)  #: check -> why it has no answer
+    actions: tuple[Action, ...] = ()
+    deferred: tuple[Left, ...] = ()  #: they touch rows of an earlier action: run ``plan create`` again afterwards
+    not_repaired: tuple[Left, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def runnable(self) -> tuple[Action, ...]:
+        """The actions that ``plan apply`` runs."""
+        return tuple(action for action in self.actions if action.runnable)
+
+    @property
+    def manual(self) -> tuple[Action, ...]:
+        """The actions that are printed only."""
+        return tuple(action for action in self.actions if not action.runnable)
+
+    @property
+    def needs_consent(self) -> tuple[str, ...]:
+        """Names of the unsafe repairs in it: ``--accept`` wants them one by one, or ``all``."""
+        return tuple(sorted({action.repair for action in self.runnable if action.risk is Risk.UNSAFE}))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many actions, steps and rows, for a headline."""
+        kinds = Counter(step.kind for action in self.runnable for step in action.steps if writes(step))
+        return {
+            "actions": len(self.runnable),
+            "manual": len(self.manual),
+            "deferred": len(self.deferred),
+            "not_repaired": len(self.not_repaired),
+            "steps": sum(kinds.values()),
+            **{kind: kinds[kind] for kind in sorted(kinds)},
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values (docs/schemas/plan.json); bytes are still bytes here."""
+        return {
+            "id": self.id,
+            "created_at": self.created_at,
+            "cloud": self.cloud,
+            "version": self.version,
+            "checks": list(self.checks),
+            "incomplete": dict(self.incomplete),
+            "counts": self.counts,
+            "limits": _plain(self.limits),
+            "actions": [action.as_dict() for action in self.actions],
+            "deferred": [_plain(left) for left in self.deferred],
+            "not_repaired": [_plain(left) for left in self.not_repaired],
+        }
+
+    @property
+    def sha256(self) -> str:
+        """Hash over the canonical JSON: names exactly this plan."""
+        return hashlib.sha256(canonical(self.as_dict())).hexdigest()
+
+
+def step_dict(step: Step) -> dict[str, Any]:
+    """A step as a dictionary that starts with its ``kind``; the inverse of :func:`step_of`."""
+    found: dict[str, Any] = {"kind": step.kind}
+    for name in step.__dataclass_fields__:
+        value = getattr(step, name)
+        if isinstance(value, Mapping):
+            value = dict(value)
+        elif isinstance(value, tuple):
+            value = list(value)
+        elif isinstance(value, ApiCall):
+            value = step_dict(value)
+        found[name] = value
+    return found
+
+
+def step_of(data: Mapping[str, Any]) -> Step:
+    """The step that :func:`step_dict` made the dictionary of; KeyError or TypeError for anything else."""
+    values = dict(data)
+    kind = STEP_TYPES[values.pop("kind")]
+    for name in ("argv", "probe"):
+        if name in values:
+            values[name] = tuple(values[name])
+    inverse = values.get("inverse")
+    if inverse is not None:
+        values["inverse"] = step_of(inverse) if isinstance(inverse, Mapping) else tuple(inverse)
+    step: Step = kind(**values)
+    return step
+
+
+def action_of(data: Mapping[str, Any]) -> Action:
+    """The action of a dictionary as :meth:`Action.as_dict` makes it."""
+    values = {name: value for name, value in data.items() if name != "irreversible"}
+    return Action(
+        **values
+        | {
+            "risk": Risk(values["risk"]),
+            "steps": tuple(step_of(step) for step in values["steps"]),
+            "statements": tuple(values["statements"]),
+        }
+    )
+
+
+def canonical(data: Any) -> bytes:
+    """JSON that is the same for the same data: what the hash is over."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), default=_bytes).encode()
+
+
+def to_json(data: Any, **options: Any) -> str:
+    """JSON text of values that may hold bytes."""
+    return json.dumps(data, default=_bytes, **options)
+
+
+def from_json(text: str | bytes) -> Any:
+    """The inverse of :func:`to_json`; ValueError when it is no JSON."""
+    return json.loads(text, object_hook=_unbytes)
+
+
+def save(plan: Plan, path: str | os.PathLike[str]) -> None:
+    """Write the plan file, readable by its owner alone; an existing file is replaced in one go."""
+    target = Path(path)
+    document = {"format": FORMAT, "sha256": plan.sha256, "plan": plan.as_dict()}
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+            stream.write(to_json(document, indent=1) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(target)
+    except OSError as problem:
+        temporary.unlink(missing_ok=True)
+        raise PlanFileError(
+            f"the plan cannot be written to {target}: {problem.strerror}", "Choose another path for --out."
+        ) from None
+
+
+def load(path: str | os.PathLike[str]) -> Plan:
+    """Read a plan file; PlanFileError when it is missing, truncated, edited, foreign or of another format."""
+    again = "Make a new one with 'stackmend plan create'."
+    try:
+        text = Path(path).read_bytes()
+    except OSError as problem:
+        raise PlanFileError(f"the plan {path} cannot be read: {problem.strerror}", again) from None
+    try:
+        document = from_json(text)
+    except ValueError:
+        raise PlanFileError(f"{path} is not a whole JSON document: truncated, or not a plan", again) from None
+    if not isinstance(document, dict) or not str(document.get("format", "")).startswith("stackmend-plan-"):
+        raise PlanFileError(f"{path} is JSON, but not a plan of stackmend", again)
+    if document["format"] != FORMAT:
+        raise PlanFileError(
+            f"{path} has the format {document['format']}, this stackmend reads {FORMAT}",
+            "Use the version of stackmend that wrote it, or make a new plan.",
+        )
+    if hashlib.sha256(canonical(document.get("plan"))).hexdigest() != document.get("sha256"):
+        raise PlanFileError(f"{path} was changed after it was made: its hash does not match", again)
+    try:
+        return plan_of(document["plan"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise PlanFileError(f"{path} holds steps that this stackmend does not know", again) from None
+
+
+def plan_of(data: Mapping[str, Any]) -> Plan:
+    """The plan of a dictionary as :meth:`Plan.as_dict` makes it."""
+    values = {name: value for name, value in data.items() if name != "counts"}
+    return Plan(
+        **values
+        | {
+            "checks": tuple(values["checks"]),
+            "limits": Limits(**values["limits"]),
+            "actions": tuple(action_of(action) for action in values["actions"]),
+            "deferred": tuple(Left(**left) for left in values["deferred"]),
+            "not_repaired": tuple(Left(**left) for left in values["not_repaired"]),
+        }
+    )
+
+
+def row_id(step: Any) -> tuple[str, str, tuple[tuple[str, Any], ...]]:
+    """(database, table, identifying columns) of the row that a row step is about."""
+    values = step.key if isinstance(step, InsertRow) else step.pk
+    return step.database, step.table, tuple(sorted(values.items()))
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    return {f.name: getattr(record, f.name) for f in fields(record)}
+
+
+def _bytes(value: Any) -> dict[str, str]:
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode("ascii")}
+    raise TypeError(f"a plan cannot hold {type(value).__name__}")
+
+
+def _unbytes(found: dict[str, Any]) -> Any:
+    if len(found) == 1 and isinstance(found.get("base64"), str):
+        return base64.b64decode(found["base64"], validate=True)
+    return found

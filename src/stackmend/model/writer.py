@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the runner asks of those who touch the world: groups of row steps in, verdicts out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple, Protocol
+
+from stackmend.model.journal import Entry
+from stackmend.model.step import ApiCall, HostCommand, RowStep, StepState
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Row steps of one action on one database that are made together or not at all, with their guards."""
+
+    lane: int  #: number of the action in the run
+    database: str
+    steps: tuple[RowStep, ...]
+    numbers: tuple[int, ...]  #: of the steps in the run
+
+
+class Verdict(NamedTuple):
+    """What became of a group. ``entries`` are the outcomes of its steps, for the journal."""
+
+    state: StepState  #: DONE, STALE, FAILED, or IN_DOUBT (the connection broke while it was committed)
+    note: str
+    entries: list[Entry]
+
+
+class Standing(StrEnum):
+    """What the live rows say of a group."""
+
+    BEFORE = "before"  #: nothing of it is done
+    AFTER = "after"  #: all of it is done
+    NEITHER = "neither"  #: somebody else has been there
+
+
+#: Called with the intents of a transaction while its rows are locked; nothing is written unless it returns.
+Intent = Callable[[list[Entry]], None]
+
+
+class Writer(Protocol):
+    """Makes row steps."""
+
+    def write(self, groups: Sequence[Group], intent: Intent) -> list[Verdict]:
+        """Make these groups of one database in one transaction, each one only if its rows are as it expects.
+
+        Verdicts are in the order of the groups. JournalError from ``intent`` passes through, after a rollback.
+        """
+        ...
+
+    def probe(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, Any]]) -> list[Standing]:
+        """Look whether groups of one database are done; ``images`` are those of the intents, by step number.
+
+        Raises SourceError when it cannot be read.
+        """
+        ...
+
+    def outcomes(self, group: Group, images: Mapping[int, Mapping[str, Any]]) -> list[Entry]:
+        """The outcomes of a group that a probe found done."""
+        ...
+
+    def values(self, database: str, table: str, column: str, pks: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """What a counter reads now, for each row; None where the row is gone. SourceError when unreadable."""
+        ...
+
+
+class Executor(Protocol):
+    """Does one kind of step that is not about a row: API calls, commands on hosts."""
+
+    def do(self, step: ApiCall | HostCommand) -> tuple[StepState, str]:
+        """Do it; the state and a note. StackmendError is a failure of the lane."""
+        ...
+
+    def probe(self, step: ApiCall | HostCommand) -> StepState:
+        """From live state: PLANNED (to do), INTENT (under way), DONE or FAILED; IN_DOUBT where it cannot tell."""
+        ...
