@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all commands share: the boundary where errors end, the output options, and where options come from.
+
+A command works under ``stackmend`` and as ``openstack mend ...``: of the application it uses the streams and ``NAME``
+alone, and every global option has a default.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import traceback
+from abc import abstractmethod
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, ClassVar, TextIO
+
+from cliff import command
+
+from stackmend.cli.notes import Notes
+from stackmend.cli.progress import progress
+from stackmend.model.errors import Exit, StackmendError
+
+if TYPE_CHECKING:
+    from stackmend.app.config import Config
+    from stackmend.model.ports import Progress
+    from stackmend.report.document import Document
+
+FORMATS = ("table", "json", "yaml", "csv", "value")
+
+
+class Command(command.Command):
+    """Base of every command."""
+
+    #: examples, one ``$ command  # what for`` a line
+    examples: ClassVar[str] = ""
+
+    def _load_hooks(self) -> None:
+        """No hooks: looking for them would read the metadata of every distribution installed."""
+        self._hooks: list[Any] = []
+
+    def get_epilog(self) -> str:
+        """The examples."""
+        return f"Examples:\n{self.examples.strip(chr(10))}" if self.examples else ""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The parser, with examples left as they are written."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        self.add_arguments(parser)
+        return parser
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+
+    @abstractmethod
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Do it and return the exit code."""
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """The command boundary: whatever goes wrong becomes two lines on stderr and an exit code."""
+        try:
+            return int(self.take_action(parsed_args) or Exit.CLEAN)
+        except StackmendError as problem:
+            self._traceback()
+            self.notes.error(problem)
+            return int(problem.exit_code)
+        except BrokenPipeError:
+            raise
+        except Exception as problem:  # noqa: BLE001 - one of the two named boundaries (style.md C4, rule 11)
+            self._traceback()
+            self.notes.fail(
+                f"unexpected error: {type(problem).__name__}: {problem}",
+                "This is a bug: run the command again with --debug and report it with that output. "
+                "'stackmend run list' shows whether a run was begun.",
+            )
+            return int(Exit.ERROR)
+
+    def option(self, name: str, default: Any = None) -> Any:
+        """A global option: of ``stackmend`` where it is set, else the default."""
+        return getattr(self.app_args, name, default)
+
+    @property
+    def notes(self) -> Notes:
+        """Where to talk to the person."""
+        stream: TextIO = getattr(self.app, "stderr", None) or sys.stderr
+        return Notes(stream, quiet=self.option("verbose_level", 1) == 0)
+
+    @property
+    def stdout(self) -> TextIO:
+        """Where the document goes."""
+        stream: TextIO = getattr(self.app, "stdout", None) or sys.stdout
+        return stream
+
+    @property
+    def color(self) -> bool:
+        """True unless colours were switched off."""
+        return not (self.option("no_color", False) or os.environ.get("NO_COLOR"))
+
+    def watch(self) -> AbstractContextManager[Progress]:
+        """A progress bar, where somebody is looking."""
+        notes = self.notes
+        return progress(notes.stream, wanted=not notes.quiet, color=self.color)
+
+    @property
+    def config_path(self) -> str | None:
+        """``--config``, else STACKMEND_CONFIG, else None: then the services' own files are looked for."""
+        return self.option("config") or os.environ.get("STACKMEND_CONFIG") or None
+
+    def config(self) -> Config:
+        """The configuration; ConfigError when it is wrong."""
+        from stackmend.app.config import load
+
+        return load(self.config_path)
+
+    def typed(self, *words: str) -> str:
+        """The command line for a next step, with the configuration this one was given."""
+        name = getattr(self.app, "NAME", "stackmend")
+        front = [name] if name == "stackmend" else [name, "mend"]
+        if self.option("config"):
+            front += ["--config", self.option("config")]
+        return shlex.join([*front, *words])
+
+    def _traceback(self) -> None:
+        if self.option("debug", False):
+            self.notes.lines(traceback.format_exc().rstrip().splitlines())
+
+
+class Printing(Command):
+    """A command with a document: ``-f`` and ``-c``."""
+
+    #: formats for machines print the whole document; a table prints these columns of its records
+    default_format: ClassVar[str] = "table"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add ``-f`` and ``-c``; subclasses call this last."""
+        group = parser.add_argument_group("output")
+        group.add_argument(
+            "-f",
+            "--format",
+            choices=FORMATS,
+            default=self.default_format,
+            help=f"format of the document on stdout (default: {self.default_format})",
+        )
+        group.add_argument(
+            "-c",
+            "--column",
+            action="append",
+            default=[],
+            dest="columns",
+            metavar="COLUMN",
+            help="print this column only, may be repeated; a dot goes deeper (evidence.server)",
+        )
+
+    def show(self, document: Document, parsed_args: argparse.Namespace) -> None:
+        """Print the document on stdout in the format that was asked for."""
+        from stackmend.report.document import write
+
+        write(document, self.stdout, parsed_args.format, parsed_args.columns, color=self.color)

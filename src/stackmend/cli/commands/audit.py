@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``audit``: find out where the parts of the cloud disagree."""
+
+from __future__ import annotations
+
+import argparse
+
+from stackmend.cli.base import Printing
+from stackmend.cli.options import add_selection, seconds
+from stackmend.model.errors import Exit
+
+
+class Audit(Printing):
+    """Find where the parts of the cloud disagree; changes nothing.
+
+    Reads the databases, asks every check, and reads the rows of each finding once more to confirm it. Exit code 0:
+    clean, 3: findings, 7: a source could not be read, so clean cannot be said.
+    """
+
+    examples = """
+  $ stackmend audit
+  $ stackmend audit --check allocation-orphan --check volume-stuck-detaching
+  $ stackmend audit --server 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55
+  $ stackmend audit --settle 120                # look twice, two minutes apart
+  $ stackmend audit -f json > findings.json
+  $ stackmend audit -f value -c resource.id -c message"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        add_selection(parser)
+        parser.add_argument("--snapshot", metavar="DIR", help="ask a snapshot instead of the databases")
+        parser.add_argument(
+            "--settle",
+            type=seconds,
+            metavar="SECONDS",
+            help="wait so long before the second look at findings that span databases",
+        )
+        super().add_arguments(parser)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Audit, print the findings, say what they came to."""
+        from stackmend.app.audits import audit
+        from stackmend.report import findings
+
+        with self.watch() as progress:
+            report = audit(
+                self.config(),
+                checks=tuple(parsed_args.check),
+                servers=tuple(parsed_args.server),
+                snapshot=parsed_args.snapshot,
+                settle=parsed_args.settle,
+                progress=progress,
+            )
+        self.show(findings.findings(report.findings), parsed_args)
+        notes = self.notes
+        for database, error in sorted(report.manifest.failed().items()):
+            notes.warn(f"{database} could not be read: {error}")
+        for line in findings.without_answer(report):
+            notes.warn(line)
+        for line in findings.summary(report):
+            notes.say(line)
+        if report.exit in (Exit.FINDINGS, Exit.INCOMPLETE) and report.findings and parsed_args.snapshot is None:
+            notes.next(self.typed("plan", "create", "--out", "plan.json"))
+        return int(report.exit)
+
+
+COMMANDS = {"audit": Audit}

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``check``: the catalogue of what is looked for."""
+
+from __future__ import annotations
+
+import argparse
+
+from stackmend.cli.base import Printing
+from stackmend.cli.catalogue import check_named, page_source
+from stackmend.model.errors import Exit
+
+
+class CheckList(Printing):
+    """List the checks."""
+
+    examples = """
+  $ stackmend check list
+  $ stackmend check list -f value -c name"""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Print them."""
+        from stackmend.engine import catalogue
+        from stackmend.report import pages
+        from stackmend.report.document import Document
+
+        checks = catalogue.checks()
+        data = [pages.record(checks[name], catalogue.repair_for(checks[name])) for name in sorted(checks)]
+        self.show(Document(data=data, columns=pages.LIST), parsed_args)
+        return int(Exit.CLEAN)
+
+
+class CheckShow(Printing):
+    """Explain a check: what is wrong, why it matters, how it comes about, how to see it by hand, how it is mended."""
+
+    examples = """
+  $ stackmend check show allocation-orphan
+  $ stackmend check show allocation-orphan --sql"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("check", metavar="NAME", help="a check, as 'check list' shows it")
+        parser.add_argument("--sql", action="store_true", help="print its SQL instead")
+        super().add_arguments(parser)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Print its page."""
+        from stackmend.engine import catalogue
+        from stackmend.report import pages
+
+        check = check_named(parsed_args.check)
+        document = pages.check(check, page_source(check), catalogue.repair_for(check))
+        if parsed_args.sql:
+            self.stdout.write(str(document.data["sql"]) + "\n")
+        elif parsed_args.format == "table" and not parsed_args.columns:
+            pages.on_terminal(document.text, self.stdout, color=self.color)
+        else:
+            self.show(document, parsed_args)
+        return int(Exit.CLEAN)
+
+
+COMMANDS = {"check list": CheckList, "check show": CheckShow}

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``port``: which ports die with their server, and whether they should."""
+
+from __future__ import annotations
+
+import argparse
+
+from stackmend.cli.base import Printing
+from stackmend.cli.request import Request
+from stackmend.model.errors import Exit
+
+
+class PortList(Printing):
+    """List the ports of a server, and for each whether Nova deletes it with the server.
+
+    Reads the server's network info cache and Neutron's ports; no API shows this.
+    """
+
+    examples = """
+  $ stackmend port list --server 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55
+  $ stackmend port list --server 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 -f json"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("--server", required=True, metavar="UUID", help="the server")
+        super().add_arguments(parser)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Print them."""
+        from stackmend.app.ports import ports_of
+        from stackmend.report import ports as shown
+
+        found = ports_of(self.config(), parsed_args.server)
+        self.show(shown.ports(found), parsed_args)
+        dying = sum(port.preserve_on_delete is False for port in found)
+        if dying:
+            self.notes.say(f"{dying} of {len(found)} would be deleted with the server, its address lost")
+            self.notes.next(self.typed("port", "keep", "PORT"))
+        return int(Exit.CLEAN)
+
+
+class _PortRequest(Request):
+    """A request about one port."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("port", metavar="PORT", help="uuid of the port")
+        super().add_arguments(parser)
+
+    def words(self, parsed_args: argparse.Namespace) -> list[str]:
+        """The port."""
+        return [parsed_args.port]
+
+
+class PortKeep(_PortRequest):
+    """Let a port outlive its server: set preserve_on_delete, so that its address is not lost."""
+
+    repair = "set-preserve-on-delete"
+    examples = """
+  $ stackmend port keep 8a2b6d1c-0f5e-4f0b-b5ad-6a6f1a2b3c4d --yes"""
+
+    def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
+        """The port and the wish."""
+        return {"port": parsed_args.port, "preserve": True}
+
+
+class PortRelease(_PortRequest):
+    """Let a port go with its server: clear preserve_on_delete."""
+
+    repair = "set-preserve-on-delete"
+    examples = """
+  $ stackmend port release 8a2b6d1c-0f5e-4f0b-b5ad-6a6f1a2b3c4d --yes"""
+
+    def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
+        """The port and the wish."""
+        return {"port": parsed_args.port, "preserve": False}
+
+
+COMMANDS = {"port list": PortList, "port keep": PortKeep, "port release": PortRelease}

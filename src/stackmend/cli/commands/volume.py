@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``volume``: what an operator may ask for about one volume."""
+
+from __future__ import annotations
+
+import argparse
+
+from stackmend.cli.request import Request
+
+
+class _VolumeRequest(Request):
+    """A request about one volume."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("volume", metavar="UUID", help="the volume")
+        super().add_arguments(parser)
+
+    def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
+        """The volume."""
+        return {"volume": parsed_args.volume}
+
+    def words(self, parsed_args: argparse.Namespace) -> list[str]:
+        """The volume."""
+        return [parsed_args.volume]
+
+
+class VolumeDetach(_VolumeRequest):
+    """Detach a volume in the databases of Nova and Cinder; for one that no guest really has any more.
+
+    A guest that still has the disk goes on writing to it: look on its host first.
+    """
+
+    repair = "detach-volume"
+    examples = """
+  $ stackmend volume detach 0f3c9a52-3a3f-4f6e-8d6b-1f1f3a8f7b10
+  $ stackmend volume detach 0f3c9a52-3a3f-4f6e-8d6b-1f1f3a8f7b10 --server 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("--server", metavar="UUID", help="from this server, where several have it")
+        super().add_arguments(parser)
+
+    def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
+        """The volume, and the server where one is named."""
+        return super().target(parsed_args) | ({"server": parsed_args.server} if parsed_args.server else {})
+
+    def words(self, parsed_args: argparse.Namespace) -> list[str]:
+        """The volume, and the server where one is named."""
+        return super().words(parsed_args) + (["--server", parsed_args.server] if parsed_args.server else [])
+
+
+class VolumeMarkDeleted(_VolumeRequest):
+    """Mark a volume deleted, with all its rows and its quota; for one whose data is gone from the back end."""
+
+    repair = "mark-volume-deleted"
+    examples = """
+  $ stackmend volume mark-deleted 0f3c9a52-3a3f-4f6e-8d6b-1f1f3a8f7b10 --out plan.json"""
+
+
+COMMANDS = {"volume detach": VolumeDetach, "volume mark-deleted": VolumeMarkDeleted}

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where log records go: warnings to stderr (more with ``-v``), everything to ``--log-file``, redacted everywhere."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from stackmend.cli.redact import redact
+from stackmend.model.errors import UsageError
+
+_LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO}
+_LINE = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+class _Redacted(logging.Formatter):
+    """A formatter whose result, traceback included, has passed the net."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
+@contextmanager
+def logging_to(stream: TextIO, verbosity: int, file: str | None) -> Iterator[None]:
+    """Set up the root logger for one command, and take it down again so that ``main`` can be called twice."""
+    root = logging.getLogger()
+    before = root.level
+    console = logging.StreamHandler(stream)
+    console.setLevel(_LEVELS.get(verbosity, logging.DEBUG))
+    console.setFormatter(_Redacted("%(levelname)s: %(message)s"))
+    handlers: list[logging.Handler] = [console]
+    if file:
+        handlers.append(_to_file(file))
+    for handler in handlers:
+        root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        root.setLevel(before)
+        for handler in handlers:
+            root.removeHandler(handler)
+            handler.close()
+
+
+def _to_file(path: str) -> logging.Handler:
+    try:
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as problem:
+        raise UsageError(
+            f"the log file {path} cannot be written: {problem.strerror}", "Choose another path for --log-file."
+        ) from None
+    handler.setFormatter(_Redacted(_LINE))
+    return handler

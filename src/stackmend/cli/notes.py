@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is said on stderr: summaries, next steps, errors. stdout belongs to the document alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+from stackmend.cli.redact import redact
+from stackmend.model.errors import StackmendError
+from stackmend.report.clean import printable
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """Lines for the person at the terminal, redacted and without control characters."""
+
+    stream: TextIO
+    quiet: bool = False  #: warnings and errors only
+
+    def say(self, text: str = "") -> None:
+        """A line that ``--quiet`` swallows."""
+        if not self.quiet:
+            self._write(text)
+
+    def next(self, *commands: str) -> None:
+        """What to type next."""
+        for command in commands:
+            self.say(f"next: {command}")
+
+    def warn(self, text: str) -> None:
+        """A line that ``--quiet`` does not swallow."""
+        self._write(f"warning: {text}")
+
+    def error(self, problem: StackmendError) -> None:
+        """The two lines of an error."""
+        self.fail(problem.message, problem.hint)
+
+    def fail(self, message: str, hint: str = "") -> None:
+        """The two lines of an error."""
+        self._write(f"error: {message}")
+        if hint:
+            self._write(f"hint: {hint}")
+
+    def lines(self, lines: Sequence[str]) -> None:
+        """Several lines that ``--quiet`` does not swallow (a traceback)."""
+        for line in lines:
+            self._write(line)
+
+    def _write(self, text: str) -> None:
+        print(printable(redact(text), keep="\n\t"), file=self.stream, flush=True)

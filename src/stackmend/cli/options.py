@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+
+VIA = ("auto", "api", "db")
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """``--check`` and ``--server``."""
+    parser.add_argument(
+        "--check",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="ask this check only, may be repeated ('stackmend check list' has them)",
+    )
+    parser.add_argument(
+        "--server",
+        action="append",
+        default=[],
+        metavar="UUID",
+        help="look at this server only, may be repeated",
+    )
+
+
+def add_strategy(parser: argparse.ArgumentParser) -> None:
+    """``--via`` and ``--allow-db``."""
+    parser.add_argument(
+        "--via",
+        choices=VIA,
+        default="auto",
+        help="how to mend: through the API, in the databases, or the API where it can (default: auto)",
+    )
+    parser.add_argument("--allow-db", action="store_true", help="use the databases where the API cannot do it")
+
+
+def add_consent(parser: argparse.ArgumentParser, what: str) -> None:
+    """``--yes`` and ``--accept``."""
+    parser.add_argument("-y", "--yes", action="store_true", help=f"{what}; without it nothing is changed")
+    parser.add_argument(
+        "--accept",
+        action="append",
+        default=[],
+        metavar="REPAIR",
+        help="consent to an unsafe repair by its name, or 'all'; may be repeated",
+    )
+
+
+def seconds(text: str) -> float:
+    """A number of seconds, not negative."""
+    value = float(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError("must not be negative")
+    return value

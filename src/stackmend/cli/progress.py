@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A progress bar on a terminal's stderr, with rows and time left; nothing in a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from stackmend.model.ports import Progress
+
+
+def silent(what: str, rows: int, expected: int | None) -> None:
+    """Progress that nobody watches."""
+
+
+@contextmanager
+def progress(stream: TextIO, *, wanted: bool, color: bool = True) -> Iterator[Progress]:
+    """A function to report progress to: one line for each thing that is being read.
+
+    ``wanted`` is False under ``--quiet``; a stream that is no terminal gets nothing either.
+    """
+    if not (wanted and stream.isatty()):
+        yield silent
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    bars = Bars(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(file=stream, no_color=not color or None),
+        transient=True,
+    )
+    with bars:
+        yield _Watched(bars)
+
+
+class _Watched:
+    """Keeps one bar for each thing; drivers may call it from several threads."""
+
+    def __init__(self, bars: Any) -> None:
+        self._bars = bars
+        self._tasks: dict[str, Any] = {}
+
+    def __call__(self, what: str, rows: int, expected: int | None) -> None:
+        task = self._tasks.get(what)
+        if task is None:
+            task = self._tasks.setdefault(what, self._bars.add_task(what, total=expected))
+        self._bars.update(task, completed=rows, total=expected)
+        if expected is not None and rows >= expected:
+            self._bars.update(task, visible=False)

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A repair that an operator asks for by name: shown first, written or applied when asked."""
+
+from __future__ import annotations
+
+import argparse
+from abc import abstractmethod
+from typing import ClassVar
+
+from stackmend.cli.applying import finish
+from stackmend.cli.base import Printing
+from stackmend.cli.options import add_consent, add_strategy
+from stackmend.model.errors import Exit, UsageError
+
+
+class Request(Printing):
+    """Base of the commands that ask for one repair.
+
+    By default the plan is shown and nothing is changed; ``--out`` writes it, ``--yes`` applies it at once.
+    """
+
+    repair: ClassVar[str]
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of all requests."""
+        add_strategy(parser)
+        parser.add_argument("--out", metavar="FILE", help="write the plan to this file, for 'plan apply'")
+        add_consent(parser, "apply at once")
+        super().add_arguments(parser)
+
+    @abstractmethod
+    def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
+        """The arguments of the repair."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Make the plan; show, write or apply it."""
+        from stackmend.app import plans
+        from stackmend.report import plans as shown
+
+        if parsed_args.out and parsed_args.yes:
+            raise UsageError("--out and --yes exclude each other", "Write the plan, read it, then 'plan apply' it.")
+        plan = plans.request(
+            self.config(),
+            self.repair,
+            self.target(parsed_args),
+            via=parsed_args.via,
+            allow_db=parsed_args.allow_db,
+        )
+        if parsed_args.yes and plan.runnable:
+            return finish(self, plan, parsed_args, again=self._again(parsed_args))
+        if parsed_args.out:
+            plans.save(plan, parsed_args.out)
+        self.show(shown.plan(plan), parsed_args)
+        if not plan.runnable:
+            self.notes.say("there is nothing to do")
+            return int(Exit.FINDINGS if plan.actions else Exit.STOPPED if plan.not_repaired else Exit.CLEAN)
+        consent = [word for name in plan.needs_consent for word in ("--accept", name)]
+        if parsed_args.out:
+            self.notes.next(self.typed("plan", "apply", parsed_args.out, "--yes", *consent))
+        else:
+            self.notes.say("nothing was changed")
+            self.notes.next(self.typed(*self._again(parsed_args), "--yes", *consent))
+        return int(Exit.FINDINGS)
+
+    @abstractmethod
+    def words(self, parsed_args: argparse.Namespace) -> list[str]:
+        """What names the target on the command line, as it would be typed again."""
+
+    def _again(self, parsed_args: argparse.Namespace) -> tuple[str, ...]:
+        """This command line without consent and output options."""
+        via = ["--via", parsed_args.via] if parsed_args.via != "auto" else []
+        allow = ["--allow-db"] if parsed_args.allow_db else []
+        return (*(self.cmd_name or "").split(), *self.words(parsed_args), *via, *allow)

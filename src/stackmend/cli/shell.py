@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The program ``stackmend``: global options, help, and the last stop of interruptions."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any, TextIO
+
+from cliff import help as cliff_help
+from cliff.app import App
+
+from stackmend import __version__
+from stackmend.cli.logs import logging_to
+from stackmend.cli.manager import Commands
+from stackmend.cli.notes import Notes
+from stackmend.model.errors import Exit, StackmendError
+
+INTERRUPTED = 130  #: 128 + SIGINT
+BROKEN_PIPE = 141  #: 128 + SIGPIPE
+
+DESCRIPTION = """\
+Finds where the parts of an OpenStack cloud disagree, says why, and mends it from
+a plan that you have read, with an undo."""
+
+EPILOG = """\
+First steps:
+  $ stackmend demo                              # see it find, mend and undo, on a toy cloud
+  $ stackmend audit                             # read only
+  $ stackmend plan create --out plan.json       # read only
+  $ stackmend plan apply plan.json --yes
+
+'stackmend help COMMAND' explains a command."""
+
+
+class Help(cliff_help.HelpCommand):
+    """print help for a command."""
+
+    def _load_hooks(self) -> None:
+        self._hooks: list[Any] = []
+
+    def get_epilog(self) -> str:
+        """None."""
+        return ""
+
+
+class Shell(App):
+    """The application: cliff's, with help that loads no entry points and errors that go to stderr."""
+
+    NAME = "stackmend"
+
+    def __init__(self, stdout: TextIO, stderr: TextIO) -> None:
+        super().__init__(DESCRIPTION, __version__, Commands(), stdout=stdout, stderr=stderr)
+        self.command_manager.add_command("help", Help)
+
+    def build_option_parser(
+        self, description: str | None, version: str | None, argparse_kwargs: dict[str, Any] | None = None
+    ) -> argparse.ArgumentParser:
+        """The parser of the options that stand before the command."""
+        parser = argparse.ArgumentParser(
+            prog=self.NAME,
+            usage="stackmend [options] COMMAND ...",
+            description=description,
+            epilog=EPILOG,
+            add_help=False,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **argparse_kwargs or {},
+        )
+        parser.add_argument("-h", "--help", action=_ListCommands, nargs=0, default=self, help="show this and exit")
+        parser.add_argument("--version", action="version", version=f"stackmend {version}", help="show it and exit")
+        parser.add_argument(
+            "--config",
+            metavar="FILE",
+            help="configuration (TOML); else STACKMEND_CONFIG, else the services' own files are found",
+        )
+        volume = parser.add_mutually_exclusive_group()
+        volume.add_argument(
+            "-v",
+            "--verbose",
+            action="count",
+            dest="verbose_level",
+            default=1,
+            help="say more on stderr; twice: everything",
+        )
+        volume.add_argument(
+            "-q",
+            "--quiet",
+            action="store_const",
+            dest="verbose_level",
+            const=0,
+            help="no progress, no summary: warnings and errors only",
+        )
+        parser.add_argument("--log-file", metavar="FILE", help="write a full log to this file")
+        parser.add_argument("--no-color", action="store_true", help="no colours (also NO_COLOR)")
+        parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+        return parser
+
+    def configure_logging(self) -> None:
+        """Nothing here: :func:`main` wraps the whole run."""
+
+    def run(self, argv: list[str]) -> int:
+        """Parse the global options and run the command."""
+        self.options, remainder = self.parser.parse_known_args(_front(argv))
+        remainder = [*remainder, *argv[len(_front(argv)) :]]
+        with logging_to(self.stderr, self.options.verbose_level, self.options.log_file):
+            if not remainder:
+                self.parser.print_usage(self.stderr)
+                Notes(self.stderr).fail("no command was given", "'stackmend --help' lists the commands.")
+                return int(Exit.USAGE)
+            return self.run_subcommand(remainder)
+
+    def run_subcommand(self, argv: list[str]) -> int:
+        """Find the command and run it; the exit code."""
+        try:
+            factory, name, rest = self.command_manager.find_command(argv)
+        except ValueError:
+            return self._unknown(argv)
+        command = factory(self, self.options, cmd_name=name)
+        parser = command.get_parser(f"{self.NAME} {name}")
+        try:
+            return int(command.run(parser.parse_args(rest)))
+        except cliff_help.HelpExit:
+            return int(Exit.CLEAN)
+
+    def _unknown(self, argv: list[str]) -> int:
+        words = [] if argv[0].startswith("-") else [word for word in argv if not word.startswith("-")]
+        names = self.command_manager.get_command_names()
+        below = [name for name in names if words and name.split()[0] == words[0]]
+        asked = " ".join(words[:2])
+        nouns = {name.split()[0] for name in names}
+        near = below or get_close_matches(asked, names, 3) or get_close_matches(asked.partition(" ")[0], nouns)
+        message = f"there is no command '{asked}'" if words else f"'{argv[0]}' is not an option of stackmend itself"
+        hint = f"Did you mean: {', '.join(near)}?" if near else "'stackmend --help' lists the commands."
+        Notes(self.stderr).fail(message, hint)
+        return int(Exit.USAGE)
+
+
+class _ListCommands(argparse.Action):
+    """``--help``: the options, then one line for each command."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Print and leave."""
+        shell = self.default
+        lines = []
+        for name, entry in shell.command_manager:
+            summary = (entry.load().__doc__ or "").strip().splitlines()[0]
+            lines.append(f"  {name:<20} {summary[0].lower()}{summary[1:].rstrip('.')}")
+        text = parser.format_help().replace(EPILOG, "commands:\n" + "\n".join(lines) + "\n\n" + EPILOG)
+        print(text, end="", file=shell.stdout)
+        parser.exit()
+
+
+def _front(argv: Sequence[str]) -> list[str]:
+    """The words up to the command: what follows it belongs to the command, whatever it is called."""
+    takes_value = {"--config", "--log-file"}
+    index = 0
+    while index < len(argv) and argv[index].startswith("-"):
+        index += 2 if argv[index] in takes_value else 1
+    return list(argv[:index])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code; the entry point of the program."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = Shell(sys.stdout, sys.stderr).run(arguments)
+        sys.stdout.flush()
+        return code
+    except StackmendError as problem:
+        Notes(sys.stderr).error(problem)
+        return int(problem.exit_code)
+    except KeyboardInterrupt:
+        Notes(sys.stderr).fail("interrupted", "'stackmend run list' shows whether a run was begun and where it stands.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        _hush()
+        return BROKEN_PIPE
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else int(Exit.CLEAN)
+
+
+def _hush() -> None:
+    """Point stdout nowhere, so that Python does not complain when it flushes at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Findings and the summary of an audit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from stackmend.model.audit import Outcome, Report
+from stackmend.model.finding import Finding, State
+from stackmend.report.document import Document
+from stackmend.report.words import count, listed
+
+COLUMNS = (
+    ("Severity", "severity"),
+    ("Check", "check"),
+    ("State", "state"),
+    ("Resource", "resource"),
+    ("Message", "message"),
+    ("Fingerprint", "fingerprint"),
+)
+_ORDER = {"error": 0, "warning": 1, "info": 2}
+
+
+def findings(found: Iterable[Finding]) -> Document:
+    """The list of findings, the worst first (docs/schemas/findings.json)."""
+    ordered = sorted(found, key=lambda f: (f.state is State.WAIVED, _ORDER[f.severity.value], f.check, f.resource_id))
+    return Document(data=[finding.as_dict() for finding in ordered], columns=COLUMNS)
+
+
+def finding(found: Finding) -> Document:
+    """One finding with its evidence."""
+    data = found.as_dict()
+    width = max(len(str(name)) for name in data["evidence"]) if data["evidence"] else 0
+    lines = [
+        f"{found.check} ({found.severity.value}, {found.state.value})",
+        f"  {found.message}",
+        f"  {found.resource_type} {found.resource_id}   fingerprint {found.fingerprint}",
+    ]
+    if found.first_seen:
+        lines.append(f"  first seen {found.first_seen}")
+    if found.waiver:
+        lines.append(f"  waived: {found.waiver}")
+    if found.explains:
+        lines.append(f"  explains {count(found.explains, 'other finding')}")
+    lines += ["", "evidence"]
+    lines += [f"  {name:<{width}}  {'NULL' if value is None else value}" for name, value in data["evidence"].items()]
+    return Document(data=data, columns=COLUMNS, text="\n".join(lines))
+
+
+def summary(report: Report) -> list[str]:
+    """What an audit came to, for stderr: a line of numbers, then what else the operator should know."""
+    open_ = [f for f in report.findings if f.state is not State.WAIVED]
+    severities = Counter(f.severity.value for f in open_)
+    parts = [count(severities[s], s, plural="" if s == "info" else None) for s in _ORDER if severities[s]]
+    asked = len(report.checks)
+    answered = sum(result.outcome is Outcome.OK for result in report.checks.values())
+    line = f"{', '.join(parts) if parts else 'no findings'} in {answered} of {count(asked, 'check')}"
+    waived = len(report.findings) - len(open_)
+    explained = sum(result.explained for result in report.checks.values())
+    unsure = sum(f.state is State.CANDIDATE for f in open_)
+    line += "".join(f"; {n} {word}" for n, word in ((waived, "waived"), (explained, "explained by a root cause")) if n)
+    lines = [line]
+    if unsure:
+        lines.append(f"{count(unsure, 'finding')} not confirmed: seen once only")
+    return [*lines, *report.notes]
+
+
+def without_answer(report: Report) -> list[str]:
+    """A line for each reason why checks have no answer: they are not clean."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in sorted(report.incomplete.items()):
+        reasons.setdefault(reason, []).append(name)
+    return [
+        f"INCOMPLETE, do not take it for clean: no answer from {listed(names)}: {reason}"
+        for reason, names in reasons.items()
+    ]

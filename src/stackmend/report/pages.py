@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page of a check or a repair is the docstring of its module: for the terminal and for the documentation."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TextIO
+
+from stackmend.model.check import Check
+from stackmend.model.repair import Repair
+from stackmend.report.clean import printable
+from stackmend.report.document import Document
+
+CHECK_SECTIONS = (
+    "What is wrong",
+    "Why it matters",
+    "How it comes about",
+    "How to see it by hand",
+    "Repair and its risk",
+)
+_HEADING = re.compile(r"^##\s+(.+?)\s*$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A docstring in parts: Markdown."""
+
+    title: str
+    sections: Mapping[str, str]
+
+
+def page(docstring: str | None) -> Page:
+    """The parts of a module's docstring."""
+    text = inspect.cleandoc(docstring or "")
+    head, *rest = _HEADING.split(text)
+    pairs = zip(rest[::2], rest[1::2], strict=True)
+    return Page(" ".join(head.split()), {title: body.strip() for title, body in pairs})
+
+
+def check(shown: Check, docstring: str | None, repairs: tuple[Repair, ...]) -> Document:
+    """The page of a check (docs/schemas/check.json)."""
+    parts = page(docstring)
+    data = record(shown, repairs) | {
+        "title": parts.title,
+        "page": dict(parts.sections),
+        "sql": inspect.cleandoc(shown.sql),
+    }
+    head = f"# {shown.name}\n\n{parts.title}\n\n{facts(shown, repairs)}\n"
+    body = "".join(f"\n## {title}\n\n{section}\n" for title, section in parts.sections.items())
+    return Document(data=data, text=head + body)
+
+
+def facts(shown: Check, repairs: tuple[Repair, ...]) -> str:
+    """One line on severity, life, entry of the catalogue and repairs."""
+    mended = ", ".join(f"{repair.name} ({repair.risk.value})" for repair in repairs) or "none"
+    return f"{shown.severity.value}, {shown.status.value}, catalogue {shown.catalogue}; repairs: {mended}"
+
+
+def record(shown: Check, repairs: tuple[Repair, ...]) -> dict[str, object]:
+    """A check as JSON values, for lists."""
+    return {
+        "name": shown.name,
+        "catalogue": shown.catalogue,
+        "severity": shown.severity.value,
+        "status": shown.status.value,
+        "message": shown.message,
+        "resource": shown.resource[0],
+        "key": list(shown.key),
+        "reads": sorted(shown.reads),
+        "needs": sorted(shown.needs),
+        "ages": dict(shown.ages),
+        "repairs": [{"name": repair.name, "risk": repair.risk.value} for repair in repairs],
+    }
+
+
+LIST = (
+    ("Name", "name"),
+    ("No", "catalogue"),
+    ("Severity", "severity"),
+    ("Status", "status"),
+    ("Repairs", "repairs"),
+    ("Message", "message"),
+)
+
+
+def on_terminal(markdown: str, stream: TextIO | None = None, *, color: bool = True) -> None:
+    """Print a page: laid out on a terminal, as it stands in a pipe."""
+    out = stream or sys.stdout
+    if not out.isatty():
+        out.write(printable(markdown, keep="\n").rstrip("\n") + "\n")
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console(file=out, no_color=not color or None).print(Markdown(printable(markdown, keep="\n")))

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs: what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from stackmend.model.journal import Entry, RunRecord, RunResult
+from stackmend.model.plan import Action
+from stackmend.report.document import Document
+from stackmend.report.words import count
+
+COLUMNS = (
+    ("ID", "id"),
+    ("Kind", "kind"),
+    ("State", "state"),
+    ("Started", "created_at"),
+    ("Ended", "ended_at"),
+    ("Operator", "operator"),
+    ("Host", "host"),
+    ("Undoes", "undoes"),
+)
+RESULT = (("Run", "run"), ("Done", "done"), ("Stale", "stale"), ("Failed", "failed"), ("In Doubt", "in_doubt"))
+
+
+def result(outcome: RunResult) -> Document:
+    """The answer of apply, resume and undo (docs/schemas/result.json)."""
+    return Document(data=outcome.as_dict(), columns=RESULT)
+
+
+def sentences(outcome: RunResult) -> list[str]:
+    """The same in words, for stderr."""
+    lines = [f"{count(outcome.done, 'repair')} done ({count(outcome.steps, 'change')})"]
+    if outcome.already:
+        lines[0] += f", {outcome.already} of them had nothing left to do"
+    rest = {"stale": outcome.stale, "failed": outcome.failed, "IN DOUBT": outcome.in_doubt, "not begun": outcome.left}
+    lines[0] += "".join(f", {number} {word}" for word, number in rest.items() if number)
+    lines += list(outcome.notes)
+    lines += [f"by hand: {text}" for text in outcome.manual]
+    if outcome.remaining:
+        lines.append(f"the checks still find {count(len(outcome.remaining), 'of these finding', 'of these findings')}")
+    return lines
+
+
+def record(run: RunRecord) -> dict[str, Any]:
+    """A run as JSON values."""
+    return {
+        "id": run.id,
+        "kind": run.kind,
+        "state": run.state.value,
+        "created_at": run.created_at,
+        "ended_at": run.ended_at,
+        "operator": run.operator,
+        "host": run.host,
+        "pid": run.pid,
+        "plan": run.plan,
+        "sha256": run.sha256,
+        "cloud": run.cloud,
+        "version": run.version,
+        "undoes": run.undoes,
+    }
+
+
+def runs(found: Iterable[RunRecord]) -> Document:
+    """The list of runs (docs/schemas/runs.json)."""
+    return Document(data=[record(run) for run in found], columns=COLUMNS)
+
+
+def steps(actions: Sequence[Action], entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Every step with the state of its last entry; the images stay in the journal."""
+    last = {entry.step: entry for entry in entries}
+    rows: list[dict[str, Any]] = []
+    for action in actions:
+        for number, step in enumerate(action.steps):
+            entry = last.get(len(rows))
+            rows.append(
+                {
+                    "step": len(rows),
+                    "action": action.id,
+                    "repair": action.repair,
+                    "resource": {"type": action.resource_type, "id": action.resource_id},
+                    "kind": step.kind,
+                    "state": entry.state.value if entry else "planned",
+                    "at": entry.at if entry else "",
+                    "note": entry.note if entry else "",
+                    "statement": action.statements[number] if number < len(action.statements) else step.kind,
+                }
+            )
+    return rows
+
+
+def run(found: RunRecord, actions: Sequence[Action], entries: Sequence[Entry]) -> Document:
+    """One run with its steps (docs/schemas/run.json)."""
+    data = record(found) | {"steps": steps(actions, entries)}
+    lines = [
+        f"run {found.id}: {found.kind}, {found.state.value}" + (f", undoes {found.undoes}" if found.undoes else ""),
+        f"  by {found.operator} on {found.host}, {found.created_at} to {found.ended_at or '(not ended)'}",
+        f"  plan {found.plan}",
+    ]
+    for row in data["steps"]:
+        lines.append(f"  {row['step']:>4}  {row['state']:<8}  {row['action']:<5} {row['statement'].splitlines()[0]}")
+        if row["note"]:
+            lines.append(f"                  {row['note']}")
+    return Document(data=data, columns=COLUMNS, text="\n".join(lines))

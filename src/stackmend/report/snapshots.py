@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Snapshots: what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from stackmend.model.finding import Finding
+from stackmend.model.snapshot import Manifest
+from stackmend.report.document import Document
+from stackmend.report.words import count
+
+LIST = (("Path", "path"), ("Made", "created_at"), ("Sources", "sources"), ("Rows", "rows"), ("Complete", "complete"))
+DIFF = (
+    ("Change", "change"),
+    ("Severity", "severity"),
+    ("Check", "check"),
+    ("Resource", "resource"),
+    ("Message", "message"),
+    ("Fingerprint", "fingerprint"),
+)
+
+
+def record(path: Path | str, manifest: Manifest) -> dict[str, Any]:
+    """One line of the list."""
+    return {
+        "path": str(path),
+        "created_at": manifest.created_at,
+        "now": manifest.now,
+        "skew": manifest.skew,
+        "sources": len(manifest.sources),
+        "rows": sum(sum(source.rows.values()) for source in manifest.sources),
+        "complete": manifest.cells_known and not manifest.failed(),
+    }
+
+
+def snapshots(found: Iterable[tuple[Path | str, Manifest]]) -> Document:
+    """The list of snapshots (docs/schemas/snapshots.json)."""
+    return Document(data=[record(path, manifest) for path, manifest in found], columns=LIST)
+
+
+def snapshot(path: Path | str, manifest: Manifest) -> Document:
+    """One snapshot with its sources (docs/schemas/snapshot.json)."""
+    sources = [
+        {
+            "database": source.database,
+            "release": source.release,
+            "start": source.start,
+            "end": source.end,
+            "rows": dict(source.rows),
+            "error": source.error,
+            "missing": {label: list(columns) for label, columns in source.missing.items()},
+        }
+        for source in manifest.sources
+    ]
+    data = record(path, manifest) | {"format": manifest.format, "cells_known": manifest.cells_known, "sources": sources}
+    return Document(data=data, columns=LIST, text="\n".join(_lines(path, manifest)))
+
+
+def _lines(path: Path | str, manifest: Manifest) -> Iterable[str]:
+    yield f"{path}"
+    yield f"made {manifest.created_at}; views opened within {manifest.skew:.1f} s"
+    for source in manifest.sources:
+        rows = count(sum(source.rows.values()), "row")
+        release = f" ({source.release})" if source.release else ""
+        yield f"  {source.database}{release}: {rows}" + (f"; NOT READ: {source.error}" if source.error else "")
+        lacking = sorted(label for label, columns in source.missing.items() if columns)
+        if lacking:
+            yield f"    this release lacks columns or all of: {', '.join(lacking)}"
+    if not manifest.cells_known:
+        yield "  the cells are not all known: nothing can be said about servers that do not exist"
+
+
+def difference(new: Iterable[Finding], gone: Iterable[Finding]) -> Document:
+    """What came and what went between two snapshots (docs/schemas/difference.json)."""
+    data = [{"change": change, **f.as_dict()} for change, found in (("new", new), ("gone", gone)) for f in found]
+    return Document(data=data, columns=DIFF)
