@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SQLite, for the embedded cloud: one file a database."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from stackmend.drivers.dialects.base import Address, Connection, Reader, TableInfo
+from stackmend.model.errors import SourceError
+
+_LOCK_SECONDS = 30
+
+
+class SQLite:
+    """The dialect of SQLite."""
+
+    name = "sqlite"
+    placeholder = "?"
+    for_update = ""  # BEGIN IMMEDIATE locks the whole file
+
+    def quote(self, name: str) -> str:
+        """A name in double quotes."""
+        return '"' + name.replace('"', '""') + '"'
+
+    def qualified(self, address: Address, table: str) -> str:
+        """The table: a file holds one database."""
+        return self.quote(table)
+
+    def null_safe(self, column: str) -> str:
+        """``IS``: NULL equals NULL."""
+        return f"{self.quote(column)} IS ?"
+
+    def connect(self, address: Address, *, write: bool = False) -> Connection:
+        """A connection; unless ``write`` the file is opened read-only."""
+        if not Path(address.database).is_file():
+            raise SourceError(f"{address.redacted} does not exist", "Is the path in the URL absolute and right?")
+        mode = "rw" if write else "ro"
+        with telling(address):
+            connection = sqlite3.connect(
+                f"file:{quote(address.database)}?mode={mode}",
+                uri=True,
+                timeout=_LOCK_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            connection.execute(f"PRAGMA query_only = {'OFF' if write else 'ON'}")
+            connection.text_factory = _text
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        return connection
+
+    def begin_snapshot(self, connection: Connection) -> None:
+        """A deferred transaction, opened by a read at once."""
+        self.select(connection, "BEGIN")
+        self.select(connection, "SELECT 1 FROM sqlite_master LIMIT 1")
+
+    def begin_write(self, connection: Connection) -> None:
+        """BEGIN IMMEDIATE: nobody else writes from here on."""
+        self.select(connection, "BEGIN IMMEDIATE")
+
+    def introspect(self, connection: Connection, database: str | None = None) -> dict[str, TableInfo]:
+        """Tables, columns, primary keys and references from SQLite's pragmas."""
+        found = {}
+        names = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+        for (table,) in self.select(connection, names):
+            columns = self.select(connection, f"PRAGMA table_info({self.quote(table)})")
+            references = self.select(connection, f"PRAGMA foreign_key_list({self.quote(table)})")
+            found[table] = TableInfo(
+                {c[1]: c[2] for c in columns},
+                tuple(c[1] for c in sorted((c for c in columns if c[5]), key=lambda c: c[5])),
+                tuple((r[3], r[2], r[4]) for r in references),
+            )
+        return found
+
+    def utcnow(self, connection: Connection) -> str:
+        """This machine's UTC clock."""
+        return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+    def select(self, connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Rows as stored; text that is no UTF-8 comes as bytes."""
+        with telling(None):
+            cursor = connection.cursor()
+            try:
+                return list(cursor.execute(sql, tuple(parameters or ())))
+            finally:
+                cursor.close()
+
+    def reader(self, address: Address) -> Reader:
+        """A reader of one file."""
+        return _FileReader(self, address)
+
+
+class _FileReader:
+    """Streams the tables of one file; values are Python's."""
+
+    packs = False
+
+    def __init__(self, dialect: SQLite, address: Address) -> None:
+        self._dialect, self._address = dialect, address
+        self._connection: Any = dialect.connect(address)
+        self._connection.text_factory = _text
+
+    def begin(self) -> None:
+        self._dialect.begin_snapshot(self._connection)
+
+    def stream(self, sql: str, batch: int) -> Iterator[Sequence[tuple[Any, ...]]]:
+        with telling(self._address):
+            cursor = self._connection.execute(sql)
+            while rows := cursor.fetchmany(batch):
+                yield rows
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _text(raw: bytes) -> str | bytes:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
+
+
+@contextmanager
+def telling(address: Address | None) -> Iterator[None]:
+    """Turn SQLite's errors into a SourceError that names the file."""
+    try:
+        yield
+    except sqlite3.Error as problem:
+        where = address.redacted if address else "the SQLite database"
+        raise SourceError(f"{where} cannot be read: {problem}", _hint(problem)) from problem
+
+
+def _hint(problem: sqlite3.Error) -> str:
+    if "not a database" in str(problem) or "malformed" in str(problem):
+        return "The file is damaged or something else than an SQLite database."
+    return "Another process writes to it; try again." if "locked" in str(problem) else ""
