@@ -3,31 +3,46 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from typing import TypeVar
 
 from stackmend.model.check import Check
 from stackmend.model.errors import UsageError
+from stackmend.model.repair import Repair
+
+T = TypeVar("T")
 
 
 def check_named(name: str) -> Check:
     """The check of that name; UsageError with the nearest names when there is none."""
     from stackmend.engine import catalogue
 
-    checks = catalogue.checks()
-    if name not in checks:
-        near = get_close_matches(name, checks, 3)
-        hint = f"Did you mean: {', '.join(near)}?" if near else "'stackmend check list' has them."
-        raise UsageError(f"there is no check '{name}'", hint)
-    return checks[name]
+    return _named("check", name, catalogue.checks())
 
 
-def page_source(check: Check) -> str | None:
-    """The docstring of the module that a check is in."""
-    import stackmend.checks as package
+def repair_named(name: str) -> Repair:
+    """The repair of that name; UsageError with the nearest names when there is none."""
+    from stackmend.engine import catalogue
 
-    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        if module.name.rpartition(".")[2] == check.name.replace("-", "_"):
-            return importlib.import_module(module.name).__doc__
-    return None
+    return _named("repair", name, catalogue.repairs())
+
+
+def checks_named(names: Sequence[str]) -> tuple[str, ...]:
+    """The same names, once all of them are known to be checks."""
+    return tuple(check_named(name).name for name in names)
+
+
+def repairs_of(check: Check) -> tuple[Repair, ...]:
+    """Every repair that mends findings of this check."""
+    from stackmend.engine import catalogue
+
+    return tuple(repair for repair in catalogue.repairs().values() if check.name in repair.checks)
+
+
+def _named(kind: str, name: str, known: Mapping[str, T]) -> T:
+    if name not in known:
+        near = get_close_matches(name, known, 3) or [other for other in known if name in other][:3]
+        hint = f"Did you mean: {', '.join(near)}?" if near else f"'stackmend {kind} list' has them."
+        raise UsageError(f"there is no {kind} '{name}'", hint)
+    return known[name]

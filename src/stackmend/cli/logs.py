@@ -26,6 +26,9 @@ class _Redacted(logging.Formatter):
 def logging_to(stream: TextIO, verbosity: int, file: str | None) -> Iterator[None]:
     """Set up the root logger for one command, and take it down again so that ``main`` can be called twice."""
     root = logging.getLogger()
+    if any(isinstance(handler.formatter, _Redacted) for handler in root.handlers):
+        yield  # a command within a command: the demo
+        return
     before = root.level
     console = logging.StreamHandler(stream)
     console.setLevel(_LEVELS.get(verbosity, logging.DEBUG))

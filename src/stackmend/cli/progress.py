@@ -33,7 +33,7 @@ def progress(stream: TextIO, *, wanted: bool, color: bool = True) -> Iterator[Pr
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(file=stream, no_color=not color or None),
+        console=Console(file=stream, color_system="auto" if color else None),
         transient=True,
     )
     with bars:

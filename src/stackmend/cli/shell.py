@@ -7,7 +7,7 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any, TextIO
 
@@ -170,8 +170,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    return guard(lambda: Shell(sys.stdout, sys.stderr).run(arguments))
+
+
+def guard(action: Callable[[], int]) -> int:
+    """Do it and return its exit code; interruptions and closed pipes get theirs, quietly."""
     try:
-        code = Shell(sys.stdout, sys.stderr).run(arguments)
+        code = action()
         sys.stdout.flush()
         return code
     except StackmendError as problem:

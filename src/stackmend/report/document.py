@@ -73,6 +73,8 @@ def cell(value: Any) -> str:
     if isinstance(value, Mapping):
         if set(value) == {"type", "id"}:
             return f"{value['type']} {value['id']}"
+        if set(value) == {"name", "risk"}:
+            return f"{value['name']} ({value['risk']})"
         return ", ".join(f"{name}={cell(inner)}" for name, inner in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(cell(inner) for inner in value)
@@ -90,7 +92,7 @@ def _select(document: Document, only: Sequence[str]) -> tuple[tuple[str, str], .
         if column is None and not document.records:
             column = (name, name)
         if column is None:
-            known = ", ".join(path for _, path in (*document.columns, *_all(document)))
+            known = ", ".join(dict.fromkeys(path for _, path in (*document.columns, *_all(document))))
             raise UsageError(f"there is no column '{name}'", f"Columns are: {known}.")
         found.append(column)
     return tuple(found)

@@ -14,7 +14,6 @@ from stackmend.report.words import count, listed
 COLUMNS = (
     ("Severity", "severity"),
     ("Check", "check"),
-    ("State", "state"),
     ("Resource", "resource"),
     ("Message", "message"),
     ("Fingerprint", "fingerprint"),
@@ -25,7 +24,9 @@ _ORDER = {"error": 0, "warning": 1, "info": 2}
 def findings(found: Iterable[Finding]) -> Document:
     """The list of findings, the worst first (docs/schemas/findings.json)."""
     ordered = sorted(found, key=lambda f: (f.state is State.WAIVED, _ORDER[f.severity.value], f.check, f.resource_id))
-    return Document(data=[finding.as_dict() for finding in ordered], columns=COLUMNS)
+    sure = all(f.state is State.CONFIRMED for f in ordered)
+    columns = COLUMNS if sure else (*COLUMNS[:2], ("State", "state"), *COLUMNS[2:])
+    return Document(data=[finding.as_dict() for finding in ordered], columns=columns)
 
 
 def finding(found: Finding) -> Document:

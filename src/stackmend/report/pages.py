@@ -60,10 +60,11 @@ def facts(shown: Check, repairs: tuple[Repair, ...]) -> str:
     return f"{shown.severity.value}, {shown.status.value}, catalogue {shown.catalogue}; repairs: {mended}"
 
 
-def record(shown: Check, repairs: tuple[Repair, ...]) -> dict[str, object]:
+def record(shown: Check, docstring: str | None, repairs: tuple[Repair, ...]) -> dict[str, object]:
     """A check as JSON values, for lists."""
     return {
         "name": shown.name,
+        "title": page(docstring).title,
         "catalogue": shown.catalogue,
         "severity": shown.severity.value,
         "status": shown.status.value,
@@ -83,8 +84,42 @@ LIST = (
     ("Severity", "severity"),
     ("Status", "status"),
     ("Repairs", "repairs"),
-    ("Message", "message"),
+    ("What Is Wrong", "title"),
 )
+
+
+REPAIRS = (
+    ("Name", "name"),
+    ("Risk", "risk"),
+    ("Mends", "checks"),
+    ("What It Does", "title"),
+)
+
+
+def repair_record(shown: Repair, docstring: str | None) -> dict[str, object]:
+    """A repair as JSON values, for lists."""
+    return {
+        "name": shown.name,
+        "title": page(docstring).title,
+        "risk": shown.risk.value,
+        "why": shown.why,
+        "strategies": list(shown.strategies),
+        "resource": shown.resource,
+        "checks": list(shown.checks),
+        "codes": sorted(shown.codes),
+    }
+
+
+def repair(shown: Repair, docstring: str | None) -> Document:
+    """The page of a repair (docs/schemas/repair.json)."""
+    parts = page(docstring)
+    data = repair_record(shown, docstring) | {"page": dict(parts.sections)}
+    lost = f"; what may be lost: {shown.why}" if shown.why else ""
+    mends = ", ".join(shown.checks) or "asked for by an operator"
+    about = f"{shown.risk.value}, by {', '.join(shown.strategies)}; mends: {mends}{lost}"
+    head = f"# {shown.name}\n\n{parts.title}\n\n{about}\n"
+    body = "".join(f"\n## {title}\n\n{section}\n" for title, section in parts.sections.items())
+    return Document(data=data, text=head + body)
 
 
 def on_terminal(markdown: str, stream: TextIO | None = None, *, color: bool = True) -> None:
@@ -96,4 +131,4 @@ def on_terminal(markdown: str, stream: TextIO | None = None, *, color: bool = Tr
     from rich.console import Console
     from rich.markdown import Markdown
 
-    Console(file=out, no_color=not color or None).print(Markdown(printable(markdown, keep="\n")))
+    Console(file=out, color_system="auto" if color else None).print(Markdown(printable(markdown, keep="\n")))

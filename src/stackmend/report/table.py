@@ -5,9 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TextIO
+from unicodedata import combining, east_asian_width
 
 _COLORS = {"error": "bold red", "warning": "yellow", "info": "cyan", "waived": "dim", "candidate": "dim"}
-_IDENTIFIERS = frozenset({"fingerprint", "id", "severity", "state", "status", "check", "resource", "port", "run"})
+#: headings of prose: these columns give way when the terminal is narrow
+_PROSE = frozenset({"message", "what is wrong", "what it does", "repairs", "mends", "step", "note", "what", "command"})
+
+
+#: characters that prose wants at least, before other columns are folded, too
+_ENOUGH = 24
 
 
 def draw(headings: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO, *, color: bool = True) -> None:
@@ -17,7 +23,7 @@ def draw(headings: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO,
     if stream.isatty():
         _fitted(headings, rows, stream, color=color)
         return
-    widths = [max(len(cell) for cell in column) for column in zip(headings, *rows, strict=True)]
+    widths = [max(_width(cell) for cell in column) for column in zip(headings, *rows, strict=True)]
     rule = "+" + "+".join("-" * (width + 2) for width in widths) + "+\n"
     stream.write(rule + _line(headings, widths) + rule)
     stream.writelines(_line(row, widths) for row in rows)
@@ -25,7 +31,15 @@ def draw(headings: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO,
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "|" + "|".join(f" {cell:<{width}} " for cell, width in zip(cells, widths, strict=True)) + "|\n"
+    padded = (f" {cell}{' ' * (width - _width(cell))} " for cell, width in zip(cells, widths, strict=True))
+    return f"|{'|'.join(padded)}|\n"
+
+
+def _width(text: str) -> int:
+    """Columns that a text takes on a terminal: wide letters take two, marks none."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def _fitted(headings: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO, *, color: bool) -> None:
@@ -35,9 +49,12 @@ def _fitted(headings: Sequence[str], rows: Sequence[Sequence[str]], stream: Text
     from rich.text import Text
 
     table = Table(box=ASCII2, header_style="bold")
+    console = Console(file=stream, color_system="auto" if color else None, highlight=False)
+    widths = [max(len(cell) for cell in column) + 3 for column in zip(headings, *rows, strict=True)]
+    fixed = sum(width for heading, width in zip(headings, widths, strict=True) if heading.lower() not in _PROSE)
+    roomy = fixed + _ENOUGH <= console.width
     for heading in headings:
-        short = heading.lower() in _IDENTIFIERS
-        table.add_column(Text(heading), overflow="fold", ratio=None, min_width=8 if not short else None)
+        table.add_column(Text(heading), overflow="fold", no_wrap=roomy and heading.lower() not in _PROSE)
     for row in rows:
         table.add_row(*(Text(cell, style=_COLORS.get(cell, "") if color else "") for cell in row))
-    Console(file=stream, no_color=not color or None, highlight=False).print(table)
+    console.print(table)

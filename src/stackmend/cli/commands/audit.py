@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 
 from stackmend.cli.base import Printing
+from stackmend.cli.catalogue import checks_named
 from stackmend.cli.options import add_selection, seconds
 from stackmend.model.errors import Exit
 
@@ -45,7 +46,7 @@ class Audit(Printing):
         with self.watch() as progress:
             report = audit(
                 self.config(),
-                checks=tuple(parsed_args.check),
+                checks=checks_named(parsed_args.check),
                 servers=tuple(parsed_args.server),
                 snapshot=parsed_args.snapshot,
                 settle=parsed_args.settle,

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 
 from stackmend.cli.base import Printing
-from stackmend.cli.catalogue import check_named, page_source
+from stackmend.cli.catalogue import check_named, repairs_of
 from stackmend.model.errors import Exit
 
 
@@ -23,8 +23,9 @@ class CheckList(Printing):
         from stackmend.report import pages
         from stackmend.report.document import Document
 
-        checks = catalogue.checks()
-        data = [pages.record(checks[name], catalogue.repair_for(checks[name])) for name in sorted(checks)]
+        written = catalogue.pages()
+        found = catalogue.checks().values()
+        data = [pages.record(check, written[check.name], repairs_of(check)) for check in found]
         self.show(Document(data=data, columns=pages.LIST), parsed_args)
         return int(Exit.CLEAN)
 
@@ -48,7 +49,7 @@ class CheckShow(Printing):
         from stackmend.report import pages
 
         check = check_named(parsed_args.check)
-        document = pages.check(check, page_source(check), catalogue.repair_for(check))
+        document = pages.check(check, catalogue.pages()[check.name], repairs_of(check))
         if parsed_args.sql:
             self.stdout.write(str(document.data["sql"]) + "\n")
         elif parsed_args.format == "table" and not parsed_args.columns:

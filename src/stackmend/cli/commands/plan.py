@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stackmend.cli.applying import finish
 from stackmend.cli.base import Printing
+from stackmend.cli.catalogue import checks_named
 from stackmend.cli.options import add_consent, add_selection, add_strategy
 from stackmend.model.errors import Exit
 
@@ -41,7 +42,7 @@ class PlanCreate(Printing):
         with self.watch() as progress:
             plan = plans.create(
                 self.config(),
-                checks=tuple(parsed_args.check),
+                checks=checks_named(parsed_args.check),
                 servers=tuple(parsed_args.server),
                 via=parsed_args.via,
                 allow_db=parsed_args.allow_db,

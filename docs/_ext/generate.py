@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pages made of the source: checks, repairs, commands, exit codes. Markdown out, no Sphinx in here."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import io
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import stackmend.checks
+import stackmend.repairs
+from stackmend.cli.shell import Shell
+from stackmend.model.check import Check
+from stackmend.model.errors import Exit
+from stackmend.model.repair import Repair
+from stackmend.report.pages import page
+
+
+def modules(package: ModuleType, attribute: str) -> Iterator[tuple[ModuleType, object]]:
+    """(module, what it declares) for every module below ``package`` that has ``attribute``."""
+    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        module = importlib.import_module(found.name)
+        if hasattr(module, attribute):
+            yield module, getattr(module, attribute)
+
+
+def checks() -> dict[str, tuple[ModuleType, Check]]:
+    """Name -> module and check."""
+    return {c.name: (m, c) for m, c in modules(stackmend.checks, "CHECK") if isinstance(c, Check)}
+
+
+def repairs() -> dict[str, tuple[ModuleType, Repair]]:
+    """Name -> module and repair."""
+    return {r.name: (m, r) for m, r in modules(stackmend.repairs, "REPAIR") if isinstance(r, Repair)}
+
+
+def check_page(name: str) -> str:
+    """The page of a check."""
+    module, check = checks()[name]
+    parts = page(module.__doc__)
+    mended = [
+        f"[`{r.name}`](../repairs/{r.name}.md) ({r.risk.value})" for _, r in repairs().values() if name in r.checks
+    ]
+    ages = ", ".join(f"`{age}` {seconds} s" for age, seconds in check.ages.items()) or "none"
+    rows = (
+        ("severity", check.severity.value),
+        ("status", check.status.value),
+        ("catalogue", check.catalogue),
+        ("about", check.resource[0]),
+        ("key", ", ".join(f"`{column}`" for column in check.key)),
+        ("needs", ", ".join(f"`{source}`" for source in sorted(check.needs)) or "nothing beyond what it reads"),
+        ("ages", ages),
+        ("repairs", ", ".join(mended) or "none: it reports only"),
+    )
+    table = "\n".join(f"| {left} | {right} |" for left, right in rows)
+    sections = "".join(f"## {title}\n\n{body}\n\n" for title, body in parts.sections.items())
+    explained = "".join(f"* [`{cause}`]({cause}.md)\n" for cause in check.explained_by if cause in checks())
+    if explained:
+        sections += f"## Root causes that explain it\n\n{explained}\n"
+    return (
+        f"# {name}\n\n{parts.title}\n\n| | |\n|---|---|\n{table}\n\n{sections}"
+        f"## Its SQL\n\n```postgres\n{inspect.cleandoc(check.sql)}\n```\n"
+    )
+
+
+def repair_page(name: str) -> str:
+    """The page of a repair."""
+    module, repair = repairs()[name]
+    parts = page(module.__doc__)
+    known = checks()
+    mends = ", ".join(f"[`{c}`](../checks/{c}.md)" if c in known else f"`{c}`" for c in repair.checks)
+    rows = (
+        ("risk", repair.risk.value if repair.risk.value == "safe" else f"**{repair.risk.value}**"),
+        ("what may be lost", repair.why or "nothing"),
+        ("mends", mends or "asked for by an operator"),
+        ("strategies", ", ".join(f"`{strategy}`" for strategy in repair.strategies)),
+        ("about", repair.resource),
+    )
+    table = "\n".join(f"| {left} | {right} |" for left, right in rows)
+    sections = "".join(f"## {title}\n\n{body}\n\n" for title, body in parts.sections.items())
+    return f"# {name}\n\n{parts.title}\n\n| | |\n|---|---|\n{table}\n\n{sections}"
+
+
+def checks_index() -> str:
+    """The table of all checks."""
+    rows = "".join(
+        f"| [`{name}`]({name}.md) | {check.catalogue} | {check.severity.value} | {page(module.__doc__).title} |\n"
+        for name, (module, check) in sorted(checks().items(), key=lambda item: _number(item[1][1].catalogue))
+    )
+    tree = "\n".join(sorted(checks()))
+    return (
+        "# Checks\n\nWhat `stackmend audit` asks. In the terminal: `stackmend check list`, `stackmend check show NAME`."
+        "\n\n"
+        f"| check | catalogue | severity | what is wrong |\n|---|---|---|---|\n{rows}\n"
+        f"```{{toctree}}\n:hidden:\n\n{tree}\n```\n"
+    )
+
+
+def repairs_index() -> str:
+    """The table of all repairs."""
+    rows = "".join(
+        f"| [`{name}`]({name}.md) | {repair.risk.value} | {page(module.__doc__).title} |\n"
+        for name, (module, repair) in sorted(repairs().items())
+    )
+    tree = "\n".join(sorted(repairs()))
+    return (
+        "# Repairs\n\nHow findings are mended. `unsafe` wants consent by name: `plan apply --accept NAME`. "
+        "`manual` is printed, never run.\n\n"
+        f"| repair | risk | what it does |\n|---|---|---|\n{rows}\n"
+        f"```{{toctree}}\n:hidden:\n\n{tree}\n```\n"
+    )
+
+
+def _number(catalogue: str) -> tuple[str, int]:
+    found = re.fullmatch(r"([A-Z]*)(\d+)", catalogue)
+    return (found[1], int(found[2])) if found else (catalogue, 0)
+
+
+def write(into: Path) -> None:
+    """Write the pages of all checks and repairs; pages of those that are gone go too."""
+    for folder, index, names, make in (
+        ("checks", checks_index, checks(), check_page),
+        ("repairs", repairs_index, repairs(), repair_page),
+    ):
+        wanted = {"index.md": index()} | {f"{name}.md": make(name) for name in names}
+        target = into / folder
+        target.mkdir(parents=True, exist_ok=True)
+        for old in target.glob("*.md"):
+            if old.name not in wanted:
+                old.unlink()
+        for name, text in wanted.items():
+            if not (target / name).exists() or (target / name).read_text() != text:
+                (target / name).write_text(text)
+
+
+def exit_codes() -> str:
+    """The table of exit codes."""
+    source = inspect.getsource(Exit)
+    rows = "".join(
+        f"| {code.value} | {code.name} | {meaning} |\n"
+        for code in Exit
+        for meaning in re.findall(rf"^\s*{code.name} = .*?#: (.*)$", source, re.MULTILINE)
+    )
+    rows += "| 130 | | interrupted (Ctrl-C) |\n| 141 | | the reader of the output has gone (a closed pipe) |\n"
+    return f"| code | name | meaning |\n|---|---|---|\n{rows}"
+
+
+def shell() -> Shell:
+    """The application, to read its parsers."""
+    return Shell(io.StringIO(), io.StringIO())
+
+
+def commands() -> str:
+    """The reference of all commands."""
+    application = shell()
+    parts = ["## Global options\n\nThey stand before the command.\n\n", _options(application.parser)]
+    for name, entry in application.command_manager:
+        if name in ("help", "complete"):
+            continue
+        command = entry.load()(application, None, cmd_name=name)
+        parser = command.get_parser(f"stackmend {name}")
+        usage = parser.format_usage().removeprefix("usage: ")
+        examples = parser.epilog.partition("\n")[2] if parser.epilog else ""
+        parts.append(f"## {name}\n\n{_prose(parser.description)}\n\n```text\n{usage}```\n\n{_options(parser)}")
+        if examples:
+            parts.append(f"```console\n{inspect.cleandoc(examples)}\n```\n\n")
+    parts.append("## help, complete\n\n`stackmend help COMMAND` explains a command. ")
+    parts.append("`stackmend complete` prints completion for bash: `source <(stackmend complete)`.\n")
+    return "".join(parts)
+
+
+def _prose(text: str | None) -> str:
+    return inspect.cleandoc(text or "").replace("<", "&lt;")
+
+
+def _options(parser: argparse.ArgumentParser) -> str:
+    rows = ""
+    for action in parser._actions:
+        if action.help == argparse.SUPPRESS or action.dest == "help":
+            continue
+        value = (
+            "" if action.nargs == 0 else f" {action.metavar or ('|'.join(action.choices or ()) or action.dest.upper())}"
+        )
+        names = ", ".join(action.option_strings) + value if action.option_strings else value.strip()
+        meaning = (action.help or "").replace("%(default)s", str(action.default))
+        rows += f"| `{names.replace('|', chr(92) + '|')}` | {meaning} |\n"
+    return f"| option | meaning |\n|---|---|\n{rows}\n" if rows else ""

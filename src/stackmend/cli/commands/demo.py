@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``demo``: see it find, mend and undo."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from stackmend.cli.base import Printing
+from stackmend.model.errors import Exit, UsageError
+
+
+class Demo(Printing):
+    """Break a toy cloud, audit it, plan, apply, and take it all back; touches nothing else.
+
+    Builds the databases of a small cloud in SQLite files, and runs the commands an operator would type. Exit code 0
+    when every step came out as it should.
+    """
+
+    examples = """
+  $ stackmend demo
+  $ stackmend demo --keep stackmend-demo        # keep the folder, to play with"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("--keep", metavar="DIR", help="work in this new folder and leave it")
+        parser.add_argument("--servers", type=int, default=200, metavar="N", help="size of the cloud (default: 200)")
+        super().add_arguments(parser)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Run it and say how it went."""
+        if parsed_args.servers < 50:
+            raise UsageError(f"--servers {parsed_args.servers} is too few to break", "Use 50 or more.")
+        if not parsed_args.keep:
+            with TemporaryDirectory(prefix="stackmend-demo-") as folder:
+                return self._rehearse(Path(folder), parsed_args)
+        folder = Path(parsed_args.keep)
+        try:
+            folder.mkdir(parents=True)
+        except OSError as problem:
+            raise UsageError(f"{folder} cannot be made: {problem.strerror}", "Name a new folder.") from None
+        code = self._rehearse(folder, parsed_args)
+        self.notes.say(
+            f"kept in {folder}: try STACKMEND_STATE={folder}/state stackmend --config {folder}/cloud.toml audit"
+        )
+        return code
+
+    def _rehearse(self, folder: Path, parsed_args: argparse.Namespace) -> int:
+        from stackmend.cli.rehearsal import Rehearsal
+        from stackmend.cli.shell import main
+        from stackmend.report.document import Document
+
+        machine = parsed_args.format != "table" or parsed_args.columns
+        out = sys.stderr if machine else self.stdout
+        begun = time.monotonic()
+        rehearsal = Rehearsal(folder, parsed_args.servers, main, out)
+        good = rehearsal.run()
+        steps = [step.as_dict() for step in rehearsal.steps]
+        if machine:
+            columns = tuple((name.capitalize(), name) for name in ("step", "command", "exit", "expected", "seconds"))
+            self.show(Document(data=steps, columns=columns), parsed_args)
+        verdict = "as it should be" if good else "NOT as it should be"
+        self.notes.say(f"{len(steps)} steps in {time.monotonic() - begun:.0f} s, {verdict}")
+        return int(Exit.CLEAN if good else Exit.ERROR)
+
+
+COMMANDS = {"demo": Demo}

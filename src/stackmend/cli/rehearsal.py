@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo: a toy cloud is broken, audited, mended and put back, by the commands an operator would type.
+
+Of all code that ships, only this imports the lab.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import os
+import pkgutil
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from stackmend.model.errors import Exit
+
+if TYPE_CHECKING:
+    from stackmend.lab.cloud import Cloud
+
+Main = Callable[[Sequence[str]], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that was done, and whether it came out as it should."""
+
+    what: str
+    command: str
+    exit: int
+    expected: int
+    seconds: float
+
+    @property
+    def good(self) -> bool:
+        """True when it came out as it should."""
+        return self.exit == self.expected
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return {
+            "step": self.what,
+            "command": self.command,
+            "exit": self.exit,
+            "expected": self.expected,
+            "seconds": round(self.seconds, 2),
+        }
+
+
+class Unexpected(Exception):  # noqa: N818 - the demo's own way out
+    """A step did not come out as it should: the rest would be nonsense."""
+
+
+@dataclass(slots=True)
+class Rehearsal:
+    """Runs the demo in a folder and notes its steps. ``main`` is the program's own entry point."""
+
+    folder: Path
+    servers: int
+    main: Main
+    out: TextIO
+    steps: list[Step] = field(default_factory=list)
+
+    def run(self) -> bool:
+        """All of it; True when every step came out as it should."""
+        try:
+            with _environment({"STACKMEND_STATE": str(self.folder / "state"), "STACKMEND_CONFIG": None}):
+                self._all()
+        except Unexpected:
+            return False
+        return True
+
+    def _all(self) -> None:
+        self._say(f"A cloud of {self.servers} servers: every database the services have, in SQLite files.")
+        cloud = self._timed("build the cloud", self._build)
+        self._type("the cloud is healthy", Exit.CLEAN, "audit")
+        planted = self._timed("break things", lambda: plant(cloud))
+        for check, key in planted:
+            self._say(f"  broken: {check}  {', '.join(f'{k}={v}' for k, v in key.items())}")
+        broken = cloud.dump()
+        self._type("what is wrong", Exit.FINDINGS, "audit")
+        found = self._quietly("audit", "-f", "json")
+        self._same("every damage is found, and nothing else", sorted(c for c, _ in planted), _checks(found))
+        plan = self._file("plan.json")
+        self._type("how it would be mended", Exit.FINDINGS, "plan", "create", "--allow-db", "--out", plan)
+        self._type("every statement of the plan", Exit.CLEAN, "plan", "show", plan)
+        self._type("do it", Exit.REPAIRED, "plan", "apply", plan, "--yes", "--accept", "all")
+        self._type("the cloud is healthy again", Exit.CLEAN, "audit")
+        run = self._quietly("run", "list", "-f", "json")[0]["id"]
+        self._type("what was done is written down", Exit.CLEAN, "run", "list")
+        self._type("take it all back", Exit.CLEAN, "run", "undo", run, "--yes")
+        rows = self._timed("compare every row", cloud.dump)
+        self._same("every row is as it was before the plan", broken, rows)
+        again = self._quietly("audit", "-f", "json")
+        self._same("the same findings are back", _prints(found), _prints(again))
+        self._say(f"\nEvery row is back: {sum(len(table) for table in rows.values()):,} rows compared.")
+
+    def _build(self) -> Cloud:
+        from stackmend.lab.cloud import build
+
+        cloud = build(self.folder, servers=self.servers)
+        (self.folder / "cloud.toml").write_text(cloud.toml(), encoding="utf-8")
+        return cloud
+
+    def _file(self, name: str) -> str:
+        return (
+            os.path.relpath(self.folder / name) if self.folder.is_relative_to(Path.cwd()) else str(self.folder / name)
+        )
+
+    def _type(self, what: str, expected: Exit, *words: str) -> None:
+        """Show a command, run it, and note how it came out."""
+        argv = ["--config", self._file("cloud.toml"), *words]
+        command = shlex.join(["stackmend", *argv])
+        self._say(f"\n# {what}\n$ {command}")
+        begun = time.monotonic()
+        with redirect_stdout(self.out):
+            code = self.main(argv)
+        sys.stderr.flush()
+        self._note(Step(what, command, code, int(expected), time.monotonic() - begun))
+
+    def _quietly(self, *words: str) -> list[dict[str, Any]]:
+        """The document of a command, to check on it."""
+        text = io.StringIO()
+        with redirect_stdout(text):
+            self.main(["-q", "--config", self._file("cloud.toml"), *words])
+        document: list[dict[str, Any]] = json.loads(text.getvalue())
+        return document
+
+    def _timed(self, what: str, action: Callable[[], Any]) -> Any:
+        begun = time.monotonic()
+        made = action()
+        self._note(Step(what, "", 0, 0, time.monotonic() - begun), shown=False)
+        return made
+
+    def _same(self, what: str, expected: object, actual: object) -> None:
+        good = expected == actual
+        self._note(Step(what, "", 0 if good else 1, 0, 0.0), shown=False)
+
+    def _note(self, step: Step, *, shown: bool = True) -> None:
+        self.steps.append(step)
+        if shown:
+            self._say(f"[exit {step.exit}, {step.seconds:.1f} s]")
+        if not step.good:
+            self._say(f"UNEXPECTED: {step.what}: exit {step.exit}, expected {step.expected}")
+            raise Unexpected
+
+    def _say(self, text: str) -> None:
+        print(text, file=self.out, flush=True)
+
+
+def plants() -> Iterator[tuple[str, Callable[[Cloud], Mapping[str, Any]]]]:
+    """(check, what breaks a cloud so that it finds one thing), for every plant of the lab that can be mended."""
+    import stackmend.lab.plants as package
+
+    mendable = _mendable()
+    for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name):
+        check = module.name.replace("_", "-")
+        if check in mendable:
+            yield check, importlib.import_module(f"{package.__name__}.{module.name}").plant
+
+
+def plant(cloud: Cloud) -> list[tuple[str, Mapping[str, Any]]]:
+    """Break one thing for each check that has a repair; (check, key of the finding) of each."""
+    return [(check, breaks(cloud)) for check, breaks in plants()]
+
+
+def _mendable() -> frozenset[str]:
+    from stackmend.engine import catalogue
+    from stackmend.model.step import Risk
+
+    repairs = [r for r in catalogue.repairs().values() if r.risk is not Risk.MANUAL and "db" in r.strategies]
+    return frozenset(check for repair in repairs for check in repair.checks)
+
+
+def _checks(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    return sorted(finding["check"] for finding in found)
+
+
+def _prints(found: Sequence[Mapping[str, Any]]) -> set[str]:
+    return {finding["fingerprint"] for finding in found}
+
+
+@contextmanager
+def _environment(values: Mapping[str, str | None]) -> Iterator[None]:
+    """Environment variables for a while; None takes one away."""
+    before = {name: os.environ.get(name) for name in values}
+    _set(values)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running the program in this process and as an operator would."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from stackmend.cli.shell import main
+
+PROGRAM = Path(sys.executable).with_name("stackmend")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the state or the configuration of whoever runs it."""
+    monkeypatch.setenv("STACKMEND_STATE", str(tmp_path / "state"))
+    for name in ("STACKMEND_CONFIG", "NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Run a command line in this process."""
+
+    def command(*argv: str) -> Ran:
+        capsys.readouterr()
+        code = main([str(word) for word in argv])
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return command
+
+
+@pytest.fixture
+def program() -> Callable[..., Ran]:
+    """Run the installed program in a process of its own."""
+
+    def command(*argv: str, env: Mapping[str, str] | None = None) -> Ran:
+        done = subprocess.run(
+            [PROGRAM, *map(str, argv)], capture_output=True, text=True, env=env, check=False, timeout=120
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    return command

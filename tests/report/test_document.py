@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Documents in every format."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+import yaml
+
+from stackmend.model.errors import UsageError
+from stackmend.report.clean import printable
+from stackmend.report.document import Document, write
+
+DATA = [
+    {"name": "a", "resource": {"type": "server", "id": "1"}, "n": 1, "on": True, "none": None},
+    {"name": "b\x1b[2J", "resource": {"type": "volume", "id": "2"}, "n": 20, "on": False, "none": None},
+]
+COLUMNS = (("Name", "name"), ("Resource", "resource"), ("N", "n"))
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Yes."""
+        return True
+
+
+def written(form, *only, document=None, stream=None, **options):
+    """What is written."""
+    out = stream or io.StringIO()
+    write(document or Document(data=DATA, columns=COLUMNS), out, form, only, **options)
+    return out.getvalue()
+
+
+def test_json_is_the_whole_document():
+    """JSON has every field, not just the columns of the table."""
+    assert json.loads(written("json")) == DATA
+
+
+def test_json_of_nothing_is_an_empty_array():
+    """A script always gets a document."""
+    assert json.loads(written("json", document=Document(data=[], columns=COLUMNS))) == []
+
+
+def test_yaml_is_the_same_document():
+    """YAML and JSON say the same."""
+    assert yaml.safe_load(written("yaml")) == DATA
+
+
+def test_columns_narrow_json():
+    """`-c` selects by path or heading, in the order asked for, and may go deeper."""
+    assert json.loads(written("json", "resource.id", "Name")) == [
+        {"resource.id": "1", "name": "a"},
+        {"resource.id": "2", "name": DATA[1]["name"]},
+    ]
+
+
+def test_value_is_one_line_a_record():
+    """The value format separates cells by a blank and escapes control characters."""
+    assert written("value", "name", "on", "none") == "a yes \nb\\x1b[2J no \n"
+
+
+def test_csv_has_a_header_of_paths():
+    """CSV can be read back."""
+    rows = list(csv.reader(io.StringIO(written("csv"))))
+    assert rows == [["name", "resource", "n"], ["a", "server 1", "1"], ["b\\x1b[2J", "volume 2", "20"]]
+
+
+def test_a_table_in_a_pipe_keeps_each_record_on_a_line():
+    """The look of openstackclient, and no wrapping."""
+    assert written("table").splitlines() == [
+        "+----------+----------+----+",
+        "| Name     | Resource | N  |",
+        "+----------+----------+----+",
+        "| a        | server 1 | 1  |",
+        "| b\\x1b[2J | volume 2 | 20 |",
+        "+----------+----------+----+",
+    ]
+
+
+def test_a_table_counts_wide_letters_twice():
+    """Columns stay straight with names in any script."""
+    document = Document(data=[{"name": "漢字"}, {"name": "abcd"}], columns=(("N", "name"),))
+    assert written("table", document=document).splitlines()[3:5] == ["| 漢字 |", "| abcd |"]
+
+
+def test_a_table_of_nothing_is_nothing():
+    """No empty frame."""
+    assert written("table", document=Document(data=[], columns=COLUMNS)) == ""
+
+
+def test_a_table_fits_the_terminal(monkeypatch):
+    """On a terminal prose is wrapped to its width and identifiers stay whole."""
+    monkeypatch.setenv("COLUMNS", "70")
+    record = {"id": "5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55", "message": "word " * 30}
+    document = Document(data=[record], columns=(("ID", "id"), ("Message", "message")))
+    lines = written("table", document=document, stream=Terminal(), color=False).splitlines()
+    assert max(map(len, lines)) <= 70
+    assert any(record["id"] in line for line in lines)
+
+
+@pytest.mark.parametrize(("color", "expected"), [(True, True), (False, False)])
+def test_colours_can_be_switched_off(monkeypatch, color, expected):
+    """Colours appear on a terminal only if wanted."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    document = Document(data=[{"severity": "error"}], columns=(("Severity", "severity"),))
+    assert ("\x1b[1;31m" in written("table", document=document, stream=Terminal(), color=color)) is expected
+
+
+def test_text_replaces_the_table():
+    """Prose is printed where a table serves nobody, but columns still select."""
+    document = Document(data={"a": 1}, text="one\ntwo")
+    assert written("table", document=document) == "one\ntwo\n"
+    assert written("value", "a", document=document) == "1\n"
+
+
+def test_an_unknown_column_is_refused_with_the_known_ones():
+    """A misspelt column is an error, not an empty one."""
+    with pytest.raises(UsageError, match="there is no column 'nme'") as caught:
+        written("value", "nme")
+    assert "name, resource, n" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain ünï 漢", "plain ünï 漢"),
+        ("\x1b]0;x\x07", "\\x1b]0;x\\x07"),
+        ("a\u202eb", "a\\u202eb"),
+        ("a\nb", "a\\nb"),
+    ],
+)
+def test_control_characters_are_escaped(text, expected):
+    """Escape sequences and direction marks become visible; other letters stay."""
+    assert printable(text) == expected
+
+
+def test_a_line_feed_is_kept_where_it_is_wanted():
+    """Text of several lines stays that."""
+    assert printable("a\nb\x07", keep="\n") == "a\nb\\x07"

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The documentation is whole: whatever an operator can meet has a page, and every command shown is one that exists."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from stackmend.cli.shell import Shell
+from stackmend.engine import catalogue
+from stackmend.model.errors import Exit
+from stackmend.report.pages import CHECK_SECTIONS, page
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *DOCS.glob("adr/*.md")])
+REPAIR_SECTIONS = ("What it does", "Guards", "Undo")
+
+
+def _load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", DOCS / "_ext" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+generate = _load()
+SHELL = Shell(sys.stdout, sys.stderr)
+COMMANDS = dict(iter(SHELL.command_manager))
+
+
+def _parser(name: str):
+    return COMMANDS[name].load()(SHELL, None, cmd_name=name).get_parser(f"stackmend {name}")
+
+
+@pytest.mark.parametrize("name", sorted(catalogue.checks()))
+def test_every_check_has_a_whole_page(name):
+    """A check's docstring has a first line and the five sections in order, and its page is made of them."""
+    parts = page(catalogue.pages()[name])
+    assert parts.title
+    assert tuple(parts.sections) == CHECK_SECTIONS
+    assert all(parts.sections.values())
+    made = generate.check_page(name)
+    assert parts.title in made
+    assert all(f"## {section}" in made for section in CHECK_SECTIONS)
+    assert f"[`{name}`]({name}.md)" in generate.checks_index()
+
+
+@pytest.mark.parametrize("name", sorted(catalogue.repairs()))
+def test_every_repair_has_a_whole_page(name):
+    """A repair's docstring says what it does, its guards and its undo; what may be lost is on its page."""
+    parts = page(catalogue.pages()[name])
+    assert parts.title
+    assert tuple(parts.sections) == REPAIR_SECTIONS
+    made = generate.repair_page(name)
+    assert catalogue.repairs()[name].why in made
+    assert f"[`{name}`]({name}.md)" in generate.repairs_index()
+
+
+def test_pages_of_what_is_gone_are_removed(tmp_path):
+    """The folders hold exactly the pages of the catalogue."""
+    (tmp_path / "checks").mkdir()
+    (tmp_path / "checks" / "no-such-check.md").write_text("old")
+    generate.write(tmp_path)
+    assert {p.stem for p in (tmp_path / "checks").iterdir()} == {"index", *catalogue.checks()}
+    assert {p.stem for p in (tmp_path / "repairs").iterdir()} == {"index", *catalogue.repairs()}
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"help", "complete"}))
+def test_every_command_is_explained(name):
+    """A command has a sentence, examples, help for each option, and a place in the reference."""
+    parser = _parser(name)
+    assert parser.description
+    assert "$ stackmend" in parser.epilog
+    assert [action.dest for action in parser._actions if not action.help] == []
+    reference = generate.commands()
+    assert f"\n## {name}\n" in reference
+    for action in parser._actions:
+        for option in action.option_strings:
+            assert option in reference
+
+
+def test_every_exit_code_is_documented():
+    """The table of exit codes has every one, with its meaning."""
+    table = generate.exit_codes()
+    for code in Exit:
+        assert re.search(rf"^\| {code.value} \| {code.name} \| .+ \|$", table, re.MULTILINE)
+    assert "{stackmend-exit-codes}" in (DOCS / "concepts.md").read_text()
+
+
+def _shown() -> list[tuple[str, str]]:
+    lines = []
+    for path in PAGES:
+        for line in path.read_text().splitlines():
+            if line.startswith("$ stackmend"):
+                lines.append((path.name, line[2:]))
+            if path.name == "old-recipes.md":
+                lines += [(path.name, found) for found in re.findall(r"`(stackmend [^`]+)`", line)]
+    for name in sorted(set(COMMANDS) - {"help", "complete"}):
+        lines += [
+            (name, line.strip()[2:]) for line in _parser(name).epilog.splitlines() if line.strip().startswith("$ ")
+        ]
+    return lines
+
+
+@pytest.mark.parametrize(("place", "line"), _shown())
+def test_every_command_shown_is_one_that_parses(place, line, capsys):
+    """What a page or an example tells the reader to type is accepted by the program."""
+    words = shlex.split(line, comments=True)
+    stop = next((i for i, word in enumerate(words) if word in (">", "||", "|") or word.endswith(";")), len(words))
+    argv = words[1:stop]
+    while argv and argv[0].startswith("-"):
+        argv = argv[2:] if argv[0] == "--config" else argv[1:]
+    if argv[0] in ("help", "complete"):
+        return
+    factory, name, rest = SHELL.command_manager.find_command(argv)
+    try:
+        factory(SHELL, None, cmd_name=name).get_parser(name).parse_args(rest)
+    except SystemExit:
+        pytest.fail(f"{place}: {line}: {capsys.readouterr().err}")
+
+
+def test_the_old_recipes_name_checks_that_exist():
+    """Checks that a page names are in the catalogue."""
+    named = re.findall(r"--check ([a-z-]+)", "".join(path.read_text() for path in PAGES))
+    assert sorted(set(named) - set(catalogue.checks())) == []
+
+
+@pytest.mark.parametrize("path", sorted((DOCS / "schemas").glob("*.json")), ids=lambda p: p.stem)
+def test_every_schema_is_valid_and_listed(path):
+    """Each schema is one by its own standard, and the page of schemas has it."""
+    import jsonschema
+
+    jsonschema.Draft202012Validator.check_schema(json.loads(path.read_text()))
+    assert f"schemas/{path.name}>" in (DOCS / "schemas.md").read_text()
+
+
+def test_links_between_files_lead_somewhere():
+    """No link to a file that is not there; pages that the build makes are known by name."""
+    made = {
+        f"{kind}/{name}.md"
+        for kind, names in (("checks", catalogue.checks()), ("repairs", catalogue.repairs()))
+        for name in names
+    }
+    broken = []
+    for path in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
+            found = (path.parent / target).exists() or target in made
+            if not found:
+                broken.append(f"{path.name}: {target}")
+    assert broken == []
