@@ -47,6 +47,7 @@ _DECODERS: dict[int, Any] = {
 _ENCODERS: dict[Any, Any] = {
     kind: encode for kind, encode in pymysql.converters.encoders.items() if isinstance(kind, type)
 }
+_CONVERTERS: dict[Any, Any] = _ENCODERS | _DECODERS
 
 _HINTS = {
     1044: "Grant the account SELECT on that database.",
@@ -88,7 +89,7 @@ class MySQL:
                 connect_timeout=_CONNECT_SECONDS,
                 read_timeout=_READ_SECONDS,
                 client_flag=CLIENT.FOUND_ROWS,
-                conv={**_ENCODERS, **_DECODERS},
+                conv=_CONVERTERS,
             )
             with connection.cursor() as cursor:
                 for statement in _SESSION:
@@ -184,11 +185,7 @@ class _NativeReader:
         self._address = address
         with telling(address):
             where = _where(address)
-            where["passwd"] = where.pop("password")
-            ssl = where.pop("ssl", None)
-            self._connection = _mysql.connect(
-                **where, **({"ssl": ssl} if ssl else {}), charset="utf8mb4", connect_timeout=_CONNECT_SECONDS
-            )
+            self._connection = _mysql.connect(**where, conv={}, charset="utf8mb4", connect_timeout=_CONNECT_SECONDS)
         for statement in _SESSION:
             self._run(statement)
 

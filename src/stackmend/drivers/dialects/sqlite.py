@@ -104,7 +104,6 @@ class _FileReader:
     def __init__(self, dialect: SQLite, address: Address) -> None:
         self._dialect, self._address = dialect, address
         self._connection: Any = dialect.connect(address)
-        self._connection.text_factory = _text
 
     def begin(self) -> None:
         self._dialect.begin_snapshot(self._connection)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SQL over collected tables, on DuckDB: bounded in memory and on disk.
+
+A query that would need more than the spill cap is refused with :class:`QueryTooLarge`; the check that asked gets an
+error result, never a pass (perf.md 4.1: a memory limit alone only moves the damage to the disk).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from stackmend.drivers.shape import labels, schema
+from stackmend.model.errors import StackmendError
+from stackmend.tables.views import VIEWS
+
+MEMORY = "350MB"
+SPILL = "1GB"
+_PARAMETER = re.compile(r"\$(\w+)")
+
+
+class QueryTooLarge(StackmendError):  # noqa: N818 - an answer, not an error
+    """A check needs more memory and disk than it is allowed."""
+
+
+class DuckQuery:
+    """Tables by label, the views over them and ``clock``; implements :class:`stackmend.model.ports.Query`."""
+
+    def __init__(self, *, memory: str = MEMORY, spill: str = SPILL, threads: int | None = None) -> None:
+        self._spill = spill
+        self._folder = Path(tempfile.mkdtemp(prefix="stackmend-duckdb-"))
+        self._connection = duckdb.connect(
+            ":memory:",
+            config={
+                "memory_limit": memory,
+                "temp_directory": str(self._folder),
+                "max_temp_directory_size": spill,
+                "threads": threads or os.cpu_count() or 1,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+                "preserve_insertion_order": False,
+            },
+        )
+
+    def add_files(self, label: str, files: Sequence[Path]) -> None:
+        """A table from Parquet files; an empty one without any."""
+        if not files:
+            self.add(label, schema(label).empty_table())
+            return
+        names = ", ".join("'" + str(f).replace("'", "''") + "'" for f in files)
+        self._connection.execute(f'CREATE VIEW "{label}" AS SELECT * FROM read_parquet([{names}])')
+
+    def add(self, label: str, table: pa.Table) -> None:
+        """A table from memory."""
+        self._connection.register("incoming", table)
+        self._connection.execute(f'CREATE TABLE "{label}" AS SELECT * FROM incoming')
+        self._connection.unregister("incoming")
+
+    def ready(self, now: str, present: set[str]) -> None:
+        """Add ``clock`` and every view whose tables are ``present``."""
+        self._connection.execute("CREATE TABLE clock AS SELECT CAST(? AS TIMESTAMP) AS now", [now])
+        made: set[str] = set()
+        for name, view in VIEWS.items():
+            if set(view.needs) <= present:
+                self._connection.execute(f'CREATE VIEW "{name}" AS {view.sql}')
+                made.add(name)
+
+    def rows(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Run one statement; only the parameters it names are bound."""
+        wanted = {name: parameters[name] for name in set(_PARAMETER.findall(sql)) if name in parameters}
+        try:
+            cursor = self._connection.execute(sql, wanted or None)
+            names = [d[0] for d in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as problem:
+            raise QueryTooLarge(
+                f"a query needs more than the {self._spill} it may spill to disk: {str(problem).splitlines()[0]}",
+                "Report the check: its SQL joins too much. The other checks are not affected.",
+            ) from problem
+        except duckdb.Error as problem:
+            raise StackmendError(f"a query failed: {str(problem).splitlines()[0]}") from problem
+
+    def close(self) -> None:
+        """Close the database and remove its files."""
+        self._connection.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def open_snapshot(folder: Path, now: str) -> DuckQuery:
+    """The tables of a snapshot; ``now`` is the clock of its manifest. Tables not collected are absent."""
+    query = DuckQuery()
+    present = set()
+    for label in sorted(labels()):
+        place = folder / label
+        if place.is_dir():
+            query.add_files(label, sorted(place.glob("*.parquet")))
+            present.add(label)
+    query.ready(now, present)
+    return query

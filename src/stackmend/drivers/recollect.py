@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads anew the rows that decide a few findings, and nothing else, into a small DuckDB."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from stackmend.drivers.dialects import Address, Connection, Dialect, TableInfo, dialect_of
+from stackmend.drivers.duck import DuckQuery
+from stackmend.drivers.selects import Select, select
+from stackmend.drivers.shape import DERIVED, schema
+from stackmend.drivers.stream import Complaints, Decoder
+from stackmend.model.errors import SourceError
+from stackmend.model.snapshot import CELL, UNREADABLE
+from stackmend.tables import Table, tables
+from stackmend.tables.nova import VIFS
+
+_CHUNK = 500  # values in a list of SQL
+
+
+class Recollection:
+    """One narrow look at the databases: fresh connections, a consistent view each, closed at the end."""
+
+    def __init__(self, addresses: Mapping[str, Address]) -> None:
+        self._addresses = addresses
+        self._open: dict[str, tuple[Dialect, Connection, dict[str, TableInfo]]] = {}
+        self._tables: dict[str, pa.Table] = {}
+        self._complaints = Complaints()
+
+    def query(self, reads: Mapping[str, Mapping[str, str]], findings: Sequence[Mapping[str, Any]]) -> DuckQuery:
+        """The tables of ``reads``, narrowed to the scopes of ``findings``."""
+        try:
+            for label, scope in _ordered(reads):
+                if label == UNREADABLE:
+                    self._reread(findings)
+                else:
+                    self._read(label, self._values(scope, findings))
+            self._tables[UNREADABLE] = self._complaints.table()
+            now = self._now()
+        finally:
+            for _, connection, _ in self._open.values():
+                connection.close()
+        duck = DuckQuery()
+        present = set(reads) | {UNREADABLE}
+        for label in present:
+            duck.add(label, self._tables.get(label, schema(label).empty_table()))
+        duck.ready(now, present)
+        return duck
+
+    def _values(self, scope: Mapping[str, str], findings: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]] | None:
+        """Column -> the values wanted; None for the whole table."""
+        if not scope:
+            return None
+        wanted = {}
+        for column, origin in scope.items():
+            if "." in origin:
+                label, name = origin.split(".")
+                values = self._tables[label].column(name).to_pylist() if label in self._tables else []
+            else:
+                values = [finding[origin] for finding in findings]
+            wanted[column] = list(dict.fromkeys(v for v in values if v is not None))
+        return wanted
+
+    def _read(self, label: str, wanted: dict[str, list[Any]] | None) -> None:
+        base = DERIVED.get(label, label)
+        found: dict[str, list[pa.Table]] = {base: [schema(base).empty_table()], label: [schema(label).empty_table()]}
+        for part in tables()[base]:
+            for database in self._databases(part):
+                self._read_part(part, database, wanted, found)
+        for name in (label,):
+            self._tables[name] = pa.concat_tables(found[name])
+
+    def _read_part(
+        self, part: Table, database: str, wanted: dict[str, list[Any]] | None, found: dict[str, list[pa.Table]]
+    ) -> None:
+        dialect, connection, known = self._connection(database)
+        probe = select(dialect, self._addresses[database], part, known)
+        if probe is None:
+            if part.optional:
+                return
+            raise SourceError(
+                f"database {database} has no table {part.name}", "Its schema is not one that is supported."
+            )
+        lacking = set(wanted or ()) - {c.name for c in part.columns}
+        if lacking:
+            raise SourceError(f"table {part.label} cannot be narrowed by {', '.join(sorted(lacking))}")
+        decoder = Decoder(probe, database, known[part.name].key, self._complaints)
+        try:
+            for narrow, parameters in _conditions(dialect, part, wanted):
+                query = select(dialect, self._addresses[database], part, known, narrow)
+                if query is None:
+                    continue
+                self._decode(decoder, dialect, connection, query, parameters, found)
+        finally:
+            decoder.close()
+
+    @staticmethod
+    def _decode(
+        decoder: Decoder,
+        dialect: Dialect,
+        connection: Connection,
+        query: Select,
+        parameters: list[Any],
+        found: dict[str, list[pa.Table]],
+    ) -> None:
+        sql = query.plain.replace("%", "%%") if dialect.placeholder == "%s" else query.plain
+        rows = dialect.select(connection, sql.replace("\x00", dialect.placeholder), parameters)
+        if not rows:
+            return
+        table, vifs = decoder.decode(rows, is_packed=False)
+        found.setdefault(query.table.label, []).append(table)
+        if vifs is not None and VIFS.label in found:
+            found[VIFS.label].append(vifs)
+
+    def _reread(self, findings: Sequence[Mapping[str, Any]]) -> None:
+        """Read the rows again that could not be decoded: what is still wrong complains once more."""
+        for finding in findings:
+            key = json.loads(finding["row_key"])
+            for parts in tables().values():
+                for part in parts:
+                    if part.name == finding["table_name"] and finding["database"] in self._databases(part):
+                        wanted = {name: [value] for name, value in key.items()}
+                        if set(wanted) <= {c.name for c in part.columns}:
+                            self._read_part(part, finding["database"], wanted, {part.label: []})
+
+    def _databases(self, part: Table) -> list[str]:
+        found = [name for name in self._addresses if part.service == ("nova" if name.startswith(CELL) else name)]
+        if not found:
+            raise SourceError(f"no database of {part.service} is configured", "See [databases] in the TOML file.")
+        return found
+
+    def _connection(self, database: str) -> tuple[Dialect, Connection, dict[str, TableInfo]]:
+        found = self._open.get(database)
+        if found is None:
+            address = self._addresses[database]
+            dialect = dialect_of(address)
+            connection = dialect.connect(address)
+            known = dialect.introspect(connection, address.database)
+            connection.rollback()
+            dialect.begin_snapshot(connection)
+            found = self._open[database] = (dialect, connection, known)
+        return found
+
+    def _now(self) -> str:
+        name = "nova_api" if "nova_api" in self._addresses else min(self._addresses)
+        dialect, connection, _ = self._connection(name)
+        return dialect.utcnow(connection)
+
+
+def _ordered(reads: Mapping[str, Mapping[str, str]]) -> list[tuple[str, Mapping[str, str]]]:
+    """Tables in an order in which every scope finds the table it refers to; declared order otherwise."""
+    left, done = dict(reads), []
+    while left:
+        ready = [
+            label
+            for label, scope in left.items()
+            if all(origin.split(".")[0] not in left or "." not in origin for origin in scope.values())
+        ]
+        done += [(label, left.pop(label)) for label in ready or list(left)]
+    return done
+
+
+def _conditions(dialect: Dialect, part: Table, wanted: dict[str, list[Any]] | None) -> list[tuple[str, list[Any]]]:
+    """Conditions with their parameters; a NUL stands for the placeholder. Empty where nothing is wanted."""
+    if wanted is None:
+        return [("", [])]
+    if any(not values for values in wanted.values()):
+        return []
+    names = {c.name: c.expr or f"t.{dialect.quote(c.name)}" for c in part.columns}
+    (first, values), *others = sorted(wanted.items(), key=lambda item: -len(item[1]))
+    rest = [f"{names[c]} IN ({_marks(v)})" for c, v in others]
+    more = [value for _, v in others for value in v]
+    conditions = []
+    for start in range(0, len(values), _CHUNK):
+        chunk = values[start : start + _CHUNK]
+        condition = " AND ".join([f"{names[first]} IN ({_marks(chunk)})", *rest])
+        conditions.append((condition, chunk + more))
+    return conditions
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ", ".join(["\x00"] * len(values))

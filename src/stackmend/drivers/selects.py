@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The SELECTs that collect a table: narrow columns, never a star, nothing that the release lacks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from stackmend.drivers.decode import NULL, SEPARATOR
+from stackmend.drivers.dialects import Address, Dialect, TableInfo
+from stackmend.tables import Column, Kind, Table
+
+_OWN = re.compile(r"\bt\.(\w+)")
+_JOINED = re.compile(r"JOIN (\w+) (\w+) ON")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Select:
+    """How to read one table of one database."""
+
+    table: Table
+    columns: tuple[Column, ...]  #: without network_info
+    document: bool  #: network_info comes as a value of its own, last
+    plain: str  #: SQL with a value a column
+    packed: str  #: SQL with one text for all columns
+
+
+def missing(table: Table, known: Mapping[str, TableInfo]) -> tuple[str, ...]:
+    """Columns that the table should have and this release lacks; ("*",) for the table itself; () when all is there."""
+    info = known.get(table.name)
+    if info is None or not _joinable(table, known):
+        return () if table.optional else ("*",)
+    return tuple(c.name for c in table.columns if not c.optional and not _present(c, info))
+
+
+def select(
+    dialect: Dialect, address: Address, table: Table, known: Mapping[str, TableInfo], narrow: str = ""
+) -> Select | None:
+    """The SELECT of a table; None where the release has no such table. ``narrow`` is one more condition."""
+    info = known.get(table.name)
+    if info is None or not _joinable(table, known):
+        return None
+    columns = tuple(c for c in table.columns if c.kind is not Kind.NETWORK_INFO)
+    document = any(c.kind is Kind.NETWORK_INFO and _present(c, info) for c in table.columns)
+    values = [_value(dialect, c) if _present(c, info) else "NULL" for c in columns]
+    source = f"FROM {dialect.qualified(address, table.name)} t"
+    if table.join:
+        source += " " + _JOINED.sub(
+            lambda m: f"JOIN {dialect.qualified(address, m.group(1))} {m.group(2)} ON", table.join
+        )
+    conditions = [c for c in (table.where, narrow) if c]
+    if conditions:
+        source += " WHERE " + " AND ".join(f"({c})" for c in conditions)
+    more = f", t.{dialect.quote('network_info')}" if document else ""
+    text = ", ".join(f"COALESCE({v}, '{NULL}')" for v in values)
+    return Select(
+        table=table,
+        columns=columns,
+        document=document,
+        plain=f"SELECT {', '.join(values)}{more} {source}",
+        packed=f"SELECT CONCAT_WS('{SEPARATOR}', {text}){more} {source}",
+    )
+
+
+def _joinable(table: Table, known: Mapping[str, TableInfo]) -> bool:
+    return all(name in known for name, _ in _JOINED.findall(table.join))
+
+
+def _value(dialect: Dialect, column: Column) -> str:
+    if column.expr:
+        return f"({column.expr})"
+    own = f"t.{dialect.quote(column.name)}"
+    return f"({own} <> 0)" if column.kind is Kind.DELETED else own
+
+
+def _present(column: Column, info: TableInfo) -> bool:
+    names: Sequence[str] = _OWN.findall(column.expr) if column.expr else [column.name]
+    return all(name in info.columns for name in names)

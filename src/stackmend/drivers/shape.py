@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shape of collected tables: names and types of their columns in a snapshot."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from stackmend.model.snapshot import UNREADABLE
+from stackmend.tables import Kind, tables
+from stackmend.tables.nova import VIFS
+
+ARROW = {
+    Kind.TEXT: pa.string(),
+    Kind.INT: pa.int64(),
+    Kind.FLOAT: pa.float64(),
+    Kind.BOOL: pa.bool_(),
+    Kind.TIME: pa.timestamp("us"),
+    Kind.DELETED: pa.bool_(),
+}
+
+#: what ``network_info`` becomes in the table it is a column of
+DOCUMENT = (("document", Kind.TEXT), ("vifs", Kind.INT), ("length", Kind.INT), ("crc32", Kind.INT))
+_UNREADABLE = ("database", "table_name", "row_key", "column_name", "problem", "resource_type", "resource_id")
+
+#: label of a derived table -> label of the table that is read for it
+DERIVED = {VIFS.label: "nova_instance_info_caches"}
+
+
+def labels() -> frozenset[str]:
+    """Every label a check may read."""
+    return frozenset(tables()) | DERIVED.keys() | {UNREADABLE}
+
+
+def schema(label: str) -> pa.Schema:
+    """Columns of a collected table, in order."""
+    if label == UNREADABLE:
+        return pa.schema([(name, pa.string()) for name in _UNREADABLE])
+    table = VIFS if label == VIFS.label else tables()[label][0]
+    fields: list[tuple[str, pa.DataType]] = []
+    if table.service == "nova":
+        fields.append(("cell", pa.string()))
+    if table.constant:
+        fields.append((table.constant[0], pa.string()))
+    for column in table.columns:
+        if column.kind is Kind.NETWORK_INFO:
+            fields += [(name, ARROW[kind]) for name, kind in DOCUMENT]
+        else:
+            fields.append((column.name, ARROW[column.kind]))
+    return pa.schema(fields)
