@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The configuration: one TOML file, or the services' own files where none is named.
+
+``KEYS`` names every key of the TOML file; the documentation and the refusal of unknown keys are made of it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stackmend.app.service_files import read_nova, read_services
+from stackmend.drivers.dialects.base import Address
+from stackmend.model.errors import ConfigError
+from stackmend.model.plan import Limits
+
+DATABASES = ("nova_api", "neutron", "cinder", "glance", "placement", "keystone")
+
+#: section -> key -> what it is; a section with the key "*" takes any key
+KEYS: Mapping[str, Mapping[str, str]] = {
+    "databases": {
+        "nova_api": "SQLAlchemy URL of Nova's API database",
+        "neutron": "SQLAlchemy URL of Neutron's database",
+        "cinder": "SQLAlchemy URL of Cinder's database",
+        "glance": "SQLAlchemy URL of Glance's database",
+        "placement": "SQLAlchemy URL of Placement's database",
+        "keystone": "SQLAlchemy URL of Keystone's database",
+    },
+    "databases.cells": {"*": "URL of a cell's database, by the name of the cell; else nova_api.cell_mappings is asked"},
+    "files": {"nova": "nova.conf: base of cell URL templates, ovs_bridge, flat_injected"},
+    "reader": {
+        "username": "account used instead of the one in a discovered cell URL",
+        "password": "its password",
+    },
+    "writer": {
+        "username": "account for plan apply, run resume and run undo alone",
+        "password": "its password",
+    },
+    "api": {"cloud": "a name in clouds.yaml"},
+    "hosts": {"libvirt": "libvirt URI of a host, with {host}"},
+    "state": {
+        "directory": "where the journal and snapshots are kept; default $STACKMEND_STATE or ~/.local/state/stackmend",
+        "journal": "SQLAlchemy URL of the journal; default an SQLite file in the directory",
+    },
+    "limits": {
+        "max_rows": "rows one plan may change",
+        "max_share": "share of a table's rows that one plan may update or delete, 0 to 1",
+        "share_floor": "rows of a table that are always allowed",
+        "max_failures": "lanes that may fail before a run stops",
+    },
+    "ages": {"*": "a table by the name of a check: seconds for each of the ages on its page"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A database account; its text never shows the password."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What an operator configured, or what the services' own files say."""
+
+    databases: Mapping[str, Address] = field(default_factory=dict)  #: without cells
+    cells: Mapping[str, Address] = field(default_factory=dict)  #: by cell name, where given
+    reader: Account | None = None
+    writer: Account | None = None
+    nova_settings: Mapping[str, str] = field(default_factory=dict)  #: "neutron.ovs_bridge", "DEFAULT.flat_injected"
+    base_url: str | None = field(default=None, repr=False)  #: Nova's [database]connection, the base of cell templates
+    cloud: str | None = None
+    libvirt: str | None = None
+    state: Path = field(default_factory=lambda: default_state())
+    journal: str = field(default="", repr=False)
+    limits: Limits = field(default_factory=Limits)
+    ages: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    origin: str = ""  #: where it was read from
+
+    @property
+    def journal_url(self) -> str:
+        """SQLAlchemy URL of the journal."""
+        return self.journal or f"sqlite:///{self.state / 'journal.db'}"
+
+
+def default_state() -> Path:
+    """The folder for the journal and snapshots where none is configured."""
+    if given := os.environ.get("STACKMEND_STATE"):
+        return Path(given).absolute()
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "stackmend"
+
+
+def load(path: str | None = None, root: Path = Path("/")) -> Config:
+    """Read the TOML file, else the services' own files below ``root``; ConfigError says what is wrong."""
+    given = path or os.environ.get("STACKMEND_CONFIG")
+    if given:
+        return _from_toml(Path(given))
+    urls, base, settings, origin = read_services(root)
+    if not urls:
+        raise ConfigError(
+            "no configuration: neither --config nor the services' own files were found",
+            "Write a TOML file with [databases] and name it by --config or STACKMEND_CONFIG,"
+            " or run where /etc/nova/nova.conf or /etc/kolla/nova-api/nova.conf is.",
+        )
+    databases = {
+        name: Address.from_url(url, f"the connection of {name} in {origin[name]}") for name, url in urls.items()
+    }
+    return Config(
+        databases=databases,
+        base_url=base,
+        nova_settings=settings,
+        cloud=os.environ.get("OS_CLOUD"),
+        origin=", ".join(dict.fromkeys(origin.values())),
+    )
+
+
+def _from_toml(path: Path) -> Config:
+    document = _parse(path)
+    _known(document, path)
+    databases = dict(document.get("databases", {}))
+    cells = databases.pop("cells", {})
+    nova = document.get("files", {}).get("nova")
+    base, settings = read_nova(path.parent / nova) if nova else (None, {})
+    state = document.get("state", {})
+    folder = Path(state["directory"]).expanduser() if "directory" in state else default_state()
+    return Config(
+        databases={name: Address.from_url(url, f"[databases] {name} in {path}") for name, url in databases.items()},
+        cells={name: Address.from_url(url, f"[databases.cells] {name} in {path}") for name, url in cells.items()},
+        reader=_account(document, "reader", path),
+        writer=_account(document, "writer", path),
+        nova_settings=settings,
+        base_url=base,
+        cloud=document.get("api", {}).get("cloud") or os.environ.get("OS_CLOUD"),
+        libvirt=document.get("hosts", {}).get("libvirt"),
+        state=folder if folder.is_absolute() else path.parent.absolute() / folder,
+        journal=state.get("journal", ""),
+        limits=Limits(**document.get("limits", {})),
+        ages=_ages(document.get("ages", {}), path),
+        origin=str(path),
+    )
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(
+            f"configuration file {path} does not exist", "Look at --config or STACKMEND_CONFIG."
+        ) from None
+    except (OSError, UnicodeDecodeError) as problem:
+        why = problem.strerror if isinstance(problem, OSError) else "it is no UTF-8 text"
+        raise ConfigError(f"configuration file {path} cannot be read: {why}", "Check its owner and mode.") from None
+    except tomllib.TOMLDecodeError as problem:
+        raise ConfigError(f"configuration file {path} is no valid TOML: {problem}", "Text goes into quotes.") from None
+
+
+def _known(document: Mapping[str, Any], path: Path) -> None:
+    """Refuse unknown sections and keys, and values of another type than is meant."""
+    sections = {name.split(".")[0] for name in KEYS}
+    for section, values in document.items():
+        if section not in sections:
+            raise _unknown(f"section [{section}]", section, sections, path)
+        if not isinstance(values, dict):
+            raise ConfigError(f"{section} in {path} must be a section", f"Write [{section}] on a line of its own.")
+        for key, value in values.items():
+            nested = f"{section}.{key}"
+            if nested in KEYS:
+                if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+                    raise ConfigError(f"[{nested}] in {path} must hold texts", 'Write name = "URL", a line each.')
+                continue
+            known = KEYS[section]
+            if key not in known and "*" not in known:
+                more = {k.split(".")[1] for k in KEYS if k.startswith(section + ".")}
+                raise _unknown(f"key {key} in [{section}]", key, set(known) | more, path)
+            if section not in ("limits", "ages") and not isinstance(value, str):
+                raise ConfigError(f"{key} in [{section}] of {path} must be a text", f'Write {key} = "...".')
+            if section == "limits" and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
+                raise ConfigError(f"{key} in [limits] of {path} must be a number", "It counts rows, lanes or a share.")
+
+
+def _unknown(what: str, name: str, known: set[str], path: Path) -> ConfigError:
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(sorted(known - {'*'}))}."
+    return ConfigError(f"unknown {what} in {path}", hint)
+
+
+def _account(document: Mapping[str, Any], section: str, path: Path) -> Account | None:
+    values = document.get(section)
+    if values is None:
+        return None
+    if "username" not in values:
+        raise ConfigError(f"[{section}] in {path} has no username", "An account is a username and a password.")
+    return Account(values["username"], values.get("password", ""))
+
+
+def _ages(values: Mapping[str, Any], path: Path) -> dict[str, dict[str, int]]:
+    for check, ages in values.items():
+        good = isinstance(ages, dict) and all(
+            isinstance(v, int) and not isinstance(v, bool) and v >= 0 for v in ages.values()
+        )
+        if not good:
+            raise ConfigError(
+                f"[ages] {check} in {path} must be a table of seconds", f"Write [ages.{check}] and idle = 600."
+            )
+    return {check: dict(ages) for check, ages in values.items()}

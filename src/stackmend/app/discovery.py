@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which databases the cloud has, and how to reach them: the configured ones, and Nova's cells as Nova finds them.
+
+``nova_api.cell_mappings`` holds a URL for each cell, literal or a template whose fields Nova fills from the URL of its
+own ``[database]connection`` (nova/objects/cell_mapping.py; catalogue 1.2). What Nova would do is done, traps included,
+and the outcome is looked at before it is used: a cell whose URL makes no sense is an error by name, never left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from urllib.parse import quote, urlparse
+
+from stackmend.app.config import Account, Config
+from stackmend.drivers.dialects import Address, dialect_of
+from stackmend.model.errors import ConfigError, SourceError
+from stackmend.model.snapshot import cell_database
+
+CELL0 = "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True, slots=True)
+class Databases:
+    """The databases of a cloud: addresses by name, and what is wrong with those that have none."""
+
+    addresses: Mapping[str, Address] = field(default_factory=dict)
+    errors: Mapping[str, str] = field(default_factory=dict)
+    cells_known: bool = False  #: cell_mappings was read, and every cell of it has an address
+    identity: str = ""  #: names this cloud, the same from every host that reaches it by the same names
+
+
+def connect(config: Config, *, write: bool = False) -> Databases:
+    """Find every database; with ``write`` for the [writer] account."""
+    addresses, errors = dict(config.databases), {}
+    known = False
+    for name, address in config.cells.items():
+        addresses[cell_database(name)] = address
+    api = config.databases.get("nova_api")
+    mappings: list[tuple[str, str, str]] = []
+    if api is not None:
+        try:
+            mappings = _mappings(api)
+            known = True
+        except SourceError as problem:
+            errors["nova_api"] = problem.message
+    for name, uuid, url in mappings:
+        database = cell_database(name)
+        if database in addresses:
+            continue
+        try:
+            addresses[database] = _address(name, url, config)
+        except ConfigError as problem:
+            errors[database] = problem.message
+            known = False
+        del uuid
+    identity = _identity(addresses, mappings)
+    if write and config.writer:
+        account = config.writer
+        addresses = {name: a.under(account.username, account.password) for name, a in addresses.items()}
+    return Databases(addresses, errors, known, identity)
+
+
+def _mappings(api: Address) -> list[tuple[str, str, str]]:
+    """(name, uuid, URL) of every cell, disabled ones too (R2); cell0 is always called so."""
+    dialect = dialect_of(api)
+    connection = dialect.connect(api)
+    try:
+        rows = dialect.select(connection, "SELECT name, uuid, database_connection FROM cell_mappings ORDER BY id")
+    finally:
+        connection.close()
+    found: list[tuple[str, str, str]] = []
+    for name, uuid, url in rows:
+        label = "cell0" if uuid == CELL0 else name or uuid
+        if label in {taken for taken, _, _ in found}:
+            label = uuid  # names of cells need not be unique
+        found.append((label, uuid, url))
+    return found
+
+
+def _address(cell: str, url: str, config: Config) -> Address:
+    what = f"the URL of cell {cell} in nova_api.cell_mappings"
+    base = config.base_url or _base_of(config)
+    expanded = expand(url, base)
+    if ":None/" in expanded or expanded.endswith(":None"):
+        raise ConfigError(
+            f"{what} expands to one without a port", "Nova's [database]connection needs an explicit port."
+        )
+    if "{" in expanded:
+        raise ConfigError(f"{what} is a template that cannot be expanded", "Name Nova's file: [files] nova = ...")
+    address = Address.from_url(expanded, what)
+    return _for_reader(address, config.reader)
+
+
+def _for_reader(address: Address, account: Account | None) -> Address:
+    return address.under(account.username, account.password) if account else address
+
+
+def _base_of(config: Config) -> str | None:
+    """Without nova.conf, templates take scheme, account, host and port of the nova_api URL."""
+    api = config.databases.get("nova_api")
+    if api is None or api.scheme == "sqlite":
+        return None
+    account = f"{quote(api.username, safe='')}:{quote(api.password, safe='')}"
+    return f"mysql+pymysql://{account}@{api.host}:{api.port}/{api.database}"
+
+
+def expand(url: str, base: str | None) -> str:
+    """A cell's URL the way Nova makes it of a template and its own URL (nova.objects.cell_mapping._format_url).
+
+    Like Nova it falls back to the text as it is where the template or the base does not make sense.
+    """
+    if not base:
+        return url
+    try:
+        return url.format(**_fields(base))
+    except (KeyError, ValueError, IndexError):
+        return url
+
+
+def _fields(base: str) -> dict[str, object]:
+    parts = urlparse(base)
+    fields: dict[str, object] = {
+        name: getattr(parts, name)
+        for name in ("username", "password", "hostname", "port", "scheme", "query", "fragment")
+    }
+    fields["path"] = parts.path.lstrip("/")
+    if "," in parts.netloc:
+        for number, one in enumerate(parts.netloc.split(","), 1):
+            member = urlparse(f"scheme://{one}")
+            for name in ("username", "password", "hostname", "port"):
+                fields[f"{name}{number}"] = getattr(member, name)
+    return fields
+
+
+def _identity(addresses: Mapping[str, Address], mappings: list[tuple[str, str, str]]) -> str:
+    """A hash over where the databases are and which cells there are; accounts do not count."""
+    parts = [f"{name}={_place(address)}" for name, address in sorted(addresses.items())]
+    parts += sorted(uuid for _, uuid, _ in mappings)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _place(address: Address) -> str:
+    return replace(address, username="", password="", options={}).redacted
