@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote
 
 import pymysql
@@ -100,7 +100,7 @@ class MariaDB:
         if self._own_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def connect(self, database: str | None = None) -> pymysql.Connection:  # type: ignore[type-arg]
+    def connect(self, database: str | None = None) -> pymysql.Connection[Any]:
         """A connection as root over the socket, autocommit, several statements at a time allowed."""
         return pymysql.connect(
             unix_socket=str(self.socket), user="root", database=database, autocommit=True, local_infile=True,

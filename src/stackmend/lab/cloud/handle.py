@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A built cloud in hand: look at it, break it, put it back."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import pymysql
+
+from stackmend.lab.cloud.kinds import text
+from stackmend.lab.mariadb import MariaDB
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One server of a built cloud."""
+
+    uuid: str
+    kind: str
+    cell: str
+    host: str | None
+    node: str | None
+    project_id: str
+    ports: tuple[str, ...]
+    volumes: tuple[str, ...]
+    migration: str  #: uuid that its migration has, where it has one
+
+    @property
+    def database(self) -> str:
+        """Name of the database its row is in."""
+        return f"cell:{self.cell}"
+
+
+class Store(Protocol):
+    """Where a cloud's databases are."""
+
+    def url(self, database: str) -> str: ...
+    def databases(self) -> tuple[str, ...]: ...
+    def state(self) -> Path: ...
+    def run(self, database: str, sql: str, parameters: Mapping[str, Any]) -> tuple[list[Row], Any]:
+        """(rows, last id) of one statement with ``:name`` parameters."""
+        ...
+
+    def quote(self, name: str) -> str: ...
+    def dump(self) -> dict[tuple[str, str], list[str]]: ...
+    def save(self) -> None: ...
+    def restore(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Cloud:
+    """A cloud on real schemas. Databases have stackmend's names: ``nova_api``, ``cell:cell1``, ``neutron``, ..."""
+
+    def __init__(self, store: Store, now: datetime, servers: list[Server]) -> None:
+        self._store, self._now, self._servers = store, now, servers
+        self._picked: set[str] = set()
+        self._saved: set[str] = set()
+
+    @property
+    def databases(self) -> dict[str, str]:
+        """Database -> SQLAlchemy URL."""
+        return {name: self._store.url(name) for name in self._store.databases()}
+
+    @property
+    def now(self) -> str:
+        """When it was built, UTC, as databases print it."""
+        return text(self._now)
+
+    @property
+    def state(self) -> Path:
+        """The folder for stackmend's journal and snapshots."""
+        return self._store.state()
+
+    def ago(self, seconds: float) -> str:
+        """A moment before :attr:`now`."""
+        return text(self._now - timedelta(seconds=seconds))
+
+    def toml(self) -> str:
+        """A configuration for stackmend; the cells are left to be discovered."""
+        lines = [f'{name} = "{url}"' for name, url in self.databases.items() if not name.startswith("cell:")]
+        return "\n".join(["[databases]", *lines, "", "[state]", f'directory = "{self.state}"', ""])
+
+    def pick(self, kind: str = "active") -> Server:
+        """A server of that kind that nobody has got yet; LookupError when there is none left."""
+        for server in self._servers:
+            if server.kind == kind and server.uuid not in self._picked:
+                self._picked.add(server.uuid)
+                return server
+        raise LookupError(f"the cloud has no further server of the kind {kind}: build a larger one")
+
+    def servers(self, kind: str | None = None) -> list[Server]:
+        """The servers it remembers, of one kind or all."""
+        return [s for s in self._servers if kind in (None, s.kind)]
+
+    def rows(self, database: str, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
+        """Rows of a query with ``:name`` parameters, in SQL that every dialect understands."""
+        return self._store.run(database, sql, params or {})[0]
+
+    def execute(self, database: str, sql: str, params: Mapping[str, Any] | None = None) -> None:
+        """Run one statement and commit it."""
+        self._store.run(database, sql, params or {})
+
+    def insert(self, database: str, table: str, **values: Any) -> Any:
+        """Insert a row; returns its ``id``, given or assigned."""
+        q = self._store.quote
+        names, marks = ", ".join(q(c) for c in values), ", ".join(f":{c}" for c in values)
+        last = self._store.run(database, f"INSERT INTO {q(table)} ({names}) VALUES ({marks})", values)[1]
+        return values.get("id", last)
+
+    def update(self, database: str, table: str, where: Mapping[str, Any], **values: Any) -> None:
+        """Set columns of the rows that match."""
+        q = self._store.quote
+        sets = ", ".join(f"{q(c)} = :{c}" for c in values)
+        condition, parameters = self._where(where)
+        self._store.run(database, f"UPDATE {q(table)} SET {sets} WHERE {condition}", {**values, **parameters})
+
+    def delete(self, database: str, table: str, where: Mapping[str, Any]) -> None:
+        """Delete the rows that match."""
+        condition, parameters = self._where(where)
+        self._store.run(database, f"DELETE FROM {self._store.quote(table)} WHERE {condition}", parameters)
+
+    def _where(self, where: Mapping[str, Any]) -> tuple[str, Row]:
+        terms = [
+            f"{self._store.quote(c)} IS NULL" if v is None else f"{self._store.quote(c)} = :w_{c}"
+            for c, v in where.items()
+        ]
+        return " AND ".join(terms), {f"w_{c}": v for c, v in where.items() if v is not None}
+
+    def dump(self) -> dict[tuple[str, str], list[str]]:
+        """(database, table) -> its rows as sorted text, for comparison to the byte; empty tables are left out."""
+        return self._store.dump()
+
+    def save(self) -> None:
+        """Remember all rows, for :meth:`restore`."""
+        self._store.save()
+        self._saved = set(self._picked)
+
+    def restore(self) -> None:
+        """Put all rows back as they were when saved; servers picked since may be picked again."""
+        self._store.restore()
+        self._picked = set(self._saved)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._store.close()
+
+
+class SQLiteStore:
+    """A cloud in SQLite files."""
+
+    def __init__(self, folder: Path, files: dict[str, Path], connections: dict[str, sqlite3.Connection]) -> None:
+        self._folder, self._files, self.connections = folder, files, connections
+
+    def cell_urls(self) -> dict[str, str]:
+        """What nova_api.cell_mappings says of each cell."""
+        return {name.removeprefix("cell:"): self.url(name) for name in self._files if name.startswith("cell:")}
+
+    def loaded(self) -> None:
+        """Nothing to do: the rows are written."""
+
+    def url(self, database: str) -> str:
+        return f"sqlite:///{self._files[database]}"
+
+    def databases(self) -> tuple[str, ...]:
+        return tuple(self._files)
+
+    def state(self) -> Path:
+        return self._folder / "state"
+
+    def quote(self, name: str) -> str:
+        return f'"{name}"'
+
+    def run(self, database: str, sql: str, parameters: Mapping[str, Any]) -> tuple[list[Row], Any]:
+        cursor = self.connections[database].execute(sql, parameters)
+        names = [d[0] for d in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()], cursor.lastrowid
+
+    def dump(self) -> dict[tuple[str, str], list[str]]:
+        found = {}
+        for database, connection in self.connections.items():
+            for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                if table == "sqlite_sequence":
+                    continue
+                rows = sorted(repr(row) for row in connection.execute(f'SELECT * FROM "{table}"'))
+                if rows:
+                    found[database, table] = rows
+        return found
+
+    def save(self) -> None:
+        saved = self._folder / "saved"
+        saved.mkdir(exist_ok=True)
+        for file in self._files.values():
+            shutil.copyfile(file, saved / file.name)
+
+    def restore(self) -> None:
+        for database, file in self._files.items():
+            self.connections[database].close()
+            shutil.copyfile(self._folder / "saved" / file.name, file)
+            self.connections[database] = sqlite3.connect(file, isolation_level=None)
+            self.connections[database].execute("PRAGMA synchronous = OFF")
+
+    def close(self) -> None:
+        for connection in self.connections.values():
+            connection.close()
+
+
+class MariaDBStore:
+    """A cloud on a private MariaDB."""
+
+    def __init__(
+        self,
+        server: MariaDB,
+        names: dict[str, str],
+        connections: dict[str, pymysql.Connection[Any]],
+        state: Path,
+    ) -> None:
+        self._server, self._names, self.connections, self._state = server, names, connections, state
+        self._sums: dict[str, int] = {}
+
+    def cell_urls(self) -> dict[str, str]:
+        """What nova_api.cell_mappings says of each cell: a literal URL, and a template for cell2."""
+        urls = {n.removeprefix("cell:"): self.url(n) for n in self._names if n.startswith("cell:")}
+        template = "{scheme}://{username}:{password}@{hostname}:{port}/"
+        return {**urls, "cell2": template + self._names["cell:cell2"] + "?charset=utf8"}
+
+    def loaded(self) -> None:
+        """Let the server count anew what is in its tables."""
+
+    def url(self, database: str) -> str:
+        return self._server.url(self._names[database])
+
+    def databases(self) -> tuple[str, ...]:
+        return tuple(self._names)
+
+    def state(self) -> Path:
+        return self._state
+
+    def quote(self, name: str) -> str:
+        return f"`{name}`"
+
+    def run(self, database: str, sql: str, parameters: Mapping[str, Any]) -> tuple[list[Row], Any]:
+        text = sql.replace("%", "%%")
+        for name in sorted(parameters, key=len, reverse=True):
+            text = text.replace(f":{name}", f"%({name})s")
+        with self.connections[database].cursor(pymysql.cursors.DictCursor) as cursor:
+            cursor.execute(text, dict(parameters))
+            return list(cursor.fetchall()), cursor.lastrowid
+
+    def dump(self) -> dict[tuple[str, str], list[str]]:
+        found = {}
+        for database, connection in self.connections.items():
+            with connection.cursor() as cursor:
+                for table in self._tables(database):
+                    cursor.execute(f"SELECT * FROM `{table}`")
+                    rows = sorted(repr(row) for row in cursor.fetchall())
+                    if rows:
+                        found[database, table] = rows
+        return found
+
+    def _tables(self, database: str) -> list[str]:
+        with self.connections[database].cursor() as cursor:
+            cursor.execute("SHOW TABLES")
+            return [row[0] for row in cursor.fetchall()]
+
+    def _checksums(self, database: str) -> dict[str, int]:
+        tables = ", ".join(f"`{t}`" for t in self._tables(database))
+        with self.connections[database].cursor() as cursor:
+            cursor.execute(f"CHECKSUM TABLE {tables}")
+            return {row[0]: row[1] for row in cursor.fetchall()}
+
+    def save(self) -> None:
+        for database, name in self._names.items():
+            with self.connections[database].cursor() as cursor:
+                cursor.execute(f"CREATE OR REPLACE DATABASE `saved_{name}`")
+                for full, checksum in self._checksums(database).items():
+                    self._sums[full] = checksum
+                    if checksum:
+                        table = full.split(".", 1)[1]
+                        cursor.execute(f"CREATE TABLE `saved_{name}`.`{table}` LIKE `{name}`.`{table}`")
+                        cursor.execute(f"INSERT INTO `saved_{name}`.`{table}` SELECT * FROM `{name}`.`{table}`")
+
+    def restore(self) -> None:
+        for database, name in self._names.items():
+            with self.connections[database].cursor() as cursor:
+                cursor.execute("SET SESSION foreign_key_checks = 0, unique_checks = 0")
+                for full, checksum in self._checksums(database).items():
+                    if checksum == self._sums[full]:
+                        continue
+                    table = full.split(".", 1)[1]
+                    cursor.execute(f"DELETE FROM `{name}`.`{table}`")
+                    if self._sums[full]:
+                        cursor.execute(f"INSERT INTO `{name}`.`{table}` SELECT * FROM `saved_{name}`.`{table}`")
+                cursor.execute("SET SESSION foreign_key_checks = 1, unique_checks = 1")
+
+    def close(self) -> None:
+        for connection in self.connections.values():
+            connection.close()
