@@ -9,7 +9,7 @@ gigabytes, and both by volume type) is given back, unless the volume never count
 As a request it takes `volume`.
 
 ## Guards
-Refused while anything is attached, while a snapshot is alive, in a group, during a migration, and in a status in which
+Refused while anything is attached or Nova maps it, while a snapshot is alive, in a group, during a migration, and in a status in which
 Cinder is at work or the volume in use.
 
 ## Undo
@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
+from stackmend.model.snapshot import cell_database
 from stackmend.model.step import BumpRow, DeleteRow, ExpectNone, Manual, Risk, Step, Value
 from stackmend.repairs.cinder._rows import Record, change, live_volume, rows, soft_delete_all
 from stackmend.tables.cinder import VOLUME_CHILDREN, VOLUME_GRANDCHILDREN
@@ -64,6 +65,10 @@ def _refuse_in_use(volume: Record, live: Live) -> None:
     for table, what in (("volume_attachment", "attachment"), ("snapshots", "snapshot")):
         if found := rows(live, "cinder", table, {"volume_id": volume["id"], "deleted": 0}):
             raise CannotRepair(f"volume {volume['id']} has {len(found)} live {what}(s), one is {found[0]['id']}")
+    for cell in live.cells():
+        where = {"volume_id": volume["id"], "deleted": 0}
+        for row in rows(live, cell_database(cell), "block_device_mapping", where):
+            raise CannotRepair(f"server {row['instance_uuid']} still has a mapping of volume {volume['id']}")
 
 
 def _children(volume: Record, live: Live, now: str) -> Iterator[Step]:
