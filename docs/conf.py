@@ -16,6 +16,8 @@ release = version = __version__
 extensions = ["myst_parser", "stackmend_docs"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
+# "$now" in the SQL of checks is a parameter, which the lexer does not know
+suppress_warnings = ["misc.highlighting_failure"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"stackmend {release}"

@@ -13,6 +13,7 @@ from types import ModuleType
 
 import pytest
 
+from stackmend.app.config import KEYS
 from stackmend.cli.shell import Shell
 from stackmend.engine import catalogue
 from stackmend.model.errors import Exit
@@ -95,6 +96,16 @@ def test_every_exit_code_is_documented():
     for code in Exit:
         assert re.search(rf"^\| {code.value} \| {code.name} \| .+ \|$", table, re.MULTILINE)
     assert "{stackmend-exit-codes}" in (DOCS / "concepts.md").read_text()
+
+
+def test_every_configuration_key_is_documented():
+    """The page of the configuration has each section and key."""
+    made = generate.settings()
+    for section, keys in KEYS.items():
+        assert f"## `[{section}]`" in made
+        for key, meaning in keys.items():
+            assert f"| `{'NAME' if key == '*' else key}` | {meaning} |" in made
+    assert "{stackmend-settings}" in (DOCS / "configuration.md").read_text()
 
 
 def _shown() -> list[tuple[str, str]]:

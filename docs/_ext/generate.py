@@ -15,6 +15,7 @@ from types import ModuleType
 
 import stackmend.checks
 import stackmend.repairs
+from stackmend.app.config import KEYS
 from stackmend.cli.shell import Shell
 from stackmend.model.check import Check
 from stackmend.model.errors import Exit
@@ -65,7 +66,7 @@ def check_page(name: str) -> str:
         sections += f"## Root causes that explain it\n\n{explained}\n"
     return (
         f"# {name}\n\n{parts.title}\n\n| | |\n|---|---|\n{table}\n\n{sections}"
-        f"## Its SQL\n\n```postgres\n{inspect.cleandoc(check.sql)}\n```\n"
+        f"## Its SQL\n\n```sql\n{inspect.cleandoc(check.sql)}\n```\n"
     )
 
 
@@ -149,6 +150,15 @@ def exit_codes() -> str:
     )
     rows += "| 130 | | interrupted (Ctrl-C) |\n| 141 | | the reader of the output has gone (a closed pipe) |\n"
     return f"| code | name | meaning |\n|---|---|---|\n{rows}"
+
+
+def settings() -> str:
+    """The tables of configuration keys."""
+    parts = []
+    for section, keys in KEYS.items():
+        rows = "".join(f"| `{'NAME' if key == '*' else key}` | {meaning} |\n" for key, meaning in keys.items())
+        parts.append(f"## `[{section}]`\n\n| key | meaning |\n|---|---|\n{rows}\n")
+    return "".join(parts)
 
 
 def shell() -> Shell:

@@ -40,9 +40,16 @@ class Commands(_Made):
     make = staticmethod(generate.commands)
 
 
+class Settings(_Made):
+    """``{stackmend-settings}``."""
+
+    make = staticmethod(generate.settings)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register everything."""
     app.add_directive("stackmend-exit-codes", ExitCodes)
     app.add_directive("stackmend-commands", Commands)
+    app.add_directive("stackmend-settings", Settings)
     app.connect("builder-inited", lambda running: generate.write(Path(running.srcdir)))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -15,7 +15,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -71,8 +71,7 @@ class Rehearsal:
     def run(self) -> bool:
         """All of it; True when every step came out as it should."""
         try:
-            with _environment({"STACKMEND_STATE": str(self.folder / "state"), "STACKMEND_CONFIG": None}):
-                self._all()
+            self._all()
         except Unexpected:
             return False
         return True
@@ -185,22 +184,3 @@ def _checks(found: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _prints(found: Sequence[Mapping[str, Any]]) -> set[str]:
     return {finding["fingerprint"] for finding in found}
-
-
-@contextmanager
-def _environment(values: Mapping[str, str | None]) -> Iterator[None]:
-    """Environment variables for a while; None takes one away."""
-    before = {name: os.environ.get(name) for name in values}
-    _set(values)
-    try:
-        yield
-    finally:
-        _set(before)
-
-
-def _set(values: Mapping[str, str | None]) -> None:
-    for name, value in values.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import argparse
 from abc import abstractmethod
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from stackmend.cli.applying import finish
 from stackmend.cli.base import Printing
 from stackmend.cli.options import add_consent, add_strategy
 from stackmend.model.errors import Exit, UsageError
+
+if TYPE_CHECKING:
+    from stackmend.model.plan import Plan
 
 
 class Request(Printing):
@@ -48,12 +51,11 @@ class Request(Printing):
         )
         if parsed_args.yes and plan.runnable:
             return finish(self, plan, parsed_args, again=self._again(parsed_args))
-        if parsed_args.out:
+        if parsed_args.out and plan.actions:
             plans.save(plan, parsed_args.out)
         self.show(shown.plan(plan), parsed_args)
         if not plan.runnable:
-            self.notes.say("there is nothing to do")
-            return int(Exit.FINDINGS if plan.actions else Exit.STOPPED if plan.not_repaired else Exit.CLEAN)
+            return self._nothing(plan)
         consent = [word for name in plan.needs_consent for word in ("--accept", name)]
         if parsed_args.out:
             self.notes.next(self.typed("plan", "apply", parsed_args.out, "--yes", *consent))
@@ -61,6 +63,16 @@ class Request(Printing):
             self.notes.say("nothing was changed")
             self.notes.next(self.typed(*self._again(parsed_args), "--yes", *consent))
         return int(Exit.FINDINGS)
+
+    def _nothing(self, plan: Plan) -> int:
+        """Say why the plan holds nothing to run."""
+        if plan.actions:
+            self.notes.say("stackmend cannot do this: the plan says what to do by hand")
+            return int(Exit.FINDINGS)
+        for left in plan.not_repaired:
+            hint = "Add --allow-db to consent to a change of the databases." if "--allow-db" in left.reason else ""
+            self.notes.fail(left.reason, hint)
+        return int(Exit.STOPPED if plan.not_repaired else Exit.CLEAN)
 
     @abstractmethod
     def words(self, parsed_args: argparse.Namespace) -> list[str]:

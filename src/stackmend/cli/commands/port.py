@@ -8,6 +8,7 @@ import argparse
 from stackmend.cli.base import Printing
 from stackmend.cli.request import Request
 from stackmend.model.errors import Exit
+from stackmend.model.port import Fate
 
 
 class PortList(Printing):
@@ -32,10 +33,10 @@ class PortList(Printing):
 
         found = ports_of(self.config(), parsed_args.server)
         self.show(shown.ports(found), parsed_args)
-        dying = sum(port.preserve_on_delete is False for port in found)
+        dying = sum(port.fate is Fate.DELETED for port in found)
         if dying:
             self.notes.say(f"{dying} of {len(found)} would be deleted with the server, its address lost")
-            self.notes.next(self.typed("port", "keep", "PORT"))
+            self.notes.next(self.typed("port", "keep", "--allow-db", "PORT"))
         return int(Exit.CLEAN)
 
 
@@ -57,7 +58,7 @@ class PortKeep(_PortRequest):
 
     repair = "set-preserve-on-delete"
     examples = """
-  $ stackmend port keep 8a2b6d1c-0f5e-4f0b-b5ad-6a6f1a2b3c4d --yes"""
+  $ stackmend port keep 8a2b6d1c-0f5e-4f0b-b5ad-6a6f1a2b3c4d --allow-db --yes"""
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
         """The port and the wish."""
@@ -69,7 +70,7 @@ class PortRelease(_PortRequest):
 
     repair = "set-preserve-on-delete"
     examples = """
-  $ stackmend port release 8a2b6d1c-0f5e-4f0b-b5ad-6a6f1a2b3c4d --yes"""
+  $ stackmend port release 8a2b6d1c-0f5e-4f0b-b5ad-6a6f1a2b3c4d --allow-db --yes"""
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
         """The port and the wish."""

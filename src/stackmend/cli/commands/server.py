@@ -33,8 +33,8 @@ class ServerCacheRebuild(_ServerRequest):
 
     repair = "rebuild-info-cache"
     examples = """
-  $ stackmend server cache rebuild 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55
-  $ stackmend server cache rebuild 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --yes"""
+  $ stackmend server cache rebuild 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --allow-db
+  $ stackmend server cache rebuild 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --allow-db --yes"""
 
 
 class ServerMarkDeleted(_ServerRequest):
@@ -45,7 +45,7 @@ class ServerMarkDeleted(_ServerRequest):
 
     repair = "mark-server-deleted"
     examples = """
-  $ stackmend server mark-deleted 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --out plan.json"""
+  $ stackmend server mark-deleted 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --allow-db --out plan.json"""
 
 
 class ServerPurge(_ServerRequest):
@@ -53,7 +53,7 @@ class ServerPurge(_ServerRequest):
 
     repair = "purge-server"
     examples = """
-  $ stackmend server purge 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --out plan.json"""
+  $ stackmend server purge 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --allow-db --out plan.json"""
 
 
 class ServerSetHost(_ServerRequest):
@@ -61,7 +61,7 @@ class ServerSetHost(_ServerRequest):
 
     repair = "set-server-host"
     examples = """
-  $ stackmend server set-host 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --host compute7"""
+  $ stackmend server set-host 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --host compute7 --allow-db"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""

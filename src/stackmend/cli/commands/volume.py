@@ -33,8 +33,8 @@ class VolumeDetach(_VolumeRequest):
 
     repair = "detach-volume"
     examples = """
-  $ stackmend volume detach 0f3c9a52-3a3f-4f6e-8d6b-1f1f3a8f7b10
-  $ stackmend volume detach 0f3c9a52-3a3f-4f6e-8d6b-1f1f3a8f7b10 --server 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55"""
+  $ stackmend volume detach 0f3c9a52-3a3f-4f6e-8d6b-1f1f3a8f7b10 --allow-db
+  $ stackmend volume detach --server 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --allow-db VOLUME"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
@@ -55,7 +55,7 @@ class VolumeMarkDeleted(_VolumeRequest):
 
     repair = "mark-volume-deleted"
     examples = """
-  $ stackmend volume mark-deleted 0f3c9a52-3a3f-4f6e-8d6b-1f1f3a8f7b10 --out plan.json"""
+  $ stackmend volume mark-deleted 0f3c9a52-3a3f-4f6e-8d6b-1f1f3a8f7b10 --allow-db --out plan.json"""
 
 
 COMMANDS = {"volume detach": VolumeDetach, "volume mark-deleted": VolumeMarkDeleted}
