@@ -35,6 +35,13 @@ TABLES = (
         columns=(*ints("id"), *text("instance_uuid", "project_id"), *times("created_at")),
         where="t.instance_uuid IS NOT NULL",
     ),
+    # availability zones that Nova knows: ports name theirs (G-OWNER)
+    Table(
+        service="nova_api",
+        name="aggregate_metadata",
+        columns=(*ints("id"), *text("value")),
+        where="t.key = 'availability_zone'",
+    ),
 )
 
 SECRETS = {

@@ -5,12 +5,13 @@
 Cinder holds an attachment for a server that is alive, and Nova has no block device mapping for that volume.
 
 ## Why it matters
-The volume is `in-use` for ever and the server does not list it. Nova 28 and later deletes such attachments at the next
-reboot of the server, also where the guest still has the disk: then the volume can go to a second server while the first
-one writes to it.
+The volume is `in-use` for ever and the server does not list it. Nova 28 and later deletes such attachments at the
+next reboot of the server, also where the guest still has the disk: then the volume can go to a second server while
+the first one writes to it.
 
 ## How it comes about
-A mapping was deleted by hand, or a detach failed after Nova had dropped its mapping and before Cinder had heard of it.
+A mapping was deleted by hand, or a detach failed after Nova had dropped its mapping and before Cinder had heard of
+it.
 
 ## How to see it by hand
 `openstack --os-volume-api-version 3.27 volume attachment list --volume-id <volume>` names the server, and

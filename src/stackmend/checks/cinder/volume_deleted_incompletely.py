@@ -14,12 +14,12 @@ Somebody ran `UPDATE volumes SET deleted=1, status='deleted'`. Cinder itself mar
 transaction.
 
 ## How to see it by hand
-`SELECT v.id FROM volumes v JOIN volume_metadata c ON c.volume_id = v.id WHERE v.deleted = 1 AND c.deleted = 0`, and so
-on for each table that refers to volumes.
+`SELECT v.id FROM volumes v JOIN volume_metadata c ON c.volume_id = v.id WHERE v.deleted = 1 AND c.deleted = 0`, and
+so on for each table that refers to volumes.
 
 ## Repair and its risk
-`finish-volume-deletion` marks the children deleted with the time of their volume. Nothing that still works is touched.
-The quota that such an UPDATE left used is settled by `cinder-manage quota sync`.
+`finish-volume-deletion` marks the children deleted with the time of their volume. Nothing that still works is
+touched. The quota that such an UPDATE left used is settled by `cinder-manage quota sync`.
 """
 
 from stackmend.model.check import Check, Severity

@@ -12,8 +12,8 @@ guest) as far as databases can tell:
 * `both-gone`: neither is there, only the status was left behind.
 
 ## Why it matters
-The volume can neither be attached nor detached nor deleted. If the attachment is gone, Nova 28 and later takes the disk
-away from the server at its next reboot without a word.
+The volume can neither be attached nor detached nor deleted. If the attachment is gone, Nova 28 and later takes the
+disk away from the server at its next reboot without a word.
 
 ## How it comes about
 nova-compute died in the middle of the detach, the guest refused to let go of the device, or the message got lost.
@@ -22,14 +22,14 @@ the attachment stays and the volume can be attached a second time, with two writ
 
 ## How to see it by hand
 `openstack volume show <volume>` and `openstack --os-volume-api-version 3.27 volume attachment list --volume-id
-<volume>` against `openstack server volume list <server>`; and `virsh domblklist` on the host, looking for the volume's
-id among the serial numbers of `virsh dumpxml`, because what the guest has no database knows.
+<volume>` against `openstack server volume list <server>`; and `virsh domblklist` on the host, looking for the
+volume's id among the serial numbers of `virsh dumpxml`, because what the guest has no database knows.
 
 ## Repair and its risk
-`intact` is rolled back to `in-use`, as Cinder's `os-roll_detaching` does: nothing is taken from anybody, and the detach
-can be asked for again. The other codes are finished by `detach-volume`: the remaining side goes and the status follows
-from the attachments that are left. That is only right once the disk is out of the guest; otherwise the volume looks
-free while somebody writes to it.
+`intact` is rolled back to `in-use`, as Cinder's `os-roll_detaching` does: nothing is taken from anybody, and the
+detach can be asked for again. The other codes are finished by `detach-volume`: the remaining side goes and the status
+follows from the attachments that are left. That is only right once the disk is out of the guest; otherwise the volume
+looks free while somebody writes to it.
 """
 
 from stackmend.model.check import Check, Severity

@@ -2,8 +2,8 @@
 """A server believes in a volume that Cinder has not attached to it.
 
 ## What is wrong
-Nova has a live block device mapping of a volume, and Cinder has no live attachment for it. The `code` says what Cinder
-has instead:
+Nova has a live block device mapping of a volume, and Cinder has no live attachment for it. The `code` says what
+Cinder has instead:
 
 * `attachment-missing`: the volume, but nobody has it attached;
 * `other-attachment`: the volume, attached to another server or by another attachment;
@@ -11,8 +11,8 @@ has instead:
 * `no-attachment-id`: the mapping never had an attachment (a server from before Queens), and none is there.
 
 ## Why it matters
-The next reboot or migration of the server fails, or (Nova 28 and later) silently takes the disk away from it. While the
-guest still has the disk, Cinder would attach the volume to a second server: two writers, one file system.
+The next reboot or migration of the server fails, or (Nova 28 and later) silently takes the disk away from it. While
+the guest still has the disk, Cinder would attach the volume to a second server: two writers, one file system.
 
 ## How it comes about
 `cinder reset-state --attach-status detached`, an attachment deleted in Cinder while Nova was down, or a detach that

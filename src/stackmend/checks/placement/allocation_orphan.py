@@ -15,8 +15,8 @@ A server was deleted by Nova's API while Placement was down; an evacuated host n
 
 ## How to see it by hand
 `openstack resource provider show --allocations <provider>` lists the consumer; `openstack server show <consumer>`
-answers "No server". `nova-manage placement audit` says the same, but never run it with `--delete` unsupervised: where a
-cell does not answer it takes every allocation for an orphan (rule R2).
+answers "No server". `nova-manage placement audit` says the same, but never run it with `--delete` unsupervised: where
+a cell does not answer it takes every allocation for an orphan (rule R2).
 
 ## Repair and its risk
 The consumer's allocations are removed and the generation of each provider counted on. Were the verdict wrong, the

@@ -147,7 +147,7 @@ class _Cell:
             None if hostless else ZONE, None if hostless else "/dev/vda", 0, int(self._hidden),
             1 if plan.deleted else 0, 0, "", "", "", 0, 1, 0, 0, None,
         ))  # fmt: skip
-        del name
+        
 
     def _network_info(self, networks: Networks) -> str:
         plan = self._plan

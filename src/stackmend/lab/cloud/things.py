@@ -94,7 +94,7 @@ def _port(world: World, plan: Plan, index: int) -> Port:
         floating=floating,
         floating_uuid=identifier(0x30, number, world.seed),
         floating_port=identifier(0x31, number, world.seed),
-        keep=plan.kind == "premade_port" or (plan.kind == "multi_nic" and index == 1),
+        keep=plan.kind in ("premade_port", "trunk") or (plan.kind == "multi_nic" and index == 1),
         kind="other" if plan.kind == "ironic" else "ovs",
     )
 

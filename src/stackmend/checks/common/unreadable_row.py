@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A row holds a value that cannot be decoded.
+
+## What is wrong
+A document that is no JSON or not of the shape Nova writes, text that is no UTF-8, a date that does not exist.
+
+## Why it matters
+The service that owns the row raises when it loads it: one such row can make the API answer 500 to a whole list. And
+stackmend sees NULL in its place, so other checks know less about this object.
+
+## How it comes about
+A write cut short, SQL by hand, a dump restored with another character set.
+
+## How to see it by hand
+Select the row by the key that the finding names, and look at the column.
+
+## Repair and its risk
+None by itself: where the value can be rebuilt, a check of its own says so (an empty network cache, for example).
+"""
+
+from stackmend.model.check import Check, Severity
+
+CHECK = Check(
+    name="unreadable-row",
+    catalogue="-",
+    severity=Severity.WARNING,
+    message="{database}.{table_name} {row_key}: {column_name} cannot be decoded ({problem})",
+    resource=("row", "resource_id"),
+    key=("database", "table_name", "row_key", "column_name"),
+    reads={"unreadable_rows": {"row_key": "row_key"}},
+    explained_by={
+        "info-cache-empty": {"resource_id": "server"},
+        "info-cache-row-missing-or-deleted": {"resource_id": "server"},
+    },
+    sql="""
+        SELECT DISTINCT "database", table_name, row_key, column_name, problem, resource_type, resource_id
+          FROM unreadable_rows""",
+)

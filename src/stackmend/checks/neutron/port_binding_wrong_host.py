@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A port is bound to another host than the one its server is on.
+
+## What is wrong
+The ACTIVE binding of the port names a host that is not `instances.host`, and nothing is moving.
+
+## Why it matters
+No connectivity: the agent (or OVN) of the wrong host waits for an interface that never comes, the right one does not
+serve it.
+
+## How it comes about
+An evacuation or live migration that failed half way, a server moved by SQL, a lost update (bug 1659062 and its
+family).
+
+## How to see it by hand
+`openstack port show <port> -c binding_host_id -c status`, `openstack server show <server> -c OS-EXT-SRV-ATTR:host`.
+
+## Repair and its risk
+First be sure that the guest runs where Nova says (`virsh list` on that host): if not, the server's host is what is
+wrong. The binding is moved to the server's host and left unbound there; the next update of the port through Neutron's
+API binds it. Ports of DHCP, routers and others are never touched.
+"""
+
+from stackmend.model.check import Check, Severity
+from stackmend.tables.views import idle
+
+CHECK = Check(
+    name="port-binding-wrong-host",
+    catalogue="A10",
+    severity=Severity.ERROR,
+    message="port {port} is bound to {port_host}, but server {server} is on {host}",
+    resource=("port", "port"),
+    key=("server", "port"),
+    needs=frozenset({"neutron"}),
+    reads={
+        **idle(),
+        "neutron_ports": {"id": "port"},
+        "neutron_ml2_port_bindings": {"port_id": "port"},
+    },
+    ages={"idle": 600},
+    explained_by={
+        "server-wrong-host": {"server": "server"},
+        "server-on-nonexistent-host": {"server": "server"},
+    },
+    sql="""
+        SELECT s.uuid AS server, s.cell, s.host, p.id AS port, b.host AS port_host, b.vif_type
+          FROM idle_servers s
+          JOIN neutron_ports p ON p.device_id = s.uuid
+          JOIN neutron_ml2_port_bindings b ON b.port_id = p.id
+         WHERE b.status = 'ACTIVE' AND p.device_owner LIKE 'compute:%' AND s.host IS NOT NULL
+           AND b.host <> '' AND LOWER(b.host) <> LOWER(s.host)
+           AND s.vm_state NOT IN ('shelved_offloaded', 'deleted', 'resized') AND NOT s.in_cell0
+           AND s.changed_at < $idle""",
+)

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A port belongs to a server that is gone.
+
+## What is wrong
+The owner of the port is Nova (`compute:<zone>`), and its `device_id` is the uuid of a server that is marked deleted
+(`deleted`) or that no cell knows (`unknown`).
+
+## Why it matters
+The address and the quota stay used; who wants to use the port again is told that it is in use.
+
+## How it comes about
+A server was deleted while Neutron was down or its host was dead, the clean-up of a failed build did not come through
+(bugs 1609526, 2134375), or the server was deleted by SQL.
+
+## How to see it by hand
+`openstack port show <port> -c device_id -c device_owner`, then `openstack server show <device_id>`: "No server".
+
+## Repair and its risk
+A port that shows an owner's hand, and every doubtful one, is freed: unbound, its `device_id` emptied, its address
+kept. One that Nova had made is deleted and its address given back. Nothing is concluded unless every cell has
+answered.
+"""
+
+from stackmend.model.check import Check, Severity
+from stackmend.tables.views import EVERY_SERVER, existence
+
+CHECK = Check(
+    name="port-without-server",
+    catalogue="A7",
+    severity=Severity.ERROR,
+    message="port {port} belongs to server {server}, which is {code}",
+    resource=("port", "port"),
+    key=("port",),
+    needs=EVERY_SERVER | {"neutron"},
+    reads={
+        "neutron_ports": {"id": "port"},
+        "neutron_standardattributes": {"id": "neutron_ports.standard_attr_id"},
+        "nova_api_aggregate_metadata": {},
+        **existence("server"),
+    },
+    ages={"grace": 3600},
+    sql="""
+        SELECT p.id AS port, p.device_id AS server, p.device_owner, p.status,
+               CASE WHEN MAX(d.uuid) IS NOT NULL THEN 'deleted' ELSE 'unknown' END AS code
+          FROM neutron_ports p
+          JOIN neutron_standardattributes a ON a.id = p.standard_attr_id
+          LEFT JOIN existing_servers e ON e.uuid = p.device_id
+          LEFT JOIN deleted_servers d ON d.uuid = p.device_id
+          LEFT JOIN (SELECT DISTINCT 'compute:' || value AS owner FROM nova_api_aggregate_metadata) z
+            ON z.owner = p.device_owner
+         WHERE p.device_owner LIKE 'compute:%' AND e.uuid IS NULL
+           AND p.device_owner NOT IN ('compute:kuryr', 'compute:zun')
+           AND p.device_id LIKE '________-____-____-____-____________'
+           AND (d.uuid IS NOT NULL OR z.owner IS NOT NULL
+                OR p.device_owner IN ('compute:nova', 'compute:None', 'compute:'))
+           AND a.created_at < $grace AND COALESCE(a.updated_at, a.created_at) < $grace
+         GROUP BY p.id, p.device_id, p.device_owner, p.status""",
+)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A server's network cache is empty although Neutron has ports for it.
+
+## What is wrong
+`instance_info_caches.network_info` of a live server is `[]`, empty, NULL or no JSON, while ports with its id as
+`device_id` exist in its own project.
+
+## Why it matters
+Nothing is wrong yet for the guest, and everything is about to be: a hard reboot starts it without a NIC; deleting the
+server deletes *all* its ports, the customer's own pre-created ones and their addresses too, for only the cache says
+which to keep; the metadata service and `server show` know no address.
+
+## How it comes about
+A refresh that met a failing Neutron or a policy mistake, a host reboot, a failed shelve or evacuation (bug 1751923).
+Since Nova 31 (2025.1) the periodic task that would rebuild it is off (bug 1996094), so it stays for ever; a
+`network-changed` event does not fill an empty cache.
+
+## How to see it by hand
+`openstack server show <server>` without addresses, `openstack port list --server <server>` with ports.
+`SELECT network_info FROM instance_info_caches WHERE instance_uuid = '<server>' AND deleted = 0;`
+
+## Repair and its risk
+The document is rebuilt from Neutron exactly as Nova's own code would, and written under a guard. Which ports belong
+to the customer cannot be read anywhere any more: it is deduced, and in doubt a port is kept (a port too many can be
+deleted, an address lost cannot be got back). Until then: do not delete the server, do not hard-reboot it.
+"""
+
+from stackmend.model.check import Check, Severity
+from stackmend.tables.views import idle
+
+CHECK = Check(
+    name="info-cache-empty",
+    catalogue="A1",
+    severity=Severity.ERROR,
+    message="the network cache of server {server} is {document}, but Neutron has {ports} port(s) for it",
+    resource=("server", "server"),
+    key=("server",),
+    needs=frozenset({"neutron"}),
+    reads={
+        **idle(),
+        "nova_instance_info_caches": {"instance_uuid": "server"},
+        "neutron_ports": {"device_id": "server"},
+    },
+    ages={"idle": 600},
+    sql="""
+        SELECT s.uuid AS server, s.cell, s.host, s.vm_state, c.document, COUNT(p.id) AS ports
+          FROM idle_servers s
+          JOIN nova_instance_info_caches c ON c.instance_uuid = s.uuid AND c.cell = s.cell
+          JOIN neutron_ports p ON p.device_id = s.uuid AND p.project_id = s.project_id
+         WHERE NOT COALESCE(c.deleted, FALSE) AND c.document IN ('empty', 'null', 'invalid')
+           AND (p.device_owner LIKE 'compute:%' OR p.device_owner = 'baremetal:none')
+           AND s.vm_state NOT IN ('deleted', 'soft-delete') AND NOT s.in_cell0 AND s.changed_at < $idle
+         GROUP BY s.uuid, s.cell, s.host, s.vm_state, c.document""",
+)

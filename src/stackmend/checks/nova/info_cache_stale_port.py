@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A server's network cache lists a port that is not the server's any more.
+
+## What is wrong
+`network_info` holds a VIF whose port Neutron does not have, or has with another `device_id`.
+
+## Why it matters
+Reboot and migration fail on the missing port, or plug an interface nobody serves; `server show` names an address that
+may belong to somebody else by now.
+
+## How it comes about
+The port was deleted while nova-compute or the message bus was down, and the `network-vif-deleted` event was lost.
+Nova 34 and later keep a vanished port on purpose until it is unplugged (bug 2151837).
+
+## How to see it by hand
+`openstack server show <server>`, then `openstack port show <port>` for each port: one is not found or is another's.
+
+## Repair and its risk
+The VIF is taken out of the document and its `virtual_interfaces` row marked deleted; all other VIFs stay as they are.
+The running guest keeps the dead NIC until its next reboot.
+"""
+
+from stackmend.model.check import Check, Severity
+from stackmend.tables.views import idle
+
+CHECK = Check(
+    name="info-cache-stale-port",
+    catalogue="A3",
+    severity=Severity.ERROR,
+    message="the network cache of server {server} lists port {port}, which is {code}",
+    resource=("server", "server"),
+    key=("server", "port"),
+    needs=frozenset({"neutron"}),
+    reads={
+        **idle(),
+        "nova_instance_info_caches": {"instance_uuid": "server"},
+        "nova_vifs": {"instance_uuid": "server"},
+        "neutron_ports": {"id": "port"},
+    },
+    ages={"idle": 600},
+    sql="""
+        SELECT s.uuid AS server, s.cell, s.host, v.port_id AS port, v.address,
+               CASE WHEN MAX(p.id) IS NULL THEN 'gone' ELSE 'not of this server' END AS code
+          FROM idle_servers s
+          JOIN nova_instance_info_caches c ON c.instance_uuid = s.uuid AND c.cell = s.cell
+          JOIN nova_vifs v ON v.instance_uuid = s.uuid AND v.cell = s.cell
+          LEFT JOIN neutron_ports p ON p.id = v.port_id
+         WHERE NOT COALESCE(c.deleted, FALSE) AND (p.id IS NULL OR p.device_id <> s.uuid)
+           AND s.vm_state <> 'deleted' AND NOT s.in_cell0 AND s.changed_at < $idle
+           AND COALESCE(c.updated_at, c.created_at) < $idle
+         GROUP BY s.uuid, s.cell, s.host, v.port_id, v.address""",
+)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A port that its owner made is marked to be deleted with the server.
+
+## What is wrong
+The VIF in `network_info` says `preserve_on_delete: false`, while the port shows that it existed before Nova got it:
+it has a name, a description, tags, allowed address pairs, a QoS policy or a trunk (Nova sets none of these), or it is
+more than a minute older than the server and than its place on the server. It is a suspicion, with its evidence.
+
+## Why it matters
+When the server is deleted or the port detached, the port and its address are gone. Nobody notices before.
+
+## How it comes about
+The cache was empty once and was healed: Nova copies the flag from the old cache, so that after a heal every port says
+false. The flag is nowhere else, not in Neutron and not in the request.
+
+## How to see it by hand
+`openstack port show <port> -c name -c description -c tags -c created_at`, and the server's `created_at`. The flag
+itself is only in `instance_info_caches.network_info`; `stackmend port list --server <server>` shows it.
+
+## Repair and its risk
+That one member of the document becomes true; the document is compared with what was seen before. Were the suspicion
+wrong, a port would be left over after the server's deletion.
+"""
+
+from stackmend.model.check import Check, Severity
+from stackmend.tables.views import idle
+
+CHECK = Check(
+    name="preserve-on-delete-wrong",
+    catalogue="A5",
+    severity=Severity.ERROR,
+    message="port {port} of server {server} will be deleted with it, but was there before: {code}",
+    resource=("port", "port"),
+    key=("server", "port"),
+    needs=frozenset({"neutron"}),
+    reads={
+        **idle(),
+        "nova_instance_info_caches": {"instance_uuid": "server"},
+        "nova_vifs": {"instance_uuid": "server"},
+        "nova_virtual_interfaces": {"uuid": "port"},
+        "neutron_ports": {"id": "port"},
+        "neutron_standardattributes": {"id": "neutron_ports.standard_attr_id"},
+        "neutron_tags": {"standard_attr_id": "neutron_ports.standard_attr_id"},
+        "neutron_allowedaddresspairs": {"port_id": "port"},
+        "neutron_qos_port_policy_bindings": {"port_id": "port"},
+        "neutron_trunks": {"port_id": "port"},
+    },
+    ages={"idle": 600},
+    sql="""
+        SELECT s.uuid AS server, s.cell, p.id AS port, a.created_at AS port_created_at,
+               s.created_at AS server_created_at,
+               CASE WHEN p.named THEN 'it has a name'
+                    WHEN a.described THEN 'it has a description'
+                    WHEN t.standard_attr_id IS NOT NULL THEN 'it has tags'
+                    WHEN x.port_id IS NOT NULL THEN 'it has allowed address pairs'
+                    WHEN q.port_id IS NOT NULL THEN 'it has a QoS policy'
+                    WHEN k.port_id IS NOT NULL THEN 'it has a trunk'
+                    ELSE 'it is older than the server' END AS code
+          FROM idle_servers s
+          JOIN nova_instance_info_caches c ON c.instance_uuid = s.uuid AND c.cell = s.cell
+          JOIN nova_vifs v ON v.instance_uuid = s.uuid AND v.cell = s.cell
+          JOIN neutron_ports p ON p.id = v.port_id AND p.device_id = s.uuid
+          JOIN neutron_standardattributes a ON a.id = p.standard_attr_id
+          LEFT JOIN (SELECT uuid, instance_uuid, MIN(created_at) AS created_at FROM nova_virtual_interfaces
+                      WHERE NOT COALESCE(deleted, FALSE) GROUP BY uuid, instance_uuid) r
+            ON r.uuid = p.id AND r.instance_uuid = s.uuid
+          LEFT JOIN (SELECT DISTINCT standard_attr_id FROM neutron_tags) t ON t.standard_attr_id = p.standard_attr_id
+          LEFT JOIN (SELECT DISTINCT port_id FROM neutron_allowedaddresspairs) x ON x.port_id = p.id
+          LEFT JOIN (SELECT DISTINCT port_id FROM neutron_qos_port_policy_bindings) q ON q.port_id = p.id
+          LEFT JOIN (SELECT DISTINCT port_id FROM neutron_trunks) k ON k.port_id = p.id
+         WHERE NOT COALESCE(c.deleted, FALSE) AND NOT v.preserve_on_delete AND s.changed_at < $idle
+           AND p.device_owner LIKE 'compute:%' AND NOT s.in_cell0
+           AND (p.named OR a.described OR t.standard_attr_id IS NOT NULL OR x.port_id IS NOT NULL
+                OR q.port_id IS NOT NULL OR k.port_id IS NOT NULL
+                OR (a.created_at < s.created_at - INTERVAL 60 SECOND
+                    AND (r.created_at IS NULL OR a.created_at < r.created_at - INTERVAL 60 SECOND)))""",
+)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A server is marked deleted, but not the way Nova deletes one.
+
+## What is wrong
+The row in `instances` is marked deleted and something Nova does with every deletion was not done: the mark is not the
+row's own id (`mark`), the state or the times do not say deleted (`fields`), children are still live (`children`), a
+PCI device is still its (`pci`), or `instance_mappings.queued_for_delete` is not set (`mapping`).
+
+## Why it matters
+Without `terminated_at` the server is billed for ever; quotas count it; a PCI device stays taken; live children stop
+archiving or are left behind by it.
+
+## How it comes about
+`UPDATE instances SET deleted=1 ...` from a blog post; a deletion that crashed half way (bug 1784074 and its family).
+
+## How to see it by hand
+`SELECT id, deleted, vm_state, task_state, deleted_at, terminated_at, cleaned FROM instances WHERE uuid = '<server>';`
+and the same uuid in `block_device_mapping`, `virtual_interfaces`, `tags` and the other children.
+
+## Repair and its risk
+What Nova would have done is done, in its order; `cleaned` is left alone. Where the mark of the row itself was wrong,
+the right one lets nova-compute see the deletion: with `cleaned = 0` it removes the instance directory within minutes
+(rule RW9), so the repair wants consent by name. Ports, volumes and allocations have checks of their own.
+"""
+
+from stackmend.model.check import Check, Severity
+
+CHECK = Check(
+    name="server-deleted-incompletely",
+    catalogue="B4",
+    severity=Severity.ERROR,
+    message="server {server} is marked deleted, but not whole: {code}",
+    resource=("server", "server"),
+    key=("server", "cell"),
+    needs=frozenset({"nova_api"}),
+    reads={
+        "nova_instances": {"uuid": "server"},
+        "nova_leftover_children": {"instance_uuid": "server"},
+        "nova_pci_devices": {"instance_uuid": "server"},
+        "nova_api_instance_mappings": {"instance_uuid": "server"},
+    },
+    ages={"idle": 600},
+    sql="""
+        WITH gone AS (
+            SELECT i.uuid AS server, i.cell, i.host, i.vm_state, i.cleaned, i.mismarked,
+                   (i.deleted_at IS NULL
+                    OR (i.host IS NOT NULL AND (COALESCE(i.vm_state, '') <> 'deleted' OR i.task_state IS NOT NULL
+                        OR (i.terminated_at IS NULL AND i.launched_at IS NOT NULL)))) AS fields
+              FROM nova_instances i
+             WHERE i.deleted AND i.uuid <> '00000000-0000-0000-0000-000000000000' AND NOT COALESCE(i.hidden, FALSE)
+               AND COALESCE(i.deleted_at, i.updated_at, i.created_at) < $idle),
+        judged AS (
+            SELECT g.server, g.cell, g.host, g.vm_state, g.cleaned, g.mismarked, g.fields,
+                   COALESCE(c.n, 0) AS children, COALESCE(d.n, 0) AS pci,
+                   (m.instance_uuid IS NOT NULL AND l.uuid IS NULL
+                    AND NOT COALESCE(m.queued_for_delete, FALSE)) AS mapping
+              FROM gone g
+              LEFT JOIN (SELECT instance_uuid, cell, COUNT(row_id) AS n FROM nova_leftover_children
+                          GROUP BY instance_uuid, cell) c ON c.instance_uuid = g.server AND c.cell = g.cell
+              LEFT JOIN (SELECT instance_uuid, cell, COUNT(id) AS n FROM nova_pci_devices WHERE NOT deleted
+                          GROUP BY instance_uuid, cell) d ON d.instance_uuid = g.server AND d.cell = g.cell
+              LEFT JOIN nova_api_instance_mappings m ON m.instance_uuid = g.server
+              LEFT JOIN (SELECT DISTINCT uuid FROM nova_instances WHERE NOT deleted) l ON l.uuid = g.server)
+        SELECT server, cell, host, vm_state, cleaned, children, pci,
+               CASE WHEN mismarked THEN 'mark' WHEN fields THEN 'fields' WHEN children > 0 THEN 'children'
+                    WHEN pci > 0 THEN 'pci' ELSE 'mapping' END AS code
+          FROM judged
+         WHERE mismarked OR fields OR children > 0 OR pci > 0 OR mapping""",
+)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A live server is on a host or node that Nova does not have.
+
+## What is wrong
+The server's cell has no nova-compute service for its host (`no-service`), no compute node of that host (`no-node`),
+nodes of that host but not the server's (`node-mismatch`), or the server is in use without any host
+(`null-host-active`).
+
+## Why it matters
+Every operation ends in ComputeHostNotFound; a delete becomes a local one, which leaves the guest and its disks; a
+wrong node makes the server invisible to every resource tracker, for they look by host *and* node.
+
+## How it comes about
+A compute service deleted although servers were on it (old releases did not check), a host renamed, a server moved by
+SQL with a typing error.
+
+## How to see it by hand
+`SELECT host, node FROM instances WHERE uuid = '<server>';` beside `openstack compute service list` and
+`SELECT host, hypervisor_hostname, deleted FROM compute_nodes;`
+
+## Repair and its risk
+Where the host has exactly one node, the server is given that one. Where the service or node is only marked deleted,
+and exactly one fits, it is revived: look at the file `compute_id` on the machine first. Else nothing is touched:
+evacuate or relocate the server. Never delete it to tidy up.
+"""
+
+from stackmend.model.check import Check, Severity
+from stackmend.tables.views import idle
+
+CHECK = Check(
+    name="server-on-nonexistent-host",
+    catalogue="B9",
+    severity=Severity.ERROR,
+    message="server {server} is on host {host}, node {node}: {code}",
+    resource=("server", "server"),
+    key=("server",),
+    reads={**idle(), "nova_compute_nodes": {}, "nova_services": {}},
+    ages={"idle": 600},
+    sql="""
+        SELECT s.uuid AS server, s.cell, s.host, s.node, s.vm_state,
+               CASE WHEN s.host IS NULL THEN 'null-host-active'
+                    WHEN v.host IS NULL THEN 'no-service'
+                    WHEN h.host IS NULL THEN 'no-node' ELSE 'node-mismatch' END AS code
+          FROM idle_servers s
+          LEFT JOIN (SELECT DISTINCT cell, host FROM nova_services WHERE NOT deleted AND "binary" = 'nova-compute') v
+            ON v.host = s.host AND v.cell = s.cell
+          LEFT JOIN (SELECT DISTINCT cell, host FROM nova_compute_nodes WHERE NOT deleted) h
+            ON h.host = s.host AND h.cell = s.cell
+          LEFT JOIN (SELECT DISTINCT cell, host, hypervisor_hostname FROM nova_compute_nodes WHERE NOT deleted) n
+            ON n.host = s.host AND n.hypervisor_hostname = s.node AND n.cell = s.cell
+         WHERE s.vm_state NOT IN ('shelved_offloaded', 'deleted') AND NOT s.in_cell0 AND s.changed_at < $idle
+           AND ((s.host IS NULL AND s.vm_state <> 'error')
+                OR (s.host IS NOT NULL AND (v.host IS NULL OR n.host IS NULL)))""",
+)

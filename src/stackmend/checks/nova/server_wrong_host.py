@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Neutron and Placement agree that a server is on another host than Nova says.
+
+## What is wrong
+Every ACTIVE binding of the server's ports is on one other host, and its allocation is on that host's provider alone,
+while `instances.host` names somewhere else, and nothing is moving. This is evidence from databases: a suspicion until
+the hypervisors were asked.
+
+## Why it matters
+Every operation goes to the wrong host: a reboot there starts the guest a second time on the same disk, a delete
+leaves the guest running, the power sync calls it shut off.
+
+## How it comes about
+A live migration that failed after the guest had moved, a failed resize, `virsh migrate` by hand.
+
+## How to see it by hand
+`virsh list --all --uuid` on both hosts; `openstack server show <server> -c OS-EXT-SRV-ATTR:host`;
+`openstack resource provider allocation show <server>`.
+
+## Repair and its risk
+Only after you have seen the guest running on the other host, and on that one alone: host, node and compute node of
+the server are set, the migration is settled, allocation, bindings and records follow. If the guess is wrong, the next
+start runs the guest twice.
+"""
+
+from stackmend.model.check import Check, Severity
+from stackmend.tables.views import idle
+
+CHECK = Check(
+    name="server-wrong-host",
+    catalogue="B8",
+    severity=Severity.ERROR,
+    message="Nova says that server {server} is on {host}; its ports and its allocation are on {found_host}",
+    resource=("server", "server"),
+    key=("server",),
+    needs=frozenset({"neutron", "placement"}),
+    reads={
+        **idle(),
+        "nova_compute_nodes": {},
+        "neutron_ports": {"device_id": "server"},
+        "neutron_ml2_port_bindings": {"port_id": "neutron_ports.id"},
+        "placement_allocations": {"consumer_id": "server"},
+        "placement_resource_providers": {},
+    },
+    ages={"idle": 900},
+    explained_by={"server-on-nonexistent-host": {"server": "server"}},
+    sql="""
+        WITH bound AS (
+            SELECT p.device_id AS server, MIN(b.host) AS host
+              FROM neutron_ports p
+              JOIN neutron_ml2_port_bindings b ON b.port_id = p.id
+             WHERE b.status = 'ACTIVE' AND b.host <> '' AND p.device_owner LIKE 'compute:%'
+             GROUP BY p.device_id
+            HAVING COUNT(DISTINCT b.host) = 1),
+        held AS (
+            SELECT a.consumer_id AS server, MIN(o.uuid) AS root
+              FROM placement_allocations a
+              JOIN placement_resource_providers r ON r.id = a.resource_provider_id
+              JOIN placement_resource_providers o ON o.id = r.root_provider_id
+             GROUP BY a.consumer_id
+            HAVING COUNT(DISTINCT o.uuid) = 1)
+        SELECT s.uuid AS server, s.cell, s.host, s.node, b.host AS found_host, n.hypervisor_hostname AS found_node
+          FROM idle_servers s
+          JOIN bound b ON b.server = s.uuid
+          JOIN held h ON h.server = s.uuid
+          JOIN nova_compute_nodes n ON n.uuid = h.root AND n.cell = s.cell AND n.host = b.host
+         WHERE NOT n.deleted AND n.hypervisor_type <> 'ironic' AND s.host IS NOT NULL
+           AND LOWER(b.host) <> LOWER(s.host) AND s.vm_state NOT IN ('resized', 'shelved_offloaded', 'deleted')
+           AND s.changed_at < $idle""",
+)
