@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from stackmend.cli.rehearsal import plant
 from stackmend.cli.shell import main
+from stackmend.lab.cloud import Cloud, build
 
 PROGRAM = Path(sys.executable).with_name("stackmend")
 
@@ -57,3 +59,27 @@ def program() -> Callable[..., Ran]:
         return Ran(done.returncode, done.stdout, done.stderr)
 
     return command
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Iterator[Cloud]:
+    """A small healthy cloud in SQLite files."""
+    folder = tmp_path / "cloud"
+    folder.mkdir()
+    built = build(folder, servers=120)
+    (folder / "cloud.toml").write_text(built.toml())
+    yield built
+    built.close()
+
+
+@pytest.fixture
+def cloud_config(cloud: Cloud, tmp_path: Path) -> Path:
+    """The configuration for it."""
+    return tmp_path / "cloud" / "cloud.toml"
+
+
+@pytest.fixture
+def broken_cloud(cloud: Cloud) -> Cloud:
+    """The same cloud with one damage of each kind that can be mended."""
+    plant(cloud)
+    return cloud

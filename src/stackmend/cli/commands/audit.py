@@ -61,7 +61,7 @@ class Audit(Printing):
         for line in findings.summary(report):
             notes.say(line)
         if report.exit in (Exit.FINDINGS, Exit.INCOMPLETE) and report.findings and parsed_args.snapshot is None:
-            notes.next(self.typed("plan", "create", "--out", "plan.json"))
+            notes.next(self.typed("plan", "create", "--allow-db", "--out", "plan.json"))
         return int(report.exit)
 
 

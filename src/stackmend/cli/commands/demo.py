@@ -35,8 +35,8 @@ class Demo(Printing):
         if parsed_args.servers < 50:
             raise UsageError(f"--servers {parsed_args.servers} is too few to break", "Use 50 or more.")
         if not parsed_args.keep:
-            with TemporaryDirectory(prefix="stackmend-demo-") as folder:
-                return self._rehearse(Path(folder), parsed_args)
+            with TemporaryDirectory(prefix="stackmend-demo-") as temporary:
+                return self._rehearse(Path(temporary), parsed_args)
         folder = Path(parsed_args.keep)
         try:
             folder.mkdir(parents=True)

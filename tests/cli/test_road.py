@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Audit, plan, apply, resume, undo, by the commands an operator types, on a cloud in SQLite files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from stackmend.model.errors import Exit
+
+SCHEMAS = Path(__file__).parent.parent.parent / "docs" / "schemas"
+
+
+def conforms(text, name):
+    """The document, once it is known to follow its schema."""
+    document = json.loads(text)
+    schema = json.loads((SCHEMAS / f"{name}.json").read_text())
+    jsonschema.validate(document, schema, cls=jsonschema.Draft202012Validator)
+    return document
+
+
+@pytest.fixture
+def stackmend(run, cloud_config):
+    """Run a command on the cloud."""
+    return lambda *argv: run("--config", cloud_config, *argv)
+
+
+@pytest.fixture
+def plan(broken_cloud, stackmend, tmp_path):
+    """A plan for the broken cloud, in a file."""
+    path = tmp_path / "plan.json"
+    done = stackmend("plan", "create", "--allow-db", "--out", path)
+    assert done.code == Exit.FINDINGS
+    return path
+
+
+@pytest.fixture
+def applied(plan, stackmend):
+    """The id of a run that has mended everything."""
+    done = stackmend("plan", "apply", plan, "--yes", "--accept", "all", "-f", "json")
+    assert done.code == Exit.REPAIRED
+    return conforms(done.out, "result")["run"]
+
+
+def test_a_healthy_cloud_is_clean(stackmend):
+    """No finding, exit 0, and nothing on stdout in a table."""
+    done = stackmend("audit")
+    assert (done.code, done.out) == (Exit.CLEAN, "")
+    assert "no findings in" in done.err
+
+
+def test_findings_in_json(broken_cloud, stackmend):
+    """One JSON array, as documented, and exit 3."""
+    done = stackmend("audit", "-f", "json")
+    assert done.code == Exit.FINDINGS
+    found = conforms(done.out, "findings")
+    assert {finding["state"] for finding in found} == {"confirmed"}
+    assert len({finding["check"] for finding in found}) > 3
+
+
+def test_findings_as_yaml_csv_and_value(broken_cloud, stackmend):
+    """Every format says the same, and -c goes into the objects."""
+    found = json.loads(stackmend("audit", "-f", "json").out)
+    again = yaml.safe_load(stackmend("audit", "-f", "yaml").out)
+    assert [f["fingerprint"] for f in again] == [f["fingerprint"] for f in found]
+    rows = list(csv.DictReader(io.StringIO(stackmend("audit", "-f", "csv").out)))
+    assert [row["fingerprint"] for row in rows] == [f["fingerprint"] for f in found]
+    lines = stackmend("audit", "-f", "value", "-c", "resource.id").out.splitlines()
+    assert lines == [f["resource"]["id"] for f in found]
+
+
+def test_the_table_has_a_line_for_each_finding_and_says_what_is_next(broken_cloud, stackmend, cloud_config):
+    """People get a table on stdout, the summary and the next command on stderr."""
+    found = json.loads(stackmend("audit", "-f", "json").out)
+    done = stackmend("audit")
+    assert done.code == Exit.FINDINGS
+    assert [f["fingerprint"] in done.out for f in found] == [True] * len(found)
+    assert f"next: stackmend --config {cloud_config} plan create --allow-db --out plan.json" in done.err
+
+
+def test_quiet_says_nothing_but_the_document(broken_cloud, run, cloud_config):
+    """`-q` leaves stderr empty when all is well with the audit itself."""
+    done = run("-q", "--config", cloud_config, "audit", "-f", "json")
+    assert (done.code, done.err) == (Exit.FINDINGS, "")
+
+
+def test_one_check_and_one_server(broken_cloud, stackmend):
+    """An audit can be narrowed to a check."""
+    found = json.loads(stackmend("audit", "--check", "allocation-orphan", "-f", "json").out)
+    assert {f["check"] for f in found} == {"allocation-orphan"}
+
+
+def test_the_plan_file_and_its_text(plan, stackmend):
+    """The file follows its schema; its text has every statement, the risks and the limits."""
+    document = conforms(plan.read_text(), "plan-file")
+    assert plan.stat().st_mode & 0o777 == 0o600
+    done = stackmend("plan", "show", plan)
+    assert done.code == Exit.CLEAN
+    for action in document["plan"]["actions"]:
+        assert action["repair"] in done.out
+        for statement in action["statements"]:
+            assert statement.splitlines()[0] in done.out
+    assert "UNSAFE" in done.out
+    assert "what may be lost: " in done.out
+    assert "limits: " in done.out
+    conforms(stackmend("plan", "show", plan, "-f", "json").out, "plan")
+
+
+def test_a_plan_for_a_healthy_cloud_is_empty(stackmend):
+    """Nothing to do is exit 0."""
+    done = stackmend("plan", "create", "--allow-db", "-f", "json")
+    assert done.code == Exit.CLEAN
+    assert conforms(done.out, "plan")["actions"] == []
+
+
+def test_planning_writes_nothing(broken_cloud, stackmend):
+    """Audit, plan and show leave every row alone."""
+    before = broken_cloud.dump()
+    stackmend("audit")
+    stackmend("plan", "create", "--allow-db")
+    assert broken_cloud.dump() == before
+
+
+def test_apply_wants_yes(broken_cloud, plan, stackmend):
+    """Without --yes nothing happens, and the whole command to type is shown."""
+    before = broken_cloud.dump()
+    done = stackmend("plan", "apply", plan)
+    assert (done.code, done.out) == (Exit.USAGE, "")
+    assert "error: nothing was changed: --yes is missing" in done.err
+    assert f"plan apply {plan} --yes --accept " in done.err
+    assert broken_cloud.dump() == before
+
+
+def test_apply_wants_consent_by_name(broken_cloud, plan, stackmend):
+    """An unsafe repair without consent stops the whole plan, before anything is changed."""
+    before = broken_cloud.dump()
+    done = stackmend("plan", "apply", plan, "--yes")
+    assert done.code == Exit.USAGE
+    assert "needs consent by name" in done.err
+    assert "--accept detach-volume" in done.err
+    assert broken_cloud.dump() == before
+
+
+def test_consent_to_a_repair_that_is_not_in_the_plan_is_a_typo(plan, stackmend):
+    """A misspelt consent is refused, not ignored."""
+    done = stackmend("plan", "apply", plan, "--yes", "--accept", "detach-volumes")
+    assert done.code == Exit.USAGE
+    assert "error: the plan has no repair 'detach-volumes'" in done.err
+
+
+def test_an_edited_plan_is_refused(broken_cloud, plan, stackmend):
+    """One letter changed, and the hash does not match."""
+    before = broken_cloud.dump()
+    text = plan.read_text()
+    plan.write_text(text.replace('"created_at": "2', '"created_at": "3', 1))
+    done = stackmend("plan", "apply", plan, "--yes", "--accept", "all")
+    assert done.code == Exit.USAGE
+    assert "was changed after it was made" in done.err
+    assert broken_cloud.dump() == before
+
+
+def test_apply_mends_and_undo_gives_every_row_back(broken_cloud, plan, stackmend):
+    """Clean after apply; to the byte as before after undo; the same findings again."""
+    before = broken_cloud.dump()
+    prints = [f["fingerprint"] for f in json.loads(stackmend("audit", "-f", "json").out)]
+    done = stackmend("plan", "apply", plan, "--yes", "--accept", "all", "-f", "json")
+    result = conforms(done.out, "result")
+    assert done.code == Exit.REPAIRED
+    assert (result["stale"], result["failed"], result["in_doubt"]) == (0, 0, 0)
+    assert result["done"] == len(json.loads(plan.read_text())["plan"]["actions"])
+    assert f"run undo {result['run']} --yes" in done.err
+    assert stackmend("audit").code == Exit.CLEAN
+    undone = stackmend("run", "undo", result["run"], "--yes", "-f", "json")
+    assert undone.code == Exit.CLEAN
+    conforms(undone.out, "result")
+    assert broken_cloud.dump() == before
+    assert [f["fingerprint"] for f in json.loads(stackmend("audit", "-f", "json").out)] == prints
+
+
+def test_runs_are_listed_and_shown(applied, stackmend):
+    """The journal tells what was done, step by step."""
+    listed = conforms(stackmend("run", "list", "-f", "json").out, "runs")
+    assert [run["id"] for run in listed] == [applied]
+    shown = conforms(stackmend("run", "show", applied, "-f", "json").out, "run")
+    assert {step["state"] for step in shown["steps"] if step["kind"] in ("update", "insert", "delete")} == {"done"}
+    text = stackmend("run", "show", applied).out
+    assert f"run {applied}: apply, done" in text
+
+
+def test_undo_wants_yes(applied, broken_cloud, stackmend):
+    """Without --yes undo changes nothing and says what to type."""
+    before = broken_cloud.dump()
+    done = stackmend("run", "undo", applied)
+    assert done.code == Exit.USAGE
+    assert f"run undo {applied} --yes" in done.err
+    assert broken_cloud.dump() == before
+
+
+def test_undo_of_a_run_that_is_not_there(cloud, stackmend):
+    """An unknown run is a usage error."""
+    done = stackmend("run", "undo", "nope", "--yes")
+    assert done.code == Exit.USAGE
+    assert "nope" in done.err
+
+
+def test_a_row_that_moved_on_makes_the_apply_stop(broken_cloud, plan, stackmend):
+    """A plan whose rows have changed is stale there: exit 5, and that row is left as it is now."""
+    actions = json.loads(plan.read_text())["plan"]["actions"]
+    volume = next(a["target"]["volume"] for a in actions if a["repair"] == "roll-detaching")
+    broken_cloud.update("cinder", "volumes", {"id": volume}, status="error", updated_at=broken_cloud.now)
+    done = stackmend("plan", "apply", plan, "--yes", "--accept", "all", "-f", "json")
+    assert done.code == Exit.STOPPED
+    assert conforms(done.out, "result")["stale"] == 1
+    row = broken_cloud.rows("cinder", "SELECT status FROM volumes WHERE id = :id", {"id": volume})
+    assert row == [{"status": "error"}]
+
+
+def test_snapshots(broken_cloud, stackmend, tmp_path):
+    """A snapshot can be listed, shown, audited and compared."""
+    one = conforms(stackmend("snapshot", "create", "--out", tmp_path / "one", "-f", "json").out, "snapshot")
+    assert one["complete"] is True
+    shown = conforms(stackmend("snapshot", "show", tmp_path / "one", "-f", "json").out, "snapshot")
+    assert shown["rows"] == one["rows"]
+    done = stackmend("audit", "--snapshot", tmp_path / "one", "-f", "json")
+    assert done.code == Exit.FINDINGS
+    assert {f["state"] for f in conforms(done.out, "findings")} == {"candidate"}
+    conforms(stackmend("snapshot", "list", "-f", "json").out, "snapshots")
+    stackmend("snapshot", "create", "--out", tmp_path / "two")
+    assert (
+        conforms(stackmend("snapshot", "diff", tmp_path / "one", tmp_path / "two", "-f", "json").out, "difference")
+        == []
+    )
+
+
+def test_the_catalogue_in_json(run):
+    """Lists and pages of checks and repairs follow their schemas."""
+    names = [check["name"] for check in conforms(run("check", "list", "-f", "json").out, "checks")]
+    conforms(run("check", "show", names[0], "-f", "json").out, "check")
+    repairs = [repair["name"] for repair in conforms(run("repair", "list", "-f", "json").out, "repairs")]
+    conforms(run("repair", "show", repairs[0], "-f", "json").out, "repair")
+
+
+def test_the_ports_of_a_server(cloud, stackmend):
+    """Each port says whether it dies with its server."""
+    kept, made = cloud.pick("premade_port"), cloud.pick("active")
+    done = stackmend("port", "list", "--server", kept.uuid, "-f", "json")
+    (port,) = conforms(done.out, "ports")
+    assert (port["port"], port["fate"]) == (kept.ports[0], "kept")
+    done = stackmend("port", "list", "--server", made.uuid, "-f", "json")
+    assert {port["fate"] for port in conforms(done.out, "ports")} == {"deleted"}
+    assert "would be deleted with the server" in done.err
+
+
+def test_a_request_shows_its_plan_and_changes_nothing(cloud, stackmend):
+    """A request without --yes prints its plan and the command that would do it."""
+    server = cloud.pick("volume_backed")
+    before = cloud.dump()
+    done = stackmend("volume", "detach", server.volumes[0], "--allow-db")
+    assert cloud.dump() == before
+    assert done.code in (Exit.FINDINGS, Exit.STOPPED)
+    assert done.err
+
+
+def test_a_request_wants_allow_db(broken_cloud, stackmend):
+    """Without consent to change databases a request says what to add."""
+    done = stackmend("volume", "mark-deleted", broken_cloud.pick("volume_backed").volumes[0])
+    assert done.code == Exit.STOPPED
+    assert "hint: Add --allow-db" in done.err
+
+
+def test_the_program_itself(broken_cloud, program, cloud_config):
+    """The installed program, in a process of its own, does the same as main()."""
+    done = program("--config", cloud_config, "audit", "-f", "json")
+    assert done.code == Exit.FINDINGS
+    conforms(done.out, "findings")
+
+
+def test_the_demo(run, tmp_path):
+    """Every step of the demo comes out as it should, and each is a command that was really run."""
+    done = run("demo", "--servers", "100", "-f", "json")
+    assert done.code == Exit.CLEAN
+    steps = conforms(done.out, "demo")
+    assert [step["exit"] for step in steps] == [step["expected"] for step in steps]
+    assert sum(step["command"].startswith("stackmend ") for step in steps) == 8
