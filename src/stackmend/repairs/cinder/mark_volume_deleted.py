@@ -9,8 +9,8 @@ gigabytes, and both by volume type) is given back, unless the volume never count
 As a request it takes `volume`.
 
 ## Guards
-Refused while anything is attached or Nova maps it, while a snapshot is alive, in a group, during a migration, and in a
-status in which Cinder is at work or the volume in use.
+Refused while anything is attached or Nova maps it, while a snapshot is alive, in a group, during a migration, and in
+a status in which Cinder is at work or the volume in use.
 
 ## Undo
 All rows are put back and the quota is taken again. What the back end lost stays lost.

@@ -2,13 +2,13 @@
 """Drop the block device mapping of a volume that Cinder has not attached.
 
 ## What it does
-Marks the mapping deleted as Nova does (`deleted` becomes its id), which is what Nova 28 and later does by itself at the
-next reboot of the server.
+Marks the mapping deleted as Nova does (`deleted` becomes its id), which is what Nova 28 and later does by itself at
+the next reboot of the server.
 
 ## Guards
-Refused for the root disk of a live server, while something is happening to the server, and where Cinder has the volume
-attached to this very server by another attachment: then the mapping names the wrong one and is not stale. In the moment
-of writing Cinder must still have no attachment of the pair.
+Refused for the root disk of a live server, while something is happening to the server, and where Cinder has the
+volume attached to this very server by another attachment: then the mapping names the wrong one and is not stale. In
+the moment of writing Cinder must still have no attachment of the pair.
 
 ## Undo
 The mapping is made live again.

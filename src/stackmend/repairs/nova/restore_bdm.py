@@ -6,9 +6,9 @@ The mapping that Nova had marked deleted for this very attachment is made live a
 leaves its row, so nothing is made up: where no such mapping is left, the repair says what can be done instead.
 
 ## Guards
-Refused while something is happening to the server, where the pair has two attachments, where another mapping has taken
-the same device name or boot index, or where no mapping of that attachment is left. The attachment must still be live,
-and no other mapping of the volume may have come meanwhile.
+Refused while something is happening to the server, where the pair has two attachments, where another mapping has
+taken the same device name or boot index, or where no mapping of that attachment is left. The attachment must still be
+live, and no other mapping of the volume may have come meanwhile.
 
 ## Undo
 The mapping is marked deleted again, as it was.

@@ -6,8 +6,8 @@ Deletes the allocations of the consumer, then the consumer itself, and counts on
 touched, as Placement does (rule RW7).
 
 ## Guards
-Every cell is asked once more, in the moment of writing, that no live server and no build request bears that uuid; each
-row must still read as planned, the consumer's generation among them.
+Every cell is asked once more, in the moment of writing, that no live server and no build request bears that uuid;
+each row must still read as planned, the consumer's generation among them.
 
 ## Undo
 The rows are put back as they were.

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps and look-ups that several repairs share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from stackmend.model.finding import Row
+from stackmend.model.ports import Live
+from stackmend.model.repair import CannotRepair
+from stackmend.model.snapshot import cell_database
+from stackmend.model.step import ExpectNone, ExpectRow, Step, UpdateRow, Value
+
+Record = dict[str, Any]
+
+#: states of a migration that are over (G-MIG)
+TERMINAL = frozenset({"completed", "confirmed", "reverted", "error", "failed", "cancelled", "done"})
+
+
+def the_server(target: Row, live: Live) -> tuple[str, Record]:
+    """(database, row) of the live server that the target names; CannotRepair when there is none."""
+    server = target["server"]
+    cells = (target["cell"],) if target.get("cell") else live.cells()
+    for cell in cells:
+        row = live.row(cell_database(cell), "instances", {"uuid": server})
+        if row is not None and row["deleted"] == 0 and not row.get("hidden"):
+            return cell_database(cell), row
+    raise CannotRepair(f"no cell has a live server {server}")
+
+
+def idle(live: Live, database: str, row: Record) -> Iterator[Step]:
+    """Guards: the server is still where it was, and nothing is being done with it (G-IDLE)."""
+    if row["task_state"] is not None:
+        raise CannotRepair(f"server {row['uuid']} is busy: {row['task_state']}")
+    moves = live.rows(database, "migrations", {"instance_uuid": row["uuid"], "deleted": 0})
+    busy = [m for m in moves if m["status"] not in TERMINAL]
+    if busy:
+        raise CannotRepair(f"server {row['uuid']} has a migration in progress ({busy[0]['status']})")
+    names = ("uuid", "deleted", "host", "node", "vm_state", "task_state")
+    yield ExpectRow(
+        database=database, table="instances", pk={"id": row["id"]}, expect={name: row[name] for name in names}
+    )
+
+
+def no_such_server(live: Live, server: Value) -> Iterator[Step]:
+    """Guards: no cell has a live row of that uuid, and none is being built (R2, R3)."""
+    for cell in live.cells():
+        yield ExpectNone(database=cell_database(cell), table="instances", where={"uuid": server, "deleted": 0})
+    yield ExpectNone(database="nova_api", table="build_requests", where={"instance_uuid": server})
+
+
+def marked_deleted(database: str, table: str, row: Record, now: str) -> UpdateRow:
+    """Nova's soft delete of one row: the mark is its own id (RW4)."""
+    names = ("deleted", "deleted_at")
+    return UpdateRow(
+        database=database,
+        table=table,
+        pk={"id": row["id"]},
+        before={name: row[name] for name in names},
+        after={"deleted": row["id"], "deleted_at": now},
+    )
+
+
+def revised(live: Live, standard_attr_id: Value) -> UpdateRow:
+    """Neutron's count of revisions of a resource, and when it was changed (RW6)."""
+    row = live.row("neutron", "standardattributes", {"id": standard_attr_id})
+    if row is None:
+        raise CannotRepair(f"neutron has no standardattributes row {standard_attr_id}")
+    revision = row["revision_number"]
+    return UpdateRow(
+        database="neutron",
+        table="standardattributes",
+        pk={"id": standard_attr_id},
+        before={"revision_number": revision, "updated_at": row["updated_at"]},
+        after={"revision_number": int(str(revision)) + 1, "updated_at": live.now()},
+    )
+
+
+def moment(value: Value) -> datetime:
+    """A time of a row; the beginning of time where it has none."""
+    return datetime.fromisoformat(str(value)) if value else datetime.min
+
+
+def made_by_owner(live: Live, port: Record, server: Record | None, seen: Value = None) -> bool | None:
+    """Whether a port existed before Nova got it (catalogue 2.3): True, False, or None where nothing tells.
+
+    ``server`` is the server's row and ``seen`` when Nova noted the port (``virtual_interfaces.created_at``).
+    """
+    attribute = live.row("neutron", "standardattributes", {"id": port["standard_attr_id"]})
+    if attribute is None:
+        return None
+    if port["name"] or attribute["description"]:
+        return True
+    for table, column, value in (
+        ("tags", "standard_attr_id", port["standard_attr_id"]),
+        ("allowedaddresspairs", "port_id", port["id"]),
+        ("qos_port_policy_bindings", "port_id", port["id"]),
+        ("trunks", "port_id", port["id"]),
+    ):
+        if live.columns("neutron", table) and live.rows("neutron", table, {column: value}):
+            return True
+    if server is None:
+        return None
+    made = moment(attribute["created_at"])
+    minute = timedelta(seconds=60)
+    if made < moment(server["created_at"]) - minute and (not seen or made < moment(seen) - minute):
+        return True
+    built = moment(server["launched_at"]) + minute if server["launched_at"] else None
+    if built and moment(server["created_at"]) - minute <= made <= built:
+        return False
+    if seen and moment(seen) - minute <= made <= moment(seen) + minute:
+        return False
+    return None

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Free or delete a port that no server owns any more.
+
+## What it does
+A port that its owner made (it has a name, a description, tags, a QoS policy, a trunk, or is older than the server),
+and every port of which that cannot be excluded, is freed: no device, unbound, its address kept. A port that Nova made
+for the server is deleted, with its children, and its address given back.
+
+## Guards
+No cell has a live server of that id and none is being built, asked once more in the moment of writing; for a leftover
+on a living server: the server is idle. A port with a floating IP, a router or a trunk is not deleted.
+
+## Undo
+Every row is put back as it was. An address that somebody else has got meanwhile is not taken from him: then undo
+stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stackmend.model.finding import Row
+from stackmend.model.ports import Live
+from stackmend.model.repair import CannotRepair, Repair
+from stackmend.model.snapshot import cell_database
+from stackmend.model.step import Manual, Risk, Step
+from stackmend.repairs.common import Record, idle, made_by_owner, no_such_server
+from stackmend.repairs.ports import delete, free
+
+
+def db(target: Row, live: Live) -> Iterator[Step]:
+    """Steps on Neutron's database; nothing where the port is gone or free already."""
+    port = live.row("neutron", "ports", {"id": target["port"]})
+    if port is None or port["device_id"] != target["server"]:
+        return
+    if port["device_owner"] == "compute:kuryr" or not str(port["device_owner"]).startswith("compute:"):
+        raise CannotRepair(f"port {port['id']} is not Nova's: its owner is {port['device_owner']}")
+    database, server = _server(target, live)
+    if server is not None and server["deleted"] == 0:
+        if port["status"] == "ACTIVE":
+            raise CannotRepair(f"port {port['id']} is ACTIVE: look at the guest's NICs before anything is taken away")
+        yield from idle(live, database, server)
+    else:
+        yield from no_such_server(live, port["device_id"])
+    kept = made_by_owner(live, port, server) is not False or _used(live, port)
+    yield from free(live, port) if kept else delete(live, port)
+    if live.columns("neutron", "ovn_revision_numbers"):
+        yield Manual(text="With OVN: run 'neutron-ovn-db-sync-util --ovn-neutron_sync_mode log' and look at this port.")
+
+
+def _server(target: Row, live: Live) -> tuple[str, Record | None]:
+    """(database, row) of the server, live or marked deleted; no row where no cell has one."""
+    for cell in live.cells():
+        row = live.row(cell_database(cell), "instances", {"uuid": target["server"]})
+        if row is not None:
+            return cell_database(cell), row
+    return "", None
+
+
+def _used(live: Live, port: Record) -> bool:
+    """True where something else hangs on the port, so that it may be freed but not deleted."""
+    return bool(
+        live.rows("neutron", "floatingips", {"fixed_port_id": port["id"]})
+        or live.rows("neutron", "trunks", {"port_id": port["id"]})
+        or live.rows("neutron", "subports", {"port_id": port["id"]})
+    )
+
+
+REPAIR = Repair(
+    name="release-leftover-port",
+    risk=Risk.UNSAFE,
+    resource="port",
+    checks=("port-without-server", "extra-ports-on-server"),
+    strategies={"db": db},
+    why="the address of a deleted port goes back to the pool and may be given to somebody else",
+)

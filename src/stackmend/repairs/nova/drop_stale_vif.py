@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Take a port that is not the server's any more out of its network cache.
+
+## What it does
+Removes that one VIF from `network_info` and marks its `virtual_interfaces` row deleted. The other VIFs stay as they
+are.
+
+## Guards
+The server is idle and where it was; the document reads as it did when the plan was made; Neutron still has no such
+port of this server.
+
+## Undo
+The document and the row are put back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stackmend.model.finding import Row
+from stackmend.model.ports import Live
+from stackmend.model.repair import CannotRepair, Repair
+from stackmend.model.step import ExpectNone, Risk, Step, UpdateRow
+from stackmend.repairs.common import idle, marked_deleted, the_server
+from stackmend.repairs.network_info import parsed, serialised
+
+
+def db(target: Row, live: Live) -> Iterator[Step]:
+    """Steps on the server's cell; nothing where the cache does not list the port."""
+    database, server = the_server(target, live)
+    port = target["port"]
+    cache = live.row(database, "instance_info_caches", {"instance_uuid": server["uuid"], "deleted": 0})
+    vifs = parsed(cache["network_info"]) if cache else None
+    if cache is None or vifs is None:
+        raise CannotRepair(f"the network cache of {server['uuid']} cannot be read: rebuild it")
+    left = [v for v in vifs if v.get("id") != port]
+    if len(left) == len(vifs):
+        return
+    yield from idle(live, database, server)
+    yield ExpectNone(database="neutron", table="ports", where={"id": port, "device_id": server["uuid"]})
+    after = {"network_info": serialised(left), "updated_at": live.now()}
+    yield UpdateRow(
+        database=database,
+        table="instance_info_caches",
+        pk={"id": cache["id"]},
+        before={"deleted": 0, **{name: cache[name] for name in after}},
+        after=after,
+    )
+    where = {"uuid": port, "instance_uuid": server["uuid"], "deleted": 0}
+    for row in live.rows(database, "virtual_interfaces", where):
+        yield marked_deleted(database, "virtual_interfaces", row, live.now())
+
+
+REPAIR = Repair(name="drop-stale-vif", risk=Risk.SAFE, checks=("info-cache-stale-port",), strategies={"db": db})

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keep a port when its server is deleted.
+
+## What it does
+Sets `preserve_on_delete` of that one VIF in the server's network cache to true. Nova reads the document anew before
+each operation on the network, so nothing has to be restarted.
+
+## Guards
+The server is idle; the port is its; the document reads as it did when the plan was made. A heal of the cache under
+way may have read the old value: look again after twice the heal interval, where healing is on.
+
+## Undo
+The old value is put back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stackmend.model.finding import Row
+from stackmend.model.ports import Live
+from stackmend.model.repair import CannotRepair, Repair
+from stackmend.model.step import ExpectRow, Risk, Step, UpdateRow
+from stackmend.repairs.common import idle, the_server
+from stackmend.repairs.network_info import parsed, serialised
+
+
+def db(target: Row, live: Live) -> Iterator[Step]:
+    """Steps that make the port survive."""
+    yield from flip(target, live, keep=True)
+
+
+def flip(target: Row, live: Live, *, keep: bool) -> Iterator[Step]:
+    """Steps that set the flag of one VIF; nothing where it is set so already."""
+    port = live.row("neutron", "ports", {"id": target["port"]})
+    if port is None:
+        raise CannotRepair(f"neutron has no port {target['port']}")
+    if not str(port["device_owner"]).startswith("compute:"):
+        raise CannotRepair(f"port {port['id']} is not a server's: its owner is {port['device_owner'] or 'nobody'}")
+    database, server = the_server({**target, "server": port["device_id"]}, live)
+    cache = live.row(database, "instance_info_caches", {"instance_uuid": server["uuid"], "deleted": 0})
+    vifs = parsed(cache["network_info"]) if cache else None
+    vif = next((v for v in vifs or [] if v.get("id") == port["id"]), None)
+    if cache is None or vifs is None or vif is None:
+        raise CannotRepair(
+            f"the network cache of server {server['uuid']} does not list port {port['id']}: rebuild it first"
+        )
+    if vif.get("preserve_on_delete") is keep:
+        return
+    yield from idle(live, database, server)
+    yield ExpectRow(database="neutron", table="ports", pk={"id": port["id"]}, expect={"device_id": port["device_id"]})
+    vif["preserve_on_delete"] = keep
+    after = {"network_info": serialised(vifs), "updated_at": live.now()}
+    yield UpdateRow(
+        database=database,
+        table="instance_info_caches",
+        pk={"id": cache["id"]},
+        before={"deleted": 0, **{name: cache[name] for name in after}},
+        after=after,
+    )
+
+
+REPAIR = Repair(
+    name="keep-port",
+    risk=Risk.SAFE,
+    resource="port",
+    checks=("preserve-on-delete-wrong",),
+    strategies={"db": db},
+)

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps on Neutron's rows of one port: unbind, bind elsewhere, free, delete (catalogue 1.3, RW6)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from stackmend.model.ports import Live
+from stackmend.model.repair import CannotRepair
+from stackmend.model.step import DeleteRow, InsertRow, Step, UpdateRow, Values
+from stackmend.repairs.common import Record, revised
+
+#: children of a port that go with it; a row in any other table that refers to it is a reason to refuse
+_CHILDREN = frozenset(
+    {
+        "allowedaddresspairs", "extradhcpopts", "ipallocations", "ml2_distributed_port_bindings",
+        "ml2_port_binding_levels", "ml2_port_bindings", "portdataplanestatuses", "portdeviceprofiles", "portdnses",
+        "porthardwareoffloadtype", "porthints", "portnumaaffinitypolicies", "portsecuritybindings", "porttrusted",
+        "portuplinkstatuspropagation", "qos_port_policy_bindings", "securitygroupportbindings",
+    }
+)  # fmt: skip
+#: what of a binding's profile belongs to the host it was on
+_OF_HOST = frozenset({"allocation", "migrating_to", "card_serial_number", "vf_num", "physical_network", "arq_uuid"})
+
+
+def free(live: Live, port: Record) -> Iterator[Step]:
+    """Let go of the port: no device, no host; its address stays."""
+    yield UpdateRow(
+        database="neutron",
+        table="ports",
+        pk={"id": port["id"]},
+        before={name: port[name] for name in ("device_id", "device_owner", "status")},
+        after={"device_id": "", "device_owner": "", "status": "DOWN"},
+    )
+    yield from bind(live, port, "")
+    yield revised(live, port["standard_attr_id"])
+
+
+def bind(live: Live, port: Record, host: str) -> Iterator[Step]:
+    """Leave the port one binding, ACTIVE and unbound, for ``host`` ("": none). The host is part of the primary key."""
+    bindings = live.rows("neutron", "ml2_port_bindings", {"port_id": port["id"]})
+    levels = live.rows("neutron", "ml2_port_binding_levels", {"port_id": port["id"]})
+    active = next((b for b in bindings if b["status"] == "ACTIVE"), None)
+    there = next((b for b in bindings if b["host"] == host), None)
+    for level in levels:
+        key = {name: level[name] for name in ("port_id", "host", "level")}
+        yield DeleteRow(database="neutron", table="ml2_port_binding_levels", pk=key, before=level)
+    profile = _profile(active)
+    unbound: Values = {"vif_type": "unbound", "vif_details": "", "profile": profile, "status": "ACTIVE"}
+    for binding in bindings:
+        if binding is there:
+            continue
+        key = {"port_id": binding["port_id"], "host": binding["host"]}
+        yield DeleteRow(database="neutron", table="ml2_port_bindings", pk=key, before=binding)
+    key = {"port_id": port["id"], "host": host}
+    if there is None:
+        kind = active["vnic_type"] if active else "normal"
+        values = {**key, "vnic_type": kind, **unbound}
+        yield InsertRow(database="neutron", table="ml2_port_bindings", key=key, values=values)
+    elif any(there[name] != value for name, value in unbound.items()):
+        yield UpdateRow(
+            database="neutron",
+            table="ml2_port_bindings",
+            pk=key,
+            before={name: there[name] for name in unbound},
+            after=unbound,
+        )
+
+
+def _profile(binding: Record | None) -> str:
+    """The binding's profile without what belongs to a host."""
+    text = str(binding["profile"]) if binding and binding["profile"] else ""
+    try:
+        profile = json.loads(text) if text else {}
+    except ValueError:
+        return ""
+    kept = {k: v for k, v in profile.items() if k not in _OF_HOST and not k.startswith("pci_")}
+    return text if kept == profile else json.dumps(kept) if kept else ""
+
+
+def delete(live: Live, port: Record) -> Iterator[Step]:
+    """Delete the port with everything of it, children first, its address given back; each row can be put back."""
+    yield from _given_back(live, port)
+    for table, column in live.referring("neutron", "ports"):
+        for row in live.rows("neutron", table, {column: port["id"]}):
+            if table not in _CHILDREN:
+                raise CannotRepair(f"port {port['id']} is used by {table}: take it from there first")
+            yield _removed(live, table, row)
+    yield _removed(live, "ports", port)
+    for table, column in live.referring("neutron", "standardattributes"):
+        if table in ("ports", "ovn_revision_numbers"):
+            continue
+        for row in live.rows("neutron", table, {column: port["standard_attr_id"]}):
+            yield _removed(live, table, row)
+    for row in live.rows("neutron", "standardattributes", {"id": port["standard_attr_id"]}):
+        yield _removed(live, "standardattributes", row)
+
+
+def _given_back(live: Live, port: Record) -> Iterator[Step]:
+    """Neutron's own address management has no foreign keys: this is where addresses leak."""
+    for fixed in live.rows("neutron", "ipallocations", {"port_id": port["id"]}):
+        for subnet in live.rows("neutron", "ipamsubnets", {"neutron_subnet_id": fixed["subnet_id"]}):
+            where = {"ipam_subnet_id": subnet["id"], "ip_address": fixed["ip_address"]}
+            for row in live.rows("neutron", "ipamallocations", where):
+                yield _removed(live, "ipamallocations", row)
+
+
+def _removed(live: Live, table: str, row: Record) -> DeleteRow:
+    key = {name: row[name] for name in live.key("neutron", table)}
+    return DeleteRow(database="neutron", table=table, pk=key, before=row)
