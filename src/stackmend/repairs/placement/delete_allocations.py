@@ -15,29 +15,36 @@ The rows are put back as they were.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import Repair
-from stackmend.model.snapshot import cell_database
-from stackmend.model.step import BumpRow, DeleteRow, ExpectNone, Risk, Step
+from stackmend.model.step import BumpRow, DeleteRow, Risk, Step, Value
+from stackmend.repairs.common import no_such_server
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
     """Steps on Placement's database; nothing where the consumer holds nothing any more."""
-    consumer = target["consumer"]
+    consumer = str(target["consumer"])
+    if live.rows("placement", "allocations", {"consumer_id": consumer}):
+        yield from no_such_server(live, consumer)
+        yield from removed_allocations(live, consumer)
+
+
+def removed_allocations(live: Live, consumer: str) -> Iterator[Step]:
+    """Steps that take everything from a consumer, and the consumer with it (RW7)."""
     allocations = live.rows("placement", "allocations", {"consumer_id": consumer})
-    if not allocations:
-        return
-    for cell in live.cells():
-        yield ExpectNone(database=cell_database(cell), table="instances", where={"uuid": consumer, "deleted": 0})
-    yield ExpectNone(database="nova_api", table="build_requests", where={"instance_uuid": consumer})
     for row in allocations:
         yield DeleteRow(database="placement", table="allocations", pk={"id": row["id"]}, before=row)
     for row in live.rows("placement", "consumers", {"uuid": consumer}):
         yield DeleteRow(database="placement", table="consumers", pk={"id": row["id"]}, before=row)
-    for provider in sorted({int(str(row["resource_provider_id"])) for row in allocations}):
+    yield from counted(row["resource_provider_id"] for row in allocations)
+
+
+def counted(providers: Iterable[Value]) -> Iterator[Step]:
+    """Count on the generation of each provider whose allocations were changed."""
+    for provider in sorted({int(str(p)) for p in providers}):
         yield BumpRow(database="placement", table="resource_providers", pk={"id": provider}, column="generation")
 
 

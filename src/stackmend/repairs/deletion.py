@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Nova does with the rows of a server that is deleted, in its order (catalogue 1.1, B4, RW4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stackmend.model.ports import Live
+from stackmend.model.step import DeleteRow, Step, UpdateRow, Values
+from stackmend.repairs.common import Record, marked_deleted
+from stackmend.tables.nova import HARD_CHILDREN, SOFT_CHILDREN
+
+#: soft-deleted with the server as well, but judged by no check: a fault may be written after the deletion
+_QUIET_CHILDREN = ("instance_faults",)
+
+
+def children(live: Live, database: str, server: str, now: str) -> Iterator[Step]:
+    """Mark the live children deleted, remove those that have no mark, give PCI devices back."""
+    for table in (*SOFT_CHILDREN, *_QUIET_CHILDREN):
+        if live.columns(database, table):
+            for row in live.rows(database, table, {"instance_uuid": server, "deleted": 0}):
+                yield marked_deleted(database, table, row, now)
+    for table, (_, column) in HARD_CHILDREN.items():
+        if live.columns(database, table):
+            for row in live.rows(database, table, {column: server}):
+                yield removed(live, database, table, row)
+    yield from pci_given_back(live, database, server)
+
+
+def pci_given_back(live: Live, database: str, server: str) -> Iterator[Step]:
+    """PCI devices of the server become available."""
+    for device in live.rows(database, "pci_devices", {"instance_uuid": server, "deleted": 0}):
+        after: Values = {"status": "available", "instance_uuid": None, "request_id": None}
+        yield UpdateRow(
+            database=database,
+            table="pci_devices",
+            pk={"id": device["id"]},
+            before={name: device[name] for name in after},
+            after=after,
+        )
+
+
+def mark(database: str, row: Record, now: str, cleaned: bool | None = None) -> Iterator[Step]:
+    """The server's own row. ``cleaned``: whether its files are gone from the host; None leaves it (RW9)."""
+    deleted_at = row["deleted_at"] or now
+    after: Record = {"deleted": row["id"], "deleted_at": deleted_at}
+    if row["host"] is not None:
+        # Nova itself does this only for servers that had a host
+        ended = row["terminated_at"] or (deleted_at if row["launched_at"] else None)
+        after |= {"vm_state": "deleted", "task_state": None, "power_state": 0, "terminated_at": ended}
+    if cleaned is not None:
+        after["cleaned"] = int(cleaned)
+    changed = {name: value for name, value in after.items() if row[name] != value}
+    if changed:
+        yield UpdateRow(
+            database=database,
+            table="instances",
+            pk={"id": row["id"]},
+            before={"uuid": row["uuid"], "deleted": row["deleted"], **{name: row[name] for name in changed}},
+            after=changed,
+        )
+
+
+def mapping(live: Live, server: str) -> Iterator[Step]:
+    """The API database: the mapping is queued for deletion, a build request goes."""
+    for row in live.rows("nova_api", "instance_mappings", {"instance_uuid": server}):
+        if row["queued_for_delete"] != 1:
+            yield UpdateRow(
+                database="nova_api",
+                table="instance_mappings",
+                pk={"id": row["id"]},
+                before={"queued_for_delete": row["queued_for_delete"]},
+                after={"queued_for_delete": 1},
+            )
+    for row in live.rows("nova_api", "build_requests", {"instance_uuid": server}):
+        yield removed(live, "nova_api", "build_requests", row)
+
+
+def removed(live: Live, database: str, table: str, row: Record) -> DeleteRow:
+    """Delete one row; what is secret of it is sealed by the runner."""
+    key = {name: row[name] for name in live.key(database, table)}
+    return DeleteRow(database=database, table=table, pk=key, before=row)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mark a server deleted in the databases, whole.
+
+## What it does
+For a server whose guest and disks are gone for good, and that the API cannot delete: all that Nova does with the rows
+of a deleted server, a note in its record of actions, and its allocation in Placement. Its ports and volumes are
+named, to be let go through the API; `stackmend audit` finds them otherwise.
+
+`cleaned` says that its files are gone from the host. Where they are not, nova-compute removes them within minutes,
+and destroys a guest that still runs (rule RW9): that is what `cleaned = 0` asks for.
+
+## Guards
+No migration is in progress, no task but a deletion; each row reads as planned.
+
+## Undo
+All rows are put back; what nova-compute has removed meanwhile is not.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+from stackmend.model.finding import Row
+from stackmend.model.ports import Live
+from stackmend.model.repair import CannotRepair, Repair
+from stackmend.model.step import InsertRow, Manual, Risk, Step
+from stackmend.repairs.common import TERMINAL, Record, the_server
+from stackmend.repairs.deletion import children, mapping, mark
+from stackmend.repairs.placement.delete_allocations import removed_allocations
+
+_DELETING = frozenset({None, "deleting", "soft-deleting"})
+
+
+def db(target: Row, live: Live) -> Iterator[Step]:
+    """Steps on the cell, the API database and Placement."""
+    database, row = the_server(target, live)
+    if row["task_state"] not in _DELETING:
+        raise CannotRepair(f"server {row['uuid']} is busy: {row['task_state']}")
+    moves = live.rows(database, "migrations", {"instance_uuid": row["uuid"], "deleted": 0})
+    if any(m["status"] not in TERMINAL for m in moves):
+        raise CannotRepair(f"server {row['uuid']} has a migration in progress")
+    now = live.now()
+    yield from children(live, database, row["uuid"], now)
+    yield _noted(database, row, now)
+    yield from mark(database, row, now, cleaned=bool(target.get("cleaned", False)))
+    yield from mapping(live, row["uuid"])
+    yield from removed_allocations(live, row["uuid"])
+    yield from _left(live, row)
+
+
+def _noted(database: str, row: Record, now: str) -> InsertRow:
+    request = f"req-{uuid.uuid5(uuid.NAMESPACE_URL, row['uuid'] + now)}"
+    return InsertRow(
+        database=database,
+        table="instance_actions",
+        key={"instance_uuid": row["uuid"], "request_id": request},
+        values={
+            "instance_uuid": row["uuid"],
+            "request_id": request,
+            "action": "stackmend-delete",
+            "user_id": row["user_id"],
+            "project_id": row["project_id"],
+            "start_time": now,
+            "finish_time": now,
+            "created_at": now,
+            "updated_at": None,
+            "deleted_at": None,
+            "message": None,
+            "deleted": 0,
+        },
+    )
+
+
+def _left(live: Live, row: Record) -> Iterator[Step]:
+    for port in live.rows("neutron", "ports", {"device_id": row["uuid"]}):
+        yield Manual(text=f"Let go of its port: openstack port unset --device {port['id']} (or delete it)")
+    for attachment in live.rows("cinder", "volume_attachment", {"instance_uuid": row["uuid"], "deleted": 0}):
+        text = "openstack --os-volume-api-version 3.27 volume attachment delete"
+        yield Manual(text=f"Let go of volume {attachment['volume_id']}: {text} {attachment['id']}")
+
+
+REPAIR = Repair(
+    name="mark-server-deleted",
+    risk=Risk.UNSAFE,
+    strategies={"db": db},
+    why="a guest that still runs is destroyed by its host, with its disks, unless its files are said to be gone",
+)

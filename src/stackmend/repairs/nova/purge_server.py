@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Remove every row of a deleted server.
+
+## What it does
+Deletes the rows of a server that is marked deleted, from every table that refers to it, children first, shadow tables
+too; then what the API database has of it, the mapping last. Where many servers are to go, use
+`nova-manage db archive_deleted_rows` and `purge` in its place.
+
+## Guards
+The server has been deleted for a day; nothing holds a port, a volume or an allocation for it; every table that has a
+foreign key to `instances` in *this* database is one that is known, else nothing is done (rule R7).
+
+## Undo
+Every row is put back, secrets of them included (they are sealed in the journal until then).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from stackmend.model.finding import Row
+from stackmend.model.ports import Live
+from stackmend.model.repair import CannotRepair, Repair
+from stackmend.model.snapshot import cell_database
+from stackmend.model.step import Risk, Step, Value
+from stackmend.repairs.common import Record, moment
+from stackmend.repairs.deletion import pci_given_back, removed
+
+#: children in the order of their deletion -> the column with the server's uuid (catalogue 1.1)
+_CHILDREN = {
+    "instance_faults": "instance_uuid",
+    "instance_metadata": "instance_uuid",
+    "instance_system_metadata": "instance_uuid",
+    "instance_info_caches": "instance_uuid",
+    "instance_extra": "instance_uuid",
+    "security_group_instance_association": "instance_uuid",
+    "block_device_mapping": "instance_uuid",
+    "virtual_interfaces": "instance_uuid",
+    "migrations": "instance_uuid",
+    "share_mapping": "instance_uuid",
+    "fixed_ips": "instance_uuid",
+    "consoles": "instance_uuid",
+    "instance_id_mappings": "uuid",
+    "tags": "resource_id",
+    "console_auth_tokens": "instance_uuid",
+    "volume_usage_cache": "instance_uuid",
+}
+_API = ("build_requests", "request_specs", "instance_group_member", "instance_mappings")
+_DAY = timedelta(days=1)
+
+
+def db(target: Row, live: Live) -> Iterator[Step]:
+    """Steps on the cell, then on the API database; nothing where no row is left."""
+    server = str(target["server"])
+    found = False
+    for cell in live.cells():
+        database = cell_database(cell)
+        row = live.row(database, "instances", {"uuid": server})
+        if row is not None or _shadow(live, database, "instances", {"uuid": server}):
+            found = True
+            _known(live, database)
+            _old(live, row, server)
+            yield from _cell(live, database, server, row)
+    if not found and not live.rows("nova_api", "instance_mappings", {"instance_uuid": server}):
+        return
+    for table in _API:
+        for row in live.rows("nova_api", table, {"instance_uuid": server}):
+            yield removed(live, "nova_api", table, row)
+
+
+def _cell(live: Live, database: str, server: str, row: Record | None) -> Iterator[Step]:
+    yield from pci_given_back(live, database, server)
+    for prefix in ("", "shadow_"):
+        yield from _history(live, database, server, prefix)
+        for table, column in _CHILDREN.items():
+            if live.columns(database, prefix + table):
+                for child in live.rows(database, prefix + table, {column: server}):
+                    yield removed(live, database, prefix + table, child)
+    for shadow in _shadow(live, database, "instances", {"uuid": server}):
+        yield removed(live, database, "shadow_instances", shadow)
+    if row is not None:
+        yield removed(live, database, "instances", row)
+
+
+def _history(live: Live, database: str, server: str, prefix: str) -> Iterator[Step]:
+    """Actions with their events, events first."""
+    if not live.columns(database, f"{prefix}instance_actions"):
+        return
+    actions = live.rows(database, f"{prefix}instance_actions", {"instance_uuid": server})
+    for action in actions:
+        for event in live.rows(database, f"{prefix}instance_actions_events", {"action_id": action["id"]}):
+            yield removed(live, database, f"{prefix}instance_actions_events", event)
+    for action in actions:
+        yield removed(live, database, f"{prefix}instance_actions", action)
+
+
+def _shadow(live: Live, database: str, table: str, where: Record) -> list[Record]:
+    name = f"shadow_{table}"
+    return live.rows(database, name, where) if live.columns(database, name) else []
+
+
+def _known(live: Live, database: str) -> None:
+    unknown = {t for t, _ in live.referring(database, "instances")} - _CHILDREN.keys() - {"instance_actions"}
+    if unknown:
+        raise CannotRepair(
+            f"{database} has tables that refer to instances and are not known here: {', '.join(sorted(unknown))}"
+        )
+
+
+def _old(live: Live, row: Record | None, server: str) -> None:
+    """Refuse while the server lives, was deleted just now, or anything is held for it."""
+    if row is not None:
+        if not row["deleted"]:
+            raise CannotRepair(f"server {server} is not deleted: only deleted servers are purged")
+        if not row["deleted_at"] or moment(row["deleted_at"]) > moment(live.now()) - _DAY:
+            raise CannotRepair(f"server {server} was deleted less than a day ago")
+    held: tuple[tuple[str, str, dict[str, Value]], ...] = (
+        ("neutron", "ports", {"device_id": server}),
+        ("cinder", "volume_attachment", {"instance_uuid": server, "deleted": 0}),
+        ("placement", "allocations", {"consumer_id": server}),
+    )
+    for database, table, where in held:
+        if live.rows(database, table, where):
+            raise CannotRepair(f"{database}.{table} still holds something for server {server}: audit and repair first")
+
+
+REPAIR = Repair(
+    name="purge-server",
+    risk=Risk.UNSAFE,
+    strategies={"db": db},
+    why="the history of the server is gone, for billing and for support",
+)

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Give a live server its `instance_extra` row back.
+
+## What it does
+A row that is marked deleted is revived. Else the row is copied from the shadow table, else it is made anew with the
+flavor of the server's request spec, provided that this flavor has the server's own vCPUs, memory and disk. Of two
+live rows the one without a flavor, else the younger one, is marked deleted.
+
+## Guards
+The server's row reads as planned, and no row has come meanwhile.
+
+## Undo
+The row goes again, or gets its mark back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from stackmend.model.finding import Row
+from stackmend.model.ports import Live
+from stackmend.model.repair import CannotRepair, Repair
+from stackmend.model.step import ExpectRow, InsertRow, Risk, Step, UpdateRow
+from stackmend.repairs.common import Record, marked_deleted, the_server
+
+_KEYPAIRS = {
+    "nova_object.name": "KeyPairList",
+    "nova_object.namespace": "nova",
+    "nova_object.version": "1.3",
+    "nova_object.data": {"objects": []},
+}
+
+
+def db(target: Row, live: Live) -> Iterator[Step]:
+    """Steps on the server's cell."""
+    database, server = the_server(target, live)
+    rows = live.rows(database, "instance_extra", {"instance_uuid": server["uuid"]})
+    alive = [row for row in rows if row["deleted"] == 0]
+    whole = [row for row in alive if row["flavor"]]
+    if len(alive) == 1 and whole:
+        return
+    yield ExpectRow(
+        database=database, table="instances", pk={"id": server["id"]}, expect={"uuid": server["uuid"], "deleted": 0}
+    )
+    if whole:
+        keep = min(whole, key=lambda row: int(str(row["id"])))
+        for row in alive:
+            if row is not keep:
+                yield marked_deleted(database, "instance_extra", row, live.now())
+        return
+    if alive:
+        row = alive[0]
+        flavor = _flavor(live, server)
+        yield _changed(database, row, {"flavor": flavor})
+        return
+    marked = [row for row in rows if row["flavor"]]
+    if marked:
+        yield _changed(database, marked[-1], {"deleted": 0, "deleted_at": None})
+        return
+    yield _inserted(live, database, server)
+
+
+def _changed(database: str, row: Record, after: Record) -> UpdateRow:
+    return UpdateRow(
+        database=database,
+        table="instance_extra",
+        pk={"id": row["id"]},
+        before={name: row[name] for name in after},
+        after=after,
+    )
+
+
+def _inserted(live: Live, database: str, server: Record) -> InsertRow:
+    """From the shadow table, where archiving has put it; else anew."""
+    columns = live.columns(database, "instance_extra")
+    shadow = live.columns(database, "shadow_instance_extra")
+    found = live.rows(database, "shadow_instance_extra", {"instance_uuid": server["uuid"]}) if shadow else []
+    if found and found[-1]["flavor"]:
+        values = {name: found[-1].get(name) for name in columns if name != "id"}
+    else:
+        values = dict.fromkeys((name for name in columns if name != "id"), None)
+        values |= {"flavor": _flavor(live, server), "pci_requests": "[]", "keypairs": json.dumps(_KEYPAIRS)}
+        values |= {"instance_uuid": server["uuid"], "created_at": server["created_at"]}
+    values |= {"deleted": 0, "deleted_at": None}
+    key = {"instance_uuid": server["uuid"], "deleted": 0}
+    return InsertRow(database=database, table="instance_extra", key=key, values=values)
+
+
+def _flavor(live: Live, server: Record) -> str:
+    """``instance_extra.flavor`` made of the request spec's flavor; refused where it is not the server's."""
+    spec = live.row("nova_api", "request_specs", {"instance_uuid": server["uuid"]})
+    try:
+        flavor: dict[str, Any] = json.loads(str(spec["spec"]))["nova_object.data"]["flavor"] if spec else {}
+        size = flavor["nova_object.data"]
+        same = all(size[name] == server[name] for name in ("memory_mb", "vcpus", "root_gb", "ephemeral_gb"))
+    except (ValueError, KeyError, TypeError):
+        raise CannotRepair(
+            f"the request spec of {server['uuid']} has no flavor: restore instance_extra from a backup"
+        ) from None
+    if not same:
+        raise CannotRepair(f"the flavor in the request spec of {server['uuid']} is not the one it runs with")
+    return json.dumps({"cur": flavor, "old": None, "new": None})
+
+
+REPAIR = Repair(
+    name="restore-instance-extra",
+    risk=Risk.SAFE,
+    checks=("server-half-purged",),
+    strategies={"db": db},
+)
