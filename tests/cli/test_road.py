@@ -241,9 +241,9 @@ def test_snapshots(broken_cloud, stackmend, tmp_path):
 def test_the_catalogue_in_json(run):
     """Lists and pages of checks and repairs follow their schemas."""
     names = [check["name"] for check in conforms(run("check", "list", "-f", "json").out, "checks")]
-    conforms(run("check", "show", names[0], "-f", "json").out, "check")
+    assert conforms(run("check", "show", names[0], "-f", "json").out, "check")["name"] == names[0]
     repairs = [repair["name"] for repair in conforms(run("repair", "list", "-f", "json").out, "repairs")]
-    conforms(run("repair", "show", repairs[0], "-f", "json").out, "repair")
+    assert conforms(run("repair", "show", repairs[0], "-f", "json").out, "repair")["name"] == repairs[0]
 
 
 def test_the_ports_of_a_server(cloud, stackmend):

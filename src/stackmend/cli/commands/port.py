@@ -48,6 +48,10 @@ class _PortRequest(Request):
         parser.add_argument("port", metavar="PORT", help="uuid of the port")
         super().add_arguments(parser)
 
+    def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
+        """The port."""
+        return {"port": parsed_args.port}
+
     def words(self, parsed_args: argparse.Namespace) -> list[str]:
         """The port."""
         return [parsed_args.port]
@@ -56,25 +60,17 @@ class _PortRequest(Request):
 class PortKeep(_PortRequest):
     """Let a port outlive its server: set preserve_on_delete, so that its address is not lost."""
 
-    repair = "set-preserve-on-delete"
+    repair = "keep-port"
     examples = """
   $ stackmend port keep 8a2b6d1c-0f5e-4f0b-b5ad-6a6f1a2b3c4d --allow-db --yes"""
-
-    def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
-        """The port and the wish."""
-        return {"port": parsed_args.port, "preserve": True}
 
 
 class PortRelease(_PortRequest):
     """Let a port go with its server: clear preserve_on_delete."""
 
-    repair = "set-preserve-on-delete"
+    repair = "release-port"
     examples = """
   $ stackmend port release 8a2b6d1c-0f5e-4f0b-b5ad-6a6f1a2b3c4d --allow-db --yes"""
-
-    def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
-        """The port and the wish."""
-        return {"port": parsed_args.port, "preserve": False}
 
 
 COMMANDS = {"port list": PortList, "port keep": PortKeep, "port release": PortRelease}

@@ -40,12 +40,27 @@ class ServerCacheRebuild(_ServerRequest):
 class ServerMarkDeleted(_ServerRequest):
     """Mark a server deleted, with all its rows, as Nova would; for one that is truly gone.
 
-    While its host runs, Nova removes what it still finds of the server there: this deletes for real.
+    While its host runs, Nova removes what it still finds of the server there: this deletes for real. Name --cleaned
+    only if its files are gone from the host already.
     """
 
     repair = "mark-server-deleted"
     examples = """
-  $ stackmend server mark-deleted 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --allow-db --out plan.json"""
+  $ stackmend server mark-deleted 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --allow-db
+  $ stackmend server mark-deleted 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --allow-db --cleaned --out plan.json"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("--cleaned", action="store_true", help="its files are gone from the host already")
+        super().add_arguments(parser)
+
+    def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
+        """The server, and whether its host is clean."""
+        return super().target(parsed_args) | ({"cleaned": True} if parsed_args.cleaned else {})
+
+    def words(self, parsed_args: argparse.Namespace) -> list[str]:
+        """The server, and whether its host is clean."""
+        return super().words(parsed_args) + (["--cleaned"] if parsed_args.cleaned else [])
 
 
 class ServerPurge(_ServerRequest):
