@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small ways to damage servers and ports, and what tells one host from another."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from stackmend.lab.cloud import Cloud, Server
+
+#: seconds: older than every age that a check of servers waits
+OLD = 6 * 3600
+
+
+def cache(cloud: Cloud, server: Server) -> list[dict[str, Any]]:
+    """The VIFs of the server's network cache."""
+    sql = "SELECT network_info FROM instance_info_caches WHERE instance_uuid = :u"
+    document = cloud.rows(server.database, sql, {"u": server.uuid})[0]["network_info"]
+    found: list[dict[str, Any]] = json.loads(document)
+    return found
+
+
+def write_cache(cloud: Cloud, server: Server, document: Any) -> None:
+    """Replace the server's network cache by VIFs, or by any text."""
+    text = document if document is None or isinstance(document, str) else json.dumps(document)
+    cloud.update(server.database, "instance_info_caches", {"instance_uuid": server.uuid}, network_info=text)
+
+
+def touch(cloud: Cloud, server: Server, seconds: float = OLD) -> None:
+    """Let the server have been changed that long ago."""
+    cloud.update(server.database, "instances", {"uuid": server.uuid}, updated_at=cloud.ago(seconds))
+
+
+def neighbour(cloud: Cloud, server: Server) -> dict[str, Any]:
+    """The compute node of another host in the server's cell."""
+    sql = "SELECT * FROM compute_nodes WHERE host <> :h AND hypervisor_type = 'QEMU' AND deleted = 0 ORDER BY id"
+    found: dict[str, Any] = cloud.rows(server.database, sql, {"h": server.host})[0]
+    return found
+
+
+def provider(cloud: Cloud, node_uuid: str) -> int:
+    """``resource_providers.id`` of a compute node."""
+    return int(cloud.rows("placement", "SELECT id FROM resource_providers WHERE uuid = :u", {"u": node_uuid})[0]["id"])
+
+
+def bind(cloud: Cloud, port: str, host: str) -> None:
+    """Let the port's ACTIVE binding name that host."""
+    cloud.execute(
+        "neutron",
+        "UPDATE ml2_port_bindings SET host = :h WHERE port_id = :p AND status = 'ACTIVE'",
+        {"h": host, "p": port},
+    )
+    cloud.execute("neutron", "UPDATE ml2_port_binding_levels SET host = :h WHERE port_id = :p", {"h": host, "p": port})
+
+
+def new_port(cloud: Cloud, server: Server, *, host: str = "", age: float = OLD, **values: Any) -> str:
+    """Insert a port of the server's network with an address, its binding and its children; its id."""
+    like = cloud.rows("neutron", "SELECT * FROM ports WHERE id = :p", {"p": server.ports[0]})[0]
+    fixed = cloud.rows("neutron", "SELECT * FROM ipallocations WHERE port_id = :p", {"p": server.ports[0]})[0]
+    port = str(uuid.uuid4())
+    attribute = cloud.insert(
+        "neutron",
+        "standardattributes",
+        resource_type="ports",
+        revision_number=2,
+        created_at=cloud.ago(age),
+        updated_at=cloud.ago(age),
+        description="",
+    )
+    row = {**like, "id": port, "name": "", "status": "DOWN", "standard_attr_id": attribute}
+    row["mac_address"] = f"fa:20:{port[0:2]}:{port[2:4]}:{port[4:6]}:{port[6:8]}"
+    cloud.insert("neutron", "ports", **{**row, **values})
+    kind = "ovs" if host else "unbound"
+    details = '{"port_filter": true, "bridge_name": "br-int"}' if host else ""
+    cloud.insert(
+        "neutron", "ml2_port_bindings", port_id=port, host=host, vif_type=kind, vnic_type="normal", profile="{}",
+        vif_details=details, status="ACTIVE",
+    )  # fmt: skip
+    if host:
+        cloud.insert(
+            "neutron",
+            "ml2_port_binding_levels",
+            port_id=port,
+            host=host,
+            level=0,
+            driver="openvswitch",
+            segment_id=None,
+        )
+    address = f"10.99.{int(port[0:2], 16)}.{int(port[2:4], 16)}"
+    cloud.insert(
+        "neutron", "ipallocations", port_id=port, ip_address=address, subnet_id=fixed["subnet_id"],
+        network_id=fixed["network_id"],
+    )  # fmt: skip
+    cloud.insert(
+        "neutron", "ipamallocations", ip_address=address, ipam_subnet_id=fixed["subnet_id"], status="ALLOCATED"
+    )
+    cloud.insert("neutron", "portsecuritybindings", port_id=port, port_security_enabled=1)
+    return port
+
+
+def new_consumer(cloud: Cloud, consumer: str, provider_id: int, *, kind: int | None = 1, age: float = OLD) -> None:
+    """Insert a consumer with an allocation of every class a server has."""
+    cloud.insert(
+        "placement", "consumers", uuid=consumer, project_id=1, user_id=1, generation=1, consumer_type_id=kind,
+        created_at=cloud.ago(age), updated_at=cloud.ago(age),
+    )  # fmt: skip
+    for number, used in ((1, 2), (2, 4096), (3, 40)):
+        cloud.insert(
+            "placement", "allocations", resource_provider_id=provider_id, consumer_id=consumer,
+            resource_class_id=number, used=used, created_at=cloud.ago(age), updated_at=cloud.ago(age),
+        )  # fmt: skip

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Leftover ports of failed builds (catalogue A8)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from stackmend.lab.cloud import Cloud, Server
+from stackmend.lab.plants._servers import neighbour, new_port, touch
+
+
+def plant(cloud: Cloud) -> dict[str, Any]:
+    """A build failed on another host after its port was made; the port shows nobody's hand and is freed."""
+    server = cloud.pick("active")
+    port = new_port(cloud, server, host=str(neighbour(cloud, server)["host"]))
+    return {"server": server.uuid, "port": port}
+
+
+def of_the_build(cloud: Cloud) -> dict[str, Any]:
+    """The port was made between the server's creation and its launch, by Nova: it is deleted."""
+    server = cloud.pick("active")
+    port = _of_build(cloud, server)
+    return {"server": server.uuid, "port": port}
+
+
+def _of_build(cloud: Cloud, server: Server) -> str:
+    port = new_port(cloud, server, host=str(neighbour(cloud, server)["host"]))
+    born = cloud.rows(server.database, "SELECT created_at FROM instances WHERE uuid = :u", {"u": server.uuid})
+    cloud.execute(
+        "neutron",
+        "UPDATE standardattributes SET created_at = :t WHERE id = (SELECT standard_attr_id FROM ports WHERE id = :p)",
+        {"t": str(born[0]["created_at"]), "p": port},
+    )
+    return port
+
+
+VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {"of_the_build": of_the_build}
+
+
+def several_nics(cloud: Cloud) -> None:
+    """A server that was given several NICs on one network."""
+    cloud.pick("multi_nic")
+
+
+def stopped(cloud: Cloud) -> None:
+    """The ports of a stopped server may be DOWN."""
+    server = cloud.pick("stopped")
+    cloud.update("neutron", "ports", {"id": server.ports[0]}, status="DOWN")
+
+
+def trunk(cloud: Cloud) -> None:
+    """A subport of a trunk belongs to the trunk, not to the server."""
+    cloud.pick("trunk")
+
+
+def being_attached(cloud: Cloud) -> None:
+    """A port is being attached: Neutron knows it already."""
+    server = cloud.pick("active")
+    new_port(cloud, server)
+    touch(cloud, server, 60)
+
+
+def working(cloud: Cloud) -> None:
+    """A port that works on the server's host, its row known to Nova."""
+    server = cloud.pick("active")
+    port = new_port(cloud, server, host=str(server.host), status="ACTIVE")
+    cloud.insert(
+        server.database, "virtual_interfaces", uuid=port, address=f"fa:20/{uuid.uuid4()}", instance_uuid=server.uuid,
+        deleted=0, created_at=cloud.ago(7200),
+    )  # fmt: skip
+
+
+LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
+    "several_nics": several_nics,
+    "stopped": stopped,
+    "trunk": trunk,
+    "being_attached": being_attached,
+    "working": working,
+}

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Caches that list ports which are not the server's any more (catalogue A3)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from stackmend.lab.cloud import Cloud, Server
+from stackmend.lab.plants._networks import (
+    OLD,
+    busy,
+    cache,
+    changed,
+    drop_port,
+    free_port,
+    new_nic_row,
+    nic_rows,
+    port_of,
+    vifs,
+    write,
+)
+
+
+def _gone(cloud: Cloud, server: Server, number: int = 0) -> dict[str, Any]:
+    port = server.ports[number]
+    drop_port(cloud, port)
+    return {"server": server.uuid, "port": port}
+
+
+def plant(cloud: Cloud) -> dict[str, Any]:
+    """The port was deleted while nova-compute was down: the event was lost."""
+    return _gone(cloud, cloud.pick("active"))
+
+
+def one_of_three(cloud: Cloud) -> dict[str, Any]:
+    """The middle one of three NICs."""
+    return _gone(cloud, cloud.pick("multi_nic"), 1)
+
+
+def freed(cloud: Cloud) -> dict[str, Any]:
+    """The port was taken off the server in Neutron alone, and belongs to nobody now."""
+    server = cloud.pick("premade_port")
+    free_port(cloud, server.ports[0])
+    return {"server": server.uuid, "port": server.ports[0]}
+
+
+def given_away(cloud: Cloud) -> dict[str, Any]:
+    """The port is another server's by now, whole and well."""
+    server, other = cloud.pick("active"), cloud.pick("active")
+    port = server.ports[0]
+    for row in nic_rows(cloud, server):
+        values = {"deleted": row["id"], "deleted_at": cloud.ago(OLD)}
+        cloud.update(server.database, "virtual_interfaces", {"id": row["id"]}, **values)
+    sql = "UPDATE ports SET device_id = :o, project_id = :j WHERE id = :p"
+    cloud.execute("neutron", sql, {"o": other.uuid, "j": other.project_id, "p": port})
+    for table in ("ml2_port_bindings", "ml2_port_binding_levels"):
+        cloud.update("neutron", table, {"port_id": port}, host=other.host)
+    write(cloud, other, json.dumps([*vifs(cloud, other), *vifs(cloud, server)]))
+    new_nic_row(cloud, other, port, address=f"{port_of(cloud, port)['mac_address']}/{port}")
+    return {"server": server.uuid, "port": port}
+
+
+def stopped(cloud: Cloud) -> dict[str, Any]:
+    """The server is off: it will not start with that NIC."""
+    return _gone(cloud, cloud.pick("stopped"))
+
+
+VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
+    "one_of_three": one_of_three,
+    "freed": freed,
+    "given_away": given_away,
+    "stopped": stopped,
+}
+
+
+def foreign_project(cloud: Cloud) -> None:
+    """The port has another project, but is the server's: a matter of its own (A6), and the guest uses it."""
+    cloud.update("neutron", "ports", {"id": cloud.pick("active").ports[0]}, project_id="f" * 32)
+
+
+def server_busy(cloud: Cloud) -> None:
+    """A detach under way: Neutron is done with the port, Nova not yet."""
+    server = cloud.pick("active")
+    drop_port(cloud, server.ports[0])
+    busy(cloud, server, "deleting")
+
+
+def just_detached(cloud: Cloud) -> None:
+    """The cache was written a minute ago: it is still being brought up to date."""
+    server = cloud.pick("active")
+    drop_port(cloud, server.ports[0])
+    where = {"id": cache(cloud, server)["id"]}
+    cloud.update(server.database, "instance_info_caches", where, updated_at=cloud.ago(60))
+
+
+def just_changed(cloud: Cloud) -> None:
+    """Nova wrote the server a minute ago."""
+    server = cloud.pick("active")
+    drop_port(cloud, server.ports[0])
+    changed(cloud, server)
+
+
+def deleted_server(cloud: Cloud) -> None:
+    """A deleted server's cache keeps its last content."""
+    server, other = cloud.pick("deleted"), cloud.pick("active")
+    write(cloud, server, json.dumps([{**vif, "id": server.uuid} for vif in vifs(cloud, other)]))
+
+
+LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
+    "foreign_project": foreign_project,
+    "server_busy": server_busy,
+    "just_detached": just_detached,
+    "just_changed": just_changed,
+    "deleted_server": deleted_server,
+}

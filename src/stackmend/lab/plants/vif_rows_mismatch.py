@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of NICs that do not fit the ports (catalogue A9)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from stackmend.lab.cloud import Cloud, Server
+from stackmend.lab.plants._servers import touch
+
+
+def plant(cloud: Cloud) -> dict[str, Any]:
+    """A server older than Newton, never migrated: a port without a row."""
+    server = cloud.pick("active")
+    cloud.delete(server.database, "virtual_interfaces", {"uuid": server.ports[0]})
+    return {"server": server.uuid, "port": server.ports[0], "row_id": 0}
+
+
+def surplus(cloud: Cloud) -> dict[str, Any]:
+    """A detach was cut short: the row of a port that nobody has."""
+    server, port = cloud.pick("active"), str(uuid.uuid4())
+    row = _row(cloud, server, port, f"fa:22:00:00:00:01/{port}")
+    return {"server": server.uuid, "port": port, "row_id": row}
+
+
+def bare_address(cloud: Cloud) -> dict[str, Any]:
+    """The address has the form of old releases."""
+    server = cloud.pick("stopped")
+    cloud.update(server.database, "virtual_interfaces", {"uuid": server.ports[0]}, address="fa:22:00:00:00:02")
+    return {"server": server.uuid, "port": server.ports[0], "row_id": _id(cloud, server)}
+
+
+def mismarked(cloud: Cloud) -> dict[str, Any]:
+    """SQL from a blog post: deleted=1 on a NIC that is in use."""
+    server = cloud.pick("active")
+    cloud.execute(
+        server.database,
+        "UPDATE virtual_interfaces SET deleted = CASE WHEN id = 1 THEN 2 ELSE 1 END WHERE uuid = :p",
+        {"p": server.ports[0]},
+    )
+    return {"server": server.uuid, "port": server.ports[0], "row_id": _id(cloud, server)}
+
+
+def _row(cloud: Cloud, server: Server, port: str, address: str) -> int:
+    return int(
+        cloud.insert(
+            server.database, "virtual_interfaces", uuid=port, address=address, instance_uuid=server.uuid, deleted=0,
+            created_at=cloud.ago(7200),
+        )
+    )  # fmt: skip
+
+
+def _id(cloud: Cloud, server: Server) -> int:
+    sql = "SELECT id FROM virtual_interfaces WHERE uuid = :p"
+    return int(cloud.rows(server.database, sql, {"p": server.ports[0]})[0]["id"])
+
+
+VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
+    "surplus": surplus,
+    "bare_address": bare_address,
+    "mismarked": mismarked,
+}
+
+
+def detached_long_ago(cloud: Cloud) -> None:
+    """A row marked deleted with its own id: the port was detached in the ordinary way."""
+    server, port = cloud.pick("active"), str(uuid.uuid4())
+    row = _row(cloud, server, port, f"fa:22:00:00:00:03/{port}")
+    cloud.update(server.database, "virtual_interfaces", {"id": row}, deleted=row, deleted_at=cloud.ago(3600))
+
+
+def being_attached(cloud: Cloud) -> None:
+    """The row is not written yet: the server was changed a moment ago."""
+    server = cloud.pick("active")
+    cloud.delete(server.database, "virtual_interfaces", {"uuid": server.ports[0]})
+    touch(cloud, server, 20)
+
+
+LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
+    "detached_long_ago": detached_long_ago,
+    "being_attached": being_attached,
+}
