@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from stackmend.model.journal import Entry
@@ -25,17 +24,9 @@ class Group:
 class Verdict(NamedTuple):
     """What became of a group. ``entries`` are the outcomes of its steps, for the journal."""
 
-    state: StepState  #: DONE, STALE, FAILED, or IN_DOUBT (the connection broke while it was committed)
+    state: StepState  #: DONE, STALE, FAILED, or IN_DOUBT (the connection broke in the commit and the rows do not tell)
     note: str
     entries: list[Entry]
-
-
-class Standing(StrEnum):
-    """What the live rows say of a group."""
-
-    BEFORE = "before"  #: nothing of it is done
-    AFTER = "after"  #: all of it is done
-    NEITHER = "neither"  #: somebody else has been there
 
 
 #: Called with the intents of a transaction while its rows are locked; nothing is written unless it returns.
@@ -52,20 +43,15 @@ class Writer(Protocol):
         """
         ...
 
-    def probe(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, Any]]) -> list[Standing]:
-        """Look whether groups of one database are done; ``images`` are those of the intents, by step number.
+    def probe(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, Any]]) -> list[Verdict]:
+        """Look whether groups of one database, begun in one transaction, are done; nothing is written.
 
-        Raises SourceError when it cannot be read.
+        ``images`` are those of their intents, by step number; {} when they were never begun. States: DONE (with the
+        outcomes of the steps), PLANNED (nothing of it is done) or IN_DOUBT. Raises SourceError when unreadable.
         """
         ...
 
-    def outcomes(self, group: Group, images: Mapping[int, Mapping[str, Any]]) -> list[Entry]:
-        """The outcomes of a group that a probe found done."""
-        ...
-
-    def values(self, database: str, table: str, column: str, pks: Sequence[Mapping[str, Any]]) -> list[Any]:
-        """What a counter reads now, for each row; None where the row is gone. SourceError when unreadable."""
-        ...
+    def close(self) -> None: ...
 
 
 class Executor(Protocol):

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes row steps: hundreds of independent groups in one guarded, journalled transaction (perf.md section 5).
+
+All rows are locked and read (``SELECT ... FOR UPDATE``), compared with the plan, announced in the journal, written by
+lists of primary keys, counted, committed. A group whose rows differ is stale and left out, the others go on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from stackmend.drivers.batch import Batch, Pk, Record, Slot, Spot, cannot
+from stackmend.drivers.dialects.base import Address, Connection, Dialect, TableInfo
+from stackmend.drivers.probing import Probe
+from stackmend.drivers.rows import Connections, fetch
+from stackmend.drivers.seal import Sealer
+from stackmend.drivers.statements import insert, statements
+from stackmend.drivers.transactions import Lost, Unknown, back_out, commit, execute, telling
+from stackmend.model.errors import SourceError, WriteError
+from stackmend.model.journal import Entry
+from stackmend.model.step import InsertRow, StepState
+from stackmend.model.writer import Group, Intent, Verdict
+
+#: how often a transaction that lost a deadlock, a lock or a cluster's certification is tried
+_ATTEMPTS = 5
+_PAUSE = 0.1  #: seconds before the second attempt; doubled each time
+
+
+class DatabaseWriter:
+    """A :class:`stackmend.model.writer.Writer`. The only code that changes a database of the cloud.
+
+    ``writers`` are addresses with the writing account, ``readers`` those for guards in other databases and probes.
+    """
+
+    def __init__(
+        self,
+        writers: Mapping[str, Address],
+        readers: Mapping[str, Address],
+        errors: Mapping[str, str],
+        sealer: Sealer,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._writing = Connections(writers, errors, write=True)
+        self._reading = Connections(readers, errors)
+        self._sealer = sealer
+        self._sleep = sleep
+        self._left: dict[tuple[Spot, str], int] = {}
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._writing.close()
+        self._reading.close()
+
+    def write(self, groups: Sequence[Group], intent: Intent) -> list[Verdict]:
+        """Make these groups of one database; see :class:`stackmend.model.writer.Writer`."""
+        found: dict[int, Verdict] = {}
+        pending = list(range(len(groups)))
+        while pending:
+            pending = self._together(groups, pending, intent, found)
+        return [found[index] for index in range(len(groups))]
+
+    def probe(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, Any]]) -> list[Verdict]:
+        """Look whether groups are done; see :class:`stackmend.model.writer.Writer`."""
+        return Probe(self._reading, groups, images).verdicts()
+
+    def _together(
+        self, groups: Sequence[Group], chosen: list[int], intent: Intent, found: dict[int, Verdict]
+    ) -> list[int]:
+        """One transaction; returns the groups that need another one. Halves a batch that the database refuses."""
+        some = [groups[index] for index in chosen]
+        try:
+            batch, verdicts = self._patiently(some, intent)
+        except SourceError as problem:
+            found.update({index: failed(groups[index], cannot(problem)) for index in chosen})
+            return []
+        except WriteError as problem:
+            if len(chosen) == 1:
+                found[chosen[0]] = failed(some[0], cannot(problem))
+                return []
+            half = len(chosen) // 2
+            return [
+                *self._together(groups, chosen[:half], intent, found),
+                *self._together(groups, chosen[half:], intent, found),
+            ]
+        for number, index in enumerate(chosen):
+            if number in batch.stale:
+                found[index] = every(some[number], StepState.STALE, batch.stale[number])
+            elif number in batch.broken:
+                found[index] = failed(some[number], batch.broken[number])
+            elif number in verdicts:
+                found[index] = verdicts[number]
+        return [chosen[number] for number in batch.later]
+
+    def _patiently(self, groups: Sequence[Group], intent: Intent) -> tuple[Batch, dict[int, Verdict]]:
+        """One transaction, tried again when it lost against another one."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._attempt(groups, intent)
+            except Lost as problem:
+                reason = str(problem.__cause__)
+                self._reading.close()
+                self._sleep(_PAUSE * 2**attempt)
+        raise WriteError(
+            f"database {groups[0].database} gave other sessions precedence {_ATTEMPTS} times: {reason}",
+            "Nothing was changed; run it again when the rows are less busy.",
+        )
+
+    def _attempt(self, groups: Sequence[Group], intent: Intent) -> tuple[Batch, dict[int, Verdict]]:
+        database = groups[0].database
+        dialect, connection = self._writing.get(database)
+        batch = Batch(groups, self._info_for(database), self._sealer.seal, self._left)
+        kept = False
+        try:
+            with telling(f"database {database}"):
+                dialect.begin_write(connection)
+                self._read(batch, database)
+                batch.judge()
+            images: dict[int, Record] = {}
+            if batch.accepted:
+                intent(batch.intents)
+                for slot in batch.program():
+                    images |= self._make(dialect, connection, slot)
+                commit(connection, f"database {database}")
+                kept = True
+        except Unknown:
+            self._writing.drop(database)
+            chosen = [groups[index] for index in batch.accepted]
+            known = {entry.step: entry.image or {} for entry in batch.intents}
+            return batch, dict(zip(batch.accepted, self._after_lost_commit(chosen, known), strict=True))
+        finally:
+            if not kept and not back_out(connection):
+                self._writing.drop(database)
+        self._left = batch.left
+        images |= {number: {"value": value} for number, value in batch.values.items()}
+        return batch, {index: done(groups[index], images) for index in batch.accepted}
+
+    def _info_for(self, database: str) -> Callable[[str, str], TableInfo]:
+        return lambda name, table: (self._writing if name == database else self._reading).table(name, table)
+
+    def _read(self, batch: Batch, database: str) -> None:
+        """The rows that the batch touches, locked, and what it asks for; other databases are read without a lock."""
+        for place, pks in batch.touched.items():
+            key, columns = batch.keys[place], tuple(batch.reads[place])
+            for values in self._fetch(database, place, columns, key, pks):
+                row = dict(zip(columns, values, strict=True))
+                batch.rows[(*place, tuple([row[c] for c in key]))] = row
+        for asked, wanted in batch.asked.items():
+            place, by = asked[:2], asked[2]
+            columns = tuple(dict.fromkeys((*by, *batch.keys[place])))
+            same = {_loose(values): values for values in wanted}
+            for values in self._fetch(database, place, columns, by, wanted):
+                row = dict(zip(columns, values, strict=True))
+                which = same.get(_loose(tuple([row[c] for c in by])))
+                # where the collation finds more alike than we know of, every question counts as answered
+                for each in [which] if which is not None else list(wanted):
+                    batch.taken.setdefault((asked, each), []).append(row)
+        for place in {p for p in (*batch.touched, *(a[:2] for a in batch.asked)) if p[0] != database}:
+            back_out(self._reading.get(place[0])[1])
+
+    def _fetch(
+        self,
+        database: str,
+        place: tuple[str, str],
+        columns: Sequence[str],
+        by: Sequence[str],
+        wanted: Mapping[Pk, None],
+    ) -> list[tuple[Any, ...]]:
+        own = place[0] == database
+        dialect, connection = (self._writing if own else self._reading).get(place[0])
+        return fetch(dialect, connection, place[1], columns, by, wanted, lock=own)
+
+    def _make(self, dialect: Dialect, connection: Connection, slot: Slot) -> dict[int, Record]:
+        """Write a slot; the primary keys that the database assigned, by step number."""
+        shape = slot.shape
+        what = f"database {shape.database}, table {shape.table}"
+        if shape.kind != "insert":
+            for statement in statements(dialect, slot):
+                execute(connection, *statement, what)
+            return {}
+        alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        for _, step in slot.items:
+            row = self._whole(step)
+            alike.setdefault(tuple(row), []).append(row)
+        for rows in alike.values():
+            for statement in insert(dialect, shape.table, rows):
+                execute(connection, *statement, what)
+        if set(shape.key) <= set(shape.columns):
+            keys = {n: {c: s.values[c] for c in shape.key} for n, (_, s) in zip(slot.numbers, slot.items, strict=True)}
+        else:
+            keys = self._assigned(dialect, connection, slot)
+        return {number: {"pk": pk} for number, pk in keys.items()}
+
+    def _whole(self, step: InsertRow) -> dict[str, Any]:
+        return {**step.values, **self._sealer.unseal(step.sealed)} if step.sealed else dict(step.values)
+
+    def _assigned(self, dialect: Dialect, connection: Connection, slot: Slot) -> dict[int, Record]:
+        """The primary keys of new rows, found by the columns that identify them."""
+        shape = slot.shape
+        numbers = {_loose(values): n for n, (values, _) in zip(slot.numbers, slot.items, strict=True)}
+        found = {}
+        columns = (*shape.key, *shape.reads)
+        with telling(f"database {shape.database}, table {shape.table}"):
+            rows = fetch(dialect, connection, shape.table, columns, shape.reads, [values for values, _ in slot.items])
+        for row in rows:
+            number = numbers.get(_loose(row[len(shape.key) :]))
+            if number is not None:
+                found[number] = dict(zip(shape.key, row, strict=False))
+        if len(found) != len(slot.items) or len(rows) != len(slot.items):
+            raise WriteError(
+                f"new rows of {shape.table} cannot be told apart by ({', '.join(shape.reads)})",
+                "The repair has to name columns that identify the row.",
+            )
+        return found
+
+    def _after_lost_commit(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, Any]]) -> list[Verdict]:
+        """The connection broke while committing: ask the rows."""
+        note = "the connection broke while it was committed"
+        try:
+            verdicts = self.probe(groups, images)
+        except SourceError as problem:
+            return [every(group, StepState.IN_DOUBT, f"{note}: {cannot(problem)}") for group in groups]
+        return [
+            failed(group, f"{note}, and nothing was kept") if verdict.state is StepState.PLANNED else verdict
+            for group, verdict in zip(groups, verdicts, strict=True)
+        ]
+
+
+def done(group: Group, images: Mapping[int, Record]) -> Verdict:
+    """The verdict on a group whose transaction was committed."""
+    return Verdict(StepState.DONE, "", [Entry(n, StepState.DONE, images.get(n)) for n in group.numbers])
+
+
+def failed(group: Group, note: str) -> Verdict:
+    """The verdict on a group of which nothing was kept."""
+    return every(group, StepState.FAILED, note)
+
+
+def every(group: Group, state: StepState, note: str) -> Verdict:
+    """The same for all steps of a group."""
+    return Verdict(state, note, [Entry(n, state, None, note) for n in group.numbers])
+
+
+def _loose(values: Sequence[Any]) -> tuple[Any, ...]:
+    """Values as a case-blind, blank-padding collation sees them."""
+    return tuple([v.casefold().rstrip(" ") if isinstance(v, str) else v for v in values])

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asks the checks, and says which of them have no answer (rules R1, R2)."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from stackmend.model.audit import CheckResult, Outcome
+from stackmend.model.check import Check
+from stackmend.model.errors import Exit, StackmendError
+from stackmend.model.finding import Finding, State, finding_of
+from stackmend.model.ports import Query
+from stackmend.model.snapshot import CELL, Manifest
+from stackmend.tables import tables
+from stackmend.tables.views import VIEWS
+
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether a check may speak on this snapshot."""
+
+    speaks: bool
+    complete: bool
+    reason: str = ""
+
+
+def standing(check: Check, manifest: Manifest) -> Standing:
+    """What the manifest allows a check to say.
+
+    A source in ``needs`` that failed forbids any verdict. Another source it reads that failed, or a table or column
+    it mentions that the release lacks, makes it incomplete: what it finds is shown, but no finding is not "clean".
+    """
+    failed = manifest.failed()
+    known = {source.database for source in manifest.sources}
+    for need in sorted(check.needs):
+        if need == "cells":
+            reason = _cells(manifest, failed)
+        elif need in failed:
+            reason = f"database {need} could not be read: {failed[need]}"
+        else:
+            reason = "" if need in known else f"database {need} is not configured"
+        if reason:
+            return Standing(False, False, reason)
+    reasons = []
+    for database, error in sorted(failed.items()):
+        if service(database) in {t.service for label in check.reads for t in tables().get(label, ())}:
+            reasons.append(f"database {database} could not be read: {error}")
+    reasons += _missing(check, manifest)
+    return Standing(True, not reasons, "; ".join(reasons))
+
+
+def service(database: str) -> str:
+    """The service that a database belongs to, as :class:`stackmend.tables.Table` names it."""
+    return "nova" if database.startswith(CELL) else database
+
+
+def _cells(manifest: Manifest, failed: Mapping[str, str]) -> str:
+    broken = [f"database {name} could not be read: {why}" for name, why in sorted(failed.items()) if name[:5] == CELL]
+    if broken:
+        return "; ".join(broken)
+    if not manifest.cells_known:
+        return "not every cell is known: cell_mappings could not be read, or a cell of it is not among the sources"
+    return ""
+
+
+def mentioned(check: Check) -> frozenset[str]:
+    """Every identifier in the SQL of a check and of the views it uses, and every column of its scopes."""
+    words = set(_WORD.findall(check.sql))
+    seen: set[str] = set()
+    while views := (words & set(VIEWS)) - seen:
+        seen |= views
+        for view in views:
+            words |= set(_WORD.findall(VIEWS[view].sql)) | set(VIEWS[view].needs)
+    for label, scope in check.reads.items():
+        words |= {label, *scope}
+    return frozenset(words)
+
+
+def _missing(check: Check, manifest: Manifest) -> list[str]:
+    """Tables and columns that the check mentions and a release lacks, unless they are known to come and go."""
+    words = mentioned(check)
+    found = []
+    for source in manifest.sources:
+        for label, columns in sorted(source.missing.items()):
+            parts = tables().get(label, ())
+            if label not in words:
+                continue
+            if "*" in columns:
+                if not parts or not all(part.optional for part in parts):
+                    found.append(f"table {label} is missing in database {source.database}")
+                continue
+            optional = {c.name for part in parts for c in part.columns if c.optional}
+            lacking = sorted((set(columns) & words) - optional)
+            found += [f"column {label}.{column} is missing in database {source.database}" for column in lacking]
+    return found
+
+
+def parameters(check: Check, now: str, ages: Mapping[str, Mapping[str, int]] | None = None) -> dict[str, Any]:
+    """``$now`` and the thresholds of a check; ``ages``: check -> name -> seconds, as set for the site."""
+    moment = datetime.fromisoformat(now).replace(tzinfo=None)
+    own = {**check.ages, **{k: v for k, v in (ages or {}).get(check.name, {}).items() if k in check.ages}}
+    found: dict[str, Any] = {name: moment - timedelta(seconds=seconds) for name, seconds in own.items()}
+    if "$now" in check.sql:
+        found["now"] = moment
+    return {name: value for name, value in found.items() if f"${name}" in check.sql}
+
+
+def ask(
+    checks: Iterable[Check],
+    query: Query,
+    manifest: Manifest,
+    ages: Mapping[str, Mapping[str, int]] | None = None,
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, CheckResult]]:
+    """Run the checks on a snapshot: (check -> rows it returned, check -> result).
+
+    An error of one check is its result, never a pass, and does not stop the others.
+    """
+    rows: dict[str, list[dict[str, Any]]] = {}
+    results: dict[str, CheckResult] = {}
+    for check in checks:
+        allowed = standing(check, manifest)
+        if not allowed.speaks:
+            results[check.name] = CheckResult(check=check.name, outcome=Outcome.INCOMPLETE, reason=allowed.reason)
+            continue
+        begin = time.monotonic()
+        try:
+            rows[check.name] = query.rows(check.sql, parameters(check, manifest.now, ages))
+        except StackmendError as problem:
+            results[check.name] = CheckResult(check=check.name, outcome=Outcome.ERROR, reason=problem.message)
+            continue
+        results[check.name] = CheckResult(
+            check=check.name,
+            outcome=Outcome.OK if allowed.complete else Outcome.INCOMPLETE,
+            reason=allowed.reason,
+            seconds=time.monotonic() - begin,
+        )
+    return rows, results
+
+
+def narrowed(rows: Iterable[dict[str, Any]], servers: Iterable[str]) -> list[dict[str, Any]]:
+    """The rows that name one of these servers; all of them where no server is asked for."""
+    wanted = {server.lower() for server in servers}
+    if not wanted:
+        return list(rows)
+    return [row for row in rows if any(isinstance(v, str) and v.lower() in wanted for v in row.values())]
+
+
+def findings_of(check: Check, rows: Iterable[Mapping[str, Any]], state: State) -> list[Finding]:
+    """The findings that rows stand for."""
+    return [finding_of(check, row, state) for row in rows]
+
+
+def exit_of(findings: Iterable[Finding], results: Iterable[CheckResult]) -> Exit:
+    """7 where any check has no answer, else 3 where something unwaived was found, else 0."""
+    if any(result.outcome is not Outcome.OK for result in results):
+        return Exit.INCOMPLETE
+    if any(finding.state is not State.WAIVED for finding in findings):
+        return Exit.FINDINGS
+    return Exit.CLEAN

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The catalogue: every check and every repair, found by walking their packages. A new one edits nothing here."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import stackmend.checks
+import stackmend.repairs
+from stackmend.model.check import Check
+from stackmend.model.errors import StackmendError, UsageError
+from stackmend.model.repair import Repair
+
+#: passes of a plan: identity and servers, then placement, then storage, then ports. What a repair's package is not
+#: named for belongs to the first pass
+_STAGES = {"placement": 1, "cinder": 2, "glance": 2, "neutron": 3}
+
+
+class CatalogueError(StackmendError):
+    """The catalogue contradicts itself: a mistake in stackmend, or in a file added to it."""
+
+
+@cache
+def checks() -> Mapping[str, Check]:
+    """Name -> check, by name. Raises CatalogueError for duplicates and unknown root causes."""
+    found: dict[str, Check] = {}
+    for _, module in _walk(stackmend.checks):
+        check = getattr(module, "CHECK", None)
+        if isinstance(check, Check):
+            _add(found, check)
+    for check in found.values():
+        for cause in check.explained_by:
+            if cause not in found:
+                raise CatalogueError(f"check {check.name} is explained by {cause}, which is no check")
+    return dict(sorted(found.items()))
+
+
+@cache
+def repairs() -> Mapping[str, Repair]:
+    """Name -> repair, by name. Raises CatalogueError for duplicates and unknown checks."""
+    found: dict[str, Repair] = {}
+    for _, module in _walk(stackmend.repairs):
+        repair = getattr(module, "REPAIR", None)
+        if isinstance(repair, Repair):
+            _add(found, repair)
+            for check in repair.checks:
+                if check not in checks():
+                    raise CatalogueError(f"repair {repair.name} is for {check}, which is no check")
+    return dict(sorted(found.items()))
+
+
+def pages() -> dict[str, str]:
+    """Name of a check or repair -> its page, the docstring of its module."""
+    found = {}
+    for package, attribute in ((stackmend.checks, "CHECK"), (stackmend.repairs, "REPAIR")):
+        for _, module in _walk(package):
+            if hasattr(module, attribute):
+                found[getattr(module, attribute).name] = module.__doc__ or ""
+    return found
+
+
+def offered(check: str, code: object = None, known: Mapping[str, Repair] | None = None) -> tuple[Repair, ...]:
+    """The repairs for a finding of this check with this ``code``, the default first.
+
+    A repair made for the code comes before one made for any; then the name decides.
+    """
+    every = (repairs() if known is None else known).values()
+    fit = [r for r in every if check in r.checks and (not r.codes or (code is not None and str(code) in r.codes))]
+    return tuple(sorted(fit, key=lambda r: (not r.codes, r.name)))
+
+
+def repair_for(check: str, code: object = None) -> Repair | None:
+    """The default repair for a finding, or None."""
+    fit = offered(check, code)
+    return fit[0] if fit else None
+
+
+@cache
+def _services() -> dict[str, str]:
+    found = {}
+    for service, module in _walk(stackmend.repairs):
+        repair = getattr(module, "REPAIR", None)
+        if isinstance(repair, Repair):
+            found[repair.name] = service
+    return found
+
+
+def stage(repair: str) -> int:
+    """The pass of a plan in which a repair belongs, by the service whose package it lies in."""
+    return _STAGES.get(_services().get(repair, ""), 0)
+
+
+def chosen(names: Mapping[str, Check], wanted: tuple[str, ...]) -> dict[str, Check]:
+    """The checks of these names, or all; UsageError for a name that is none."""
+    for name in wanted:
+        if name not in names:
+            near = [n for n in names if name in n]
+            raise UsageError(
+                f"there is no check {name!r}",
+                f"Did you mean {', '.join(near[:3])}?" if near else "See 'stackmend check list'.",
+            )
+    return {name: check for name, check in names.items() if not wanted or name in wanted}
+
+
+def _add(found: dict[str, Any], item: Any) -> None:
+    if item.name in found:
+        raise CatalogueError(f"there are two called {item.name}")
+    found[item.name] = item
+
+
+def _walk(package: ModuleType) -> Iterator[tuple[str, ModuleType]]:
+    """(name of the sub-package, module) of every module below a package."""
+    prefix = package.__name__ + "."
+    for info in sorted(pkgutil.walk_packages(package.__path__, prefix), key=lambda m: m.name):
+        if not info.ispkg and not info.name.rpartition(".")[2].startswith("_"):
+            yield info.name.removeprefix(prefix).partition(".")[0], importlib.import_module(info.name)

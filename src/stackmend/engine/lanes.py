@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lanes: an action cut into what is made together or not at all, and where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from stackmend.model.journal import Entry
+from stackmend.model.plan import Action
+from stackmend.model.step import (
+    ApiCall,
+    ExpectNone,
+    ExpectRow,
+    HostCommand,
+    Manual,
+    RowStep,
+    Step,
+    StepState,
+    writes,
+)
+from stackmend.model.writer import Group
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A step that is not about rows."""
+
+    lane: int
+    step: ApiCall | HostCommand
+    number: int
+
+
+Segment = Group | Call
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """An action on its way."""
+
+    number: int
+    action: Action
+    first: int  #: number of its first step in the run
+    segments: list[Segment]
+    at: int = 0  #: the next segment
+    state: StepState = StepState.PLANNED  #: PLANNED while it may go on
+    note: str = ""
+    already: bool = False  #: nothing was left to do
+    made: int = 0  #: steps that changed something
+    begun: dict[int, Mapping[str, Any]] = field(default_factory=dict)  #: intents of an earlier process: their images
+    batches: dict[int, int] = field(default_factory=dict)  #: step -> its transaction, of an earlier process
+
+    @property
+    def open(self) -> bool:
+        """True while it may go on."""
+        return self.state is StepState.PLANNED
+
+    @property
+    def segment(self) -> Segment:
+        """What comes next."""
+        return self.segments[self.at]
+
+    @property
+    def groups(self) -> list[Group]:
+        """Its row steps."""
+        return [segment for segment in self.segments if isinstance(segment, Group)]
+
+    def advance(self) -> None:
+        """The segment is done; after the last one the lane is."""
+        segment = self.segments[self.at]
+        self.made += 1 if isinstance(segment, Call) else sum([writes(step) for step in segment.steps])  # type: ignore[arg-type]
+        self.skip()
+
+    def skip(self) -> None:
+        """The segment needs nothing."""
+        self.at += 1
+        if self.at >= len(self.segments):
+            self.state = StepState.DONE
+
+    def stop(self, state: StepState, note: str) -> None:
+        """The lane ends here; the others go on."""
+        self.state, self.note = state, note
+
+    def manual(self) -> Iterator[tuple[int, str]]:
+        """(number, text) of what is left for a human."""
+        for offset, step in enumerate(self.action.steps):
+            if isinstance(step, Manual):
+                yield self.first + offset, step.text
+
+
+def lanes(actions: Iterable[Action]) -> list[Lane]:
+    """The lanes of a run; steps are numbered through, as the journal does it."""
+    made, first = [], 0
+    for number, action in enumerate(actions):
+        made.append(Lane(number, action, first, list(segments(number, first, action.steps))))
+        first += len(action.steps)
+    return made
+
+
+def segments(lane: int, first: int, steps: Sequence[Step]) -> Iterator[Segment]:
+    """Maximal runs of row steps on one database, each with the guards before it, and calls one by one.
+
+    Guards at the end belong to the last run. What a human does is nobody's segment.
+    """
+    current: list[tuple[RowStep, int]] = []
+    waiting: list[tuple[RowStep, int]] = []
+    database = ""
+    for number, step in enumerate(steps, first):
+        if isinstance(step, ExpectRow | ExpectNone):
+            waiting.append((step, number))
+        elif isinstance(step, RowStep):
+            if current and step.database != database:
+                yield _group(lane, database, current)
+                current = []
+            database = step.database
+            current += [*waiting, (step, number)]
+            waiting = []
+        elif isinstance(step, ApiCall | HostCommand):
+            if current:
+                yield _group(lane, database, current)
+            if waiting:
+                yield _group(lane, waiting[0][0].database, waiting)
+            current, waiting = [], []
+            yield Call(lane, step, number)
+    if current:
+        yield _group(lane, database, [*current, *waiting])
+    elif waiting:
+        yield _group(lane, waiting[0][0].database, waiting)
+
+
+def _group(lane: int, database: str, steps: list[tuple[RowStep, int]]) -> Group:
+    return Group(lane, database, tuple([s for s, _ in steps]), tuple([n for _, n in steps]))
+
+
+def last_entries(entries: Iterable[Entry]) -> dict[int, Entry]:
+    """Step -> its last entry."""
+    return {entry.step: entry for entry in entries}
+
+
+def intents(entries: Iterable[Entry]) -> dict[int, Entry]:
+    """Step -> its last intent."""
+    return {entry.step: entry for entry in entries if entry.state is StepState.INTENT}

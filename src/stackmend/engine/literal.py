@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps as a human reads them: the literal SQL of row steps, so that a DBA can read it, refuse it, or run it by hand."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from stackmend.model.step import (
+    ApiCall,
+    BumpRow,
+    DeleteRow,
+    ExpectNone,
+    ExpectRow,
+    HostCommand,
+    InsertRow,
+    Step,
+    UpdateRow,
+    Value,
+)
+
+
+def literal(step: Step) -> str:
+    """One line: the database in brackets, then SQL as MariaDB and MySQL read it; guards as EXISTS."""
+    if isinstance(step, ApiCall):
+        arguments = ", ".join(f"{name}={value!r}" for name, value in step.arguments.items())
+        return f"[{step.service} API] {step.operation}({arguments})"
+    if isinstance(step, HostCommand):
+        return f"[{step.host}] {shlex.join(step.argv)}"
+    if isinstance(step, UpdateRow | InsertRow | DeleteRow | BumpRow | ExpectRow | ExpectNone):
+        return f"[{step.database}] {_sql(step)}"
+    return step.text
+
+
+def _sql(step: UpdateRow | InsertRow | DeleteRow | BumpRow | ExpectRow | ExpectNone) -> str:
+    table = _name(step.table)
+    if isinstance(step, UpdateRow):
+        return f"UPDATE {table} SET {_list(step.after)} WHERE {_where({**step.before, **step.pk})};"
+    if isinstance(step, InsertRow):
+        names = ", ".join(_name(c) for c in step.values)
+        values = ", ".join(value(v) for v in step.values.values())
+        more = " -- and the columns sealed in the journal" if step.sealed else ""
+        return f"INSERT INTO {table} ({names}) VALUES ({values});{more}"
+    if isinstance(step, DeleteRow):
+        return f"DELETE FROM {table} WHERE {_where({**step.before, **step.pk})};"
+    if isinstance(step, BumpRow):
+        column = _name(step.column)
+        if step.left is not None:
+            to = f"CASE {column} WHEN {step.left} THEN {column} - {step.by} ELSE {column} + {step.by} END"
+        else:
+            to = f"{column} {'-' if step.by < 0 else '+'} {abs(step.by)}"
+        return f"UPDATE {table} SET {column} = {to} WHERE {_where(step.pk)};"
+    if isinstance(step, ExpectRow):
+        return f"EXISTS (SELECT 1 FROM {table} WHERE {_where({**step.pk, **step.expect})})"
+    return f"NOT EXISTS (SELECT 1 FROM {table} WHERE {_where(step.where)})"
+
+
+def value(of: Value) -> str:
+    """A value as an SQL literal."""
+    if of is None:
+        return "NULL"
+    if isinstance(of, bytes):
+        return f"X'{of.hex()}'"
+    if isinstance(of, str):
+        return "'" + of.replace("\\", "\\\\").replace("'", "''") + "'"
+    return str(int(of)) if isinstance(of, bool) else str(of)
+
+
+def _name(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _list(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{_name(column)} = {value(v)}" for column, v in values.items())
+
+
+def _where(values: Mapping[str, Any]) -> str:
+    return " AND ".join(
+        f"{_name(column)} IS NULL" if v is None else f"{_name(column)} = {value(v)}" for column, v in values.items()
+    )

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes plans: from confirmed findings, or from an operator's request."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from stackmend import __version__
+from stackmend.engine import catalogue
+from stackmend.engine.literal import literal
+from stackmend.engine.overlap import Overlaps
+from stackmend.model.check import Severity
+from stackmend.model.errors import LimitError, SourceError, UsageError
+from stackmend.model.finding import Finding, Row, State, jsonable
+from stackmend.model.plan import Action, Left, Limits, Plan, row_id
+from stackmend.model.ports import Live
+from stackmend.model.repair import CannotRepair, Repair
+from stackmend.model.step import (
+    BumpRow,
+    DeleteRow,
+    ExpectNone,
+    ExpectRow,
+    InsertRow,
+    Risk,
+    RowStep,
+    Step,
+    UpdateRow,
+    writes,
+)
+from stackmend.tables import secret_columns
+
+_AGAIN = "it touches rows of {table} that an earlier repair of this plan changes: run 'plan create' again afterwards"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """How the operator wants things repaired."""
+
+    via: str = "auto"  #: "auto", "api" or "db"
+    allow_db: bool = False  #: a database strategy may be used
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        if self.via not in ("auto", "api", "db"):
+            raise UsageError(f"--via {self.via!r} is none of auto, api, db")
+        if self.via == "db" and not self.allow_db:
+            raise UsageError("--via db changes databases behind the services' backs", "Add --allow-db to consent.")
+
+
+class _Arguments(dict[str, Any]):
+    """The arguments of a request: one that the repair asks for in vain is the operator's mistake."""
+
+    def __init__(self, repair: str, given: Mapping[str, Any]) -> None:
+        super().__init__(given)
+        self._repair = repair
+
+    def __missing__(self, name: str) -> Any:
+        given = ", ".join(self) or "none"
+        raise UsageError(f"{self._repair} needs the argument {name!r}", f"Given were: {given}.")
+
+
+class Planner:
+    """Turns findings into actions. One of these makes one plan.
+
+    ``absent`` says why steps of a kind of strategy cannot be made here: {"api": "no API is configured"};
+    ``count`` gives the rows of (database, table); ``foresee`` is told which targets the repairs will ask about.
+    """
+
+    def __init__(
+        self,
+        live: Live,
+        wishes: Wishes,
+        *,
+        cloud: str,
+        now: str,
+        absent: Mapping[str, str],
+        count: Callable[[str, str], int],
+        foresee: Callable[[list[Row]], None] = lambda _targets: None,
+        known: Mapping[str, Repair] | None = None,
+    ) -> None:
+        self._live, self._wishes, self._foresee = live, wishes, foresee
+        self._cloud, self._now = cloud, now
+        self._absent, self._count = absent, count
+        self._known = catalogue.repairs() if known is None else known
+        self._actions: list[Action] = []
+        self._left: list[Left] = []
+        self._deferred: list[Left] = []
+
+    def plan(
+        self,
+        findings: Sequence[Finding],
+        *,
+        checks: Iterable[str] = (),
+        incomplete: Mapping[str, str] | None = None,
+        progress: Callable[[int, int], None] = lambda _done, _of: None,
+    ) -> Plan:
+        """The plan for confirmed findings. LimitError when it would change more than it may."""
+        todo = []
+        for finding in findings:
+            if finding.state is State.WAIVED:
+                continue
+            if finding.state is State.CANDIDATE:
+                self._left.append(_left(finding, "it could not be confirmed on rows read anew"))
+                continue
+            offered = catalogue.offered(finding.check, finding.evidence.get("code"), self._known)
+            if not offered:
+                self._left.append(_left(finding, "there is no repair for it yet: see the page of the check"))
+                continue
+            todo.append((catalogue.stage(offered[0].name), finding, offered[0]))
+        todo.sort(key=lambda each: (each[0], each[2].name))
+        self._foresee([finding.evidence for _, finding, _ in todo])
+        for number, (stage, finding, repair) in enumerate(todo):
+            progress(number, len(todo))
+            self._add(repair, stage, finding, finding.evidence)
+        return self._finish(checks=tuple(checks), incomplete=dict(incomplete or {}))
+
+    def request(self, name: str, arguments: Mapping[str, Any]) -> Plan:
+        """The plan for an operator's request. UsageError for an unknown repair or a missing argument."""
+        repair = self._known.get(name)
+        if repair is None:
+            raise UsageError(f"there is no repair {name!r}", "See 'stackmend repair list' or the pages of the checks.")
+        resource = str(arguments.get(repair.resource, next(iter(arguments.values()), "")))
+        said = ", ".join(f"{k} {v}" for k, v in arguments.items())
+        asked = Finding(
+            check="",
+            severity=Severity.INFO,
+            state=State.CONFIRMED,
+            key=dict(arguments),
+            resource_type=repair.resource,
+            resource_id=resource,
+            message=f"asked for: {name} ({said})",
+            evidence=dict(arguments),
+            fingerprint="",
+        )
+        self._add(repair, catalogue.stage(name), asked, _Arguments(name, arguments))
+        return self._finish()
+
+    def _add(self, repair: Repair, stage: int, finding: Finding, target: Row) -> None:
+        strategy, reason = self._strategy(repair)
+        if not strategy:
+            self._left.append(_left(finding, reason, repair.name))
+            return
+        try:
+            steps = tuple(repair.strategies[strategy](target, self._live))
+        except CannotRepair as answer:
+            self._left.append(_left(finding, str(answer), repair.name))
+            return
+        except SourceError as problem:
+            self._left.append(_left(finding, f"the rows could not be read: {problem.message}", repair.name))
+            return
+        if not steps or not (repair.risk is Risk.MANUAL or any(writes(step) for step in steps)):
+            self._left.append(_left(finding, "nothing is left to do", repair.name))
+            return
+        if fault := next(filter(None, map(faulty, steps)), ""):
+            self._left.append(_left(finding, f"the repair is refused: {fault}", repair.name))
+            return
+        self._actions.append(
+            Action(
+                id="",
+                check=finding.check,
+                key=jsonable(finding.key),
+                fingerprint=finding.fingerprint,
+                resource_type=finding.resource_type,
+                resource_id=finding.resource_id,
+                message=finding.message,
+                target=jsonable(target),
+                repair=repair.name,
+                strategy=strategy,
+                risk=repair.risk,
+                stage=stage,
+                steps=steps,
+                why=repair.why,
+            )
+        )
+
+    def _strategy(self, repair: Repair) -> tuple[str, str]:
+        """(the strategy to use or "", why none can be used)."""
+        if repair.risk is Risk.MANUAL:
+            return next(iter(repair.strategies), ""), "it has no strategy"
+        wishes, reasons = self._wishes, []
+        for name in repair.strategies:
+            if wishes.via not in ("auto", name):
+                reasons.append(f"--via {wishes.via} excludes its strategy {name}")
+            elif name == "db" and not wishes.allow_db:
+                why = (
+                    self._absent.get("api", "") if "api" in repair.strategies else "the API has no strategy for it yet"
+                )
+                reasons.append(f"needs --allow-db: {why}" if why else "needs --allow-db")
+            elif name in self._absent:
+                reasons.append(self._absent[name])
+            else:
+                return name, ""
+        return "", "; ".join(reasons) or "it has no strategy"
+
+    def _finish(self, checks: tuple[str, ...] = (), incomplete: Mapping[str, str] | None = None) -> Plan:
+        overlaps = Overlaps()
+        kept: list[Action] = []
+        for action in self._actions:
+            if action.runnable and (table := overlaps.admit(action.steps)):
+                self._deferred.append(_left(action, _AGAIN.format(table=table), action.repair))
+                continue
+            texts = tuple(literal(step) for step in action.steps)
+            kept.append(replace(action, id=f"a{len(kept) + 1}", statements=texts))
+        plan = Plan(
+            id=secrets.token_hex(6),
+            created_at=self._now,
+            cloud=self._cloud,
+            version=__version__,
+            checks=checks,
+            incomplete=dict(incomplete or {}),
+            actions=tuple(kept),
+            deferred=tuple(self._deferred),
+            not_repaired=tuple(self._left),
+            limits=self._wishes.limits,
+        )
+        enforce(plan, self._count)
+        return plan
+
+
+def enforce(plan: Plan, count: Callable[[str, str], int]) -> None:
+    """LimitError when the plan changes more rows than it may, in all or of one table."""
+    limits = plan.limits
+    changed: dict[tuple[str, str], set[Any]] = {}
+    rows = set()
+    for action in plan.runnable:
+        for step in action.steps:
+            if isinstance(step, UpdateRow | InsertRow | DeleteRow | BumpRow):
+                row = row_id(step)
+                rows.add(row)
+                if not isinstance(step, InsertRow):
+                    changed.setdefault(row[:2], set()).add(row)
+    if len(rows) > limits.max_rows:
+        raise LimitError(
+            f"the plan would change {len(rows)} rows, the limit is {limits.max_rows}",
+            "Narrow it with --check or --server, or raise --max-rows if so many are really meant.",
+        )
+    for (database, table), some in sorted(changed.items()):
+        if len(some) <= limits.share_floor:
+            continue
+        total = count(database, table)
+        if len(some) > limits.max_share * total:
+            raise LimitError(
+                f"the plan would change {len(some)} of the {total} rows of {table} in database {database},"
+                f" the limit is {limits.max_share:.0%}",
+                "So much damage has one cause: find it first. Narrow the plan with --check or --server, or raise"
+                " max_share under [limits].",
+            )
+
+
+def faulty(step: Step) -> str:
+    """Why a step must not be in a plan, or "": it names a secret column, or changes nothing."""
+    if not isinstance(step, RowStep):
+        return ""
+    if isinstance(step, UpdateRow):
+        named = {*step.pk, *step.before, *step.after}
+        if lacking := sorted(set(step.after) - set(step.before)):
+            return f"it sets {step.table}.{lacking[0]} without saying what it was"
+        if all(step.before[column] == value for column, value in step.after.items()):
+            return f"its step on {step.table} changes nothing"
+    elif isinstance(step, InsertRow):
+        named = {*step.key, *step.values}
+        if not step.key:
+            return f"its new row of {step.table} has nothing to know it by"
+    elif isinstance(step, DeleteRow):
+        named = {*step.pk, *step.before}
+    elif isinstance(step, BumpRow):
+        named = {*step.pk, step.column}
+    elif isinstance(step, ExpectRow):
+        named = {*step.pk, *step.expect}
+    else:
+        named = set(step.where) if isinstance(step, ExpectNone) else set()
+    secret = sorted(named & secret_columns(step.database, step.table))
+    return f"it names the secret column {step.table}.{secret[0]}" if secret else ""
+
+
+def _left(about: Finding | Action, reason: str, repair: str = "") -> Left:
+    return Left(
+        check=about.check,
+        fingerprint=about.fingerprint,
+        resource_type=about.resource_type,
+        resource_id=about.resource_id,
+        message=about.message,
+        reason=reason,
+        repair=repair,
+    )

@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one runner: takes lanes through the writer and the executors, with the journal before and after every step.
+
+Lanes go side by side, in batches of those whose next segment is on the same database; a lane that is stale or fails
+stops alone. The order inside a lane is kept, and a stage of the plan is over before the next one begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from stackmend.engine.lanes import Call, Lane
+from stackmend.engine.verify import Ask, by_check, verify
+from stackmend.model.errors import ConsentError, Exit, InDoubtError, JournalError, PlanFileError, StackmendError
+from stackmend.model.journal import Entry, Journal, RunRecord, RunResult, RunState
+from stackmend.model.plan import Plan
+from stackmend.model.ports import Progress
+from stackmend.model.step import ApiCall, HostCommand, StepState
+from stackmend.model.writer import Executor, Group, Verdict, Writer
+
+#: row steps a transaction (perf.md section 5: 2,000 gain nothing, and a cluster certifies small ones more readily)
+BATCH = 500
+#: what ``plan apply`` ends with when everything was done and the checks find nothing any more
+APPLIED = Exit.CLEAN
+
+_ALREADY = {"already": True}
+_GONE = "the finding does not hold any more, and the rows are not as the repair would leave them"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What a runner works with."""
+
+    journal: Journal
+    writer: Writer
+    ask: Ask
+    progress: Progress
+    executors: Mapping[str, Executor]  #: kind of step ("api", "command") -> who does it
+
+
+def consent(plan: Plan, cloud: str, accept: Collection[str], executors: Collection[str]) -> None:
+    """Refuse a plan for another cloud (PlanFileError), with steps nobody here can do, or without consent by name."""
+    if plan.cloud != cloud:
+        raise PlanFileError(
+            f"plan {plan.id} was made for another cloud ({plan.cloud}, this one is {cloud})",
+            "Use the configuration it was made with, or make a new plan.",
+        )
+    steps = [step for action in plan.runnable for step in action.steps]
+    undoable = sorted({s.kind for s in steps if isinstance(s, ApiCall | HostCommand)} - set(executors))
+    if undoable:
+        raise ConsentError(
+            f"the plan holds steps that cannot be done here: {', '.join(undoable)}",
+            "Configure what they need, or make the plan with --via db --allow-db.",
+        )
+    missing = [] if "all" in accept else [name for name in plan.needs_consent if name not in accept]
+    if missing:
+        raise ConsentError(
+            f"{', '.join(missing)} may lose something and needs consent by name",
+            f"Read the plan, then repeat with {' '.join(f'--accept {name}' for name in missing)}.",
+        )
+
+
+class Runner:
+    """One run from its first step to its result."""
+
+    def __init__(self, tools: Tools, record: RunRecord, lanes: Sequence[Lane], *, batches: int = 0) -> None:
+        self._tools, self._record, self._lanes = tools, record, lanes
+        self._batch = batches  #: number of the last transaction
+        self._notes: list[str] = []
+        self._unverified = False
+
+    def run(self, *, checked: bool) -> RunResult:
+        """Do everything that is open; ``checked``: ask the findings' checks before and after."""
+        if checked:
+            self._confirm()
+        for stage in sorted({lane.action.stage for lane in self._lanes}):
+            self._stage([lane for lane in self._lanes if lane.action.stage == stage])
+        remaining = self._verify() if checked else ()
+        return self._end(remaining)
+
+    # -- before and after
+
+    def _confirm(self) -> None:
+        """Ask the checks again: lanes whose finding is gone are done already, or stale."""
+        asked = [lane for lane in self._lanes if lane.open and lane.at == 0 and lane.action.check and not lane.begun]
+        self._tools.progress("confirming", 0, len(asked))
+        answer = self._tools.ask(by_check(asked))
+        gone = []
+        for lane in asked:
+            name = lane.action.check
+            if name in answer.unknown:
+                note = f"check {name} could not be asked again: {answer.unknown[name]}"
+                self._close(lane, StepState.FAILED, note)
+            elif lane.action.fingerprint not in answer.rows.get(name, {}):
+                gone.append(lane)
+        done = self._found_done(gone)
+        for lane in gone:
+            if lane in done:
+                lane.already, lane.state = True, StepState.DONE
+                self._note([Entry(n, StepState.DONE, _ALREADY, "done already") for g in lane.groups for n in g.numbers])
+            else:
+                self._close(lane, StepState.STALE, _GONE)
+
+    def _found_done(self, lanes: Sequence[Lane]) -> set[Lane]:
+        """The lanes of which every segment is done already, whoever did it."""
+        lacking = {
+            lane
+            for lane in lanes
+            for segment in lane.segments
+            if isinstance(segment, Call) and self._executor(segment).probe(segment.step) is not StepState.DONE
+        }
+        by: dict[str, list[Group]] = {}
+        for lane in lanes:
+            for group in lane.groups:
+                by.setdefault(group.database, []).append(group)
+        for groups in by.values():
+            for group, verdict in zip(groups, self._tools.writer.probe(groups, {}), strict=True):
+                if verdict.state is not StepState.DONE:
+                    lacking.add(self._lanes[group.lane])
+        return set(lanes) - lacking
+
+    def _verify(self) -> tuple[str, ...]:
+        """Fingerprints of findings that are still there after their repair."""
+        done = [lane for lane in self._lanes if lane.state is StepState.DONE and lane.action.check]
+        self._tools.progress("verifying", 0, len(done))
+        verified = verify(done, self._tools.ask)
+        self._unverified = bool(verified.unknown)
+        for check, reason in verified.unknown.items():
+            self._notes.append(f"check {check} could not be asked after the repair: {reason}")
+        for lane in verified.still:
+            self._notes.append(f"{_name(lane)}: {lane.action.check} still finds it after the repair")
+        return tuple(lane.action.fingerprint for lane in verified.still)
+
+    def _end(self, remaining: tuple[str, ...]) -> RunResult:
+        states = [lane.state for lane in self._lanes]
+        doubt, left = states.count(StepState.IN_DOUBT), states.count(StepState.PLANNED)
+        stopped = states.count(StepState.STALE) + states.count(StepState.FAILED) + left
+        if doubt:
+            state, code = RunState.IN_DOUBT, Exit.IN_DOUBT
+        elif stopped or remaining:
+            state, code = RunState.STOPPED if stopped else RunState.DONE, Exit.STOPPED
+        else:
+            state, code = RunState.DONE, Exit.INCOMPLETE if self._unverified else APPLIED
+        self._tools.journal.end(self._record.id, state)
+        notes = [f"{_name(lane)}: {lane.state.value}: {lane.note}" for lane in self._lanes if lane.note]
+        return RunResult(
+            run=self._record.id,
+            done=states.count(StepState.DONE),
+            stale=states.count(StepState.STALE),
+            failed=states.count(StepState.FAILED),
+            in_doubt=doubt,
+            exit=code,
+            already=sum(lane.already for lane in self._lanes),
+            left=left,
+            steps=sum(lane.made for lane in self._lanes),
+            remaining=remaining,
+            notes=(*notes, *self._notes),
+            manual=tuple(text for lane in self._lanes if lane.state is StepState.DONE for _, text in lane.manual()),
+        )
+
+    # -- on the way
+
+    def _stage(self, lanes: Sequence[Lane]) -> None:
+        active = [lane for lane in lanes if lane.open]
+        while active and not self._too_many():
+            by: dict[str, list[Lane]] = {}
+            for lane in active:
+                segment = lane.segment
+                by.setdefault(segment.database if isinstance(segment, Group) else "", []).append(lane)
+            database = max(by, key=lambda name: len(by[name]))
+            for batch in _batches(by[database]):
+                self._tools.progress("applying", sum(not lane.open for lane in self._lanes), len(self._lanes))
+                if database:
+                    self._rows(batch)
+                else:
+                    self._call(batch[0])
+                if self._too_many():
+                    return
+            active = [lane for lane in active if lane.open]
+
+    def _too_many(self) -> bool:
+        failures = sum(lane.state in (StepState.FAILED, StepState.IN_DOUBT) for lane in self._lanes)
+        if failures <= self._record.limits.max_failures:
+            return False
+        note = f"stopped after {failures} failures: the rest was not begun"
+        if note not in self._notes:
+            self._notes.append(note)
+        return True
+
+    def _rows(self, lanes: Sequence[Lane]) -> None:
+        """The next groups of these lanes, all on one database."""
+        groups = [lane.segment for lane in lanes if isinstance(lane.segment, Group)]
+        verdicts = self._tools.writer.write(groups, self._intent)
+        entries: list[Entry] = []
+        stale: list[tuple[Lane, Group, Verdict]] = []
+        for lane, group, verdict in zip(lanes, groups, verdicts, strict=True):
+            if verdict.state is StepState.STALE:
+                stale.append((lane, group, verdict))
+                continue
+            entries += verdict.entries
+            self._settle(lane, verdict)
+        self._note(entries + self._stale(stale))
+        self._tools.journal.beat(self._record.cloud, self._record.id)
+
+    def _settle(self, lane: Lane, verdict: Verdict) -> None:
+        if verdict.state is StepState.DONE:
+            lane.advance()
+        else:
+            lane.stop(verdict.state, verdict.note)
+
+    def _stale(self, found: Sequence[tuple[Lane, Group, Verdict]]) -> list[Entry]:
+        """Groups whose rows are not as planned: done already (the plan is applied twice), or stale indeed."""
+        if not found:
+            return []
+        entries: list[Entry] = []
+        probed = self._tools.writer.probe([group for _, group, _ in found], {})
+        for (lane, group, verdict), probe in zip(found, probed, strict=True):
+            if probe.state is not StepState.DONE:
+                entries += verdict.entries
+                lane.stop(StepState.STALE, verdict.note)
+                continue
+            mine = any(number in lane.begun for number in group.numbers)
+            if mine:
+                # the transaction of the process that died was committed after all, after we had looked
+                entries += probe.entries
+                lane.advance()
+            else:
+                entries += [Entry(n, StepState.DONE, _ALREADY, "done already") for n in group.numbers]
+                lane.already = lane.made == 0
+                lane.skip()
+        return entries
+
+    def _call(self, lane: Lane) -> None:
+        """The next step of a lane where it is no row step."""
+        call = lane.segment
+        assert isinstance(call, Call)
+        self._intent([Entry(call.number, StepState.INTENT)])
+        try:
+            state, note = self._executor(call).do(call.step)
+        except StackmendError as problem:
+            state, note = StepState.FAILED, f"{problem.message}. {problem.hint}".strip()
+        except Exception as problem:
+            # the lane's boundary: whatever it was, it must not take the other lanes with it, and its effect is unknown
+            state, note = StepState.IN_DOUBT, f"unexpected {type(problem).__name__}"
+        self._note([Entry(call.number, state, None, note)])
+        self._settle(lane, Verdict(state, note, []))
+
+    def _executor(self, call: Call) -> Executor:
+        return self._tools.executors[call.step.kind]
+
+    # -- the journal
+
+    def _intent(self, entries: Sequence[Entry]) -> None:
+        if entries:
+            self._batch += 1
+            number = self._batch
+            self._tools.journal.note(self._record.id, [Entry(e[0], e[1], e[2], e[3], number) for e in entries])
+
+    def _note(self, entries: Sequence[Entry]) -> None:
+        """Write down outcomes; when that fails after a commit, a human has to know."""
+        if not entries:
+            return
+        try:
+            self._tools.journal.note(self._record.id, entries)
+        except JournalError as problem:
+            raise InDoubtError(
+                f"run {self._record.id}: changes were committed, but their outcome could not be noted: {problem.message}",
+                f"Make the journal writable again, then run 'stackmend run resume {self._record.id}': it looks at the"
+                " rows, completes the record and goes on.",
+            ) from problem
+
+    def _close(self, lane: Lane, state: StepState, note: str) -> None:
+        lane.stop(state, note)
+        self._note([Entry(lane.first, state, None, note)])
+
+
+def _batches(lanes: Iterable[Lane]) -> Iterator[list[Lane]]:
+    """Lanes whose next segments fit into a transaction; calls go one by one."""
+    batch: list[Lane] = []
+    size = 0
+    for lane in lanes:
+        weight = len(lane.segment.steps) if isinstance(lane.segment, Group) else BATCH
+        if batch and size + weight > BATCH:
+            yield batch
+            batch, size = [], 0
+        batch.append(lane)
+        size += weight
+    if batch:
+        yield batch
+
+
+def _name(lane: Lane) -> str:
+    action = lane.action
+    return f"{action.id} {action.repair} {action.resource_type} {action.resource_id}"

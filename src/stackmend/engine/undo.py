@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Undo: from the journal of a run to a new guarded plan that takes it back, last step first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from stackmend.engine.lanes import intents, last_entries
+from stackmend.engine.literal import literal
+from stackmend.model.errors import InDoubtError, UsageError
+from stackmend.model.journal import Entry, RunRecord, RunState
+from stackmend.model.plan import Action, row_id
+from stackmend.model.step import (
+    ApiCall,
+    BumpRow,
+    DeleteRow,
+    HostCommand,
+    InsertRow,
+    Manual,
+    Risk,
+    Step,
+    StepState,
+    UpdateRow,
+    irreversible,
+    writes,
+)
+
+_Spot = tuple[Any, ...]
+
+
+def refuse(run: RunRecord, entries: Sequence[Entry]) -> None:
+    """UsageError for a run that has not ended, InDoubtError for one with steps in doubt."""
+    if run.state is RunState.RUNNING:
+        raise UsageError(f"run {run.id} has not ended", f"If its process is gone: 'stackmend run resume {run.id}'.")
+    doubt = [n for n, e in last_entries(entries).items() if e.state in (StepState.INTENT, StepState.IN_DOUBT)]
+    if doubt:
+        raise InDoubtError(
+            f"run {run.id} has {len(doubt)} steps whose outcome is unknown: step {doubt[0]} is the first",
+            f"See 'stackmend run show {run.id}', then 'stackmend run resume {run.id}'.",
+        )
+
+
+def done_before(runs: Iterable[tuple[Sequence[Action], Sequence[Entry]]]) -> frozenset[str]:
+    """Ids of the actions that earlier undo runs have taken back whole."""
+    found: set[str] = set()
+    for actions, entries in runs:
+        last, number = last_entries(entries), 0
+        for action in actions:
+            numbers = [number + offset for offset, step in enumerate(action.steps) if writes(step)]
+            if numbers and all(n in last and last[n].state is StepState.DONE for n in numbers):
+                found.add(action.id)
+            number += len(action.steps)
+    return frozenset(found)
+
+
+def inverse(
+    actions: Sequence[Action], entries: Sequence[Entry], skip: frozenset[str]
+) -> tuple[list[Action], list[str]]:
+    """(actions that take back what the run did, last first; what cannot be taken back, one sentence each).
+
+    Steps that the run found done already are not its own, and stay. ``skip``: actions taken back before.
+    """
+    last, begun = last_entries(entries), intents(entries)
+    numbered = list(_numbered(actions))
+    own = {n for n, _, _ in numbered if _own(last.get(n), n in begun)}
+    counters = _left_in_counters(numbered, last, own)
+    counted = {(*row_id(step), step.column) for _, _, step in numbered if isinstance(step, BumpRow)}
+    stages = max((action.stage for action in actions), default=0)
+    mine: dict[int, list[tuple[int, Step]]] = {}
+    for number, owner, step in numbered:
+        if number in own and actions[owner].id not in skip:
+            mine.setdefault(owner, []).append((number, step))
+    found, lost = [], []
+    for index in sorted(mine, reverse=True):
+        action, steps = actions[index], []
+        for number, step in reversed(mine[index]):
+            if irreversible(step):
+                lost.append(f"{action.id} {action.repair}: step {number} is irreversible: {literal(step)}")
+                continue
+            steps.append(_back(step, begun[number], last[number], counters, counted))
+        if steps:
+            found.append(_action(action, steps, stages))
+    return found, lost
+
+
+def _numbered(actions: Sequence[Action]) -> Iterator[tuple[int, int, Step]]:
+    """(number of the step, index of its action, step)."""
+    number = 0
+    for index, action in enumerate(actions):
+        for step in action.steps:
+            yield number, index, step
+            number += 1
+
+
+def _own(entry: Entry | None, begun: bool) -> bool:
+    return entry is not None and begun and entry.state is StepState.DONE and not (entry.image or {}).get("already")
+
+
+def _action(action: Action, steps: list[Step], stages: int) -> Action:
+    return replace(
+        action,
+        check="",
+        message=f"taken back: {action.message}",
+        risk=Risk.SAFE,
+        stage=stages - action.stage,
+        steps=tuple(steps),
+        statements=tuple(literal(step) for step in steps),
+        why="",
+    )
+
+
+def _left_in_counters(
+    numbered: Sequence[tuple[int, int, Step]], last: Mapping[int, Entry], own: set[int]
+) -> dict[_Spot, int]:
+    """What the run left in each counter: they only go up, so the highest is the last."""
+    found: dict[_Spot, int] = {}
+    for number, _, step in numbered:
+        image = last[number].image if number in own else None
+        if isinstance(step, BumpRow) and step.by > 0 and image and "value" in image:
+            spot = (*row_id(step), step.column)
+            found[spot] = max(found.get(spot, image["value"]), image["value"])
+    return found
+
+
+def _back(step: Step, intent: Entry, outcome: Entry, counters: Mapping[_Spot, int], counted: set[_Spot]) -> Step:
+    """The step that takes this one back, guarded by what it left."""
+    image = intent.image or {}
+    if isinstance(step, UpdateRow):
+        spot = row_id(step)
+        # a counter of the row may have been moved on by others: that alone is no reason to refuse
+        guards = {c: v for c, v in step.before.items() if (*spot, c) not in counted or c in step.after}
+        before = {**guards, **step.after}
+        return replace(step, before=before, after={c: step.before[c] for c in step.after}, pk=_moved(step))
+    if isinstance(step, InsertRow):
+        pk = (outcome.image or {}).get("pk", {})
+        return DeleteRow(database=step.database, table=step.table, pk=pk, before={**step.values, **pk})
+    if isinstance(step, DeleteRow):
+        values = {**step.before, **image.get("row", {})}
+        return InsertRow(
+            database=step.database, table=step.table, key=step.pk, values=values, sealed=image.get("sealed", "")
+        )
+    if isinstance(step, BumpRow):
+        if step.by < 0 or step.left is not None:
+            return replace(step, by=abs(step.by), left=None)
+        return replace(step, left=counters.get((*row_id(step), step.column)))
+    if isinstance(step, ApiCall) and step.inverse is not None:
+        return step.inverse
+    if isinstance(step, HostCommand) and step.inverse is not None:
+        return replace(step, argv=step.inverse, probe=(), inverse=step.argv)
+    return Manual(text=f"take back by hand: {literal(step)}")
+
+
+def _moved(step: UpdateRow) -> dict[str, Any]:
+    """The primary key after the update, should it have set a part of it."""
+    return {column: step.after.get(column, value) for column, value in step.pk.items()}
