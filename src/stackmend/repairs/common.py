@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,8 +32,8 @@ def the_server(target: Row, live: Live) -> tuple[str, Record]:
 
 def idle(live: Live, database: str, row: Record) -> Iterator[Step]:
     """Guards: the server is still where it was, and nothing is being done with it (G-IDLE)."""
-    if row["task_state"] is not None:
-        raise CannotRepair(f"server {row['uuid']} is busy: {row['task_state']}")
+    if row["task_state"] is not None or row["vm_state"] == "building":
+        raise CannotRepair(f"server {row['uuid']} is busy: {row['vm_state']}, {row['task_state']}")
     moves = live.rows(database, "migrations", {"instance_uuid": row["uuid"], "deleted": 0})
     busy = [m for m in moves if m["status"] not in TERMINAL]
     if busy:
@@ -42,6 +42,14 @@ def idle(live: Live, database: str, row: Record) -> Iterator[Step]:
     yield ExpectRow(
         database=database, table="instances", pk={"id": row["id"]}, expect={name: row[name] for name in names}
     )
+
+
+def still_of(ports: Iterable[Record]) -> Iterator[Step]:
+    """Guards: each port is still the same one, of the same device and project."""
+    names = ("device_id", "project_id", "network_id", "mac_address")
+    for port in ports:
+        expect = {name: port[name] for name in names}
+        yield ExpectRow(database="neutron", table="ports", pk={"id": port["id"]}, expect=expect)
 
 
 def no_such_server(live: Live, server: Value) -> Iterator[Step]:
@@ -101,14 +109,19 @@ def made_by_owner(live: Live, port: Record, server: Record | None, seen: Value =
     ):
         if live.columns("neutron", table) and live.rows("neutron", table, {column: value}):
             return True
-    if server is None:
+    # not dns_name: that one Nova sets
+    named = live.rows("neutron", "portdnses", {"port_id": port["id"]}) if live.columns("neutron", "portdnses") else []
+    if any(row.get("dns_domain") for row in named):
+        return True
+    if server is None or not server["created_at"]:
         return None
     made = moment(attribute["created_at"])
     minute = timedelta(seconds=60)
     if made < moment(server["created_at"]) - minute and (not seen or made < moment(seen) - minute):
         return True
-    built = moment(server["launched_at"]) + minute if server["launched_at"] else None
-    if built and moment(server["created_at"]) - minute <= made <= built:
+    # a build that failed has no launched_at: it ended when its server was deleted
+    built = moment(server["launched_at"] or server["deleted_at"])
+    if moment(server["created_at"]) - minute <= made <= built + minute:
         return False
     if seen and moment(seen) - minute <= made <= moment(seen) + minute:
         return False

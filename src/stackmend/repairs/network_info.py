@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stackmend.model.ports import Live
@@ -18,14 +18,16 @@ from stackmend.repairs.common import Record, made_by_owner
 
 _TUNNELS = frozenset({"vxlan", "gre", "geneve"})
 _OVS_PLUGGED = frozenset({"ovs", "agilio_ovs"})
-_NIC = 14  #: Linux lets an interface's name have so many characters
+_NIC = 14  #: Nova cuts the names of interfaces and bridges to so many characters
+#: ``services.version`` of nova-compute, by release (nova/objects/service.py, SERVICE_VERSION_ALIASES)
+_ROCKY, _XENA, _YOGA, _ANTELOPE, _HIBISCUS = 35, 57, 61, 66, 74
 
 
 def parsed(document: Value) -> list[dict[str, Any]] | None:
     """The VIFs of a document; None when it is none."""
     try:
         found = json.loads(str(document)) if document else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(found, list) or not all(isinstance(v, dict) for v in found):
         return None
@@ -37,36 +39,70 @@ def serialised(vifs: list[dict[str, Any]]) -> str:
     return json.dumps(vifs)
 
 
-class Builder:
-    """Builds the document of one server; ``rows`` are its live ``virtual_interfaces`` rows, by id."""
+def compute_version(live: Live, database: str, server: Record) -> int:
+    """``services.version`` of the nova-compute that reads the server's cache: its host's, else the cell's newest.
 
-    def __init__(self, live: Live, server: Record, rows: list[Record], old: list[dict[str, Any]] | None) -> None:
-        self._live, self._server, self._rows = live, server, rows
-        self._kept = {v.get("id"): v.get("preserve_on_delete") for v in old or []}
+    Nova's newest known where the rows do not say.
+    """
+    found = live.rows(database, "services", {"binary": "nova-compute", "deleted": 0})
+    mine = [row for row in found if row["host"] == server["host"]] or found
+    versions = [int(str(row["version"])) for row in mine if row.get("version")]
+    version = max(versions, default=0)
+    return version if version >= _ROCKY else _HIBISCUS
+
+
+class Builder:
+    """Builds the document of one server.
+
+    ``rows`` are its live ``virtual_interfaces`` rows, by id; ``old`` is its last document where it can be read;
+    ``version`` is that of nova-compute, see :func:`compute_version`.
+    """
+
+    def __init__(
+        self,
+        live: Live,
+        server: Record,
+        rows: list[Record],
+        old: list[dict[str, Any]] | None,
+        version: int = _HIBISCUS,
+    ) -> None:
+        self._live, self._server, self._rows, self._version = live, server, rows, version
+        self._old = {vif.get("id"): (place, vif) for place, vif in enumerate(old or [])}
 
     def ports(self) -> list[Record]:
-        """The server's ports, in the order of its NICs: known rows first, then by age."""
+        """The ports that Nova takes for the server's (its id and its project), in the order of its NICs."""
         where = {"device_id": self._server["uuid"], "project_id": self._server["project_id"]}
-        order = {row["uuid"]: n for n, row in enumerate(self._rows)}
-        found = self._live.rows("neutron", "ports", where)
+        return self.ordered(self._live.rows("neutron", "ports", where))
+
+    def ordered(self, ports: Iterable[Record]) -> list[Record]:
+        """Ports in the order of the NICs: by the ids of their rows, then as in the old document, then by age."""
+        found = list(ports)
+        numbers = sorted({int(str(port["standard_attr_id"])) for port in found})
         ages = {
-            row["id"]: (str(row["created_at"]), int(str(row["id"])))
-            for row in self._live.rows("neutron", "standardattributes", {"id": [p["standard_attr_id"] for p in found]})
+            row["id"]: str(row["created_at"])
+            for row in (self._live.rows("neutron", "standardattributes", {"id": numbers}) if numbers else ())
         }
-        return sorted(
-            found,
-            key=lambda p: (order.get(p["id"], len(order)), ages.get(p["standard_attr_id"], ("", 0)), str(p["id"])),
-        )
+        places = {row["uuid"]: place for place, row in reversed(list(enumerate(self._rows)))}
+
+        def rank(port: Record) -> tuple[Any, ...]:
+            place, _ = self._old.get(port["id"], (len(self._old), {}))
+            number = port["standard_attr_id"]
+            return places.get(port["id"], len(places)), place, ages.get(number, ""), number, port["id"]
+
+        return sorted(found, key=rank)
 
     def document(self) -> list[dict[str, Any]]:
-        """The VIFs of all its ports."""
-        return [self._vif(port) for port in self.ports()]
+        """The VIFs of all its ports. CannotRepair where Nova's own builder would raise."""
+        try:
+            return [self._vif(port) for port in self.ports()]
+        except ValueError as problem:
+            raise CannotRepair(f"an address or prefix of server {self._server['uuid']} is none: {problem}") from None
 
     def keep(self, port: Record) -> bool:
         """``preserve_on_delete``: what the old document said, else what can be deduced, in doubt True (2.3)."""
-        known = self._kept.get(port["id"])
-        if isinstance(known, bool):
-            return known
+        _, old = self._old.get(port["id"], (0, {}))
+        if isinstance(old.get("preserve_on_delete"), bool):
+            return bool(old["preserve_on_delete"])
         seen = next((row["created_at"] for row in self._rows if row["uuid"] == port["id"]), None)
         return made_by_owner(self._live, port, self._server, seen) is not False
 
@@ -74,15 +110,11 @@ class Builder:
         binding = self._binding(port)
         kind = binding["vif_type"] if binding else None
         details = self._details(port, binding)
-        profile = _json(binding["profile"]) if binding else {}
-        trusted = self._one("porttrusted", {"port_id": port["id"]})
-        if trusted is not None and trusted["trusted"] is not None:
-            profile = {**profile, "trusted": bool(trusted["trusted"])}
-        plugged = kind in _OVS_PLUGGED or (kind == "vhostuser" and details.get("vhostuser_ovs_plug"))
-        return {
+        plugged = kind in _OVS_PLUGGED or (kind == "vhostuser" and bool(details.get("vhostuser_ovs_plug")))
+        vif = {
             "id": port["id"],
             "address": port["mac_address"],
-            "network": self._network(port, str(kind), details, bool(plugged)),
+            "network": self._network(port, kind, details, plugged),
             "type": kind,
             "details": details,
             "devname": f"tap{port['id']}"[:_NIC],
@@ -91,56 +123,74 @@ class Builder:
             "qbg_params": None,
             "active": not port["admin_state_up"] or port["status"] == "ACTIVE",
             "vnic_type": binding["vnic_type"] if binding else "normal",
-            "profile": profile,
+            "profile": self._profile(port, binding),
             "preserve_on_delete": self.keep(port),
-            "delegate_create": True,
-            "meta": {},
         }
+        if self._version >= _XENA:
+            vif["delegate_create"] = True
+        return {**vif, "meta": {}}
 
     def _binding(self, port: Record) -> Record | None:
         found = self._live.rows("neutron", "ml2_port_bindings", {"port_id": port["id"], "status": "ACTIVE"})
         return found[0] if found else None
 
     def _details(self, port: Record, binding: Record | None) -> dict[str, Any]:
-        details = _json(binding["vif_details"]) if binding else {}
+        """``binding:vif_details``: of several hosts' levels the last says which driver bound, as in Neutron."""
+        if binding is None:
+            return {}
+        details = _json(binding["vif_details"])
         levels = self._live.rows("neutron", "ml2_port_binding_levels", {"port_id": port["id"]})
-        if binding and levels:
+        if levels and self._version >= _YOGA:
             details["bound_drivers"] = {str(level["level"]): level["driver"] for level in levels}
         return details
 
-    def _network(self, port: Record, kind: str, details: Mapping[str, Any], plugged: bool) -> dict[str, Any]:
+    def _profile(self, port: Record, binding: Record | None) -> dict[str, Any]:
+        if binding is None:
+            return {}
+        profile = _json(binding["profile"])
+        trusted = self._one("porttrusted", {"port_id": port["id"]})
+        if trusted is not None and trusted["trusted"] is not None:
+            profile["trusted"] = bool(trusted["trusted"])
+        return profile
+
+    def _network(self, port: Record, kind: Value, details: Mapping[str, Any], plugged: bool) -> dict[str, Any]:
         network = self._one("networks", {"id": port["network_id"]})
         if network is None:
             raise CannotRepair(f"neutron has no network {port['network_id']} of port {port['id']}")
         physical, tunneled = self._segments(str(network["id"]))
-        meta = {
-            "injected": str(self._live.setting("DEFAULT.flat_injected")).lower() == "true",
-            "tenant_id": network["project_id"],
-            "mtu": network["mtu"],
-            "physical_network": physical,
-            "tunneled": tunneled,
-        }
-        return {
+        found = {
             "id": network["id"],
-            "bridge": self._bridge(kind, details, str(network["id"]), plugged),
+            "bridge": self._bridge(port, kind, details, plugged),
             "label": network["name"],
             "subnets": self._subnets(port),
-            "meta": meta,
+            "meta": {
+                "injected": str(self._live.setting("DEFAULT.flat_injected")).lower() == "true",
+                "tenant_id": network["project_id"],
+                "mtu": network["mtu"],
+                "physical_network": physical,
+                "tunneled": tunneled,
+            },
         }
+        return {**found, "should_create_bridge": True} if kind == "bridge" else found
 
-    def _bridge(self, kind: str, details: Mapping[str, Any], network: str, plugged: bool) -> str | None:
+    def _bridge(self, port: Record, kind: Value, details: Mapping[str, Any], plugged: bool) -> str | None:
+        network = str(port["network_id"])
         if kind == "dvs":
             return network
         if plugged:
-            return str(details.get("bridge_name") or self._live.setting("neutron.ovs_bridge") or "br-int")[:_NIC]
-        if kind == "vhostuser" and details.get("vhostuser_fp_plug"):
-            return str(details.get("bridge_name") or f"brq{network}")[:_NIC]
+            return str(details.get("bridge_name", self._live.setting("neutron.ovs_bridge") or "br-int"))[:_NIC]
+        if kind == "bridge" and self._version >= _HIBISCUS:
+            raise CannotRepair(f"port {port['id']} is bound to a Linux bridge, which this Nova refuses: bind it anew")
+        if kind == "bridge" or (kind == "vhostuser" and details.get("vhostuser_fp_plug")):
+            return str(details.get("bridge_name", f"brq{network}"))[:_NIC]
         return None
 
     def _segments(self, network: str) -> tuple[Value, bool]:
         """(physical network, tunneled); with several segments as Nova chooses."""
         segments = self._live.rows("neutron", "networksegments", {"network_id": network, "is_dynamic": 0})
-        segments.sort(key=lambda s: (int(str(s["segment_index"])), str(s["id"])))
+        segments.sort(key=lambda s: (int(str(s.get("segment_index") or 0)), str(s["id"])))
+        if not segments:
+            return None, False
         if len(segments) == 1:
             return segments[0]["physical_network"], segments[0]["network_type"] in _TUNNELS
         physical = [s["physical_network"] for s in segments if s["physical_network"]]
@@ -154,24 +204,18 @@ class Builder:
         """The subnets the port has an address in, in the order of its addresses."""
         fixed = self._live.rows("neutron", "ipallocations", {"port_id": port["id"]})
         fixed.sort(key=lambda a: (str(a["ip_address"]), str(a["subnet_id"])))
-        names = list(dict.fromkeys(a["subnet_id"] for a in fixed))
-        if not names:
-            return []
-        found = {s["id"]: s for s in self._live.rows("neutron", "subnets", {"id": names})}
         floating = self._live.rows("neutron", "floatingips", {"fixed_port_id": port["id"]})
-        return [self._subnet(found[name], port, fixed, floating) for name in sorted(found, key=names.index)]
+        found = []
+        for name in dict.fromkeys(a["subnet_id"] for a in fixed):
+            subnet = self._one("subnets", {"id": name})
+            if subnet is not None:
+                found.append(self._subnet(subnet, port, fixed, floating))
+        return found
 
     def _subnet(self, subnet: Record, port: Record, fixed: list[Record], floating: list[Record]) -> dict[str, Any]:
-        version = int(str(subnet["ip_version"]))
+        block = ipaddress.ip_network(str(subnet["cidr"]), strict=False)
         dns = self._live.rows("neutron", "dnsnameservers", {"subnet_id": subnet["id"]})
         routes = self._live.rows("neutron", "subnetroutes", {"subnet_id": subnet["id"]})
-        meta: dict[str, Any] = {"enable_dhcp": bool(subnet["enable_dhcp"])}
-        if subnet["ipv6_address_mode"]:
-            meta["ipv6_address_mode"] = subnet["ipv6_address_mode"]
-        server = self._dhcp_server(port, subnet)
-        if server:
-            meta["dhcp_server"] = server
-        block = ipaddress.ip_network(str(subnet["cidr"]))
         return {
             "cidr": subnet["cidr"],
             "dns": [_ip(n["address"], "dns") for n in sorted(dns, key=lambda n: int(str(n["order"])))],
@@ -192,18 +236,32 @@ class Builder:
                 {"cidr": r["destination"], "gateway": _ip(r["nexthop"], "gateway"), "interface": None, "meta": {}}
                 for r in routes
             ],
-            "version": version,
-            "meta": meta,
+            "version": block.version,
+            "meta": self._subnet_meta(subnet, port),
         }
+
+    def _subnet_meta(self, subnet: Record, port: Record) -> dict[str, Any]:
+        """What Nova notes of DHCP: until Zed the gateway stands in for a DHCP server that has no port (bug 2055245)."""
+        meta: dict[str, Any] = {}
+        if self._version >= _ANTELOPE:
+            meta["enable_dhcp"] = bool(subnet["enable_dhcp"])
+        if subnet["ipv6_address_mode"]:
+            meta["ipv6_address_mode"] = subnet["ipv6_address_mode"]
+        server = self._dhcp_server(port, subnet)
+        if server is None and self._version < _ANTELOPE and subnet["enable_dhcp"]:
+            server = subnet["gateway_ip"]
+        if server is not None:
+            meta["dhcp_server"] = server
+        return meta
 
     def _dhcp_server(self, port: Record, subnet: Record) -> Value:
         """The address of a DHCP port in that subnet; of several the last one, as Nova has it."""
         agents = self._live.rows("neutron", "ports", {"network_id": port["network_id"], "device_owner": "network:dhcp"})
         found: Value = None
         for agent in agents:
-            for address in self._live.rows("neutron", "ipallocations", {"port_id": agent["id"]}):
-                if address["subnet_id"] == subnet["id"]:
-                    found = address["ip_address"]
+            fixed = self._live.rows("neutron", "ipallocations", {"port_id": agent["id"]})
+            mine = sorted(str(a["ip_address"]) for a in fixed if a["subnet_id"] == subnet["id"])
+            found = mine[0] if mine else found
         return found
 
     def _one(self, table: str, where: dict[str, Value]) -> Record | None:
@@ -213,6 +271,7 @@ class Builder:
 
 
 def _json(text: Value) -> dict[str, Any]:
+    """A binding's document; {} where it is none, as Neutron has it."""
     try:
         found = json.loads(str(text)) if text else {}
     except ValueError:

@@ -12,16 +12,22 @@ from stackmend.model.step import DeleteRow, InsertRow, Step, UpdateRow, Values
 from stackmend.repairs.common import Record, revised
 
 #: children of a port that go with it; a row in any other table that refers to it is a reason to refuse
-_CHILDREN = frozenset(
+CHILDREN = frozenset(
     {
-        "allowedaddresspairs", "extradhcpopts", "ipallocations", "ml2_distributed_port_bindings",
-        "ml2_port_binding_levels", "ml2_port_bindings", "portdataplanestatuses", "portdeviceprofiles", "portdnses",
-        "porthardwareoffloadtype", "porthints", "portnumaaffinitypolicies", "portsecuritybindings", "porttrusted",
-        "portuplinkstatuspropagation", "qos_port_policy_bindings", "securitygroupportbindings",
+        "allowedaddresspairs", "evpn_advertised_ports", "extradhcpopts", "ipallocations",
+        "ml2_distributed_port_bindings", "ml2_port_binding_levels", "ml2_port_bindings", "portdataplanestatuses",
+        "portdeviceprofiles", "portdnses", "porthardwareoffloadtype", "porthints", "portnumaaffinitypolicies",
+        "portpvlan", "portsecuritybindings", "porttrusted", "portuplinkstatuspropagation",
+        "qos_port_policy_bindings", "securitygroupportbindings",
     }
 )  # fmt: skip
-#: what of a binding's profile belongs to the host it was on
-_OF_HOST = frozenset({"allocation", "migrating_to", "card_serial_number", "vf_num", "physical_network", "arq_uuid"})
+#: what of a binding's profile belongs to the host it was on (nova/network/neutron.py, _unbind_ports)
+_OF_HOST = frozenset(
+    {
+        "allocation", "arq_uuid", "card_serial_number", "device_mac_address", "migrating_to", "pf_mac_address",
+        "physical_network", "vf_num",
+    }
+)  # fmt: skip
 
 
 def free(live: Live, port: Record) -> Iterator[Step]:
@@ -84,17 +90,31 @@ def delete(live: Live, port: Record) -> Iterator[Step]:
     yield from _given_back(live, port)
     for table, column in live.referring("neutron", "ports"):
         for row in live.rows("neutron", table, {column: port["id"]}):
-            if table not in _CHILDREN:
+            if table not in CHILDREN:
                 raise CannotRepair(f"port {port['id']} is used by {table}: take it from there first")
             yield _removed(live, table, row)
     yield _removed(live, "ports", port)
-    for table, column in live.referring("neutron", "standardattributes"):
-        if table in ("ports", "ovn_revision_numbers"):
-            continue
-        for row in live.rows("neutron", table, {column: port["standard_attr_id"]}):
-            yield _removed(live, table, row)
+    yield from _unmarked(live, port)
     for row in live.rows("neutron", "standardattributes", {"id": port["standard_attr_id"]}):
         yield _removed(live, "standardattributes", row)
+
+
+def _unmarked(live: Live, port: Record) -> Iterator[Step]:
+    """What hangs on the port's ``standardattributes`` row: tags and the like go, OVN's record is only cut loose.
+
+    Its maintenance task takes a record without resource for a resource to be deleted in OVN. Tables that have the
+    reference outside of their key are resources of their own: theirs are other rows.
+    """
+    for table, column in live.referring("neutron", "standardattributes"):
+        if table == "ovn_revision_numbers":
+            for row in live.rows("neutron", table, {column: port["standard_attr_id"]}):
+                key = {name: row[name] for name in live.key("neutron", table)}
+                yield UpdateRow(
+                    database="neutron", table=table, pk=key, before={column: row[column]}, after={column: None}
+                )
+        elif column in live.key("neutron", table):
+            for row in live.rows("neutron", table, {column: port["standard_attr_id"]}):
+                yield _removed(live, table, row)
 
 
 def _given_back(live: Live, port: Record) -> Iterator[Step]:
@@ -107,5 +127,6 @@ def _given_back(live: Live, port: Record) -> Iterator[Step]:
 
 
 def _removed(live: Live, table: str, row: Record) -> DeleteRow:
-    key = {name: row[name] for name in live.key("neutron", table)}
+    # a few tables have no primary key, only unique ones (qos_port_policy_bindings)
+    key = {name: row[name] for name in live.key("neutron", table)} or dict(row)
     return DeleteRow(database="neutron", table=table, pk=key, before=row)

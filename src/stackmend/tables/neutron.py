@@ -36,7 +36,8 @@ TABLES = (
     ),
     # what only an owner sets on a port: evidence that it existed before Nova got it (catalogue 2.3)
     Table(service="neutron", name="allowedaddresspairs", columns=text("port_id", "ip_address")),
-    Table(service="neutron", name="portdnses", columns=text("port_id", "dns_name"), optional=True),
+    # not dns_name: that one Nova sets
+    Table(service="neutron", name="portdnses", columns=text("port_id", "dns_domain"), optional=True),
     Table(service="neutron", name="qos_port_policy_bindings", columns=text("port_id"), optional=True),
     Table(service="neutron", name="trunks", columns=text("id", "port_id"), optional=True),
     Table(service="neutron", name="subports", columns=text("port_id", "trunk_id"), optional=True),

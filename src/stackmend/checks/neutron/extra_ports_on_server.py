@@ -54,12 +54,15 @@ CHECK = Check(
           JOIN neutron_standardattributes a ON a.id = p.standard_attr_id
           LEFT JOIN neutron_ml2_port_bindings b ON b.port_id = p.id AND b.status = 'ACTIVE'
           LEFT JOIN nova_vifs v ON v.port_id = p.id AND v.instance_uuid = s.uuid AND v.cell = s.cell
-          LEFT JOIN nova_virtual_interfaces r ON r.uuid = p.id AND r.instance_uuid = s.uuid AND NOT r.deleted
+          LEFT JOIN (SELECT DISTINCT uuid, instance_uuid FROM nova_virtual_interfaces WHERE NOT deleted) r
+            ON r.uuid = p.id AND r.instance_uuid = s.uuid
           LEFT JOIN neutron_trunks k ON k.port_id = p.id
           LEFT JOIN neutron_subports u ON u.port_id = p.id
-         WHERE NOT COALESCE(c.deleted, FALSE) AND c.document = 'list' AND v.port_id IS NULL AND r.id IS NULL
-           AND p.device_owner LIKE 'compute:%' AND k.port_id IS NULL AND u.port_id IS NULL
+         WHERE NOT COALESCE(c.deleted, TRUE) AND c.vifs > 0 AND v.port_id IS NULL AND r.uuid IS NULL
+           AND p.device_owner LIKE 'compute:%' AND p.device_owner NOT IN ('compute:kuryr', 'compute:zun')
+           AND k.port_id IS NULL AND u.port_id IS NULL
            AND NOT (p.status = 'ACTIVE' AND COALESCE(b.host, '') = COALESCE(s.host, ''))
-           AND s.launched_at IS NOT NULL AND NOT s.in_cell0 AND s.changed_at < $idle AND a.updated_at < $idle
+           AND s.launched_at IS NOT NULL AND NOT s.in_cell0 AND s.changed_at < $idle
+           AND COALESCE(a.updated_at, a.created_at) < $idle
          GROUP BY s.uuid, s.cell, s.host, p.id, p.status""",
 )

@@ -2,7 +2,8 @@
 """A port is bound to another host than the one its server is on.
 
 ## What is wrong
-The ACTIVE binding of the port names a host that is not `instances.host`, and nothing is moving.
+The ACTIVE binding of a port that is one of the server's NICs names a host that is not `instances.host`, and nothing
+is moving. A port that only carries the server's id is `extra-ports-on-server`'s.
 
 ## Why it matters
 No connectivity: the agent (or OVN) of the wrong host waits for an interface that never comes, the right one does not
@@ -36,6 +37,8 @@ CHECK = Check(
         **idle(),
         "neutron_ports": {"id": "port"},
         "neutron_ml2_port_bindings": {"port_id": "port"},
+        "nova_vifs": {"instance_uuid": "server"},
+        "nova_virtual_interfaces": {"uuid": "port"},
     },
     ages={"idle": 600},
     explained_by={
@@ -43,12 +46,20 @@ CHECK = Check(
         "server-on-nonexistent-host": {"server": "server"},
     },
     sql="""
-        SELECT s.uuid AS server, s.cell, s.host, p.id AS port, b.host AS port_host, b.vif_type
-          FROM idle_servers s
-          JOIN neutron_ports p ON p.device_id = s.uuid
-          JOIN neutron_ml2_port_bindings b ON b.port_id = p.id
-         WHERE b.status = 'ACTIVE' AND p.device_owner LIKE 'compute:%' AND s.host IS NOT NULL
-           AND b.host <> '' AND LOWER(b.host) <> LOWER(s.host)
-           AND s.vm_state NOT IN ('shelved_offloaded', 'deleted', 'resized') AND NOT s.in_cell0
-           AND s.changed_at < $idle""",
+        WITH astray AS (
+            SELECT s.uuid AS server, s.cell, s.host, p.id AS port, b.host AS port_host, b.vif_type
+              FROM idle_servers s
+              JOIN neutron_ports p ON p.device_id = s.uuid
+              JOIN (SELECT port_id, MIN(host) AS host, MIN(vif_type) AS vif_type FROM neutron_ml2_port_bindings
+                     WHERE status = 'ACTIVE' GROUP BY port_id HAVING COUNT(*) = 1) b ON b.port_id = p.id
+             WHERE p.device_owner LIKE 'compute:%' AND p.device_owner NOT IN ('compute:kuryr', 'compute:zun')
+               AND s.host IS NOT NULL AND b.host <> '' AND LOWER(b.host) <> LOWER(s.host)
+               AND s.vm_state NOT IN ('shelved_offloaded', 'deleted', 'resized') AND NOT s.in_cell0
+               AND s.changed_at < $idle)
+        SELECT a.server, a.cell, a.host, a.port, a.port_host, a.vif_type
+          FROM astray a
+          LEFT JOIN nova_vifs v ON v.port_id = a.port AND v.instance_uuid = a.server
+          LEFT JOIN nova_virtual_interfaces r ON r.uuid = a.port AND r.instance_uuid = a.server AND NOT r.deleted
+         GROUP BY a.server, a.cell, a.host, a.port, a.port_host, a.vif_type
+        HAVING COUNT(v.port_id) > 0 OR COUNT(r.uuid) > 0""",
 )

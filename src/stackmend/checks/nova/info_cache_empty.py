@@ -3,7 +3,7 @@
 
 ## What is wrong
 `instance_info_caches.network_info` of a live server is `[]`, empty, NULL or no JSON, while ports with its id as
-`device_id` exist in its own project.
+`device_id` exist in its own project. A server that was asked for without a NIC has no ports and is well.
 
 ## Why it matters
 Nothing is wrong yet for the guest, and everything is about to be: a hard reboot starts it without a NIC; deleting the
@@ -42,13 +42,15 @@ CHECK = Check(
         "neutron_ports": {"device_id": "server"},
     },
     ages={"idle": 600},
+    # in ERROR without a host: a build that failed, nothing ever ran and nothing is to be kept
     sql="""
         SELECT s.uuid AS server, s.cell, s.host, s.vm_state, c.document, COUNT(p.id) AS ports
           FROM idle_servers s
           JOIN nova_instance_info_caches c ON c.instance_uuid = s.uuid AND c.cell = s.cell
           JOIN neutron_ports p ON p.device_id = s.uuid AND p.project_id = s.project_id
-         WHERE NOT COALESCE(c.deleted, FALSE) AND c.document IN ('empty', 'null', 'invalid')
+         WHERE NOT COALESCE(c.deleted, TRUE) AND (c.document IN ('empty', 'null', 'invalid') OR c.vifs = 0)
            AND (p.device_owner LIKE 'compute:%' OR p.device_owner = 'baremetal:none')
            AND s.vm_state NOT IN ('deleted', 'soft-delete') AND NOT s.in_cell0 AND s.changed_at < $idle
+           AND NOT (s.vm_state = 'error' AND s.host IS NULL)
          GROUP BY s.uuid, s.cell, s.host, s.vm_state, c.document""",
 )

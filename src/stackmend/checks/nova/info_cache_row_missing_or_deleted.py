@@ -2,7 +2,8 @@
 """A live server has no network cache row, or one that is marked deleted.
 
 ## What is wrong
-`instance_info_caches` has no row for a live server, or its row has `deleted <> 0`.
+`instance_info_caches` has no row for a live server, or its row has `deleted <> 0`, or a `deleted` that is NULL: Nova
+asks for `deleted = 0` and sees neither.
 
 ## Why it matters
 As with an empty cache: no NIC after a hard reboot, ports lost at delete. A row marked deleted is worse: every attempt
@@ -34,8 +35,10 @@ CHECK = Check(
     explained_by={"server-half-purged": {"server": "server"}},
     sql="""
         SELECT s.uuid AS server, s.cell, s.host, s.vm_state,
-               CASE WHEN c.id IS NULL THEN 'missing' ELSE 'marked deleted' END AS code
+               CASE WHEN c.id IS NULL THEN 'missing' WHEN c.deleted IS NULL THEN 'neither live nor deleted'
+                    ELSE 'marked deleted' END AS code
           FROM idle_servers s
           LEFT JOIN nova_instance_info_caches c ON c.instance_uuid = s.uuid AND c.cell = s.cell
-         WHERE (c.id IS NULL OR c.deleted) AND s.vm_state <> 'deleted' AND NOT s.in_cell0 AND s.changed_at < $idle""",
+         WHERE (c.id IS NULL OR COALESCE(c.deleted, TRUE)) AND s.vm_state <> 'deleted' AND NOT s.in_cell0
+           AND s.changed_at < $idle""",
 )

@@ -45,7 +45,7 @@ CHECK = Check(
           JOIN nova_instance_info_caches c ON c.instance_uuid = s.uuid AND c.cell = s.cell
           JOIN nova_vifs v ON v.instance_uuid = s.uuid AND v.cell = s.cell
           LEFT JOIN neutron_ports p ON p.id = v.port_id
-         WHERE NOT COALESCE(c.deleted, FALSE) AND (p.id IS NULL OR p.device_id <> s.uuid)
+         WHERE NOT COALESCE(c.deleted, TRUE) AND (p.id IS NULL OR p.device_id <> s.uuid)
            AND s.vm_state <> 'deleted' AND NOT s.in_cell0 AND s.changed_at < $idle
            AND COALESCE(c.updated_at, c.created_at) < $idle
          GROUP BY s.uuid, s.cell, s.host, v.port_id, v.address""",

@@ -3,8 +3,9 @@
 
 ## What is wrong
 The VIF in `network_info` says `preserve_on_delete: false`, while the port shows that it existed before Nova got it:
-it has a name, a description, tags, allowed address pairs, a QoS policy or a trunk (Nova sets none of these), or it is
-more than a minute older than the server and than its place on the server. It is a suspicion, with its evidence.
+it has a name, a description, tags, allowed address pairs, a DNS domain, a QoS policy or a trunk (Nova sets none of
+these), or it is more than a minute older than the server and than its place on the server. It is a suspicion, with its
+evidence.
 
 ## Why it matters
 When the server is deleted or the port detached, the port and its address are gone. Nobody notices before.
@@ -44,10 +45,11 @@ CHECK = Check(
         "neutron_allowedaddresspairs": {"port_id": "port"},
         "neutron_qos_port_policy_bindings": {"port_id": "port"},
         "neutron_trunks": {"port_id": "port"},
+        "neutron_portdnses": {"port_id": "port"},
     },
     ages={"idle": 600},
     sql="""
-        SELECT s.uuid AS server, s.cell, p.id AS port, a.created_at AS port_created_at,
+        SELECT DISTINCT s.uuid AS server, s.cell, p.id AS port, a.created_at AS port_created_at,
                s.created_at AS server_created_at,
                CASE WHEN p.named THEN 'it has a name'
                     WHEN a.described THEN 'it has a description'
@@ -55,6 +57,7 @@ CHECK = Check(
                     WHEN x.port_id IS NOT NULL THEN 'it has allowed address pairs'
                     WHEN q.port_id IS NOT NULL THEN 'it has a QoS policy'
                     WHEN k.port_id IS NOT NULL THEN 'it has a trunk'
+                    WHEN d.port_id IS NOT NULL THEN 'it has a DNS domain'
                     ELSE 'it is older than the server' END AS code
           FROM idle_servers s
           JOIN nova_instance_info_caches c ON c.instance_uuid = s.uuid AND c.cell = s.cell
@@ -68,10 +71,11 @@ CHECK = Check(
           LEFT JOIN (SELECT DISTINCT port_id FROM neutron_allowedaddresspairs) x ON x.port_id = p.id
           LEFT JOIN (SELECT DISTINCT port_id FROM neutron_qos_port_policy_bindings) q ON q.port_id = p.id
           LEFT JOIN (SELECT DISTINCT port_id FROM neutron_trunks) k ON k.port_id = p.id
-         WHERE NOT COALESCE(c.deleted, FALSE) AND NOT v.preserve_on_delete AND s.changed_at < $idle
+          LEFT JOIN (SELECT DISTINCT port_id FROM neutron_portdnses WHERE dns_domain <> '') d ON d.port_id = p.id
+         WHERE NOT COALESCE(c.deleted, TRUE) AND NOT COALESCE(v.preserve_on_delete, FALSE) AND s.changed_at < $idle
            AND p.device_owner LIKE 'compute:%' AND NOT s.in_cell0
            AND (p.named OR a.described OR t.standard_attr_id IS NOT NULL OR x.port_id IS NOT NULL
-                OR q.port_id IS NOT NULL OR k.port_id IS NOT NULL
+                OR q.port_id IS NOT NULL OR k.port_id IS NOT NULL OR d.port_id IS NOT NULL
                 OR (a.created_at < s.created_at - INTERVAL 60 SECOND
                     AND (r.created_at IS NULL OR a.created_at < r.created_at - INTERVAL 60 SECOND)))""",
 )

@@ -2,9 +2,10 @@
 """Nova's rows of a server's NICs do not fit its ports.
 
 ## What is wrong
-A port that is in the server's network cache and in Neutron has no live row in `virtual_interfaces` (`missing`), a
-live row stands for a port that neither of them knows (`surplus`), a row has the bare MAC as its address in place of
-`MAC/port` (`bare-address`), or a row is marked deleted with something else than its own id (`mismarked`, rule RW4).
+A port that is in the server's network cache and in Neutron has no live row in `virtual_interfaces` (`missing`); a live
+row stands for a port that neither of them knows (`surplus`); an address has another form than `MAC/port` (`address`,
+the bare MAC of old releases for example); or a row is marked deleted with something else than its own id
+(`mismarked`, rule RW4). The `code` is the first of these that holds.
 
 ## Why it matters
 The rows give the NICs their order: at the next rebuild of the cache the guest's NICs may change places. Device tags
@@ -30,9 +31,12 @@ CHECK = Check(
     name="vif-rows-mismatch",
     catalogue="A9",
     severity=Severity.WARNING,
-    message="server {server}: the row for port {port} in virtual_interfaces is {code}",
+    message=(
+        "the rows of the NICs of server {server} do not fit its ports: {missing} missing, {surplus} surplus,"
+        " {addresses} with a wrong address, {mismarked} mismarked"
+    ),
     resource=("server", "server"),
-    key=("server", "port", "row_id"),
+    key=("server",),
     needs=frozenset({"neutron"}),
     reads={
         **idle(),
@@ -42,33 +46,50 @@ CHECK = Check(
         "neutron_ports": {"device_id": "server"},
     },
     ages={"idle": 600},
+    # without a cache that can be read nobody knows which ports are NICs: the checks of the cache come first
     sql="""
-        WITH wanted AS (
-            SELECT DISTINCT s.uuid AS server, s.cell, p.id AS port, p.mac_address AS mac
+        WITH judged AS (
+            SELECT s.uuid AS server, s.cell
               FROM idle_servers s
-              JOIN nova_vifs v ON v.instance_uuid = s.uuid AND v.cell = s.cell
-              JOIN neutron_ports p ON p.id = v.port_id AND p.device_id = s.uuid
-             WHERE s.changed_at < $idle AND NOT s.in_cell0),
-        found AS (
-            SELECT s.uuid AS server, s.cell, r.id AS row_id, r.uuid AS port, r.address, r.mismarked,
-                   COALESCE(r.deleted, FALSE) AS deleted, p.id AS owned, v.port_id AS cached
-              FROM idle_servers s
-              JOIN nova_virtual_interfaces r ON r.instance_uuid = s.uuid AND r.cell = s.cell
-              LEFT JOIN neutron_ports p ON p.id = r.uuid AND p.device_id = s.uuid
-              LEFT JOIN (SELECT DISTINCT instance_uuid, cell, port_id FROM nova_vifs) v
-                ON v.port_id = r.uuid AND v.instance_uuid = s.uuid AND v.cell = s.cell
-             WHERE s.changed_at < $idle AND NOT s.in_cell0)
-        SELECT w.server, w.cell, w.port, 0 AS row_id, w.mac, 'missing' AS code
-          FROM wanted w
-          LEFT JOIN (SELECT DISTINCT server, port FROM found WHERE NOT deleted OR mismarked) f
-            ON f.server = w.server AND f.port = w.port
-         WHERE f.port IS NULL
-        UNION ALL
-        SELECT server, cell, COALESCE(port, 'none'), row_id, address,
-               CASE WHEN mismarked THEN 'mismarked'
-                    WHEN owned IS NULL AND cached IS NULL THEN 'surplus' ELSE 'bare-address' END
-          FROM found
-         WHERE mismarked
-            OR (NOT deleted AND ((owned IS NULL AND cached IS NULL)
-                                 OR (owned IS NOT NULL AND address NOT LIKE '%/%')))""",
+              JOIN nova_instance_info_caches c ON c.instance_uuid = s.uuid AND c.cell = s.cell
+             WHERE NOT COALESCE(c.deleted, TRUE) AND c.document IN ('list', 'empty')
+               AND s.changed_at < $idle AND NOT s.in_cell0),
+        cached AS (
+            SELECT DISTINCT j.server, j.cell, v.port_id AS port, p.id AS owned
+              FROM judged j
+              JOIN nova_vifs v ON v.instance_uuid = j.server AND v.cell = j.cell
+              LEFT JOIN neutron_ports p ON p.id = v.port_id AND p.device_id = j.server),
+        noted AS (
+            SELECT j.server, j.cell, r.uuid AS port, COALESCE(r.mismarked, FALSE) AS mismarked,
+                   COALESCE(r.deleted, TRUE) AS deleted, r.address LIKE '%/' || r.uuid AS well_formed,
+                   p.id AS owned, c.port AS cached
+              FROM judged j
+              JOIN nova_virtual_interfaces r ON r.instance_uuid = j.server AND r.cell = j.cell
+              LEFT JOIN neutron_ports p ON p.id = r.uuid AND p.device_id = j.server
+              LEFT JOIN cached c ON c.server = j.server AND c.cell = j.cell AND c.port = r.uuid),
+        problems AS (
+            SELECT c.server, c.cell, 'missing' AS code
+              FROM cached c
+              LEFT JOIN (SELECT DISTINCT server, port FROM noted WHERE NOT deleted OR mismarked) n
+                ON n.server = c.server AND n.port = c.port
+             WHERE c.owned IS NOT NULL AND n.port IS NULL
+            UNION ALL
+            SELECT server, cell,
+                   CASE WHEN mismarked THEN 'mismarked'
+                        WHEN owned IS NULL AND cached IS NULL THEN 'surplus' ELSE 'address' END
+              FROM noted
+             WHERE mismarked
+                OR (NOT deleted AND owned IS NULL AND cached IS NULL)
+                OR (NOT deleted AND owned IS NOT NULL AND NOT COALESCE(well_formed, FALSE)))
+        SELECT server, cell,
+               COUNT(CASE WHEN code = 'missing' THEN 1 END) AS missing,
+               COUNT(CASE WHEN code = 'surplus' THEN 1 END) AS surplus,
+               COUNT(CASE WHEN code = 'address' THEN 1 END) AS addresses,
+               COUNT(CASE WHEN code = 'mismarked' THEN 1 END) AS mismarked,
+               CASE WHEN COUNT(CASE WHEN code = 'missing' THEN 1 END) > 0 THEN 'missing'
+                    WHEN COUNT(CASE WHEN code = 'surplus' THEN 1 END) > 0 THEN 'surplus'
+                    WHEN COUNT(CASE WHEN code = 'address' THEN 1 END) > 0 THEN 'address'
+                    ELSE 'mismarked' END AS code
+          FROM problems
+         GROUP BY server, cell""",
 )

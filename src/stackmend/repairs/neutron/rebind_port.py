@@ -7,7 +7,8 @@ and the status DOWN. The next update of the port through Neutron's API binds it 
 has a host and no binding yet. Only this port is touched, never those of DHCP, routers or other servers.
 
 ## Guards
-The server is idle and on that host; the bindings read as planned.
+The server is idle and on that host; the bindings read as planned. Refused for a port with a device passed through
+(SR-IOV): its profile has to name the device that the new host claimed for it, which only Nova's own move writes.
 
 ## Undo
 The old binding and its levels are put back.
@@ -24,6 +25,9 @@ from stackmend.model.step import Manual, Risk, Step, UpdateRow
 from stackmend.repairs.common import Record, idle, revised, the_server
 from stackmend.repairs.ports import bind
 
+#: kinds of NICs that need no device of their host
+_PLAIN = frozenset({"normal", "baremetal", "smart-nic"})
+
 
 def db(target: Row, live: Live) -> Iterator[Step]:
     """Steps on Neutron's database; nothing where the port is bound to the server's host."""
@@ -38,8 +42,14 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 def rebound(live: Live, port: Record, host: str) -> Iterator[Step]:
     """Steps that bind one port to a host; nothing where it is."""
     bindings = live.rows("neutron", "ml2_port_bindings", {"port_id": port["id"], "status": "ACTIVE"})
-    if bindings and bindings[0]["host"] == host:
+    if any(binding["host"] == host for binding in bindings):
         return
+    if any(binding["vnic_type"] not in _PLAIN for binding in bindings):
+        raise CannotRepair(
+            f"port {port['id']} is {bindings[0]['vnic_type']}: its profile names a device of {bindings[0]['host']}."
+            " Set binding:host_id and binding:profile through the API, with the device that pci_devices has on"
+            f" {host}"
+        )
     if port["status"] != "DOWN":
         yield UpdateRow(
             database="neutron",

@@ -4,11 +4,12 @@
 ## What it does
 A port that its owner made (it has a name, a description, tags, a QoS policy, a trunk, or is older than the server),
 and every port of which that cannot be excluded, is freed: no device, unbound, its address kept. A port that Nova made
-for the server is deleted, with its children, and its address given back.
+for the server is deleted, with its children, and its address given back. A port that something else hangs on (a
+floating IP, a trunk, a port forwarding) is freed, never deleted.
 
 ## Guards
 No cell has a live server of that id and none is being built, asked once more in the moment of writing; for a leftover
-on a living server: the server is idle. A port with a floating IP, a router or a trunk is not deleted.
+on a living server: the server is idle, and the port is not ACTIVE.
 
 ## Undo
 Every row is put back as it was. An address that somebody else has got meanwhile is not taken from him: then undo
@@ -23,9 +24,9 @@ from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.snapshot import cell_database
-from stackmend.model.step import Manual, Risk, Step
+from stackmend.model.step import Manual, Risk, Step, Value
 from stackmend.repairs.common import Record, idle, made_by_owner, no_such_server
-from stackmend.repairs.ports import delete, free
+from stackmend.repairs.ports import CHILDREN, delete, free
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
@@ -42,9 +43,11 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         yield from idle(live, database, server)
     else:
         yield from no_such_server(live, port["device_id"])
-    kept = made_by_owner(live, port, server) is not False or _used(live, port)
+    seen = _noted(live, database, port)
+    kept = made_by_owner(live, port, server, seen) is not False or _used(live, port)
     yield from free(live, port) if kept else delete(live, port)
-    if live.columns("neutron", "ovn_revision_numbers"):
+    ovn = {"resource_uuid": port["id"]}
+    if live.columns("neutron", "ovn_revision_numbers") and live.rows("neutron", "ovn_revision_numbers", ovn):
         yield Manual(text="With OVN: run 'neutron-ovn-db-sync-util --ovn-neutron_sync_mode log' and look at this port.")
 
 
@@ -57,12 +60,19 @@ def _server(target: Row, live: Live) -> tuple[str, Record | None]:
     return "", None
 
 
+def _noted(live: Live, database: str, port: Record) -> Value:
+    """When Nova made the port a NIC of the server, or None."""
+    where = {"uuid": port["id"], "instance_uuid": port["device_id"]}
+    found = live.rows(database, "virtual_interfaces", where) if database else []
+    return min((row["created_at"] for row in found if row["created_at"]), default=None, key=str)
+
+
 def _used(live: Live, port: Record) -> bool:
     """True where something else hangs on the port, so that it may be freed but not deleted."""
-    return bool(
-        live.rows("neutron", "floatingips", {"fixed_port_id": port["id"]})
-        or live.rows("neutron", "trunks", {"port_id": port["id"]})
-        or live.rows("neutron", "subports", {"port_id": port["id"]})
+    return any(
+        live.rows("neutron", table, {column: port["id"]})
+        for table, column in live.referring("neutron", "ports")
+        if table not in CHILDREN
     )
 
 

@@ -7,7 +7,7 @@ are.
 
 ## Guards
 The server is idle and where it was; the document reads as it did when the plan was made; Neutron still has no such
-port of this server.
+port of this server. Refused for a port that lost nothing but its `device_id` and is ACTIVE on the server's host.
 
 ## Undo
 The document and the row are put back.
@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import ExpectNone, Risk, Step, UpdateRow
-from stackmend.repairs.common import idle, marked_deleted, the_server
+from stackmend.model.step import ExpectNone, Manual, Risk, Step, UpdateRow, Value
+from stackmend.repairs.common import Record, idle, marked_deleted, the_server
 from stackmend.repairs.network_info import parsed, serialised
 
 
@@ -36,6 +36,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     left = [v for v in vifs if v.get("id") != port]
     if len(left) == len(vifs):
         return
+    _not_in_use(live, server, port)
     yield from idle(live, database, server)
     yield ExpectNone(database="neutron", table="ports", where={"id": port, "device_id": server["uuid"]})
     after = {"network_info": serialised(left), "updated_at": live.now()}
@@ -49,6 +50,25 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     where = {"uuid": port, "instance_uuid": server["uuid"], "deleted": 0}
     for row in live.rows(database, "virtual_interfaces", where):
         yield marked_deleted(database, "virtual_interfaces", row, live.now())
+    if any((vif.get("profile") or {}).get("allocation") for vif in vifs if vif.get("id") == port):
+        yield Manual(
+            text=f"The port had bandwidth: see 'openstack resource provider allocation show {server['uuid']}' for what"
+            " of it is left."
+        )
+
+
+def _not_in_use(live: Live, server: Record, port: Value) -> None:
+    """CannotRepair for a port that lost nothing but its device: it still works on the server's host."""
+    row = live.row("neutron", "ports", {"id": port})
+    if row is None or row["device_id"] or row["status"] != "ACTIVE":
+        return
+    where = {"port_id": port, "host": server["host"], "status": "ACTIVE"}
+    if server["host"] and live.rows("neutron", "ml2_port_bindings", where):
+        owner = f"compute:{server['availability_zone']}"
+        raise CannotRepair(
+            f"port {port} has no device, but is ACTIVE on {server['host']}: the guest uses it. Give it back with"
+            f" 'openstack port set --device {server['uuid']} --device-owner {owner} {port}', or unbind it first"
+        )
 
 
 REPAIR = Repair(name="drop-stale-vif", risk=Risk.SAFE, checks=("info-cache-stale-port",), strategies={"db": db})

@@ -35,7 +35,7 @@ def flip(target: Row, live: Live, *, keep: bool) -> Iterator[Step]:
     port = live.row("neutron", "ports", {"id": target["port"]})
     if port is None:
         raise CannotRepair(f"neutron has no port {target['port']}")
-    if not str(port["device_owner"]).startswith("compute:"):
+    if not str(port["device_owner"]).startswith(("compute:", "baremetal:")):
         raise CannotRepair(f"port {port['id']} is not a server's: its owner is {port['device_owner'] or 'nobody'}")
     database, server = the_server({**target, "server": port["device_id"]}, live)
     cache = live.row(database, "instance_info_caches", {"instance_uuid": server["uuid"], "deleted": 0})

@@ -10,8 +10,9 @@ Which ports survive the server's deletion (`preserve_on_delete`) is taken from t
 else it is deduced from the port, and in doubt the port is kept.
 
 ## Guards
-The server is idle and where it was; the cache row reads as it did when the plan was made. It refuses where Nova
-would: a port of an active server whose binding failed, a network whose segments make no sense.
+The server is idle and where it was, its ports are still its, and the cache row reads as it did when the plan was made.
+It refuses where Nova would raise (a network whose segments make no sense), and for a port of an active server that is
+not bound: written down, a failed binding sets the server to ERROR when its compute service starts.
 
 ## Undo
 The old document, or its absence, is put back.
@@ -25,8 +26,9 @@ from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import InsertRow, Risk, Step, UpdateRow, Values
-from stackmend.repairs.common import Record, idle, the_server
-from stackmend.repairs.network_info import Builder, parsed, serialised
+from stackmend.repairs import nics
+from stackmend.repairs.common import Record, idle, still_of, the_server
+from stackmend.repairs.network_info import Builder, compute_version, parsed, serialised
 
 _UNBOUND = frozenset({"unbound", "binding_failed", None})
 
@@ -35,15 +37,15 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     """Steps on the server's cell; nothing where the document is right already."""
     database, server = the_server(target, live)
     cache = live.row(database, "instance_info_caches", {"instance_uuid": server["uuid"]})
-    rows = live.rows(database, "virtual_interfaces", {"instance_uuid": server["uuid"], "deleted": 0})
-    rows.sort(key=lambda r: int(str(r["id"])))
+    rows = nics.alive(nics.rows(live, database, server))
     old = parsed(cache["network_info"]) if cache else None
-    builder = Builder(live, server, rows, old)
-    vifs = builder.document()
+    builder = Builder(live, server, rows, old, compute_version(live, database, server))
+    vifs, ports = builder.document(), builder.ports()
     if cache and cache["deleted"] == 0 and old == vifs:
         return
     _sound(server, vifs)
     yield from idle(live, database, server)
+    yield from still_of(ports)
     now = live.now()
     if cache is None:
         values = {"instance_uuid": server["uuid"], "network_info": serialised(vifs), "created_at": now, "deleted": 0}
@@ -62,30 +64,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
             before={name: cache[name] for name in after},
             after=after,
         )
-    known = {row["uuid"] for row in rows}
-    for port in builder.ports():
-        if port["id"] not in known:
-            yield vif_row(database, server, port, now)
-
-
-def vif_row(database: str, server: Record, port: Record, now: str) -> InsertRow:
-    """The row of a NIC, as Nova writes it: the address is the MAC and the port's id."""
-    return InsertRow(
-        database=database,
-        table="virtual_interfaces",
-        key={"uuid": port["id"], "instance_uuid": server["uuid"], "deleted": 0},
-        values={
-            "uuid": port["id"],
-            "address": f"{port['mac_address']}/{port['id']}",
-            "instance_uuid": server["uuid"],
-            "network_id": None,
-            "tag": None,
-            "created_at": now,
-            "updated_at": None,
-            "deleted_at": None,
-            "deleted": 0,
-        },
-    )
+    yield from nics.completed(live, database, server, ports)
 
 
 def _sound(server: Record, vifs: list[dict[str, object]]) -> None:

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps on Nova's rows of a server's NICs, ``virtual_interfaces``, whose ids are the NICs' order (catalogue A9)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from stackmend.model.ports import Live
+from stackmend.model.repair import CannotRepair
+from stackmend.model.step import InsertRow, Step, UpdateRow, Values
+from stackmend.repairs.common import Record, marked_deleted
+
+_TABLE = "virtual_interfaces"
+
+
+def rows(live: Live, database: str, server: Record) -> list[Record]:
+    """All rows of the server, live or not, in the order of their ids."""
+    found: list[Record] = list(live.rows(database, _TABLE, {"instance_uuid": server["uuid"]}))
+    return sorted(found, key=lambda row: int(row["id"]))
+
+
+def alive(found: Iterable[Record]) -> list[Record]:
+    """The rows that Nova sees, without those that repeat a port."""
+    first: dict[str, Record] = {}
+    for row in found:
+        if row["deleted"] == 0:
+            first.setdefault(row["uuid"], row)
+    return list(first.values())
+
+
+def address(port: Record) -> str:
+    """What Nova writes as the address of a port's NIC."""
+    return f"{port['mac_address']}/{port['id']}"
+
+
+def completed(live: Live, database: str, server: Record, ports: Iterable[Record]) -> Iterator[Step]:
+    """Give every port a live row; new ones become the last NICs, in the order of ``ports``, with the tag they had."""
+    found = rows(live, database, server)
+    known = {row["uuid"] for row in alive(found)}
+    for port in ports:
+        if port["id"] in known:
+            continue
+        mine = [row for row in found if row["uuid"] == port["id"]]
+        lost = [row for row in mine if row["deleted"] != row["id"]]
+        if lost:
+            _free(live, database, server, port)
+            yield _changed(database, lost[0], {"deleted": 0, "deleted_at": None, "address": address(port)})
+        else:
+            yield _inserted(live, database, server, port, mine)
+
+
+def corrected(live: Live, database: str, server: Record, owned: dict[str, Record], cached: set[str]) -> Iterator[Step]:
+    """Put the rows right that are there: surplus ones, wrong addresses, wrong marks.
+
+    ``owned`` are the server's ports by id, ``cached`` the ports that its cache lists. A mismarked row of a port that
+    has no live one is left to :func:`completed`.
+    """
+    found = rows(live, database, server)
+    good = {row["uuid"] for row in found if row["deleted"] == 0 and _well_formed(row)}
+    first = {row["uuid"]: row["id"] for row in reversed(alive(found))}
+    revived: set[str] = set()
+    for row in found:
+        port = row["uuid"]
+        if row["deleted"] == 0:
+            if port not in owned and port not in cached:
+                yield marked_deleted(database, _TABLE, row, live.now())
+            elif port in owned and not _well_formed(row):
+                if port in good or first[port] != row["id"]:
+                    yield marked_deleted(database, _TABLE, row, live.now())
+                else:
+                    _free(live, database, server, owned[port])
+                    yield _changed(database, row, {"address": address(owned[port])})
+        elif row["deleted"] is not None and row["deleted"] != row["id"]:
+            if port in owned and port in cached and port not in first and port not in revived:
+                revived.add(port)
+                continue
+            yield _changed(database, row, {"deleted": row["id"], "deleted_at": row["deleted_at"] or live.now()})
+
+
+def _well_formed(row: Record) -> bool:
+    return bool(row["uuid"]) and str(row["address"]).endswith(f"/{row['uuid']}")
+
+
+def _inserted(live: Live, database: str, server: Record, port: Record, old: list[Record]) -> InsertRow:
+    _free(live, database, server, port)
+    key: Values = {"address": address(port), "deleted": 0}
+    values: Values = {
+        **key,
+        "uuid": port["id"],
+        "instance_uuid": server["uuid"],
+        "network_id": None,
+        "tag": old[-1]["tag"] if old else None,
+        "created_at": live.now(),
+        "updated_at": None,
+        "deleted_at": None,
+    }
+    return InsertRow(database=database, table=_TABLE, key=key, values=values)
+
+
+def _free(live: Live, database: str, server: Record, port: Record) -> None:
+    """CannotRepair where another server's live row has the address: the key allows one."""
+    for row in live.rows(database, _TABLE, {"address": address(port), "deleted": 0}):
+        raise CannotRepair(
+            f"row {row['id']} of virtual_interfaces, of server {row['instance_uuid']}, has the address of port"
+            f" {port['id']} of server {server['uuid']}: mend that server first"
+        )
+
+
+def _changed(database: str, row: Record, after: Values) -> UpdateRow:
+    return UpdateRow(
+        database=database,
+        table=_TABLE,
+        pk={"id": row["id"]},
+        before={"uuid": row["uuid"], "instance_uuid": row["instance_uuid"], **{name: row[name] for name in after}},
+        after=after,
+    )
