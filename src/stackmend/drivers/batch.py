@@ -247,8 +247,10 @@ class _Trial:
                 reason = self._insert(step, shape, number)
             elif isinstance(step, ExpectRow):
                 reason = self._same(self._row(self._spot(step.pk, shape)), step.expect, shape)
-            else:
+            elif isinstance(step, ExpectNone):
                 reason = self._none(step, shape)
+            else:
+                raise TypeError(f"a {type(step).__name__} is no row step")
             if reason:
                 return reason
         return ""

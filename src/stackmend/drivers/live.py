@@ -9,7 +9,7 @@ another, so N findings would cost N round trips for every question.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from stackmend.drivers.dialects.base import Address
 from stackmend.drivers.rows import CHUNK, Connections, fetch
@@ -131,7 +131,7 @@ class LiveDatabases:
         by = tuple(where)
         wanted: list[_Key] = [()]
         for value in where.values():
-            options = list(dict.fromkeys(value)) if _several(value) else [value]  # type: ignore[arg-type]
+            options = list(dict.fromkeys(value)) if _several(value) else [value]
             wanted = [(*head, option) for head in wanted for option in options]
         more = [] if any(map(_several, where.values())) else self._foreseen(where)
         rows = self._read(database, table, columns, by, [*wanted, *more], info.key)
@@ -189,7 +189,7 @@ class LiveDatabases:
         return rows
 
 
-def _several(value: object) -> bool:
+def _several(value: Value | Sequence[Value]) -> TypeGuard[Sequence[Value]]:
     return not isinstance(value, str | bytes | int | float) and value is not None
 
 

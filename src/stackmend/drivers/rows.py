@@ -90,7 +90,7 @@ def _condition(
     varying = []
     for place in places:
         value = rows[0][place]
-        if len(rows) == 1 or all([row[place] == value for row in rows]):
+        if len(rows) == 1 or all(row[place] == value for row in rows):
             terms.append(f"{dialect.quote(columns[place])} = {mark}")
             parameters.append(value)
         else:

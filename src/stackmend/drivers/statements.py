@@ -70,10 +70,10 @@ def _cases(dialect: Dialect, slot: Slot, items: list[tuple[Pk, Any]]) -> Stateme
     keys = [dialect.quote(c) for c in shape.key]
     for column in shape.columns:
         name, values = dialect.quote(column), [after[column] for _, after in items]
-        if all([value == values[0] for value in values]):
+        if all(value == values[0] for value in values):
             sets.append(f"{name} = {mark}")
             parameters.append(values[0])
-        elif len(keys) == 1 and all([value == pk[0] for value, (pk, _) in zip(values, items, strict=True)]):
+        elif len(keys) == 1 and all(value == pk[0] for value, (pk, _) in zip(values, items, strict=True)):
             # Nova's soft delete, ``deleted = id`` (RW4)
             sets.append(f"{name} = {keys[0]}")
         elif len(keys) == 1:

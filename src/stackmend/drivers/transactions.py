@@ -20,6 +20,8 @@ try:
 except ImportError:
     _DRIVERS = (sqlite3.Error, pymysql.MySQLError)
 
+_PROBLEMS: tuple[type[Exception], ...] = (StackmendError, *_DRIVERS)
+
 #: lock wait timeout, deadlock (and a Galera cluster's refusal to certify), too many of either
 _LOST = frozenset({1205, 1213, 1020, 3572})
 #: the connection broke: before the commit that is a transaction lost as well
@@ -39,7 +41,7 @@ def telling(what: str) -> Iterator[None]:
     """Turn the errors of drivers into Lost or WriteError; ``what`` names database and table."""
     try:
         yield
-    except (StackmendError, *_DRIVERS) as problem:
+    except _PROBLEMS as problem:
         if _code(problem) in _LOST | _BROKEN or _locked(problem):
             raise Lost(what) from problem
         if isinstance(problem, StackmendError):

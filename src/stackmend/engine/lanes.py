@@ -62,6 +62,14 @@ class Lane:
         return self.segments[self.at]
 
     @property
+    def call(self) -> Call:
+        """What comes next, where it is no row step; TypeError where it is."""
+        segment = self.segments[self.at]
+        if isinstance(segment, Call):
+            return segment
+        raise TypeError(f"row steps are next in lane {self.number}")
+
+    @property
     def groups(self) -> list[Group]:
         """Its row steps."""
         return [segment for segment in self.segments if isinstance(segment, Group)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps as a human reads them: the literal SQL of row steps, so that a DBA can read it, refuse it, or run it by hand."""
+"""Steps as a human reads them: the literal SQL of row steps, for a DBA to read, to refuse, or to run by hand."""
 
 from __future__ import annotations
 

@@ -21,8 +21,6 @@ from stackmend.model.writer import Executor, Group, Verdict, Writer
 
 #: row steps a transaction (perf.md section 5: 2,000 gain nothing, and a cluster certifies small ones more readily)
 BATCH = 500
-#: what ``plan apply`` ends with when everything was done and the checks find nothing any more
-APPLIED = Exit.CLEAN
 
 _ALREADY = {"already": True}
 _GONE = "the finding does not hold any more, and the rows are not as the repair would leave them"
@@ -141,7 +139,7 @@ class Runner:
         elif stopped or remaining:
             state, code = RunState.STOPPED if stopped else RunState.DONE, Exit.STOPPED
         else:
-            state, code = RunState.DONE, Exit.INCOMPLETE if self._unverified else APPLIED
+            state, code = RunState.DONE, self._good()
         self._tools.journal.end(self._record.id, state)
         notes = [f"{_name(lane)}: {lane.state.value}: {lane.note}" for lane in self._lanes if lane.note]
         return RunResult(
@@ -158,6 +156,13 @@ class Runner:
             notes=(*notes, *self._notes),
             manual=tuple(text for lane in self._lanes if lane.state is StepState.DONE for _, text in lane.manual()),
         )
+
+    def _good(self) -> Exit:
+        """The exit code of a run that did all of its work; one that found nothing left to do has repaired nothing."""
+        if self._unverified:
+            return Exit.INCOMPLETE
+        repaired = any(lane.state is StepState.DONE and not lane.already for lane in self._lanes)
+        return Exit.REPAIRED if repaired and self._record.kind == "apply" else Exit.CLEAN
 
     # -- on the way
 
@@ -233,14 +238,13 @@ class Runner:
 
     def _call(self, lane: Lane) -> None:
         """The next step of a lane where it is no row step."""
-        call = lane.segment
-        assert isinstance(call, Call)
+        call = lane.call
         self._intent([Entry(call.number, StepState.INTENT)])
         try:
             state, note = self._executor(call).do(call.step)
         except StackmendError as problem:
             state, note = StepState.FAILED, f"{problem.message}. {problem.hint}".strip()
-        except Exception as problem:
+        except Exception as problem:  # noqa: BLE001
             # the lane's boundary: whatever it was, it must not take the other lanes with it, and its effect is unknown
             state, note = StepState.IN_DOUBT, f"unexpected {type(problem).__name__}"
         self._note([Entry(call.number, state, None, note)])
@@ -265,7 +269,8 @@ class Runner:
             self._tools.journal.note(self._record.id, entries)
         except JournalError as problem:
             raise InDoubtError(
-                f"run {self._record.id}: changes were committed, but their outcome could not be noted: {problem.message}",
+                f"run {self._record.id}: changes were committed, but their outcome could not be noted:"
+                f" {problem.message}",
                 f"Make the journal writable again, then run 'stackmend run resume {self._record.id}': it looks at the"
                 " rows, completes the record and goes on.",
             ) from problem

@@ -44,8 +44,7 @@ def page(docstring: str | None) -> Page:
 def check(shown: Check, docstring: str | None, repairs: tuple[Repair, ...]) -> Document:
     """The page of a check (docs/schemas/check.json)."""
     parts = page(docstring)
-    data = record(shown, repairs) | {
-        "title": parts.title,
+    data = record(shown, docstring, repairs) | {
         "page": dict(parts.sections),
         "sql": inspect.cleandoc(shown.sql),
     }

@@ -95,7 +95,7 @@ class SnapshotDiff(Printing):
         from stackmend.report import snapshots as shown
 
         difference = snapshots.diff(self.config(), parsed_args.before, parsed_args.after)
-        self.show(shown.difference(difference), parsed_args)
+        self.show(shown.difference(*difference), parsed_args)
         return int(Exit.CLEAN)
 
 

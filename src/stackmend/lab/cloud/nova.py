@@ -125,7 +125,7 @@ class _Cell:
     def _instance(self) -> None:
         plan, world, its = self._plan, self._world, self._its
         vm_state, power_state = plan.state
-        name, vcpus, memory, root, ephemeral, _ = FLAVORS[plan.flavor]
+        _, vcpus, memory, root, ephemeral, _ = FLAVORS[plan.flavor]
         number = world.next(self._database, "instances")
         host, node = its.host, its.node
         if self._hidden:
@@ -147,7 +147,6 @@ class _Cell:
             None if hostless else ZONE, None if hostless else "/dev/vda", 0, int(self._hidden),
             1 if plan.deleted else 0, 0, "", "", "", 0, 1, 0, 0, None,
         ))  # fmt: skip
-        
 
     def _network_info(self, networks: Networks) -> str:
         plan = self._plan

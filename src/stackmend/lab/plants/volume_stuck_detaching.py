@@ -127,7 +127,7 @@ def in_use(cloud: Cloud) -> None:
 def cleaned_away(cloud: Cloud) -> None:
     """A volume that was deleted while its status said detaching."""
     volume = new_volume(cloud)
-    gone = {"deleted": 1, "deleted_at": cloud.ago(OLD)}
+    gone: dict[str, Any] = {"deleted": 1, "deleted_at": cloud.ago(OLD)}
     cloud.update("cinder", "volume_metadata", {"volume_id": volume}, **gone)
     _detaching(cloud, volume, **gone)
 

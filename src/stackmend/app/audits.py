@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Audit: collect, ask the checks, look a second time, remember."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from stackmend.app.config import Config
+from stackmend.app.findings import keep_last
+from stackmend.app.session import Session, silent, utcnow
+from stackmend.app.snapshots import find
+from stackmend.drivers.collector import read_manifest
+from stackmend.drivers.duck import open_snapshot
+from stackmend.engine import catalogue, memory
+from stackmend.engine.audit import ask, exit_of, findings_of, narrowed
+from stackmend.engine.confirm import explain
+from stackmend.model.audit import CheckResult, Outcome, Report
+from stackmend.model.check import Check
+from stackmend.model.errors import JournalError
+from stackmend.model.finding import Finding, State, fingerprint
+from stackmend.model.ports import Progress
+from stackmend.model.snapshot import Manifest
+
+#: seconds between two looks at findings that span databases which were not read at one moment (rule R1)
+SETTLE = 120.0
+#: views that were opened within so many seconds count as one moment: the ages of the checks are far larger
+ONE_MOMENT = 2.0
+
+Found = dict[str, list[dict[str, Any]]]
+
+
+def audit(
+    config: Config,
+    *,
+    checks: Sequence[str] = (),
+    servers: Sequence[str] = (),
+    snapshot: str | None = None,
+    settle: float | None = None,
+    progress: Progress = silent,
+) -> Report:
+    """Ask the checks (all, or those named) about the cloud, or about a snapshot of it.
+
+    What they find live is looked at a second time on rows read anew. ``settle``: seconds to wait before that for
+    findings that span databases; by default nothing where all databases were read at one moment, else two minutes, and
+    nothing for findings that earlier audits have found that long. Exit code: :class:`stackmend.model.audit.Report`.
+    """
+    session = Session.of(config)
+    chosen = catalogue.chosen(catalogue.checks(), tuple(checks))
+    if snapshot is not None:
+        folder = find(config, snapshot)
+        manifest = read_manifest(folder)
+        rows, results = _ask(chosen, folder, manifest, config, servers)
+        return _report(session, chosen, rows, results, manifest, State.CANDIDATE, whole=False)
+    folder = Path(tempfile.mkdtemp(prefix="stackmend-audit-"))
+    try:
+        labels = {label for check in chosen.values() for label in check.reads}
+        manifest = session.collector().collect(labels, folder, progress)
+        rows, results = _ask(chosen, folder, manifest, config, servers)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    _settle(session, chosen, rows, manifest, settle, progress)
+    confirmed, unknown = _confirm(session, chosen, rows, manifest, progress)
+    for name, reason in unknown.items():
+        results[name] = replace(
+            results[name], outcome=Outcome.INCOMPLETE, reason=f"it could not look a second time: {reason}"
+        )
+    return _report(
+        session,
+        chosen,
+        confirmed,
+        results,
+        manifest,
+        State.CONFIRMED,
+        whole=not servers,
+        unsure={n: rows[n] for n in unknown},
+    )
+
+
+def _ask(
+    checks: Mapping[str, Check], folder: Path, manifest: Manifest, config: Config, servers: Sequence[str]
+) -> tuple[Found, dict[str, CheckResult]]:
+    query = open_snapshot(folder, manifest.now)
+    try:
+        rows, results = ask(checks.values(), query, manifest, config.ages)
+    finally:
+        query.close()
+    return {name: narrowed(found, servers) for name, found in rows.items()}, results
+
+
+def _settle(
+    session: Session,
+    checks: Mapping[str, Check],
+    rows: Found,
+    manifest: Manifest,
+    settle: float | None,
+    progress: Progress,
+) -> None:
+    """Wait where a finding may be an artefact of databases read one after another (R1)."""
+    seconds = settle if settle is not None else (0.0 if manifest.skew <= ONE_MOMENT else SETTLE)
+    asked = {
+        fingerprint(name, {c: row[c] for c in checks[name].key})
+        for name, found in rows.items()
+        if checks[name].settle
+        for row in found
+    }
+    if not seconds or not asked:
+        return
+    try:
+        with session.journal() as journal:
+            known = journal.remembered(session.databases.identity)
+    except JournalError:
+        known = {}
+    if all(memory.old_enough(mark, known, utcnow(), seconds) for mark in asked):
+        return
+    begin = time.monotonic()
+    while (gone := time.monotonic() - begin) < seconds:
+        progress("settling", int(gone), int(seconds))
+        time.sleep(min(1.0, seconds - gone))
+
+
+def _confirm(
+    session: Session, checks: Mapping[str, Check], rows: Found, manifest: Manifest, progress: Progress
+) -> tuple[Found, dict[str, str]]:
+    """(check -> rows it returned again, check -> why it could not be asked again)."""
+    again = session.without(manifest.failed()).ask(checks)
+    todo = {name: found for name, found in rows.items() if found}
+    confirmed: Found = {}
+    unknown: dict[str, str] = {}
+    for number, (name, found) in enumerate(todo.items()):
+        progress("confirming", number, len(todo))
+        answer = again({name: found})
+        confirmed[name] = list(answer.rows.get(name, {}).values())
+        unknown |= answer.unknown
+    return confirmed, unknown
+
+
+def _report(
+    session: Session,
+    checks: Mapping[str, Check],
+    rows: Found,
+    results: dict[str, CheckResult],
+    manifest: Manifest,
+    state: State,
+    *,
+    whole: bool,
+    unsure: Found | None = None,
+) -> Report:
+    found: list[Finding] = []
+    for name, some in rows.items():
+        found += findings_of(checks[name], some, state)
+    for name, some in (unsure or {}).items():
+        found += findings_of(checks[name], some, State.CANDIDATE)
+    listed, swallowed = explain(checks, found)
+    listed, notes = _remembered(session, listed, found, results, whole=whole)
+    counts: dict[str, int] = {}
+    for finding in listed:
+        counts[finding.check] = counts.get(finding.check, 0) + 1
+    results = {
+        name: replace(r, findings=counts.get(name, 0), explained=swallowed.get(name, 0)) for name, r in results.items()
+    }
+    return Report(
+        findings=tuple(listed),
+        checks=results,
+        manifest=manifest,
+        exit=exit_of(listed, results.values()),
+        notes=notes,
+    )
+
+
+def _remembered(
+    session: Session, listed: list[Finding], found: list[Finding], results: Mapping[str, CheckResult], *, whole: bool
+) -> tuple[list[Finding], tuple[str, ...]]:
+    """The findings with their memory and waivers; an audit works without a journal too, and says so."""
+    cloud, now = session.databases.identity, utcnow()
+    try:
+        with session.journal() as journal:
+            known = journal.remembered(cloud)
+            listed = memory.waived(memory.recall(listed, known, now), journal.waivers(cloud), now)
+            seen = {finding.fingerprint: finding.check for finding in found}
+            sure = {name for name, r in results.items() if r.outcome is Outcome.OK}
+            gone = [mark for mark, k in known.items() if whole and k.check in sure and mark not in seen]
+            journal.remember(cloud, seen, gone, now)
+            if whole:
+                keep_last(session.config, listed)
+    except JournalError as problem:
+        return listed, (f"findings are not remembered: {problem.message}",)
+    return listed, ()

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The findings of the last audit, and which of them are accepted for a while."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import secrets
+from dataclasses import replace
+from typing import Any
+
+from stackmend.app.config import Config
+from stackmend.app.session import Session, utcnow
+from stackmend.engine import catalogue, memory
+from stackmend.model.check import Severity
+from stackmend.model.errors import JournalError, UsageError
+from stackmend.model.finding import Finding, State
+from stackmend.model.journal import Waiver
+
+_LAST = "last-audit.json"
+
+
+def keep_last(config: Config, findings: list[Finding]) -> None:
+    """Keep the findings of an audit for ``finding list``, readable by their owner alone."""
+    target = config.state / _LAST
+    temporary = target.with_name(f".{_LAST}.{os.getpid()}")
+    try:
+        config.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as stream:
+            json.dump([finding.as_dict() for finding in findings], stream, indent=1)
+        temporary.replace(target)
+    except OSError as problem:
+        raise JournalError(
+            f"the findings cannot be kept in {target}: {problem.strerror}", "See [state] directory."
+        ) from None
+
+
+def list_findings(config: Config) -> tuple[Finding, ...]:
+    """The findings of the last whole audit, with the waivers in force now; UsageError before the first one."""
+    try:
+        documents = json.loads((config.state / _LAST).read_text())
+        found = [_finding(document) for document in documents]
+    except FileNotFoundError:
+        raise UsageError("there was no audit yet", "Run 'stackmend audit' first.") from None
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise JournalError(
+            f"{config.state / _LAST} cannot be read: {type(problem).__name__}", "Run 'stackmend audit' again."
+        ) from None
+    session = Session.of(config)
+    with session.journal() as journal:
+        waivers = journal.waivers(session.databases.identity)
+    plain = [replace(f, state=State.CONFIRMED, waiver=None) if f.state is State.WAIVED else f for f in found]
+    return tuple(memory.waived(plain, waivers, utcnow()))
+
+
+def show(config: Config, fingerprint: str) -> Finding:
+    """One finding of the last audit, by its fingerprint or a unique beginning of it."""
+    found = [f for f in list_findings(config) if f.fingerprint.startswith(fingerprint)]
+    if len(found) != 1:
+        what = "is no finding of the last audit" if not found else f"is the beginning of {len(found)} findings"
+        raise UsageError(f"{fingerprint!r} {what}", "See 'stackmend finding list'.")
+    return found[0]
+
+
+def waive(
+    config: Config,
+    *,
+    reason: str,
+    fingerprint: str = "",
+    check: str = "",
+    resource: str = "",
+    expires: str = "",
+    owner: str = "",
+) -> Waiver:
+    """Accept a finding, or a check on a resource (empty: any), until ``expires`` (ISO 8601 with zone; empty: for ever).
+
+    UsageError without a reason, for both or neither of finding and check, for an unknown one, for a time that is none.
+    """
+    if fingerprint:
+        fingerprint = show(config, fingerprint).fingerprint
+    elif check:
+        catalogue.chosen(catalogue.checks(), (check,))
+    waiver = Waiver(
+        id=secrets.token_hex(4),
+        reason=reason,
+        owner=owner or getpass.getuser(),
+        created_at=utcnow(),
+        expires=expires,
+        fingerprint=fingerprint,
+        check=check,
+        resource=resource,
+    )
+    memory.validate(waiver)
+    session = Session.of(config)
+    with session.journal() as journal:
+        journal.waive(session.databases.identity, waiver)
+    return waiver
+
+
+def waivers(config: Config) -> list[Waiver]:
+    """All waivers of this cloud, expired ones too."""
+    session = Session.of(config)
+    with session.journal() as journal:
+        return journal.waivers(session.databases.identity)
+
+
+def unwaive(config: Config, waiver: str) -> None:
+    """Take a waiver back; UsageError for one that is none."""
+    session = Session.of(config)
+    with session.journal() as journal:
+        journal.unwaive(session.databases.identity, waiver)
+
+
+def _finding(document: dict[str, Any]) -> Finding:
+    return Finding(
+        check=document["check"],
+        severity=Severity(document["severity"]),
+        state=State(document["state"]),
+        key=document["key"],
+        resource_type=document["resource"]["type"],
+        resource_id=document["resource"]["id"],
+        message=document["message"],
+        evidence=document["evidence"],
+        fingerprint=document["fingerprint"],
+        explains=document["explains"],
+        first_seen=document["first_seen"],
+        waiver=document["waiver"],
+    )

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs: apply a plan, go on with a run that was cut off, take one back."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from stackmend import __version__
+from stackmend.app.config import Config
+from stackmend.app.session import Session, silent, utcnow
+from stackmend.drivers.journal import DatabaseJournal
+from stackmend.drivers.seal import Sealer
+from stackmend.drivers.writer import DatabaseWriter
+from stackmend.engine import catalogue
+from stackmend.engine import resume as resuming
+from stackmend.engine import undo as undoing
+from stackmend.engine.lanes import Lane, lanes
+from stackmend.engine.runner import Runner, Tools, consent
+from stackmend.model.errors import Exit, JournalError, PlanFileError
+from stackmend.model.journal import Entry, Journal, RunRecord, RunResult, RunState
+from stackmend.model.plan import Action, Limits, Plan
+from stackmend.model.ports import Progress
+
+#: makes what writes the journal of a session; tests pass one that dies at the n-th write
+MakeJournal = Callable[[str], DatabaseJournal]
+
+
+def apply(
+    config: Config,
+    plan: Plan,
+    *,
+    accept: Sequence[str] = (),
+    progress: Progress = silent,
+    make_journal: MakeJournal = DatabaseJournal,
+) -> RunResult:
+    """Do what the plan says, every step guarded and journalled; then ask the checks again.
+
+    ConsentError without consent by name for unsafe repairs, PlanFileError for a plan of another cloud, LockedError
+    while another run writes to this cloud. Exit code 4 repaired, 0 nothing was left to do, 5 something stale or failed,
+    6 in doubt.
+    """
+    readers = Session.of(config)
+    consent(plan, readers.databases.identity, accept, ())
+    if not plan.runnable:
+        return RunResult(run="", done=0, stale=0, failed=0, in_doubt=0, exit=Exit.CLEAN)
+    record = _record(readers, "apply", plan.id, plan.sha256, plan.limits)
+    with _tools(config, readers, progress, make_journal) as tools, _locked(tools.journal, record):
+        tools.journal.begin(record, plan.runnable)
+        return Runner(tools, record, lanes(plan.runnable)).run(checked=True)
+
+
+def resume(
+    config: Config,
+    run: str,
+    *,
+    progress: Progress = silent,
+    make_journal: MakeJournal = DatabaseJournal,
+) -> RunResult:
+    """Go on with a run whose process died: what is in doubt is probed, what is open is done."""
+    readers = Session.of(config)
+    with _tools(config, readers, progress, make_journal) as tools:
+        record = tools.journal.run(run)
+        _same_cloud(record, readers)
+        with _locked(tools.journal, replace(record, host=socket.gethostname(), pid=os.getpid())):
+            entries = tools.journal.entries(run)
+            found: list[Lane] = resuming.restored(tools.journal.actions(run), entries)
+            tools.journal.end(run, RunState.RUNNING)
+            resuming.probe(tools, record, found)
+            last = max((entry.batch for entry in entries), default=0)
+            return Runner(tools, record, found, batches=last).run(checked=record.kind == "apply")
+
+
+def undo(
+    config: Config,
+    run: str,
+    *,
+    progress: Progress = silent,
+    make_journal: MakeJournal = DatabaseJournal,
+) -> RunResult:
+    """Take a run back, as a run of its own: every row that still reads as the run left it, last first.
+
+    Exit code 0: all is back; 5: a row has moved on and was left alone, with everything that depends on it.
+    """
+    readers = Session.of(config)
+    with _tools(config, readers, progress, make_journal) as tools:
+        record = tools.journal.run(run)
+        _same_cloud(record, readers)
+        entries = tools.journal.entries(run)
+        undoing.refuse(record, entries)
+        earlier = [
+            (tools.journal.actions(r.id), tools.journal.entries(r.id)) for r in tools.journal.runs() if r.undoes == run
+        ]
+        skip = undoing.done_before(earlier)
+        actions, lost = undoing.inverse(tools.journal.actions(run), entries, skip)
+        if not actions:
+            code = Exit.STOPPED if lost else Exit.CLEAN
+            return RunResult(run="", done=0, stale=0, failed=0, in_doubt=0, exit=code, notes=tuple(lost))
+        own = replace(_record(readers, "undo", record.plan, record.sha256, record.limits), undoes=run)
+        with _locked(tools.journal, own):
+            tools.journal.begin(own, actions)
+            result = Runner(tools, own, lanes(actions)).run(checked=False)
+        code = Exit.STOPPED if lost and result.exit is Exit.CLEAN else result.exit
+        return replace(result, exit=code, notes=(*result.notes, *lost))
+
+
+def list_runs(config: Config) -> list[RunRecord]:
+    """All runs of the journal, newest first."""
+    with Session.of(config).journal() as journal:
+        return journal.runs()
+
+
+def show_run(config: Config, run: str) -> tuple[RunRecord, list[Action], list[Entry]]:
+    """A run with its actions and every entry; UsageError for one that is none."""
+    with Session.of(config).journal() as journal:
+        return journal.run(run), journal.actions(run), journal.entries(run)
+
+
+@contextmanager
+def _tools(config: Config, readers: Session, progress: Progress, make_journal: MakeJournal) -> Iterator[Tools]:
+    writers = Session.of(config, write=True)
+    journal = make_journal(config.journal_url)
+    writer = DatabaseWriter(
+        writers.databases.addresses,
+        readers.databases.addresses,
+        readers.databases.errors,
+        Sealer(config.state / "journal.key"),
+    )
+    try:
+        yield Tools(
+            journal=journal,
+            writer=writer,
+            ask=readers.ask(catalogue.checks()),
+            progress=progress,
+            executors={},
+        )
+    finally:
+        writer.close()
+        journal.close()
+
+
+@contextmanager
+def _locked(journal: Journal, record: RunRecord) -> Iterator[None]:
+    journal.lock(record.cloud, record)
+    try:
+        yield
+    finally:
+        # a journal that cannot be written has said so already; the lock of a dead process is taken over
+        with suppress(JournalError):
+            journal.unlock(record.cloud, record.id)
+
+
+def _record(session: Session, kind: str, plan: str, sha256: str, limits: Limits) -> RunRecord:
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    return RunRecord(
+        id=f"{stamp}-{secrets.token_hex(2)}",
+        kind=kind,
+        plan=plan,
+        sha256=sha256,
+        cloud=session.databases.identity,
+        version=__version__,
+        operator=getpass.getuser(),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        created_at=utcnow(),
+        limits=limits,
+    )
+
+
+def _same_cloud(record: RunRecord, session: Session) -> None:
+    if record.cloud != session.databases.identity:
+        raise PlanFileError(
+            f"run {record.id} was made on another cloud ({record.cloud}, this one is {session.databases.identity})",
+            "Use the configuration it was made with.",
+        )

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Joins drivers and engine: what every use case opens first and closes last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from stackmend.app.config import Config
+from stackmend.app.discovery import Databases, connect
+from stackmend.drivers.collector import DatabaseCollector
+from stackmend.drivers.journal import DatabaseJournal
+from stackmend.drivers.live import LiveDatabases
+from stackmend.engine.confirm import Confirmed, Rows, confirm
+from stackmend.model.check import Check
+from stackmend.model.errors import ConfigError
+from stackmend.model.snapshot import CELL
+
+
+def silent(what: str, rows: int, expected: int | None) -> None:
+    """Progress that nobody watches."""
+    del what, rows, expected
+
+
+def utcnow() -> str:
+    """ISO 8601, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A cloud as one command sees it."""
+
+    config: Config
+    databases: Databases
+
+    @classmethod
+    def of(cls, config: Config, *, write: bool = False) -> Session:
+        """Find the databases; ConfigError where none is configured."""
+        if not config.databases:
+            raise ConfigError("no database is configured", "Name at least nova_api under [databases].")
+        return cls(config, connect(config, write=write))
+
+    def collector(self, check: Check | None = None) -> DatabaseCollector:
+        """A collector; for one check without the failed databases that it can do without."""
+        errors = self.databases.errors
+        if check is not None:
+            errors = {name: why for name, why in errors.items() if needed(check, name)}
+        return DatabaseCollector(self.databases.addresses, errors, cells_known=self.databases.cells_known)
+
+    def without(self, failed: Mapping[str, str]) -> Session:
+        """The same cloud, knowing that these databases could not be read."""
+        addresses = {name: a for name, a in self.databases.addresses.items() if name not in failed}
+        errors = {**self.databases.errors, **failed}
+        return Session(
+            self.config,
+            Databases(addresses, errors, self.databases.cells_known, self.databases.identity),
+        )
+
+    @contextmanager
+    def live(self) -> Iterator[LiveDatabases]:
+        """The live databases, closed at the end."""
+        live = LiveDatabases(
+            self.databases.addresses,
+            self.databases.errors,
+            cells_known=self.databases.cells_known,
+            settings=self.config.nova_settings.get,
+        )
+        try:
+            yield live
+        finally:
+            live.close()
+
+    def clock(self) -> str:
+        """The clock of the databases."""
+        with self.live() as live:
+            return live.now()
+
+    def ask(self, checks: Mapping[str, Check]) -> Callable[[Mapping[str, Rows]], Confirmed]:
+        """A function that asks these checks about findings again, on rows read anew."""
+
+        def again(candidates: Mapping[str, Rows]) -> Confirmed:
+            found = Confirmed()
+            for name, rows in candidates.items():
+                one = confirm(checks, {name: rows}, self.collector(checks[name]), self.clock, self.config.ages)
+                found.rows |= one.rows
+                found.unknown |= one.unknown
+            return found
+
+        return again
+
+    @contextmanager
+    def journal(self) -> Iterator[DatabaseJournal]:
+        """The journal, closed at the end."""
+        journal = DatabaseJournal(self.config.journal_url)
+        try:
+            yield journal
+        finally:
+            journal.close()
+
+
+def needed(check: Check, database: str) -> bool:
+    """True where a check may say nothing without this database."""
+    return database in check.needs or (database.startswith(CELL) and "cells" in check.needs)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Snapshots: what the databases held at one moment, kept to be asked later."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from stackmend.app.config import Config
+from stackmend.app.session import Session, silent
+from stackmend.drivers.collector import read_manifest
+from stackmend.drivers.duck import open_snapshot
+from stackmend.drivers.shape import labels
+from stackmend.engine import catalogue
+from stackmend.engine.audit import ask, findings_of
+from stackmend.model.errors import SourceError, UsageError
+from stackmend.model.finding import Finding, State
+from stackmend.model.ports import Progress
+from stackmend.model.snapshot import Manifest
+
+
+def create(config: Config, *, into: str | None = None, progress: Progress = silent) -> tuple[Path, Manifest]:
+    """Collect everything into a new folder (default: one in the state folder named by the time)."""
+    session = Session.of(config)
+    name = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    folder = Path(into) if into else _home(config) / name
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} exists and is not empty", "Choose another folder for the snapshot.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as problem:
+        raise UsageError(f"{folder} cannot be made: {problem.strerror}", "Choose another folder.") from None
+    return folder, session.collector().collect(labels(), folder, progress)
+
+
+def list_snapshots(config: Config) -> list[tuple[Path, Manifest]]:
+    """The snapshots in the state folder, newest first; folders that are none are left out."""
+    found = []
+    for manifest in sorted(_home(config).glob("*/manifest.json"), reverse=True):
+        try:
+            found.append((manifest.parent, read_manifest(manifest.parent)))
+        except SourceError:
+            continue
+    return found
+
+
+def find(config: Config, name: str) -> Path:
+    """The folder of a snapshot: a path, or a name in the state folder; UsageError when there is none."""
+    for folder in (Path(name), _home(config) / name):
+        if folder.is_dir():
+            return folder
+    raise UsageError(f"there is no snapshot {name}", "See 'stackmend snapshot list'.")
+
+
+def show(config: Config, name: str) -> tuple[Path, Manifest]:
+    """A snapshot and its table of contents."""
+    folder = find(config, name)
+    return folder, read_manifest(folder)
+
+
+def diff(config: Config, before: str, after: str) -> tuple[list[Finding], list[Finding]]:
+    """(findings that came, findings that went) between two snapshots; only checks with an answer on both count."""
+    old, new = _findings(config, before), _findings(config, after)
+    both = old.keys() & new.keys()
+    came = [f for name in sorted(both) for mark, f in new[name].items() if mark not in old[name]]
+    went = [f for name in sorted(both) for mark, f in old[name].items() if mark not in new[name]]
+    return came, went
+
+
+def _findings(config: Config, name: str) -> dict[str, dict[str, Finding]]:
+    """Check -> fingerprint -> finding, of the checks that have an answer."""
+    folder, manifest = show(config, name)
+    checks = catalogue.checks()
+    query = open_snapshot(folder, manifest.now)
+    try:
+        rows, results = ask(checks.values(), query, manifest, config.ages)
+    finally:
+        query.close()
+    return {
+        check: {f.fingerprint: f for f in findings_of(checks[check], found, State.CANDIDATE)}
+        for check, found in rows.items()
+        if not results[check].reason
+    }
+
+
+def _home(config: Config) -> Path:
+    return config.state / "snapshots"

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The case book: every way of breaking a cloud that the catalogue knows, found, mended and taken back, on real schemas.
+
+A case is a plant or a variant of :mod:`stackmend.lab.plants`. Each is gone through as an operator would: the audit
+names it and nothing else, the plan is applied, the audit is clean, the plan applied again does nothing, and undo gives
+the very bytes back. Look-alikes are healthy: the audit must not say a word about them.
+
+Nothing here names a check. A check without a plant, or without a look-alike, fails.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from stackmend.app import audits, plans, runs
+from stackmend.app.config import Config, load
+from stackmend.engine import catalogue
+from stackmend.lab.cloud import Cloud, build
+from stackmend.lab.mariadb import MariaDB
+from stackmend.model.audit import Report
+from stackmend.model.errors import Exit
+from stackmend.model.plan import Plan
+
+#: so many servers that all plants, or all look-alikes, find one each
+SERVERS = 1500
+#: of a plan that may change everything in a small cloud
+ALL_ROWS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One way of breaking one object, or one healthy thing that looks broken."""
+
+    check: str
+    variant: str
+    make: Callable[[Cloud], Any]
+    refused: str = ""  #: a part of the reason for which it is not repaired, by design
+
+    def __str__(self) -> str:
+        return f"{self.check}:{self.variant}"
+
+
+def plants(check: str) -> ModuleType | None:
+    """The module with the plants of a check, or None."""
+    name = f"stackmend.lab.plants.{check.replace('-', '_')}"
+    return importlib.import_module(name) if importlib.util.find_spec(name) else None
+
+
+def broken() -> Iterator[Case]:
+    """Every plant and variant."""
+    for check in catalogue.checks():
+        module = plants(check)
+        if module is not None:
+            refused = getattr(module, "NOT_REPAIRED", {})
+            for variant, make in {"plant": module.plant, **getattr(module, "VARIANTS", {})}.items():
+                yield Case(check, variant, make, refused.get(variant, ""))
+
+
+def healthy() -> Iterator[Case]:
+    """Every look-alike."""
+    for check in catalogue.checks():
+        module = plants(check)
+        for variant, make in getattr(module, "LOOK_ALIKES", {}).items():
+            yield Case(check, variant, make)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A healthy cloud on which everything happens, put back between cases."""
+
+    cloud: Cloud
+    config: Config
+
+    def audit(self) -> Report:
+        """A whole audit, without waiting."""
+        return audits.audit(self.config, settle=0)
+
+    def found(self) -> list[tuple[str, dict[str, Any]]]:
+        """(check, key) of every finding of a whole audit, by name; each check must have an answer."""
+        report = self.audit()
+        assert report.incomplete == {}
+        return ordered((finding.check, dict(finding.key)) for finding in report.findings)
+
+    def plan(self) -> Plan:
+        """A plan for everything that is wrong."""
+        return plans.create(self.config, allow_db=True, max_rows=ALL_ROWS)
+
+
+def ordered(found: Any) -> list[tuple[str, dict[str, Any]]]:
+    """By name and key, for comparison."""
+    return sorted(found, key=repr)
+
+
+@pytest.fixture(scope="session", params=["sqlite", "mariadb"])
+def ground(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """One cloud for each kind of database, for the whole session."""
+    folder: Path = tmp_path_factory.mktemp("casebook")
+    target: MariaDB | Path = folder / "cloud"
+    if request.param == "mariadb":
+        target = request.getfixturevalue("mariadb")
+    prefix = {"prefix": "casebook_"} if request.param == "mariadb" else {}
+    cloud = build(target, servers=SERVERS, seed=7, **prefix)
+    cloud.save()
+    toml = folder / "stackmend.toml"
+    toml.write_text(cloud.toml(), encoding="utf-8")
+    yield Stage(cloud, load(str(toml)))
+    cloud.close()
+
+
+@pytest.fixture
+def stage(ground: Stage) -> Stage:
+    """The cloud, healthy again."""
+    ground.cloud.restore()
+    return ground
+
+
+@pytest.mark.parametrize("check", sorted(catalogue.checks()))
+def test_a_check_is_rehearsed(check: str) -> None:
+    """A check has a plant and a look-alike, and what it says of refusals is about variants it has."""
+    module = plants(check)
+    assert module is not None, f"src/stackmend/lab/plants/{check.replace('-', '_')}.py is missing"
+    assert callable(module.plant)
+    assert module.LOOK_ALIKES
+    known = {"plant", *getattr(module, "VARIANTS", {})}
+    assert set(getattr(module, "NOT_REPAIRED", {})) <= known
+    assert all(make.__doc__ for make in (module.plant, *module.LOOK_ALIKES.values()))
+
+
+def test_a_healthy_cloud_is_clean(stage: Stage) -> None:
+    """Nothing is planted, nothing is found, and every check had what it needs."""
+    assert stage.found() == []
+
+
+@pytest.mark.parametrize("case", list(broken()), ids=str)
+def test_what_is_broken_is_found_mended_and_taken_back(stage: Stage, case: Case) -> None:
+    """Found alone and by its key; repaired; clean; a second run does nothing; undo gives the bytes back."""
+    key = case.make(stage.cloud)
+    planted = stage.cloud.dump()
+    assert stage.found() == [(case.check, key)]
+    plan = stage.plan()
+    if case.refused:
+        assert_refused(plan, case)
+        return
+    assert [(action.check, dict(action.key)) for action in plan.runnable] == [(case.check, key)]
+    first = runs.apply(stage.config, plan, accept=("all",))
+    assert (first.exit, first.failed, first.stale, first.in_doubt) == (Exit.CLEAN, 0, 0, 0)
+    assert first.done > 0
+    assert stage.found() == []
+    mended = stage.cloud.dump()
+    assert mended != planted
+    again = runs.apply(stage.config, plan, accept=("all",))
+    assert (again.exit, again.done) == (Exit.CLEAN, 0)
+    assert stage.cloud.dump() == mended
+    back = runs.undo(stage.config, first.run)
+    assert back.exit is Exit.CLEAN
+    assert stage.cloud.dump() == planted
+
+
+def assert_refused(plan: Plan, case: Case) -> None:
+    """Nothing would be changed, and the plan says why."""
+    assert plan.runnable == ()
+    reasons = [left.reason for left in plan.not_repaired]
+    reasons += [text for action in plan.manual for text in (*action.statements, action.why)]
+    assert any(case.refused in reason for reason in reasons), reasons
+
+
+@pytest.mark.parametrize("case", list(healthy()), ids=str)
+def test_what_only_looks_broken_is_left_alone(stage: Stage, case: Case) -> None:
+    """A look-alike of one check is a finding of none."""
+    case.make(stage.cloud)
+    assert stage.found() == []
+
+
+def test_all_look_alikes_together(stage: Stage) -> None:
+    """All of them in one cloud: still nothing is found."""
+    for case in healthy():
+        case.make(stage.cloud)
+    assert stage.found() == []
+
+
+def test_everything_broken_at_once(stage: Stage) -> None:
+    """All plants among all look-alikes: each is found, what can be mended is, and undo gives the bytes back.
+
+    Repairs that touch the same rows wait for the next plan, so it takes as many plans as that needs.
+    """
+    for case in healthy():
+        case.make(stage.cloud)
+    keys = {str(case): case.make(stage.cloud) for case in broken()}
+    planted = stage.cloud.dump()
+    assert stage.found() == ordered((case.check, keys[str(case)]) for case in broken())
+    made = []
+    while (plan := stage.plan()).runnable:
+        result = runs.apply(stage.config, plan, accept=("all",))
+        assert (result.exit, result.failed, result.stale, result.in_doubt) == (Exit.CLEAN, 0, 0, 0)
+        made.append(result.run)
+    assert stage.found() == ordered((case.check, keys[str(case)]) for case in broken() if case.refused)
+    for run in reversed(made):
+        assert runs.undo(stage.config, run).exit is Exit.CLEAN
+    assert stage.cloud.dump() == planted
