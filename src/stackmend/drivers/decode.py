@@ -8,6 +8,7 @@ converted value by value, and only a value that is really broken becomes NULL, w
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -25,6 +26,7 @@ NULL = "\x15"
 Complain = Callable[[int, str, str], None]
 
 _TRUE, _FALSE = ("1", "true", "t"), ("0", "false", "f")
+_LIMIT = 2**63  # of what a column of integers holds
 
 
 class Unpackable(Exception):  # noqa: N818 - an answer, not an error
@@ -34,9 +36,13 @@ class Unpackable(Exception):  # noqa: N818 - an answer, not an error
 def packed(rows: Sequence[bytes], columns: Sequence[Column], complain: Complain) -> list[pa.Array]:
     """Columns of packed rows; Unpackable when one does not come apart."""
     types = {str(n): ARROW[c.kind] for n, c in enumerate(columns)}
+    text = b"\n".join(rows)
     try:
+        # a carriage return before the line feed, or a byte order mark at the start, would be taken for no text
+        if b"\r" in text or text.startswith(BOM_UTF8):
+            raise pa.ArrowInvalid
         table = csv.read_csv(
-            pa.BufferReader(b"\n".join(rows)),
+            pa.BufferReader(text),
             csv.ReadOptions(use_threads=False, column_names=list(types), block_size=1 << 26),
             csv.ParseOptions(delimiter=SEPARATOR, quote_char=False, escape_char=False, ignore_empty_lines=False),
             csv.ConvertOptions(
@@ -67,7 +73,7 @@ def plain(rows: Sequence[Sequence[Any]], columns: Sequence[Column], complain: Co
         convert = _CONVERT[column.kind]
         try:
             converted = [None if v is None else convert(v) for v in values]
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             converted = [_one(convert, v, row, column.name, complain) for row, v in enumerate(values)]
         arrays.append(pa.array(converted, ARROW[column.kind]))
     return arrays
@@ -81,7 +87,7 @@ def _one(convert: Callable[[Any], Any], value: Any, row: int, column: str, compl
     except UnicodeDecodeError:
         complain(row, column, "bad-utf8")
         return bytes(value).decode(errors="replace")
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         complain(row, column, "impossible-date" if convert is _time else "bad-number")
         return None
 
@@ -93,7 +99,10 @@ def _text(value: Any) -> str:
 
 
 def _int(value: Any) -> int:
-    return int(value)
+    number = int(value)
+    if not -_LIMIT <= number < _LIMIT:
+        raise OverflowError
+    return number
 
 
 def _float(value: Any) -> float:
