@@ -25,7 +25,7 @@ from stackmend.model.check import Check
 from stackmend.model.errors import JournalError
 from stackmend.model.finding import Finding, State, fingerprint
 from stackmend.model.ports import Progress
-from stackmend.model.snapshot import Manifest
+from stackmend.model.snapshot import UNREADABLE, Manifest
 
 #: seconds between two looks at findings that span databases which were not read at one moment (rule R1)
 SETTLE = 120.0
@@ -59,8 +59,7 @@ def audit(
         return _report(session, chosen, rows, results, manifest, State.CANDIDATE, whole=False)
     folder = Path(tempfile.mkdtemp(prefix="stackmend-audit-"))
     try:
-        labels = {label for check in chosen.values() for label in check.reads}
-        manifest = session.collector().collect(labels, folder, progress)
+        manifest = session.collector().collect(_labels(chosen), folder, progress)
         rows, results = _ask(chosen, folder, manifest, config, servers)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -80,6 +79,12 @@ def audit(
         whole=not servers,
         unsure={n: rows[n] for n in unknown},
     )
+
+
+def _labels(checks: Mapping[str, Check]) -> set[str]:
+    """The tables to read: what could not be decoded is known only once all are read."""
+    labels = {label for check in checks.values() for label in check.reads}
+    return {label for check in catalogue.checks().values() for label in check.reads} if UNREADABLE in labels else labels
 
 
 def _ask(

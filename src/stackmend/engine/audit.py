@@ -15,11 +15,16 @@ from stackmend.model.check import Check
 from stackmend.model.errors import Exit, StackmendError
 from stackmend.model.finding import Finding, State, finding_of
 from stackmend.model.ports import Query
-from stackmend.model.snapshot import CELL, Manifest
+from stackmend.model.snapshot import CELL, UNREADABLE, Manifest
 from stackmend.tables import tables
+from stackmend.tables.nova import VIFS
 from stackmend.tables.views import VIEWS
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_UNKNOWN = "not every cell is known: cell_mappings could not be read, or a cell of it is not among the sources"
+_CACHES = f"{VIFS.service}_{VIFS.name}"
+#: what is made of a column while it is collected: without it they are NULL, or have no rows
+_MADE_OF = {"network_info": frozenset({"document", "vifs", "length", "crc32", VIFS.label})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +39,9 @@ class Standing:
 def standing(check: Check, manifest: Manifest) -> Standing:
     """What the manifest allows a check to say.
 
-    A source in ``needs`` that failed forbids any verdict. Another source it reads that failed, or a table or column
-    it mentions that the release lacks, makes it incomplete: what it finds is shown, but no finding is not "clean".
+    A source in ``needs`` that failed forbids any verdict, and so does a table or column it mentions that is not there:
+    rows that nobody could read must not pass for rows that do not exist. Another source it reads that failed makes it
+    incomplete: what it finds is shown, but no finding is not "clean".
     """
     failed = manifest.failed()
     known = {source.database for source in manifest.sources}
@@ -48,11 +54,17 @@ def standing(check: Check, manifest: Manifest) -> Standing:
             reason = "" if need in known else f"database {need} is not configured"
         if reason:
             return Standing(False, False, reason)
-    reasons = []
-    for database, error in sorted(failed.items()):
-        if service(database) in {t.service for label in check.reads for t in tables().get(label, ())}:
-            reasons.append(f"database {database} could not be read: {error}")
-    reasons += _missing(check, manifest)
+    if lacking := _missing(check, manifest):
+        return Standing(False, False, "; ".join(lacking))
+    services = {t.service for label in check.reads for t in tables().get(label, ())}
+    everything = UNREADABLE in check.reads
+    reasons = [
+        f"database {database} could not be read: {error}"
+        for database, error in sorted(failed.items())
+        if everything or service(database) in services
+    ]
+    if not reasons and not manifest.cells_known and (everything or "nova" in services):
+        reasons = [_UNKNOWN]
     return Standing(True, not reasons, "; ".join(reasons))
 
 
@@ -66,7 +78,7 @@ def _cells(manifest: Manifest, failed: Mapping[str, str]) -> str:
     if broken:
         return "; ".join(broken)
     if not manifest.cells_known:
-        return "not every cell is known: cell_mappings could not be read, or a cell of it is not among the sources"
+        return _UNKNOWN
     return ""
 
 
@@ -90,14 +102,14 @@ def _missing(check: Check, manifest: Manifest) -> list[str]:
     for source in manifest.sources:
         for label, columns in sorted(source.missing.items()):
             parts = tables().get(label, ())
-            if label not in words:
+            if not words & {label, VIFS.label if label == _CACHES else label}:
                 continue
             if "*" in columns:
                 if not parts or not all(part.optional for part in parts):
                     found.append(f"table {label} is missing in database {source.database}")
                 continue
             optional = {c.name for part in parts for c in part.columns if c.optional}
-            lacking = sorted((set(columns) & words) - optional)
+            lacking = sorted(c for c in columns if c not in optional and words & _MADE_OF.get(c, frozenset({c})))
             found += [f"column {label}.{column} is missing in database {source.database}" for column in lacking]
     return found
 
