@@ -201,12 +201,12 @@ class Builder:
         return physical[0], False
 
     def _subnets(self, port: Record) -> list[dict[str, Any]]:
-        """The subnets the port has an address in, in the order of its addresses."""
+        """The subnets the port has an address in, by their ids: so Neutron lists what Nova asks it for."""
         fixed = self._live.rows("neutron", "ipallocations", {"port_id": port["id"]})
         fixed.sort(key=lambda a: (str(a["ip_address"]), str(a["subnet_id"])))
         floating = self._live.rows("neutron", "floatingips", {"fixed_port_id": port["id"]})
         found = []
-        for name in dict.fromkeys(a["subnet_id"] for a in fixed):
+        for name in sorted({str(a["subnet_id"]) for a in fixed}):
             subnet = self._one("subnets", {"id": name})
             if subnet is not None:
                 found.append(self._subnet(subnet, port, fixed, floating))
