@@ -29,8 +29,10 @@ from stackmend.model.audit import Report
 from stackmend.model.errors import Exit
 from stackmend.model.plan import Plan
 
-#: so many servers that all plants, or all look-alikes, find one each
-SERVERS = 1500
+#: so many servers that any plant finds what it needs
+FEW = 250
+#: so many that all plants and look-alikes find one each
+MANY = 1500
 #: of a plan that may change everything in a small cloud
 ALL_ROWS = 100_000
 
@@ -94,32 +96,62 @@ class Stage:
         return plans.create(self.config, allow_db=True, max_rows=ALL_ROWS)
 
 
+@dataclass(frozen=True, slots=True)
+class Land:
+    """Where clouds are built: a folder for SQLite files, or a server."""
+
+    folder: Path
+    server: MariaDB | None
+
+    def stage(self, servers: int) -> Iterator[Stage]:
+        """A cloud that remembers how it was; closed at the end."""
+        name = f"casebook{servers}"
+        cloud = build(
+            self.server or self.folder / name, servers=servers, seed=7, prefix=f"{name}_" if self.server else ""
+        )
+        cloud.save()
+        toml = self.folder / f"{name}.toml"
+        toml.write_text(cloud.toml(), encoding="utf-8")
+        yield Stage(cloud, load(str(toml)))
+        cloud.close()
+
+
 def ordered(found: Any) -> list[tuple[str, dict[str, Any]]]:
     """By name and key, for comparison."""
     return sorted(found, key=repr)
 
 
 @pytest.fixture(scope="session", params=["sqlite", "mariadb"])
-def ground(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """One cloud for each kind of database, for the whole session."""
-    folder: Path = tmp_path_factory.mktemp("casebook")
-    target: MariaDB | Path = folder / "cloud"
-    if request.param == "mariadb":
-        target = request.getfixturevalue("mariadb")
-    prefix = {"prefix": "casebook_"} if request.param == "mariadb" else {}
-    cloud = build(target, servers=SERVERS, seed=7, **prefix)
-    cloud.save()
-    toml = folder / "stackmend.toml"
-    toml.write_text(cloud.toml(), encoding="utf-8")
-    yield Stage(cloud, load(str(toml)))
-    cloud.close()
+def land(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Land:
+    """Where clouds are built: each kind of database once for the whole session."""
+    folder = tmp_path_factory.mktemp("casebook")
+    return Land(folder, request.getfixturevalue("mariadb") if request.param == "mariadb" else None)
+
+
+@pytest.fixture(scope="session")
+def few(land: Land) -> Iterator[Stage]:
+    """A small cloud."""
+    yield from land.stage(FEW)
+
+
+@pytest.fixture(scope="session")
+def many(land: Land) -> Iterator[Stage]:
+    """A large one."""
+    yield from land.stage(MANY)
 
 
 @pytest.fixture
-def stage(ground: Stage) -> Stage:
-    """The cloud, healthy again."""
-    ground.cloud.restore()
-    return ground
+def stage(few: Stage) -> Stage:
+    """The small cloud, healthy again."""
+    few.cloud.restore()
+    return few
+
+
+@pytest.fixture
+def crowd(many: Stage) -> Stage:
+    """The large cloud, healthy again."""
+    many.cloud.restore()
+    return many
 
 
 @pytest.mark.parametrize("check", sorted(catalogue.checks()))
@@ -151,13 +183,13 @@ def test_what_is_broken_is_found_mended_and_taken_back(stage: Stage, case: Case)
         return
     assert [(action.check, dict(action.key)) for action in plan.runnable] == [(case.check, key)]
     first = runs.apply(stage.config, plan, accept=("all",))
-    assert (first.exit, first.failed, first.stale, first.in_doubt) == (Exit.CLEAN, 0, 0, 0)
+    assert (first.exit, first.failed, first.stale, first.in_doubt) == (Exit.REPAIRED, 0, 0, 0)
     assert first.done > 0
     assert stage.found() == []
     mended = stage.cloud.dump()
     assert mended != planted
     again = runs.apply(stage.config, plan, accept=("all",))
-    assert (again.exit, again.done) == (Exit.CLEAN, 0)
+    assert (again.exit, again.steps) == (Exit.CLEAN, 0)
     assert stage.cloud.dump() == mended
     back = runs.undo(stage.config, first.run)
     assert back.exit is Exit.CLEAN
@@ -179,29 +211,29 @@ def test_what_only_looks_broken_is_left_alone(stage: Stage, case: Case) -> None:
     assert stage.found() == []
 
 
-def test_all_look_alikes_together(stage: Stage) -> None:
+def test_all_look_alikes_together(crowd: Stage) -> None:
     """All of them in one cloud: still nothing is found."""
     for case in healthy():
-        case.make(stage.cloud)
-    assert stage.found() == []
+        case.make(crowd.cloud)
+    assert crowd.found() == []
 
 
-def test_everything_broken_at_once(stage: Stage) -> None:
+def test_everything_broken_at_once(crowd: Stage) -> None:
     """All plants among all look-alikes: each is found, what can be mended is, and undo gives the bytes back.
 
     Repairs that touch the same rows wait for the next plan, so it takes as many plans as that needs.
     """
     for case in healthy():
-        case.make(stage.cloud)
-    keys = {str(case): case.make(stage.cloud) for case in broken()}
-    planted = stage.cloud.dump()
-    assert stage.found() == ordered((case.check, keys[str(case)]) for case in broken())
+        case.make(crowd.cloud)
+    keys = {str(case): case.make(crowd.cloud) for case in broken()}
+    planted = crowd.cloud.dump()
+    assert crowd.found() == ordered((case.check, keys[str(case)]) for case in broken())
     made = []
-    while (plan := stage.plan()).runnable:
-        result = runs.apply(stage.config, plan, accept=("all",))
-        assert (result.exit, result.failed, result.stale, result.in_doubt) == (Exit.CLEAN, 0, 0, 0)
+    while (plan := crowd.plan()).runnable:
+        result = runs.apply(crowd.config, plan, accept=("all",))
+        assert (result.exit, result.failed, result.stale, result.in_doubt) == (Exit.REPAIRED, 0, 0, 0)
         made.append(result.run)
-    assert stage.found() == ordered((case.check, keys[str(case)]) for case in broken() if case.refused)
+    assert crowd.found() == ordered((case.check, keys[str(case)]) for case in broken() if case.refused)
     for run in reversed(made):
-        assert runs.undo(stage.config, run).exit is Exit.CLEAN
-    assert stage.cloud.dump() == planted
+        assert runs.undo(crowd.config, run).exit is Exit.CLEAN
+    assert crowd.cloud.dump() == planted

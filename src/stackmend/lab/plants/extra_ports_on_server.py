@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from typing import Any
 
 from stackmend.lab.cloud import Cloud, Server
+from stackmend.lab.plants._networks import port_of
 from stackmend.lab.plants._servers import neighbour, new_port, touch
 
 
@@ -67,8 +67,8 @@ def working(cloud: Cloud) -> None:
     server = cloud.pick("active")
     port = new_port(cloud, server, host=str(server.host), status="ACTIVE")
     cloud.insert(
-        server.database, "virtual_interfaces", uuid=port, address=f"fa:20/{uuid.uuid4()}", instance_uuid=server.uuid,
-        deleted=0, created_at=cloud.ago(7200),
+        server.database, "virtual_interfaces", uuid=port, instance_uuid=server.uuid, deleted=0,
+        created_at=cloud.ago(7200), address=f"{port_of(cloud, port)['mac_address']}/{port}",
     )  # fmt: skip
 
 

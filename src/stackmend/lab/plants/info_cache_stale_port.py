@@ -57,7 +57,8 @@ def given_away(cloud: Cloud) -> dict[str, Any]:
     cloud.execute("neutron", sql, {"o": other.uuid, "j": other.project_id, "p": port})
     for table in ("ml2_port_bindings", "ml2_port_binding_levels"):
         cloud.update("neutron", table, {"port_id": port}, host=other.host)
-    write(cloud, other, json.dumps([*vifs(cloud, other), *vifs(cloud, server)]))
+    given = [{**vif, "preserve_on_delete": True} for vif in vifs(cloud, server)]
+    write(cloud, other, json.dumps([*vifs(cloud, other), *given]))
     new_nic_row(cloud, other, port, address=f"{port_of(cloud, port)['mac_address']}/{port}")
     return {"server": server.uuid, "port": port}
 

@@ -15,21 +15,21 @@ def plant(cloud: Cloud) -> dict[str, Any]:
     """A server older than Newton, never migrated: a port without a row."""
     server = cloud.pick("active")
     cloud.delete(server.database, "virtual_interfaces", {"uuid": server.ports[0]})
-    return {"server": server.uuid, "port": server.ports[0], "row_id": 0}
+    return {"server": server.uuid}
 
 
 def surplus(cloud: Cloud) -> dict[str, Any]:
     """A detach was cut short: the row of a port that nobody has."""
     server, port = cloud.pick("active"), str(uuid.uuid4())
-    row = _row(cloud, server, port, f"fa:22:00:00:00:01/{port}")
-    return {"server": server.uuid, "port": port, "row_id": row}
+    _row(cloud, server, port, f"fa:22:00:00:00:01/{port}")
+    return {"server": server.uuid}
 
 
 def bare_address(cloud: Cloud) -> dict[str, Any]:
     """The address has the form of old releases."""
     server = cloud.pick("stopped")
     cloud.update(server.database, "virtual_interfaces", {"uuid": server.ports[0]}, address="fa:22:00:00:00:02")
-    return {"server": server.uuid, "port": server.ports[0], "row_id": _id(cloud, server)}
+    return {"server": server.uuid}
 
 
 def mismarked(cloud: Cloud) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def mismarked(cloud: Cloud) -> dict[str, Any]:
         "UPDATE virtual_interfaces SET deleted = CASE WHEN id = 1 THEN 2 ELSE 1 END WHERE uuid = :p",
         {"p": server.ports[0]},
     )
-    return {"server": server.uuid, "port": server.ports[0], "row_id": _id(cloud, server)}
+    return {"server": server.uuid}
 
 
 def _row(cloud: Cloud, server: Server, port: str, address: str) -> int:
@@ -50,11 +50,6 @@ def _row(cloud: Cloud, server: Server, port: str, address: str) -> int:
             created_at=cloud.ago(7200),
         )
     )  # fmt: skip
-
-
-def _id(cloud: Cloud, server: Server) -> int:
-    sql = "SELECT id FROM virtual_interfaces WHERE uuid = :p"
-    return int(cloud.rows(server.database, sql, {"p": server.ports[0]})[0]["id"])
 
 
 VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
