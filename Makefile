@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+# The developers' front door. Every target sets up by itself what it needs (scripts/setup.sh): nothing to install before.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+# Debian keeps mariadbd in /usr/sbin, which is not on everybody's PATH
+export PATH := $(PATH):/usr/sbin:/sbin
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+
+TESTS ?=
+N ?=
+JOBS ?= auto
+
+.PHONY: help demo test lint bench docs services clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: ## build a toy cloud, break it, audit, plan, apply, undo; needs nothing, touches nothing else
+	@scripts/setup.sh demo
+	@scripts/timed.sh "the demo" .uv/demo/bin/stackmend demo
+
+test: ## all tests, on a private MariaDB and the services' own migrations; TESTS="tests/cli -k plan" for some
+	@scripts/setup.sh test
+	@scripts/timed.sh "the tests" .uv/test/bin/python -m pytest -n $(JOBS) $(TESTS)
+
+lint: ## ruff, mypy and the layers of imports
+	@scripts/setup.sh lint
+	@scripts/timed.sh "ruff check" .uv/lint/bin/ruff check
+	@scripts/timed.sh "ruff format" .uv/lint/bin/ruff format --check
+	@scripts/timed.sh "mypy" .uv/lint/bin/mypy
+	@scripts/timed.sh "lint-imports" .uv/lint/bin/lint-imports
+
+bench: ## measure against a cloud of N servers: make bench N=100000
+	@scripts/setup.sh bench
+	@scripts/timed.sh "the benchmark" .uv/test/bin/python -m bench $(if $(N),--servers $(N))
+
+docs: ## the documentation into docs/_build/html; warnings are errors
+	@scripts/setup.sh docs
+	@scripts/timed.sh "the documentation" .uv/docs/bin/sphinx-build -W --keep-going -q docs docs/_build/html
+
+services: ## only the OpenStack services that the tests run migrations of, into .services
+	@scripts/setup.sh services
+
+clean: ## remove what make made here (not Debian's packages, not your .venv, not a .services that is a link)
+	@rm -rf .uv docs/_build build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@[ -L .services ] || rm -rf .services
+	@find src tests bench docs scripts -name __pycache__ -type d -prune -exec rm -rf {} +

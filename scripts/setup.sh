@@ -1,0 +1,216 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Usage: scripts/setup.sh demo | test | bench | lint | docs | services
+#
+# Sets up what that target of make needs, and only what is not there yet. All of it goes to .uv/ and .services/; Debian
+# packages are installed where a target wants a compiler or MariaDB. Python packages come from PyPI, or from the index
+# that the environment or the configuration of pip or uv names.
+#
+#   .uv/tool      uv itself, the version of scripts/uv.txt
+#   .uv/demo ...  an environment for each target: what uv.lock says, nothing else; a .venv of your own is not touched
+#   .uv/log       the output of every step
+#   .services     the services themselves (src/stackmend/lab/services.txt), whose migrations the tests run
+#
+# An environment is whole when its stamp says from what it was made. The stamp comes last: what was interrupted before
+# is made anew.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+
+STAMP=.made-from
+SERVICES=src/stackmend/lab/services.txt
+UV=.uv/tool/bin/uv
+
+# made_from TEXT... -- FILE...: what a stamp holds; environments know their own path, and their Python's
+made_from() {
+    local texts=()
+    while [ "$1" != -- ]; do
+        texts+=("$1")
+        shift
+    done
+    shift
+    { printf '%s\n' "$PWD" "$PYTHON" "$PYTHON_VERSION" "${texts[@]}" && cat "$@"; } | sha256sum | cut -d ' ' -f 1
+}
+
+# is_made FOLDER STAMP
+is_made() {
+    [ "$(cat "$1/$STAMP" 2>/dev/null)" = "$2" ]
+}
+
+write_stamp() {
+    printf '%s\n' "$2" >"$1/$STAMP.new"
+    mv -f "$1/$STAMP.new" "$1/$STAMP"
+}
+
+# ---- the machine ----------------------------------------------------------------------------------------------------
+
+find_python() {
+    local wanted=${PYTHON:-python3}
+    command -v "$wanted" >/dev/null || die "$wanted is not there" \
+        "Install Python 3.11 or later (Debian 12: apt-get install python3), or say which: PYTHON=python3.12 make ..."
+    "$wanted" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die \
+        "$wanted is $("$wanted" --version 2>&1), stackmend needs 3.11 or later" "Say which: PYTHON=python3.12 make ..."
+    # the same one, whether or not an environment is activated
+    PYTHON=$("$wanted" -c 'import sys; print(getattr(sys, "_base_executable", None) or sys.executable)')
+    PYTHON_VERSION=$("$PYTHON" -c 'import sys; print(sys.version)')
+}
+
+has_module() {
+    "$PYTHON" -c "import $1" 2>/dev/null
+}
+
+# without them no index can be asked
+has_certificates() {
+    [ -n "${SSL_CERT_FILE:-}" ] || [ ! -e /etc/debian_version ] || [ -e /etc/ssl/certs/ca-certificates.crt ]
+}
+
+has_headers() {
+    "$PYTHON" -c 'import pathlib, sysconfig, sys
+sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())'
+}
+
+# packages_for_*: the Debian packages of what is missing, one a line
+packages_for_uv() {
+    has_certificates || echo ca-certificates
+    has_uv || has_module ensurepip || has_module pip || echo python3-venv
+}
+
+packages_for_tests() {
+    command -v cc >/dev/null || printf '%s\n' gcc libc6-dev
+    has_headers || echo python3-dev
+    command -v pkg-config >/dev/null || echo pkg-config
+    pkg-config --exists libmariadb 2>/dev/null || pkg-config --exists mysqlclient 2>/dev/null || echo libmariadb-dev
+    # the programs only: no service comes with them
+    { command -v mariadbd && command -v mariadb-install-db; } >/dev/null || echo mariadb-server-core
+    command -v my_print_defaults >/dev/null || echo mariadb-client-core
+}
+
+# machine LIST...: install what these functions list, as root or with a sudo that asks nothing
+machine() {
+    local list packages
+    mapfile -t packages < <(for list in "$@"; do "$list"; done)
+    [ ${#packages[@]} -gt 0 ] || return 0
+    command -v apt-get >/dev/null || die "this machine lacks what these Debian packages hold: ${packages[*]}" \
+        "It is not a Debian: install the same with its own package manager, and run make again."
+    if [ "$(id -u)" -eq 0 ]; then
+        step debian-packages "Debian packages ${packages[*]}" scripts/debian-packages.sh "${packages[@]}"
+    elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+        step debian-packages "Debian packages ${packages[*]}, with sudo" \
+            sudo -n "$PWD/scripts/debian-packages.sh" "${packages[@]}"
+    else
+        die "missing Debian packages: ${packages[*]}" \
+            "As root: apt-get install --no-install-recommends ${packages[*]}   Then run make again."
+    fi
+}
+
+# ---- uv -------------------------------------------------------------------------------------------------------------
+
+has_uv() {
+    is_made .uv/tool "$(made_from uv -- scripts/uv.txt)"
+}
+
+install_uv() {
+    rm -rf .uv/tool
+    if has_module ensurepip; then
+        "$PYTHON" -m venv .uv/tool
+        .uv/tool/bin/python -m pip install --no-deps --require-hashes -r scripts/uv.txt
+    else
+        PIP_USER=0 "$PYTHON" -m pip install --target .uv/tool --no-deps --require-hashes -r scripts/uv.txt
+    fi
+    "$UV" --version
+    write_stamp .uv/tool "$(made_from uv -- scripts/uv.txt)"
+}
+
+uv_itself() {
+    has_uv || step uv "uv $(sed -n 's/^uv==\([0-9.]*\).*/\1/p' scripts/uv.txt) into .uv/tool" install_uv
+}
+
+# uv does not read the configuration of pip: hand on the index that it names
+use_index_of_pip() {
+    [ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ] || return 0
+    local index
+    index=${PIP_INDEX_URL:-$(index_in_pip .uv/tool/bin/python || index_in_pip "$PYTHON" || true)}
+    [ -z "$index" ] || export UV_DEFAULT_INDEX="$index"
+}
+
+index_in_pip() {
+    "$1" -m pip config get global.index-url 2>/dev/null
+}
+
+# ---- environments ---------------------------------------------------------------------------------------------------
+
+# empty FOLDER: a new environment without anything in it
+empty() {
+    rm -f "$1/$STAMP"
+    "$UV" venv --clear --python "$PYTHON" --prompt "stackmend-$(basename "$1")" "$1"
+    use_index_of_pip
+}
+
+# not `uv sync`: that fetches from the addresses in uv.lock, past the index of the environment
+fill_environment() {
+    local folder=$1 want=$2 groups=("${@:3}")
+    empty "$folder"
+    "$UV" export --quiet --frozen --no-default-groups "${groups[@]/#/--group=}" --output-file "$folder/requirements.txt"
+    "$UV" pip sync --python "$folder/bin/python" "$folder/requirements.txt"
+    write_stamp "$folder" "$want"
+}
+
+# environment NAME [GROUP...]: .uv/NAME with stackmend (editable), what it needs, and these groups
+environment() {
+    local folder=.uv/$1 want
+    want=$(made_from "$@" -- uv.lock pyproject.toml)
+    is_made "$folder" "$want" ||
+        step "environment-$1" "environment $folder from uv.lock" fill_environment "$folder" "$want" "${@:2}"
+}
+
+fill_services() {
+    empty .services
+    "$UV" pip sync --python .services/bin/python "$SERVICES"
+    write_stamp .services "$1"
+}
+
+services() {
+    local want
+    if [ -n "${STACKMEND_SERVICES:-}" ]; then
+        say "services: those in $STACKMEND_SERVICES (STACKMEND_SERVICES)"
+    elif [ -L .services ]; then
+        [ -x .services/bin/nova-manage ] || die ".services is a link of yours to a place without services" "Remove it."
+        say "services: .services is a link of yours, used as it is"
+    else
+        want=$(made_from services -- "$SERVICES")
+        is_made .services "$want" ||
+            step services "the OpenStack services into .services, from $SERVICES" fill_services "$want"
+    fi
+}
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+main() {
+    local target=${1:-} begin=$EPOCHREALTIME
+    unset VIRTUAL_ENV PYTHONPATH PYTHONHOME
+    export PATH="$PATH:/usr/sbin:/sbin" UV_PYTHON_DOWNLOADS=never
+    find_python
+    mkdir -p .uv
+    # two at a time would build the same environment
+    exec 8>.uv/lock
+    flock -n 8 || { say "another make is setting up here: waiting for it" && flock 8; }
+    # no `&&` between them: with it, bash would go on inside them after a command that failed
+    case $target in
+        demo | lint | docs) machine packages_for_uv ;;
+        test | bench | services) machine packages_for_uv packages_for_tests ;;
+        *) die "no such target: '$target'" "Usage: scripts/setup.sh demo | test | bench | lint | docs | services" ;;
+    esac
+    uv_itself
+    case $target in
+        demo) environment demo ;;
+        lint | docs) environment "$target" "$target" ;;
+        test | bench) environment test test ;;
+    esac
+    case $target in
+        test | services) services ;;
+    esac
+    say "set-up of make $target took $(seconds_since "$begin") s"
+}
+
+main "$@"
