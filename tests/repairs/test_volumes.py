@@ -35,7 +35,7 @@ class Stage:
     def apply(self, plan: Plan) -> str:
         """Apply the plan, which must succeed; the run."""
         result = runs.apply(self.config, plan, accept=("all",))
-        assert result.exit is Exit.CLEAN
+        assert result.exit is Exit.REPAIRED
         return str(result.run)
 
     def refusal(self, repair: str, **arguments: Any) -> str:
