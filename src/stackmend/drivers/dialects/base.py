@@ -49,6 +49,9 @@ class Address:
             return cls("sqlite", unquote(parts.path.removeprefix("/")), options=options)
         if not parts.path.strip("/"):
             raise ConfigError(f"{what} names no database", "It ends in /<database>.")
+        if "/" in parts.path.strip("/") or "@" in parts.path + parts.query + parts.fragment:
+            # the account ended too early, at a character of its password: nothing of it may be shown
+            raise ConfigError(f"{what} is malformed: it names no database", "Percent-encode special characters.")
         return cls(
             scheme,
             unquote(parts.path.strip("/")),

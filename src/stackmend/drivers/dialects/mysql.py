@@ -221,7 +221,7 @@ class _PythonReader:
         with telling(address):
             self._connection = pymysql.connect(
                 **_where(address), charset="utf8mb4", use_unicode=False, connect_timeout=_CONNECT_SECONDS,
-                read_timeout=_READ_SECONDS, conv={},
+                read_timeout=_READ_SECONDS, conv=_ENCODERS,
             )  # fmt: skip
         for statement in _SESSION:
             self._run(statement)
@@ -260,6 +260,11 @@ def telling(address: Address | None) -> Iterator[None]:
         where = address.redacted if address else "the database"
         hint = _HINTS.get(number, _BROKEN if number in (2006, 2013, 2014, 1927) else "")
         raise SourceError(f"{where} cannot be read: {text} ({number})", hint) from problem
+    except (OSError, UnicodeError) as problem:  # a certificate that is not there, a host that is no name
+        where = address.redacted if address else "the database"
+        raise SourceError(
+            f"{where} cannot be read: {problem}", "Look at the host and the options of its URL."
+        ) from problem
 
 
 def _where(address: Address) -> dict[str, Any]:
