@@ -176,7 +176,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def guard(action: Callable[[], int]) -> int:
     """Do it and return its exit code; interruptions and closed pipes get theirs, quietly."""
     try:
-        code = action()
+        code = _code(action)
         sys.stdout.flush()
         return code
     except StackmendError as problem:
@@ -188,6 +188,12 @@ def guard(action: Callable[[], int]) -> int:
     except BrokenPipeError:
         _hush()
         return BROKEN_PIPE
+
+
+def _code(action: Callable[[], int]) -> int:
+    """The exit code, also where the parser leaves by itself; what it printed (``--help``) is not flushed then."""
+    try:
+        return action()
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(Exit.CLEAN)
 
