@@ -189,7 +189,8 @@ services() {
 main() {
     local target=${1:-} begin=$EPOCHREALTIME
     unset VIRTUAL_ENV PYTHONPATH PYTHONHOME
-    export PATH="$PATH:/usr/sbin:/sbin" UV_PYTHON_DOWNLOADS=never
+    # uv trusts what the machine trusts, as pip does, and takes no Python from elsewhere
+    export PATH="$PATH:/usr/sbin:/sbin" UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}" UV_PYTHON_DOWNLOADS=never
     find_python
     mkdir -p .uv
     # two at a time would build the same environment
