@@ -181,6 +181,7 @@ def test_a_closed_pipe_is_quiet():
             stderr=subprocess.PIPE,
             text=True,
             check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": ""},
         )
     finally:
         os.close(writer)
