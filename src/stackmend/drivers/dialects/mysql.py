@@ -110,9 +110,12 @@ class MySQL:
     def introspect(self, connection: Connection, database: str | None = None) -> dict[str, TableInfo]:
         """Tables, columns, primary keys and references from information_schema."""
         schema = database or self.select(connection, "SELECT DATABASE()")[0][0]
+        counts = dict(self.select(connection, _TABLES, [schema]))
         columns: dict[str, dict[str, str]] = {}
+        # not joined with the tables: that makes the server build a temporary table on disk, twenty times as slow
         for table, column, kind in self.select(connection, _COLUMNS, [schema]):
-            columns.setdefault(table, {})[column] = kind
+            if table in counts:
+                columns.setdefault(table, {})[column] = kind
         keys: dict[str, list[str]] = {}
         references: dict[str, list[tuple[str, str, str]]] = {}
         for table, constraint, column, parent, parent_column in self.select(connection, _USAGE, [schema]):
@@ -120,9 +123,8 @@ class MySQL:
                 keys.setdefault(table, []).append(column)
             elif parent:
                 references.setdefault(table, []).append((column, parent, parent_column))
-        counts = dict(self.select(connection, _COUNTS, [schema]))
         return {
-            table: TableInfo(names, tuple(keys.get(table, ())), tuple(references.get(table, ())), counts.get(table))
+            table: TableInfo(names, tuple(keys.get(table, ())), tuple(references.get(table, ())), counts[table])
             for table, names in columns.items()
         }
 
@@ -144,16 +146,17 @@ class MySQL:
 
 
 _COLUMNS = (
-    "SELECT c.table_name, c.column_name, c.column_type FROM information_schema.columns c"
-    " JOIN information_schema.tables t ON t.table_schema = c.table_schema AND t.table_name = c.table_name"
-    " WHERE c.table_schema = %s AND t.table_type = 'BASE TABLE' ORDER BY c.table_name, c.ordinal_position"
+    "SELECT table_name, column_name, column_type FROM information_schema.columns"
+    " WHERE table_schema = %s ORDER BY table_name, ordinal_position"
 )
 _USAGE = (
     "SELECT table_name, constraint_name, column_name, referenced_table_name, referenced_column_name"
     " FROM information_schema.key_column_usage WHERE table_schema = %s"
     " ORDER BY table_name, constraint_name, ordinal_position"
 )
-_COUNTS = "SELECT table_name, table_rows FROM information_schema.tables WHERE table_schema = %s"
+_TABLES = (
+    "SELECT table_name, table_rows FROM information_schema.tables WHERE table_schema = %s AND table_type = 'BASE TABLE'"
+)
 
 
 class _Told:
