@@ -88,20 +88,24 @@ packages_for_tests() {
 
 # machine LIST...: install what these functions list, as root or with a sudo that asks nothing
 machine() {
-    local list packages
-    mapfile -t packages < <(for list in "$@"; do "$list"; done)
+    local list packages unfinished=.uv/debian-packages
+    mapfile -t packages < <({ [ ! -e $unfinished ] || cat $unfinished; for list in "$@"; do "$list"; done; } | sort -u)
     [ ${#packages[@]} -gt 0 ] || return 0
     command -v apt-get >/dev/null || die "this machine lacks what these Debian packages hold: ${packages[*]}" \
         "It is not a Debian: install the same with its own package manager, and run make again."
+    # a program may be there before its package is configured: what was begun is finished
+    printf '%s\n' "${packages[@]}" >$unfinished
     if [ "$(id -u)" -eq 0 ]; then
         step debian-packages "Debian packages ${packages[*]}" scripts/debian-packages.sh "${packages[@]}"
     elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
         step debian-packages "Debian packages ${packages[*]}, with sudo" \
             sudo -n "$PWD/scripts/debian-packages.sh" "${packages[@]}"
     else
+        rm $unfinished
         die "missing Debian packages: ${packages[*]}" \
             "As root: apt-get install --no-install-recommends ${packages[*]}   Then run make again."
     fi
+    rm $unfinished
 }
 
 # ---- uv -------------------------------------------------------------------------------------------------------------
