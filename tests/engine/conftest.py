@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes to kill."""
+"""Small clouds to write to, and processes to kill."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from .ground import Mortal
+from stackmend.lab.mariadb import MariaDB
+
+from .ground import Ground, Mortal, ground
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +18,38 @@ def mortal() -> Iterator[Mortal]:
     program = Mortal()
     yield program
     program.close()
+
+
+@pytest.fixture(scope="session")
+def sqlite_place(tmp_path_factory: pytest.TempPathFactory, mortal: Mortal) -> Iterator[Ground]:
+    """A healthy cloud in files."""
+    with ground(None, tmp_path_factory.mktemp("engine"), mortal) as here:
+        yield here
+
+
+@pytest.fixture(scope="session")
+def mariadb_place(mariadb: MariaDB, tmp_path_factory: pytest.TempPathFactory, mortal: Mortal) -> Iterator[Ground]:
+    """A healthy cloud on a server."""
+    with ground(mariadb, tmp_path_factory.mktemp("engine"), mortal, prefix="engine_") as here:
+        yield here
+
+
+@pytest.fixture
+def on_sqlite(sqlite_place: Ground) -> Ground:
+    """The cloud in files as it was built, nothing run yet."""
+    sqlite_place.fresh()
+    return sqlite_place
+
+
+@pytest.fixture
+def on_mariadb(mariadb_place: Ground) -> Ground:
+    """The cloud on a server as it was built, nothing run yet."""
+    mariadb_place.fresh()
+    return mariadb_place
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def here(request: pytest.FixtureRequest) -> Ground:
+    """Each of them in turn."""
+    found: Ground = request.getfixturevalue(f"on_{request.param}")
+    return found

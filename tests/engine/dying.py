@@ -2,11 +2,11 @@
 """Runs that die: a program of its own, which forks a fresh process for every run it is asked for.
 
 One JSON object a line on standard input: ``{"do": "apply" | "resume" | "undo", "config": path, "what": plan file or id
-of a run, "deadly": n, "when": "before" | "after"}``. The process kills itself with SIGKILL before or after the n-th
-write to its journal (0: never). With ``"fails": n`` the n-th write raises JournalError instead, and those after it;
-with ``"fsize": bytes`` no file can grow beyond that. One JSON object a line on standard output: ``{"signal": number,
-"writes": names of the journal's methods that wrote, "result": RunResult or null, "error": [class, message, hint, exit
-code] or null}``.
+of a run, "deadly": n, "when": "before" | "after"}``. The process kills itself with SIGKILL (or ``"signal"``) before or
+after the n-th write to its journal (0: never). With ``"fails": n`` the n-th write and those after it raise
+JournalError instead; with ``"fsize": bytes`` no file can grow beyond that. One JSON object a line on standard output:
+``{"signal": number, "writes": names of the journal's methods that wrote, "result": RunResult or null, "error": [class,
+message, hint, exit code] or null}``.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def strike(order: Mapping[str, Any]) -> Callable[[str, int], None]:
 
     def act(when: str, number: int) -> None:
         if when == order.get("when", "before") and number == order.get("deadly", 0):
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), order.get("signal", signal.SIGKILL))
         if when == "before" and 0 < order.get("fails", 0) <= number:
             raise JournalError("the journal of this test fails", "It was told to.")
 

@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from stackmend.app import audits, plans
 from stackmend.app.config import Config, load
+from stackmend.app.session import Session
 from stackmend.drivers.journal import DatabaseJournal
 from stackmend.lab.cloud import Cloud, build
 from stackmend.lab.mariadb import MariaDB
@@ -28,7 +29,8 @@ from stackmend.lab.plants import (
     volume_stuck_error_deleting,
 )
 from stackmend.model.journal import RunRecord
-from stackmend.model.plan import Action, Plan
+from stackmend.model.plan import Action, Limits, Plan
+from stackmend.model.step import Risk, Step
 
 #: damage whose repairs take steps of every kind, on several databases, several of them sharing a transaction
 DAMAGE: tuple[Callable[[Cloud], Any], ...] = (
@@ -56,10 +58,18 @@ class Mortal:
 
     def __call__(self, do: str, config: Path, what: str | Path, **order: Any) -> dict[str, Any]:
         """How a run ended."""
+        self.begin(do, config, what, **order)
+        return self.ended()
+
+    def begin(self, do: str, config: Path, what: str | Path, **order: Any) -> None:
+        """Start a run and do not wait for it."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps({"do": do, "config": str(config), "what": str(what), **order}) + "\n")
         self._process.stdin.flush()
+
+    def ended(self) -> dict[str, Any]:
+        """How the run that was started last ended."""
+        assert self._process.stdout is not None
         return dict(json.loads(self._process.stdout.readline()))
 
     def close(self) -> None:
@@ -170,6 +180,23 @@ def merged(*some: Plan) -> Plan:
     """One plan of several."""
     actions = [action for plan in some for action in plan.actions]
     return replace(some[0], actions=tuple(replace(a, id=f"a{n}") for n, a in enumerate(actions, 1)))
+
+
+def made(here: Ground, *actions: Sequence[Step], stages: Sequence[int] = (), limits: Limits | None = None) -> Plan:
+    """A plan of our own: one action for each list of steps."""
+    numbered = tuple(
+        Action(
+            id=f"a{n}", check="", key={}, fingerprint="", resource_type="row", resource_id=str(n), message="by hand",
+            target={}, repair="by-hand", strategy="db", risk=Risk.SAFE, stage=dict(enumerate(stages)).get(n - 1, 0),
+            steps=tuple(steps),
+        )
+        for n, steps in enumerate(actions, 1)
+    )  # fmt: skip
+    cloud = Session.of(here.config).databases.identity
+    return Plan(
+        id="of-our-own", created_at=here.cloud.now, cloud=cloud, version="test", actions=numbered,
+        limits=limits or Limits(),
+    )  # fmt: skip
 
 
 def unasked(plan: Plan) -> Plan:
