@@ -10,12 +10,9 @@ Nothing here names a check. A check without a plant, or without a look-alike, fa
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -25,6 +22,7 @@ from stackmend.app.config import Config, load
 from stackmend.engine import catalogue
 from stackmend.lab.cloud import Cloud, build
 from stackmend.lab.mariadb import MariaDB
+from stackmend.lab.plants import PLANT, Case, broken, healthy, modules
 from stackmend.model.audit import Report
 from stackmend.model.errors import Exit
 from stackmend.model.plan import Plan
@@ -35,43 +33,6 @@ FEW = 250
 MANY = 1500
 #: of a plan that may change everything in a small cloud
 ALL_ROWS = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One way of breaking one object, or one healthy thing that looks broken."""
-
-    check: str
-    variant: str
-    make: Callable[[Cloud], Any]
-    refused: str = ""  #: a part of the reason for which it is not repaired, by design
-
-    def __str__(self) -> str:
-        return f"{self.check}:{self.variant}"
-
-
-def plants(check: str) -> ModuleType | None:
-    """The module with the plants of a check, or None."""
-    name = f"stackmend.lab.plants.{check.replace('-', '_')}"
-    return importlib.import_module(name) if importlib.util.find_spec(name) else None
-
-
-def broken() -> Iterator[Case]:
-    """Every plant and variant."""
-    for check in catalogue.checks():
-        module = plants(check)
-        if module is not None:
-            refused = getattr(module, "NOT_REPAIRED", {})
-            for variant, make in {"plant": module.plant, **getattr(module, "VARIANTS", {})}.items():
-                yield Case(check, variant, make, refused.get(variant, ""))
-
-
-def healthy() -> Iterator[Case]:
-    """Every look-alike."""
-    for check in catalogue.checks():
-        module = plants(check)
-        for variant, make in getattr(module, "LOOK_ALIKES", {}).items():
-            yield Case(check, variant, make)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +118,11 @@ def crowd(many: Stage) -> Stage:
 @pytest.mark.parametrize("check", sorted(catalogue.checks()))
 def test_a_check_is_rehearsed(check: str) -> None:
     """A check has a plant and a look-alike, and what it says of refusals is about variants it has."""
-    module = plants(check)
-    assert module is not None, f"src/stackmend/lab/plants/{check.replace('-', '_')}.py is missing"
+    assert check in modules(), f"src/stackmend/lab/plants/{check.replace('-', '_')}.py is missing"
+    module = modules()[check]
     assert callable(module.plant)
     assert module.LOOK_ALIKES
-    known = {"plant", *getattr(module, "VARIANTS", {})}
+    known = {PLANT, *getattr(module, "VARIANTS", {})}
     assert set(getattr(module, "NOT_REPAIRED", {})) <= known
     assert all(make.__doc__ for make in (module.plant, *module.LOOK_ALIKES.values()))
 

@@ -10,7 +10,6 @@ bear out.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import random
 import re
 from pathlib import Path
@@ -27,6 +26,7 @@ from stackmend.app import discovery
 from stackmend.drivers.collector import DatabaseCollector
 from stackmend.engine import catalogue
 from stackmend.lab.cloud import build
+from stackmend.lab.plants import broken, healthy
 from stackmend.model.check import Check, Scope
 from stackmend.model.ports import Query
 from stackmend.model.snapshot import UNREADABLE
@@ -145,10 +145,8 @@ def land(tmp_path_factory: pytest.TempPathFactory) -> Landscape:
     """A cloud with every plant, variant and look-alike of every check, read whole."""
     folder: Path = tmp_path_factory.mktemp("scope")
     cloud = build(folder / "cloud", servers=4500, seed=5)
-    for name in sorted(catalogue.checks()):
-        plants = importlib.import_module(f"stackmend.lab.plants.{name.replace('-', '_')}")
-        for plant in (plants.plant, *getattr(plants, "VARIANTS", {}).values(), *plants.LOOK_ALIKES.values()):
-            plant(cloud)
+    for case in (*broken(), *healthy()):
+        case.make(cloud)
     toml = folder / "stackmend.toml"
     toml.write_text(cloud.toml(), encoding="utf-8")
     databases = discovery.connect(configuration.load(str(toml)))
@@ -179,7 +177,7 @@ def test_every_check_has_something_to_say(land: Landscape, name: str) -> None:
     [
         ("nova-bdm-cinder-detached", "cinder_volume_attachment", {"volume_id": "volume", "instance_uuid": "server"}),
         ("volume-in-use-server-gone", "cinder_volume_attachment", {"volume_id": "volume", "instance_uuid": "server"}),
-        ("cinder-attached-nova-not", "nova_block_device_mapping", {"attachment_id": "attachment"}),
+        ("cinder-attached-nova-not", "nova_block_device_mapping", {"attachment_id": "volume"}),
     ],
 )
 def test_a_scope_that_is_too_narrow_is_noticed(land: Landscape, name: str, label: str, scope: Scope) -> None:

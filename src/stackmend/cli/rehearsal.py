@@ -6,15 +6,13 @@ Of all code that ships, only this imports the lab.
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
 import os
-import pkgutil
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,20 +152,12 @@ class Rehearsal:
         print(text, file=self.out, flush=True)
 
 
-def plants() -> Iterator[tuple[str, Callable[[Cloud], Mapping[str, Any]]]]:
-    """(check, what breaks a cloud so that it finds one thing), for every plant of the lab that can be mended."""
-    import stackmend.lab.plants as package
-
-    mendable = _mendable()
-    for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name):
-        check = module.name.replace("_", "-")
-        if check in mendable:
-            yield check, importlib.import_module(f"{package.__name__}.{module.name}").plant
-
-
 def plant(cloud: Cloud) -> list[tuple[str, Mapping[str, Any]]]:
     """Break one thing for each check that has a repair; (check, key of the finding) of each."""
-    return [(check, breaks(cloud)) for check, breaks in plants()]
+    from stackmend.lab.plants import PLANT, broken
+
+    mendable = _mendable()
+    return [(case.check, case.make(cloud)) for case in broken() if case.variant == PLANT and case.check in mendable]
 
 
 def _mendable() -> frozenset[str]:

@@ -71,11 +71,12 @@ class MariaDB:
                 raise LabError(f"{program} is not installed", "Run `apt-get install mariadb-server`, or `make test`.")
         options = "".join(f"{k}={v}\n" if v else f"{k}\n" for k, v in self._settings.items())
         own = "user=root\n" if os.geteuid() == 0 else ""
-        (self.folder / "tmp").mkdir(exist_ok=True)
+        temporary = self.folder / "tmp"
+        temporary.mkdir(exist_ok=True)
         config = self.folder / "my.cnf"
         config.write_text(
             f"[mysqld]\n{own}datadir={self.folder}/data\nsocket={self.socket}\nport={self.port}\n"
-            f"pid-file={self.folder}/pid\ntmpdir={self.folder}/tmp\n{options}"
+            f"pid-file={self.folder}/pid\ntmpdir={temporary}\n{options}"
         )
         log = (self.folder / "server.log").open("ab")
         with log:

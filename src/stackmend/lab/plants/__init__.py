@@ -5,3 +5,51 @@ Each holds ``plant(cloud)``, which breaks one object as the catalogue says and r
 expected; ``VARIANTS``, further ways in which it comes about; ``LOOK_ALIKES``, healthy things that resemble it; and,
 where a repair is refused by design, ``NOT_REPAIRED``, the name of a variant and a part of the reason.
 """
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from stackmend.lab.cloud import Cloud
+
+#: the variant that every module has
+PLANT = "plant"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One way of breaking one object, or one healthy thing that looks broken."""
+
+    check: str
+    variant: str
+    make: Callable[[Cloud], Any]  #: a plant returns the key of the finding
+    refused: str = ""  #: a part of the reason for which it is not repaired, by design
+
+    def __str__(self) -> str:
+        return f"{self.check}:{self.variant}"
+
+
+def modules() -> dict[str, ModuleType]:
+    """Check -> the module that breaks what it finds, by name."""
+    names = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+    return {name.replace("_", "-"): importlib.import_module(f"{__name__}.{name}") for name in names}
+
+
+def broken() -> Iterator[Case]:
+    """Every plant and variant."""
+    for check, module in modules().items():
+        refused = getattr(module, "NOT_REPAIRED", {})
+        for variant, make in {PLANT: module.plant, **getattr(module, "VARIANTS", {})}.items():
+            yield Case(check, variant, make, refused.get(variant, ""))
+
+
+def healthy() -> Iterator[Case]:
+    """Every look-alike."""
+    for check, module in modules().items():
+        for variant, make in getattr(module, "LOOK_ALIKES", {}).items():
+            yield Case(check, variant, make)
