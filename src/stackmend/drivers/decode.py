@@ -36,7 +36,7 @@ class Unpackable(Exception):  # noqa: N818 - an answer, not an error
 def packed(rows: Sequence[bytes], columns: Sequence[Column], complain: Complain) -> list[pa.Array]:
     """Columns of packed rows; Unpackable when one does not come apart."""
     types = {str(n): ARROW[c.kind] for n, c in enumerate(columns)}
-    text = b"\n".join(rows)
+    text = b"\n".join([*rows, b""])  # an end of its own, so that a line feed in the last value is one too many
     try:
         # a carriage return before the line feed, or a byte order mark at the start, would be taken for no text
         if b"\r" in text or text.startswith(BOM_UTF8):
