@@ -109,9 +109,9 @@ def odd(mariadb: MariaDB) -> Iterator[Odd]:
 
 NASTY = [
     "", " ", "\\", "\\N", "NULL", "null", "'", '"', '""', "`", ",", "%s", "{}", "\t", "\n", "\r", "\r\n", "x\n",
-    "x\r", "\nx", "\n\n", "\x00", "a\x00b", "\x1f", "a\x1fb", "\x1f\x1f", "a\x15", "\x15a", "a\x15b", "\x15\x15", 
-    "\x1a", "\x7f", "\ufeff", "\ufeffx", "\u2028", "\x85", "é", "e\u0301", "\U0001f600", "\U0010ffff", "x" * 200, " x ", "0",
-    "1", "true", "2026-01-01", "-- x", "; DROP TABLE odd",
+    "x\r", "\nx", "\n\n", "\x00", "a\x00b", "\x1f", "a\x1fb", "\x1f\x1f", "a\x15", "\x15a", "a\x15b", "\x15\x15",
+    "\x1a", "\x7f", "\ufeff", "\ufeffx", "\u2028", "\x85", "é", "e\u0301", "\U0001f600", "\U0010ffff", "x" * 200, " x ",
+    "0", "1", "true", "2026-01-01", "-- x", "; DROP TABLE odd",
 ]  # fmt: skip
 
 

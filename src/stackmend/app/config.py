@@ -181,8 +181,18 @@ def _known(document: Mapping[str, Any], path: Path) -> None:
                 raise _unknown(f"key {key} in [{section}]", key, set(known) | more, path)
             if section not in ("limits", "ages") and not isinstance(value, str):
                 raise ConfigError(f"{key} in [{section}] of {path} must be a text", f'Write {key} = "...".')
-            if section == "limits" and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
-                raise ConfigError(f"{key} in [limits] of {path} must be a number", "It counts rows, lanes or a share.")
+            if section == "limits" and not _limit(key, value):
+                raise ConfigError(
+                    f"{key} in [limits] of {path} must be a number{' from 0 to 1' if key == 'max_share' else ''}",
+                    "max_share is a share; the others count rows or lanes and are whole.",
+                )
+
+
+def _limit(key: str, value: object) -> bool:
+    """Whether it limits anything: NaN would not."""
+    if isinstance(value, bool) or not isinstance(value, int | float if key == "max_share" else int):
+        return False
+    return 0 <= value <= 1 if key == "max_share" else value >= 0
 
 
 def _unknown(what: str, name: str, known: set[str], path: Path) -> ConfigError:

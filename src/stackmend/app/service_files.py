@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stackmend.model.errors import ConfigError
 
@@ -80,7 +81,7 @@ def _options(path: Path, wanted: list[tuple[str, str]]) -> dict[tuple[str, str],
             default_config_files=[str(path)],
             default_config_dirs=[str(beside)] if beside.is_dir() else [],
         )
-        values = {(group, name): conf[name] if group == "DEFAULT" else conf[group][name] for group, name in wanted}
+        values = {(group, name): _value(conf, group, name) for group, name in wanted}
     except cfg.ConfigFilesPermissionDeniedError:
         raise ConfigError(f"{path} cannot be read: permission denied", "Run as a user who may read it.") from None
     except cfg.ParseError as problem:
@@ -92,3 +93,19 @@ def _options(path: Path, wanted: list[tuple[str, str]]) -> dict[tuple[str, str],
             f"{path} cannot be used: {type(problem).__name__}", "The service itself would refuse it."
         ) from None
     return {option: str(value) for option, value in values.items() if value is not None}
+
+
+def _value(conf: Any, group: str, name: str) -> Any:
+    """An option's value; options of [DEFAULT] that it refers to as ``$option`` are made known on the way."""
+    from oslo_config import cfg
+
+    while True:
+        try:
+            return conf[name] if group == "DEFAULT" else conf[group][name]
+        except cfg.NoSuchOptError as problem:
+            other = problem.opt_name
+            if other in conf:
+                raise
+            conf.register_opt(cfg.StrOpt(other))
+            if _value(conf, "DEFAULT", other) is None:
+                raise
