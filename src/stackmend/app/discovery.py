@@ -112,11 +112,11 @@ def expand(url: str, base: str | None) -> str:
 
     Like Nova it falls back to the text as it is where the template or the base does not make sense.
     """
-    if not base:
+    if base is None:
         return url
     try:
         return url.format(**_fields(base))
-    except (KeyError, ValueError, IndexError):
+    except (KeyError, ValueError, IndexError, AttributeError, TypeError):
         return url
 
 
@@ -129,10 +129,28 @@ def _fields(base: str) -> dict[str, object]:
     fields["path"] = parts.path.lstrip("/")
     if "," in parts.netloc:
         for number, one in enumerate(parts.netloc.split(","), 1):
-            member = urlparse(f"scheme://{one}")
-            for name in ("username", "password", "hostname", "port"):
-                fields[f"{name}{number}"] = getattr(member, name)
+            fields |= {f"{name}{number}": value for name, value in _member(one).items()}
     return fields
+
+
+def _member(netloc: str) -> dict[str, object]:
+    """One of several servers in a URL, taken apart by Nova's rules for these, which are not urlparse's."""
+    account, _, place = netloc.partition("@") if "@" in netloc else ("", "", netloc)
+    username, colon, password = account.partition(":")
+    port: str | None = None
+    if place[0] == "[":
+        hostname, rest = place[1:].split("]")
+        port = rest.split(":")[1] if ":" in rest else None
+    elif place.count(":") == 1:
+        hostname, port = place.split(":")
+    else:
+        hostname = place
+    return {
+        "username": username,
+        "password": password if colon else None,
+        "hostname": hostname,
+        "port": None if port is None else int(port),
+    }
 
 
 def _identity(addresses: Mapping[str, Address], mappings: list[tuple[str, str, str]]) -> str:
