@@ -27,6 +27,7 @@ from stackmend.model.errors import Exit, JournalError, PlanFileError
 from stackmend.model.journal import Entry, Journal, RunRecord, RunResult, RunState
 from stackmend.model.plan import Action, Limits, Plan
 from stackmend.model.ports import Progress
+from stackmend.model.step import InsertRow
 
 #: makes what writes the journal of a session; tests pass one that dies at the n-th write
 MakeJournal = Callable[[str], DatabaseJournal]
@@ -70,7 +71,9 @@ def resume(
         _same_cloud(record, readers)
         with _locked(tools.journal, replace(record, host=socket.gethostname(), pid=os.getpid())):
             entries = tools.journal.entries(run)
-            found: list[Lane] = resuming.restored(tools.journal.actions(run), entries)
+            actions = tools.journal.actions(run)
+            _unsealed(config, actions)
+            found: list[Lane] = resuming.restored(actions, entries)
             tools.journal.end(run, RunState.RUNNING)
             resuming.probe(tools, record, found)
             last = max((entry.batch for entry in entries), default=0)
@@ -94,20 +97,37 @@ def undo(
         _same_cloud(record, readers)
         entries = tools.journal.entries(run)
         undoing.refuse(record, entries)
-        earlier = [
-            (tools.journal.actions(r.id), tools.journal.entries(r.id)) for r in tools.journal.runs() if r.undoes == run
-        ]
-        skip = undoing.done_before(earlier)
+        skip = _taken_back(tools.journal, tools.journal.runs(), run)
         actions, lost = undoing.inverse(tools.journal.actions(run), entries, skip)
         if not actions:
             code = Exit.STOPPED if lost else Exit.CLEAN
             return RunResult(run="", done=0, stale=0, failed=0, in_doubt=0, exit=code, notes=tuple(lost))
+        _unsealed(config, actions)
         own = replace(_record(readers, "undo", record.plan, record.sha256, record.limits), undoes=run)
         with _locked(tools.journal, own):
             tools.journal.begin(own, actions)
             result = Runner(tools, own, lanes(actions)).run(checked=False)
         code = Exit.STOPPED if lost and result.exit is Exit.CLEAN else result.exit
         return replace(result, exit=code, notes=(*result.notes, *lost))
+
+
+def _taken_back(journal: Journal, every: Sequence[RunRecord], run: str) -> frozenset[str]:
+    """Ids of the actions of a run that undo runs have taken back whole, and that were not redone since."""
+    found: frozenset[str] = frozenset()
+    for record in every:
+        if record.undoes == run:
+            back = undoing.done_before([(journal.actions(record.id), journal.entries(record.id))])
+            found |= back - _taken_back(journal, every, record.id)
+    return found
+
+
+def _unsealed(config: Config, actions: Sequence[Action]) -> None:
+    """JournalError unless all sealed columns can be opened: half an undo would be worse than none."""
+    sealer = Sealer(config.state / "journal.key")
+    for action in actions:
+        for step in action.steps:
+            if isinstance(step, InsertRow) and step.sealed:
+                sealer.unseal(step.sealed)
 
 
 def list_runs(config: Config) -> list[RunRecord]:
