@@ -19,7 +19,7 @@ import duckdb
 import pyarrow as pa
 
 from stackmend.drivers.shape import labels, schema
-from stackmend.model.errors import StackmendError
+from stackmend.model.errors import SourceError, StackmendError
 from stackmend.tables.views import VIEWS
 
 MEMORY = "350MB"
@@ -51,12 +51,18 @@ class DuckQuery:
         )
 
     def add_files(self, label: str, files: Sequence[Path]) -> None:
-        """A table from Parquet files; an empty one without any."""
+        """A table from Parquet files; an empty one without any. SourceError when one is damaged."""
         if not files:
             self.add(label, schema(label).empty_table())
             return
         names = ", ".join("'" + str(f).replace("'", "''") + "'" for f in files)
-        self._connection.execute(f'CREATE VIEW "{label}" AS SELECT * FROM read_parquet([{names}])')
+        try:
+            self._connection.execute(f'CREATE VIEW "{label}" AS SELECT * FROM read_parquet([{names}])')
+        except duckdb.Error as problem:
+            raise SourceError(
+                f"table {label} of a snapshot cannot be read: {str(problem).splitlines()[0]}",
+                "Its file is damaged; take a new snapshot.",
+            ) from problem
 
     def add(self, label: str, table: pa.Table) -> None:
         """A table from memory."""
@@ -97,11 +103,15 @@ class DuckQuery:
 def open_snapshot(folder: Path, now: str) -> DuckQuery:
     """The tables of a snapshot; ``now`` is the clock of its manifest. Tables not collected are absent."""
     query = DuckQuery()
-    present = set()
-    for label in sorted(labels()):
-        place = folder / label
-        if place.is_dir():
-            query.add_files(label, sorted(place.glob("*.parquet")))
-            present.add(label)
-    query.ready(now, present)
+    try:
+        present = set()
+        for label in sorted(labels()):
+            place = folder / label
+            if place.is_dir():
+                query.add_files(label, sorted(place.glob("*.parquet")))
+                present.add(label)
+        query.ready(now, present)
+    except StackmendError:
+        query.close()
+        raise
     return query

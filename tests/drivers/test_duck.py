@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Queries are bounded in memory and on disk, and leave nothing behind, whatever becomes of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from stackmend.drivers.duck import DuckQuery, QueryTooLarge, open_snapshot
+from stackmend.drivers.shape import schema
+from stackmend.engine.audit import ask
+from stackmend.model.audit import Outcome
+from stackmend.model.check import Check, Severity
+from stackmend.model.errors import StackmendError
+from stackmend.model.snapshot import Manifest
+
+NOW = "2026-01-01 00:00:00"
+LARGE = "SELECT COUNT(*) AS n FROM (SELECT DISTINCT hash(range) AS h, range FROM range(12000000))"
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which temporary folders are made."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def check(name: str, sql: str) -> Check:
+    """A check with no sources."""
+    return Check(
+        name=name,
+        catalogue="-",
+        severity=Severity.ERROR,
+        message="",
+        resource=("row", "n"),
+        key=("n",),
+        reads={},
+        sql=sql,
+    )
+
+
+@pytest.fixture
+def small(scratch: Path) -> Iterator[DuckQuery]:
+    """A query with little memory and next to no disk."""
+    query = DuckQuery(memory="100MB", spill="1MB", threads=1)
+    query.ready(NOW, set())
+    yield query
+    query.close()
+
+
+def test_a_query_over_the_cap_is_an_error_result_and_no_pass(small: DuckQuery) -> None:
+    """The check that asks too much has no answer and says why; the others are not affected."""
+    manifest = Manifest(format="", created_at=NOW, now=NOW, skew=0.0, sources=(), cells_known=True)
+    checks = [check("first", "SELECT 1 AS n"), check("large", LARGE), check("last", "SELECT 2 AS n")]
+    rows, results = ask(checks, small, manifest)
+    assert {name: r.outcome for name, r in results.items()} == {
+        "first": Outcome.OK,
+        "large": Outcome.ERROR,
+        "last": Outcome.OK,
+    }
+    assert "1MB" in results["large"].reason
+    assert rows == {"first": [{"n": 1}], "last": [{"n": 2}]}
+
+
+def test_the_same_query_within_the_cap_is_answered(scratch: Path) -> None:
+    """It was the cap that refused it: with room on disk the same memory is enough."""
+    query = DuckQuery(memory="100MB", spill="1GB", threads=1)
+    assert query.rows(LARGE, {}) == [{"n": 12_000_000}]
+    query.close()
+
+
+def test_nothing_is_left_behind(scratch: Path) -> None:
+    """The private folder is there while the query lives, and gone afterwards, also after errors."""
+    query = DuckQuery(memory="100MB", spill="1MB", threads=1)
+    (folder,) = scratch.iterdir()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    with pytest.raises(QueryTooLarge) as caught:
+        query.rows(LARGE, {})
+    assert caught.value.hint
+    with pytest.raises(StackmendError, match="nothing_here"):
+        query.rows("SELECT 1 FROM nothing_here", {})
+    query.close()
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_parameter_is_bound_and_no_text(small: DuckQuery) -> None:
+    """Values go beside the statement; those that it does not name are left out."""
+    assert small.rows("SELECT $a AS a", {"a": "'; DROP TABLE clock; --", "b": 1}) == [{"a": "'; DROP TABLE clock; --"}]
+    assert len(small.rows("SELECT now FROM clock", {})) == 1
+
+
+def snapshot(folder: Path, content: bytes | None) -> Path:
+    """A folder with one good table and one file of another."""
+    (folder / "nova_api_host_mappings").mkdir(parents=True)
+    parquet.write_table(schema("nova_api_host_mappings").empty_table(), folder / "nova_api_host_mappings" / "a.parquet")
+    (folder / "neutron_ports").mkdir()
+    if content is not None:
+        (folder / "neutron_ports" / "a.parquet").write_bytes(content)
+    return folder
+
+
+def test_a_snapshot_is_opened(scratch: Path) -> None:
+    """A table with a folder is there, empty or not; one that was not collected is absent, not empty."""
+    query = open_snapshot(snapshot(scratch / "snap", None), NOW)
+    assert query.rows("SELECT COUNT(*) AS n FROM neutron_ports", {}) == [{"n": 0}]
+    with pytest.raises(StackmendError, match="nova_instances"):
+        query.rows("SELECT COUNT(*) FROM nova_instances", {})
+    query.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"no parquet at all, but long enough to look at" * 10])
+def test_a_damaged_snapshot_is_an_error_and_leaves_nothing(scratch: Path, content: bytes) -> None:
+    """A file that is cut short is named to the operator; it is never an empty table."""
+    folder = snapshot(scratch / "snap", content)
+    with pytest.raises(StackmendError, match="neutron_ports") as caught:
+        open_snapshot(folder, NOW)
+    assert caught.value.hint
+    assert [path.name for path in scratch.iterdir()] == ["snap"]
+
+
+def test_a_quote_in_a_path_is_a_quote(scratch: Path) -> None:
+    """Snapshots may be kept anywhere."""
+    folder = scratch / "it's here"
+    (folder / "clockwork").mkdir(parents=True)
+    file = folder / "clockwork" / "a.parquet"
+    parquet.write_table(pa.table({"n": [1, 2]}), file)
+    query = DuckQuery()
+    query.add_files("numbers", [file])
+    assert query.rows("SELECT SUM(n) AS n FROM numbers", {}) == [{"n": 3}]
+    query.close()
+
+
+def test_nothing_is_fetched_from_anywhere() -> None:
+    """DuckDB neither installs nor loads extensions by itself; asking for one is an error, not a download."""
+    program = (
+        "from stackmend.drivers.duck import DuckQuery\n"
+        "q = DuckQuery()\n"
+        "names = ('autoinstall_known_extensions', 'autoload_known_extensions')\n"
+        "print([q.rows(f\"SELECT current_setting('{n}') AS v\", {})[0]['v'] for n in names])\n"
+        "q.close()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={**os.environ, "HOME": "/"}
+    )
+    assert done.stdout.strip() == "[False, False]"
