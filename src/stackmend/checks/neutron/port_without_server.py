@@ -36,7 +36,7 @@ CHECK = Check(
         "neutron_ports": {"id": "port"},
         "neutron_standardattributes": {"id": "neutron_ports.standard_attr_id"},
         "nova_api_aggregate_metadata": {},
-        **existence("server"),
+        **existence("neutron_ports.device_id"),
     },
     ages={"grace": 3600},
     sql="""
