@@ -42,13 +42,14 @@ class DuckQuery:
             config={
                 "memory_limit": memory,
                 "temp_directory": str(self._folder),
-                "max_temp_directory_size": spill,
                 "threads": threads or os.cpu_count() or 1,
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
                 "preserve_insertion_order": False,
             },
         )
+        # not above: given before there is a database DuckDB stores it, shows it, and does not keep to it
+        self._connection.execute(f"SET max_temp_directory_size = '{spill}'")
 
     def add_files(self, label: str, files: Sequence[Path]) -> None:
         """A table from Parquet files; an empty one without any. SourceError when one is damaged."""
