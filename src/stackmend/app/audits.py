@@ -133,15 +133,15 @@ def _confirm(
     session: Session, checks: Mapping[str, Check], rows: Found, manifest: Manifest, progress: Progress
 ) -> tuple[Found, dict[str, str]]:
     """(check -> rows it returned again, check -> why it could not be asked again)."""
-    again = session.without(manifest.failed()).ask(checks)
     todo = {name: found for name, found in rows.items() if found}
     confirmed: Found = {}
     unknown: dict[str, str] = {}
-    for number, (name, found) in enumerate(todo.items()):
-        progress("confirming", number, len(todo))
-        answer = again({name: found})
-        confirmed[name] = list(answer.rows.get(name, {}).values())
-        unknown |= answer.unknown
+    with session.without(manifest.failed()).asking(checks) as again:
+        for number, (name, found) in enumerate(todo.items()):
+            progress("confirming", number, len(todo))
+            answer = again({name: found})
+            confirmed[name] = list(answer.rows.get(name, {}).values())
+            unknown |= answer.unknown
     return confirmed, unknown
 
 

@@ -153,13 +153,8 @@ def _tools(config: Config, readers: Session, progress: Progress, make_journal: M
         Sealer(config.state / "journal.key"),
     )
     try:
-        yield Tools(
-            journal=journal,
-            writer=writer,
-            ask=readers.ask(catalogue.checks()),
-            progress=progress,
-            executors={},
-        )
+        with readers.asking(catalogue.checks()) as ask:
+            yield Tools(journal=journal, writer=writer, ask=ask, progress=progress, executors={})
     finally:
         writer.close()
         journal.close()

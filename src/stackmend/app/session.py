@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -13,6 +13,7 @@ from stackmend.app.discovery import Databases, connect
 from stackmend.drivers.collector import DatabaseCollector
 from stackmend.drivers.journal import DatabaseJournal
 from stackmend.drivers.live import LiveDatabases
+from stackmend.drivers.rows import Connections
 from stackmend.engine.confirm import Confirmed, Rows, confirm
 from stackmend.model.check import Check
 from stackmend.model.errors import ConfigError
@@ -43,12 +44,10 @@ class Session:
             raise ConfigError("no database is configured", "Name at least nova_api under [databases].")
         return cls(config, connect(config, write=write))
 
-    def collector(self, check: Check | None = None) -> DatabaseCollector:
-        """A collector; for one check without the failed databases that it can do without."""
-        errors = self.databases.errors
-        if check is not None:
-            errors = {name: why for name, why in errors.items() if needed(check, name)}
-        return DatabaseCollector(self.databases.addresses, errors, cells_known=self.databases.cells_known)
+    def collector(self) -> DatabaseCollector:
+        """A collector of everything."""
+        known = self.databases
+        return DatabaseCollector(known.addresses, known.errors, cells_known=known.cells_known)
 
     def without(self, failed: Mapping[str, str]) -> Session:
         """The same cloud, knowing that these databases could not be read."""
@@ -73,23 +72,26 @@ class Session:
         finally:
             live.close()
 
-    def clock(self) -> str:
-        """The clock of the databases."""
-        with self.live() as live:
-            return live.now()
-
-    def ask(self, checks: Mapping[str, Check]) -> Callable[[Mapping[str, Rows]], Confirmed]:
+    @contextmanager
+    def asking(self, checks: Mapping[str, Check]) -> Iterator[Callable[[Mapping[str, Rows]], Confirmed]]:
         """A function that asks these checks about findings again, on rows read anew."""
+        known = self.databases
 
         def again(candidates: Mapping[str, Rows]) -> Confirmed:
             found = Confirmed()
             for name, rows in candidates.items():
-                one = confirm(checks, {name: rows}, self.collector(checks[name]), self.clock, self.config.ages)
+                # a failed database that the check can do without must not keep it from an answer
+                errors = {database: why for database, why in known.errors.items() if needed(checks[name], database)}
+                collector = DatabaseCollector(
+                    known.addresses, errors, cells_known=known.cells_known, connections=connections
+                )
+                one = confirm(checks, {name: rows}, collector, self.config.ages)
                 found.rows |= one.rows
                 found.unknown |= one.unknown
             return found
 
-        return again
+        with closing(Connections(known.addresses, known.errors)) as connections:
+            yield again
 
     @contextmanager
     def journal(self) -> Iterator[DatabaseJournal]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from stackmend.drivers.dialects import Address, Dialect, TableInfo, dialect_of
 from stackmend.drivers.dialects.base import Reader
 from stackmend.drivers.duck import DuckQuery
 from stackmend.drivers.recollect import Recollection
+from stackmend.drivers.rows import Connections
 from stackmend.drivers.selects import missing, select
 from stackmend.drivers.shape import DERIVED
 from stackmend.drivers.stream import Complaints, TableStream
@@ -62,10 +64,19 @@ class DatabaseCollector:
     """A :class:`stackmend.model.ports.Collector` on databases.
 
     ``addresses`` and ``errors`` by database name; ``cells_known`` tells whether every cell is among them.
+    ``connections``: used by :meth:`recollect` and left open, for those who look many times.
     """
 
-    def __init__(self, addresses: Mapping[str, Address], errors: Mapping[str, str], *, cells_known: bool) -> None:
+    def __init__(
+        self,
+        addresses: Mapping[str, Address],
+        errors: Mapping[str, str],
+        *,
+        cells_known: bool,
+        connections: Connections | None = None,
+    ) -> None:
         self._addresses, self._errors, self._cells_known = addresses, errors, cells_known
+        self._connections = connections
 
     def collect(self, labels: Iterable[str], into: Path, progress: Progress) -> Manifest:
         """Read the tables with these labels from every database that has them."""
@@ -104,7 +115,10 @@ class DatabaseCollector:
         for name, why in self._errors.items():
             if _serves(name, set(reads)):
                 raise SourceError(f"database {name} cannot be read: {why}", "Nothing that needs it can be confirmed.")
-        return Recollection(self._addresses).query(reads, findings)
+        if self._connections is not None:
+            return Recollection(self._addresses, self._connections).query(reads, findings)
+        with closing(Connections(self._addresses, self._errors)) as own:
+            return Recollection(self._addresses, own).query(reads, findings)
 
     def _introspected(self, database: str, wanted: set[str]) -> _Reading:
         address = self._addresses[database]

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import pyarrow as pa
 
-from stackmend.drivers.dialects import Address, Connection, Dialect, TableInfo, dialect_of
+from stackmend.drivers.dialects import Address, Connection, Dialect
 from stackmend.drivers.duck import DuckQuery
-from stackmend.drivers.selects import Select, select
+from stackmend.drivers.rows import Connections
+from stackmend.drivers.selects import select
 from stackmend.drivers.shape import DERIVED, schema
 from stackmend.drivers.stream import Complaints, Decoder
 from stackmend.model.errors import SourceError
@@ -23,11 +25,11 @@ _CHUNK = 500  # values in a list of SQL
 
 
 class Recollection:
-    """One narrow look at the databases: fresh connections, a consistent view each, closed at the end."""
+    """One narrow look at the databases: a fresh consistent view of each, given up at the end."""
 
-    def __init__(self, addresses: Mapping[str, Address]) -> None:
-        self._addresses = addresses
-        self._open: dict[str, tuple[Dialect, Connection, dict[str, TableInfo]]] = {}
+    def __init__(self, addresses: Mapping[str, Address], connections: Connections) -> None:
+        self._addresses, self._connections = addresses, connections
+        self._viewed: set[str] = set()
         self._tables: dict[str, pa.Table] = {}
         self._complaints = Complaints()
 
@@ -42,8 +44,8 @@ class Recollection:
             self._tables[UNREADABLE] = self._complaints.table()
             now = self._now()
         finally:
-            for _, connection, _ in self._open.values():
-                connection.close()
+            for database in self._viewed:
+                self._connections.leave(database)
         duck = DuckQuery()
         present = set(reads) | {UNREADABLE}
         for label in present:
@@ -77,7 +79,8 @@ class Recollection:
     def _read_part(
         self, part: Table, database: str, wanted: dict[str, list[Any]] | None, found: dict[str, list[pa.Table]]
     ) -> None:
-        dialect, connection, known = self._connection(database)
+        dialect, connection = self._view(database)
+        known = self._connections.tables(database)
         probe = select(dialect, self._addresses[database], part, known)
         if probe is None:
             if part.optional:
@@ -88,31 +91,20 @@ class Recollection:
         lacking = set(wanted or ()) - {c.name for c in part.columns}
         if lacking:
             raise SourceError(f"table {part.label} cannot be narrowed by {', '.join(sorted(lacking))}")
-        decoder = Decoder(probe, database, known[part.name].key, self._complaints)
-        try:
-            for narrow, parameters in _conditions(dialect, part, wanted):
-                query = select(dialect, self._addresses[database], part, known, narrow)
-                if query is None:
-                    continue
-                self._decode(decoder, dialect, connection, query, parameters, found)
-        finally:
-            decoder.close()
+        rows: list[tuple[Any, ...]] = []
+        for narrow, parameters in _conditions(dialect, part, wanted):
+            query = select(dialect, self._addresses[database], part, known, narrow)
+            if query is not None:
+                sql = query.plain.replace("%", "%%") if dialect.placeholder == "%s" else query.plain
+                rows += dialect.select(connection, sql.replace("\x00", dialect.placeholder), parameters)
+        if rows:
+            self._decode(Decoder(probe, database, known[part.name].key, self._complaints), rows, part.label, found)
 
     @staticmethod
-    def _decode(
-        decoder: Decoder,
-        dialect: Dialect,
-        connection: Connection,
-        query: Select,
-        parameters: list[Any],
-        found: dict[str, list[pa.Table]],
-    ) -> None:
-        sql = query.plain.replace("%", "%%") if dialect.placeholder == "%s" else query.plain
-        rows = dialect.select(connection, sql.replace("\x00", dialect.placeholder), parameters)
-        if not rows:
-            return
-        table, vifs = decoder.decode(rows, is_packed=False)
-        found.setdefault(query.table.label, []).append(table)
+    def _decode(decoder: Decoder, rows: list[tuple[Any, ...]], label: str, found: dict[str, list[pa.Table]]) -> None:
+        with closing(decoder):
+            table, vifs = decoder.decode(rows, is_packed=False)
+        found.setdefault(label, []).append(table)
         if vifs is not None and VIFS.label in found:
             found[VIFS.label].append(vifs)
 
@@ -133,21 +125,15 @@ class Recollection:
             raise SourceError(f"no database of {part.service} is configured", "See [databases] in the TOML file.")
         return found
 
-    def _connection(self, database: str) -> tuple[Dialect, Connection, dict[str, TableInfo]]:
-        found = self._open.get(database)
-        if found is None:
-            address = self._addresses[database]
-            dialect = dialect_of(address)
-            connection = dialect.connect(address)
-            known = dialect.introspect(connection, address.database)
-            connection.rollback()
-            dialect.begin_snapshot(connection)
-            found = self._open[database] = (dialect, connection, known)
-        return found
+    def _view(self, database: str) -> tuple[Dialect, Connection]:
+        if database not in self._viewed:
+            self._connections.view(database)
+            self._viewed.add(database)
+        return self._connections.get(database)
 
     def _now(self) -> str:
         name = "nova_api" if "nova_api" in self._addresses else min(self._addresses)
-        dialect, connection, _ = self._connection(name)
+        dialect, connection = self._view(name)
         return dialect.utcnow(connection)
 
 

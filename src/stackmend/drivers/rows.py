@@ -8,6 +8,7 @@ from typing import Any
 
 from stackmend.drivers.dialects import dialect_of
 from stackmend.drivers.dialects.base import Address, Connection, Dialect, TableInfo
+from stackmend.drivers.transactions import back_out
 from stackmend.model.errors import SourceError
 from stackmend.model.step import Value
 
@@ -36,6 +37,20 @@ class Connections:
             dialect = dialect_of(address)
             found = self._open[database] = (dialect, dialect.connect(address, write=self._write))
         return found
+
+    def view(self, database: str) -> None:
+        """Open a consistent view of a database; a connection that somebody has dropped meanwhile is made anew."""
+        self.tables(database)
+        dialect, connection = self.get(database)
+        if not back_out(connection):
+            self.drop(database)
+            dialect, connection = self.get(database)
+        dialect.begin_snapshot(connection)
+
+    def leave(self, database: str) -> None:
+        """Give up the view; a connection that is broken is forgotten."""
+        if database in self._open and not back_out(self._open[database][1]):
+            self.drop(database)
 
     def tables(self, database: str) -> Mapping[str, TableInfo]:
         """The tables of a database as its own catalogue describes them (R7), read once."""

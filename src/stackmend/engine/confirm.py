@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,18 +32,17 @@ def confirm(
     checks: Mapping[str, Check],
     candidates: Mapping[str, Rows],
     collector: Collector,
-    now: Callable[[], str],
     ages: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Confirmed:
     """Ask the checks again for these rows (check -> rows they returned): those they return again are confirmed.
 
-    ``now`` is the clock of the databases: thresholds are counted from it. Where anything cannot be read nothing of
-    that check is confirmed.
+    Thresholds are counted from the clock of the databases. Where anything cannot be read nothing of that check is
+    confirmed.
     """
     found = Confirmed()
     for name, rows in candidates.items():
         try:
-            found.rows[name] = _again(checks[name], rows, collector, now, ages) if rows else {}
+            found.rows[name] = _again(checks[name], rows, collector, ages) if rows else {}
         except StackmendError as problem:
             found.unknown[name] = problem.message
     return found
@@ -53,7 +52,6 @@ def _again(
     check: Check,
     rows: Rows,
     collector: Collector,
-    now: Callable[[], str],
     ages: Mapping[str, Mapping[str, int]] | None,
 ) -> dict[str, dict[str, Any]]:
     kept: dict[str, dict[str, Any]] = {}
@@ -62,7 +60,8 @@ def _again(
         asked = {_print(check, row) for row in part}
         query = collector.recollect(check.reads, part)
         try:
-            answers = query.rows(check.sql, parameters(check, now(), ages))
+            now = query.rows("SELECT CAST(now AS TEXT) AS now FROM clock", {})[0]["now"]
+            answers = query.rows(check.sql, parameters(check, now, ages))
         finally:
             query.close()
         for row in answers:

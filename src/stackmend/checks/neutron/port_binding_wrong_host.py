@@ -45,6 +45,7 @@ CHECK = Check(
         "server-wrong-host": {"server": "server"},
         "server-on-nonexistent-host": {"server": "server"},
     },
+    # NULLIF, not <>: the planner may take an inequality between two tables for a way to join them
     sql="""
         WITH astray AS (
             SELECT s.uuid AS server, s.cell, s.host, p.id AS port, b.host AS port_host, b.vif_type
@@ -53,7 +54,7 @@ CHECK = Check(
               JOIN (SELECT port_id, MIN(host) AS host, MIN(vif_type) AS vif_type FROM neutron_ml2_port_bindings
                      WHERE status = 'ACTIVE' GROUP BY port_id HAVING COUNT(*) = 1) b ON b.port_id = p.id
              WHERE p.device_owner LIKE 'compute:%' AND p.device_owner NOT IN ('compute:kuryr', 'compute:zun')
-               AND s.host IS NOT NULL AND b.host <> '' AND LOWER(b.host) <> LOWER(s.host)
+               AND s.host IS NOT NULL AND b.host <> '' AND NULLIF(LOWER(b.host), LOWER(s.host)) IS NOT NULL
                AND s.vm_state NOT IN ('shelved_offloaded', 'deleted', 'resized') AND NOT s.in_cell0
                AND s.changed_at < $idle)
         SELECT a.server, a.cell, a.host, a.port, a.port_host, a.vif_type

@@ -44,6 +44,7 @@ CHECK = Check(
     },
     ages={"idle": 900},
     explained_by={"server-on-nonexistent-host": {"server": "server"}},
+    # NULLIF, not <>: the planner may take an inequality between two tables for a way to join them
     sql="""
         WITH bound AS (
             SELECT p.device_id AS server, MIN(b.host) AS host
@@ -65,6 +66,7 @@ CHECK = Check(
           JOIN held h ON h.server = s.uuid
           JOIN nova_compute_nodes n ON n.uuid = h.root AND n.cell = s.cell AND n.host = b.host
          WHERE NOT n.deleted AND n.hypervisor_type <> 'ironic' AND s.host IS NOT NULL
-           AND LOWER(b.host) <> LOWER(s.host) AND s.vm_state NOT IN ('resized', 'shelved_offloaded', 'deleted')
+           AND NULLIF(LOWER(b.host), LOWER(s.host)) IS NOT NULL
+           AND s.vm_state NOT IN ('resized', 'shelved_offloaded', 'deleted')
            AND s.changed_at < $idle""",
 )

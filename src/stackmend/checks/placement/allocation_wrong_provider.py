@@ -44,6 +44,7 @@ CHECK = Check(
         "server-wrong-host": {"server": "server"},
         "server-on-nonexistent-host": {"server": "server"},
     },
+    # NULLIF, not <>: the planner may take an inequality between two tables for a way to join them
     sql="""
         WITH held AS (
             SELECT DISTINCT a.consumer_id AS server, o.uuid AS root
@@ -60,7 +61,7 @@ CHECK = Check(
           LEFT JOIN held g ON g.server = s.uuid AND g.root = n.uuid
           LEFT JOIN nova_migrations e ON e.instance_uuid = s.uuid AND e.source_compute = w.host
                AND e.migration_type = 'evacuation' AND e.status IN ('accepted', 'pre-migrating', 'done')
-         WHERE h.root <> n.uuid AND NOT n.deleted AND n.hypervisor_type <> 'ironic' AND e.id IS NULL
+         WHERE NULLIF(h.root, n.uuid) IS NOT NULL AND NOT n.deleted AND n.hypervisor_type <> 'ironic' AND e.id IS NULL
            AND s.vm_state NOT IN ('resized', 'deleted') AND s.changed_at < $idle
          GROUP BY s.uuid, s.cell, s.host, n.uuid, h.root, w.host""",
 )

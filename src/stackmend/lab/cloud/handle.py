@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -80,8 +80,8 @@ class Cloud:
         return self._store.state()
 
     def ago(self, seconds: float) -> str:
-        """A moment before :attr:`now`."""
-        return text(self._now - timedelta(seconds=seconds))
+        """So many seconds ago, however long the cloud has been there: what is recent is so for an audit too."""
+        return text(datetime.now(UTC) - timedelta(seconds=seconds))
 
     def toml(self) -> str:
         """A configuration for stackmend; the cells are left to be discovered."""

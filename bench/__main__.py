@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m bench --servers N``: what stackmend costs, as ratios to named baselines taken in the same run.
+
+A private MariaDB with the builder's cloud and some damage; contestants take turns, the median of the rounds counts.
+Progress goes to stderr; the table, then the same as JSON, to stdout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import contests
+from bench.measure import say
+from bench.report import table
+from stackmend.lab.cloud import Cloud, build
+from stackmend.lab.mariadb import MariaDB
+from stackmend.lab.plants import broken
+
+#: as a real control plane is set up; utf8mb3 everywhere, so that the SQL of baseline (c) can use indexes at all
+SETTINGS = {
+    "character-set-server": "utf8mb3",
+    "innodb_buffer_pool_size": "8G",
+    "innodb_log_file_size": "1G",
+    "innodb_flush_log_at_trx_commit": "1",
+    "innodb_doublewrite": "1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for."""
+
+    servers: int
+    rounds: int
+    folder: Path | None
+    json: Path | None
+
+
+def main() -> None:
+    """Build, measure, print."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--servers", type=int, default=20_000, metavar="N")
+    parser.add_argument("--rounds", type=int, default=5, metavar="R", help="of each contestant; the median counts")
+    parser.add_argument("--folder", type=Path, help="where the databases go; the temporary folder by default")
+    parser.add_argument("--json", type=Path, help="write the results there too")
+    options = Options(**vars(parser.parse_args()))
+    with tempfile.TemporaryDirectory(prefix="stackmend-bench-", dir=options.folder) as name:
+        results = measured(Path(name), options)
+    print(table(results))
+    text = json.dumps(results, indent=2)
+    print(text)
+    if options.json:
+        options.json.write_text(text + "\n", encoding="utf-8")
+
+
+def measured(folder: Path, options: Options) -> dict[str, Any]:
+    """Everything, on a private server in ``folder``."""
+    place = folder / "mariadb"
+    place.mkdir()
+    with MariaDB(place, SETTINGS) as server:
+        say(f"building a cloud of {options.servers:,} servers")
+        begin = time.perf_counter()
+        cloud = build(server, servers=options.servers, seed=1)
+        planted = sum(1 for case in broken() if case.make(cloud))
+        built = time.perf_counter() - begin
+        analyse(server, cloud)
+        say(f"built in {built:.0f} s, {planted} objects broken")
+        config = folder / "stackmend.toml"
+        config.write_text(cloud.toml(), encoding="utf-8")
+        ground = contests.Ground(server, cloud, config, folder, planted, options.rounds)
+        results = {
+            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, {_memory()} GiB",
+            "servers": options.servers,
+            "build_seconds": round(built, 1),
+            **contests.reading(ground),
+            **contests.asking(ground),
+            **contests.mending(ground),
+        }
+        cloud.close()
+    return results
+
+
+def analyse(server: MariaDB, cloud: Cloud) -> None:
+    """Let the server know its tables as one that has run for a while does."""
+    for url in cloud.databases.values():
+        database = url.rsplit("/", 1)[1]
+        connection = server.connect(database)
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW TABLES")
+            tables = ", ".join(f"`{row[0]}`" for row in cursor.fetchall())
+            cursor.execute(f"ANALYZE TABLE {tables}")
+        connection.close()
+
+
+def _memory() -> int:
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
+
+
+if __name__ == "__main__":
+    main()

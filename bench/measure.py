@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs things in turn and says what they cost: wall time, CPU time, peak memory, as medians."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass
+class Cost:
+    """What the runs of one contestant cost."""
+
+    wall: list[float] = field(default_factory=list)  #: seconds
+    cpu: list[float] = field(default_factory=list)  #: seconds, user and system, of the child process
+    rss: list[int] = field(default_factory=list)  #: peak, MiB
+    spill: list[int] = field(default_factory=list)  #: peak of the temporary folder, MiB
+
+    def median(self) -> float:
+        """Median wall time, seconds."""
+        return statistics.median(self.wall)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Medians of the times, peaks of the rest; what was not measured is left out."""
+        found: dict[str, Any] = {"seconds": round(self.median(), 3), "runs": len(self.wall)}
+        if self.cpu:
+            found["cpu_seconds"] = round(statistics.median(self.cpu), 3)
+        if self.rss:
+            found |= {"peak_rss_mib": max(self.rss), "peak_spill_mib": max(self.spill)}
+        return found
+
+
+def ratio(ours: Cost, theirs: Cost) -> float:
+    """Median of ours as a multiple of the median of theirs."""
+    return round(ours.median() / theirs.median(), 3)
+
+
+def timed(cost: Cost, run: Callable[[], T]) -> T:
+    """Run something in this process and note its wall time; what it returned."""
+    begin = time.perf_counter()
+    found = run()
+    cost.wall.append(time.perf_counter() - begin)
+    return found
+
+
+def child(cost: Cost, argv: list[str], env: dict[str, str], expect: set[int]) -> bytes:
+    """Run a process and note its wall and CPU time, its peak memory and the peak of its temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="stackmend-bench-") as temporary, tempfile.TemporaryFile() as out:
+        watch = _FolderPeak(Path(temporary))
+        begin = time.perf_counter()
+        pid = os.posix_spawn(
+            argv[0],
+            argv,
+            {**env, "TMPDIR": temporary},
+            file_actions=[(os.POSIX_SPAWN_DUP2, out.fileno(), 1)],
+        )
+        _, status, usage = os.wait4(pid, 0)
+        cost.wall.append(time.perf_counter() - begin)
+        cost.spill.append(watch.stop() >> 20)
+        cost.cpu.append(usage.ru_utime + usage.ru_stime)
+        cost.rss.append(usage.ru_maxrss >> 10)
+        code = os.waitstatus_to_exitcode(status)
+        if code not in expect:
+            raise RuntimeError(f"{' '.join(argv)} ended with {code}, expected one of {sorted(expect)}")
+        out.seek(0)
+        return out.read()
+
+
+class _FolderPeak(threading.Thread):
+    """Watches how large a folder's spill files get."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(daemon=True)
+        self._folder, self._peak, self._over = folder, 0, threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        while not self._over.wait(0.2):
+            size = 0
+            for path in self._folder.rglob("*"):
+                try:
+                    if "duckdb" in path.name or path.suffix == ".tmp":
+                        size += path.stat().st_blocks * 512
+                except FileNotFoundError:
+                    continue
+            self._peak = max(self._peak, size)
+
+    def stop(self) -> int:
+        self._over.set()
+        self.join()
+        return self._peak
+
+
+def say(text: str) -> None:
+    """A line of progress, on stderr."""
+    print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
