@@ -238,6 +238,29 @@ def test_snapshots(broken_cloud, stackmend, tmp_path):
     )
 
 
+def test_a_waived_finding_does_not_count_until_it_is_taken_back(broken_cloud, stackmend):
+    """Waived: still listed, with the reason, and the audit is clean but for the rest; unwaived: it counts again."""
+    first = json.loads(stackmend("audit", "--check", "allocation-orphan", "-f", "json").out)
+    given = ("finding", "waive", "--check", "allocation-orphan", "--reason", "known, ticket 4711", "--until", "2d")
+    waiver = conforms(stackmend(*given, "-f", "json").out, "waiver")
+    assert conforms(stackmend("finding", "waivers", "-f", "json").out, "waivers") == [waiver]
+    done = stackmend("audit", "--check", "allocation-orphan", "-f", "json")
+    assert (done.code, [f["waiver"] for f in conforms(done.out, "findings")]) == (
+        Exit.CLEAN,
+        ["known, ticket 4711"] * len(first),
+    )
+    assert conforms(stackmend("finding", "unwaive", waiver["id"], "-f", "json").out, "waivers") == []
+    assert stackmend("audit", "--check", "allocation-orphan").code == Exit.FINDINGS
+
+
+@pytest.mark.parametrize("when", ["tomorrow", "30", "2026-13-01"])
+def test_a_waiver_until_no_time(stackmend, when):
+    """An end that is no time is refused with how to write one."""
+    done = stackmend("finding", "waive", "1f0c", "--reason", "x", "--until", when)
+    assert done.code == Exit.USAGE
+    assert "write 30d, 2027-01-31, or never" in done.err
+
+
 def test_the_catalogue_in_json(run):
     """Lists and pages of checks and repairs follow their schemas."""
     names = [check["name"] for check in conforms(run("check", "list", "-f", "json").out, "checks")]

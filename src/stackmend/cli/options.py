@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from datetime import UTC, datetime, timedelta
 
 VIA = ("auto", "api", "db")
 
@@ -47,6 +48,19 @@ def add_consent(parser: argparse.ArgumentParser, what: str) -> None:
         metavar="REPAIR",
         help="consent to an unsafe repair by its name, or 'all'; may be repeated",
     )
+
+
+def until(text: str) -> str:
+    """A day, a moment (UTC where no zone is given), ``30d`` from now, or ``never``; as ISO 8601, "" for never."""
+    if text == "never":
+        return ""
+    if text.endswith("d") and text[:-1].isdigit():
+        return (datetime.now(UTC) + timedelta(days=int(text[:-1]))).isoformat(timespec="seconds")
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: write 30d, 2027-01-31, or never") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat(timespec="seconds")
 
 
 def seconds(text: str) -> float:

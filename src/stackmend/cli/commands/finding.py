@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 
 from stackmend.cli.base import Printing
+from stackmend.cli.options import until
 from stackmend.model.errors import Exit
 
 
@@ -48,4 +49,93 @@ class FindingShow(Printing):
         return int(Exit.CLEAN)
 
 
-COMMANDS = {"finding list": FindingList, "finding show": FindingShow}
+class FindingWaive(Printing):
+    """Accept a finding for a while: it is listed as waived, makes no exit 3, and no plan touches it.
+
+    By its fingerprint, or by --check for everything that this check finds (with --resource on one object only). The
+    finding comes back when the waiver ends.
+    """
+
+    examples = """
+  $ stackmend finding waive 1f0c2b6a9e3d4c58 --reason "moved by hand tonight, ticket 4711" --until 3d
+  $ stackmend finding waive --check preserve-on-delete-wrong --resource 0f5c... --reason "so ordered" --until never
+  $ stackmend finding waivers"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("fingerprint", metavar="FINGERPRINT", nargs="?", default="", help="as the audit prints it")
+        parser.add_argument("--check", metavar="NAME", default="", help="accept what this check finds")
+        parser.add_argument("--resource", metavar="ID", default="", help="with --check: on this object only")
+        parser.add_argument("--reason", metavar="TEXT", required=True, help="why; whoever comes next will ask")
+        parser.add_argument(
+            "--until",
+            metavar="WHEN",
+            type=until,
+            default="30d",
+            help="when it ends: days from now (30d), a date, or never (default: 30d)",
+        )
+        super().add_arguments(parser)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Note it, print it."""
+        from stackmend.app import findings
+        from stackmend.report import waivers as shown
+
+        waiver = findings.waive(
+            self.config(),
+            reason=parsed_args.reason,
+            fingerprint=parsed_args.fingerprint,
+            check=parsed_args.check,
+            resource=parsed_args.resource,
+            expires=parsed_args.until,
+        )
+        self.show(shown.waiver(waiver), parsed_args)
+        self.notes.next(self.typed("finding", "unwaive", waiver.id))
+        return int(Exit.CLEAN)
+
+
+class FindingWaivers(Printing):
+    """List what is accepted, expired waivers included."""
+
+    examples = """
+  $ stackmend finding waivers
+  $ stackmend finding waivers -f value -c id -c expires"""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Print them."""
+        from stackmend.app import findings
+        from stackmend.report import waivers as shown
+
+        self.show(shown.waivers(findings.waivers(self.config())), parsed_args)
+        return int(Exit.CLEAN)
+
+
+class FindingUnwaive(Printing):
+    """Take a waiver back: its findings count again."""
+
+    examples = """
+  $ stackmend finding unwaive 3fa1b2c4"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("waiver", metavar="ID", help="as 'stackmend finding waivers' prints it")
+        super().add_arguments(parser)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Take it back, print those that are left."""
+        from stackmend.app import findings
+        from stackmend.report import waivers as shown
+
+        config = self.config()
+        findings.unwaive(config, parsed_args.waiver)
+        self.show(shown.waivers(findings.waivers(config)), parsed_args)
+        return int(Exit.CLEAN)
+
+
+COMMANDS = {
+    "finding list": FindingList,
+    "finding show": FindingShow,
+    "finding waive": FindingWaive,
+    "finding waivers": FindingWaivers,
+    "finding unwaive": FindingUnwaive,
+}
