@@ -125,10 +125,10 @@ class Ground:
             journal.close()
 
     def last(self) -> RunRecord | None:
-        """The newest run in the journal."""
+        """The newest run in the journal; within one second an undo comes after what it takes back."""
         with self.journal() as journal:
             found = journal.runs()
-        return found[0] if found else None
+        return max(found, key=lambda run: (run.created_at, run.kind == "undo"), default=None)
 
     def found(self) -> list[tuple[str, Mapping[str, Any]]]:
         """What an audit finds; every check must have an answer."""

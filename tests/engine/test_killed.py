@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run that is killed at any moment is taken up again, and ends as if nothing had happened.
 
-The process dies by SIGKILL before or after each single write to its journal: between two of them lies everything else
-it does, among it the commits. What is planned is fixed to the byte, times included, so that the rows can be compared.
+The process dies by SIGKILL at each single write to its journal: between two of them lies everything else it does, among
+it the commits. What is planned is fixed to the byte, times included, so that the rows can be compared.
 """
 
 from __future__ import annotations
 
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,19 +41,26 @@ class Landscape:
         assert done["result"]["done"] == len(self.whole.runnable)
         self.writes: list[str] = done["writes"]
         self.mended: Dump = here.cloud.dump()
-        self.first: str = done["result"]["run"]
-        self.state = here.folder / "state-after-the-run"
-        shutil.copytree(here.cloud.state, self.state, dirs_exist_ok=True)
 
-    def moments(self, writes: int) -> list[tuple[int, str]]:
-        """Every write, before and after; on a slow database a part of them that begins anywhere."""
-        every = [(number, when) for number in range(1, writes + 1) for when in ("before", "after")]
-        return every[:: self.every]
+    def moments(self, writes: list[str]) -> list[tuple[int, str]]:
+        """Every state in which a run can die; on a slow database a part of them.
 
-    def repaired(self) -> None:
-        """The cloud and the journal as an undisturbed run left them."""
+        Those are: before each write, after each intent (the commit is between it and the outcome), after the last
+        write. After any other write everything is as it is before the next one.
+        """
+        found = []
+        for number, name in enumerate(writes, 1):
+            found.append((number, "before"))
+            if name == "note intent" or number == len(writes):
+                found.append((number, "after"))
+        return found[:: self.every]
+
+    def repaired(self) -> str:
+        """The cloud and the journal as an undisturbed run leaves them; the run."""
         self.here.fresh()
-        assert self.here.run("apply", self.file)["result"]["exit"] == Exit.REPAIRED
+        result = self.here.run("apply", self.file)["result"]
+        assert result["exit"] == Exit.REPAIRED
+        return str(result["run"])
 
 
 @pytest.fixture(scope="module", params=["sqlite", "mariadb"])
@@ -93,7 +99,7 @@ def test_the_plan_has_steps_of_every_kind(land: Landscape) -> None:
 def test_killed_at_any_write_and_resumed(land: Landscape) -> None:
     """Wherever it dies, a resume ends with the very rows of an undisturbed run, and undo with those before it."""
     here = land.here
-    for number, when in land.moments(len(land.writes)):
+    for number, when in land.moments(land.writes):
         here.fresh()
         died = here.run("apply", land.file, deadly=number, when=when)
         result = taken_up(land, died)
@@ -111,22 +117,19 @@ def test_killed_at_any_write_and_resumed(land: Landscape) -> None:
 def test_killed_at_any_write_of_an_undo(land: Landscape) -> None:
     """An undo is a run like any other: wherever it dies, a resume gives the rest of the rows back."""
     here = land.here
-    land.repaired()
-    whole = here.run("undo", here.last().id)  # type: ignore[union-attr]
+    first = land.repaired()
+    whole = here.run("undo", first)
     assert here.cloud.dump() == land.planted
-    for number, when in land.moments(len(whole["writes"])):
-        land.repaired()
-        first = here.last()
-        assert first is not None
-        died = here.run("undo", first.id, deadly=number, when=when)
+    assert here.run("undo", first)["result"]["steps"] == 0
+    for number, when in land.moments(whole["writes"]):
+        first = land.repaired()
+        died = here.run("undo", first, deadly=number, when=when)
         assert died["signal"] == signal.SIGKILL
         run = here.last()
         assert run is not None
-        again = here.run("undo" if run.id == first.id else "resume", run.id)
+        again = here.run("undo" if run.id == first else "resume", run.id)
         assert again["result"]["exit"] == Exit.CLEAN, (number, when, again)
         assert here.cloud.dump() == land.planted, (number, when)
-        assert here.run("undo", first.id)["result"]["steps"] == 0
-        assert here.cloud.dump() == land.planted
 
 
 def test_killed_twice(land: Landscape) -> None:
