@@ -100,7 +100,7 @@ class DatabaseJournal:
 
     def __init__(self, url: str) -> None:
         try:
-            self._url = sa.make_url(url)
+            self._url = _parsed(url)
             self._shown = self._url.render_as_string(hide_password=True)
             self._engine = sa.create_engine(self._url, **self._options())
         except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as problem:
@@ -336,6 +336,17 @@ class DatabaseJournal:
                     "Use the stackmend that wrote it, or set 'journal' to another URL.",
                 )
         self._ready = True
+
+
+def _parsed(url: str) -> sa.URL:
+    """The URL; ArgumentError, which shows nothing of it, where a password that was not encoded tears it apart."""
+    try:
+        found = sa.make_url(url)
+    except ValueError:
+        raise sa.exc.ArgumentError("its port is no number; percent-encode special characters") from None
+    if "@" in (found.host or ""):
+        raise sa.exc.ArgumentError("its host is no name; percent-encode special characters")
+    return found
 
 
 def _without_steps(action: Action) -> dict[str, Any]:
