@@ -19,10 +19,13 @@ from typing import Any
 
 import pytest
 
+from stackmend.app.audits import audit
+from stackmend.app.config import load
 from stackmend.cli.shell import main
 from stackmend.lab.cloud import Cloud, build
 from stackmend.lab.mariadb import MariaDB
 from stackmend.lab.plants import allocation_orphan, volume_deleted_incompletely
+from stackmend.model.audit import Outcome
 from stackmend.model.errors import Exit
 
 PROGRAM = Path(sys.executable).with_name("stackmend")
@@ -182,6 +185,27 @@ def test_a_cell_whose_password_is_wrong(server_bench: Bench, mariadb: MariaDB) -
     assert "cell:cell1" in done.err
     assert "nova@127.0.0.1" in done.err
     assert SECRET not in done.out + done.err
+
+
+def test_connections_that_are_killed(server_bench: Bench, mariadb: MariaDB) -> None:
+    """An audit whose connections die half-way is incomplete by the names of its checks, and calls nothing an orphan."""
+    cut: list[str] = []
+
+    def progress(what: str, rows: int, expected: int | None) -> None:
+        if what == "neutron.ports" and not cut:
+            cut.append(what)
+            with mariadb.connect() as connection, connection.cursor() as cursor:
+                cursor.execute("KILL USER stackmend@'127.0.0.1'")
+
+    whole = audit(load(str(server_bench.toml)))
+    assert {f.check for f in whole.findings} == {"allocation-orphan", "volume-deleted-incompletely"}
+    report = audit(load(str(server_bench.toml)), progress=progress, settle=0)
+    assert cut
+    assert report.exit is Exit.INCOMPLETE
+    assert "allocation-orphan" not in {f.check for f in report.findings}
+    assert {name for name, r in report.checks.items() if "neutron" in r.reason} >= {"info-cache-empty"}
+    assert report.checks["port-without-server"].outcome is Outcome.INCOMPLETE
+    assert report.checks["allocation-orphan"].outcome is Outcome.INCOMPLETE
 
 
 @pytest.mark.parametrize(

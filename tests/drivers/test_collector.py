@@ -263,7 +263,7 @@ class Breaking:
                 cursor.execute(f"KILL CONNECTION {number}")
 
 
-def broken(manifest: Manifest, folder: Path) -> None:
+def assert_broken(manifest: Manifest, folder: Path) -> None:
     """The database failed as a whole: nothing of the table is kept or counted, and its checks have no answer."""
     (source,) = [s for s in manifest.sources if s.database == "neutron"]
     assert source.error
@@ -293,7 +293,7 @@ def test_a_whole_stream_is_whole(breaking: Breaking, tmp_path: Path) -> None:
 def test_a_killed_connection_is_no_end(breaking: Breaking, tmp_path: Path) -> None:
     """KILL in the middle of a table makes the source failed; the rows that came are thrown away."""
     manifest = breaking.collect(tmp_path, breaking.kill_reader)
-    broken(manifest, tmp_path)
+    assert_broken(manifest, tmp_path)
     assert breaking.name in manifest.failed()["neutron"]
 
 
@@ -343,7 +343,7 @@ def test_a_server_that_dies_is_no_end(tmp_path: Path) -> None:
         place = Breaking(server, "dying")
         pid = int((server.folder / "pid").read_text())
         manifest = place.collect(tmp_path, lambda: os.kill(pid, signal.SIGKILL))
-    broken(manifest, tmp_path)
+    assert_broken(manifest, tmp_path)
 
 
 # -- nasty rows on real schemas
