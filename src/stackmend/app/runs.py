@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 
 from stackmend import __version__
 from stackmend.app.config import Config
-from stackmend.app.session import Session, silent, utcnow
+from stackmend.app.session import Session, silent
 from stackmend.drivers.journal import DatabaseJournal
+from stackmend.drivers.locks import stamp
 from stackmend.drivers.seal import Sealer
 from stackmend.drivers.writer import DatabaseWriter
 from stackmend.engine import catalogue
@@ -172,9 +173,8 @@ def _locked(journal: Journal, record: RunRecord) -> Iterator[None]:
 
 
 def _record(session: Session, kind: str, plan: str, sha256: str, limits: Limits) -> RunRecord:
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     return RunRecord(
-        id=f"{stamp}-{secrets.token_hex(2)}",
+        id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
         kind=kind,
         plan=plan,
         sha256=sha256,
@@ -183,7 +183,7 @@ def _record(session: Session, kind: str, plan: str, sha256: str, limits: Limits)
         operator=getpass.getuser(),
         host=socket.gethostname(),
         pid=os.getpid(),
-        created_at=utcnow(),
+        created_at=stamp(),
         limits=limits,
     )
 

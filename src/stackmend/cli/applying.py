@@ -37,13 +37,13 @@ def finish(command: Printing, plan: Plan, parsed_args: argparse.Namespace, again
     return report(command, result, parsed_args)
 
 
-def report(command: Printing, result: RunResult, parsed_args: argparse.Namespace) -> int:
-    """Print the result of a run on stdout, and what to do next on stderr."""
+def report(command: Printing, result: RunResult, parsed_args: argparse.Namespace, what: str = "done") -> int:
+    """Print the result of a run on stdout; on stderr, ``what`` became of its repairs and what to do next."""
     from stackmend.report import runs as shown
 
     command.show(shown.result(result), parsed_args)
     notes = command.notes
-    for line in shown.sentences(result):
+    for line in shown.sentences(result, what):
         notes.say(line)
     if result.in_doubt:
         notes.warn("the outcome of a step is unknown: look at it before anything else is done")

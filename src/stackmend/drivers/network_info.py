@@ -36,7 +36,7 @@ _STRUCT = json.dumps(
 )
 _EXPLODE = f"""
     WITH parsed AS (SELECT n, CASE WHEN NOT regexp_matches(document, ',\\s*[\\]}}]')
-                                   THEN TRY(from_json(CAST(document AS JSON), '{_STRUCT}')) END AS v FROM documents),
+                                   THEN TRY(from_json(document, '{_STRUCT}')) END AS v FROM documents),
          vif AS (SELECT n, unnest(v) AS v, generate_subscripts(v, 1) AS position FROM parsed)
     SELECT n, position - 1 AS position, v.id AS port_id, v.address AS address, v.network.id AS network_id,
            v.type AS vif_type, v.vnic_type AS vnic_type, v.active AS active,
@@ -70,7 +70,7 @@ class Exploder:
 
     def explode(self, documents: Sequence[bytes | None], complain: Complain) -> tuple[pa.Table, pa.Table]:
         """(document, vifs, length, crc32 of each document; the VIFs with ``n``, the number of their document)."""
-        kinds = ["null" if d is None else "empty" if d.strip() in _EMPTY else "list" for d in documents]
+        kinds = ["null" if d is None else "empty" if len(d) < 16 and d.strip() in _EMPTY else "list" for d in documents]
         sizes = [None if d is None else len(d) for d in documents]
         checks = [None if d is None else zlib.crc32(d) for d in documents]
         counts: list[int | None] = [None if k == "null" else 0 for k in kinds]

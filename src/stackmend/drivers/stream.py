@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pyarrow import parquet
+from pyarrow import compute, parquet
 
 from stackmend.drivers.decode import Unpackable, packed, plain
 from stackmend.drivers.dialects.base import Reader
@@ -263,7 +263,9 @@ class _Sink:
             return
         if self._writer is None:
             self._file.parent.mkdir(exist_ok=True)
-            self._writer = parquet.ParquetWriter(self._file, self._waiting[0].schema, compression="lz4")
+            self._writer = parquet.ParquetWriter(
+                self._file, self._waiting[0].schema, compression="lz4", use_dictionary=_repeating(self._waiting[0])
+            )
         self._writer.write_table(pa.concat_tables(self._waiting).combine_chunks(), row_group_size=2 * _ROW_GROUP)
         self._waiting, self._rows = [], 0
 
@@ -271,6 +273,12 @@ class _Sink:
         self._flush()
         if self._writer:
             self._writer.close()
+
+
+def _repeating(sample: pa.Table) -> list[str]:
+    """Columns worth a dictionary; looking up ids, each of which comes once, would double the cost of writing them."""
+    rows = max(1, sample.num_rows)
+    return [name for name in sample.column_names if compute.count_distinct(sample.column(name)).as_py() * 10 < rows]
 
 
 def _bytes(value: Any) -> bytes | None:

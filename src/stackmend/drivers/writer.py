@@ -72,7 +72,8 @@ class DatabaseWriter:
         """One transaction; returns the groups that need another one. Halves a batch that the database refuses."""
         some = [groups[index] for index in chosen]
         try:
-            batch, verdicts = self._patiently(some, intent)
+            # patient with the whole batch; its halves are tried once, to find the group that does not go
+            batch, verdicts = self._patiently(some, intent, _ATTEMPTS if len(chosen) == len(groups) else 1)
         except SourceError as problem:
             found.update({index: failed(groups[index], cannot(problem)) for index in chosen})
             return []
@@ -94,9 +95,9 @@ class DatabaseWriter:
                 found[index] = verdicts[number]
         return [chosen[number] for number in batch.later]
 
-    def _patiently(self, groups: Sequence[Group], intent: Intent) -> tuple[Batch, dict[int, Verdict]]:
+    def _patiently(self, groups: Sequence[Group], intent: Intent, attempts: int) -> tuple[Batch, dict[int, Verdict]]:
         """One transaction, tried again when it lost against another one."""
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(attempts):
             try:
                 return self._attempt(groups, intent)
             except Lost as problem:
@@ -104,7 +105,7 @@ class DatabaseWriter:
                 self._reading.close()
                 self._sleep(_PAUSE * 2**attempt)
         raise WriteError(
-            f"database {groups[0].database} gave other sessions precedence {_ATTEMPTS} times: {reason}",
+            f"database {groups[0].database} gave other sessions precedence {attempts} times: {reason}",
             "Nothing was changed; run it again when the rows are less busy.",
         )
 

@@ -205,7 +205,9 @@ class Runner:
                 continue
             entries += verdict.entries
             self._settle(lane, verdict)
-        self._note(entries + self._stale(stale))
+        # before the stale ones are looked at, which may fail: what is committed has to be written down
+        self._note(entries)
+        self._note(self._stale(stale))
         self._tools.journal.beat(self._record.cloud, self._record.id)
 
     def _settle(self, lane: Lane, verdict: Verdict) -> None:

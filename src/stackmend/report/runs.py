@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from stackmend.model.journal import Entry, RunRecord, RunResult
@@ -29,9 +30,9 @@ def result(outcome: RunResult) -> Document:
     return Document(data=outcome.as_dict(), columns=RESULT)
 
 
-def sentences(outcome: RunResult) -> list[str]:
-    """The same in words, for stderr."""
-    lines = [f"{count(outcome.done, 'repair')} done ({count(outcome.steps, 'change')})"]
+def sentences(outcome: RunResult, what: str = "done") -> list[str]:
+    """The same in words, for stderr; ``what`` became of the repairs."""
+    lines = [f"{count(outcome.done, 'repair')} {what} ({count(outcome.steps, 'change')})"]
     if outcome.already:
         lines[0] += f", {outcome.already} of them had nothing left to do"
     rest = {"stale": outcome.stale, "failed": outcome.failed, "IN DOUBT": outcome.in_doubt, "not begun": outcome.left}
@@ -49,8 +50,8 @@ def record(run: RunRecord) -> dict[str, Any]:
         "id": run.id,
         "kind": run.kind,
         "state": run.state.value,
-        "created_at": run.created_at,
-        "ended_at": run.ended_at,
+        "created_at": _to_the_second(run.created_at),
+        "ended_at": _to_the_second(run.ended_at),
         "operator": run.operator,
         "host": run.host,
         "pid": run.pid,
@@ -60,6 +61,10 @@ def record(run: RunRecord) -> dict[str, Any]:
         "version": run.version,
         "undoes": run.undoes,
     }
+
+
+def _to_the_second(moment: str) -> str:
+    return datetime.fromisoformat(moment).isoformat(timespec="seconds") if moment else ""
 
 
 def runs(found: Iterable[RunRecord]) -> Document:

@@ -99,7 +99,7 @@ class RunUndo(_OneRun):
             )
         with self.watch() as progress:
             result = runs.undo(self.config(), parsed_args.run, progress=progress)
-        return report(self, result, parsed_args)
+        return report(self, result, parsed_args, "taken back")
 
 
 COMMANDS = {"run list": RunList, "run show": RunShow, "run resume": RunResume, "run undo": RunUndo}

@@ -31,6 +31,8 @@ _SESSION = (
     "SET SESSION net_write_timeout = 600",
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
 )
+#: a row that somebody holds longer than a few seconds is busy; 50, the default, would hold up a whole run
+_WRITING = "SET SESSION innodb_lock_wait_timeout = LEAST(@@innodb_lock_wait_timeout, 5)"
 _SNAPSHOT = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
 
 #: canonical values: numbers as numbers, everything else as the server prints it
@@ -92,10 +94,8 @@ class MySQL:
                 conv=_CONVERTERS,
             )
             with connection.cursor() as cursor:
-                for statement in _SESSION:
+                for statement in (*_SESSION, _WRITING if write else "SET SESSION TRANSACTION READ ONLY"):
                     cursor.execute(statement)
-                if not write:
-                    cursor.execute("SET SESSION TRANSACTION READ ONLY")
             connection.commit()
         return _Told(connection, address)
 
