@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from stackmend.drivers.decoder import Complaints
 from stackmend.drivers.dialects import Address, Dialect, TableInfo, dialect_of
 from stackmend.drivers.dialects.base import Reader
 from stackmend.drivers.duck import DuckQuery
@@ -24,7 +25,7 @@ from stackmend.drivers.recollect import Recollection
 from stackmend.drivers.rows import Connections
 from stackmend.drivers.selects import missing, select
 from stackmend.drivers.shape import DERIVED
-from stackmend.drivers.stream import Complaints, TableStream
+from stackmend.drivers.stream import Pipeline, TableStream
 from stackmend.model.errors import SourceError
 from stackmend.model.ports import Progress
 from stackmend.model.snapshot import CELL, UNREADABLE, Manifest, Source
@@ -196,30 +197,54 @@ def _stream_all(
 ) -> None:
     """Read every table of every database of one server; a failure ends that database, the others are tried."""
     try:
-        for reading in group:
-            for number, table in enumerate(_tables_of(reading.database, wanted)):
-                if reading.error or "*" in reading.missing.get(table.label, ()):
-                    continue
-                query = select(reading.dialect, reading.address, table, reading.known)
-                if query is None:
-                    continue
-                expected = reading.known[table.name].rows if not table.where else None
-                stream = TableStream(
-                    query, reading.database, reading.known[table.name].key, into, number, progress, complaints
-                )
-                try:
-                    count = stream.run(reader, expected)
-                except SourceError as problem:
-                    # the connection knows the first database of its server alone
-                    reading.error = problem.message.replace(group[0].address.redacted, reading.address.redacted)
-                else:
-                    reading.rows[table.label] = reading.rows.get(table.label, 0) + count
-            reading.end = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        streams: list[tuple[_Reading, TableStream]] = []
+        with Pipeline() as pipeline:
+            for reading in group:
+                for number, table in enumerate(_tables_of(reading.database, wanted)):
+                    query = None if _hopeless(reading, table) else select(
+                        reading.dialect, reading.address, table, reading.known
+                    )  # fmt: skip
+                    if query is not None:
+                        key = reading.known[table.name].key
+                        stream = TableStream(query, reading.database, key, into, number, progress, complaints)
+                        streams.append((reading, stream))
+                        _fetch(reading, stream, reader, pipeline, group[0].address)
+        with Pipeline() as pipeline:
+            for reading, stream in streams:
+                if stream.again():
+                    _fetch(reading, stream, reader, pipeline, group[0].address)
+        for reading, stream in streams:
+            _settle(reading, stream)
     except BaseException as problem:  # handed to the thread that waits
         complaints.failure = problem
         raise
     finally:
         reader.close()
+
+
+def _hopeless(reading: _Reading, table: Table) -> bool:
+    return bool(reading.error) or "*" in reading.missing.get(table.label, ())
+
+
+def _fetch(reading: _Reading, stream: TableStream, reader: Reader, pipeline: Pipeline, first: Address) -> None:
+    table = stream.query.table
+    try:
+        stream.fetch(reader, pipeline, reading.known[table.name].rows if not table.where else None)
+    except SourceError as problem:
+        # the connection knows the first database of its server alone
+        reading.error = problem.message.replace(first.redacted, reading.address.redacted)
+    reading.end = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _settle(reading: _Reading, stream: TableStream) -> None:
+    """Count what is whole, remove what is not."""
+    label = stream.query.table.label
+    if stream.failure is None:
+        reading.rows[label] = reading.rows.get(label, 0) + stream.rows
+        return
+    stream.remove()
+    if not isinstance(stream.failure, SourceError):
+        raise stream.failure
 
 
 def _now(readings: list[_Reading]) -> str:

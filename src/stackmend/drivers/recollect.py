@@ -10,12 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from stackmend.drivers.decoder import Complaints, Decoder
 from stackmend.drivers.dialects import Address, Connection, Dialect
 from stackmend.drivers.duck import DuckQuery
 from stackmend.drivers.rows import Connections
 from stackmend.drivers.selects import select
 from stackmend.drivers.shape import DERIVED, schema
-from stackmend.drivers.stream import Complaints, Decoder
 from stackmend.model.errors import SourceError
 from stackmend.model.snapshot import CELL, UNREADABLE
 from stackmend.tables import Table, tables

@@ -1,159 +1,77 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One table on its way from a database into Parquet: fetched here, decoded and written in a thread beside.
+"""Tables on their way from a database into Parquet: fetched in one thread, decoded and written in others.
 
-Fetching holds Python's lock, decoding and writing mostly do not, so the two overlap. The queue between them is short:
-memory is a few batches, whatever the size of the table.
+Fetching holds Python's lock, decoding and writing mostly do not, so they overlap, across tables too. The queues between
+them are short: memory is a few batches, whatever the size of the tables.
 """
 
 from __future__ import annotations
 
-import json
 import queue
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import pyarrow as pa
 from pyarrow import compute, parquet
 
-from stackmend.drivers.decode import Unpackable, packed, plain
+from stackmend.drivers.decode import Unpackable
+from stackmend.drivers.decoder import Complaints, Decoder
 from stackmend.drivers.dialects.base import Reader
-from stackmend.drivers.network_info import Exploder
 from stackmend.drivers.selects import Select
-from stackmend.drivers.shape import schema
 from stackmend.model.ports import Progress
-from stackmend.model.snapshot import CELL, UNREADABLE
 from stackmend.tables.nova import VIFS
 
 _BATCH = 5_000
 _QUEUED = 3
+_WORKERS = 2
 _ROW_GROUP = 60_000
+_SAMPLE = 2_000
 
-#: column that names the main object of a row -> its type, the first that a table has
-_OWNERS = (
-    ("instance_uuid", "server"),
-    ("device_id", "server"),
-    ("volume_id", "volume"),
-    ("port_id", "port"),
-    ("consumer_id", "consumer"),
-)
-_OWN = {
-    "instances": ("uuid", "server"),
-    "ports": ("id", "port"),
-    "volumes": ("id", "volume"),
-    "images": ("id", "image"),
-}
+_Batch = Sequence[tuple[Any, ...]]
+_Line = queue.Queue["tuple[TableStream, _Batch | None] | None"]
 
 
-class Complaints:
-    """What could not be decoded, from all threads; becomes the table ``unreadable_rows``."""
+class Pipeline:
+    """The threads that decode and write what streams fetch; all of it is done when the ``with`` block is left.
+
+    A stream stays with one thread, for its rows go into one file. Decoding takes about twice as long as fetching.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.rows: list[dict[str, str]] = []
-        self.failure: BaseException | None = None
+        self._lines: list[_Line] = [queue.Queue(_QUEUED) for _ in range(_WORKERS)]
+        self._threads = [threading.Thread(target=_work, args=(line,), daemon=True) for line in self._lines]
 
-    def add(
-        self, database: str, table: str, key: Sequence[str], row: dict[str, Any], column: str, problem: str
-    ) -> None:
-        """Note one value; ``row`` holds the other columns of its row."""
-        names = [k for k in key if k in row] or [k for k, v in row.items() if v is not None][:3]
-        row_key = json.dumps({k: row[k] if isinstance(row[k], int | str | None) else str(row[k]) for k in names})
-        own = [_OWN[table]] if table in _OWN else []
-        kind, resource = next(
-            ((kind, str(row[c])) for c, kind in (*own, *((c, k) for c, k in _OWNERS)) if row.get(c)), (table, row_key)
-        )
-        with self._lock:
-            self.rows.append(
-                {
-                    "database": database,
-                    "table_name": table,
-                    "row_key": row_key,
-                    "column_name": column,
-                    "problem": problem,
-                    "resource_type": kind,
-                    "resource_id": resource,
-                }
-            )
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
 
-    def table(self) -> pa.Table:
-        """The complaints as the table ``unreadable_rows``."""
-        return pa.Table.from_pylist(self.rows, schema(UNREADABLE))
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        for line in self._lines:
+            line.put(None)
+        for thread in self._threads:
+            thread.join()
 
-    def write(self, folder: Path) -> None:
-        """Write them as Parquet."""
-        parquet.write_table(self.table(), folder / "rows.parquet")
-
-    def raise_failure(self) -> None:
-        """Raise in the waiting thread what ended a reading one."""
-        if self.failure is not None:
-            raise self.failure
+    def line(self) -> _Line:
+        """Where the next stream hands over its batches, and None at its end; to put waits while it is full."""
+        return min(self._lines, key=lambda line: line.qsize())
 
 
-class Decoder:
-    """Turns batches of one SELECT into the tables of a snapshot."""
-
-    def __init__(self, query: Select, database: str, key: Sequence[str], complaints: Complaints) -> None:
-        self._query, self._database, self._key, self._complaints = query, database, key, complaints
-        self._schema, self._vif_schema = schema(query.table.label), schema(VIFS.label)
-        self._exploder = Exploder() if query.document else None
-
-    def close(self) -> None:
-        """Free what decoding documents needed."""
-        if self._exploder:
-            self._exploder.close()
-
-    def decode(self, rows: Sequence[Sequence[Any]], *, is_packed: bool) -> tuple[pa.Table, pa.Table | None]:
-        """(the table, its VIFs or None) of one batch."""
-        notes: list[tuple[int, str, str]] = []
-        columns = self._query.columns
-        width = 1 if is_packed else len(columns)
-        arrays = (
-            packed([row[0] for row in rows], columns, lambda *n: notes.append(n))
-            if is_packed
-            else plain(rows, columns, lambda *n: notes.append(n))
-        )
-        fields = dict(zip([c.name for c in columns], arrays, strict=True))
-        vifs = None
-        if self._exploder:
-            documents = [_bytes(row[width]) for row in rows]
-            whole, vifs = self._exploder.explode(documents, lambda n, why: notes.append((n, "network_info", why)))
-            fields.update(zip(whole.column_names, [c.combine_chunks() for c in whole.columns], strict=True))
-            vifs = self._vifs(vifs, fields)
-        for n, column, problem in notes:
-            row = {name: array[n].as_py() for name, array in fields.items()}
-            self._complaints.add(self._database, self._query.table.name, self._key, row, column, problem)
-        return self._complete(self._schema, fields, len(rows)), vifs
-
-    def _vifs(self, vifs: pa.Table, fields: dict[str, pa.Array]) -> pa.Table:
-        owners = vifs.column("n").combine_chunks()
-        columns = {name: vifs.column(name) for name in vifs.column_names if name != "n"}
-        columns["instance_uuid"] = fields["instance_uuid"].take(owners)
-        columns["cache_id"] = fields["id"].take(owners)
-        return self._complete(self._vif_schema, columns, vifs.num_rows)
-
-    def _complete(self, wanted: pa.Schema, fields: dict[str, Any], rows: int) -> pa.Table:
-        """Add what is the same in every row: the cell and the constant; NULL for what the release lacks."""
-        same: dict[str, str] = {}
-        if self._query.table.service == "nova":
-            same["cell"] = self._database.removeprefix(CELL)
-        if self._query.table.constant:
-            name, value = self._query.table.constant
-            same[name] = value
-        arrays = []
-        for field in wanted:
-            if field.name in same:
-                arrays.append(pa.repeat(pa.scalar(same[field.name], pa.string()), rows))
-            elif field.name in fields:
-                arrays.append(fields[field.name])
-            else:
-                arrays.append(pa.nulls(rows, field.type))
-        return pa.table(arrays, schema=wanted)
+def _work(line: _Line) -> None:
+    while (item := line.get()) is not None:
+        stream, batch = item
+        stream.take(batch)
 
 
 class TableStream:
-    """Brings one table of one database into a snapshot."""
+    """Brings one table of one database into a snapshot.
+
+    :meth:`fetch` runs in the thread that reads, :meth:`take` in that of the pipeline. Once the pipeline is through,
+    ``failure`` tells what went wrong, if anything did, and ``rows`` how many rows there are.
+    """
 
     def __init__(
         self,
@@ -165,82 +83,69 @@ class TableStream:
         progress: Progress,
         complaints: Complaints,
     ) -> None:
-        self._query, self._database, self._key = query, database, key
+        self.query, self._database, self._key = query, database, key
         name = f"{database.replace(':', '-')}-{number}.parquet"
         self._file = into / query.table.label / name
         self._vif_file = into / VIFS.label / name
         self._progress, self._complaints = progress, complaints
+        self._whole = False  #: a value a column, for some text holds the separator
+        self._work: tuple[Decoder, bool, _Sink, _Sink | None] | None = None
+        self.failure: BaseException | None = None
+        self.rows = 0
 
-    def run(self, reader: Reader, expected: int | None) -> int:
-        """Read it all and return the number of rows; SourceError, and no file, when the stream breaks."""
-        try:
-            return self._attempt(reader, expected, is_packed=reader.packs)
-        except Unpackable:
-            # some text holds the separator: the table is read again, a value a column
-            self._remove()
-            return self._attempt(reader, expected, is_packed=False)
-        except BaseException:
-            self._remove()
-            raise
-
-    def _attempt(self, reader: Reader, expected: int | None, *, is_packed: bool) -> int:
-        todo: queue.Queue[Sequence[tuple[Any, ...]] | None] = queue.Queue(_QUEUED)
-        worker = _Worker(self, todo, is_packed)
-        worker.start()
-        sql, rows = self._query.packed if is_packed else self._query.plain, 0
-        what = f"{self._database}.{self._query.table.name}"
+    def fetch(self, reader: Reader, pipeline: Pipeline, expected: int | None) -> None:
+        """Read it all; SourceError, noted as its failure as well, when the stream breaks."""
+        is_packed = reader.packs and not self._whole
+        sql = self.query.packed if is_packed else self.query.plain
+        what = f"{self._database}.{self.query.table.name}"
+        decoder = Decoder(self.query, self._database, self._key, self._complaints)
+        vifs = _Sink(self._vif_file) if self.query.document else None
+        self._work = (decoder, is_packed, _Sink(self._file), vifs)
+        line = pipeline.line()
         self._progress(what, 0, expected)
         try:
             for batch in reader.stream(sql, _BATCH):
-                if worker.failure is None:
-                    todo.put(batch)
-                rows += len(batch)
-                self._progress(what, rows, expected)
+                line.put((self, batch))
+                self.rows += len(batch)
+                self._progress(what, self.rows, expected)
+        except BaseException as problem:
+            self.failure = problem
+            raise
         finally:
-            todo.put(None)
-            worker.join()
-        if worker.failure is not None:
-            raise worker.failure
-        return rows
+            line.put((self, None))
 
-    def _remove(self) -> None:
-        for file in (self._file, self._vif_file):
-            file.unlink(missing_ok=True)
-
-    def decoder(self) -> Decoder:
-        """A decoder for this table."""
-        return Decoder(self._query, self._database, self._key, self._complaints)
-
-    def sinks(self) -> tuple[_Sink, _Sink | None]:
-        """Where the rows and the VIFs go."""
-        return _Sink(self._file), _Sink(self._vif_file) if self._query.document else None
-
-
-class _Worker(threading.Thread):
-    """Decodes and writes what the queue brings, until None."""
-
-    def __init__(self, stream: TableStream, todo: queue.Queue[Any], is_packed: bool) -> None:
-        super().__init__(daemon=True)
-        self._stream, self._todo, self._is_packed = stream, todo, is_packed
-        self.failure: BaseException | None = None
-
-    def run(self) -> None:
-        decoder = self._stream.decoder()
-        sink, vif_sink = self._stream.sinks()
-        while (batch := self._todo.get()) is not None:
-            if self.failure is not None:
-                continue  # the rest of the stream is drained, so that the connection stays usable
-            try:
-                table, vifs = decoder.decode(batch, is_packed=self._is_packed)
+    def take(self, batch: _Batch | None) -> None:
+        """Decode and write a batch; after a failure the rest is dropped, so that the connection stays usable."""
+        if self._work is None:
+            return
+        decoder, is_packed, sink, vif_sink = self._work
+        try:
+            if batch is None:
+                self._work = None
+                decoder.close()
+                for each in (sink, vif_sink):
+                    if each:
+                        each.close()
+            elif self.failure is None:
+                table, vifs = decoder.decode(batch, is_packed=is_packed)
                 sink.write(table)
                 if vif_sink and vifs is not None:
                     vif_sink.write(vifs)
-            except BaseException as problem:  # noqa: BLE001 - raised again in the thread that reads
-                self.failure = problem
-        decoder.close()
-        for each in (sink, vif_sink):
-            if each:
-                each.close()
+        except BaseException as problem:  # noqa: BLE001 - whoever started the pipeline looks at it
+            self.failure = self.failure or problem
+
+    def again(self) -> bool:
+        """Whether it has to be read again, a value a column, and make it ready for that."""
+        if not isinstance(self.failure, Unpackable):
+            return False
+        self.remove()
+        self._whole, self.failure, self.rows = True, None, 0
+        return True
+
+    def remove(self) -> None:
+        """Leave nothing of it."""
+        for file in (self._file, self._vif_file):
+            file.unlink(missing_ok=True)
 
 
 class _Sink:
@@ -277,9 +182,5 @@ class _Sink:
 
 def _repeating(sample: pa.Table) -> list[str]:
     """Columns worth a dictionary; looking up ids, each of which comes once, would double the cost of writing them."""
-    rows = max(1, sample.num_rows)
-    return [name for name in sample.column_names if compute.count_distinct(sample.column(name)).as_py() * 10 < rows]
-
-
-def _bytes(value: Any) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value
+    sample = sample.slice(0, _SAMPLE)
+    return [n for n in sample.column_names if 10 * compute.count_distinct(sample.column(n)).as_py() < sample.num_rows]
