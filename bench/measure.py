@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import statistics
 import sys
@@ -86,19 +87,19 @@ class _FolderPeak(threading.Thread):
 
     def run(self) -> None:
         while not self._over.wait(0.2):
-            size = 0
-            for path in self._folder.rglob("*"):
-                try:
-                    if "duckdb" in path.name or path.suffix == ".tmp":
-                        size += path.stat().st_blocks * 512
-                except FileNotFoundError:
-                    continue
-            self._peak = max(self._peak, size)
+            self._peak = max(self._peak, sum(map(_blocks, glob.iglob(f"{self._folder}/**/*.tmp", recursive=True))))
 
     def stop(self) -> int:
         self._over.set()
         self.join()
         return self._peak
+
+
+def _blocks(path: str) -> int:
+    try:
+        return os.stat(path).st_blocks * 512
+    except FileNotFoundError:
+        return 0  # it was there a moment ago
 
 
 def say(text: str) -> None:

@@ -74,11 +74,9 @@ class DuckQuery:
     def ready(self, now: str, present: set[str]) -> None:
         """Add ``clock`` and every view whose tables are ``present``."""
         self._connection.execute("CREATE TABLE clock AS SELECT CAST(? AS TIMESTAMP) AS now", [now])
-        made: set[str] = set()
         for name, view in VIEWS.items():
             if set(view.needs) <= present:
                 self._connection.execute(f'CREATE VIEW "{name}" AS {view.sql}')
-                made.add(name)
 
     def rows(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Run one statement; only the parameters it names are bound."""
