@@ -10,7 +10,9 @@ Nothing here names a check. A check without a plant, or without a look-alike, fa
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ import pytest
 
 from stackmend.app import audits, plans, runs
 from stackmend.app.config import Config, load
+from stackmend.cli.shell import main
 from stackmend.engine import catalogue
 from stackmend.lab.cloud import Cloud, build
 from stackmend.lab.mariadb import MariaDB
@@ -31,6 +34,7 @@ from stackmend.model.plan import Plan
 FEW = 250
 #: so many that all plants and look-alikes find one each
 MANY = 1500
+HEALTHY = 10_000
 #: of a plan that may change everything in a small cloud
 ALL_ROWS = 100_000
 
@@ -64,6 +68,7 @@ class Land:
     folder: Path
     server: MariaDB | None
 
+    @contextmanager
     def stage(self, servers: int) -> Iterator[Stage]:
         """A cloud that remembers how it was; closed at the end."""
         name = f"casebook{servers}"
@@ -73,8 +78,10 @@ class Land:
         cloud.save()
         toml = self.folder / f"{name}.toml"
         toml.write_text(cloud.toml(), encoding="utf-8")
-        yield Stage(cloud, load(str(toml)))
-        cloud.close()
+        try:
+            yield Stage(cloud, load(str(toml)))
+        finally:
+            cloud.close()
 
 
 def ordered(found: Any) -> list[tuple[str, dict[str, Any]]]:
@@ -92,13 +99,15 @@ def land(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="session")
 def few(land: Land) -> Iterator[Stage]:
     """A small cloud."""
-    yield from land.stage(FEW)
+    with land.stage(FEW) as stage:
+        yield stage
 
 
 @pytest.fixture(scope="session")
 def many(land: Land) -> Iterator[Stage]:
     """A large one."""
-    yield from land.stage(MANY)
+    with land.stage(MANY) as stage:
+        yield stage
 
 
 @pytest.fixture
@@ -127,9 +136,12 @@ def test_a_check_is_rehearsed(check: str) -> None:
     assert all(make.__doc__ for make in (module.plant, *module.LOOK_ALIKES.values()))
 
 
-def test_a_healthy_cloud_is_clean(stage: Stage) -> None:
-    """Nothing is planted, nothing is found, and every check had what it needs."""
-    assert stage.found() == []
+def test_a_healthy_cloud_is_clean(land: Land, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ten thousand servers in all states, nothing planted: nothing is found, every check had what it needs, exit 0."""
+    with land.stage(HEALTHY) as stage:
+        code = main(["--config", stage.config.origin, "audit", "-f", "json"])
+        assert (code, json.loads(capsys.readouterr().out)) == (Exit.CLEAN, [])
+        assert stage.found() == []
 
 
 @pytest.mark.parametrize("case", list(broken()), ids=str)
