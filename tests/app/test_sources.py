@@ -154,6 +154,13 @@ LACKING = [
     ("cell:cell1", "ALTER TABLE instance_info_caches DROP COLUMN network_info", "nova_vifs", "network_info"),
     ("cell:cell1", "ALTER TABLE services DROP COLUMN forced_down", "nova_services", "forced_down"),
     ("cinder", "ALTER TABLE volumes DROP COLUMN migration_status", "cinder_volumes", "migration_status"),
+    # without the column that tells which rows are wanted, the table is as good as missing
+    (
+        "neutron",
+        "ALTER TABLE standardattributes RENAME COLUMN resource_type TO kind",
+        "neutron_standardattributes",
+        "*",
+    ),
 ]
 
 

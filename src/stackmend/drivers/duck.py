@@ -87,7 +87,8 @@ class DuckQuery:
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         except (duckdb.OutOfMemoryException, duckdb.IOException) as problem:
             raise QueryTooLarge(
-                f"a query needs more than the {self._spill} it may spill to disk: {str(problem).splitlines()[0]}",
+                f"a query needs more than its memory and the {self._spill} it may spill to disk:"
+                f" {str(problem).splitlines()[0]}",
                 "Report the check: its SQL joins too much. The other checks are not affected.",
             ) from problem
         except duckdb.Error as problem:

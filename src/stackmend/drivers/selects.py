@@ -13,6 +13,7 @@ from stackmend.tables import Column, Kind, Table
 
 _OWN = re.compile(r"\bt\.(\w+)")
 _JOINED = re.compile(r"JOIN (\w+) (\w+) ON")
+_NAMED = re.compile(r"\b([a-z])\.(\w+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +28,12 @@ class Select:
 
 
 def missing(table: Table, known: Mapping[str, TableInfo]) -> tuple[str, ...]:
-    """Columns that the table should have and this release lacks; ("*",) for the table itself; () when all is there."""
+    """Columns that the table should have and this release lacks; () when all is there.
+
+    ("*",) when the table itself is missing, or what tells which of its rows are wanted.
+    """
     info = known.get(table.name)
-    if info is None or not _joinable(table, known):
+    if info is None or not _selectable(table, known):
         return () if table.optional else ("*",)
     return tuple(c.name for c in table.columns if not c.optional and not _present(c, info))
 
@@ -39,7 +43,7 @@ def select(
 ) -> Select | None:
     """The SELECT of a table; None where the release has no such table. ``narrow`` is one more condition."""
     info = known.get(table.name)
-    if info is None or not _joinable(table, known):
+    if info is None or not _selectable(table, known):
         return None
     columns = tuple(c for c in table.columns if c.kind is not Kind.NETWORK_INFO)
     document = any(c.kind is Kind.NETWORK_INFO and _present(c, info) for c in table.columns)
@@ -63,8 +67,12 @@ def select(
     )
 
 
-def _joinable(table: Table, known: Mapping[str, TableInfo]) -> bool:
-    return all(name in known for name, _ in _JOINED.findall(table.join))
+def _selectable(table: Table, known: Mapping[str, TableInfo]) -> bool:
+    """Whether every table and column of the join and of the condition is there."""
+    called = {"t": table.name} | {alias: name for name, alias in _JOINED.findall(table.join)}
+    return all(name in known for name in called.values()) and all(
+        column in known[called[alias]].columns for alias, column in _NAMED.findall(f"{table.join} {table.where}")
+    )
 
 
 def _value(dialect: Dialect, column: Column) -> str:

@@ -141,8 +141,9 @@ class MySQL:
             return list(cursor.fetchall())
 
     def reader(self, address: Address) -> Reader:
-        """mysqlclient where it is installed, else PyMySQL."""
-        return _PythonReader(address) if _mysql is None else _NativeReader(address)
+        """mysqlclient where it is installed, else PyMySQL; this one too for what the C layer cannot be told."""
+        unchecked = address.options.get("ssl_check_hostname", "").lower() == "false"
+        return _PythonReader(address) if _mysql is None or unchecked else _NativeReader(address)
 
 
 _COLUMNS = (
@@ -188,6 +189,8 @@ class _NativeReader:
         self._address = address
         with telling(address):
             where = _where(address)
+            if "ssl" in where:  # by itself the C layer goes on in plain text with a server that has no TLS
+                where["ssl_mode"] = "VERIFY_IDENTITY"
             self._connection = _mysql.connect(**where, conv={}, charset="utf8mb4", connect_timeout=_CONNECT_SECONDS)
         for statement in _SESSION:
             self._run(statement)
@@ -276,6 +279,8 @@ def _where(address: Address) -> dict[str, Any]:
     if "ssl_ca" in address.options:
         names = {"ssl_ca": "ca", "ssl_cert": "cert", "ssl_key": "key"}
         place["ssl"] = {ours: address.options[theirs] for theirs, ours in names.items() if theirs in address.options}
+        if address.options.get("ssl_check_hostname", "").lower() == "false":
+            place["ssl"]["check_hostname"] = False
     return {**place, "user": address.username, "password": address.password}
 
 

@@ -63,7 +63,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
             _old(live, row, server)
             yield from _cell(live, database, server, row)
     if not found and not live.rows("nova_api", "instance_mappings", {"instance_uuid": server}):
-        return
+        raise CannotRepair(f"no database has a row of server {server}: it is purged, or its UUID is another one")
     for table in _API:
         for row in live.rows("nova_api", table, {"instance_uuid": server}):
             yield removed(live, "nova_api", table, row)
