@@ -37,7 +37,7 @@ class Finding:
     evidence: Row  #: every column the SQL returned
     fingerprint: str
     explains: int = 0  #: findings of other checks that this root cause accounts for
-    first_seen: str | None = None  #: ISO 8601, UTC
+    first_seen: str | None = None  #: when an audit first found it, ISO 8601, UTC; kept when it went and came back
     waiver: str | None = None  #: the reason, when waived
 
     def as_dict(self) -> dict[str, Any]:
