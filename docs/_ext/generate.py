@@ -7,8 +7,10 @@ import argparse
 import importlib
 import inspect
 import io
+import json
 import pkgutil
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +23,8 @@ from stackmend.model.check import Check
 from stackmend.model.errors import Exit
 from stackmend.model.repair import Repair
 from stackmend.report.pages import page
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 def modules(package: ModuleType, attribute: str) -> Iterator[tuple[ModuleType, object]]:
@@ -159,6 +163,15 @@ def settings() -> str:
         rows = "".join(f"| `{'NAME' if key == '*' else key}` | {meaning} |\n" for key, meaning in keys.items())
         parts.append(f"## `[{section}]`\n\n| key | meaning |\n|---|---|\n{rows}\n")
     return "".join(parts)
+
+
+def bench() -> str:
+    """The tables of the runs of the bench that are kept in bench/results, small clouds first."""
+    sys.path.insert(0, str(ROOT))
+    from bench.report import table
+
+    kept = [json.loads(file.read_text(encoding="utf-8")) for file in (ROOT / "bench" / "results").glob("*.json")]
+    return "\n".join(table(results) for results in sorted(kept, key=lambda each: int(each["servers"])))
 
 
 def shell() -> Shell:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,12 +11,19 @@ from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import cell_database
-from stackmend.model.step import ExpectNone, ExpectRow, Step, UpdateRow, Value
+from stackmend.model.step import ExpectNone, ExpectRow, Step, UpdateRow, Value, Values
+from stackmend.tables.views import TERMINAL
 
 Record = dict[str, Any]
 
-#: states of a migration that are over (G-MIG)
-TERMINAL = frozenset({"completed", "confirmed", "reverted", "error", "failed", "cancelled", "done"})
+
+def change(
+    live: Live, database: str, table: str, row: Mapping[str, Any], after: Values, guards: Iterable[str] = ()
+) -> UpdateRow:
+    """Set ``after`` on ``row``, provided that it and its columns ``guards`` still read as they do now."""
+    pk = {column: row[column] for column in live.key(database, table)}
+    before = {column: row[column] for column in (*after, *guards) if column in row}
+    return UpdateRow(database=database, table=table, pk=pk, before=before, after=after)
 
 
 def the_server(target: Row, live: Live) -> tuple[str, Record]:
@@ -34,14 +41,18 @@ def idle(live: Live, database: str, row: Record) -> Iterator[Step]:
     """Guards: the server is still where it was, and nothing is being done with it (G-IDLE)."""
     if row["task_state"] is not None or row["vm_state"] == "building":
         raise CannotRepair(f"server {row['uuid']} is busy: {row['vm_state']}, {row['task_state']}")
-    moves = live.rows(database, "migrations", {"instance_uuid": row["uuid"], "deleted": 0})
-    busy = [m for m in moves if m["status"] not in TERMINAL]
-    if busy:
-        raise CannotRepair(f"server {row['uuid']} has a migration in progress ({busy[0]['status']})")
+    at_rest(live, database, row["uuid"])
     names = ("uuid", "deleted", "host", "node", "vm_state", "task_state")
     yield ExpectRow(
         database=database, table="instances", pk={"id": row["id"]}, expect={name: row[name] for name in names}
     )
+
+
+def at_rest(live: Live, database: str, server: Value) -> None:
+    """CannotRepair while a migration of the server is in progress (G-MIG)."""
+    for move in live.rows(database, "migrations", {"instance_uuid": server, "deleted": 0}):
+        if move["status"] not in TERMINAL:
+            raise CannotRepair(f"server {server} has a migration in progress ({move['status']})")
 
 
 def still_of(ports: Iterable[Record]) -> Iterator[Step]:
@@ -59,16 +70,17 @@ def no_such_server(live: Live, server: Value) -> Iterator[Step]:
     yield ExpectNone(database="nova_api", table="build_requests", where={"instance_uuid": server})
 
 
-def marked_deleted(database: str, table: str, row: Record, now: str) -> UpdateRow:
-    """Nova's soft delete of one row: the mark is its own id (RW4)."""
-    names = ("deleted", "deleted_at")
-    return UpdateRow(
-        database=database,
-        table=table,
-        pk={"id": row["id"]},
-        before={name: row[name] for name in names},
-        after={"deleted": row["id"], "deleted_at": now},
-    )
+def marked_deleted(
+    live: Live,
+    database: str,
+    table: str,
+    row: Mapping[str, Any],
+    *,
+    at: Value = None,
+    guards: Iterable[str] = (),
+) -> UpdateRow:
+    """Nova's soft delete of one row, now unless said otherwise: the mark is its own id (RW4)."""
+    return change(live, database, table, row, {"deleted": row["id"], "deleted_at": at or live.now()}, guards)
 
 
 def revised(live: Live, standard_attr_id: Value) -> UpdateRow:
@@ -76,14 +88,8 @@ def revised(live: Live, standard_attr_id: Value) -> UpdateRow:
     row = live.row("neutron", "standardattributes", {"id": standard_attr_id})
     if row is None:
         raise CannotRepair(f"neutron has no standardattributes row {standard_attr_id}")
-    revision = row["revision_number"]
-    return UpdateRow(
-        database="neutron",
-        table="standardattributes",
-        pk={"id": standard_attr_id},
-        before={"revision_number": revision, "updated_at": row["updated_at"]},
-        after={"revision_number": int(str(revision)) + 1, "updated_at": live.now()},
-    )
+    after: Values = {"revision_number": int(str(row["revision_number"])) + 1, "updated_at": live.now()}
+    return change(live, "neutron", "standardattributes", row, after)
 
 
 def moment(value: Value) -> datetime:

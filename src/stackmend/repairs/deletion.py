@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackmend.model.ports import Live
-from stackmend.model.step import DeleteRow, Step, UpdateRow, Values
-from stackmend.repairs.common import Record, marked_deleted
+from stackmend.model.step import DeleteRow, Step, Values
+from stackmend.repairs.common import Record, change, marked_deleted
 from stackmend.tables.nova import HARD_CHILDREN, SOFT_CHILDREN
 
 #: soft-deleted with the server as well, but judged by no check: a fault may be written after the deletion
@@ -19,7 +19,7 @@ def children(live: Live, database: str, server: str, now: str) -> Iterator[Step]
     for table in (*SOFT_CHILDREN, *_QUIET_CHILDREN):
         if live.columns(database, table):
             for row in live.rows(database, table, {"instance_uuid": server, "deleted": 0}):
-                yield marked_deleted(database, table, row, now)
+                yield marked_deleted(live, database, table, row, at=now)
     for table, (_, column) in HARD_CHILDREN.items():
         if live.columns(database, table):
             for row in live.rows(database, table, {column: server}):
@@ -31,16 +31,10 @@ def pci_given_back(live: Live, database: str, server: str) -> Iterator[Step]:
     """PCI devices of the server become available."""
     for device in live.rows(database, "pci_devices", {"instance_uuid": server, "deleted": 0}):
         after: Values = {"status": "available", "instance_uuid": None, "request_id": None}
-        yield UpdateRow(
-            database=database,
-            table="pci_devices",
-            pk={"id": device["id"]},
-            before={name: device[name] for name in after},
-            after=after,
-        )
+        yield change(live, database, "pci_devices", device, after)
 
 
-def mark(database: str, row: Record, now: str, cleaned: bool | None = None) -> Iterator[Step]:
+def mark(live: Live, database: str, row: Record, now: str, cleaned: bool | None = None) -> Iterator[Step]:
     """The server's own row. ``cleaned``: whether its files are gone from the host; None leaves it (RW9)."""
     deleted_at = row["deleted_at"] or now
     after: Record = {"deleted": row["id"], "deleted_at": deleted_at}
@@ -52,26 +46,14 @@ def mark(database: str, row: Record, now: str, cleaned: bool | None = None) -> I
         after["cleaned"] = int(cleaned)
     changed = {name: value for name, value in after.items() if row[name] != value}
     if changed:
-        yield UpdateRow(
-            database=database,
-            table="instances",
-            pk={"id": row["id"]},
-            before={"uuid": row["uuid"], "deleted": row["deleted"], **{name: row[name] for name in changed}},
-            after=changed,
-        )
+        yield change(live, database, "instances", row, changed, ("uuid", "deleted"))
 
 
 def mapping(live: Live, server: str) -> Iterator[Step]:
     """The API database: the mapping is queued for deletion, a build request goes."""
     for row in live.rows("nova_api", "instance_mappings", {"instance_uuid": server}):
         if row["queued_for_delete"] != 1:
-            yield UpdateRow(
-                database="nova_api",
-                table="instance_mappings",
-                pk={"id": row["id"]},
-                before={"queued_for_delete": row["queued_for_delete"]},
-                after={"queued_for_delete": 1},
-            )
+            yield change(live, "nova_api", "instance_mappings", row, {"queued_for_delete": 1})
     for row in live.rows("nova_api", "build_requests", {"instance_uuid": server}):
         yield removed(live, "nova_api", "build_requests", row)
 

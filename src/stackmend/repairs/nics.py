@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator
 
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import InsertRow, Step, UpdateRow, Values
-from stackmend.repairs.common import Record, marked_deleted
+from stackmend.model.step import InsertRow, Step, Values
+from stackmend.repairs.common import Record, change, marked_deleted
 
 _TABLE = "virtual_interfaces"
+#: whose row it is, told before it is changed
+_OWN = ("uuid", "instance_uuid")
 
 
 def rows(live: Live, database: str, server: Record) -> list[Record]:
@@ -44,7 +46,8 @@ def completed(live: Live, database: str, server: Record, ports: Iterable[Record]
         lost = [row for row in mine if row["deleted"] != row["id"]]
         if lost:
             _free(live, database, server, port)
-            yield _changed(database, lost[0], {"deleted": 0, "deleted_at": None, "address": address(port)})
+            after: Values = {"deleted": 0, "deleted_at": None, "address": address(port)}
+            yield change(live, database, _TABLE, lost[0], after, _OWN)
         else:
             yield _inserted(live, database, server, port, mine)
 
@@ -63,18 +66,18 @@ def corrected(live: Live, database: str, server: Record, owned: dict[str, Record
         port = row["uuid"]
         if row["deleted"] == 0:
             if port not in owned and port not in cached:
-                yield marked_deleted(database, _TABLE, row, live.now())
+                yield marked_deleted(live, database, _TABLE, row)
             elif port in owned and not _well_formed(row):
                 if port in good or first[port] != row["id"]:
-                    yield marked_deleted(database, _TABLE, row, live.now())
+                    yield marked_deleted(live, database, _TABLE, row)
                 else:
                     _free(live, database, server, owned[port])
-                    yield _changed(database, row, {"address": address(owned[port])})
+                    yield change(live, database, _TABLE, row, {"address": address(owned[port])}, _OWN)
         elif row["deleted"] is not None and row["deleted"] != row["id"]:
             if port in owned and port in cached and port not in first and port not in revived:
                 revived.add(port)
                 continue
-            yield _changed(database, row, {"deleted": row["id"], "deleted_at": row["deleted_at"] or live.now()})
+            yield marked_deleted(live, database, _TABLE, row, at=row["deleted_at"], guards=_OWN)
 
 
 def _well_formed(row: Record) -> bool:
@@ -104,13 +107,3 @@ def _free(live: Live, database: str, server: Record, port: Record) -> None:
             f"row {row['id']} of virtual_interfaces, of server {row['instance_uuid']}, has the address of port"
             f" {port['id']} of server {server['uuid']}: mend that server first"
         )
-
-
-def _changed(database: str, row: Record, after: Values) -> UpdateRow:
-    return UpdateRow(
-        database=database,
-        table=_TABLE,
-        pk={"id": row["id"]},
-        before={"uuid": row["uuid"], "instance_uuid": row["instance_uuid"], **{name: row[name] for name in after}},
-        after=after,
-    )

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import DeleteRow, InsertRow, Step, UpdateRow, Values
-from stackmend.repairs.common import Record, revised
+from stackmend.model.step import DeleteRow, InsertRow, Step, Values
+from stackmend.repairs.common import Record, change, revised
 
 #: children of a port that go with it; a row in any other table that refers to it is a reason to refuse
 CHILDREN = frozenset(
@@ -32,13 +32,7 @@ _OF_HOST = frozenset(
 
 def free(live: Live, port: Record) -> Iterator[Step]:
     """Let go of the port: no device, no host; its address stays."""
-    yield UpdateRow(
-        database="neutron",
-        table="ports",
-        pk={"id": port["id"]},
-        before={name: port[name] for name in ("device_id", "device_owner", "status")},
-        after={"device_id": "", "device_owner": "", "status": "DOWN"},
-    )
+    yield change(live, "neutron", "ports", port, {"device_id": "", "device_owner": "", "status": "DOWN"})
     yield from bind(live, port, "")
     yield revised(live, port["standard_attr_id"])
 
@@ -65,13 +59,7 @@ def bind(live: Live, port: Record, host: str) -> Iterator[Step]:
         values = {**key, "vnic_type": kind, **unbound}
         yield InsertRow(database="neutron", table="ml2_port_bindings", key=key, values=values)
     elif any(there[name] != value for name, value in unbound.items()):
-        yield UpdateRow(
-            database="neutron",
-            table="ml2_port_bindings",
-            pk=key,
-            before={name: there[name] for name in unbound},
-            after=unbound,
-        )
+        yield change(live, "neutron", "ml2_port_bindings", there, unbound)
 
 
 def _profile(binding: Record | None) -> str:
@@ -108,10 +96,7 @@ def _unmarked(live: Live, port: Record) -> Iterator[Step]:
     for table, column in live.referring("neutron", "standardattributes"):
         if table == "ovn_revision_numbers":
             for row in live.rows("neutron", table, {column: port["standard_attr_id"]}):
-                key = {name: row[name] for name in live.key("neutron", table)}
-                yield UpdateRow(
-                    database="neutron", table=table, pk=key, before={column: row[column]}, after={column: None}
-                )
+                yield change(live, "neutron", table, row, {column: None})
         elif column in live.key("neutron", table):
             for row in live.rows("neutron", table, {column: port["standard_attr_id"]}):
                 yield _removed(live, table, row)

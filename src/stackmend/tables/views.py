@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 #: states of a migration that are over (G-MIG)
-_TERMINAL = "'completed', 'confirmed', 'reverted', 'error', 'failed', 'cancelled', 'done'"
+TERMINAL = ("completed", "confirmed", "reverted", "error", "failed", "cancelled", "done")
 _MARKER = "'00000000-0000-0000-0000-000000000000'"
 
 
@@ -40,7 +40,7 @@ VIEWS: Mapping[str, View] = {
         sql=f"""
             SELECT cell, id, uuid, instance_uuid, status, migration_type, source_compute, source_node,
                    dest_compute, dest_node
-              FROM nova_migrations WHERE NOT deleted AND status NOT IN ({_TERMINAL})""",
+              FROM nova_migrations WHERE NOT deleted AND status NOT IN {TERMINAL}""",
     ),
     # servers that something is happening to, by instance_actions (read only when confirming)
     "acting_servers": View(

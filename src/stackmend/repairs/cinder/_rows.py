@@ -3,40 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import cell_database
-from stackmend.model.step import ExpectNone, ExpectRow, Step, UpdateRow, Value, Values
-
-#: a row of the live databases
-Record = Mapping[str, Any]
-
-#: states of a migration that are over (catalogue G-MIG)
-TERMINAL = frozenset({"completed", "confirmed", "reverted", "error", "failed", "cancelled", "done"})
+from stackmend.model.step import Step, UpdateRow, Value
+from stackmend.repairs.common import Record, change, marked_deleted
 
 #: the attachment's word for the volume's (cinder/db/api.py, ATTACH_STATUS_MAP)
 _VOLUME_STATUS = {"attached": "in-use", "detached": "available"}
-
-
-def change(live: Live, database: str, table: str, row: Record, after: Values, guards: Iterable[str] = ()) -> UpdateRow:
-    """Set ``after`` on ``row``, provided that it and its columns ``guards`` still read as they do now."""
-    pk = {column: row[column] for column in live.key(database, table)}
-    before = {column: row[column] for column in (*after, *guards) if column in row}
-    return UpdateRow(database=database, table=table, pk=pk, before=before, after=after)
 
 
 def soft_delete(live: Live, table: str, row: Record, at: Value, **more: Value) -> UpdateRow:
     """Mark a row of Cinder's deleted at the time ``at`` (rule RW5), together with ``more`` columns."""
     guards = [column for column in ("volume_id", "attachment_id", "snapshot_id", "key") if column in row]
     return change(live, "cinder", table, row, {"deleted": 1, "deleted_at": at, **more}, guards)
-
-
-def rows(live: Live, database: str, table: str, where: Record) -> list[Record]:
-    """Every row that matches all of ``where`` (a list means any of), by primary key."""
-    return list(live.rows(database, table, where))
 
 
 def soft_delete_all(live: Live, table: str, where: Record, at: Value, **more: Value) -> Iterator[Step]:
@@ -50,7 +32,7 @@ def soft_delete_all(live: Live, table: str, where: Record, at: Value, **more: Va
 def drop_mapping(live: Live, database: str, row: Record, now: str) -> UpdateRow:
     """Mark one of Nova's block device mappings deleted as Nova does: ``deleted`` becomes its id (rule RW4)."""
     guards = ("instance_uuid", "volume_id", "attachment_id", "boot_index")
-    return change(live, database, "block_device_mapping", row, {"deleted": row["id"], "deleted_at": now}, guards)
+    return marked_deleted(live, database, "block_device_mapping", row, at=now, guards=guards)
 
 
 def statuses(attachments: Iterable[Record]) -> tuple[str, str]:
@@ -75,7 +57,7 @@ def live_server(live: Live, server: str) -> tuple[str, Record] | None:
     found: list[tuple[str, Record]] = []
     for cell in live.cells():
         database = cell_database(cell)
-        found += [(database, row) for row in rows(live, database, "instances", {"uuid": server, "deleted": 0})]
+        found += [(database, row) for row in live.rows(database, "instances", {"uuid": server, "deleted": 0})]
     if len(found) > 1:
         raise CannotRepair(f"server {server} is live in more than one cell")
     if found:
@@ -83,22 +65,3 @@ def live_server(live: Live, server: str) -> tuple[str, Record] | None:
     if live.rows("nova_api", "build_requests", {"instance_uuid": server}):
         raise CannotRepair(f"server {server} is about to be built")
     return None
-
-
-def expect_idle(live: Live, database: str, row: Record) -> Iterator[Step]:
-    """Guard that the live server stays as it is; CannotRepair while something is happening to it (G-IDLE)."""
-    server = str(row["uuid"])
-    if row["task_state"] is not None or row["vm_state"] == "building":
-        raise CannotRepair(f"server {server} is busy: {row['vm_state']}, {row['task_state']}")
-    moves = live.rows(database, "migrations", {"instance_uuid": server, "deleted": 0})
-    if any(move["status"] not in TERMINAL for move in moves):
-        raise CannotRepair(f"server {server} has a migration in progress")
-    expect = {column: row[column] for column in ("deleted", "task_state", "vm_state", "host")}
-    yield ExpectRow(database=database, table="instances", pk={"id": row["id"]}, expect=expect)
-
-
-def expect_gone(live: Live, server: str) -> Iterator[Step]:
-    """Guard that no cell and no build request knows the server as alive when the writes are made."""
-    for cell in live.cells():
-        yield ExpectNone(database=cell_database(cell), table="instances", where={"uuid": server, "deleted": 0})
-    yield ExpectNone(database="nova_api", table="build_requests", where={"instance_uuid": server})

@@ -26,20 +26,16 @@ from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.snapshot import cell_database
-from stackmend.model.step import ExpectRow, Manual, Risk, Step
+from stackmend.model.step import ExpectRow, Manual, Risk, Step, Values
 from stackmend.repairs.cinder._rows import (
-    Record,
-    change,
     drop_mapping,
-    expect_gone,
-    expect_idle,
     live_server,
     live_volume,
-    rows,
     soft_delete,
     soft_delete_all,
     statuses,
 )
+from stackmend.repairs.common import Record, change, idle, no_such_server
 
 #: statuses in which nobody in Cinder is working on the volume
 _AT_REST = frozenset({"in-use", "detaching", "attaching", "reserved", "available"})
@@ -51,7 +47,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     volume = live_volume(live, target["volume"])
     if volume["status"] not in _AT_REST and not str(volume["status"]).startswith("error"):
         raise CannotRepair(f"volume {volume['id']} is {volume['status']}: wait for Cinder to end that")
-    attachments = rows(live, "cinder", "volume_attachment", {"volume_id": volume["id"], "deleted": 0})
+    attachments = live.rows("cinder", "volume_attachment", {"volume_id": volume["id"], "deleted": 0})
     now = live.now()
     mine: list[Record] = []
     steps: list[Step] = []
@@ -87,7 +83,7 @@ def _let_go(volume: str, server: str, pair: list[Record], live: Live, now: str) 
     """Guards on the server, then Nova's side of the pair."""
     found = live_server(live, server)
     if found is None:
-        yield from expect_gone(live, server)
+        yield from no_such_server(live, server)
         databases = [cell_database(cell) for cell in live.cells()]
     else:
         database, row = found
@@ -95,15 +91,15 @@ def _let_go(volume: str, server: str, pair: list[Record], live: Live, now: str) 
         if len(pair) > 1:
             raise CannotRepair(f"server {server} has {len(pair)} attachments of the volume: a live migration's?")
         _refuse_root(volume, database, row, pair, live)
-        yield from expect_idle(live, database, row)
+        yield from idle(live, database, row)
     for database in databases:
-        where = {"volume_id": volume, "instance_uuid": server, "deleted": 0}
-        for mapping in rows(live, database, "block_device_mapping", where):
+        where: Values = {"volume_id": volume, "instance_uuid": server, "deleted": 0}
+        for mapping in live.rows(database, "block_device_mapping", where):
             yield drop_mapping(live, database, mapping, now)
 
 
 def _refuse_root(volume: str, database: str, server: Record, pair: list[Record], live: Live) -> None:
-    known = rows(live, database, "block_device_mapping", {"volume_id": volume, "instance_uuid": server["uuid"]})
+    known = live.rows(database, "block_device_mapping", {"volume_id": volume, "instance_uuid": server["uuid"]})
     root = any(b["boot_index"] == 0 for b in known) or (
         not server["image_ref"] and any(a["mountpoint"] == server["root_device_name"] for a in pair)
     )

@@ -21,7 +21,8 @@ from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectRow, Risk, Step, Value
-from stackmend.repairs.cinder._rows import change, soft_delete_all
+from stackmend.repairs.cinder._rows import soft_delete_all
+from stackmend.repairs.common import change
 from stackmend.tables.cinder import VOLUME_CHILDREN, VOLUME_GRANDCHILDREN
 
 #: what Cinder writes besides the mark (cinder/db/api.py: attachment_destroy, snapshot_destroy)

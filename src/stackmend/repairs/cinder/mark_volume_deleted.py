@@ -25,7 +25,8 @@ from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import BumpRow, DeleteRow, ExpectNone, Manual, Risk, Step, Value
-from stackmend.repairs.cinder._rows import Record, change, live_volume, rows, soft_delete_all
+from stackmend.repairs.cinder._rows import live_volume, soft_delete_all
+from stackmend.repairs.common import Record, change
 from stackmend.tables.cinder import VOLUME_CHILDREN, VOLUME_GRANDCHILDREN
 
 #: statuses in which a volume may be given up; the API knows the same ones and "deleting" belongs to a living service
@@ -47,9 +48,9 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     now = live.now()
     yield from _children(volume, live, now)
     workers = {"resource_type": ["Volume", "VOLUME"], "resource_id": volume["id"]}
-    for row in rows(live, "cinder", "workers", workers):
+    for row in live.rows("cinder", "workers", workers):
         yield DeleteRow(database="cinder", table="workers", pk={"id": row["id"]}, before=row)
-    for row in rows(live, "cinder", "image_volume_cache_entries", {"volume_id": volume["id"]}):
+    for row in live.rows("cinder", "image_volume_cache_entries", {"volume_id": volume["id"]}):
         yield DeleteRow(database="cinder", table="image_volume_cache_entries", pk={"id": row["id"]}, before=row)
     after: dict[str, Value] = {"status": "deleted", "deleted": 1, "deleted_at": now, "migration_status": None}
     yield change(live, "cinder", "volumes", volume, after, ("attach_status", "updated_at", "size", "project_id"))
@@ -63,11 +64,11 @@ def _refuse_in_use(volume: Record, live: Live) -> None:
     if volume.get("group_id") or volume.get("consistencygroup_id"):
         raise CannotRepair(f"volume {volume['id']} belongs to a group: take it out first")
     for table, what in (("volume_attachment", "attachment"), ("snapshots", "snapshot")):
-        if found := rows(live, "cinder", table, {"volume_id": volume["id"], "deleted": 0}):
+        if found := live.rows("cinder", table, {"volume_id": volume["id"], "deleted": 0}):
             raise CannotRepair(f"volume {volume['id']} has {len(found)} live {what}(s), one is {found[0]['id']}")
     for cell in live.cells():
         where = {"volume_id": volume["id"], "deleted": 0}
-        for row in rows(live, cell_database(cell), "block_device_mapping", where):
+        for row in live.rows(cell_database(cell), "block_device_mapping", where):
             raise CannotRepair(f"server {row['instance_uuid']} still has a mapping of volume {volume['id']}")
 
 
@@ -75,7 +76,7 @@ def _children(volume: Record, live: Live, now: str) -> Iterator[Step]:
     for table in VOLUME_CHILDREN:
         yield from soft_delete_all(live, table, {"volume_id": volume["id"]}, now)
     for table, (parent, column) in VOLUME_GRANDCHILDREN.items():
-        parents = [row["id"] for row in rows(live, "cinder", parent, {"volume_id": volume["id"]})]
+        parents = [row["id"] for row in live.rows("cinder", parent, {"volume_id": volume["id"]})]
         if parents:
             yield from soft_delete_all(live, table, {column: parents}, now)
 
@@ -87,7 +88,7 @@ def _quota(volume: Record, live: Live) -> Iterator[Step]:
     for resource, amount in (("volumes", 1), ("gigabytes", int(str(volume["size"] or 0)))):
         names = [resource + suffix for suffix in suffixes]
         where = {"project_id": volume["project_id"], "resource": names, "deleted": 0}
-        for row in rows(live, "cinder", "quota_usages", where):
+        for row in live.rows("cinder", "quota_usages", where):
             less = min(amount, int(str(row["in_use"])))
             if less > 0:
                 yield BumpRow(database="cinder", table="quota_usages", pk={"id": row["id"]}, column="in_use", by=-less)

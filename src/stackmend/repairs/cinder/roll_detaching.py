@@ -21,7 +21,8 @@ from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectRow, Risk, Step
-from stackmend.repairs.cinder._rows import change, expect_idle, live_server, live_volume, rows, statuses
+from stackmend.repairs.cinder._rows import live_server, live_volume, statuses
+from stackmend.repairs.common import change, idle
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
@@ -29,14 +30,14 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     volume = live_volume(live, target["volume"])
     if volume["status"] != "detaching":
         return
-    attachments = rows(live, "cinder", "volume_attachment", {"volume_id": volume["id"], "deleted": 0})
+    attachments = live.rows("cinder", "volume_attachment", {"volume_id": volume["id"], "deleted": 0})
     if statuses(attachments) != ("in-use", "attached"):
         raise CannotRepair(f"volume {volume['id']} has no attachment to go back to")
     for server in sorted({str(a["instance_uuid"]) for a in attachments if a["instance_uuid"]}):
         found = live_server(live, server)
         if found is None:
             raise CannotRepair(f"server {server}, to which the volume is attached, is gone: detach the volume instead")
-        yield from expect_idle(live, *found)
+        yield from idle(live, *found)
     for row in attachments:
         expect = {column: row[column] for column in ("deleted", "attach_status", "instance_uuid")}
         yield ExpectRow(database="cinder", table="volume_attachment", pk={"id": row["id"]}, expect=expect)

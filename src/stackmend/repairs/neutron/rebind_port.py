@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import Manual, Risk, Step, UpdateRow
-from stackmend.repairs.common import Record, idle, revised, the_server
+from stackmend.model.step import Manual, Risk, Step
+from stackmend.repairs.common import Record, change, idle, revised, the_server
 from stackmend.repairs.ports import bind
 
 #: kinds of NICs that need no device of their host
@@ -51,13 +51,7 @@ def rebound(live: Live, port: Record, host: str) -> Iterator[Step]:
             f" {host}"
         )
     if port["status"] != "DOWN":
-        yield UpdateRow(
-            database="neutron",
-            table="ports",
-            pk={"id": port["id"]},
-            before={"status": port["status"]},
-            after={"status": "DOWN"},
-        )
+        yield change(live, "neutron", "ports", port, {"status": "DOWN"})
     yield from bind(live, port, host)
     yield revised(live, port["standard_attr_id"])
     yield Manual(text=f"Let Neutron bind it: openstack port set --host {host} {port['id']}")

@@ -22,7 +22,8 @@ from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectNone, Manual, Risk, Step, Value
-from stackmend.repairs.cinder._rows import Record, drop_mapping, expect_idle, live_server, rows
+from stackmend.repairs.cinder._rows import drop_mapping, live_server
+from stackmend.repairs.common import Record, idle
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
@@ -36,7 +37,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     if mapping is None or mapping["deleted"] != 0 or mapping["instance_uuid"] != server:
         return
     pair: dict[str, Value] = {"volume_id": volume, "instance_uuid": server, "deleted": 0}
-    attachments = rows(live, "cinder", "volume_attachment", pair)
+    attachments = live.rows("cinder", "volume_attachment", pair)
     if any(a["id"] == mapping["attachment_id"] for a in attachments):
         return
     if attachments:
@@ -53,7 +54,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         text=f"on host {row['host']}: see that the guest has no disk with serial {volume} (virsh dumpxml); if it has,"
         " make a new attachment instead (nova-manage volume_attachment refresh)"
     )
-    yield from expect_idle(live, database, row)
+    yield from idle(live, database, row)
     yield ExpectNone(database="cinder", table="volume_attachment", where=pair)
     yield drop_mapping(live, database, mapping, live.now())
 

@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import ExpectNone, Manual, Risk, Step, UpdateRow, Value
-from stackmend.repairs.common import Record, idle, marked_deleted, the_server
+from stackmend.model.step import ExpectNone, Manual, Risk, Step, Value
+from stackmend.repairs.common import Record, change, idle, marked_deleted, the_server
 from stackmend.repairs.network_info import parsed, serialised
 
 
@@ -40,16 +40,10 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     yield from idle(live, database, server)
     yield ExpectNone(database="neutron", table="ports", where={"id": port, "device_id": server["uuid"]})
     after = {"network_info": serialised(left), "updated_at": live.now()}
-    yield UpdateRow(
-        database=database,
-        table="instance_info_caches",
-        pk={"id": cache["id"]},
-        before={"deleted": 0, **{name: cache[name] for name in after}},
-        after=after,
-    )
+    yield change(live, database, "instance_info_caches", cache, after, ("deleted",))
     where = {"uuid": port, "instance_uuid": server["uuid"], "deleted": 0}
     for row in live.rows(database, "virtual_interfaces", where):
-        yield marked_deleted(database, "virtual_interfaces", row, live.now())
+        yield marked_deleted(live, database, "virtual_interfaces", row)
     if any((vif.get("profile") or {}).get("allocation") for vif in vifs if vif.get("id") == port):
         yield Manual(
             text=f"The port had bandwidth: see 'openstack resource provider allocation show {server['uuid']}' for what"

@@ -40,7 +40,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         expect={"uuid": row["uuid"], "deleted": row["deleted"]},
     )
     yield from children(live, database, str(row["uuid"]), str(row["deleted_at"] or live.now()))
-    yield from mark(database, row, live.now())
+    yield from mark(live, database, row, live.now())
     alive = [
         cell
         for cell in live.cells()

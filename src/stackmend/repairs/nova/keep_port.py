@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import ExpectRow, Risk, Step, UpdateRow
-from stackmend.repairs.common import idle, the_server
+from stackmend.model.step import ExpectRow, Risk, Step
+from stackmend.repairs.common import change, idle, the_server
 from stackmend.repairs.network_info import parsed, serialised
 
 
@@ -51,13 +51,7 @@ def flip(target: Row, live: Live, *, keep: bool) -> Iterator[Step]:
     yield ExpectRow(database="neutron", table="ports", pk={"id": port["id"]}, expect={"device_id": port["device_id"]})
     vif["preserve_on_delete"] = keep
     after = {"network_info": serialised(vifs), "updated_at": live.now()}
-    yield UpdateRow(
-        database=database,
-        table="instance_info_caches",
-        pk={"id": cache["id"]},
-        before={"deleted": 0, **{name: cache[name] for name in after}},
-        after=after,
-    )
+    yield change(live, database, "instance_info_caches", cache, after, ("deleted",))
 
 
 REPAIR = Repair(

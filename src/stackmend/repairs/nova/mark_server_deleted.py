@@ -25,7 +25,7 @@ from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import InsertRow, Manual, Risk, Step
-from stackmend.repairs.common import TERMINAL, Record, the_server
+from stackmend.repairs.common import Record, at_rest, the_server
 from stackmend.repairs.deletion import children, mapping, mark
 from stackmend.repairs.placement.delete_allocations import removed_allocations
 
@@ -37,13 +37,11 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     database, row = the_server(target, live)
     if row["task_state"] not in _DELETING:
         raise CannotRepair(f"server {row['uuid']} is busy: {row['task_state']}")
-    moves = live.rows(database, "migrations", {"instance_uuid": row["uuid"], "deleted": 0})
-    if any(m["status"] not in TERMINAL for m in moves):
-        raise CannotRepair(f"server {row['uuid']} has a migration in progress")
+    at_rest(live, database, row["uuid"])
     now = live.now()
     yield from children(live, database, row["uuid"], now)
     yield _noted(database, row, now)
-    yield from mark(database, row, now, cleaned=bool(target.get("cleaned", False)))
+    yield from mark(live, database, row, now, cleaned=bool(target.get("cleaned", False)))
     yield from mapping(live, row["uuid"])
     yield from removed_allocations(live, row["uuid"])
     yield from _left(live, row)

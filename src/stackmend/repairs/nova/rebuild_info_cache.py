@@ -25,9 +25,9 @@ from collections.abc import Iterator
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import InsertRow, Risk, Step, UpdateRow, Values
+from stackmend.model.step import InsertRow, Risk, Step, Values
 from stackmend.repairs import nics
-from stackmend.repairs.common import Record, idle, still_of, the_server
+from stackmend.repairs.common import Record, change, idle, still_of, the_server
 from stackmend.repairs.network_info import Builder, compute_version, parsed, serialised
 
 _UNBOUND = frozenset({"unbound", "binding_failed", None})
@@ -57,13 +57,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         )
     else:
         after: Values = {"network_info": serialised(vifs), "updated_at": now, "deleted": 0, "deleted_at": None}
-        yield UpdateRow(
-            database=database,
-            table="instance_info_caches",
-            pk={"id": cache["id"]},
-            before={name: cache[name] for name in after},
-            after=after,
-        )
+        yield change(live, database, "instance_info_caches", cache, after)
     yield from nics.completed(live, database, server, ports)
 
 

@@ -22,7 +22,8 @@ from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectNone, ExpectRow, Risk, Step, Value
-from stackmend.repairs.cinder._rows import change, expect_idle, live_server, live_volume, rows
+from stackmend.repairs.cinder._rows import live_server, live_volume
+from stackmend.repairs.common import change, idle
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
@@ -30,7 +31,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     volume, server = str(target["volume"]), str(target["server"])
     live_volume(live, volume)
     pair: dict[str, Value] = {"volume_id": volume, "instance_uuid": server, "deleted": 0}
-    attachments = rows(live, "cinder", "volume_attachment", pair)
+    attachments = live.rows("cinder", "volume_attachment", pair)
     if not attachments:
         return
     if len(attachments) > 1:
@@ -40,7 +41,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     if found is None:
         raise CannotRepair(f"server {server} is gone: detach the volume instead")
     database, row = found
-    mappings = rows(live, database, "block_device_mapping", {"instance_uuid": server})
+    mappings = live.rows(database, "block_device_mapping", {"instance_uuid": server})
     alive = [m for m in mappings if m["deleted"] == 0]
     if any(m["volume_id"] == volume for m in alive):
         return
@@ -56,7 +57,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         taken = mapping[column] not in (None, "", -1) and any(m[column] == mapping[column] for m in alive)
         if taken:
             raise CannotRepair(f"another disk of server {server} has {column} {mapping[column]} by now")
-    yield from expect_idle(live, database, row)
+    yield from idle(live, database, row)
     expect = {column: attachment[column] for column in ("deleted", "attach_status", "instance_uuid", "volume_id")}
     yield ExpectRow(database="cinder", table="volume_attachment", pk={"id": attachment["id"]}, expect=expect)
     yield ExpectNone(database=database, table="block_device_mapping", where=pair)

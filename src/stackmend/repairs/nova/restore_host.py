@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import Risk, Step, UpdateRow
-from stackmend.repairs.common import Record, idle, the_server
+from stackmend.model.step import Risk, Step
+from stackmend.repairs.common import Record, change, idle, the_server
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
@@ -41,14 +41,14 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         revived.append(("compute_nodes", _only(fitting, f"compute node {server['node']} of {host}")))
     yield from idle(live, database, server)
     for table, row in revived:
-        yield _changed(database, table, row, {"deleted": 0, "deleted_at": None})
+        yield change(live, database, table, row, {"deleted": 0, "deleted_at": None})
     here = _alive(nodes)
     if here and server["node"] not in {n["hypervisor_hostname"] for n in here}:
         node = _only(here, f"compute node of {host}")
         after = {"node": node["hypervisor_hostname"]}
         if "compute_id" in server:
             after["compute_id"] = node["id"]
-        yield _changed(database, "instances", server, after)
+        yield change(live, database, "instances", server, after)
 
 
 def _alive(rows: list[Record]) -> list[Record]:
@@ -59,16 +59,6 @@ def _only(rows: list[Record], what: str) -> Record:
     if len(rows) != 1:
         raise CannotRepair(f"there are {len(rows)} records of the {what}: evacuate or relocate the server instead")
     return rows[0]
-
-
-def _changed(database: str, table: str, row: Record, after: Record) -> UpdateRow:
-    return UpdateRow(
-        database=database,
-        table=table,
-        pk={"id": row["id"]},
-        before={name: row[name] for name in after},
-        after=after,
-    )
 
 
 REPAIR = Repair(

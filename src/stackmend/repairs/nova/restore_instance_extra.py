@@ -22,8 +22,8 @@ from typing import Any
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import ExpectRow, InsertRow, Risk, Step, UpdateRow
-from stackmend.repairs.common import Record, marked_deleted, the_server
+from stackmend.model.step import ExpectRow, InsertRow, Risk, Step
+from stackmend.repairs.common import Record, change, marked_deleted, the_server
 
 _KEYPAIRS = {
     "nova_object.name": "KeyPairList",
@@ -48,28 +48,18 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         keep = min(whole, key=lambda row: int(str(row["id"])))
         for row in alive:
             if row is not keep:
-                yield marked_deleted(database, "instance_extra", row, live.now())
+                yield marked_deleted(live, database, "instance_extra", row)
         return
     if alive:
         row = alive[0]
         flavor = _flavor(live, server)
-        yield _changed(database, row, {"flavor": flavor})
+        yield change(live, database, "instance_extra", row, {"flavor": flavor})
         return
     marked = [row for row in rows if row["flavor"]]
     if marked:
-        yield _changed(database, marked[-1], {"deleted": 0, "deleted_at": None})
+        yield change(live, database, "instance_extra", marked[-1], {"deleted": 0, "deleted_at": None})
         return
     yield _inserted(live, database, server)
-
-
-def _changed(database: str, row: Record, after: Record) -> UpdateRow:
-    return UpdateRow(
-        database=database,
-        table="instance_extra",
-        pk={"id": row["id"]},
-        before={name: row[name] for name in after},
-        after=after,
-    )
 
 
 def _inserted(live: Live, database: str, server: Record) -> InsertRow:

@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import Manual, Risk, Step, UpdateRow, Values
-from stackmend.repairs.common import Record, idle, the_server
+from stackmend.model.step import Manual, Risk, Step
+from stackmend.repairs.common import Record, change, idle, the_server
 from stackmend.repairs.deletion import removed
 from stackmend.repairs.neutron.rebind_port import rebound
 from stackmend.repairs.placement.move_allocations import moved
@@ -44,7 +44,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         after["compute_id"] = node["id"]
     if server.get("progress"):
         after["progress"] = 0
-    yield _set(database, "instances", server, after)
+    yield change(live, database, "instances", server, after)
     yield from _settled(live, database, server, str(node["host"]))
     yield from _allocation(live, server, str(node["uuid"]))
     for port in live.rows("neutron", "ports", {"device_id": server["uuid"]}):
@@ -70,10 +70,10 @@ def _settled(live: Live, database: str, server: Record, host: str) -> Iterator[S
     moves = live.rows(database, "migrations", {"instance_uuid": server["uuid"], "deleted": 0})
     last = max(moves, key=lambda m: int(str(m["id"])), default=None)
     if last and last["status"] in _UNSETTLED and last["dest_compute"] == host:
-        yield _set(database, "migrations", last, {"status": "completed"})
+        yield change(live, database, "migrations", last, {"status": "completed"})
         for extra in live.rows(database, "instance_extra", {"instance_uuid": server["uuid"], "deleted": 0}):
             if extra["migration_context"]:
-                yield _set(database, "instance_extra", extra, {"migration_context": None})
+                yield change(live, database, "instance_extra", extra, {"migration_context": None})
     where = {"instance_uuid": server["uuid"], "key": "old_vm_state", "deleted": 0}
     for note in live.rows(database, "instance_system_metadata", where):
         yield removed(live, database, "instance_system_metadata", note)
@@ -86,16 +86,6 @@ def _allocation(live: Live, server: Record, right: str) -> Iterator[Step]:
     for root in roots:
         if root["uuid"] != right:
             yield from moved(live, server, right, str(root["uuid"]))
-
-
-def _set(database: str, table: str, row: Record, after: Values) -> UpdateRow:
-    return UpdateRow(
-        database=database,
-        table=table,
-        pk={"id": row["id"]},
-        before={name: row[name] for name in after},
-        after=after,
-    )
 
 
 REPAIR = Repair(

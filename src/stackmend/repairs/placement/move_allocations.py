@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import BumpRow, DeleteRow, Risk, Step, UpdateRow
-from stackmend.repairs.common import Record, idle, the_server
+from stackmend.model.step import BumpRow, DeleteRow, Risk, Step, Values
+from stackmend.repairs.common import Record, change, idle, the_server
 from stackmend.repairs.placement.delete_allocations import counted
 
 
@@ -57,13 +57,8 @@ def moved(live: Live, server: Record, right: str, wrong: str) -> Iterator[Step]:
                 f"the allocation of {server['uuid']} is nested: use nova-manage placement heal_allocations"
             )
         for row in there:
-            yield UpdateRow(
-                database="placement",
-                table="allocations",
-                pk={"id": row["id"]},
-                before={"resource_provider_id": row["resource_provider_id"], "used": row["used"]},
-                after={"resource_provider_id": roots[right]["id"]},
-            )
+            after: Values = {"resource_provider_id": roots[right]["id"]}
+            yield change(live, "placement", "allocations", row, after, ("used",))
         yield from counted([roots[wrong]["id"], roots[right]["id"]])
     for consumer in live.rows("placement", "consumers", {"uuid": server["uuid"]}):
         yield BumpRow(database="placement", table="consumers", pk={"id": consumer["id"]}, column="generation")
