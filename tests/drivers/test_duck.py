@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from stackmend.drivers.duck import DuckQuery, QueryTooLarge, open_snapshot
+from stackmend.drivers.duck import DuckQuery, QueryTooLarge, open_snapshot, steps
 from stackmend.drivers.shape import schema
 from stackmend.engine.audit import ask
 from stackmend.model.audit import Outcome
@@ -154,3 +154,48 @@ def test_nothing_is_fetched_from_anywhere() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={**os.environ, "HOME": "/"}
     )
     assert done.stdout.strip() == "[False, False]"
+
+
+STEPS = """
+    WITH few AS (SELECT range AS n, ')' AS "(" FROM range(9) WHERE range < $limit), fewer AS (
+        SELECT n FROM few WHERE "(" = ')' AND n > $least)
+    SELECT n, $least AS least FROM fewer ORDER BY n"""
+
+
+def test_steps_are_told_apart() -> None:
+    """Every query under WITH is a step, whatever brackets its texts and names hold; the rest is the last one."""
+    named, last = steps(STEPS)
+    assert [name for name, _ in named] == ["few", "fewer"]
+    assert named[0][1] == "SELECT range AS n, ')' AS \"(\" FROM range(9) WHERE range < $limit"
+    assert last.strip() == "SELECT n, $least AS least FROM fewer ORDER BY n"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1 AS n",
+        "EXPLAIN WITH a AS (SELECT 1 AS n) SELECT n FROM a",
+        "WITH RECURSIVE a AS (SELECT 1 AS n) SELECT n FROM a",
+        "WITH a AS (SELECT (1 AS n",
+    ],
+)
+def test_a_statement_without_steps_stays_whole(sql: str) -> None:
+    """What has no plain WITH in front, or does not close it, goes to the database as it is."""
+    assert steps(sql) == ([], sql)
+
+
+def test_a_statement_in_steps_is_answered(small: DuckQuery) -> None:
+    """Each step gets the parameters it names, and sees the steps before it."""
+    parameters = {"limit": 4, "least": 1, "other": 0}
+    assert small.rows(STEPS, parameters) == [{"n": 2, "least": 1}, {"n": 3, "least": 1}]
+    assert small.rows(STEPS, parameters | {"limit": 3}) == [{"n": 2, "least": 1}]
+
+
+@pytest.mark.parametrize("last", ["SELECT n FROM few", "SELECT nothing FROM few", LARGE])
+def test_steps_leave_no_table_behind(small: DuckQuery, last: str) -> None:
+    """The tables of the steps are gone after the answer, and after a failure."""
+    try:
+        small.rows(f"WITH few AS (SELECT 1 AS n) {last}", {})
+    except StackmendError:
+        assert last != "SELECT n FROM few"
+    assert small.rows("SELECT table_name FROM duckdb_tables() WHERE temporary", {}) == []

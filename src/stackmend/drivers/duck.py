@@ -25,6 +25,8 @@ from stackmend.tables.views import VIEWS
 MEMORY = "350MB"
 SPILL = "1GB"
 _PARAMETER = re.compile(r"\$(\w+)")
+_STEP = re.compile(r"\s*(WITH|,)\s+(\w+)\s+AS\s*\(", re.IGNORECASE)
+_BRACKET = re.compile(r"""'[^']*'|"[^"]*"|[()]""")
 
 
 class QueryTooLarge(StackmendError):  # noqa: N818 - an answer, not an error
@@ -79,10 +81,16 @@ class DuckQuery:
                 self._connection.execute(f'CREATE VIEW "{name}" AS {view.sql}')
 
     def rows(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Run one statement; only the parameters it names are bound."""
-        wanted = {name: parameters[name] for name in set(_PARAMETER.findall(sql)) if name in parameters}
+        """Run one statement; only the parameters it names are bound.
+
+        What stands under WITH is run first, a step at a time, each into a temporary table: of a table the planner
+        knows how few rows it has, and joins the large ones to it; of a subquery it guesses, often thousandfold wrong.
+        """
+        named, last = steps(sql)
         try:
-            cursor = self._connection.execute(sql, wanted or None)
+            for name, step in named:
+                self._execute(f'CREATE OR REPLACE TEMP TABLE "{name}" AS {step}', parameters)
+            cursor = self._execute(last, parameters)
             names = [d[0] for d in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         except (duckdb.OutOfMemoryException, duckdb.IOException) as problem:
@@ -93,11 +101,35 @@ class DuckQuery:
             ) from problem
         except duckdb.Error as problem:
             raise StackmendError(f"a query failed: {str(problem).splitlines()[0]}") from problem
+        finally:
+            for name, _ in named:
+                self._connection.execute(f'DROP TABLE IF EXISTS temp."{name}"')
+
+    def _execute(self, sql: str, parameters: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
+        wanted = {name: parameters[name] for name in set(_PARAMETER.findall(sql)) if name in parameters}
+        return self._connection.execute(sql, wanted or None)
 
     def close(self) -> None:
         """Close the database and remove its files."""
         self._connection.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def steps(sql: str) -> tuple[list[tuple[str, str]], str]:
+    """The (name, query) pairs under the WITH of a statement, and what follows them; comments are not understood."""
+    found: list[tuple[str, str]] = []
+    rest = sql
+    while (step := _STEP.match(rest)) and (step[1] == ",") is bool(found):
+        depth = 1
+        for token in _BRACKET.finditer(rest, step.end()):
+            depth += {"(": 1, ")": -1}.get(token[0], 0)
+            if depth == 0:
+                found.append((step[2], rest[step.end() : token.start()]))
+                rest = rest[token.end() :]
+                break
+        else:
+            return [], sql
+    return found, rest
 
 
 def open_snapshot(folder: Path, now: str) -> DuckQuery:

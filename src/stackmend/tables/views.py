@@ -63,14 +63,14 @@ VIEWS: Mapping[str, View] = {
                AND s.uuid NOT IN (SELECT m.instance_uuid FROM moves m WHERE m.instance_uuid IS NOT NULL)
                AND s.uuid NOT IN (SELECT a.uuid FROM acting_servers a WHERE a.uuid IS NOT NULL)""",
     ),
-    # R3: the existence set of servers
+    # R3: the existence set of servers; a server may be in it more than once
     "existing_servers": View(
         needs=("nova_instances", "nova_api_build_requests", "nova_api_instance_mappings"),
         sql="""
             SELECT uuid FROM nova_instances WHERE NOT COALESCE(deleted, FALSE)
-            UNION
+            UNION ALL
             SELECT instance_uuid FROM nova_api_build_requests
-            UNION
+            UNION ALL
             SELECT m.instance_uuid FROM nova_api_instance_mappings m
              WHERE m.cell_id IS NULL AND m.created_at > (SELECT now FROM clock) - INTERVAL 1 HOUR""",
     ),

@@ -46,20 +46,22 @@ CHECK = Check(
     ages={"grace": 900, "idle": 600},
     # reserved and attaching have their own causes (H2, H4); a volume that is detaching is volume-stuck-detaching's
     sql="""
+        WITH unknown AS (
+            SELECT a.id, a.volume_id, a.instance_uuid, a.attached_host, a.mountpoint
+              FROM cinder_volume_attachment a
+              LEFT JOIN nova_block_device_mapping b
+                ON b.volume_id = a.volume_id AND b.instance_uuid = a.instance_uuid AND NOT b.deleted
+             WHERE b.volume_id IS NULL AND a.instance_uuid IS NOT NULL AND NOT a.deleted
+               AND a.attach_status IN ('attached', 'detaching', 'error_detaching')
+               AND COALESCE(a.updated_at, a.created_at) < $grace)
         SELECT a.volume_id AS volume, a.instance_uuid AS server, MIN(a.id) AS attachment, COUNT(*) AS attachments,
                MIN(v.project_id) AS project, MIN(a.attached_host) AS host, MIN(a.mountpoint) AS device,
                MIN(v.status) AS status
-          FROM cinder_volume_attachment a
+          FROM unknown a
           JOIN cinder_volumes v ON v.id = a.volume_id
           JOIN idle_servers s ON s.uuid = a.instance_uuid
-          LEFT JOIN (SELECT DISTINCT volume_id, instance_uuid
-                       FROM nova_block_device_mapping WHERE NOT deleted) b
-            ON b.volume_id = a.volume_id AND b.instance_uuid = a.instance_uuid
-         WHERE b.volume_id IS NULL AND NOT a.deleted AND NOT v.deleted
-           AND a.attach_status IN ('attached', 'detaching', 'error_detaching')
-           AND COALESCE(v.status, '') <> 'detaching'
+         WHERE NOT v.deleted AND COALESCE(v.status, '') <> 'detaching'
            AND COALESCE(v.migration_status, 'success') IN ('success', 'error')
-           AND COALESCE(a.updated_at, a.created_at) < $grace
            AND s.changed_at < $idle
          GROUP BY a.volume_id, a.instance_uuid""",
 )

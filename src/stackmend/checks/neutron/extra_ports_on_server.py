@@ -47,22 +47,30 @@ CHECK = Check(
     },
     ages={"idle": 1800},
     sql="""
-        SELECT s.uuid AS server, s.cell, s.host, p.id AS port, p.status, MAX(b.host) AS port_host
-          FROM idle_servers s
-          JOIN nova_instance_info_caches c ON c.instance_uuid = s.uuid AND c.cell = s.cell
-          JOIN neutron_ports p ON p.device_id = s.uuid AND p.project_id = s.project_id
+        WITH unlisted AS (
+            SELECT s.uuid AS server, s.cell, p.id AS port
+              FROM idle_servers s
+              JOIN neutron_ports p ON p.device_id = s.uuid
+              LEFT JOIN nova_vifs v ON v.port_id = p.id AND v.instance_uuid = s.uuid AND v.cell = s.cell
+             WHERE v.port_id IS NULL
+               AND p.device_owner LIKE 'compute:%' AND p.device_owner NOT IN ('compute:kuryr', 'compute:zun')
+               AND s.launched_at IS NOT NULL AND NOT s.in_cell0 AND s.changed_at < $idle),
+        ports AS (
+            SELECT n.server, n.cell, n.port, p.project_id, p.status, p.standard_attr_id
+              FROM unlisted n
+              JOIN neutron_ports p ON p.id = n.port)
+        SELECT s.uuid AS server, s.cell, s.host, p.port, p.status, MAX(b.host) AS port_host
+          FROM ports p
+          JOIN servers s ON s.uuid = p.server AND s.cell = p.cell AND s.project_id = p.project_id
+          JOIN nova_instance_info_caches c ON c.instance_uuid = p.server AND c.cell = p.cell
           JOIN neutron_standardattributes a ON a.id = p.standard_attr_id
-          LEFT JOIN neutron_ml2_port_bindings b ON b.port_id = p.id AND b.status = 'ACTIVE'
-          LEFT JOIN nova_vifs v ON v.port_id = p.id AND v.instance_uuid = s.uuid AND v.cell = s.cell
-          LEFT JOIN (SELECT DISTINCT uuid, instance_uuid FROM nova_virtual_interfaces WHERE NOT deleted) r
-            ON r.uuid = p.id AND r.instance_uuid = s.uuid
-          LEFT JOIN neutron_trunks k ON k.port_id = p.id
-          LEFT JOIN neutron_subports u ON u.port_id = p.id
-         WHERE NOT COALESCE(c.deleted, TRUE) AND c.vifs > 0 AND v.port_id IS NULL AND r.uuid IS NULL
-           AND p.device_owner LIKE 'compute:%' AND p.device_owner NOT IN ('compute:kuryr', 'compute:zun')
+          LEFT JOIN neutron_ml2_port_bindings b ON b.port_id = p.port AND b.status = 'ACTIVE'
+          LEFT JOIN nova_virtual_interfaces r ON r.uuid = p.port AND r.instance_uuid = p.server AND NOT r.deleted
+          LEFT JOIN neutron_trunks k ON k.port_id = p.port
+          LEFT JOIN neutron_subports u ON u.port_id = p.port
+         WHERE NOT COALESCE(c.deleted, TRUE) AND c.vifs > 0 AND r.uuid IS NULL
            AND k.port_id IS NULL AND u.port_id IS NULL
            AND NOT (p.status = 'ACTIVE' AND COALESCE(b.host, '') = COALESCE(s.host, ''))
-           AND s.launched_at IS NOT NULL AND NOT s.in_cell0 AND s.changed_at < $idle
            AND COALESCE(a.updated_at, a.created_at) < $idle
-         GROUP BY s.uuid, s.cell, s.host, p.id, p.status""",
+         GROUP BY s.uuid, s.cell, s.host, p.port, p.status""",
 )

@@ -51,16 +51,17 @@ CHECK = Check(
             SELECT s.uuid AS server, s.cell, s.host, p.id AS port, b.host AS port_host, b.vif_type
               FROM idle_servers s
               JOIN neutron_ports p ON p.device_id = s.uuid
-              JOIN (SELECT port_id, MIN(host) AS host, MIN(vif_type) AS vif_type FROM neutron_ml2_port_bindings
-                     WHERE status = 'ACTIVE' GROUP BY port_id HAVING COUNT(*) = 1) b ON b.port_id = p.id
+              JOIN neutron_ml2_port_bindings b ON b.port_id = p.id
              WHERE p.device_owner LIKE 'compute:%' AND p.device_owner NOT IN ('compute:kuryr', 'compute:zun')
-               AND s.host IS NOT NULL AND b.host <> '' AND NULLIF(LOWER(b.host), LOWER(s.host)) IS NOT NULL
+               AND b.status = 'ACTIVE' AND s.host IS NOT NULL AND b.host <> ''
+               AND NULLIF(LOWER(b.host), LOWER(s.host)) IS NOT NULL
                AND s.vm_state NOT IN ('shelved_offloaded', 'deleted', 'resized') AND NOT s.in_cell0
                AND s.changed_at < $idle)
         SELECT a.server, a.cell, a.host, a.port, a.port_host, a.vif_type
           FROM astray a
+          JOIN neutron_ml2_port_bindings b ON b.port_id = a.port AND b.status = 'ACTIVE'
           LEFT JOIN nova_vifs v ON v.port_id = a.port AND v.instance_uuid = a.server
           LEFT JOIN nova_virtual_interfaces r ON r.uuid = a.port AND r.instance_uuid = a.server AND NOT r.deleted
          GROUP BY a.server, a.cell, a.host, a.port, a.port_host, a.vif_type
-        HAVING COUNT(v.port_id) > 0 OR COUNT(r.uuid) > 0""",
+        HAVING MIN(b.host) = MAX(b.host) AND (COUNT(v.port_id) > 0 OR COUNT(r.uuid) > 0)""",
 )

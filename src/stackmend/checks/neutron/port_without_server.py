@@ -40,18 +40,21 @@ CHECK = Check(
     },
     ages={"grace": 3600},
     sql="""
+        WITH strays AS (
+            SELECT p.id, p.device_id, p.device_owner, p.status, p.standard_attr_id
+              FROM neutron_ports p
+              LEFT JOIN existing_servers e ON e.uuid = p.device_id
+             WHERE e.uuid IS NULL AND p.device_owner LIKE 'compute:%'
+               AND p.device_owner NOT IN ('compute:kuryr', 'compute:zun')
+               AND p.device_id LIKE '________-____-____-____-____________')
         SELECT p.id AS port, p.device_id AS server, p.device_owner, p.status,
                CASE WHEN MAX(d.uuid) IS NOT NULL THEN 'deleted' ELSE 'unknown' END AS code
-          FROM neutron_ports p
+          FROM strays p
           JOIN neutron_standardattributes a ON a.id = p.standard_attr_id
-          LEFT JOIN existing_servers e ON e.uuid = p.device_id
           LEFT JOIN deleted_servers d ON d.uuid = p.device_id
           LEFT JOIN (SELECT DISTINCT 'compute:' || value AS owner FROM nova_api_aggregate_metadata) z
             ON z.owner = p.device_owner
-         WHERE p.device_owner LIKE 'compute:%' AND e.uuid IS NULL
-           AND p.device_owner NOT IN ('compute:kuryr', 'compute:zun')
-           AND p.device_id LIKE '________-____-____-____-____________'
-           AND (d.uuid IS NOT NULL OR z.owner IS NOT NULL
+         WHERE (d.uuid IS NOT NULL OR z.owner IS NOT NULL
                 OR p.device_owner IN ('compute:nova', 'compute:None', 'compute:'))
            AND a.created_at < $grace AND COALESCE(a.updated_at, a.created_at) < $grace
          GROUP BY p.id, p.device_id, p.device_owner, p.status""",

@@ -39,14 +39,17 @@ CHECK = Check(
     },
     ages={"idle": 600},
     sql="""
-        SELECT s.uuid AS server, s.cell, s.host, v.port_id AS port, v.address,
-               CASE WHEN MAX(p.id) IS NULL THEN 'gone' ELSE 'not of this server' END AS code
-          FROM idle_servers s
+        WITH stale AS (
+            SELECT v.instance_uuid, v.cell, v.port_id, v.address,
+                   CASE WHEN p.id IS NULL THEN 'gone' ELSE 'not of this server' END AS code
+              FROM nova_vifs v
+              LEFT JOIN neutron_ports p ON p.id = v.port_id
+             WHERE p.id IS NULL OR NULLIF(p.device_id, v.instance_uuid) IS NOT NULL)
+        SELECT DISTINCT s.uuid AS server, s.cell, s.host, v.port_id AS port, v.address, v.code
+          FROM stale v
+          JOIN idle_servers s ON s.uuid = v.instance_uuid AND s.cell = v.cell
           JOIN nova_instance_info_caches c ON c.instance_uuid = s.uuid AND c.cell = s.cell
-          JOIN nova_vifs v ON v.instance_uuid = s.uuid AND v.cell = s.cell
-          LEFT JOIN neutron_ports p ON p.id = v.port_id
-         WHERE NOT COALESCE(c.deleted, TRUE) AND (p.id IS NULL OR p.device_id <> s.uuid)
+         WHERE NOT COALESCE(c.deleted, TRUE)
            AND s.vm_state <> 'deleted' AND NOT s.in_cell0 AND s.changed_at < $idle
-           AND COALESCE(c.updated_at, c.created_at) < $idle
-         GROUP BY s.uuid, s.cell, s.host, v.port_id, v.address""",
+           AND COALESCE(c.updated_at, c.created_at) < $idle""",
 )

@@ -49,30 +49,32 @@ CHECK = Check(
     ages={"grace": 900, "idle": 600},
     # a build that was given up leaves its mappings behind on purpose: such a server never ran and never will
     sql="""
+        WITH loose AS (
+            SELECT b.instance_uuid, b.cell, b.id, b.volume_id, b.attachment_id, b.boot_index, b.device_name,
+                   v.id AS volume
+              FROM nova_block_device_mapping b
+              LEFT JOIN (SELECT id, status, migration_status FROM cinder_volumes WHERE NOT deleted) v
+                ON v.id = b.volume_id
+              LEFT JOIN (SELECT id, volume_id, instance_uuid FROM cinder_volume_attachment WHERE NOT deleted) a
+                ON a.id = b.attachment_id AND a.volume_id = b.volume_id AND a.instance_uuid = b.instance_uuid
+             WHERE NOT b.deleted AND b.destination_type = 'volume' AND b.volume_id IS NOT NULL
+               AND (v.id IS NULL OR a.id IS NULL)
+               AND COALESCE(v.status, '') <> 'detaching'
+               AND COALESCE(v.migration_status, 'success') IN ('success', 'error')
+               AND COALESCE(b.updated_at, b.created_at) < $grace)
         SELECT b.instance_uuid AS server, b.volume_id AS volume, b.id AS bdm, b.cell AS cell,
                b.attachment_id AS attachment, b.boot_index AS boot_index, b.device_name AS device,
-               s.project_id AS project, s.host AS host, s.vm_state AS vm_state, h.server AS other_server,
-               CASE WHEN v.id IS NULL THEN 'volume-missing'
-                    WHEN h.volume_id IS NOT NULL THEN 'other-attachment'
+               s.project_id AS project, s.host AS host, s.vm_state AS vm_state, MIN(h.instance_uuid) AS other_server,
+               CASE WHEN b.volume IS NULL THEN 'volume-missing'
+                    WHEN COUNT(h.volume_id) > 0 THEN 'other-attachment'
                     WHEN b.attachment_id IS NULL THEN 'no-attachment-id'
                     ELSE 'attachment-missing' END AS code
-          FROM nova_block_device_mapping b
+          FROM loose b
           JOIN idle_servers s ON s.uuid = b.instance_uuid AND s.cell = b.cell
-          LEFT JOIN (SELECT id, status, migration_status FROM cinder_volumes WHERE NOT deleted) v ON v.id = b.volume_id
-          LEFT JOIN (SELECT id, volume_id, instance_uuid FROM cinder_volume_attachment WHERE NOT deleted) a
-            ON a.id = b.attachment_id AND a.volume_id = b.volume_id AND a.instance_uuid = b.instance_uuid
-          LEFT JOIN (SELECT DISTINCT volume_id, instance_uuid
-                       FROM cinder_volume_attachment WHERE NOT deleted AND instance_uuid IS NOT NULL) o
-            ON o.volume_id = b.volume_id AND o.instance_uuid = b.instance_uuid
-          LEFT JOIN (SELECT volume_id, MIN(instance_uuid) AS server
-                       FROM cinder_volume_attachment WHERE NOT deleted GROUP BY volume_id) h
-            ON h.volume_id = b.volume_id
-         WHERE NOT b.deleted AND b.destination_type = 'volume' AND b.volume_id IS NOT NULL
-           AND (v.id IS NULL OR a.id IS NULL)
-           AND (v.id IS NULL OR b.attachment_id IS NOT NULL OR o.volume_id IS NULL)
-           AND COALESCE(v.status, '') <> 'detaching'
-           AND COALESCE(v.migration_status, 'success') IN ('success', 'error')
-           AND COALESCE(b.updated_at, b.created_at) < $grace
-           AND s.changed_at < $idle
-           AND NOT (s.vm_state = 'error' AND s.launched_at IS NULL)""",
+          LEFT JOIN cinder_volume_attachment h ON h.volume_id = b.volume_id AND NOT h.deleted
+         WHERE s.changed_at < $idle AND NOT (s.vm_state = 'error' AND s.launched_at IS NULL)
+         GROUP BY b.instance_uuid, b.volume_id, b.id, b.cell, b.attachment_id, b.boot_index, b.device_name, b.volume,
+                  s.project_id, s.host, s.vm_state
+        HAVING b.volume IS NULL OR b.attachment_id IS NOT NULL
+            OR COUNT(CASE WHEN h.instance_uuid = b.instance_uuid THEN 1 END) = 0""",
 )

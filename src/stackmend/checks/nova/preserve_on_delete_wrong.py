@@ -49,33 +49,38 @@ CHECK = Check(
     },
     ages={"idle": 600},
     sql="""
-        SELECT DISTINCT s.uuid AS server, s.cell, p.id AS port, a.created_at AS port_created_at,
-               s.created_at AS server_created_at,
-               CASE WHEN p.named THEN 'it has a name'
-                    WHEN a.described THEN 'it has a description'
-                    WHEN t.standard_attr_id IS NOT NULL THEN 'it has tags'
-                    WHEN x.port_id IS NOT NULL THEN 'it has allowed address pairs'
-                    WHEN q.port_id IS NOT NULL THEN 'it has a QoS policy'
-                    WHEN k.port_id IS NOT NULL THEN 'it has a trunk'
-                    WHEN d.port_id IS NOT NULL THEN 'it has a DNS domain'
-                    ELSE 'it is older than the server' END AS code
-          FROM idle_servers s
-          JOIN nova_instance_info_caches c ON c.instance_uuid = s.uuid AND c.cell = s.cell
-          JOIN nova_vifs v ON v.instance_uuid = s.uuid AND v.cell = s.cell
-          JOIN neutron_ports p ON p.id = v.port_id AND p.device_id = s.uuid
-          JOIN neutron_standardattributes a ON a.id = p.standard_attr_id
-          LEFT JOIN (SELECT uuid, instance_uuid, MIN(created_at) AS created_at FROM nova_virtual_interfaces
-                      WHERE NOT COALESCE(deleted, FALSE) GROUP BY uuid, instance_uuid) r
-            ON r.uuid = p.id AND r.instance_uuid = s.uuid
-          LEFT JOIN (SELECT DISTINCT standard_attr_id FROM neutron_tags) t ON t.standard_attr_id = p.standard_attr_id
-          LEFT JOIN (SELECT DISTINCT port_id FROM neutron_allowedaddresspairs) x ON x.port_id = p.id
-          LEFT JOIN (SELECT DISTINCT port_id FROM neutron_qos_port_policy_bindings) q ON q.port_id = p.id
-          LEFT JOIN (SELECT DISTINCT port_id FROM neutron_trunks) k ON k.port_id = p.id
-          LEFT JOIN (SELECT DISTINCT port_id FROM neutron_portdnses WHERE dns_domain <> '') d ON d.port_id = p.id
-         WHERE NOT COALESCE(c.deleted, TRUE) AND NOT COALESCE(v.preserve_on_delete, FALSE) AND s.changed_at < $idle
-           AND p.device_owner LIKE 'compute:%' AND NOT s.in_cell0
-           AND (p.named OR a.described OR t.standard_attr_id IS NOT NULL OR x.port_id IS NOT NULL
-                OR q.port_id IS NOT NULL OR k.port_id IS NOT NULL OR d.port_id IS NOT NULL
-                OR (a.created_at < s.created_at - INTERVAL 60 SECOND
-                    AND (r.created_at IS NULL OR a.created_at < r.created_at - INTERVAL 60 SECOND)))""",
+        WITH suspects AS (
+            SELECT s.uuid, s.cell, s.created_at, p.id AS port, a.created_at AS port_created_at,
+                   CASE WHEN p.named THEN 'it has a name'
+                        WHEN a.described THEN 'it has a description'
+                        WHEN t.standard_attr_id IS NOT NULL THEN 'it has tags'
+                        WHEN x.port_id IS NOT NULL THEN 'it has allowed address pairs'
+                        WHEN q.port_id IS NOT NULL THEN 'it has a QoS policy'
+                        WHEN k.port_id IS NOT NULL THEN 'it has a trunk'
+                        WHEN d.port_id IS NOT NULL THEN 'it has a DNS domain'
+                        ELSE 'it is older than the server' END AS code
+              FROM idle_servers s
+              JOIN nova_vifs v ON v.instance_uuid = s.uuid AND v.cell = s.cell
+              JOIN neutron_ports p ON p.id = v.port_id AND p.device_id = s.uuid
+              JOIN neutron_standardattributes a ON a.id = p.standard_attr_id
+              LEFT JOIN (SELECT DISTINCT standard_attr_id FROM neutron_tags) t
+                ON t.standard_attr_id = p.standard_attr_id
+              LEFT JOIN (SELECT DISTINCT port_id FROM neutron_allowedaddresspairs) x ON x.port_id = p.id
+              LEFT JOIN (SELECT DISTINCT port_id FROM neutron_qos_port_policy_bindings) q ON q.port_id = p.id
+              LEFT JOIN (SELECT DISTINCT port_id FROM neutron_trunks) k ON k.port_id = p.id
+              LEFT JOIN (SELECT DISTINCT port_id FROM neutron_portdnses WHERE dns_domain <> '') d ON d.port_id = p.id
+             WHERE NOT COALESCE(v.preserve_on_delete, FALSE) AND s.changed_at < $idle
+               AND p.device_owner LIKE 'compute:%' AND NOT s.in_cell0
+               AND (p.named OR a.described OR t.standard_attr_id IS NOT NULL OR x.port_id IS NOT NULL
+                    OR q.port_id IS NOT NULL OR k.port_id IS NOT NULL OR d.port_id IS NOT NULL
+                    OR a.created_at < s.created_at - INTERVAL 60 SECOND))
+        SELECT u.uuid AS server, u.cell, u.port, u.port_created_at, u.created_at AS server_created_at, u.code
+          FROM suspects u
+          JOIN nova_instance_info_caches c ON c.instance_uuid = u.uuid AND c.cell = u.cell
+          LEFT JOIN nova_virtual_interfaces r
+            ON r.uuid = u.port AND r.instance_uuid = u.uuid AND NOT COALESCE(r.deleted, FALSE)
+         WHERE NOT COALESCE(c.deleted, TRUE)
+         GROUP BY u.uuid, u.cell, u.port, u.port_created_at, u.created_at, u.code
+        HAVING u.code <> 'it is older than the server' OR MIN(r.created_at) IS NULL
+            OR u.port_created_at < MIN(r.created_at) - INTERVAL 60 SECOND""",
 )

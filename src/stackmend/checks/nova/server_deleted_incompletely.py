@@ -41,29 +41,25 @@ CHECK = Check(
     },
     ages={"idle": 600},
     sql="""
-        WITH gone AS (
-            SELECT i.uuid AS server, i.cell, i.host, i.vm_state, i.cleaned, i.mismarked,
-                   (i.deleted_at IS NULL
-                    OR (i.host IS NOT NULL AND (COALESCE(i.vm_state, '') <> 'deleted' OR i.task_state IS NOT NULL
-                        OR (i.terminated_at IS NULL AND i.launched_at IS NOT NULL)))) AS fields
-              FROM nova_instances i
-             WHERE i.deleted AND i.uuid <> '00000000-0000-0000-0000-000000000000' AND NOT COALESCE(i.hidden, FALSE)
-               AND COALESCE(i.deleted_at, i.updated_at, i.created_at) < $idle),
-        judged AS (
-            SELECT g.server, g.cell, g.host, g.vm_state, g.cleaned, g.mismarked, g.fields,
-                   COALESCE(c.n, 0) AS children, COALESCE(d.n, 0) AS pci,
-                   (m.instance_uuid IS NOT NULL AND l.uuid IS NULL
-                    AND NOT COALESCE(m.queued_for_delete, FALSE)) AS mapping
-              FROM gone g
-              LEFT JOIN (SELECT instance_uuid, cell, COUNT(row_id) AS n FROM nova_leftover_children
-                          GROUP BY instance_uuid, cell) c ON c.instance_uuid = g.server AND c.cell = g.cell
-              LEFT JOIN (SELECT instance_uuid, cell, COUNT(id) AS n FROM nova_pci_devices WHERE NOT deleted
-                          GROUP BY instance_uuid, cell) d ON d.instance_uuid = g.server AND d.cell = g.cell
-              LEFT JOIN nova_api_instance_mappings m ON m.instance_uuid = g.server
-              LEFT JOIN (SELECT DISTINCT uuid FROM nova_instances WHERE NOT deleted) l ON l.uuid = g.server)
         SELECT server, cell, host, vm_state, cleaned, children, pci,
                CASE WHEN mismarked THEN 'mark' WHEN fields THEN 'fields' WHEN children > 0 THEN 'children'
                     WHEN pci > 0 THEN 'pci' ELSE 'mapping' END AS code
-          FROM judged
+          FROM (SELECT i.uuid AS server, i.cell, i.host, i.vm_state, i.cleaned, i.mismarked,
+                       (i.deleted_at IS NULL
+                        OR (i.host IS NOT NULL AND (COALESCE(i.vm_state, '') <> 'deleted' OR i.task_state IS NOT NULL
+                            OR (i.terminated_at IS NULL AND i.launched_at IS NOT NULL)))) AS fields,
+                       COALESCE(c.n, 0) AS children, COALESCE(d.n, 0) AS pci,
+                       (m.instance_uuid IS NOT NULL AND l.uuid IS NULL
+                        AND NOT COALESCE(m.queued_for_delete, FALSE)) AS mapping
+                  FROM nova_instances i
+                  LEFT JOIN (SELECT instance_uuid, cell, COUNT(row_id) AS n FROM nova_leftover_children
+                              GROUP BY instance_uuid, cell) c ON c.instance_uuid = i.uuid AND c.cell = i.cell
+                  LEFT JOIN (SELECT instance_uuid, cell, COUNT(id) AS n FROM nova_pci_devices WHERE NOT deleted
+                              GROUP BY instance_uuid, cell) d ON d.instance_uuid = i.uuid AND d.cell = i.cell
+                  LEFT JOIN nova_api_instance_mappings m ON m.instance_uuid = i.uuid
+                  LEFT JOIN (SELECT DISTINCT uuid FROM nova_instances WHERE NOT deleted) l ON l.uuid = i.uuid
+                 WHERE i.deleted AND i.uuid <> '00000000-0000-0000-0000-000000000000'
+                   AND NOT COALESCE(i.hidden, FALSE)
+                   AND COALESCE(i.deleted_at, i.updated_at, i.created_at) < $idle) judged
          WHERE mismarked OR fields OR children > 0 OR pci > 0 OR mapping""",
 )

@@ -46,27 +46,33 @@ CHECK = Check(
     explained_by={"server-on-nonexistent-host": {"server": "server"}},
     # NULLIF, not <>: the planner may take an inequality between two tables for a way to join them
     sql="""
-        WITH bound AS (
-            SELECT p.device_id AS server, MIN(b.host) AS host
-              FROM neutron_ports p
+        WITH astray AS (
+            SELECT DISTINCT s.uuid, s.cell, s.host, s.node
+              FROM idle_servers s
+              JOIN neutron_ports p ON p.device_id = s.uuid
+              JOIN neutron_ml2_port_bindings b ON b.port_id = p.id
+             WHERE b.status = 'ACTIVE' AND b.host <> '' AND p.device_owner LIKE 'compute:%' AND s.host IS NOT NULL
+               AND NULLIF(LOWER(b.host), LOWER(s.host)) IS NOT NULL
+               AND s.vm_state NOT IN ('resized', 'shelved_offloaded', 'deleted')
+               AND s.changed_at < $idle),
+        bound AS (
+            SELECT s.uuid, s.cell, s.host, s.node, MIN(b.host) AS found
+              FROM astray s
+              JOIN neutron_ports p ON p.device_id = s.uuid
               JOIN neutron_ml2_port_bindings b ON b.port_id = p.id
              WHERE b.status = 'ACTIVE' AND b.host <> '' AND p.device_owner LIKE 'compute:%'
-             GROUP BY p.device_id
-            HAVING COUNT(DISTINCT b.host) = 1),
+             GROUP BY s.uuid, s.cell, s.host, s.node
+            HAVING MIN(b.host) = MAX(b.host)),
         held AS (
-            SELECT a.consumer_id AS server, MIN(o.uuid) AS root
-              FROM placement_allocations a
+            SELECT s.uuid, s.cell, s.host, s.node, s.found, MIN(o.uuid) AS root
+              FROM bound s
+              JOIN placement_allocations a ON a.consumer_id = s.uuid
               JOIN placement_resource_providers r ON r.id = a.resource_provider_id
               JOIN placement_resource_providers o ON o.id = r.root_provider_id
-             GROUP BY a.consumer_id
-            HAVING COUNT(DISTINCT o.uuid) = 1)
-        SELECT s.uuid AS server, s.cell, s.host, s.node, b.host AS found_host, n.hypervisor_hostname AS found_node
-          FROM idle_servers s
-          JOIN bound b ON b.server = s.uuid
-          JOIN held h ON h.server = s.uuid
-          JOIN nova_compute_nodes n ON n.uuid = h.root AND n.cell = s.cell AND n.host = b.host
-         WHERE NOT n.deleted AND n.hypervisor_type <> 'ironic' AND s.host IS NOT NULL
-           AND NULLIF(LOWER(b.host), LOWER(s.host)) IS NOT NULL
-           AND s.vm_state NOT IN ('resized', 'shelved_offloaded', 'deleted')
-           AND s.changed_at < $idle""",
+             GROUP BY s.uuid, s.cell, s.host, s.node, s.found
+            HAVING MIN(o.uuid) = MAX(o.uuid))
+        SELECT h.uuid AS server, h.cell, h.host, h.node, h.found AS found_host, n.hypervisor_hostname AS found_node
+          FROM held h
+          JOIN nova_compute_nodes n ON n.uuid = h.root AND n.cell = h.cell AND n.host = h.found
+         WHERE NOT n.deleted AND n.hypervisor_type <> 'ironic'""",
 )

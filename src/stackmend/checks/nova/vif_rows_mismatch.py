@@ -48,39 +48,29 @@ CHECK = Check(
     ages={"idle": 600},
     # without a cache that can be read nobody knows which ports are NICs: the checks of the cache come first
     sql="""
-        WITH judged AS (
-            SELECT s.uuid AS server, s.cell
-              FROM idle_servers s
-              JOIN nova_instance_info_caches c ON c.instance_uuid = s.uuid AND c.cell = s.cell
-             WHERE NOT COALESCE(c.deleted, TRUE) AND c.document IN ('list', 'empty')
-               AND s.changed_at < $idle AND NOT s.in_cell0),
-        cached AS (
-            SELECT DISTINCT j.server, j.cell, v.port_id AS port, p.id AS owned
-              FROM judged j
-              JOIN nova_vifs v ON v.instance_uuid = j.server AND v.cell = j.cell
-              LEFT JOIN neutron_ports p ON p.id = v.port_id AND p.device_id = j.server),
-        noted AS (
-            SELECT j.server, j.cell, r.uuid AS port, COALESCE(r.mismarked, FALSE) AS mismarked,
-                   COALESCE(r.deleted, TRUE) AS deleted, r.address LIKE '%/' || r.uuid AS well_formed,
-                   p.id AS owned, c.port AS cached
-              FROM judged j
-              JOIN nova_virtual_interfaces r ON r.instance_uuid = j.server AND r.cell = j.cell
-              LEFT JOIN neutron_ports p ON p.id = r.uuid AND p.device_id = j.server
-              LEFT JOIN cached c ON c.server = j.server AND c.cell = j.cell AND c.port = r.uuid),
+        WITH suspects AS (
+            SELECT DISTINCT COALESCE(v.instance_uuid, r.instance_uuid) AS server, COALESCE(v.cell, r.cell) AS cell,
+                   COALESCE(v.port_id, r.uuid) AS port, r.id AS row_id,
+                   CASE WHEN r.id IS NULL THEN 'missing' WHEN r.mismarked THEN 'mismarked'
+                        WHEN NOT r.well_formed THEN 'address' END AS if_owned,
+                   CASE WHEN r.mismarked THEN 'mismarked'
+                        WHEN r.id IS NOT NULL AND v.port_id IS NULL THEN 'surplus' END AS if_not_owned
+              FROM nova_vifs v
+              FULL JOIN (SELECT id, cell, instance_uuid, uuid, COALESCE(mismarked, FALSE) AS mismarked,
+                                COALESCE(address LIKE '%/' || uuid, FALSE) AS well_formed
+                           FROM nova_virtual_interfaces
+                          WHERE NOT COALESCE(deleted, TRUE) OR COALESCE(mismarked, FALSE)) r
+                ON r.uuid = v.port_id AND r.instance_uuid = v.instance_uuid AND r.cell = v.cell
+             WHERE r.id IS NULL OR v.port_id IS NULL OR r.mismarked OR NOT r.well_formed),
         problems AS (
-            SELECT c.server, c.cell, 'missing' AS code
-              FROM cached c
-              LEFT JOIN (SELECT DISTINCT server, port FROM noted WHERE NOT deleted OR mismarked) n
-                ON n.server = c.server AND n.port = c.port
-             WHERE c.owned IS NOT NULL AND n.port IS NULL
-            UNION ALL
-            SELECT server, cell,
-                   CASE WHEN mismarked THEN 'mismarked'
-                        WHEN owned IS NULL AND cached IS NULL THEN 'surplus' ELSE 'address' END
-              FROM noted
-             WHERE mismarked
-                OR (NOT deleted AND owned IS NULL AND cached IS NULL)
-                OR (NOT deleted AND owned IS NOT NULL AND NOT COALESCE(well_formed, FALSE)))
+            SELECT s.uuid AS server, s.cell,
+                   CASE WHEN p.id IS NULL THEN u.if_not_owned ELSE u.if_owned END AS code
+              FROM suspects u
+              JOIN idle_servers s ON s.uuid = u.server AND s.cell = u.cell
+              JOIN nova_instance_info_caches c ON c.instance_uuid = s.uuid AND c.cell = s.cell
+              LEFT JOIN neutron_ports p ON p.id = u.port AND p.device_id = u.server
+             WHERE NOT COALESCE(c.deleted, TRUE) AND c.document IN ('list', 'empty')
+               AND s.changed_at < $idle AND NOT s.in_cell0)
         SELECT server, cell,
                COUNT(CASE WHEN code = 'missing' THEN 1 END) AS missing,
                COUNT(CASE WHEN code = 'surplus' THEN 1 END) AS surplus,
@@ -91,5 +81,6 @@ CHECK = Check(
                     WHEN COUNT(CASE WHEN code = 'address' THEN 1 END) > 0 THEN 'address'
                     ELSE 'mismarked' END AS code
           FROM problems
+         WHERE code IS NOT NULL
          GROUP BY server, cell""",
 )

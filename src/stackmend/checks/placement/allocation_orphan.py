@@ -44,22 +44,24 @@ CHECK = Check(
     },
     ages={"grace": 3600},
     sql="""
+        WITH strays AS (
+            SELECT c.uuid AS consumer
+              FROM placement_consumers c
+              LEFT JOIN placement_consumer_types ct ON ct.id = c.consumer_type_id
+              LEFT JOIN existing_servers e ON e.uuid = c.uuid
+             WHERE e.uuid IS NULL AND COALESCE(ct.name, 'INSTANCE') IN ('INSTANCE', 'MIGRATION')
+               AND c.created_at < $grace)
         SELECT a.consumer_id AS consumer,
                CASE WHEN MAX(d.uuid) IS NOT NULL THEN 'deleted-server'
                     WHEN MAX(m.uuid) IS NOT NULL THEN 'finished-migration'
                     ELSE 'unknown' END AS code,
                COUNT(DISTINCT a.resource_provider_id) AS providers,
                SUM(a.used) AS used
-          FROM placement_allocations a
-          JOIN placement_consumers c ON c.uuid = a.consumer_id
+          FROM strays s
+          JOIN placement_allocations a ON a.consumer_id = s.consumer
           JOIN placement_resource_classes rc ON rc.id = a.resource_class_id
-          LEFT JOIN placement_consumer_types ct ON ct.id = c.consumer_type_id
-          LEFT JOIN existing_servers e ON e.uuid = a.consumer_id
           LEFT JOIN deleted_servers d ON d.uuid = a.consumer_id
           LEFT JOIN nova_migrations m ON m.uuid = a.consumer_id
-         WHERE e.uuid IS NULL
-           AND COALESCE(ct.name, 'INSTANCE') IN ('INSTANCE', 'MIGRATION')
-           AND c.created_at < $grace
          GROUP BY a.consumer_id
         HAVING COUNT(CASE WHEN rc.name NOT LIKE 'CUSTOM\\_%' ESCAPE '\\' THEN 1 END) > 0
            AND COUNT(CASE WHEN NOT m.deleted AND (m.status NOT IN

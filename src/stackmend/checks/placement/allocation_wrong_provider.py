@@ -46,22 +46,27 @@ CHECK = Check(
     },
     # NULLIF, not <>: the planner may take an inequality between two tables for a way to join them
     sql="""
-        WITH held AS (
-            SELECT DISTINCT a.consumer_id AS server, o.uuid AS root
-              FROM placement_allocations a
-              JOIN placement_resource_providers r ON r.id = a.resource_provider_id
-              JOIN placement_resource_providers o ON o.id = r.root_provider_id)
-        SELECT s.uuid AS server, s.cell, s.host, n.uuid AS right_provider, h.root AS wrong_provider,
-               w.host AS wrong_host,
-               CASE WHEN MAX(g.root) IS NULL THEN 'only-wrong' ELSE 'both' END AS code
-          FROM idle_servers s
-          JOIN nova_compute_nodes n ON n.cell = s.cell AND n.host = s.host AND n.hypervisor_hostname = s.node
-          JOIN held h ON h.server = s.uuid
-          JOIN nova_compute_nodes w ON w.uuid = h.root
-          LEFT JOIN held g ON g.server = s.uuid AND g.root = n.uuid
-          LEFT JOIN nova_migrations e ON e.instance_uuid = s.uuid AND e.source_compute = w.host
+        WITH roots AS (
+            SELECT r.id, o.uuid
+              FROM placement_resource_providers r
+              JOIN placement_resource_providers o ON o.id = r.root_provider_id),
+        astray AS (
+            SELECT DISTINCT s.uuid AS server, s.cell, s.host, n.uuid AS right_provider, w.uuid AS wrong_provider,
+                   w.host AS wrong_host
+              FROM idle_servers s
+              JOIN nova_compute_nodes n ON n.cell = s.cell AND n.host = s.host AND n.hypervisor_hostname = s.node
+              JOIN placement_allocations a ON a.consumer_id = s.uuid
+              JOIN roots r ON r.id = a.resource_provider_id
+              JOIN nova_compute_nodes w ON w.uuid = r.uuid
+             WHERE NULLIF(w.uuid, n.uuid) IS NOT NULL AND NOT n.deleted AND n.hypervisor_type <> 'ironic'
+               AND s.vm_state NOT IN ('resized', 'deleted') AND s.changed_at < $idle)
+        SELECT t.server, t.cell, t.host, t.right_provider, t.wrong_provider, t.wrong_host,
+               CASE WHEN MAX(g.uuid) IS NULL THEN 'only-wrong' ELSE 'both' END AS code
+          FROM astray t
+          JOIN placement_allocations a ON a.consumer_id = t.server
+          LEFT JOIN roots g ON g.id = a.resource_provider_id AND g.uuid = t.right_provider
+          LEFT JOIN nova_migrations e ON e.instance_uuid = t.server AND e.source_compute = t.wrong_host
                AND e.migration_type = 'evacuation' AND e.status IN ('accepted', 'pre-migrating', 'done')
-         WHERE NULLIF(h.root, n.uuid) IS NOT NULL AND NOT n.deleted AND n.hypervisor_type <> 'ironic' AND e.id IS NULL
-           AND s.vm_state NOT IN ('resized', 'deleted') AND s.changed_at < $idle
-         GROUP BY s.uuid, s.cell, s.host, n.uuid, h.root, w.host""",
+         WHERE e.id IS NULL
+         GROUP BY t.server, t.cell, t.host, t.right_provider, t.wrong_provider, t.wrong_host""",
 )
