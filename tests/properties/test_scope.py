@@ -61,7 +61,8 @@ class Landscape:
 
     def _fill(self, label: str, query: Query) -> None:
         names = ", ".join(f'"{name}"' for name in self.columns[label])
-        rows = query.rows(f'SELECT {names} FROM "{label}"', {})
+        # in one order, so that a seed leaves out the same rows in every run
+        rows = query.rows(f'SELECT {names} FROM "{label}" ORDER BY ALL', {})
         if rows:
             arrived = pa.Table.from_pylist(rows)
             self.db.register("arrived", arrived)
@@ -184,5 +185,4 @@ def test_a_scope_that_is_too_narrow_is_noticed(land: Landscape, name: str, label
     """The property fails for a check whose scope leaves out rows that decide."""
     check = catalogue.checks()[name]
     wrong = dataclasses.replace(check, reads={**check.reads, label: scope})
-    found = [line for seed in range(40) for line in violations(land, wrong, (seed, seed), (0, 0))]
-    assert found != []
+    assert any(violations(land, wrong, (seed % 60, seed), (0, 0)) for seed in range(400))
