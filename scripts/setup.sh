@@ -163,7 +163,8 @@ fill_environment() {
 # environment NAME [GROUP...]: .uv/NAME with stackmend (editable), what it needs, and these groups
 environment() {
     local folder=.uv/$1 want
-    want=$(made_from "$@" -- uv.lock pyproject.toml)
+    # the entry points too: with a new command the package has to be installed again
+    want=$(made_from "$@" "$("$PYTHON" scripts/entry_points.py)" -- uv.lock pyproject.toml)
     is_made "$folder" "$want" ||
         step "environment-$1" "environment $folder from uv.lock" fill_environment "$folder" "$want" "${@:2}"
 }

@@ -9,8 +9,8 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,9 @@ class Config:
     writer: Account | None = None
     nova_settings: Mapping[str, str] = field(default_factory=dict)  #: "neutron.ovs_bridge", "DEFAULT.flat_injected"
     base_url: str | None = field(default=None, repr=False)  #: Nova's [database]connection, the base of cell templates
-    cloud: str | None = None
+    cloud: str | None = None  #: a name in clouds.yaml
+    #: connects to the cloud of the program that runs us (``openstack``), where the configuration names none
+    client: Callable[[], Any] | None = field(default=None, repr=False)
     libvirt: str | None = None
     state: Path = field(default_factory=lambda: default_state())
     journal: str = field(default="", repr=False)
@@ -97,11 +99,23 @@ def default_state() -> Path:
     return Path(base) / "stackmend"
 
 
-def load(path: str | None = None, root: Path = Path("/")) -> Config:
-    """Read the TOML file, else the services' own files below ``root``; ConfigError says what is wrong."""
+def load(
+    path: str | None = None,
+    root: Path = Path("/"),
+    *,
+    cloud: str | None = None,
+    client: Callable[[], Any] | None = None,
+) -> Config:
+    """Read the TOML file, else the services' own files below ``root``; ConfigError says what is wrong.
+
+    Where that names no cloud, ``cloud`` is used (default: OS_CLOUD), and ``client`` connects to it.
+    """
     given = path or os.environ.get("STACKMEND_CONFIG")
-    if given:
-        return _from_toml(Path(given))
+    config = _from_toml(Path(given)) if given else _from_services(root)
+    return config if config.cloud else replace(config, cloud=cloud or os.environ.get("OS_CLOUD"), client=client)
+
+
+def _from_services(root: Path) -> Config:
     urls, base, settings, origin = read_services(root)
     if not urls:
         raise ConfigError(
@@ -116,7 +130,6 @@ def load(path: str | None = None, root: Path = Path("/")) -> Config:
         databases=databases,
         base_url=base,
         nova_settings=settings,
-        cloud=os.environ.get("OS_CLOUD"),
         origin=", ".join(dict.fromkeys(origin.values())),
     )
 
@@ -137,7 +150,7 @@ def _from_toml(path: Path) -> Config:
         writer=_account(document, "writer", path),
         nova_settings=settings,
         base_url=base,
-        cloud=document.get("api", {}).get("cloud") or os.environ.get("OS_CLOUD"),
+        cloud=document.get("api", {}).get("cloud"),
         libvirt=document.get("hosts", {}).get("libvirt"),
         state=folder if folder.is_absolute() else path.parent.absolute() / folder,
         journal=state.get("journal", ""),
