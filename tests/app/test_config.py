@@ -69,6 +69,8 @@ username = "w"
 password = "wp"
 [api]
 cloud = "admin"
+clouds = "clouds.yaml"
+timeout = 7
 [hosts]
 libvirt = "qemu+ssh://{{host}}/system"
 [state]
@@ -92,6 +94,7 @@ grace = 5
     assert (config.reader.username, config.reader.password) == ("r", "rp")
     assert (config.writer.username, config.writer.password) == ("w", "wp")
     assert (config.cloud, config.libvirt) == ("admin", "qemu+ssh://{host}/system")
+    assert (config.clouds, config.api_timeout) == (tmp_path / "clouds.yaml", 7.0)
     assert (config.state, config.journal_url) == (tmp_path / "here", "sqlite:////tmp/j.db")
     assert config.limits == Limits(max_rows=7, max_share=0.5, share_floor=3, max_failures=2)
     assert config.ages == {"allocation-orphan": {"grace": 5}}
@@ -139,7 +142,7 @@ def test_an_unknown_section_is_refused(write: Write, wrong: str, near: str) -> N
         f"{section}.{key}"
         for section, keys in KEYS.items()
         for key in keys
-        if key != "*" and section not in ("limits", "ages")
+        if key != "*" and section not in ("limits", "ages") and (section, key) != ("api", "timeout")
     ],
 )
 @pytest.mark.parametrize("value", ["7", "true", '["x"]', "{a = 1}", "2026-01-01"])
@@ -149,6 +152,14 @@ def test_every_text_must_be_a_text(write: Write, key: str, value: str) -> None:
     error = refused(write(f"[{section}]\n{name} = {value}\n"))
     assert name in error.message
     assert "cloud.toml" in error.message
+
+
+@pytest.mark.parametrize("value", ['"7"', "true", "0", "-1", "inf", "nan", "[1]"])
+def test_the_timeout_must_be_a_time(write: Write, value: str) -> None:
+    """A request without end would hold a run for ever; the error says what to write."""
+    error = refused(write(f"[api]\ntimeout = {value}\n"))
+    assert "timeout in [api]" in error.message
+    assert "timeout = 60" in error.hint
 
 
 @pytest.mark.parametrize("name", sorted(KEYS["limits"]))

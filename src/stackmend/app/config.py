@@ -19,6 +19,9 @@ from stackmend.drivers.dialects.base import Address
 from stackmend.model.errors import ConfigError
 from stackmend.model.plan import Limits
 
+#: a request that may take longer than a day has no limit
+_LONGEST = 86_400
+
 DATABASES = ("nova_api", "neutron", "cinder", "glance", "placement", "keystone")
 
 #: section -> key -> what it is; a section with the key "*" takes any key
@@ -41,7 +44,11 @@ KEYS: Mapping[str, Mapping[str, str]] = {
         "username": "account for plan apply, run resume and run undo alone",
         "password": "its password",
     },
-    "api": {"cloud": "a name in clouds.yaml"},
+    "api": {
+        "cloud": "a name in clouds.yaml; default $OS_CLOUD, else the account that $OS_AUTH_URL and the like make",
+        "clouds": "a clouds.yaml of its own, relative to this file; default where every client looks for it",
+        "timeout": "seconds that one request may take; default 60",
+    },
     "hosts": {"libvirt": "libvirt URI of a host, with {host}"},
     "state": {
         "directory": "where the journal and snapshots are kept; default $STACKMEND_STATE or ~/.local/state/stackmend",
@@ -76,6 +83,8 @@ class Config:
     nova_settings: Mapping[str, str] = field(default_factory=dict)  #: "neutron.ovs_bridge", "DEFAULT.flat_injected"
     base_url: str | None = field(default=None, repr=False)  #: Nova's [database]connection, the base of cell templates
     cloud: str | None = None  #: a name in clouds.yaml
+    clouds: Path | None = None  #: the clouds.yaml, where it is none of those that every client reads
+    api_timeout: float = 60  #: seconds that one request may take
     #: connects to the cloud of the program that runs us (``openstack``), where the configuration names none
     client: Callable[[], Any] | None = field(default=None, repr=False)
     libvirt: str | None = None
@@ -141,7 +150,7 @@ def _from_toml(path: Path) -> Config:
     cells = databases.pop("cells", {})
     nova = document.get("files", {}).get("nova")
     base, settings = read_nova(path.parent / nova) if nova else (None, {})
-    state = document.get("state", {})
+    state, api = document.get("state", {}), document.get("api", {})
     folder = Path(state["directory"]).expanduser() if "directory" in state else default_state()
     return Config(
         databases={name: Address.from_url(url, f"[databases] {name} in {path}") for name, url in databases.items()},
@@ -150,7 +159,9 @@ def _from_toml(path: Path) -> Config:
         writer=_account(document, "writer", path),
         nova_settings=settings,
         base_url=base,
-        cloud=document.get("api", {}).get("cloud"),
+        cloud=api.get("cloud"),
+        clouds=path.parent.absolute() / Path(api["clouds"]).expanduser() if "clouds" in api else None,
+        api_timeout=float(api.get("timeout", 60)),
         libvirt=document.get("hosts", {}).get("libvirt"),
         state=folder if folder.is_absolute() else path.parent.absolute() / folder,
         journal=state.get("journal", ""),
@@ -192,7 +203,10 @@ def _known(document: Mapping[str, Any], path: Path) -> None:
             if key not in known and "*" not in known:
                 more = {k.split(".")[1] for k in KEYS if k.startswith(section + ".")}
                 raise _unknown(f"key {key} in [{section}]", key, set(known) | more, path)
-            if section not in ("limits", "ages") and not isinstance(value, str):
+            if nested == "api.timeout":
+                if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LONGEST:
+                    raise ConfigError(f"timeout in [api] of {path} must be a number of seconds", "Write timeout = 60.")
+            elif section not in ("limits", "ages") and not isinstance(value, str):
                 raise ConfigError(f"{key} in [{section}] of {path} must be a text", f'Write {key} = "...".')
             if section == "limits" and not _limit(key, value):
                 raise ConfigError(

@@ -55,6 +55,7 @@ class Action:
     steps: tuple[Step, ...]
     statements: tuple[str, ...] = ()  #: what each step does, literally: SQL for row steps
     why: str = ""  #: what may be lost
+    instead: str = ""  #: why a strategy that comes before this one could not be used
 
     @property
     def irreversible(self) -> bool:
