@@ -65,6 +65,7 @@ def reading(config: Config, session: Session, via: str) -> Iterator[tuple[ApiRea
     try:
         try:
             found = calls.ready()
+            found.insisted = via == "api"
             same_cloud(found, session)
         except StackmendError as problem:
             yield None, f"the API cannot be used: {problem.message}"

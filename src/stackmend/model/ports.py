@@ -18,6 +18,11 @@ Progress = Callable[[str, int, int | None], None]
 class Api(Protocol):
     """The services' APIs, as a repair may look at them while it is planned: nothing is changed through it."""
 
+    @property
+    def insisted(self) -> bool:
+        """True where the operator asked for the API alone (``--via api``), though it may disturb a guest."""
+        ...
+
     def lacks(self, service: str, operation: str) -> str:
         """Why the operation cannot be had from this cloud (its microversion, its extension), or ""."""
         ...

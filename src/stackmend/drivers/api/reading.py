@@ -25,6 +25,7 @@ class ApiReading:
 
     def __init__(self, session: ApiSession, clock: Clock) -> None:
         self._session, self._clock = session, clock
+        self.insisted = False
         self._lacking: dict[tuple[str, str], str] = {}
 
     def get(self, service: str, path: str, microversion: str = "") -> Any:

@@ -31,6 +31,16 @@ def picture(found: Any) -> Picture:
     }
 
 
+def host(reader: Reader, found: Any) -> Picture:
+    """``host``: whether nova-compute of the server's host is "up" or "down", None where it has no host."""
+    name = (found or {}).get("OS-EXT-SRV-ATTR:host")
+    if not name:
+        return {"host": None}
+    body = reader.get("compute", f"/os-services?host={segment(name)}&binary=nova-compute", SERVER)
+    states = [service["state"] for service in (body or {}).get("services", ())]
+    return {"host": states[0] if states else None}
+
+
 def macs(found: Any) -> frozenset[str]:
     """MAC addresses that its network cache lists; a NIC without address is not among them."""
     return frozenset(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackmend.drivers.api.operations import Arguments, Operation, Picture, Reader
+from stackmend.drivers.api.operations import Arguments, Operation, Picture, Reader, _servers
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.step import StepState
 
@@ -83,6 +83,7 @@ def _attachment(reader: Reader, arguments: Arguments) -> Picture:
         "volume": attachment.get("volume_id"),
         "instance": attachment.get("instance"),
         "status": attachment.get("status"),
+        **(_servers.picture(_servers.read(reader, attachment["instance"])) if attachment.get("instance") else {}),
     }
 
 

@@ -17,7 +17,11 @@ def _server(reader: Reader, arguments: Arguments) -> Picture:
 def _nic(reader: Reader, arguments: Arguments) -> Picture:
     """``listed``: whether the server's network cache has an address of this MAC."""
     found = _servers.read(reader, arguments["server"])
-    return {**_servers.picture(found), "listed": str(arguments["mac"]).lower() in _servers.macs(found)}
+    return {
+        **_servers.picture(found),
+        **_servers.host(reader, found),
+        "listed": str(arguments["mac"]).lower() in _servers.macs(found),
+    }
 
 
 def _nic_gone(picture: Picture, _: Arguments) -> StepState:
@@ -71,6 +75,7 @@ def _attached(reader: Reader, arguments: Arguments) -> Picture:
     volume = reader.get("block-storage", f"/volumes/{segment(arguments['volume'])}", "3.0")
     return {
         **_servers.picture(server),
+        **_servers.host(reader, server),
         "mapping": None if found is None else found["volumeAttachment"].get("device") or "unknown",
         "volume.status": None if volume is None else volume["volume"]["status"],
     }
@@ -97,7 +102,8 @@ def _detach_volume(arguments: Arguments) -> list[Request]:
 
 def _healing(reader: Reader, arguments: Arguments) -> Picture:
     found = _servers.read(reader, arguments["server"])
-    return {**_servers.picture(found), "missing": sorted(_servers.lower(arguments["macs"]) - _servers.macs(found))}
+    missing = sorted(_servers.lower(arguments["macs"]) - _servers.macs(found))
+    return {**_servers.picture(found), **_servers.host(reader, found), "missing": missing}
 
 
 def _healed(picture: Picture, _: Arguments) -> StepState:
