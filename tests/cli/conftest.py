@@ -33,7 +33,7 @@ class Ran:
 def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the state or the configuration of whoever runs it."""
     monkeypatch.setenv("STACKMEND_STATE", str(tmp_path / "state"))
-    for name in ("STACKMEND_CONFIG", "NO_COLOR", "FORCE_COLOR"):
+    for name in ("STACKMEND_CONFIG", "STACKMEND_ROOT", "STACKMEND_LAYOUT", "NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
 
 

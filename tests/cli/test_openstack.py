@@ -29,8 +29,8 @@ from stackmend.cli.base import Command
 class Which(Command):
     def take_action(self, parsed_args):
         config = self.config()
-        connection = config.client() if config.client else None
-        print(config.cloud, connection and connection.config.name, connection and connection.auth.get("username"))
+        region = config.client().config if config.client else None
+        print(config.cloud, region and region.name, region and region.config["auth"]["username"])
         print(self.typed("audit"))
 
 client = shell.OpenStackShell()

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from stackmend.app.service_files import read_nova, read_services
+from stackmend.app.found import Found, look
+from stackmend.app.service_files import read_nova
 from stackmend.drivers.dialects.base import Address
 from stackmend.model.errors import ConfigError
 from stackmend.model.plan import Limits
@@ -85,7 +86,7 @@ class Config:
     cloud: str | None = None  #: a name in clouds.yaml
     clouds: Path | None = None  #: the clouds.yaml, where it is none of those that every client reads
     api_timeout: float = 60  #: seconds that one request may take
-    #: connects to the cloud of the program that runs us (``openstack``), where the configuration names none
+    #: the openstacksdk Connection of the program that runs us (``openstack``), where no cloud is configured
     client: Callable[[], Any] | None = field(default=None, repr=False)
     libvirt: str | None = None
     state: Path = field(default_factory=lambda: default_state())
@@ -93,6 +94,8 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     ages: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     origin: str = ""  #: where it was read from
+    root: Path = Path("/")  #: what the files are below that URLs of cells name (ssl_ca)
+    found: Found | None = field(default=None, repr=False)  #: what the services' own files said
 
     @property
     def journal_url(self) -> str:
@@ -110,36 +113,56 @@ def default_state() -> Path:
 
 def load(
     path: str | None = None,
-    root: Path = Path("/"),
+    root: Path | None = None,
     *,
+    layout: str | None = None,
     cloud: str | None = None,
     client: Callable[[], Any] | None = None,
 ) -> Config:
-    """Read the TOML file, else the services' own files below ``root``; ConfigError says what is wrong.
+    """Read the TOML file, else the services' own files; ConfigError says what is wrong.
 
-    Where that names no cloud, ``cloud`` is used (default: OS_CLOUD), and ``client`` connects to it.
+    ``root`` (default: STACKMEND_ROOT, else ``/``) is the folder below which these are looked for, ``layout`` (default:
+    STACKMEND_LAYOUT) one of :data:`stackmend.app.layouts.LAYOUTS` where several are there. Where the configuration
+    names no cloud, ``cloud`` is used (default: OS_CLOUD), by the connection that ``client`` makes.
     """
-    given = path or os.environ.get("STACKMEND_CONFIG")
-    config = _from_toml(Path(given)) if given else _from_services(root)
-    return config if config.cloud else replace(config, cloud=cloud or os.environ.get("OS_CLOUD"), client=client)
+    config, problems = survey(path, root, layout=layout, cloud=cloud, client=client)
+    if problems:
+        more = f" (and {len(problems) - 1} more: 'stackmend config show')" if len(problems) > 1 else ""
+        raise ConfigError(problems[0].message + more, problems[0].hint)
+    return config
 
 
-def _from_services(root: Path) -> Config:
-    urls, base, settings, origin = read_services(root)
-    if not urls:
-        raise ConfigError(
-            "no configuration: neither --config nor the services' own files were found",
-            "Write a TOML file with [databases] and name it by --config or STACKMEND_CONFIG,"
-            " or run where /etc/nova/nova.conf or /etc/kolla/nova-api/nova.conf is.",
-        )
-    databases = {
-        name: Address.from_url(url, f"the connection of {name} in {origin[name]}") for name, url in urls.items()
-    }
+def survey(
+    path: str | None = None,
+    root: Path | None = None,
+    *,
+    layout: str | None = None,
+    cloud: str | None = None,
+    client: Callable[[], Any] | None = None,
+) -> tuple[Config, list[ConfigError]]:
+    """As :func:`load`, but what is wrong with the services' own files comes beside what could be read of them."""
+    given = path or ("" if root else os.environ.get("STACKMEND_CONFIG"))
+    if given:
+        config, problems = _from_toml(Path(given)), []
+    else:
+        below = root or Path(os.environ.get("STACKMEND_ROOT") or "/")
+        found = look(below, layout or os.environ.get("STACKMEND_LAYOUT") or None)
+        config, problems = _from_services(found), found.problems()
+    if not config.cloud:
+        config = replace(config, cloud=cloud or os.environ.get("OS_CLOUD"), client=client)
+    return config, problems
+
+
+def _from_services(found: Found) -> Config:
+    used = found.used
+    nova = used.get("nova_api")
     return Config(
-        databases=databases,
-        base_url=base,
-        nova_settings=settings,
-        origin=", ".join(dict.fromkeys(origin.values())),
+        databases={name: source.address for name, source in used.items() if source.address},
+        base_url=found.base_url,
+        nova_settings=found.nova_settings,
+        origin=", ".join(dict.fromkeys(str(source.place.path) for source in used.values())),
+        root=nova.place.root if nova else found.root,
+        found=found,
     )
 
 

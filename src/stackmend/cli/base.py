@@ -13,9 +13,9 @@ import shlex
 import sys
 import traceback
 from abc import abstractmethod
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 
 from cliff import command
@@ -119,39 +119,39 @@ class Command(command.Command):
         notes = self.notes
         return progress(notes.stream, wanted=not notes.quiet, color=self.color)
 
-    @property
-    def config_path(self) -> str | None:
-        """``--config``, else STACKMEND_CONFIG, else None: then the services' own files are looked for."""
-        return self.option("config") or os.environ.get("STACKMEND_CONFIG") or None
-
     def config(self) -> Config:
         """The configuration; ConfigError when it is wrong. As a plugin, with the client's cloud where it names none."""
         from stackmend.app.config import load
 
-        if not self.is_plugin:
-            return load(self.config_path)
-        return load(self.config_path, cloud=self._cloud or None, client=self._client)
+        return load(*self.where(), **self.whose())
+
+    def where(self) -> tuple[str | None, Path | None]:
+        """``--config`` and ``--root``: None where neither is given."""
+        root = self.option("root")
+        return self.option("config"), Path(root) if root else None
+
+    def whose(self) -> dict[str, Any]:
+        """``--layout``, and of the ``openstack`` client the cloud and its account."""
+        chosen: dict[str, Any] = {"layout": self.option("layout")}
+        if self.is_plugin:
+            chosen["cloud"] = self._cloud or None
+            from stackmend.cli.plugin import connection, has_account
+
+            if has_account(self.app):
+                chosen["client"] = partial(connection, self.app)
+        return chosen
 
     @property
     def _cloud(self) -> str:
         """``--os-cloud``."""
         return getattr(self.app_args, "cloud", None) or ""
 
-    @property
-    def _client(self) -> Callable[[], Any] | None:
-        """Connects as the ``openstack`` client does; other applications of cliff have no cloud."""
-        if not hasattr(self.app, "cloud_config"):
-            return None
-        from stackmend.cli.plugin import connection
-
-        return partial(connection, self.app)
-
     def typed(self, *words: str) -> str:
         """The command line for a next step, with the configuration this one was given."""
         front = ["openstack"] if self.is_plugin else ["stackmend"]
         if self.is_plugin and self._cloud != os.environ.get("OS_CLOUD", ""):
             front += ["--os-cloud", self._cloud]
-        for name in ("config",):
+        for name in ("config", "root", "layout"):
             if self.option(name):
                 front += [f"--mend-{name}" if self.is_plugin else f"--{name}", str(self.option(name))]
         return shlex.join([*front, *(["mend"] if self.is_plugin else []), *words])

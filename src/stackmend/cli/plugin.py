@@ -24,6 +24,16 @@ def build_option_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentPar
         metavar="<file>",
         help="Configuration of stackmend (TOML); else STACKMEND_CONFIG, else the services' own files are found",
     )
+    parser.add_argument(
+        "--mend-root",
+        metavar="<folder>",
+        help="Folder below which stackmend looks for the services' own files; else STACKMEND_ROOT, else /",
+    )
+    parser.add_argument(
+        "--mend-layout",
+        metavar="<layout>",
+        help="Whose files count where several are there: packages, kolla, openstack-ansible; else STACKMEND_LAYOUT",
+    )
     return parser
 
 
@@ -33,11 +43,27 @@ def make_client(instance: Any) -> Any:
 
 
 def connection(app: Any) -> Any:
-    """An openstacksdk connection to the cloud that the client was given by ``--os-cloud`` and the like.
+    """An openstacksdk Connection to the cloud that the client was given by ``--os-cloud`` and the like.
 
     Commands of stackmend do not make the client authenticate: most never ask an API. Those that do call this.
+    ConfigError where what the client was given is not enough.
     """
+    from keystoneauth1.exceptions import ClientException
     from openstack.connection import Connection
+    from openstack.exceptions import SDKException
 
-    region = app.cloud_config.get_one(cloud=app.options.cloud, argparse=app.options, validate=True)
-    return Connection(config=region)
+    from stackmend.model.errors import ConfigError
+
+    try:
+        region = app.cloud_config.get_one(cloud=app.options.cloud, argparse=app.options, validate=True)
+        return Connection(config=region)
+    except (ClientException, SDKException) as problem:
+        raise ConfigError(
+            f"the account that the openstack client was given cannot be used: {type(problem).__name__}",
+            "Try 'openstack token issue' with the same options.",
+        ) from None
+
+
+def has_account(app: Any) -> bool:
+    """Whether the client was given a cloud or an account by options, the environment or clouds.yaml."""
+    return hasattr(app, "cloud_config") and bool(app.options.cloud or app.cloud.config.get("auth", {}).get("auth_url"))

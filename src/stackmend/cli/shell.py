@@ -20,6 +20,7 @@ from stackmend.cli.manager import Commands
 from stackmend.cli.notes import Notes
 from stackmend.model.errors import Exit, StackmendError
 
+LAYOUTS = ("packages", "kolla", "openstack-ansible")  #: of stackmend.app.layouts, which takes long to import
 INTERRUPTED = 130  #: 128 + SIGINT
 BROKEN_PIPE = 141  #: 128 + SIGPIPE
 
@@ -73,10 +74,22 @@ class Shell(App):
         )
         parser.add_argument("-h", "--help", action=_ListCommands, nargs=0, default=self, help="show this and exit")
         parser.add_argument("--version", action="version", version=f"stackmend {version}", help="show it and exit")
-        parser.add_argument(
+        source = parser.add_mutually_exclusive_group()
+        source.add_argument(
             "--config",
             metavar="FILE",
             help="configuration (TOML); else STACKMEND_CONFIG, else the services' own files are found",
+        )
+        source.add_argument(
+            "--root",
+            metavar="DIR",
+            help="where the services' own files are looked for, such as copies; else STACKMEND_ROOT, else /",
+        )
+        parser.add_argument(
+            "--layout",
+            choices=LAYOUTS,
+            metavar="LAYOUT",
+            help=f"whose files count where several are there: {', '.join(LAYOUTS)}; else STACKMEND_LAYOUT",
         )
         volume = parser.add_mutually_exclusive_group()
         volume.add_argument(
@@ -157,7 +170,7 @@ class _ListCommands(argparse.Action):
 
 def _front(argv: Sequence[str]) -> list[str]:
     """The words up to the command: what follows it belongs to the command, whatever it is called."""
-    takes_value = {"--config", "--log-file"}
+    takes_value = {"--config", "--root", "--layout", "--log-file"}
     index = 0
     while index < len(argv) and argv[index].startswith("-"):
         index += 2 if argv[index] in takes_value else 1

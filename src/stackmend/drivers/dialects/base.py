@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -10,6 +11,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from stackmend.model.errors import ConfigError
 
+_ACCOUNT = re.compile(
+    r"(?P<scheme>[\w+.-]+://)(?:(?P<username>[^:/?#@]*)(?::(?P<password>.*))?@)?(?P<rest>[^@]*)\Z", re.DOTALL
+)
 _SCHEMES = {"mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite"}
 
 
@@ -27,9 +31,14 @@ class Address:
 
     @classmethod
     def from_url(cls, url: str, what: str = "the database URL") -> Address:
-        """Parse an SQLAlchemy URL; ConfigError, without the password, when it is none that is understood."""
+        """Parse an SQLAlchemy URL; ConfigError, without the password, when it is none that is understood.
+
+        As with SQLAlchemy a password may hold ``/``, ``?`` and ``#`` as they are: it ends at the last ``@``.
+        """
+        account = _ACCOUNT.match(url.strip())
+        username, password, rest = account.group("username", "password", "rest") if account else (None, None, url)
         try:
-            parts = urlsplit(url)
+            parts = urlsplit(f"{account['scheme']}{rest}" if account else url)
             port = parts.port or 3306
         except ValueError as problem:
             raise ConfigError(
@@ -50,15 +59,15 @@ class Address:
         if not parts.path.strip("/"):
             raise ConfigError(f"{what} names no database", "It ends in /<database>.")
         if "/" in parts.path.strip("/") or "@" in parts.path + parts.query + parts.fragment:
-            # the account ended too early, at a character of its password: nothing of it may be shown
+            # what is left of an account that was not understood: nothing of it may be shown
             raise ConfigError(f"{what} is malformed: it names no database", "Percent-encode special characters.")
         return cls(
             scheme,
             unquote(parts.path.strip("/")),
             parts.hostname or "localhost",
             port,
-            unquote(parts.username or ""),
-            unquote(parts.password or ""),
+            unquote(username or ""),
+            unquote(password or ""),
             options,
         )
 
