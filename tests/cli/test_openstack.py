@@ -13,6 +13,7 @@ import pytest
 
 from stackmend.cli.manager import Commands
 from stackmend.cli.plugin import API_NAME
+from stackmend.cli.shell import INTERRUPTED
 from stackmend.model.errors import Exit
 
 SCHEMAS = Path(__file__).parent.parent.parent / "docs" / "schemas"
@@ -39,6 +40,8 @@ client.NAME = "openstack"
 sys.exit(client.run(sys.argv[1:]))
 """
 
+_INTERRUPTED = _WHICH_CLOUD.replace("config = self.config()", "import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+
 _CLOUDS = """
 clouds:
   lab: {auth: {auth_url: "http://127.0.0.1:9/v3", username: of-lab, password: x, project_name: p,
@@ -59,7 +62,8 @@ def test_the_installed_package_names_every_command() -> None:
     """The entry points are exactly the commands that there are, each with its class, and the plugin itself."""
     points = importlib.metadata.distribution("stackmend").entry_points
     commands = {point.name: point.load() for point in points.select(group=f"openstack.{API_NAME}.v1")}
-    assert commands == {f"mend_{name.replace(' ', '_')}": entry.load() for name, entry in Commands()}
+    there = {f"mend_{name.replace(' ', '_')}": entry.load() for name, entry in Commands()}
+    assert commands == there, "the installed package is older than its commands: 'uv sync' installs it again"
     (plugin,) = points.select(group="openstack.cli.extension")
     assert (plugin.name, plugin.load().API_NAME) == (API_NAME, API_NAME)
 
@@ -111,7 +115,7 @@ def test_an_error_has_its_hint_and_its_exit_code(openstack, tmp_path) -> None:
     assert (done.code, done.out) == (Exit.USAGE, "")
     assert done.err.splitlines() == [
         f"error: configuration file {tmp_path}/nowhere.toml does not exist",
-        "hint: Look at --config or STACKMEND_CONFIG.",
+        "hint: Look at --mend-config or STACKMEND_CONFIG.",
     ]
     assert openstack("mend", "audit", "--bogus").code == Exit.USAGE
     quiet = openstack("-q", "mend", "snapshot", "list", STACKMEND_CONFIG=str(_empty(tmp_path)))
@@ -122,6 +126,16 @@ def _empty(folder: Path) -> Path:
     path = folder / "empty.toml"
     path.write_text("")
     return path
+
+
+def test_an_interruption_says_where_to_look(openstack) -> None:
+    """Ctrl-C ends with 130, and with the words of ``stackmend``."""
+    done = openstack("mend", "which", program=(sys.executable, "-c", _INTERRUPTED))
+    assert done.code == INTERRUPTED
+    assert done.err.splitlines() == [
+        "error: interrupted",
+        "hint: 'openstack mend run list' shows whether a run was begun and where it stands.",
+    ]
 
 
 def test_help_and_completion(openstack) -> None:
@@ -138,11 +152,12 @@ def test_help_and_completion(openstack) -> None:
 @pytest.mark.parametrize(
     ("argv", "toml", "says"),
     [
+        (["--os-cloud", ""], "", ["None None None", "openstack --mend-config {config} mend audit"]),
         ([], "", ["other other of-other", "openstack --mend-config {config} mend audit"]),
         (["--os-cloud", "lab"], "", ["lab lab of-lab", "openstack --os-cloud lab --mend-config {config} mend audit"]),
         (["--os-cloud", "lab"], '[api]\ncloud = "named"\n', ["named None None"]),
     ],
-    ids=["environment", "option", "configured"],
+    ids=["none", "environment", "option", "configured"],
 )
 def test_the_clients_cloud_is_ours_where_none_is_configured(openstack, tmp_path, argv, toml, says) -> None:
     """``--os-cloud`` counts unless the configuration names a cloud; a next step repeats it."""
@@ -150,6 +165,7 @@ def test_the_clients_cloud_is_ours_where_none_is_configured(openstack, tmp_path,
     config.write_text(toml)
     (tmp_path / "clouds.yaml").write_text(_CLOUDS)
     program = (sys.executable, "-c", _WHICH_CLOUD)
-    done = openstack(*argv, "--mend-config", config, "mend", "which", program=program, OS_CLOUD="other")
+    env = {} if "" in argv else {"OS_CLOUD": "other"}
+    done = openstack(*argv, "--mend-config", config, "mend", "which", program=program, **env)
     assert done.err == ""
     assert done.out.splitlines()[: len(says)] == [line.format(config=config) for line in says]

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 from cliff import command
 
 from stackmend.cli.logs import redacted
-from stackmend.cli.notes import Notes
+from stackmend.cli.notes import INTERRUPTED, Notes
 from stackmend.cli.progress import progress
 from stackmend.model.errors import Exit, StackmendError
 
@@ -79,6 +79,10 @@ class Command(command.Command):
             return int(problem.exit_code)
         except BrokenPipeError:
             raise
+        except KeyboardInterrupt:
+            if self.is_plugin:  # the client ends without a word
+                self.notes.fail(*INTERRUPTED)
+            raise
         except Exception as problem:  # noqa: BLE001 - one of the two named boundaries (style.md C4, rule 11)
             self._traceback()
             self.notes.fail(
@@ -101,7 +105,7 @@ class Command(command.Command):
     def notes(self) -> Notes:
         """Where to talk to the person."""
         stream: TextIO = getattr(self.app, "stderr", None) or sys.stderr
-        return Notes(stream, quiet=self.option("verbose_level", 1) == 0)
+        return Notes(stream, quiet=self.option("verbose_level", 1) == 0, plugin=self.is_plugin)
 
     @property
     def stdout(self) -> TextIO:

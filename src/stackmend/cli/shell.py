@@ -15,6 +15,7 @@ from cliff import help as cliff_help
 from cliff.app import App
 
 from stackmend import __version__
+from stackmend.cli import notes
 from stackmend.cli.logs import logging_to
 from stackmend.cli.manager import Commands
 from stackmend.cli.notes import Notes
@@ -196,7 +197,7 @@ def guard(action: Callable[[], int]) -> int:
         Notes(sys.stderr).error(problem)
         return int(problem.exit_code)
     except KeyboardInterrupt:
-        Notes(sys.stderr).fail("interrupted", "'stackmend run list' shows whether a run was begun and where it stands.")
+        Notes(sys.stderr).fail(*notes.INTERRUPTED)
         return INTERRUPTED
     except BrokenPipeError:
         _hush()
