@@ -235,6 +235,9 @@ def test_files_that_a_url_names_are_those_of_the_container(root: Path, put: Put)
     assert config.databases["nova_api"].options["ssl_ca"] == str(authority)
     assert config.databases["cinder"].options["ssl_ca"] == "/etc/ssl/certs/galera-ca.pem"
     assert config.root == root / base
+    notes = {entry["database"]: entry["note"] for entry in shown(root)["databases"] if entry["state"] == "used"}
+    assert notes["nova_api"] is None
+    assert notes["cinder"] == "/etc/ssl/certs/galera-ca.pem is not there"
 
 
 def test_an_address_of_another_machine_is_pointed_out(root: Path, put: Put) -> None:

@@ -163,6 +163,8 @@ def _source(place: Place, database: str, url: str | None) -> Source:
     except ConfigError as problem:
         return Source(database, place, State.UNUSABLE, problem=problem)
     local = address.host in _LOCAL or "unix_socket" in address.options
+    if missing := address.missing_files():
+        return Source(database, place, State.USED, address, note=f"{', '.join(missing)} is not there")
     own = "the container" if place.layout == ANSIBLE else "the machine whose files these are"
     note = f"this address is that of {own}, not of this machine" if local and place.root != Path("/") else ""
     return Source(database, place, State.USED, address, note=note)

@@ -14,15 +14,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from stackmend.drivers.dialects.base import Address
+from stackmend.drivers.dialects.base import FILES, Address
 
 PACKAGES, KOLLA, ANSIBLE = "packages", "kolla", "openstack-ansible"
 LAYOUTS = (PACKAGES, KOLLA, ANSIBLE)
 
 _LINKS = 40  #: as many as the kernel follows
 _CONTAINERS = "var/lib/lxc"
-#: options of a URL that name files
-FILES = ("ssl_ca", "ssl_cert", "ssl_key")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,8 @@ from stackmend.model.errors import ConfigError
 _ACCOUNT = re.compile(
     r"(?P<scheme>[\w+.-]+://)(?:(?P<username>[^:/?#@]*)(?::(?P<password>.*))?@)?(?P<rest>[^@]*)\Z", re.DOTALL
 )
+#: options that name files
+FILES = ("ssl_ca", "ssl_cert", "ssl_key")
 _SCHEMES = {"mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite"}
 
 
@@ -84,6 +87,11 @@ class Address:
         if self.scheme == "sqlite":
             return ("sqlite", self.database)
         return ("mysql", self.host, str(self.port), self.username, self.options.get("unix_socket", ""))
+
+    def missing_files(self) -> list[str]:
+        """The files of its options that are not there."""
+        named = (self.options[name] for name in FILES if name in self.options)
+        return [path for path in named if not os.path.exists(path)]
 
     def under(self, username: str, password: str) -> Address:
         """The same database for another account."""
