@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -97,9 +98,12 @@ class ApiSession:
 
         name = cloud or "of the environment"
         try:
-            found = config.OpenStackConfig(config_files=[str(clouds)]) if clouds else config.OpenStackConfig()
-            region = found.get_one(cloud=cloud)
-            region.get_session()
+            # openstacksdk warns of its own configuration's past, whatever an account says
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = config.OpenStackConfig(config_files=[str(clouds)]) if clouds else config.OpenStackConfig()
+                region = found.get_one(cloud=cloud)
+                region.get_session()
         except sdk.SDKException as problem:
             raise ConfigError(
                 f"the account of cloud {name} cannot be used: {_plain(str(problem))}", "See [api] and clouds.yaml."
