@@ -60,8 +60,9 @@ def fake(served: Fake) -> Fake:
     """Its services, whole, with nothing received yet."""
     served.seen.clear()
     served.faults.clear()
+    served.then.clear()
     served.highest.clear()
-    served.stubborn = False
+    served.stubborn, served.slow = False, 0
     return served
 
 

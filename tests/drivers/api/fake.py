@@ -76,8 +76,10 @@ class Fake:
         self.folder = folder
         self.seen: list[Seen] = []
         self.faults: list[Fault] = []
+        self.then: list[tuple[str, str, Callable[[], None]]] = []
         self.highest: dict[str, str] = {}  #: microversion of a service that is older than the rest
         self.stubborn = False  #: the back end deletes nothing
+        self.slow = 0  #: a volume is deleting for so many looks
         self.url = ""
         files = {name: Path(url.removeprefix("sqlite:///")) for name, url in cloud.databases.items()}
         connections = {
@@ -91,6 +93,10 @@ class Fake:
     def fault(self, method: str, path: str, how: str, times: int = 1, **more: Any) -> None:
         """Put in a fault, for so many requests."""
         self.faults += [Fault(method, path, how, **more) for _ in range(times)]
+
+    def after(self, method: str, then: Callable[[], None], path: str = "") -> None:
+        """Have something happen right after the next such request was received."""
+        self.then.append((method, path, then))
 
     def sent(self, method: str, path: str = "") -> list[Seen]:
         """Requests received with this method, whose path holds this text."""
@@ -291,6 +297,11 @@ class Fake:
 
     def show_volume(self, _: Any, name: str) -> Reply:
         row = self.volume(name)
+        if row["status"] == "deleting":
+            self.slow -= 1
+            if self.slow <= 0:
+                self._delete(name)
+                row = self.volume(name)
         held = [{"attachment_id": a["id"], "server_id": a["instance_uuid"]} for a in self.attachments(name)]
         migration = row["migration_status"]
         return 200, {"volume": {
@@ -317,6 +328,9 @@ class Fake:
         return 202, None
 
     def _delete(self, name: str) -> None:
+        if self.slow > 0:
+            self.cloud.update("cinder", "volumes", {"id": name}, status="deleting")
+            return
         if self.stubborn:
             self.cloud.update("cinder", "volumes", {"id": name}, status="error_deleting")
             return
@@ -469,6 +483,9 @@ def serving(fake: Fake) -> Iterator[Fake]:
             if fault and fault.how == "drop":
                 return self.cut()
             status, answer = (fault.status, fault.body) if fault and fault.how == "refuse" else self.answer(body)
+            for event in [e for e in fake.then if e[0] == self.command and e[1] in self.path]:
+                fake.then.remove(event)
+                event[2]()
             if fault and fault.how == "lose":
                 return self.cut()
             text = b"" if answer is None else json.dumps(answer).encode()

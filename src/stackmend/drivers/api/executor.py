@@ -23,6 +23,8 @@ from stackmend.model.writer import Outcome
 
 #: seconds in which a request whose answer was lost must show, before the step is in doubt
 LOST = 30.0
+#: Placement's word for a race over a provider that it lost
+_RACE = "placement.concurrent_update"
 #: seconds between two looks: at first, and at most
 FIRST_LOOK, LAST_LOOK = 0.25, 5.0
 
@@ -151,7 +153,7 @@ class ApiExecutor:
             # somebody was faster: either the guard tells, or it is worth another try
             if differs := unlike(attempt.call.expect, picture):
                 return Outcome(StepState.STALE, attempt.note(f"{differs} ({words})"))
-            if left and "concurrent" in words.lower():
+            if left and answer.code == _RACE:
                 self._later(answer)
                 return None
         advice = hint(answer)

@@ -64,6 +64,7 @@ class Answer:
     ids: tuple[str, ...]  #: the service's names of the request
     after: float | None  #: seconds after which it may be tried again, where the service says so
     words: str  #: the service's own words where it refused
+    code: str = ""  #: its own code of the refusal, "placement.concurrent_update"
 
     @property
     def good(self) -> bool:
@@ -230,7 +231,8 @@ class ApiSession:
             body = None
         ids = dict.fromkeys(value for name in _IDS if (value := answer.headers.get(name)))
         words = "" if 200 <= answer.status_code < 300 else self._clean(_words(body) or answer.text or "")
-        return Answer(answer.status_code, body, tuple(ids), _after(answer.headers.get("retry-after")), words)
+        after = _after(answer.headers.get("retry-after"))
+        return Answer(answer.status_code, body, tuple(ids), after, words, _code(body))
 
     def _clean(self, text: str) -> str:
         for secret in self._secrets:
@@ -266,6 +268,12 @@ def _words(body: Any) -> str:
         if isinstance(value, str):
             return value
     return ""
+
+
+def _code(body: Any) -> str:
+    errors = body.get("errors") if isinstance(body, Mapping) else None
+    first = errors[0] if isinstance(errors, list) and errors else None
+    return str(first.get("code") or "") if isinstance(first, Mapping) else ""
 
 
 def _after(header: str | None) -> float | None:
