@@ -24,6 +24,11 @@ class Scene:
         self.host = plane.hosts[0]  #: of the first cell, where things break
         self.cell = "cell:cell1"
 
+    @property
+    def aside(self) -> str:
+        """The last host of the first cell, for damage that keeps nova-compute from working: none other is restarted."""
+        return [host for host, cell in self.plane.layout.hosts.items() if cell == "cell1"][-1]
+
     def name(self) -> str:
         """A name that nothing has yet."""
         taken = {s.name for s in self.cloud.compute.servers(details=False, name=f"broken-{self._name}")}

@@ -18,9 +18,9 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """The first statement of such a script."""
+    """The first statement of such a script. The host's resource tracker fails from now on."""
     scene = Scene(plane, BREAK.name)
-    server = scene.server()
+    server = scene.server(host=scene.aside)
     scene.past(servers=server)
     scene.sql(scene.cell, "DELETE FROM instance_extra WHERE instance_uuid = %s", server)
     return {"server": server}

@@ -19,9 +19,12 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """No JSON any more. The server has no NIC, so that nothing else is wrong with it."""
+    """No JSON any more. The server has no NIC, so that nothing else is wrong with it.
+
+    nova-compute on its host does not come up again with it, once it is stopped.
+    """
     scene = Scene(plane, BREAK.name)
-    server = scene.server([])
+    server = scene.server([], scene.aside)
     cut = "UPDATE instance_info_caches SET network_info = %s WHERE instance_uuid = %s"
     scene.sql(scene.cell, cut, '[{"id": ', server)
     row = scene.sql(scene.cell, "SELECT id FROM instance_info_caches WHERE instance_uuid = %s", server)[0]["id"]
