@@ -191,14 +191,6 @@ class Fake:
         self._detach(row["attachment_id"], volume)
         return 202, None
 
-    def detach_interface(self, _: Any, server: str, port: str) -> Reply:
-        database, _row = self.server(server)
-        self._forget(database, server, port)
-        sql = "SELECT id FROM virtual_interfaces WHERE uuid = :p AND deleted = 0"
-        for row in self.cloud.rows(database, sql, {"p": port}):
-            self.cloud.update(database, "virtual_interfaces", {"id": row["id"]}, deleted=row["id"])
-        return 202, None
-
     def events(self, body: Any) -> Reply:
         code = 200
         for event in body["events"]:
@@ -446,7 +438,6 @@ def _routes(fake: Fake) -> Iterator[tuple[str, str, Callable[..., Reply]]]:
     yield "POST", f"{nova}/servers/{one}/action", fake.server_action
     yield "GET", f"{nova}/servers/{one}/os-volume_attachments/{one}", fake.show_mapping
     yield "DELETE", f"{nova}/servers/{one}/os-volume_attachments/{one}", fake.drop_mapping
-    yield "DELETE", f"{nova}/servers/{one}/os-interface/{one}", fake.detach_interface
     yield "POST", f"{nova}/os-server-external-events", fake.events
     yield "GET", rf"{nova}/os-services(?:\?.*)?", fake.services
     yield "GET", f"/network/v2.0/ports/{one}", fake.show_port

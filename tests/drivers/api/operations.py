@@ -134,14 +134,6 @@ class Operations:
             world, call("compute", "vif-deleted", port=guest.ports[0], server=guest.id, mac=guest.macs[0])
         )  # fmt: skip
 
-    def test_a_nic_is_detached_whose_port_is_gone(self, world: World) -> None:
-        """Nova does not mind that Neutron has no such port."""
-        guest = world.guest()
-        world.lose_port(guest.ports[0])
-        self.made(
-            world, call("compute", "detach-interface", port=guest.ports[0], server=guest.id, mac=guest.macs[0])
-        )  # fmt: skip
-
     def test_a_server_is_reset_and_deleted(self, world: World) -> None:
         """A deletion that hangs is let go of; by force the server goes for good."""
         guest = world.guest()

@@ -65,7 +65,7 @@ CASES = {
         ("DELETE ports/{port}/tags/stackmend-unbound", "PUT ports/{port}"),
     ),
     "a NIC whose port is gone": Case(
-        "info-cache-stale-port", info_cache_stale_port.plant, ("DELETE servers/{server}/os-interface/{port}",)
+        "info-cache-stale-port", info_cache_stale_port.plant, ("POST os-server-external-events",)
     ),
     "a NIC whose port is free": Case(
         "info-cache-stale-port", info_cache_stale_port.VARIANTS["freed"], ("POST os-server-external-events",)

@@ -114,7 +114,7 @@ def _text(pair: tuple[int, int]) -> str:
 def hint(answer: Answer) -> str:
     """What to do about a refusal."""
     if answer.status in (401, 403):
-        return "The account of [api] cloud needs the role admin (and service, to send events to Nova)."
+        return "The account of [api] cloud needs the role admin, and service for events to Nova and port bindings."
     if answer.status in BUSY:
         return "The service is busy or starting: try again later."
     return ""

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
@@ -65,7 +66,10 @@ def api(target: Row, live: Live) -> Iterator[Step]:
         yield guarded(call("network", "delete-port", port=name), found, guards)
         return
     kept = {k: v for k, v in (found["binding:profile"] or {}).items() if not of_host(k)}
-    values = {"device_id": "", "device_owner": "", "binding:host_id": "", "binding:profile": kept}
+    values: dict[str, Any] = {"device_id": "", "device_owner": "", "binding:host_id": ""}
+    if kept != (found["binding:profile"] or {}):
+        # Neutron lets only services set it
+        values["binding:profile"] = kept
     yield calls.port_updated(name, values, found, {guard: found[guard] for guard in guards if guard in found})
     if made is None:
         back = replace(call("network", "untag-port", port=name, tag=TAG), expect={"device_id": ""})

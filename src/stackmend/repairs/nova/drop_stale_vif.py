@@ -2,8 +2,8 @@
 """Take a port that is not the server's any more out of its network cache.
 
 ## What it does
-By the API Nova's own host unplugs the NIC and forgets it: as a detach where the port is gone from Neutron, else as the
-event by which Neutron says that it has deleted the port, so that a port which is somebody else's by now is left alone.
+By the API Nova is sent the event with which Neutron says that a port was deleted: its host unplugs the NIC and forgets
+it. Nova leaves its row of the NIC alone then, as it always does: `mend-vif-rows` is for that.
 
 In the database it removes that one VIF from `network_info` and marks its `virtual_interfaces` row deleted. The other
 VIFs stay as they are.
@@ -29,9 +29,6 @@ from stackmend.repairs.calls import SERVER, api_of, call, guarded
 from stackmend.repairs.common import Record, idle, marked_deleted, the_server
 from stackmend.repairs.network_info import parsed, serialised
 
-#: states in which Nova detaches a NIC
-_DETACHABLE = frozenset({"active", "paused", "stopped"})
-
 
 def api(target: Row, live: Live) -> Iterator[Step]:
     """A call of Nova; nothing where the cache does not list the port."""
@@ -42,10 +39,8 @@ def api(target: Row, live: Live) -> Iterator[Step]:
     cache = live.row(database, "instance_info_caches", {"instance_uuid": server["uuid"], "deleted": 0})
     vif = next(v for v in parsed(cache["network_info"] if cache else None) or [] if v.get("id") == port)
     named = {"port": port, "server": str(server["uuid"]), "mac": str(vif.get("address"))}
-    # the event leaves Nova's row of the NIC, and a detach would delete a port that somebody else has got
-    gone = live.row("neutron", "ports", {"id": port}) is None
-    plain = server["vm_state"] in _DETACHABLE
-    made = call("compute", "detach-interface" if gone and plain else "vif-deleted", **named)
+    # not a detach: Nova fails over a port that Neutron does not have, and deletes one that somebody else has got
+    made = call("compute", "vif-deleted", **named)
     found = services.look(made)
     calls.idle(found, server["uuid"])
     if found["host"] != "up":

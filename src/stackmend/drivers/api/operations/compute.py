@@ -44,11 +44,6 @@ def _vif_deleted(arguments: Arguments) -> list[Request]:
     return [Request(service="compute", method="POST", path="/os-server-external-events", body=body, microversion="2.1")]
 
 
-def _detach_interface(arguments: Arguments) -> list[Request]:
-    path = f"/servers/{segment(arguments['server'])}/os-interface/{segment(arguments['port'])}"
-    return [Request(service="compute", method="DELETE", path=path, microversion="2.1")]
-
-
 def _action(arguments: Arguments, body: Any) -> list[Request]:
     path = f"/servers/{segment(arguments['server'])}/action"
     return [Request(service="compute", method="POST", path=path, body=body, microversion="2.1")]
@@ -116,10 +111,6 @@ OPERATIONS = (
     Operation(
         service="compute", name="vif-deleted", requests=_vif_deleted, look=_nic, judge=_nic_gone, microversion="2.1",
         again=True, fault=_event_fault,
-    ),
-    Operation(
-        service="compute", name="detach-interface", requests=_detach_interface, look=_nic, judge=_nic_gone,
-        microversion="2.1", again=True,
     ),
     Operation(
         service="compute", name="reset-state", look=_server, judge=_reset, microversion="2.1", again=True,
