@@ -102,6 +102,7 @@ def test_the_shell_knows_the_cloud(plane):
     assert main(["lab", "shell", "--folder", str(plane.folder), "-c", line]) == 7
 
 
+@pytest.mark.skipif("STACKMEND_LAB" in os.environ, reason="a developer's lab may be broken")
 def test_stackmend_finds_the_lab_clean(plane, tmp_path):
     """A healthy cloud of real services, in which no check finds anything."""
     done = subprocess.run(

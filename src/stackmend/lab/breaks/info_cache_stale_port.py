@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A port is deleted while Nova's API is down: its event is lost."""
+"""A port is deleted while Nova's API is down, and Neutron is killed before it could tell: the event is lost."""
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from stackmend.lab.breaks import Break
@@ -14,20 +13,18 @@ BREAK = Break(
     "info-cache-stale-port",
     "info-cache-stale-port",
     "service",
-    "a server's port is deleted in Neutron while nova-api is down, and the event about it is lost",
+    "a server's port is deleted while nova-api is down, and Neutron is killed before its event could get through",
 )
-#: seconds in which Neutron sends the event; it is not sent again
-_SENT = 3.0
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """The server has a second NIC, which stays."""
+    """Neutron would try again when nova-api is back. The server has a second NIC, which stays."""
     scene = Scene(plane, BREAK.name)
     server = scene.server([{"uuid": scene.network()}, {"uuid": scene.network(1)}])
     port = next(p.id for p in scene.cloud.network.ports(device_id=server, network_id=scene.network(1)))
     plane.stop("nova-api")
     scene.cloud.network.delete_port(port)
-    time.sleep(_SENT)
-    scene.revive("nova-api")
+    scene.crash("neutron-api")
+    scene.revive("neutron-api", "nova-api")
     scene.past(servers=server)
     return {"server": server, "port": str(port)}

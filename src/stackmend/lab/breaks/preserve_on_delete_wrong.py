@@ -20,19 +20,20 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """On a host whose healing is on for the moment; it visits one server each time."""
+    """On the last host, where little else is: Nova heals every server of a host whose healing is on, one by one."""
     scene = Scene(plane, BREAK.name)
+    host, cell = list(plane.layout.hosts.items())[-1]
     port = scene.own_port()
-    server = scene.server([{"port": port}])
-    compute = f"nova-compute-{scene.host}"
-    scene.sql(scene.cell, "UPDATE instance_info_caches SET network_info = '[]' WHERE instance_uuid = %s", server)
+    server = scene.server([{"port": port}], host)
+    scene.sql(f"cell:{cell}", "UPDATE instance_info_caches SET network_info = '[]' WHERE instance_uuid = %s", server)
+    compute = f"nova-compute-{host}"
     plane.stop(compute)
-    plane.configure(f"compute-{scene.host}", {"DEFAULT": {"heal_instance_info_cache_interval": 1}})
+    plane.configure(f"compute-{host}", {"DEFAULT": {"heal_instance_info_cache_interval": 1}})
     scene.revive(compute)
     cache = "SELECT network_info FROM instance_info_caches WHERE instance_uuid = %s"
-    wait(lambda: json.loads(scene.sql(scene.cell, cache, server)[0]["network_info"]), f"the cache of {server}", 180)
+    wait(lambda: json.loads(scene.sql(f"cell:{cell}", cache, server)[0]["network_info"]), f"the cache of {server}", 180)
     plane.stop(compute)
-    plane.configure(f"compute-{scene.host}", {})
+    plane.configure(f"compute-{host}", {})
     scene.revive(compute)
     scene.past(servers=server)
     return {"server": server, "port": port}
