@@ -15,7 +15,8 @@ from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.session import ApiSession
 from stackmend.lab.cloud import Cloud, build
 
-from .fake import Fake, serving
+from .fake import Fake
+from .serving import serving
 
 
 @dataclass

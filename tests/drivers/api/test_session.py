@@ -88,7 +88,7 @@ def test_a_password_that_is_wrong(fake: Fake) -> None:
 def test_a_keystone_that_does_not_answer(fake: Fake, how: str) -> None:
     """Nothing is sent without a token."""
     fake.fault("POST", "/auth/tokens", how, times=9)
-    refused(UnsentError, "fake", fake.clouds_yaml())
+    assert "sign in" in refused(UnsentError, "fake", fake.clouds_yaml()).message
 
 
 def test_a_port_that_nobody_listens_on(fake: Fake, session: ApiSession) -> None:
@@ -150,7 +150,9 @@ def test_a_collection_is_read_page_by_page(fake: Fake, session: ApiSession, cloc
 
 def test_the_cloud_of_the_api_is_that_of_the_databases(config: Config, session: ApiSession, clock: HandClock) -> None:
     """A conductor of Nova's is in both."""
-    apis.same_cloud(ApiReading(session, clock), Session.of(config))
+    known = Session.of(config)
+    apis.same_cloud(ApiReading(session, clock), known)
+    assert known.databases.cells_known
 
 
 def test_another_cloud_is_refused(config: Config, fake: Fake, session: ApiSession, clock: HandClock) -> None:
