@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server is deleted while Placement is down, and its row archived before its host has looked again."""
+"""A live migration ends while Placement is down: what the migration held on the source is not given back."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from stackmend.lab.breaks import Break
@@ -14,19 +13,23 @@ BREAK = Break(
     "allocation-orphan",
     "allocation-orphan",
     "service",
-    "a server is deleted while Placement is down, and archived by nova-manage before Placement is back",
+    "Placement is down at the end of a live migration, which cannot give back what it held on the source",
 )
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """The host would tidy up after a deleted server whose row is still there; after an archived one it does not."""
+    """The server is well on its new host; the finished migration holds capacity of the old one."""
     scene = Scene(plane, BREAK.name)
-    server = scene.server([])
-    plane.stop("placement")
-    scene.cloud.compute.delete_server(server)
-    scene.wait_row(scene.cell, "SELECT uuid FROM instances WHERE uuid = %s AND deleted = id", server)
-    scene.past(servers=server)
-    before = datetime.now(UTC) - timedelta(hours=2)
-    plane.manage("nova-manage", "db", "archive_deleted_rows", "--before", f"{before:%Y-%m-%d %H:%M:%S}")
+    server = scene.server()
+    target = scene.other_host()
+    with scene.held(scene.host, "post_live_migration_at_source"):
+        scene.cloud.compute.live_migrate_server(server, host=target, block_migration="auto")
+        scene.wait_held(scene.host, "post_live_migration_at_source")
+        plane.stop("placement")
+    arrived = "SELECT uuid FROM instances WHERE uuid = %s AND host = %s AND task_state IS NULL"
+    scene.wait_row(scene.cell, arrived, server, target)
+    over = "SELECT uuid FROM migrations WHERE instance_uuid = %s AND status IN ('completed', 'error')"
+    migration = scene.wait_row(scene.cell, over, server)["uuid"]
     scene.revive("placement")
-    return {"consumer": server}
+    scene.past(servers=server, consumers=migration)
+    return {"consumer": migration}
