@@ -36,7 +36,9 @@ KEYS: Mapping[str, Mapping[str, str]] = {
         "keystone": "SQLAlchemy URL of Keystone's database",
     },
     "databases.cells": {"*": "URL of a cell's database, by the name of the cell; else nova_api.cell_mappings is asked"},
-    "files": {"nova": "nova.conf: base of cell URL templates, ovs_bridge, flat_injected"},
+    "files": {
+        "nova": "nova.conf: base of cell URL templates, ovs_bridge, flat_injected, heal_instance_info_cache_interval"
+    },
     "reader": {
         "username": "account used instead of the one in a discovered cell URL",
         "password": "its password",

@@ -13,7 +13,11 @@ from typing import Any
 from stackmend.app.layouts import Place
 from stackmend.model.errors import ConfigError
 
-_NOVA_SETTINGS = (("neutron", "ovs_bridge"), ("DEFAULT", "flat_injected"))
+_NOVA_SETTINGS = (
+    ("neutron", "ovs_bridge"),
+    ("DEFAULT", "flat_injected"),
+    ("DEFAULT", "heal_instance_info_cache_interval"),
+)
 _BASE = ("database", "connection")
 #: names that oslo.config can know options and sections by
 _NAME = re.compile(r"[A-Za-z_]\w*\Z")

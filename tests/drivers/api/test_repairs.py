@@ -25,7 +25,7 @@ from stackmend.lab.plants import (
     volume_stuck_detaching,
     volume_stuck_error_deleting,
 )
-from stackmend.lab.plants._networks import other_host
+from stackmend.lab.plants._networks import cache, keep, other_host, write
 from stackmend.model.errors import Exit
 from stackmend.model.plan import Plan
 from stackmend.model.repair import Repair
@@ -233,6 +233,46 @@ def test_a_server_that_hangs_in_its_deletion(built: Cloud, fake: Fake, config: C
     assert runs.apply(config, plan, accept=("all",)).exit is Exit.REPAIRED
     bodies = [seen.body for seen in fake.sent("POST", "/action")]
     assert bodies == [{"os-resetState": {"state": "error"}}, {"forceDelete": None}]
+
+
+HEALING = "DEFAULT.heal_instance_info_cache_interval"
+
+
+def test_novas_own_healer_is_waited_for(built: Cloud, fake: Fake, config: Config) -> None:
+    """Where it is on and no port is to be kept: nothing is sent, and the step is done when the addresses are back."""
+    config = replace(config, nova_settings={HEALING: "5"})
+    server = built.pick("active")
+    for port in server.ports:
+        keep(built, server, port, False)
+    whole = cache(built, server)["network_info"]
+    write(built, server, "[]")
+    plan = plans.request(config, "rebuild-info-cache", {"server": server.uuid}, via="api")
+    assert "wait until Nova itself shows" in plan.runnable[0].statements[0]
+    fake.seen.clear()
+    row = {"instance_uuid": server.uuid}
+
+    def heal(looks: int) -> None:
+        if looks:
+            fake.after("GET", lambda: heal(looks - 1), server.uuid)
+        else:
+            fake.cloud.update(server.database, "instance_info_caches", row, network_info=whole)
+
+    heal(3)
+    assert runs.apply(config, plan).exit is Exit.CLEAN
+    assert fake.changes() == []
+    assert len(fake.sent("GET", server.uuid)) >= 3
+
+
+def test_novas_own_healer_is_not_waited_for_where_it_would_lose_something(built: Cloud, config: Config) -> None:
+    """It marks every port to be deleted with the server: a port that its owner made is a reason for the row."""
+    config = replace(config, nova_settings={HEALING: "5"})
+    server = built.pick("premade_port")
+    write(built, server, "[]")
+    asked = {"server": server.uuid}
+    (left,) = plans.request(config, "rebuild-info-cache", asked).not_repaired
+    assert f"would mark port {server.ports[0]} to be deleted with the server" in left.reason
+    (action,) = plans.request(config, "rebuild-info-cache", asked, allow_db=True).runnable
+    assert action.strategy == "db"
 
 
 def test_a_back_end_that_goes_on_refusing(built: Cloud, fake: Fake, config: Config) -> None:

@@ -77,10 +77,8 @@ def _interval(live: Live) -> int:
     except ValueError:
         interval = -1
     if interval <= 0:
-        state = (
-            "off" if text is not None else "off, unless heal_instance_info_cache_interval says otherwise ([files] nova)"
-        )
-        raise CannotRepair(f"no call fills an empty network cache, and Nova's own healer is {state}")
+        known = "off" if text is not None else "not known to be on (heal_instance_info_cache_interval, [files] nova)"
+        raise CannotRepair(f"no call fills an empty network cache, and Nova's own healer is {known}")
     return interval
 
 
