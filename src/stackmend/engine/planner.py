@@ -15,10 +15,11 @@ from stackmend.engine.overlap import Overlaps
 from stackmend.model.check import Severity
 from stackmend.model.errors import LimitError, SourceError, UsageError
 from stackmend.model.finding import Finding, Row, State, jsonable
-from stackmend.model.plan import Action, Left, Limits, Plan, row_id
+from stackmend.model.plan import Action, Left, Limits, Plan, changed_by, row_id
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import (
+    ApiCall,
     BumpRow,
     DeleteRow,
     ExpectNone,
@@ -33,6 +34,15 @@ from stackmend.model.step import (
 from stackmend.tables import secret_columns
 
 _AGAIN = "it touches what an earlier repair of this plan changes ({table}): run 'plan create' again afterwards"
+
+
+#: what a call may change -> (database, table) with a row for each of it
+_TABLES = {
+    "port": ("neutron", "ports"),
+    "volume": ("cinder", "volumes"),
+    "attachment": ("cinder", "volume_attachment"),
+    "consumer": ("placement", "consumers"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,10 +255,16 @@ def enforce(plan: Plan, count: Callable[[str, str], int]) -> None:
     """LimitError when the plan changes more rows than it may, in all or of one table."""
     limits = plan.limits
     changed: dict[tuple[str, str], set[Any]] = {}
-    rows = set()
+    rows: set[Any] = set()
     for action in plan.runnable:
         for step in action.steps:
-            if isinstance(step, UpdateRow | InsertRow | DeleteRow | BumpRow):
+            if isinstance(step, ApiCall):
+                # what a call changes is a row to its service
+                name, value = changed_by(step)
+                rows.add((name, value))
+                if name in _TABLES:
+                    changed.setdefault(_TABLES[name], set()).add(value)
+            elif isinstance(step, UpdateRow | InsertRow | DeleteRow | BumpRow):
                 row = row_id(step)
                 rows.add(row)
                 if not isinstance(step, InsertRow):

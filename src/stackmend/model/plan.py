@@ -275,6 +275,12 @@ def plan_of(data: Mapping[str, Any]) -> Plan:
     )
 
 
+def changed_by(call: ApiCall) -> tuple[str, str]:
+    """What a call changes, ("port", its id): its first argument names it, whichever service is asked."""
+    name, value = next(iter(call.arguments.items()))
+    return name, str(value)
+
+
 def row_id(step: Any) -> tuple[str, str, tuple[tuple[str, Any], ...]]:
     """(database, table, identifying columns) of the row that a row step is about."""
     values = step.key if isinstance(step, InsertRow) else step.pk

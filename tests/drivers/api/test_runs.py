@@ -23,7 +23,7 @@ from stackmend.lab.plants import (
     volume_in_use_server_gone,
     volume_stuck_detaching,
 )
-from stackmend.model.errors import ApiError, ConsentError, Exit
+from stackmend.model.errors import ApiError, ConsentError, Exit, LimitError
 from stackmend.model.journal import Entry, RunRecord
 from stackmend.model.plan import Plan, save
 from stackmend.model.plan import load as load_plan
@@ -160,6 +160,17 @@ def test_two_findings_of_one_thing_are_not_repaired_side_by_side(built: Cloud, c
     assert runs.apply(config, replace(plan, actions=(action,)), accept=("all",)).exit is Exit.REPAIRED
 
 
+def test_calls_count_for_the_limits_as_rows_do(built: Cloud, config: Config) -> None:
+    """A plan that would delete half of a cloud through the API is refused like one that would delete its rows."""
+    for _ in range(3):
+        allocation_orphan.unknown(built)
+    with pytest.raises(LimitError, match="would change"):
+        plan_of(config, "allocation-orphan", via="api", max_rows=2)
+    strict = replace(config, limits=replace(config.limits, max_share=0.001, share_floor=0))
+    with pytest.raises(LimitError, match="rows of consumers in database placement"):
+        plan_of(strict, "allocation-orphan", via="api")
+
+
 def begun(config: Config, plan: Plan, *entries: Entry) -> str:
     """A run of which the process died after these entries; its id."""
     cloud = Session.of(config).databases.identity
@@ -249,7 +260,7 @@ def test_what_cannot_be_taken_back_is_said(built: Cloud, config: Config) -> None
 
 def test_a_failed_call_stops_its_lane_alone(built: Cloud, fake: Fake, config: Config) -> None:
     """The other allocation goes; the run says what became of the first one."""
-    first, second = allocation_orphan.plant(built)["consumer"], allocation_orphan.plant(built)["consumer"]
+    first, second = allocation_orphan.unknown(built)["consumer"], allocation_orphan.unknown(built)["consumer"]
     plan = plan_of(config, "allocation-orphan", via="api")
     fake.fault("PUT", first, "refuse", status=403, body={"errors": [{"detail": "Policy does not allow it"}]})
     result = runs.apply(config, plan)
