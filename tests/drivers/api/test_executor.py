@@ -127,6 +127,17 @@ def test_a_service_that_breaks_down_leaves_doubt(built: Cloud, fake: Fake, execu
     assert len(fake.sent("DELETE", "os-volume_attachments")) == 1
 
 
+def test_a_service_that_breaks_down_over_what_may_be_repeated_is_a_failure(
+    fake: Fake, executor: ApiExecutor, volume: str
+) -> None:
+    """Nothing of it can be seen, and a new plan may ask for it again: that need not stop an undo of the rest."""
+    fake.fault("DELETE", volume, "refuse", status=500, body={"computeFault": {"message": "it hurts"}})
+    fake.fault("POST", volume, "refuse", status=500)
+    outcome = executor.do(delete(volume), MARK)
+    assert outcome.state is StepState.FAILED
+    assert "500 it hurts; nothing of it can be seen after 30 s" in outcome.note
+
+
 @pytest.mark.parametrize(
     ("status", "words"),
     [(403, "needs the role admin"), (409, "the server is locked"), (400, "the server is locked")],

@@ -181,7 +181,15 @@ class ApiExecutor:
             self._clock.sleep(PAUSE)
             return None
         limit = attempt.operation.limit if state is StepState.INTENT else min(LOST, attempt.operation.limit)
-        return self._wait(attempt, limit, f"{why}; nothing of it can be seen after {{limit:.0f}} s")
+        outcome = self._wait(attempt, limit, f"{why}; nothing of it can be seen after {{limit:.0f}} s")
+        if (
+            outcome.state is StepState.IN_DOUBT
+            and attempt.operation.again
+            and self._seen(attempt)[0] is StepState.PLANNED
+        ):
+            # if it comes late, it does what was wanted; a new plan may ask for it once more
+            return Outcome(StepState.FAILED, outcome.note)
+        return outcome
 
     # -- waiting
 
