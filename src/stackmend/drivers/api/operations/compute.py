@@ -57,9 +57,11 @@ def _reset(picture: Picture, arguments: Arguments) -> StepState:
 
 
 def _deleted(picture: Picture, _: Arguments) -> StepState:
-    if picture["server"] == "absent" or picture["server.vm_state"] == "deleted":
+    """A server that says "deleted" still has its allocation for a moment, and its row."""
+    if picture["server"] == "absent":
         return StepState.DONE
-    return StepState.INTENT if picture["server.task_state"] == "deleting" else StepState.PLANNED
+    under_way = picture["server.task_state"] == "deleting" or picture["server.vm_state"] == "deleted"
+    return StepState.INTENT if under_way else StepState.PLANNED
 
 
 def _attached(reader: Reader, arguments: Arguments) -> Picture:
