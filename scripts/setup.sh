@@ -84,6 +84,8 @@ packages_for_tests() {
     # the programs only: no service comes with them
     { command -v mariadbd && command -v mariadb-install-db; } >/dev/null || echo mariadb-server-core
     command -v my_print_defaults >/dev/null || echo mariadb-client-core
+    # for the lab; this package brings a service along, which is not started
+    [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || echo rabbitmq-server
 }
 
 # machine LIST...: install what these functions list, as root or with a sudo that asks nothing
