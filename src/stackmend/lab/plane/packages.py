@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,11 +33,15 @@ def main(names: list[str]) -> int:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
     install = [*_APT, "install", "--no-install-recommends", *names]
     with _no_services():
-        if _run(install, environment) == 0:
-            return 0
-        # the lists were never fetched or are out of date
-        _run([*_APT, "update"], environment)
-        return _run(install, environment)
+        code = _run(install, environment)
+        if code:
+            # the lists were never fetched or are out of date
+            _run([*_APT, "update"], environment)
+            code = _run(install, environment)
+        if code == 0 and "rabbitmq-server" in names and shutil.which("systemctl"):
+            # the package would have it started with the machine; the lab starts its own
+            _run(["systemctl", "disable", "rabbitmq-server"], environment)
+        return code
 
 
 @contextmanager
