@@ -192,6 +192,8 @@ class Plane:
         """
         folder = self._levers(place)
         folder.mkdir(exist_ok=True)
+        # of one that was killed while it was held
+        (folder / f"{action}.held").unlink(missing_ok=True)
         (folder / action).write_text(what)
 
     def release(self, place: str, action: str) -> None:
