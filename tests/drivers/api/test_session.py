@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from keystoneauth1.exceptions import DiscoveryFailure
 
 from stackmend.app import apis
 from stackmend.app.config import Config, load
@@ -49,6 +50,18 @@ def test_an_account_of_the_environment(fake: Fake, monkeypatch: pytest.MonkeyPat
     session = apis.sign_in(load(str(tmp_path / "x.toml")))
     assert session.send(Request(service="compute", method="GET", path="/os-services", microversion="2.53")).good
     session.close()
+
+
+def test_a_client_that_cannot_connect(tmp_path: Path) -> None:
+    """As a plugin of the ``openstack`` client: its failure is one of ours, with a hint."""
+
+    def connect() -> object:
+        raise DiscoveryFailure("Failed to discover available identity versions")
+
+    (tmp_path / "x.toml").write_text("")
+    with pytest.raises(ApiError, match="Failed to discover") as caught:
+        apis.sign_in(load(str(tmp_path / "x.toml"), client=connect))
+    assert caught.value.hint
 
 
 def test_no_account_at_all(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +65,7 @@ class Answer:
     after: float | None  #: seconds after which it may be tried again, where the service says so
     words: str  #: the service's own words where it refused
     code: str = ""  #: its own code of the refusal, "placement.concurrent_update"
+    modified: str = ""  #: Last-Modified of what was read, where the service tells
 
     @property
     def good(self) -> bool:
@@ -114,6 +115,20 @@ class ApiSession:
         except (keystone.ClientException, YAMLError) as problem:
             raise ConfigError(
                 f"the account of cloud {name} cannot be used: {session_words(problem)}", "See [api] and clouds.yaml."
+            ) from None
+        return cls.of(region, name, timeout)
+
+    @classmethod
+    def beside(cls, connect: Callable[[], Any], name: str, timeout: float = 60) -> ApiSession:
+        """Sign in with the account of the openstacksdk connection that ``connect`` makes; ApiError when that fails."""
+        from keystoneauth1 import exceptions as keystone
+        from openstack import exceptions as sdk
+
+        try:
+            region = connect().config
+        except (keystone.ClientException, sdk.SDKException) as problem:
+            raise UnsentError(
+                f"could not sign in to cloud {name}: {session_words(problem)}", "See the client's own options."
             ) from None
         return cls.of(region, name, timeout)
 
@@ -232,7 +247,8 @@ class ApiSession:
         ids = dict.fromkeys(value for name in _IDS if (value := answer.headers.get(name)))
         words = "" if 200 <= answer.status_code < 300 else self._clean(_words(body) or answer.text or "")
         after = _after(answer.headers.get("retry-after"))
-        return Answer(answer.status_code, body, tuple(ids), after, words, _code(body))
+        modified = answer.headers.get("last-modified", "")
+        return Answer(answer.status_code, body, tuple(ids), after, words, _code(body), modified)
 
     def _clean(self, text: str) -> str:
         for secret in self._secrets:
