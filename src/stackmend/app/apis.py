@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 from stackmend.app.config import Config
@@ -13,8 +13,8 @@ from stackmend.app.session import Session
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.reading import ApiReading
 from stackmend.drivers.api.session import ApiSession, configured
-from stackmend.model.errors import ApiError, ConfigError, StackmendError
-from stackmend.model.snapshot import cell_database
+from stackmend.model.errors import ApiError, ConfigError, SourceError, StackmendError
+from stackmend.model.snapshot import CELL
 
 #: the first microversion that shows services by their uuids
 _UUIDS = "2.53"
@@ -43,7 +43,7 @@ def sign_in(config: Config) -> ApiSession:
     if not has_api(config):
         raise ConfigError(NONE, "Name a cloud: [api] cloud, or OS_CLOUD.")
     if config.client is not None:
-        return ApiSession.of(config.client().config, config.cloud or "of the client", config.api_timeout)
+        return ApiSession.beside(config.client, config.cloud or "of the client", config.api_timeout)
     return ApiSession.open(config.cloud, config.clouds, config.api_timeout)
 
 
@@ -79,10 +79,14 @@ def same_cloud(found: ApiReading, session: Session) -> None:
     """ApiError unless the API is that of the databases: one of Nova's conductors must be in both."""
     shown = {str(service["id"]) for service in found.every("compute", "/os-services", "services", _UUIDS)}
     with session.live() as live:
-        for cell in live.cells():
-            for row in live.rows(cell_database(cell), "services", {"binary": "nova-conductor", "deleted": 0}):
-                if row["uuid"] in shown:
-                    return
+        for database in session.databases.addresses:
+            if not database.startswith(CELL):
+                continue
+            # a cell that cannot be read proves nothing
+            with suppress(SourceError):
+                for row in live.rows(database, "services", {"binary": "nova-conductor", "deleted": 0}):
+                    if row["uuid"] in shown:
+                        return
     raise ApiError(
         "the API is not that of these databases: they have no service of Nova in common",
         "See [api] cloud and OS_CLOUD: nothing may be changed in another cloud.",
