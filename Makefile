@@ -11,7 +11,7 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 TESTS ?=
 N ?=
-# workers of pytest: one a core, each with a MariaDB of its own; 0 for none
+# workers of pytest: one a core, each with a MariaDB of its own; 0 for none. Tests of the lab share one worker and one lab
 JOBS ?= auto
 
 .PHONY: help demo test lint bench docs services clean
@@ -25,7 +25,7 @@ demo: ## build a toy cloud, break it, audit, plan, apply, undo; needs nothing, t
 
 test: ## all tests, on a private MariaDB and the services' own migrations; TESTS="tests/cli -k plan" for some
 	@scripts/setup.sh test
-	@scripts/timed.sh "the tests" .uv/test/bin/python -m pytest -n $(JOBS) --maxprocesses 8 $(TESTS)
+	@scripts/timed.sh "the tests" .uv/test/bin/python -m pytest -n $(JOBS) --maxprocesses 8 --dist loadgroup $(TESTS)
 
 lint: ## ruff, mypy and the layers of imports
 	@scripts/setup.sh lint

@@ -84,6 +84,8 @@ packages_for_tests() {
     # the programs only: no service comes with them
     { command -v mariadbd && command -v mariadb-install-db; } >/dev/null || echo mariadb-server-core
     command -v my_print_defaults >/dev/null || echo mariadb-client-core
+    # for the lab; this package brings a service along, which is not started
+    [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || echo rabbitmq-server
 }
 
 # machine LIST...: install what these functions list, as root or with a sudo that asks nothing
@@ -163,7 +165,8 @@ fill_environment() {
 # environment NAME [GROUP...]: .uv/NAME with stackmend (editable), what it needs, and these groups
 environment() {
     local folder=.uv/$1 want
-    want=$(made_from "$@" -- uv.lock pyproject.toml)
+    # the entry points too: with a new command the package has to be installed again
+    want=$(made_from "$@" "$("$PYTHON" scripts/entry_points.py)" -- uv.lock pyproject.toml)
     is_made "$folder" "$want" ||
         step "environment-$1" "environment $folder from uv.lock" fill_environment "$folder" "$want" "${@:2}"
 }

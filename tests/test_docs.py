@@ -130,7 +130,7 @@ def test_every_command_shown_is_one_that_parses(place, line, capsys):
     stop = next((i for i, word in enumerate(words) if word in (">", "||", "|") or word.endswith(";")), len(words))
     argv = words[1:stop]
     while argv and argv[0].startswith("-"):
-        argv = argv[2:] if argv[0] == "--config" else argv[1:]
+        argv = argv[2:] if argv[0] in ("--config", "--root", "--layout") else argv[1:]
     if argv[0] in ("help", "complete"):
         return
     factory, name, rest = SHELL.command_manager.find_command(argv)

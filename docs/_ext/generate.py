@@ -85,6 +85,7 @@ def repair_page(name: str) -> str:
         ("what may be lost", repair.why or "nothing"),
         ("mends", mends or "asked for by an operator"),
         ("strategies", ", ".join(f"`{strategy}`" for strategy in repair.strategies)),
+        *([("why not by an API", repair.no_api)] if repair.no_api else []),
         ("about", repair.resource),
     )
     table = "\n".join(f"| {left} | {right} |" for left, right in rows)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,7 @@ from stackmend.cli.shell import main
 from stackmend.lab.cloud import Cloud, build
 
 PROGRAM = Path(sys.executable).with_name("stackmend")
+CLIENT = Path(sys.executable).with_name("openstack")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Ran:
 def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the state or the configuration of whoever runs it."""
     monkeypatch.setenv("STACKMEND_STATE", str(tmp_path / "state"))
-    for name in ("STACKMEND_CONFIG", "NO_COLOR", "FORCE_COLOR"):
+    for name in ("STACKMEND_CONFIG", "STACKMEND_ROOT", "STACKMEND_LAYOUT", "NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -55,6 +57,27 @@ def program() -> Callable[..., Ran]:
     def command(*argv: str, env: Mapping[str, str] | None = None) -> Ran:
         done = subprocess.run(
             [PROGRAM, *map(str, argv)], capture_output=True, text=True, env=env, check=False, timeout=120
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    return command
+
+
+@pytest.fixture
+def openstack(tmp_path: Path) -> Callable[..., Ran]:
+    """Run the ``openstack`` client in a process of its own, for an operator without a cloud."""
+    keep = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
+    keep |= {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config"), "COLUMNS": "200"}
+
+    def command(*argv: object, program: tuple[str, ...] = (str(CLIENT),), **env: str) -> Ran:
+        done = subprocess.run(
+            [*program, *map(str, argv)],
+            capture_output=True,
+            text=True,
+            env=keep | env,
+            cwd=tmp_path,
+            check=False,
+            timeout=120,
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 

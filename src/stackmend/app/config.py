@@ -9,15 +9,19 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from stackmend.app.service_files import read_nova, read_services
+from stackmend.app.found import Found, look
+from stackmend.app.service_files import read_nova
 from stackmend.drivers.dialects.base import Address
 from stackmend.model.errors import ConfigError
 from stackmend.model.plan import Limits
+
+#: a request that may take longer than a day has no limit
+_LONGEST = 86_400
 
 DATABASES = ("nova_api", "neutron", "cinder", "glance", "placement", "keystone")
 
@@ -32,7 +36,9 @@ KEYS: Mapping[str, Mapping[str, str]] = {
         "keystone": "SQLAlchemy URL of Keystone's database",
     },
     "databases.cells": {"*": "URL of a cell's database, by the name of the cell; else nova_api.cell_mappings is asked"},
-    "files": {"nova": "nova.conf: base of cell URL templates, ovs_bridge, flat_injected"},
+    "files": {
+        "nova": "nova.conf: base of cell URL templates, ovs_bridge, flat_injected, heal_instance_info_cache_interval"
+    },
     "reader": {
         "username": "account used instead of the one in a discovered cell URL",
         "password": "its password",
@@ -41,7 +47,11 @@ KEYS: Mapping[str, Mapping[str, str]] = {
         "username": "account for plan apply, run resume and run undo alone",
         "password": "its password",
     },
-    "api": {"cloud": "a name in clouds.yaml"},
+    "api": {
+        "cloud": "a name in clouds.yaml; default $OS_CLOUD, else the account that $OS_AUTH_URL and the like make",
+        "clouds": "a clouds.yaml of its own, relative to this file; default where every client looks for it",
+        "timeout": "seconds that one request may take; default 60",
+    },
     "hosts": {"libvirt": "libvirt URI of a host, with {host}"},
     "state": {
         "directory": "where the journal and snapshots are kept; default $STACKMEND_STATE or ~/.local/state/stackmend",
@@ -75,13 +85,19 @@ class Config:
     writer: Account | None = None
     nova_settings: Mapping[str, str] = field(default_factory=dict)  #: "neutron.ovs_bridge", "DEFAULT.flat_injected"
     base_url: str | None = field(default=None, repr=False)  #: Nova's [database]connection, the base of cell templates
-    cloud: str | None = None
+    cloud: str | None = None  #: a name in clouds.yaml
+    clouds: Path | None = None  #: the clouds.yaml, where it is none of those that every client reads
+    api_timeout: float = 60  #: seconds that one request may take
+    #: the openstacksdk Connection of the program that runs us (``openstack``), where no cloud is configured
+    client: Callable[[], Any] | None = field(default=None, repr=False)
     libvirt: str | None = None
     state: Path = field(default_factory=lambda: default_state())
     journal: str = field(default="", repr=False)
     limits: Limits = field(default_factory=Limits)
     ages: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     origin: str = ""  #: where it was read from
+    root: Path = Path("/")  #: what the files are below that URLs of cells name (ssl_ca)
+    found: Found | None = field(default=None, repr=False)  #: what the services' own files said
 
     @property
     def journal_url(self) -> str:
@@ -97,27 +113,58 @@ def default_state() -> Path:
     return Path(base) / "stackmend"
 
 
-def load(path: str | None = None, root: Path = Path("/")) -> Config:
-    """Read the TOML file, else the services' own files below ``root``; ConfigError says what is wrong."""
-    given = path or os.environ.get("STACKMEND_CONFIG")
+def load(
+    path: str | None = None,
+    root: Path | None = None,
+    *,
+    layout: str | None = None,
+    cloud: str | None = None,
+    client: Callable[[], Any] | None = None,
+) -> Config:
+    """Read the TOML file, else the services' own files; ConfigError says what is wrong.
+
+    ``root`` (default: STACKMEND_ROOT, else ``/``) is the folder below which these are looked for, ``layout`` (default:
+    STACKMEND_LAYOUT) one of :data:`stackmend.app.layouts.LAYOUTS` where several are there. Where the configuration
+    names no cloud, ``cloud`` is used (default: OS_CLOUD), by the connection that ``client`` makes.
+    """
+    config, problems = survey(path, root, layout=layout, cloud=cloud, client=client)
+    if problems:
+        more = f" (and {len(problems) - 1} more: 'stackmend config show')" if len(problems) > 1 else ""
+        raise ConfigError(problems[0].message + more, problems[0].hint)
+    return config
+
+
+def survey(
+    path: str | None = None,
+    root: Path | None = None,
+    *,
+    layout: str | None = None,
+    cloud: str | None = None,
+    client: Callable[[], Any] | None = None,
+) -> tuple[Config, list[ConfigError]]:
+    """As :func:`load`, but what is wrong with the services' own files comes beside what could be read of them."""
+    given = path or ("" if root else os.environ.get("STACKMEND_CONFIG"))
     if given:
-        return _from_toml(Path(given))
-    urls, base, settings, origin = read_services(root)
-    if not urls:
-        raise ConfigError(
-            "no configuration: neither --config nor the services' own files were found",
-            "Write a TOML file with [databases] and name it by --config or STACKMEND_CONFIG,"
-            " or run where /etc/nova/nova.conf or /etc/kolla/nova-api/nova.conf is.",
-        )
-    databases = {
-        name: Address.from_url(url, f"the connection of {name} in {origin[name]}") for name, url in urls.items()
-    }
+        config, problems = _from_toml(Path(given)), []
+    else:
+        below = root or Path(os.environ.get("STACKMEND_ROOT") or "/")
+        found = look(below, layout or os.environ.get("STACKMEND_LAYOUT") or None)
+        config, problems = _from_services(found), found.problems()
+    if not config.cloud:
+        config = replace(config, cloud=cloud or os.environ.get("OS_CLOUD"), client=client)
+    return config, problems
+
+
+def _from_services(found: Found) -> Config:
+    used = found.used
+    nova = used.get("nova_api")
     return Config(
-        databases=databases,
-        base_url=base,
-        nova_settings=settings,
-        cloud=os.environ.get("OS_CLOUD"),
-        origin=", ".join(dict.fromkeys(origin.values())),
+        databases={name: source.address for name, source in used.items() if source.address},
+        base_url=found.base_url,
+        nova_settings=found.nova_settings,
+        origin=", ".join(dict.fromkeys(str(source.place.path) for source in used.values())),
+        root=nova.place.root if nova else found.root,
+        found=found,
     )
 
 
@@ -128,7 +175,7 @@ def _from_toml(path: Path) -> Config:
     cells = databases.pop("cells", {})
     nova = document.get("files", {}).get("nova")
     base, settings = read_nova(path.parent / nova) if nova else (None, {})
-    state = document.get("state", {})
+    state, api = document.get("state", {}), document.get("api", {})
     folder = Path(state["directory"]).expanduser() if "directory" in state else default_state()
     return Config(
         databases={name: Address.from_url(url, f"[databases] {name} in {path}") for name, url in databases.items()},
@@ -137,7 +184,9 @@ def _from_toml(path: Path) -> Config:
         writer=_account(document, "writer", path),
         nova_settings=settings,
         base_url=base,
-        cloud=document.get("api", {}).get("cloud") or os.environ.get("OS_CLOUD"),
+        cloud=api.get("cloud"),
+        clouds=path.parent.absolute() / Path(api["clouds"]).expanduser() if "clouds" in api else None,
+        api_timeout=float(api.get("timeout", 60)),
         libvirt=document.get("hosts", {}).get("libvirt"),
         state=folder if folder.is_absolute() else path.parent.absolute() / folder,
         journal=state.get("journal", ""),
@@ -179,7 +228,10 @@ def _known(document: Mapping[str, Any], path: Path) -> None:
             if key not in known and "*" not in known:
                 more = {k.split(".")[1] for k in KEYS if k.startswith(section + ".")}
                 raise _unknown(f"key {key} in [{section}]", key, set(known) | more, path)
-            if section not in ("limits", "ages") and not isinstance(value, str):
+            if nested == "api.timeout":
+                if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LONGEST:
+                    raise ConfigError(f"timeout in [api] of {path} must be a number of seconds", "Write timeout = 60.")
+            elif section not in ("limits", "ages") and not isinstance(value, str):
                 raise ConfigError(f"{key} in [{section}] of {path} must be a text", f'Write {key} = "...".')
             if section == "limits" and not _limit(key, value):
                 raise ConfigError(

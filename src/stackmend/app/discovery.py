@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import quote, urlparse
 
 from stackmend.app.config import Account, Config
+from stackmend.app.layouts import anchored
 from stackmend.drivers.dialects import Address, dialect_of
 from stackmend.model.errors import ConfigError, SourceError
 from stackmend.model.snapshot import cell_database
@@ -90,7 +91,7 @@ def _address(cell: str, url: str, config: Config) -> Address:
         )
     if "{" in expanded:
         raise ConfigError(f"{what} is a template that cannot be expanded", "Name Nova's file: [files] nova = ...")
-    address = Address.from_url(expanded, what)
+    address = anchored(Address.from_url(expanded, what), config.root)
     return _for_reader(address, config.reader)
 
 

@@ -7,18 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from stackmend.app import apis
 from stackmend.app.audits import audit
 from stackmend.app.config import Config
 from stackmend.app.session import Session, silent, utcnow
+from stackmend.drivers.api.operations import describe
 from stackmend.drivers.live import LiveDatabases
 from stackmend.engine.planner import Planner, Wishes
 from stackmend.model.plan import Limits, Plan, load, save
 from stackmend.model.ports import Progress
 
 __all__ = ["create", "load", "request", "save"]
-
-#: strategies that nobody here can carry out yet, and why
-_ABSENT = {"api": "the API strategies are not built yet"}
 
 
 def create(
@@ -36,8 +35,8 @@ def create(
     wishes = _wishes(config, via, allow_db, max_rows)
     report = audit(config, checks=checks, servers=servers, settle=settle, progress=progress)
     session = Session.of(config).without(report.manifest.failed())
-    with session.live() as live:
-        return _planner(session, live, wishes).plan(
+    with apis.reading(config, session, via) as (api, why), session.live(api) as live:
+        return _planner(session, live, wishes, why).plan(
             report.findings,
             checks=tuple(report.checks),
             incomplete=report.incomplete,
@@ -57,8 +56,8 @@ def request(
     """Plan what an operator asks for. UsageError for an unknown repair or a missing argument."""
     wishes = _wishes(config, via, allow_db, max_rows)
     session = Session.of(config)
-    with session.live() as live:
-        return _planner(session, live, wishes).request(repair, arguments)
+    with apis.reading(config, session, via) as (api, why), session.live(api) as live:
+        return _planner(session, live, wishes, why).request(repair, arguments)
 
 
 def _wishes(config: Config, via: str, allow_db: bool, max_rows: int | None) -> Wishes:
@@ -66,13 +65,14 @@ def _wishes(config: Config, via: str, allow_db: bool, max_rows: int | None) -> W
     return Wishes(via=via, allow_db=allow_db, limits=limits)
 
 
-def _planner(session: Session, live: LiveDatabases, wishes: Wishes) -> Planner:
+def _planner(session: Session, live: LiveDatabases, wishes: Wishes, no_api: str) -> Planner:
     return Planner(
         live,
         wishes,
         cloud=session.databases.identity,
         now=utcnow(),
-        absent=_ABSENT,
+        absent={"api": no_api} if no_api else {},
+        describe=describe,
         count=live.count,
         foresee=live.expect,
     )

@@ -13,8 +13,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from stackmend import __version__
+from stackmend.app import apis
 from stackmend.app.config import Config
 from stackmend.app.session import Session, silent
+from stackmend.drivers.api.executor import ApiExecutor
+from stackmend.drivers.api.operations import describe
 from stackmend.drivers.journal import DatabaseJournal
 from stackmend.drivers.locks import stamp
 from stackmend.drivers.seal import Sealer
@@ -28,7 +31,7 @@ from stackmend.model.errors import Exit, JournalError, PlanFileError
 from stackmend.model.journal import Entry, Journal, RunRecord, RunResult, RunState
 from stackmend.model.plan import Action, Limits, Plan
 from stackmend.model.ports import Progress
-from stackmend.model.step import InsertRow
+from stackmend.model.step import ApiCall, InsertRow
 
 #: makes what writes the journal of a session; tests pass one that dies at the n-th write
 MakeJournal = Callable[[str], DatabaseJournal]
@@ -49,13 +52,27 @@ def apply(
     6 in doubt.
     """
     readers = Session.of(config)
-    consent(plan, readers.databases.identity, accept, ())
+    consent(plan, readers.databases.identity, accept, _kinds(config))
     if not plan.runnable:
         return RunResult(run="", done=0, stale=0, failed=0, in_doubt=0, exit=Exit.CLEAN)
     record = _record(readers, "apply", plan.id, plan.sha256, plan.limits)
-    with _tools(config, readers, progress, make_journal) as tools, _locked(tools.journal, record):
-        tools.journal.begin(record, plan.runnable)
-        return Runner(tools, record, lanes(plan.runnable)).run(checked=True)
+    with _tools(config, readers, progress, make_journal) as tools:
+        _signed_in(tools, readers, plan.runnable)
+        with _locked(tools.journal, record):
+            tools.journal.begin(record, plan.runnable)
+            return Runner(tools, record, lanes(plan.runnable)).run(checked=True)
+
+
+def _kinds(config: Config) -> tuple[str, ...]:
+    """Kinds of steps, besides those of rows, that can be done here."""
+    return (ApiCall.kind,) if apis.has_api(config) else ()
+
+
+def _signed_in(tools: Tools, readers: Session, actions: Sequence[Action]) -> None:
+    """Where there are calls to make: be sure, before anything is begun, that they can be made and in which cloud."""
+    calls = tools.executors[ApiCall.kind]
+    if isinstance(calls, ApiExecutor) and any(isinstance(step, ApiCall) for a in actions for step in a.steps):
+        apis.same_cloud(calls.ready(), readers)
 
 
 def resume(
@@ -74,6 +91,7 @@ def resume(
             entries = tools.journal.entries(run)
             actions = tools.journal.actions(run)
             _unsealed(config, actions)
+            _signed_in(tools, readers, actions)
             found: list[Lane] = resuming.restored(actions, entries)
             tools.journal.end(run, RunState.RUNNING)
             resuming.probe(tools, record, found)
@@ -99,11 +117,12 @@ def undo(
         entries = tools.journal.entries(run)
         undoing.refuse(record, entries)
         skip = _taken_back(tools.journal, tools.journal.runs(), run)
-        actions, lost = undoing.inverse(tools.journal.actions(run), entries, skip)
+        actions, lost = undoing.inverse(tools.journal.actions(run), entries, skip, describe)
         if not actions:
             code = Exit.STOPPED if lost else Exit.CLEAN
             return RunResult(run="", done=0, stale=0, failed=0, in_doubt=0, exit=code, notes=tuple(lost))
         _unsealed(config, actions)
+        _signed_in(tools, readers, actions)
         own = replace(_record(readers, "undo", record.plan, record.sha256, record.limits), undoes=run)
         with _locked(tools.journal, own):
             tools.journal.begin(own, actions)
@@ -153,10 +172,13 @@ def _tools(config: Config, readers: Session, progress: Progress, make_journal: M
         readers.databases.errors,
         Sealer(config.state / "journal.key"),
     )
+    calls = apis.executor(config)
     try:
         with readers.asking(catalogue.checks()) as ask:
-            yield Tools(journal=journal, writer=writer, ask=ask, progress=progress, executors={})
+            executors = {ApiCall.kind: calls}
+            yield Tools(journal=journal, writer=writer, ask=ask, progress=progress, executors=executors)
     finally:
+        calls.close()
         writer.close()
         journal.close()
 

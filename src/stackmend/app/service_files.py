@@ -1,111 +1,112 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The services' own configuration files, read with their own library, from where packages and kolla put them."""
+"""The services' own configuration files, read with their own library, in the order in which the services read them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stackmend.app.layouts import Place
 from stackmend.model.errors import ConfigError
+
+_NOVA_SETTINGS = (
+    ("neutron", "ovs_bridge"),
+    ("DEFAULT", "flat_injected"),
+    ("DEFAULT", "heal_instance_info_cache_interval"),
+)
+_BASE = ("database", "connection")
+#: names that oslo.config can know options and sections by
+_NAME = re.compile(r"[A-Za-z_]\w*\Z")
+Option = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
-    """Where a service's file may be, and which option of it holds the URL of which database."""
+class Reading:
+    """What a service's files say: URLs by database, and of Nova what shapes cells and caches."""
 
-    service: str
-    name: str
-    kolla: tuple[str, ...]
-    options: Mapping[str, tuple[str, str]]
-
-
-_FILES = (
-    _File("nova", "nova.conf", ("nova-api", "nova-conductor"), {"nova_api": ("api_database", "connection")}),
-    _File("neutron", "neutron.conf", ("neutron-server",), {"neutron": ("database", "connection")}),
-    _File("cinder", "cinder.conf", ("cinder-api", "cinder-scheduler"), {"cinder": ("database", "connection")}),
-    _File("placement", "placement.conf", ("placement-api",), {"placement": ("placement_database", "connection")}),
-    _File("glance", "glance-api.conf", ("glance-api",), {"glance": ("database", "connection")}),
-    _File("keystone", "keystone.conf", ("keystone",), {"keystone": ("database", "connection")}),
-)
-
-_NOVA_SETTINGS = (("neutron", "ovs_bridge"), ("DEFAULT", "flat_injected"))
+    urls: Mapping[str, str] = field(repr=False)
+    base: str | None = field(default=None, repr=False)  #: Nova's [database]connection, the base of cell URL templates
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_services(root: Path) -> tuple[dict[str, str], str | None, dict[str, str], dict[str, str]]:
-    """(database -> URL, Nova's [database]connection, Nova's settings, database -> file it was found in)."""
-    urls: dict[str, str] = {}
-    origin: dict[str, str] = {}
-    base: str | None = None
-    settings: dict[str, str] = {}
-    for file in _FILES:
-        path = _find(root, file)
-        if path is None:
-            continue
-        found = _options(path, list(file.options.values()))
-        for database, option in file.options.items():
-            if url := found.get(option):
-                urls[database], origin[database] = url, str(path)
-        if file.service == "nova":
-            base, settings = read_nova(path)
-    return urls, base, settings, origin
+def read(place: Place) -> Reading:
+    """Read the files of one place; ConfigError names the file that the service itself would refuse."""
+    wanted = list(place.service.options.values())
+    nova = place.service.name == "nova"
+    found = _options(place.path, place.readings, [*wanted, *((_BASE, *_NOVA_SETTINGS) if nova else ())])
+    urls = {database: found[option] for database, option in place.service.options.items() if found.get(option)}
+    return Reading(urls, found.get(_BASE) if nova else None, _settings(found))
 
 
 def read_nova(path: Path) -> tuple[str | None, dict[str, str]]:
     """(base of cell URL templates, settings that shape a network cache) of a nova.conf."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ConfigError(f"Nova's file {path} does not exist", "Look at [files] nova in the configuration.")
-    found = _options(path, [("database", "connection"), *_NOVA_SETTINGS])
-    settings = {f"{group}.{name}": found[group, name] for group, name in _NOVA_SETTINGS if (group, name) in found}
-    return found.get(("database", "connection")), settings
+    beside = path.with_name(path.name + ".d")
+    readings = [path, *([beside] if os.path.isdir(beside) else [])]
+    found = _options(path, readings, [_BASE, *_NOVA_SETTINGS])
+    return found.get(_BASE), _settings(found)
 
 
-def _find(root: Path, file: _File) -> Path | None:
-    places = [root / "etc" / file.service, *(root / "etc" / "kolla" / container for container in file.kolla)]
-    return next((place / file.name for place in places if (place / file.name).is_file()), None)
+def _settings(found: Mapping[Option, str]) -> dict[str, str]:
+    return {f"{group}.{name}": found[group, name] for group, name in _NOVA_SETTINGS if (group, name) in found}
 
 
-def _options(path: Path, wanted: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """The values of some options, with the files of ``<name>.d`` beside it and ``$option`` expanded, as services do."""
+def _options(path: Path, readings: Iterable[Path], wanted: Iterable[Option]) -> dict[Option, str]:
+    """The values of some options, with ``$option`` expanded; ``path`` is how errors call the files."""
     from oslo_config import cfg
 
     conf = cfg.ConfigOpts()
-    for group, name in wanted:
-        conf.register_opt(cfg.StrOpt(name, secret=name == "connection"), group=None if group == "DEFAULT" else group)
-    beside = path.with_name(path.name + ".d")
+    args: list[str] = []
     try:
-        conf(
-            args=[],
-            project="stackmend",
-            default_config_files=[str(path)],
-            default_config_dirs=[str(beside)] if beside.is_dir() else [],
-        )
-        values = {(group, name): _value(conf, group, name) for group, name in wanted}
-    except cfg.ConfigFilesPermissionDeniedError:
+        for reading in readings:
+            folder = os.path.isdir(reading)
+            args += ["--config-dir" if folder else "--config-file", str(reading)]
+            for file in sorted(reading.glob("*.conf")) if folder else [reading]:
+                _declare(conf, file)
+        for group, name in wanted:
+            conf.register_opt(cfg.StrOpt(name), group=None if group == "DEFAULT" else group)
+        conf(args=args, project="stackmend", default_config_files=[], default_config_dirs=[])
+        values = {(g, name): conf[name] if g == "DEFAULT" else conf[g][name] for g, name in wanted}
+    except (PermissionError, cfg.ConfigFilesPermissionDeniedError):
         raise ConfigError(f"{path} cannot be read: permission denied", "Run as a user who may read it.") from None
     except cfg.ParseError as problem:
+        raise ConfigError(f"{path} is malformed near line {problem.lineno}: {_plain(problem)}", _REFUSED) from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is malformed: it is no UTF-8 text", _REFUSED) from None
+    except (cfg.TemplateSubstitutionError, cfg.NoSuchOptError, cfg.NoSuchGroupError):
         raise ConfigError(
-            f"{path} is malformed near line {problem.lineno}: {problem.msg}", "The service itself would refuse it."
+            f"{path} cannot be used: a value refers to another option that is not set in the files",
+            "Set what follows the $ in it, write $$ for a dollar, or write a TOML file.",
         ) from None
-    except cfg.Error as problem:
-        raise ConfigError(
-            f"{path} cannot be used: {type(problem).__name__}", "The service itself would refuse it."
-        ) from None
-    return {option: str(value) for option, value in values.items() if value is not None}
+    except (cfg.Error, OSError) as problem:
+        raise ConfigError(f"{path} cannot be used: {type(problem).__name__}", _REFUSED) from None
+    return {option: str(value).strip() for option, value in values.items() if value is not None and str(value).strip()}
 
 
-def _value(conf: Any, group: str, name: str) -> Any:
-    """An option's value; options of [DEFAULT] that it refers to as ``$option`` are made known on the way."""
+_REFUSED = "The service itself would refuse it."
+
+
+def _declare(conf: Any, file: Path) -> None:
+    """Make every option of a file known: a value may refer to any as ``$option`` or ``${section.option}``."""
     from oslo_config import cfg
 
-    while True:
-        try:
-            return conf[name] if group == "DEFAULT" else conf[group][name]
-        except cfg.NoSuchOptError as problem:
-            other = problem.opt_name
-            if other in conf:
-                raise
-            conf.register_opt(cfg.StrOpt(other))
-            if _value(conf, "DEFAULT", other) is None:
-                raise
+    sections: dict[str, dict[str, list[str]]] = {}
+    cfg.ConfigParser(str(file), sections).parse()
+    for section, options in sections.items():
+        for name in options:
+            if _NAME.match(name) and (section == "DEFAULT" or _NAME.match(section)):
+                group = None if section == "DEFAULT" else section
+                try:
+                    conf.register_opt(cfg.StrOpt(name), group=group)
+                except (cfg.DuplicateOptError, ValueError):
+                    continue
+
+
+def _plain(problem: Any) -> str:
+    """What the parser objects to, without the line, which may hold a password."""
+    return "it begins with a byte order mark" if (problem.line or "").startswith("\ufeff") else str(problem.msg)

@@ -17,6 +17,7 @@ from stackmend.drivers.rows import Connections
 from stackmend.engine.confirm import Confirmed, Rows, confirm
 from stackmend.model.check import Check
 from stackmend.model.errors import ConfigError
+from stackmend.model.ports import Api
 from stackmend.model.snapshot import CELL
 
 
@@ -59,13 +60,14 @@ class Session:
         )
 
     @contextmanager
-    def live(self) -> Iterator[LiveDatabases]:
-        """The live databases, closed at the end."""
+    def live(self, api: Api | None = None) -> Iterator[LiveDatabases]:
+        """The live databases, closed at the end; repairs find ``api`` in them."""
         live = LiveDatabases(
             self.databases.addresses,
             self.databases.errors,
             cells_known=self.databases.cells_known,
             settings=self.config.nova_settings.get,
+            api=api,
         )
         try:
             yield live

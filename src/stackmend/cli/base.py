@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all commands share: the boundary where errors end, the output options, and where options come from.
 
-A command works under ``stackmend`` and as ``openstack mend ...``: of the application it uses the streams and ``NAME``
-alone, and every global option has a default.
+A command works under ``stackmend`` and as ``openstack mend ...`` (:mod:`stackmend.cli.plugin`): of the application it
+uses the streams and ``NAME`` alone, and every global option has a default.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ import sys
 import traceback
 from abc import abstractmethod
 from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 
 from cliff import command
 
-from stackmend.cli.notes import Notes
+from stackmend.cli.logs import redacted
+from stackmend.cli.notes import INTERRUPTED, Notes
 from stackmend.cli.progress import progress
 from stackmend.model.errors import Exit, StackmendError
 
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from stackmend.model.ports import Progress
     from stackmend.report.document import Document
 
+#: global options that every application on cliff has
+_OF_CLIFF = ("verbose_level", "debug")
 FORMATS = ("table", "json", "yaml", "csv", "value")
 
 
@@ -35,14 +40,19 @@ class Command(command.Command):
 
     #: examples, one ``$ command  # what for`` a line
     examples: ClassVar[str] = ""
+    #: the ``openstack`` client need not authenticate before: most commands ask no API, and the others do it themselves
+    auth_required: ClassVar[bool] = False
 
     def _load_hooks(self) -> None:
         """No hooks: looking for them would read the metadata of every distribution installed."""
         self._hooks: list[Any] = []
 
     def get_epilog(self) -> str:
-        """The examples."""
-        return f"Examples:\n{self.examples.strip(chr(10))}" if self.examples else ""
+        """The examples, as they are typed under this program."""
+        if not self.examples:
+            return ""
+        examples = self.examples.strip("\n")
+        return "Examples:\n" + (examples.replace("$ stackmend ", "$ openstack mend ") if self.is_plugin else examples)
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """The parser, with examples left as they are written."""
@@ -61,12 +71,17 @@ class Command(command.Command):
     def run(self, parsed_args: argparse.Namespace) -> int:
         """The command boundary: whatever goes wrong becomes two lines on stderr and an exit code."""
         try:
-            return int(self.take_action(parsed_args) or Exit.CLEAN)
+            with redacted():
+                return int(self.take_action(parsed_args) or Exit.CLEAN)
         except StackmendError as problem:
             self._traceback()
             self.notes.error(problem)
             return int(problem.exit_code)
         except BrokenPipeError:
+            raise
+        except KeyboardInterrupt:
+            if self.is_plugin:  # the client ends without a word
+                self.notes.fail(*INTERRUPTED)
             raise
         except Exception as problem:  # noqa: BLE001 - one of the two named boundaries (style.md C4, rule 11)
             self._traceback()
@@ -78,14 +93,19 @@ class Command(command.Command):
             return int(Exit.ERROR)
 
     def option(self, name: str, default: Any = None) -> Any:
-        """A global option: of ``stackmend`` where it is set, else the default."""
-        return getattr(self.app_args, name, default)
+        """A global option where it is set, else the default; a plugin's carry its name, but for cliff's own."""
+        return getattr(self.app_args, f"mend_{name}" if self.is_plugin and name not in _OF_CLIFF else name, default)
+
+    @property
+    def is_plugin(self) -> bool:
+        """True as ``openstack mend ...``."""
+        return getattr(self.app, "NAME", "stackmend") != "stackmend"
 
     @property
     def notes(self) -> Notes:
         """Where to talk to the person."""
         stream: TextIO = getattr(self.app, "stderr", None) or sys.stderr
-        return Notes(stream, quiet=self.option("verbose_level", 1) == 0)
+        return Notes(stream, quiet=self.option("verbose_level", 1) == 0, plugin=self.is_plugin)
 
     @property
     def stdout(self) -> TextIO:
@@ -103,24 +123,42 @@ class Command(command.Command):
         notes = self.notes
         return progress(notes.stream, wanted=not notes.quiet, color=self.color)
 
-    @property
-    def config_path(self) -> str | None:
-        """``--config``, else STACKMEND_CONFIG, else None: then the services' own files are looked for."""
-        return self.option("config") or os.environ.get("STACKMEND_CONFIG") or None
-
     def config(self) -> Config:
-        """The configuration; ConfigError when it is wrong."""
+        """The configuration; ConfigError when it is wrong. As a plugin, with the client's cloud where it names none."""
         from stackmend.app.config import load
 
-        return load(self.config_path)
+        return load(*self.where(), **self.whose())
+
+    def where(self) -> tuple[str | None, Path | None]:
+        """``--config`` and ``--root``: None where neither is given."""
+        root = self.option("root")
+        return self.option("config"), Path(root) if root else None
+
+    def whose(self) -> dict[str, Any]:
+        """``--layout``, and of the ``openstack`` client the cloud and its account."""
+        chosen: dict[str, Any] = {"layout": self.option("layout")}
+        if self.is_plugin:
+            chosen["cloud"] = self._cloud or None
+            from stackmend.cli.plugin import connection, has_account
+
+            if has_account(self.app):
+                chosen["client"] = partial(connection, self.app)
+        return chosen
+
+    @property
+    def _cloud(self) -> str:
+        """``--os-cloud``."""
+        return getattr(self.app_args, "cloud", None) or ""
 
     def typed(self, *words: str) -> str:
         """The command line for a next step, with the configuration this one was given."""
-        name = getattr(self.app, "NAME", "stackmend")
-        front = [name] if name == "stackmend" else [name, "mend"]
-        if self.option("config"):
-            front += ["--config", self.option("config")]
-        return shlex.join([*front, *words])
+        front = ["openstack"] if self.is_plugin else ["stackmend"]
+        if self.is_plugin and self._cloud != os.environ.get("OS_CLOUD", ""):
+            front += ["--os-cloud", self._cloud]
+        for name in ("config", "root", "layout"):
+            if self.option(name):
+                front += [f"--mend-{name}" if self.is_plugin else f"--{name}", str(self.option(name))]
+        return shlex.join([*front, *(["mend"] if self.is_plugin else []), *words])
 
     def _traceback(self) -> None:
         if self.option("debug", False):

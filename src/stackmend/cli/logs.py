@@ -22,6 +22,31 @@ class _Redacted(logging.Formatter):
         return redact(super().format(record))
 
 
+class _Around(_Redacted):
+    """The same for what somebody else's formatter made."""
+
+    def __init__(self, inner: logging.Formatter | None) -> None:
+        super().__init__()
+        self.inner = inner or logging.Formatter()
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(self.inner.format(record))
+
+
+@contextmanager
+def redacted() -> Iterator[None]:
+    """Let what a command logs pass the net where another program (``openstack``) has set up the logging."""
+    theirs = [handler for handler in logging.getLogger().handlers if not isinstance(handler.formatter, _Redacted)]
+    before = [handler.formatter for handler in theirs]
+    for handler in theirs:
+        handler.setFormatter(_Around(handler.formatter))
+    try:
+        yield
+    finally:
+        for handler, formatter in zip(theirs, before, strict=True):
+            handler.setFormatter(formatter)
+
+
 @contextmanager
 def logging_to(stream: TextIO, verbosity: int, file: str | None) -> Iterator[None]:
     """Set up the root logger for one command, and take it down again so that ``main`` can be called twice."""

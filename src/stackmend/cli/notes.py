@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TextIO
@@ -11,6 +12,11 @@ from stackmend.cli.redact import redact
 from stackmend.model.errors import StackmendError
 from stackmend.report.clean import printable
 
+#: what is said when somebody presses Ctrl-C
+INTERRUPTED = ("interrupted", "'stackmend run list' shows whether a run was begun and where it stands.")
+#: options that stand before the command, as hints name them
+_GLOBAL = re.compile(r"(?<![\w-])--(config|root|layout)\b")
+
 
 @dataclass(frozen=True, slots=True)
 class Notes:
@@ -18,6 +24,7 @@ class Notes:
 
     stream: TextIO
     quiet: bool = False  #: warnings and errors only
+    plugin: bool = False  #: what is told to be typed is typed as ``openstack mend ...``
 
     def say(self, text: str = "") -> None:
         """A line that ``--quiet`` swallows."""
@@ -49,4 +56,6 @@ class Notes:
             self._write(line)
 
     def _write(self, text: str) -> None:
+        if self.plugin:
+            text = _GLOBAL.sub(r"--mend-\1", text).replace("'stackmend ", "'openstack mend ")
         print(printable(redact(text), keep="\n\t"), file=self.stream, flush=True)

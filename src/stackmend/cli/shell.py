@@ -15,11 +15,13 @@ from cliff import help as cliff_help
 from cliff.app import App
 
 from stackmend import __version__
+from stackmend.cli import notes
 from stackmend.cli.logs import logging_to
 from stackmend.cli.manager import Commands
 from stackmend.cli.notes import Notes
 from stackmend.model.errors import Exit, StackmendError
 
+LAYOUTS = ("packages", "kolla", "openstack-ansible")  #: of stackmend.app.layouts, which takes long to import
 INTERRUPTED = 130  #: 128 + SIGINT
 BROKEN_PIPE = 141  #: 128 + SIGPIPE
 
@@ -73,10 +75,22 @@ class Shell(App):
         )
         parser.add_argument("-h", "--help", action=_ListCommands, nargs=0, default=self, help="show this and exit")
         parser.add_argument("--version", action="version", version=f"stackmend {version}", help="show it and exit")
-        parser.add_argument(
+        source = parser.add_mutually_exclusive_group()
+        source.add_argument(
             "--config",
             metavar="FILE",
             help="configuration (TOML); else STACKMEND_CONFIG, else the services' own files are found",
+        )
+        source.add_argument(
+            "--root",
+            metavar="DIR",
+            help="where the services' own files are looked for, such as copies; else STACKMEND_ROOT, else /",
+        )
+        parser.add_argument(
+            "--layout",
+            choices=LAYOUTS,
+            metavar="LAYOUT",
+            help=f"whose files count where several are there: {', '.join(LAYOUTS)}; else STACKMEND_LAYOUT",
         )
         volume = parser.add_mutually_exclusive_group()
         volume.add_argument(
@@ -157,7 +171,7 @@ class _ListCommands(argparse.Action):
 
 def _front(argv: Sequence[str]) -> list[str]:
     """The words up to the command: what follows it belongs to the command, whatever it is called."""
-    takes_value = {"--config", "--log-file"}
+    takes_value = {"--config", "--root", "--layout", "--log-file"}
     index = 0
     while index < len(argv) and argv[index].startswith("-"):
         index += 2 if argv[index] in takes_value else 1
@@ -183,7 +197,7 @@ def guard(action: Callable[[], int]) -> int:
         Notes(sys.stderr).error(problem)
         return int(problem.exit_code)
     except KeyboardInterrupt:
-        Notes(sys.stderr).fail("interrupted", "'stackmend run list' shows whether a run was begun and where it stands.")
+        Notes(sys.stderr).fail(*notes.INTERRUPTED)
         return INTERRUPTED
     except BrokenPipeError:
         _hush()

@@ -15,6 +15,7 @@ from stackmend.drivers.dialects.base import Address
 from stackmend.drivers.rows import CHUNK, Connections, fetch
 from stackmend.drivers.transactions import back_out
 from stackmend.model.errors import SourceError
+from stackmend.model.ports import Api
 from stackmend.model.snapshot import CELL, cell_database
 from stackmend.model.step import Value, Values
 from stackmend.tables import secret_columns
@@ -27,7 +28,8 @@ Record = dict[str, Value]
 class LiveDatabases:
     """A :class:`stackmend.model.ports.Live` on the databases at these addresses.
 
-    ``errors`` are databases that exist and cannot be reached; ``cells_known``: the list of cells was read.
+    ``errors`` are databases that exist and cannot be reached; ``cells_known``: the list of cells was read; ``api`` is
+    handed on to repairs.
     """
 
     def __init__(
@@ -37,15 +39,22 @@ class LiveDatabases:
         *,
         cells_known: bool,
         settings: Callable[[str], str | None] = lambda _name: None,
+        api: Api | None = None,
     ) -> None:
         self._connections = Connections(addresses, errors)
         self._databases = {**dict.fromkeys(addresses), **dict.fromkeys(errors)}
         self._cells_known = cells_known
         self._settings = settings
+        self._api = api
         self._answers: dict[_Key, list[Record]] = {}
         self._ahead: list[Mapping[str, Any]] = []
         self._at = 0
         self._now = ""
+
+    @property
+    def api(self) -> Api | None:
+        """The services' APIs; None where there is none, or it is not to be used."""
+        return self._api
 
     def close(self) -> None:
         """Close all connections."""

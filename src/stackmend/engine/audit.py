@@ -15,13 +15,15 @@ from stackmend.model.check import Check
 from stackmend.model.errors import Exit, StackmendError
 from stackmend.model.finding import Finding, State, finding_of
 from stackmend.model.ports import Query
-from stackmend.model.snapshot import CELL, UNREADABLE, Manifest
-from stackmend.tables import tables
+from stackmend.model.snapshot import CELL, UNREADABLE, Manifest, Source
+from stackmend.tables import Table, tables
 from stackmend.tables.nova import VIFS
 from stackmend.tables.views import VIEWS
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _UNKNOWN = "not every cell is known: cell_mappings could not be read, or a cell of it is not among the sources"
+#: what may follow a table without being its alias
+_NO_ALIAS = {"WHERE", "JOIN", "LEFT", "ON", "GROUP", "ORDER", "UNION", "HAVING", "CROSS", "INNER", "FULL", "RIGHT", "LIMIT"}
 _CACHES = f"{VIFS.service}_{VIFS.name}"
 #: what is made of a column while it is collected: without it they are NULL, or have no rows
 _MADE_OF = {"network_info": frozenset({"document", "vifs", "length", "crc32", VIFS.label})}
@@ -41,7 +43,7 @@ def standing(check: Check, manifest: Manifest) -> Standing:
 
     A source in ``needs`` that failed forbids any verdict, and so does a table or column it mentions that is not there:
     rows that nobody could read must not pass for rows that do not exist. Another source it reads that failed makes it
-    incomplete: what it finds is shown, but no finding is not "clean".
+    incomplete: what it finds is shown, but no finding is not "clean"; so does a table it can spare.
     """
     failed = manifest.failed()
     known = {source.database for source in manifest.sources}
@@ -49,23 +51,45 @@ def standing(check: Check, manifest: Manifest) -> Standing:
         if need == "cells":
             reason = _cells(manifest, failed)
         elif need in failed:
-            reason = f"database {need} could not be read: {failed[need]}"
+            reason = f"{manifest.called(need)} could not be read: {failed[need]}"
         else:
             reason = "" if need in known else f"database {need} is not configured"
         if reason:
             return Standing(False, False, reason)
+    spared = _spared(check, manifest)
     if lacking := _missing(check, manifest):
         return Standing(False, False, "; ".join(lacking))
     services = {t.service for label in check.reads for t in tables().get(label, ())}
     everything = UNREADABLE in check.reads
+    shown = sorted({source.called for source in manifest.sources if source.api})
+    if everything and shown:
+        why = f"{', '.join(shown)} {'shows' if len(shown) == 1 else 'show'} no rows as they are stored"
+        return Standing(any(not source.api and not source.error for source in manifest.sources), False, why)
     reasons = [
-        f"database {database} could not be read: {error}"
+        f"{manifest.called(database)} could not be read: {error}"
         for database, error in sorted(failed.items())
         if everything or service(database) in services
     ]
     if not reasons and not manifest.cells_known and (everything or "nova" in services):
         reasons = [_UNKNOWN]
+    reasons += spared
     return Standing(True, not reasons, "; ".join(reasons))
+
+
+def _spared(check: Check, manifest: Manifest) -> list[str]:
+    """What is not shown of tables that the check can spare."""
+    found = []
+    for source in (source for source in manifest.sources if source.api):
+        own = {label for label, parts in tables().items() if any(_serves(source, part) for part in parts)}
+        for spare in sorted(check.spares):
+            label, _, rows = spare.partition(".")
+            if label in own and (rows or label in source.missing):
+                found.append(f"{source.called} does not show {'deleted rows of ' if rows else ''}{label}")
+    return found
+
+
+def _serves(source: Source, part: Table) -> bool:
+    return part.service == ("nova" if source.database.startswith(CELL) else source.database)
 
 
 def service(database: str) -> str:
@@ -74,7 +98,9 @@ def service(database: str) -> str:
 
 
 def _cells(manifest: Manifest, failed: Mapping[str, str]) -> str:
-    broken = [f"database {name} could not be read: {why}" for name, why in sorted(failed.items()) if name[:5] == CELL]
+    broken = [
+        f"{manifest.called(name)} could not be read: {why}" for name, why in sorted(failed.items()) if name[:5] == CELL
+    ]
     if broken:
         return "; ".join(broken)
     if not manifest.cells_known:
@@ -84,33 +110,61 @@ def _cells(manifest: Manifest, failed: Mapping[str, str]) -> str:
 
 def mentioned(check: Check) -> frozenset[str]:
     """Every identifier in the SQL of a check and of the views it uses, and every column of its scopes."""
-    words = set(_WORD.findall(check.sql))
-    seen: set[str] = set()
-    while views := (words & set(VIEWS)) - seen:
-        seen |= views
-        for view in views:
-            words |= set(_WORD.findall(VIEWS[view].sql)) | set(VIEWS[view].needs)
+    words = {word for text in _texts(check) for word in _WORD.findall(text)}
+    for name in words & set(VIEWS):
+        words |= set(VIEWS[name].needs)
     for label, scope in check.reads.items():
         words |= {label, *scope}
     return frozenset(words)
 
 
+def _texts(check: Check) -> list[str]:
+    """The SQL of a check and of every view it uses."""
+    found, seen = [check.sql], set[str]()
+    for text in found:
+        views = (set(_WORD.findall(text)) & set(VIEWS)) - seen
+        seen |= views
+        found += [VIEWS[view].sql for view in sorted(views)]
+    return found
+
+
+def _asked(check: Check, label: str) -> frozenset[str]:
+    """Names that may be columns of this table: those said of its aliases, and those said of no table at all.
+
+    Where a statement has the table without an alias, every word of it may be one.
+    """
+    found = set(check.reads.get(label, ()))
+    for text in _texts(check):
+        words = _WORD.findall(text)
+        if label not in words:
+            continue
+        aliases = [a for a in re.findall(rf"(?:FROM|JOIN)\s+{label}\b(?:\s+(\w+))?", text)]
+        if len(aliases) < words.count(label) or any(not a or a.upper() in _NO_ALIAS for a in aliases):
+            found |= set(words)
+            continue
+        found |= {column for alias in aliases for column in re.findall(rf"\b{alias}\.(\w+)", text)}
+        found |= set(re.findall(r"(?<![\w.])(\w+)\b(?!\.)", text))
+    return frozenset(found)
+
+
 def _missing(check: Check, manifest: Manifest) -> list[str]:
-    """Tables and columns that the check mentions and a release lacks, unless they are known to come and go."""
+    """Tables and columns that the check mentions and a source lacks, unless they are known to come and go."""
     words = mentioned(check)
     found = []
     for source in manifest.sources:
+        where = f"is not shown by {source.called}" if source.api else f"is missing in {source.called}"
         for label, columns in sorted(source.missing.items()):
             parts = tables().get(label, ())
-            if not words & {label, VIFS.label if label == _CACHES else label}:
+            if label in check.spares or not words & {label, VIFS.label if label == _CACHES else label}:
                 continue
             if "*" in columns:
-                if not parts or not all(part.optional for part in parts):
-                    found.append(f"table {label} is missing in database {source.database}")
+                if source.api or not parts or not all(part.optional for part in parts):
+                    found.append(f"table {label} {where}")
                 continue
+            asked = _asked(check, label) | (_asked(check, VIFS.label) if label == _CACHES else frozenset())
             optional = {c.name for part in parts for c in part.columns if c.optional}
-            lacking = sorted(c for c in columns if c not in optional and words & _MADE_OF.get(c, frozenset({c})))
-            found += [f"column {label}.{column} is missing in database {source.database}" for column in lacking]
+            lacking = sorted(c for c in columns if c not in optional and asked & _MADE_OF.get(c, frozenset({c})))
+            found += [f"column {label}.{column} {where}" for column in lacking]
     return found
 
 

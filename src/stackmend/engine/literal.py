@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from stackmend.model.step import (
@@ -20,12 +20,20 @@ from stackmend.model.step import (
     Value,
 )
 
+#: an API call in words: the drivers know its method and path
+Describe = Callable[[ApiCall], str]
 
-def literal(step: Step) -> str:
+
+def named(call: ApiCall) -> str:
+    """An API call by the name of its operation."""
+    arguments = ", ".join(f"{name}={value!r}" for name, value in call.arguments.items())
+    return f"[{call.service} API] {call.operation}({arguments})"
+
+
+def literal(step: Step, describe: Describe = named) -> str:
     """One line: the database in brackets, then SQL as MariaDB and MySQL read it; guards as EXISTS."""
     if isinstance(step, ApiCall):
-        arguments = ", ".join(f"{name}={value!r}" for name, value in step.arguments.items())
-        return f"[{step.service} API] {step.operation}({arguments})"
+        return describe(step)
     if isinstance(step, HostCommand):
         return f"[{step.host}] {shlex.join(step.argv)}"
     if isinstance(step, UpdateRow | InsertRow | DeleteRow | BumpRow | ExpectRow | ExpectNone):

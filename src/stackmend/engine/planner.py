@@ -10,15 +10,16 @@ from typing import Any
 
 from stackmend import __version__
 from stackmend.engine import catalogue
-from stackmend.engine.literal import literal
+from stackmend.engine.literal import Describe, literal, named
 from stackmend.engine.overlap import Overlaps
 from stackmend.model.check import Severity
 from stackmend.model.errors import LimitError, SourceError, UsageError
 from stackmend.model.finding import Finding, Row, State, jsonable
-from stackmend.model.plan import Action, Left, Limits, Plan, row_id
+from stackmend.model.plan import Action, Left, Limits, Plan, changed_by, row_id
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import (
+    ApiCall,
     BumpRow,
     DeleteRow,
     ExpectNone,
@@ -32,7 +33,16 @@ from stackmend.model.step import (
 )
 from stackmend.tables import secret_columns
 
-_AGAIN = "it touches rows of {table} that an earlier repair of this plan changes: run 'plan create' again afterwards"
+_AGAIN = "it touches what an earlier repair of this plan changes ({table}): run 'plan create' again afterwards"
+
+
+#: what a call may change -> (database, table) with a row for each of it
+_TABLES = {
+    "port": ("neutron", "ports"),
+    "volume": ("cinder", "volumes"),
+    "attachment": ("cinder", "volume_attachment"),
+    "consumer": ("placement", "consumers"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +72,21 @@ class _Arguments(dict[str, Any]):
         raise UsageError(f"{self._repair} needs the argument {name!r}", f"Given were: {given}.")
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a strategy answers."""
+
+    strategy: str
+    steps: tuple[Step, ...]
+    instead: str  #: why those before it cannot
+
+
 class Planner:
     """Turns findings into actions. One of these makes one plan.
 
     ``absent`` says why steps of a kind of strategy cannot be made here: {"api": "no API is configured"};
-    ``count`` gives the rows of (database, table); ``foresee`` is told which targets the repairs will ask about.
+    ``count`` gives the rows of (database, table); ``foresee`` is told which targets the repairs will ask about;
+    ``describe`` puts API calls into words.
     """
 
     def __init__(
@@ -79,9 +99,10 @@ class Planner:
         absent: Mapping[str, str],
         count: Callable[[str, str], int],
         foresee: Callable[[list[Row]], None] = lambda _targets: None,
+        describe: Describe = named,
         known: Mapping[str, Repair] | None = None,
     ) -> None:
-        self._live, self._wishes, self._foresee = live, wishes, foresee
+        self._live, self._wishes, self._foresee, self._describe = live, wishes, foresee, describe
         self._cloud, self._now = cloud, now
         self._absent, self._count = absent, count
         self._known = catalogue.repairs() if known is None else known
@@ -139,22 +160,11 @@ class Planner:
         return self._finish()
 
     def _add(self, repair: Repair, stage: int, finding: Finding, target: Row) -> None:
-        strategy, reason = self._strategy(repair)
-        if not strategy:
-            self._left.append(_left(finding, reason, repair.name))
+        found = self._steps(repair, target)
+        if isinstance(found, str):
+            self._left.append(_left(finding, found, repair.name))
             return
-        try:
-            steps = tuple(repair.strategies[strategy](target, self._live))
-        except CannotRepair as answer:
-            self._left.append(_left(finding, str(answer), repair.name))
-            return
-        except SourceError as problem:
-            self._left.append(_left(finding, f"the rows could not be read: {problem.message}", repair.name))
-            return
-        if not steps or not (repair.risk is Risk.MANUAL or any(writes(step) for step in steps)):
-            self._left.append(_left(finding, "nothing is left to do", repair.name))
-            return
-        if fault := next(filter(None, map(faulty, steps)), ""):
+        if fault := next(filter(None, map(faulty, found.steps)), ""):
             self._left.append(_left(finding, f"the repair is refused: {fault}", repair.name))
             return
         self._actions.append(
@@ -168,32 +178,53 @@ class Planner:
                 message=finding.message,
                 target=jsonable(target),
                 repair=repair.name,
-                strategy=strategy,
+                strategy=found.strategy,
                 risk=repair.risk,
                 stage=stage,
-                steps=steps,
+                steps=found.steps,
                 why=repair.why,
+                instead=found.instead,
             )
         )
 
-    def _strategy(self, repair: Repair) -> tuple[str, str]:
-        """(the strategy to use or "", why none can be used)."""
+    def _steps(self, repair: Repair, target: Row) -> _Found | str:
+        """The steps of the first strategy that can do it; or why none can."""
+        if not repair.strategies:
+            return "it has no strategy"
+        excluded: list[str] = []  #: strategies that may not be used here
+        unable: list[str] = []  #: why strategies that were asked cannot do it
+        if repair.no_api and self._wishes.via != "db":
+            unable.append(f"the API cannot: {repair.no_api}")
+        for name, strategy in repair.strategies.items():
+            if why := self._excluded(repair, name):
+                excluded.append(why)
+                if why == self._absent.get(name):
+                    unable.append(why)
+                continue
+            try:
+                steps = tuple(strategy(target, self._live))
+            except CannotRepair as answer:
+                unable.append(f"the API cannot: {answer}" if name == "api" else str(answer))
+                continue
+            except SourceError as problem:
+                unable.append(f"the {'API' if name == 'api' else 'rows'} could not be read: {problem.message}")
+                continue
+            if not steps or not (repair.risk is Risk.MANUAL or any(writes(step) for step in steps)):
+                return "nothing is left to do"
+            return _Found(name, steps, "; ".join(unable))
+        # what may be allowed comes first: it is what the operator can do about it
+        return "; ".join(dict.fromkeys([*excluded, *unable])) or "it has no strategy"
+
+    def _excluded(self, repair: Repair, name: str) -> str:
+        """Why a strategy may not even be asked, or ""."""
+        wishes = self._wishes
         if repair.risk is Risk.MANUAL:
-            return next(iter(repair.strategies), ""), "it has no strategy"
-        wishes, reasons = self._wishes, []
-        for name in repair.strategies:
-            if wishes.via not in ("auto", name):
-                reasons.append(f"--via {wishes.via} excludes its strategy {name}")
-            elif name == "db" and not wishes.allow_db:
-                why = (
-                    self._absent.get("api", "") if "api" in repair.strategies else "the API has no strategy for it yet"
-                )
-                reasons.append(f"needs --allow-db: {why}" if why else "needs --allow-db")
-            elif name in self._absent:
-                reasons.append(self._absent[name])
-            else:
-                return name, ""
-        return "", "; ".join(reasons) or "it has no strategy"
+            return ""
+        if wishes.via not in ("auto", name):
+            return f"--via {wishes.via} excludes its strategy {name}"
+        if name == "db" and not wishes.allow_db:
+            return "needs --allow-db"
+        return self._absent.get(name, "")
 
     def _finish(self, checks: tuple[str, ...] = (), incomplete: Mapping[str, str] | None = None) -> Plan:
         overlaps = Overlaps()
@@ -202,7 +233,7 @@ class Planner:
             if action.runnable and (table := overlaps.admit(action.steps)):
                 self._deferred.append(_left(action, _AGAIN.format(table=table), action.repair))
                 continue
-            texts = tuple(literal(step) for step in action.steps)
+            texts = tuple(literal(step, self._describe) for step in action.steps)
             kept.append(replace(action, id=f"a{len(kept) + 1}", statements=texts))
         plan = Plan(
             id=secrets.token_hex(6),
@@ -224,10 +255,16 @@ def enforce(plan: Plan, count: Callable[[str, str], int]) -> None:
     """LimitError when the plan changes more rows than it may, in all or of one table."""
     limits = plan.limits
     changed: dict[tuple[str, str], set[Any]] = {}
-    rows = set()
+    rows: set[Any] = set()
     for action in plan.runnable:
         for step in action.steps:
-            if isinstance(step, UpdateRow | InsertRow | DeleteRow | BumpRow):
+            if isinstance(step, ApiCall):
+                # what a call changes is a row to its service
+                name, value = changed_by(step)
+                rows.add((name, value))
+                if name in _TABLES:
+                    changed.setdefault(_TABLES[name], set()).add(value)
+            elif isinstance(step, UpdateRow | InsertRow | DeleteRow | BumpRow):
                 row = row_id(step)
                 rows.add(row)
                 if not isinstance(step, InsertRow):

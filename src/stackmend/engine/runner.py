@@ -17,7 +17,7 @@ from stackmend.model.journal import Entry, Journal, RunRecord, RunResult, RunSta
 from stackmend.model.plan import Plan
 from stackmend.model.ports import Progress
 from stackmend.model.step import ApiCall, HostCommand, StepState
-from stackmend.model.writer import Executor, Group, Verdict, Writer
+from stackmend.model.writer import Executor, Group, Outcome, Verdict, Writer, mark_of
 
 #: row steps a transaction (perf.md section 5: 2,000 gain nothing, and a cluster certifies small ones more readily)
 BATCH = 500
@@ -101,13 +101,12 @@ class Runner:
                 self._close(lane, StepState.STALE, _GONE)
 
     def _found_done(self, lanes: Sequence[Lane]) -> set[Lane]:
-        """The lanes of which every segment is done already, whoever did it."""
-        lacking = {
-            lane
-            for lane in lanes
-            for segment in lane.segments
-            if isinstance(segment, Call) and self._executor(segment).probe(segment.step) is not StepState.DONE
-        }
+        """The lanes of which every segment is done already, whoever did it; of several calls the last one tells."""
+        lacking = set()
+        for lane in lanes:
+            calls = [segment for segment in lane.segments if isinstance(segment, Call)]
+            if calls and self._executor(calls[-1]).probe(calls[-1].step) is not StepState.DONE:
+                lacking.add(lane)
         by: dict[str, list[Group]] = {}
         for lane in lanes:
             for group in lane.groups:
@@ -241,16 +240,24 @@ class Runner:
     def _call(self, lane: Lane) -> None:
         """The next step of a lane where it is no row step."""
         call = lane.call
-        self._intent([Entry(call.number, StepState.INTENT)])
+        mark = mark_of(self._record.id, call.number)
+        self._intent([Entry(call.number, StepState.INTENT, None, f"known to the services as {mark}")])
         try:
-            state, note = self._executor(call).do(call.step)
+            outcome = self._executor(call).do(call.step, mark)
         except StackmendError as problem:
-            state, note = StepState.FAILED, f"{problem.message}. {problem.hint}".strip()
+            outcome = Outcome(StepState.FAILED, f"{problem.message}. {problem.hint}".strip())
         except Exception as problem:  # noqa: BLE001
             # the lane's boundary: whatever it was, it must not take the other lanes with it, and its effect is unknown
-            state, note = StepState.IN_DOUBT, f"unexpected {type(problem).__name__}"
-        self._note([Entry(call.number, state, None, note)])
-        self._settle(lane, Verdict(state, note, []))
+            outcome = Outcome(StepState.IN_DOUBT, f"unexpected {type(problem).__name__}")
+        # what an earlier process of this run has begun is ours, though it is found done
+        already = outcome.already and call.number not in lane.begun
+        self._note([Entry(call.number, outcome.state, _ALREADY if already else None, outcome.note)])
+        if already:
+            lane.skip()
+            lane.already = lane.made == 0 and not lane.open
+        else:
+            self._settle(lane, Verdict(outcome.state, outcome.note, []))
+        self._tools.journal.beat(self._record.cloud, self._record.id)
 
     def _executor(self, call: Call) -> Executor:
         return self._tools.executors[call.step.kind]

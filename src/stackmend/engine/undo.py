@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from stackmend.engine.lanes import intents, last_entries
-from stackmend.engine.literal import literal
+from stackmend.engine.literal import Describe, literal, named
 from stackmend.model.errors import InDoubtError, UsageError
 from stackmend.model.journal import Entry, RunRecord, RunState
 from stackmend.model.plan import Action, row_id
@@ -56,7 +56,7 @@ def done_before(runs: Iterable[tuple[Sequence[Action], Sequence[Entry]]]) -> fro
 
 
 def inverse(
-    actions: Sequence[Action], entries: Sequence[Entry], skip: frozenset[str]
+    actions: Sequence[Action], entries: Sequence[Entry], skip: frozenset[str], describe: Describe = named
 ) -> tuple[list[Action], list[str]]:
     """(actions that take back what the run did, last first; what cannot be taken back, one sentence each).
 
@@ -77,11 +77,11 @@ def inverse(
         action, steps = actions[index], []
         for number, step in reversed(mine[index]):
             if irreversible(step):
-                lost.append(f"{action.id} {action.repair}: step {number} is irreversible: {literal(step)}")
+                lost.append(f"{action.id} {action.repair}: step {number} is irreversible: {literal(step, describe)}")
                 continue
             steps.append(_back(step, begun[number], last[number], counters, counted))
         if steps:
-            found.append(_action(action, steps, stages))
+            found.append(_action(action, steps, stages, describe))
     return found, lost
 
 
@@ -98,7 +98,7 @@ def _own(entry: Entry | None, begun: bool) -> bool:
     return entry is not None and begun and entry.state is StepState.DONE and not (entry.image or {}).get("already")
 
 
-def _action(action: Action, steps: list[Step], stages: int) -> Action:
+def _action(action: Action, steps: list[Step], stages: int, describe: Describe) -> Action:
     return replace(
         action,
         check="",
@@ -106,8 +106,9 @@ def _action(action: Action, steps: list[Step], stages: int) -> Action:
         risk=Risk.SAFE,
         stage=stages - action.stage,
         steps=tuple(steps),
-        statements=tuple(literal(step) for step in steps),
+        statements=tuple(literal(step, describe) for step in steps),
         why="",
+        instead="",
     )
 
 
@@ -146,7 +147,8 @@ def _back(step: Step, intent: Entry, outcome: Entry, counters: Mapping[_Spot, in
             return replace(step, by=abs(step.by), left=None)
         return replace(step, left=counters.get((*row_id(step), step.column)))
     if isinstance(step, ApiCall) and step.inverse is not None:
-        return step.inverse
+        # taken back in its turn, it is made again
+        return replace(step.inverse, inverse=replace(step, inverse=None))
     if isinstance(step, HostCommand) and step.inverse is not None:
         return replace(step, argv=step.inverse, probe=(), inverse=step.argv)
     return Manual(text=f"take back by hand: {literal(step)}")

@@ -55,6 +55,9 @@ class Check:
     ages: Mapping[str, int] = field(default_factory=dict)  #: seconds; may be set per site
     #: sources whose failure forbids any verdict (R2): "nova_api", "cells" (every cell), "neutron", ...
     needs: frozenset[str] = frozenset()
+    #: tables without which it finds less and nothing wrong: where an API shows none it speaks, and is incomplete.
+    #: ``<table>.deleted`` stands for the rows marked deleted, which no API shows
+    spares: frozenset[str] = frozenset()
     #: name of a root cause -> {column here: column there}; a finding matching one is counted with it, not listed
     explained_by: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     #: True where the databases change one after another, so that only a second look after --settle confirms it

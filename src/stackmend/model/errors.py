@@ -88,6 +88,12 @@ class WriteError(StackmendError):
     exit_code = Exit.STOPPED
 
 
+class ApiError(StackmendError):
+    """A service refused a call, cannot do it, or was never reached."""
+
+    exit_code = Exit.STOPPED
+
+
 class JournalError(StackmendError):
     """The journal cannot be read or written; without it nothing is changed."""
 

@@ -55,6 +55,7 @@ class Action:
     steps: tuple[Step, ...]
     statements: tuple[str, ...] = ()  #: what each step does, literally: SQL for row steps
     why: str = ""  #: what may be lost
+    instead: str = ""  #: why a strategy that comes before this one could not be used
 
     @property
     def irreversible(self) -> bool:
@@ -272,6 +273,12 @@ def plan_of(data: Mapping[str, Any]) -> Plan:
             "not_repaired": tuple(Left(**left) for left in values["not_repaired"]),
         }
     )
+
+
+def changed_by(call: ApiCall) -> tuple[str, str]:
+    """What a call changes, ("port", its id): its first argument names it, whichever service is asked."""
+    name, value = next(iter(call.arguments.items()))
+    return name, str(value)
 
 
 def row_id(step: Any) -> tuple[str, str, tuple[tuple[str, Any], ...]]:

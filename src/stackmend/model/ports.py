@@ -9,10 +9,30 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stackmend.model.snapshot import Manifest
-from stackmend.model.step import Value, Values
+from stackmend.model.step import ApiCall, Value, Values
 
 #: (what is being read, rows so far, rows expected or None)
 Progress = Callable[[str, int, int | None], None]
+
+
+class Api(Protocol):
+    """The services' APIs, as a repair may look at them while it is planned: nothing is changed through it."""
+
+    @property
+    def insisted(self) -> bool:
+        """True where the operator asked for the API alone (``--via api``), though it may disturb a guest."""
+        ...
+
+    def lacks(self, service: str, operation: str) -> str:
+        """Why the operation cannot be had from this cloud (its microversion, its extension), or ""."""
+        ...
+
+    def look(self, call: ApiCall) -> Mapping[str, Any]:
+        """What the operation would find now: the values that ``expect`` of a call is compared with.
+
+        SourceError when a service does not answer, or not with what was asked for.
+        """
+        ...
 
 
 class Live(Protocol):
@@ -21,6 +41,11 @@ class Live(Protocol):
     Rows hold every column of the table as the database has it (R7), in canonical values (see
     :mod:`stackmend.model.step`), except columns that :mod:`stackmend.tables` marks as secret.
     """
+
+    @property
+    def api(self) -> Api | None:
+        """The services' APIs; None where there is none, or it is not to be used."""
+        ...
 
     def rows(self, database: str, table: str, where: Mapping[str, Value | Sequence[Value]]) -> list[dict[str, Value]]:
         """Every row that matches all of ``where`` (a list means any of), by primary key; [] if none."""

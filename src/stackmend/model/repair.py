@@ -29,6 +29,8 @@ class Repair:
     #: values of the finding's ``code`` that it is for; empty: all. Several repairs may share a check by code.
     codes: frozenset[str] = frozenset()
     resource: str = "server"  #: type of the main object
+    #: why the services' APIs cannot do it at all: a sentence, for repairs without the strategy "api"
+    no_api: str = ""
     why: str = ""  #: for unsafe and manual: what may be lost, in one sentence
 
 

@@ -28,6 +28,14 @@ class Source:
     error: str = ""  #: why it could not be read whole; "" when it was
     #: label of a table -> columns this release lacks (the table itself: "*")
     missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    api: bool = False  #: read from the service's API, for want of a database
+
+    @property
+    def called(self) -> str:
+        """What it is, for a human."""
+        if not self.api:
+            return f"database {self.database}"
+        return f"the API of {'nova' if self.database.startswith(CELL) else self.database.removesuffix('_api')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +49,10 @@ class Manifest:
     sources: tuple[Source, ...]
     cells_known: bool  #: cell_mappings was read and every cell of it is among the sources
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def called(self, database: str) -> str:
+        """What a source of this name is, for a human."""
+        return next((s.called for s in self.sources if s.database == database), f"database {database}")
 
     def failed(self) -> dict[str, str]:
         """Database -> why it could not be read."""

@@ -119,7 +119,11 @@ class ExpectNone(RowStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiCall:
-    """One call of a service's API, with its inverse where there is one."""
+    """One call of a service's API, with its inverse where there is one.
+
+    ``arguments`` are those of the operation; the first one names the object that is changed. ``expect`` is the guard:
+    what the operation finds just before it is made must still read so.
+    """
 
     kind: ClassVar[str] = "api"
 

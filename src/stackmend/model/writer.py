@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -54,13 +55,26 @@ class Writer(Protocol):
     def close(self) -> None: ...
 
 
+class Outcome(NamedTuple):
+    """What became of a step that is not about a row."""
+
+    state: StepState  #: DONE, STALE, FAILED or IN_DOUBT
+    note: str = ""  #: for the journal: the ids of its requests, why it failed
+    already: bool = False  #: nothing was left to do: it is not ours, and undo leaves it
+
+
 class Executor(Protocol):
     """Does one kind of step that is not about a row: API calls, commands on hosts."""
 
-    def do(self, step: ApiCall | HostCommand) -> tuple[StepState, str]:
-        """Do it; the state and a note. StackmendError is a failure of the lane."""
+    def do(self, step: ApiCall | HostCommand, mark: str) -> Outcome:
+        """Do it. ``mark`` names this step of this run, and is in the journal before. StackmendError is a failure."""
         ...
 
     def probe(self, step: ApiCall | HostCommand) -> StepState:
         """From live state: PLANNED (to do), INTENT (under way), DONE or FAILED; IN_DOUBT where it cannot tell."""
         ...
+
+
+def mark_of(run: str, step: int) -> str:
+    """How the requests of a step are known in the services' logs: the same for each try of the same step."""
+    return f"req-{uuid.uuid5(uuid.NAMESPACE_URL, f'stackmend:{run}:{step}')}"

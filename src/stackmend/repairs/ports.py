@@ -62,6 +62,11 @@ def bind(live: Live, port: Record, host: str) -> Iterator[Step]:
         yield change(live, "neutron", "ml2_port_bindings", there, unbound)
 
 
+def of_host(name: str) -> bool:
+    """Whether a member of a binding's profile belongs to the host that the port was on."""
+    return name in _OF_HOST or name.startswith("pci_")
+
+
 def _profile(binding: Record | None) -> str:
     """The binding's profile without what belongs to a host."""
     text = str(binding["profile"]) if binding and binding["profile"] else ""
@@ -69,7 +74,7 @@ def _profile(binding: Record | None) -> str:
         profile = json.loads(text) if text else {}
     except ValueError:
         return ""
-    kept = {k: v for k, v in profile.items() if k not in _OF_HOST and not k.startswith("pci_")}
+    kept = {k: v for k, v in profile.items() if not of_host(k)}
     return text if kept == profile else json.dumps(kept) if kept else ""
 
 

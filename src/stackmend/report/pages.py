@@ -115,7 +115,8 @@ def repair(shown: Repair, docstring: str | None) -> Document:
     data = repair_record(shown, docstring) | {"page": dict(parts.sections)}
     lost = f"; what may be lost: {shown.why}" if shown.why else ""
     mends = ", ".join(shown.checks) or "asked for by an operator"
-    about = f"{shown.risk.value}, by {', '.join(shown.strategies)}; mends: {mends}{lost}"
+    why = f" (no API: {shown.no_api})" if shown.no_api else ""
+    about = f"{shown.risk.value}, by {', '.join(shown.strategies)}{why}; mends: {mends}{lost}"
     head = f"# {shown.name}\n\n{parts.title}\n\n{about}\n"
     body = "".join(f"\n## {title}\n\n{section}\n" for title, section in parts.sections.items())
     return Document(data=data, text=head + body)

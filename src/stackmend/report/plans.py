@@ -72,6 +72,8 @@ def _action(action: Action, detail: bool) -> Iterator[str]:
     yield f"    {action.check + ': ' if action.check else ''}{action.message}"
     if action.why:
         yield f"    what may be lost: {action.why}"
+    if action.instead:
+        yield f"    by {action.strategy}, for {action.instead}"
     if not detail:
         return
     for number, step in enumerate(action.steps):

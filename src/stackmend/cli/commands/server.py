@@ -38,7 +38,7 @@ class ServerCacheRebuild(_ServerRequest):
 
 
 class ServerMarkDeleted(_ServerRequest):
-    """Mark a server deleted, with all its rows, as Nova would; for one that is truly gone.
+    """Delete a server that cannot be deleted: by force through the API, or with all its rows, as Nova would.
 
     While its host runs, Nova removes what it still finds of the server there: this deletes for real. Name --cleaned
     only if its files are gone from the host already.
@@ -46,6 +46,7 @@ class ServerMarkDeleted(_ServerRequest):
 
     repair = "mark-server-deleted"
     examples = """
+  $ stackmend server mark-deleted 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --via api
   $ stackmend server mark-deleted 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --allow-db
   $ stackmend server mark-deleted 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --allow-db --cleaned --out plan.json"""
 

@@ -26,13 +26,14 @@ class _VolumeRequest(Request):
 
 
 class VolumeDetach(_VolumeRequest):
-    """Detach a volume in the databases of Nova and Cinder; for one that no guest really has any more.
+    """Detach a volume that no guest really has any more: through the APIs, or in the databases of Nova and Cinder.
 
     A guest that still has the disk goes on writing to it: look on its host first.
     """
 
     repair = "detach-volume"
     examples = """
+  $ stackmend volume detach 0f3c9a52-3a3f-4f6e-8d6b-1f1f3a8f7b10 --via api
   $ stackmend volume detach 0f3c9a52-3a3f-4f6e-8d6b-1f1f3a8f7b10 --allow-db
   $ stackmend volume detach --server 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --allow-db VOLUME"""
 
@@ -51,7 +52,10 @@ class VolumeDetach(_VolumeRequest):
 
 
 class VolumeMarkDeleted(_VolumeRequest):
-    """Mark a volume deleted, with all its rows and its quota; for one whose data is gone from the back end."""
+    """Delete a volume that could not be deleted: through the API, or with all its rows and its quota.
+
+    In the databases it is for a volume whose data is gone from the back end.
+    """
 
     repair = "mark-volume-deleted"
     examples = """

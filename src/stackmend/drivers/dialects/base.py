@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -10,6 +12,11 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from stackmend.model.errors import ConfigError
 
+_ACCOUNT = re.compile(
+    r"(?P<scheme>[\w+.-]+://)(?:(?P<username>[^:/?#@]*)(?::(?P<password>.*))?@)?(?P<rest>[^@]*)\Z", re.DOTALL
+)
+#: options that name files
+FILES = ("ssl_ca", "ssl_cert", "ssl_key")
 _SCHEMES = {"mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite"}
 
 
@@ -27,9 +34,14 @@ class Address:
 
     @classmethod
     def from_url(cls, url: str, what: str = "the database URL") -> Address:
-        """Parse an SQLAlchemy URL; ConfigError, without the password, when it is none that is understood."""
+        """Parse an SQLAlchemy URL; ConfigError, without the password, when it is none that is understood.
+
+        As with SQLAlchemy a password may hold ``/``, ``?`` and ``#`` as they are: it ends at the last ``@``.
+        """
+        account = _ACCOUNT.match(url.strip())
+        username, password, rest = account.group("username", "password", "rest") if account else (None, None, url)
         try:
-            parts = urlsplit(url)
+            parts = urlsplit(f"{account['scheme']}{rest}" if account else url)
             port = parts.port or 3306
         except ValueError as problem:
             raise ConfigError(
@@ -50,15 +62,15 @@ class Address:
         if not parts.path.strip("/"):
             raise ConfigError(f"{what} names no database", "It ends in /<database>.")
         if "/" in parts.path.strip("/") or "@" in parts.path + parts.query + parts.fragment:
-            # the account ended too early, at a character of its password: nothing of it may be shown
+            # what is left of an account that was not understood: nothing of it may be shown
             raise ConfigError(f"{what} is malformed: it names no database", "Percent-encode special characters.")
         return cls(
             scheme,
             unquote(parts.path.strip("/")),
             parts.hostname or "localhost",
             port,
-            unquote(parts.username or ""),
-            unquote(parts.password or ""),
+            unquote(username or ""),
+            unquote(password or ""),
             options,
         )
 
@@ -75,6 +87,11 @@ class Address:
         if self.scheme == "sqlite":
             return ("sqlite", self.database)
         return ("mysql", self.host, str(self.port), self.username, self.options.get("unix_socket", ""))
+
+    def missing_files(self) -> list[str]:
+        """The files of its options that are not there."""
+        named = (self.options[name] for name in FILES if name in self.options)
+        return [path for path in named if not os.path.exists(path)]
 
     def under(self, username: str, password: str) -> Address:
         """The same database for another account."""

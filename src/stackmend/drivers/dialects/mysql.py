@@ -268,8 +268,10 @@ def telling(address: Address | None) -> Iterator[None]:
         raise SourceError(f"{where} cannot be read: {text} ({number})", hint) from problem
     except (OSError, UnicodeError) as problem:  # a certificate that is not there, a host that is no name
         where = address.redacted if address else "the database"
+        missing = ", ".join(address.missing_files()) if address else ""
         raise SourceError(
-            f"{where} cannot be read: {problem}", "Look at the host and the options of its URL."
+            f"{where} cannot be read: {f'{missing} of its URL is not there' if missing else problem}",
+            "Look at the host and the options of its URL.",
         ) from problem
 
 

@@ -92,6 +92,15 @@ def late_fault(cloud: Cloud) -> None:
     )  # fmt: skip
 
 
+def files_tried(cloud: Cloud) -> None:
+    """nova-compute has tried to remove the files, and counts that in a row that stays live (seen on real services)."""
+    server = cloud.pick("deleted")
+    cloud.insert(
+        server.database, "instance_system_metadata", instance_uuid=server.uuid, key="clean_attempts", value="1",
+        deleted=0, created_at=cloud.ago(3600),
+    )  # fmt: skip
+
+
 def just_now(cloud: Cloud) -> None:
     """The deletion is under way."""
     server = cloud.pick("deleted")
@@ -103,5 +112,6 @@ LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
     "restorable": restorable,
     "never_scheduled": never_scheduled,
     "late_fault": late_fault,
+    "files_tried": files_tried,
     "just_now": just_now,
 }

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Detach a volume from a server in the databases, as Cinder and Nova would.
+"""Detach a volume from a server.
 
 ## What it does
-Nova's block device mapping of the pair is marked deleted first, so that no reboot plugs the volume in again. Then
-Cinder's attachment and its specs are marked deleted with the time of the detach, the admin metadata `attached_mode`
-goes, and the volume's status follows from the attachments that are left, by Cinder's own rule. Other servers of a
-multi-attach volume keep theirs. A volume in an error status keeps that status.
+By the API: where Nova and Cinder both have it, Nova detaches it; an attachment that Nova knows nothing of is deleted in
+Cinder; a status that is all that was left behind is reset. A mapping of Nova's without attachment no API removes.
+
+In the databases, Nova's block device mapping of the pair is marked deleted first, so that no reboot plugs the volume
+in again. Then Cinder's attachment and its specs are marked deleted with the time of the detach, the admin metadata
+`attached_mode` goes, and the volume's status follows from the attachments that are left, by Cinder's own rule. Other
+servers of a multi-attach volume keep theirs. A volume in an error status keeps that status.
 
 As a request it takes `volume` and, where several servers have it, `server`.
 
@@ -15,18 +18,21 @@ The root disk of a live server is refused, and so are a server something is happ
 in the moment of writing. Each remaining attachment must still be there.
 
 ## Undo
-All rows are put back as they were.
+All rows are put back as they were. What the API has detached is attached again only by its owner.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from stackmend.model.finding import Row
-from stackmend.model.ports import Live
+from stackmend.model.ports import Api, Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import ExpectRow, Manual, Risk, Step, Values
+from stackmend.repairs import calls
+from stackmend.repairs.calls import SERVER, api_of, call, guarded, shown
 from stackmend.repairs.cinder._rows import (
     drop_mapping,
     live_server,
@@ -40,6 +46,66 @@ from stackmend.repairs.common import Record, change, idle, no_such_server
 #: statuses in which nobody in Cinder is working on the volume
 _AT_REST = frozenset({"in-use", "detaching", "attaching", "reserved", "available"})
 _GONE = frozenset({"deleted-server", "unknown-server"})
+
+
+def api(target: Row, live: Live) -> Iterator[Step]:
+    """Calls of Nova or Cinder; nothing where the volume is not attached there any more."""
+    if not list(db(target, live)):
+        return
+    volume, services = live_volume(live, target["volume"]), api_of(live)
+    name = str(volume["id"])
+    attachments = live.rows("cinder", "volume_attachment", {"volume_id": name, "deleted": 0})
+    servers = _servers(target, attachments, live)
+    for server in servers:
+        pair = [a for a in attachments if a["instance_uuid"] == server]
+        found = live_server(live, server)
+        where: Values = {"volume_id": name, "instance_uuid": server, "deleted": 0}
+        if found is not None and live.rows(found[0], "block_device_mapping", where):
+            if not pair:
+                raise CannotRepair(
+                    f"Cinder has no attachment of volume {name}, so it refuses to let Nova detach it from {server}"
+                )
+            yield from _detached_by_nova(services, name, server)
+        else:
+            for attachment in pair:
+                yield _attachment_deleted(services, str(attachment["id"]), server, alive=found is not None)
+    if not any(a["instance_uuid"] in servers for a in attachments) and volume["status"] == "detaching":
+        yield _status_reset(services, name, attachments)
+
+
+def _detached_by_nova(services: Api, volume: str, server: str) -> Iterator[Step]:
+    made = call("compute", "detach-volume", server=server, volume=volume)
+    found = services.look(made)
+    calls.idle(found, server)
+    if found["mapping"] is None:
+        raise CannotRepair(f"Nova's API shows no volume {volume} on server {server}")
+    if found["volume.status"] == "detaching":
+        # Nova asks Cinder to begin, and Cinder begins only what is in use
+        roll = call("block-storage", "roll-detaching", volume=volume)
+        back = replace(call("block-storage", "begin-detaching", volume=volume), expect={"status": "in-use"})
+        yield replace(guarded(roll, services.look(roll), ("status", "migration", "attachments")), inverse=back)
+    yield guarded(made, found, (*SERVER, "mapping"), **{"volume.status": "in-use"})
+
+
+def _attachment_deleted(services: Api, attachment: str, server: str, *, alive: bool) -> Step:
+    made = call("block-storage", "delete-attachment", attachment=attachment)
+    if why := services.lacks("block-storage", "delete-attachment"):
+        raise CannotRepair(why)
+    found = services.look(made)
+    shown(found, "attachment")
+    if alive:
+        calls.idle(found, server)
+    else:
+        calls.nobody(found, server)
+    return guarded(made, found, ("volume", "instance", "status", *SERVER))
+
+
+def _status_reset(services: Api, volume: str, rest: list[Record]) -> Step:
+    """Only the status was left behind: what is attached says what it should be."""
+    status, attach_status = statuses(rest)
+    wanted = {"status": status} | ({"attach_status": attach_status} if not rest else {})
+    made = call("block-storage", "reset-status", volume=volume, **wanted)
+    return guarded(made, services.look(made), ("status", "migration", "attachments"))
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
@@ -142,7 +208,7 @@ REPAIR = Repair(
     resource="volume",
     checks=("volume-stuck-detaching", "volume-in-use-server-gone"),
     codes=frozenset({"mapping-gone", "attachment-gone", "both-gone", *_GONE}),
-    strategies={"db": db},
+    strategies={"api": api, "db": db},
     why="a guest that still has the disk goes on writing to a volume that Cinder may then give to another server;"
     " no database knows what the guest has",
 )

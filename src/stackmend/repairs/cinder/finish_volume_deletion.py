@@ -60,4 +60,5 @@ REPAIR = Repair(
     resource="volume",
     checks=("volume-deleted-incompletely",),
     strategies={"db": db},
+    no_api="no API shows what is left of a volume that is marked deleted",
 )

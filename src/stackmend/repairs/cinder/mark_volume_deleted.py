@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mark a volume deleted in Cinder's database, with all that belongs to it.
+"""Delete a volume that Cinder could not delete, or mark it deleted in Cinder's database.
 
 ## What it does
-What Cinder does after its driver has removed the data: the volume and every child row are marked deleted at the same
-moment, the records of work on it and its entry in the image cache go, and the quota of its project (volumes,
-gigabytes, and both by volume type) is given back, unless the volume never counted.
+By the API Cinder is asked once more: the status becomes `error`, the volume is deleted, and where that is refused it is
+deleted by force. Drivers take data that is not there for deleted.
+
+In the database, what Cinder does after its driver has removed the data: the volume and every child row are marked
+deleted at the same moment, the records of work on it and its entry in the image cache go, and the quota of its project
+(volumes, gigabytes, and both by volume type) is given back, unless the volume never counted.
 
 As a request it takes `volume`.
 
@@ -13,7 +16,8 @@ Refused while anything is attached or Nova maps it, while a snapshot is alive, i
 a status in which Cinder is at work or the volume in use.
 
 ## Undo
-All rows are put back and the quota is taken again. What the back end lost stays lost.
+All rows are put back and the quota is taken again. What the back end lost stays lost. What the API has deleted is
+deleted.
 """
 
 from __future__ import annotations
@@ -25,12 +29,32 @@ from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import BumpRow, DeleteRow, ExpectNone, Manual, Risk, Step, Value
+from stackmend.repairs.calls import api_of, call, guarded, shown
 from stackmend.repairs.cinder._rows import live_volume, soft_delete_all
 from stackmend.repairs.common import Record, change
 from stackmend.tables.cinder import VOLUME_CHILDREN, VOLUME_GRANDCHILDREN
 
 #: statuses in which a volume may be given up; the API knows the same ones and "deleting" belongs to a living service
 _GIVEN_UP = frozenset({"error_deleting", "error", "available", "error_restoring", "error_extending"})
+
+
+def api(target: Row, live: Live) -> Iterator[Step]:
+    """Calls of Cinder; nothing where the volume is deleted already."""
+    known = live.row("cinder", "volumes", {"id": target["volume"]})
+    if known is not None and known["deleted"]:
+        return
+    volume = live_volume(live, target["volume"])
+    _refuse_in_use(volume, live)
+    name, services = str(volume["id"]), api_of(live)
+    found = services.look(call("block-storage", "delete-volume", volume=name))
+    shown(found, "volume")
+    if found["attachments"]:
+        raise CannotRepair(f"Cinder shows {found['attachments']} attachments of volume {name}")
+    if found["status"] != "error":
+        reset = call("block-storage", "reset-status", volume=name, status="error")
+        yield guarded(reset, found, ("status", "migration", "attachments"))
+    deleted = call("block-storage", "delete-volume", volume=name)
+    yield guarded(deleted, found, ("migration", "attachments"), status="error")
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
@@ -99,7 +123,7 @@ REPAIR = Repair(
     risk=Risk.UNSAFE,
     resource="volume",
     checks=("volume-stuck-error-deleting",),
-    strategies={"db": db},
+    strategies={"api": api, "db": db},
     why="the record is all that leads to the data: the back end must be proven empty first, and an encrypted volume"
     " has lost its key already",
 )

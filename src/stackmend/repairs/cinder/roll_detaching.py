@@ -10,19 +10,33 @@ The volume still has a live attachment, each attachment reads as planned, its se
 volume is going on.
 
 ## Undo
-The status is put back.
+The status is put back, by the API with `os-begin_detaching`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectRow, Risk, Step
+from stackmend.repairs.calls import api_of, call, guarded, shown
 from stackmend.repairs.cinder._rows import live_server, live_volume, statuses
 from stackmend.repairs.common import change, idle
+
+
+def api(target: Row, live: Live) -> Iterator[Step]:
+    """A call of Cinder; nothing where the volume is not detaching any more."""
+    if not list(db(target, live)):
+        return
+    volume = str(target["volume"])
+    made = call("block-storage", "roll-detaching", volume=volume)
+    found = api_of(live).look(made)
+    shown(found, "volume")
+    back = replace(call("block-storage", "begin-detaching", volume=volume), expect={"status": "in-use"})
+    yield replace(guarded(made, found, ("status", "migration", "attachments")), inverse=back)
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
@@ -51,5 +65,5 @@ REPAIR = Repair(
     resource="volume",
     checks=("volume-stuck-detaching",),
     codes=frozenset({"intact"}),
-    strategies={"db": db},
+    strategies={"api": api, "db": db},
 )

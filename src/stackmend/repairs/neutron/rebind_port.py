@@ -6,27 +6,70 @@ The binding that names the wrong host goes, with its levels; the port gets one f
 and the status DOWN. The next update of the port through Neutron's API binds it there: Neutron binds every port that
 has a host and no binding yet. Only this port is touched, never those of DHCP, routers or other servers.
 
+By the API Neutron binds it there itself; a binding that a migration left on that host, not active, is deleted before.
+
 ## Guards
 The server is idle and on that host; the bindings read as planned. Refused for a port with a device passed through
 (SR-IOV): its profile has to name the device that the new host claimed for it, which only Nova's own move writes.
 
 ## Undo
-The old binding and its levels are put back.
+The old binding and its levels are put back; by the API Neutron binds the port to the old host again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import Manual, Risk, Step
+from stackmend.repairs import calls
+from stackmend.repairs.calls import api_of, call, shown
 from stackmend.repairs.common import Record, change, idle, revised, the_server
 from stackmend.repairs.ports import bind
 
 #: kinds of NICs that need no device of their host
 _PLAIN = frozenset({"normal", "baremetal", "smart-nic"})
+#: what a port is while nobody plugs it
+_UNBOUND = frozenset({"unbound", "binding_failed"})
+
+
+def api(target: Row, live: Live) -> Iterator[Step]:
+    """Calls of Neutron; nothing where the port is bound to the server's host."""
+    database, server = the_server(target, live)
+    api_of(live)
+    list(idle(live, database, server))
+    port = live.row("neutron", "ports", {"id": target["port"], "device_id": server["uuid"]})
+    if port is None or server["host"] is None:
+        raise CannotRepair(f"port {target['port']} is not on a server that has a host")
+    yield from rebound_by_api(live, str(port["id"]), str(server["host"]), str(server["host"]))
+
+
+def rebound_by_api(live: Live, port: str, host: str, believed: str) -> Iterator[Step]:
+    """Calls that bind one port to a host; ``believed``: the host that Nova shows now. Nothing where it is bound."""
+    made = call("network", "update-port", port=port, values={})
+    found = api_of(live).look(made)
+    shown(found, "port")
+    calls.idle(found, found["device_id"])
+    if found["server.host"] != believed:
+        raise CannotRepair(f"Nova's API shows server {found['device_id']} on {found['server.host']}, not on {believed}")
+    if found["binding:host_id"] == host and found["binding:vif_type"] not in _UNBOUND:
+        return
+    if found["binding:vnic_type"] not in _PLAIN:
+        raise CannotRepair(
+            f"port {port} is {found['binding:vnic_type']}: its profile has to name a device of {host}, which only"
+            " Nova's own move writes"
+        )
+    where = {"port_id": port, "host": host, "status": "INACTIVE"}
+    if live.rows("neutron", "ml2_port_bindings", where):
+        gone = call("network", "delete-binding", port=port, host=host)
+        back = replace(call("network", "create-binding", port=port, host=host), expect={"binding": None})
+        yield replace(gone, expect={"binding": "INACTIVE"}, inverse=back)
+    guards = ("device_id", "binding:host_id", "server", "server.task_state")
+    expect = {name: found[name] for name in guards} | {"server.host": host}
+    yield calls.port_updated(port, {"binding:host_id": host}, found, expect)
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
@@ -62,6 +105,6 @@ REPAIR = Repair(
     risk=Risk.UNSAFE,
     resource="port",
     checks=("port-binding-wrong-host",),
-    strategies={"db": db},
+    strategies={"api": api, "db": db},
     why="the guest is without network on that port if it does not run on the host that Nova names",
 )

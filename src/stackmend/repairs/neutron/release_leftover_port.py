@@ -7,35 +7,80 @@ and every port of which that cannot be excluded, is freed: no device, unbound, i
 for the server is deleted, with its children, and its address given back. A port that something else hangs on (a
 floating IP, a trunk, a port forwarding) is freed, never deleted.
 
+By the API Neutron frees or deletes it itself; a port that is freed because nothing tells who made it gets the tag
+`stackmend-unbound`, so that its owner can be asked.
+
 ## Guards
 No cell has a live server of that id and none is being built, asked once more in the moment of writing; for a leftover
 on a living server: the server is idle, and the port is not ACTIVE.
 
 ## Undo
 Every row is put back as it was. An address that somebody else has got meanwhile is not taken from him: then undo
-stops.
+stops. By the API a port that was freed gets its device and host again; one that was deleted stays deleted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import Manual, Risk, Step, Value
+from stackmend.repairs import calls
+from stackmend.repairs.calls import SERVER, api_of, call, guarded, shown
+from stackmend.repairs.cinder._rows import live_server
 from stackmend.repairs.common import Record, idle, made_by_owner, no_such_server
-from stackmend.repairs.ports import CHILDREN, delete, free
+from stackmend.repairs.ports import CHILDREN, delete, free, of_host
+
+#: on a port that was freed because nobody knows whose it is
+TAG = "stackmend-unbound"
+
+
+def api(target: Row, live: Live) -> Iterator[Step]:
+    """Calls of Neutron; nothing where the port is gone or free already."""
+    port = _leftover(target, live)
+    if port is None:
+        return
+    services = api_of(live)
+    name, device = str(port["id"]), port["device_id"]
+    database, server = _server(target, live)
+    if server is not None and server["deleted"] == 0:
+        list(idle(live, database, server))
+    elif live_server(live, str(device)) is not None:
+        raise CannotRepair(f"server {device} is alive in another cell")
+    made = made_by_owner(live, port, server, _noted(live, database, port))
+    found = services.look(call("network", "delete-port", port=name))
+    shown(found, "port")
+    if server is not None and server["deleted"] == 0:
+        calls.idle(found, device)
+        if found["status"] == "ACTIVE":
+            raise CannotRepair(f"port {name} is ACTIVE: look at the guest's NICs before anything is taken away")
+    else:
+        calls.nobody(found, device)
+    guards = ("device_id", "device_owner", "binding:host_id", "status", *SERVER)
+    if made is False and not _used(live, port):
+        yield guarded(call("network", "delete-port", port=name), found, guards)
+        return
+    kept = {k: v for k, v in (found["binding:profile"] or {}).items() if not of_host(k)}
+    values: dict[str, Any] = {"device_id": "", "device_owner": "", "binding:host_id": ""}
+    if kept != (found["binding:profile"] or {}):
+        # Neutron lets only services set it
+        values["binding:profile"] = kept
+    yield calls.port_updated(name, values, found, {guard: found[guard] for guard in guards if guard in found})
+    if made is None:
+        back = replace(call("network", "untag-port", port=name, tag=TAG), expect={"device_id": ""})
+        yield replace(call("network", "tag-port", port=name, tag=TAG), inverse=back)
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
     """Steps on Neutron's database; nothing where the port is gone or free already."""
-    port = live.row("neutron", "ports", {"id": target["port"]})
-    if port is None or port["device_id"] != target["server"]:
+    port = _leftover(target, live)
+    if port is None:
         return
-    if port["device_owner"] == "compute:kuryr" or not str(port["device_owner"]).startswith("compute:"):
-        raise CannotRepair(f"port {port['id']} is not Nova's: its owner is {port['device_owner']}")
     database, server = _server(target, live)
     if server is not None and server["deleted"] == 0:
         if port["status"] == "ACTIVE":
@@ -49,6 +94,16 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     ovn = {"resource_uuid": port["id"]}
     if live.columns("neutron", "ovn_revision_numbers") and live.rows("neutron", "ovn_revision_numbers", ovn):
         yield Manual(text="With OVN: run 'neutron-ovn-db-sync-util --ovn-neutron_sync_mode log' and look at this port.")
+
+
+def _leftover(target: Row, live: Live) -> Record | None:
+    """The port, unless it is gone or free; CannotRepair when it is not Nova's."""
+    port = live.row("neutron", "ports", {"id": target["port"]})
+    if port is None or port["device_id"] != target["server"]:
+        return None
+    if port["device_owner"] == "compute:kuryr" or not str(port["device_owner"]).startswith("compute:"):
+        raise CannotRepair(f"port {port['id']} is not Nova's: its owner is {port['device_owner']}")
+    return port
 
 
 def _server(target: Row, live: Live) -> tuple[str, Record | None]:
@@ -81,6 +136,6 @@ REPAIR = Repair(
     risk=Risk.UNSAFE,
     resource="port",
     checks=("port-without-server", "extra-ports-on-server"),
-    strategies={"db": db},
+    strategies={"api": api, "db": db},
     why="the address of a deleted port goes back to the pool and may be given to somebody else",
 )

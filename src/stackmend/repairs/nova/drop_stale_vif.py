@@ -2,15 +2,18 @@
 """Take a port that is not the server's any more out of its network cache.
 
 ## What it does
-Removes that one VIF from `network_info` and marks its `virtual_interfaces` row deleted. The other VIFs stay as they
-are.
+By the API Nova is sent the event with which Neutron says that a port was deleted: its host unplugs the NIC and forgets
+it. Nova leaves its row of the NIC alone then, as it always does: `mend-vif-rows` is for that.
+
+In the database it removes that one VIF from `network_info` and marks its `virtual_interfaces` row deleted. The other
+VIFs stay as they are.
 
 ## Guards
 The server is idle and where it was; the document reads as it did when the plan was made; Neutron still has no such
 port of this server. Refused for a port that lost nothing but its `device_id` and is ACTIVE on the server's host.
 
 ## Undo
-The document and the row are put back.
+The document and the row are put back. What the API has unplugged stays so.
 """
 
 from __future__ import annotations
@@ -21,8 +24,30 @@ from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectNone, Manual, Risk, Step, Value
+from stackmend.repairs import calls
+from stackmend.repairs.calls import SERVER, api_of, call, guarded
 from stackmend.repairs.common import Record, change, idle, marked_deleted, the_server
 from stackmend.repairs.network_info import parsed, serialised
+
+
+def api(target: Row, live: Live) -> Iterator[Step]:
+    """A call of Nova; nothing where the cache does not list the port."""
+    if not list(db(target, live)):
+        return
+    database, server = the_server(target, live)
+    port, services = str(target["port"]), api_of(live)
+    cache = live.row(database, "instance_info_caches", {"instance_uuid": server["uuid"], "deleted": 0})
+    vif = next(v for v in parsed(cache["network_info"] if cache else None) or [] if v.get("id") == port)
+    named = {"port": port, "server": str(server["uuid"]), "mac": str(vif.get("address"))}
+    # not a detach: Nova fails over a port that Neutron does not have, and deletes one that somebody else has got
+    made = call("compute", "vif-deleted", **named)
+    found = services.look(made)
+    calls.idle(found, server["uuid"])
+    if found["host"] != "up":
+        raise CannotRepair(f"nova-compute of {server['host']} is {found['host']}: nobody would do it")
+    if not found["listed"]:
+        raise CannotRepair(f"Nova's API shows no address of port {port}, so that what becomes of it cannot be seen")
+    yield guarded(made, found, (*SERVER, "host", "listed"))
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
@@ -65,4 +90,6 @@ def _not_in_use(live: Live, server: Record, port: Value) -> None:
         )
 
 
-REPAIR = Repair(name="drop-stale-vif", risk=Risk.SAFE, checks=("info-cache-stale-port",), strategies={"db": db})
+REPAIR = Repair(
+    name="drop-stale-vif", risk=Risk.SAFE, checks=("info-cache-stale-port",), strategies={"api": api, "db": db}
+)

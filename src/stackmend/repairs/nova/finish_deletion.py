@@ -55,5 +55,6 @@ REPAIR = Repair(
     risk=Risk.UNSAFE,
     checks=("server-deleted-incompletely",),
     strategies={"db": db},
+    no_api="no API shows a server that is marked deleted",
     why="with cleaned=0 a deletion that Nova can see at last lets its host remove the server's disks (rule RW9)",
 )

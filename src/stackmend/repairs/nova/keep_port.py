@@ -60,4 +60,5 @@ REPAIR = Repair(
     resource="port",
     checks=("preserve-on-delete-wrong",),
     strategies={"db": db},
+    no_api="whether a port is kept stands in Nova's network cache alone, which no API shows or sets",
 )

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mark a server deleted in the databases, whole.
+"""Delete a server that cannot be deleted, or mark it deleted in the databases, whole.
 
 ## What it does
-For a server whose guest and disks are gone for good, and that the API cannot delete: all that Nova does with the rows
-of a deleted server, a note in its record of actions, and its allocation in Placement. Its ports and volumes are
-named, to be let go through the API; `stackmend audit` finds them otherwise.
+By the API: a deletion that hangs is let go of (`os-resetState`), and the server is deleted by force. Nova does the
+rest, ports, volumes and allocation included; where its host is down Nova does without it.
+
+In the databases: for a server whose guest and disks are gone for good, and that the API cannot delete: all that Nova
+does with the rows of a deleted server, a note in its record of actions, and its allocation in Placement. Its ports and
+volumes are named, to be let go through the API; `stackmend audit` finds them otherwise.
 
 `cleaned` says that its files are gone from the host. Where they are not, nova-compute removes them within minutes,
 and destroys a guest that still runs (rule RW9): that is what `cleaned = 0` asks for.
@@ -13,7 +16,7 @@ and destroys a guest that still runs (rule RW9): that is what `cleaned = 0` asks
 No migration is in progress, no task but a deletion; each row reads as planned.
 
 ## Undo
-All rows are put back; what nova-compute has removed meanwhile is not.
+All rows are put back; what nova-compute has removed meanwhile is not. What the API has deleted is deleted.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import InsertRow, Manual, Risk, Step
+from stackmend.repairs.calls import SERVER, api_of, call, guarded
 from stackmend.repairs.common import Record, at_rest, the_server
 from stackmend.repairs.deletion import children, mapping, mark
 from stackmend.repairs.placement.delete_allocations import removed_allocations
@@ -32,12 +36,32 @@ from stackmend.repairs.placement.delete_allocations import removed_allocations
 _DELETING = frozenset({None, "deleting", "soft-deleting"})
 
 
-def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on the cell, the API database and Placement."""
+def api(target: Row, live: Live) -> Iterator[Step]:
+    """Calls of Nova."""
     database, row = the_server(target, live)
+    _refuse_busy(live, database, row)
+    server, services = str(row["uuid"]), api_of(live)
+    made = call("compute", "force-delete", server=server)
+    found = services.look(made)
+    if found.get("server") != "present":
+        raise CannotRepair(f"Nova's API does not show server {server}")
+    if found["server.task_state"] is not None or found["server.vm_state"] == "deleted":
+        yield guarded(call("compute", "reset-state", server=server, state="error"), found, SERVER)
+        yield guarded(made, found, ("server", "server.host"), **{"server.task_state": None, "server.vm_state": "error"})
+    else:
+        yield guarded(made, found, SERVER)
+
+
+def _refuse_busy(live: Live, database: str, row: Record) -> None:
     if row["task_state"] not in _DELETING:
         raise CannotRepair(f"server {row['uuid']} is busy: {row['task_state']}")
     at_rest(live, database, row["uuid"])
+
+
+def db(target: Row, live: Live) -> Iterator[Step]:
+    """Steps on the cell, the API database and Placement."""
+    database, row = the_server(target, live)
+    _refuse_busy(live, database, row)
     now = live.now()
     yield from children(live, database, row["uuid"], now)
     yield _noted(database, row, now)
@@ -81,6 +105,6 @@ def _left(live: Live, row: Record) -> Iterator[Step]:
 REPAIR = Repair(
     name="mark-server-deleted",
     risk=Risk.UNSAFE,
-    strategies={"db": db},
+    strategies={"api": api, "db": db},
     why="a guest that still runs is destroyed by its host, with its disks, unless its files are said to be gone",
 )

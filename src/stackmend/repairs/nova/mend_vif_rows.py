@@ -45,4 +45,10 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     yield from nics.completed(live, database, server, wanted)
 
 
-REPAIR = Repair(name="mend-vif-rows", risk=Risk.SAFE, checks=("vif-rows-mismatch",), strategies={"db": db})
+REPAIR = Repair(
+    name="mend-vif-rows",
+    risk=Risk.SAFE,
+    checks=("vif-rows-mismatch",),
+    strategies={"db": db},
+    no_api="no API shows or sets Nova's rows of NICs",
+)

@@ -129,5 +129,6 @@ REPAIR = Repair(
     name="purge-server",
     risk=Risk.UNSAFE,
     strategies={"db": db},
+    no_api="no API shows a server that is deleted; for many of them there is nova-manage db archive_deleted_rows",
     why="the history of the server is gone, for billing and for support",
 )

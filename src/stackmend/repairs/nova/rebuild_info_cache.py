@@ -9,6 +9,9 @@ routes, MTU, binding. A missing row is inserted, one that is marked deleted is r
 Which ports survive the server's deletion (`preserve_on_delete`) is taken from the old document where it can be read;
 else it is deduced from the port, and in doubt the port is kept.
 
+No call of any API fills an empty cache. Nova's own healer does, where it is on, its host is up, and no port is to
+survive the server: the healer marks all of them to be deleted with it. Then that is waited for.
+
 ## Guards
 The server is idle and where it was, its ports are still its, and the cache row reads as it did when the plan was made.
 It refuses where Nova would raise (a network whose segments make no sense), and for a port of an active server that is
@@ -26,11 +29,57 @@ from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import InsertRow, Risk, Step, Values
-from stackmend.repairs import nics
+from stackmend.repairs import calls, nics
+from stackmend.repairs.calls import SERVER, api_of, call, guarded
 from stackmend.repairs.common import Record, change, idle, still_of, the_server
 from stackmend.repairs.network_info import Builder, compute_version, parsed, serialised
 
 _UNBOUND = frozenset({"unbound", "binding_failed", None})
+
+
+#: longest wait for Nova's healer, in seconds; it takes one server of a host at a time
+_PATIENCE = 600
+
+
+def api(target: Row, live: Live) -> Iterator[Step]:
+    """Wait for Nova's own healer; nothing where the document is right already."""
+    if not list(db(target, live)):
+        return
+    database, server = the_server(target, live)
+    rows = nics.alive(nics.rows(live, database, server))
+    cache = live.row(database, "instance_info_caches", {"instance_uuid": server["uuid"]})
+    if cache is not None and cache["deleted"]:
+        raise CannotRepair("Nova never heals a cache that is marked deleted")
+    interval = _interval(live)
+    builder = Builder(live, server, rows, parsed(cache["network_info"]) if cache else None)
+    keep = [str(port["id"]) for port in builder.ports() if builder.keep(port)]
+    if keep:
+        raise CannotRepair(f"Nova's own healer would mark port {keep[0]} to be deleted with the server")
+    others = live.rows(database, "instances", {"host": server["host"], "deleted": 0})
+    if (len(others) + 1) * interval > _PATIENCE:
+        raise CannotRepair(f"Nova's own healer would take up to {(len(others) + 1) * interval} s for it")
+    macs = [str(vif["address"]) for vif in builder.document() if vif["network"]["subnets"]]
+    if not macs:
+        raise CannotRepair("its ports have no addresses, by which Nova's API would show that it was healed")
+    made = call("compute", "await-heal", server=str(server["uuid"]), macs=macs)
+    found = api_of(live).look(made)
+    calls.idle(found, server["uuid"])
+    if found["host"] != "up":
+        raise CannotRepair(f"nova-compute of {server['host']} is {found['host']}, and no other one heals it")
+    yield guarded(made, found, (*SERVER, "host"))
+
+
+def _interval(live: Live) -> int:
+    """Seconds from one server to the next, as Nova's healer is set; CannotRepair where it is off."""
+    text = live.setting("DEFAULT.heal_instance_info_cache_interval")
+    try:
+        interval = int(str(text)) if text is not None else -1
+    except ValueError:
+        interval = -1
+    if interval <= 0:
+        known = "off" if text is not None else "not known to be on (heal_instance_info_cache_interval, [files] nova)"
+        raise CannotRepair(f"no call fills an empty network cache, and Nova's own healer is {known}")
+    return interval
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
@@ -74,5 +123,5 @@ REPAIR = Repair(
     name="rebuild-info-cache",
     risk=Risk.SAFE,
     checks=("info-cache-empty", "info-cache-row-missing-or-deleted"),
-    strategies={"db": db},
+    strategies={"api": api, "db": db},
 )

@@ -32,5 +32,6 @@ REPAIR = Repair(
     risk=Risk.UNSAFE,
     resource="port",
     strategies={"db": db},
+    no_api="whether a port is kept stands in Nova's network cache alone, which no API shows or sets",
     why="the port and its address are lost when the server is deleted or the port detached",
 )

@@ -72,5 +72,7 @@ REPAIR = Repair(
     resource="volume",
     checks=("cinder-attached-nova-not",),
     strategies={"db": db},
+    no_api="Nova makes no mapping for an attachment that Cinder has already; without the disk in the guest"
+    " request detach-volume",
     why="if the guest was meant to lose the disk, its next hard reboot plugs it in again",
 )

@@ -66,5 +66,6 @@ REPAIR = Repair(
     risk=Risk.UNSAFE,
     checks=("server-on-nonexistent-host",),
     strategies={"db": db},
+    no_api="no API brings back the record of a host",
     why="operations go to that host from now on; if the guest is elsewhere it is started a second time",
 )

@@ -99,4 +99,5 @@ REPAIR = Repair(
     risk=Risk.SAFE,
     checks=("server-half-purged",),
     strategies={"db": db},
+    no_api="no API shows or sets what Nova keeps of a server's flavor",
 )

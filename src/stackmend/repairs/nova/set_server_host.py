@@ -4,7 +4,7 @@
 ## What it does
 For a guest that runs elsewhere than Nova believes, after a migration that failed half way: host, node and compute
 node of the server; the migration settled, the migration's context and note removed; the allocation in Placement
-moved; the ports bound to that host.
+moved; the ports bound to that host. The last two are done by the API where there is one.
 
 ## Guards
 The server is idle; the host has exactly one compute node (or the one named) in the server's cell; rows read as
@@ -24,8 +24,8 @@ from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import Manual, Risk, Step
 from stackmend.repairs.common import Record, change, idle, the_server
 from stackmend.repairs.deletion import removed
-from stackmend.repairs.neutron.rebind_port import rebound
-from stackmend.repairs.placement.move_allocations import moved
+from stackmend.repairs.neutron.rebind_port import rebound, rebound_by_api
+from stackmend.repairs.placement.move_allocations import moved, moved_by_api
 
 #: a move that ended without saying where the guest is
 _UNSETTLED = frozenset({"error", "failed"})
@@ -46,10 +46,14 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         after["progress"] = 0
     yield change(live, database, "instances", server, after)
     yield from _settled(live, database, server, str(node["host"]))
-    yield from _allocation(live, server, str(node["uuid"]))
+    yield from _allocation(live, server, node)
     for port in live.rows("neutron", "ports", {"device_id": server["uuid"]}):
-        if str(port["device_owner"]).startswith("compute:"):
+        if not str(port["device_owner"]).startswith("compute:"):
+            continue
+        if live.api is None:
             yield from rebound(live, port, str(node["host"]))
+        else:
+            yield from rebound_by_api(live, str(port["id"]), str(node["host"]), str(server["host"]))
     yield Manual(text=f"See that the guest runs on {node['host']} and nowhere else: virsh list --all --uuid")
 
 
@@ -79,13 +83,18 @@ def _settled(live: Live, database: str, server: Record, host: str) -> Iterator[S
         yield removed(live, database, "instance_system_metadata", note)
 
 
-def _allocation(live: Live, server: Record, right: str) -> Iterator[Step]:
+def _allocation(live: Live, server: Record, node: Record) -> Iterator[Step]:
+    right, host = str(node["uuid"]), str(node["host"])
     held = live.rows("placement", "allocations", {"consumer_id": server["uuid"]})
     providers = live.rows("placement", "resource_providers", {"id": [a["resource_provider_id"] for a in held]})
     roots = live.rows("placement", "resource_providers", {"id": [p["root_provider_id"] for p in providers]})
     for root in roots:
         if root["uuid"] != right:
-            yield from moved(live, server, right, str(root["uuid"]))
+            wrong = str(root["uuid"])
+            by_rows = live.api is None or bool(live.api.lacks("placement", "set-allocations"))
+            yield from (
+                moved(live, server, right, wrong) if by_rows else moved_by_api(live, server, right, wrong, host)
+            )
 
 
 REPAIR = Repair(
@@ -93,5 +102,6 @@ REPAIR = Repair(
     risk=Risk.UNSAFE,
     checks=("server-wrong-host",),
     strategies={"db": db},
+    no_api="no API says where a guest is that Nova has lost",
     why="if the guest does not run on that host, its next start runs it twice on the same disk",
 )

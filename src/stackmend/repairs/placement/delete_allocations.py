@@ -3,14 +3,16 @@
 
 ## What it does
 Deletes the allocations of the consumer, then the consumer itself, and counts on the generation of each provider
-touched, as Placement does (rule RW7).
+touched, as Placement does (rule RW7). By the API Placement does all of that at the word of the consumer's
+generation: it refuses where anybody has touched the consumer since.
 
 ## Guards
 Every cell is asked once more, in the moment of writing, that no live server and no build request bears that uuid;
 each row must still read as planned, the consumer's generation among them.
 
 ## Undo
-The rows are put back as they were.
+The rows are put back as they were. By the API the consumer gets the same allocations again, and its type is unknown
+then, as of a consumer from before Xena.
 """
 
 from __future__ import annotations
@@ -19,9 +21,26 @@ from collections.abc import Iterable, Iterator
 
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
-from stackmend.model.repair import Repair
+from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import BumpRow, DeleteRow, Risk, Step, Value
+from stackmend.repairs import calls
+from stackmend.repairs.calls import api_of, call
+from stackmend.repairs.cinder._rows import live_server
 from stackmend.repairs.common import no_such_server
+
+
+def api(target: Row, live: Live) -> Iterator[Step]:
+    """A call of Placement; nothing where the consumer holds nothing any more."""
+    consumer = str(target["consumer"])
+    if not live.rows("placement", "allocations", {"consumer_id": consumer}):
+        return
+    services = api_of(live, ("placement", "set-allocations"))
+    if live_server(live, consumer) is not None:
+        raise CannotRepair(f"there is a live server {consumer}")
+    found = services.look(call("placement", "set-allocations", consumer=consumer))
+    calls.nobody(found, consumer)
+    if found["allocations"]:
+        yield calls.allocations_set(consumer, {}, found, ("server",))
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
@@ -53,5 +72,5 @@ REPAIR = Repair(
     risk=Risk.SAFE,
     resource="consumer",
     checks=("allocation-orphan",),
-    strategies={"db": db},
+    strategies={"api": api, "db": db},
 )

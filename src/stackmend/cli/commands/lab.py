@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``lab``: a real control plane on this machine, to rehearse on."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stackmend.cli.base import Command, Printing
+from stackmend.model.errors import Exit
+
+if TYPE_CHECKING:
+    from stackmend.lab.plane import Plane
+
+
+class _Lab(Command):
+    """A command on one lab."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add ``--folder``."""
+        parser.add_argument(
+            "--folder",
+            metavar="DIR",
+            help="where the lab is (default: $STACKMEND_LAB, else ~/.local/share/stackmend/lab)",
+        )
+        super().add_arguments(parser)
+
+    def plane(self, parsed_args: argparse.Namespace, **more: Any) -> Plane:
+        """The lab that is meant."""
+        from stackmend.lab.plane import Plane, default_folder
+
+        return Plane(Path(parsed_args.folder) if parsed_args.folder else default_folder(), **more)
+
+    def typed_lab(self, parsed_args: argparse.Namespace, *words: str) -> str:
+        """A command line about the same lab."""
+        return self.typed("lab", *words, *(("--folder", parsed_args.folder) if parsed_args.folder else ()))
+
+
+class LabUp(_Lab):
+    """Bring up a real control plane with fake hypervisors, or make one whole again.
+
+    Keystone, Glance, Placement, Nova, Neutron and Cinder of the newest release run as plain processes with MariaDB
+    and RabbitMQ of their own, everything in one folder. What is missing is installed, built, started and seeded; what
+    is there is left alone. Needs 3 GiB of memory, and root (or sudo) for Debian packages alone.
+    """
+
+    examples = """
+  $ stackmend lab up
+  $ stackmend lab up --folder /srv/lab --hosts 6 --cells 3"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument(
+            "--hosts", type=int, metavar="N", help="compute hosts (default: 4, or as many as there are)"
+        )
+        parser.add_argument("--cells", type=int, metavar="N", help="cells with hosts (default: 2); a lab keeps its own")
+        parser.add_argument(
+            "--services",
+            metavar="DIR",
+            help="environment with the services (default: $STACKMEND_SERVICES, a checkout's .services, or a new one)",
+        )
+        super().add_arguments(parser)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Bring it up and say how to use it."""
+        plane = self.plane(parsed_args, hosts=parsed_args.hosts, cells=parsed_args.cells, services=parsed_args.services)
+        begun = time.monotonic()
+        plane.up(lambda text: self.notes.say(f"{time.monotonic() - begun:5.0f} s  {text}"))
+        self.notes.say(f"the lab in {plane.folder} serves, after {time.monotonic() - begun:.0f} s")
+        self.notes.next(self.typed_lab(parsed_args, "shell"), f"stackmend --config {plane.toml} audit")
+        return int(Exit.CLEAN)
+
+
+class LabDown(_Lab):
+    """Stop the lab: every process ends, the databases stay for the next time."""
+
+    examples = """
+  $ stackmend lab down
+  $ stackmend lab down --remove"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("--remove", action="store_true", help="remove its folder too, with all that it holds")
+        super().add_arguments(parser)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Stop it."""
+        plane = self.plane(parsed_args)
+        plane.down(self.notes.say, remove=parsed_args.remove)
+        self.notes.say(f"the lab in {plane.folder} is {'gone' if parsed_args.remove else 'down'}")
+        return int(Exit.CLEAN)
+
+
+class LabStatus(_Lab, Printing):
+    """Show every service of the lab, its process and its log.
+
+    Exit code 0 when all of them run, 1 when not.
+    """
+
+    examples = """
+  $ stackmend lab status
+  $ stackmend lab status -f json"""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Show it."""
+        from stackmend.report.document import Document
+
+        states = self.plane(parsed_args).status()
+        data = [asdict(state) | {"log": str(state.log)} for state in states]
+        columns = tuple((name.capitalize(), name) for name in ("name", "state", "pid", "port", "log"))
+        self.show(Document(data=data, columns=columns), parsed_args)
+        down = [state.name for state in states if state.state != "running"]
+        self.notes.say(f"{len(states) - len(down)} of {len(states)} services run")
+        if down:
+            self.notes.next(self.typed_lab(parsed_args, "up"))
+        return int(Exit.ERROR if down else Exit.CLEAN)
+
+
+class LabShell(_Lab):
+    """Open a shell in which openstack and stackmend talk to the lab.
+
+    Sets OS_CLIENT_CONFIG_FILE, OS_CLOUD and STACKMEND_CONFIG, and adds the services' programs to PATH. The exit code
+    is the shell's.
+    """
+
+    examples = """
+  $ stackmend lab shell
+  $ stackmend lab shell -c 'openstack server list'
+  $ stackmend lab shell -c 'stackmend audit'"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("-c", dest="line", metavar="CMD", help="run this one command line instead")
+        super().add_arguments(parser)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Run it and wait for its end."""
+        import subprocess
+
+        plane = self.plane(parsed_args)
+        shell = os.environ.get("SHELL") or "/bin/sh"
+        outcome = subprocess.run(  # noqa: S603 - the shell of whoever called, with the line they typed
+            [shell, *(("-c", parsed_args.line) if parsed_args.line else ())],
+            env={**os.environ, **plane.shell_environment()},
+            check=False,
+        )
+        # as a shell says it of a program that a signal ended
+        return outcome.returncode if outcome.returncode >= 0 else 128 - outcome.returncode
+
+
+class LabBreak(_Lab, Printing):
+    """Break one thing on the lab, the way it breaks in life; without a name list what can be broken.
+
+    "service": services do it, or die in the middle of doing it. "sql": a statement in a database, where no other way
+    is known. The damage looks three hours old afterwards, for checks leave alone what may still be in progress.
+    """
+
+    examples = """
+  $ stackmend lab break
+  $ stackmend lab break volume-stuck-detaching"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("name", nargs="?", metavar="NAME", help="the break")
+        super().add_arguments(parser)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """List or break."""
+        from stackmend.lab import breaks
+        from stackmend.report.document import Document
+
+        if parsed_args.name is None:
+            data: Any = [asdict(entry) | {"also": list(entry.also)} for entry in breaks.breaks()]
+            columns = (("Name", "name"), ("How", "how"), ("Found by", "check"), ("What happens", "summary"))
+            self.show(Document(data=data, columns=columns), parsed_args)
+            return int(Exit.CLEAN)
+        plane = self.plane(parsed_args)
+        plane.layout  # noqa: B018 - says that there is no lab, before anything else
+        key = breaks.make(plane, parsed_args.name)
+        entry = breaks.modules()[parsed_args.name].BREAK
+        data = {"name": entry.name, "how": entry.how, "check": entry.check, "also": list(entry.also), "key": key}
+        columns = (("Name", "name"), ("How", "how"), ("Found by", "check"), ("Key", "key"))
+        self.show(Document(data=data, columns=columns), parsed_args)
+        self.notes.next(f"stackmend --config {plane.toml} audit --check {entry.check}")
+        return int(Exit.CLEAN)
+
+
+class LabHeal(_Lab):
+    """Undo what breaks did to the services of the lab, not what they left in the databases.
+
+    Levers are released, options reset, hosts no longer forced down, stopped services started. The rows are for
+    stackmend to mend.
+    """
+
+    examples = """
+  $ stackmend lab heal"""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Heal."""
+        from stackmend.lab import breaks
+
+        plane = self.plane(parsed_args)
+        plane.layout  # noqa: B018 - says that there is no lab, before anything else
+        breaks.heal(plane, self.notes.say)
+        self.notes.say(f"the services of the lab in {plane.folder} are well")
+        return int(Exit.CLEAN)
+
+
+COMMANDS = {
+    "lab up": LabUp,
+    "lab down": LabDown,
+    "lab status": LabStatus,
+    "lab break": LabBreak,
+    "lab heal": LabHeal,
+    "lab shell": LabShell,
+}

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plugin of the ``openstack`` client: every command of ``stackmend`` as ``openstack mend ...``.
+
+The client imports this module on each of its starts, so it imports next to nothing. The commands are entry points of
+the group ``openstack.mend.v1``, made while the package is built (scripts/entry_points.py, docs/adr/0009); options that
+stand before the command under ``stackmend`` carry ``--mend-`` here.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+API_NAME = "mend"
+API_VERSION_OPTION = "os_mend_api_version"
+DEFAULT_API_VERSION = "1"
+API_VERSIONS = ("1",)
+
+
+def build_option_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the global options; their names begin with ``--mend-``, for all plugins share one parser."""
+    parser.add_argument(
+        "--mend-config",
+        metavar="<file>",
+        help="Configuration of stackmend (TOML); else STACKMEND_CONFIG, else the services' own files are found",
+    )
+    parser.add_argument(
+        "--mend-root",
+        metavar="<folder>",
+        help="Folder below which stackmend looks for the services' own files; else STACKMEND_ROOT, else /",
+    )
+    parser.add_argument(
+        "--mend-layout",
+        metavar="<layout>",
+        help="Whose files count where several are there: packages, kolla, openstack-ansible; else STACKMEND_LAYOUT",
+    )
+    return parser
+
+
+def make_client(instance: Any) -> Any:
+    """The openstacksdk connection of the client; ``instance`` is its client manager, after authentication."""
+    return instance.sdk_connection
+
+
+def connection(app: Any) -> Any:
+    """An openstacksdk Connection to the cloud that the client was given by ``--os-cloud`` and the like.
+
+    Commands of stackmend do not make the client authenticate: most never ask an API. Those that do call this.
+    ConfigError where what the client was given is not enough.
+    """
+    from keystoneauth1.exceptions import ClientException
+    from openstack.connection import Connection
+    from openstack.exceptions import SDKException
+
+    from stackmend.model.errors import ConfigError
+
+    try:
+        region = app.cloud_config.get_one(cloud=app.options.cloud, argparse=app.options, validate=True)
+        return Connection(config=region)
+    except (ClientException, SDKException) as problem:
+        raise ConfigError(
+            f"the account that the openstack client was given cannot be used: {type(problem).__name__}",
+            "Try 'openstack token issue' with the same options.",
+        ) from None
+
+
+def has_account(app: Any) -> bool:
+    """Whether the client was given a cloud or an account by options, the environment or clouds.yaml."""
+    return hasattr(app, "cloud_config") and bool(app.options.cloud or app.cloud.config.get("auth", {}).get("auth_url"))

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What operations of several services want to know of a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from stackmend.drivers.api.operations import Picture, Reader
+from stackmend.drivers.api.session import segment
+
+#: 2.1 shows an administrator host and states, in every release; a cell that is down is an error in it, never a 404
+SERVER = "2.1"
+
+
+def read(reader: Reader, server: object) -> Any:
+    """The server, or None where Nova has none of that id."""
+    body = reader.get("compute", f"/servers/{segment(server)}", SERVER)
+    return None if body is None else body["server"]
+
+
+def picture(found: Any) -> Picture:
+    """What guards are made of: whether there is a server, where, and what is being done with it."""
+    if found is None:
+        return {"server": "absent"}
+    return {
+        "server": "present",
+        "server.host": found.get("OS-EXT-SRV-ATTR:host"),
+        "server.vm_state": found.get("OS-EXT-STS:vm_state"),
+        "server.task_state": found.get("OS-EXT-STS:task_state"),
+    }
+
+
+def host(reader: Reader, found: Any) -> Picture:
+    """``host``: whether nova-compute of the server's host is "up" or "down", None where it has no host."""
+    name = (found or {}).get("OS-EXT-SRV-ATTR:host")
+    if not name:
+        return {"host": None}
+    body = reader.get("compute", f"/os-services?host={segment(name)}&binary=nova-compute", SERVER)
+    states = [service["state"] for service in (body or {}).get("services", ())]
+    return {"host": states[0] if states else None}
+
+
+def macs(found: Any) -> frozenset[str]:
+    """MAC addresses that its network cache lists; a NIC without address is not among them."""
+    return frozenset(
+        str(address["OS-EXT-IPS-MAC:mac_addr"]).lower()
+        for network in (found or {}).get("addresses", {}).values()
+        for address in network
+        if "OS-EXT-IPS-MAC:mac_addr" in address
+    )
+
+
+def lower(some: Iterable[object]) -> frozenset[str]:
+    """Texts in small letters."""
+    return frozenset(str(one).lower() for one in some)

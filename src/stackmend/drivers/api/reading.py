@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads from the services: what operations look at, what repairs ask while they are planned, and what a cloud lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from stackmend.drivers.api.operations import Operation, operation_of
+from stackmend.drivers.api.session import Answer, ApiSession, LostError, Request, UnsentError
+from stackmend.model.errors import ApiError, SourceError
+from stackmend.model.ports import Clock
+from stackmend.model.step import ApiCall
+
+#: a read is repeated so often while a service says that it is busy, or does not answer
+TRIES = 4
+#: pause before the next try where the service names none; the longest that it may name
+PAUSE, LONGEST_PAUSE = 1.0, 30.0
+#: statuses of a service, or a proxy before it, that is busy or starting
+BUSY = frozenset({413, 429, 502, 503, 504})
+
+
+class ApiReading:
+    """Implements :class:`stackmend.model.ports.Api`, and the reader that operations look through."""
+
+    def __init__(self, session: ApiSession, clock: Clock) -> None:
+        self._session, self._clock = session, clock
+        self.insisted = False
+        self._lacking: dict[tuple[str, str], str] = {}
+
+    def get(self, service: str, path: str, microversion: str = "") -> Any:
+        """The JSON of a resource, None where there is none (404). SourceError for anything else that is no answer."""
+        request = Request(service=service, method="GET", path=path, microversion=microversion)
+        answer = self._answer(request)
+        if answer.status == 404:
+            return None
+        if not answer.good or answer.body is None:
+            raise SourceError(
+                f"{service} of cloud {self._session.name} answers {answer.status} to GET {path}"
+                f"{f': {answer.words}' if answer.words else ''}",
+                hint(answer),
+            )
+        return answer.body
+
+    def every(self, service: str, path: str, key: str, microversion: str = "") -> Iterator[Mapping[str, Any]]:
+        """Every member of a collection, page by page; ``key`` is its name in the answer. SourceError as above."""
+        endpoint = self._session.client(service)[1]
+        at: str | None = path
+        while at:
+            body = self.get(service, at, microversion)
+            if body is None:
+                raise SourceError(f"{service} of cloud {self._session.name} has no {path.partition('?')[0]}")
+            yield from body[key]
+            links = body.get(f"{key}_links") or ()
+            following = next((str(link["href"]) for link in links if link.get("rel") == "next"), "")
+            at = _below(following, endpoint, path) if following and body[key] else None
+
+    def look(self, call: ApiCall) -> Mapping[str, Any]:
+        """What the operation of a call finds now."""
+        return operation_of(call).look(self, call.arguments)
+
+    def lacks(self, service: str, operation: str) -> str:
+        """Why the cloud cannot do the operation, or ""."""
+        key = (service, operation)
+        if key not in self._lacking:
+            self._lacking[key] = self._missing(
+                operation_of(ApiCall(service=service, operation=operation, arguments={}))
+            )
+        return self._lacking[key]
+
+    def _missing(self, operation: Operation) -> str:
+        if not operation.microversion:
+            return ""
+        try:
+            offered = self._session.versions(operation.service)
+        except ApiError as problem:
+            raise SourceError(problem.message, problem.hint) from None
+        wanted = version(operation.microversion)
+        if offered is not None and offered[0] <= wanted <= offered[1]:
+            return ""
+        has = "none" if offered is None else f"{_text(offered[0])} to {_text(offered[1])}"
+        instead = f" {operation.lacking}" if operation.lacking else ""
+        return (
+            f"{operation.name} needs microversion {operation.microversion} of {operation.service}"
+            f" ({operation.release}), this cloud offers {has}.{instead}"
+        )
+
+    def _answer(self, request: Request) -> Answer:
+        """The answer to a read, which may be repeated as often as one likes."""
+        for left in reversed(range(TRIES)):
+            try:
+                answer = self._session.send(request)
+            except (UnsentError, LostError) as problem:
+                if not left:
+                    raise SourceError(problem.message, problem.hint) from None
+                self._clock.sleep(PAUSE)
+                continue
+            if answer.status not in BUSY or not left:
+                return answer
+            self._clock.sleep(min(PAUSE if answer.after is None else answer.after, LONGEST_PAUSE))
+        raise SourceError(f"{request.service} of cloud {self._session.name} does not answer")
+
+
+def version(text: str) -> tuple[int, int]:
+    """ "2.53" as numbers."""
+    major, _, minor = text.partition(".")
+    return int(major), int(minor)
+
+
+def _text(pair: tuple[int, int]) -> str:
+    return f"{pair[0]}.{pair[1]}"
+
+
+def hint(answer: Answer) -> str:
+    """What to do about a refusal."""
+    if answer.status in (401, 403):
+        return "The account of [api] cloud needs the role admin, and service for events to Nova and port bindings."
+    if answer.status in BUSY:
+        return "The service is busy or starting: try again later."
+    return ""
+
+
+def _below(link: str, endpoint: str, path: str) -> str:
+    """The next page's link as a path below the endpoint, which the service may know by another name."""
+    if link.startswith(endpoint):
+        return link.removeprefix(endpoint)
+    return f"{path.partition('?')[0]}?{link.partition('?')[2]}"

@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A session with the services of a cloud: openstacksdk finds and signs, keystoneauth sends.
+
+Nothing is sent twice in here. Whoever sends has to know whether a request that failed may have been received, so the
+retries of keystoneauth are off and a failure is one of two: :class:`UnsentError` or :class:`LostError`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from stackmend.model.errors import ApiError, ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import requests
+    from keystoneauth1.adapter import Adapter
+    from openstack.config.cloud_region import CloudRegion
+
+#: headers in which services name a request; Nova and Cinder send two with the same id
+_IDS = ("x-openstack-request-id", "x-compute-request-id")
+#: major versions of the services that have several
+_MAJOR = {"compute": ("2.0", "2.latest"), "block-storage": ("3.0", "3.latest")}
+_LONGEST = 300  #: characters of a service's own words that are passed on
+#: what of the account must not be seen
+_SECRET = ("password", "token", "secret", "passcode", "passwd")
+_MARKUP = re.compile(r"<[^>]+>|\s+")
+
+
+class UnsentError(ApiError):
+    """The request has surely not been received."""
+
+
+class LostError(ApiError):
+    """The request may have been received: the answer was lost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is sent. The path is below the service's endpoint; the microversion is the lowest that will do."""
+
+    service: str  #: type of the service: "compute", "network", "block-storage", "placement"
+    method: str
+    path: str
+    body: Any = None
+    microversion: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    body: Any  #: of JSON, else None
+    ids: tuple[str, ...]  #: the service's names of the request
+    after: float | None  #: seconds after which it may be tried again, where the service says so
+    words: str  #: the service's own words where it refused
+    code: str = ""  #: its own code of the refusal, "placement.concurrent_update"
+    modified: str = ""  #: Last-Modified of what was read, where the service tells
+
+    @property
+    def good(self) -> bool:
+        """Whether the service has accepted it."""
+        return 200 <= self.status < 300
+
+
+def segment(text: object) -> str:
+    """Text as one segment of a path, whatever it holds."""
+    return quote(str(text), safe="")
+
+
+class ApiSession:
+    """The services of one cloud, as one account sees them. ``timeout`` is for one request, in seconds."""
+
+    def __init__(self, region: CloudRegion, name: str, timeout: float) -> None:
+        self._region, self.name, self._timeout = region, name, timeout
+        self._secrets = tuple(_secrets(region))
+        self._clients: dict[str, Adapter] = {}
+        self._endpoints: dict[str, str] = {}
+
+    @classmethod
+    def open(cls, cloud: str | None, clouds: Path | None = None, timeout: float = 60) -> ApiSession:
+        """Read the account and sign in. ``cloud`` is a name in clouds.yaml (or in the file ``clouds``); None: OS_*.
+
+        ConfigError when the account is not there or not whole, ApiError when the cloud does not let it in.
+        """
+        from keystoneauth1 import exceptions as keystone
+        from openstack import config
+        from openstack import exceptions as sdk
+        from yaml import YAMLError
+
+        name = cloud or "of the environment"
+        try:
+            # openstacksdk warns of its own configuration's past, whatever an account says
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = config.OpenStackConfig(config_files=[str(clouds)]) if clouds else config.OpenStackConfig()
+                region = found.get_one(cloud=cloud)
+                region.get_session()
+        except sdk.SDKException as problem:
+            raise ConfigError(
+                f"the account of cloud {name} cannot be used: {_plain(str(problem))}", "See [api] and clouds.yaml."
+            ) from None
+        except OSError as problem:
+            raise ConfigError(f"{problem.filename} cannot be read: {problem.strerror}", "See [api] clouds.") from None
+        except (keystone.ClientException, YAMLError) as problem:
+            raise ConfigError(
+                f"the account of cloud {name} cannot be used: {session_words(problem)}", "See [api] and clouds.yaml."
+            ) from None
+        return cls.of(region, name, timeout)
+
+    @classmethod
+    def beside(cls, connect: Callable[[], Any], name: str, timeout: float = 60) -> ApiSession:
+        """Sign in with the account of the openstacksdk connection that ``connect`` makes; ApiError when that fails."""
+        from keystoneauth1 import exceptions as keystone
+        from openstack import exceptions as sdk
+
+        try:
+            region = connect().config
+        except (keystone.ClientException, sdk.SDKException) as problem:
+            raise UnsentError(
+                f"could not sign in to cloud {name}: {session_words(problem)}", "See the client's own options."
+            ) from None
+        return cls.of(region, name, timeout)
+
+    @classmethod
+    def of(cls, region: CloudRegion, name: str, timeout: float = 60) -> ApiSession:
+        """Sign in with an account that was read; ApiError when the cloud does not let it in."""
+        session = cls(region, name, timeout)
+        region.get_session().timeout = timeout
+        with session._failing("sign in", sent=False):
+            region.get_session().get_token()
+        return session
+
+    def send(self, request: Request, mark: str = "") -> Answer:
+        """Send it once. ``mark`` is a name of our own for it (``req-<uuid>``), which the services log beside theirs.
+
+        UnsentError when it surely was not received, LostError when nobody knows.
+        """
+        client, endpoint = self.client(request.service)
+        options: dict[str, Any] = {"microversion": request.microversion} if request.microversion else {}
+        if request.body is not None:
+            options["json"] = request.body
+        if mark:
+            options["global_request_id"] = mark
+        with self._failing(f"{request.method} {request.path}"):
+            answer = client.request(
+                request.path,
+                request.method,
+                endpoint_override=endpoint,
+                raise_exc=False,
+                redirect=False,
+                connect_retries=0,
+                status_code_retries=0,
+                log=False,
+                timeout=self._timeout,
+                headers={"Accept": "application/json"},
+                **options,
+            )
+        return self._answer(answer)
+
+    def client(self, service: str) -> tuple[Adapter, str]:
+        """(an adapter of the service, its endpoint with the version). UnsentError where the catalogue has none."""
+        if service not in self._clients:
+            with self._failing(f"find the service {service}", sent=False):
+                client = self._adapter(service)
+                endpoint = client.get_endpoint()
+            if not endpoint:
+                raise UnsentError(f"cloud {self.name} has no service {service}", "See its catalogue, and region_name.")
+            if service == "network" and not str(endpoint).rstrip("/").endswith("/v2.0"):
+                endpoint = f"{str(endpoint).rstrip('/')}/v2.0"  # its catalogue entry is the root, in every release
+            self._clients[service], self._endpoints[service] = client, str(endpoint).rstrip("/")
+        return self._clients[service], self._endpoints[service]
+
+    def _adapter(self, service: str) -> Adapter:
+        from keystoneauth1.adapter import Adapter
+
+        region = self._region
+        low, high = _MAJOR.get(service, (None, None))
+        return Adapter(
+            session=region.get_session(),
+            service_type=region.get_service_type(service),
+            service_name=region.get_service_name(service),
+            interface=region.get_interface(service),
+            region_name=region.get_region_name(service),
+            endpoint_override=region.get_endpoint(service),
+            min_version=low,
+            max_version=high,
+        )
+
+    def versions(self, service: str) -> tuple[tuple[int, int], tuple[int, int]] | None:
+        """(lowest, highest) microversion that the service offers; None where it has none."""
+        client, _ = self.client(service)
+        with self._failing(f"ask {service} for its versions", sent=False):
+            found = client.get_endpoint_data()
+        if found is None or not found.max_microversion:
+            return None
+        low = found.min_microversion or found.max_microversion
+        return (int(low[0]), int(low[1])), (int(found.max_microversion[0]), int(found.max_microversion[1]))
+
+    def close(self) -> None:
+        """Close its connections."""
+        inner = self._region.get_session().session
+        if inner is not None:
+            inner.close()
+
+    @contextmanager
+    def _failing(self, what: str, *, sent: bool = True) -> Iterator[None]:
+        """Name failures, without what is secret. ``sent``: the request itself may have been received."""
+        from keystoneauth1 import exceptions as keystone
+        from openstack import exceptions as sdk
+
+        try:
+            yield
+        except (keystone.ConnectFailure, keystone.UnknownConnectionError) as problem:
+            never = not sent or _never_sent(problem)
+            kind = UnsentError if never else LostError
+            raise kind(
+                f"{'no connection' if never else 'the answer was lost'} to {what} in cloud {self.name}:"
+                f" {self._clean(session_words(problem))}",
+                "See that the service runs and can be reached from here.",
+            ) from None
+        except keystone.Unauthorized:
+            raise UnsentError(
+                f"cloud {self.name} does not let this account in", "See its password and project."
+            ) from None
+        except (keystone.ClientException, sdk.SDKException) as problem:
+            raise UnsentError(
+                f"could not {what} in cloud {self.name}: {self._clean(session_words(problem))}",
+                "See clouds.yaml and the catalogue of the cloud.",
+            ) from None
+
+    def _answer(self, answer: requests.Response) -> Answer:
+        try:
+            body = answer.json() if answer.content else None
+        except ValueError:
+            body = None
+        ids = dict.fromkeys(value for name in _IDS if (value := answer.headers.get(name)))
+        words = "" if 200 <= answer.status_code < 300 else self._clean(_words(body) or answer.text or "")
+        after = _after(answer.headers.get("retry-after"))
+        modified = answer.headers.get("last-modified", "")
+        return Answer(answer.status_code, body, tuple(ids), after, words, _code(body), modified)
+
+    def _clean(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return _plain(text)
+
+
+def configured(cloud: str | None) -> bool:
+    """Whether an account is named at all: by configuration or by the environment."""
+    return bool(cloud or os.environ.get("OS_AUTH_URL"))
+
+
+def session_words(problem: BaseException) -> str:
+    """The text of a failure of keystoneauth or openstacksdk, short."""
+    return _plain(str(problem) or type(problem).__name__)
+
+
+def _plain(text: str) -> str:
+    """One line without markup, not too long."""
+    line = _MARKUP.sub(" ", text).strip().rstrip(".")
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
+
+
+def _words(body: Any) -> str:
+    """What a service says of a refusal; each one wraps it in its own way."""
+    if not isinstance(body, Mapping):
+        return ""
+    if isinstance(errors := body.get("errors"), list) and errors and isinstance(errors[0], Mapping):
+        return str(errors[0].get("detail") or errors[0].get("title") or "")
+    for value in body.values():
+        if isinstance(value, Mapping) and value.get("message"):
+            return str(value["message"])
+        if isinstance(value, str):
+            return value
+    return ""
+
+
+def _code(body: Any) -> str:
+    errors = body.get("errors") if isinstance(body, Mapping) else None
+    first = errors[0] if isinstance(errors, list) and errors else None
+    return str(first.get("code") or "") if isinstance(first, Mapping) else ""
+
+
+def _after(header: str | None) -> float | None:
+    """Seconds of a Retry-After header; a date says too little to be worth reading."""
+    try:
+        return max(0.0, float(header)) if header else None
+    except ValueError:
+        return None
+
+
+def _never_sent(problem: BaseException) -> bool:
+    """Whether not even a connection came about."""
+    import requests
+    import urllib3
+
+    cause: BaseException | None = problem
+    while cause is not None:
+        if isinstance(cause, requests.exceptions.ConnectTimeout | urllib3.exceptions.NewConnectionError):
+            return True
+        if isinstance(cause, requests.exceptions.SSLError | urllib3.exceptions.SSLError):
+            return True
+        reason = cause.args[0] if cause.args else None
+        inner = getattr(reason, "reason", None) or getattr(cause, "reason", None)
+        cause = inner if isinstance(inner, BaseException) else cause.__context__
+    return False
+
+
+def _secrets(region: CloudRegion) -> Iterator[str]:
+    """The secret values of the account, longest first."""
+    account = region.config.get("auth") or {}
+    found = {
+        str(value)
+        for name, value in account.items()
+        if any(word in name for word in _SECRET) and isinstance(value, str) and len(value) > 2
+    }
+    yield from sorted(found, key=len, reverse=True)

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Installs Debian packages without starting a service; run as root, as a program: ``python packages.py NAME...``.
+
+Needs the standard library alone: under sudo it runs without an environment. While it works, ``/usr/sbin/policy-rc.d``
+forbids that services are started, stopped or restarted; what was there before is put back whatever happens.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+POLICY = Path("/usr/sbin/policy-rc.d")
+SAVED = Path("/usr/sbin/policy-rc.d.before-stackmend-lab")
+_TEXT = "#!/bin/sh\n# put here by stackmend lab up, for a moment\nexit 101\n"
+_APT = (
+    "apt-get", "-y", "--no-remove", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3",
+    "-o", "Dpkg::Use-Pty=0", "-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold",
+)  # fmt: skip
+
+
+def main(names: list[str]) -> int:
+    """Install the packages; the exit code of apt-get."""
+    # needrestart would restart services past policy-rc.d
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
+    install = [*_APT, "install", "--no-install-recommends", *names]
+    with _no_services():
+        code = _run(install, environment)
+        if code:
+            # the lists were never fetched or are out of date
+            _run([*_APT, "update"], environment)
+            code = _run(install, environment)
+        if code == 0 and "rabbitmq-server" in names and shutil.which("systemctl"):
+            # the package would have it started with the machine; the lab starts its own
+            _run(["systemctl", "disable", "rabbitmq-server"], environment)
+        return code
+
+
+@contextmanager
+def _no_services() -> Iterator[None]:
+    with open("/run/stackmend-lab-packages.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _restore()
+        signal.signal(signal.SIGTERM, _leave)
+        signal.signal(signal.SIGHUP, _leave)
+        if POLICY.exists():
+            POLICY.rename(SAVED)
+        POLICY.write_text(_TEXT)
+        POLICY.chmod(0o755)
+        try:
+            yield
+        finally:
+            _restore()
+
+
+def _restore() -> None:
+    """Also mends what a run left that was killed."""
+    if SAVED.exists():
+        SAVED.replace(POLICY)
+    elif POLICY.exists() and POLICY.read_text() == _TEXT:
+        POLICY.unlink()
+
+
+def _run(command: list[str], environment: dict[str, str]) -> int:
+    return subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, check=False).returncode
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    del frame
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

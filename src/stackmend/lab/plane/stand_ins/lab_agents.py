@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Open vSwitch agents of all hosts in one process: ``lab_agents.py HOST... --config-file neutron.conf``.
+
+Heartbeats as neutron-openvswitch-agent's, and for every file ``<state>/plugged/<host>/<port id>`` that comes or goes
+the same calls that it makes for a tap device. A host whose lever ``agent`` is pulled (any word) is silent.
+"""
+
+import sys
+import time
+
+import oslo_messaging
+from lab_levers import STATE, word
+from neutron.agent import rpc as agent_rpc
+from neutron.common import config
+from neutron.conf.agent import common as agent_config
+from neutron_lib import context as contexts
+from neutron_lib.agent import topics
+from oslo_config import cfg
+from oslo_log import log as logging
+
+LOG = logging.getLogger(__name__)
+BEAT = 5.0  #: seconds between heartbeats
+POLL = 0.3  #: seconds between looks at the files
+
+
+class Agent:
+    """The agent of one host."""
+
+    def __init__(self, name, number, state_rpc, plugin, context):
+        self.name = name
+        self.known = {}
+        self.touched = set()
+        self._folder = STATE / "plugged" / name
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._state_rpc, self._plugin, self._context = state_rpc, plugin, context
+        self._fresh, self._beat = True, 0.0
+        self._state = {
+            "binary": "neutron-openvswitch-agent",
+            "host": name,
+            "topic": "N/A",
+            "agent_type": "Open vSwitch agent",
+            "configurations": {
+                "bridge_mappings": {"physnet1": "br-ex"},
+                "tunnel_types": ["vxlan"],
+                "tunneling_ip": f"10.255.0.{number}",
+                "l2_population": False,
+                "arp_responder_enabled": False,
+                "enable_distributed_routing": False,
+                "log_agent_heartbeats": False,
+                "extensions": [],
+                "datapath_type": "system",
+                "ovs_capabilities": {"datapath_types": ["system"], "iface_types": ["tap", "vxlan"]},
+                "ovs_hybrid_plug": False,
+                "vhostuser_socket_dir": "/var/run/openvswitch",
+            },
+        }
+
+    def step(self):
+        """Report, and tell of interfaces that came or went."""
+        if word(self.name, "agent"):
+            self._fresh = True
+            return
+        if time.monotonic() - self._beat > BEAT:
+            state = dict(self._state)
+            if self._fresh:
+                state.update(start_flag=True, uuid=None)
+            self._state_rpc.report_state(self._context, state, use_call=True)
+            self._fresh, self._beat = False, time.monotonic()
+        self._tell(self._plugged())
+
+    def _plugged(self):
+        """Port -> time of its plugging: one that was unplugged and plugged between two looks has another."""
+        found = {}
+        for path in self._folder.iterdir():
+            try:
+                found[path.name] = path.stat().st_mtime_ns
+            except FileNotFoundError:
+                continue
+        return found
+
+    def _tell(self, have):
+        up = {port for port, moment in have.items() if self.known.get(port) != moment}
+        up |= {port for port in list(self.touched) if port in have}
+        self.touched.clear()
+        down = set(self.known) - set(have)
+        agent = f"ovs-agent-{self.name}"
+        if up:
+            # asking for details puts a port into BUILD, so that "up" makes a network-vif-plugged
+            self._plugin.get_devices_details_list(self._context, sorted(up), agent, host=self.name)
+        if up or down:
+            self._plugin.update_device_list(self._context, sorted(up), sorted(down), agent, self.name)
+            LOG.info("%s: up %s, down %s", self.name, sorted(up), sorted(down))
+        self.known = have
+
+
+class Listener:
+    """Neutron's calls to its agents."""
+
+    target = oslo_messaging.Target(version="1.4")
+
+    def __init__(self, agents):
+        self._agents = agents
+
+    def port_update(self, context, **call):
+        """A port changed: tell of it again, as the agent does after a binding was activated."""
+        port = call["port"]["id"]
+        for agent in self._agents:
+            if port in agent.known:
+                agent.touched.add(port)
+
+
+def main():
+    first = sys.argv.index("--config-file")
+    hosts, files = sys.argv[1:first], sys.argv[first:]
+    config.register_common_config_options()
+    agent_config.register_agent_state_opts_helper(cfg.CONF)
+    config.init(files)
+    config.setup_logging()
+    context = contexts.get_admin_context_without_session()
+    state_rpc = agent_rpc.PluginReportStateAPI(topics.REPORTS)
+    plugin = agent_rpc.PluginApi(topics.PLUGIN)
+    agents = [Agent(name, number, state_rpc, plugin, context) for number, name in enumerate(hosts, 1)]
+    agent_rpc.create_consumers([Listener(agents)], topics.AGENT, [[topics.PORT, topics.UPDATE]])
+    while True:
+        for agent in agents:
+            try:
+                agent.step()
+            except (oslo_messaging.MessagingException, OSError) as problem:
+                LOG.warning("%s: %r", agent.name, problem)
+                time.sleep(1)
+        time.sleep(POLL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every operation, tried on a world: the fake, or the real services of the lab (tests/lab/plane/test_operations.py)."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from stackmend.drivers.api.executor import ApiExecutor
+from stackmend.drivers.api.operations import operations
+from stackmend.drivers.api.reading import ApiReading
+from stackmend.model.ports import Clock
+from stackmend.model.step import ApiCall, StepState
+from stackmend.model.writer import Outcome
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A server that is active and idle."""
+
+    id: str
+    host: str
+    ports: tuple[str, ...]
+    macs: tuple[str, ...]
+    other_host: str  #: another one of its cell
+
+
+class World(Protocol):
+    """A cloud with an API, and the means to make and to break things in it."""
+
+    executor: ApiExecutor
+    clock: Clock  #: while something is waited for
+
+    def guest(self) -> Guest: ...
+    def leftover(self, guest: Guest) -> str:
+        """A port in the network of the guest, bound to its host, of a server that never was."""
+        ...
+
+    def volume(self, status: str = "available") -> str: ...
+    def attached(self, guest: Guest) -> tuple[str, str]:
+        """(volume, attachment) that the guest has."""
+        ...
+
+    def consumer(self) -> str:
+        """One with an allocation, that is no server."""
+        ...
+
+    def lose_port(self, port: str) -> None:
+        """Take a port from Neutron without a word to Nova."""
+        ...
+
+    def set(self, database: str, table: str, where: dict[str, Any], **values: Any) -> None:
+        """Change rows; "cell" is the database of the guests."""
+        ...
+
+
+def call(service: str, operation: str, **arguments: Any) -> ApiCall:
+    """A call without guards."""
+    return ApiCall(service=service, operation=operation, arguments=arguments)
+
+
+def assert_made(world: World, step: ApiCall) -> Outcome:
+    """Make a call that is to succeed: to do before, done after, and done already when it is made again."""
+    assert world.executor.probe(step) in (StepState.PLANNED, StepState.FAILED)
+    outcome = world.executor.do(step, f"req-{uuid.uuid4()}")
+    assert (outcome.state, outcome.already) == (StepState.DONE, False), outcome.note
+    assert world.executor.probe(step) is StepState.DONE
+    again = world.executor.do(replace(step, expect={"nothing": "at all"}), f"req-{uuid.uuid4()}")
+    assert (again.state, again.already) == (StepState.DONE, True)
+    return outcome
+
+
+class Operations:
+    """What each operation does, how it is seen to be done, and that it is not done twice."""
+
+    @staticmethod
+    def look(world: World, step: ApiCall) -> dict[str, Any]:
+        """What the operation finds."""
+        reading: ApiReading = world.executor.ready()
+        return dict(reading.look(step))
+
+    def test_nothing_is_lacking(self, world: World) -> None:
+        """A cloud from Train on can do all of them."""
+        reading = world.executor.ready()
+        assert {key: why for key in operations() if (why := reading.lacks(*key))} == {}
+
+    def test_a_port_is_freed_and_bound_again(self, world: World) -> None:
+        """No device, no host, its address kept; the inverse gives both back."""
+        guest = world.guest()
+        port = world.leftover(guest)
+        values = {"device_id": "", "device_owner": "", "binding:host_id": "", "binding:profile": {}}
+        before = self.look(world, call("network", "delete-port", port=port))
+        assert (before["binding:host_id"], before["server"]) == (guest.host, "absent")
+        assert_made(world, call("network", "update-port", port=port, values=values))
+        free = self.look(world, call("network", "delete-port", port=port))
+        assert (free["binding:vif_type"], free["status"]) == ("unbound", "DOWN")
+        assert_made(world, call("network", "update-port", port=port, values={name: before[name] for name in values}))
+        bound = self.look(world, call("network", "delete-port", port=port))
+        assert (bound["binding:host_id"], bound["binding:vif_type"]) == (guest.host, "ovs")
+        assert_made(world, call("network", "delete-port", port=port))
+
+    def test_a_port_gets_a_tag_and_loses_it(self, world: World) -> None:
+        """By the API of tags."""
+        port = world.leftover(world.guest())
+        assert_made(world, call("network", "tag-port", port=port, tag="stackmend-unbound"))
+        assert_made(world, call("network", "untag-port", port=port, tag="stackmend-unbound"))
+        assert_made(world, call("network", "delete-port", port=port))
+
+    def test_a_port_is_bound_to_another_host(self, world: World) -> None:
+        """Neutron binds it anew, and a binding that is not active stands in nobody's way once it is deleted."""
+        guest = world.guest()
+        port = world.leftover(guest)
+        extra = {"port": port, "host": guest.other_host}
+        assert_made(world, call("network", "create-binding", **extra))
+        assert_made(world, call("network", "delete-binding", **extra))
+        assert_made(world, call("network", "update-port", port=port, values={"binding:host_id": guest.other_host}))
+        found = self.look(world, call("network", "delete-port", port=port))
+        assert (found["binding:host_id"], found["binding:vif_type"]) == (guest.other_host, "ovs")
+        assert_made(world, call("network", "delete-port", port=port))
+
+    def test_a_port_that_nobody_has_is_no_port(self, world: World) -> None:
+        """Deleted already; and nothing can be set on it."""
+        port = str(uuid.uuid4())
+        assert world.executor.probe(call("network", "delete-port", port=port)) is StepState.DONE
+        set_up = call("network", "update-port", port=port, values={"device_id": ""})
+        assert world.executor.probe(set_up) is StepState.FAILED
+
+    def test_an_event_takes_a_nic_away(self, world: World) -> None:
+        """The server's addresses do not show it any more."""
+        guest = world.guest()
+        world.lose_port(guest.ports[0])
+        assert_made(
+            world, call("compute", "vif-deleted", port=guest.ports[0], server=guest.id, mac=guest.macs[0])
+        )  # fmt: skip
+
+    def test_a_server_is_reset_and_deleted(self, world: World) -> None:
+        """A deletion that hangs is let go of; by force the server goes for good."""
+        guest = world.guest()
+        world.set("cell", "instances", {"uuid": guest.id}, task_state="deleting")
+        assert_made(world, call("compute", "reset-state", server=guest.id, state="error"))
+        assert_made(world, call("compute", "force-delete", server=guest.id))
+        assert self.look(world, call("compute", "force-delete", server=guest.id)) == {"server": "absent"}
+
+    def test_nova_detaches_a_volume(self, world: World) -> None:
+        """Mapping and attachment go, the volume is available."""
+        guest = world.guest()
+        volume, attachment = world.attached(guest)
+        assert_made(world, call("compute", "detach-volume", server=guest.id, volume=volume))
+        gone = call("block-storage", "delete-attachment", attachment=attachment)
+        assert world.executor.probe(gone) is StepState.DONE
+        assert_made(world, call("block-storage", "delete-volume", volume=volume))
+
+    def test_a_volume_goes_on_and_off_detaching(self, world: World) -> None:
+        """What one begins the other takes back."""
+        volume, _ = world.attached(world.guest())
+        assert_made(world, call("block-storage", "begin-detaching", volume=volume))
+        assert_made(world, call("block-storage", "roll-detaching", volume=volume))
+
+    def test_an_attachment_is_deleted_that_nova_has_no_mapping_of(self, world: World) -> None:
+        """Though the volume says detaching: it ends available, attached to nobody."""
+        volume, attachment = world.attached(world.guest())
+        world.set("cell", "block_device_mapping", {"volume_id": volume}, deleted=4711)
+        world.set("cinder", "volumes", {"id": volume}, status="detaching")
+        assert_made(world, call("block-storage", "delete-attachment", attachment=attachment))
+        found = self.look(world, call("block-storage", "delete-volume", volume=volume))
+        assert (found["status"], found["attachments"]) == ("available", 0)
+
+    def test_a_reboot_drops_a_mapping_without_attachment(self, world: World) -> None:
+        """From Nova 28 on; the server is active again."""
+        guest = world.guest()
+        volume, attachment = world.attached(guest)
+        world.set("cinder", "volume_attachment", {"id": attachment}, deleted=1, attach_status="detached")
+        world.set("cinder", "volumes", {"id": volume}, status="available", attach_status="detached")
+        reboot = call("compute", "hard-reboot", server=guest.id, volume=volume)
+        assert self.look(world, reboot)["mapping"] is not None
+        assert_made(world, reboot)
+        assert self.look(world, reboot)["server.vm_state"] == "active"
+
+    def test_a_status_is_reset_and_the_volume_deleted(self, world: World) -> None:
+        """In the order in which a volume that could not be deleted is deleted."""
+        volume = world.volume("error_deleting")
+        delete = call("block-storage", "delete-volume", volume=volume)
+        assert world.executor.probe(delete) is StepState.FAILED
+        assert_made(world, call("block-storage", "reset-status", volume=volume, status="error"))
+        assert_made(world, delete)
+
+    def test_force_deletes_what_delete_refuses(self, world: World) -> None:
+        """A status in which Cinder deletes nothing: the second request does it."""
+        volume = world.volume("error_deleting")
+        assert_made(world, call("block-storage", "delete-volume", volume=volume))
+
+    def test_a_status_without_attachment_is_reset(self, world: World) -> None:
+        """Nothing but the status was left behind."""
+        volume = world.volume("detaching")
+        free = {"status": "available", "attach_status": "detached"}
+        assert_made(world, call("block-storage", "reset-status", volume=volume, **free))
+        assert_made(world, call("block-storage", "delete-volume", volume=volume))
+
+    def test_allocations_go_and_come_back(self, world: World) -> None:
+        """Guarded by the generation of the consumer, which goes with its last allocation."""
+        consumer = world.consumer()
+        named = call("placement", "set-allocations", consumer=consumer)
+        before = self.look(world, named)
+        owner = {"project": before["project"], "user": before["user"]}
+        take = {"consumer": consumer, "allocations": {}, "generation": before["generation"], **owner}
+        stale = replace(named, arguments={**take, "generation": before["generation"] + 1})
+        refused = world.executor.do(replace(stale, expect={"generation": before["generation"]}), "")
+        assert refused.state is StepState.FAILED
+        assert "409" in refused.note
+        assert_made(world, replace(named, arguments=take))
+        assert self.look(world, named)["generation"] is None
+        give = {**take, "allocations": before["allocations"], "generation": None}
+        assert_made(world, replace(named, arguments=give))
+        back = self.look(world, named)
+        assert (back["allocations"], back["project"], back["generation"]) == (
+            before["allocations"],
+            owner["project"],
+            1,
+        )
+        less = {provider: {"VCPU": 1} for provider in before["allocations"]}
+        assert_made(world, replace(named, arguments={**take, "allocations": less, "generation": 1}))
+        assert self.look(world, named)["generation"] == 2
+        assert_made(world, replace(named, arguments={**take, "generation": 2}))
+
+    def test_a_guard_that_does_not_hold_keeps_a_call_from_being_sent(self, world: World) -> None:
+        """What is not as planned is left alone, and the note says what it is."""
+        volume = world.volume()
+        step = replace(call("block-storage", "delete-volume", volume=volume), expect={"status": "error"})
+        outcome = world.executor.do(step, "")
+        assert outcome.state is StepState.STALE
+        assert "status is 'available', planned was 'error'" in outcome.note
+        assert_made(world, replace(step, expect={"status": "available"}))

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What damage does to who uses the services: the reasons to mend it."""
+
+from __future__ import annotations
+
+import pytest
+from openstack.exceptions import BadRequestException, HttpException, NotFoundException
+
+from .using import Thing
+
+
+def addresses_hidden(thing: Thing) -> None:
+    """'server show' has no address, while the list of interfaces, which asks Neutron, has every port."""
+    assert thing.shown() == set()
+    listed = {interface.port_id for interface in thing.cloud.compute.server_interfaces(thing.server)}
+    assert listed == set(thing.nics)
+
+
+def one_nic_too_many(thing: Thing) -> None:
+    """The list of interfaces has the leftover, 'server show' does not, and the guest does not."""
+    listed = {interface.port_id for interface in thing.cloud.compute.server_interfaces(thing.server)}
+    assert thing.port in listed
+    assert not set(thing.port_was[1]) & thing.shown()
+    assert thing.port not in thing.plane.guests(thing.host())[thing.server]["vifs"]
+
+
+def neither_detached_nor_deleted(thing: Thing) -> None:
+    """Nova refuses to detach it, for its status, and Cinder to delete it."""
+    with pytest.raises(BadRequestException):
+        thing.cloud.compute.delete_volume_attachment(thing.server, thing.volume)
+    undeletable(thing)
+
+
+def unknown_to_nova(thing: Thing) -> None:
+    """Nova lists no volume, and detaches none; Cinder deletes none that is attached."""
+    assert list(thing.cloud.compute.volume_attachments(thing.server)) == []
+    with pytest.raises(NotFoundException):
+        thing.cloud.compute.delete_volume_attachment(thing.server, thing.volume, ignore_missing=False)
+    undeletable(thing)
+
+
+def listed_but_not_attached(thing: Thing) -> None:
+    """Nova lists a volume that it cannot detach: Cinder takes it for free."""
+    assert [found.volume_id for found in thing.cloud.compute.volume_attachments(thing.server)] == [thing.volume]
+    with pytest.raises(BadRequestException):
+        thing.cloud.compute.delete_volume_attachment(thing.server, thing.volume)
+
+
+def undeletable(thing: Thing) -> None:
+    """Cinder refuses to delete it."""
+    with pytest.raises(BadRequestException):
+        thing.cloud.block_storage.delete_volume(thing.volume)
+
+
+def deleted_but_running(thing: Thing) -> None:
+    """No API knows the server; what it has is held, and a mark that is not the row's id keeps the host from reaping."""
+    assert thing.gone()
+    assert thing.providers() != set()
+    assert any(thing.server in thing.plane.guests(host) for host in thing.plane.hosts)
+
+
+def unmovable(thing: Thing) -> None:
+    """Nova refuses to move it."""
+    with pytest.raises(HttpException):
+        thing.cloud.compute.live_migrate_server(thing.server, host=None, block_migration="auto")

@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The road of a proof: break many things, one audit, a plan for each strategy, apply, undo, apply, and use them.
+
+What costs time is done once for all proofs; every proof has an object of its own, and its own answer to each question.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from stackmend.engine import catalogue
+from stackmend.lab import breaks
+from stackmend.lab.breaks._past import let_time_pass
+from stackmend.lab.plane import Plane
+from stackmend.model.errors import Exit
+
+from .using import Thing
+
+Json = dict[str, Any]
+Make = Callable[[Plane], Json]
+
+
+class Impatient(Plane):
+    """Does not wait for a nova-compute that was started: what asks it next waits for it anyhow, in RabbitMQ."""
+
+    def __init__(self, plane: Plane) -> None:
+        super().__init__(plane.folder)
+        self._heard: set[str] = set()
+
+    def start(self, name: str) -> None:
+        """Start it and remember its name."""
+        self._heard.add(name)
+        super().start(name)
+
+    def wait(self, progress: Callable[[str], None] = lambda text: None) -> None:
+        """Wait where an API was started."""
+        heard, self._heard = self._heard, set()
+        if not all(name.startswith("nova-compute-") for name in heard):
+            super().wait(progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """One way in which a thing breaks, one repair of it by one strategy, and how the thing is used afterwards."""
+
+    check: str  #: that finds it; "" for a repair that an operator asks for
+    repair: str
+    strategy: str
+    use: Callable[[Thing], None]
+    make: Make
+    how: str = "sql"  #: or "service", as in stackmend.lab.breaks
+    way: str = ""  #: tells two proofs of one repair apart
+    also: tuple[str, ...] = ()  #: other checks that find the same damage, mended by the same strategy
+    words: Callable[[Json], list[str]] | None = None  #: of the command, for a repair that is asked for
+    harm: Callable[[Thing], None] | None = None  #: what the damage does to who uses the thing
+    undo: bool = True  #: False where a host acts on what was mended at once: nothing can take that back
+    restarts: bool = False  #: services are stopped to break it: nothing else may be broken meanwhile
+
+    @property
+    def name(self) -> str:
+        """Of the test."""
+        return "-".join(filter(None, (self.repair, self.strategy, self.way or self.check)))
+
+
+def broken(name: str, repair: str, strategy: str, use: Callable[[Thing], None], **more: Any) -> Proof:
+    """A proof that begins with a break of the lab."""
+    module = breaks.modules()[name]
+    found = module.BREAK
+    way = "" if name == found.check else name
+    return Proof(found.check, repair, strategy, use, module.make, how=found.how, way=way, **more)
+
+
+@dataclass(slots=True)
+class Answers:
+    """What became of one proof."""
+
+    key: Json = field(default_factory=dict)
+    thing: Thing | None = None
+    found: dict[str, str] = field(default_factory=dict)  #: fingerprint -> check
+    planned: tuple[str, str] | None = None  #: repair and strategy of the plan
+    applied: bool = False
+    clean: bool = False
+    undone: bool | None = None  #: whether undo brought the damage back, and the second apply mended it; None: not asked
+    used: bool = False
+    problem: BaseException | None = None  #: what went wrong in making or using it
+
+
+class Desk:
+    """``stackmend`` as an operator types it, on one lab."""
+
+    def __init__(self, plane: Plane, folder: Path) -> None:
+        self.plane, self.folder = plane, folder
+
+    def run(self, *words: str, codes: Iterable[int] = (0,)) -> str:
+        """One command; its standard output. AssertionError with all it said for another exit code."""
+        environment = {**os.environ, **self.plane.env()}
+        argv = [sys.executable, "-m", "stackmend", "--config", str(self.plane.toml), *words]
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=600)
+        assert done.returncode in {int(c) for c in codes}, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def audit(self) -> dict[str, Json]:
+        """Fingerprint -> finding of a whole audit."""
+        listed = json.loads(self.run("audit", "-f", "json", codes=(Exit.CLEAN, Exit.FINDINGS)))
+        return {finding["fingerprint"]: finding for finding in listed}
+
+    def plan(self, name: str, strategy: str, things: Iterable[str]) -> Path:
+        """A plan by one strategy for what concerns these things."""
+        out = self.folder / f"{name}.json"
+        allow = ["--allow-db"] if strategy == "db" else []
+        asked = [word for thing in sorted(set(things)) for word in ("--server", thing)]
+        codes = (Exit.CLEAN, Exit.FINDINGS)
+        self.run("plan", "create", "--via", strategy, *allow, *asked, "--out", str(out), "-f", "json", codes=codes)
+        return out
+
+    def apply(self, plan: Path, codes: Iterable[int] = (Exit.REPAIRED,)) -> Json:
+        """Do what a plan says; its result."""
+        result: Json = json.loads(
+            self.run("plan", "apply", str(plan), "--yes", "--accept", "all", "-f", "json", codes=codes)
+        )
+        return result
+
+
+class Rehearsal:
+    """All proofs, done together; what each came to is in ``answers``."""
+
+    def __init__(self, plane: Plane, proofs: Sequence[Proof], folder: Path) -> None:
+        self.plane, self.proofs = plane, proofs
+        self.desk = Desk(plane, folder)
+        self.answers: dict[str, Answers] = {proof.name: Answers() for proof in proofs}
+        self.before: dict[str, Json] = {}
+        self.surplus: list[str] = []  #: findings that no proof has planted
+        self.left: list[str] = []  #: findings after everything was used
+        self.runs: dict[str, str] = {}  #: strategy -> id of its run
+        self.again: dict[str, Json] = {}  #: strategy -> what a second apply of its plan came to
+
+    def run(self) -> None:
+        """Everything, in order; how long each part took goes to standard output."""
+        self.before = self.desk.audit()
+        parts = (self._break, self._find, self._suffer, self._mend_by_api, self._mend_by_db, self._request, self._clean,
+                 self._undo, self._use)  # fmt: skip
+        for part in parts:
+            begun = time.monotonic()
+            part()
+            print(f"{time.monotonic() - begun:6.1f} s  {part.__name__}")
+        self.left = [_told(f) for mark, f in self.desk.audit().items() if mark not in self.before]
+
+    # ---- the steps ----
+
+    def _good(self) -> list[Proof]:
+        return [proof for proof in self.proofs if self.answers[proof.name].problem is None]
+
+    def _break(self) -> None:
+        alone = [proof for proof in self.proofs if proof.restarts]
+        groups: dict[Make, list[Proof]] = {}
+        for proof in self.proofs:
+            if not proof.restarts:
+                groups.setdefault(proof.make, []).append(proof)
+        self._make(alone)
+        self.plane.up()
+        # one after another what is broken alike: names are looked up before they are taken
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(self._make, groups.values()))
+        # services that were started since have touched rows of servers that they found
+        let_time_pass(self.plane, servers=sorted({t.server for t in self._things() if t.server}))
+
+    def _make(self, proofs: Sequence[Proof]) -> None:
+        plane = Impatient(self.plane)
+        for proof in proofs:
+            answer = self.answers[proof.name]
+
+            def make(proof: Proof = proof, answer: Answers = answer) -> None:
+                answer.key = proof.make(plane)
+                answer.thing = Thing(self.plane, answer.key)
+
+            answer.problem = attempt(make)
+            if answer.problem:
+                self.plane.release_all()
+                self.plane.up()
+
+    def _things(self) -> list[Thing]:
+        return [self._thing(proof) for proof in self._good()]
+
+    def _find(self) -> None:
+        found = {mark: f for mark, f in self.desk.audit().items() if mark not in self.before}
+        known: set[str] = set()
+        for proof in self._good():
+            answer = self.answers[proof.name]
+            assert answer.thing is not None
+            for mark, finding in found.items():
+                own = finding["check"] == proof.check and answer.key.items() <= finding["key"].items()
+                if own or (finding["check"] in proof.also and answer.thing.concerns(finding)):
+                    answer.found[mark] = finding["check"]
+                    known.add(mark)
+        self.surplus = [_told(finding) for mark, finding in found.items() if mark not in known]
+
+    def _suffer(self) -> None:
+        for proof in self._good():
+            harm, thing = proof.harm, self._thing(proof)
+            if harm:
+                self.answers[proof.name].problem = attempt(lambda harm=harm, thing=thing: harm(thing))
+
+    def _mend_by_api(self) -> None:
+        self._mend("api")
+
+    def _mend_by_db(self) -> None:
+        self._mend("db")
+
+    def _mend(self, strategy: str, turn: str = "") -> None:
+        """Until nothing is deferred: repairs that touch the same rows come one after another."""
+        mine = [p for p in self._good() if p.strategy == strategy and not p.words]
+        for number in range(4):
+            names = [name for p in mine for name in self._thing(p).names]
+            path = self.desk.plan(f"{strategy}{turn}-{number}", strategy, names)
+            plan = json.loads(path.read_text())["plan"]
+            self._planned(mine, plan["actions"])
+            if not plan["actions"]:
+                break
+            result = self.desk.apply(path, (Exit.REPAIRED, Exit.STOPPED))
+            if number == 0:
+                self.runs[strategy] = result["run"]
+                self.again[strategy] = self.desk.apply(path, (Exit.CLEAN, Exit.STOPPED))
+            if not plan["deferred"]:
+                break
+
+    def _planned(self, mine: Sequence[Proof], actions: Sequence[Json]) -> None:
+        by_mark = {action["fingerprint"]: action for action in actions}
+        for proof in mine:
+            answer = self.answers[proof.name]
+            for mark in answer.found:
+                action = by_mark.get(mark)
+                if action and action["check"] == proof.check:
+                    answer.planned = (action["repair"], action["strategy"])
+
+    def _request(self) -> None:
+        """Repairs that an operator asks for, each by its own command."""
+        for proof in self._good():
+            if proof.words:
+                answer = self.answers[proof.name]
+                via = ["--via", proof.strategy, *(["--allow-db"] if proof.strategy == "db" else [])]
+                try:
+                    words = [*proof.words(answer.key), *via, "--yes", "--accept", "all", "-f", "json"]
+                    self.desk.run(*words, codes=(Exit.REPAIRED,))
+                    answer.planned, answer.applied = (proof.repair, proof.strategy), True
+                except AssertionError as problem:
+                    answer.problem = problem
+
+    def _clean(self) -> None:
+        now = self.desk.audit()
+        for proof in self._good():
+            answer = self.answers[proof.name]
+            answer.clean = not any(mark in now for mark in answer.found)
+            answer.applied = answer.applied or answer.planned is not None
+
+    def _undo(self) -> None:
+        """The database's run is taken back whole: it breaks again what it has mended; then it is mended again."""
+        run = self.runs.get("db")
+        if not run:
+            return
+        self.desk.run("run", "undo", run, "--yes", "-f", "json", codes=(Exit.CLEAN, Exit.STOPPED))
+        now = self.desk.audit()
+        mine = [p for p in self._good() if p.strategy == "db" and not p.words]
+        back = {p.name: all(mark in now for mark in self.answers[p.name].found) for p in mine}
+        self._mend("db", "-again")
+        now = self.desk.audit()
+        for proof in mine:
+            answer = self.answers[proof.name]
+            if not proof.undo:
+                continue
+            answer.undone = back[proof.name] and not any(mark in now for mark in answer.found)
+
+    def _use(self) -> None:
+        def use(proof: Proof) -> None:
+            answer = self.answers[proof.name]
+            answer.problem = attempt(lambda: proof.use(self._thing(proof)))
+            answer.used = answer.problem is None
+
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(use, [p for p in self._good() if self.answers[p.name].clean]))
+
+    def _thing(self, proof: Proof) -> Thing:
+        thing = self.answers[proof.name].thing
+        assert thing is not None
+        return thing
+
+
+def written(rehearsal: Rehearsal, *apart: Proof) -> Json:
+    """What docs/proved.json holds: the releases, and each proof that holds; ``apart``: those of tests of their own."""
+    services = ("keystone", "glance", "openstack-placement", "nova", "neutron", "cinder")
+    found = {name: version(rehearsal.plane, name) for name in services}
+    held = [proof for proof in rehearsal.proofs if rehearsal.answers[proof.name].used]
+    lines = [described(proof) | {"undone": rehearsal.answers[proof.name].undone} for proof in held]
+    lines += [described(proof) | {"undone": None} for proof in apart]
+    return {"releases": found, "proofs": sorted(lines, key=lambda line: line["name"])}
+
+
+def described(proof: Proof) -> Json:
+    """What can be said of a proof before it is run."""
+    module = next((m for m in breaks.modules().values() if m.make is proof.make), None)
+    return {
+        "name": proof.name,
+        "repair": proof.repair,
+        "strategy": proof.strategy,
+        "found": proof.check or "asked for",
+        "how": proof.how,
+        "broken": _sentence(module.BREAK.summary if module else proof.make.__doc__),
+        "used": _sentence(proof.use.__doc__),
+    }
+
+
+def version(plane: Plane, distribution: str) -> str:
+    """Of a package in the services' environment."""
+    folders = [str(path) for path in Path(plane.layout.services).glob("lib/python3*/site-packages")]
+    return next(iter(metadata.distributions(name=distribution, path=folders))).version
+
+
+def _sentence(text: str | None) -> str:
+    line = " ".join((text or "").split("\n\n")[0].split()).removesuffix(".")
+    return line[:1].lower() + line[1:] if not line.startswith(("Nova", "Cinder", "Neutron", "Placement")) else line
+
+
+def attempt(do: Callable[[], None]) -> BaseException | None:
+    """What it raised: one proof that fails must not hide the others."""
+    with ThreadPoolExecutor(1) as alone:
+        return alone.submit(do).exception()
+
+
+def pairs() -> set[tuple[str, str]]:
+    """Every repair of stackmend with each of its strategies."""
+    return {(name, strategy) for name, repair in catalogue.repairs().items() for strategy in repair.strategies}
+
+
+def _told(finding: Json) -> str:
+    return f"{finding['check']}: {finding['message']}"

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lab itself, on real services: it comes up, stays, is made whole again, and leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from stackmend.cli.shell import main
+from stackmend.lab.mariadb import LabError
+from stackmend.lab.plane import Plane, layout
+from stackmend.lab.plane.process import MARK, Keeper
+from stackmend.lab.plane.services import table
+from stackmend.model.errors import Exit
+
+SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
+
+
+def running(plane: Plane) -> dict[str, int | None]:
+    """Service -> process id."""
+    return {state.name: state.pid for state in plane.status() if state.state == "running"}
+
+
+def test_everything_runs_and_is_seeded(plane):
+    """Every service is up; hosts of both cells are known; servers are active, one of them in the second cell."""
+    assert set(running(plane)) == set(table(plane.layout))
+    cloud = plane.connect()
+    assert {service.host for service in cloud.compute.services(binary="nova-compute")} == set(plane.hosts)
+    servers = {server.name: server for server in cloud.compute.servers(details=True)}
+    assert {servers[name].status for name in ("web1", "web2", "db1")} == {"ACTIVE"}
+    assert servers["db1"].hypervisor_hostname == plane.hosts[-1]
+    assert len(plane.sql("cell:cell2", "SELECT uuid FROM instances WHERE deleted = 0 AND hostname = %s", ["db1"])) == 1
+    cloud.close()
+
+
+def test_up_again_changes_nothing(plane):
+    """No process is another one, nothing is seeded twice."""
+    before, servers = running(plane), plane.sql("nova_api", "SELECT COUNT(*) AS n FROM instance_mappings")
+    plane.up()
+    assert running(plane) == before
+    assert plane.sql("nova_api", "SELECT COUNT(*) AS n FROM instance_mappings") == servers
+
+
+def test_it_is_whole_again_after_three_were_killed(plane):
+    """``kill -9`` of any three services, chosen by a seed, then ``up``: they run, the others were left alone."""
+    seed = int(os.environ.get("STACKMEND_SEED") or time.time())
+    victims = random.Random(seed).sample(sorted(running(plane)), 3)
+    print(f"STACKMEND_SEED={seed}: {victims}")
+    before = running(plane)
+    for name in victims:
+        plane.kill(name)
+    assert {state.name for state in plane.status() if state.state == "died"} == set(victims)
+
+    plane.up()
+
+    after = running(plane)
+    assert set(after) == set(before)
+    assert {name for name in after if after[name] != before[name]} == set(victims)
+    cloud = plane.connect()
+    assert {service.state for service in cloud.compute.services()} == {"up"}
+    cloud.close()
+
+
+def test_status_for_machines(plane, capsys):
+    """As documented, exit 0 while all run and 1 when one does not."""
+    assert main(["lab", "status", "--folder", str(plane.folder), "-f", "json"]) == Exit.CLEAN
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, json.loads((SCHEMAS / "lab-status.json").read_text()))
+    assert {entry["state"] for entry in document} == {"running"}
+
+    plane.stop("nova-scheduler")
+    assert main(["lab", "status", "--folder", str(plane.folder), "-f", "json"]) == Exit.ERROR
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, json.loads((SCHEMAS / "lab-status.json").read_text()))
+    assert [entry["name"] for entry in document if entry["state"] == "stopped"] == ["nova-scheduler"]
+    plane.start("nova-scheduler")
+    plane.wait()
+
+
+def test_no_password_is_seen_in_the_list_of_processes(plane):
+    """Whatever was started: arguments are open to every user of the machine."""
+    seen = [
+        path.read_bytes()
+        for process in Keeper(plane.layout.folder, plane.layout.pids).strays()
+        for path in [Path(f"/proc/{process.pid}/cmdline")]
+    ]
+    assert len(seen) > 20
+    assert not [line for line in seen for word in plane.layout.passwords.values() if word.encode() in line]
+
+
+def test_the_shell_knows_the_cloud(plane):
+    """Clients and stackmend find the lab, and the exit code is that of the line."""
+    line = 'test "$OS_CLOUD" = lab && test -f "$OS_CLIENT_CONFIG_FILE" && test -f "$STACKMEND_CONFIG" && exit 7'
+    assert main(["lab", "shell", "--folder", str(plane.folder), "-c", line]) == 7
+
+
+@pytest.mark.skipif("STACKMEND_LAB" in os.environ, reason="a developer's lab may be broken")
+def test_stackmend_finds_the_lab_clean(plane, tmp_path):
+    """A healthy cloud of real services, in which no check finds anything."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("stackmend"), "audit", "-f", "json"],
+        env={**os.environ, **plane.shell_environment(), "STACKMEND_STATE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, json.loads(done.stdout or "null")) == (Exit.CLEAN, []), done.stderr
+
+
+def test_one_at_a_time(plane):
+    """Two ``up`` at once would start everything twice."""
+    with plane._locked(), pytest.raises(LabError, match="is at work"):
+        Plane(plane.folder).up()
+
+
+def test_a_port_that_somebody_took_is_named(tmp_path, plane):
+    """Before anything is started: which port, of which service."""
+    lab = layout.create(tmp_path / "lab", 1, 1, plane.layout.services)
+    lab.ports["keystone"] = plane.layout.ports["keystone"]
+    lab.save()
+    with pytest.raises(LabError, match=f"port {lab.ports['keystone']} of keystone is taken"):
+        Plane(lab.folder).up()
+    assert Keeper(lab.folder, lab.pids).strays() == []
+
+
+@pytest.mark.skipif("STACKMEND_LAB" in os.environ, reason="the lab of a developer stays up")
+def test_zz_down_leaves_nothing(plane):
+    """No process, no port, no mount; and what was built comes up again. The last test of this file."""
+    ports, folder = plane.layout.ports.values(), str(plane.folder)
+    plane.down()
+    assert [p for p in Path("/proc").glob("[0-9]*/environ") if _marked(p, folder)] == []
+    assert [port for port in ports if not layout.is_free(port)] == []
+    assert folder not in Path("/proc/mounts").read_text()
+    assert {state.state for state in plane.status()} == {"stopped"}
+
+    plane.up()
+    assert set(running(plane)) == set(table(plane.layout))
+
+
+def _marked(environ: Path, folder: str) -> bool:
+    try:
+        return f"{MARK}={folder}:".encode() in environ.read_bytes()
+    except OSError:
+        return False

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every check has a break on the lab, and finds exactly what was broken by it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from stackmend.cli.shell import main
+from stackmend.engine.catalogue import checks
+from stackmend.lab import breaks
+from stackmend.model.errors import Exit, UsageError
+
+SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
+
+
+def conforms(text, name):
+    """The document, once it is known to follow its schema."""
+    document = json.loads(text)
+    jsonschema.validate(document, json.loads((SCHEMAS / f"{name}.json").read_text()))
+    return document
+
+
+@pytest.fixture
+def audit(plane, tmp_path):
+    """Ask all checks, as an operator does; (check, key) of each finding."""
+
+    def asking():
+        done = subprocess.run(
+            [Path(sys.executable).with_name("stackmend"), "audit", "-f", "json"],
+            env={**os.environ, **plane.shell_environment(), "STACKMEND_STATE": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode in (Exit.CLEAN, Exit.FINDINGS), done.stderr
+        return {(f["check"], tuple(sorted(f["key"].items()))) for f in json.loads(done.stdout)}
+
+    return asking
+
+
+def test_every_check_has_a_break():
+    """And every break names checks that there are."""
+    found = breaks.breaks()
+    named = {name for entry in found for name in (entry.check, *entry.also)}
+    assert {entry.check for entry in found} == named == set(checks())
+
+
+def test_breaks_are_listed_without_a_lab(tmp_path, capsys):
+    """What can be broken, how, and what finds it."""
+    assert main(["lab", "break", "--folder", str(tmp_path / "none"), "-f", "json"]) == Exit.CLEAN
+    listed = conforms(capsys.readouterr().out, "lab-breaks")
+    assert [entry["name"] for entry in listed] == sorted(breaks.modules())
+
+
+def test_an_unknown_break_is_refused(plane):
+    """With the command that lists them."""
+    with pytest.raises(UsageError, match="there is no break 'everything'"):
+        breaks.make(plane, "everything")
+
+
+@pytest.mark.parametrize("name", [n for n in sorted(breaks.modules()) if n != "unreadable-row"])
+def test_a_break_is_found(plane, audit, capsys, name):
+    """Exactly that finding comes up, besides those that the break announces; and the services are well again."""
+    before = audit()
+    assert main(["lab", "break", name, "--folder", str(plane.folder), "-f", "json"]) == Exit.CLEAN
+    broken = conforms(capsys.readouterr().out, "lab-break")
+    expected = (broken["check"], tuple(sorted(broken["key"].items())))
+
+    new = audit() - before
+
+    assert expected in new
+    assert {check for check, _ in new - {expected}} <= set(broken["also"])
+    assert {state.state for state in plane.status()} == {"running"}
