@@ -52,8 +52,8 @@ CHECK = Check(
           FROM cinder_volume_attachment a
           JOIN cinder_volumes v ON v.id = a.volume_id
           JOIN idle_servers s ON s.uuid = a.instance_uuid
-          LEFT JOIN (SELECT DISTINCT volume_id, instance_uuid
-                       FROM nova_block_device_mapping WHERE NOT deleted) b
+          LEFT JOIN (SELECT DISTINCT m.volume_id, m.instance_uuid
+                       FROM nova_block_device_mapping m WHERE NOT m.deleted) b
             ON b.volume_id = a.volume_id AND b.instance_uuid = a.instance_uuid
          WHERE b.volume_id IS NULL AND NOT a.deleted AND NOT v.deleted
            AND a.attach_status IN ('attached', 'detaching', 'error_detaching')

@@ -40,6 +40,7 @@ CHECK = Check(
         "nova_vifs": {"instance_uuid": "server"},
         "nova_virtual_interfaces": {"uuid": "port"},
     },
+    spares=frozenset({"nova_virtual_interfaces"}),
     ages={"idle": 600},
     explained_by={
         "server-wrong-host": {"server": "server"},
@@ -51,8 +52,8 @@ CHECK = Check(
             SELECT s.uuid AS server, s.cell, s.host, p.id AS port, b.host AS port_host, b.vif_type
               FROM idle_servers s
               JOIN neutron_ports p ON p.device_id = s.uuid
-              JOIN (SELECT port_id, MIN(host) AS host, MIN(vif_type) AS vif_type FROM neutron_ml2_port_bindings
-                     WHERE status = 'ACTIVE' GROUP BY port_id HAVING COUNT(*) = 1) b ON b.port_id = p.id
+              JOIN (SELECT d.port_id, MIN(d.host) AS host, MIN(d.vif_type) AS vif_type FROM neutron_ml2_port_bindings d
+                     WHERE d.status = 'ACTIVE' GROUP BY d.port_id HAVING COUNT(*) = 1) b ON b.port_id = p.id
              WHERE p.device_owner LIKE 'compute:%' AND p.device_owner NOT IN ('compute:kuryr', 'compute:zun')
                AND s.host IS NOT NULL AND b.host <> '' AND NULLIF(LOWER(b.host), LOWER(s.host)) IS NOT NULL
                AND s.vm_state NOT IN ('shelved_offloaded', 'deleted', 'resized') AND NOT s.in_cell0
