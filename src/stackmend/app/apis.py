@@ -9,12 +9,15 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 from stackmend.app.config import Config
-from stackmend.app.session import Session
+from stackmend.app.session import Session, has_api
+from stackmend.drivers.api.collector import SERVICES, ApiTables
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.reading import ApiReading
-from stackmend.drivers.api.session import ApiSession, configured
+from stackmend.drivers.api.session import ApiSession
+from stackmend.drivers.collector import DatabaseCollector
+from stackmend.drivers.shape import labels
 from stackmend.model.errors import ApiError, ConfigError, SourceError, StackmendError
-from stackmend.model.snapshot import CELL
+from stackmend.model.snapshot import CELL, Manifest
 
 #: the first microversion that shows services by their uuids
 _UUIDS = "2.53"
@@ -31,11 +34,6 @@ class SystemClock:
     def sleep(self, seconds: float) -> None:
         """Do nothing for a while."""
         time.sleep(seconds)
-
-
-def has_api(config: Config) -> bool:
-    """Whether an account is named, by the configuration, the environment or the ``openstack`` client."""
-    return config.client is not None or configured(config.cloud)
 
 
 def sign_in(config: Config) -> ApiSession:
@@ -73,6 +71,85 @@ def reading(config: Config, session: Session, via: str) -> Iterator[tuple[ApiRea
             yield found, ""
     finally:
         calls.close()
+
+
+@contextmanager
+def standing_in(config: Config, session: Session) -> Iterator[tuple[Session, str]]:
+    """(the session with the APIs of services that have no database configured, "" or why they cannot be used).
+
+    A database that is configured is never stood in for, also where it cannot be read. ConfigError or ApiError where
+    there is no database at all, and no API either.
+    """
+    nova = bool(config.cells) or "nova_api" in config.databases
+    lacking = {name for name in SERVICES if not (nova if name == "nova" else name in config.databases)}
+    if not lacking or not has_api(config):
+        yield session, ""
+        return
+    try:
+        signed = sign_in(config)
+    except StackmendError as problem:
+        if not config.databases:
+            raise
+        yield session, f"no API stands in for databases that are not configured: {problem.message}"
+        return
+    try:
+        found = ApiReading(signed, SystemClock())
+        if config.databases:
+            _alike(found, session)
+    except StackmendError as problem:
+        yield session, f"no API stands in for databases that are not configured: {problem.message}"
+    else:
+        yield session.beside(ApiTables(found, lacking)), ""
+    finally:
+        signed.close()
+
+
+#: seconds for asking the services about one check's findings
+ASKING = 60.0
+
+
+@contextmanager
+def asking(config: Config, session: Session) -> Iterator[tuple[DatabaseCollector | None, Manifest | None, str]]:
+    """(what reads anew from the APIs alone, what it lacks, "") or (None, None, why the APIs cannot be asked)."""
+    with reading(config, session, "auto") as (found, why):
+        if found is None:
+            yield None, None, why
+            return
+        shown = ApiTables(found, SERVICES, seconds=ASKING)
+        manifest = Manifest(
+            format="",
+            created_at="",
+            now=shown.now(),
+            skew=0.0,
+            sources=tuple(shown.sources(labels())),
+            cells_known=True,
+        )
+        yield DatabaseCollector({}, {}, cells_known=True, elsewhere=shown), manifest, ""
+
+
+#: service -> (what its API lists of the first few, key of the list, key of the id; the table and its column)
+_ALIKE = {
+    "neutron": ("network", "/networks?limit=5", "networks", "id", "networks", "id"),
+    "cinder": ("block-storage", "/volumes/detail?all_tenants=1&limit=5", "volumes", "id", "volumes", "id"),
+    "placement": ("placement", "/resource_providers", "resource_providers", "uuid", "resource_providers", "uuid"),
+}
+
+
+def _alike(found: ApiReading, session: Session) -> None:
+    """ApiError unless every service that has a database here knows something of it through its API."""
+    if "nova_api" in session.config.databases:
+        same_cloud(found, session)
+    for database, (service, path, key, name, table, column) in _ALIKE.items():
+        if database not in session.databases.addresses:
+            continue
+        body = found.get(service, path, "1.14" if service == "placement" else "") or {key: []}
+        shown = [str(one[name]) for one in body[key][:5]]
+        with session.live() as live:
+            if not shown or not live.rows(database, table, {column: shown}):
+                raise ApiError(
+                    f"the API is not that of database {database}: they have none of the first {key} in common",
+                    "See [api] cloud and OS_CLOUD.",
+                )
 
 
 def same_cloud(found: ApiReading, session: Session) -> None:

@@ -6,24 +6,28 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from stackmend.app import apis
 from stackmend.app.config import Config
 from stackmend.app.findings import keep_last
-from stackmend.app.session import Session, silent, utcnow
+from stackmend.app.session import Session, has_api, silent, utcnow
 from stackmend.app.snapshots import find
 from stackmend.drivers.collector import read_manifest
 from stackmend.drivers.duck import open_snapshot
 from stackmend.engine import catalogue, memory
 from stackmend.engine.audit import ask, exit_of, findings_of, narrowed
 from stackmend.engine.confirm import explain
+from stackmend.engine.crosscheck import Sides, witnesses
 from stackmend.model.audit import CheckResult, Outcome, Report
 from stackmend.model.check import Check
 from stackmend.model.errors import JournalError
-from stackmend.model.finding import Finding, State, fingerprint
+from stackmend.model.finding import Finding, Says, State, Witness, fingerprint
 from stackmend.model.ports import Progress
 from stackmend.model.snapshot import UNREADABLE, Manifest
 
@@ -31,6 +35,14 @@ from stackmend.model.snapshot import UNREADABLE, Manifest
 SETTLE = 120.0
 #: views that were opened within so many seconds count as one moment: the ages of the checks are far larger
 ONE_MOMENT = 2.0
+
+#: findings of one check that the services are asked about
+ASKED = 500
+_WORDS = {
+    Says.SUPPORTS: "supported",
+    Says.CONTRADICTS: "contradicted, and not confirmed",
+    Says.UNKNOWN: "unknown to them",
+}
 
 Found = dict[str, list[dict[str, Any]]]
 
@@ -42,25 +54,41 @@ def audit(
     servers: Sequence[str] = (),
     snapshot: str | None = None,
     settle: float | None = None,
+    use_api: bool = True,
     progress: Progress = silent,
 ) -> Report:
     """Ask the checks (all, or those named) about the cloud, or about a snapshot of it.
 
     What they find live is looked at a second time on rows read anew. ``settle``: seconds to wait before that for
     findings that span databases; by default nothing where all databases were read at one moment, else two minutes, and
-    nothing for findings that earlier audits have found that long. Exit code: :class:`stackmend.model.audit.Report`.
+    nothing for findings that earlier audits have found that long. With ``use_api`` and an API to ask, services without
+    a database are read from it, and the services confirm what databases showed. Exit code:
+    :class:`stackmend.model.audit.Report`.
     """
-    session = Session.of(config)
+    session = Session.looking(config) if use_api else Session.of(config)
     chosen = catalogue.chosen(catalogue.checks(), tuple(checks))
     if snapshot is not None:
         folder = find(config, snapshot)
         manifest = read_manifest(folder)
         rows, results = _ask(chosen, folder, manifest, config, servers)
         return _report(session, chosen, rows, results, manifest, State.CANDIDATE, whole=False)
+    with apis.standing_in(config, session) if use_api else nullcontext((session, "")) as (session, note):
+        return _live(session, chosen, tuple(servers), settle, use_api, [note] if note else [], progress)
+
+
+def _live(
+    session: Session,
+    chosen: Mapping[str, Check],
+    servers: tuple[str, ...],
+    settle: float | None,
+    use_api: bool,
+    notes: list[str],
+    progress: Progress,
+) -> Report:
     folder = Path(tempfile.mkdtemp(prefix="stackmend-audit-"))
     try:
         manifest = session.collector().collect(_labels(chosen), folder, progress)
-        rows, results = _ask(chosen, folder, manifest, config, servers)
+        rows, results = _ask(chosen, folder, manifest, session.config, servers)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     _settle(session, chosen, rows, manifest, settle, progress)
@@ -69,6 +97,10 @@ def audit(
         results[name] = replace(
             results[name], outcome=Outcome.INCOMPLETE, reason=f"it could not look a second time: {reason}"
         )
+    said: dict[str, Witness] = {}
+    if use_api:
+        said, more = _witnesses(session.without(manifest.failed()), chosen, confirmed, progress)
+        notes += more
     return _report(
         session,
         chosen,
@@ -78,6 +110,8 @@ def audit(
         State.CONFIRMED,
         whole=not servers,
         unsure={n: rows[n] for n in unknown},
+        said=said,
+        notes=notes,
     )
 
 
@@ -145,6 +179,26 @@ def _confirm(
     return confirmed, unknown
 
 
+def _witnesses(
+    session: Session, checks: Mapping[str, Check], rows: Found, progress: Progress
+) -> tuple[dict[str, Witness], list[str]]:
+    """(fingerprint -> what the services say of a finding, what the operator should know of that)."""
+    todo = {name: found for name, found in rows.items() if found}
+    if not todo or "nova_api" not in session.config.databases or not has_api(session.config):
+        return {}, []
+    with apis.asking(session.config, session) as (collector, manifest, why):
+        if collector is None or manifest is None:
+            return {}, [f"the services were not asked about the findings: {why}"]
+        sides = Sides(session.collector(), collector, manifest, session.config.ages)
+        said: dict[str, Witness] = {}
+        for number, (name, found) in enumerate(todo.items()):
+            progress("asking the services", number, len(todo))
+            said |= witnesses(checks[name], found[:ASKED], sides)
+    counts = Counter(witness.says for witness in said.values())
+    text = ", ".join(f"{count} {_WORDS[says]}" for says, count in sorted(counts.items()))
+    return said, [f"what the services' APIs say of the findings: {text}"] if text else []
+
+
 def _report(
     session: Session,
     checks: Mapping[str, Check],
@@ -155,14 +209,18 @@ def _report(
     *,
     whole: bool,
     unsure: Found | None = None,
+    said: Mapping[str, Witness] | None = None,
+    notes: Sequence[str] = (),
 ) -> Report:
     found: list[Finding] = []
     for name, some in rows.items():
-        found += findings_of(checks[name], some, state)
+        found += [
+            _heard(finding, (said or {}).get(finding.fingerprint)) for finding in findings_of(checks[name], some, state)
+        ]
     for name, some in (unsure or {}).items():
         found += findings_of(checks[name], some, State.CANDIDATE)
     listed, swallowed = explain(checks, found)
-    listed, notes = _remembered(session, listed, found, results, whole=whole)
+    listed, more = _remembered(session, listed, found, results, whole=whole)
     counts: dict[str, int] = {}
     for finding in listed:
         counts[finding.check] = counts.get(finding.check, 0) + 1
@@ -174,8 +232,14 @@ def _report(
         checks=results,
         manifest=manifest,
         exit=exit_of(listed, results.values()),
-        notes=notes,
+        notes=(*notes, *more),
     )
+
+
+def _heard(finding: Finding, witness: Witness | None) -> Finding:
+    """The finding with what the services say of it: what they contradict is not confirmed."""
+    against = witness is not None and witness.says is Says.CONTRADICTS
+    return replace(finding, api=witness, state=State.CANDIDATE if against else finding.state)
 
 
 def _remembered(

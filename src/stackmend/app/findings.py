@@ -15,7 +15,7 @@ from stackmend.app.session import Session, utcnow
 from stackmend.engine import catalogue, memory
 from stackmend.model.check import Severity
 from stackmend.model.errors import JournalError, UsageError
-from stackmend.model.finding import Finding, State
+from stackmend.model.finding import Finding, State, witness_of
 from stackmend.model.journal import Waiver
 
 _LAST = "last-audit.json"
@@ -48,7 +48,7 @@ def list_findings(config: Config) -> tuple[Finding, ...]:
         raise JournalError(
             f"{config.state / _LAST} cannot be read: {type(problem).__name__}", "Run 'stackmend audit' again."
         ) from None
-    session = Session.of(config)
+    session = Session.looking(config)
     with session.journal() as journal:
         waivers = journal.waivers(session.databases.identity)
     plain = [replace(f, state=State.CONFIRMED, waiver=None) if f.state is State.WAIVED else f for f in found]
@@ -93,7 +93,7 @@ def waive(
         resource=resource,
     )
     memory.validate(waiver)
-    session = Session.of(config)
+    session = Session.looking(config)
     with session.journal() as journal:
         journal.waive(session.databases.identity, waiver)
     return waiver
@@ -101,14 +101,14 @@ def waive(
 
 def waivers(config: Config) -> list[Waiver]:
     """All waivers of this cloud, expired ones too."""
-    session = Session.of(config)
+    session = Session.looking(config)
     with session.journal() as journal:
         return journal.waivers(session.databases.identity)
 
 
 def unwaive(config: Config, waiver: str) -> None:
     """Take a waiver back; UsageError for one that is none."""
-    session = Session.of(config)
+    session = Session.looking(config)
     with session.journal() as journal:
         journal.unwaive(session.databases.identity, waiver)
 
@@ -127,4 +127,5 @@ def _finding(document: dict[str, Any]) -> Finding:
         explains=document["explains"],
         first_seen=document["first_seen"],
         waiver=document["waiver"],
+        api=witness_of(document.get("api")),
     )

@@ -33,8 +33,9 @@ def create(
 ) -> Plan:
     """Audit, confirm, and plan the repair of what is found. LimitError where it would change too much."""
     wishes = _wishes(config, via, allow_db, max_rows)
-    report = audit(config, checks=checks, servers=servers, settle=settle, progress=progress)
-    session = Session.of(config).without(report.manifest.failed())
+    session = Session.of(config)
+    report = audit(config, checks=checks, servers=servers, settle=settle, use_api=via != "db", progress=progress)
+    session = session.without(report.manifest.failed())
     with apis.reading(config, session, via) as (api, why), session.live(api) as live:
         return _planner(session, live, wishes, why).plan(
             report.findings,

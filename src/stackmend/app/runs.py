@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from stackmend import __version__
 from stackmend.app import apis
 from stackmend.app.config import Config
-from stackmend.app.session import Session, silent
+from stackmend.app.session import Session, has_api, silent
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.operations import describe
 from stackmend.drivers.journal import DatabaseJournal
@@ -65,7 +65,7 @@ def apply(
 
 def _kinds(config: Config) -> tuple[str, ...]:
     """Kinds of steps, besides those of rows, that can be done here."""
-    return (ApiCall.kind,) if apis.has_api(config) else ()
+    return (ApiCall.kind,) if has_api(config) else ()
 
 
 def _signed_in(tools: Tools, readers: Session, actions: Sequence[Action]) -> None:

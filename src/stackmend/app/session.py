@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from stackmend.app.config import Config
 from stackmend.app.discovery import Databases, connect
+from stackmend.drivers.api.session import configured
 from stackmend.drivers.collector import DatabaseCollector
 from stackmend.drivers.journal import DatabaseJournal
 from stackmend.drivers.live import LiveDatabases
+from stackmend.drivers.recollect import Elsewhere
 from stackmend.drivers.rows import Connections
 from stackmend.engine.confirm import Confirmed, Rows, confirm
 from stackmend.model.check import Check
@@ -31,12 +35,18 @@ def utcnow() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def has_api(config: Config) -> bool:
+    """Whether an account is named, by the configuration, the environment or the ``openstack`` client."""
+    return config.client is not None or configured(config.cloud)
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """A cloud as one command sees it."""
 
     config: Config
     databases: Databases
+    elsewhere: Elsewhere | None = None  #: read in the place of databases that are not configured
 
     @classmethod
     def of(cls, config: Config, *, write: bool = False) -> Session:
@@ -45,19 +55,29 @@ class Session:
             raise ConfigError("no database is configured", "Name at least nova_api under [databases].")
         return cls(config, connect(config, write=write))
 
+    @classmethod
+    def looking(cls, config: Config) -> Session:
+        """As :meth:`of`; without any database too where there is an API to look at instead."""
+        if config.databases or not has_api(config):
+            return cls.of(config)
+        name = f"api {config.cloud or os.environ.get('OS_AUTH_URL', '')} {config.clouds or ''}"
+        return cls(config, Databases(identity=hashlib.sha256(name.encode()).hexdigest()[:16]))
+
+    def beside(self, elsewhere: Elsewhere) -> Session:
+        """The same cloud, with these tables read elsewhere."""
+        return replace(self, elsewhere=elsewhere)
+
     def collector(self) -> DatabaseCollector:
         """A collector of everything."""
         known = self.databases
-        return DatabaseCollector(known.addresses, known.errors, cells_known=known.cells_known)
+        return DatabaseCollector(known.addresses, known.errors, cells_known=known.cells_known, elsewhere=self.elsewhere)
 
     def without(self, failed: Mapping[str, str]) -> Session:
         """The same cloud, knowing that these databases could not be read."""
         addresses = {name: a for name, a in self.databases.addresses.items() if name not in failed}
         errors = {**self.databases.errors, **failed}
-        return Session(
-            self.config,
-            Databases(addresses, errors, self.databases.cells_known, self.databases.identity),
-        )
+        found = Databases(addresses, errors, self.databases.cells_known, self.databases.identity)
+        return replace(self, databases=found)
 
     @contextmanager
     def live(self, api: Api | None = None) -> Iterator[LiveDatabases]:
@@ -85,7 +105,11 @@ class Session:
                 # a failed database that the check can do without must not keep it from an answer
                 errors = {database: why for database, why in known.errors.items() if needed(checks[name], database)}
                 collector = DatabaseCollector(
-                    known.addresses, errors, cells_known=known.cells_known, connections=connections
+                    known.addresses,
+                    errors,
+                    cells_known=known.cells_known,
+                    connections=connections,
+                    elsewhere=self.elsewhere,
                 )
                 one = confirm(checks, {name: rows}, collector, self.config.ages)
                 found.rows |= one.rows

@@ -6,6 +6,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from stackmend.app import apis
 from stackmend.app.config import Config
 from stackmend.app.session import Session, silent
 from stackmend.drivers.collector import read_manifest
@@ -21,7 +22,7 @@ from stackmend.model.snapshot import Manifest
 
 def create(config: Config, *, into: str | None = None, progress: Progress = silent) -> tuple[Path, Manifest]:
     """Collect everything into a new folder (default: one in the state folder named by the time)."""
-    session = Session.of(config)
+    session = Session.looking(config)
     name = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = Path(into) if into else _home(config) / name
     if folder.exists() and any(folder.iterdir()):
@@ -30,7 +31,8 @@ def create(config: Config, *, into: str | None = None, progress: Progress = sile
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as problem:
         raise UsageError(f"{folder} cannot be made: {problem.strerror}", "Choose another folder.") from None
-    return folder, session.collector().collect(labels(), folder, progress)
+    with apis.standing_in(config, session) as (session, _):
+        return folder, session.collector().collect(labels(), folder, progress)
 
 
 def list_snapshots(config: Config) -> list[tuple[Path, Manifest]]:

@@ -21,7 +21,7 @@ from stackmend.drivers.decoder import Complaints
 from stackmend.drivers.dialects import Address, Dialect, TableInfo, dialect_of
 from stackmend.drivers.dialects.base import Reader
 from stackmend.drivers.duck import DuckQuery
-from stackmend.drivers.recollect import Recollection
+from stackmend.drivers.recollect import Elsewhere, Recollection
 from stackmend.drivers.rows import Connections
 from stackmend.drivers.selects import missing, select
 from stackmend.drivers.shape import DERIVED
@@ -65,7 +65,8 @@ class DatabaseCollector:
     """A :class:`stackmend.model.ports.Collector` on databases.
 
     ``addresses`` and ``errors`` by database name; ``cells_known`` tells whether every cell is among them.
-    ``connections``: used by :meth:`recollect` and left open, for those who look many times.
+    ``connections``: used by :meth:`recollect` and left open, for those who look many times. ``elsewhere``: read in the
+    place of databases that are not there.
     """
 
     def __init__(
@@ -75,9 +76,10 @@ class DatabaseCollector:
         *,
         cells_known: bool,
         connections: Connections | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self._addresses, self._errors, self._cells_known = addresses, errors, cells_known
-        self._connections = connections
+        self._connections, self._elsewhere = connections, elsewhere
 
     def collect(self, labels: Iterable[str], into: Path, progress: Progress) -> Manifest:
         """Read the tables with these labels from every database that has them."""
@@ -100,13 +102,18 @@ class DatabaseCollector:
             for name in sorted(_services(wanted) - {"nova"})
             if name not in self._addresses and name not in self._errors
         ]
+        begin = datetime.now(UTC)
+        shown = self._elsewhere.collect(wanted | DERIVED.keys(), into, progress) if self._elsewhere else []
+        if shown:
+            skew = max(skew, (datetime.now(UTC) - begin).total_seconds())
+            absent = [source for source in absent if source.database not in {s.database for s in shown}]
         manifest = Manifest(
             format=FORMAT,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             now=now,
             skew=skew,
-            sources=tuple([r.source() for r in readings] + failed + absent),
-            cells_known=self._cells_known,
+            sources=tuple([r.source() for r in readings] + failed + absent + shown),
+            cells_known=self._cells_known or any(s.database == "nova_api" and not s.error for s in shown),
         )
         write_manifest(manifest, into)
         return manifest
@@ -115,11 +122,11 @@ class DatabaseCollector:
         """Read anew what is in the scope of these findings; SourceError when any of it cannot be read."""
         for name, why in self._errors.items():
             if _serves(name, set(reads)):
-                raise SourceError(f"database {name} cannot be read: {why}", "Nothing that needs it can be confirmed.")
+                raise SourceError(f"{name} cannot be read: {why}", "Nothing that needs it can be confirmed.")
         if self._connections is not None:
-            return Recollection(self._addresses, self._connections).query(reads, findings)
+            return Recollection(self._addresses, self._connections, self._elsewhere).query(reads, findings)
         with closing(Connections(self._addresses, self._errors)) as own:
-            return Recollection(self._addresses, own).query(reads, findings)
+            return Recollection(self._addresses, own, self._elsewhere).query(reads, findings)
 
     def _introspected(self, database: str, wanted: set[str]) -> _Reading:
         address = self._addresses[database]

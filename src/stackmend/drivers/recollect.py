@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -17,28 +18,62 @@ from stackmend.drivers.rows import Connections
 from stackmend.drivers.selects import select
 from stackmend.drivers.shape import DERIVED, schema
 from stackmend.model.errors import SourceError
-from stackmend.model.snapshot import CELL, UNREADABLE
+from stackmend.model.ports import Progress
+from stackmend.model.snapshot import CELL, UNREADABLE, Source
 from stackmend.tables import Table, tables
 from stackmend.tables.nova import VIFS
 
 _CHUNK = 500  # values in a list of SQL
 
 
+class Looking(Protocol):
+    """One look at tables that are in no database."""
+
+    def read(self, label: str, wanted: Mapping[str, Sequence[Any]] | None) -> pa.Table:
+        """The rows with these values (column -> values), all for None; SourceError where they cannot be known."""
+        ...
+
+
+class Elsewhere(Protocol):
+    """Where tables are read that are in no database: the services' APIs."""
+
+    def serves(self, label: str) -> bool:
+        """Whether this table is read there."""
+        ...
+
+    def look(self, findings: Sequence[Mapping[str, Any]]) -> Looking:
+        """A fresh look for these findings."""
+        ...
+
+    def collect(self, labels: Iterable[str], into: Path, progress: Progress) -> list[Source]:
+        """Read tables whole into a snapshot, beside what databases have put there."""
+        ...
+
+    def now(self) -> str:
+        """UTC now."""
+        ...
+
+
 class Recollection:
     """One narrow look at the databases: a fresh consistent view of each, given up at the end."""
 
-    def __init__(self, addresses: Mapping[str, Address], connections: Connections) -> None:
-        self._addresses, self._connections = addresses, connections
+    def __init__(
+        self, addresses: Mapping[str, Address], connections: Connections, elsewhere: Elsewhere | None = None
+    ) -> None:
+        self._addresses, self._connections, self._elsewhere = addresses, connections, elsewhere
         self._viewed: set[str] = set()
         self._tables: dict[str, pa.Table] = {}
         self._complaints = Complaints()
 
     def query(self, reads: Mapping[str, Mapping[str, str]], findings: Sequence[Mapping[str, Any]]) -> DuckQuery:
         """The tables of ``reads``, narrowed to the scopes of ``findings``."""
+        look = self._elsewhere.look(findings) if self._elsewhere else None
         try:
             for label, scope in _ordered(reads):
                 if label == UNREADABLE:
                     self._reread(findings)
+                elif look is not None and self._elsewhere and self._elsewhere.serves(label):
+                    self._tables[label] = look.read(label, self._values(scope, findings))
                 else:
                     self._read(label, self._values(scope, findings))
             self._tables[UNREADABLE] = self._complaints.table()
@@ -132,6 +167,8 @@ class Recollection:
         return self._connections.get(database)
 
     def _now(self) -> str:
+        if not self._addresses and self._elsewhere is not None:
+            return self._elsewhere.now()
         name = "nova_api" if "nova_api" in self._addresses else min(self._addresses)
         dialect, connection = self._view(name)
         return dialect.utcnow(connection)

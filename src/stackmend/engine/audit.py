@@ -22,8 +22,10 @@ from stackmend.tables.views import VIEWS
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _UNKNOWN = "not every cell is known: cell_mappings could not be read, or a cell of it is not among the sources"
+#: identifiers said of no table; names that a statement gives
+_UNQUALIFIED, _NAMED = re.compile(r"(?<![\w.])(\w+)\b(?!\.)"), re.compile(r"\bAS\s+\w+")
 #: what may follow a table without being its alias
-_NO_ALIAS = {"WHERE", "JOIN", "LEFT", "ON", "GROUP", "ORDER", "UNION", "HAVING", "CROSS", "INNER", "FULL", "RIGHT", "LIMIT"}
+_NO_ALIAS = frozenset({"WHERE", "JOIN", "LEFT", "RIGHT", "FULL", "CROSS", "INNER", "ON", "GROUP", "ORDER", "UNION"})
 _CACHES = f"{VIFS.service}_{VIFS.name}"
 #: what is made of a column while it is collected: without it they are NULL, or have no rows
 _MADE_OF = {"network_info": frozenset({"document", "vifs", "length", "crc32", VIFS.label})}
@@ -138,12 +140,12 @@ def _asked(check: Check, label: str) -> frozenset[str]:
         words = _WORD.findall(text)
         if label not in words:
             continue
-        aliases = [a for a in re.findall(rf"(?:FROM|JOIN)\s+{label}\b(?:\s+(\w+))?", text)]
+        aliases: list[str] = re.findall(rf"(?:FROM|JOIN)\s+{label}\b(?:\s+(\w+))?", text)
         if len(aliases) < words.count(label) or any(not a or a.upper() in _NO_ALIAS for a in aliases):
             found |= set(words)
             continue
         found |= {column for alias in aliases for column in re.findall(rf"\b{alias}\.(\w+)", text)}
-        found |= set(re.findall(r"(?<![\w.])(\w+)\b(?!\.)", text))
+        found |= set(_UNQUALIFIED.findall(_NAMED.sub("", text)))
     return frozenset(found)
 
 
@@ -152,19 +154,25 @@ def _missing(check: Check, manifest: Manifest) -> list[str]:
     words = mentioned(check)
     found = []
     for source in manifest.sources:
-        where = f"is not shown by {source.called}" if source.api else f"is missing in {source.called}"
+        lacked = []
         for label, columns in sorted(source.missing.items()):
             parts = tables().get(label, ())
             if label in check.spares or not words & {label, VIFS.label if label == _CACHES else label}:
                 continue
             if "*" in columns:
                 if source.api or not parts or not all(part.optional for part in parts):
-                    found.append(f"table {label} {where}")
+                    lacked.append(("table", label))
                 continue
             asked = _asked(check, label) | (_asked(check, VIFS.label) if label == _CACHES else frozenset())
             optional = {c.name for part in parts for c in part.columns if c.optional}
             lacking = sorted(c for c in columns if c not in optional and asked & _MADE_OF.get(c, frozenset({c})))
-            found += [f"column {label}.{column} {where}" for column in lacking]
+            lacked += [("column", f"{label}.{column}") for column in lacking]
+        if source.api and lacked:
+            names = [name for _, name in lacked]
+            more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+            found.append(f"{source.called} does not show {', '.join(names[:6])}{more}")
+        else:
+            found += [f"{kind} {name} is missing in {source.called}" for kind, name in lacked]
     return found
 
 

@@ -23,6 +23,31 @@ class State(StrEnum):
     WAIVED = "waived"  #: accepted by the operator, with a reason and an expiry
 
 
+class Says(StrEnum):
+    """What the services' APIs say of a finding that databases showed."""
+
+    SUPPORTS = "supports"  #: they show the same
+    CONTRADICTS = "contradicts"  #: they show something else: the finding is not confirmed
+    UNKNOWN = "unknown"  #: they could not be asked
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """What the APIs say, and why."""
+
+    says: Says
+    reason: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """JSON values."""
+        return {"says": self.says.value, "reason": self.reason}
+
+
+def witness_of(document: Mapping[str, str] | None) -> Witness | None:
+    """The witness of a document."""
+    return Witness(Says(document["says"]), document["reason"]) if document else None
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A finding: identifying columns apart from the evidence, with a fingerprint that is stable across runs."""
@@ -39,6 +64,7 @@ class Finding:
     explains: int = 0  #: findings of other checks that this root cause accounts for
     first_seen: str | None = None  #: when an audit first found it, ISO 8601, UTC; kept when it went and came back
     waiver: str | None = None  #: the reason, when waived
+    api: Witness | None = None  #: what the APIs say; None where they were not asked
 
     def as_dict(self) -> dict[str, Any]:
         """The shape of ``audit -f json`` (docs/schemas/findings.json)."""
@@ -54,6 +80,7 @@ class Finding:
             "explains": self.explains,
             "first_seen": self.first_seen,
             "waiver": self.waiver,
+            "api": self.api.as_dict() if self.api else None,
         }
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from stackmend.model.audit import Outcome, Report
-from stackmend.model.finding import Finding, State
+from stackmend.model.finding import Finding, Says, State
 from stackmend.report.document import Document
 from stackmend.report.words import count, listed
 
@@ -18,6 +18,11 @@ COLUMNS = (
     ("Message", "message"),
     ("Fingerprint", "fingerprint"),
 )
+_SAYS = {
+    Says.SUPPORTS: "the services' APIs show the same",
+    Says.CONTRADICTS: "the services' APIs show something else",
+    Says.UNKNOWN: "the services' APIs cannot tell",
+}
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 
 
@@ -42,6 +47,9 @@ def finding(found: Finding) -> Document:
         lines.append(f"  first seen {found.first_seen}")
     if found.waiver:
         lines.append(f"  waived: {found.waiver}")
+    if found.api:
+        reason = f": {found.api.reason}" if found.api.reason else ""
+        lines.append(f"  {_SAYS[found.api.says]}{reason}")
     if found.explains:
         lines.append(f"  explains {count(found.explains, 'other finding')}")
     lines += ["", "evidence"]
@@ -63,7 +71,10 @@ def summary(report: Report) -> list[str]:
     line += "".join(f"; {n} {word}" for n, word in ((waived, "waived"), (explained, "explained by a root cause")) if n)
     lines = [line]
     if unsure:
-        lines.append(f"{count(unsure, 'finding')} not confirmed: seen once only")
+        against = sum(f.api is not None and f.api.says is Says.CONTRADICTS for f in open_)
+        why = {0: "seen once only", unsure: "the services show something else"}
+        both = "seen once only, or the services show something else"
+        lines.append(f"{count(unsure, 'finding')} not confirmed: {why.get(against, both)}")
     return [*lines, *report.notes]
 
 

@@ -52,6 +52,7 @@ def snapshot(path: Path | str, manifest: Manifest) -> Document:
             "rows": dict(source.rows),
             "error": source.error,
             "missing": {label: list(columns) for label, columns in source.missing.items()},
+            "api": source.api,
         }
         for source in manifest.sources
     ]

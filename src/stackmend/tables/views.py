@@ -69,7 +69,7 @@ VIEWS: Mapping[str, View] = {
         sql="""
             SELECT uuid FROM nova_instances WHERE NOT COALESCE(deleted, FALSE)
             UNION ALL
-            SELECT instance_uuid FROM nova_api_build_requests
+            SELECT b.instance_uuid FROM nova_api_build_requests b
             UNION ALL
             SELECT m.instance_uuid FROM nova_api_instance_mappings m
              WHERE m.cell_id IS NULL AND m.created_at > (SELECT now FROM clock) - INTERVAL 1 HOUR""",

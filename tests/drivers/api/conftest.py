@@ -41,15 +41,15 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """A healthy cloud in files."""
+    """A healthy cloud in files, one for each file of tests: they leave damage behind."""
     cloud = build(tmp_path_factory.mktemp("services") / "cloud", servers=100, seed=33)
     yield cloud
     cloud.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served(built: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fake]:
     """Its services."""
     with serving(Fake(built, tmp_path_factory.mktemp("account"))) as fake:

@@ -43,7 +43,7 @@ def serving(fake: Fake) -> Iterator[Fake]:
             self.send_header("x-openstack-request-id", f"req-{uuid.uuid4()}")
             if "/auth/tokens" in self.path:
                 self.send_header("X-Subject-Token", TOKEN)
-            for name, value in (fault.headers if fault else {}).items():
+            for name, value in (fault.headers if fault else fake.headers(self.path)).items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(text)

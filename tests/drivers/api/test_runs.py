@@ -110,8 +110,8 @@ def test_a_service_that_breaks_while_it_is_planned(config: Config, fake: Fake) -
 def test_an_api_of_another_cloud_is_never_used(config: Config, fake: Fake) -> None:
     """Not to plan, and not to apply a plan either."""
     plan = plan_of(config)
-    for _ in range(2):
-        fake.fault("GET", "/os-services", "refuse", status=200, body={"services": [{"id": "somebody-elses"}]})
+    foreign = {"services": [{"id": "somebody-elses"}]}
+    fake.fault("GET", "/os-services", "refuse", times=20, status=200, body=foreign)
     assert "not that of these databases" in reason(plan_of(config))
     fake.seen.clear()
     with pytest.raises(ApiError, match="not that of these databases"):

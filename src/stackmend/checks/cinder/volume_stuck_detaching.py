@@ -53,10 +53,10 @@ CHECK = Check(
     # one pair of volume and server stands for the volume: the damaged one, where there is one (multi-attach)
     sql="""
         WITH stuck AS (
-            SELECT id, project_id, COALESCE(updated_at, created_at) AS since
-              FROM cinder_volumes
-             WHERE NOT deleted AND status = 'detaching' AND COALESCE(updated_at, created_at) < $grace
-               AND COALESCE(migration_status, 'success') IN ('success', 'error')
+            SELECT c.id, c.project_id, COALESCE(c.updated_at, c.created_at) AS since
+              FROM cinder_volumes c
+             WHERE NOT c.deleted AND c.status = 'detaching' AND COALESCE(c.updated_at, c.created_at) < $grace
+               AND COALESCE(c.migration_status, 'success') IN ('success', 'error')
         ), sides AS (
             SELECT a.volume_id, a.instance_uuid AS server, 1 AS attachments, 0 AS mappings
               FROM cinder_volume_attachment a JOIN stuck v ON v.id = a.volume_id

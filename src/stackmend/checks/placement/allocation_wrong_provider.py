@@ -39,6 +39,7 @@ CHECK = Check(
         "placement_allocations": {"consumer_id": "server"},
         "placement_resource_providers": {},
     },
+    spares=frozenset({"nova_compute_nodes.deleted"}),
     ages={"idle": 900},
     explained_by={
         "server-wrong-host": {"server": "server"},

@@ -14,8 +14,9 @@ from stackmend.model.errors import Exit
 class Audit(Printing):
     """Find where the parts of the cloud disagree; changes nothing.
 
-    Reads the databases, asks every check, and reads the rows of each finding once more to confirm it. Exit code 0:
-    clean, 3: findings, 7: a source could not be read, so clean cannot be said.
+    Reads the databases, asks every check, and reads the rows of each finding once more to confirm it. Where an API is
+    configured the services are asked, too: about the findings, and in place of databases that are not configured. Exit
+    code 0: clean, 3: findings, 7: a source could not be read, so clean cannot be said.
     """
 
     examples = """
@@ -36,6 +37,7 @@ class Audit(Printing):
             metavar="SECONDS",
             help="wait so long before the second look at findings that span databases",
         )
+        parser.add_argument("--no-api", action="store_true", help="ask databases alone, though an API is configured")
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -50,6 +52,7 @@ class Audit(Printing):
                 servers=tuple(parsed_args.server),
                 snapshot=parsed_args.snapshot,
                 settle=parsed_args.settle,
+                use_api=not parsed_args.no_api,
                 progress=progress,
             )
         self.show(findings.findings(report.findings), parsed_args)

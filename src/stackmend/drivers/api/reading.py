@@ -30,6 +30,11 @@ class ApiReading:
 
     def get(self, service: str, path: str, microversion: str = "") -> Any:
         """The JSON of a resource, None where there is none (404). SourceError for anything else that is no answer."""
+        answer = self.ask(service, path, microversion)
+        return None if answer is None else answer.body
+
+    def ask(self, service: str, path: str, microversion: str = "") -> Answer | None:
+        """The answer with the JSON of a resource, as :meth:`get`."""
         request = Request(service=service, method="GET", path=path, microversion=microversion)
         answer = self._answer(request)
         if answer.status == 404:
@@ -40,7 +45,7 @@ class ApiReading:
                 f"{f': {answer.words}' if answer.words else ''}",
                 hint(answer),
             )
-        return answer.body
+        return answer
 
     def every(self, service: str, path: str, key: str, microversion: str = "") -> Iterator[Mapping[str, Any]]:
         """Every member of a collection, page by page; ``key`` is its name in the answer. SourceError as above."""
@@ -54,6 +59,14 @@ class ApiReading:
             links = body.get(f"{key}_links") or ()
             following = next((str(link["href"]) for link in links if link.get("rel") == "next"), "")
             at = _below(following, endpoint, path) if following and body[key] else None
+
+    def offers(self, service: str, microversion: str) -> bool:
+        """Whether the service has this microversion."""
+        try:
+            offered = self._session.versions(service)
+        except ApiError as problem:
+            raise SourceError(problem.message, problem.hint) from None
+        return offered is not None and offered[0] <= version(microversion) <= offered[1]
 
     def look(self, call: ApiCall) -> Mapping[str, Any]:
         """What the operation of a call finds now."""

@@ -79,9 +79,13 @@ def _servers(layout: Layout, connection: Connection) -> None:
 
 
 def create_server(connection: Connection, name: str, nics: list[dict[str, str]], zone: str = "nova") -> str:
-    """Ask for a small server unless one of that name is there; its id. ``zone`` may be ``nova:c01``."""
+    """Ask for a small server unless one of that name is there and well; its id. ``zone`` may be ``nova:c01``."""
     cloud: Any = connection
     found = cloud.compute.find_server(name)
+    if found and cloud.compute.get_server(found).status == "ERROR":
+        cloud.compute.delete_server(found)
+        wait(lambda: cloud.compute.find_server(name) is None, f"server {name} to be deleted")
+        found = None
     if not found:
         found = cloud.compute.create_server(
             name=name,

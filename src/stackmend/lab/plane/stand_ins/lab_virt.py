@@ -11,6 +11,7 @@
 import io
 import json
 import os
+import threading
 
 import nova.conf
 from lab_levers import STATE, obey
@@ -23,6 +24,7 @@ from oslo_log import log as logging
 CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
 PLUGGED = STATE / "plugged"
+_SAVING = threading.Lock()
 
 
 class LabDriver(fake.FakeDriverWithoutFakeNodes):
@@ -43,14 +45,16 @@ class LabDriver(fake.FakeDriverWithoutFakeNodes):
         return os.path.join(CONF.state_path, "guests.json")
 
     def _save(self):
-        guests = {
-            uuid: {"name": guest.name, "state": guest.state, "vifs": sorted(getattr(guest, "vifs", ()))}
-            for uuid, guest in list(self.instances.items())
-        }
-        temporary = self._file + ".new"
-        with open(temporary, "w") as file:
-            json.dump(guests, file, indent=1)
-        os.replace(temporary, self._file)
+        # several servers are worked on at the same time
+        with _SAVING:
+            guests = {
+                uuid: {"name": guest.name, "state": guest.state, "vifs": sorted(getattr(guest, "vifs", ()))}
+                for uuid, guest in list(self.instances.items())
+            }
+            temporary = self._file + ".new"
+            with open(temporary, "w") as file:
+                json.dump(guests, file, indent=1)
+            os.replace(temporary, self._file)
 
     def init_host(self, host):
         super().init_host(host)

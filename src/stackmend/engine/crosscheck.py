@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asks the services' APIs about what databases showed: a finding that they contradict is not confirmed.
+
+A check that can be answered from what the APIs show is asked again on that. Of another one the objects it is about are
+compared, as far as both sides show them: a service that reads other databases than we do is found out that way, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stackmend.engine.audit import parameters, standing
+from stackmend.model.check import Check
+from stackmend.model.errors import SourceError
+from stackmend.model.finding import Says, Witness, fingerprint
+from stackmend.model.ports import Collector, Query
+from stackmend.model.snapshot import Manifest
+
+Rows = Sequence[Mapping[str, Any]]
+
+#: findings of one check that are asked about one by one where they cannot be together
+ONE_BY_ONE = 50
+_LIVE = "NOT COALESCE(deleted, FALSE)"
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    """What both sides show of an object: its table, and the columns that do not change by themselves."""
+
+    what: str
+    key: str
+    columns: tuple[str, ...]
+    where: str = _LIVE
+
+
+_OBJECTS = {
+    "nova_instances": _Object(
+        "server", "uuid", ("host", "node", "vm_state"), f"{_LIVE} AND NOT COALESCE(hidden, FALSE)"
+    ),
+    "neutron_ports": _Object("port", "id", ("device_id", "device_owner", "mac_address"), "TRUE"),
+    "cinder_volumes": _Object("volume", "id", ("status", "migration_status")),
+    "cinder_volume_attachment": _Object("attachment", "id", ("volume_id", "instance_uuid", "attach_status")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Where to look: ``manifest`` says what the APIs show at all."""
+
+    databases: Collector
+    apis: Collector
+    manifest: Manifest
+    ages: Mapping[str, Mapping[str, int]]
+
+
+def witnesses(check: Check, rows: Rows, sides: Sides) -> dict[str, Witness]:
+    """Fingerprint -> what the APIs say of the findings with these rows; nothing where they show nothing of them."""
+    stand = standing(check, sides.manifest)
+    reads = {label: scope for label, scope in check.reads.items() if label in _OBJECTS}
+    if stand.speaks:
+        return _together(check, rows, lambda part: _again(check, part, sides, whole=stand.complete))
+    if not reads or any("." in origin for scope in reads.values() for origin in scope.values()):
+        return {}
+    return _together(check, rows, lambda part: _compared(check, reads, part, sides))
+
+
+def _together(check: Check, rows: Rows, ask: Any) -> dict[str, Witness]:
+    """All in one look; where that fails, each in one of its own, so that one cell that is down hides no other."""
+    try:
+        found: dict[str, Witness] = ask(rows)
+        return found
+    except SourceError as problem:
+        if not 1 < len(rows) <= ONE_BY_ONE:
+            return {_mark(check, row): Witness(Says.UNKNOWN, problem.message) for row in rows}
+    return {mark: one for row in rows for mark, one in _together(check, [row], ask).items()}
+
+
+def _again(check: Check, rows: Rows, sides: Sides, *, whole: bool) -> dict[str, Witness]:
+    query = sides.apis.recollect(check.reads, rows)
+    try:
+        now = query.rows("SELECT CAST(now AS TEXT) AS now FROM clock", {})[0]["now"]
+        seen = {_mark(check, row) for row in query.rows(check.sql, parameters(check, now, sides.ages))}
+    finally:
+        query.close()
+    other = (
+        Witness(Says.CONTRADICTS, "what the services show is consistent")
+        if whole
+        else Witness(Says.UNKNOWN, "the services do not show all that it takes")
+    )
+    return {mark: Witness(Says.SUPPORTS) if mark in seen else other for mark in (_mark(check, row) for row in rows)}
+
+
+def _compared(check: Check, reads: Mapping[str, Mapping[str, str]], rows: Rows, sides: Sides) -> dict[str, Witness]:
+    ours = sides.databases.recollect(reads, rows)
+    try:
+        theirs = sides.apis.recollect(reads, rows)
+        try:
+            differences = [one for label in reads for one in _differences(label, ours, theirs)]
+        finally:
+            theirs.close()
+    finally:
+        ours.close()
+    found = {}
+    for row in rows:
+        names = {value for value in row.values() if isinstance(value, str)}
+        why = [text for of, text in differences if of & names]
+        found[_mark(check, row)] = Witness(Says.CONTRADICTS, "; ".join(why)) if why else Witness(Says.SUPPORTS)
+    return found
+
+
+def _differences(label: str, ours: Query, theirs: Query) -> Iterator[tuple[set[str], str]]:
+    """(ids it is about, what differs) for each object that the two sides show differently."""
+    of = _OBJECTS[label]
+    sql = f'SELECT {", ".join((of.key, *of.columns))} FROM "{label}" WHERE {of.where}'
+    left, right = ({row[of.key]: row for row in side.rows(sql, {})} for side in (ours, theirs))
+    for name in sorted(left.keys() | right.keys()):
+        one, other = left.get(name), right.get(name)
+        ids = {name} | {row[c] for row in (one, other) if row for c in of.columns if c.endswith(("_id", "_uuid"))}
+        if one is None or other is None:
+            yield (
+                ids,
+                f"{of.what} {name} is {'not ' if one is None else ''}in the database, and {_shown(other)} by its API",
+            )
+            continue
+        for column in of.columns:
+            if (one[column] or "") != (other[column] or ""):
+                yield ids, f"{column} of {of.what} {name} is {one[column]} in the database, {other[column]} for its API"
+
+
+def _shown(row: Mapping[str, Any] | None) -> str:
+    return "not shown" if row is None else "shown"
+
+
+def _mark(check: Check, row: Mapping[str, Any]) -> str:
+    return fingerprint(check.name, {column: row[column] for column in check.key})

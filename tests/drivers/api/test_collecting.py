@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An audit by the services' APIs alone: what they show leads to what databases lead to, and never to more."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import stackmend.lab.plants as plants
+from stackmend.app.audits import audit
+from stackmend.app.config import Config, load
+from stackmend.engine import catalogue
+from stackmend.lab.cloud import Cloud, build
+from stackmend.lab.plants import port_without_server
+from stackmend.model.audit import Outcome, Report
+from stackmend.model.errors import ConfigError, Exit
+from stackmend.model.finding import State
+
+from .serving import serving
+from .showing import CELLS, ShowingFake
+
+CHECKS = catalogue.checks()
+#: checks that can be answered whole from what APIs show
+WHOLE = {
+    "allocation-orphan", "cinder-attached-nova-not", "info-cache-empty", "port-without-server",
+    "server-on-nonexistent-host", "server-wrong-host", "volume-in-use-server-gone", "volume-stuck-detaching",
+    "volume-stuck-error-deleting",
+}  # fmt: skip
+#: checks that are answered, but may overlook something
+PARTLY = {"allocation-wrong-provider", "port-binding-wrong-host"}
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShowingFake]:
+    """The services of a cloud that nothing is wrong with."""
+    cloud = build(tmp_path_factory.mktemp("healthy") / "cloud", servers=150, seed=5)
+    with serving(ShowingFake(cloud, tmp_path_factory.mktemp("account"))) as fake:
+        yield fake  # type: ignore[misc]
+    cloud.close()
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cloud, ShowingFake]]:
+    """A cloud with everything wrong that a cloud of plants has, and everything that only looks so."""
+    cloud = build(tmp_path_factory.mktemp("broken") / "cloud", servers=1500, seed=9)
+    for info in sorted(pkgutil.iter_modules(plants.__path__), key=lambda module: module.name):
+        module = importlib.import_module(f"{plants.__name__}.{info.name}")
+        if hasattr(module, "plant"):
+            for make in (module.plant, *getattr(module, "VARIANTS", {}).values(), *module.LOOK_ALIKES.values()):
+                make(cloud)
+    for cell in CELLS:
+        for row in cloud.rows(cell, "SELECT id, network_info FROM instance_info_caches"):
+            if not _parses(row["network_info"]):  # Nova lists no servers at all where there is one
+                cloud.update(cell, "instance_info_caches", {"id": row["id"]}, network_info="[]")
+    with serving(ShowingFake(cloud, tmp_path_factory.mktemp("account"))) as fake:
+        yield cloud, fake  # type: ignore[misc]
+    cloud.close()
+
+
+def _parses(text: str | None) -> bool:
+    try:
+        return isinstance(json.loads(text or "[]"), list)
+    except ValueError:
+        return False
+
+
+def configured(folder: Path, fake: ShowingFake, databases: str = "") -> Config:
+    """An account, and the databases of these lines."""
+    accounts = f'[api]\ncloud = "fake"\nclouds = "{fake.clouds_yaml()}"\ntimeout = 60\n'
+    path = folder / "stackmend.toml"
+    path.write_text(f'{databases}[state]\ndirectory = "{folder / "state"}"\n{accounts}', encoding="utf-8")
+    return load(str(path))
+
+
+@pytest.fixture
+def asked(healthy: ShowingFake, tmp_path: Path) -> Callable[..., Report]:
+    """Audit the healthy services."""
+    healthy.down, healthy.member, healthy.page = set(), False, 1000
+    healthy.faults.clear()
+    healthy.seen.clear()
+    return lambda *checks: audit(configured(tmp_path, healthy), checks=checks, settle=0)
+
+
+def test_a_healthy_cloud_in_small_pages(healthy: ShowingFake, asked: Callable[..., Report]) -> None:
+    """Nothing is found; what can be answered is, and each other check names what no API shows."""
+    healthy.page = 7
+    report = asked()
+    assert report.findings == ()
+    answered = {name for name, result in report.checks.items() if result.outcome is Outcome.OK}
+    assert answered == WHOLE
+    assert all("does not show" in report.checks[name].reason for name in CHECKS.keys() - WHOLE - {"unreadable-row"})
+    assert report.exit is Exit.INCOMPLETE
+    assert all(source.api and not source.error for source in report.manifest.sources if source.rows)
+    assert healthy.changes() == []
+
+
+def test_the_same_findings_as_by_databases(broken: tuple[Cloud, ShowingFake], tmp_path: Path) -> None:
+    """Check by check the findings are those of the databases, look-alikes and all; none is only the API's.
+
+    But an empty network cache and one whose row is gone look alike, and deleted nodes are overlooked.
+    """
+    cloud, fake = broken
+    databases = configured(tmp_path, fake, cloud.toml().partition("[state]")[0])
+    ours = audit(databases, settle=0, use_api=False)
+    (tmp_path / "api").mkdir()
+    theirs = audit(configured(tmp_path / "api", fake), settle=0)
+    for name in sorted(WHOLE | PARTLY):
+        left = {finding.fingerprint: finding for finding in ours.findings if finding.check == name}
+        right = {finding.fingerprint: finding for finding in theirs.findings if finding.check == name}
+        gone = {f.key["server"] for f in ours.findings if f.check == "info-cache-row-missing-or-deleted"}
+        more = {m: f for m, f in right.items() if m not in left and f.key.get("server") not in gone}
+        fewer = {m: f for m, f in left.items() if m not in right}
+        assert not [finding.evidence for finding in more.values()], name
+        assert name in PARTLY or not [finding.evidence for finding in fewer.values()], name
+    assert {finding.state for finding in theirs.findings} == {State.CONFIRMED}
+    assert {finding.check for finding in theirs.findings} >= WHOLE
+
+
+@pytest.mark.parametrize("cell", ["cell:cell0", "cell:cell2"])
+def test_a_cell_that_does_not_answer(healthy: ShowingFake, asked: Callable[..., Report], cell: str) -> None:
+    """Nothing of it is taken for gone: what needs every cell has no answer, and says that a cell does not answer."""
+    healthy.down = {cell}
+    report = asked("port-without-server", "allocation-orphan", "volume-in-use-server-gone")
+    assert report.findings == ()
+    for result in report.checks.values():
+        assert result.outcome is Outcome.INCOMPLETE
+        assert "does not answer" in result.reason
+
+
+def test_an_account_that_sees_its_own_things_alone(healthy: ShowingFake, asked: Callable[..., Report]) -> None:
+    """Services that leave out what is others' without a word are found out: no answer, by the name of the service."""
+    healthy.member = True
+    report = asked("port-without-server", "volume-stuck-error-deleting")
+    assert report.findings == ()
+    assert {result.outcome for result in report.checks.values()} == {Outcome.INCOMPLETE}
+    errors = report.manifest.failed()
+    assert "hosts of ports" in errors["neutron"]
+    assert "403" in errors["cinder"] and "403" in errors["cell:api"]
+
+
+@pytest.mark.parametrize(
+    ("path", "check"),
+    [
+        ("/servers/detail", "port-without-server"),
+        ("/ports", "port-without-server"),
+        ("/attachments", "volume-in-use-server-gone"),
+        ("/resource_providers", "allocation-orphan"),
+        ("/os-migrations", "allocation-orphan"),
+    ],
+)
+def test_a_list_that_breaks_off(healthy: ShowingFake, asked: Callable[..., Report], path: str, check: str) -> None:
+    """A service that fails makes the checks incomplete that need it, with what it said."""
+    healthy.fault("GET", path, "refuse", times=50, status=500, body={"error": {"message": "database is gone"}})
+    report = asked(check)
+    assert report.findings == ()
+    assert report.checks[check].outcome is Outcome.INCOMPLETE
+    assert "500" in report.checks[check].reason
+
+
+def test_a_server_that_a_list_overlooks(healthy: ShowingFake, asked: Callable[..., Report]) -> None:
+    """A server that no page showed is asked for by its id before anybody says that it is gone."""
+    hidden = healthy.list_servers
+    try:
+        healthy.routes.insert(0, ("GET", re.compile(r"/compute/v2.1/servers/detail\?all_tenants=1\Z"),
+                                  lambda *_: (200, {"servers": []})))  # fmt: skip
+        report = asked("port-without-server", "volume-in-use-server-gone", "allocation-orphan")
+    finally:
+        healthy.routes.pop(0)
+    assert hidden
+    assert report.findings == ()
+    assert report.exit is Exit.CLEAN
+
+
+def test_databases_beside_an_api(broken: tuple[Cloud, ShowingFake], tmp_path: Path) -> None:
+    """A service without a database is read from its API, the others from their databases; the checks join them."""
+    cloud, fake = broken
+    lines = [line for line in cloud.toml().partition("[state]")[0].splitlines() if not line.startswith("neutron")]
+    report = audit(configured(tmp_path, fake, "\n".join(lines) + "\n"), checks=["port-without-server"], settle=0)
+    assert {source.database for source in report.manifest.sources if source.api} == {"neutron"}
+    ours = audit(
+        configured(tmp_path, fake, cloud.toml().partition("[state]")[0]), checks=["port-without-server"], settle=0
+    )
+    assert {f.fingerprint for f in report.findings} == {f.fingerprint for f in ours.findings} != set()
+    assert report.exit is Exit.FINDINGS
+
+
+def test_the_api_of_another_cloud(
+    broken: tuple[Cloud, ShowingFake], healthy: ShowingFake, asked: Callable[..., Report], tmp_path: Path
+) -> None:
+    """An API that knows nothing of what the databases hold does not stand in for them: incomplete, and it is said."""
+    assert asked
+    lines = [line for line in broken[0].toml().partition("[state]")[0].splitlines() if not line.startswith("neutron")]
+    report = audit(configured(tmp_path, healthy, "\n".join(lines) + "\n"), checks=["port-without-server"], settle=0)
+    assert report.exit is Exit.INCOMPLETE
+    assert any("not that of these databases" in note for note in report.notes)
+
+
+def test_no_api_and_no_database(tmp_path: Path, healthy: ShowingFake) -> None:
+    """--no-api without any database is an error of the configuration."""
+    with pytest.raises(ConfigError, match="no database is configured"):
+        audit(configured(tmp_path, healthy), use_api=False)
+
+
+class TestWitnesses:
+    """What databases showed, and what the services say of it."""
+
+    def test_support(self, broken: tuple[Cloud, ShowingFake], tmp_path: Path) -> None:
+        """Findings that the services show too are confirmed, and say so."""
+        cloud, fake = broken
+        report = audit(configured(tmp_path, fake, cloud.toml().partition("[state]")[0]), settle=0)
+        says = {f.check: f.api.says.value if f.api else None for f in report.findings}
+        assert says["port-without-server"] == says["info-cache-stale-port"] == says["server-half-purged"] == "supports"
+        assert not [f for f in report.findings if f.api and f.api.says.value == "contradicts"]
+        assert any("supported" in note for note in report.notes)
+
+    def test_contradiction(self, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
+        """A finding that the services do not show is not confirmed: they may read other databases than we do."""
+        cloud = build(tmp_path_factory.mktemp("twin") / "cloud", servers=60, seed=21)
+        key = port_without_server.plant(cloud)
+        with serving(ShowingFake(cloud, tmp_path)) as fake:
+            fake.routes.insert(0, ("GET", re.compile(r"/network/v2.0/ports.*"),
+                                   lambda *_: (200, {"ports": []})))  # fmt: skip
+            config = configured(tmp_path, fake, cloud.toml().partition("[state]")[0])  # type: ignore[arg-type]
+            report = audit(config, checks=["port-without-server"], settle=0)
+            assert [(f.key, f.state) for f in report.findings] == [(key, State.CANDIDATE)]
+            assert [f.api.says.value for f in report.findings if f.api] == ["contradicts"]
+            plain = audit(config, checks=["port-without-server"], settle=0, use_api=False)
+            assert [(f.state, f.api) for f in plain.findings] == [(State.CONFIRMED, None)]
+        cloud.close()
+
+    def test_nobody_to_ask(self, broken: tuple[Cloud, ShowingFake], tmp_path: Path) -> None:
+        """Services that cannot be asked are named in a note; the findings stand."""
+        cloud, fake = broken
+        config = configured(tmp_path, fake, cloud.toml().partition("[state]")[0])
+        fake.fault("POST", "/auth/tokens", "refuse", times=9, status=500)
+        report = audit(config, checks=["port-without-server"], settle=0)
+        fake.faults.clear()
+        assert {finding.state for finding in report.findings} == {State.CONFIRMED}
+        assert any("were not asked" in note for note in report.notes)
