@@ -53,10 +53,10 @@ CHECK = Check(
             SELECT b.instance_uuid, b.cell, b.id, b.volume_id, b.attachment_id, b.boot_index, b.device_name,
                    v.id AS volume
               FROM nova_block_device_mapping b
-              LEFT JOIN (SELECT w.id, w.status, w.migration_status FROM cinder_volumes w WHERE NOT w.deleted) v
-                ON v.id = b.volume_id
-              LEFT JOIN (SELECT x.id, x.volume_id, x.instance_uuid FROM cinder_volume_attachment x WHERE NOT x.deleted) a
+              LEFT JOIN cinder_volumes v ON v.id = b.volume_id AND NOT v.deleted
+              LEFT JOIN cinder_volume_attachment a
                 ON a.id = b.attachment_id AND a.volume_id = b.volume_id AND a.instance_uuid = b.instance_uuid
+               AND NOT a.deleted
              WHERE NOT b.deleted AND b.destination_type = 'volume' AND b.volume_id IS NOT NULL
                AND (v.id IS NULL OR a.id IS NULL)
                AND COALESCE(v.status, '') <> 'detaching'
