@@ -63,7 +63,8 @@ class Audit(Printing):
             notes.warn(line)
         for line in findings.summary(report):
             notes.say(line)
-        if report.exit in (Exit.FINDINGS, Exit.INCOMPLETE) and report.findings and parsed_args.snapshot is None:
+        rows = any(not source.api and not source.error for source in report.manifest.sources)
+        if report.exit in (Exit.FINDINGS, Exit.INCOMPLETE) and report.findings and rows and not parsed_args.snapshot:
             notes.next(self.typed("plan", "create", "--allow-db", "--out", "plan.json"))
         return int(report.exit)
 
