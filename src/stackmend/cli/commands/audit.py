@@ -57,8 +57,8 @@ class Audit(Printing):
             )
         self.show(findings.findings(report.findings), parsed_args)
         notes = self.notes
-        for database, error in sorted(report.manifest.failed().items()):
-            notes.warn(f"{database} could not be read: {error}")
+        for source in sorted((s for s in report.manifest.sources if s.error), key=lambda source: source.database):
+            notes.warn(f"{source.called if source.api else source.database} could not be read: {source.error}")
         for line in findings.without_answer(report):
             notes.warn(line)
         for line in findings.summary(report):
