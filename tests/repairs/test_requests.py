@@ -275,6 +275,24 @@ def test_a_server_goes_with_its_claims(desk: Desk) -> None:
         assert desk.row("neutron", "ml2_port_bindings", port_id=port, status="ACTIVE")["host"] == node["host"]
 
 
+def test_a_server_whose_host_is_set_keeps_no_binding_of_the_move(desk: Desk) -> None:
+    """A live migration that got as far as Neutron has left an inactive binding: it goes, and undo puts it back."""
+    server = desk.cloud.pick("active")
+    (node, port) = (neighbour(desk.cloud, server), server.ports[0])
+    (binding, level) = ("ml2_port_bindings", "ml2_port_binding_levels")
+    old = {"port_id": port, "host": server.host}
+    was = desk.row("neutron", binding, **old)
+    desk.cloud.update("neutron", binding, {"port_id": port, "host": server.host}, status="INACTIVE")
+    desk.cloud.insert("neutron", binding, **{**was, "host": node["host"], "status": "ACTIVE"})
+    before = desk.cloud.dump()
+    run = desk.done("server", "set-host", server.uuid, "--host", node["host"])
+    left = desk.rows("neutron", binding, port_id=port)
+    assert [(row["host"], row["status"]) for row in left] == [(node["host"], "ACTIVE")]
+    assert desk.rows("neutron", level, **old) == []
+    assert desk.type("run", "undo", run, "--yes")[0] == Exit.CLEAN
+    assert desk.cloud.dump() == before
+
+
 @pytest.mark.parametrize("kind", ["resized", "live_migrating", "rebooting"])
 def test_a_server_with_something_going_on_is_left_alone(desk: Desk, kind: str) -> None:
     """A resize to be confirmed, a live migration, a reboot: neither cache nor host nor life is touched."""

@@ -62,6 +62,23 @@ def bind(live: Live, port: Record, host: str) -> Iterator[Step]:
         yield change(live, "neutron", "ml2_port_bindings", there, unbound)
 
 
+def alone(live: Live, port: Record, host: str) -> Iterator[Step]:
+    """Leave the port the binding to ``host`` alone: what a move that is over has left inactive elsewhere goes.
+
+    Neutron would refuse the next move to such a host, for the port has a binding there already (catalogue A12).
+    """
+    where: Values = {"port_id": port["id"], "status": "INACTIVE"}
+    left = [row for row in live.rows("neutron", "ml2_port_bindings", where) if row["host"] != host]
+    for binding in left:
+        key: Values = {"port_id": binding["port_id"], "host": binding["host"]}
+        for level in live.rows("neutron", "ml2_port_binding_levels", key):
+            pk = {**key, "level": level["level"]}
+            yield DeleteRow(database="neutron", table="ml2_port_binding_levels", pk=pk, before=level)
+        yield DeleteRow(database="neutron", table="ml2_port_bindings", pk=key, before=binding)
+    if left:
+        yield revised(live, port["standard_attr_id"])
+
+
 def of_host(name: str) -> bool:
     """Whether a member of a binding's profile belongs to the host that the port was on."""
     return name in _OF_HOST or name.startswith("pci_")

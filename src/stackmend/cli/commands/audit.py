@@ -57,13 +57,14 @@ class Audit(Printing):
             )
         self.show(findings.findings(report.findings), parsed_args)
         notes = self.notes
-        for database, error in sorted(report.manifest.failed().items()):
-            notes.warn(f"{database} could not be read: {error}")
+        for source in sorted((s for s in report.manifest.sources if s.error), key=lambda source: source.database):
+            notes.warn(f"{source.called if source.api else source.database} could not be read: {source.error}")
         for line in findings.without_answer(report):
             notes.warn(line)
         for line in findings.summary(report):
             notes.say(line)
-        if report.exit in (Exit.FINDINGS, Exit.INCOMPLETE) and report.findings and parsed_args.snapshot is None:
+        rows = any(not source.api and not source.error for source in report.manifest.sources)
+        if report.exit in (Exit.FINDINGS, Exit.INCOMPLETE) and report.findings and rows and not parsed_args.snapshot:
             notes.next(self.typed("plan", "create", "--allow-db", "--out", "plan.json"))
         return int(report.exit)
 

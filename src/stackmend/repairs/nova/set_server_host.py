@@ -4,7 +4,8 @@
 ## What it does
 For a guest that runs elsewhere than Nova believes, after a migration that failed half way: host, node and compute
 node of the server; the migration settled, the migration's context and note removed; the allocation in Placement
-moved; the ports bound to that host. The last two are done by the API where there is one.
+moved; the ports bound to that host. The last two are done by the API where there is one. A binding that the move has
+left inactive on another host is removed: Neutron would refuse the next move there.
 
 ## Guards
 The server is idle; the host has exactly one compute node (or the one named) in the server's cell; rows read as
@@ -26,6 +27,7 @@ from stackmend.repairs.common import Record, change, idle, the_server
 from stackmend.repairs.deletion import removed
 from stackmend.repairs.neutron.rebind_port import rebound, rebound_by_api
 from stackmend.repairs.placement.move_allocations import moved, moved_by_api
+from stackmend.repairs.ports import alone
 
 #: a move that ended without saying where the guest is
 _UNSETTLED = frozenset({"error", "failed"})
@@ -50,10 +52,12 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     for port in live.rows("neutron", "ports", {"device_id": server["uuid"]}):
         if not str(port["device_owner"]).startswith("compute:"):
             continue
+        right = str(node["host"])
         if live.api is None:
-            yield from rebound(live, port, str(node["host"]))
+            bound = list(rebound(live, port, right))
         else:
-            yield from rebound_by_api(live, str(port["id"]), str(node["host"]), str(server["host"]))
+            bound = list(rebound_by_api(live, str(port["id"]), right, str(server["host"])))
+        yield from bound or alone(live, port, right)
     yield Manual(text=f"See that the guest runs on {node['host']} and nowhere else: virsh list --all --uuid")
 
 
