@@ -44,6 +44,10 @@ class LostError(ApiError):
     """The request may have been received: the answer was lost."""
 
 
+#: ways to sign in that want a password
+_BY_PASSWORD = ("password", "v3password", "v3oidcpassword")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What is sent. The path is below the service's endpoint; the microversion is the lowest that will do."""
@@ -135,6 +139,11 @@ class ApiSession:
     @classmethod
     def of(cls, region: CloudRegion, name: str, timeout: float = 60) -> ApiSession:
         """Sign in with an account that was read; ApiError when the cloud does not let it in."""
+        # keystoneauth's answer to that is an exception of no class of its own
+        if region.config.get("auth_type") in _BY_PASSWORD and not region.config.get("auth", {}).get("password"):
+            raise UnsentError(
+                f"could not sign in to cloud {name}: no password is given", "Set OS_PASSWORD or its like."
+            )
         session = cls(region, name, timeout)
         region.get_session().timeout = timeout
         with session._failing("sign in", sent=False):
