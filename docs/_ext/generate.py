@@ -7,6 +7,7 @@ import argparse
 import importlib
 import inspect
 import io
+import json
 import pkgutil
 import re
 from collections.abc import Iterator
@@ -116,6 +117,22 @@ def repairs_index() -> str:
         "`manual` is printed, never run.\n\n"
         f"| repair | risk | what it does |\n|---|---|---|\n{rows}\n"
         f"```{{toctree}}\n:hidden:\n\n{tree}\n```\n"
+    )
+
+
+def proofs() -> str:
+    """The table of proofs, of what the lab wrote down of them (docs/proved.json)."""
+    found = json.loads((Path(__file__).parent.parent / "proved.json").read_text())
+    releases = ", ".join(f"{service} {version}" for service, version in found["releases"].items())
+    undone = {True: "yes", False: "**no**", None: "-"}
+    rows = "".join(
+        f"| [`{p['repair']}`](repairs/{p['repair']}.md) | {p['strategy']} | {p['found']} | {p['how']}: {p['broken']} |"
+        f" {undone[p['undone']]} | {p['used']} |\n"
+        for p in sorted(found["proofs"], key=lambda p: (p["repair"], p["strategy"], p["name"]))
+    )
+    return (
+        f"On {releases}.\n\n"
+        "| repair | by | found by | broken by | undone and redone | used |\n|---|---|---|---|---|---|\n" + rows
     )
 
 
