@@ -123,6 +123,22 @@ def repairs_index() -> str:
     )
 
 
+def proofs() -> str:
+    """The table of proofs, of what the lab wrote down of them (docs/proved.json)."""
+    found = json.loads((Path(__file__).parent.parent / "proved.json").read_text())
+    releases = ", ".join(f"{service} {version}" for service, version in found["releases"].items())
+    undone = {True: "yes", False: "**no**", None: "-"}
+    rows = "".join(
+        f"| [`{p['repair']}`](repairs/{p['repair']}.md) | {p['strategy']} | {p['found']} | {p['how']}: {p['broken']} |"
+        f" {undone[p['undone']]} | {p['used']} |\n"
+        for p in sorted(found["proofs"], key=lambda p: (p["repair"], p["strategy"], p["name"]))
+    )
+    return (
+        f"On {releases}.\n\n"
+        "| repair | by | found by | broken by | undone and redone | used |\n|---|---|---|---|---|---|\n" + rows
+    )
+
+
 def _number(catalogue: str) -> tuple[str, int]:
     found = re.fullmatch(r"([A-Z]*)(\d+)", catalogue)
     return (found[1], int(found[2])) if found else (catalogue, 0)

@@ -52,11 +52,18 @@ class Bench(_Made):
     make = staticmethod(generate.bench)
 
 
+class Proofs(_Made):
+    """``{stackmend-proofs}``."""
+
+    make = staticmethod(generate.proofs)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register everything."""
     app.add_directive("stackmend-exit-codes", ExitCodes)
     app.add_directive("stackmend-commands", Commands)
     app.add_directive("stackmend-settings", Settings)
     app.add_directive("stackmend-bench", Bench)
+    app.add_directive("stackmend-proofs", Proofs)
     app.connect("builder-inited", lambda running: generate.write(Path(running.srcdir)))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -63,8 +63,14 @@ class Proof:
     also: tuple[str, ...] = ()  #: other checks that find the same damage, mended by the same strategy
     words: Callable[[Json], list[str]] | None = None  #: of the command, for a repair that is asked for
     harm: Callable[[Thing], None] | None = None  #: what the damage does to who uses the thing
-    undo: bool = True  #: False where a host acts on what was mended at once: nothing can take that back
+    #: whether undo brings the damage back; None: rows do, calls do not
+    undo: bool | None = None
     restarts: bool = False  #: services are stopped to break it: nothing else may be broken meanwhile
+
+    @property
+    def undone(self) -> bool:
+        """Whether undo has to bring the damage back."""
+        return self.undo if self.undo is not None else self.strategy == "db"
 
     @property
     def name(self) -> str:
@@ -172,7 +178,7 @@ class Rehearsal:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(self._make, groups.values()))
         # services that were started since have touched rows of servers that they found
-        let_time_pass(self.plane, servers=sorted({t.server for t in self._things() if t.server}))
+        self._let_time_pass()
 
     def _make(self, proofs: Sequence[Proof]) -> None:
         plane = Impatient(self.plane)
@@ -227,7 +233,7 @@ class Rehearsal:
             if not plan["actions"]:
                 break
             result = self.desk.apply(path, (Exit.REPAIRED, Exit.STOPPED))
-            if number == 0:
+            if number == 0 and not turn:
                 self.runs[strategy] = result["run"]
                 self.again[strategy] = self.desk.apply(path, (Exit.CLEAN, Exit.STOPPED))
             if not plan["deferred"]:
@@ -263,21 +269,30 @@ class Rehearsal:
             answer.applied = answer.applied or answer.planned is not None
 
     def _undo(self) -> None:
-        """The database's run is taken back whole: it breaks again what it has mended; then it is mended again."""
-        run = self.runs.get("db")
-        if not run:
-            return
-        self.desk.run("run", "undo", run, "--yes", "-f", "json", codes=(Exit.CLEAN, Exit.STOPPED))
+        """Runs are taken back whole, which breaks again what can be taken back; then all is mended again."""
+        for run in self.runs.values():
+            self.desk.run("run", "undo", run, "--yes", "-f", "json", codes=(Exit.CLEAN, Exit.STOPPED))
+        self._let_time_pass()
         now = self.desk.audit()
-        mine = [p for p in self._good() if p.strategy == "db" and not p.words]
+        mine = [p for p in self._good() if p.undone and not p.words]
         back = {p.name: all(mark in now for mark in self.answers[p.name].found) for p in mine}
-        self._mend("db", "-again")
+        for strategy in self.runs:
+            self._mend(strategy, "-again")
         now = self.desk.audit()
         for proof in mine:
             answer = self.answers[proof.name]
-            if not proof.undo:
-                continue
             answer.undone = back[proof.name] and not any(mark in now for mark in answer.found)
+
+    def _let_time_pass(self) -> None:
+        """A thing that something was done with a moment ago is left alone by the checks."""
+        ids: dict[str, set[str]] = {"servers": set(), "volumes": set(), "ports": set(), "consumers": set()}
+        for thing in self._things():
+            ids["servers"].add(thing.server)
+            ids["volumes"].add(thing.volume)
+            # with its server where it has one: a port that is older than its server is taken for its owner's
+            ids["ports"].add("" if thing.server else thing.port)
+            ids["consumers"] |= thing.names
+        let_time_pass(self.plane, **{kind: sorted(some - {""}) for kind, some in ids.items() if some - {""}})
 
     def _use(self) -> None:
         def use(proof: Proof) -> None:
@@ -294,13 +309,17 @@ class Rehearsal:
         return thing
 
 
-def written(rehearsal: Rehearsal, *apart: Proof) -> Json:
-    """What docs/proved.json holds: the releases, and each proof that holds; ``apart``: those of tests of their own."""
+def written(rehearsal: Rehearsal, kept: Iterable[Json], *apart: Proof) -> Json:
+    """What docs/proved.json holds: the releases, and each proof that holds.
+
+    ``kept``: lines of proofs that were not run now; ``apart``: proofs of tests of their own.
+    """
     services = ("keystone", "glance", "openstack-placement", "nova", "neutron", "cinder")
     found = {name: version(rehearsal.plane, name) for name in services}
     held = [proof for proof in rehearsal.proofs if rehearsal.answers[proof.name].used]
     lines = [described(proof) | {"undone": rehearsal.answers[proof.name].undone} for proof in held]
     lines += [described(proof) | {"undone": None} for proof in apart]
+    lines += kept
     return {"releases": found, "proofs": sorted(lines, key=lambda line: line["name"])}
 
 

@@ -41,6 +41,7 @@ def a_reboot_takes_the_nics(plane: Plane) -> None:
     ports = lambda: list(thing.cloud.network.ports(device_id=thing.server))  # noqa: E731
     wait(lambda: {port.status for port in ports()} == {"DOWN"}, "its ports to be DOWN", 60)
     assert json.loads(thing.sql("cell:cell1", CACHE, thing.server)[0]["network_info"]) == []
+    thing.cloud.compute.delete_server(thing.server)
 
 
 def a_delete_takes_the_owners_port(plane: Plane) -> None:
@@ -92,7 +93,7 @@ def the_third_option_leaves_ports_over(plane: Plane) -> None:
 
 
 def a_moved_row_leaves_its_allocation(plane: Plane) -> None:
-    """Host and node set by SQL: a hard reboot moves the guest and its ports; allocation and attachment stay behind."""
+    """Host and node set by SQL: a hard reboot starts the guest there; allocation, attachment and bindings stay."""
     key = ways.plain_volume(plane)
     thing = Thing(plane, key)
     here = thing.host()
@@ -103,7 +104,10 @@ def a_moved_row_leaves_its_allocation(plane: Plane) -> None:
     assert thing.server in plane.guests(there)
     assert thing.providers() == {here}
     assert thing.attached_on() == {here}
-    assert {port.binding_host_id for port in thing.cloud.network.ports(device_id=thing.server)} == {there}
+    # Nova's healer of caches would bind them, where it is on
+    bound = {port.binding_host_id for port in thing.cloud.network.ports(device_id=thing.server)}
+    assert bound == {here}
+    thing.cloud.compute.delete_server(thing.server)
 
 
 def a_move_attaches_what_was_let_go_of(plane: Plane) -> None:
@@ -152,4 +156,4 @@ def told(plane: Plane) -> dict[str, Future[None]]:
 @pytest.mark.parametrize("name", [tale.__name__ for tale in TALES])
 def test_so_it_goes(told, name):
     """What the function of that name says."""
-    told[name].result()
+    assert told[name].result() is None

@@ -65,9 +65,9 @@ def test_an_unknown_break_is_refused(plane):
         breaks.make(plane, "everything")
 
 
-@pytest.mark.parametrize("name", [n for n in sorted(breaks.modules()) if n != "unreadable-row"])
+@pytest.mark.parametrize("name", ["extra-ports-on-server", "volume-stuck-error-deleting"])
 def test_a_break_is_found(plane, audit, capsys, name):
-    """Exactly that finding comes up, besides those that the break announces; and the services are well again."""
+    """Typed by an operator, too, exactly that finding comes up, and the services are well again (all: test_proofs)."""
     before = audit()
     assert main(["lab", "break", name, "--folder", str(plane.folder), "-f", "json"]) == Exit.CLEAN
     broken = conforms(capsys.readouterr().out, "lab-break")
