@@ -13,6 +13,7 @@ import pytest
 from stackmend.lab.plane import Plane
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Under xdist (``--dist loadgroup``) all tests of the lab go to one worker: the others bring up none."""
     for item in items:
