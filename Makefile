@@ -11,21 +11,25 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 TESTS ?=
 N ?=
-# workers of pytest: one a core, each with a MariaDB of its own; 0 for none. Tests of the lab share one worker and one lab
+# workers of pytest: one a core, each with a MariaDB of its own; 0 for none
 JOBS ?= auto
 
-.PHONY: help demo test lint bench docs services clean
+.PHONY: help demo test test-lab lint bench docs services clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: ## build a toy cloud, break it, audit, plan, apply, undo; needs nothing, touches nothing else
 	@scripts/setup.sh demo
 	@scripts/timed.sh "the demo" .uv/demo/bin/stackmend demo
 
-test: ## all tests, on a private MariaDB and the services' own migrations; TESTS="tests/cli -k plan" for some
+test: ## all tests but those of the lab, on a private MariaDB and the services' own migrations; TESTS="tests/cli -k plan" for some
 	@scripts/setup.sh test
-	@scripts/timed.sh "the tests" .uv/test/bin/python -m pytest -n $(JOBS) --maxprocesses 8 --dist loadgroup $(TESTS)
+	@scripts/timed.sh "the tests" .uv/test/bin/python -m pytest -n $(JOBS) --maxprocesses 8 -m "not lab" $(TESTS)
+
+test-lab: ## the tests that use a real control plane, one after the other on one lab; TESTS="-k volume" for some
+	@scripts/setup.sh test-lab
+	@scripts/timed.sh "the tests on the lab" .uv/test/bin/python -m pytest -n 0 -m lab $(TESTS)
 
 lint: ## ruff, mypy and the layers of imports
 	@scripts/setup.sh lint

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Usage: scripts/setup.sh demo | test | bench | lint | docs | services
+# Usage: scripts/setup.sh demo | test | test-lab | bench | lint | docs | services
 #
 # Sets up what that target of make needs, and only what is not there yet. All of it goes to .uv/ and .services/; Debian
 # packages are installed where a target wants a compiler or MariaDB. Python packages come from PyPI, or from the index
@@ -84,7 +84,10 @@ packages_for_tests() {
     # the programs only: no service comes with them
     { command -v mariadbd && command -v mariadb-install-db; } >/dev/null || echo mariadb-server-core
     command -v my_print_defaults >/dev/null || echo mariadb-client-core
-    # for the lab; this package brings a service along, which is not started
+}
+
+# this one brings a service along, which is not started
+packages_for_lab() {
     [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || echo rabbitmq-server
 }
 
@@ -207,16 +210,18 @@ main() {
     case $target in
         demo | lint | docs) machine packages_for_uv ;;
         test | bench | services) machine packages_for_uv packages_for_tests ;;
-        *) die "no such target: '$target'" "Usage: scripts/setup.sh demo | test | bench | lint | docs | services" ;;
+        test-lab) machine packages_for_uv packages_for_tests packages_for_lab ;;
+        *) die "no such target: '$target'" \
+            "Usage: scripts/setup.sh demo | test | test-lab | bench | lint | docs | services" ;;
     esac
     uv_itself
     case $target in
         demo) environment demo ;;
         lint | docs) environment "$target" "$target" ;;
-        test | bench) environment test test ;;
+        test | test-lab | bench) environment test test ;;
     esac
     case $target in
-        test | services) services ;;
+        test | test-lab | services) services ;;
     esac
     say "set-up of make $target took $(seconds_since "$begin") s"
 }

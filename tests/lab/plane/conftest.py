@@ -13,12 +13,11 @@ import pytest
 from stackmend.lab.plane import Plane
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Under xdist (``--dist loadgroup``) all tests of the lab go to one worker: the others bring up none."""
+    """Mark what needs a lab: ``make test-lab`` runs it, ``make test`` the rest."""
     for item in items:
         if "plane" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("lab"))
+            item.add_marker(pytest.mark.lab)
 
 
 @pytest.fixture(scope="session")
