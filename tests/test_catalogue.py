@@ -21,12 +21,13 @@ import stackmend.checks
 import stackmend.repairs
 from stackmend.app import snapshots
 from stackmend.app.config import load
-from stackmend.drivers.duck import DuckQuery, open_snapshot
+from stackmend.drivers.duck import DuckQuery, open_snapshot, steps
 from stackmend.engine import catalogue
 from stackmend.lab.cloud import build
 from stackmend.model.check import Check
 from stackmend.model.finding import finding_of
 from stackmend.model.repair import Repair
+from stackmend.model.snapshot import UNREADABLE
 from stackmend.model.step import Risk
 from stackmend.tables import Kind, tables
 from stackmend.tables.nova import VIFS
@@ -385,3 +386,10 @@ def test_no_statement_takes_all_columns() -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and greedy.search(node.value)
     ]
     assert found == []
+
+
+@each_check
+def test_steps_have_names_of_their_own(module: ModuleType) -> None:
+    """What stands under WITH becomes a table: by the name of a collected table or a view it would hide that one."""
+    named = {step for step, _ in steps(module.CHECK.sql)[0]}
+    assert named & {*tables(), *VIEWS, VIFS.label, UNREADABLE, "clock"} == set()

@@ -12,6 +12,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +103,10 @@ class DuckQuery:
         except duckdb.Error as problem:
             raise StackmendError(f"a query failed: {str(problem).splitlines()[0]}") from problem
         finally:
-            for name, _ in named:
-                self._connection.execute(f'DROP TABLE IF EXISTS temp."{name}"')
+            # a database that cannot even drop them must not hide why the query failed
+            with suppress(duckdb.Error):
+                for name, _ in named:
+                    self._connection.execute(f'DROP TABLE IF EXISTS temp."{name}"')
 
     def _execute(self, sql: str, parameters: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
         wanted = {name: parameters[name] for name in set(_PARAMETER.findall(sql)) if name in parameters}

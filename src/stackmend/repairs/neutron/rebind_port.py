@@ -4,7 +4,8 @@
 ## What it does
 The binding that names the wrong host goes, with its levels; the port gets one for the server's host, left unbound,
 and the status DOWN. The next update of the port through Neutron's API binds it there: Neutron binds every port that
-has a host and no binding yet. Only this port is touched, never those of DHCP, routers or other servers.
+has a host and no binding yet. Before that update a hard reboot or a start of the server ends in ERROR ("Unsupported VIF
+type unbound", seen on Nova 34). Only this port is touched, never those of DHCP, routers or other servers.
 
 By the API Neutron binds it there itself; a binding that a migration left on that host, not active, is deleted before.
 
@@ -97,7 +98,7 @@ def rebound(live: Live, port: Record, host: str) -> Iterator[Step]:
         yield change(live, "neutron", "ports", port, {"status": "DOWN"})
     yield from bind(live, port, host)
     yield revised(live, port["standard_attr_id"])
-    yield Manual(text=f"Let Neutron bind it: openstack port set --host {host} {port['id']}")
+    yield Manual(text=f"Let Neutron bind it, before any reboot: openstack port set --host {host} {port['id']}")
 
 
 REPAIR = Repair(
@@ -106,5 +107,8 @@ REPAIR = Repair(
     resource="port",
     checks=("port-binding-wrong-host",),
     strategies={"api": api, "db": db},
-    why="the guest is without network on that port if it does not run on the host that Nova names",
+    why=(
+        "the guest is without network on that port if it does not run on the host that Nova names; by db, rebooting it"
+        " hard before Neutron has bound the port leaves it in ERROR"
+    ),
 )
