@@ -64,6 +64,14 @@ class SourceError(StackmendError):
     exit_code = Exit.INCOMPLETE
 
 
+class HostUnreachable(SourceError):  # noqa: N818 - says what is the matter
+    """A host could not be reached: surely nothing was run there."""
+
+
+class HostLost(SourceError):  # noqa: N818 - as above
+    """What became of a command on a host is unknown: the connection broke, or it took too long."""
+
+
 class LimitError(StackmendError):
     """More would change than the limits allow."""
 

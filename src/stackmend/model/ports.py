@@ -109,6 +109,26 @@ class Collector(Protocol):
         ...
 
 
+class Completed(NamedTuple):
+    """A command that ended on a host."""
+
+    code: int  #: 128 + n where signal n ended it
+    out: bytes
+    err: bytes
+
+
+class Hosts(Protocol):
+    """Commands on hosts, by a transport that the operator configured. The host "" is this machine."""
+
+    def run(self, host: str, argv: Sequence[str], *, limit: float = 60.0, stdin: bytes = b"") -> Completed:
+        """Run one command to its end, whatever its exit code.
+
+        HostUnreachable: surely nothing was run. HostLost: it may have run, or may still run (the connection broke, or
+        ``limit`` seconds were over and it was ended). SourceError: more output than is kept.
+        """
+        ...
+
+
 class Clock(Protocol):
     """Time, passed in."""
 
