@@ -4,13 +4,15 @@
 #
 # Installs Debian packages without a question, and without starting, stopping or restarting any service: while it runs,
 # /usr/sbin/policy-rc.d forbids that, and what was there before is put back whatever happens. (A package may restart the
-# services of others: MariaDB's, whenever something in /etc/mysql changes.) Nothing is removed for it either.
+# services of others: MariaDB's, whenever something in /etc/mysql changes.) Nothing is removed for it either. RabbitMQ's
+# package enables its services, to be started with the machine: those that were not enabled before are disabled again.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 POLICY=/usr/sbin/policy-rc.d
 SAVED=$POLICY.before-stackmend
+UNITS=(rabbitmq-server.service epmd.service epmd.socket)
 MARK="# put here by stackmend's scripts/debian-packages.sh, for a moment"
 
 # also mends what a run left that was killed
@@ -22,9 +24,30 @@ restore_policy() {
     fi
 }
 
-forbid_services() {
+starts_with_machine() {
+    [ "$(systemctl is-enabled "$1" 2>/dev/null)" = enabled ]
+}
+
+# also after a run that failed half-way: what it has enabled would be taken for the machine's own by the next one
+leave() {
+    local unit
     restore_policy
-    trap restore_policy EXIT
+    for unit in "${OFF[@]}"; do
+        ! starts_with_machine "$unit" || systemctl disable --quiet "$unit" </dev/null 9>&- ||
+            say "$unit is started with the machine from now on; it could not be disabled"
+    done
+}
+
+forbid_services() {
+    local unit
+    OFF=()
+    restore_policy
+    if command -v systemctl >/dev/null; then
+        for unit in "${UNITS[@]}"; do
+            starts_with_machine "$unit" || OFF+=("$unit")
+        done
+    fi
+    trap leave EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
     if [ -e "$POLICY" ]; then

@@ -21,6 +21,7 @@ from types import FrameType
 POLICY = Path("/usr/sbin/policy-rc.d")
 SAVED = Path("/usr/sbin/policy-rc.d.before-stackmend-lab")
 _TEXT = "#!/bin/sh\n# put here by stackmend lab up, for a moment\nexit 101\n"
+_UNITS = ("rabbitmq-server.service", "epmd.service", "epmd.socket")
 _APT = (
     "apt-get", "-y", "--no-remove", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3",
     "-o", "Dpkg::Use-Pty=0", "-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold",
@@ -32,16 +33,29 @@ def main(names: list[str]) -> int:
     # needrestart would restart services past policy-rc.d
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
     install = [*_APT, "install", "--no-install-recommends", *names]
-    with _no_services():
+    with _no_services(), _none_for_the_next_start():
         code = _run(install, environment)
         if code:
             # the lists were never fetched or are out of date
             _run([*_APT, "update"], environment)
             code = _run(install, environment)
-        if code == 0 and "rabbitmq-server" in names and shutil.which("systemctl"):
-            # the package would have it started with the machine; the lab starts its own
-            _run(["systemctl", "disable", "rabbitmq-server"], environment)
         return code
+
+
+@contextmanager
+def _none_for_the_next_start() -> Iterator[None]:
+    """RabbitMQ's package has services started with the machine; what was so before stays so. The lab starts its own."""
+    units = [unit for unit in _UNITS if not _starts_with_machine(unit)] if shutil.which("systemctl") else []
+    try:
+        yield
+    finally:
+        for unit in filter(_starts_with_machine, units):
+            _run(["systemctl", "disable", unit], dict(os.environ))
+
+
+def _starts_with_machine(unit: str) -> bool:
+    asked = subprocess.run(["systemctl", "is-enabled", unit], capture_output=True, text=True, check=False)
+    return asked.stdout.strip() == "enabled"
 
 
 @contextmanager
