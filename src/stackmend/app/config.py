@@ -16,7 +16,9 @@ from typing import Any
 
 from stackmend.app.found import Found, look
 from stackmend.app.service_files import read_nova
+from stackmend.drivers.api.session import configured
 from stackmend.drivers.dialects.base import Address
+from stackmend.drivers.hosts.transport import Routes
 from stackmend.model.errors import ConfigError
 from stackmend.model.plan import Limits
 
@@ -52,7 +54,22 @@ KEYS: Mapping[str, Mapping[str, str]] = {
         "clouds": "a clouds.yaml of its own, relative to this file; default where every client looks for it",
         "timeout": "seconds that one request may take; default 60",
     },
-    "hosts": {"libvirt": "libvirt URI of a host, with {host}"},
+    "hosts": {
+        "transport": "how commands get to hosts: ssh, or local (this machine is the host); default: not at all",
+        "destination": 'what ssh is told, with {host}: "root@{host}.example"; default "{host}"',
+        "ssh_config": "a file that ssh reads instead of yours, relative to this file",
+        "prefix": 'list: before every command on a host, such as ["sudo", "-n"]',
+        "container": 'list: before a command that belongs inside, such as ["docker", "exec", "-i", "nova_compute"]',
+        "local": "list: names of hosts that are this machine; by transport local, default its own names",
+        "libvirt": "libvirt URI of a host, with {host}",
+    },
+    "hooks": {
+        "power_off": "list: a command, run here, that takes the power of {host} away",
+        "power_on": "list: a command that gives it back",
+        "power_status": "list: a command that prints on or off",
+        "reboot": "list: a command that restarts {host} by its power or its controller",
+        "fence": "list: a command that ends with 0 only if {host} surely runs nothing and reaches no storage any more",
+    },
     "state": {
         "directory": "where the journal and snapshots are kept; default $STACKMEND_STATE or ~/.local/state/stackmend",
         "journal": "SQLAlchemy URL of the journal; default an SQLite file in the directory",
@@ -90,7 +107,9 @@ class Config:
     api_timeout: float = 60  #: seconds that one request may take
     #: the openstacksdk Connection of the program that runs us (``openstack``), where no cloud is configured
     client: Callable[[], Any] | None = field(default=None, repr=False)
+    routes: Routes = field(default_factory=Routes)  #: how hosts are reached
     libvirt: str | None = None
+    hooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: name -> command on this machine, with {host}
     state: Path = field(default_factory=lambda: default_state())
     journal: str = field(default="", repr=False)
     limits: Limits = field(default_factory=Limits)
@@ -103,6 +122,11 @@ class Config:
     def journal_url(self) -> str:
         """SQLAlchemy URL of the journal."""
         return self.journal or f"sqlite:///{self.state / 'journal.db'}"
+
+    @property
+    def has_account(self) -> bool:
+        """Whether an account is named, by the configuration, the environment or the ``openstack`` client."""
+        return self.client is not None or configured(self.cloud)
 
 
 def default_state() -> Path:
@@ -125,7 +149,8 @@ def load(
 
     ``root`` (default: STACKMEND_ROOT, else ``/``) is the folder below which these are looked for, ``layout`` (default:
     STACKMEND_LAYOUT) one of :data:`stackmend.app.layouts.LAYOUTS` where several are there. Where the configuration
-    names no cloud, ``cloud`` is used (default: OS_CLOUD), by the connection that ``client`` makes.
+    names no cloud, ``cloud`` is used (default: OS_CLOUD), by the connection that ``client`` makes. Where no service
+    has a file, an account is enough; a root or a layout that was asked for has to be there all the same.
     """
     config, problems = survey(path, root, layout=layout, cloud=cloud, client=client)
     if problems:
@@ -152,7 +177,8 @@ def survey(
         config, problems = _from_services(found), found.problems()
     if not config.cloud:
         config = replace(config, cloud=cloud or os.environ.get("OS_CLOUD"), client=client)
-    return config, problems
+    alone = config.found is not None and config.found.silent and not root and not layout
+    return config, [] if alone and config.has_account else problems
 
 
 def _from_services(found: Found) -> Config:
@@ -187,7 +213,9 @@ def _from_toml(path: Path) -> Config:
         cloud=api.get("cloud"),
         clouds=path.parent.absolute() / Path(api["clouds"]).expanduser() if "clouds" in api else None,
         api_timeout=float(api.get("timeout", 60)),
+        routes=_routes(document.get("hosts", {}), path),
         libvirt=document.get("hosts", {}).get("libvirt"),
+        hooks={name: tuple(words) for name, words in document.get("hooks", {}).items()},
         state=folder if folder.is_absolute() else path.parent.absolute() / folder,
         journal=state.get("journal", ""),
         limits=Limits(**document.get("limits", {})),
@@ -231,6 +259,8 @@ def _known(document: Mapping[str, Any], path: Path) -> None:
             if nested == "api.timeout":
                 if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LONGEST:
                     raise ConfigError(f"timeout in [api] of {path} must be a number of seconds", "Write timeout = 60.")
+            elif known[key].startswith("list:") if key in known else False:
+                _list(key, section, value, path)
             elif section not in ("limits", "ages") and not isinstance(value, str):
                 raise ConfigError(f"{key} in [{section}] of {path} must be a text", f'Write {key} = "...".')
             if section == "limits" and not _limit(key, value):
@@ -238,6 +268,39 @@ def _known(document: Mapping[str, Any], path: Path) -> None:
                     f"{key} in [limits] of {path} must be a number{' from 0 to 1' if key == 'max_share' else ''}",
                     "max_share is a share; the others count rows or lanes and are whole.",
                 )
+
+
+def _list(key: str, section: str, value: object, path: Path) -> None:
+    """Refuse what is no list of texts, and a hook that does not say which host it is for."""
+    if not isinstance(value, list) or not value or not all(isinstance(word, str) and word for word in value):
+        raise ConfigError(
+            f"{key} in [{section}] of {path} must be a list of texts", f'Write {key} = ["program", "option"].'
+        )
+    if section == "hooks" and not any("{host}" in word for word in value):
+        raise ConfigError(
+            f"{key} in [hooks] of {path} does not say which host it is for", "Put {host} where its name belongs."
+        )
+
+
+def _routes(values: Mapping[str, Any], path: Path) -> Routes:
+    transport = values.get("transport", "")
+    if transport not in ("", "ssh", "local"):
+        raise ConfigError(f"transport in [hosts] of {path} must be ssh or local", "It is how commands get to hosts.")
+    destination = values.get("destination", "{host}")
+    if "{host}" not in destination or destination.startswith("-"):
+        raise ConfigError(
+            f"destination in [hosts] of {path} must have {{host}} in it, and not begin with a dash",
+            'Write destination = "root@{host}".',
+        )
+    config = values.get("ssh_config", "")
+    return Routes(
+        transport=transport,
+        destination=destination,
+        ssh_config=str(path.parent.absolute() / Path(config).expanduser()) if config else "",
+        prefix=tuple(values.get("prefix", ())),
+        container=tuple(values.get("container", ())),
+        local=frozenset(values.get("local", ())),
+    )
 
 
 def _limit(key: str, value: object) -> bool:

@@ -60,6 +60,11 @@ class Found:
         """Database -> the file that counts."""
         return {source.database: source for source in self.sources if source.state is State.USED}
 
+    @property
+    def silent(self) -> bool:
+        """Whether no file names a database, and none is there that might: this is no controller."""
+        return not self.hidden and all(source.state is State.NONE for source in self.sources)
+
     def problems(self) -> list[ConfigError]:
         """Why this cannot be used as it is; nothing when it can."""
         used = self.used
@@ -123,7 +128,8 @@ class Found:
         return ConfigError(
             f"no configuration: neither --config nor the services' own files ({looked}) were found{where}",
             "Write a TOML file with [databases] and name it by --config or STACKMEND_CONFIG, run where"
-            " /etc/nova/nova.conf or /etc/kolla/nova-api/nova.conf is, or name a folder with copies by --root.",
+            " /etc/nova/nova.conf or /etc/kolla/nova-api/nova.conf is, or name a folder with copies by --root."
+            " With an account in OS_CLOUD the services' APIs are enough for an audit.",
         )
 
 

@@ -9,11 +9,11 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from stackmend import __version__
-from stackmend.app import apis
+from stackmend.app import apis, hosts
 from stackmend.app.config import Config
 from stackmend.app.session import Session, has_api, silent
 from stackmend.drivers.api.executor import ApiExecutor
@@ -25,13 +25,24 @@ from stackmend.drivers.writer import DatabaseWriter
 from stackmend.engine import catalogue
 from stackmend.engine import resume as resuming
 from stackmend.engine import undo as undoing
+from stackmend.engine.gates import Ask, GateExecutor, unattended
 from stackmend.engine.lanes import Lane, lanes
-from stackmend.engine.runner import Runner, Tools, consent
+from stackmend.engine.runner import Runner, Tools, Watch, consent, nobody
 from stackmend.model.errors import Exit, JournalError, PlanFileError
 from stackmend.model.journal import Entry, Journal, RunRecord, RunResult, RunState
 from stackmend.model.plan import Action, Limits, Plan
 from stackmend.model.ports import Progress
-from stackmend.model.step import ApiCall, InsertRow
+from stackmend.model.step import ApiCall, Gate, InsertRow
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """Who sits there while a run goes on."""
+
+    acknowledged: tuple[str, ...] = ()  #: names of gates that may be passed
+    ask: Ask = unattended
+    watch: Watch = nobody
+
 
 #: makes what writes the journal of a session; tests pass one that dies at the n-th write
 MakeJournal = Callable[[str], DatabaseJournal]
@@ -42,6 +53,7 @@ def apply(
     plan: Plan,
     *,
     accept: Sequence[str] = (),
+    company: Company = Company(),
     progress: Progress = silent,
     make_journal: MakeJournal = DatabaseJournal,
 ) -> RunResult:
@@ -51,12 +63,12 @@ def apply(
     while another run writes to this cloud. Exit code 4 repaired, 0 nothing was left to do, 5 something stale or failed,
     6 in doubt.
     """
-    readers = Session.of(config)
+    readers = Session.looking(config)
     consent(plan, readers.databases.identity, accept, _kinds(config))
     if not plan.runnable:
         return RunResult(run="", done=0, stale=0, failed=0, in_doubt=0, exit=Exit.CLEAN)
     record = _record(readers, "apply", plan.id, plan.sha256, plan.limits)
-    with _tools(config, readers, progress, make_journal) as tools:
+    with _tools(config, readers, progress, make_journal, company) as tools:
         _signed_in(tools, readers, plan.runnable)
         with _locked(tools.journal, record):
             tools.journal.begin(record, plan.runnable)
@@ -65,26 +77,29 @@ def apply(
 
 def _kinds(config: Config) -> tuple[str, ...]:
     """Kinds of steps, besides those of rows, that can be done here."""
-    return (ApiCall.kind,) if has_api(config) else ()
+    return (Gate.kind, *hosts.executors(config), *((ApiCall.kind,) if has_api(config) else ()))
 
 
 def _signed_in(tools: Tools, readers: Session, actions: Sequence[Action]) -> None:
     """Where there are calls to make: be sure, before anything is begun, that they can be made and in which cloud."""
     calls = tools.executors[ApiCall.kind]
     if isinstance(calls, ApiExecutor) and any(isinstance(step, ApiCall) for a in actions for step in a.steps):
-        apis.same_cloud(calls.ready(), readers)
+        found = calls.ready()
+        if readers.databases.addresses:
+            apis.same_cloud(found, readers)
 
 
 def resume(
     config: Config,
     run: str,
     *,
+    company: Company = Company(),
     progress: Progress = silent,
     make_journal: MakeJournal = DatabaseJournal,
 ) -> RunResult:
     """Go on with a run whose process died: what is in doubt is probed, what is open is done."""
-    readers = Session.of(config)
-    with _tools(config, readers, progress, make_journal) as tools:
+    readers = Session.looking(config)
+    with _tools(config, readers, progress, make_journal, company) as tools:
         record = tools.journal.run(run)
         _same_cloud(record, readers)
         with _locked(tools.journal, replace(record, host=socket.gethostname(), pid=os.getpid())):
@@ -110,7 +125,7 @@ def undo(
 
     Exit code 0: all is back; 5: a row has moved on and was left alone, with everything that depends on it.
     """
-    readers = Session.of(config)
+    readers = Session.looking(config)
     with _tools(config, readers, progress, make_journal) as tools:
         record = tools.journal.run(run)
         _same_cloud(record, readers)
@@ -163,8 +178,14 @@ def show_run(config: Config, run: str) -> tuple[RunRecord, list[Action], list[En
 
 
 @contextmanager
-def _tools(config: Config, readers: Session, progress: Progress, make_journal: MakeJournal) -> Iterator[Tools]:
-    writers = Session.of(config, write=True)
+def _tools(
+    config: Config,
+    readers: Session,
+    progress: Progress,
+    make_journal: MakeJournal,
+    company: Company = Company(),
+) -> Iterator[Tools]:
+    writers = Session.looking(config, write=True)
     journal = make_journal(config.journal_url)
     writer = DatabaseWriter(
         writers.databases.addresses,
@@ -175,8 +196,19 @@ def _tools(config: Config, readers: Session, progress: Progress, make_journal: M
     calls = apis.executor(config)
     try:
         with readers.asking(catalogue.checks()) as ask:
-            executors = {ApiCall.kind: calls}
-            yield Tools(journal=journal, writer=writer, ask=ask, progress=progress, executors=executors)
+            yield Tools(
+                journal=journal,
+                writer=writer,
+                ask=ask,
+                progress=progress,
+                executors={
+                    ApiCall.kind: calls,
+                    **hosts.executors(config),
+                    Gate.kind: GateExecutor(company.acknowledged, company.ask),
+                },
+                clock=apis.SystemClock(),
+                watch=company.watch,
+            )
     finally:
         calls.close()
         writer.close()

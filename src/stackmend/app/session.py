@@ -56,10 +56,10 @@ class Session:
         return cls(config, connect(config, write=write))
 
     @classmethod
-    def looking(cls, config: Config) -> Session:
+    def looking(cls, config: Config, *, write: bool = False) -> Session:
         """As :meth:`of`; without any database too where there is an API to look at instead."""
         if config.databases or not has_api(config):
-            return cls.of(config)
+            return cls.of(config, write=write)
         name = f"api {config.cloud or os.environ.get('OS_AUTH_URL', '')} {config.clouds or ''}"
         return cls(config, Databases(identity=hashlib.sha256(name.encode()).hexdigest()[:16]))
 

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING
 from stackmend.model.errors import ConsentError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stackmend.app.runs import Company
     from stackmend.cli.base import Printing
     from stackmend.model.journal import RunResult
     from stackmend.model.plan import Plan
+    from stackmend.model.ports import Progress
 
 
 def finish(command: Printing, plan: Plan, parsed_args: argparse.Namespace, again: tuple[str, ...]) -> int:
@@ -33,8 +37,22 @@ def finish(command: Printing, plan: Plan, parsed_args: argparse.Namespace, again
             f"Read what the plan says of it, then: {line}",
         )
     with command.watch() as progress:
-        result = runs.apply(command.config(), plan, accept=tuple(parsed_args.accept), progress=progress)
+        result = runs.apply(
+            command.config(),
+            plan,
+            accept=tuple(parsed_args.accept),
+            company=company(command, progress),
+            progress=progress,
+        )
     return report(command, result, parsed_args)
+
+
+def company(command: Printing, progress: Progress, acknowledged: Sequence[str] = ()) -> Company:
+    """Who sits at this terminal: sees what is under way, and is asked at gates where there is somebody to ask."""
+    from stackmend.app.runs import Company
+    from stackmend.cli.lanes import Told, asking
+
+    return Company(tuple(acknowledged), asking(command.notes), Told(command.notes, progress))
 
 
 def report(command: Printing, result: RunResult, parsed_args: argparse.Namespace, what: str = "done") -> int:
@@ -48,6 +66,8 @@ def report(command: Printing, result: RunResult, parsed_args: argparse.Namespace
     if result.in_doubt:
         notes.warn("the outcome of a step is unknown: look at it before anything else is done")
         notes.next(command.typed("run", "show", result.run), command.typed("run", "resume", result.run))
+    elif result.held:
+        notes.next(command.typed("run", "resume", result.run, *(w for g in result.held for w in ("--ack", g))))
     elif result.steps and result.run:
         notes.say(f"to take it back: {command.typed('run', 'undo', result.run, '--yes')}")
     return int(result.exit)

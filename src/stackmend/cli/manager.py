@@ -25,6 +25,10 @@ class Commands(CommandManager):
         """Names of the modules of commands."""
         return sorted(module.name for module in pkgutil.iter_modules(commands.__path__) if module.name[0] != "_")
 
+    def modules(self, noun: str) -> list[str]:
+        """Names of the modules with commands of this noun: ``host``, ``host_drain``."""
+        return [name for name in self.nouns() if name == noun or name.startswith(f"{noun}_")]
+
     def load_noun(self, noun: str) -> None:
         """Import one module and add what it has."""
         module = importlib.import_module(f"{commands.__name__}.{noun}")
@@ -47,8 +51,9 @@ class Commands(CommandManager):
     def find_command(self, argv: list[str]) -> tuple[type[Command], str, list[str]]:
         """The class, its name and the rest of ``argv``; ValueError when there is no such command."""
         noun = argv[0].replace("-", "_") if argv else ""
-        if noun in self.nouns():
-            self.load_noun(noun)
+        if found_in := self.modules(noun):
+            for name in found_in:
+                self.load_noun(name)
         elif argv and argv[0] not in self.commands:
             self.load_all()
         found: tuple[type[Command], str, list[str]] = super().find_command(argv)

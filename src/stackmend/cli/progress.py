@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -46,6 +46,7 @@ class _Watched:
     def __init__(self, bars: Any) -> None:
         self._bars = bars
         self._tasks: dict[str, Any] = {}
+        self._moving: dict[str, Any] = {}
 
     def __call__(self, what: str, rows: int, expected: int | None) -> None:
         task = self._tasks.get(what)
@@ -54,3 +55,14 @@ class _Watched:
         self._bars.update(task, completed=rows, total=expected)
         if expected is not None and rows >= expected:
             self._bars.update(task, visible=False)
+
+    def lanes(self, moving: Mapping[str, str]) -> None:
+        """One line for each call that is under way: its lane, and how far it is."""
+        for name in set(self._moving) - set(moving):
+            self._bars.remove_task(self._moving.pop(name))
+        for name, told in moving.items():
+            text = f"{name}: {told}"
+            if name in self._moving:
+                self._bars.update(self._moving[name], description=text)
+            else:
+                self._moving[name] = self._bars.add_task(text, total=None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A repair that an operator asks for by name: shown first, written or applied when asked."""
+"""What an operator asks for by name, a repair or a workflow: shown first, written or applied when asked."""
 
 from __future__ import annotations
 
@@ -9,31 +9,36 @@ from typing import TYPE_CHECKING, ClassVar
 
 from stackmend.cli.applying import finish
 from stackmend.cli.base import Printing
-from stackmend.cli.options import add_consent, add_strategy
+from stackmend.cli.options import add_consent, add_strategy, positive
 from stackmend.model.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from stackmend.model.plan import Plan
 
 
-class Request(Printing):
-    """Base of the commands that ask for one repair.
+class Planned(Printing):
+    """Base of the commands that make a plan of their own.
 
     By default the plan is shown and nothing is changed; ``--out`` writes it, ``--yes`` applies it at once.
     """
 
-    repair: ClassVar[str]
-
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the options of all requests."""
-        add_strategy(parser)
+        """Add the options of all of them."""
         parser.add_argument("--out", metavar="FILE", help="write the plan to this file, for 'plan apply'")
         add_consent(parser, "apply at once")
         super().add_arguments(parser)
 
     @abstractmethod
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
-        """The arguments of the repair."""
+        """The arguments of what is asked for."""
+
+    @abstractmethod
+    def make(self, parsed_args: argparse.Namespace) -> Plan:
+        """The plan."""
+
+    @abstractmethod
+    def words(self, parsed_args: argparse.Namespace) -> list[str]:
+        """What names the target on the command line, as it would be typed again."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Make the plan; show, write or apply it."""
@@ -42,13 +47,7 @@ class Request(Printing):
 
         if parsed_args.out and parsed_args.yes:
             raise UsageError("--out and --yes exclude each other", "Write the plan, read it, then 'plan apply' it.")
-        plan = plans.request(
-            self.config(),
-            self.repair,
-            self.target(parsed_args),
-            via=parsed_args.via,
-            allow_db=parsed_args.allow_db,
-        )
+        plan = self.make(parsed_args)
         if parsed_args.yes and plan.runnable:
             return finish(self, plan, parsed_args, again=self._again(parsed_args))
         if parsed_args.out and plan.actions:
@@ -74,12 +73,85 @@ class Request(Printing):
             self.notes.fail(left.reason, hint)
         return int(Exit.STOPPED if plan.not_repaired else Exit.CLEAN)
 
-    @abstractmethod
-    def words(self, parsed_args: argparse.Namespace) -> list[str]:
-        """What names the target on the command line, as it would be typed again."""
+    def _again(self, parsed_args: argparse.Namespace) -> tuple[str, ...]:
+        """This command line without consent and output options."""
+        return (*(self.cmd_name or "").split(), *self.words(parsed_args))
+
+
+class Request(Planned):
+    """Base of the commands that ask for one repair."""
+
+    repair: ClassVar[str]
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of all requests."""
+        add_strategy(parser)
+        super().add_arguments(parser)
+
+    def make(self, parsed_args: argparse.Namespace) -> Plan:
+        """The plan of the repair."""
+        from stackmend.app import plans
+
+        return plans.request(
+            self.config(),
+            self.repair,
+            self.target(parsed_args),
+            via=parsed_args.via,
+            allow_db=parsed_args.allow_db,
+        )
 
     def _again(self, parsed_args: argparse.Namespace) -> tuple[str, ...]:
         """This command line without consent and output options."""
         via = ["--via", parsed_args.via] if parsed_args.via != "auto" else []
         allow = ["--allow-db"] if parsed_args.allow_db else []
-        return (*(self.cmd_name or "").split(), *self.words(parsed_args), *via, *allow)
+        return (*super()._again(parsed_args), *via, *allow)
+
+
+class Working(Planned):
+    """Base of the commands that ask for a workflow: many lanes, side by side."""
+
+    workflow: ClassVar[str]
+    #: calls under way at the same time, unless told otherwise
+    parallel: ClassVar[int] = 2
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of all workflows."""
+        parser.add_argument(
+            "--parallel",
+            type=positive,
+            default=self.parallel,
+            metavar="N",
+            help=f"so many at the same time (default: {self.parallel})",
+        )
+        parser.add_argument(
+            "--per-host",
+            type=positive,
+            metavar="N",
+            help="of these, so many from or to the same host (default: no limit of its own)",
+        )
+        parser.add_argument(
+            "--wait-for-ack",
+            action="store_true",
+            help="stop at the gates of the workflow until a human says to go on",
+        )
+        super().add_arguments(parser)
+
+    def make(self, parsed_args: argparse.Namespace) -> Plan:
+        """The plan of the workflow."""
+        from stackmend.app import workflows
+
+        return workflows.plan(
+            self.config(),
+            self.workflow,
+            self.target(parsed_args),
+            parallel=parsed_args.parallel,
+            per_slot=parsed_args.per_host or 0,
+            gates=parsed_args.wait_for_ack,
+        )
+
+    def _again(self, parsed_args: argparse.Namespace) -> tuple[str, ...]:
+        """This command line without consent and output options."""
+        parallel = ["--parallel", str(parsed_args.parallel)] if parsed_args.parallel != self.parallel else []
+        per_host = ["--per-host", str(parsed_args.per_host)] if parsed_args.per_host else []
+        gates = ["--wait-for-ack"] if parsed_args.wait_for_ack else []
+        return (*super()._again(parsed_args), *parallel, *per_host, *gates)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The catalogue: every check and every repair, found by walking their packages. A new one edits nothing here."""
+"""The catalogue: every check, repair and workflow, found by walking their packages. A new one edits nothing here."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from typing import Any
 
 import stackmend.checks
 import stackmend.repairs
+import stackmend.workflows
 from stackmend.model.check import Check
 from stackmend.model.errors import StackmendError, UsageError
 from stackmend.model.repair import Repair
+from stackmend.model.workflow import Workflow
 
 #: passes of a plan: identity and servers, then placement, then storage, then ports. What a repair's package is not
 #: named for belongs to the first pass
@@ -51,6 +53,17 @@ def repairs() -> Mapping[str, Repair]:
             for check in repair.checks:
                 if check not in checks():
                     raise CatalogueError(f"repair {repair.name} is for {check}, which is no check")
+    return dict(sorted(found.items()))
+
+
+@cache
+def workflows() -> Mapping[str, Workflow]:
+    """Name -> workflow, by name. Raises CatalogueError for duplicates."""
+    found: dict[str, Workflow] = {}
+    for _, module in _walk(stackmend.workflows):
+        workflow = getattr(module, "WORKFLOW", None)
+        if isinstance(workflow, Workflow):
+            _add(found, workflow)
     return dict(sorted(found.items()))
 
 

@@ -10,10 +10,10 @@ from typing import Any
 from stackmend.model.journal import Entry
 from stackmend.model.plan import Action
 from stackmend.model.step import (
-    ApiCall,
+    CallStep,
     ExpectNone,
     ExpectRow,
-    HostCommand,
+    Gate,
     Manual,
     RowStep,
     Step,
@@ -28,7 +28,7 @@ class Call:
     """A step that is not about rows."""
 
     lane: int
-    step: ApiCall | HostCommand
+    step: CallStep
     number: int
 
 
@@ -68,6 +68,12 @@ class Lane:
         if isinstance(segment, Call):
             return segment
         raise TypeError(f"row steps are next in lane {self.number}")
+
+    @property
+    def gate(self) -> str:
+        """Name of the gate that comes next, "" where none does."""
+        segment = self.segments[self.at]
+        return segment.step.name if isinstance(segment, Call) and isinstance(segment.step, Gate) else ""
 
     @property
     def groups(self) -> list[Group]:
@@ -124,7 +130,7 @@ def segments(lane: int, first: int, steps: Sequence[Step]) -> Iterator[Segment]:
             database = step.database
             current += [*waiting, (step, number)]
             waiting = []
-        elif isinstance(step, ApiCall | HostCommand):
+        elif isinstance(step, CallStep):
             if current:
                 yield _group(lane, database, current)
             if waiting:

@@ -13,6 +13,7 @@ from stackmend.model.step import (
     DeleteRow,
     ExpectNone,
     ExpectRow,
+    Gate,
     HostCommand,
     InsertRow,
     Step,
@@ -35,7 +36,9 @@ def literal(step: Step, describe: Describe = named) -> str:
     if isinstance(step, ApiCall):
         return describe(step)
     if isinstance(step, HostCommand):
-        return f"[{step.host}] {shlex.join(step.argv)}"
+        return f"[{step.host or 'this machine'}] {shlex.join(step.argv)}"
+    if isinstance(step, Gate):
+        return f"[gate {step.name}] goes on when acknowledged: {step.text}"
     if isinstance(step, UpdateRow | InsertRow | DeleteRow | BumpRow | ExpectRow | ExpectNone):
         return f"[{step.database}] {_sql(step)}"
     return step.text

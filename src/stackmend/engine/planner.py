@@ -60,7 +60,7 @@ class Wishes:
             raise UsageError("--via db changes databases behind the services' backs", "Add --allow-db to consent.")
 
 
-class _Arguments(dict[str, Any]):
+class Arguments(dict[str, Any]):
     """The arguments of a request: one that the repair asks for in vain is the operator's mistake."""
 
     def __init__(self, repair: str, given: Mapping[str, Any]) -> None:
@@ -156,7 +156,7 @@ class Planner:
             evidence=dict(arguments),
             fingerprint="",
         )
-        self._add(repair, catalogue.stage(name), asked, _Arguments(name, arguments))
+        self._add(repair, catalogue.stage(name), asked, Arguments(name, arguments))
         return self._finish()
 
     def _add(self, repair: Repair, stage: int, finding: Finding, target: Row) -> None:

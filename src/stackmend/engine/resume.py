@@ -137,12 +137,13 @@ def _count(step: Any, image: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def _probe_call(tools: Tools, lane: Lane, call: Call) -> list[Entry]:
     state = tools.executors[call.step.kind].probe(call.step)
-    if state is StepState.PLANNED:
+    if state in (StepState.PLANNED, StepState.INTENT):
+        # what is under way is waited for when its turn comes, beside the others
         return []
     if state is StepState.DONE:
         lane.advance()
         return [Entry(call.number, state, None, "found done")]
-    note = "it is still under way" if state is StepState.INTENT else "its probe cannot tell what became of it"
+    note = "its probe cannot tell what became of it"
     state = StepState.FAILED if state is StepState.FAILED else StepState.IN_DOUBT
     lane.stop(state, note)
     return [Entry(call.number, state, None, note)]

@@ -7,23 +7,38 @@ stops alone. The order inside a lane is kept, and a stage of the plan is over be
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from stackmend.engine.lanes import Call, Lane
+from stackmend.engine.traffic import Traffic
 from stackmend.engine.verify import Ask, by_check, verify
 from stackmend.model.errors import ConsentError, Exit, InDoubtError, JournalError, PlanFileError, StackmendError
 from stackmend.model.journal import Entry, Journal, RunRecord, RunResult, RunState
 from stackmend.model.plan import Plan
-from stackmend.model.ports import Progress
-from stackmend.model.step import ApiCall, HostCommand, StepState
-from stackmend.model.writer import Executor, Group, Outcome, Verdict, Writer, mark_of
+from stackmend.model.ports import Clock, Progress
+from stackmend.model.step import CallStep, StepState
+from stackmend.model.writer import Executor, Group, Outcome, Pending, Verdict, Writer, mark_of
 
 #: row steps a transaction (perf.md section 5: 2,000 gain nothing, and a cluster certifies small ones more readily)
 BATCH = 500
 
+#: seconds between two signs of life, while calls are under way
+BEAT = timedelta(seconds=5)
+
 _ALREADY = {"already": True}
+_FAILURES = (StepState.FAILED, StepState.IN_DOUBT)
 _GONE = "the finding does not hold any more, and the rows are not as the repair would leave them"
+
+
+#: (every lane of the run, calls that are under way)
+Watch = Callable[[Sequence[Lane], Mapping[Lane, Pending]], None]
+
+
+def nobody(lanes: Sequence[Lane], moving: Mapping[Lane, Pending]) -> None:
+    """Watches nothing."""
+    del lanes, moving
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +49,10 @@ class Tools:
     writer: Writer
     ask: Ask
     progress: Progress
-    executors: Mapping[str, Executor]  #: kind of step ("api", "command") -> who does it
+    executors: Mapping[str, Executor]  #: kind of step ("api", "command", "gate") -> who does it
+    clock: Clock
+    #: is told what is under way, whenever that changes: lane -> its call; and all lanes
+    watch: Watch = nobody
 
 
 def consent(plan: Plan, cloud: str, accept: Collection[str], executors: Collection[str]) -> None:
@@ -45,7 +63,7 @@ def consent(plan: Plan, cloud: str, accept: Collection[str], executors: Collecti
             "Use the configuration it was made with, or make a new plan.",
         )
     steps = [step for action in plan.runnable for step in action.steps]
-    undoable = sorted({s.kind for s in steps if isinstance(s, ApiCall | HostCommand)} - set(executors))
+    undoable = sorted({s.kind for s in steps if isinstance(s, CallStep)} - set(executors))
     if undoable:
         raise ConsentError(
             f"the plan holds steps that cannot be done here: {', '.join(undoable)}",
@@ -67,13 +85,19 @@ class Runner:
         self._batch = batches  #: number of the last transaction
         self._notes: list[str] = []
         self._unverified = False
+        self._failures = sum(lane.state in _FAILURES for lane in lanes)
+        self._beaten: datetime | None = None
 
     def run(self, *, checked: bool) -> RunResult:
         """Do everything that is open; ``checked``: ask the findings' checks before and after."""
         if checked:
             self._confirm()
         for stage in sorted({lane.action.stage for lane in self._lanes}):
-            self._stage([lane for lane in self._lanes if lane.action.stage == stage])
+            lanes = [lane for lane in self._lanes if lane.action.stage == stage]
+            self._stage(lanes)
+            if stopped := [lane for lane in lanes if lane.action.required and lane.state is not StepState.DONE]:
+                self._notes.append(f"what comes after {_name(stopped[0])} was not begun")
+                break
         remaining = self._verify() if checked else ()
         return self._end(remaining)
 
@@ -132,6 +156,8 @@ class Runner:
     def _end(self, remaining: tuple[str, ...]) -> RunResult:
         states = [lane.state for lane in self._lanes]
         doubt, left = states.count(StepState.IN_DOUBT), states.count(StepState.PLANNED)
+        held = states.count(StepState.HELD)
+        left += held
         stopped = states.count(StepState.STALE) + states.count(StepState.FAILED) + left
         if doubt:
             state, code = RunState.IN_DOUBT, Exit.IN_DOUBT
@@ -153,6 +179,7 @@ class Runner:
             steps=sum(lane.made for lane in self._lanes),
             remaining=remaining,
             notes=(*notes, *self._notes),
+            held=tuple(lane.gate for lane in self._lanes if lane.state is StepState.HELD),
             manual=tuple(text for lane in self._lanes if lane.state is StepState.DONE for _, text in lane.manual()),
         )
 
@@ -166,28 +193,79 @@ class Runner:
     # -- on the way
 
     def _stage(self, lanes: Sequence[Lane]) -> None:
-        active = [lane for lane in lanes if lane.open]
-        while active and not self._too_many():
-            by: dict[str, list[Lane]] = {}
-            for lane in active:
-                segment = lane.segment
-                by.setdefault(segment.database if isinstance(segment, Group) else "", []).append(lane)
-            database = max(by, key=lambda name: len(by[name]))
-            for batch in _batches(by[database]):
-                self._tools.progress("applying", sum(not lane.open for lane in self._lanes), len(self._lanes))
-                if database:
+        """Everything of one stage: rows in batches, calls beside each other as far as the limits let them."""
+        traffic = Traffic(self._record.limits)
+        rows: dict[str, list[Lane]] = {}
+        for lane in lanes:
+            self._queue(lane, rows, traffic)
+        while (rows or traffic.busy) and not self._too_many():
+            self._tools.progress("applying", sum(not lane.open for lane in self._lanes), len(self._lanes))
+            if rows:
+                for batch in _batches(rows.pop(max(rows, key=lambda name: len(rows[name])))):
                     self._rows(batch)
-                else:
-                    self._call(batch[0])
-                if self._too_many():
-                    return
-            active = [lane for lane in active if lane.open]
+                    for lane in batch:
+                        self._queue(lane, rows, traffic)
+                    if self._too_many():
+                        break
+            self._calls(rows, traffic)
+        self._drain(traffic)
+
+    def _queue(self, lane: Lane, rows: dict[str, list[Lane]], traffic: Traffic) -> None:
+        """Put a lane where its next segment is made."""
+        if not lane.open:
+            return
+        segment = lane.segment
+        if isinstance(segment, Group):
+            rows.setdefault(segment.database, []).append(lane)
+        else:
+            traffic.wait(lane)
+
+    def _calls(self, rows: dict[str, list[Lane]], traffic: Traffic) -> None:
+        """Begin the calls that may begin, look at those that are due; wait only when there is nothing else to do."""
+        while not self._too_many() and (lane := traffic.admit()) is not None:
+            found = self._begin(lane)
+            if isinstance(found, Pending):
+                traffic.begun(lane, found)
+            else:
+                self._over(lane, found)
+                self._queue(lane, rows, traffic)
+        if not traffic.moving:
+            return
+        self._tools.watch(self._lanes, traffic.moving)
+        self._beat()
+        if not rows:
+            self._await(traffic)
+        self._look(rows, traffic)
+
+    def _await(self, traffic: Traffic) -> None:
+        at = traffic.next_look()
+        if at is not None and (pause := (at - self._tools.clock.now()).total_seconds()) > 0:
+            self._tools.clock.sleep(pause)
+
+    def _look(self, rows: dict[str, list[Lane]], traffic: Traffic) -> None:
+        """Look at every call that is due."""
+        now = self._tools.clock.now()
+        while (lane := traffic.due(now)) is not None:
+            found = self._go_on(lane, traffic.moving[lane])
+            if isinstance(found, Pending):
+                traffic.goes_on(lane, found)
+            else:
+                traffic.over(lane)
+                self._over(lane, found)
+                self._queue(lane, rows, traffic)
+
+    def _drain(self, traffic: Traffic) -> None:
+        """After too many failures nothing new is begun, but what is under way is seen to its end."""
+        while traffic.moving:
+            self._tools.watch(self._lanes, traffic.moving)
+            self._beat()
+            self._await(traffic)
+            self._look({}, traffic)
 
     def _too_many(self) -> bool:
-        failures = sum(lane.state in (StepState.FAILED, StepState.IN_DOUBT) for lane in self._lanes)
-        if failures <= self._record.limits.max_failures:
+        if self._failures <= self._record.limits.max_failures:
             return False
-        note = f"stopped after {failures} failures: the rest was not begun"
+        note = f"stopped after {self._failures} failures: the rest was not begun"
         if note not in self._notes:
             self._notes.append(note)
         return True
@@ -213,7 +291,11 @@ class Runner:
         if verdict.state is StepState.DONE:
             lane.advance()
         else:
-            lane.stop(verdict.state, verdict.note)
+            self._stop(lane, verdict.state, verdict.note)
+
+    def _stop(self, lane: Lane, state: StepState, note: str) -> None:
+        lane.stop(state, note)
+        self._failures += state in _FAILURES
 
     def _stale(self, found: Sequence[tuple[Lane, Group, Verdict]]) -> list[Entry]:
         """Groups whose rows are not as planned: done already (the plan is applied twice), or stale indeed."""
@@ -224,7 +306,7 @@ class Runner:
         for (lane, group, verdict), probe in zip(found, probed, strict=True):
             if probe.state is not StepState.DONE:
                 entries += verdict.entries
-                lane.stop(StepState.STALE, verdict.note)
+                self._stop(lane, StepState.STALE, verdict.note)
                 continue
             mine = any(number in lane.begun for number in group.numbers)
             if mine:
@@ -237,18 +319,28 @@ class Runner:
                 lane.skip()
         return entries
 
-    def _call(self, lane: Lane) -> None:
+    def _begin(self, lane: Lane) -> Outcome | Pending:
         """The next step of a lane where it is no row step."""
         call = lane.call
         mark = mark_of(self._record.id, call.number)
         self._intent([Entry(call.number, StepState.INTENT, None, f"known to the services as {mark}")])
+        return self._guarded(lambda: self._executor(call).begin(call.step, mark))
+
+    def _go_on(self, lane: Lane, pending: Pending) -> Outcome | Pending:
+        return self._guarded(lambda: self._executor(lane.call).go_on(pending))
+
+    def _guarded(self, ask: Callable[[], Outcome | Pending]) -> Outcome | Pending:
         try:
-            outcome = self._executor(call).do(call.step, mark)
+            return ask()
         except StackmendError as problem:
-            outcome = Outcome(StepState.FAILED, f"{problem.message}. {problem.hint}".strip())
+            return Outcome(StepState.FAILED, f"{problem.message}. {problem.hint}".strip())
         except Exception as problem:  # noqa: BLE001
             # the lane's boundary: whatever it was, it must not take the other lanes with it, and its effect is unknown
-            outcome = Outcome(StepState.IN_DOUBT, f"unexpected {type(problem).__name__}")
+            return Outcome(StepState.IN_DOUBT, f"unexpected {type(problem).__name__}")
+
+    def _over(self, lane: Lane, outcome: Outcome) -> None:
+        """A call is over: write it down, and let its lane go on or stop."""
+        call = lane.call
         # what an earlier process of this run has begun is ours, though it is found done
         already = outcome.already and call.number not in lane.begun
         self._note([Entry(call.number, outcome.state, _ALREADY if already else None, outcome.note)])
@@ -257,7 +349,13 @@ class Runner:
             lane.already = lane.made == 0 and not lane.open
         else:
             self._settle(lane, Verdict(outcome.state, outcome.note, []))
-        self._tools.journal.beat(self._record.cloud, self._record.id)
+
+    def _beat(self) -> None:
+        """Say that this process lives, now and then."""
+        now = self._tools.clock.now()
+        if self._beaten is None or now - self._beaten >= BEAT:
+            self._beaten = now
+            self._tools.journal.beat(self._record.cloud, self._record.id)
 
     def _executor(self, call: Call) -> Executor:
         return self._tools.executors[call.step.kind]
@@ -285,7 +383,7 @@ class Runner:
             ) from problem
 
     def _close(self, lane: Lane, state: StepState, note: str) -> None:
-        lane.stop(state, note)
+        self._stop(lane, state, note)
         self._note([Entry(lane.first, state, None, note)])
 
 

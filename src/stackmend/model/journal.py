@@ -170,6 +170,7 @@ class RunResult:
     remaining: tuple[str, ...] = ()  #: fingerprints that the checks still find
     notes: tuple[str, ...] = ()  #: reasons of what is not done, one line an action
     manual: tuple[str, ...] = ()  #: what is left for a human
+    held: tuple[str, ...] = ()  #: names of gates that wait to be acknowledged
 
     def as_dict(self) -> dict[str, Any]:
         """The shape of ``plan apply -f json`` and ``run undo -f json``."""
@@ -186,4 +187,5 @@ class RunResult:
             "remaining": list(self.remaining),
             "notes": list(self.notes),
             "manual": list(self.manual),
+            "held": list(self.held),
         }

@@ -34,6 +34,8 @@ class Limits:
     max_share: float = 0.2  #: share of a table's rows that may be updated or deleted
     share_floor: int = 50  #: so many rows of a table are always allowed: a small cloud has small tables
     max_failures: int = 10  #: lanes that may fail before the run stops; a stale lane is not a failure
+    parallel: int = 1  #: lanes with a call under way at the same time
+    per_slot: int = 0  #: of these, lanes that name the same slot; 0: any number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,8 @@ class Action:
     statements: tuple[str, ...] = ()  #: what each step does, literally: SQL for row steps
     why: str = ""  #: what may be lost
     instead: str = ""  #: why a strategy that comes before this one could not be used
+    required: bool = False  #: unless it is done, no later stage is begun
+    slots: tuple[str, ...] = ()  #: what it occupies while a call of it is under way: "from:c01", "to:c02"
 
     @property
     def irreversible(self) -> bool:
@@ -76,6 +80,7 @@ class Action:
             "risk": self.risk.value,
             "steps": [step_dict(step) for step in self.steps],
             "statements": list(self.statements),
+            "slots": list(self.slots),
             "irreversible": self.irreversible,
         }
 
@@ -107,6 +112,8 @@ class Plan:
     deferred: tuple[Left, ...] = ()  #: they touch rows of an earlier action: run ``plan create`` again afterwards
     not_repaired: tuple[Left, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    workflow: str = ""  #: name of the workflow that it is of; "" for repairs
+    facts: Mapping[str, Any] = field(default_factory=dict)  #: what a workflow found before it began (JSON values)
 
     @property
     def runnable(self) -> tuple[Action, ...]:
@@ -147,6 +154,8 @@ class Plan:
             "incomplete": dict(self.incomplete),
             "counts": self.counts,
             "limits": _plain(self.limits),
+            "workflow": self.workflow,
+            "facts": dict(self.facts),
             "actions": [action.as_dict() for action in self.actions],
             "deferred": [_plain(left) for left in self.deferred],
             "not_repaired": [_plain(left) for left in self.not_repaired],
@@ -196,6 +205,7 @@ def action_of(data: Mapping[str, Any]) -> Action:
             "risk": Risk(values["risk"]),
             "steps": tuple(step_of(step) for step in values["steps"]),
             "statements": tuple(values["statements"]),
+            "slots": tuple(values.get("slots", ())),
         }
     )
 

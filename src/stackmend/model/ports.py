@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from stackmend.model.snapshot import Manifest
 from stackmend.model.step import ApiCall, Value, Values
@@ -32,6 +32,18 @@ class Api(Protocol):
 
         SourceError when a service does not answer, or not with what was asked for.
         """
+        ...
+
+    def get(self, service: str, path: str, microversion: str = "") -> Any:
+        """The JSON of a resource, None where there is none (404). SourceError for anything else that is no answer."""
+        ...
+
+    def every(self, service: str, path: str, key: str, microversion: str = "") -> Iterator[Mapping[str, Any]]:
+        """Every member of a collection, page by page; ``key`` is its name in the answer. SourceError as above."""
+        ...
+
+    def offers(self, service: str, microversion: str) -> bool:
+        """Whether the service has this microversion."""
         ...
 
 

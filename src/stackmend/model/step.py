@@ -136,14 +136,29 @@ class ApiCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostCommand:
-    """One command on a host, as an argument vector, with a probe and an inverse where there is one."""
+    """One command on a host, as an argument vector, with a probe and an inverse where there is one.
+
+    The probe tells by its exit code: 0 done, 1 to do, anything else cannot tell. Without a probe a command whose end
+    was not seen is in doubt.
+    """
 
     kind: ClassVar[str] = "command"
 
-    host: str
+    host: str  #: "" is this machine
     argv: tuple[str, ...]
     probe: tuple[str, ...] = ()
     inverse: tuple[str, ...] | None = None
+    limit: float = 600.0  #: seconds until it must have ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """A place where a human decides: the lane goes on when ``text`` is acknowledged."""
+
+    kind: ClassVar[str] = "gate"
+
+    name: str  #: what an acknowledgement refers to, unique in its plan
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,11 +170,14 @@ class Manual:
     text: str
 
 
-Step = UpdateRow | InsertRow | DeleteRow | BumpRow | ExpectRow | ExpectNone | ApiCall | HostCommand | Manual
+Step = UpdateRow | InsertRow | DeleteRow | BumpRow | ExpectRow | ExpectNone | ApiCall | HostCommand | Gate | Manual
+
+#: steps that are not about rows, each done by an executor of its kind
+CallStep = ApiCall | HostCommand | Gate
 
 STEP_TYPES: dict[str, type[Any]] = {
     cls.kind: cls
-    for cls in (UpdateRow, InsertRow, DeleteRow, BumpRow, ExpectRow, ExpectNone, ApiCall, HostCommand, Manual)
+    for cls in (UpdateRow, InsertRow, DeleteRow, BumpRow, ExpectRow, ExpectNone, ApiCall, HostCommand, Gate, Manual)
 }
 
 
@@ -171,8 +189,8 @@ def irreversible(step: Step) -> bool:
 
 
 def writes(step: Step) -> bool:
-    """True for a step that changes something (guards and manual steps do not)."""
-    return not isinstance(step, ExpectRow | ExpectNone | Manual)
+    """True for a step that changes something (guards, gates and manual steps do not)."""
+    return not isinstance(step, ExpectRow | ExpectNone | Gate | Manual)
 
 
 class StepState(StrEnum):
@@ -184,3 +202,4 @@ class StepState(StrEnum):
     STALE = "stale"
     FAILED = "failed"
     IN_DOUBT = "in doubt"
+    HELD = "held"  #: a gate that was not acknowledged yet

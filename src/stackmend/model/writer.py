@@ -6,10 +6,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from stackmend.model.journal import Entry
-from stackmend.model.step import ApiCall, HostCommand, RowStep, StepState
+from stackmend.model.step import CallStep, RowStep, StepState
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +59,35 @@ class Writer(Protocol):
 class Outcome(NamedTuple):
     """What became of a step that is not about a row."""
 
-    state: StepState  #: DONE, STALE, FAILED or IN_DOUBT
+    state: StepState  #: DONE, STALE, FAILED, IN_DOUBT, or HELD (it waits for a human)
     note: str = ""  #: for the journal: the ids of its requests, why it failed
     already: bool = False  #: nothing was left to do: it is not ours, and undo leaves it
 
 
-class Executor(Protocol):
-    """Does one kind of step that is not about a row: API calls, commands on hosts."""
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A step that was begun and is not over."""
 
-    def do(self, step: ApiCall | HostCommand, mark: str) -> Outcome:
-        """Do it. ``mark`` names this step of this run, and is in the journal before. StackmendError is a failure."""
+    at: datetime  #: when to look again; UTC
+    told: str  #: how far it is, for whoever watches
+    state: Any  #: the executor's own
+
+
+class Executor(Protocol):
+    """Does one kind of step that is not about a row: API calls, commands on hosts, gates. It never sleeps for long."""
+
+    def begin(self, step: CallStep, mark: str) -> Outcome | Pending:
+        """Begin it. ``mark`` names this step of this run, and is in the journal before. StackmendError is a failure.
+
+        A step that is under way already, begun by whoever it was, is waited for.
+        """
         ...
 
-    def probe(self, step: ApiCall | HostCommand) -> StepState:
+    def go_on(self, pending: Pending) -> Outcome | Pending:
+        """Look at a step that was begun."""
+        ...
+
+    def probe(self, step: CallStep) -> StepState:
         """From live state: PLANNED (to do), INTENT (under way), DONE or FAILED; IN_DOUBT where it cannot tell."""
         ...
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from stackmend.model.plan import Action, Left, Plan
-from stackmend.model.step import Manual, Risk, irreversible, writes
+from stackmend.model.step import Gate, Manual, Risk, irreversible, writes
 from stackmend.report.document import Document
 from stackmend.report.words import count
 
@@ -78,7 +78,7 @@ def _action(action: Action, detail: bool) -> Iterator[str]:
         return
     for number, step in enumerate(action.steps):
         mark = "  IRREVERSIBLE" if irreversible(step) else ""
-        label = f"{number + 1:>3}." if writes(step) else "you:" if isinstance(step, Manual) else " if "
+        label = f"{number + 1:>3}." if writes(step) else "you:" if isinstance(step, Gate | Manual) else " if "
         for line in _statement(action, number).splitlines():
             yield f"    {label} {line}{mark}"
             label, mark = "    ", ""

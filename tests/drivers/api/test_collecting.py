@@ -5,8 +5,12 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import pkgutil
 import re
+import shutil
+import subprocess
+import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -205,6 +209,67 @@ def test_no_api_and_no_database(tmp_path: Path, healthy: ShowingFake) -> None:
     """--no-api without any database is an error of the configuration."""
     with pytest.raises(ConfigError, match="no database is configured"):
         audit(configured(tmp_path, healthy), use_api=False)
+
+
+class TestNothingButAnAccount:
+    """A machine without any file of ours or of the services, and an account where every client looks for it."""
+
+    @pytest.fixture
+    def stackmend(self, healthy: ShowingFake, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+        """The program for an operator whose home has a clouds.yaml."""
+        healthy.down, healthy.member, healthy.page = set(), False, 1000
+        healthy.faults.clear()
+        home = tmp_path / "home"
+        (home / ".config" / "openstack").mkdir(parents=True)
+        shutil.copy(healthy.clouds_yaml(), home / ".config" / "openstack" / "clouds.yaml")
+        kept = {n: v for n, v in os.environ.items() if not n.startswith(("OS_", "XDG_", "STACKMEND_"))}
+        kept |= {"HOME": str(home), "STACKMEND_ROOT": str(home), "OS_CLOUD": "fake"}
+        program = Path(sysconfig.get_path("scripts"), "stackmend")
+
+        def command(*argv: str, **env: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [program, *argv], capture_output=True, text=True, env=kept | env, cwd=home, check=False, timeout=120
+            )
+
+        return command
+
+    def test_an_audit(self, stackmend: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+        """OS_CLOUD alone is enough: what the APIs show is answered, the rest is incomplete by name."""
+        done = stackmend("audit", "--settle", "0", "-f", "json")
+        assert done.returncode == Exit.INCOMPLETE, done.stderr
+        assert json.loads(done.stdout) == []
+        silent = set(re.findall(r"no answer from ([a-z-]+)", done.stderr))
+        assert silent | {"unreadable-row"} >= CHECKS.keys() - WHOLE
+        assert not silent & WHOLE
+        assert stackmend("config", "show").returncode == Exit.CLEAN
+
+    @pytest.mark.parametrize(
+        ("argv", "env"),
+        [
+            (["audit"], {"OS_CLOUD": ""}),
+            (["--root", ".", "audit"], {}),
+            (["--layout", "kolla", "audit"], {}),
+        ],
+        ids=["no-account", "a-root-asked-for", "a-layout-asked-for"],
+    )
+    def test_refusal(
+        self, stackmend: Callable[..., subprocess.CompletedProcess[str]], argv: list[str], env: dict[str, str]
+    ) -> None:
+        """Without an account nothing can be done, and whoever names where the files are wants these."""
+        done = stackmend(*argv, **env)
+        assert done.returncode == Exit.USAGE
+        assert "no configuration" in done.stderr
+        assert "OS_CLOUD" in done.stderr
+
+    def test_a_file_that_names_a_wrong_database(
+        self, stackmend: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+    ) -> None:
+        """A service's file that makes no sense is not passed over for the APIs."""
+        (tmp_path / "home" / "etc" / "nova").mkdir(parents=True)
+        (tmp_path / "home" / "etc" / "nova" / "nova.conf").write_text("[api_database]\nconnection = nonsense\n")
+        done = stackmend("audit")
+        assert done.returncode == Exit.USAGE
+        assert "nova.conf" in done.stderr
 
 
 class TestWitnesses:

@@ -207,14 +207,15 @@ def test_the_outcome_is_waited_for(fake: Fake, executor: ApiExecutor, volume: st
 def test_what_takes_too_long_is_in_doubt_and_can_be_waited_for_again(
     fake: Fake, executor: ApiExecutor, clock: HandClock, volume: str
 ) -> None:
-    """The limit of the operation is kept; a probe goes on waiting."""
+    """The limit of the operation is kept; begun again, it is waited for and not sent a second time."""
     fake.slow = 10_000
     outcome = executor.do(delete(volume), MARK)
     assert outcome.state is StepState.IN_DOUBT
     assert "accepted, but not done after 600 s" in outcome.note
     assert sum(clock.slept) >= 600
     fake.slow = 3
-    assert executor.probe(delete(volume)) is StepState.DONE
+    assert executor.probe(delete(volume)) is StepState.INTENT
+    assert executor.do(delete(volume), MARK).state is StepState.DONE
     assert len(fake.sent("DELETE", volume)) == 1
 
 

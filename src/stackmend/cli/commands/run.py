@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from stackmend.cli.applying import report
+from stackmend.cli.applying import company, report
 from stackmend.cli.base import Printing
 from stackmend.model.errors import ConsentError, Exit
 
@@ -61,14 +61,31 @@ class RunResume(_OneRun):
     """
 
     examples = """
-  $ stackmend run resume 20261121-031502-7f3a"""
+  $ stackmend run resume 20261121-031502-7f3a
+  $ stackmend run resume 20261121-031502-7f3a --ack disabled"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument(
+            "--ack",
+            action="append",
+            default=[],
+            metavar="GATE",
+            help="acknowledge this gate, may be repeated",
+        )
+        super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Resume, print what became of it."""
         from stackmend.app import runs
 
         with self.watch() as progress:
-            result = runs.resume(self.config(), parsed_args.run, progress=progress)
+            result = runs.resume(
+                self.config(),
+                parsed_args.run,
+                company=company(self, progress, parsed_args.ack),
+                progress=progress,
+            )
         return report(self, result, parsed_args)
 
 

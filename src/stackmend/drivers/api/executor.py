@@ -8,9 +8,10 @@ step is in doubt.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from stackmend.drivers.api.operations import Operation, Picture, operation_of
@@ -18,8 +19,8 @@ from stackmend.drivers.api.reading import BUSY, LONGEST_PAUSE, PAUSE, TRIES, Api
 from stackmend.drivers.api.session import Answer, ApiSession, LostError, Request, UnsentError
 from stackmend.model.errors import ApiError, SourceError
 from stackmend.model.ports import Clock
-from stackmend.model.step import ApiCall, HostCommand, StepState
-from stackmend.model.writer import Outcome
+from stackmend.model.step import ApiCall, CallStep, StepState
+from stackmend.model.writer import Outcome, Pending
 
 #: seconds in which a request whose answer was lost must show, before the step is in doubt
 LOST = 30.0
@@ -27,6 +28,7 @@ LOST = 30.0
 _RACE = "placement.concurrent_update"
 #: seconds between two looks: at first, and at most
 FIRST_LOOK, LAST_LOOK = 0.25, 5.0
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -36,12 +38,27 @@ class _Try:
     operation: Operation
     call: ApiCall
     mark: str
+    requests: deque[Request]  #: not tried yet
     ids: list[str] = field(default_factory=list)  #: the services' names of its requests
+    refused: list[str] = field(default_factory=list)  #: why requests came to nothing
     sent: bool = False  #: a request may have been received
+    begun: bool = False  #: it was seen under way, or accepted by a service that shows it at once
+    relieved: bool = False  #: what helps a call that stands still was sent
+    lost: bool = False  #: the answer to the last request never came
+    end: datetime = _NEVER  #: when its outcome must be seen
+    late: str = ""  #: what to say then
+    pause: float = 0.0  #: seconds between two looks
+    marker: Any = None  #: what moves while it makes progress, and since when it stands still
+    moved: datetime = _NEVER
 
     def note(self, text: str) -> str:
         """A note for the journal, with the ids under which the services log the requests."""
         return f"{text} ({', '.join(self.ids)})" if self.ids else text
+
+    @property
+    def limit(self) -> float:
+        """Seconds until its outcome must be seen: the plan's, else the operation's."""
+        return float(self.call.arguments.get("limit") or self.operation.limit)
 
 
 class ApiExecutor:
@@ -55,8 +72,8 @@ class ApiExecutor:
         """Sign in now, not when half of the work is done; ConfigError or ApiError where that fails."""
         return self._tools()[1]
 
-    def do(self, step: ApiCall | HostCommand, mark: str) -> Outcome:
-        """Make the call and wait for its outcome."""
+    def begin(self, step: CallStep, mark: str) -> Outcome | Pending:
+        """Make the call, unless it was made already."""
         call = _call(step)
         operation = operation_of(call)
         reading = self._tools()[1]
@@ -71,29 +88,50 @@ class ApiExecutor:
             return Outcome(StepState.DONE, "done already", already=True)
         if differs := unlike(call.expect, picture):
             return Outcome(StepState.STALE, f"nothing was sent: {differs}")
-        attempt = _Try(operation, call, mark)
-        requests = operation.requests(call.arguments)
-        if state is StepState.INTENT or not requests:
-            return self._wait(attempt, operation.limit, "it was waited for")
-        refused = []
-        for request in requests:
-            outcome = self._made(attempt, request)
-            if outcome.state is not StepState.FAILED:
-                return outcome
-            refused.append(outcome.note)
-        return Outcome(StepState.FAILED, "; then ".join(refused))
+        attempt = _Try(operation, call, mark, deque(operation.requests(call.arguments)))
+        if state is StepState.INTENT or not attempt.requests:
+            attempt.requests.clear()
+            return self._waiting(attempt, attempt.limit, "it was waited for")
+        return self._next(attempt)
 
-    def probe(self, step: ApiCall | HostCommand) -> StepState:
-        """What became of a call, from live state; one that is under way is waited for."""
+    def do(self, step: CallStep, mark: str) -> Outcome:
+        """Make the call and wait for its outcome."""
+        found = self.begin(step, mark)
+        while isinstance(found, Pending):
+            self._clock.sleep(max(0.0, (found.at - self._clock.now()).total_seconds()))
+            found = self.go_on(found)
+        return found
+
+    def go_on(self, pending: Pending) -> Outcome | Pending:
+        """Look whether it is over. Whatever cannot be seen in time is in doubt."""
+        attempt: _Try = pending.state
+        state, picture = self._seen(attempt)
+        if state is StepState.DONE:
+            return Outcome(state, attempt.note("done"), not attempt.sent)
+        if state is StepState.FAILED or (state is StepState.PLANNED and attempt.begun):
+            began = "it was begun and came to nothing" if attempt.begun else "it came to nothing"
+            why = f"{began}: {_told(picture)}"
+            if attempt.operation.elsewhere and attempt.requests and state is StepState.PLANNED:
+                attempt.refused.append(why)
+                return self._next(attempt)
+            return self._failed(attempt, "; then ".join([*attempt.refused, why]))
+        attempt.begun = attempt.begun or state is StepState.INTENT
+        now = self._clock.now()
+        if now >= attempt.end:
+            return self._late(attempt, state, picture)
+        if picture is not None:
+            self._relieve(attempt, picture, now)
+        attempt.pause = min(attempt.pause * 2, LAST_LOOK)
+        return Pending(now + timedelta(seconds=attempt.pause), _told(picture), attempt)
+
+    def probe(self, step: CallStep) -> StepState:
+        """What became of a call, from live state."""
         call = _call(step)
         try:
             operation = operation_of(call)
-            state = operation.judge(operation.look(self._tools()[1], call.arguments), call.arguments)
+            return operation.judge(operation.look(self._tools()[1], call.arguments), call.arguments)
         except (SourceError, ApiError):
             return StepState.IN_DOUBT
-        if state is not StepState.INTENT:
-            return state
-        return self._wait(_Try(operation, call, "", sent=True), operation.limit, "").state
 
     def close(self) -> None:
         """Close the session, if it was opened."""
@@ -109,8 +147,18 @@ class ApiExecutor:
 
     # -- sending
 
-    def _made(self, attempt: _Try, request: Request) -> Outcome:
-        """Send a request until the service has taken or refused it; then wait."""
+    def _next(self, attempt: _Try) -> Outcome | Pending:
+        """Try the requests that are left, until one is not refused."""
+        while attempt.requests:
+            found = self._made(attempt, attempt.requests.popleft())
+            if isinstance(found, Pending) or found.state is not StepState.FAILED:
+                return found
+            attempt.refused.append(found.note)
+        return Outcome(StepState.FAILED, "; then ".join(attempt.refused))
+
+    def _made(self, attempt: _Try, request: Request) -> Outcome | Pending:
+        """Send a request until the service has taken or refused it."""
+        attempt.begun = attempt.lost = attempt.relieved = False
         for left in reversed(range(TRIES)):
             try:
                 answer = self._tools()[0].send(request, attempt.mark)
@@ -131,13 +179,14 @@ class ApiExecutor:
                 return outcome
         return self._failed(attempt, f"{request.service} was busy to the end")
 
-    def _answered(self, attempt: _Try, answer: Answer, left: int) -> Outcome | None:
+    def _answered(self, attempt: _Try, answer: Answer, left: int) -> Outcome | Pending | None:
         """What an answer means; None to send the request again."""
         if answer.good:
             attempt.sent = True
             if fault := attempt.operation.fault(answer.body):
                 return self._failed(attempt, fault)
-            return self._wait(attempt, attempt.operation.limit, "accepted, but not done after {limit:.0f} s")
+            attempt.begun = attempt.operation.at_once
+            return self._waiting(attempt, attempt.limit, "accepted, but not done after {limit:.0f} s")
         words = f"{answer.status} {answer.words}".strip()
         if answer.status == 429 or answer.status == 413:
             if not left:
@@ -162,7 +211,7 @@ class ApiExecutor:
     def _later(self, answer: Answer) -> None:
         self._clock.sleep(min(PAUSE if answer.after is None else answer.after, LONGEST_PAUSE))
 
-    def _broken(self, attempt: _Try, answer: Answer, words: str, left: int) -> Outcome | None:
+    def _broken(self, attempt: _Try, answer: Answer, words: str, left: int) -> Outcome | Pending | None:
         """The service, or a proxy before it, broke down over the request, or is not there."""
         if answer.status == 503:
             state, _ = self._seen(attempt)
@@ -174,42 +223,54 @@ class ApiExecutor:
         attempt.sent = True
         return self._lost(attempt, f"the service answered {words}", again=left > 0 and answer.status != 500)
 
-    def _lost(self, attempt: _Try, why: str, *, again: bool) -> Outcome | None:
+    def _lost(self, attempt: _Try, why: str, *, again: bool) -> Pending | None:
         """Nobody knows whether the request was received: look; None to send it again."""
         state, _ = self._seen(attempt)
         if state is StepState.PLANNED and attempt.operation.again and again:
             self._clock.sleep(PAUSE)
             return None
-        limit = attempt.operation.limit if state is StepState.INTENT else min(LOST, attempt.operation.limit)
-        outcome = self._wait(attempt, limit, f"{why}; nothing of it can be seen after {{limit:.0f}} s")
-        if (
-            outcome.state is StepState.IN_DOUBT
-            and attempt.operation.again
-            and self._seen(attempt)[0] is StepState.PLANNED
-        ):
-            # if it comes late, it does what was wanted; a new plan may ask for it once more
-            return Outcome(StepState.FAILED, outcome.note)
-        return outcome
+        attempt.lost = True
+        limit = attempt.limit if state is StepState.INTENT else min(LOST, attempt.limit)
+        return self._waiting(attempt, limit, f"{why}; nothing of it can be seen after {{limit:.0f}} s")
 
     # -- waiting
 
-    def _wait(self, attempt: _Try, limit: float, late: str) -> Outcome:
-        """Look until it is over. Whatever cannot be seen in time is in doubt."""
-        end = self._clock.now() + timedelta(seconds=limit)
-        pause, begun = FIRST_LOOK, False
-        while True:
-            state, picture = self._seen(attempt)
-            if state is StepState.DONE:
-                return Outcome(state, attempt.note("done"), not attempt.sent)
-            if state is StepState.FAILED:
-                return self._failed(attempt, f"it came to nothing: {_told(picture)}")
-            if state is StepState.PLANNED and begun:
-                return self._failed(attempt, f"it was begun and came to nothing: {_told(picture)}")
-            begun = begun or state is StepState.INTENT
-            if self._clock.now() >= end:
-                return Outcome(StepState.IN_DOUBT, attempt.note(f"{late.format(limit=limit)}: {_told(picture)}"))
-            self._clock.sleep(pause)
-            pause = min(pause * 2, LAST_LOOK)
+    def _waiting(self, attempt: _Try, limit: float, late: str) -> Pending:
+        """From now on it is looked at."""
+        now = self._clock.now()
+        attempt.end, attempt.late, attempt.pause = now + timedelta(seconds=limit), late.format(limit=limit), FIRST_LOOK
+        attempt.moved = now
+        return Pending(now, "begun", attempt)
+
+    def _late(self, attempt: _Try, state: StepState, picture: Picture | None) -> Outcome:
+        note = attempt.note(f"{attempt.late}: {_told(picture)}")
+        if attempt.lost and attempt.operation.again and state is StepState.PLANNED:
+            # if it comes late, it does what was wanted; a new plan may ask for it once more
+            return Outcome(StepState.FAILED, note)
+        waited = not attempt.operation.requests(attempt.call.arguments)
+        return Outcome(StepState.FAILED if waited else StepState.IN_DOUBT, note)
+
+    def _relieve(self, attempt: _Try, picture: Picture, now: datetime) -> None:
+        """Help a call that has stood still for too long, once: its outcome is waited for as before."""
+        operation, stall = attempt.operation, attempt.call.arguments.get("stall")
+        if operation.marker is None or not stall or attempt.relieved:
+            return
+        if (marker := operation.marker(picture)) != attempt.marker:
+            attempt.marker, attempt.moved = marker, now
+        elif (now - attempt.moved).total_seconds() >= float(stall):
+            request = operation.relief(attempt.call.arguments, picture)
+            if request is not None:
+                attempt.relieved = True
+                attempt.ids += self._helped(request, attempt.mark)
+
+    def _helped(self, request: Request, mark: str) -> list[str]:
+        """What became of it, for the note. It may be refused, for the call went on after all, or lost."""
+        what = f"stood still: {request.method} {request.path}"
+        try:
+            answer = self._tools()[0].send(request, mark)
+        except (UnsentError, LostError) as problem:
+            return [f"{what}: {problem.message}"]
+        return [what if answer.good else f"{what}: refused: {answer.status} {answer.words}".strip(), *answer.ids]
 
     def _seen(self, attempt: _Try) -> tuple[StepState, Picture | None]:
         """(its state, what was seen); IN_DOUBT and None where the service does not say."""
@@ -238,7 +299,7 @@ def _told(picture: Picture | None) -> str:
     return ", ".join(f"{name} {value}" for name, value in picture.items() if isinstance(value, str | int)) or "nothing"
 
 
-def _call(step: ApiCall | HostCommand) -> ApiCall:
+def _call(step: CallStep) -> ApiCall:
     if isinstance(step, ApiCall):
         return step
     raise ApiError(f"{step.kind} is no call of an API")

@@ -50,6 +50,12 @@ class Operation:
     lacking: str = ""  #: what an old cloud should do instead
     fault: Callable[[Any], str] = lambda _body: ""  #: why an answer that looks good is none
     waits: str = ""  #: what is waited for, where nothing is sent: a text with the arguments in braces
+    #: what it was accepted for can be seen before the answer comes: accepted, and still to do, is a failure
+    at_once: bool = False
+    elsewhere: bool = False  #: the next request is sent, too, where the one before was begun and came to nothing
+    #: what moves while it makes progress; where it stands still for ``arguments["stall"]`` seconds, ``relief`` is sent
+    marker: Callable[[Picture], Any] | None = None
+    relief: Callable[[Arguments, Picture], Request | None] = lambda _arguments, _picture: None
 
 
 @cache

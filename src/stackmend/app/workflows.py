@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Workflows: the plan of a long procedure. It is applied, resumed and taken back as any other plan (app/runs.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+from stackmend.app import apis, hosts
+from stackmend.app.config import Config
+from stackmend.app.session import Session, utcnow
+from stackmend.drivers.api.operations import describe
+from stackmend.engine import working
+from stackmend.model.errors import ApiError
+from stackmend.model.plan import Plan
+from stackmend.model.workflow import Sight
+
+
+def plan(
+    config: Config,
+    name: str,
+    arguments: Mapping[str, Any],
+    *,
+    parallel: int = 1,
+    per_slot: int = 0,
+    gates: bool = False,
+) -> Plan:
+    """The plan of the workflow of this name. Nothing is changed.
+
+    ``parallel``: calls under way at the same time; ``per_slot``: of these, for the same host; ``gates``: ask a human
+    where the workflow has a gate. ApiError or ConfigError where there is no API, SourceError where something that has
+    to be known could not be read, UsageError for an unknown workflow or a missing argument.
+    """
+    workflow = working.workflow_of(name)
+    session = Session.looking(config)
+    with ExitStack() as stack:
+        found, why = stack.enter_context(apis.reading(config, session, "auto"))
+        if found is None:
+            raise ApiError(f"{name} needs the services' APIs: {why}", "Name a cloud: [api] cloud, or OS_CLOUD.")
+        live = stack.enter_context(session.live(found)) if session.databases.addresses else None
+        sight = Sight(
+            api=found,
+            live=live,
+            hosts=hosts.reach(config),
+            now=utcnow(),
+            settings=hosts.settings(config),
+        )
+        return working.plan(
+            workflow,
+            arguments,
+            sight,
+            cloud=session.databases.identity,
+            limits=replace(config.limits, parallel=parallel, per_slot=per_slot),
+            gates=gates,
+            describe=describe,
+        )

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is seen of a run while it goes on: a line for every call under way, a word for every lane that ends, gates."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stackmend.cli.notes import Notes
+    from stackmend.engine.lanes import Lane
+    from stackmend.model.ports import Progress
+    from stackmend.model.step import Gate
+    from stackmend.model.writer import Pending
+
+
+class Told:
+    """Tells the person how lanes go: on a terminal what is under way, anywhere what has ended."""
+
+    def __init__(self, notes: Notes, progress: Progress) -> None:
+        self._notes, self._show = notes, getattr(progress, "lanes", None)
+        self._ended: set[str] = set()
+
+    def __call__(self, lanes: Sequence[Lane], moving: Mapping[Lane, Pending]) -> None:
+        """Called by the runner, again and again."""
+        for lane in lanes:
+            if not lane.open and lane.action.id not in self._ended:
+                self._ended.add(lane.action.id)
+                words = f"{lane.state.value}{f': {lane.note}' if lane.note else ''}"
+                self._notes.say(f"{_name(lane)}: {words}")
+        if self._show is not None:
+            self._show({_name(lane): pending.told for lane, pending in moving.items()})
+
+
+def asking(notes: Notes) -> Callable[[Gate], bool]:
+    """Asks at the terminal; where nobody sits there the answer is no."""
+
+    def ask(gate: Gate) -> bool:
+        if not sys.stdin.isatty():
+            return False
+        notes.say(f"gate {gate.name}: {gate.text}")
+        notes.stream.write("go on? [y/N] ")
+        notes.stream.flush()
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    return ask
+
+
+def _name(lane: Lane) -> str:
+    action = lane.action
+    return f"{action.id} {action.resource_type} {action.target.get('name') or action.resource_id}"

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Gates: places in a plan where a human decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from stackmend.model.step import CallStep, Gate, StepState
+from stackmend.model.writer import Outcome, Pending
+
+#: asks whoever sits there; False where nobody does, or the answer is no
+Ask = Callable[[Gate], bool]
+
+
+def unattended(gate: Gate) -> bool:
+    """Nobody is there to ask."""
+    del gate
+    return False
+
+
+class GateExecutor:
+    """Implements :class:`stackmend.model.writer.Executor` for gates: open when acknowledged by name, or asked for."""
+
+    def __init__(self, acknowledged: Collection[str] = (), ask: Ask = unattended) -> None:
+        self._acknowledged, self._ask = frozenset(acknowledged), ask
+
+    def begin(self, step: CallStep, mark: str) -> Outcome | Pending:
+        """Ask; a gate that stays closed holds its lane, and the run can be resumed."""
+        del mark
+        gate = _gate(step)
+        if gate.name in self._acknowledged:
+            return Outcome(StepState.DONE, "acknowledged by name")
+        if self._ask(gate):
+            return Outcome(StepState.DONE, "acknowledged")
+        return Outcome(StepState.HELD, f"gate {gate.name} waits to be acknowledged: {gate.text}")
+
+    def go_on(self, pending: Pending) -> Outcome | Pending:
+        """A gate is never under way."""
+        return pending
+
+    def probe(self, step: CallStep) -> StepState:
+        """What was not acknowledged in the journal is asked again."""
+        _gate(step)
+        return StepState.PLANNED
+
+
+def _gate(step: CallStep) -> Gate:
+    if isinstance(step, Gate):
+        return step
+    raise TypeError(f"{step.kind} is no gate")
