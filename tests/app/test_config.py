@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from stackmend.app.config import DATABASES, KEYS, Config, load
+from stackmend.drivers.hosts.transport import Routes
 from stackmend.model.errors import ConfigError
 from stackmend.model.plan import Limits
 
 SECRET = "Xyzzy-plugh-42"
 URL = f"mysql+pymysql://reader:{SECRET}@db.example/nova"
 Write = Callable[[str], Path]
+LISTS = [f"{section}.{key}" for section, keys in KEYS.items() for key, meaning in keys.items() if "list:" in meaning]
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +74,19 @@ cloud = "admin"
 clouds = "clouds.yaml"
 timeout = 7
 [hosts]
+transport = "ssh"
+destination = "root@{{host}}"
+ssh_config = "ssh.config"
+prefix = ["sudo", "-n"]
+container = ["docker", "exec", "-i", "nova_compute"]
+local = ["c9"]
 libvirt = "qemu+ssh://{{host}}/system"
+[hooks]
+power_off = ["bmc", "off", "{{host}}"]
+power_on = ["bmc", "on", "{{host}}"]
+power_status = ["bmc", "status", "{{host}}"]
+reboot = ["bmc", "cycle", "{{host}}"]
+fence = ["fence", "--host={{host}}"]
 [state]
 directory = "here"
 journal = "sqlite:////tmp/j.db"
@@ -94,6 +108,16 @@ grace = 5
     assert (config.reader.username, config.reader.password) == ("r", "rp")
     assert (config.writer.username, config.writer.password) == ("w", "wp")
     assert (config.cloud, config.libvirt) == ("admin", "qemu+ssh://{host}/system")
+    assert config.routes == Routes(
+        transport="ssh",
+        destination="root@{host}",
+        ssh_config=str(tmp_path / "ssh.config"),
+        prefix=("sudo", "-n"),
+        container=("docker", "exec", "-i", "nova_compute"),
+        local=frozenset({"c9"}),
+    )
+    assert list(config.hooks) == list(KEYS["hooks"])
+    assert config.hooks["fence"] == ("fence", "--host={host}")
     assert (config.clouds, config.api_timeout) == (tmp_path / "clouds.yaml", 7.0)
     assert (config.state, config.journal_url) == (tmp_path / "here", "sqlite:////tmp/j.db")
     assert config.limits == Limits(max_rows=7, max_share=0.5, share_floor=3, max_failures=2)
@@ -142,7 +166,10 @@ def test_an_unknown_section_is_refused(write: Write, wrong: str, near: str) -> N
         f"{section}.{key}"
         for section, keys in KEYS.items()
         for key in keys
-        if key != "*" and section not in ("limits", "ages") and (section, key) != ("api", "timeout")
+        if key != "*"
+        and section not in ("limits", "ages")
+        and (section, key) != ("api", "timeout")
+        and f"{section}.{key}" not in LISTS
     ],
 )
 @pytest.mark.parametrize("value", ["7", "true", '["x"]', "{a = 1}", "2026-01-01"])
@@ -152,6 +179,30 @@ def test_every_text_must_be_a_text(write: Write, key: str, value: str) -> None:
     error = refused(write(f"[{section}]\n{name} = {value}\n"))
     assert name in error.message
     assert "cloud.toml" in error.message
+
+
+@pytest.mark.parametrize("key", LISTS)
+@pytest.mark.parametrize("value", ["7", "true", '"ipmitool"', "[]", '["x", 7]', '["x", ""]', "{a = 1}"])
+def test_every_list_must_hold_texts(write: Write, key: str, value: str) -> None:
+    """A command is a list of words: a text would have to be split, and nobody knows how."""
+    section, name = key.rsplit(".", 1)
+    error = refused(write(f"[{section}]\n{name} = {value}\n"))
+    assert f"{name} in [{section}] of " in error.message
+    assert "list of texts" in error.message
+
+
+@pytest.mark.parametrize("name", sorted(KEYS["hooks"]))
+def test_a_hook_must_say_which_host_it_is_for(write: Write, name: str) -> None:
+    """A command that fences whatever it likes is worse than none."""
+    error = refused(write(f'[hooks]\n{name} = ["fence", "host"]\n'))
+    assert "which host" in error.message
+    assert "{host}" in error.hint
+
+
+@pytest.mark.parametrize("line", ['transport = "telnet"', 'destination = "c01"', 'destination = "-oX={host}"'])
+def test_a_way_to_hosts_must_make_sense(write: Write, line: str) -> None:
+    """A transport is one of two, and a destination depends on the host and is no option of ssh."""
+    assert f"{line.split()[0]} in [hosts] of " in refused(write(f"[hosts]\n{line}\n")).message
 
 
 @pytest.mark.parametrize("value", ['"7"', "true", "0", "-1", "inf", "nan", "[1]"])

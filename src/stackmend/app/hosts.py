@@ -10,11 +10,18 @@ from stackmend.app.apis import SystemClock
 from stackmend.app.config import Config
 from stackmend.drivers.hosts.executor import HostExecutor
 from stackmend.drivers.hosts.transport import Transport
+from stackmend.model.step import HostCommand
+from stackmend.model.writer import Executor
 
 
 def executor(config: Config) -> HostExecutor:
     """Who carries out commands on hosts. Hooks run here also where no transport is configured."""
     return HostExecutor(Transport(config.routes), SystemClock())
+
+
+def executors(config: Config) -> dict[str, Executor]:
+    """Kind of step -> who does it."""
+    return {HostCommand.kind: executor(config)}
 
 
 def reach(config: Config) -> Transport | None:

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Carries out the steps that are commands on hosts: look whether it is done, run it, look again.
+
+A command is a child process that is looked at now and then, so that many hosts go side by side in one thread. Each one
+has the mark of its step in its argument list: when this process dies, the next one finds the command that is still
+under way, and waits for it instead of beginning it twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple, Protocol
+
+from stackmend.drivers.hosts.words import last_line, named
+from stackmend.model.errors import ApiError, HostLost, HostUnreachable, SourceError
+from stackmend.model.ports import Clock, Completed
+from stackmend.model.step import CallStep, HostCommand, StepState
+from stackmend.model.writer import Outcome, Pending
+
+#: seconds between two looks at a child process: at first, and at most
+FIRST_LOOK, LAST_LOOK = 0.02, 1.0
+#: seconds between two commands that look whether something is done
+AGAIN = 2.0
+#: seconds in which a host that was lost must answer again, before the step is in doubt
+LOST = 60.0
+#: seconds that a probe may take
+PROBE = 60.0
+
+#: the pattern that it is given does not match its own argument list
+_UNDER_WAY = ("sh", "-c", 'grep -sla -e "$1" /proc/[0-9]*/cmdline; true', "look")
+
+
+class Process(Protocol):
+    """A command on its way (:class:`stackmend.drivers.hosts.running.Running`)."""
+
+    def poll(self, wait: float = 0.0) -> Completed | None:
+        """What came of it, None while it goes on; raises as ``Hosts.run`` does."""
+        ...
+
+
+class Starting(Protocol):
+    """Begins commands on hosts (:class:`stackmend.drivers.hosts.transport.Transport`)."""
+
+    def start(
+        self, host: str, argv: tuple[str, ...], *, limit: float = 60.0, stdin: bytes = b"", mark: str = ""
+    ) -> Process:
+        """Begin one; HostUnreachable where it cannot be."""
+        ...
+
+
+class _Run(NamedTuple):
+    """A command that is waited for, or a pause where there is none."""
+
+    told: str
+    argv: tuple[str, ...] = ()
+    limit: float = PROBE
+    mark: str = ""
+    pause: float = 0.0
+
+
+_Answer = Completed | SourceError | None
+_Life = Generator[_Run, _Answer, Outcome]
+
+
+@dataclass(slots=True)
+class _Under:
+    """A step that is under way."""
+
+    step: HostCommand
+    life: _Life
+    told: str = ""
+    process: Process | None = None
+    pause: float = FIRST_LOOK
+
+
+class HostExecutor:
+    """Implements :class:`stackmend.model.writer.Executor` for commands on hosts."""
+
+    def __init__(self, hosts: Starting, clock: Clock) -> None:
+        self._hosts, self._clock = hosts, clock
+
+    def begin(self, step: CallStep, mark: str) -> Outcome | Pending:
+        """Begin a command, unless its probe says that it is done, or another process has begun it."""
+        command = _command(step)
+        return self._on(_Under(command, self._life(command, mark)), None)
+
+    def go_on(self, pending: Pending) -> Outcome | Pending:
+        """Look whether it is over."""
+        under: _Under = pending.state
+        answer: _Answer = None
+        if under.process is not None:
+            try:
+                answer = under.process.poll()
+            except SourceError as problem:
+                answer = problem
+            if answer is None:
+                under.pause = min(under.pause * 2, LAST_LOOK)
+                return self._later(under, under.pause)
+        return self._on(under, answer)
+
+    def do(self, step: CallStep, mark: str) -> Outcome:
+        """Do it, and wait until it is over."""
+        found = self.begin(step, mark)
+        while isinstance(found, Pending):
+            self._clock.sleep(max(0.0, (found.at - self._clock.now()).total_seconds()))
+            found = self.go_on(found)
+        return found
+
+    def probe(self, step: CallStep) -> StepState:
+        """What its probe says; without one nobody can tell."""
+        command = _command(step)
+        if not command.probe:
+            return StepState.IN_DOUBT
+        try:
+            process = self._hosts.start(command.host, command.probe, limit=PROBE)
+            while (done := process.poll(LAST_LOOK)) is None:
+                pass
+        except SourceError:
+            return StepState.IN_DOUBT
+        return _judged(done)
+
+    # -- one step after another
+
+    def _on(self, under: _Under, answer: _Answer) -> Outcome | Pending:
+        """Go on with what came of the last command, until there is something to wait for."""
+        while True:
+            try:
+                asked = under.life.send(answer)
+            except StopIteration as over:
+                found: Outcome = over.value
+                return found
+            under.told, under.process, under.pause = asked.told, None, FIRST_LOOK
+            if not asked.argv:
+                return self._later(under, asked.pause)
+            try:
+                host, limit = under.step.host, asked.limit
+                under.process = self._hosts.start(host, asked.argv, limit=limit, mark=asked.mark)
+            except HostUnreachable as problem:
+                answer = problem
+                continue
+            return self._later(under, under.pause)
+
+    def _later(self, under: _Under, seconds: float) -> Pending:
+        return Pending(self._clock.now() + timedelta(seconds=seconds), under.told, under)
+
+    def _in(self, seconds: float) -> datetime:
+        return self._clock.now() + timedelta(seconds=seconds)
+
+    def _life(self, step: HostCommand, mark: str) -> _Life:
+        """A step from its beginning to its end."""
+        state, words = yield from _look(step)
+        if state is StepState.DONE:
+            return Outcome(state, "done already", already=True)
+        if state is StepState.IN_DOUBT and step.probe:
+            return Outcome(StepState.FAILED, f"nothing was done: {words}")
+        end = self._in(step.limit)
+        if waited := (yield from self._awaited(step, mark, end)):
+            return waited
+        name = named(step.argv)
+        answer = yield _Run(f"runs {name}", step.argv, step.limit, mark)
+        if isinstance(answer, HostUnreachable):
+            return Outcome(StepState.FAILED, f"nothing was done: {_why(answer)}")
+        if isinstance(answer, HostLost):
+            return (yield from self._lost(step, mark, answer.message))
+        if not isinstance(answer, Completed):
+            # it ended, with more output than is kept: only its probe can tell
+            why = answer.message if answer is not None else ""
+            state, words = yield from _look(step)
+            return Outcome(state if state is StepState.DONE else StepState.IN_DOUBT, f"{why}; {words}")
+        return (yield from self._ended(step, answer, end))
+
+    def _ended(self, step: HostCommand, answer: Completed, end: datetime) -> _Life:
+        """A command that ended: what it says of itself, and what its probe says."""
+        note = _note(answer)
+        if not step.probe:
+            return Outcome(StepState.DONE if answer.code == 0 else StepState.FAILED, note)
+        while True:
+            state, words = yield from _look(step)
+            if state is StepState.DONE:
+                return Outcome(state, note)
+            if state is StepState.PLANNED and answer.code != 0:
+                return Outcome(StepState.FAILED, note)
+            if self._clock.now() >= end:
+                # what could be asked and is not done has failed; else nobody knows
+                state = StepState.FAILED if state is StepState.PLANNED else StepState.IN_DOUBT
+                return Outcome(state, f"{note}; {words} after {step.limit:g} s")
+            # a machine takes its time to go off
+            yield _Run(f"ended, {words}", pause=AGAIN)
+
+    def _awaited(self, step: HostCommand, mark: str, end: datetime) -> Generator[_Run, _Answer, Outcome | None]:
+        """What became of a command that an earlier process of this run has begun; None where there is none."""
+        there = yield from _under_way(mark)
+        if not there:
+            return None
+        while there or there is None:
+            if self._clock.now() >= end:
+                return Outcome(StepState.IN_DOUBT, "it was begun before, and is still under way")
+            yield _Run("begun before, under way", pause=AGAIN)
+            there = yield from _under_way(mark)
+        state, words = yield from _look(step)
+        return Outcome(StepState.FAILED if state is StepState.PLANNED else state, f"begun before, {words}")
+
+    def _lost(self, step: HostCommand, mark: str, why: str) -> _Life:
+        """Nobody saw how it ended: wait until it surely has, then its probe decides."""
+        end, last = self._in(LOST), self._in(LOST + step.limit)
+        while True:
+            yield _Run(why, pause=AGAIN)
+            state, words = yield from _look(step)
+            if state is StepState.DONE:
+                return Outcome(state, f"{why}; {words}")
+            there = yield from _under_way(mark)
+            if there is False and state is StepState.PLANNED:
+                return Outcome(StepState.FAILED, f"{why}; {words}")
+            if there is False and not step.probe:
+                return Outcome(StepState.IN_DOUBT, f"{why}; it has ended, nobody saw how")
+            if self._clock.now() >= (last if there else end):
+                return Outcome(StepState.IN_DOUBT, f"{why}; {words}")
+
+
+def _look(step: HostCommand) -> Generator[_Run, _Answer, tuple[StepState, str]]:
+    """(DONE, PLANNED or IN_DOUBT, in words) by the probe of a step."""
+    if not step.probe:
+        return StepState.IN_DOUBT, "it has no probe"
+    answer = yield _Run("is looked at", step.probe, PROBE)
+    if isinstance(answer, Completed):
+        state = _judged(answer)
+        if state is StepState.IN_DOUBT:
+            return state, f"its probe {named(step.probe)} cannot tell: {_note(answer)}"
+        return state, "it is done" if state is StepState.DONE else "it is not done"
+    return StepState.IN_DOUBT, _why(answer) if answer is not None else ""
+
+
+def _under_way(mark: str) -> Generator[_Run, _Answer, bool | None]:
+    """Whether a command with this mark runs there; None where the host does not answer."""
+    if not mark:
+        return False
+    pattern = f"[{mark[0]}]{re.escape(mark[1:])}"
+    answer = yield _Run("is looked for", (*_UNDER_WAY, pattern), PROBE)
+    return bool(answer.out.strip()) if isinstance(answer, Completed) else None
+
+
+def _judged(answer: Completed) -> StepState:
+    return {0: StepState.DONE, 1: StepState.PLANNED}.get(answer.code, StepState.IN_DOUBT)
+
+
+def _note(answer: Completed) -> str:
+    line = last_line(answer.err)
+    return f"exit code {answer.code}{f': {line}' if line else ''}"
+
+
+def _why(problem: SourceError) -> str:
+    return f"{problem.message}. {problem.hint}".strip(". ")
+
+
+def _command(step: CallStep) -> HostCommand:
+    if isinstance(step, HostCommand):
+        return step
+    raise ApiError(f"{step.kind} is no command on a host")

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ways to hosts (:class:`stackmend.model.ports.Hosts`): the operator's own ssh, this machine, and what comes between.
+
+ssh is OpenSSH's client with the operator's configuration, agent, jump hosts and known hosts (docs/adr/0013). Nothing
+is ever asked for, and a host whose key is not known is refused. One connection to a host is shared by all commands
+(ControlMaster); it is proved by a command that does nothing before the real one is sent, so that *unreachable* and
+*lost* are never mixed up.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import weakref
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from stackmend.drivers.hosts.running import Running, Way
+from stackmend.model.errors import HostUnreachable
+from stackmend.model.ports import Completed
+
+#: nothing that ssh or a hook could take for an option
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:%-]*")
+#: seconds between two looks while somebody waits
+_LOOK = 5.0
+#: connections that are closed side by side
+_AT_ONCE = 32
+
+_OPTIONS = (
+    "BatchMode=yes",
+    "StrictHostKeyChecking=yes",
+    "UpdateHostKeys=no",
+    "PasswordAuthentication=no",
+    "KbdInteractiveAuthentication=no",
+    "ConnectTimeout=10",
+    "ServerAliveInterval=5",
+    "ServerAliveCountMax=3",
+    "ControlMaster=auto",
+    "ControlPersist=60",
+    "ClearAllForwardings=yes",
+    "PermitLocalCommand=no",
+    "RemoteCommand=none",
+    "LogLevel=ERROR",
+)
+_SSH_HINT = (
+    "Try the same by hand: 'ssh -o BatchMode=yes -o StrictHostKeyChecking=yes {destination} true'. The host's key must "
+    "be among your known hosts, and your agent or configuration must have a key that it takes."
+)
+_PREFIX_HINT = "See [hosts] prefix and container: they must work without a question."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routes:
+    """How hosts are reached, as configured."""
+
+    transport: str = ""  #: "ssh", "local", or "": only this machine can be reached
+    destination: str = "{host}"  #: what ssh is told
+    ssh_config: str = ""  #: a file that ssh reads instead of the operator's own
+    prefix: tuple[str, ...] = ()  #: before every command on a host
+    container: tuple[str, ...] = ()  #: before a command that belongs inside
+    local: frozenset[str] = frozenset()  #: names of hosts that are this machine
+
+
+def own_names() -> frozenset[str]:
+    """The names by which this machine knows itself."""
+    name = socket.gethostname()
+    return frozenset({name, name.partition(".")[0], socket.getfqdn()})
+
+
+@dataclass(slots=True, weakref_slot=True)
+class Transport:
+    """Runs commands on hosts."""
+
+    routes: Routes = field(default_factory=Routes)
+    _sockets: str = field(default="", init=False)
+
+    def run(self, host: str, argv: Sequence[str], *, limit: float = 60.0, stdin: bytes = b"") -> Completed:
+        """Run one command to its end (:meth:`stackmend.model.ports.Hosts.run`)."""
+        running = self.start(host, argv, limit=limit, stdin=stdin)
+        try:
+            while (done := running.poll(_LOOK)) is None:
+                pass
+        except KeyboardInterrupt:
+            running.end()
+            raise
+        return done
+
+    def start(
+        self, host: str, argv: Sequence[str], *, limit: float = 60.0, stdin: bytes = b"", mark: str = ""
+    ) -> Running:
+        """Begin one. ``mark`` is in its argument list while it runs: by it another process can find it."""
+        return Running(self.way(host), argv, limit=limit, stdin=stdin, mark=mark)
+
+    def inside(self) -> Transport:
+        """The same hosts, with every command run in the container; on this machine too."""
+        return Transport(replace(self.routes, prefix=(*self.routes.prefix, *self.routes.container), container=()))
+
+    def way(self, host: str) -> Way:
+        """How to get there; HostUnreachable where none is configured."""
+        routes = self.routes
+        if not host:
+            return Way(host=host)
+        if not _NAME.fullmatch(host):
+            raise HostUnreachable(f"{host!r} is no name of a host", "A name has letters, digits, dots and dashes.")
+        here = routes.local or (own_names() if routes.transport == "local" else frozenset())
+        if host in here:
+            return Way(host=host, prefix=routes.prefix, hint=_PREFIX_HINT)
+        if routes.transport == "ssh":
+            return self._by_ssh(host)
+        if routes.transport == "local":
+            raise HostUnreachable(
+                f"{host} is not this machine, and no other can be reached", '[hosts] transport is "local"; see local.'
+            )
+        raise HostUnreachable(f"no way to {host} is configured", 'See [hosts]: transport = "ssh" is the usual one.')
+
+    def close(self) -> None:
+        """Close the connections. They are also closed when nobody needs this object any more."""
+        if self._sockets:
+            _close(self._sockets)
+            self._sockets = ""
+
+    def _by_ssh(self, host: str) -> Way:
+        if not self._sockets:
+            # short: a socket's path has room for 100 characters
+            self._sockets = tempfile.mkdtemp(prefix="stackmend-")
+            weakref.finalize(self, _close, self._sockets)
+        routes = self.routes
+        destination = routes.destination.replace("{host}", host)
+        config = ("-F", routes.ssh_config) if routes.ssh_config else ()
+        options = [word for option in (*_OPTIONS, f"ControlPath={self._sockets}/%C") for word in ("-o", option)]
+        carry = ("ssh", "-T", "-a", "-x", *config, *options, "--", destination)
+        hint = _SSH_HINT.format(destination=destination) + (f" {_PREFIX_HINT}" if routes.prefix else "")
+        return Way(host=host, connect=(*carry, "true"), carry=carry, prefix=routes.prefix, hint=hint)
+
+
+def _close(folder: str) -> None:
+    """Tell every connection that still waits to end, and remove their folder."""
+    sockets = list(Path(folder).glob("*"))
+    for first in range(0, len(sockets), _AT_ONCE):
+        some = [
+            subprocess.Popen(  # noqa: S603
+                ["ssh", "-S", str(path), "-O", "exit", "--", "nobody"],  # noqa: S607 - whichever the operator uses
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            for path in sockets[first : first + _AT_ONCE]
+        ]
+        for one in some:
+            with suppress(subprocess.TimeoutExpired):
+                one.wait(5)
+    shutil.rmtree(folder, ignore_errors=True)
