@@ -16,6 +16,7 @@ from stackmend.drivers.api.reading import ApiReading
 from stackmend.drivers.api.session import ApiSession
 from stackmend.drivers.collector import DatabaseCollector
 from stackmend.drivers.shape import labels
+from stackmend.engine.crosscheck import ASKING
 from stackmend.model.errors import ApiError, ConfigError, SourceError, StackmendError
 from stackmend.model.snapshot import CELL, Manifest
 
@@ -105,18 +106,19 @@ def standing_in(config: Config, session: Session) -> Iterator[tuple[Session, str
         signed.close()
 
 
-#: seconds for asking the services about one check's findings
-ASKING = 60.0
-
-
 @contextmanager
-def asking(config: Config, session: Session) -> Iterator[tuple[DatabaseCollector | None, Manifest | None, str]]:
-    """(what reads anew from the APIs alone, what it lacks, "") or (None, None, why the APIs cannot be asked)."""
+def asking(
+    config: Config, session: Session, seconds: float = ASKING
+) -> Iterator[tuple[DatabaseCollector | None, Manifest | None, str]]:
+    """(what reads anew from the APIs alone, what it lacks, "") or (None, None, why the APIs cannot be asked).
+
+    ``seconds``: how long one look may take.
+    """
     with reading(config, session, "auto") as (found, why):
         if found is None:
             yield None, None, why
             return
-        shown = ApiTables(found, SERVICES, seconds=ASKING)
+        shown = ApiTables(found, SERVICES, seconds=seconds)
         manifest = Manifest(
             format="",
             created_at="",

@@ -36,8 +36,6 @@ SETTLE = 120.0
 #: views that were opened within so many seconds count as one moment: the ages of the checks are far larger
 ONE_MOMENT = 2.0
 
-#: findings of one check that the services are asked about
-ASKED = 500
 _WORDS = {
     Says.SUPPORTS: "supported",
     Says.CONTRADICTS: "contradicted, and not confirmed",
@@ -191,12 +189,15 @@ def _witnesses(
             return {}, [f"the services were not asked about the findings: {why}"]
         sides = Sides(session.collector(), collector, manifest, session.config.ages)
         said: dict[str, Witness] = {}
+        unasked: list[str] = []
         for number, (name, found) in enumerate(todo.items()):
             progress("asking the services", number, len(todo))
-            said |= witnesses(checks[name], found[:ASKED], sides)
+            heard, more = witnesses(checks[name], found, sides)
+            said |= heard
+            unasked += more
     counts = Counter(witness.says for witness in said.values())
     text = ", ".join(f"{count} {_WORDS[says]}" for says, count in sorted(counts.items()))
-    return said, [f"what the services' APIs say of the findings: {text}"] if text else []
+    return said, [*([f"what the services' APIs say of the findings: {text}"] if text else []), *unasked]
 
 
 def _report(

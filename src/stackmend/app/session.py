@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 
 from stackmend.app.config import Config
 from stackmend.app.discovery import Databases, connect
-from stackmend.drivers.api.session import configured
 from stackmend.drivers.collector import DatabaseCollector
 from stackmend.drivers.journal import DatabaseJournal
 from stackmend.drivers.live import LiveDatabases
@@ -37,7 +36,7 @@ def utcnow() -> str:
 
 def has_api(config: Config) -> bool:
     """Whether an account is named, by the configuration, the environment or the ``openstack`` client."""
-    return config.client is not None or configured(config.cloud)
+    return config.has_account
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,19 +7,24 @@ compared, as far as both sides show them: a service that reads other databases t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from stackmend.engine.audit import parameters, standing
 from stackmend.model.check import Check
-from stackmend.model.errors import SourceError
+from stackmend.model.errors import SourceError, TimeIsUp
 from stackmend.model.finding import Says, Witness, fingerprint
 from stackmend.model.ports import Collector, Query
 from stackmend.model.snapshot import Manifest
 
 Rows = Sequence[Mapping[str, Any]]
 
+#: findings of one check that the services are asked about
+ASKED = 500
+#: seconds for asking the services about one check's findings
+ASKING = 60.0
 #: findings of one check that are asked about one by one where they cannot be together
 ONE_BY_ONE = 50
 _LIVE = "NOT COALESCE(deleted, FALSE)"
@@ -47,34 +52,72 @@ _OBJECTS = {
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """Where to look: ``manifest`` says what the APIs show at all."""
+    """Where to look, and how much: ``manifest`` says what the APIs show at all."""
 
     databases: Collector
     apis: Collector
     manifest: Manifest
     ages: Mapping[str, Mapping[str, int]]
+    most: int = ASKED
+    seconds: float = ASKING
 
 
-def witnesses(check: Check, rows: Rows, sides: Sides) -> dict[str, Witness]:
-    """Fingerprint -> what the APIs say of the findings with these rows; nothing where they show nothing of them."""
+Ask = Callable[[Rows], dict[str, Witness]]
+
+
+def witnesses(check: Check, rows: Rows, sides: Sides) -> tuple[dict[str, Witness], list[str]]:
+    """(fingerprint -> what the APIs say of the findings with these rows, which of them they were not asked about).
+
+    Nothing where they show nothing of what the check is about.
+    """
+    ask = _way(check, sides)
+    if ask is None:
+        return {}, []
+    said, late = _together(check, rows[: sides.most], ask, time.monotonic() + sides.seconds)
+    notes = [
+        f"{count} of {len(rows)} findings of {check.name} were not compared with what the services show: {why}"
+        for count, why in (
+            (late, f"the time for asking them was over ({sides.seconds:.0f} s for a check)"),
+            (len(rows) - sides.most, f"they are asked about {sides.most} of a check at most"),
+        )
+        if count > 0
+    ]
+    return said, notes
+
+
+def _way(check: Check, sides: Sides) -> Ask | None:
     stand = standing(check, sides.manifest)
     reads = {label: scope for label, scope in check.reads.items() if label in _OBJECTS}
     if stand.speaks:
-        return _together(check, rows, lambda part: _again(check, part, sides, whole=stand.complete))
+        return lambda part: _again(check, part, sides, whole=stand.complete)
     if not reads or any("." in origin for scope in reads.values() for origin in scope.values()):
-        return {}
-    return _together(check, rows, lambda part: _compared(check, reads, part, sides))
+        return None
+    return lambda part: _compared(check, reads, part, sides)
 
 
-def _together(check: Check, rows: Rows, ask: Any) -> dict[str, Witness]:
-    """All in one look; where that fails, each in one of its own, so that one cell that is down hides no other."""
+def _together(check: Check, rows: Rows, ask: Ask, end: float) -> tuple[dict[str, Witness], int]:
+    """All in one look; where that fails, each in one of its own, so that one cell that is down hides no other.
+
+    Beside it: for how many there was no time.
+    """
     try:
-        found: dict[str, Witness] = ask(rows)
-        return found
+        return ask(rows), 0
+    except TimeIsUp as problem:
+        return _unknown(check, rows, problem), len(rows)
     except SourceError as problem:
         if not 1 < len(rows) <= ONE_BY_ONE:
-            return {_mark(check, row): Witness(Says.UNKNOWN, problem.message) for row in rows}
-    return {mark: one for row in rows for mark, one in _together(check, [row], ask).items()}
+            return _unknown(check, rows, problem), 0
+    said: dict[str, Witness] = {}
+    for number, row in enumerate(rows):
+        if time.monotonic() > end:
+            left = rows[number:]
+            return said | _unknown(check, left, TimeIsUp("the time for asking the services is over")), len(left)
+        said |= _together(check, [row], ask, end)[0]
+    return said, 0
+
+
+def _unknown(check: Check, rows: Rows, problem: SourceError) -> dict[str, Witness]:
+    return {_mark(check, row): Witness(Says.UNKNOWN, problem.message) for row in rows}
 
 
 def _again(check: Check, rows: Rows, sides: Sides, *, whole: bool) -> dict[str, Witness]:

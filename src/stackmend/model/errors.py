@@ -64,6 +64,10 @@ class SourceError(StackmendError):
     exit_code = Exit.INCOMPLETE
 
 
+class TimeIsUp(SourceError):  # noqa: N818 - says what is the matter
+    """Nothing more is asked: the time for it is over."""
+
+
 class HostUnreachable(SourceError):  # noqa: N818 - says what is the matter
     """A host could not be reached: surely nothing was run there."""
 

@@ -11,20 +11,25 @@ import re
 import shutil
 import subprocess
 import sysconfig
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import stackmend.lab.plants as plants
+from stackmend.app.apis import asking
 from stackmend.app.audits import audit
 from stackmend.app.config import Config, load
+from stackmend.app.session import Session
 from stackmend.engine import catalogue
+from stackmend.engine.crosscheck import Sides, witnesses
 from stackmend.lab.cloud import Cloud, build
 from stackmend.lab.plants import port_without_server
+from stackmend.lab.plants._servers import new_port
 from stackmend.model.audit import Outcome, Report
 from stackmend.model.errors import ConfigError, Exit
-from stackmend.model.finding import State
+from stackmend.model.finding import Says, State
 
 from .serving import serving
 from .showing import CELLS, ShowingFake
@@ -298,6 +303,43 @@ class TestWitnesses:
             plain = audit(config, checks=["port-without-server"], settle=0, use_api=False)
             assert [(f.state, f.api) for f in plain.findings] == [(State.CONFIRMED, None)]
         cloud.close()
+
+    def test_more_than_are_asked_about(self, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
+        """The services are asked about five hundred findings of a check; of the others it is said that they are not."""
+        cloud = build(tmp_path_factory.mktemp("many") / "cloud", servers=60, seed=22)
+        server = cloud.pick("active")
+        for _ in range(503):
+            port = new_port(cloud, server, device_id=str(uuid.uuid4()), name="mail-gateway")
+            # its address is one of a few thousand
+            cloud.delete("neutron", "ipallocations", {"port_id": port})
+            cloud.execute("neutron", "DELETE FROM ipamallocations WHERE ip_address LIKE '10.99.%'")
+        with serving(ShowingFake(cloud, tmp_path)) as fake:
+            config = configured(tmp_path, fake, cloud.toml().partition("[state]")[0])  # type: ignore[arg-type]
+            report = audit(config, checks=["port-without-server"], settle=0)
+        cloud.close()
+        assert [finding.state for finding in report.findings] == [State.CONFIRMED] * 503
+        assert len([finding for finding in report.findings if finding.api]) == 500
+        assert [note for note in report.notes if note.startswith("3 of 503 findings of port-without-server were not")]
+
+    @pytest.mark.parametrize("down", [set[str](), {"cell:cell1"}], ids=["together", "one-by-one"])
+    def test_no_time_left(self, broken: tuple[Cloud, ShowingFake], tmp_path: Path, down: set[str]) -> None:
+        """What there was no time for is counted, and not taken for confirmed by anybody."""
+        cloud, fake = broken
+        config = configured(tmp_path, fake, cloud.toml().partition("[state]")[0])
+        check = CHECKS["port-without-server"]
+        rows = [f.evidence for f in audit(config, checks=[check.name], settle=0, use_api=False).findings]
+        session = Session.of(config)
+        with asking(config, session, seconds=3600 if down else -1) as (collector, manifest, _):
+            assert collector
+            assert manifest
+            fake.down = down
+            said, notes = witnesses(check, rows, Sides(session.collector(), collector, manifest, {}, seconds=-1))
+            fake.down = set()
+        assert len(rows) > 1
+        assert {(one.says, one.reason) for one in said.values()} == {
+            (Says.UNKNOWN, "the time for asking the services is over")
+        }
+        assert notes[0].startswith(f"{len(rows)} of {len(rows)} findings of {check.name} were not compared")
 
     def test_nobody_to_ask(self, broken: tuple[Cloud, ShowingFake], tmp_path: Path) -> None:
         """Services that cannot be asked are named in a note; the findings stand."""

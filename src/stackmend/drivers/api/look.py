@@ -14,7 +14,7 @@ from stackmend.drivers.api.reading import ApiReading
 from stackmend.drivers.api.session import Answer
 from stackmend.drivers.api.shown import Row, Wanted, shown
 from stackmend.drivers.shape import schema
-from stackmend.model.errors import SourceError
+from stackmend.model.errors import SourceError, TimeIsUp
 
 #: requests under way at a time
 WORKERS = 8
@@ -28,7 +28,7 @@ _S = TypeVar("_S")
 class Look:
     """What the services showed so far. ``findings`` are those that it is for; none for a look at everything.
 
-    ``seconds``: after that nothing more is asked (SourceError).
+    ``seconds``: after that nothing more is asked (TimeIsUp).
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Look:
     def ask(self, service: str, path: str, microversion: str = "") -> Answer | None:
         """The answer with the JSON of a resource, None where there is none."""
         if self._end is not None and time.monotonic() > self._end:
-            raise SourceError("the time for asking the services is over")
+            raise TimeIsUp("the time for asking the services is over")
         return self._reading.ask(service, path, microversion)
 
     def offers(self, service: str, microversion: str) -> bool:
