@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stackmend.lab.cloud import Cloud, Server
-from stackmend.lab.plants._servers import touch
+from stackmend.lab.plants._servers import new_port, touch
 
 
 def plant(cloud: Cloud) -> dict[str, Any]:
@@ -19,7 +19,15 @@ def plant(cloud: Cloud) -> dict[str, Any]:
 
 
 def surplus(cloud: Cloud) -> dict[str, Any]:
-    """A detach was cut short: the row of a port that nobody has."""
+    """A detach was cut short when the port was unbound: it is its user's, and cannot be attached any more."""
+    server = cloud.pick("active")
+    port = new_port(cloud, server, name="of-a-user", device_id="", device_owner="")
+    _row(cloud, server, port, f"fa:22:00:00:00:04/{port}")
+    return {"server": server.uuid}
+
+
+def leftover(cloud: Cloud) -> dict[str, Any]:
+    """The port was deleted while it was attached: Nova leaves the row."""
     server, port = cloud.pick("active"), str(uuid.uuid4())
     _row(cloud, server, port, f"fa:22:00:00:00:01/{port}")
     return {"server": server.uuid}
@@ -54,6 +62,7 @@ def _row(cloud: Cloud, server: Server, port: str, address: str) -> int:
 
 VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
     "surplus": surplus,
+    "leftover": leftover,
     "bare_address": bare_address,
     "mismarked": mismarked,
 }
