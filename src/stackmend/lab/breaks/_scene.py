@@ -95,6 +95,22 @@ class Scene:
             self.plane.start(service)
         self.plane.wait()
 
+    def killed_in_move(self, server: str, action: str) -> str:
+        """Kill nova-compute when it has come to ``action`` of a live migration; the host that the server was to go to.
+
+        It is started again, gives the migration up, and three hours pass.
+        """
+        target, compute = self.other_host(), f"nova-compute-{self.host}"
+        with self.held(self.host, action):
+            self.cloud.compute.live_migrate_server(server, host=target, block_migration="auto")
+            self.wait_held(self.host, action)
+            self.crash(compute)
+        self.revive(compute)
+        self.wait_row(self.cell, "SELECT uuid FROM instances WHERE uuid = %s AND task_state IS NULL", server)
+        moves = self.sql(self.cell, "SELECT uuid FROM migrations WHERE instance_uuid = %s", server)
+        self.past(servers=server, consumers=[row["uuid"] for row in moves])
+        return target
+
     def lose_guest(self, host: str, server: str) -> None:
         """The machine came back without that guest: it was set up anew. Only while its nova-compute is down."""
         self.plane.forget_guest(host, server)

@@ -22,15 +22,6 @@ def make(plane: Plane) -> dict[str, Any]:
     """The source gives the migration up when it is back; what was reserved for it is not given back."""
     scene = Scene(plane, BREAK.name)
     server = scene.server()
-    target = scene.other_host()
-    compute = f"nova-compute-{scene.host}"
-    with scene.held(scene.host, "live_migration"):
-        scene.cloud.compute.live_migrate_server(server, host=target, block_migration="auto")
-        scene.wait_held(scene.host, "live_migration")
-        scene.crash(compute)
-    scene.revive(compute)
-    scene.wait_row(scene.cell, "SELECT uuid FROM instances WHERE uuid = %s AND task_state IS NULL", server)
-    statement = "SELECT uuid FROM migrations WHERE instance_uuid = %s"
-    scene.past(servers=server, consumers=[row["uuid"] for row in scene.sql(scene.cell, statement, server)])
+    target = scene.killed_in_move(server, "live_migration")
     wrong = scene.sql("placement", "SELECT uuid FROM resource_providers WHERE name = %s", target)
     return {"server": server, "wrong_provider": wrong[0]["uuid"]}

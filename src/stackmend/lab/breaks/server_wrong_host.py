@@ -22,14 +22,5 @@ def make(plane: Plane) -> dict[str, Any]:
     """Ports and capacity are the target's, Nova names the source, and the guest runs on the target."""
     scene = Scene(plane, BREAK.name)
     server = scene.server()
-    target = scene.other_host()
-    compute = f"nova-compute-{scene.host}"
-    with scene.held(scene.host, "post_live_migration_at_source"):
-        scene.cloud.compute.live_migrate_server(server, host=target, block_migration="auto")
-        scene.wait_held(scene.host, "post_live_migration_at_source")
-        scene.crash(compute)
-    scene.revive(compute)
-    scene.wait_row(scene.cell, "SELECT uuid FROM instances WHERE uuid = %s AND task_state IS NULL", server)
-    statement = "SELECT uuid FROM migrations WHERE instance_uuid = %s"
-    scene.past(servers=server, consumers=[row["uuid"] for row in scene.sql(scene.cell, statement, server)])
+    scene.killed_in_move(server, "post_live_migration_at_source")
     return {"server": server}
