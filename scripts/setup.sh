@@ -84,6 +84,7 @@ packages_for_tests() {
     # the programs only: no service comes with them
     { command -v mariadbd && command -v mariadb-install-db; } >/dev/null || echo mariadb-server-core
     command -v my_print_defaults >/dev/null || echo mariadb-client-core
+    { command -v qemu-img && command -v qemu-io; } >/dev/null || echo qemu-utils
 }
 
 # this one brings a service along, which is not started
