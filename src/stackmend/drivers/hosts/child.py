@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import IO
 
 from stackmend.model.errors import HostUnreachable
@@ -20,7 +21,7 @@ KEPT = 8 * 1024 * 1024
 _CHUNK = 65_536
 #: bytes of one look, so that one child that prints without end does not hold up the others
 _LOOK = 4 * 1024 * 1024
-#: seconds between two looks at whether a child is over that has closed its output, or left it to another
+#: seconds between two looks at whether a child is over, where its end wakes nobody (before Linux 5.3, and elsewhere)
 _SLICE = 0.1
 #: seconds from asking a child to end until it is killed
 _PATIENCE = 0.5
@@ -39,6 +40,7 @@ class Child:
             given.write(stdin)
             given.seek(0)
             self._process = _started(argv, given)
+        self._end = _watched(self._process.pid)
         self._open = {}
         for stream, into in ((self._process.stdout, self.out), (self._process.stderr, self.err)):
             if stream is not None:
@@ -61,26 +63,19 @@ class Child:
             self._read()
             if code is not None:
                 return self._closed(code)
-            left = min(end - time.monotonic(), _SLICE)
+            left = end - time.monotonic()
             if left <= 0:
                 return None
-            if self._open:
-                select.select(list(self._open), [], [], left)
-            else:
-                with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(left)
+            # its output alone does not tell: another process may hold it open, as ssh's shared connection does
+            select.select([*self._open, *self._end], [], [], left if self._end else min(left, _SLICE))
 
     def end(self) -> None:
         """End it, and what it has started in its session; what it printed until then is kept."""
         for number in (signal.SIGTERM, signal.SIGKILL):
-            if self.poll() is not None:
-                break
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, number)
-            if self.poll(_PATIENCE) is not None:
-                break
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            for pid in _session(self._process.pid) if self.poll() is None else ():
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, number)
+            self.poll(_PATIENCE)
 
     def _read(self) -> None:
         for number, into in list(self._open.items()):
@@ -109,9 +104,31 @@ class Child:
         for stream in (self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()
-        self._open = {}
+        for number in self._end:
+            os.close(number)
+        self._open, self._end = {}, ()
         self.code = code if code >= 0 else 128 - code
         return self.code
+
+
+def _session(leader: int) -> list[int]:
+    """The processes of a session: timeout(1) makes a process group of its own for what it watches."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with suppress(OSError, ValueError):
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[3]) == leader:
+                    found.append(int(folder.name))
+    return found or [leader]
+
+
+def _watched(pid: int) -> tuple[int, ...]:
+    """A file that can be read when the process is over, where the system has such."""
+    try:
+        return (os.pidfd_open(pid),)
+    except (AttributeError, OSError):
+        return ()
 
 
 def _started(argv: Sequence[str], stdin: IO[bytes]) -> subprocess.Popen[bytes]:

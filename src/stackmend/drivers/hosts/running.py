@@ -17,7 +17,7 @@ from stackmend.model.ports import Completed
 
 #: seconds for signing in
 CONNECT = 30.0
-#: seconds in which the far side must have ended a command that took too long
+#: seconds in which timeout(1) must have ended a command that took too long
 GRACE = 10.0
 #: of timeout(1), for what it had to end
 _ENDED = (124, 137)
@@ -44,11 +44,6 @@ class Way:
     carry: tuple[str, ...] = ()  #: what takes one line for a shell there; () runs it here
     prefix: tuple[str, ...] = ()  #: before the command, on the host: sudo, a container runtime
     hint: str = field(default="See what is printed by the same command by hand.")
-
-    @property
-    def far(self) -> bool:
-        """True where this process cannot end the command by itself."""
-        return bool(self.carry or self.prefix)
 
 
 class Running:
@@ -82,10 +77,10 @@ class Running:
         """When it must be over, or connected."""
         if self._connecting:
             return self._began + CONNECT
-        return self._began + self._limit + (GRACE if self.way.far else 0.0)
+        return self._began + self._limit + GRACE
 
     def end(self) -> None:
-        """End what of it is on this machine."""
+        """End what of it is on this machine; elsewhere it ends at its limit."""
         self._child.end()
 
     def _connected(self, wait: float) -> bool:
@@ -114,7 +109,7 @@ class Running:
                 f"lost {self._where} while it ran {named(self._argv)}{f': {why}' if why else ''}",
                 "Look there whether it was done.",
             )
-        if self.way.far and ended in _ENDED and time.monotonic() - self._began >= self._limit:
+        if ended in _ENDED and time.monotonic() - self._began >= self._limit:
             raise self._late()
         if self._child.over:
             raise SourceError(
@@ -136,7 +131,8 @@ class Running:
 
 def _wrapped(way: Way, argv: tuple[str, ...], limit: float, mark: str, token: str) -> tuple[str, ...]:
     """The whole command line, as it is run on this machine."""
-    ending = ("timeout", "-k", "5", str(max(1, math.ceil(limit)))) if way.far else ()
+    # there, so that it ends also when this process or the connection is gone
+    ending = ("timeout", "-k", "5", str(max(1, math.ceil(limit))))
     whole = (*way.prefix, "sh", "-c", _SCRIPT, mark, token, *ending, *argv)
     return (*way.carry, shlex.join(whole)) if way.carry else whole
 

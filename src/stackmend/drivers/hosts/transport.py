@@ -40,13 +40,12 @@ _OPTIONS = (
     "ConnectTimeout=10",
     "ServerAliveInterval=5",
     "ServerAliveCountMax=3",
-    "ControlMaster=auto",
-    "ControlPersist=60",
     "ClearAllForwardings=yes",
     "PermitLocalCommand=no",
     "RemoteCommand=none",
     "LogLevel=ERROR",
 )
+_SHARED = ("ControlMaster=auto", "ControlPersist=60")
 _SSH_HINT = (
     "Try the same by hand: 'ssh -o BatchMode=yes -o StrictHostKeyChecking=yes {destination} true'. The host's key must "
     "be among your known hosts, and your agent or configuration must have a key that it takes."
@@ -70,6 +69,15 @@ def own_names() -> frozenset[str]:
     """The names by which this machine knows itself."""
     name = socket.gethostname()
     return frozenset({name, name.partition(".")[0], socket.getfqdn()})
+
+
+def carried(routes: Routes) -> tuple[str, ...]:
+    """What takes one line for a shell to ``{host}``, for commands that outlive this process; () without ssh."""
+    if routes.transport != "ssh":
+        return ()
+    config = ("-F", routes.ssh_config) if routes.ssh_config else ()
+    options = [word for option in (*_OPTIONS, "ControlPath=none") for word in ("-o", option)]
+    return ("ssh", "-T", "-a", "-x", *config, *options, "--", routes.destination)
 
 
 @dataclass(slots=True, weakref_slot=True)
@@ -132,7 +140,9 @@ class Transport:
         routes = self.routes
         destination = routes.destination.replace("{host}", host)
         config = ("-F", routes.ssh_config) if routes.ssh_config else ()
-        options = [word for option in (*_OPTIONS, f"ControlPath={self._sockets}/%C") for word in ("-o", option)]
+        options = [
+            word for option in (*_OPTIONS, *_SHARED, f"ControlPath={self._sockets}/%C") for word in ("-o", option)
+        ]
         carry = ("ssh", "-T", "-a", "-x", *config, *options, "--", destination)
         hint = _SSH_HINT.format(destination=destination) + (f" {_PREFIX_HINT}" if routes.prefix else "")
         return Way(host=host, connect=(*carry, "true"), carry=carry, prefix=routes.prefix, hint=hint)
