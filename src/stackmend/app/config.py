@@ -25,6 +25,9 @@ from stackmend.model.plan import Limits
 #: a request that may take longer than a day has no limit
 _LONGEST = 86_400
 
+#: where Nova keeps the disks of servers unless told otherwise
+INSTANCES = "/var/lib/nova/instances"
+
 DATABASES = ("nova_api", "neutron", "cinder", "glance", "placement", "keystone")
 
 #: section -> key -> what it is; a section with the key "*" takes any key
@@ -62,6 +65,7 @@ KEYS: Mapping[str, Mapping[str, str]] = {
         "container": 'list: before a command that belongs inside, such as ["docker", "exec", "-i", "nova_compute"]',
         "local": "list: names of hosts that are this machine; by transport local, default its own names",
         "libvirt": "libvirt URI of a host, with {host}",
+        "instances_path": "where hosts keep the disks of servers; default /var/lib/nova/instances",
     },
     "hooks": {
         "power_off": "list: a command, run here, that takes the power of {host} away",
@@ -109,6 +113,7 @@ class Config:
     client: Callable[[], Any] | None = field(default=None, repr=False)
     routes: Routes = field(default_factory=Routes)  #: how hosts are reached
     libvirt: str | None = None
+    instances_path: str = INSTANCES  #: where hosts keep the disks of servers
     hooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: name -> command on this machine, with {host}
     state: Path = field(default_factory=lambda: default_state())
     journal: str = field(default="", repr=False)
@@ -215,6 +220,7 @@ def _from_toml(path: Path) -> Config:
         api_timeout=float(api.get("timeout", 60)),
         routes=_routes(document.get("hosts", {}), path),
         libvirt=document.get("hosts", {}).get("libvirt"),
+        instances_path=_instances(document.get("hosts", {}), path),
         hooks={name: tuple(words) for name, words in document.get("hooks", {}).items()},
         state=folder if folder.is_absolute() else path.parent.absolute() / folder,
         journal=state.get("journal", ""),
@@ -301,6 +307,15 @@ def _routes(values: Mapping[str, Any], path: Path) -> Routes:
         container=tuple(values.get("container", ())),
         local=frozenset(values.get("local", ())),
     )
+
+
+def _instances(values: Mapping[str, Any], path: Path) -> str:
+    found = str(values.get("instances_path", INSTANCES)).rstrip("/")
+    if not found.startswith("/") or "\0" in found:
+        raise ConfigError(
+            f"instances_path in [hosts] of {path} must begin with a slash", 'Write "/var/lib/nova/instances".'
+        )
+    return found
 
 
 def _limit(key: str, value: object) -> bool:

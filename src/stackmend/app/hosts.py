@@ -9,7 +9,7 @@ from typing import Any
 from stackmend.app.apis import SystemClock
 from stackmend.app.config import Config
 from stackmend.drivers.hosts.executor import HostExecutor
-from stackmend.drivers.hosts.transport import Transport
+from stackmend.drivers.hosts.transport import Transport, carried, own_names
 from stackmend.model.step import HostCommand
 from stackmend.model.writer import Executor
 
@@ -30,10 +30,18 @@ def reach(config: Config) -> Transport | None:
 
 
 def settings(config: Config) -> Mapping[str, Any]:
-    """What workflows may know, by dotted name: ``hosts.transport``, ``hosts.container``, ``hooks.<name>``."""
+    """What workflows may know, by dotted name: ``hosts.transport``, ``hosts.container``, ``hooks.<name>``.
+
+    ``hosts.carry`` and ``hosts.prefix`` make the line of a command that goes between two hosts by way of this machine.
+    """
+    own = own_names() if config.routes.transport == "local" else frozenset()
     return {
         "hosts.transport": config.routes.transport,
         "hosts.container": config.routes.container,
         "hosts.libvirt": config.libvirt or "",
+        "hosts.carry": carried(config.routes),
+        "hosts.prefix": config.routes.prefix,
+        "hosts.local": sorted(config.routes.local or own),
+        "hosts.instances_path": config.instances_path,
         **{f"hooks.{name}": words for name, words in config.hooks.items()},
     }
