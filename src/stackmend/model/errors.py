@@ -106,6 +106,14 @@ class ApiError(StackmendError):
     exit_code = Exit.STOPPED
 
 
+class UnsentError(ApiError):
+    """The request has surely not been received."""
+
+
+class LostError(ApiError):
+    """The request may have been received: the answer was lost."""
+
+
 class JournalError(StackmendError):
     """The journal cannot be read or written; without it nothing is changed."""
 

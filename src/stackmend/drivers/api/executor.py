@@ -16,8 +16,8 @@ from typing import Any
 
 from stackmend.drivers.api.operations import Operation, Picture, operation_of
 from stackmend.drivers.api.reading import BUSY, LONGEST_PAUSE, PAUSE, TRIES, ApiReading, hint
-from stackmend.drivers.api.session import Answer, ApiSession, LostError, Request, UnsentError
-from stackmend.model.errors import ApiError, SourceError
+from stackmend.model.api import Answer, Request, Session
+from stackmend.model.errors import ApiError, LostError, SourceError, UnsentError
 from stackmend.model.ports import Clock
 from stackmend.model.step import ApiCall, CallStep, StepState
 from stackmend.model.writer import Outcome, Pending
@@ -64,9 +64,9 @@ class _Try:
 class ApiExecutor:
     """Implements :class:`stackmend.model.writer.Executor` for API calls. ``session`` is opened at the first use."""
 
-    def __init__(self, session: Callable[[], ApiSession], clock: Clock) -> None:
+    def __init__(self, session: Callable[[], Session], clock: Clock) -> None:
         self._open, self._clock = session, clock
-        self._opened: tuple[ApiSession, ApiReading] | None = None
+        self._opened: tuple[Session, ApiReading] | None = None
 
     def ready(self) -> ApiReading:
         """Sign in now, not when half of the work is done; ConfigError or ApiError where that fails."""
@@ -139,7 +139,7 @@ class ApiExecutor:
             self._opened[0].close()
             self._opened = None
 
-    def _tools(self) -> tuple[ApiSession, ApiReading]:
+    def _tools(self) -> tuple[Session, ApiReading]:
         if self._opened is None:
             session = self._open()
             self._opened = session, ApiReading(session, self._clock)

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stackmend.drivers.api.operations import Operation, operation_of
-from stackmend.drivers.api.session import Answer, ApiSession, LostError, Request, UnsentError
-from stackmend.model.errors import ApiError, SourceError
+from stackmend.model.api import Answer, Request, Session
+from stackmend.model.errors import ApiError, LostError, SourceError, UnsentError
 from stackmend.model.ports import Clock
 from stackmend.model.step import ApiCall
 
@@ -23,7 +23,7 @@ BUSY = frozenset({413, 429, 502, 503, 504})
 class ApiReading:
     """Implements :class:`stackmend.model.ports.Api`, and the reader that operations look through."""
 
-    def __init__(self, session: ApiSession, clock: Clock) -> None:
+    def __init__(self, session: Session, clock: Clock) -> None:
         self._session, self._clock = session, clock
         self.insisted = False
         self._lacking: dict[tuple[str, str], str] = {}

@@ -12,12 +12,12 @@ import re
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from stackmend.model.errors import ApiError, ConfigError
+from stackmend.model.api import Answer, Request
+from stackmend.model.errors import ConfigError, LostError, UnsentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import requests
     from keystoneauth1.adapter import Adapter
     from openstack.config.cloud_region import CloudRegion
+
+__all__ = ["Answer", "ApiSession", "LostError", "Request", "UnsentError", "configured", "segment", "session_words"]
 
 #: headers in which services name a request; Nova and Cinder send two with the same id
 _IDS = ("x-openstack-request-id", "x-compute-request-id")
@@ -36,45 +38,8 @@ _SECRET = ("password", "token", "secret", "passcode", "passwd")
 _MARKUP = re.compile(r"<[^>]+>|\s+")
 
 
-class UnsentError(ApiError):
-    """The request has surely not been received."""
-
-
-class LostError(ApiError):
-    """The request may have been received: the answer was lost."""
-
-
 #: ways to sign in that want a password
 _BY_PASSWORD = ("password", "v3password", "v3oidcpassword")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What is sent. The path is below the service's endpoint; the microversion is the lowest that will do."""
-
-    service: str  #: type of the service: "compute", "network", "block-storage", "placement"
-    method: str
-    path: str
-    body: Any = None
-    microversion: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back."""
-
-    status: int
-    body: Any  #: of JSON, else None
-    ids: tuple[str, ...]  #: the service's names of the request
-    after: float | None  #: seconds after which it may be tried again, where the service says so
-    words: str  #: the service's own words where it refused
-    code: str = ""  #: its own code of the refusal, "placement.concurrent_update"
-    modified: str = ""  #: Last-Modified of what was read, where the service tells
-
-    @property
-    def good(self) -> bool:
-        """Whether the service has accepted it."""
-        return 200 <= self.status < 300
 
 
 def segment(text: object) -> str:

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is said to a service and what it answers: the port between operations and a session with a cloud.
+
+:class:`stackmend.drivers.api.session.ApiSession` is such a session, and :class:`stackmend.lab.simulated.Cloud` is one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+#: (lowest, highest) microversion, each as (major, minor)
+Versions = tuple[tuple[int, int], tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is sent. The path is below the service's endpoint; the microversion is the lowest that will do."""
+
+    service: str  #: type of the service: "compute", "network", "block-storage", "placement"
+    method: str
+    path: str
+    body: Any = None
+    microversion: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    body: Any  #: of JSON, else None
+    ids: tuple[str, ...]  #: the service's names of the request
+    after: float | None  #: seconds after which it may be tried again, where the service says so
+    words: str  #: the service's own words where it refused
+    code: str = ""  #: its own code of the refusal, "placement.concurrent_update"
+    modified: str = ""  #: Last-Modified of what was read, where the service tells
+
+    @property
+    def good(self) -> bool:
+        """Whether the service has accepted it."""
+        return 200 <= self.status < 300
+
+
+class Session(Protocol):
+    """Says requests to the services of one cloud, each one once."""
+
+    name: str  #: of the cloud
+
+    def send(self, request: Request, mark: str = "") -> Answer:
+        """Send it once. UnsentError when it surely was not received, LostError when nobody knows."""
+        ...
+
+    def client(self, service: str) -> tuple[Any, str]:
+        """(a client of the service, its endpoint). UnsentError where the cloud has no such service."""
+        ...
+
+    def versions(self, service: str) -> Versions | None:
+        """(lowest, highest) microversion that the service offers; None where it has none."""
+        ...
+
+    def close(self) -> None: ...
