@@ -86,7 +86,7 @@ def _spared(check: Check, manifest: Manifest) -> list[str]:
         for spare in sorted(check.spares):
             label, _, rows = spare.partition(".")
             if label in own and (rows or label in source.missing):
-                found.append(f"{source.called} does not show {'deleted rows of ' if rows else ''}{label}")
+                found.append(f"{source.called} does not show {f'{rows} rows of ' if rows else ''}{label}")
     return found
 
 

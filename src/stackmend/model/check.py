@@ -56,7 +56,7 @@ class Check:
     #: sources whose failure forbids any verdict (R2): "nova_api", "cells" (every cell), "neutron", ...
     needs: frozenset[str] = frozenset()
     #: tables without which it finds less and nothing wrong: where an API shows none it speaks, and is incomplete.
-    #: ``<table>.deleted`` stands for the rows marked deleted, which no API shows
+    #: ``<table>.<some>`` stands for rows of it that no API shows: ``deleted``, marked as such; ``inactive``
     spares: frozenset[str] = frozenset()
     #: name of a root cause -> {column here: column there}; a finding matching one is counted with it, not listed
     explained_by: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

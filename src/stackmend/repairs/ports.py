@@ -70,13 +70,18 @@ def alone(live: Live, port: Record, host: str) -> Iterator[Step]:
     where: Values = {"port_id": port["id"], "status": "INACTIVE"}
     left = [row for row in live.rows("neutron", "ml2_port_bindings", where) if row["host"] != host]
     for binding in left:
-        key: Values = {"port_id": binding["port_id"], "host": binding["host"]}
-        for level in live.rows("neutron", "ml2_port_binding_levels", key):
-            pk = {**key, "level": level["level"]}
-            yield DeleteRow(database="neutron", table="ml2_port_binding_levels", pk=pk, before=level)
-        yield DeleteRow(database="neutron", table="ml2_port_bindings", pk=key, before=binding)
+        yield from without(live, binding)
     if left:
         yield revised(live, port["standard_attr_id"])
+
+
+def without(live: Live, binding: Record) -> Iterator[Step]:
+    """Delete one binding of a port, and its levels."""
+    key: Values = {"port_id": binding["port_id"], "host": binding["host"]}
+    for level in live.rows("neutron", "ml2_port_binding_levels", key):
+        pk = {**key, "level": level["level"]}
+        yield DeleteRow(database="neutron", table="ml2_port_binding_levels", pk=pk, before=level)
+    yield DeleteRow(database="neutron", table="ml2_port_bindings", pk=key, before=binding)
 
 
 def of_host(name: str) -> bool:

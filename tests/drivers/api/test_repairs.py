@@ -19,6 +19,7 @@ from stackmend.lab.plants import (
     extra_ports_on_server,
     info_cache_stale_port,
     nova_bdm_cinder_detached,
+    port_binding_inactive_leftover,
     port_binding_wrong_host,
     port_without_server,
     volume_in_use_server_gone,
@@ -72,6 +73,10 @@ CASES = {
     ),
     "a port bound to another host": Case(
         "port-binding-wrong-host", port_binding_wrong_host.plant, ("PUT ports/{port}",), ("PUT ports/{port}",)
+    ),
+    "a binding that a move has left": Case(
+        "port-binding-inactive-leftover", port_binding_inactive_leftover.plant,
+        ("DELETE ports/{port}/bindings/{left_host}",), ("POST ports/{port}/bindings",),
     ),
     "an allocation of nobody": Case(
         "allocation-orphan", allocation_orphan.plant, ("PUT allocations/{consumer}",), ("PUT allocations/{consumer}",),

@@ -14,7 +14,7 @@ BREAK = Break(
     "allocation-wrong-provider",
     "service",
     "nova-compute is killed in the middle of a live migration: the capacity stays with the target",
-    also=("allocation-orphan",),
+    also=("allocation-orphan", "port-binding-inactive-leftover"),
 )
 
 

@@ -62,12 +62,15 @@ def _binding_path(arguments: Arguments) -> str:
 
 
 def _binding(reader: Reader, arguments: Arguments) -> Picture:
-    """``binding``: status of the port's binding for the host, None where it has none."""
+    """``binding``: status of the port's binding for the host, None where it has none; and a server that is named."""
     body = reader.get("network", _binding_path(arguments))
     if body is None:
         return {"port": "absent", "binding": None}
     mine = [b for b in body["bindings"] if b["host"] == arguments["host"]]
-    return {"port": "present", "binding": mine[0]["status"] if mine else None}
+    found: dict[str, Any] = {"port": "present", "binding": mine[0]["status"] if mine else None}
+    if "server" in arguments:
+        found |= dict(_servers.picture(_servers.read(reader, arguments["server"])))
+    return found
 
 
 def _delete_binding(arguments: Arguments) -> list[Request]:

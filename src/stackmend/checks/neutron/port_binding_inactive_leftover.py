@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A move that is over has left a port of the server bound, INACTIVE, on a host it did not end on.
+
+## What is wrong
+A port of a server that nothing is done with has its ACTIVE binding on the server's host, and an INACTIVE one on another
+host besides.
+
+## Why it matters
+No live migration to that host is possible: Neutron refuses a second binding of the port there (409, "Binding for port
+... already exists", in the conductor's log), and Nova says "No valid host was found".
+
+## How it comes about
+Before a live migration Nova binds each port on the target, INACTIVE. nova-compute was killed in the middle, or Neutron
+did not answer when the binding was to be taken back (bugs 1979072, 1960412).
+
+## How to see it by hand
+`GET /v2.0/ports/<port>/bindings` of Neutron's API: `openstack port show` shows the ACTIVE one alone.
+
+## Repair and its risk
+The INACTIVE binding is deleted with its levels; the ACTIVE one is never touched. Look first that no guest of that name
+runs on the other host (`virsh list`): a migration goes on in libvirt when nova-compute dies, and if the guest has got
+there, the server's host is what is wrong.
+"""
+
+from stackmend.model.check import Check, Severity
+from stackmend.tables.views import idle
+
+CHECK = Check(
+    name="port-binding-inactive-leftover",
+    catalogue="A12",
+    severity=Severity.WARNING,
+    message="port {port} of server {server}, which is on {host}, has an inactive binding left on {left_host}",
+    resource=("port", "port"),
+    key=("server", "port", "left_host"),
+    needs=frozenset({"neutron"}),
+    reads={
+        **idle(),
+        "neutron_ports": {"id": "port"},
+        "neutron_ml2_port_bindings": {"port_id": "port"},
+    },
+    spares=frozenset({"neutron_ml2_port_bindings.inactive"}),
+    ages={"idle": 600},
+    # where the ACTIVE binding is elsewhere, that comes first: port-binding-wrong-host, server-wrong-host
+    sql="""
+        SELECT DISTINCT s.uuid AS server, s.cell, s.host, l.port_id AS port, l.host AS left_host, l.vif_type
+          FROM neutron_ml2_port_bindings l
+          JOIN neutron_ml2_port_bindings b ON b.port_id = l.port_id AND b.status = 'ACTIVE'
+          JOIN neutron_ports p ON p.id = l.port_id
+          JOIN idle_servers s ON s.uuid = p.device_id AND LOWER(s.host) = LOWER(b.host)
+         WHERE l.status = 'INACTIVE' AND l.vnic_type <> 'baremetal'
+           AND p.device_owner LIKE 'compute:%' AND p.device_owner NOT IN ('compute:kuryr', 'compute:zun')
+           AND s.vm_state NOT IN ('shelved_offloaded', 'deleted', 'resized') AND NOT s.in_cell0
+           AND s.changed_at < $idle""",
+)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Delete an inactive binding that a move has left on another host.
+
+## What it does
+The binding of that port on that host goes, with its levels. Nothing else of the port changes: it stays bound and
+plugged where it is.
+
+By the API the account needs the role `service` where Neutron's policy lets nobody else delete bindings (seen on
+Neutron 29); without it the call is refused, and nothing has changed.
+
+## Guards
+The server is idle and on its host, the port is its, its ACTIVE binding is on that host, and the one that goes is
+INACTIVE: Neutron's API would delete an ACTIVE one as willingly.
+
+## Undo
+The binding and its levels are put back; by the API Neutron makes a new one there, which is INACTIVE beside the ACTIVE
+one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from stackmend.model.finding import Row
+from stackmend.model.ports import Live
+from stackmend.model.repair import CannotRepair, Repair
+from stackmend.model.step import ExpectRow, Risk, Step, Values
+from stackmend.repairs import calls
+from stackmend.repairs.calls import SERVER, api_of, call, guarded, shown
+from stackmend.repairs.common import Record, idle, revised, still_of, the_server
+from stackmend.repairs.ports import without
+
+
+def api(target: Row, live: Live) -> Iterator[Step]:
+    """A call of Neutron; nothing where there is no such binding."""
+    database, server = the_server(target, live)
+    list(idle(live, database, server))
+    port, _, left = _bound(target, live, server)
+    if left is None:
+        return
+    made = call("network", "delete-binding", port=port["id"], host=left["host"], server=server["uuid"])
+    found = api_of(live).look(made)
+    shown(found, "port")
+    calls.idle(found, server["uuid"])
+    if found["server.host"] != server["host"]:
+        raise CannotRepair(
+            f"Nova's API shows server {server['uuid']} on {found['server.host']}, not on {server['host']}"
+        )
+    if found["binding"] != "INACTIVE":
+        raise CannotRepair(f"Neutron's API shows the binding of port {port['id']} on {left['host']} otherwise")
+    back = replace(call("network", "create-binding", port=port["id"], host=left["host"]), expect={"binding": None})
+    yield replace(guarded(made, found, ("binding", *SERVER)), inverse=back)
+
+
+def db(target: Row, live: Live) -> Iterator[Step]:
+    """Steps on Neutron's database; nothing where there is no such binding."""
+    database, server = the_server(target, live)
+    port, active, left = _bound(target, live, server)
+    if left is None:
+        return
+    yield from idle(live, database, server)
+    yield from still_of([port])
+    key: Values = {"port_id": active["port_id"], "host": active["host"]}
+    yield ExpectRow(database="neutron", table="ml2_port_bindings", pk=key, expect={"status": "ACTIVE"})
+    yield from without(live, left)
+    yield revised(live, port["standard_attr_id"])
+
+
+def _bound(target: Row, live: Live, server: Record) -> tuple[Record, Record, Record | None]:
+    """(port, its ACTIVE binding, the INACTIVE one if it is there); CannotRepair where the first two are not as told."""
+    port = live.row("neutron", "ports", {"id": target["port"], "device_id": server["uuid"]})
+    if port is None:
+        raise CannotRepair(f"port {target['port']} is not on server {server['uuid']} any more")
+    bindings: list[Record] = list(live.rows("neutron", "ml2_port_bindings", {"port_id": port["id"]}))
+    active = [binding for binding in bindings if binding["status"] == "ACTIVE"]
+    if len(active) != 1 or str(active[0]["host"]).lower() != str(server["host"]).lower():
+        raise CannotRepair(f"port {port['id']} has not its one active binding on {server['host']}: rebind it first")
+    left = (b for b in bindings if b["host"] == target["left_host"] and b["status"] == "INACTIVE")
+    return port, active[0], next(left, None)
+
+
+REPAIR = Repair(
+    name="drop-inactive-binding",
+    risk=Risk.SAFE,
+    resource="port",
+    checks=("port-binding-inactive-leftover",),
+    strategies={"api": api, "db": db},
+)
