@@ -12,7 +12,7 @@ from stackmend.app import apis, hosts
 from stackmend.app.config import Config
 from stackmend.app.session import Session, utcnow
 from stackmend.drivers.api.operations import describe
-from stackmend.engine import working
+from stackmend.engine import catalogue, working
 from stackmend.model.errors import ApiError
 from stackmend.model.plan import Plan
 from stackmend.model.workflow import Sight
@@ -46,6 +46,7 @@ def plan(
             hosts=hosts.reach(config),
             now=utcnow(),
             settings=hosts.settings(config),
+            repairs=catalogue.repairs(),
         )
         return working.plan(
             workflow,

@@ -9,6 +9,7 @@ from typing import Any
 
 from stackmend.model.finding import Row
 from stackmend.model.ports import Api, Hosts, Live
+from stackmend.model.repair import Repair
 from stackmend.model.step import Risk, Step
 
 
@@ -48,6 +49,8 @@ class Sight:
     settings: Mapping[str, Any] = field(default_factory=dict)
     #: what a workflow notes for the whole plan: ``Plan.facts``
     facts: dict[str, Any] = field(default_factory=dict)
+    #: name -> repair: a lane may hold the steps of one
+    repairs: Mapping[str, Repair] = field(default_factory=dict)
 
 
 Lanes = Callable[[Row, Sight], Iterator[LaneDraft]]
