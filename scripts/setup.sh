@@ -84,6 +84,11 @@ packages_for_tests() {
     # the programs only: no service comes with them
     { command -v mariadbd && command -v mariadb-install-db; } >/dev/null || echo mariadb-server-core
     command -v my_print_defaults >/dev/null || echo mariadb-client-core
+    # hosts to run commands on are OpenSSH servers that the tests start
+    command -v sshd >/dev/null || echo openssh-server
+    command -v ssh >/dev/null || echo openssh-client
+    command -v ip >/dev/null || echo iproute2
+    pkg-config --exists libvirt 2>/dev/null || echo libvirt-dev
     { command -v qemu-img && command -v qemu-io; } >/dev/null || echo qemu-utils
 }
 

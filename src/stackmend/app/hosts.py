@@ -8,8 +8,11 @@ from typing import Any
 
 from stackmend.app.apis import SystemClock
 from stackmend.app.config import Config
+from stackmend.drivers.hosts import facts as reading
 from stackmend.drivers.hosts.executor import HostExecutor
 from stackmend.drivers.hosts.transport import Transport, carried, own_names
+from stackmend.model.errors import ConfigError
+from stackmend.model.facts import Domain, HostFacts
 from stackmend.model.step import HostCommand
 from stackmend.model.writer import Executor
 
@@ -27,6 +30,24 @@ def executors(config: Config) -> dict[str, Executor]:
 def reach(config: Config) -> Transport | None:
     """How a workflow looks at hosts; None where no transport is configured."""
     return Transport(config.routes) if config.routes.transport or config.routes.local else None
+
+
+def domains(config: Config, host: str) -> list[Domain]:
+    """The guests of a host as libvirt has them; ConfigError where none can be asked, SourceError where it is silent."""
+    from stackmend.drivers.hosts import libvirt
+
+    if not config.libvirt:
+        raise ConfigError("no libvirt is configured", "Name it: [hosts] libvirt.")
+    return libvirt.domains(config.libvirt, host)
+
+
+def facts(config: Config, host: str) -> HostFacts:
+    """Boot id, mounts and clock of a host; HostUnreachable where no way to it is configured."""
+    transport = Transport(config.routes)
+    try:
+        return reading.facts(transport, host)
+    finally:
+        transport.close()
 
 
 def settings(config: Config) -> Mapping[str, Any]:

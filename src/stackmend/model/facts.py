@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a host says of itself: whether it was restarted, what is mounted, its time, and the guests of its hypervisor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """One line of /proc/self/mounts."""
+
+    source: str
+    target: str
+    kind: str
+    options: tuple[str, ...] = ()
+
+    @property
+    def read_only(self) -> bool:
+        """A file system that broke is mounted again, read-only."""
+        return "ro" in self.options
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostFacts:
+    """What tells whether a host is really back."""
+
+    host: str
+    boot_id: str  #: another one after every restart
+    uptime: float  #: seconds since then
+    mounts: tuple[Mount, ...]
+    ahead: float  #: seconds by which its clock is ahead of ours; negative: behind
+    within: float  #: the difference is known to so many seconds
+
+    def mount(self, path: str) -> Mount:
+        """What holds ``path``: the last mount on the longest way to it."""
+        found = Mount(source="", target="/", kind="")
+        for mount in self.mounts:
+            inside = path == mount.target or path.startswith(mount.target.rstrip("/") + "/")
+            if inside and len(mount.target) >= len(found.target):
+                found = mount
+        return found
+
+    def restarted(self, boot_id: str) -> bool:
+        """Whether it was restarted since it had this boot id."""
+        return self.boot_id != boot_id
+
+    def lacks(self, before: HostFacts, paths: tuple[str, ...] = (), slack: float = 2.0) -> tuple[str, ...]:
+        """Why it is not back as it was: a sentence each, () when it is.
+
+        ``paths`` are those whose mount must be there, every one that was mounted before where none is given; ``slack``
+        the seconds by which its clock may differ.
+        """
+        found = []
+        for target in paths or tuple(dict.fromkeys(mount.target for mount in before.mounts if _lasts(mount))):
+            was, now = before.mount(target), self.mount(target)
+            if now.target != was.target or now.kind != was.kind:
+                found.append(f"{target} was on {was.kind} {was.source}, now it is not mounted")
+            elif now.read_only and not was.read_only:
+                found.append(f"{target} is mounted read-only")
+        if abs(self.ahead) - self.within > slack:
+            found.append(f"its clock is {abs(self.ahead):.1f} s {'ahead' if self.ahead > 0 else 'behind'}")
+        return tuple(found)
+
+
+#: kinds of file systems that hold data; what a running system mounts for itself comes and goes
+_LASTING = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "nfs", "nfs4", "cifs", "ceph", "glusterfs", "gpfs", "ocfs2"}
+
+
+def _lasts(mount: Mount) -> bool:
+    return mount.kind in _LASTING or mount.kind.startswith("fuse.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """One disk of a domain."""
+
+    target: str  #: "vda"
+    source: str  #: a path, a block device, or pool/image
+    kind: str  #: "file", "block", "network", "volume"
+    serial: str = ""  #: of a volume: its id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """One network interface of a domain."""
+
+    mac: str
+    target: str = ""  #: "tap1f4..."; only while it runs
+    port: str = ""  #: id of the Neutron port, where the domain's definition names it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domain:
+    """One guest as the hypervisor has it."""
+
+    uuid: str  #: that of the server
+    name: str  #: "instance-0000001f"
+    state: str  #: "running", "paused", "shutoff", "crashed", "pmsuspended", "blocked", "shutdown", "nostate"
+    id: int | None = None  #: None while it does not run
+    server: str = ""  #: name of the server, as Nova noted it
+    persistent: bool = True
+    disks: tuple[Disk, ...] = ()
+    interfaces: tuple[Interface, ...] = ()
