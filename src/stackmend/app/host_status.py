@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One host, as every source sees it. Nothing is changed; what cannot be read is said, and is no zero."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from stackmend.app import apis, hosts, workflows
+from stackmend.app.audits import audit
+from stackmend.app.config import Config
+from stackmend.app.session import Session, silent
+from stackmend.drivers.api.session import segment
+from stackmend.engine import catalogue
+from stackmend.model.errors import ApiError, SourceError, StackmendError, UsageError
+from stackmend.model.host import HostStatus, View
+from stackmend.model.ports import Api, Live, Progress
+from stackmend.model.step import Manual
+
+#: the first microversion that shows services by their uuids and the host of a migration's end
+_SERVICES, _MIGRATIONS, _PROVIDERS = "2.53", "2.59", "1.14"
+#: states of a migration that is over (nova/objects/migration.py)
+OVER = frozenset({"completed", "confirmed", "reverted", "error", "failed", "cancelled", "done"})
+_DRAIN = "drain-host"
+
+
+def status(config: Config, host: str, *, audited: bool = True, progress: Progress = silent) -> HostStatus:
+    """What is known of ``host``; ``audited``: ask the checks about its servers, too.
+
+    ApiError without an API, UsageError for a host that no service knows.
+    """
+    session = Session.looking(config)
+    with ExitStack() as stack:
+        api, why = stack.enter_context(apis.reading(config, session, "auto"))
+        if api is None:
+            raise ApiError(f"host status needs the services' APIs: {why}", "Name a cloud: [api] cloud, or OS_CLOUD.")
+        live = stack.enter_context(session.live(api)) if session.databases.addresses else None
+        look = _Look(api, live, config, host)
+        found = look.status()
+    blocks, unknown = _blocks(config, host)
+    findings: Sequence[Mapping[str, Any]] = ()
+    servers = sorted(look.servers)
+    if audited and servers:
+        findings, more = _findings(config, servers, progress)
+        unknown = (*unknown, *more)
+    return HostStatus(**found, blocks=tuple(blocks), findings=tuple(findings), unknown=(*look.unknown, *unknown))
+
+
+class _Look:
+    """Asks each source in turn; one that fails leaves its reason."""
+
+    def __init__(self, api: Api, live: Live | None, config: Config, host: str) -> None:
+        self._api, self._live, self._config = api, live, config
+        self._host, self._quoted = host, segment(host)
+        self.unknown: list[str] = []
+        self.servers: frozenset[str] = frozenset()
+
+    def status(self) -> dict[str, Any]:
+        """The fields of a HostStatus that sources fill."""
+        services = tuple(self._services())
+        if not services:
+            raise UsageError(
+                f"no service of Nova runs on a host {self._host!r}", "See 'openstack compute service list'."
+            )
+        servers = list(
+            self._api.every("compute", f"/servers/detail?all_tenants=1&host={self._quoted}", "servers", _SERVICES)
+        )
+        self.servers = frozenset(str(server["id"]) for server in servers)
+        providers: list[Mapping[str, Any]] = []
+        views = (
+            View(source="nova", what="server", servers=self.servers, count=len(servers)),
+            self._view("libvirt", "domain", self._domains),
+            self._view("neutron", "bound port", self._ports),
+            self._view("cinder", "attachment", self._attachments),
+            self._view("placement", "allocation", lambda: self._allocations(providers)),
+        )
+        return {
+            "host": self._host,
+            "services": services,
+            "agents": tuple(self._said("agents of Neutron", self._agents)),
+            "providers": tuple(providers),
+            "servers": dict(sorted(Counter(map(_state, servers)).items())),
+            "moves": tuple(self._said("migrations", self._moves)),
+            "views": views,
+        }
+
+    def _services(self) -> list[dict[str, Any]]:
+        body = self._api.get("compute", f"/os-services?host={self._quoted}", _SERVICES)
+        return [
+            {
+                "binary": one["binary"],
+                "status": one["status"],
+                "state": one["state"],
+                "reason": one.get("disabled_reason"),
+                "forced_down": bool(one.get("forced_down")),
+                "updated_at": one.get("updated_at"),
+            }
+            for one in (body or {}).get("services", ())
+        ]
+
+    def _agents(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "type": one["agent_type"],
+                "alive": one["alive"],
+                "admin_state_up": one["admin_state_up"],
+                "heartbeat_at": one.get("heartbeat_timestamp"),
+            }
+            for one in self._api.every("network", f"/agents?host={self._quoted}", "agents")
+        ]
+
+    def _moves(self) -> list[dict[str, Any]]:
+        path = f"/os-migrations?host={self._quoted}"
+        return [
+            {
+                "server": one["instance_uuid"],
+                "type": one.get("migration_type"),
+                "status": one["status"],
+                "from": one.get("source_compute"),
+                "to": one.get("dest_compute"),
+            }
+            for one in self._api.every("compute", path, "migrations", _MIGRATIONS)
+            if one["status"] not in OVER
+        ]
+
+    def _ports(self) -> tuple[frozenset[str], int]:
+        path = f"/ports?binding:host_id={self._quoted}&fields=id&fields=device_id&fields=device_owner"
+        ports = [
+            port
+            for port in self._api.every("network", path, "ports")
+            if str(port.get("device_owner", "")).startswith("compute:")
+        ]
+        return frozenset(str(port["device_id"]) for port in ports), len(ports)
+
+    def _attachments(self) -> tuple[frozenset[str], int]:
+        if self._live is None:
+            raise SourceError("its API does not show on which host a volume is attached")
+        rows = self._live.rows("cinder", "volume_attachment", {"attached_host": self._host, "deleted": 0})
+        return frozenset(str(row["instance_uuid"]) for row in rows if row["instance_uuid"]), len(rows)
+
+    def _domains(self) -> tuple[frozenset[str], int]:
+        found = hosts.domains(self._config, self._host)
+        return frozenset(domain.uuid for domain in found), len(found)
+
+    def _allocations(self, providers: list[Mapping[str, Any]]) -> tuple[frozenset[str], int]:
+        consumers: set[str] = set()
+        for node in self._nodes():
+            body = self._api.get("placement", f"/resource_providers?name={segment(node)}", _PROVIDERS)
+            for one in (body or {}).get("resource_providers", ()):
+                at = f"/resource_providers/{one['uuid']}"
+                held = (self._api.get("placement", f"{at}/allocations", _PROVIDERS) or {}).get("allocations", {})
+                consumers |= set(held)
+                providers.append({"uuid": one["uuid"], "name": one["name"], **self._usage(at)})
+        return frozenset(consumers), len(consumers)
+
+    def _usage(self, at: str) -> dict[str, Any]:
+        used = (self._api.get("placement", f"{at}/usages", _PROVIDERS) or {}).get("usages", {})
+        total = (self._api.get("placement", f"{at}/inventories", _PROVIDERS) or {}).get("inventories", {})
+        return {
+            name: {"used": used.get(name, 0), "total": int((one["total"] - one["reserved"]) * one["allocation_ratio"])}
+            for name, one in sorted(total.items())
+        }
+
+    def _nodes(self) -> list[str]:
+        """Names of the compute nodes of the host: several with ironic."""
+        found = self._api.every("compute", "/os-hypervisors/detail", "hypervisors", _SERVICES)
+        return [str(one["hypervisor_hostname"]) for one in found if one["service"]["host"] == self._host]
+
+    def _view(self, source: str, what: str, ask: Callable[[], tuple[frozenset[str], int]]) -> View:
+        try:
+            servers, count = ask()
+        except StackmendError as problem:
+            return View(source=source, what=what, why_not=problem.message)
+        return View(source=source, what=what, servers=servers, count=count)
+
+    def _said(self, what: str, ask: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        try:
+            return ask()
+        except StackmendError as problem:
+            self.unknown.append(f"{what} could not be read: {problem.message}")
+            return []
+
+
+def _blocks(config: Config, host: str) -> tuple[list[str], tuple[str, ...]]:
+    """(what a drain could not do, why that could not be found out)."""
+    if _DRAIN not in catalogue.workflows():
+        return [], ()
+    try:
+        plan = workflows.plan(config, _DRAIN, {"host": host})
+    except StackmendError as problem:
+        return [], (f"what keeps it from being drained could not be found out: {problem.message}",)
+    found = [left.reason for left in plan.not_repaired]
+    for action in plan.manual:
+        reasons = "; ".join(step.text for step in action.steps if isinstance(step, Manual))
+        found.append(f"{action.resource_type} {action.resource_id}: {reasons or action.message}")
+    return found, ()
+
+
+def _findings(
+    config: Config, servers: Sequence[str], progress: Progress
+) -> tuple[Sequence[Mapping[str, Any]], tuple[str, ...]]:
+    try:
+        report = audit(config, servers=servers, progress=progress)
+    except StackmendError as problem:
+        return (), (f"its servers could not be audited: {problem.message}",)
+    found = [
+        {
+            "check": one.check,
+            "severity": one.severity.value,
+            "resource": {"type": one.resource_type, "id": one.resource_id},
+            "message": one.message,
+        }
+        for one in report.findings
+    ]
+    lacking = ", ".join(sorted(report.incomplete))
+    return found, (f"checks without an answer: {lacking}",) if lacking else ()
+
+
+def _state(server: Mapping[str, Any]) -> str:
+    """The state of a server in a word or two: "active", "stopped, locked", "active, migrating"."""
+    words = [str(server.get("OS-EXT-STS:vm_state") or "unknown")]
+    if task := server.get("OS-EXT-STS:task_state"):
+        words.append(str(task))
+    if server.get("locked"):
+        words.append("locked")
+    return ", ".join(words)

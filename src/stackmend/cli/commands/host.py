@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``host``: one compute host; what is done to it has a module each, ``host_drain`` and its like."""
+
+from __future__ import annotations
+
+import argparse
+
+from stackmend.cli.base import Printing
+from stackmend.model.errors import Exit
+
+
+class HostShowStatus(Printing):
+    """Show one host: its services, what each source says runs there, what keeps it from being drained, findings.
+
+    Reads only. What a source does not say is shown as not known, never as none. Exit code 0, 3 with findings, 7 where
+    something could not be read.
+    """
+
+    examples = """
+  $ stackmend host status compute-07
+  $ stackmend host status compute-07 --no-audit -f json"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("host", metavar="HOST", help="name of the host, as 'openstack compute service list' has it")
+        parser.add_argument("--no-audit", action="store_true", help="do not ask the checks about its servers")
+        super().add_arguments(parser)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Print it."""
+        from stackmend.app.host_status import status
+        from stackmend.report import hosts as shown
+
+        with self.watch() as progress:
+            found = status(self.config(), parsed_args.host, audited=not parsed_args.no_audit, progress=progress)
+        self.show(shown.status(found), parsed_args)
+        if found.unknown:
+            return int(Exit.INCOMPLETE)
+        return int(Exit.FINDINGS if found.findings else Exit.CLEAN)
+
+
+COMMANDS = {"host status": HostShowStatus}

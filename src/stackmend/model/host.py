@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of one compute host: the view of each service on what runs there, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What one source says runs on the host: ids of servers, or why it does not say."""
+
+    source: str  #: "nova", "libvirt", "neutron", "cinder", "placement"
+    what: str  #: what was counted: "server", "domain", "bound port", "attachment", "allocation"
+    servers: frozenset[str] = frozenset()
+    count: int = 0  #: of ``what``
+    why_not: str = ""  #: the source could not be read, or shows nothing of the kind
+
+    @property
+    def known(self) -> bool:
+        """Whether it says anything."""
+        return not self.why_not
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostStatus:
+    """One host on one screen."""
+
+    host: str
+    services: tuple[Mapping[str, Any], ...]  #: binary, status, state, reason, updated_at, forced_down
+    agents: tuple[Mapping[str, Any], ...]  #: type, alive, admin_state_up, heartbeat_at
+    providers: tuple[Mapping[str, Any], ...]  #: uuid, name, and by class of resource used and total
+    servers: Mapping[str, int]  #: state in words -> how many servers, by Nova
+    moves: tuple[Mapping[str, Any], ...]  #: migrations in progress from or to it
+    views: tuple[View, ...]
+    blocks: tuple[str, ...]  #: what keeps it from being drained, a sentence each
+    findings: tuple[Mapping[str, Any], ...]  #: of its servers: check, severity, resource, message
+    unknown: tuple[str, ...] = field(default=())  #: what could not be found out, a sentence each
+
+    @property
+    def apart(self) -> Mapping[str, tuple[str, ...]]:
+        """Server -> sources that say it runs here, for those on which the sources do not agree."""
+        known = [view for view in self.views if view.known and view.what in ("server", "domain", "allocation")]
+        every = sorted({server for view in known for server in view.servers})
+        said = {server: tuple(v.source for v in known if server in v.servers) for server in every}
+        return {server: sources for server, sources in said.items() if len(sources) < len(known)}
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values (docs/schemas/host-status.json)."""
+        return {
+            "host": self.host,
+            "services": [dict(one) for one in self.services],
+            "agents": [dict(one) for one in self.agents],
+            "providers": [dict(one) for one in self.providers],
+            "servers": dict(self.servers),
+            "moves": [dict(one) for one in self.moves],
+            "views": [
+                {
+                    "source": view.source,
+                    "what": view.what,
+                    "count": view.count if view.known else None,
+                    "servers": sorted(view.servers),
+                    "why_not": view.why_not,
+                }
+                for view in self.views
+            ],
+            "apart": {server: list(sources) for server, sources in self.apart.items()},
+            "blocks": list(self.blocks),
+            "findings": [dict(one) for one in self.findings],
+            "unknown": list(self.unknown),
+        }
