@@ -6,6 +6,9 @@ from __future__ import annotations
 import pytest
 from openstack.exceptions import BadRequestException, HttpException, NotFoundException
 
+from stackmend.lab.breaks._past import let_time_pass
+from stackmend.lab.plane.seed import wait_server
+
 from .using import Thing
 
 
@@ -50,6 +53,18 @@ def undeletable(thing: Thing) -> None:
     """Cinder refuses to delete it."""
     with pytest.raises(BadRequestException):
         thing.cloud.block_storage.delete_volume(thing.volume)
+
+
+def not_to_that_host(thing: Thing) -> None:
+    """A live migration to the host of the leftover is refused, for Neutron binds the port there no second time."""
+    here = thing.host()
+    with pytest.raises(BadRequestException, match="No valid host"):
+        thing.cloud.compute.live_migrate_server(thing.server, host=thing.key["left_host"], block_migration="auto")
+    wait_server(thing.cloud, thing.server)
+    assert thing.host() == here
+    left = thing.cloud.network.get(f"/ports/{thing.port}/bindings").json()["bindings"]
+    assert {(b["host"], b["status"]) for b in left} == {(here, "ACTIVE"), (thing.key["left_host"], "INACTIVE")}
+    let_time_pass(thing.plane, servers=[thing.server], consumers=sorted(thing.names))
 
 
 def deleted_but_running(thing: Thing) -> None:

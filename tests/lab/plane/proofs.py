@@ -225,6 +225,8 @@ class Rehearsal:
     def _mend(self, strategy: str, turn: str = "") -> None:
         """Until nothing is deferred: repairs that touch the same rows come one after another."""
         mine = [p for p in self._good() if p.strategy == strategy and not p.words]
+        if not mine:
+            return  # a plan for nothing in particular is one for everything
         for number in range(4):
             names = [name for p in mine for name in self._thing(p).names]
             path = self.desk.plan(f"{strategy}{turn}-{number}", strategy, names)
@@ -238,6 +240,8 @@ class Rehearsal:
                 self.again[strategy] = self.desk.apply(path, (Exit.CLEAN, Exit.STOPPED))
             if not plan["deferred"]:
                 break
+        if not turn:
+            self._seen_clean(mine)
 
     def _planned(self, mine: Sequence[Proof], actions: Sequence[Json]) -> None:
         by_mark = {action["fingerprint"]: action for action in actions}
@@ -262,11 +266,17 @@ class Rehearsal:
                     answer.problem = problem
 
     def _clean(self) -> None:
-        now = self.desk.audit()
+        self._seen_clean([p for p in self._good() if p.words])
         for proof in self._good():
             answer = self.answers[proof.name]
-            answer.clean = not any(mark in now for mark in answer.found)
             answer.applied = answer.applied or answer.planned is not None
+
+    def _seen_clean(self, proofs: Sequence[Proof]) -> None:
+        """Looked at before another strategy may mend it, too."""
+        now = self.desk.audit()
+        for proof in proofs:
+            answer = self.answers[proof.name]
+            answer.clean = not any(mark in now for mark in answer.found)
 
     def _undo(self) -> None:
         """Runs are taken back whole, which breaks again what can be taken back; then all is mended again."""
