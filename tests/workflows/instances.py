@@ -77,6 +77,6 @@ class Instances:
             (folder / "disk.info").write_text(json.dumps({f"{self.home}/{name}/disk": "qcow2"}))
         return name
 
-    def rebase(self, disk: Path, on: str) -> None:
+    def rebase(self, disk: Path, on: str, form: str = "raw") -> None:
         """Let a disk name another base, whatever is there."""
-        qemu("rebase", "-u", "-f", "qcow2", "-F", "raw", "-b", on, disk)
+        qemu("rebase", "-u", "-f", "qcow2", "-F", form, "-b", on, disk)

@@ -55,7 +55,8 @@ def test_a_missing_base_and_one_that_is_cut_short_are_told_for_every_disk_on_the
     qemu("create", "-q", "-f", "qcow2", "-F", "raw", "-b", made.path / "_base/swap_64", swap, "64M")
     short = made.base("short", form="qcow2")
     os.truncate(made.path / "_base" / short, 1000)
-    cut = made.server(short)
+    cut = made.server()
+    made.rebase(made.path / cut / "disk", f"{made.path}/_base/{short}", "qcow2")
     found = look(made)
     assert found.folder(lost).broken == (f"{lost}/disk: its base _base/{gone} is missing",)
     assert found.folder(whole).broken == (

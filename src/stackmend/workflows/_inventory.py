@@ -50,8 +50,11 @@ def inventory(
     raw, notes = read(hosts, host, path, root_of(path, home), prefix)
     formats = {name: found for name, text in raw.texts.items() for name, found in _formats(name, text)}
     images = _images(raw, formats)
-    looked, more = look(hosts, host, path, images, formats, prefix)
-    return _put_together(host, home, raw, looked, (*notes, *more), now)
+    looked, more = look(hosts, host, path, [name for name in images if not _is_base(name)], formats, prefix)
+    # an image may have been made to look like another format: what is based on it knows better
+    formats |= dict(_based_on(looked, home))
+    bases, again = look(hosts, host, path, [name for name in images if _is_base(name)], formats, prefix)
+    return _put_together(host, home, raw, looked | bases, dict.fromkeys((*notes, *more, *again)), now)
 
 
 def checked(hosts: Hosts, found: Inventory, path: str, wanted: Iterable[str], prefix: Sequence[str] = ()) -> Inventory:
@@ -115,6 +118,20 @@ def _formats(name: str, text: str) -> Iterator[tuple[str, str]]:
                 yield f"{folder}/{str(path).rsplit('/', 1)[-1]}", form
 
 
+def _is_base(name: str) -> bool:
+    return name.startswith("_base/")
+
+
+def _based_on(looked: Mapping[str, tuple[str, str]], home: str) -> Iterator[tuple[str, str]]:
+    """(path of a base, its format) as the disks on it say."""
+    for name, (_, text) in looked.items():
+        found = _json(text)
+        if isinstance(found, dict) and found.get("backing-filename-format") in ("raw", "qcow2"):
+            path = below(home, str(found.get("backing-filename", "")), name.rpartition("/")[0])
+            if _is_base(path):
+                yield path, found["backing-filename-format"]
+
+
 def _images(raw: Raw, formats: Mapping[str, str]) -> list[str]:
     """Paths of the files that hold disks."""
     found = []
@@ -130,7 +147,7 @@ def _images(raw: Raw, formats: Mapping[str, str]) -> list[str]:
 
 
 def _put_together(
-    host: str, home: str, raw: Raw, looked: Mapping[str, tuple[str, str]], notes: Sequence[str], now: float
+    host: str, home: str, raw: Raw, looked: Mapping[str, tuple[str, str]], notes: Iterable[str], now: float
 ) -> Inventory:
     path = raw.words.get("path", home)
     images = {name: _image(name, raw.files[name], answer) for name, answer in looked.items() if name in raw.files}
