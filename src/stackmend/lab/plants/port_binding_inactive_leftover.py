@@ -50,8 +50,14 @@ def _left(cloud: Cloud, server: Server, port: str, *, kind: str = "ovs", nic: st
 
 
 def live_migrating(cloud: Cloud) -> None:
-    """A live migration is under way."""
-    cloud.pick("live_migrating")
+    """A live migration is under way, and has been for long: the guest has much memory."""
+    server = cloud.pick("active")
+    target = _left(cloud, server, server.ports[0])["left_host"]
+    cloud.insert(
+        server.database, "migrations", uuid=server.migration[:-4] + "beef", instance_uuid=server.uuid,
+        status="running", migration_type="live-migration", source_compute=server.host, source_node=server.node,
+        dest_compute=target, deleted=0, created_at=cloud.ago(9000), updated_at=cloud.ago(8000),
+    )  # fmt: skip
 
 
 def just_failed(cloud: Cloud) -> None:
