@@ -48,7 +48,7 @@ class _Try:
     end: datetime = _NEVER  #: when its outcome must be seen
     late: str = ""  #: what to say then
     pause: float = 0.0  #: seconds between two looks
-    marker: Any = None  #: what moves while it makes progress, and since when it stands still
+    lowest: int | None = None  #: what falls while it makes progress, and since when it does not
     moved: datetime = _NEVER
 
     def note(self, text: str) -> str:
@@ -88,7 +88,8 @@ class ApiExecutor:
             return Outcome(StepState.DONE, "done already", already=True)
         if differs := unlike(call.expect, picture):
             return Outcome(StepState.STALE, f"nothing was sent: {differs}")
-        attempt = _Try(operation, call, mark, deque(operation.requests(call.arguments)))
+        requests = [operation.aim(request, picture) for request in operation.requests(call.arguments)]
+        attempt = _Try(operation, call, mark, deque(requests))
         if state is StepState.INTENT or not attempt.requests:
             attempt.requests.clear()
             return self._waiting(attempt, attempt.limit, "it was waited for")
@@ -255,8 +256,10 @@ class ApiExecutor:
         operation, stall = attempt.operation, attempt.call.arguments.get("stall")
         if operation.marker is None or not stall or attempt.relieved:
             return
-        if (marker := operation.marker(picture)) != attempt.marker:
-            attempt.marker, attempt.moved = marker, now
+        # as Nova itself does: what a busy guest writes again makes it rise and fall for ever
+        marker = operation.marker(picture)
+        if marker is None or attempt.lowest is None or marker < attempt.lowest:
+            attempt.lowest, attempt.moved = marker, now
         elif (now - attempt.moved).total_seconds() >= float(stall):
             request = operation.relief(attempt.call.arguments, picture)
             if request is not None:

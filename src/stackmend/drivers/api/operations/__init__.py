@@ -10,12 +10,12 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
-from stackmend.drivers.api.session import Request
+from stackmend.drivers.api.session import Answer, Request
 from stackmend.model.errors import ApiError
 from stackmend.model.step import ApiCall, StepState
 
@@ -29,6 +29,14 @@ class Reader(Protocol):
 
     def get(self, service: str, path: str, microversion: str = "") -> Any:
         """Its JSON, or None where the service says that there is none (404). SourceError for anything else."""
+        ...
+
+    def every(self, service: str, path: str, key: str, microversion: str = "") -> Iterator[Mapping[str, Any]]:
+        """Every member of a collection, page by page. SourceError as above."""
+        ...
+
+    def reply(self, request: Request) -> Answer:
+        """The answer to a request that only reads, whatever its status; SourceError where there is none."""
         ...
 
 
@@ -53,8 +61,11 @@ class Operation:
     #: what it was accepted for can be seen before the answer comes: accepted, and still to do, is a failure
     at_once: bool = False
     elsewhere: bool = False  #: the next request is sent, too, where the one before was begun and came to nothing
-    #: what moves while it makes progress; where it stands still for ``arguments["stall"]`` seconds, ``relief`` is sent
-    marker: Callable[[Picture], Any] | None = None
+    #: completes a request with what was seen just before, where its arguments alone do not name the object
+    aim: Callable[[Request, Picture], Request] = lambda request, _picture: request
+    #: what falls while it makes progress, None while that cannot be seen; where it has not fallen below its lowest for
+    #: ``arguments["stall"]`` seconds, ``relief`` is sent
+    marker: Callable[[Picture], int | None] | None = None
     relief: Callable[[Arguments, Picture], Request | None] = lambda _arguments, _picture: None
 
 

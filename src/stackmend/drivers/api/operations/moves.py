@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operations of Nova that take a server from one host to another.
+
+Where a server is and what is done with it tells most; the record of its last migration tells the rest. Nova lets go of
+the task before the source has cleaned up (nova/compute/manager.py, _post_live_migration) and before a move that failed
+is rolled back, so a move is over only when its record is. A request that Nova accepts has the task in the server before
+the answer (nova/compute/api.py): a server that is idle on its old host after that had a move that failed, however
+quickly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from stackmend.drivers.api.operations import Arguments, Operation, Picture, Reader, _servers
+from stackmend.drivers.api.operations.power import action
+from stackmend.drivers.api.session import Request, segment
+from stackmend.model.step import StepState
+
+#: 2.25 leaves block migration to Nova, 2.30 has the scheduler look at the named host, 2.34 does not keep the caller
+#: waiting while hosts are looked at
+LIVE = "2.34"
+#: a named host for a cold migration
+COLD = "2.56"
+#: migrations by page, newest first, with their uuids
+RECORDS = "2.59"
+#: the scheduler looks at the named host of an evacuation
+EVACUATE = "2.29"
+#: statuses of a migration that is over (nova/objects/migration.py); of an evacuation "done" is over for the server
+OVER = frozenset({"completed", "confirmed", "reverted", "error", "failed", "cancelled", "done"})
+_CAME_TO_NOTHING = frozenset({"error", "failed", "cancelled"})
+
+
+def last(reader: Reader, server: object, kinds: Iterable[str]) -> Any:
+    """The newest migration of one of these kinds that the server had, or None."""
+    found = []
+    for kind in kinds:
+        path = f"/os-migrations?instance_uuid={segment(server)}&migration_type={kind}&limit=1"
+        found += (reader.get("compute", path, RECORDS) or {}).get("migrations", ())
+    return max(found, key=lambda one: (str(one["created_at"]), int(one["id"])), default=None)
+
+
+def why(reader: Reader, server: object) -> str:
+    """The last words of what the newest action of a server failed with, or ""."""
+    path = f"/servers/{segment(server)}/os-instance-actions"
+    every = (reader.get("compute", path, "2.1") or {}).get("instanceActions", ())
+    newest = max(every, key=lambda one: str(one["start_time"]), default=None)
+    if newest is None:
+        return ""
+    body = reader.get("compute", f"{path}/{segment(newest['request_id'])}", "2.1") or {}
+    for event in (body.get("instanceAction") or {}).get("events") or ():
+        lines = [line for line in str(event.get("traceback") or "").splitlines() if line.strip()]
+        if event.get("result") == "Error" and lines:
+            return lines[-1].strip()[:300]
+    return ""
+
+
+def _record(reader: Reader, server: object, record: Any) -> Picture:
+    if record is None:
+        return {"migration.status": None}
+    found = {"migration.status": record["status"]}
+    if record["status"] in _CAME_TO_NOTHING and (words := why(reader, server)):
+        found["failure"] = words
+    return found
+
+
+def _under_way(picture: Picture) -> bool:
+    return picture["migration.status"] is not None and picture["migration.status"] not in OVER
+
+
+def _away(picture: Picture, arguments: Arguments) -> bool:
+    """Whether it has left the host it was to leave; with no such host, whether it is where it was to go."""
+    if arguments.get("from") is None:
+        return bool(picture["server.host"] == arguments.get("to"))
+    return bool(picture["server.host"] != arguments["from"])
+
+
+def _targets(arguments: Arguments) -> list[str | None]:
+    return [arguments.get("to"), *arguments.get("elsewhere", ())]
+
+
+# -- live
+
+
+def _live(reader: Reader, arguments: Arguments) -> Picture:
+    server = arguments["server"]
+    found = _servers.read(reader, server)
+    picture = _servers.picture(found)
+    if found is None:
+        return picture
+    if picture["server.task_state"] != "migrating":
+        return {**picture, **_record(reader, server, last(reader, server, ("live-migration",)))}
+    every = (reader.get("compute", f"/servers/{segment(server)}/migrations", RECORDS) or {}).get("migrations", ())
+    newest = max(every, key=lambda one: int(one["id"]), default=None)
+    if newest is None:
+        # not on its way yet, or in post-copy, which Nova does not list
+        return {**picture, "migration.status": "accepted"}
+    return {
+        **picture,
+        "migration.status": newest["status"],
+        "migration": newest["id"],
+        "to": newest.get("dest_compute"),
+        "memory_remaining": newest.get("memory_remaining_bytes"),
+        "disk_remaining": newest.get("disk_remaining_bytes"),
+    }
+
+
+def _moved_live(picture: Picture, arguments: Arguments) -> StepState:
+    if picture["server"] == "absent":
+        return StepState.FAILED
+    broken = picture["server.vm_state"] == "error"
+    if picture["server.task_state"] == "migrating" and not (broken and picture["migration.status"] in OVER):
+        return StepState.INTENT
+    if _under_way(picture):
+        return StepState.INTENT
+    if broken:
+        return StepState.FAILED
+    return StepState.DONE if _away(picture, arguments) else StepState.PLANNED
+
+
+def _live_requests(arguments: Arguments) -> list[Request]:
+    return [
+        request
+        for host in _targets(arguments)
+        for request in action(arguments, {"os-migrateLive": {"host": host, "block_migration": "auto"}}, LIVE)
+    ]
+
+
+def _remaining(picture: Picture) -> int | None:
+    """Bytes that are still to be copied; None while nothing is."""
+    if picture.get("migration.status") != "running":
+        return None
+    left = [picture.get("memory_remaining"), picture.get("disk_remaining")]
+    return None if left == [None, None] else sum(int(one or 0) for one in left)
+
+
+def _relief(arguments: Arguments, picture: Picture) -> Request | None:
+    """Nova takes both only for a migration that runs, and neither in post-copy."""
+    if picture.get("migration.status") != "running":
+        return None
+    path = f"/servers/{segment(arguments['server'])}/migrations/{segment(picture['migration'])}"
+    if arguments.get("on_stall") == "abort":
+        return Request(service="compute", method="DELETE", path=path, microversion="2.24")
+    if arguments.get("on_stall") == "force-complete":
+        body = {"force_complete": None}
+        return Request(service="compute", method="POST", path=f"{path}/action", body=body, microversion="2.22")
+    return None
+
+
+# -- cold
+
+
+def _cold(reader: Reader, arguments: Arguments) -> Picture:
+    server = arguments["server"]
+    found = _servers.read(reader, server)
+    picture = _servers.picture(found)
+    if found is None:
+        return picture
+    return {**picture, **_record(reader, server, last(reader, server, ("migration", "resize")))}
+
+
+def _moved_cold(picture: Picture, arguments: Arguments) -> StepState:
+    if picture["server"] == "absent":
+        return StepState.FAILED
+    if str(picture["server.task_state"]).startswith("resize"):
+        return StepState.INTENT
+    if picture["server.vm_state"] == "error":
+        return StepState.FAILED
+    if picture["server.vm_state"] == "resized":
+        return StepState.DONE if _away(picture, arguments) else StepState.PLANNED
+    if _under_way(picture):
+        return StepState.INTENT
+    # confirmed already, by whoever it was
+    return StepState.DONE if _away(picture, arguments) else StepState.PLANNED
+
+
+def _cold_requests(arguments: Arguments) -> list[Request]:
+    return [
+        request
+        for host in _targets(arguments)
+        for request in action(arguments, {"migrate": None if host is None else {"host": host}}, COLD)
+    ]
+
+
+def _confirming(reader: Reader, arguments: Arguments) -> Picture:
+    """``held``: how many providers the migration itself still has an allocation of."""
+    server = arguments["server"]
+    found = _servers.read(reader, server)
+    picture = _servers.picture(found)
+    if found is None:
+        return picture
+    record = last(reader, server, ("migration", "resize"))
+    held = {} if record is None else reader.get("placement", f"/allocations/{segment(record['uuid'])}") or {}
+    return {**picture, **_record(reader, server, record), "held": len(held.get("allocations", ()))}
+
+
+def _confirmed(picture: Picture, arguments: Arguments) -> StepState:
+    if picture["server"] == "absent" or picture["server.vm_state"] == "error":
+        return StepState.FAILED
+    if str(picture["server.task_state"]).startswith("resize"):
+        return StepState.INTENT
+    if picture["server.vm_state"] == "resized":
+        return StepState.INTENT if picture["migration.status"] == "confirming" else StepState.PLANNED
+    if not _away(picture, arguments):
+        return StepState.FAILED
+    return StepState.INTENT if _under_way(picture) or picture["held"] else StepState.DONE
+
+
+def _reverted(picture: Picture, arguments: Arguments) -> StepState:
+    if picture["server"] == "absent" or picture["server.vm_state"] == "error":
+        return StepState.FAILED
+    if str(picture["server.task_state"]).startswith("resize"):
+        return StepState.INTENT
+    if picture["server.vm_state"] == "resized":
+        return StepState.INTENT if picture["migration.status"] == "reverting" else StepState.PLANNED
+    if _under_way(picture):
+        return StepState.INTENT
+    # confirmed already: there is no way back
+    return StepState.FAILED if _away(picture, arguments) else StepState.DONE
+
+
+# -- evacuation
+
+
+def _evacuating(reader: Reader, arguments: Arguments) -> Picture:
+    server = arguments["server"]
+    found = _servers.read(reader, server)
+    picture = _servers.picture(found)
+    if found is None:
+        return picture
+    record = last(reader, server, ("evacuation",))
+    mine = record if record is not None and record.get("source_compute") == arguments["from"] else None
+    return {**picture, **_servers.host(reader, found), **_record(reader, server, mine)}
+
+
+def _evacuated(picture: Picture, arguments: Arguments) -> StepState:
+    if picture["server"] == "absent":
+        return StepState.FAILED
+    task = str(picture["server.task_state"])
+    if task.startswith("rebuild") or (_away(picture, arguments) and task == "powering-off"):
+        return StepState.INTENT
+    if not _away(picture, arguments):
+        # a server in error may be evacuated, and a record that nobody works on keeps none from it
+        return StepState.PLANNED
+    if picture["server.vm_state"] == "error":
+        return StepState.FAILED
+    return StepState.INTENT if _under_way(picture) else StepState.DONE
+
+
+def _evacuate_requests(arguments: Arguments) -> list[Request]:
+    """``version``: "2.95" leaves it stopped; ``force`` (2.29 to 2.67): the scheduler does not look at ``to``."""
+    found = []
+    for host in _targets(arguments):
+        body: dict[str, Any] = {} if host is None else {"host": host}
+        if host is not None and arguments.get("force"):
+            body["force"] = True
+        found += action(arguments, {"evacuate": body}, str(arguments.get("version") or EVACUATE))
+    return found
+
+
+OPERATIONS = (
+    Operation(
+        service="compute", name="live-migrate", requests=_live_requests, look=_live, judge=_moved_live,
+        microversion=RECORDS, again=False, at_once=True, elsewhere=True, marker=_remaining, relief=_relief, limit=3600,
+    ),
+    Operation(
+        service="compute", name="cold-migrate", requests=_cold_requests, look=_cold, judge=_moved_cold,
+        microversion=RECORDS, again=False, at_once=True, elsewhere=True, limit=3600,
+    ),
+    Operation(
+        service="compute", name="confirm-resize", look=_confirming, judge=_confirmed, microversion=RECORDS, again=True,
+        at_once=True, limit=600, requests=lambda arguments: action(arguments, {"confirmResize": None}),
+    ),
+    Operation(
+        service="compute", name="revert-resize", look=_cold, judge=_reverted, microversion=RECORDS, again=True,
+        at_once=True, limit=1800, requests=lambda arguments: action(arguments, {"revertResize": None}),
+    ),
+    Operation(
+        service="compute", name="evacuate", requests=_evacuate_requests, look=_evacuating, judge=_evacuated,
+        microversion=RECORDS, again=False, at_once=True, elsewhere=True, limit=3600,
+    ),
+)  # fmt: skip

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operations of Nova on what a server does: running or not, paused, suspended, rescued, shelved, locked.
+
+Nova writes the task into the server before it answers (nova/compute/api.py), so an accepted request of which nothing
+can be seen has failed: nova-compute gives up and takes its task away again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackmend.drivers.api.operations import Arguments, Operation, Picture, Reader, _servers
+from stackmend.drivers.api.session import Request, segment
+from stackmend.model.step import StepState
+
+#: the first microversion that shows whether a server is locked, and that keeps the reason
+_LOCK = "2.73"
+
+
+def action(arguments: Arguments, body: Any, microversion: str = "2.1") -> list[Request]:
+    """One of the actions of a server."""
+    path = f"/servers/{segment(arguments['server'])}/action"
+    return [Request(service="compute", method="POST", path=path, body=body, microversion=microversion)]
+
+
+def _server(reader: Reader, arguments: Arguments) -> Picture:
+    return _servers.picture(_servers.read(reader, arguments["server"]))
+
+
+def _change(name: str, verb: str, wanted: str, task: str, limit: float = 300) -> Operation:
+    """An operation after which the server is in the state ``wanted``; ``task`` is what Nova calls it meanwhile."""
+
+    def judge(picture: Picture, _: Arguments) -> StepState:
+        if picture["server"] == "absent":
+            return StepState.FAILED
+        state, now = picture["server.vm_state"], picture["server.task_state"]
+        if state == wanted:
+            return StepState.DONE if now is None else StepState.INTENT
+        if now == task:
+            return StepState.INTENT
+        return StepState.FAILED if state == "error" else StepState.PLANNED
+
+    return Operation(
+        service="compute", name=name, look=_server, judge=judge, microversion="2.1", again=True, at_once=True,
+        limit=limit, requests=lambda arguments: action(arguments, {verb: None}),
+    )  # fmt: skip
+
+
+def _history(reader: Reader, arguments: Arguments) -> Picture:
+    """``rebooted``: "", "begun", "error" or "done", of reboots that began later than ``after``."""
+    found = _servers.read(reader, arguments["server"])
+    if found is None:
+        return _servers.picture(found)
+    path = f"/servers/{segment(arguments['server'])}/os-instance-actions"
+    every = (reader.get("compute", path, "2.1") or {}).get("instanceActions", ())
+    after = str(arguments["after"])
+    told = ""
+    for one in sorted((a for a in every if a["action"] == "reboot"), key=lambda a: str(a["start_time"])):
+        if str(one["start_time"]) > after:
+            told = "error" if one.get("message") else "begun"
+    if told == "begun" and found.get("OS-EXT-STS:task_state") is None and found.get("OS-EXT-STS:vm_state") == "active":
+        told = "done"
+    return {**_servers.picture(found), **_servers.host(reader, found), "rebooted": told}
+
+
+def _rebooted(picture: Picture, _: Arguments) -> StepState:
+    """Only the history tells a reboot from none: a server that runs looks the same before and after."""
+    if picture["server"] == "absent":
+        return StepState.FAILED
+    if str(picture["server.task_state"]).startswith("reboot"):
+        return StepState.INTENT
+    return {
+        "": StepState.PLANNED,
+        "begun": StepState.FAILED if picture["server.vm_state"] == "error" else StepState.INTENT,
+        "error": StepState.FAILED,
+        "done": StepState.DONE,
+    }[picture["rebooted"]]
+
+
+def _locking(reader: Reader, arguments: Arguments) -> Picture:
+    body = reader.get("compute", f"/servers/{segment(arguments['server'])}", _LOCK)
+    found = None if body is None else body["server"]
+    if found is None:
+        return _servers.picture(found)
+    return {**_servers.picture(found), "locked": found["locked"], "locked_reason": found.get("locked_reason")}
+
+
+def _locked(picture: Picture, wanted: bool) -> StepState:
+    if picture["server"] == "absent":
+        return StepState.FAILED
+    return StepState.DONE if picture["locked"] is wanted else StepState.PLANNED
+
+
+def _lock(arguments: Arguments) -> list[Request]:
+    reason = arguments.get("reason")
+    return action(arguments, {"lock": {"locked_reason": reason} if reason else None}, _LOCK)
+
+
+OPERATIONS = (
+    _change("start", "os-start", "active", "powering-on"),
+    _change("stop", "os-stop", "stopped", "powering-off", limit=600),
+    _change("pause", "pause", "paused", "pausing"),
+    _change("unpause", "unpause", "active", "unpausing"),
+    _change("suspend", "suspend", "suspended", "suspending", limit=900),
+    _change("resume", "resume", "active", "resuming", limit=900),
+    _change("unrescue", "unrescue", "active", "unrescuing"),
+    _change("shelve-offload", "shelveOffload", "shelved_offloaded", "shelving_offloading", limit=900),
+    Operation(
+        service="compute", name="reboot-hard", look=_history, judge=_rebooted, microversion="2.1", again=False,
+        limit=600, requests=lambda arguments: action(arguments, {"reboot": {"type": "HARD"}}),
+    ),
+    Operation(
+        service="compute", name="lock", look=_locking, microversion=_LOCK, again=True, at_once=True, requests=_lock,
+        judge=lambda picture, _: _locked(picture, True),
+    ),
+    Operation(
+        service="compute", name="unlock", look=_locking, microversion=_LOCK, again=True, at_once=True,
+        requests=lambda arguments: action(arguments, {"unlock": None}, _LOCK),
+        judge=lambda picture, _: _locked(picture, False),
+    ),
+)  # fmt: skip

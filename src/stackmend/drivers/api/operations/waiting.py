@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is only waited for: a host that is empty in every service's eyes, a service that is up, a server that runs.
+
+An empty host is asked for in each service on its own. What is left and idle will not go by itself: that is a failure
+at once, and not at the end of the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from stackmend.drivers.api.operations import Arguments, Operation, Picture, Reader, _servers, host_services
+from stackmend.drivers.api.operations.moves import OVER, RECORDS
+from stackmend.drivers.api.session import Request, segment
+from stackmend.model.step import StepState
+
+#: the first one in which a tree of providers can be asked for
+_TREE = "1.14"
+#: so many of what is left are named
+_NAMED = 5
+#: ports of agents, which move with the routers and networks that they serve
+_OF_AGENTS = "network:"
+
+
+def _nothing(_: Arguments) -> list[Request]:
+    return []
+
+
+def _left(what: str, some: list[str], *, moving: bool) -> Picture:
+    named = ", ".join(sorted(some)[:_NAMED]) + (", ..." if len(some) > _NAMED else "")
+    return {"left": len(some), "moving": moving, **({what: named} if some else {})}
+
+
+def _empty(picture: Picture, _: Arguments) -> StepState:
+    if not picture["left"]:
+        return StepState.DONE
+    return StepState.INTENT if picture["moving"] else StepState.FAILED
+
+
+def _empty_soon(picture: Picture, _: Arguments) -> StepState:
+    """For what others take away a moment after a server has gone."""
+    return StepState.DONE if not picture["left"] else StepState.INTENT
+
+
+def _of_compute(reader: Reader, arguments: Arguments) -> Picture:
+    """Servers on the host, and migrations from or to it that are not over."""
+    host = segment(arguments["host"])
+    servers = list(reader.every("compute", f"/servers/detail?all_tenants=1&host={host}", "servers", _servers.SERVER))
+    moves = [
+        one
+        for one in reader.every("compute", f"/os-migrations?host={host}", "migrations", RECORDS)
+        if one["status"] not in OVER
+    ]
+    moving = {str(one["instance_uuid"]) for one in moves if one["status"] != "finished"}
+    idle = [
+        str(one["id"]) for one in servers
+        if one.get("OS-EXT-STS:task_state") is None and str(one["id"]) not in moving
+    ]  # fmt: skip
+    idle += [str(one["instance_uuid"]) for one in moves if one["status"] == "finished"]
+    every = {str(one["id"]) for one in servers} | {str(one["instance_uuid"]) for one in moves}
+    return _left("servers", sorted(every), moving=not idle)
+
+
+def _of_network(reader: Reader, arguments: Arguments) -> Picture:
+    """Ports whose active binding is on the host: the filter of Neutron also finds those with an inactive one there."""
+    host = str(arguments["host"])
+    fields = "&fields=id&fields=device_owner&fields=binding:host_id"
+    ports = [
+        str(port["id"])
+        for port in reader.every("network", f"/ports?binding:host_id={segment(host)}{fields}", "ports")
+        if port.get("binding:host_id") == host
+        and (arguments.get("agents") or not str(port.get("device_owner", "")).startswith(_OF_AGENTS))
+    ]
+    return _left("ports", ports, moving=bool(ports))
+
+
+def _of_placement(reader: Reader, arguments: Arguments) -> Picture:
+    """Consumers with an allocation of the host's providers, nested ones too: servers, and migrations by their uuids."""
+    consumers: set[str] = set()
+    for root in arguments["providers"]:
+        tree = reader.get("placement", f"/resource_providers?in_tree={segment(root)}", _TREE) or {}
+        for one in tree.get("resource_providers", ()):
+            held = reader.get("placement", f"/resource_providers/{segment(one['uuid'])}/allocations", _TREE) or {}
+            consumers |= set(held.get("allocations", ()))
+    return _left("consumers", sorted(consumers), moving=bool(consumers))
+
+
+def _of_block_storage(reader: Reader, arguments: Arguments) -> Picture:
+    """Volumes of those named that are still attached to the host."""
+    host, some = str(arguments["host"]), []
+    for name in arguments["volumes"]:
+        body = reader.get("block-storage", f"/volumes/{segment(name)}", "3.0")
+        held = [] if body is None else body["volume"].get("attachments", ())
+        if any(one.get("host_name") == host for one in held):
+            some.append(str(name))
+    return _left("volumes", some, moving=bool(some))
+
+
+# -- services and agents
+
+
+def _service_up(picture: Picture, arguments: Arguments) -> StepState:
+    """Up, and heard of later than ``after``: Nova calls a service up for a minute after it has died."""
+    if picture["service"] == "absent":
+        return StepState.FAILED
+    heard = str(picture["updated_at"] or "")[:19] > str(arguments.get("after") or "")[:19]
+    return StepState.DONE if picture["state"] == "up" and heard else StepState.INTENT
+
+
+def _serves(picture: Picture, _: Arguments) -> StepState:
+    if picture["service"] == "absent" or picture["status"] != "enabled" or picture["forced_down"]:
+        return StepState.FAILED
+    return StepState.DONE if picture["state"] == "up" else StepState.INTENT
+
+
+def _agents(reader: Reader, arguments: Arguments) -> Picture:
+    dead = [
+        str(one["agent_type"])
+        for one in reader.every("network", f"/agents?host={segment(arguments['host'])}", "agents")
+        if not one["alive"]
+    ]
+    return {"left": len(dead), **({"dead": ", ".join(sorted(dead))} if dead else {})}
+
+
+# -- servers
+
+
+def _server(reader: Reader, arguments: Arguments) -> Picture:
+    """With whether it runs (``power``: 1) and how many of its ports are not ACTIVE on its host."""
+    found = _servers.read(reader, arguments["server"])
+    picture = _servers.picture(found)
+    if found is None:
+        return picture
+    fields = "&fields=id&fields=status&fields=binding:host_id"
+    ports = list(reader.every("network", f"/ports?device_id={segment(arguments['server'])}{fields}", "ports"))
+    down = [str(one["id"]) for one in ports if not connected(one, picture["server.host"])]
+    return {**picture, "power": found.get("OS-EXT-STS:power_state"), "ports_down": len(down)}
+
+
+def connected(port: Mapping[str, Any], host: object) -> bool:
+    """Whether a port is in use on a host."""
+    return port.get("status") == "ACTIVE" and port.get("binding:host_id") == host
+
+
+def _runs(picture: Picture, _: Arguments) -> StepState:
+    if picture["server"] == "absent" or picture["server.vm_state"] == "error":
+        return StepState.FAILED
+    idle = picture["server.task_state"] is None and picture["server.vm_state"] == "active"
+    return StepState.DONE if idle and picture["power"] == 1 and not picture["ports_down"] else StepState.INTENT
+
+
+def _state(reader: Reader, arguments: Arguments) -> Picture:
+    return _servers.picture(_servers.read(reader, arguments["server"]))
+
+
+def _gone(picture: Picture, _: Arguments) -> StepState:
+    if picture["server"] == "absent":
+        return StepState.DONE
+    return StepState.FAILED if picture["server.task_state"] is None else StepState.INTENT
+
+
+def _waiting(
+    service: str,
+    name: str,
+    look: Callable[[Reader, Arguments], Picture],
+    judge: Callable[[Picture, Arguments], StepState],
+    waits: str,
+    limit: float = 300,
+    microversion: str = "",
+) -> Operation:
+    return Operation(
+        service=service, name=name, look=look, judge=judge, waits=waits, limit=limit, requests=_nothing, again=True,
+        microversion=microversion,
+    )  # fmt: skip
+
+
+OPERATIONS = (
+    _waiting(
+        "compute", "host-empty", _of_compute, _empty,
+        "wait until no server and no migration is on {host}", limit=600, microversion=RECORDS,
+    ),
+    _waiting(
+        "network", "host-empty", _of_network, _empty_soon, "wait until no port of a server is bound to {host}",
+    ),
+    _waiting(
+        "placement", "host-empty", _of_placement, _empty_soon,
+        "wait until nothing has an allocation of the providers of {host}", microversion=_TREE,
+    ),
+    _waiting(
+        "block-storage", "host-empty", _of_block_storage, _empty_soon,
+        "wait until none of the volumes seen there before is attached to {host}", microversion="3.0",
+    ),
+    _waiting(
+        "compute", "service-up", host_services.service, _service_up,
+        "wait until nova-compute of {host} is up", microversion=host_services.SERVICES,
+    ),
+    _waiting(
+        "compute", "host-serves", host_services.service, _serves,
+        "see that nova-compute of {host} is up and enabled", microversion=host_services.SERVICES,
+    ),
+    _waiting("network", "agents-alive", _agents, _empty_soon, "wait until every agent of {host} is alive"),
+    _waiting(
+        "compute", "server-active", _server, _runs,
+        "wait until server {server} runs and its ports are ACTIVE", microversion="2.1",
+    ),
+    _waiting("compute", "server-gone", _state, _gone, "wait until server {server} is deleted", microversion="2.1"),
+)  # fmt: skip
