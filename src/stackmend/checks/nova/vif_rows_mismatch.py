@@ -13,8 +13,8 @@ The `code` is the first of these that holds:
 ## Why it matters
 The rows give the NICs their order: where one is missing, the guest's NICs may change places at the next rebuild of the
 cache, and its device tag is lost. A surplus row has the one place that the key (address and mark) has for the port: the
-next attach of that port to any server of the cell fails with `Virtual Interface creation failed`. A mismarked row
-blocks the next deletion mark of the same address.
+next attach of that port to any server of the cell fails (HTTP 500, `VirtualInterfaceCreateException`, seen on Nova 34).
+A mismarked row blocks the next deletion mark of the same address.
 
 A leftover does no harm to the server: Nova looks rows up by the ports that Neutron has, and marks all of them deleted
 with the server. Only a new port with the same MAC would show the old one's device tag, and `nova-manage db
