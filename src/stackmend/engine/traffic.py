@@ -13,6 +13,11 @@ from stackmend.model.plan import Limits
 from stackmend.model.writer import Pending
 
 
+#: slots that begin so are taken by one lane at a time, whatever the limits say: a server group is checked once for
+#: each move of a member, by what is there at that moment
+ALONE = "group:"
+
+
 class Traffic:
     """The calls of one stage. A lane waits, is admitted, is under way until its call is over, and may wait again.
 
@@ -46,11 +51,15 @@ class Traffic:
         """The next lane that may make its call, or None; it has to be told how that went."""
         while self._ready and len(self._moving) < self._parallel:
             lane = self._ready.popleft()
-            full = next((s for s in lane.action.slots if self._per_slot and self._taken[s] >= self._per_slot), None)
+            full = next((slot for slot in lane.action.slots if self._full(slot)), None)
             if full is None:
                 return lane
             self._blocked.setdefault(full, deque()).append(lane)
         return None
+
+    def _full(self, slot: str) -> bool:
+        limit = 1 if slot.startswith(ALONE) else self._per_slot
+        return bool(limit) and self._taken[slot] >= limit
 
     def begun(self, lane: Lane, pending: Pending) -> None:
         """Its call is under way."""

@@ -47,6 +47,13 @@ class ApiReading:
             )
         return answer
 
+    def reply(self, request: Request) -> Answer:
+        """The answer to a request that only reads, whatever its status: a console is read by POST, a refusal tells.
+
+        SourceError where there is none.
+        """
+        return self._answer(request)
+
     def every(self, service: str, path: str, key: str, microversion: str = "") -> Iterator[Mapping[str, Any]]:
         """Every member of a collection, page by page; ``key`` is its name in the answer. SourceError as above."""
         endpoint = self._session.client(service)[1]

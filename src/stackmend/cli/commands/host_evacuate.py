@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``host evacuate``: the loss of a node."""
+
+from __future__ import annotations
+
+import argparse
+
+from stackmend.cli.request import Working
+
+
+class HostEvacuate(Working):
+    """Evacuate the servers of a host that is dead, and start those that ran.
+
+    The host has to be dead: nova-compute is down, and the host is cut off, which the hook [hooks] fence proves or you
+    say by --fenced. A server whose disk is on the dead host alone would be built anew from its image: it stays, unless
+    --consent-rebuild names it. Where a server goes is left to Nova, or told by --to.
+    """
+
+    workflow = "evacuate-host"
+    parallel = 4
+    examples = """
+  $ stackmend host evacuate compute-07
+  $ stackmend host evacuate compute-07 --to compute-09 --fenced --out plan.json
+  $ stackmend host evacuate compute-07 --fenced --consent-rebuild web-3 --first db-1 --yes --accept evacuate-host"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("host", metavar="HOST", help="the dead host")
+        parser.add_argument("--to", metavar="HOST", help="evacuate to this host (default: the scheduler's choice)")
+        parser.add_argument(
+            "--fenced",
+            action="store_true",
+            help="you have seen to it that the host runs nothing and reaches no storage; the hook fence is not run",
+        )
+        parser.add_argument(
+            "--consent-rebuild",
+            action="append",
+            default=[],
+            metavar="SERVER",
+            help="build this server's disk anew from its image, what was on it is lost; may be repeated",
+        )
+        parser.add_argument(
+            "--first",
+            action="append",
+            default=[],
+            metavar="SERVER",
+            help="evacuate this server before the others, may be repeated; then by their stackmend:order",
+        )
+        parser.add_argument("--no-start", action="store_true", help="leave stopped what ran")
+        super().add_arguments(parser)
+
+    def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
+        """The arguments of the workflow."""
+        return {
+            "host": parsed_args.host,
+            "to": parsed_args.to or "",
+            "fenced": parsed_args.fenced,
+            "consent": parsed_args.consent_rebuild,
+            "first": parsed_args.first,
+            "start": not parsed_args.no_start,
+        }
+
+    def words(self, parsed_args: argparse.Namespace) -> list[str]:
+        """The host, and how."""
+        return [
+            parsed_args.host,
+            *(("--to", parsed_args.to) if parsed_args.to else ()),
+            *(("--fenced",) if parsed_args.fenced else ()),
+            *(word for server in parsed_args.consent_rebuild for word in ("--consent-rebuild", server)),
+            *(word for server in parsed_args.first for word in ("--first", server)),
+            *(("--no-start",) if parsed_args.no_start else ()),
+        ]
+
+
+COMMANDS = {"host evacuate": HostEvacuate}

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``host recover``: after a node was restarted."""
+
+from __future__ import annotations
+
+import argparse
+
+from stackmend.cli.request import Working
+
+#: option -> argument of the workflow
+_NAMING = {"first": "first", "start": "also", "leave_off": "off"}
+
+
+class HostRecover(Working):
+    """Start again what ran on a host before it was restarted, and look whether it came up.
+
+    What ran is known from Nova's records, also where nova-compute has called it stopped since. Servers that somebody
+    stopped stay off. A server with a finding by which a start does harm is left off until that is mended.
+    """
+
+    workflow = "recover-host"
+    parallel = 4
+    examples = """
+  $ stackmend host recover compute-07
+  $ stackmend host recover compute-07 --since 2026-11-21T03:10:00 --first router-1 --first dns-1 --out plan.json
+  $ stackmend host recover compute-07 --parallel 8 --leave-off test-4 --yes"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("host", metavar="HOST", help="the host that was restarted")
+        parser.add_argument(
+            "--since",
+            metavar="TIME",
+            help="when it was started, ISO 8601 in UTC (default: its kernel is asked, where [hosts] says how)",
+        )
+        for option, text in (
+            ("--first", "start this server before the others, may be repeated; then by their stackmend:order"),
+            ("--start", "start this server too, whoever stopped it; may be repeated"),
+            ("--leave-off", "leave this server as it is; may be repeated"),
+        ):
+            parser.add_argument(option, action="append", default=[], metavar="SERVER", help=text)
+        parser.add_argument("--no-audit", action="store_true", help="do not ask which servers a start would harm")
+        parser.add_argument("--no-console", action="store_true", help="do not look at consoles")
+        super().add_arguments(parser)
+
+    def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
+        """The arguments of the workflow; the checks are asked for what stands in the way."""
+        from stackmend.app.recovery import dangers
+
+        findings: object = {}
+        if not parsed_args.no_audit:
+            with self.watch() as progress:
+                findings = dangers(self.config(), parsed_args.host, progress)
+        return {
+            "host": parsed_args.host,
+            "since": parsed_args.since or "",
+            **{name: getattr(parsed_args, option) for option, name in _NAMING.items()},
+            "findings": findings,
+            "consoles": not parsed_args.no_console,
+        }
+
+    def words(self, parsed_args: argparse.Namespace) -> list[str]:
+        """The host, and how."""
+        return [
+            parsed_args.host,
+            *(("--since", parsed_args.since) if parsed_args.since else ()),
+            *(
+                word
+                for option in _NAMING
+                for server in getattr(parsed_args, option)
+                for word in (f"--{option.replace('_', '-')}", server)
+            ),
+            *(("--no-audit",) if parsed_args.no_audit else ()),
+            *(("--no-console",) if parsed_args.no_console else ()),
+        ]
+
+
+COMMANDS = {"host recover": HostRecover}

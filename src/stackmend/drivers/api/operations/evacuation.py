@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operations on the servers of a host that is dead, or that was restarted (nova/compute/api.py: evacuate)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from stackmend.drivers.api.operations import Arguments, Operation, Picture, Reader, _servers
+from stackmend.drivers.api.session import Request, segment
+from stackmend.model.errors import SourceError
+from stackmend.model.step import StepState
+
+#: shows services by their uuids, and whether they are forced down
+_SERVICES = "2.53"
+#: shows migrations of one server or type in pages, the newest first
+_MIGRATIONS = "2.59"
+#: an evacuation that was asked for and is not over on its destination
+UNDER_WAY = frozenset({"accepted", "pre-migrating"})
+#: one whose source host, at the next start of its nova-compute, destroys the guest that it still has
+PENDING = UNDER_WAY | {"done"}
+_RUNNING = 1
+
+
+def service(reader: Reader, host: object) -> Picture:
+    """nova-compute of a host as Nova has it: ``service.state`` is what evacuation goes by."""
+    body = reader.get("compute", f"/os-services?host={segment(host)}&binary=nova-compute", _SERVICES)
+    found = next(iter((body or {}).get("services", ())), None)
+    if found is None:
+        return {"service": "absent"}
+    return {
+        "service": "present",
+        "service.state": found["state"],
+        "service.forced_down": bool(found.get("forced_down")),
+        "service.heartbeat": found.get("updated_at"),
+    }
+
+
+def evacuations(reader: Reader, query: str) -> Iterator[Mapping[str, Any]]:
+    """The evacuations that a query names, the newest first, however many pages they are."""
+    path = f"/os-migrations?migration_type=evacuation&{query}"
+    marker = ""
+    while True:
+        body = reader.get("compute", f"{path}{f'&marker={segment(marker)}' if marker else ''}", _MIGRATIONS)
+        page = (body or {}).get("migrations", ())
+        yield from page
+        more = any(link.get("rel") == "next" for link in (body or {}).get("migrations_links") or ())
+        if not more or not page:
+            return
+        marker = str(page[-1]["uuid"])
+
+
+def _declared(reader: Reader, arguments: Arguments) -> Picture:
+    """The service, and how many evacuations its host has yet to clean up after."""
+    pending = [
+        one for one in evacuations(reader, f"source_compute={segment(arguments['host'])}") if one["status"] in PENDING
+    ]
+    return {**service(reader, arguments["host"]), "evacuations": len(pending)}
+
+
+def _declare(arguments: Arguments, down: bool) -> list[Request]:
+    path = f"/os-services/{segment(arguments['service'])}"
+    body = {"forced_down": down}
+    return [Request(service="compute", method="PUT", path=path, body=body, microversion=_SERVICES)]
+
+
+def _is_declared(picture: Picture, down: bool) -> StepState:
+    if picture["service"] == "absent":
+        return StepState.FAILED
+    return StepState.DONE if picture["service.forced_down"] is down else StepState.PLANNED
+
+
+def _silent(picture: Picture, arguments: Arguments) -> StepState:
+    """Whether nothing was heard of nova-compute since the plan was made."""
+    same = picture.get("service.heartbeat") == arguments["heartbeat"]
+    return StepState.DONE if same and picture["service.state"] == "down" else StepState.FAILED
+
+
+# -- evacuating
+
+
+def _leaving(reader: Reader, arguments: Arguments) -> Picture:
+    """The server, its newest evacuation that is not among ``old``, and the heartbeat of the host it leaves."""
+    found = _servers.read(reader, arguments["server"])
+    picture = dict(_servers.picture(found))
+    if found is None:
+        return picture
+    picture["service.heartbeat"] = service(reader, arguments["from"]).get("service.heartbeat")
+    query = f"instance_uuid={segment(arguments['server'])}&source_compute={segment(arguments['from'])}"
+    newest = next((one for one in evacuations(reader, query) if one["uuid"] not in arguments.get("old", ())), None)
+    picture["evacuation"] = newest["status"] if newest else None
+    fault = found.get("fault") or {}
+    if picture["server.vm_state"] == "error" and fault.get("message"):
+        picture["fault"] = str(fault["message"])
+    return picture
+
+
+def _left(picture: Picture, arguments: Arguments) -> StepState:
+    if picture["server"] == "absent":
+        return StepState.FAILED
+    if picture["server.host"] != arguments["from"]:
+        return StepState.DONE if picture["server.task_state"] is None else StepState.INTENT
+    task = str(picture["server.task_state"] or "")
+    if task.startswith("rebuild") or picture["evacuation"] in UNDER_WAY:
+        return StepState.INTENT
+    if picture["evacuation"] in ("failed", "error"):
+        return StepState.FAILED
+    # "done" while the server is still here: the row of the server is written just before
+    return StepState.INTENT if picture["evacuation"] == "done" else StepState.PLANNED
+
+
+def _leave(arguments: Arguments) -> list[Request]:
+    """``version``: from 2.95 on the server is stopped when it has arrived; a cloud with old hosts refuses that."""
+    path = f"/servers/{segment(arguments['server'])}/action"
+    body = {"evacuate": {"host": arguments["to"]} if arguments.get("to") else {}}
+    asked = str(arguments["version"])
+    versions = [asked, "2.68"] if asked == "2.95" else [asked]
+    return [Request(service="compute", method="POST", path=path, body=body, microversion=one) for one in versions]
+
+
+# -- what is to be right afterwards
+
+
+def _whole(reader: Reader, arguments: Arguments) -> Picture:
+    """``lacking``: what is not right yet, in words: host, power, ports, volumes, allocation."""
+    found = _servers.read(reader, arguments["server"])
+    picture = dict(_servers.picture(found))
+    if found is None:
+        return picture
+    power = found.get("OS-EXT-STS:power_state")
+    host = str(picture["server.host"] or "")
+    lacking = []
+    if (arguments.get("at") and host != arguments["at"]) or (arguments.get("left") and host == arguments["left"]):
+        lacking.append(f"it is on {host}")
+    if picture["server.vm_state"] == "error":
+        lacking.append(f"it is in error: {(found.get('fault') or {}).get('message') or 'no fault is told'}")
+    if picture["server.task_state"]:
+        lacking.append(f"it is {picture['server.task_state']}")
+    if arguments["running"] and (power != _RUNNING or picture["server.vm_state"] != "active"):
+        lacking.append("it does not run")
+    lacking += _ports(reader, arguments, host)
+    lacking += _volumes(reader, arguments, host)
+    lacking += _allocation(reader, arguments, str(found.get("OS-EXT-SRV-ATTR:hypervisor_hostname") or ""))
+    picture["lacking"] = "; ".join(lacking)
+    return picture
+
+
+def _ports(reader: Reader, arguments: Arguments, host: str) -> Iterator[str]:
+    if not arguments["ports"]:
+        return
+    body = reader.get("network", f"/ports?device_id={segment(arguments['server'])}")
+    ports = {str(port["id"]): port for port in (body or {}).get("ports", ())}
+    for name in arguments["ports"]:
+        port = ports.get(name)
+        if port is None:
+            yield f"port {name} is gone"
+        elif port["binding:host_id"] != host:
+            yield f"port {name} is bound to {port['binding:host_id'] or 'no host'}"
+        elif port["binding:vif_type"] in ("binding_failed", "unbound"):
+            yield f"port {name} is {port['binding:vif_type']}"
+        elif arguments["running"] and port["status"] != "ACTIVE":
+            yield f"port {name} is {port['status']}"
+
+
+def _volumes(reader: Reader, arguments: Arguments, host: str) -> Iterator[str]:
+    for name in arguments["volumes"]:
+        body = reader.get("block-storage", f"/volumes/{segment(name)}", "3.0")
+        if body is None:
+            yield f"volume {name} is gone"
+            continue
+        mine = [one for one in body["volume"]["attachments"] if one["server_id"] == arguments["server"]]
+        hosts = sorted({str(one.get("host_name") or "no host") for one in mine})
+        if body["volume"]["status"] != "in-use" or not mine:
+            yield f"volume {name} is {body['volume']['status']}"
+        elif hosts != [host]:
+            yield f"volume {name} is attached on {' and '.join(hosts)}"
+
+
+def _allocation(reader: Reader, arguments: Arguments, node: str) -> Iterator[str]:
+    body = reader.get("placement", f"/allocations/{segment(arguments['server'])}", "1.14")
+    held = set((body or {}).get("allocations", {}))
+    found = reader.get("placement", f"/resource_providers?name={segment(node)}", "1.14")
+    here = {str(one["uuid"]) for one in (found or {}).get("resource_providers", ())}
+    if not held & here:
+        yield f"it has no allocation on {node or 'any node'}"
+
+
+def _is_whole(picture: Picture, _: Arguments) -> StepState:
+    if picture["server"] == "absent":
+        return StepState.FAILED
+    if not picture["lacking"]:
+        return StepState.DONE
+    if picture["server.vm_state"] == "error" and not picture["server.task_state"]:
+        return StepState.FAILED
+    return StepState.INTENT
+
+
+def _cleaned(reader: Reader, arguments: Arguments) -> Picture:
+    """``open``: evacuations from the host that its nova-compute has not cleaned up after."""
+    query = f"source_compute={segment(arguments['host'])}"
+    open_ = [one for one in evacuations(reader, query) if one["status"] in PENDING]
+    servers = sorted({str(one["instance_uuid"]) for one in open_})
+    return {"open": len(open_), "servers": ", ".join(servers[:5]) + (" ..." if len(servers) > 5 else "")}
+
+
+# -- what a guest shows
+
+
+def _power(reader: Reader, arguments: Arguments) -> Picture:
+    """``running``: whether its hypervisor runs it now, by nova-compute's own look; None where it does not say.
+
+    Nova refuses diagnostics of a guest that is off (409). SourceError where nova-compute does not answer at all.
+    """
+    found = _servers.read(reader, arguments["server"])
+    if found is None:
+        return {"server": "absent", "running": None}
+    answer = reader.reply(
+        Request(
+            service="compute",
+            method="GET",
+            path=f"/servers/{segment(arguments['server'])}/diagnostics",
+            microversion="2.48",
+        )
+    )
+    if answer.status >= 500 and answer.status != 501:
+        raise SourceError(
+            f"nova-compute of {found.get('OS-EXT-SRV-ATTR:host')} does not answer: {answer.status} {answer.words}",
+            "It runs, but no message reaches it: look at its log, and at its queue in RabbitMQ.",
+        )
+    return {**_servers.picture(found), "running": {200: True, 409: False}.get(answer.status)}
+
+
+def _know(picture: Picture, _: Arguments) -> StepState:
+    return StepState.FAILED if picture["server"] == "absent" else StepState.DONE
+
+
+OPERATIONS = (
+    Operation(
+        service="compute", name="await-silence", requests=lambda _: [], look=_declared, judge=_silent,
+        microversion=_SERVICES, again=True, limit=30,
+        waits="see that nothing was heard of nova-compute on {host} since {heartbeat}",
+    ),
+    Operation(
+        service="compute", name="declare-down", look=_declared, judge=lambda picture, _: _is_declared(picture, True),
+        requests=lambda arguments: _declare(arguments, True), microversion=_SERVICES, again=True,
+    ),
+    Operation(
+        service="compute", name="declare-up", look=_declared, judge=lambda picture, _: _is_declared(picture, False),
+        requests=lambda arguments: _declare(arguments, False), microversion=_SERVICES, again=True,
+    ),
+    Operation(
+        service="compute", name="leave-dead-host", requests=_leave, look=_leaving, judge=_left, microversion="2.68",
+        release="Rocky", again=False, limit=900, at_once=True,
+    ),
+    Operation(
+        service="compute", name="await-whole", requests=lambda _: [], look=_whole, judge=_is_whole, microversion="2.1",
+        again=True, limit=300,
+        waits="see that server {server} has its ports, its volumes and its allocation where it is, and runs: {running}",
+    ),
+    Operation(
+        service="compute", name="evacuations-completed", requests=lambda _: [], look=_cleaned,
+        judge=lambda picture, _: StepState.INTENT if picture["open"] else StepState.DONE,
+        microversion=_MIGRATIONS, again=True, limit=900,
+        waits="wait until nova-compute on {host} has cleaned up after every evacuation from it",
+    ),
+    Operation(
+        service="compute", name="guest-power", requests=lambda _: [], look=_power, judge=_know, microversion="2.48",
+        again=True, waits="ask the hypervisor whether server {server} runs",
+    ),
+)  # fmt: skip

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The proof that a host is dead: nobody hears of its nova-compute, and it is cut off from what its guests write to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from stackmend.model.errors import UsageError
+from stackmend.model.repair import CannotRepair
+from stackmend.model.step import ApiCall, Gate, HostCommand, Step
+from stackmend.model.workflow import LaneDraft, Sight
+
+#: shows services by their uuids
+SERVICES = "2.53"
+#: shows migrations of one host and type
+MIGRATIONS = "2.59"
+#: seconds without a heartbeat after which Nova takes a service for dead, by default (service_down_time)
+SILENT = 60
+
+
+def service(sight: Sight, host: str) -> Mapping[str, Any]:
+    """nova-compute of a host as Nova shows it; UsageError where there is none."""
+    path = f"/os-services?host={quote(host, safe='')}&binary=nova-compute"
+    found = (sight.api.get("compute", path, SERVICES) or {}).get("services") or ()
+    if not found:
+        raise UsageError(f"there is no compute host {host}", "See 'openstack compute service list'.")
+    shown: Mapping[str, Any] = found[0]
+    return shown
+
+
+def moment(text: object) -> datetime | None:
+    """A time as services print it (UTC, with or without saying so), aware; None where there is none."""
+    if not text:
+        return None
+    found = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def now(sight: Sight) -> datetime:
+    """The time of the databases where they are configured, else of this machine."""
+    found = moment(sight.live.now() if sight.live is not None else sight.now)
+    if found is None:
+        raise UsageError("the plan has no time")
+    return found
+
+
+def silent(sight: Sight, host: str) -> Mapping[str, Any]:
+    """nova-compute of a host that nobody hears of; CannotRepair where it lives.
+
+    Forced down says nothing of life: then the heartbeat itself has to be old.
+    """
+    found = service(sight, host)
+    if found["state"] == "up":
+        raise CannotRepair(
+            f"nova-compute on {host} is up: servers of a host that lives are moved by 'stackmend host drain {host}'."
+            f" Nova takes a host for dead after {SILENT} s without a heartbeat, by default"
+        )
+    beat = moment(found.get("updated_at"))
+    age = (now(sight) - beat).total_seconds() if beat else None
+    if found.get("forced_down") and age is not None and age < SILENT:
+        raise CannotRepair(
+            f"{host} is forced down, but its nova-compute lives: its last heartbeat is {max(0, age):.0f} s old. Its"
+            " guests may still write to their disks; if it was fenced just now, try again in a minute"
+        )
+    sight.facts["service"] = {
+        "id": found["id"],
+        "state": found["state"],
+        "forced_down": bool(found.get("forced_down")),
+        "heartbeat": found.get("updated_at"),
+        "silent_for": None if age is None else int(age),
+    }
+    return found
+
+
+def fence(sight: Sight, host: str, word: bool) -> Iterator[LaneDraft]:
+    """The first lane: the hook cuts the host off, or the operator says that he did. CannotRepair without either."""
+    hook = tuple(sight.settings.get("hooks.fence") or ())
+    if not hook and not word:
+        raise CannotRepair(
+            f"nothing says that {host} is cut off: while it runs, its guests write to the same disks as those that are"
+            " started elsewhere. Configure [hooks] fence, or take away its power and its way to the storage, and say"
+            " --fenced"
+        )
+    steps: tuple[Step, ...]
+    if word:
+        sight.facts["fenced"] = "by the operator's word (--fenced)"
+        message = f"the operator says that {host} is cut off from power or storage"
+        steps = (Gate(name=f"fenced-{host}", text=f"{host} runs nothing, and reaches no storage and no network"),)
+    else:
+        sight.facts["fenced"] = f"by the hook: {' '.join(hook)}"
+        message = f"{host} is cut off from what its guests write to"
+        words = tuple(part.replace("{host}", host) for part in hook)
+        steps = (HostCommand(host="", argv=words, probe=words),)
+    yield LaneDraft(resource_type="host", resource_id=host, message=message, steps=steps, stage=0, required=True)
+
+
+def declared(sight: Sight, host: str, found: Mapping[str, Any]) -> LaneDraft:
+    """The second lane: nothing was heard of it since the plan was made, and Nova takes it for dead from now on.
+
+    It can be taken back as long as no evacuation from the host is open: then its return has work to do first.
+    """
+    about = {"host": host, "service": str(found["id"])}
+    back = ApiCall(service="compute", operation="declare-up", arguments=about, expect={"evacuations": 0})
+    beat = found.get("updated_at")
+    steps: tuple[Step, ...] = (
+        ApiCall(service="compute", operation="await-silence", arguments={"host": host, "heartbeat": beat}),
+    )
+    if not found.get("forced_down"):
+        steps = (
+            *steps,
+            ApiCall(
+                service="compute",
+                operation="declare-down",
+                arguments=about,
+                expect={"service.state": "down", "service.heartbeat": beat},
+                inverse=back,
+            ),
+        )
+    return LaneDraft(
+        resource_type="host",
+        resource_id=host,
+        message=f"Nova takes {host} for dead ({sight.facts.get('fenced', 'not fenced')})",
+        steps=steps,
+        stage=1,
+        required=True,
+        target={"service": dict(found), "fenced": sight.facts.get("fenced")},
+    )
+
+
+def open_evacuations(sight: Sight, host: str) -> list[Mapping[str, Any]]:
+    """Evacuations from a host, whatever became of them, the newest first."""
+    path = f"/os-migrations?migration_type=evacuation&source_compute={quote(host, safe='')}"
+    return list(sight.api.every("compute", path, "migrations", MIGRATIONS))
+
+
+def returning(host: str) -> str:
+    """What has to happen, in this order, when the host comes back."""
+    return (
+        f"When {host} comes back: (1) keep it fenced from storage and from the servers' networks, with a way for"
+        " management alone; let no guest start with it (no autostart, resume_guests_state_on_host_boot = false)."
+        " (2) Start nova-compute: it destroys the guests that were evacuated, by their evacuation records, keeps disks"
+        " that their new host shares and deletes the others, gives their allocations back and calls the records"
+        f" completed. (3) 'stackmend host return {host}' waits until every record is completed, and lets nothing move"
+        " back before; only then lift the fence and take back forced_down. Starting a guest there by hand before that"
+        " is a second writer on its disks. If the host never comes back: delete its compute service"
+        " (DELETE /os-services), which needs it empty, and its network agents"
+    )

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Evacuate the servers of a host that is dead, through Nova's API.
+
+## What it does
+Proves that the host is dead, then evacuates each server in a lane of its own, starts those that ran, and looks whether
+each one is whole: host, power, ports, volumes, allocation. Nova keeps the allocation on the old host until that one
+comes back: that is right.
+
+## Guards
+* nova-compute of the host is down, and its heartbeat is old: a host that is forced down and still reports lives. The
+  heartbeat is compared again when the run begins, and before each server.
+* The host is cut off: `[hooks] fence` ends with 0, or the operator says so by `--fenced`, which is journalled.
+* The list of servers is whole: what Placement holds for the host is compared with what Nova lists.
+* A server whose disk is not known to be elsewhere (volume, rbd, shared directory, or its directory found on the
+  destination) would be built anew from its image. It is left where it is, unless `--consent-rebuild` names it.
+
+## What is lost
+The memory of every guest. Servers that are paused, suspended or rescued, and those that something was under way with,
+are reset first; each one says in the plan what it loses by that.
+
+## Undo
+Only that the host is declared down, and only until the first evacuation. An evacuation is taken back by nothing but
+another move, after the host has come back and has cleaned up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stackmend.model.errors import UsageError
+from stackmend.model.finding import Row
+from stackmend.model.repair import CannotRepair
+from stackmend.model.step import ApiCall, Manual, Risk, Step
+from stackmend.model.workflow import LaneDraft, Sight, Workflow
+from stackmend.workflows import _dead, _guests
+from stackmend.workflows._guests import Guest, Place
+
+#: from this microversion on a server is stopped where it arrives
+_STOPPED = "2.95"
+#: and before that it is as it was; the scheduler looks at a named host
+_KEPT = "2.68"
+#: stages of the plan: fence, declare, then servers by their order, and the words for the return at the end
+_SERVERS, _RETURN = 2, 1000
+
+#: (vm_state) that has to be reset before Nova evacuates it -> what is lost by that
+_RESET = {
+    "paused": "it was paused: its memory is lost, and it boots anew",
+    "suspended": "it was suspended: its saved memory is on the dead host and is lost; it is left stopped",
+    "rescued": "it was rescued: it boots from its own disk, without the rescue disk",
+}
+#: vm_state or task_state that is not for a machine to decide -> why
+_LEFT = {
+    "building": "it was never built: delete it, and create it again",
+    "resized": "its resize waits to be confirmed or reverted, and its old disk is on another host: when this one does"
+    " not come back, the old disk is what is left of it",
+    "soft-delete": "it is deleted, and can be restored: restore it when the host is back, or let it go",
+    "shelved": "it is shelved and its image is in Glance: when the host does not come back, its instance has to be"
+    " offloaded by hand, then unshelved",
+    "deleting": "it is being deleted: Nova goes on when the host is back; else delete it once more",
+    "soft-deleting": "it is being deleted: Nova goes on when the host is back; else delete it once more",
+    "migrating": "a live migration was under way when its host died: it may run on the other host. Look there first",
+    "resize_prep": "a move was under way when its host died: its disk may be on either host. Look at both first",
+    "resize_migrating": "a move was under way when its host died: its disk may be on either host. Look at both first",
+    "resize_migrated": "a move was under way when its host died: its disk may be on either host. Look at both first",
+    "resize_finish": "a move was under way when its host died: its disk may be on either host. Look at both first",
+    "resize_confirming": "a move was under way when its host died: its disk may be on either host. Look at both first",
+    "resize_reverting": "a move was under way when its host died: its disk may be on either host. Look at both first",
+}
+_EVACUABLE = frozenset({"active", "stopped", "error"})
+_RAN = frozenset({"active", "paused", "rescued"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """What is the same for all servers."""
+
+    host: str
+    to: str
+    heartbeat: Any
+    stopped: bool  #: they arrive stopped, and are started
+    start: bool
+    consent: frozenset[str]
+    there: frozenset[str] | None
+    old: Mapping[str, Sequence[str]]  #: server -> evacuations that are over
+
+
+def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
+    """Proof of death, a lane for each server, and what is to happen when the host comes back."""
+    host, to = str(arguments["host"]), str(arguments.get("to") or "")
+    found = _dead.silent(sight, host)
+    fence = list(_dead.fence(sight, host, bool(arguments.get("fenced"))))
+    _destination(sight, host, to)
+    guests = _guests.guests(sight, host)
+    consent = frozenset(_guests.named(guests, arguments.get("consent") or (), "--consent-rebuild"))
+    first = _guests.named(guests, arguments.get("first") or (), "--first")
+    stages = _guests.stages(guests, first, _SERVERS)
+    job = _Job(
+        host=host,
+        to=to,
+        heartbeat=found.get("updated_at"),
+        stopped=sight.api.offers("compute", _STOPPED),
+        start=bool(arguments.get("start", True)),
+        consent=consent,
+        there=_guests.on_disk(sight, to),
+        old=_old(_dead.open_evacuations(sight, host)),
+    )
+    drafts = [_lane(sight, job, guest, stages[guest.id]) for guest in guests]
+    sight.facts["host"], sight.facts["to"] = host, to or "where the scheduler puts them"
+    sight.facts["servers"] = {draft.resource_id: dict(draft.target) for draft in drafts}
+    moving = any(draft.risk is not Risk.MANUAL for draft in drafts)
+    if moving:
+        yield from fence
+        yield _dead.declared(sight, host, found)
+    yield from drafts
+    if moving or job.old:
+        sight.facts["when_it_returns"] = _dead.returning(host)
+        yield LaneDraft(
+            resource_type="host",
+            resource_id=host,
+            message="when it comes back",
+            steps=(Manual(text=_dead.returning(host)),),
+            stage=_RETURN,
+            risk=Risk.MANUAL,
+        )
+
+
+def _destination(sight: Sight, host: str, to: str) -> None:
+    """CannotRepair unless there is somewhere to go."""
+    if to == host:
+        raise UsageError("a host cannot be evacuated to itself", "Name another one by --to, or leave it to Nova.")
+    found = list(sight.api.every("compute", "/os-services?binary=nova-compute", "services", _dead.SERVICES))
+    fit = {str(one["host"]) for one in found if one["state"] == "up" and one["status"] == "enabled"} - {host}
+    if not to and not fit:
+        raise CannotRepair("there is no other host that is up and enabled")
+    if not to or to in fit:
+        return
+    if to not in {str(one["host"]) for one in found}:
+        raise UsageError(f"there is no compute host {to}", "See 'openstack compute service list'.")
+    raise CannotRepair(f"{to} is not up, or is disabled: Nova evacuates to no such host")
+
+
+def _old(evacuations: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Server -> its evacuations from this host that came to nothing or are of an earlier time."""
+    found: dict[str, list[str]] = {}
+    for one in evacuations:
+        if one["status"] not in ("accepted", "pre-migrating"):
+            found.setdefault(str(one["instance_uuid"]), []).append(str(one["uuid"]))
+    return found
+
+
+def _lane(sight: Sight, job: _Job, guest: Guest, stage: int) -> LaneDraft:
+    place = _guests.place(sight, guest, job.there, job.to)
+    target = {
+        "name": guest.name, "vm_state": guest.vm_state, "task_state": guest.task_state, "disk": place.kind,
+        "disk_why": place.why, "volumes": list(guest.volumes), "groups": list(guest.groups),
+        "ports": [str(port["id"]) for port in guest.ports],
+    }  # fmt: skip
+    if why := "; ".join(_hindered(sight, job, guest, place)):
+        return LaneDraft(
+            resource_type="server", resource_id=guest.id, message=f"{guest.name} stays on {job.host}", stage=stage,
+            steps=(Manual(text=f"not evacuated: {why}"),), risk=Risk.MANUAL, why=why, target=target,
+        )  # fmt: skip
+    told = list(_told(job, guest, place))
+    return LaneDraft(
+        resource_type="server",
+        resource_id=guest.id,
+        message="; ".join((f"{guest.name} to {job.to or 'another host'}", place.why, *told)),
+        steps=tuple(_steps(job, guest)),
+        stage=stage,
+        slots=(*((f"to:{job.to}",) if job.to else ()), *(f"group:{name}" for name in guest.groups)),
+        target=target,
+        why="; ".join(place.lost),
+    )
+
+
+def _hindered(sight: Sight, job: _Job, guest: Guest, place: Place) -> Iterator[str]:
+    """Why it is left to a human."""
+    state = guest.task_state if guest.task_state in _LEFT else guest.vm_state
+    if state in _LEFT:
+        yield _LEFT[state]
+        return
+    if guest.vm_state not in _EVACUABLE and guest.vm_state not in _RESET:
+        yield f"its state is {guest.vm_state}"
+        return
+    yield from _guests.obstacles(sight, guest)
+    if place.kind == "local" and _guests.image_gone(sight, guest):
+        yield f"its disk would be built from image {guest.image}, and that is gone"
+    elif not place.keeps and guest.id not in job.consent:
+        yield (
+            f"{'; '.join(place.lost)}. Bring its disk to the destination first ('stackmend host salvage {job.host}'),"
+            f" or consent to the loss by --consent-rebuild {guest.id}"
+        )
+
+
+def _told(job: _Job, guest: Guest, place: Place) -> Iterator[str]:
+    """What an operator has to know of it."""
+    yield from place.lost
+    if guest.vm_state in _RESET:
+        yield _RESET[guest.vm_state]
+    if guest.task_state and not guest.task_state.startswith("rebuild"):
+        yield f"it was {guest.task_state}: that is forgotten"
+    if guest.vm_state == "error":
+        yield "it is in error: Nova starts it where it arrives"
+    elif not job.stopped and (_runs_after(guest) or _reset(guest)):
+        yield f"Nova starts it where it arrives (it leaves servers stopped from {_STOPPED} on)"
+    if guest.spec("accel:device_profile"):
+        yield "it has an accelerator of Cyborg: Nova refuses unless every host is new enough"
+
+
+def _runs_after(guest: Guest) -> bool:
+    """Whether it ran, or was about to."""
+    return guest.vm_state in _RAN or (guest.vm_state == "stopped" and guest.task_state == "powering-on")
+
+
+def _reset(guest: Guest) -> bool:
+    """Whether its state has to be reset; one that is being evacuated already is waited for."""
+    under_way = (guest.task_state or "").startswith("rebuild")
+    return guest.vm_state not in _EVACUABLE or (not guest.idle and not under_way)
+
+
+def _steps(job: _Job, guest: Guest) -> Iterator[Step]:
+    state = guest.vm_state
+    if _reset(guest):
+        # to "active", not "error": a server in error runs where it arrives, whatever it did before
+        state = "active"
+        yield _call("reset-state", {"server": guest.id, "state": state}, _expect(job, guest, guest.vm_state))
+    task = None if _reset(guest) else guest.task_state
+    about: dict[str, Any] = {
+        "server": guest.id, "from": job.host, "to": job.to or None, "version": _STOPPED if job.stopped else _KEPT,
+        "old": list(job.old.get(guest.id, ())),
+    }  # fmt: skip
+    expect = {**_expect(job, guest, state), "server.task_state": task, "service.heartbeat": job.heartbeat}
+    yield _call("leave-dead-host", about, expect)
+    runs = state == "error" or (_runs_after(guest) and (job.start or not job.stopped))
+    if job.stopped and runs and state != "error":
+        yield _call("start", {"server": guest.id}, {})
+    yield _call(
+        "await-whole",
+        {
+            "server": guest.id, "at": job.to, "left": job.host, "running": runs,
+            "ports": [str(port["id"]) for port in guest.ports], "volumes": list(guest.volumes),
+        },
+        {},
+    )  # fmt: skip
+
+
+def _expect(job: _Job, guest: Guest, state: str) -> dict[str, Any]:
+    return {"server": "present", "server.host": job.host, "server.vm_state": state}
+
+
+def _call(operation: str, arguments: Mapping[str, Any], expect: Mapping[str, Any]) -> ApiCall:
+    return ApiCall(service="compute", operation=operation, arguments=arguments, expect=expect)
+
+
+WORKFLOW = Workflow(
+    name="evacuate-host",
+    risk=Risk.UNSAFE,
+    lanes=lanes,
+    why="if the host is not surely cut off, its servers run twice on the same disks; what they had in memory is lost",
+)
