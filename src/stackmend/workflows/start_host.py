@@ -2,17 +2,14 @@
 """Give the services of a host back as they were before they were stopped.
 
 ## What it does
-
 The reverse of `host stop`, by what was written down on the host: what ran is started, what was masked before stays
 masked, a container gets its restart policy back. The service that was stopped last is given back first. Without a
 record (somebody else stopped it) it is unmasked or enabled, and started; a container keeps the policy that it has.
 
 ## Guards
-
 The host must say what manages the service. A service that is as it was is left as it is.
 
 ## Undo
-
 Stops and holds it again.
 """
 

@@ -2,7 +2,6 @@
 """Stop services of a host so that nothing starts them again.
 
 ## What it does
-
 Finds out what manages each service (systemd, docker, podman, or scripts in /etc/init.d), stops it, and keeps it
 stopped: a unit of systemd is masked (one that lies in /etc/systemd/system gets a condition that never holds), a
 container loses its restart policy, an init script is disabled and not executable any more. Neither configuration
@@ -11,12 +10,10 @@ management nor a restart of the host brings it back. What it was before is writt
 Guests go on running: it is about Nova's and Neutron's processes. Drain the host first if it is to be switched off.
 
 ## Guards
-
 The host must say what manages the service; one that has it nowhere is refused. A service that is stopped and held
 already is left as it is.
 
 ## Undo
-
 Gives back exactly what each service was: running or not, masked or not, with its restart policy. So does
 `host start`, later and from elsewhere.
 """

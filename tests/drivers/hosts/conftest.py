@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import pwd
 import shutil
@@ -20,7 +21,7 @@ from stackmend.drivers.hosts.transport import Routes, Transport
 
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 #: for tests of networks (RFC 2544): nobody's
-_NET = "198.18"
+_NET = "198.18.0.0/15"
 
 
 def tool(*words: str) -> subprocess.CompletedProcess[str]:
@@ -63,10 +64,9 @@ class Network:
 
     def __init__(self, number: int) -> None:
         self.name = f"sm{os.getpid()}n{number}"
-        self.address, own = (
-            f"{_NET}.{os.getpid() % 250}.{4 * number + 2}",
-            f"{_NET}.{os.getpid() % 250}.{4 * number + 1}",
-        )
+        # a pair of addresses of its own for each process and number
+        base = ipaddress.ip_network(_NET)[4 * ((4 * os.getpid() + number) % 32_768)]
+        own, self.address = str(base + 1), str(base + 2)
         self.inside: tuple[str, ...] = ("ip", "netns", "exec", self.name)
         steps = (
             ("netns", "add", self.name),
