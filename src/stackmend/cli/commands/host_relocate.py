@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``host relocate``: the servers of a dead host on another one, by the rows of the databases."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from stackmend.cli.request import Working
+from stackmend.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from stackmend.model.plan import Plan
+
+
+class HostRelocate(Working):
+    """Relocate the servers of a dead host by database: the last resort, where 'openstack server evacuate' cannot work.
+
+    The host must be down and cut off from storage and network; the other one is in the same cell. Servers that have
+    something of their host alone (PCI devices, pinned CPUs, local disks) stay, with the reason.
+    """
+
+    workflow = "relocate-host"
+    parallel = 1
+    examples = """
+  $ stackmend host relocate c01 --to c02 --allow-db --fenced
+  $ stackmend host relocate c01 --to c02 --allow-db --shared --out plan.json
+  $ stackmend host relocate c01 --to c02 --allow-db --server 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --no-boot"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("host", metavar="HOST", help="the dead host")
+        parser.add_argument("--to", required=True, metavar="HOST", help="the host where they are to be")
+        parser.add_argument(
+            "--server", action="append", default=[], metavar="UUID", help="this server only, may be repeated"
+        )
+        parser.add_argument("--allow-db", action="store_true", help="consent to a change of the databases")
+        parser.add_argument(
+            "--via",
+            choices=("auto", "db"),
+            default="auto",
+            help="capacity and ports by the APIs, or by rows too, without a start (default: auto)",
+        )
+        parser.add_argument(
+            "--fenced", action="store_true", help="you have seen to it that HOST runs nothing and reaches no storage"
+        )
+        parser.add_argument(
+            "--shared", action="store_true", help="both hosts see the disks that are no volumes (NFS, rbd)"
+        )
+        parser.add_argument("--no-boot", action="store_true", help="leave every server stopped")
+        parser.add_argument(
+            "--manage-on",
+            metavar="HOST",
+            help="where nova-manage reaches Nova's databases, for the volumes (default: the host they go to)",
+        )
+        super().add_arguments(parser)
+
+    def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
+        """Where from, where to, and what was said about it."""
+        return {
+            "host": parsed_args.host,
+            "to": parsed_args.to,
+            "servers": tuple(parsed_args.server),
+            "via": parsed_args.via,
+            "fenced": parsed_args.fenced,
+            "shared": parsed_args.shared,
+            "boot": not parsed_args.no_boot,
+            "manage": parsed_args.manage_on or "",
+        }
+
+    def make(self, parsed_args: argparse.Namespace) -> Plan:
+        """The plan; UsageError without consent to a change of the databases."""
+        if not parsed_args.allow_db:
+            raise UsageError(
+                "a relocation changes the databases behind the services' backs",
+                "Evacuate the host where the services can; else add --allow-db to consent.",
+            )
+        return super().make(parsed_args)
+
+    def words(self, parsed_args: argparse.Namespace) -> list[str]:
+        """As it would be typed again."""
+        words = [parsed_args.host, "--to", parsed_args.to, "--allow-db"]
+        words += [word for server in parsed_args.server for word in ("--server", server)]
+        words += ["--via", parsed_args.via] if parsed_args.via != "auto" else []
+        words += ["--manage-on", parsed_args.manage_on] if parsed_args.manage_on else []
+        flags = {"--fenced": parsed_args.fenced, "--shared": parsed_args.shared, "--no-boot": parsed_args.no_boot}
+        return words + [flag for flag, given in flags.items() if given]
+
+
+COMMANDS = {"host relocate": HostRelocate}

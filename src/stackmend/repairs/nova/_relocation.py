@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a relocation by database asks before it is made: where a server goes to, and what keeps it from going."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from stackmend.model.ports import Live
+from stackmend.model.repair import CannotRepair
+from stackmend.model.step import ExpectNone, ExpectRow, Step, Value
+from stackmend.repairs.common import Record
+
+#: states of a server that can be made anew from its disks; what was in memory is lost with the host
+MOVABLE = frozenset({"active", "stopped", "error", "paused", "suspended"})
+#: evacuations that nova-compute of the source still acts on when it starts (nova, _destroy_evacuated_instances)
+ACTING = ("accepted", "pre-migrating", "done")
+#: Nova's name for the zone of hosts that are in none (default_availability_zone)
+_DEFAULT_ZONE = "nova"
+_TPM = ("hw:tpm_version", "hw_tpm_version")
+
+
+def node_of(live: Live, database: str, host: str, name: object = None) -> Record:
+    """The compute node of a host in its cell; CannotRepair unless it is known there, with its service, and alone."""
+    where: Record = {"host": host, "deleted": 0}
+    if name:
+        where["hypervisor_hostname"] = str(name)
+    nodes = live.rows(database, "compute_nodes", where)
+    if len(nodes) != 1:
+        raise CannotRepair(f"host {host} has {len(nodes)} compute nodes in {database}: it must have one, in that cell")
+    if not services(live, database, host):
+        raise CannotRepair(f"host {host} has no nova-compute service in {database}")
+    return nodes[0]
+
+
+def services(live: Live, database: str, host: str) -> list[Record]:
+    """The rows of nova-compute on a host."""
+    return live.rows(database, "services", {"host": host, "binary": "nova-compute", "deleted": 0})
+
+
+def silent(live: Live, database: str, host: str) -> Iterator[Step]:
+    """Guards: nova-compute of the host has not reported since, or has no service at all."""
+    found = services(live, database, host)
+    for row in found:
+        expect = {name: row[name] for name in ("host", "deleted", "report_count", "last_seen_up")}
+        yield ExpectRow(database=database, table="services", pk={"id": row["id"]}, expect=expect)
+    if not found:
+        where: dict[str, Value] = {"host": host, "binary": "nova-compute", "deleted": 0}
+        yield ExpectNone(database=database, table="services", where=where)
+
+
+def zone(live: Live, server: Record, to: str) -> str | None:
+    """The availability zone of the server on that host: its own where both hosts are in the same."""
+    here, there = _zone(live, str(server["host"])), _zone(live, to)
+    own: str | None = server["availability_zone"]
+    return own if here == there else there or _DEFAULT_ZONE
+
+
+def _zone(live: Live, host: str) -> str | None:
+    """What an aggregate says; None where none does."""
+    aggregates = [row["aggregate_id"] for row in live.rows("nova_api", "aggregate_hosts", {"host": host})]
+    where: Record = {"aggregate_id": aggregates, "key": "availability_zone"}
+    named = live.rows("nova_api", "aggregate_metadata", where) if aggregates else []
+    return str(named[0]["value"]) if named else None
+
+
+def movable(live: Live, database: str, server: Record, to: str, *, shared: bool) -> None:
+    """CannotRepair where the server cannot be made anew on that host from what is there (catalogue W7)."""
+    name = server["uuid"]
+    if server["vm_state"] not in MOVABLE:
+        raise CannotRepair(f"server {name} is {server['vm_state']}: only {', '.join(sorted(MOVABLE))} ones are moved")
+    if server["task_state"] is not None:
+        raise CannotRepair(
+            f"server {name} is busy ({server['task_state']}) and nobody will end that: reset its state first, with"
+            f" 'openstack server set --state error {name}'"
+        )
+    _no_device(live, database, server)
+    _plain(live, database, server)
+    _no_bomb(live, database, server, to)
+    _apart(live, database, server, to)
+    if not shared:
+        _on_volumes(live, database, server)
+
+
+def _no_device(live: Live, database: str, server: Record) -> None:
+    for device in live.rows(database, "pci_devices", {"instance_uuid": server["uuid"], "deleted": 0}):
+        raise CannotRepair(
+            f"server {server['uuid']} has PCI device {device['address']}: one of the new host has to be claimed, which"
+            " only Nova does"
+        )
+    if live.columns(database, "share_mapping") and live.rows(
+        database, "share_mapping", {"instance_uuid": server["uuid"]}
+    ):
+        raise CannotRepair(f"server {server['uuid']} has shares, which only Nova mounts elsewhere")
+
+
+def _plain(live: Live, database: str, server: Record) -> None:
+    """Nothing of its flavor or image ties it to its host: pinned CPUs, persistent memory, a TPM."""
+    name = server["uuid"]
+    for extra in live.rows(database, "instance_extra", {"instance_uuid": name, "deleted": 0}):
+        if extra.get("pci_requests") and _json(extra["pci_requests"]) not in ([], None):
+            raise CannotRepair(f"server {name} asks for PCI devices: they have to be claimed, which only Nova does")
+        if extra.get("vpmems"):
+            raise CannotRepair(f"server {name} has persistent memory of its host")
+        if extra.get("numa_topology") and pinned(extra["numa_topology"]):
+            raise CannotRepair(
+                f"server {name} has CPUs or memory pages of its own (NUMA): those of the new host have to be claimed,"
+                " which only Nova does"
+            )
+        if any(word in str(extra.get("flavor") or "") for word in _TPM):
+            raise CannotRepair(f"server {name} has a TPM, whose state is on its host and under its owner's key")
+    for spec in live.rows("nova_api", "request_specs", {"instance_uuid": name}):
+        if any(f'"{word}": "' in str(spec["spec"]) for word in _TPM):
+            raise CannotRepair(f"server {name} has a TPM, whose state is on its host and under its owner's key")
+
+
+def pinned(topology: object) -> bool:
+    """Whether a NUMA topology (nova/objects/instance_numa.py) holds anything that its host gave it alone."""
+    found = _json(topology)
+    if not isinstance(found, dict):
+        return True
+    cells = found.get("nova_object.data", found).get("cells") or []
+    data = [cell.get("nova_object.data", cell) for cell in cells if isinstance(cell, dict)]
+    if len(data) != len(cells):
+        return True
+    return any(
+        cell.get("pcpuset") or cell.get("cpu_pinning_raw") or cell.get("cpu_policy") in ("dedicated", "mixed")
+        or cell.get("pagesize") or cell.get("pagesize_kb")
+        for cell in data
+    )  # fmt: skip
+
+
+def _no_bomb(live: Live, database: str, server: Record, to: str) -> None:
+    """Nova deletes a guest that has an evacuation from its host on record, also where the record is marked deleted."""
+    where: Record = {
+        "instance_uuid": server["uuid"], "source_compute": to, "migration_type": "evacuation", "status": list(ACTING),
+    }  # fmt: skip
+    for move in live.rows(database, "migrations", where):
+        raise CannotRepair(
+            f"server {server['uuid']} was evacuated from {to} (migration {move['id']}, {move['status']}), and"
+            " nova-compute there destroys it at its next start: restart that service first"
+        )
+
+
+def _apart(live: Live, database: str, server: Record, to: str) -> None:
+    """Anti-affinity is nobody's to break here."""
+    for member in live.rows("nova_api", "instance_group_member", {"instance_uuid": server["uuid"]}):
+        group = member["group_id"]
+        policies = live.rows("nova_api", "instance_group_policy", {"group_id": group, "policy": "anti-affinity"})
+        names = [row["instance_uuid"] for row in live.rows("nova_api", "instance_group_member", {"group_id": group})]
+        here = live.rows(database, "instances", {"uuid": names, "host": to, "deleted": 0}) if policies else []
+        if here:
+            raise CannotRepair(
+                f"server {server['uuid']} must not be on one host with {here[0]['uuid']} (server group): name another"
+            )
+
+
+def _on_volumes(live: Live, database: str, server: Record) -> None:
+    where: Record = {"instance_uuid": server["uuid"], "deleted": 0}
+    disks = [row for row in live.rows(database, "block_device_mapping", where) if not row["no_device"]]
+    local = [row for row in disks if row["destination_type"] != "volume"]
+    if local or not disks:
+        raise CannotRepair(
+            f"server {server['uuid']} has a disk that is no volume ({local[0]['device_name'] if local else 'its root'})"
+            ": say --shared if the instances directory or the images of both hosts are the same (NFS, rbd), else its"
+            " data is lost: salvage it first"
+        )
+
+
+def _json(text: object) -> object:
+    """The document, or the text itself where it is none."""
+    try:
+        return json.loads(str(text))
+    except ValueError:
+        return str(text)

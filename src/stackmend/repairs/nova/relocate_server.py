@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Have a server of a dead host on another one, by its rows: a part of `host relocate`, for where evacuate cannot work.
+
+## What it does
+First its allocation is moved, then its ports are bound to the new host, by the APIs of Placement and Neutron where they
+are there and `--via db` does not forbid it. Ports of DHCP and routers are never touched. Then, in one transaction of
+its cell: a record of an evacuation that is done; migrations in flight are errors, and their context goes; the server
+has the new host, node and compute node, is stopped, busy with nothing, and has no power state, for there is no guest;
+an action `relocate` tells of it. A network cache that does not list the ports as Neutron does is written anew; else it
+is left, for Nova reads the ports again before it makes a guest. In this order the server is Nova's on its old host
+until everything else is in place, and no nova-compute rewrites the cache in the middle.
+
+The record makes nova-compute of the old host, should it ever start again, destroy its stale guest and give back what it
+holds. Nova looks for such records among deleted rows too (`_destroy_evacuated_instances` reads with deleted ones), so a
+record that is not wanted any more must be in error, or not be there at all.
+
+The power state is that of a guest that is not there: with any other, nova-compute of the new host would write it within
+minutes, and nobody could tell an untouched server from one that was started and stopped since.
+
+## Guards
+nova-compute of the old host has not reported since the plan was made; the server is where it was, and nothing is being
+done with it. Refused are servers with PCI devices, pinned CPUs, large pages, persistent memory, a TPM or shares, nested
+allocations, an evacuation from the new host that is not settled, and another member of its anti-affinity group there.
+Local disks need the operator's word that both hosts see them.
+
+## Undo
+All rows are put back and the record is deleted, as long as the server is as it was left: not after the first start on
+the new host, and not after nova-compute of the old host has settled the record. By the API Neutron is told the old host
+again; while no agent is there the binding fails, and it is made when the agent is back.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+
+from stackmend.model.finding import Row
+from stackmend.model.ports import Live
+from stackmend.model.repair import CannotRepair, Repair
+from stackmend.model.step import ApiCall, ExpectRow, InsertRow, Risk, Step, Value
+from stackmend.repairs import calls, nics
+from stackmend.repairs.calls import api_of, call, shown
+from stackmend.repairs.common import Record, change, the_server
+from stackmend.repairs.network_info import Builder, compute_version, parsed
+from stackmend.repairs.neutron.rebind_port import rebound
+from stackmend.repairs.nova import rebuild_info_cache
+from stackmend.repairs.nova._relocation import movable, node_of, services, silent, zone
+from stackmend.repairs.placement.move_allocations import moved, moved_by_api
+from stackmend.repairs.ports import alone
+from stackmend.tables.views import TERMINAL
+
+#: kinds of NICs that need no device of their host
+_PLAIN = frozenset({"normal"})
+#: the power state of a guest that is not there
+_NO_GUEST = 0
+
+
+def db(target: Row, live: Live) -> Iterator[Step]:
+    """Steps on Placement, Neutron and the cell; nothing where the server is there already.
+
+    ``target``: ``server``, ``to`` (the host), ``shared`` (both hosts see its local disks), ``via``.
+    """
+    database, server = the_server(target, live)
+    right = node_of(live, database, str(target["to"]), target.get("to_node"))
+    if server["host"] == right["host"]:
+        return
+    if not server["host"]:
+        raise CannotRepair(f"server {server['uuid']} is on no host")
+    movable(live, database, server, str(right["host"]), shared=bool(target.get("shared")))
+    by_rows = live.api is None or target.get("via") == "db"
+    yield from _charged(live, database, server, right, by_rows=by_rows)
+    yield from _bound(live, server, right, by_rows=by_rows)
+    yield from _cached(target, live, database, server)
+    yield from _placed(live, database, server, right)
+
+
+def _charged(live: Live, database: str, server: Record, right: Record, *, by_rows: bool) -> Iterator[Step]:
+    """Its capacity is that of the new host."""
+    held = live.rows("placement", "allocations", {"consumer_id": server["uuid"]})
+    providers = live.rows("placement", "resource_providers", {"id": [row["resource_provider_id"] for row in held]})
+    if nested := [p["name"] for p in providers if p["id"] != p["root_provider_id"]]:
+        raise CannotRepair(f"server {server['uuid']} holds something of the nested provider {nested[0]}")
+    if not held:
+        raise CannotRepair(
+            f"server {server['uuid']} has no allocation: 'nova-manage placement heal_allocations --instance"
+            f" {server['uuid']}' first"
+        )
+    by_rows = by_rows or live.api is None or bool(live.api.lacks("placement", "set-allocations"))
+    for wrong in (str(p["uuid"]) for p in providers if p["uuid"] != right["uuid"]):
+        if by_rows:
+            yield from _still(database, server)
+            yield from moved(live, server, str(right["uuid"]), wrong)
+        else:
+            yield from moved_by_api(live, server, str(right["uuid"]), wrong)
+
+
+def _bound(live: Live, server: Record, right: Record, *, by_rows: bool) -> Iterator[Step]:
+    """The NICs of the server, and no other port, are bound to the new host."""
+    host = str(right["host"])
+    moved_to = zone(live, server, host)
+    owner = f"compute:{moved_to}" if moved_to != server["availability_zone"] else ""
+    for port in live.rows("neutron", "ports", {"device_id": server["uuid"]}):
+        if not str(port["device_owner"]).startswith("compute:"):
+            continue
+        if by_rows:
+            bound: list[Step] = list(rebound(live, port, host))
+        else:
+            bound = list(_bound_by_api(live, str(port["id"]), server, host, owner))
+        yield from bound or alone(live, port, host)
+
+
+def _bound_by_api(live: Live, port: str, server: Record, host: str, owner: str) -> Iterator[Step]:
+    services_ = api_of(live, ("network", "return-port"))
+    found = services_.look(call("network", "update-port", port=port, values={}))
+    shown(found, "port")
+    calls.idle(found, server["uuid"])
+    if found["binding:vnic_type"] not in _PLAIN:
+        raise CannotRepair(f"port {port} is {found['binding:vnic_type']}: only Nova claims a device for it")
+    where: Record = {"port_id": port, "host": host, "status": "INACTIVE"}
+    if live.rows("neutron", "ml2_port_bindings", where):
+        gone = call("network", "delete-binding", port=port, host=host)
+        back = replace(call("network", "create-binding", port=port, host=host), expect={"binding": None})
+        yield replace(gone, expect={"binding": "INACTIVE"}, inverse=back)
+    values = {"binding:host_id": host} | ({"device_owner": owner} if owner else {})
+    if all(found[name] == value for name, value in values.items()):
+        return
+    guards = ("device_id", "binding:host_id", "server", "server.host", "server.vm_state", "server.task_state")
+    made = calls.port_updated(port, values, found, {name: found[name] for name in guards})
+    # its old host is dead: Neutron notes the host, and the binding is made when an agent is there
+    inverse: ApiCall | None = made.inverse and replace(made.inverse, operation="return-port")
+    yield replace(made, inverse=inverse)
+
+
+def _cached(target: Row, live: Live, database: str, server: Record) -> Iterator[Step]:
+    """The cache lists the ports that Neutron has: a hard reboot gives the guest the NICs that are listed."""
+    cache = live.row(database, "instance_info_caches", {"instance_uuid": server["uuid"]})
+    old = parsed(cache["network_info"]) if cache else None
+    rows = nics.alive(nics.rows(live, database, server))
+    builder = Builder(live, server, rows, old, compute_version(live, database, server))
+    listed = [vif.get("id") for vif in old] if old is not None and cache and cache["deleted"] == 0 else None
+    if listed != [port["id"] for port in builder.ports()]:
+        yield from rebuild_info_cache.db(target, live)
+
+
+def _placed(live: Live, database: str, server: Record, right: Record) -> Iterator[Step]:
+    """Everything of its cell, with the guards of the whole."""
+    yield from silent(live, database, str(server["host"]))
+    for row in services(live, database, str(right["host"])):
+        expect = {name: row[name] for name in ("host", "binary", "deleted")}
+        yield ExpectRow(database=database, table="services", pk={"id": row["id"]}, expect=expect)
+    now = live.now()
+    yield _record(live, database, server, right, now)
+    yield from _settled(live, database, server, now)
+    place = zone(live, server, str(right["host"]))
+    after: dict[str, Value] = {
+        "host": right["host"], "node": right["hypervisor_hostname"], "compute_id": right["id"],
+        "availability_zone": place, "vm_state": "stopped", "task_state": None, "power_state": _NO_GUEST, "progress": 0,
+    }  # fmt: skip
+    after = {name: value for name, value in after.items() if name in server}
+    yield change(live, database, "instances", server, after, ("uuid", "deleted"))
+    yield _told(live, database, server, right, now)
+
+
+def _still(database: str, server: Record) -> Iterator[Step]:
+    names = ("uuid", "deleted", "host", "node", "vm_state", "task_state")
+    expect = {name: server[name] for name in names}
+    yield ExpectRow(database=database, table="instances", pk={"id": server["id"]}, expect=expect)
+
+
+def _record(live: Live, database: str, server: Record, right: Record, now: str) -> InsertRow:
+    """The evacuation that nova-compute of the old host finds when it starts, and acts on."""
+    values: dict[str, Value] = {
+        "uuid": _name(server, right, now, "evacuation"), "instance_uuid": server["uuid"],
+        "migration_type": "evacuation", "status": "done", "source_compute": server["host"],
+        "source_node": server["node"], "dest_compute": right["host"], "dest_node": right["hypervisor_hostname"],
+        "dest_host": right.get("host_ip"), "dest_compute_id": right["id"],
+        "old_instance_type_id": server["instance_type_id"], "new_instance_type_id": server["instance_type_id"],
+        "hidden": 0, "cross_cell_move": 0, "project_id": server["project_id"], "user_id": server["user_id"],
+        "created_at": now, "updated_at": now, "deleted_at": None, "deleted": 0,
+    }  # fmt: skip
+    return _new(live, database, "migrations", values, "uuid")
+
+
+def _settled(live: Live, database: str, server: Record, now: str) -> Iterator[Step]:
+    """Nobody is left to end a move that was on its way."""
+    for move in live.rows(database, "migrations", {"instance_uuid": server["uuid"], "deleted": 0}):
+        if move["status"] not in TERMINAL:
+            yield change(live, database, "migrations", move, {"status": "error", "updated_at": now})
+    for extra in live.rows(database, "instance_extra", {"instance_uuid": server["uuid"], "deleted": 0}):
+        if extra["migration_context"]:
+            yield change(live, database, "instance_extra", extra, {"migration_context": None})
+
+
+def _told(live: Live, database: str, server: Record, right: Record, now: str) -> InsertRow:
+    """What Nova's API lists among the actions of the server."""
+    values: dict[str, Value] = {
+        "action": "relocate", "instance_uuid": server["uuid"],
+        "request_id": f"req-{_name(server, right, now, 'action')}", "user_id": server["user_id"],
+        "project_id": server["project_id"], "start_time": now, "finish_time": now,
+        "message": f"by database, from {server['host']} to {right['host']}"[:255], "created_at": now,
+        "updated_at": now, "deleted_at": None, "deleted": 0,
+    }  # fmt: skip
+    return _new(live, database, "instance_actions", values, "request_id")
+
+
+def _new(live: Live, database: str, table: str, values: dict[str, Value], key: str) -> InsertRow:
+    known = live.columns(database, table)
+    return InsertRow(
+        database=database,
+        table=table,
+        key={key: values[key]},
+        values={name: value for name, value in values.items() if name in known},
+    )
+
+
+def _name(server: Record, right: Record, now: str, what: str) -> str:
+    """A UUID that is the same for the same plan."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"stackmend:{what}:{server['uuid']}:{right['uuid']}:{now}"))
+
+
+REPAIR = Repair(
+    name="relocate-server",
+    risk=Risk.UNSAFE,
+    strategies={"db": db},
+    no_api="the API's way is to evacuate the server, and this is for where that cannot work",
+    why="if its old host is not surely dead, the server runs twice on the same disk",
+)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands of Nova's own that make the connection of a volume anew (``nova-manage volume_attachment``, 24 and later).
+
+A connector is what a host tells a storage back end of itself. It is read on the host while the plan is made; the
+refresh itself runs wherever nova-manage reaches Nova's databases and its message queue.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+
+from stackmend.model.repair import CannotRepair
+from stackmend.model.step import HostCommand
+from stackmend.model.workflow import Sight
+
+_GET = ("nova-manage", "volume_attachment", "get_connector", "--json")
+#: $1 connector, $2 server, $3 volume
+_REFRESH = (
+    'file=$(mktemp) && printf %s "$1" > "$file" && nova-manage volume_attachment refresh "$2" "$3" "$file";'
+    ' code=$?; rm -f "$file"; exit $code'
+)
+#: $1 server, $2 volume, $3 the attachment that is to go; another one without connection says that it broke half way
+_PROBE = (
+    'shown=$(nova-manage volume_attachment show "$1" "$2") || exit 2;'
+    ' case "$shown" in *"$3"*) exit 1;; esac;'
+    ' case "$shown" in *driver_volume_type*) exit 0;; esac; exit 3'
+)
+#: seconds that a refresh may take: a back end makes a new export
+_LIMIT = 900.0
+
+
+def inside(sight: Sight) -> tuple[str, ...]:
+    """What comes before a command that belongs in the container of nova-compute; () where there is none."""
+    return tuple(sight.settings.get("hosts.container") or ())
+
+
+def connector(sight: Sight, host: str) -> str:
+    """The connector of a host as JSON; "" where no way to hosts is configured. CannotRepair where there is none."""
+    if sight.hosts is None:
+        return ""
+    done = sight.hosts.run(host, (*inside(sight), *_GET))
+    text = done.out.decode("utf-8", "replace").strip()
+    try:
+        found = json.loads(text) if done.code == 0 else None
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or found.get("host") != host:
+        raise CannotRepair(
+            f"nova-manage on {host} does not tell the connector of that host (exit code {done.code}): try"
+            f" '{shlex.join(_GET)}' there, in the container of nova-compute if there is one"
+        )
+    return json.dumps(found, sort_keys=True)
+
+
+def refreshed(
+    sight: Sight, found: str, *, server: str, volume: str, attachment: str, manage: str
+) -> HostCommand:  # fmt: skip
+    """The command on host ``manage`` that gives the stopped server a new attachment in the place of this one."""
+    front = inside(sight) if manage else ()
+    return HostCommand(
+        host=manage,
+        argv=(*front, "sh", "-c", _REFRESH, "refresh", found, server, volume),
+        probe=(*front, "sh", "-c", _PROBE, "probe", server, volume, attachment),
+        limit=_LIMIT,
+    )
+
+
+def by_hand(host: str, server: str, volumes: Sequence[str]) -> str:
+    """The same, for a human, in the order in which it is typed."""
+    lines = [f"on {host}: {shlex.join(_GET)} > connector.json", "then, where nova-manage reaches Nova's databases:"]
+    lines += [
+        shlex.join(("nova-manage", "volume_attachment", "refresh", server, volume, "connector.json"))
+        for volume in volumes
+    ]
+    return "; ".join(lines)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The services of a cloud in which hosts die: on SQLite files or on MariaDB, with what workflows ask of them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from stackmend.lab.cloud import Cloud
+from stackmend.lab.cloud.build import DATABASES
+from stackmend.lab.cloud.handle import MariaDBStore, SQLiteStore
+from stackmend.lab.mariadb import MariaDB
+
+from ..drivers.api.fake import Fake, Reply
+from ..drivers.api.showing import CELLS, ShowingFake
+
+#: stands for Nova's own command: $DATABASES names the SQLite files of the cell and of Cinder
+NOVA_MANAGE = """#!{python}
+import json, os, sqlite3, sys, uuid
+cell, cinder = (sqlite3.connect(path, isolation_level=None) for path in os.environ["DATABASES"].split(":"))
+command, words = sys.argv[2], sys.argv[3:]
+if command == "get_connector":
+    print(json.dumps({{"host": os.environ["HOST"], "initiator": "iqn.test:" + os.environ["HOST"], "multipath": False}}))
+    sys.exit(0)
+server, volume = words[:2]
+find = "SELECT id, attachment_id, connection_info FROM block_device_mapping WHERE instance_uuid = ? AND volume_id = ?"
+found = cell.execute(find + " AND deleted = 0", (server, volume)).fetchone()
+if found is None:
+    sys.exit(3)
+if command == "show":
+    print(found)
+    sys.exit(0)
+state, host = cell.execute("SELECT vm_state, host FROM instances WHERE uuid = ?", (server,)).fetchone()
+connector = json.load(open(words[2]))
+if state != "stopped":
+    sys.exit(5)
+if connector["host"] != host:
+    sys.exit(7)
+new = str(uuid.uuid4())
+cinder.execute("UPDATE volume_attachment SET deleted = 1 WHERE id = ?", (found[1],))
+cinder.execute(
+    "INSERT INTO volume_attachment (id, volume_id, instance_uuid, attached_host, mountpoint, attach_status, deleted)"
+    " VALUES (?, ?, ?, ?, '/dev/vdb', 'attached', 0)", (new, volume, server, host))
+cell.execute("UPDATE block_device_mapping SET attachment_id = ? WHERE id = ?", (new, found[0]))
+cell.execute("UPDATE instances SET updated_at = '2026-01-01 00:00:00' WHERE uuid = ?", (server,))
+"""
+
+
+def nova_manage(cloud: Cloud, host: str, database: str, folder: Path) -> tuple[str, ...]:
+    """What comes before a command so that nova-manage is found and speaks for that host."""
+    folder.mkdir(exist_ok=True)
+    program = folder / "nova-manage"
+    program.write_text(NOVA_MANAGE.format(python=sys.executable))
+    program.chmod(0o755)
+    files = ":".join(cloud.databases[name].removeprefix("sqlite:///") for name in (database, "cinder"))
+    return "env", f"PATH={folder}:/usr/bin:/bin", f"HOST={host}", f"DATABASES={files}"
+
+
+class Services(ShowingFake):
+    """Nova tells which of its services are down; a reboot makes a guest where Nova has the server."""
+
+    @classmethod
+    def on(cls, server: MariaDB, prefix: str, cloud: Cloud, folder: Path) -> Services:
+        """The services of a cloud on MariaDB, over connections of their own."""
+        found = cls(Cloud(SQLiteStore(folder, {}, {}), datetime.now(UTC), []), folder)
+        names = {database: prefix + name for database, (_, name) in DATABASES.items()}
+        connections = {database: server.connect(name) for database, name in names.items()}
+        found.cloud = Cloud(MariaDBStore(server, names, connections, cloud.state), datetime.now(UTC), [])
+        return found
+
+    def refresh(self, cloud: Cloud) -> None:
+        """Forget what was read of files that were put back meanwhile."""
+        if next(iter(cloud.databases.values())).startswith("sqlite"):
+            self.cloud.close()
+            self.cloud = Fake(cloud, self.folder).cloud
+
+    def list_services(self, _: Any, query: str) -> Reply:
+        asked = parse_qs(query or "")
+        found = []
+        for cell in CELLS:
+            for row in self.cloud.rows(cell, "SELECT * FROM services WHERE deleted = 0"):
+                if any(row[name] not in values for name, values in asked.items() if name in ("host", "binary")):
+                    continue
+                seen = datetime.fromisoformat(str(row["last_seen_up"])).replace(tzinfo=UTC)
+                dead = row["forced_down"] or (datetime.now(UTC) - seen).total_seconds() > 60
+                names = {name: row[name] for name in ("host", "binary")}
+                found.append({**names, "id": row["uuid"], "state": "down" if dead else "up"})
+        return 200, {"services": found}
+
+    def show_allocations(self, _: Any, consumer: str) -> Reply:
+        return Fake.show_allocations(self, _, consumer)
+
+    def server_action(self, body: Any, name: str) -> Reply:
+        if "reboot" not in body:
+            return super().server_action(body, name)
+        database, row = self.server(name)
+        dead = self.cloud.rows(database, "SELECT forced_down FROM services WHERE host = :h", {"h": row["host"]})
+        assert not dead[0]["forced_down"], "nobody is there to reboot it"
+        self.cloud.update(database, "instances", {"uuid": name}, vm_state="active", power_state=1)
+        for vif in self.vifs(database, name):
+            self.cloud.update("neutron", "ports", {"id": vif["id"]}, status="ACTIVE")
+        return 202, None
+
+    def toml(self) -> str:
+        """The account, for a configuration."""
+        return f'[api]\ncloud = "fake"\nclouds = "{self.clouds_yaml()}"\ntimeout = 5\n'
+
+
+def quoted(words: tuple[str, ...]) -> str:
+    """A list as TOML has it."""
+    return json.dumps(list(words))
