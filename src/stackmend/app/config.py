@@ -42,7 +42,7 @@ KEYS: Mapping[str, Mapping[str, str]] = {
     },
     "databases.cells": {"*": "URL of a cell's database, by the name of the cell; else nova_api.cell_mappings is asked"},
     "files": {
-        "nova": "nova.conf: base of cell URL templates, ovs_bridge, flat_injected, heal_instance_info_cache_interval"
+        "nova": "nova.conf: base of cell URL templates, ovs_bridge, flat_injected, heal_instance_info_cache_interval, images_type"
     },
     "reader": {
         "username": "account used instead of the one in a discovered cell URL",
@@ -66,6 +66,7 @@ KEYS: Mapping[str, Mapping[str, str]] = {
         "local": "list: names of hosts that are this machine; by transport local, default its own names",
         "libvirt": "libvirt URI of a host, with {host}",
         "instances_path": "where hosts keep the disks of servers; default /var/lib/nova/instances",
+        "shared_instances": "true where that directory is one and the same on all hosts; default false",
     },
     "hooks": {
         "power_off": "list: a command, run here, that takes the power of {host} away",
@@ -114,6 +115,7 @@ class Config:
     routes: Routes = field(default_factory=Routes)  #: how hosts are reached
     libvirt: str | None = None
     instances_path: str = INSTANCES  #: where hosts keep the disks of servers
+    shared_instances: bool = False  #: whether that is one and the same directory on all of them
     hooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: name -> command on this machine, with {host}
     state: Path = field(default_factory=lambda: default_state())
     journal: str = field(default="", repr=False)
@@ -221,6 +223,7 @@ def _from_toml(path: Path) -> Config:
         routes=_routes(document.get("hosts", {}), path),
         libvirt=document.get("hosts", {}).get("libvirt"),
         instances_path=_instances(document.get("hosts", {}), path),
+        shared_instances=document.get("hosts", {}).get("shared_instances", False),
         hooks={name: tuple(words) for name, words in document.get("hooks", {}).items()},
         state=folder if folder.is_absolute() else path.parent.absolute() / folder,
         journal=state.get("journal", ""),
@@ -265,6 +268,9 @@ def _known(document: Mapping[str, Any], path: Path) -> None:
             if nested == "api.timeout":
                 if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LONGEST:
                     raise ConfigError(f"timeout in [api] of {path} must be a number of seconds", "Write timeout = 60.")
+            elif nested == "hosts.shared_instances":
+                if not isinstance(value, bool):
+                    raise ConfigError(f"{key} in [hosts] of {path} must be true or false", f"Write {key} = true.")
             elif known[key].startswith("list:") if key in known else False:
                 _list(key, section, value, path)
             elif section not in ("limits", "ages") and not isinstance(value, str):

@@ -64,5 +64,7 @@ def settings(config: Config) -> Mapping[str, Any]:
         "hosts.prefix": config.routes.prefix,
         "hosts.local": sorted(config.routes.local or own),
         "hosts.instances_path": config.instances_path,
+        "hosts.shared_instances": config.shared_instances,
+        "nova.libvirt.images_type": config.nova_settings.get("libvirt.images_type", ""),
         **{f"hooks.{name}": words for name, words in config.hooks.items()},
     }

@@ -17,6 +17,7 @@ _NOVA_SETTINGS = (
     ("neutron", "ovs_bridge"),
     ("DEFAULT", "flat_injected"),
     ("DEFAULT", "heal_instance_info_cache_interval"),
+    ("libvirt", "images_type"),
 )
 _BASE = ("database", "connection")
 #: names that oslo.config can know options and sections by

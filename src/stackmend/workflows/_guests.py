@@ -183,7 +183,7 @@ def on_disk(sight: Sight, host: str) -> frozenset[str] | None:
     """Servers whose directory is on a host, which is what Nova goes by when it evacuates to it; None: not known."""
     if not host or sight.hosts is None:
         return None
-    path = str(sight.settings.get("nova.DEFAULT.instances_path") or INSTANCES)
+    path = str(sight.settings.get("hosts.instances_path") or INSTANCES)
     inside = tuple(sight.settings.get("hosts.container") or ())
     argv = (*inside, "find", path, "-mindepth", "1", "-maxdepth", "1", "-type", "d", "-printf", "%f\\n")
     try:
@@ -211,16 +211,18 @@ class Place:
         return not self.lost
 
 
-def place(sight: Sight, guest: Guest, there: frozenset[str] | None, to: str) -> Place:
+def place(sight: Sight, guest: Guest, there: frozenset[str] | None, to: str, shared: bool) -> Place:
     """Classify a server (catalogue W6.3). What is not known is local: Nova would build its disk anew."""
     extra = int(guest.flavor.get("ephemeral") or 0)
     empty = (f"its ephemeral disk ({extra} GiB) begins empty",) if extra else ()
     if there is not None and guest.id in there:
         return Place(kind="there", why=f"its directory is on {to}")
-    if str(sight.settings.get("nova.libvirt.images_type") or sight.settings.get("hosts.images_type") or "") == "rbd":
-        return Place(kind="rbd", why="images_type is rbd")
+    if sight.settings.get("nova.libvirt.images_type") == "rbd":
+        return Place(kind="rbd", why="nova.conf says that images_type is rbd")
+    if shared:
+        return Place(kind="shared", why="the operator says that all hosts see the same disks (--shared)")
     if sight.settings.get("hosts.shared_instances"):
-        return Place(kind="shared", why="[hosts] shared_instances says that all hosts have the same instances_path")
+        return Place(kind="shared", why="[hosts] shared_instances says that all hosts see the same disks")
     if not guest.image and guest.volumes:
         return Place(kind="volume", why="it boots from a volume", lost=empty)
     root = "its root disk is built anew from its image: everything written to it since is lost"

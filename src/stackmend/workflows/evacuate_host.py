@@ -81,6 +81,7 @@ class _Job:
     heartbeat: Any
     stopped: bool  #: they arrive stopped, and are started
     start: bool
+    shared: bool
     consent: frozenset[str]
     there: frozenset[str] | None
     old: Mapping[str, Sequence[str]]  #: server -> evacuations that are over
@@ -102,6 +103,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         heartbeat=found.get("updated_at"),
         stopped=sight.api.offers("compute", _STOPPED),
         start=bool(arguments.get("start", True)),
+        shared=bool(arguments.get("shared")),
         consent=consent,
         there=_guests.on_disk(sight, to),
         old=_old(_dead.open_evacuations(sight, host)),
@@ -151,7 +153,7 @@ def _old(evacuations: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def _lane(sight: Sight, job: _Job, guest: Guest, stage: int) -> LaneDraft:
-    place = _guests.place(sight, guest, job.there, job.to)
+    place = _guests.place(sight, guest, job.there, job.to, job.shared)
     target = {
         "name": guest.name, "vm_state": guest.vm_state, "task_state": guest.task_state, "disk": place.kind,
         "disk_why": place.why, "volumes": list(guest.volumes), "groups": list(guest.groups),

@@ -33,6 +33,9 @@ class HostEvacuate(Working):
             help="you have seen to it that the host runs nothing and reaches no storage; the hook fence is not run",
         )
         parser.add_argument(
+            "--shared", action="store_true", help="all hosts see the disks that are no volumes (NFS, rbd)"
+        )
+        parser.add_argument(
             "--consent-rebuild",
             action="append",
             default=[],
@@ -55,6 +58,7 @@ class HostEvacuate(Working):
             "host": parsed_args.host,
             "to": parsed_args.to or "",
             "fenced": parsed_args.fenced,
+            "shared": parsed_args.shared,
             "consent": parsed_args.consent_rebuild,
             "first": parsed_args.first,
             "start": not parsed_args.no_start,
@@ -66,6 +70,7 @@ class HostEvacuate(Working):
             parsed_args.host,
             *(("--to", parsed_args.to) if parsed_args.to else ()),
             *(("--fenced",) if parsed_args.fenced else ()),
+            *(("--shared",) if parsed_args.shared else ()),
             *(word for server in parsed_args.consent_rebuild for word in ("--consent-rebuild", server)),
             *(word for server in parsed_args.first for word in ("--first", server)),
             *(("--no-start",) if parsed_args.no_start else ()),
