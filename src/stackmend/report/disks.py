@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The inventory of an instances directory, as a page for a human and a document for a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from stackmend.model.disks import Base, Disk, Folder, Image, Inventory, Owner, Verdict
+from stackmend.report.document import Document
+from stackmend.report.words import count
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def inventory(found: Inventory, owners: Mapping[str, Owner], kept: Mapping[str, str]) -> Document:
+    """The directory (docs/schemas/inventory.json)."""
+    data = {
+        "host": found.host,
+        "path": found.path,
+        "storage": {
+            "mount": found.storage.mount,
+            "source": found.storage.source,
+            "type": found.storage.type,
+            "free": found.storage.free,
+            "shared": found.storage.shared,
+            "why": found.storage.why,
+        },
+        "directories": [_folder(folder, owners[folder.name], kept[folder.name]) for folder in found.folders],
+        "bases": [_base(base) for base in found.bases],
+        "other": [_text(name) for name in found.other],
+        "notes": [_text(note) for note in found.notes],
+    }
+    return Document(data=data, text="\n".join(_lines(found, owners, kept)))
+
+
+def broken(found: Inventory) -> bool:
+    """Whether anything of it is broken."""
+    return any(folder.broken for folder in found.folders) or any(b.image.problem and b.used_by for b in found.bases)
+
+
+def _text(name: str) -> str:
+    """A name as every encoding can carry it: bytes that are no UTF-8 as \\xNN."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _folder(folder: Folder, owner: Owner, kept: str) -> dict[str, Any]:
+    return {
+        "name": folder.name,
+        "kind": folder.kind.value,
+        "server": folder.server or owner.server,
+        "owner": {
+            "verdict": owner.verdict.value,
+            "why": owner.why,
+            "host": owner.host,
+            "name": owner.name,
+            "state": owner.state,
+        },
+        "orphan": not kept,
+        "why_no_orphan": kept,
+        "size": folder.size,
+        "allocated": folder.allocated,
+        "modified": folder.modified,
+        "disks": [_disk(disk) for disk in folder.disks],
+        "files": [_text(name) for name in folder.files],
+        "open_by": list(folder.open_by),
+        "domain": folder.domain,
+        "nvram": _text(folder.nvram),
+        "vtpm": folder.vtpm,
+        "suspended": folder.saved,
+        "problems": [_text(text) for text in folder.broken],
+    }
+
+
+def _disk(disk: Disk) -> dict[str, Any]:
+    return {
+        **_image(disk.image),
+        "chain": [_text(path) for path in disk.chain],
+        "problems": [_text(text) for text in disk.problems],
+    }
+
+
+def _base(base: Base) -> dict[str, Any]:
+    return {
+        **_image(base.image),
+        "kind": base.kind,
+        "used_by": [_text(path) for path in base.used_by],
+        "open_by": list(base.open_by),
+        "missing": base.missing,
+        "problem": _text(base.image.problem),
+    }
+
+
+def _image(image: Image) -> dict[str, Any]:
+    return {
+        "path": _text(image.path),
+        "format": image.format,
+        "size": image.size,
+        "allocated": image.allocated,
+        "virtual_size": image.virtual_size,
+        "backing": _text(image.backing),
+        "check": _text(image.check),
+    }
+
+
+def _lines(found: Inventory, owners: Mapping[str, Owner], kept: Mapping[str, str]) -> Iterator[str]:
+    storage = found.storage
+    shared = {True: "shared", False: "local", None: "shared or not is unknown"}[storage.shared]
+    yield f"{found.host}:{found.path} on {storage.type or 'an unknown file system'}, {_size(storage.free)} free"
+    yield f"  {shared}: {storage.why}"
+    yield ""
+    yield f"{count(len(found.bases), 'base')}:"
+    for base in found.bases:
+        yield f"  {_name(base.image.path)}: {_image_line(base.image)}, {_used(base)}"
+        if base.image.problem:
+            yield f"    BROKEN: {_name(base.image.problem)}"
+    yield ""
+    yield f"{count(len(found.folders), 'directory', 'directories')}:"
+    for folder in found.folders:
+        yield from _folder_lines(folder, owners[folder.name], kept[folder.name])
+    if found.other:
+        yield ""
+        yield f"neither: {', '.join(map(_name, found.other))}"
+    if found.notes:
+        yield ""
+        yield "NOT READ:"
+        yield from (f"  {_name(note)}" for note in found.notes)
+
+
+def _folder_lines(folder: Folder, owner: Owner, kept: str) -> Iterator[str]:
+    state = f", {owner.name} {owner.state}".rstrip() if owner.name or owner.state else ""
+    yield f"  {_name(folder.name)}: {owner.verdict.value}{state}, {_size(folder.allocated)}"
+    if owner.verdict not in (Verdict.HERE,):
+        yield f"    {owner.why}"
+        yield f"    {'ORPHAN' if not kept else f'no orphan: {kept}'}"
+    for disk in folder.disks:
+        chain = "".join(f" <- {_name(path)}" for path in disk.chain)
+        yield f"    {_name(disk.image.path.partition('/')[2])}: {_image_line(disk.image)}{chain}"
+    notes = (
+        (bool(folder.open_by), f"in use by {', '.join(folder.open_by)}"),
+        (bool(folder.nvram), f"UEFI variables: {_name(folder.nvram)}"),
+        (folder.vtpm, "it has a vTPM, which cannot be salvaged"),
+        (folder.saved, "it is suspended: its memory cannot be salvaged"),
+    )
+    yield from (f"    {text}" for so, text in notes if so)
+    yield from (f"    BROKEN: {_name(text)}" for text in folder.broken)
+
+
+def _image_line(image: Image) -> str:
+    check = f", check: {image.check}" if image.check else ""
+    return (
+        f"{image.format or 'unknown format'}, {_size(image.virtual_size)} of which {_size(image.allocated)} are taken"
+        f"{check}"
+    )
+
+
+def _used(base: Base) -> str:
+    return f"under {count(len(base.used_by), 'disk')}" if base.used_by else "under no disk"
+
+
+def _name(text: str) -> str:
+    """A name on one line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in _text(text))
+
+
+def _size(number: int) -> str:
+    value, unit = float(number), 0
+    while value >= 1024 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{value:.0f} {_UNITS[unit]}" if unit == 0 or value >= 100 else f"{value:.1f} {_UNITS[unit]}"

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Move directories that no server owns out of the way, inside the instances directory of a host.
+
+## What it does
+
+Each orphan goes to ``<instances_path>/.stackmend-quarantine/<time>/`` by one rename. Nothing is deleted: that is for a
+human, when nobody has missed anything for a while.
+
+## Guards
+
+A directory is an orphan only where nova_api and every cell were read, and none of them has a server of that name that
+may own it: on this host, on its way from or to it, evacuated from it and not cleaned up, being built, or deleted within
+a day. It has not changed for a week (``--older-than``), no process has a file of it open, libvirt has no domain for it,
+and no other disk is based on it. Storage that other hosts use is refused. Nova, the processes, the disks based on it
+and that it has not changed are looked at again when its turn comes.
+
+## Undo
+
+Moves each directory back, unless there is one of its name again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stackmend.model.disks import Folder, Owner, Verdict
+from stackmend.model.finding import Row
+from stackmend.model.repair import CannotRepair
+from stackmend.model.snapshot import cell_database
+from stackmend.model.step import ApiCall, ExpectNone, ExpectRow, Risk, Step
+from stackmend.model.workflow import LaneDraft, Sight, Workflow
+from stackmend.workflows import _dead
+from stackmend.workflows._disks import Place, aside, stamp_of
+from stackmend.workflows._inventory import inventory
+from stackmend.workflows._owners import AGE, no_orphan, owners
+
+
+def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
+    host = str(arguments["host"])
+    if sight.hosts is None:
+        raise CannotRepair('no way to hosts is configured: [hosts] transport = "ssh" is the usual one')
+    if sight.live is None:
+        raise CannotRepair(
+            "no database of Nova is configured: that nobody owns a directory can be told by all cells together alone"
+        )
+    cells = sight.live.cells()
+    home = str(sight.settings.get("hosts.instances_path", "/var/lib/nova/instances"))
+    path = str(arguments.get("path") or home).rstrip("/")
+    place = Place.of(sight.settings, host, path)
+    now = _dead.now(sight).timestamp()
+    found = inventory(sight.hosts, host, path, prefix=place.container, now=now)
+    if found.storage.shared is not False:
+        raise CannotRepair(f"{path} of {host} may be shared: {found.storage.why}. Other hosts may own what is in it")
+    whose = owners(found, sight.live, sight.api)
+    days = AGE if arguments.get("days") is None else float(arguments["days"])
+    kept = {}
+    for folder in found.folders:
+        owner = whose[folder.name]
+        if why := no_orphan(folder, owner, found, now, days):
+            if owner.verdict is not Verdict.HERE:
+                kept[folder.name] = why
+            continue
+        yield LaneDraft(
+            resource_type="directory",
+            resource_id=f"{host}:{found.path}/{folder.name}",
+            message=f"orphan, {folder.allocated / (1 << 30):.2f} GiB: {owner.why}",
+            steps=(*_guards(folder, owner, host, cells), aside(place, folder, stamp_of(sight.now))),
+            target={"files": list(folder.files), "server": folder.server or owner.server, "why": owner.why},
+        )
+    sight.facts["kept"] = kept
+
+
+def _guards(folder: Folder, owner: Owner, host: str, cells: tuple[str, ...]) -> Iterator[Step]:
+    """What Nova has to say still when the turn of this directory comes."""
+    server = folder.server or owner.server
+    if not server:
+        return
+    if owner.verdict is Verdict.ELSEWHERE:
+        yield ExpectRow(
+            database=cell_database(owner.cell),
+            table="instances",
+            pk={"id": owner.row},
+            expect={"uuid": server, "deleted": 0, "host": owner.host or None, "task_state": None},
+        )
+    else:
+        for cell in cells:
+            yield ExpectNone(database=cell_database(cell), table="instances", where={"uuid": server, "deleted": 0})
+        yield ExpectNone(database="nova_api", table="build_requests", where={"instance_uuid": server})
+    yield ApiCall(service="compute", operation="server-away", arguments={"server": server, "host": host})
+
+
+WORKFLOW = Workflow(name="quarantine-orphans", risk=Risk.SAFE, lanes=_lanes)
