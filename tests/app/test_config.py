@@ -168,7 +168,7 @@ def test_an_unknown_section_is_refused(write: Write, wrong: str, near: str) -> N
         for key in keys
         if key != "*"
         and section not in ("limits", "ages")
-        and (section, key) != ("api", "timeout")
+        and (section, key) not in (("api", "timeout"), ("hosts", "shared_instances"))
         and f"{section}.{key}" not in LISTS
     ],
 )
@@ -179,6 +179,14 @@ def test_every_text_must_be_a_text(write: Write, key: str, value: str) -> None:
     error = refused(write(f"[{section}]\n{name} = {value}\n"))
     assert name in error.message
     assert "cloud.toml" in error.message
+
+
+@pytest.mark.parametrize("value", ["1", '"yes"', "[true]"])
+def test_what_is_true_or_false_is_no_text(write: Write, value: str) -> None:
+    """Whether hosts share their disks is said outright; unless it is said, they do not."""
+    assert load(str(write("[hosts]\nshared_instances = true\n"))).shared_instances is True
+    assert load(str(write("[hosts]\n"))).shared_instances is False
+    assert "true or false" in refused(write(f"[hosts]\nshared_instances = {value}\n")).message
 
 
 @pytest.mark.parametrize("key", LISTS)

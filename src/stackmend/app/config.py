@@ -42,7 +42,8 @@ KEYS: Mapping[str, Mapping[str, str]] = {
     },
     "databases.cells": {"*": "URL of a cell's database, by the name of the cell; else nova_api.cell_mappings is asked"},
     "files": {
-        "nova": "nova.conf: base of cell URL templates, ovs_bridge, flat_injected, heal_instance_info_cache_interval, images_type"
+        "nova": "nova.conf: base of cell URL templates, ovs_bridge, flat_injected, heal_instance_info_cache_interval,"
+        " images_type"
     },
     "reader": {
         "username": "account used instead of the one in a discovered cell URL",
