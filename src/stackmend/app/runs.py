@@ -28,7 +28,7 @@ from stackmend.engine import undo as undoing
 from stackmend.engine.gates import Ask, GateExecutor, unattended
 from stackmend.engine.lanes import Lane, lanes
 from stackmend.engine.runner import Runner, Tools, Watch, consent, nobody
-from stackmend.model.errors import Exit, JournalError, PlanFileError
+from stackmend.model.errors import Exit, JournalError, PlanFileError, UsageError
 from stackmend.model.journal import Entry, Journal, RunRecord, RunResult, RunState
 from stackmend.model.plan import Action, Limits, Plan
 from stackmend.model.ports import Progress
@@ -44,6 +44,8 @@ class Company:
     watch: Watch = nobody
 
 
+#: operations that take a server to another host
+_MOVES = ("live-migrate", "cold-migrate")
 #: makes what writes the journal of a session; tests pass one that dies at the n-th write
 MakeJournal = Callable[[str], DatabaseJournal]
 
@@ -175,6 +177,20 @@ def show_run(config: Config, run: str) -> tuple[RunRecord, list[Action], list[En
     """A run with its actions and every entry; UsageError for one that is none."""
     with Session.of(config).journal() as journal:
         return journal.run(run), journal.actions(run), journal.entries(run)
+
+
+def moved_from(config: Config, run: str, host: str) -> list[str]:
+    """Servers that a run has moved away from a host, in the order of its plan; UsageError where there are none."""
+    _, actions, entries = show_run(config, run)
+    own = undoing.own_steps(actions, entries)
+    found = [
+        str(step.arguments["server"])
+        for step in own
+        if isinstance(step, ApiCall) and step.operation in _MOVES and step.arguments.get("from") == host
+    ]
+    if not found:
+        raise UsageError(f"run {run} has moved no server from {host}", f"See 'stackmend run show {run}'.")
+    return list(dict.fromkeys(found))
 
 
 @contextmanager

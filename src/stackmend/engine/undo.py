@@ -85,6 +85,12 @@ def inverse(
     return found, lost
 
 
+def own_steps(actions: Sequence[Action], entries: Sequence[Entry]) -> list[Step]:
+    """The steps that a run has done itself, in the order of its plan."""
+    last, begun = last_entries(entries), intents(entries)
+    return [step for n, _, step in _numbered(actions) if _own(last.get(n), n in begun)]
+
+
 def _numbered(actions: Sequence[Action]) -> Iterator[tuple[int, int, Step]]:
     """(number of the step, index of its action, step)."""
     number = 0

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``host drain`` and ``host return``: a host before and after its planned maintenance."""
+
+from __future__ import annotations
+
+import argparse
+
+from stackmend.cli.options import positive, seconds
+from stackmend.cli.request import Working
+
+
+def _watching(parser: argparse.ArgumentParser) -> None:
+    """How a move is watched."""
+    parser.add_argument(
+        "--timeout", type=seconds, default=3600, metavar="SECONDS", help="for one server (default: 3600)"
+    )
+    parser.add_argument(
+        "--stall",
+        type=seconds,
+        default=900,
+        metavar="SECONDS",
+        help="a live migration that makes no progress for so long is helped (default: 900)",
+    )
+    parser.add_argument(
+        "--on-stall",
+        choices=("abort", "force-complete", "wait"),
+        default="abort",
+        help="how it is helped: given up, forced to its end (Nova pauses the guest, or lets it run on the new host"
+        " while memory is fetched), or waited for (default: abort)",
+    )
+
+
+def _watched(parsed_args: argparse.Namespace) -> dict[str, object]:
+    return {name: getattr(parsed_args, name) for name in ("timeout", "stall", "on_stall")}
+
+
+def _typed(parsed_args: argparse.Namespace) -> list[str]:
+    """Those that are not as they are by default, as they would be typed again."""
+    defaults = {"timeout": 3600, "stall": 900, "on_stall": "abort"}
+    return [
+        word
+        for name, value in defaults.items()
+        if getattr(parsed_args, name) != value
+        for word in (f"--{name.replace('_', '-')}", f"{getattr(parsed_args, name)}")
+    ]
+
+
+class DrainHost(Working):
+    """Move every server off a host, and see in every service that it is empty.
+
+    Without --yes the plan is shown, with an estimate and with what cannot be moved and why.
+    """
+
+    workflow = "drain-host"
+    examples = """
+  $ stackmend host drain compute-07
+  $ stackmend host drain compute-07 --cold --parallel 4 --reason 'CHG-1234' --yes
+  $ stackmend host drain compute-07 --to compute-08 --out drain.json"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("host", metavar="HOST", help="name of the host, as 'openstack compute service list' has it")
+        parser.add_argument("--to", metavar="HOST", help="move all of them there (default: the scheduler chooses)")
+        parser.add_argument("--cold", action="store_true", help="move servers that are stopped, too, and confirm it")
+        parser.add_argument(
+            "--wake", action="store_true", help="resume suspended servers for the move, and suspend them again"
+        )
+        parser.add_argument("--reason", metavar="TEXT", help="why the host is disabled, for whoever sees it")
+        parser.add_argument("--agents", action="store_true", help="take routers and networks off its agents, too")
+        _watching(parser)
+        super().add_arguments(parser)
+
+    def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
+        """The host and how."""
+        names = ("host", "to", "cold", "wake", "reason", "agents")
+        return {name: getattr(parsed_args, name) for name in names} | _watched(parsed_args)
+
+    def words(self, parsed_args: argparse.Namespace) -> list[str]:
+        """As it would be typed again."""
+        given = [w for n in ("to", "reason") if (v := getattr(parsed_args, n)) for w in (f"--{n}", str(v))]
+        flags = [f"--{name}" for name in ("cold", "wake", "agents") if getattr(parsed_args, name)]
+        return [parsed_args.host, *given, *flags, *_typed(parsed_args)]
+
+
+class ReturnHost(Working):
+    """Let servers onto a host again, once a canary has shown that it can run one.
+
+    The host is enabled before the canary, for Placement offers no disabled host, and disabled again if that does not
+    come up. The canary is deleted in any case.
+    """
+
+    workflow = "return-host"
+    examples = """
+  $ stackmend host return compute-07
+  $ stackmend host return compute-07 --network tenant-net --volume 1 --yes
+  $ stackmend host return compute-07 --back-from 20261121-091500-1a2b --yes"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("host", metavar="HOST", help="name of the host, as 'openstack compute service list' has it")
+        parser.add_argument("--no-canary", action="store_true", help="enable it without trying it")
+        parser.add_argument("--flavor", metavar="NAME", help="of the canary (default: the smallest that fits)")
+        parser.add_argument("--image", metavar="NAME", help="of the canary (default: the smallest)")
+        parser.add_argument("--network", metavar="UUID", help="give the canary a port in this network (default: none)")
+        parser.add_argument(
+            "--volume", type=positive, metavar="GIB", help="let the canary boot from a volume of this size"
+        )
+        parser.add_argument(
+            "--back-from", metavar="RUN", help="move back the servers that this run moved away ('run list' has them)"
+        )
+        _watching(parser)
+        super().add_arguments(parser)
+
+    def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
+        """The host, the canary, and the servers that are wanted back."""
+        names = ("host", "flavor", "image", "network", "volume")
+        back = self._moved(parsed_args) if parsed_args.back_from else []
+        wanted = {name: getattr(parsed_args, name) for name in names} | _watched(parsed_args)
+        return wanted | {"canary": not parsed_args.no_canary, "back": back}
+
+    def words(self, parsed_args: argparse.Namespace) -> list[str]:
+        """As it would be typed again."""
+        names = ("flavor", "image", "network", "volume", "back_from")
+        given = [w for n in names if (v := getattr(parsed_args, n)) for w in (f"--{n.replace('_', '-')}", str(v))]
+        return [
+            parsed_args.host,
+            *(["--no-canary"] if parsed_args.no_canary else []),
+            *given,
+            *_typed(parsed_args),
+        ]
+
+    def _moved(self, parsed_args: argparse.Namespace) -> list[str]:
+        """Servers that a run has moved."""
+        from stackmend.app import runs
+
+        return runs.moved_from(self.config(), parsed_args.back_from, parsed_args.host)
+
+
+COMMANDS = {"host drain": DrainHost, "host return": ReturnHost}

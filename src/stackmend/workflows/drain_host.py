@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Move every server off a host that is to be maintained, and see in every service that it is empty.
+
+## What it does
+Disables the host with a reason, then moves each server in a lane of its own: one that runs or is paused while it runs,
+one that is stopped by a cold move that is confirmed (`--cold`), a suspended one woken for the move (`--wake`), a
+shelved one by offloading it. Block migration is left to Nova, which knows where the disks are. A move that makes no
+progress is aborted or forced (`--stall`, `--on-stall`), one that failed is tried once more on a host of Nova's choice
+unless `--to` names one. With `--agents` routers and networks of its agents move, too. At the end Nova, Neutron,
+Placement and Cinder each have to say that the host is empty.
+
+## Guards
+* nova-compute of the host is up, another host of its cell is up and enabled, and `--to` is one of them.
+* Each server is moved only as it was seen: one that was stopped or moved meanwhile is left alone, and said.
+* What only its owner can decide (rescued, resized, locked while stopped, in error, devices of the host) is left where
+  it is, with the reason and what to do. The host is then not empty, and the run says so.
+* Room is counted for each flavor by itself: an estimate, for other servers come and go.
+
+## Undo
+Enables the host again if this run disabled it and nobody has given another reason since. Servers stay where they are:
+`host return --back-from RUN` moves them back.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from stackmend.model.errors import UsageError
+from stackmend.model.finding import Row
+from stackmend.model.repair import CannotRepair
+from stackmend.model.step import ApiCall, Gate, Manual, Risk, Step
+from stackmend.model.workflow import LaneDraft, Sight, Workflow
+from stackmend.workflows import _agents, _hosts, _moving, _servers
+from stackmend.workflows._hosts import Compute
+from stackmend.workflows._servers import Server
+
+_DISABLE, _SERVERS, _AGENTS, _EMPTY = range(4)
+_OF_AGENTS = "network:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What is known before anything is changed."""
+
+    host: Compute
+    servers: tuple[Server, ...]
+    fit: frozenset[str]  #: hosts that servers may go to
+    nodes: Mapping[str, str]  #: provider -> host
+    moves: tuple[Mapping[str, Any], ...]
+    ports: Mapping[str, list[Mapping[str, Any]]]
+    room: Mapping[_hosts.Need, Mapping[str, int]]
+
+    @property
+    def providers(self) -> list[str]:
+        """Of the host."""
+        return sorted(one for one, host in self.nodes.items() if host == self.host.host)
+
+
+def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
+    """Disable, a lane for each server, agents where asked for, and the proof that nothing is left."""
+    wishes = _wishes(arguments)
+    seen = _look(sight, str(arguments["host"]), wishes.to)
+    drafts = list(_drafts(sight, seen, wishes))
+    moving = [one for one in drafts if one.risk is not Risk.MANUAL]
+    estimate = _estimate(seen, {one.resource_id for one in moving})
+    sight.facts.update(
+        host=seen.host.host, to=wishes.to or "where the scheduler puts them", estimate=estimate,
+        room=[_told(need, count, seen.room[need]) for need, count in _wanted(seen).items()],
+        hosts=sorted(seen.fit), left=len(drafts) - len(moving),
+    )  # fmt: skip
+    yield _disable(seen, str(arguments.get("reason") or f"drained by stackmend at {sight.now}"), estimate)
+    yield from drafts
+    yield from _strangers(sight, seen)
+    if arguments.get("agents"):
+        yield from _agents.lanes(sight, seen.host.host, _AGENTS)
+    yield _empty(seen, bool(arguments.get("agents")))
+
+
+def _wishes(arguments: Row) -> _moving.Wishes:
+    on_stall = str(arguments.get("on_stall") or "abort")
+    if on_stall not in ("abort", "force-complete", "wait"):
+        raise UsageError(f"--on-stall {on_stall!r} is none of abort, force-complete, wait")
+    return _moving.Wishes(
+        to=str(arguments["to"]) if arguments.get("to") else None,
+        cold=bool(arguments.get("cold")),
+        wake=bool(arguments.get("wake")),
+        limit=float(arguments.get("timeout") or 3600),
+        stall=float(arguments.get("stall") or 900),
+        on_stall=on_stall,
+        stage=_SERVERS,
+    )
+
+
+# -- what is there
+
+
+def _look(sight: Sight, host: str, to: str | None) -> _Seen:
+    api, found = sight.api, _hosts.computes(sight.api)
+    own = _hosts.compute(found, host)
+    if own.state != "up" or own.forced_down:
+        raise CannotRepair(
+            f"nova-compute on {host} is down, and nothing can be moved away without it: start it, or, if the host is"
+            f" dead, 'stackmend host evacuate {host}'"
+        )
+    fit = _fit(found, host, _hosts.cells(sight.live))
+    _destination(found, fit, host, to)
+    groups, ports, shown = _servers.groups(api), _servers.ports(api, host), _servers.on_host(api, host)
+    servers = tuple(
+        replace(one, ports=tuple(ports.get(one.id, ())), groups=tuple(groups.get(one.id, ()))) for one in shown
+    )
+    allowed = frozenset({to}) if to else fit
+    nodes = _hosts.nodes(api)
+    targets = {provider: name for provider, name in nodes.items() if name in allowed}
+    return _Seen(
+        host=own,
+        servers=servers,
+        fit=allowed,
+        nodes=nodes,
+        moves=tuple(_hosts.open_moves(api, host)),
+        ports=ports,
+        room={need: _hosts.room(api, need, targets) for need in dict.fromkeys(one.need for one in servers)},
+    )
+
+
+def _fit(found: Mapping[str, Compute], host: str, cells: Mapping[str, Any]) -> frozenset[str]:
+    """Other hosts that servers can go to: Nova moves none into another cell while it runs."""
+    fit = {name for name, one in found.items() if one.fit and name != host}
+    if host in cells:
+        fit = {name for name in fit if cells.get(name) == cells[host]}
+    if not fit:
+        cell = " of its cell" if cells else ""
+        raise CannotRepair(f"there is no other host{cell} that is up and enabled: nothing can be moved away")
+    return frozenset(fit)
+
+
+def _destination(found: Mapping[str, Compute], fit: frozenset[str], host: str, to: str | None) -> None:
+    if to is None or to in fit:
+        return
+    if to == host:
+        raise UsageError("a host cannot be drained to itself", "Name another one by --to, or leave it to Nova.")
+    one = _hosts.compute(found, to)
+    if one.fit:
+        raise CannotRepair(f"{to} is in another cell than {host}: servers do not move there")
+    raise CannotRepair(f"{to} is {one.status} and {one.state}: Nova moves nothing there")
+
+
+# -- servers
+
+
+def _drafts(sight: Sight, seen: _Seen, wishes: _moving.Wishes) -> Iterator[LaneDraft]:
+    """The biggest first: what takes longest is begun first."""
+    images: dict[str, Mapping[str, Any]] = {}
+    where: dict[str, str | None] = {one.id: one.host for one in seen.servers}
+    for one in sorted(seen.servers, key=lambda s: (-s.memory, -s.disk, s.name, s.id)):
+        hindered = "" if one.task_state else "; ".join(_hindered(sight, seen, one, images, where))
+        yield _moving.lane(one, wishes, hindered)
+
+
+def _hindered(
+    sight: Sight, seen: _Seen, one: Server, images: dict[str, Mapping[str, Any]], where: dict[str, str | None]
+) -> Iterator[str]:
+    if stuck := [move for move in seen.moves if move["instance_uuid"] == one.id and move["status"] != "finished"]:
+        yield (
+            f"a {stuck[0].get('migration_type') or 'migration'} of it is recorded as {stuck[0]['status']}, though"
+            f" nothing is under way: look at it first ('stackmend audit --server {one.id}')"
+        )
+    if one.vm_state in ("active", "paused", "suspended"):
+        for why in _servers.immovable(sight.api, one, _servers.image_of(sight.api, one, images)):
+            yield f"{why}: stop it at a time that suits its owner, then --cold moves it"
+    if one.vm_state in ("active", "paused", "suspended", "stopped"):
+        yield from _servers.crowded(sight.api, one, seen.fit, where)
+        if not seen.room.get(one.need):
+            yield f"no host has room for it ({_needs(one.need)})"
+
+
+def _needs(need: _hosts.Need) -> str:
+    return ", ".join((f"flavor {need.flavor}", *(f"{name} {amount}" for name, amount in need.resources)))
+
+
+def _wanted(seen: _Seen) -> Counter[_hosts.Need]:
+    return Counter(one.need for one in seen.servers)
+
+
+def _told(need: _hosts.Need, count: int, room: Mapping[str, int]) -> str:
+    """Room for the servers of one flavor, as if there were no others."""
+    total = sum(room.values())
+    short = "" if total >= count else ": NOT ENOUGH"
+    return f"{count} of flavor {need.flavor}: room for {total} on {len(room)} hosts{short}"
+
+
+def _estimate(seen: _Seen, moving: set[str]) -> str:
+    some = [one for one in seen.servers if one.id in moving]
+    memory, disk = sum(one.memory for one in some) / 1024, sum(one.disk for one in some)
+    return (
+        f"{len(some)} of {len(seen.servers)} servers move, with {memory:.1f} GiB of memory and at most {disk} GiB of"
+        " disk (none of it where storage is shared)"
+    )
+
+
+# -- around them
+
+
+def _disable(seen: _Seen, reason: str, estimate: str) -> LaneDraft:
+    host = seen.host
+    about = {"service": host.service, "host": host.host}
+    back = ApiCall(
+        service="compute", operation="enable-service", arguments=about, expect={"service": "present", "reason": reason}
+    )
+    disable = ApiCall(
+        service="compute",
+        operation="disable-service",
+        arguments={**about, "reason": reason},
+        expect={"service": "present", "state": "up", "forced_down": False},
+        inverse=back,
+    )
+    steps: tuple[Step, ...] = (
+        disable,
+        Gate(name=f"drain-{host.host}", text=f"{host.host} takes no new servers. {estimate}. Move them now?"),
+    )
+    already = f"is disabled already ({host.reason or 'no reason'})" if host.status == "disabled" else "is disabled"
+    return LaneDraft(
+        resource_type="host", resource_id=host.host, message=f"{host.host} {already}; then {estimate}", steps=steps,
+        stage=_DISABLE, required=True,
+        target={"service": host.service, "status": host.status, "reason": host.reason},
+    )  # fmt: skip
+
+
+def _strangers(sight: Sight, seen: _Seen) -> Iterator[LaneDraft]:
+    """What other services have on the host and Nova does not list there: the host will not be empty."""
+    host, known = seen.host.host, {one.id for one in seen.servers}
+    for move in seen.moves:
+        if move["instance_uuid"] not in known and move["status"] == "finished":
+            kind = move.get("migration_type") or "resize"
+            yield _by_hand(
+                host, "server", str(move["instance_uuid"]),
+                f"its {kind} from {host} waits to be confirmed or reverted, and keeps its old disk there: 'openstack"
+                " server resize confirm' or 'revert'",
+            )  # fmt: skip
+    moving = {str(move.get("uuid")) for move in seen.moves} | {str(move["instance_uuid"]) for move in seen.moves}
+    for one in sorted(_hosts.consumers(sight.api, seen.providers) - known - moving):
+        yield _by_hand(
+            host, "consumer", one,
+            f"it has an allocation of {host}, and Nova lists no such server there: one that was deleted and can be"
+            " restored, or a leftover ('stackmend audit' tells)",
+        )  # fmt: skip
+    for device, some in sorted(seen.ports.items()):
+        bound = [port for port in some if not str(port.get("device_owner") or "").startswith(_OF_AGENTS)]
+        if device not in known and bound:
+            yield _by_hand(
+                host, "port", str(bound[0]["id"]),
+                f"it is bound to {host} for {device or 'nobody'}, and Nova lists no such server there ('stackmend"
+                " audit' tells)",
+            )  # fmt: skip
+
+
+def _by_hand(host: str, kind: str, name: str, why: str) -> LaneDraft:
+    return LaneDraft(
+        resource_type=kind, resource_id=name, message=f"{kind} {name} stays on {host}", stage=_SERVERS,
+        steps=(Manual(text=f"{kind} {name}: {why}"),), risk=Risk.MANUAL, why=why,
+    )  # fmt: skip
+
+
+def _empty(seen: _Seen, agents: bool) -> LaneDraft:
+    host = seen.host.host
+    volumes = sorted({volume for one in seen.servers for volume in one.volumes})
+    steps = [
+        ApiCall(service="compute", operation="host-empty", arguments={"host": host}),
+        ApiCall(service="network", operation="host-empty", arguments={"host": host, "agents": agents}),
+        ApiCall(service="placement", operation="host-empty", arguments={"host": host, "providers": seen.providers}),
+    ]
+    if volumes:
+        about = {"host": host, "volumes": volumes}
+        steps.append(ApiCall(service="block-storage", operation="host-empty", arguments=about))
+    return LaneDraft(
+        resource_type="host", resource_id=host, message=f"{host} is empty, says every service", steps=tuple(steps),
+        stage=_EMPTY,
+    )  # fmt: skip
+
+
+WORKFLOW = Workflow(name="drain-host", risk=Risk.SAFE, lanes=lanes)

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Let servers onto a host again after its maintenance, once a canary has shown that it can run one.
+
+## What it does
+Waits until the host has cleaned up after evacuations, until its nova-compute is heard of again and its agents are
+alive. Then the host is enabled and a canary, a small server of our own, is created on it, with a network and a volume
+where that is asked for. If it does not come up with its ports in use, the host is disabled again; the canary is deleted
+in any case. With `--back-from RUN` the servers that a drain moved away come back, each from where it is now.
+
+The host is enabled before the canary because Placement offers no disabled host, not even to an administrator who names
+it. For as long as the canary takes, other servers can be scheduled there too.
+
+## Guards
+nova-compute must be up at a time later than the plan; a host that was declared dead is given back only when every
+evacuation from it is completed. A server comes back only if it is as it was seen, elsewhere and in a state that moves.
+
+## Undo
+Disables the host again with the reason that it had.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from stackmend.model.errors import UsageError
+from stackmend.model.finding import Row
+from stackmend.model.repair import CannotRepair
+from stackmend.model.step import ApiCall, Gate, Manual, Risk, Step
+from stackmend.model.workflow import LaneDraft, Sight, Workflow
+from stackmend.workflows import _hosts, _moving, _servers
+from stackmend.workflows._hosts import Compute
+from stackmend.workflows._servers import Server
+
+_BACK, _ENABLE, _CANARY, _JUDGE, _CLEAN, _SERVES, _HOME = range(7)
+_FLAVORS = "2.61"
+_GIB = 1024**3
+
+
+def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
+    """Really back, enabled, tried by a canary, and the servers that are wanted back."""
+    host = str(arguments["host"])
+    own = _hosts.compute(_hosts.computes(sight.api), host)
+    wanted = [str(one) for one in arguments.get("back") or ()]
+    sight.facts.update(host=host, service={"status": own.status, "reason": own.reason, "state": own.state})
+    yield _really_back(sight, own)
+    yield _enabled(own)
+    if arguments.get("canary", True):
+        yield from _tried(sight, own, arguments)
+    yield LaneDraft(
+        resource_type="host", resource_id=host, message=f"{host} is up and enabled", stage=_SERVES, required=True,
+        steps=(ApiCall(service="compute", operation="host-serves", arguments=_about(own)),),
+    )  # fmt: skip
+    yield from _home(sight, own, wanted, arguments)
+
+
+def _about(own: Compute) -> dict[str, Any]:
+    return {"service": own.service, "host": own.host}
+
+
+def _really_back(sight: Sight, own: Compute) -> LaneDraft:
+    steps: list[Step] = []
+    waiting = _hosts.evacuations(sight.api, own.host)
+    if waiting:
+        steps.append(ApiCall(service="compute", operation="evacuations-completed", arguments={"host": own.host}))
+    if own.forced_down:
+        steps.append(
+            ApiCall(
+                service="compute", operation="force-up", arguments=_about(own), expect={"service": "present"},
+                inverse=ApiCall(service="compute", operation="force-down", arguments=_about(own)),
+            )
+        )  # fmt: skip
+    elif own.state != "up":
+        raise CannotRepair(
+            f"nova-compute on {own.host} is down (last heard of {own.heartbeat or 'never'}): start it, 'stackmend host"
+            f" start {own.host}'"
+        )
+    up = {**_about(own), "after": own.heartbeat}
+    steps += [
+        ApiCall(service="compute", operation="service-up", arguments=up),
+        ApiCall(service="network", operation="agents-alive", arguments={"host": own.host}),
+    ]
+    told = f"{len(waiting)} evacuations are completed, " if waiting else ""
+    return LaneDraft(
+        resource_type="host", resource_id=own.host, stage=_BACK, required=True, steps=tuple(steps),
+        message=f"{own.host} is back: {told}its nova-compute is heard of, its agents are alive",
+    )  # fmt: skip
+
+
+def _enabled(own: Compute) -> LaneDraft:
+    back = ApiCall(
+        service="compute", operation="disable-service", expect={"service": "present"},
+        arguments={**_about(own), "reason": own.reason or "disabled again by stackmend"},
+    )  # fmt: skip
+    enable = ApiCall(
+        service="compute", operation="enable-service", arguments=_about(own), inverse=back,
+        expect={"service": "present", "state": "up", "reason": own.reason},
+    )  # fmt: skip
+    return LaneDraft(
+        resource_type="host", resource_id=own.host, stage=_ENABLE, required=True,
+        message=f"{own.host} is enabled (it is {own.status}{f': {own.reason}' if own.reason else ''})",
+        steps=(Gate(name=f"enable-{own.host}", text=f"{own.host} is up. Let servers onto it?"), enable),
+        target={"status": own.status, "reason": own.reason},
+    )  # fmt: skip
+
+
+# -- the canary
+
+
+def _tried(sight: Sight, own: Compute, arguments: Row) -> Iterator[LaneDraft]:
+    image = _image(sight, str(arguments.get("image") or ""))
+    size = int(arguments.get("volume") or 0)
+    flavor = _flavor(sight, str(arguments.get("flavor") or ""), image, size)
+    digest = hashlib.sha256(f"{own.host} {sight.now}".encode()).hexdigest()[:8]
+    name = f"stackmend-canary-{own.host}-{digest}"
+    about = {"name": name, "host": own.host}
+    made = {
+        **about, "flavor": flavor["id"], "image": image["id"], "network": arguments.get("network") or None,
+        "volume": size,
+    }  # fmt: skip
+    sight.facts["canary"] = {"name": name, "flavor": flavor["name"], "image": image["name"]}
+    reason = own.reason or "the canary of stackmend did not come up"
+    create = ApiCall(service="compute", operation="create-canary", arguments=made, inverse=None)
+    judge = ApiCall(
+        service="compute", operation="disable-unless-canary", arguments={**_about(own), "name": name, "reason": reason}
+    )
+    delete = ApiCall(service="compute", operation="delete-canary", arguments=about)
+    told = (
+        (_CANARY, f"server {name} (flavor {flavor['name']}, image {image['name']}) runs on {own.host}", create),
+        (_JUDGE, f"{own.host} is disabled again unless the canary runs", judge),
+        (_CLEAN, f"server {name} is deleted", delete),
+    )
+    for stage, message, step in told:
+        yield LaneDraft(resource_type="host", resource_id=own.host, message=message, stage=stage, steps=(step,))
+
+
+def _image(sight: Sight, wanted: str) -> Mapping[str, Any]:
+    """The one of this name or id, else the smallest."""
+    every = [
+        one for one in sight.api.every("image", "/images?status=active&sort=size:asc", "images")
+        if (wanted in (one["id"], one.get("name")) if wanted else not one.get("block_device_mapping"))
+    ]  # fmt: skip
+    if not every:
+        raise UsageError(
+            f"there is no active image {wanted or 'for a canary'}", "Name one by --image, or leave out the canary."
+        )
+    return min(every, key=lambda one: (int(one.get("size") or 0), str(one["id"])))
+
+
+def _flavor(sight: Sight, wanted: str, image: Mapping[str, Any], volume: int) -> Mapping[str, Any]:
+    """The one of this name or id, else the smallest that the image fits in and that asks for nothing special."""
+    found = list(sight.api.every("compute", "/flavors/detail?is_public=none", "flavors", _FLAVORS))
+    if wanted:
+        named = [one for one in found if wanted in (one["id"], one["name"])]
+        if not named:
+            raise UsageError(f"there is no flavor {wanted}", "See 'openstack flavor list --all'.")
+        return named[0]
+    disk = max(int(image.get("min_disk") or 0), -(-int(image.get("size") or 0) // _GIB))
+    fits = [
+        one for one in found
+        if not one.get("extra_specs") and not one.get("OS-FLV-DISABLED:disabled")
+        and one["ram"] >= int(image.get("min_ram") or 0) and (volume or int(one["disk"]) == 0 or one["disk"] >= disk)
+    ]  # fmt: skip
+    if not fits:
+        raise UsageError(
+            "no flavor without extra specs fits the image of the canary", "Name one by --flavor, or --no-canary."
+        )
+    return min(fits, key=lambda one: (one["ram"], one["disk"], one["vcpus"], str(one["id"])))
+
+
+# -- back again
+
+
+def _home(sight: Sight, own: Compute, wanted: list[str], arguments: Row) -> Iterator[LaneDraft]:
+    """The servers that are wanted back: those that run move while they run, those that are stopped cold."""
+    if not wanted:
+        return
+    groups = _servers.groups(sight.api)
+    images: dict[str, Mapping[str, Any]] = {}
+    wishes = _moving.Wishes(
+        to=own.host, cold=True, stage=_HOME, limit=float(arguments.get("timeout") or 3600),
+        stall=float(arguments.get("stall") or 900), on_stall=str(arguments.get("on_stall") or "abort"),
+    )  # fmt: skip
+    for name in dict.fromkeys(wanted):
+        found = _servers.server(sight.api, name)
+        if found is None:
+            yield _stays(name, own, "it was deleted")
+        elif found.host == own.host:
+            continue
+        elif found.host is None:
+            yield _stays(name, own, "it is on no host: unshelve it, and Nova puts it where there is room")
+        else:
+            one = replace(found, groups=tuple(groups.get(name, ())))
+            yield _moving.lane(one, wishes, "; ".join(_hindered(sight, one, own, images)))
+
+
+def _hindered(sight: Sight, one: Server, own: Compute, images: dict[str, Mapping[str, Any]]) -> Iterator[str]:
+    if one.task_state is None and one.vm_state in ("active", "paused"):
+        yield from _servers.immovable(sight.api, one, _servers.image_of(sight.api, one, images))
+    yield from _servers.crowded(sight.api, one, [own.host], {})
+
+
+def _stays(name: str, own: Compute, why: str) -> LaneDraft:
+    return LaneDraft(
+        resource_type="server", resource_id=name, message=f"{name} does not come back to {own.host}", stage=_HOME,
+        steps=(Manual(text=f"server {name}: {why}"),), risk=Risk.MANUAL, why=why,
+    )  # fmt: skip
+
+
+WORKFLOW = Workflow(name="return-host", risk=Risk.SAFE, lanes=lanes)
