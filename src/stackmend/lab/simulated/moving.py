@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How servers move: the courses of nova-conductor and two nova-computes, as nova/compute/manager.py orders them.
+
+A course gives up where the nova-compute that it runs in is no more: what it has changed stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from stackmend.lab.simulated.clock import Course
+from stackmend.lab.simulated.things import Host, Migration, Refused, Server
+from stackmend.lab.simulated.world import World
+
+#: hosts looked at before all of them are
+_SAMPLE = 12
+_NO_HOST = "No valid host was found. "
+#: seconds after which a message to a nova-compute that is not there is given up
+PATIENCE = 1800.0
+
+
+def pick(world: World, server: Server, wanted: str | None, *, forced: bool = False) -> Host:
+    """The host that the scheduler chooses; :class:`Refused` (400) where there is none."""
+    here = world.hosts[server.host or ""]
+    if wanted and forced:
+        there = world.hosts[wanted]
+        if not world.up(there):
+            raise Refused(400, f"Compute service of {wanted} is unavailable at this time.")
+        return there
+    if world.dice(world.faults.no_valid_host):
+        raise Refused(400, f"{_NO_HOST}There are not enough hosts available.")
+    if wanted:
+        there = world.hosts[wanted]
+        if there is here or there.cell != here.cell or not _good(world, there, server):
+            raise Refused(400, f"{_NO_HOST}No valid host found for requested destination.")
+        return there
+    some = world.cells[here.cell]
+    sample = [some[world.random.randrange(len(some))] for _ in range(min(_SAMPLE, len(some)))]
+    for hosts in (sample, some):
+        fit = [host for host in hosts if host is not here and _good(world, host, server)]
+        if fit:
+            return min(fit, key=lambda host: (host.used.get("VCPU", 0), host.number))
+    raise Refused(400, f"{_NO_HOST}There are not enough hosts available.")
+
+
+def _good(world: World, host: Host, server: Server) -> bool:
+    """Whether filters let it pass; one that does not answer, or has an old binding, fails the check of the move."""
+    return (
+        host.running
+        and not host.disabled
+        and world.up(host)
+        and world.fits(host, server.flavor.resources)
+        and not any(host.name in world.ports[port].bindings for port in server.ports if port in world.ports)
+    )
+
+
+# -- live migration
+
+
+def conduct(world: World, server: Server, wanted: str | None, forced: bool) -> Migration:
+    """What the conductor does: a record, allocations, a destination; :class:`Refused` where it comes to nothing."""
+    migration = world.migrate("live-migration", server, "accepted", wanted if forced else None)
+    try:
+        if not world.up(world.hosts[server.host or ""]):
+            raise Refused(400, f"Compute service of {server.host} is unavailable at this time.")
+        there = pick(world, server, wanted, forced=forced)
+    except Refused as no:
+        world.set(server, task_state=None, fault=no.words)
+        world.record(migration, "error")
+        raise
+    world.hand_over(server.id, migration.id)
+    world.allocate(server.id, there.node, server.flavor.resources)
+    for port in server.ports:
+        world.bind(world.ports[port], there.name, "INACTIVE")
+    world.aim(migration, there.name)
+    world.record(migration, "accepted")
+    return migration
+
+
+def live_later(world: World, server: Server, wanted: str | None) -> Course:
+    """The same, after the answer was given (2.34)."""
+    yield world.random.uniform(0.02, 0.3)
+    try:
+        migration = conduct(world, server, wanted, False)
+    except Refused:
+        return
+    yield from live(world, server, migration)
+
+
+def live(world: World, server: Server, migration: Migration) -> Course:
+    """What the computes do."""
+    source, there = world.hosts[migration.source], world.hosts[migration.to or ""]
+    yield from _reached(world, source)
+    life = source.starts
+    world.record(migration, "queued")
+    yield world.random.uniform(0.02, 0.5)
+    if source.starts != life:
+        return _orphan(world, server, source)
+    if migration.wish == "abort":
+        return _rolled_back(world, server, migration, "cancelled")
+    world.record(migration, "preparing")
+    for volume in server.volumes:
+        world.attach(volume, server.id, there.name)
+    yield world.random.uniform(0.2, 1.0)
+    if source.starts != life:
+        return _orphan(world, server, source)
+    if migration.wish == "abort" or not there.running:
+        return _rolled_back(world, server, migration, "cancelled" if migration.wish else "failed")
+    world.record(migration, "running")
+    fate = yield from _copied(world, server, migration, source, life)
+    if fate == "gone":
+        return _orphan(world, server, source)
+    if fate == "broken":
+        world.harmed[server.id] = "its live migration broke half-way"
+        world.record(migration, "error")
+        return world.set(server, vm_state="error", task_state=None, fault="Live Migration failure")
+    if fate:
+        return _rolled_back(world, server, migration, fate)
+    yield from _arrived(world, server, migration, source, there)
+
+
+def _copied(world: World, server: Server, migration: Migration, source: Host, life: int) -> Generator[float, None, str]:
+    """Copy its memory; the generator's value is "" when it has arrived, or how it ended."""
+    faults, there = world.faults, world.hosts[migration.to or ""]
+    share = 0.02 if world.dice(faults.slow) else 0.4
+    migration.left, migration.stalled = server.flavor.ram, world.dice(faults.stalled)
+    bad = "failed" if world.dice(faults.rolled_back) else "broken" if world.dice(faults.broken) else ""
+    while migration.left > 0:
+        yield world.random.uniform(0.5, 3.0)
+        if source.starts != life:
+            return "gone"
+        if migration.wish == "abort":
+            return "cancelled"
+        if not there.alive:
+            return "failed"
+        if migration.wish == "complete":
+            break
+        if bad and migration.left < server.flavor.ram:
+            return bad
+        if not migration.stalled:
+            migration.left -= max(1, int(server.flavor.ram * share))
+            migration.updated = world.clock.seconds
+    migration.left = 0
+    return bad
+
+
+def _arrived(world: World, server: Server, migration: Migration, source: Host, there: Host) -> Course:
+    """Its guest runs on the other host: bindings, volumes, the row of the server, then what is left of the move."""
+    life = source.starts
+    source.guests.discard(server.id)
+    there.guests.add(server.id)
+    for port in server.ports:
+        world.activate(world.ports[port], there.name)
+    yield world.random.uniform(0.05, 0.5)
+    if source.starts != life:
+        return _orphan(world, server, source)
+    world.detach_at(server, source.name)
+    if not there.running:
+        # post_live_migration_at_destination gets no answer: the row is set all the same, and an error is raised
+        world.harmed[server.id] = f"{there.name} did not answer after its live migration"
+        world.move(server, there.name)
+        world.record(migration, "error")
+        return world.set(server, vm_state="error", task_state=None, fault="Live Migration failure")
+    world.move(server, there.name)
+    world.set(server, task_state=None)
+    yield world.random.uniform(0.01, 0.2)
+    for port in server.ports:
+        world.unbind(world.ports[port], source.name)
+    yield world.random.uniform(0.01, 0.3)
+    if source.starts != life:
+        return _orphan(world, server, source)
+    world.record(migration, "completed")
+    yield world.random.uniform(0.01, 0.3)
+    if source.starts != life:
+        return _orphan(world, server, source)
+    world.release(migration.id)
+
+
+def _rolled_back(world: World, server: Server, migration: Migration, status: str) -> None:
+    """The server goes on where it was; what was made for it elsewhere is taken away."""
+    there = migration.to or ""
+    world.release(server.id)
+    world.hand_over(migration.id, server.id)
+    world.detach_at(server, there)
+    for port in server.ports:
+        world.unbind(world.ports[port], there)
+    world.set(server, task_state=None)
+    world.record(migration, status)
+
+
+def _orphan(world: World, server: Server, source: Host) -> None:
+    """Nobody sees to the move any more."""
+    world.harmed.setdefault(server.id, f"nova-compute of {source.name} ended while the server moved")
+
+
+def _reached(world: World, host: Host) -> Course:
+    """Wait until a message to its nova-compute is read."""
+    waited = 0.0
+    while not host.running and waited < PATIENCE:
+        waited += 5.0
+        yield 5.0
+    yield world.random.uniform(0.01, 0.1)
+
+
+# -- cold migration
+
+
+def cold(world: World, server: Server, wanted: str | None) -> Course:
+    """Prepare, power off, carry over, power on, and wait for a human to confirm."""
+    yield world.random.uniform(0.02, 0.3)
+    migration = world.migrate("migration", server, "pre-migrating", wanted)
+    world.hand_over(server.id, migration.id)
+    try:
+        there = pick(world, server, wanted)
+    except Refused as no:
+        world.hand_over(migration.id, server.id)
+        world.record(migration, "error")
+        return world.set(server, task_state=None, fault=no.words)
+    source, was = world.hosts[migration.source], server.power_state
+    world.aim(migration, there.name)
+    world.allocate(server.id, there.node, server.flavor.resources)
+    yield from _reached(world, there)
+    life = source.starts
+    server.old_state = server.vm_state
+    world.set(server, task_state="resize_migrating")
+    world.record(migration, "migrating")
+    yield world.random.uniform(1.0, 15.0)
+    if source.starts != life or not there.running or world.dice(world.faults.broken):
+        world.harmed[server.id] = "its cold migration broke half-way"
+        world.record(migration, "error")
+        return world.set(server, vm_state="error", task_state=None, fault="the migration failed")
+    world.move(server, there.name)
+    world.set(server, task_state="resize_migrated")
+    world.record(migration, "post-migrating")
+    source.guests.discard(server.id)
+    there.guests.add(server.id)
+    for port in server.ports:
+        world.unbind(world.ports[port], source.name)
+        world.activate(world.ports[port], there.name)
+    for volume in server.volumes:
+        world.attach(volume, server.id, there.name)
+    world.detach_at(server, source.name)
+    yield world.random.uniform(0.1, 1.0)
+    world.set(server, task_state="resize_finish")
+    yield world.random.uniform(0.2, 3.0)
+    world.record(migration, "finished")
+    world.set(server, vm_state="resized", task_state=None, power_state=was)
+
+
+def confirm(world: World, server: Server, migration: Migration) -> Course:
+    """The way back is given up."""
+    yield from _reached(world, world.hosts[migration.source])
+    yield world.random.uniform(0.1, 1.0)
+    world.record(migration, "confirmed")
+    world.set(server, vm_state="stopped" if server.power_state == 4 else "active", task_state=None)
+    yield world.random.uniform(0.01, 0.3)
+    world.release(migration.id)
+
+
+def revert(world: World, server: Server, migration: Migration) -> Course:
+    """Back to where it was."""
+    source, there = world.hosts[migration.source], world.hosts[migration.to or ""]
+    yield from _reached(world, source)
+    yield world.random.uniform(0.5, 3.0)
+    world.release(server.id)
+    world.hand_over(migration.id, server.id)
+    world.move(server, source.name)
+    there.guests.discard(server.id)
+    source.guests.add(server.id)
+    for port in server.ports:
+        world.unbind(world.ports[port], there.name)
+        world.activate(world.ports[port], source.name)
+    for volume in server.volumes:
+        world.attach(volume, server.id, source.name)
+    world.detach_at(server, there.name)
+    yield world.random.uniform(0.1, 1.0)
+    world.record(migration, "reverted")
+    world.set(server, vm_state=server.old_state or "active", task_state=None)
+
+
+# -- evacuation
+
+
+def evacuate(world: World, server: Server, migration: Migration, wanted: str | None, stopped: bool) -> Course:
+    """Build it again elsewhere, with the disks that it finds."""
+    yield world.random.uniform(0.02, 0.5)
+    source = world.hosts[migration.source]
+    try:
+        there = pick(world, server, wanted)
+    except Refused as no:
+        world.record(migration, "error")
+        return world.set(server, vm_state="error", task_state=None, fault=no.words)
+    world.aim(migration, there.name)
+    world.allocate(server.id, there.node, server.flavor.resources)
+    yield from _reached(world, there)
+    was = server.vm_state
+    world.record(migration, "pre-migrating")
+    world.move(server, there.name)
+    world.set(server, task_state="rebuild_block_device_mapping")
+    for volume in server.volumes:
+        world.attach(volume, server.id, there.name)
+    world.detach_at(server, source.name)
+    yield world.random.uniform(0.2, 2.0)
+    if not there.running or world.dice(world.faults.broken):
+        world.harmed[server.id] = "its evacuation broke half-way"
+        world.record(migration, "failed")
+        return world.set(server, vm_state="error", task_state=None, fault="the rebuild failed")
+    world.set(server, task_state="rebuild_spawning")
+    for port in server.ports:
+        world.unbind(world.ports[port], source.name)
+        world.activate(world.ports[port], there.name)
+    there.guests.add(server.id)
+    yield world.random.uniform(1.0, 8.0)
+    off = was == "stopped" or (stopped and was != "error")
+    world.set(server, vm_state="stopped" if off else "active", task_state=None, power_state=4 if off else 1)
+    world.record(migration, "done")
