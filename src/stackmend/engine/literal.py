@@ -36,12 +36,18 @@ def literal(step: Step, describe: Describe = named) -> str:
     if isinstance(step, ApiCall):
         return describe(step)
     if isinstance(step, HostCommand):
-        return f"[{step.host or 'this machine'}] {shlex.join(step.argv)}"
+        return f"[{step.host or 'this machine'}] {' '.join(map(_word, step.argv))}"
     if isinstance(step, Gate):
         return f"[gate {step.name}] goes on when acknowledged: {step.text}"
     if isinstance(step, UpdateRow | InsertRow | DeleteRow | BumpRow | ExpectRow | ExpectNone):
         return f"[{step.database}] {_sql(step)}"
     return step.text
+
+
+def _word(word: str) -> str:
+    """A word of a command; of a whole script its first line and its last one, the plan file has the rest."""
+    lines = word.strip().splitlines()
+    return shlex.quote(word) if len(lines) < 4 else f"'{lines[0]} ...{len(lines) - 2} lines... {lines[-1]}'"
 
 
 def _sql(step: UpdateRow | InsertRow | DeleteRow | BumpRow | ExpectRow | ExpectNone) -> str:

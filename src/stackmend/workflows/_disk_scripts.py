@@ -23,7 +23,8 @@ _LIST = r"""list() {
 }
 """
 LIST = (
-    _HEAD
+    "# lists with checksums\n"
+    + _HEAD
     + _LIST
     + r"""[ -e "$2" ] || fail "$1/$2 is not there"
 list "$2"
@@ -32,7 +33,8 @@ list "$2"
 
 #: directory; names on stdin after a line that says whether they are all
 SEND = (
-    _HEAD
+    "# sends by tar\n"
+    + _HEAD
     + r"""IFS= read -r which || exit 3
 [ "$which" = some ] || exec tar --create --sparse --file=- .
 exec tar --create --sparse --no-recursion --files-from=- --file=-
@@ -42,7 +44,8 @@ exec tar --create --sparse --no-recursion --files-from=- --file=-
 #: directory, key, final name, what: makes the working folder, and lists what is in it. 10: the final name is taken by
 #: a file, which is listed instead
 PREPARE = (
-    _HEAD
+    "# makes room, lists what is there\n"
+    + _HEAD
     + _LIST
     + r"""if [ -f "$3" ] && [ "$4" != . ]; then
   cd -P -- "$(dirname -- "$3")" && list "$4" && exit 10
@@ -60,7 +63,8 @@ cd "$w/$2.new" || exit 3
 
 #: directory, key
 RECEIVE = (
-    _HEAD
+    "# takes from tar\n"
+    + _HEAD
     + r"""cd "$w/$2.new" || exit 3
 exec tar --extract --no-same-owner --file=-
 """
@@ -68,7 +72,8 @@ exec tar --extract --no-same-owner --file=-
 
 #: directory, key: the copy is whole
 COPIED = (
-    _HEAD
+    "# notes that the copy is whole\n"
+    + _HEAD
     + r"""find "$w/$2.new" \( -type f -o -type d \) -exec sync -- {} + || exit 3
 stat -c %i "$w/$2.new" >"$w/$2.copied"
 """
@@ -76,7 +81,8 @@ stat -c %i "$w/$2.new" >"$w/$2.copied"
 
 #: directory, key, final name: of a folder that is copied, and perhaps in place already
 COPIED_PROBE = (
-    _HEAD
+    "# whether the copy is whole\n"
+    + _HEAD
     + r"""i=$(cat "$w/$2.copied" 2>/dev/null)
 for d in "$w/$2.new" "$3"; do
   [ -z "$i" ] || [ "$(stat -c %i "$d" 2>/dev/null)" != "$i" ] || exit 0
@@ -88,7 +94,8 @@ exit 1
 
 #: directory, key, quarantine
 COPIED_BACK = (
-    _HEAD
+    "# moves the copy into quarantine\n"
+    + _HEAD
     + r"""[ -d "$w/$2.new" ] || exit 0
 mkdir -p "$q/$3" && mv -n -T -- "$w/$2.new" "$q/$3/$2.new" && [ ! -e "$w/$2.new" ]
 """
@@ -96,7 +103,8 @@ mkdir -p "$q/$3" && mv -n -T -- "$w/$2.new" "$q/$3/$2.new" && [ ! -e "$w/$2.new"
 
 #: directory, key, final name, name: one file is copied, or was there with the same content
 FILE_DONE = (
-    _HEAD
+    "# puts one file in place\n"
+    + _HEAD
     + r"""n=$w/$2.new/$4
 if [ -f "$n" ] && [ ! -e "$3" ]; then
   d=$(dirname -- "$3")
@@ -113,7 +121,8 @@ mkdir -p "$w" && touch "$3" && stat -c '%i %s' "$3" >"$w/$2.copied"
 
 #: directory, key, final name
 FILE_PROBE = (
-    _HEAD
+    "# whether the file is there\n"
+    + _HEAD
     + r"""[ -e "$3" ] || exit 1
 [ "$(stat -c '%i %s' "$3")" = "$(cat "$w/$2.copied" 2>/dev/null)" ]
 """
@@ -129,7 +138,8 @@ unused() {
 
 #: directory, key, final name, quarantine: a file that was not there before is moved aside, unless a disk is based on it
 FILE_BACK = (
-    _HEAD
+    "# moves one file into quarantine\n"
+    + _HEAD
     + _UNUSED
     + r"""[ -e "$3" ] || exit 0
 [ "$(stat -c %i "$3")" = "$(cat "$w/$2.made" 2>/dev/null)" ] || exit 0
@@ -144,7 +154,8 @@ mkdir -p "$(dirname -- "$q/$4/$3")" && mv -n -T -- "$3" "$q/$4/$3" && [ ! -e "$3
 #: directory, key, final name, new disk.info, then for every disk: its name, its format, its base, the format of that,
 #: "rebase" where it has to be told so, and the key of the base
 PLACE = (
-    _HEAD
+    "# puts the copy in place by one rename\n"
+    + _HEAD
     + r"""new=$w/$2.new key=$2 final=$3 info=$4
 shift 4
 [ -d "$new" ] && [ "$(stat -c %i "$new")" = "$(cat "$w/$key.copied")" ] || fail "it was not copied whole: $final"
@@ -170,7 +181,8 @@ mv -n -T -- "$new" "$final" && [ ! -e "$new" ] || fail "it came into being meanw
 
 #: directory, key, final name
 PLACE_PROBE = (
-    _HEAD
+    "# whether the copy is in place\n"
+    + _HEAD
     + r"""[ -e "$3" ] || [ -L "$3" ] || exit 1
 [ "$(stat -c %i "$3")" = "$(cat "$w/$2.copied" 2>/dev/null)" ] || {
   echo "there is one that is none of ours: $1/$3" >&2
@@ -181,7 +193,8 @@ PLACE_PROBE = (
 
 #: directory, key, final name, quarantine
 PLACE_BACK = (
-    _HEAD
+    "# moves what was put in place into quarantine\n"
+    + _HEAD
     + _UNUSED
     + r"""[ -e "$3" ] || { [ -e "$q/$4/$3" ] && exit 0; fail "$1/$3 is not there"; }
 [ "$(stat -c %i "$3")" = "$(cat "$w/$2.copied" 2>/dev/null)" ] || fail "it is not what was put there: $3"
@@ -194,7 +207,8 @@ mkdir -p "$q/$4" && mv -n -T -- "$3" "$q/$4/$3" && [ ! -e "$3" ]
 
 #: directory, name, its inode, the youngest time in it, quarantine: an orphan is moved aside
 ASIDE = (
-    _HEAD
+    "# moves an orphan into quarantine\n"
+    + _HEAD
     + _UNUSED
     + r"""[ -d "$2" ] && [ ! -L "$2" ] && [ "$(stat -c %i "$2")" = "$3" ] || fail "it is another one now: $2"
 unused "$2"
@@ -210,7 +224,8 @@ mv -n -T -- "$2" "$q/$5/$2" && [ ! -e "$2" ]
 
 #: directory, name, its inode, quarantine
 ASIDE_PROBE = (
-    _HEAD
+    "# whether it is in quarantine\n"
+    + _HEAD
     + r"""[ "$(stat -c %i "$q/$4/$2" 2>/dev/null)" != "$3" ] || exit 0
 [ "$(stat -c %i "$2" 2>/dev/null)" != "$3" ] || exit 1
 echo "it is neither where it was nor in quarantine: $2" >&2
@@ -220,7 +235,8 @@ exit 2
 
 #: directory, name, its inode, quarantine
 ASIDE_BACK = (
-    _HEAD
+    "# moves it back from quarantine\n"
+    + _HEAD
     + r"""[ "$(stat -c %i "$2" 2>/dev/null)" != "$3" ] || exit 0
 [ ! -e "$2" ] && [ ! -L "$2" ] || fail "there is one again: $2"
 mv -n -T -- "$q/$4/$2" "$2" && [ ! -e "$q/$4/$2" ]
@@ -228,7 +244,8 @@ mv -n -T -- "$q/$4/$2" "$2" && [ ! -e "$q/$4/$2" ]
 )
 
 #: five lines for a shell: list there, prepare here, send there, receive here, done here
-RELAY = r"""export LC_ALL=C
+RELAY = r"""# copies between two hosts, with checksums on both sides
+export LC_ALL=C
 fail() { echo "$*" >&2; exit 1; }
 t=$(mktemp -d) || exit 3
 trap 'rm -rf -- "$t"' EXIT

@@ -170,5 +170,6 @@ def _batched(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 
 def last(text: bytes) -> str:
+    """The last line that holds anything."""
     lines = [line.strip() for line in text.decode("utf-8", "replace").splitlines() if line.strip()]
     return lines[-1] if lines else ""
