@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import uuid
 from collections.abc import Iterator
@@ -157,10 +158,12 @@ def test_one_that_another_process_began_is_waited_for(place: Place, probe: str) 
     """
     # a file: the mark in an argument list is that of a command
     (program := place.folder.parent / "first.py").write_text(textwrap.dedent(code))
-    first = subprocess.Popen([sys.executable, str(program)])
-    until(lambda: place.runs() == 1, "it was never begun")
-    os.kill(first.pid, signal.SIGKILL)
-    first.wait()
+    # what a killed process leaves in the folder for temporary files is removed here
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as left:
+        first = subprocess.Popen([sys.executable, str(program)], env={**os.environ, "TMPDIR": left})
+        until(lambda: place.runs() == 1, "it was never begun")
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
     pending = place.executor.begin(step, MARK)
     while isinstance(pending, Pending) and "under way" not in pending.told:
         pending = place.executor.go_on(pending)
