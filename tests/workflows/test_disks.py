@@ -15,11 +15,13 @@ import pytest
 
 from stackmend.app.apis import SystemClock
 from stackmend.drivers.hosts.executor import HostExecutor
+from stackmend.drivers.hosts.transport import Routes, carried
 from stackmend.model.disks import QUARANTINE, WORK
 from stackmend.model.step import HostCommand, StepState
 from stackmend.model.writer import Outcome
 from stackmend.workflows import _disks, _inventory
 
+from ..drivers.hosts.conftest import Host
 from .instances import MIB, Instances, here, qemu, tool
 
 HOME = "/var/lib/nova/instances"
@@ -256,3 +258,26 @@ def test_an_orphan_goes_aside_and_comes_back(move: Move) -> None:
     path.rename(move.old.path / "elsewhere")
     path.mkdir()
     assert move.do(step).state is StepState.FAILED
+
+
+def test_the_data_go_by_ssh_from_one_host_to_the_other(move: Move, tmp_path: Path) -> None:
+    """The source and the target are signed in at by the operator's own ssh; a host that is gone is no copy."""
+    far = Host("c01", tmp_path / "far", 3)
+    try:
+        far.start()
+        routes = Routes(transport="ssh", ssh_config=str(far.config))
+        settings = {"hosts.carry": carried(routes), "hosts.local": ["c02"]}
+        move.source = _disks.Place.of(settings, "c01", str(move.old.path), home=HOME)
+        base = move.old.base()
+        name, second = move.old.server(base), move.old.server()
+        (move.old.path / name / "a 'b' $(touch x)").write_bytes(b"odd")
+        assert [outcome.state for outcome in all_done(move, name)] == [StepState.DONE] * 3
+        assert (move.new.path / name / "a 'b' $(touch x)").read_bytes() == b"odd"
+        steps = move.steps(second)
+        far.stop()
+        outcome = move.do(steps[0])
+        assert (outcome.state, "the source cannot be read" in outcome.note) == (StepState.FAILED, True)
+        assert not (move.new.path / second).exists()
+    finally:
+        far.stop()
+        far.network.close()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from stackmend.app import disks, runs, workflows
@@ -30,6 +31,7 @@ from .services import Services
 HOST, TO = "c0001", "c0003"
 CELL = "cell:cell1"
 HOME = "/var/lib/nova/instances"
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs/schemas/inventory.json").read_text())
 
 
 @dataclass
@@ -310,6 +312,7 @@ def test_the_command_shows_plans_and_refuses(site: Site, capsys: pytest.CaptureF
     front = ["--config", str(site.toml), "host", "salvage", HOST]
     assert main([*front, "--inventory", "--from-path", str(site.old.path), "-f", "json"]) == Exit.CLEAN
     document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, SCHEMA)
     (directory,) = document["directories"]
     assert (directory["server"], directory["owner"]["verdict"]) == (server.uuid, "here")
     assert directory["disks"][0]["chain"] == [document["bases"][0]["path"]]
@@ -324,3 +327,25 @@ def test_the_command_shows_plans_and_refuses(site: Site, capsys: pytest.CaptureF
     assert main([*front, "--orphans"]) == Exit.USAGE
     assert main([*front, "--inventory", "--server", "x"]) == Exit.USAGE
     assert StepState.DONE.value in capsys.readouterr().out
+
+
+def test_the_page_and_the_document_hold_whatever_names_there_are(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names with line ends, escapes and bytes that are no UTF-8 are told on one line each, as text."""
+    (server,) = site.servers(1)
+    site.old.server(site.old.base("gone"), name=server.uuid)
+    next((site.old.path / "_base").iterdir()).unlink()
+    for name in ("disk.a\nb", "disk.\x1b[31m", os.fsdecode(b"disk.\xff")):
+        (site.old.path / server.uuid / name).write_bytes((site.old.path / server.uuid / "disk").read_bytes())
+    front = ["--config", str(site.toml), "host", "salvage", HOST, "--inventory", "--from-path", str(site.old.path)]
+    assert main(front) == Exit.FINDINGS
+    page = capsys.readouterr().out
+    assert "disk.a\\nb: qcow2" in page
+    assert "disk.\\x1b[31m: qcow2" in page
+    assert "disk.\\xff: qcow2" in page
+    assert page.count("BROKEN: ") == 5
+    assert main([*front, "-f", "json"]) == Exit.FINDINGS
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, SCHEMA)
+    assert {disk["problems"][0].rpartition(" ")[2] for disk in document["directories"][0]["disks"]} == {"missing"}
