@@ -123,9 +123,14 @@ def standing(folder: Path, server: MariaDB | None = None) -> Iterator[Site]:
     cloud.close()
 
 
+def moves(plan: Plan) -> list[Action]:
+    """The lanes of servers that are moved."""
+    return [action for action in plan.runnable if action.resource_type == "server"]
+
+
 def only(plan: Plan) -> Action:
-    """Its one lane that runs."""
-    (action,) = plan.runnable
+    """Its one server that is moved."""
+    (action,) = moves(plan)
     return action
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from stackmend.lab.cloud.handle import MariaDBStore, SQLiteStore
 from stackmend.lab.mariadb import MariaDB
 
 from ..drivers.api.fake import Fake, Reply
-from ..drivers.api.showing import CELLS, ShowingFake
+from ..drivers.api.showing import CELLS, ShowingFake, iso
 
 #: stands for Nova's own command: $DATABASES names the SQLite files of the cell and of Cinder
 NOVA_MANAGE = """#!{python}
@@ -87,9 +88,28 @@ class Services(ShowingFake):
                     continue
                 seen = datetime.fromisoformat(str(row["last_seen_up"])).replace(tzinfo=UTC)
                 dead = row["forced_down"] or (datetime.now(UTC) - seen).total_seconds() > 60
-                names = {name: row[name] for name in ("host", "binary")}
-                found.append({**names, "id": row["uuid"], "state": "down" if dead else "up"})
+                found.append({
+                    "host": row["host"], "binary": row["binary"], "id": row["uuid"], "state": "down" if dead else "up",
+                    "status": "disabled" if row["disabled"] else "enabled", "forced_down": bool(row["forced_down"]),
+                    "updated_at": iso(row["last_seen_up"]),
+                })  # fmt: skip
         return 200, {"services": found}
+
+    def set_service(self, body: Any, name: str) -> Reply:
+        for cell in CELLS:
+            self.cloud.update(cell, "services", {"uuid": name}, forced_down=int(body["forced_down"]))
+        return 200, {"service": body}
+
+    def list_migrations(self, _: Any, query: str) -> Reply:
+        code, body = super().list_migrations(_, query)
+        asked = {name: values[0] for name, values in parse_qs(query or "").items()}
+        wanted = {name: asked[name] for name in ("source_compute", "migration_type", "host") if name in asked}
+        some = [one for one in body["migrations"] if all(one.get(name) == value for name, value in wanted.items())]
+        return code, {"migrations": some}
+
+    def lists(self) -> Iterator[tuple[str, str, Callable[..., Reply]]]:
+        yield "PUT", "/compute/v2.1/os-services/([^/?]+)", self.set_service
+        yield from super().lists()
 
     def show_allocations(self, _: Any, consumer: str) -> Reply:
         return Fake.show_allocations(self, _, consumer)

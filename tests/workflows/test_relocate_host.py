@@ -15,7 +15,7 @@ from stackmend.lab.mariadb import MariaDB
 from stackmend.model.errors import Exit, UsageError
 from stackmend.model.step import Manual
 
-from .dead_host import CELL, HOST, TO, Site, only, refusal, refused, standing
+from .dead_host import CELL, HOST, TO, Site, moves, only, refusal, refused, standing
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_by_rows_alone_it_is_whole_and_taken_back_to_the_byte(site: Site, kind: 
     plan = site.plan(server, via="db")
     assert site.cloud.dump() == before
     first = runs.apply(site.config, plan, accept=("relocate-host",))
-    assert (first.exit, first.done, first.failed, first.stale) == (Exit.REPAIRED, 1, 0, 0), first.notes
+    assert (first.exit, first.failed, first.stale) == (Exit.REPAIRED, 0, 0), first.notes
     row = site.server(server)
     node = site.row(CELL, "compute_nodes", host=TO)
     assert (row["host"], row["node"], row["compute_id"]) == (TO, TO, node["id"])
@@ -128,7 +128,7 @@ def test_several_servers_one_after_another(site: Site) -> None:
     servers = [site.put() for _ in range(3)]
     before = site.cloud.dump()
     run = runs.apply(site.config, site.plan(*servers, via="db"), accept=("all",))
-    assert (run.exit, run.done) == (Exit.REPAIRED, 3), run.notes
+    assert run.exit is Exit.REPAIRED, run.notes
     assert {site.server(server)["host"] for server in servers} == {TO}
     assert runs.undo(site.config, run.run).exit is Exit.CLEAN
     assert site.cloud.dump() == before
@@ -141,7 +141,7 @@ def test_by_the_apis_it_is_started_with_volumes_on_the_new_host(files: Site) -> 
     plan = files.plan(server)
     assert only(plan).strategy == "db+api+host"
     run = runs.apply(files.config, plan, accept=("all",))
-    assert (run.exit, run.done) == (Exit.REPAIRED, 1), run.notes
+    assert run.exit is Exit.REPAIRED, run.notes
     row = files.server(server)
     assert (row["host"], row["vm_state"], row["power_state"]) == (TO, "active", 1)
     assert files.charged(server) == {TO}
@@ -153,6 +153,20 @@ def test_by_the_apis_it_is_started_with_volumes_on_the_new_host(files: Site) -> 
     assert [path for path in files.services.changes() if "/action" in path] == [
         f"POST /compute/v2.1/servers/{server.uuid}/action"
     ]
+
+
+def test_nova_is_told_that_the_host_is_down(files: Site) -> None:
+    """Before the first server is moved; undo takes that back as well, when nothing is left for the host to clean up."""
+    server = files.put()
+    files.cloud.update(CELL, "services", {"host": HOST}, forced_down=0)
+    files.cloud.update(CELL, "migrations", {"source_compute": HOST, "status": "done"}, status="completed")
+    before = files.cloud.dump()
+    run = runs.apply(files.config, files.plan(server, via="db"), accept=("all",))
+    assert run.exit is Exit.REPAIRED, run.notes
+    assert files.row(CELL, "services", host=HOST)["forced_down"] == 1
+    back = runs.undo(files.config, run.run)
+    assert back.exit is Exit.CLEAN, back.notes
+    assert files.cloud.dump() == before
 
 
 def test_after_the_first_start_undo_leaves_the_server_alone(files: Site) -> None:
@@ -219,7 +233,7 @@ def test_a_host_that_reports_again_is_left_alone(files: Site) -> None:
     plan = files.plan(server, via="db")
     files.cloud.update(CELL, "services", {"host": HOST}, last_seen_up=files.cloud.ago(1), report_count=5000)
     run = runs.apply(files.config, plan, accept=("all",))
-    assert (run.exit, run.stale) == (Exit.STOPPED, 1)
+    assert (run.exit, run.failed, run.left) == (Exit.STOPPED, 1, 1)
     assert files.server(server)["host"] == HOST
 
 
@@ -248,8 +262,8 @@ def other_cell(site: Site, server: Server) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (alive, "servers of a host that lives are drained"),
-        (unproved, "configure [hooks] fence, or say --fenced"),
+        (alive, "servers of a host that lives are moved by"),
+        (unproved, "Configure [hooks] fence"),
         (dead_end, f"nova-compute on {TO} is not up"),
         (other_cell, "rows stay in their cell"),
     ],
@@ -361,8 +375,8 @@ def test_capacity_is_for_all_that_are_to_come(files: Site) -> None:
     where = {"resource_provider_id": provider, "resource_class_id": 1}
     files.cloud.update("placement", "inventories", where, total=room)
     plan = files.plan(*servers, via="db")
-    assert len(plan.runnable) == 1
-    assert len(plan.manual) == 1
+    assert len(moves(plan)) == 1
+    assert [action.message for action in plan.manual] == [f"stays on {HOST}", "when it comes back"]
 
 
 def test_a_hook_proves_that_the_host_is_dead(files: Site) -> None:
@@ -371,7 +385,7 @@ def test_a_hook_proves_that_the_host_is_dead(files: Site) -> None:
     files.hosts = '[hooks]\nfence = ["test", "{host}", "=", "somebody-else"]\n'
     plan = files.plan(server, via="db", fenced=False)
     run = runs.apply(files.config, plan, accept=("all",))
-    assert (run.exit, run.failed, run.left) == (Exit.STOPPED, 1, 1)
+    assert (run.exit, run.failed, run.left) == (Exit.STOPPED, 1, 2)
     assert files.server(server)["host"] == HOST
     files.hosts = f'[hooks]\nfence = ["test", "{{host}}", "=", "{HOST}"]\n'
     run = runs.apply(files.config, files.plan(server, via="db", fenced=False), accept=("all",))

@@ -9,12 +9,12 @@ so. Where no way to hosts is configured, or by `--via db`, what is left is print
 not started.
 
 ## Guards
-The old host is dead: nova-compute is down for Nova and in the rows, and either `[hooks] fence` says that it is cut off
-or the operator does. The new host is in the same cell, up, and has room in Placement for all that is to come. What the
-repair refuses is left on the old host, with the reason.
+The old host is dead, by the same proof as for an evacuation: nobody hears of its nova-compute, and either `[hooks]
+fence` says that it is cut off or the operator does. Nova is told that it is down. The new host is in the same cell, up,
+and has room in Placement for all that is to come. What the repair refuses is left on the old host, with the reason.
 
 ## Undo
-Everything up to the new attachments and the hard reboot. After the first start the rows are left as they are: the
+Everything but the new attachments and the hard reboot. After the first start the rows are left as they are: the
 server has changed since.
 """
 
@@ -22,22 +22,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import CELL, cell_database
-from stackmend.model.step import ApiCall, HostCommand, Manual, Risk, Step
+from stackmend.model.step import ApiCall, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
-from stackmend.workflows import _attachments
+from stackmend.workflows import _attachments, _dead
 
-_SERVICES = "2.53"
-#: seconds without a report after which Nova takes a service for dead, as long as nobody sets service_down_time
-_DOWN = 60
+#: stages of the plan, after the fence and the declaration
+_SERVERS, _RETURN = 2, 3
 #: tables of a cell that know a compute host
 _OF_HOST = ("services", "compute_nodes", "instances")
 _RAN = frozenset({"active", "paused"})
@@ -65,14 +62,25 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         raise CannotRepair("a relocation changes rows: name the databases under [databases]")
     if arguments["host"] == arguments["to"]:
         raise UsageError("a host cannot be relocated to itself", "Name another one by --to.")
+    dead = _dead.silent(sight, str(arguments["host"]))
+    fence = list(_dead.fence(sight, str(arguments["host"]), bool(arguments.get("fenced"))))
     move = _move(arguments, sight, sight.live)
-    _down(sight, sight.live, move)
-    _up(sight, sight.live, move)
+    if _dead.service(sight, move.to)["state"] != "up":
+        raise CannotRepair(f"nova-compute on {move.to} is not up")
     servers = _servers(sight.live, move, arguments.get("servers") or ())
     sight.facts["relocation"] = {"from": move.source, "to": move.to, "servers": [str(s["uuid"]) for s in servers]}
-    yield from _fenced(arguments, sight, move)
-    for server in servers:
-        yield _lane(sight, sight.live, move, server)
+    drafts = [_lane(sight, sight.live, move, server) for server in servers]
+    moving = any(draft.risk is not Risk.MANUAL for draft in drafts)
+    if moving:
+        yield from fence
+        yield _dead.declared(sight, move.source, dead)
+    yield from drafts
+    if not moving:
+        return
+    yield LaneDraft(
+        resource_type="host", resource_id=move.source, message="when it comes back", stage=_RETURN,
+        steps=(Manual(text=_dead.returning(move.source)),), risk=Risk.MANUAL,
+    )  # fmt: skip
 
 
 def _move(arguments: Row, sight: Sight, live: Live) -> _Move:
@@ -111,58 +119,6 @@ def _cell(live: Live, host: str) -> str:
             "A compute host is known by its service, its node or its servers, in one cell.",
         )
     return found[0]
-
-
-def _reports(live: Live, move: _Move, host: str) -> list[Mapping[str, Any]]:
-    return list(live.rows(move.database, "services", {"host": host, "binary": "nova-compute", "deleted": 0}))
-
-
-def _silent(live: Live, row: Mapping[str, Any]) -> bool:
-    """Whether Nova takes the service for dead by its row."""
-    if row["forced_down"] or not row["last_seen_up"]:
-        return True
-    age = datetime.fromisoformat(live.now()) - datetime.fromisoformat(str(row["last_seen_up"]))
-    return age.total_seconds() > _DOWN
-
-
-def _shown(sight: Sight, host: str) -> list[str]:
-    """What Nova's API says of nova-compute on a host."""
-    body = sight.api.get("compute", f"/os-services?host={quote(host, safe='')}&binary=nova-compute", _SERVICES) or {}
-    return [str(one["state"]) for one in body.get("services", ())]
-
-
-def _down(sight: Sight, live: Live, move: _Move) -> None:
-    if "up" in _shown(sight, move.source) or not all(_silent(live, row) for row in _reports(live, move, move.source)):
-        raise CannotRepair(
-            f"nova-compute on {move.source} is up, or was a moment ago: servers of a host that lives are drained, and"
-            " one that is dead is taken for it after a minute without a report"
-        )
-
-
-def _up(sight: Sight, live: Live, move: _Move) -> None:
-    found = _reports(live, move, move.to)
-    if _shown(sight, move.to) != ["up"] or not found or any(_silent(live, row) for row in found):
-        raise CannotRepair(f"nova-compute on {move.to} is not up")
-
-
-def _fenced(arguments: Row, sight: Sight, move: _Move) -> Iterator[LaneDraft]:
-    """The lane that proves it, where a hook does; the operator's word is noted."""
-    hook = tuple(sight.settings.get("hooks.fence") or ())
-    if not hook and not arguments.get("fenced"):
-        raise CannotRepair(
-            f"nothing says that {move.source} runs nothing and reaches no storage any more: configure [hooks] fence, or"
-            " say --fenced when you have seen to it yourself"
-        )
-    sight.facts["fenced"] = "by the hook fence" if hook else "by the operator's word"
-    if hook:
-        words = tuple(word.replace("{host}", move.source) for word in hook)
-        yield LaneDraft(
-            resource_type="host",
-            resource_id=move.source,
-            message=f"{move.source} is cut off from its guests' storage",
-            steps=(HostCommand(host="", argv=words, probe=words),),
-            required=True,
-        )
 
 
 def _servers(live: Live, move: _Move, wanted: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -224,11 +180,11 @@ def _lane(sight: Sight, live: Live, move: _Move, server: Mapping[str, Any]) -> L
         steps = tuple(_steps(sight, live, move, server, volumes))
     except CannotRepair as answer:
         return LaneDraft(
-            resource_type="server", resource_id=name, message=f"stays on {move.source}", stage=1, target=target,
+            resource_type="server", resource_id=name, message=f"stays on {move.source}", stage=_SERVERS, target=target,
             steps=(Manual(text=f"not relocated: {answer}"),), risk=Risk.MANUAL, why=str(answer),
         )  # fmt: skip
     return LaneDraft(
-        resource_type="server", resource_id=name, message=message, steps=steps, stage=1, target=target,
+        resource_type="server", resource_id=name, message=message, steps=steps, stage=_SERVERS, target=target,
         slots=(f"from:{move.source}", f"to:{move.to}"),
     )  # fmt: skip
 
