@@ -349,3 +349,55 @@ def test_the_page_and_the_document_hold_whatever_names_there_are(
     document = json.loads(capsys.readouterr().out)
     jsonschema.validate(document, SCHEMA)
     assert {disk["problems"][0].rpartition(" ")[2] for disk in document["directories"][0]["disks"]} == {"missing"}
+
+
+def test_old_names_are_told_by_the_number_of_the_instance(site: Site) -> None:
+    """instance-0000002a is that of the one row with id 42, if only one cell has it, or its host is this one."""
+    (mine,) = site.servers(1)
+    rows = site.cloud.rows(CELL, "SELECT id FROM instances WHERE uuid = :u", {"u": mine.uuid})
+    name = site.old.server(name=f"instance-{rows[0]['id']:08x}")
+    none = site.old.server(name="instance-00ffffff")
+    found = disks.look(site.config, HOST, path=str(site.old.path))
+    assert (found.owners[name].verdict, found.owners[name].server) == (Verdict.HERE, mine.uuid)
+    assert found.owners[none].verdict is Verdict.NOBODY
+
+
+def test_the_api_alone_never_makes_an_orphan(site: Site) -> None:
+    """It proves that a server is there; that none is, it cannot prove."""
+    (mine,) = site.servers(1)
+    site.old.server(name=mine.uuid)
+    nobody = site.old.server()
+    site.toml.write_text(
+        site.services.toml()
+        + f'[hosts]\ntransport = "local"\nlocal = ["{HOST}"]\n[state]\ndirectory = "{site.folder}"\n'
+    )
+    found = disks.look(load(str(site.folder / "stackmend.toml")), HOST, path=str(site.old.path), days=0)
+    assert found.owners[mine.uuid].verdict is Verdict.HERE
+    assert found.owners[nobody].verdict is Verdict.UNKNOWN
+    assert found.kept[nobody] == "no database of Nova is configured, and its API shows no such server"
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"migration_type": "evacuation", "status": "done"}, "it was evacuated from here"),
+        ({"migration_type": "evacuation", "status": "done", "deleted": 1}, "it was evacuated from here"),
+        ({"migration_type": "resize", "status": "finished"}, "a resize of its server"),
+        ({"migration_type": "evacuation", "status": "completed"}, ""),
+        ({"migration_type": "live-migration", "status": "error"}, ""),
+    ],
+)
+def test_what_nova_will_still_clean_up_is_left_to_it(site: Site, values: dict[str, Any], why: str) -> None:
+    """Records of moves from or to the host that are not over keep a directory; those that are over do not."""
+    (other,) = site.servers(1)
+    name = site.new.server(name=other.uuid)
+    site.age(name)
+    site.cloud.insert(
+        CELL, "migrations", **{
+            "instance_uuid": other.uuid, "source_compute": TO, "dest_compute": HOST, "deleted": 0,
+            "uuid": other.uuid, "created_at": site.cloud.now, "updated_at": site.cloud.now, **values,
+        },
+    )  # fmt: skip
+    found = disks.look(site.config, TO, path=str(site.new.path), days=1)
+    assert found.kept[name].startswith(why)
+    assert bool(found.kept[name]) is bool(why)

@@ -109,7 +109,8 @@ FILE_DONE = (
 if [ -f "$n" ] && [ ! -e "$3" ]; then
   d=$(dirname -- "$3")
   [ -d "$d" ] || { mkdir "$d" && chown "$(stat -c %u:%g .)" "$d"; } || exit 3
-  chown "$(stat -c %u:%g "$d")" "$n" && chmod u+rw,go+r "$n" && touch "$n" || exit 3
+  chown "$(stat -c %u:%g "$d")" "$n" && touch "$n" || exit 3
+  case $3 in _base/*) chmod u+rw,go+r "$n" || exit 3 ;; esac
   stat -c %i "$n" >"$w/$2.made" && sync -- "$n" "$w/$2.made" || exit 3
   mv -n -T -- "$n" "$3" && [ ! -e "$n" ] || fail "it came into being meanwhile: $3"
   rmdir "$w/$2.new"

@@ -54,7 +54,7 @@ def inventory(
     # an image may have been made to look like another format: what is based on it knows better
     formats |= dict(_based_on(looked, home))
     bases, again = look(hosts, host, path, [name for name in images if _is_base(name)], formats, prefix)
-    return _put_together(host, home, raw, looked | bases, dict.fromkeys((*notes, *more, *again)), now)
+    return _put_together(host, home, raw, looked | bases, dict.fromkeys((*notes, *more, *again)), now, bool(prefix))
 
 
 def checked(hosts: Hosts, found: Inventory, path: str, wanted: Iterable[str], prefix: Sequence[str] = ()) -> Inventory:
@@ -147,7 +147,13 @@ def _images(raw: Raw, formats: Mapping[str, str]) -> list[str]:
 
 
 def _put_together(
-    host: str, home: str, raw: Raw, looked: Mapping[str, tuple[str, str]], notes: Iterable[str], now: float
+    host: str,
+    home: str,
+    raw: Raw,
+    looked: Mapping[str, tuple[str, str]],
+    notes: Iterable[str],
+    now: float,
+    inside: bool,
 ) -> Inventory:
     path = raw.words.get("path", home)
     images = {name: _image(name, raw.files[name], answer) for name, answer in looked.items() if name in raw.files}
@@ -167,7 +173,8 @@ def _put_together(
         bases=tuple(bases),
         other=tuple(sorted(n for n in raw.files if "/" not in n and n not in known and n not in _OURS)),
         notes=tuple(notes),
-        every_process=raw.words.get("user") == "0",
+        # a container that shows the first thread of the kernel shows the processes of its host too
+        every_process=raw.words.get("user") == "0" and (not inside or raw.words.get("second") == "kthreadd"),
     )
 
 

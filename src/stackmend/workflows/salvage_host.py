@@ -115,6 +115,11 @@ def _both(arguments: Row, sight: Sight, host: str, to: str) -> _Two:
         raise CannotRepair(
             f"{what.path} of {what.host} is shared ({what.storage.why}): evacuation finds the disks where they are"
         )
+    if not elsewhere and not found.every_process:
+        raise CannotRepair(
+            f"what has disks open on {host} cannot be seen: commands have to be run as root there ([hosts] prefix), and"
+            " outside of containers or in one with the processes of the host"
+        )
     sight.facts["from"] = f"{at}:{found.path}"
     sight.facts["to"] = f"{to}:{there.path}"
     if found.notes:
