@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,6 +65,9 @@ def nova_manage(cloud: Cloud, host: str, database: str, folder: Path) -> tuple[s
 class Services(ShowingFake):
     """Nova tells which of its services are down; a reboot makes a guest where Nova has the server."""
 
+    #: what a guest shows, look by look; the last one stays
+    consoles: list[str] = []  # noqa: RUF012 - each test sets its own
+
     @classmethod
     def on(cls, server: MariaDB, prefix: str, cloud: Cloud, folder: Path) -> Services:
         """The services of a cloud on MariaDB, over connections of their own."""
@@ -107,17 +111,92 @@ class Services(ShowingFake):
         some = [one for one in body["migrations"] if all(one.get(name) == value for name, value in wanted.items())]
         return code, {"migrations": some}
 
+    def list_servers(self, _: Any, query: str) -> Reply:
+        code, body = super().list_servers(_, query)
+        asked = parse_qs(query).get("host")
+        return code, {"servers": [s for s in body["servers"] if not asked or s["OS-EXT-SRV-ATTR:host"] == asked[0]]}
+
+    def look(self, cell: str, row: dict[str, Any]) -> dict[str, Any]:
+        shown = super().look(cell, row)
+        names = {"name": row.get("display_name"), "OS-EXT-SRV-ATTR:root_device_name": row.get("root_device_name")}
+        return {**shown, **names}
+
+    def list_mappings(self, _: Any, server: str) -> Reply:
+        database, _row = self.server(server)
+        sql = (
+            "SELECT volume_id, device_name, delete_on_termination, tag FROM block_device_mapping"
+            " WHERE instance_uuid = :s AND deleted = 0 AND volume_id IS NOT NULL ORDER BY id"
+        )
+        found = [
+            {"volumeId": row["volume_id"], "serverId": server, "device": row["device_name"], "tag": row["tag"],
+             "delete_on_termination": bool(row["delete_on_termination"])}
+            for row in self.cloud.rows(database, sql, {"s": server})
+        ]  # fmt: skip
+        return 200, {"volumeAttachments": found}
+
+    def drop_mapping(self, _: Any, server: str, volume: str) -> Reply:
+        code, body = super().drop_mapping(_, server, volume)
+        self._acted(server, "detach_volume", "Success")
+        return code, body
+
+    def attach(self, body: Any, server: str) -> Reply:
+        """Attach a volume, or leave it alone where the back end refuses: Nova accepts it either way."""
+        asked = body["volumeAttachment"]
+        database, row = self.server(server)
+        if self.stubborn:
+            self._acted(server, "attach_volume", "Error")
+            return 200, {"volumeAttachment": asked}
+        name, volume = str(uuid.uuid4()), asked["volumeId"]
+        self.cloud.insert(
+            "cinder", "volume_attachment", id=name, volume_id=volume, instance_uuid=server, deleted=0,
+            attached_host=row["host"], mountpoint="/dev/vdz", attach_status="attached",
+        )  # fmt: skip
+        self.cloud.update("cinder", "volumes", {"id": volume}, status="in-use", attach_status="attached")
+        self.cloud.insert(
+            database, "block_device_mapping", uuid=name, instance_uuid=server, volume_id=volume, attachment_id=name,
+            source_type="volume", destination_type="volume", device_name="/dev/vdz", deleted=0, no_device=0,
+            delete_on_termination=int(asked["delete_on_termination"]), tag=asked.get("tag"),
+        )  # fmt: skip
+        self._acted(server, "attach_volume", "Success")
+        return 200, {"volumeAttachment": asked}
+
+    def _acted(self, server: str, action: str, result: str) -> None:
+        database, _row = self.server(server)
+        now = self.cloud.ago(0)
+        number = self.cloud.insert(
+            database, "instance_actions", action=action, instance_uuid=server, request_id=f"req-{uuid.uuid4()}",
+            start_time=now, created_at=now, deleted=0,
+        )  # fmt: skip
+        self.cloud.insert(
+            database, "instance_actions_events", action_id=number, event="compute_x", start_time=now, finish_time=now,
+            result=result, deleted=0, created_at=now,
+        )  # fmt: skip
+
+    def list_attachments(self, _: Any, query: str) -> Reply:
+        asked = parse_qs(query).get("instance_id")
+        code, body = super().list_attachments(_, query)
+        return code, {"attachments": [one for one in body["attachments"] if not asked or one["instance"] == asked[0]]}
+
     def lists(self) -> Iterator[tuple[str, str, Callable[..., Reply]]]:
-        yield "PUT", "/compute/v2.1/os-services/([^/?]+)", self.set_service
+        one = "([^/?]+)"
+        yield "PUT", f"/compute/v2.1/os-services/{one}", self.set_service
+        yield "GET", f"/compute/v2.1/servers/{one}/os-volume_attachments", self.list_mappings
+        yield "POST", f"/compute/v2.1/servers/{one}/os-volume_attachments", self.attach
         yield from super().lists()
 
     def show_allocations(self, _: Any, consumer: str) -> Reply:
         return Fake.show_allocations(self, _, consumer)
 
     def server_action(self, body: Any, name: str) -> Reply:
+        database, row = self.server(name)
+        if "os-getConsoleOutput" in body:
+            return 200, {"output": self.consoles.pop(0) if len(self.consoles) > 1 else self.consoles[0]}
+        if "os-stop" in body or "os-start" in body:
+            state, power = ("stopped", 4) if "os-stop" in body else ("active", 1)
+            self.cloud.update(database, "instances", {"uuid": name}, vm_state=state, power_state=power)
+            return 202, None
         if "reboot" not in body:
             return super().server_action(body, name)
-        database, row = self.server(name)
         dead = self.cloud.rows(database, "SELECT forced_down FROM services WHERE host = :h", {"h": row["host"]})
         assert not dead[0]["forced_down"], "nobody is there to reboot it"
         self.cloud.update(database, "instances", {"uuid": name}, vm_state="active", power_state=1)

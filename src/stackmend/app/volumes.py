@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which volumes the servers of a host have, as Nova, Cinder and Nova's rows say, and where these do not agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from typing import Any
+from urllib.parse import quote
+
+from stackmend.app import apis
+from stackmend.app.config import Config
+from stackmend.app.session import Session
+from stackmend.model.errors import ApiError, UsageError
+from stackmend.model.ports import Api, Live
+from stackmend.model.snapshot import cell_database
+from stackmend.model.volume import Pair
+
+#: lists the attachments of a server, with Cinder's ids of them and without
+_WITH_IDS, _WITHOUT = "2.89", "2.79"
+_ATTACHMENTS = "3.27"
+_Found = Mapping[str, Any]
+
+
+def on_host(config: Config, host: str) -> tuple[Pair, ...]:
+    """The pairs of a compute host, by server and volume. Nothing is changed.
+
+    ApiError or ConfigError where there is no API, UsageError for a host that Nova does not know, SourceError where a
+    service or a database that is configured does not answer.
+    """
+    session = Session.looking(config)
+    with ExitStack() as stack:
+        api, why = stack.enter_context(apis.reading(config, session, "auto"))
+        if api is None:
+            raise ApiError(f"volume list needs the services' APIs: {why}", "Name a cloud: [api] cloud, or OS_CLOUD.")
+        live = stack.enter_context(session.live(api)) if session.databases.addresses else None
+        return tuple(pairs(api, live, host))
+
+
+def pairs(api: Api, live: Live | None, host: str) -> Iterator[Pair]:
+    """As :func:`on_host`, from these ports."""
+    path = f"/os-services?host={quote(host, safe='')}&binary=nova-compute"
+    if not (api.get("compute", path, "2.53") or {}).get("services"):
+        raise UsageError(f"there is no compute host {host}", "See 'openstack compute service list'.")
+    listed = f"/servers/detail?all_tenants=1&host={quote(host, safe='')}"
+    # the list is paged by id: an answer that ignores the filter must not count
+    servers = [s for s in api.every("compute", listed, "servers", "2.3") if s.get("OS-EXT-SRV-ATTR:host") == host]
+    rows = _rows(live, [str(server["id"]) for server in servers])
+    for server in sorted(servers, key=lambda one: (str(one.get("name", "")), str(one["id"]))):
+        yield from _of(api, server, rows)
+
+
+def _of(api: Api, server: _Found, rows: Mapping[str, Mapping[str, _Found]] | None) -> Iterator[Pair]:
+    name = str(server["id"])
+    nova = {str(one["volumeId"]): one for one in _by_nova(api, name)}
+    path = f"/attachments?all_tenants=1&instance_id={quote(name, safe='')}"
+    cinder = {
+        str(one["volume_id"]): one
+        for one in api.every("block-storage", path, "attachments", _ATTACHMENTS)
+        if one.get("instance") == name
+    }
+    mapped = None if rows is None else rows.get(name, {})
+    for volume in sorted({*nova, *cinder, *(mapped or {})}):
+        body = api.get("block-storage", f"/volumes/{quote(volume, safe='')}", "3.0")
+        yield _pair(server, volume, nova.get(volume), (body or {}).get("volume"), cinder.get(volume), mapped)
+
+
+def _by_nova(api: Api, server: str) -> list[_Found]:
+    version = next((v for v in (_WITH_IDS, _WITHOUT) if api.offers("compute", v)), "2.1")
+    body = api.get("compute", f"/servers/{quote(server, safe='')}/os-volume_attachments", version)
+    return list((body or {}).get("volumeAttachments", ()))
+
+
+def _rows(live: Live | None, servers: list[str]) -> dict[str, dict[str, _Found]] | None:
+    """Server -> volume -> Nova's mapping; None where no cell is configured."""
+    if live is None:
+        return None
+    found: dict[str, dict[str, _Found]] = {}
+    for cell in live.cells():
+        where: dict[str, Any] = {"instance_uuid": servers, "destination_type": "volume", "deleted": 0}
+        for row in live.rows(cell_database(cell), "block_device_mapping", where) if servers else ():
+            if row["volume_id"]:
+                found.setdefault(str(row["instance_uuid"]), {})[str(row["volume_id"])] = row
+    return found
+
+
+def _pair(
+    server: _Found,
+    volume: str,
+    nova: _Found | None,
+    shown: _Found | None,
+    cinder: _Found | None,
+    mapped: Mapping[str, _Found] | None,
+) -> Pair:
+    name = str(server["id"])
+    every: list[_Found] = list((shown or {}).get("attachments") or ())
+    held: _Found = next((one for one in every if one.get("server_id") == name), {})
+    row = None if mapped is None else mapped.get(volume)
+    found = Pair(
+        server=name,
+        name=str(server.get("name") or ""),
+        server_host=server.get("OS-EXT-SRV-ATTR:host"),
+        vm_state=server.get("OS-EXT-STS:vm_state"),
+        volume=volume,
+        device=(nova or {}).get("device") or held.get("device"),
+        status=None if shown is None else str(shown["status"]),
+        attached_host=held.get("host_name"),
+        attachment=None if cinder is None else str(cinder["id"]),
+        delete_on_termination=(nova or {}).get("delete_on_termination"),
+        in_nova=nova is not None,
+        in_cinder=cinder is not None,
+        in_rows=None if mapped is None else row is not None,
+    )
+    believed = (row or {}).get("attachment_id") or (nova or {}).get("attachment_id")
+    differences = tuple(_differences(found, None if cinder is None else str(cinder.get("status")), believed))
+    values = {field: getattr(found, field) for field in found.__dataclass_fields__}
+    return Pair(**{**values, "differences": differences})
+
+
+def _differences(pair: Pair, attach_status: str | None, believed: object) -> Iterator[str]:
+    """What is not as it is for a volume that is attached and at rest."""
+    if pair.status is None:
+        yield "Cinder does not know the volume"
+    elif not pair.in_cinder:
+        yield "Cinder has no attachment of it to this server"
+    if not pair.in_nova:
+        yield "Nova does not list it"
+    if pair.in_rows is not None and pair.in_rows is not pair.in_nova:
+        yield "Nova's database has a mapping of it" if pair.in_rows else "Nova's database has no mapping of it"
+    if pair.in_cinder and believed and str(believed) != pair.attachment:
+        yield f"Nova means the attachment {believed}"
+    if pair.status not in (None, "in-use"):
+        yield f"the volume is {pair.status}"
+    elif attach_status not in (None, "attached"):
+        yield f"the attachment is {attach_status}"
+    if pair.attached_host and pair.server_host and pair.attached_host.lower() != pair.server_host.lower():
+        yield f"it is exported to {pair.attached_host}"

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A volume let go of and taken again, each seen to its end in Nova, in Cinder and in Nova's record of the action."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stackmend.drivers.api.operations import Arguments, Operation, Picture, Reader, _servers, operations
+from stackmend.drivers.api.session import Request, segment
+from stackmend.model.step import StepState
+
+#: the first that takes ``delete_on_termination`` with an attachment, and shows it; the tag is older
+_KEEPING = "2.79"
+#: actions of Nova's that change which volumes a server has
+_ACTIONS = ("attach_volume", "detach_volume")
+
+
+def _pair(reader: Reader, arguments: Arguments) -> Picture:
+    """``mapping``: Nova's name of the device, ``attachment``: Cinder's of the pair; None where they have none.
+
+    ``action``: "open" while the last attach or detach of the server goes on, "error", "over", or "" for none.
+    """
+    server = _servers.read(reader, arguments["server"])
+    if server is None:
+        return {"server": "absent", "mapping": None, "attachment": None, "volume.status": None, "action": ""}
+    base = f"/servers/{segment(arguments['server'])}"
+    found = reader.get("compute", f"{base}/os-volume_attachments/{segment(arguments['volume'])}", "2.1")
+    body = reader.get("block-storage", f"/volumes/{segment(arguments['volume'])}", "3.0")
+    volume = None if body is None else body["volume"]
+    held = [one for one in (volume or {}).get("attachments") or () if one.get("server_id") == arguments["server"]]
+    return {
+        **_servers.picture(server),
+        **_servers.host(reader, server),
+        "mapping": None if found is None else found["volumeAttachment"].get("device") or "unknown",
+        "volume.status": None if volume is None else volume["status"],
+        "attachment": held[0].get("attachment_id") if held else None,
+        "attachments": len(held),
+        "action": _action(reader, base),
+    }
+
+
+def _action(reader: Reader, base: str) -> str:
+    """What became of the last attach or detach."""
+    listed = (reader.get("compute", f"{base}/os-instance-actions", "2.1") or {}).get("instanceActions", ())
+    mine = [one for one in listed if one["action"] in _ACTIONS]
+    last = max(mine, key=lambda one: str(one["start_time"]), default=None)
+    if last is None:
+        return ""
+    body = reader.get("compute", f"{base}/os-instance-actions/{segment(last['request_id'])}", "2.1")
+    events: list[Mapping[str, Any]] = [] if body is None else body["instanceAction"].get("events") or []
+    # before nova-compute has taken it there is no event yet: then the volume tells
+    if any(not event.get("finish_time") for event in events):
+        return "open"
+    return "error" if any(event.get("result") == "Error" for event in events) else "over"
+
+
+def _let_go(picture: Picture, _: Arguments) -> StepState:
+    """Gone from Nova and from Cinder, with nobody at it any more."""
+    if picture["server"] == "absent" or picture["volume.status"] is None:
+        return StepState.FAILED
+    if picture["volume.status"] == "detaching" or picture["action"] == "open":
+        return StepState.INTENT
+    if picture["mapping"] is None:
+        return StepState.DONE if picture["attachment"] is None else StepState.INTENT
+    return StepState.PLANNED
+
+
+def _taken(picture: Picture, _: Arguments) -> StepState:
+    """There in Nova and in Cinder, with nobody at it any more."""
+    if picture["server"] == "absent" or picture["volume.status"] is None:
+        return StepState.FAILED
+    if picture["volume.status"] in ("attaching", "reserved") or picture["action"] == "open":
+        return StepState.INTENT
+    if picture["mapping"] is None:
+        return StepState.PLANNED
+    whole = picture["attachment"] is not None and picture["volume.status"] == "in-use"
+    return StepState.DONE if whole else StepState.INTENT
+
+
+def _release(arguments: Arguments) -> list[Request]:
+    path = f"/servers/{segment(arguments['server'])}/os-volume_attachments/{segment(arguments['volume'])}"
+    return [Request(service="compute", method="DELETE", path=path, microversion="2.1")]
+
+
+def _attach(arguments: Arguments) -> list[Request]:
+    path = f"/servers/{segment(arguments['server'])}/os-volume_attachments"
+    wanted: dict[str, Any] = {
+        "volumeId": arguments["volume"], "delete_on_termination": arguments["delete_on_termination"],
+    }  # fmt: skip
+    if arguments.get("tag"):
+        wanted["tag"] = arguments["tag"]
+    body = {"volumeAttachment": wanted}
+    return [Request(service="compute", method="POST", path=path, body=body, microversion=_KEEPING)]
+
+
+def _console(reader: Reader, arguments: Arguments) -> Picture:
+    return operations()["compute", "console-moves"].look(reader, arguments)
+
+
+def _ready(picture: Picture, _: Arguments) -> StepState:
+    """A guest at its login prompt has its devices, and answers when one is taken away."""
+    if picture["server"] == "absent" or picture["server.vm_state"] != "active":
+        return StepState.FAILED
+    states = {"login": StepState.DONE, "": StepState.INTENT}
+    return states.get(picture["shows"], StepState.FAILED)
+
+
+OPERATIONS = (
+    Operation(
+        service="compute", name="release-volume", requests=_release, look=_pair, judge=_let_go, microversion=_KEEPING,
+        again=False, limit=900,
+        # Cinder says detaching before Nova answers
+        at_once=True,
+    ),
+    Operation(
+        service="compute", name="attach-volume", requests=_attach, look=_pair, judge=_taken, microversion=_KEEPING,
+        again=False, limit=600,
+        lacking="Attach it with the options that it had: 'openstack server add volume'.",
+        # Nova has its mapping before it answers
+        at_once=True,
+    ),
+    Operation(
+        service="compute", name="await-login", requests=lambda _: [], look=_console, judge=_ready, microversion="2.1",
+        again=True, limit=600, waits="wait until the console of server {server} shows a login prompt",
+    ),
+)  # fmt: skip

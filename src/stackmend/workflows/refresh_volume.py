@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Make the connection of a volume anew without detaching it, where its back end or its server's host has changed.
+
+## What it does
+Stops the server where it runs, has `nova-manage volume_attachment refresh` give it a new attachment with the connector
+of its host (read there while the plan is made), and starts it again. Where no way to hosts is configured, the commands
+are printed. It works for root disks as well.
+
+## Guards
+The server is where it was and at rest, and Nova and Cinder mean the same attachment.
+
+## Undo
+The server is started again where it was stopped. The old connection is gone: the new one is as good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from stackmend.model.finding import Row
+from stackmend.model.repair import CannotRepair
+from stackmend.model.step import ApiCall, Manual, Risk, Step
+from stackmend.model.workflow import LaneDraft, Sight, Workflow
+from stackmend.workflows import _attachments, _pairs
+from stackmend.workflows._pairs import Pair
+
+
+def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
+    """One lane for the pair; a manual one where hosts cannot be reached."""
+    found = _pairs.pair(arguments, sight)
+    if found.vm_state not in ("active", "stopped"):
+        raise CannotRepair(f"server {found.server} is {found.vm_state}: it has to be stopped, or active to be stopped")
+    lane: dict[str, Any] = {
+        "resource_type": "volume", "resource_id": found.volume, "target": {"server": found.server, **found.target},
+    }  # fmt: skip
+    connector = _attachments.connector(sight, found.host)
+    if not connector:
+        words = [f"openstack server stop {found.server}"] if found.vm_state == "active" else []
+        words.append(_attachments.by_hand(found.host, found.server, [found.volume]))
+        words += [f"openstack server start {found.server}"] if found.vm_state == "active" else []
+        text = "; ".join(words)
+        yield LaneDraft(**lane, message="its connection is made anew by hand", steps=(Manual(text=text),),
+                        risk=Risk.MANUAL, why="no way to hosts is configured: see [hosts]")  # fmt: skip
+        return
+    manage = str(arguments.get("manage") or found.host)
+    yield LaneDraft(
+        **lane,
+        message=f"its connection to {found.host} is made anew",
+        steps=tuple(_steps(sight, found, connector, manage)),
+        slots=(f"from:{found.host}",),
+    )
+
+
+def _steps(sight: Sight, found: Pair, connector: str, manage: str) -> Iterator[Step]:
+    about = {"server": found.server}
+    start = ApiCall(
+        service="compute", operation="start", arguments=about, expect={**found.guards, "server.vm_state": "stopped"}
+    )
+    if found.vm_state == "active":
+        yield ApiCall(service="compute", operation="stop", arguments=about, expect=found.guards, inverse=start)
+    yield _attachments.refreshed(
+        sight, connector, server=found.server, volume=found.volume, attachment=found.attachment, manage=manage
+    )
+    if found.vm_state == "active":
+        yield start
+
+
+WORKFLOW = Workflow(
+    name="refresh-volume",
+    risk=Risk.UNSAFE,
+    lanes=lanes,
+    why="the server is stopped for a while; where the refresh breaks half way it stays so, with a volume to look after",
+)
