@@ -20,7 +20,7 @@ from stackmend.cli.shell import main
 from stackmend.drivers.journal import DatabaseJournal
 from stackmend.lab.cloud import Cloud, Server, build
 from stackmend.model.disks import QUARANTINE, WORK, Verdict
-from stackmend.model.errors import Exit, SourceError, UsageError
+from stackmend.model.errors import ConfigError, Exit, SourceError, UsageError
 from stackmend.model.plan import Action, Plan
 from stackmend.model.step import Manual, StepState
 
@@ -401,3 +401,13 @@ def test_what_nova_will_still_clean_up_is_left_to_it(site: Site, values: dict[st
     found = disks.look(site.config, TO, path=str(site.new.path), days=1)
     assert found.kept[name].startswith(why)
     assert bool(found.kept[name]) is bool(why)
+
+
+def test_the_path_of_the_disks_is_configured_whole(tmp_path: Path) -> None:
+    """A path that is no path from the root is refused; a slash at its end means nothing."""
+    toml = tmp_path / "stackmend.toml"
+    toml.write_text('[hosts]\ninstances_path = "nova/instances"\n')
+    with pytest.raises(ConfigError, match="must begin with a slash"):
+        load(str(toml))
+    toml.write_text('[hosts]\ninstances_path = "/srv/nova/"\n')
+    assert load(str(toml)).instances_path == "/srv/nova"
