@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from typing import Any
 
 from stackmend.app.config import Config
 from stackmend.app.session import Session, has_api
@@ -19,6 +20,7 @@ from stackmend.drivers.shape import labels
 from stackmend.engine.crosscheck import ASKING
 from stackmend.model.errors import ApiError, ConfigError, SourceError, StackmendError
 from stackmend.model.snapshot import CELL, Manifest
+from stackmend.model.step import ApiCall
 
 #: the first microversion that shows services by their uuids
 _UUIDS = "2.53"
@@ -35,6 +37,39 @@ class SystemClock:
     def sleep(self, seconds: float) -> None:
         """Do nothing for a while."""
         time.sleep(seconds)
+
+
+class Silent:
+    """Implements :class:`stackmend.model.ports.Api` where there is none: whatever is asked, it says why."""
+
+    insisted = False
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def lacks(self, service: str, operation: str) -> str:
+        """Everything is lacking."""
+        del service, operation
+        return self._why
+
+    def look(self, call: ApiCall) -> Mapping[str, Any]:
+        """SourceError."""
+        raise self._refusal(call.service)
+
+    def get(self, service: str, path: str, microversion: str = "") -> Any:
+        """SourceError."""
+        raise self._refusal(service)
+
+    def every(self, service: str, path: str, key: str, microversion: str = "") -> Iterator[Mapping[str, Any]]:
+        """SourceError."""
+        raise self._refusal(service)
+
+    def offers(self, service: str, microversion: str) -> bool:
+        """SourceError."""
+        raise self._refusal(service)
+
+    def _refusal(self, service: str) -> SourceError:
+        return SourceError(f"{service} cannot be asked: {self._why}")
 
 
 def sign_in(config: Config) -> ApiSession:

@@ -12,7 +12,6 @@ from stackmend.engine.lanes import Lane
 from stackmend.model.plan import Limits
 from stackmend.model.writer import Pending
 
-
 #: slots that begin so are taken by one lane at a time, whatever the limits say: a server group is checked once for
 #: each move of a member, by what is there at that moment
 ALONE = "group:"

@@ -156,7 +156,7 @@ def _back(step: Step, intent: Entry, outcome: Entry, counters: Mapping[_Spot, in
         # taken back in its turn, it is made again
         return replace(step.inverse, inverse=replace(step, inverse=None))
     if isinstance(step, HostCommand) and step.inverse is not None:
-        return replace(step, argv=step.inverse, probe=(), inverse=step.argv)
+        return replace(step, argv=step.inverse, inverse=step.argv, back=not step.back)
     return Manual(text=f"take back by hand: {literal(step)}")
 
 

@@ -149,6 +149,7 @@ class HostCommand:
     probe: tuple[str, ...] = ()
     inverse: tuple[str, ...] | None = None
     limit: float = 600.0  #: seconds until it must have ended
+    back: bool = False  #: only undo sets it: it takes back what its probe looks for, so 1 means done and 0 to do
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

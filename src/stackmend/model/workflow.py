@@ -68,3 +68,4 @@ class Workflow:
     risk: Risk
     lanes: Lanes
     why: str = ""  #: for unsafe and manual: what may be lost, in one sentence
+    needs_api: bool = True  #: False: it asks hosts alone, and can be planned while no API answers

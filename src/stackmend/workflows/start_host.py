@@ -40,4 +40,4 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     )
 
 
-WORKFLOW = Workflow(name="start-host", risk=Risk.SAFE, lanes=_lanes)
+WORKFLOW = Workflow(name="start-host", risk=Risk.SAFE, lanes=_lanes, needs_api=False)

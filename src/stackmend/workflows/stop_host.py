@@ -46,4 +46,4 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     )
 
 
-WORKFLOW = Workflow(name="stop-host", risk=Risk.SAFE, lanes=_lanes)
+WORKFLOW = Workflow(name="stop-host", risk=Risk.SAFE, lanes=_lanes, needs_api=False)

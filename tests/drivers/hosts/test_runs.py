@@ -13,16 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.app import hosts, plans, runs
+from stackmend.app import plans, runs, workflows
 from stackmend.app.config import Config, load
-from stackmend.app.session import Session, utcnow
-from stackmend.engine import working
 from stackmend.lab.cloud import build
 from stackmend.model.errors import Exit
 from stackmend.model.plan import Plan
-from stackmend.model.ports import Api
 from stackmend.model.step import StepState
-from stackmend.model.workflow import Sight
 
 from .conftest import until
 from .managers import HOST, Machine
@@ -50,22 +46,12 @@ class Desk:
         return load(str(self.file))
 
     def plan(self, name: str, *services: str) -> Plan:
-        """The plan of a workflow, with a look at the host."""
-        config = self.config
-        sight = Sight(
-            api=_Nobody(), live=None, hosts=hosts.reach(config), now=utcnow(), settings=hosts.settings(config)
-        )
-        cloud = Session.of(config).databases.identity
-        arguments = {"host": HOST, "services": list(services or NAMES)}
-        return working.plan(working.workflow_of(name), arguments, sight, cloud=cloud, limits=config.limits)
+        """The plan of a workflow, with a look at the host; no API is configured, and none is needed."""
+        return workflows.plan(self.config, name, {"host": HOST, "services": list(services or NAMES)})
 
     def state(self) -> dict[str, object]:
         """Of the host's services."""
         return self.machine.state()
-
-
-class _Nobody(Api):
-    """No service is asked."""
 
 
 @pytest.fixture

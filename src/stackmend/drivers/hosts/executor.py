@@ -120,7 +120,7 @@ class HostExecutor:
                 pass
         except SourceError:
             return StepState.IN_DOUBT
-        return _judged(done)
+        return _judged(done, command)
 
     # -- one step after another
 
@@ -226,7 +226,7 @@ def _look(step: HostCommand) -> Generator[_Run, _Answer, tuple[StepState, str]]:
         return StepState.IN_DOUBT, "it has no probe"
     answer = yield _Run("is looked at", step.probe, PROBE)
     if isinstance(answer, Completed):
-        state = _judged(answer)
+        state = _judged(answer, step)
         if state is StepState.IN_DOUBT:
             return state, f"its probe {named(step.probe)} cannot tell: {_note(answer)}"
         return state, "it is done" if state is StepState.DONE else "it is not done"
@@ -242,8 +242,9 @@ def _under_way(mark: str) -> Generator[_Run, _Answer, bool | None]:
     return bool(answer.out.strip()) if isinstance(answer, Completed) else None
 
 
-def _judged(answer: Completed) -> StepState:
-    return {0: StepState.DONE, 1: StepState.PLANNED}.get(answer.code, StepState.IN_DOUBT)
+def _judged(answer: Completed, step: HostCommand) -> StepState:
+    done = int(step.back)
+    return {done: StepState.DONE, 1 - done: StepState.PLANNED}.get(answer.code, StepState.IN_DOUBT)
 
 
 def _note(answer: Completed) -> str:
