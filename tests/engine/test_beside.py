@@ -258,3 +258,12 @@ class _Dying:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._inner, name)
+
+
+def test_a_call_that_is_over_at_once_lets_those_behind_it_go(desk: Desk) -> None:
+    """A lane that finds its work done when its slot is free has not used it up: the next one does not wait forever."""
+    desk.trips.begun["b"] = desk.clock.now() - timedelta(seconds=60)
+    result = desk.run([action(n, trip(name), slots=("to:c02",)) for n, name in enumerate("abc")], Limits(parallel=3,
+                      per_slot=1))  # fmt: skip
+    assert (result.done, result.already) == (3, 1)
+    assert desk.trips.sent == ["a", "c"]

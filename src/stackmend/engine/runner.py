@@ -227,6 +227,7 @@ class Runner:
             if isinstance(found, Pending):
                 traffic.begun(lane, found)
             else:
+                traffic.over(lane)
                 self._over(lane, found)
                 self._queue(lane, rows, traffic)
         if not traffic.moving:

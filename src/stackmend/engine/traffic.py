@@ -70,12 +70,11 @@ class Traffic:
         self._looked(lane, pending)
 
     def over(self, lane: Lane) -> None:
-        """Its call is over: those that waited for its slots may go."""
-        if self._moving.pop(lane, None) is None:
-            return
-        self._taken.subtract(lane.action.slots)
+        """Its call is over, or came to nothing before it was under way: those that waited for its slots may go."""
+        if self._moving.pop(lane, None) is not None:
+            self._taken.subtract(lane.action.slots)
         for slot in lane.action.slots:
-            if waiting := self._blocked.get(slot):
+            if (waiting := self._blocked.get(slot)) and not self._full(slot):
                 self._ready.appendleft(waiting.popleft())
 
     def due(self, now: datetime) -> Lane | None:
