@@ -205,6 +205,18 @@ def test_undo_before_the_first_start_by_the_apis(files: Site) -> None:
     assert files.rows(CELL, "migrations", instance_uuid=server.uuid, migration_type="evacuation") == []
 
 
+def test_undo_after_new_attachments_says_which_it_leaves(files: Site) -> None:
+    """The server is back on its old host; its volumes are exported to the new one until that is mended."""
+    files.connect()
+    server = files.put(volumes=1)
+    run = runs.apply(files.config, files.plan(server, boot=False), accept=("all",))
+    assert run.exit is Exit.REPAIRED, run.notes
+    back = runs.undo(files.config, run.run)
+    assert (back.exit, back.stale, back.failed) == (Exit.STOPPED, 0, 0)
+    assert any("volume_attachment refresh" in note for note in back.notes)
+    assert (files.server(server)["host"], files.charged(server)) == (HOST, {HOST})
+
+
 def test_undo_after_the_old_host_has_acted_is_refused(files: Site) -> None:
     """The record was completed: its guest was destroyed, there is nothing to go back to."""
     server = files.put()

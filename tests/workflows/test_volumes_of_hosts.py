@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from stackmend.app import runs, volumes, workflows
@@ -20,6 +22,7 @@ from stackmend.model.volume import Pair
 
 from .dead_host import CELL, TO, Row, Site, refused, standing
 
+SCHEMA = Path(__file__).parents[2] / "docs" / "schemas" / "volumes.json"
 LOGIN = "Debian GNU/Linux 13 web1 ttyS0\n\nweb1 login: "
 BOOTING = "[    1.234567] EXT4-fs (vda1): mounted filesystem"
 PANIC = "[    2.000000] Kernel panic - not syncing: Attempted to kill init!"
@@ -137,7 +140,9 @@ def test_the_list_as_it_is_typed(site: Site, pair: tuple[Server, str], capsys: p
     elsewhere(site, *pair)
     config = ["--config", str(site.toml)]
     assert main([*config, "volume", "list", "--host", TO, "-f", "json"]) == Exit.FINDINGS
-    shown = {one["volume"]: one for one in json.loads(capsys.readouterr().out)}
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, json.loads(SCHEMA.read_text()))
+    shown = {one["volume"]: one for one in document}
     assert shown[pair[1]]["differences"] == ["it is exported to c0009"]
     assert main([*config, "volume", "list", "--host", "nowhere"]) == Exit.USAGE
 
