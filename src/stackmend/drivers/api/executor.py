@@ -222,6 +222,12 @@ class ApiExecutor:
             if state is StepState.PLANNED:
                 return self._failed(attempt, f"refused: {words}. {hint(answer)}")
         attempt.sent = True
+        if answer.status == 500 and attempt.operation.at_once and left:
+            # it has answered, and what it accepts can be seen by then: it has taken nothing, or that is over
+            state, _ = self._seen(attempt)
+            if state is StepState.PLANNED:
+                self._later(answer)
+                return None
         return self._lost(attempt, f"the service answered {words}", again=left > 0 and answer.status != 500)
 
     def _lost(self, attempt: _Try, why: str, *, again: bool) -> Pending | None:

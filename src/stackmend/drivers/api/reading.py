@@ -115,7 +115,8 @@ class ApiReading:
                     raise SourceError(problem.message, problem.hint) from None
                 self._clock.sleep(PAUSE)
                 continue
-            if answer.status not in BUSY or not left:
+            # one that breaks down over a read may be well the next time; what it says to the last try is passed on
+            if (answer.status not in BUSY and answer.status != 500) or not left:
                 return answer
             self._clock.sleep(min(PAUSE if answer.after is None else answer.after, LONGEST_PAUSE))
         raise SourceError(f"{request.service} of cloud {self._session.name} does not answer")

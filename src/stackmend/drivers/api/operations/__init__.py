@@ -95,6 +95,12 @@ def operation_of(call: ApiCall) -> Operation:
     return found
 
 
+def waits(call: ApiCall) -> bool:
+    """Whether nothing is sent for it."""
+    found = operations().get((call.service, call.operation))
+    return found is not None and not found.requests(call.arguments)
+
+
 def describe(call: ApiCall) -> str:
     """The call as a human reads it: method, path, body and microversion of each request, then its guards."""
     found = operations().get((call.service, call.operation))
@@ -102,7 +108,8 @@ def describe(call: ApiCall) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in call.arguments.items())
         return f"[{call.service} API] {call.operation}({arguments})"
     requests = found.requests(call.arguments)
-    what = "; if that is refused: ".join(_request(request) for request in requests)
+    otherwise = "; if that comes to nothing: " if found.elsewhere else "; if that is refused: "
+    what = otherwise.join(_request(request) for request in requests)
     guards = ", ".join(f"{name} = {json.dumps(value)}" for name, value in call.expect.items())
     return (
         f"[{call.service} API] {what or found.waits.format(**call.arguments)}"

@@ -201,7 +201,9 @@ def _confirmed(picture: Picture, arguments: Arguments) -> StepState:
     if str(picture["server.task_state"]).startswith("resize"):
         return StepState.INTENT
     if picture["server.vm_state"] == "resized":
-        return StepState.INTENT if picture["migration.status"] == "confirming" else StepState.PLANNED
+        # the record is confirmed a moment before the server is (resource_tracker.drop_move_claim_at_source)
+        under_way = picture["migration.status"] in ("confirming", "confirmed")
+        return StepState.INTENT if under_way else StepState.PLANNED
     if not _away(picture, arguments):
         return StepState.FAILED
     return StepState.INTENT if _under_way(picture) or picture["held"] else StepState.DONE
