@@ -76,36 +76,43 @@ def silent(sight: Sight, host: str) -> Mapping[str, Any]:
 
 
 def fence(sight: Sight, host: str, word: bool) -> Iterator[LaneDraft]:
-    """The first lane: the hook cuts the host off, or the operator says that he did. CannotRepair without either."""
+    """The first lane, in which the hook cuts the host off; none where the operator says that he did it.
+
+    CannotRepair without either. What it is known by becomes a fact of the plan, and so is in the journal.
+    """
     hook = tuple(sight.settings.get("hooks.fence") or ())
-    if not hook and not word:
+    if word:
+        sight.facts["fenced"] = "by the operator's word (--fenced)"
+        return
+    if not hook:
         raise CannotRepair(
             f"nothing says that {host} is cut off: while it runs, its guests write to the same disks as those that are"
             " started elsewhere. Configure [hooks] fence, or take away its power and its way to the storage, and say"
             " --fenced"
         )
-    steps: tuple[Step, ...]
-    if word:
-        sight.facts["fenced"] = "by the operator's word (--fenced)"
-        message = f"the operator says that {host} is cut off from power or storage"
-        steps = (Gate(name=f"fenced-{host}", text=f"{host} runs nothing, and reaches no storage and no network"),)
-    else:
-        sight.facts["fenced"] = f"by the hook: {' '.join(hook)}"
-        message = f"{host} is cut off from what its guests write to"
-        words = tuple(part.replace("{host}", host) for part in hook)
-        steps = (HostCommand(host="", argv=words, probe=words),)
-    yield LaneDraft(resource_type="host", resource_id=host, message=message, steps=steps, stage=0, required=True)
+    sight.facts["fenced"] = f"by the hook: {' '.join(hook)}"
+    words = tuple(part.replace("{host}", host) for part in hook)
+    yield LaneDraft(
+        resource_type="host",
+        resource_id=host,
+        message=f"{host} is cut off from what its guests write to",
+        steps=(HostCommand(host="", argv=words, probe=words),),
+        stage=0,
+        required=True,
+    )
 
 
 def declared(sight: Sight, host: str, found: Mapping[str, Any]) -> LaneDraft:
     """The second lane: nothing was heard of it since the plan was made, and Nova takes it for dead from now on.
 
-    It can be taken back as long as no evacuation from the host is open: then its return has work to do first.
+    It can be taken back as long as no evacuation from the host is open: then its return has work to do first. Its gate
+    is where a human says once more that the host is cut off, where gates are wanted.
     """
     about = {"host": host, "service": str(found["id"])}
     back = ApiCall(service="compute", operation="declare-up", arguments=about, expect={"evacuations": 0})
     beat = found.get("updated_at")
     steps: tuple[Step, ...] = (
+        Gate(name=f"fenced-{host}", text=f"{host} runs nothing, and reaches no storage and no network"),
         ApiCall(service="compute", operation="await-silence", arguments={"host": host, "heartbeat": beat}),
     )
     if not found.get("forced_down"):
@@ -122,11 +129,11 @@ def declared(sight: Sight, host: str, found: Mapping[str, Any]) -> LaneDraft:
     return LaneDraft(
         resource_type="host",
         resource_id=host,
-        message=f"Nova takes {host} for dead ({sight.facts.get('fenced', 'not fenced')})",
+        message=f"Nova takes {host} for dead; it is fenced {sight.facts['fenced']}",
         steps=steps,
         stage=1,
         required=True,
-        target={"service": dict(found), "fenced": sight.facts.get("fenced")},
+        target={"service": dict(found), "fenced": sight.facts["fenced"]},
     )
 
 
