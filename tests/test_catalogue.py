@@ -19,6 +19,7 @@ import pytest
 
 import stackmend.checks
 import stackmend.repairs
+import stackmend.workflows
 from stackmend.app import snapshots
 from stackmend.app.config import load
 from stackmend.drivers.duck import DuckQuery, open_snapshot, steps
@@ -29,6 +30,7 @@ from stackmend.model.finding import finding_of
 from stackmend.model.repair import Repair
 from stackmend.model.snapshot import UNREADABLE
 from stackmend.model.step import Risk
+from stackmend.model.workflow import Workflow
 from stackmend.tables import Kind, tables
 from stackmend.tables.nova import VIFS
 from stackmend.tables.views import VIEWS
@@ -85,6 +87,8 @@ def modules(package: ModuleType) -> Iterator[ModuleType]:
 CHECKS = {m.__name__: m for m in modules(stackmend.checks) if hasattr(m, "CHECK")}
 REPAIRS = {m.__name__: m for m in modules(stackmend.repairs) if hasattr(m, "REPAIR")}
 each_check = pytest.mark.parametrize("module", CHECKS.values(), ids=lambda m: m.CHECK.name)
+WORKFLOWS = {m.__name__: m for m in modules(stackmend.workflows) if hasattr(m, "WORKFLOW")}
+each_workflow = pytest.mark.parametrize("module", WORKFLOWS.values(), ids=lambda m: m.WORKFLOW.name)
 each_repair = pytest.mark.parametrize("module", REPAIRS.values(), ids=lambda m: m.REPAIR.name)
 
 
@@ -341,6 +345,16 @@ def test_a_repair_is_called_as_its_file_and_has_its_page(module: ModuleType) -> 
     assert module.__name__.rsplit(".", 1)[1] == repair.name.replace("-", "_")
     assert (module.__doc__ or "").splitlines()[0].endswith(".")
     assert sections(module)[: len(REPAIR_SECTIONS)] == REPAIR_SECTIONS
+
+
+@each_workflow
+def test_a_workflow_says_what_it_does(module: ModuleType) -> None:
+    """Its page has the sections of a repair's in their order, and its file its name."""
+    workflow: Workflow = module.WORKFLOW
+    assert module.__name__.rsplit(".", 1)[1] == workflow.name.replace("-", "_")
+    assert (module.__doc__ or "").splitlines()[0].endswith(".")
+    assert [title for title in sections(module) if title in REPAIR_SECTIONS] == REPAIR_SECTIONS
+    assert bool(workflow.why) is (workflow.risk is not Risk.SAFE)
 
 
 @each_repair

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pages made of the source: checks, repairs, commands, exit codes. Markdown out, no Sphinx in here."""
+"""Pages made of the source: checks, repairs, workflows, commands, exit codes. Markdown out, no Sphinx in here."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from types import ModuleType
 
 import stackmend.checks
 import stackmend.repairs
+import stackmend.workflows
 from stackmend.app.config import KEYS
 from stackmend.cli.shell import Shell
 from stackmend.model.check import Check
 from stackmend.model.errors import Exit
 from stackmend.model.repair import Repair
+from stackmend.model.workflow import Workflow
 from stackmend.report.pages import page
 
 ROOT = Path(__file__).parent.parent.parent
@@ -43,6 +45,11 @@ def checks() -> dict[str, tuple[ModuleType, Check]]:
 def repairs() -> dict[str, tuple[ModuleType, Repair]]:
     """Name -> module and repair."""
     return {r.name: (m, r) for m, r in modules(stackmend.repairs, "REPAIR") if isinstance(r, Repair)}
+
+
+def workflows() -> dict[str, tuple[ModuleType, Workflow]]:
+    """Name -> module and workflow."""
+    return {w.name: (m, w) for m, w in modules(stackmend.workflows, "WORKFLOW") if isinstance(w, Workflow)}
 
 
 def check_page(name: str) -> str:
@@ -93,6 +100,18 @@ def repair_page(name: str) -> str:
     return f"# {name}\n\n{parts.title}\n\n| | |\n|---|---|\n{table}\n\n{sections}"
 
 
+def workflow_page(name: str) -> str:
+    """The page of a workflow."""
+    module, workflow = workflows()[name]
+    parts = page(module.__doc__)
+    risk = workflow.risk.value if workflow.risk.value == "safe" else f"**{workflow.risk.value}**"
+    sections = "".join(f"## {title}\n\n{body}\n\n" for title, body in parts.sections.items())
+    return (
+        f"# {name}\n\n{parts.title}\n\n| | |\n|---|---|\n| risk | {risk} |\n"
+        f"| what may be lost | {workflow.why or 'nothing'} |\n\n{sections}"
+    )
+
+
 def checks_index() -> str:
     """The table of all checks."""
     rows = "".join(
@@ -123,6 +142,21 @@ def repairs_index() -> str:
     )
 
 
+def workflows_index() -> str:
+    """The table of all workflows."""
+    rows = "".join(
+        f"| [`{name}`]({name}.md) | {workflow.risk.value} | {page(module.__doc__).title} |\n"
+        for name, (module, workflow) in sorted(workflows().items())
+    )
+    tree = "\n".join(sorted(workflows()))
+    return (
+        "# Workflows\n\nThe long procedures: plans with a lane for each server, done side by side. Each command shows"
+        " its plan and changes nothing; `--out` writes it, `--yes` does it.\n\n"
+        f"| workflow | risk | what it does |\n|---|---|---|\n{rows}\n"
+        f"```{{toctree}}\n:hidden:\n\n{tree}\n```\n"
+    )
+
+
 def proofs() -> str:
     """The table of proofs, of what the lab wrote down of them (docs/proved.json)."""
     found = json.loads((Path(__file__).parent.parent / "proved.json").read_text())
@@ -145,10 +179,11 @@ def _number(catalogue: str) -> tuple[str, int]:
 
 
 def write(into: Path) -> None:
-    """Write the pages of all checks and repairs; pages of those that are gone go too."""
+    """Write the pages of all checks, repairs and workflows; pages of those that are gone go too."""
     for folder, index, names, make in (
         ("checks", checks_index, checks(), check_page),
         ("repairs", repairs_index, repairs(), repair_page),
+        ("workflows", workflows_index, workflows(), workflow_page),
     ):
         wanted = {"index.md": index()} | {f"{name}.md": make(name) for name in names}
         target = into / folder

@@ -11,7 +11,7 @@ from stackmend.app import apis
 from stackmend.app.audits import audit
 from stackmend.app.config import Config
 from stackmend.app.session import Session, silent, utcnow
-from stackmend.drivers.api.operations import describe
+from stackmend.drivers.api.operations import describe, waits
 from stackmend.drivers.live import LiveDatabases
 from stackmend.engine.planner import Planner, Wishes
 from stackmend.model.plan import Limits, Plan, load, save
@@ -74,6 +74,7 @@ def _planner(session: Session, live: LiveDatabases, wishes: Wishes, no_api: str)
         now=utcnow(),
         absent={"api": no_api} if no_api else {},
         describe=describe,
+        waits=waits,
         count=live.count,
         foresee=live.expect,
     )

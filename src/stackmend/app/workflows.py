@@ -11,7 +11,7 @@ from typing import Any
 from stackmend.app import apis, hosts
 from stackmend.app.config import Config
 from stackmend.app.session import Session, utcnow
-from stackmend.drivers.api.operations import describe
+from stackmend.drivers.api.operations import describe, waits
 from stackmend.engine import catalogue, working
 from stackmend.model.errors import ApiError
 from stackmend.model.plan import Plan
@@ -56,4 +56,5 @@ def plan(
             limits=replace(config.limits, parallel=parallel, per_slot=per_slot),
             gates=gates,
             describe=describe,
+            waits=waits,
         )

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from stackmend.model.step import (
@@ -23,6 +24,21 @@ from stackmend.model.step import (
 
 #: an API call in words: the drivers know its method and path
 Describe = Callable[[ApiCall], str]
+
+
+#: whether nothing is sent for a call, and its outcome only waited for
+Waits = Callable[[ApiCall], bool]
+
+
+def marked(steps: Iterable[Step], waits: Waits) -> tuple[Step, ...]:
+    """The steps, with those marked that are only waited for: such a call cannot be irreversible."""
+    return tuple(replace(step, waits=True) if isinstance(step, ApiCall) and waits(step) else step for step in steps)
+
+
+def never(call: ApiCall) -> bool:
+    """Where nothing is known of the operations, every call counts as one that sends something."""
+    del call
+    return False
 
 
 def named(call: ApiCall) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from stackmend import __version__
 from stackmend.engine import catalogue
-from stackmend.engine.literal import Describe, literal, named
+from stackmend.engine.literal import Describe, Waits, literal, marked, named, never
 from stackmend.engine.overlap import Overlaps
 from stackmend.model.check import Severity
 from stackmend.model.errors import LimitError, SourceError, UsageError
@@ -100,9 +100,11 @@ class Planner:
         count: Callable[[str, str], int],
         foresee: Callable[[list[Row]], None] = lambda _targets: None,
         describe: Describe = named,
+        waits: Waits = never,
         known: Mapping[str, Repair] | None = None,
     ) -> None:
-        self._live, self._wishes, self._foresee, self._describe = live, wishes, foresee, describe
+        self._live, self._wishes, self._foresee = live, wishes, foresee
+        self._describe, self._waits = describe, waits
         self._cloud, self._now = cloud, now
         self._absent, self._count = absent, count
         self._known = catalogue.repairs() if known is None else known
@@ -181,7 +183,7 @@ class Planner:
                 strategy=found.strategy,
                 risk=repair.risk,
                 stage=stage,
-                steps=found.steps,
+                steps=marked(found.steps, self._waits),
                 why=repair.why,
                 instead=found.instead,
             )

@@ -6,11 +6,12 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from stackmend import __version__
 from stackmend.engine import catalogue
-from stackmend.engine.literal import Describe, literal, named
+from stackmend.engine.literal import Describe, Waits, literal, marked, named, never
 from stackmend.engine.planner import Arguments, faulty
 from stackmend.model.errors import UsageError
 from stackmend.model.plan import Action, Left, Limits, Plan
@@ -36,6 +37,7 @@ def plan(
     limits: Limits,
     gates: bool = False,
     describe: Describe = named,
+    waits: Waits = never,
 ) -> Plan:
     """The plan; with everything in ``not_repaired`` and no action where the workflow may not be begun.
 
@@ -48,7 +50,9 @@ def plan(
         return _plan(workflow, (), _refused(workflow, arguments, str(answer)), sight, cloud, limits)
     actions: list[Action] = []
     for draft in sorted(drafts, key=lambda one: one.stage):
-        if action := _action(workflow, draft, f"a{len(actions) + 1}", gates, describe):
+        if action := _action(
+            workflow, replace(draft, steps=marked(draft.steps, waits)), f"a{len(actions) + 1}", gates, describe
+        ):
             actions.append(action)
     return _plan(workflow, tuple(actions), (), sight, cloud, limits)
 

@@ -132,6 +132,7 @@ class ApiCall:
     arguments: Mapping[str, Any]
     expect: Mapping[str, Any] = field(default_factory=dict)
     inverse: ApiCall | None = None
+    waits: bool = False  #: nothing is sent, its outcome is only waited for; the planner finds that out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,9 +185,9 @@ STEP_TYPES: dict[str, type[Any]] = {
 
 def irreversible(step: Step) -> bool:
     """True for a step that nothing can take back; the plan says so before anyone consents."""
-    if isinstance(step, ApiCall | HostCommand):
-        return step.inverse is None
-    return False
+    if isinstance(step, ApiCall):
+        return step.inverse is None and not step.waits
+    return isinstance(step, HostCommand) and step.inverse is None
 
 
 def writes(step: Step) -> bool:

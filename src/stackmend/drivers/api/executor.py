@@ -112,7 +112,7 @@ class ApiExecutor:
         if state is StepState.FAILED or (state is StepState.PLANNED and attempt.begun):
             began = "it was begun and came to nothing" if attempt.begun else "it came to nothing"
             why = f"{began}: {_told(picture)}"
-            if attempt.operation.elsewhere and attempt.requests and state is StepState.PLANNED:
+            if attempt.requests and _another(attempt.operation, state):
                 attempt.refused.append(why)
                 return self._next(attempt)
             return self._failed(attempt, "; then ".join([*attempt.refused, why]))
@@ -300,6 +300,11 @@ def unlike(expect: Mapping[str, Any], picture: Mapping[str, Any]) -> str:
         if now != value:
             return f"{name} is {now!r}, planned was {value!r}"
     return ""
+
+
+def _another(operation: Operation, state: StepState) -> bool:
+    """Whether the next request may be sent after one that was begun and came to nothing."""
+    return operation.again or (operation.elsewhere and state is StepState.PLANNED)
 
 
 def _told(picture: Picture | None) -> str:

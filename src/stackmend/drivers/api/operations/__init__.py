@@ -60,7 +60,9 @@ class Operation:
     waits: str = ""  #: what is waited for, where nothing is sent: a text with the arguments in braces
     #: what it was accepted for can be seen before the answer comes: accepted, and still to do, is a failure
     at_once: bool = False
-    elsewhere: bool = False  #: the next request is sent, too, where the one before was begun and came to nothing
+    #: the next request is sent, too, where the one before was begun, and all is again as it was before; what may be sent
+    #: twice goes on after any failure
+    elsewhere: bool = False
     #: completes a request with what was seen just before, where its arguments alone do not name the object
     aim: Callable[[Request, Picture], Request] = lambda request, _picture: request
     #: what falls while it makes progress, None while that cannot be seen; where it has not fallen below its lowest for
