@@ -82,10 +82,7 @@ def _change(world: World, found: Server, word: str, plain: Plain, request: str) 
 
 def _changed(world: World, found: Server, plain: Plain) -> Course:
     host = world.hosts[found.host or ""]
-    waited = 0.0
-    while not host.running and waited < moving.PATIENCE:
-        waited += 5.0
-        yield 5.0
+    yield from moving.reached(world, host)
     yield world.random.uniform(0.2, 3.0)
     if host.running and found.host == host.name and found.task_state == plain.task:
         world.set(found, vm_state=plain.to, power_state=plain.power, task_state=None, fault="")

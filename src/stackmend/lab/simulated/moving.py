@@ -63,6 +63,8 @@ def conduct(world: World, server: Server, wanted: str | None, forced: bool) -> M
     try:
         if not world.up(world.hosts[server.host or ""]):
             raise Refused(400, f"Compute service of {server.host} is unavailable at this time.")
+        if server.id not in world.hosts[server.host or ""].guests:
+            raise Refused(400, f"{_NO_HOST}Instance {server.id} could not be found by its hypervisor.")
         there = pick(world, server, wanted, forced=forced)
     except Refused as no:
         world.set(server, task_state=None, fault=no.words)
@@ -90,7 +92,7 @@ def live_later(world: World, server: Server, wanted: str | None) -> Course:
 def live(world: World, server: Server, migration: Migration) -> Course:
     """What the computes do."""
     source, there = world.hosts[migration.source], world.hosts[migration.to or ""]
-    yield from _reached(world, source)
+    yield from reached(world, source)
     life = source.starts
     world.record(migration, "queued")
     yield world.random.uniform(0.02, 0.5)
@@ -193,13 +195,12 @@ def _orphan(world: World, server: Server, source: Host) -> None:
     world.harmed.setdefault(server.id, f"nova-compute of {source.name} ended while the server moved")
 
 
-def _reached(world: World, host: Host) -> Course:
+def reached(world: World, host: Host) -> Course:
     """Wait until a message to its nova-compute is read."""
-    waited = 0.0
-    while not host.running and waited < PATIENCE:
-        waited += 5.0
-        yield 5.0
+    end = world.clock.seconds + PATIENCE
     yield world.random.uniform(0.01, 0.1)
+    while not host.running and world.clock.seconds < end:
+        yield 5.0
 
 
 # -- cold migration
@@ -219,13 +220,14 @@ def cold(world: World, server: Server, wanted: str | None) -> Course:
     source, was = world.hosts[migration.source], server.power_state
     world.aim(migration, there.name)
     world.allocate(server.id, there.node, server.flavor.resources)
-    yield from _reached(world, there)
+    yield from reached(world, there)
     life = source.starts
     server.old_state = server.vm_state
     world.set(server, task_state="resize_migrating")
     world.record(migration, "migrating")
     yield world.random.uniform(1.0, 15.0)
-    if source.starts != life or not there.running or world.dice(world.faults.broken):
+    gone = server.id not in source.guests
+    if gone or source.starts != life or not there.running or world.dice(world.faults.broken):
         world.harmed[server.id] = "its cold migration broke half-way"
         world.record(migration, "error")
         return world.set(server, vm_state="error", task_state=None, fault="the migration failed")
@@ -249,7 +251,7 @@ def cold(world: World, server: Server, wanted: str | None) -> Course:
 
 def confirm(world: World, server: Server, migration: Migration) -> Course:
     """The way back is given up."""
-    yield from _reached(world, world.hosts[migration.source])
+    yield from reached(world, world.hosts[migration.source])
     yield world.random.uniform(0.1, 1.0)
     world.record(migration, "confirmed")
     world.set(server, vm_state="stopped" if server.power_state == 4 else "active", task_state=None)
@@ -260,7 +262,7 @@ def confirm(world: World, server: Server, migration: Migration) -> Course:
 def revert(world: World, server: Server, migration: Migration) -> Course:
     """Back to where it was."""
     source, there = world.hosts[migration.source], world.hosts[migration.to or ""]
-    yield from _reached(world, source)
+    yield from reached(world, source)
     yield world.random.uniform(0.5, 3.0)
     world.release(server.id)
     world.hand_over(migration.id, server.id)
@@ -292,7 +294,7 @@ def evacuate(world: World, server: Server, migration: Migration, wanted: str | N
         return world.set(server, vm_state="error", task_state=None, fault=no.words)
     world.aim(migration, there.name)
     world.allocate(server.id, there.node, server.flavor.resources)
-    yield from _reached(world, there)
+    yield from reached(world, there)
     was = server.vm_state
     world.record(migration, "pre-migrating")
     world.move(server, there.name)

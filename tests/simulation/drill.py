@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Workflows on a simulated cloud: the real planner, runner, executor and operations, and runs that die."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from stackmend.drivers.api.executor import ApiExecutor
+from stackmend.drivers.api.operations import describe
+from stackmend.drivers.api.reading import ApiReading
+from stackmend.engine import resume as resuming
+from stackmend.engine import working
+from stackmend.engine.confirm import Confirmed
+from stackmend.engine.gates import GateExecutor
+from stackmend.engine.lanes import lanes
+from stackmend.engine.runner import Runner, Tools
+from stackmend.lab.simulated import Cloud
+from stackmend.model.journal import Entry, RunRecord, RunResult, RunState
+from stackmend.model.plan import Action, Limits, Plan
+from stackmend.model.workflow import Sight
+from stackmend.model.writer import Group, Verdict
+
+
+class Killed(BaseException):
+    """What a kill looks like from inside."""
+
+
+class NoRows:
+    """A writer for plans without rows."""
+
+    def write(self, groups: Sequence[Group], intent: object) -> list[Verdict]:
+        raise AssertionError("there are no rows here")
+
+    def probe(self, groups: Sequence[Group], images: object) -> list[Verdict]:
+        raise AssertionError("there are no rows here")
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+@dataclass
+class MemoryJournal:
+    """A journal that lives as long as the test. Held against the real one by test_the_journal_makes_no_difference."""
+
+    records: dict[str, RunRecord] = field(default_factory=dict)
+    planned: dict[str, Sequence[Action]] = field(default_factory=dict)
+    noted: dict[str, list[Entry]] = field(default_factory=dict)
+
+    def begin(self, run: RunRecord, actions: Sequence[Action]) -> None:
+        self.records[run.id], self.planned[run.id], self.noted[run.id] = run, actions, []
+
+    def note(self, run: str, entries: Sequence[Entry]) -> None:
+        self.noted[run] += entries
+
+    def end(self, run: str, state: RunState) -> None:
+        """Nobody asks for it here."""
+
+    def actions(self, run: str) -> Sequence[Action]:
+        return self.planned[run]
+
+    def entries(self, run: str) -> list[Entry]:
+        return list(self.noted[run])
+
+    def beat(self, cloud: str, run: str) -> None:
+        """Nobody else wants the lock."""
+
+
+class Dying:
+    """A journal of which one write is the last thing that its process does: before it, or after it."""
+
+    def __init__(self, inner: Any, write: int, after: bool) -> None:
+        self._inner, self._left, self._after = inner, write, after
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def note(self, run: str, entries: Sequence[Entry]) -> None:
+        self._left -= 1
+        if self._left == 0 and not self._after:
+            raise Killed
+        self._inner.note(run, entries)
+        if self._left == 0:
+            raise Killed
+
+
+@dataclass
+class Drill:
+    """One operator at one cloud."""
+
+    cloud: Cloud
+    journal: Any = field(default_factory=MemoryJournal)
+    limits: Limits = field(default_factory=lambda: Limits(parallel=8, max_failures=1000))
+    runs: int = 0
+
+    def plan(self, workflow: str, arguments: Mapping[str, Any]) -> Plan:
+        """The plan of a workflow, without databases and hosts."""
+        clock = self.cloud.clock
+        sight = Sight(api=ApiReading(self.cloud, clock), live=None, hosts=None, now=clock.now().isoformat())
+        found = working.workflow_of(workflow)
+        return working.plan(found, arguments, sight, cloud=self.cloud.name, limits=self.limits, describe=describe)
+
+    def apply(self, plan: Plan, *, dies: tuple[int, bool] | None = None) -> RunResult:
+        """Run it. ``dies``: (number of the write to the journal, whether after it): then :class:`Killed` is raised."""
+        self.runs += 1
+        record = self._record(f"r{self.runs}", plan)
+        self.journal.begin(record, plan.runnable)
+        journal = Dying(self.journal, *dies) if dies else self.journal
+        return Runner(self._tools(journal), record, lanes(plan.runnable)).run(checked=True)
+
+    def resume(self, plan: Plan, *, dies: tuple[int, bool] | None = None) -> RunResult:
+        """What ``run resume`` does in another process."""
+        record = self._record(f"r{self.runs}", plan)
+        entries = self.journal.entries(record.id)
+        found = resuming.restored(self.journal.actions(record.id), entries)
+        tools = self._tools(Dying(self.journal, *dies) if dies else self.journal)
+        resuming.probe(tools, record, found)
+        last = max((entry.batch for entry in entries), default=0)
+        return Runner(tools, record, found, batches=last).run(checked=True)
+
+    def through(self, plan: Plan, random: Random, deaths: int) -> RunResult:
+        """Run it to its end, whoever is killed on the way; between two processes some time passes."""
+        go_on: Callable[..., RunResult] = self.apply
+        for _ in range(deaths):
+            try:
+                return go_on(plan, dies=(random.randint(1, 2 * len(plan.runnable) + 4), random.random() < 0.5))
+            except Killed:
+                self.cloud.clock.sleep(random.choice((0.0, 1.0, 20.0, 200.0)))
+                go_on = self.resume
+        return go_on(plan)
+
+    def _record(self, name: str, plan: Plan) -> RunRecord:
+        return RunRecord(
+            id=name, kind="apply", plan=plan.id, sha256="", cloud=plan.cloud, version="", operator="", host="", pid=1,
+            created_at=plan.created_at, limits=self.limits,
+        )  # fmt: skip
+
+    def _tools(self, journal: Any) -> Tools:
+        clock = self.cloud.clock
+        return Tools(
+            journal=journal,
+            writer=NoRows(),  # type: ignore[arg-type]
+            ask=lambda _: Confirmed(),
+            progress=lambda *_: None,
+            executors={"api": ApiExecutor(lambda: self.cloud, clock), "gate": GateExecutor(())},
+            clock=clock,
+        )
