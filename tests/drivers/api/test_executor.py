@@ -264,7 +264,7 @@ def test_nothing_secret_is_in_notes_errors_and_logs(
     fake.fault("DELETE", volume, "refuse", status=400, body={"badRequest": {"message": f"{PASSWORD} is no name"}})
     fake.fault("POST", volume, "refuse", status=400, body={"badRequest": {"message": f"nor is {PASSWORD}"}})
     said.append(executor.do(delete(volume), MARK))
-    fake.fault("GET", volume, "refuse", status=500, body={"computeFault": {"message": PASSWORD}})
+    fake.fault("GET", volume, "refuse", times=9, status=500, body={"computeFault": {"message": PASSWORD}})
     with pytest.raises(SourceError) as caught:
         executor.ready().look(delete(volume))
     said += [caught.value.message, caught.value.hint, caplog.text]

@@ -46,7 +46,7 @@ class Operation:
 
     service: str
     name: str
-    #: what is sent; a second request only where the first one was surely refused. None: it is only waited for
+    #: what is sent; a second request only where the first one surely came to nothing. None: it is only waited for
     requests: Callable[[Arguments], Sequence[Request]]
     look: Callable[[Reader, Arguments], Picture]
     #: PLANNED (to do), INTENT (under way), DONE or FAILED
@@ -60,7 +60,7 @@ class Operation:
     waits: str = ""  #: what is waited for, where nothing is sent: a text with the arguments in braces
     #: what it was accepted for can be seen before the answer comes: accepted, and still to do, is a failure
     at_once: bool = False
-    #: the next request is sent, too, where the one before was begun, and all is again as it was before; what may be sent
+    #: the next request is sent, too, where the one before was begun and all is as it was before it; what may be sent
     #: twice goes on after any failure
     elsewhere: bool = False
     #: completes a request with what was seen just before, where its arguments alone do not name the object
