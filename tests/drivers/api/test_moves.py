@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a move is judged from what Nova shows, at every moment at which somebody may look, a resumed run first of all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from stackmend.drivers.api.operations import operations
+from stackmend.model.step import StepState
+
+PLANNED, INTENT, DONE, FAILED = StepState.PLANNED, StepState.INTENT, StepState.DONE, StepState.FAILED
+ABOUT = {"server": "s1", "from": "c01", "to": None, "elsewhere": [None]}
+
+
+def judged(name: str, picture: Mapping[str, Any], **about: Any) -> StepState:
+    """What the operation says to this picture."""
+    operation = operations()["compute", name]
+    return operation.judge(picture, {**ABOUT, **about})
+
+
+def seen(host: str, state: str = "active", task: str | None = None, record: str | None = None, **more: Any) -> Any:
+    """What is seen of a server and of its newest migration."""
+    return {
+        "server": "present", "server.host": host, "server.vm_state": state, "server.task_state": task,
+        "migration.status": record, **more,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("picture", "expected"),
+    [
+        (seen("c01"), PLANNED),
+        (seen("c01", record="completed"), PLANNED),  # of an earlier move
+        (seen("c01", task="migrating", record="accepted"), INTENT),
+        (seen("c01", task="migrating", record="running"), INTENT),
+        (seen("c01", record="accepted"), INTENT),  # the task is gone, the rollback is not over
+        (seen("c01", record="error"), PLANNED),  # no valid host: over in a blink
+        (seen("c01", record="cancelled"), PLANNED),
+        (seen("c01", record="failed"), PLANNED),
+        (seen("c02", task="migrating", record="running"), INTENT),  # there, and not told so
+        (seen("c02", record="running"), INTENT),  # there, and the source has not cleaned up
+        (seen("c02", record="post-migrating"), INTENT),
+        (seen("c02", record="completed"), DONE),
+        (seen("c02"), DONE),  # its records are archived
+        (seen("c02", "paused", record="completed"), DONE),
+        (seen("c02", "error", record="completed"), FAILED),
+        (seen("c01", "error", record="error"), FAILED),
+        (seen("c01", "error", task="migrating", record="error"), FAILED),  # conductor broke down over it
+        ({"server": "absent"}, FAILED),
+    ],
+)
+def test_a_live_migration(picture: Mapping[str, Any], expected: StepState) -> None:
+    """It is done only when the server is away, without a task, and its record is over."""
+    assert judged("live-migrate", picture) is expected
+
+
+def test_a_move_from_anywhere_is_done_where_it_was_to_go() -> None:
+    """Without a host to leave, the destination tells."""
+    assert judged("live-migrate", seen("c02"), **{"from": None}, to="c02") is DONE
+    assert judged("live-migrate", seen("c03"), **{"from": None}, to="c02") is PLANNED
+
+
+@pytest.mark.parametrize(
+    ("picture", "expected"),
+    [
+        (seen("c01", "stopped"), PLANNED),
+        (seen("c01", "stopped", task="resize_prep", record="accepted"), INTENT),
+        (seen("c02", "stopped", task="resize_finish", record="post-migrating"), INTENT),
+        (seen("c02", "resized", record="finished"), DONE),
+        (seen("c01", "resized", record="finished"), PLANNED),  # an earlier one, to this host
+        (seen("c02", "stopped", record="confirmed"), DONE),
+        (seen("c02", "stopped", record="confirming"), INTENT),
+        (seen("c01", "stopped", record="error"), PLANNED),
+        (seen("c01", "error", record="error"), FAILED),
+        ({"server": "absent"}, FAILED),
+    ],
+)
+def test_a_cold_migration(picture: Mapping[str, Any], expected: StepState) -> None:
+    """It is done when it waits to be confirmed elsewhere, or has been."""
+    assert judged("cold-migrate", picture) is expected
+
+
+@pytest.mark.parametrize(
+    ("picture", "expected"),
+    [
+        (seen("c02", "resized", record="finished", held=1), PLANNED),
+        (seen("c02", "resized", record="confirming", held=1), INTENT),
+        (seen("c02", "resized", record="confirmed", held=1), INTENT),  # the record comes first
+        (seen("c02", "stopped", record="confirmed", held=1), INTENT),
+        (seen("c02", "stopped", record="confirmed", held=0), DONE),
+        (seen("c02", "error", record="confirmed", held=0), FAILED),
+        (seen("c01", "stopped", record="reverted", held=0), FAILED),
+        ({"server": "absent"}, FAILED),
+    ],
+)
+def test_a_confirmation(picture: Mapping[str, Any], expected: StepState) -> None:
+    """It is done when the migration holds no allocation any more."""
+    assert judged("confirm-resize", picture) is expected
+
+
+@pytest.mark.parametrize(
+    ("picture", "expected"),
+    [
+        (seen("c02", "resized", record="finished"), PLANNED),
+        (seen("c02", "resized", task="resize_reverting", record="reverting"), INTENT),
+        (seen("c01", "stopped", record="reverted"), DONE),
+        (seen("c02", "stopped", record="confirmed"), FAILED),
+    ],
+)
+def test_a_move_taken_back(picture: Mapping[str, Any], expected: StepState) -> None:
+    """After it was confirmed there is no way back."""
+    assert judged("revert-resize", picture) is expected
+
+
+@pytest.mark.parametrize(
+    ("picture", "expected"),
+    [
+        (seen("c01", record=None), PLANNED),
+        (seen("c01", "error", record="error"), PLANNED),
+        (seen("c01", task="rebuilding", record="accepted"), INTENT),
+        (seen("c02", task="rebuild_spawning", record="pre-migrating"), INTENT),
+        (seen("c02", task="powering-off", record="pre-migrating"), INTENT),
+        (seen("c02", "stopped", record="pre-migrating"), INTENT),
+        (seen("c02", "stopped", record="done"), DONE),
+        (seen("c02", "error", record="failed"), FAILED),
+    ],
+)
+def test_an_evacuation(picture: Mapping[str, Any], expected: StepState) -> None:
+    """It is done when its record is: the source is dead and cleans up nothing yet."""
+    assert judged("evacuate", picture) is expected
+
+
+@pytest.mark.parametrize(
+    ("on_stall", "status", "method"),
+    [
+        ("abort", "running", "DELETE"),
+        ("force-complete", "running", "POST"),
+        ("wait", "running", None),
+        ("abort", "running (post-copy)", None),
+        ("abort", "queued", None),
+    ],
+)
+def test_only_a_migration_that_runs_is_helped(on_stall: str, status: str, method: str | None) -> None:
+    """Nova refuses everything else, and post-copy can only go on."""
+    operation = operations()["compute", "live-migrate"]
+    picture = seen("c01", task="migrating", record=status, migration=7, memory_remaining=3, disk_remaining=4)
+    request = operation.relief({**ABOUT, "on_stall": on_stall}, picture)
+    assert (request.method if request else None) == method
+    assert operation.marker is not None
+    assert operation.marker(picture) == (7 if status == "running" else None)
+
+
+def test_destinations_are_tried_in_their_order() -> None:
+    """The named one, then those elsewhere; None leaves it to the scheduler."""
+    requests = operations()["compute", "live-migrate"].requests({**ABOUT, "to": "c02", "elsewhere": ["c03", None]})
+    assert [one.body["os-migrateLive"]["host"] for one in requests] == ["c02", "c03", None]
+    cold = operations()["compute", "cold-migrate"].requests(ABOUT)
+    assert [one.body for one in cold] == [{"migrate": None}, {"migrate": None}]
+
+
+@pytest.mark.parametrize(
+    ("about", "body", "version"),
+    [
+        ({}, {}, "2.29"),
+        ({"to": "c02"}, {"host": "c02"}, "2.29"),
+        ({"to": "c02", "force": True}, {"host": "c02", "force": True}, "2.29"),
+        ({"version": "2.95"}, {}, "2.95"),
+    ],
+)
+def test_forms_of_an_evacuation(about: Mapping[str, Any], body: Mapping[str, Any], version: str) -> None:
+    """By argument: the scheduler's choice, a named host, a forced one, left stopped."""
+    (first, *_) = operations()["compute", "evacuate"].requests({**ABOUT, "elsewhere": [], **about})
+    assert (first.body, first.microversion) == ({"evacuate": body}, version)
+
+
+def _power(state: str, task: str | None = None) -> dict[str, Any]:
+    return {"server": "present", "server.host": "c01", "server.vm_state": state, "server.task_state": task}
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "task", "after"),
+    [
+        ("start", "stopped", "powering-on", "active"),
+        ("stop", "active", "powering-off", "stopped"),
+        ("pause", "active", "pausing", "paused"),
+        ("unpause", "paused", "unpausing", "active"),
+        ("suspend", "active", "suspending", "suspended"),
+        ("resume", "suspended", "resuming", "active"),
+        ("unrescue", "rescued", "unrescuing", "active"),
+        ("shelve-offload", "shelved", "shelving_offloading", "shelved_offloaded"),
+    ],
+)
+def test_what_a_server_does(name: str, before: str, task: str, after: str) -> None:
+    """To do, under way, done; error is a failure; another task is waited for."""
+    assert judged(name, _power(before)) is PLANNED
+    assert judged(name, _power(before, task)) is INTENT
+    assert judged(name, _power(after)) is DONE
+    assert judged(name, _power(after, "rebooting")) is INTENT
+    assert judged(name, _power("error")) is FAILED
+    assert judged(name, {"server": "absent"}) is FAILED
+
+
+@pytest.mark.parametrize(
+    ("rebooted", "task", "state", "expected"),
+    [
+        ("", None, "active", PLANNED),
+        ("begun", "rebooting_hard", "active", INTENT),
+        ("begun", None, "error", FAILED),
+        ("error", None, "active", FAILED),
+        ("done", None, "active", DONE),
+    ],
+)
+def test_a_reboot_is_told_by_the_history(rebooted: str, task: str | None, state: str, expected: StepState) -> None:
+    """A server that runs looks the same before and after."""
+    assert judged("reboot-hard", {**_power(state, task), "rebooted": rebooted}, after="") is expected
+
+
+def test_a_service_is_up_when_it_was_heard_of_later() -> None:
+    """Nova calls one up for a minute after it has died."""
+    up = {"service": "present", "state": "up", "updated_at": "2026-11-21T03:00:10.000000"}
+    assert judged("service-up", up, after="2026-11-21T03:00:00.000000") is DONE
+    assert judged("service-up", up, after="2026-11-21T03:00:10.000000") is INTENT
+    assert judged("service-up", {"service": "absent"}) is FAILED
+
+
+@pytest.mark.parametrize(("left", "moving", "expected"), [(0, False, DONE), (2, True, INTENT), (2, False, FAILED)])
+def test_a_host_that_will_not_become_empty_is_no_longer_waited_for(
+    left: int, moving: bool, expected: StepState
+) -> None:
+    """What is left and idle does not go by itself."""
+    assert judged("host-empty", {"left": left, "moving": moving}) is expected
