@@ -86,9 +86,11 @@ class ApiExecutor:
         state = operation.judge(picture, call.arguments)
         if state is StepState.DONE:
             return Outcome(StepState.DONE, "done already", already=True)
-        if differs := unlike(call.expect, picture):
-            return Outcome(StepState.STALE, f"nothing was sent: {differs}")
         requests = [operation.aim(request, picture) for request in operation.requests(call.arguments)]
+        # what is under way, begun by a process that died or by others, is not as it was planned any more
+        begun = state is StepState.INTENT and bool(requests)
+        if not begun and (differs := unlike(call.expect, picture)):
+            return Outcome(StepState.STALE, f"nothing was sent: {differs}")
         attempt = _Try(operation, call, mark, deque(requests))
         if state is StepState.INTENT or not attempt.requests:
             attempt.requests.clear()
