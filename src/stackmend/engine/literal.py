@@ -52,7 +52,8 @@ def literal(step: Step, describe: Describe = named) -> str:
     if isinstance(step, ApiCall):
         return describe(step)
     if isinstance(step, HostCommand):
-        return f"[{step.host or 'this machine'}] {' '.join(map(_word, step.argv))}"
+        waits = "" if step.argv else "wait until this succeeds: "
+        return f"[{step.host or 'this machine'}] {waits}{' '.join(map(_word, step.argv or step.probe))}"
     if isinstance(step, Gate):
         return f"[gate {step.name}] goes on when acknowledged: {step.text}"
     if isinstance(step, UpdateRow | InsertRow | DeleteRow | BumpRow | ExpectRow | ExpectNone):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -19,6 +20,11 @@ class Mount:
     def read_only(self) -> bool:
         """A file system that broke is mounted again, read-only."""
         return "ro" in self.options
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it holds data: what a running system mounts for itself comes and goes."""
+        return self.kind in _LASTING or self.kind.startswith("fuse.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +58,7 @@ class HostFacts:
         the seconds by which its clock may differ.
         """
         found = []
-        for target in paths or tuple(dict.fromkeys(mount.target for mount in before.mounts if _lasts(mount))):
+        for target in paths or tuple(dict.fromkeys(mount.target for mount in before.mounts if mount.lasting)):
             was, now = before.mount(target), self.mount(target)
             if now.target != was.target or now.kind != was.kind:
                 found.append(f"{target} was on {was.kind} {was.source}, now it is not mounted")
@@ -63,12 +69,26 @@ class HostFacts:
         return tuple(found)
 
 
-#: kinds of file systems that hold data; what a running system mounts for itself comes and goes
+#: kinds of file systems that hold data
 _LASTING = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "nfs", "nfs4", "cifs", "ceph", "glusterfs", "gpfs", "ocfs2"}
 
 
-def _lasts(mount: Mount) -> bool:
-    return mount.kind in _LASTING or mount.kind.startswith("fuse.")
+_ESCAPED = re.compile(r"\\([0-7]{3})")
+
+
+def mounts(text: str) -> tuple[Mount, ...]:
+    """The lines of /proc/self/mounts; ValueError for what is none."""
+    return tuple(_mount(line) for line in text.splitlines() if line)
+
+
+def _mount(line: str) -> Mount:
+    source, target, kind, options, *_ = line.split(" ")
+    return Mount(source=_plain(source), target=_plain(target), kind=kind, options=tuple(options.split(",")))
+
+
+def _plain(field: str) -> str:
+    """Spaces and the like are written as octal numbers there."""
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 8)), field)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

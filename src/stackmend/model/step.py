@@ -140,7 +140,8 @@ class HostCommand:
     """One command on a host, as an argument vector, with a probe and an inverse where there is one.
 
     The probe tells by its exit code: 0 done, 1 to do, anything else cannot tell. Without a probe a command whose end
-    was not seen is in doubt.
+    was not seen is in doubt. Where ``argv`` is empty nothing is run: the probe is waited for, also while the host does
+    not answer.
     """
 
     kind: ClassVar[str] = "command"
@@ -187,7 +188,7 @@ def irreversible(step: Step) -> bool:
     """True for a step that nothing can take back; the plan says so before anyone consents."""
     if isinstance(step, ApiCall):
         return step.inverse is None and not step.waits
-    return isinstance(step, HostCommand) and step.inverse is None
+    return isinstance(step, HostCommand) and bool(step.argv) and step.inverse is None
 
 
 def writes(step: Step) -> bool:

@@ -119,8 +119,11 @@ class HostExecutor:
             while (done := process.poll(LAST_LOOK)) is None:
                 pass
         except SourceError:
-            return StepState.IN_DOUBT
-        return _judged(done, command)
+            state = StepState.IN_DOUBT
+        else:
+            state = _judged(done, command)
+        # nothing is run for what is only waited for: it is waited for again
+        return state if command.argv or state is StepState.DONE else StepState.PLANNED
 
     # -- one step after another
 
@@ -151,6 +154,8 @@ class HostExecutor:
 
     def _life(self, step: HostCommand, mark: str) -> _Life:
         """A step from its beginning to its end."""
+        if not step.argv:
+            return (yield from self._seen(step))
         state, words = yield from _look(step)
         if state is StepState.DONE:
             return Outcome(state, "done already", already=True)
@@ -171,6 +176,17 @@ class HostExecutor:
             state, words = yield from _look(step)
             return Outcome(state if state is StepState.DONE else StepState.IN_DOUBT, f"{why}; {words}")
         return (yield from self._ended(step, answer, end))
+
+    def _seen(self, step: HostCommand) -> _Life:
+        """Wait for what a probe looks for; a host that is away may come back."""
+        end = self._in(step.limit)
+        while True:
+            state, words = yield from _look(step)
+            if state is StepState.DONE:
+                return Outcome(state, words, already=True)
+            if self._clock.now() >= end:
+                return Outcome(StepState.FAILED, f"{words} after {step.limit:g} s")
+            yield _Run(words, pause=AGAIN)
 
     def _ended(self, step: HostCommand, answer: Completed, end: datetime) -> _Life:
         """A command that ended: what it says of itself, and what its probe says."""

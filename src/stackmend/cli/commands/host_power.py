@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``host power``: off, on, restart, by the operator's own hooks."""
+
+from __future__ import annotations
+
+import argparse
+
+from stackmend.cli.options import seconds
+from stackmend.cli.request import Working
+
+
+class HostPower(Working):
+    """Switch a host off or on, or restart it, by the hooks of the configuration, and wait until it is really back.
+
+    Back means: another boot id, its file systems mounted as before, nova-compute and the agents alive. A host on which
+    servers run is left alone, unless --with-servers says that they may be cut off.
+    """
+
+    workflow = "power-host"
+    examples = """
+  $ stackmend host power compute-07 reboot
+  $ stackmend host power compute-07 off --yes --accept power-host"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("host", metavar="HOST", help="name of the host, as 'openstack compute service list' has it")
+        parser.add_argument("action", choices=("off", "on", "reboot"), help="what is to be done")
+        parser.add_argument("--with-servers", action="store_true", help="servers that run there may be cut off")
+        parser.add_argument(
+            "--timeout",
+            type=seconds,
+            default=1800.0,
+            metavar="SECONDS",
+            help="until it has to be off, or back (default: 1800)",
+        )
+        super().add_arguments(parser)
+
+    def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
+        """The host, and what is to be done."""
+        return {
+            "host": parsed_args.host,
+            "action": parsed_args.action,
+            "with_servers": parsed_args.with_servers,
+            "timeout": parsed_args.timeout,
+        }
+
+    def words(self, parsed_args: argparse.Namespace) -> list[str]:
+        """The host and what is to be done."""
+        allowed = ["--with-servers"] if parsed_args.with_servers else []
+        limit = ["--timeout", f"{parsed_args.timeout:g}"] if parsed_args.timeout != 1800.0 else []
+        return [parsed_args.host, parsed_args.action, *allowed, *limit]
+
+
+COMMANDS = {"host power": HostPower}

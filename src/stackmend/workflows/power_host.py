@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Switch a host off, on, or restart it by the operator's own command, and see that it is really back.
+
+## What it does
+Runs the hook of the configuration ([hooks] power_off, power_on or reboot, with {host} in it) on this machine. For "on"
+and "reboot" it then waits until the host is really back: its boot id is another one, every file system that holds data
+and was mounted before is mounted again and not read-only, nova-compute runs there and reports to Nova, and every agent
+of Neutron is alive. Boot id and mounts are asked on the host, where [hosts] says how; without that the plan says that
+they are not known.
+
+## Guards
+* The hook must be configured; what it prints is the operator's business, its exit code 0 means that it is done. Where
+  [hooks] power_status is configured, that decides.
+* A host on which Nova knows running servers is neither switched off nor restarted, unless `--with-servers` says that
+  they may be cut off.
+
+## Undo
+What was switched off is switched on again, and the other way round. A restart cannot be taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stackmend.model.errors import UsageError
+from stackmend.model.facts import mounts
+from stackmend.model.finding import Row
+from stackmend.model.ports import Hosts
+from stackmend.model.repair import CannotRepair
+from stackmend.model.step import ApiCall, HostCommand, Risk, Step
+from stackmend.model.workflow import LaneDraft, Sight, Workflow
+from stackmend.workflows import _hosts, _servers
+from stackmend.workflows._units import hook
+
+#: action -> (hook, what power_status must print then, the hook that takes it back)
+_HOOKS = {"off": ("power_off", "off", "power_on"), "on": ("power_on", "on", "power_off"), "reboot": ("reboot", "", "")}
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+#: nova.compute.power_state.RUNNING
+_RUNNING = 1
+#: $1 is the boot id of before: done when there is another one
+_RESTARTED = f'b=$(cat {_BOOT_ID}) && [ "$b" != "$1" ]'
+#: pairs of a mount's target and kind: done when each is there, and can be written to
+_MOUNTED = (
+    'while [ $# -gt 1 ]; do awk -v t="$1" -v k="$2" \'{n=split($4,o,","); w=1; for(i=1;i<=n;i++) if(o[i]=="ro") w=0;'
+    " if($2==t && $3==k) f=w} END {exit !f}' /proc/self/mounts || exit 1; shift 2; done"
+)
+
+
+def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
+    """One lane: the hook, then what shows that the host is back."""
+    host, action = str(arguments["host"]), str(arguments["action"])
+    if action not in _HOOKS:
+        raise UsageError(f"{action!r} is none of {', '.join(_HOOKS)}")
+    limit = float(arguments.get("timeout") or 1800)
+    name, wanted, back = _HOOKS[action]
+    command = hook(sight.settings, name, host, back=back, wanted=wanted, limit=limit)
+    if command is None:
+        raise CannotRepair(f"[hooks] {name} is not configured: stackmend does not know how to do it")
+    own = _hosts.compute(_hosts.computes(sight.api), host)
+    if action != "on":
+        _cut_off(sight, host, allowed=bool(arguments.get("with_servers")))
+    steps: list[Step] = [command]
+    if action != "off":
+        steps += _back(sight, host, action, own.service, limit)
+    yield LaneDraft(
+        resource_type="host",
+        resource_id=host,
+        message=f"{host}: {'restart' if action == 'reboot' else f'switch {action}'} by [hooks] {name}",
+        steps=tuple(steps),
+        target={"state": own.state, "status": own.status},
+    )
+
+
+def _cut_off(sight: Sight, host: str, *, allowed: bool) -> None:
+    running = [one for one in _servers.on_host(sight.api, host) if one.power_state == _RUNNING]
+    if running and not allowed:
+        raise CannotRepair(
+            f"{len(running)} servers run on {host}, {running[0].name} first of all: 'stackmend host drain {host}', or"
+            " --with-servers where they may be cut off"
+        )
+    sight.facts["cut_off"] = [one.id for one in running]
+
+
+def _back(sight: Sight, host: str, action: str, service: str, limit: float) -> Iterator[Step]:
+    """Steps that wait until the host is back."""
+    if sight.hosts is None:
+        sight.facts["not_known"] = "boot id and mounts of the host: no way to it is configured ([hosts] transport)"
+    elif action == "reboot":
+        yield from _as_before(sight, sight.hosts, host, limit)
+    about = {"service": service, "host": host, "limit": limit}
+    yield ApiCall(service="compute", operation="service-up", arguments=about)
+    yield ApiCall(service="network", operation="agents-alive", arguments={"host": host, "limit": limit})
+
+
+def _as_before(sight: Sight, hosts: Hosts, host: str, limit: float) -> Iterator[Step]:
+    """Of a host that runs now: another boot id, and what is mounted now."""
+    boot_id = hosts.run(host, ("cat", _BOOT_ID)).out.decode("ascii", "replace").strip()
+    text = hosts.run(host, ("cat", "/proc/self/mounts")).out.decode("utf-8", "surrogateescape")
+    kept = [one for one in mounts(text) if one.lasting]
+    sight.facts.update(boot_id=boot_id, mounts=[one.target for one in kept])
+    yield HostCommand(host=host, argv=(), probe=("sh", "-c", _RESTARTED, "restarted", boot_id), limit=limit)
+    words = [word for one in kept for word in (one.target, one.kind)]
+    if words:
+        yield HostCommand(host=host, argv=(), probe=("sh", "-c", _MOUNTED, "mounted", *words), limit=limit)
+    # Nova calls a service up for a minute after it has gone: its process tells
+    yield HostCommand(host=host, argv=(), probe=("pgrep", "-f", "[n]ova-compute"), limit=limit)
+
+
+WORKFLOW = Workflow(
+    name="power-host", risk=Risk.UNSAFE, lanes=lanes, why="whatever still runs on the host is cut off with it"
+)
