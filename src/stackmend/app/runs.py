@@ -169,13 +169,13 @@ def _unsealed(config: Config, actions: Sequence[Action]) -> None:
 
 def list_runs(config: Config) -> list[RunRecord]:
     """All runs of the journal, newest first."""
-    with Session.of(config).journal() as journal:
+    with Session.looking(config).journal() as journal:
         return journal.runs()
 
 
 def show_run(config: Config, run: str) -> tuple[RunRecord, list[Action], list[Entry]]:
     """A run with its actions and every entry; UsageError for one that is none."""
-    with Session.of(config).journal() as journal:
+    with Session.looking(config).journal() as journal:
         return journal.run(run), journal.actions(run), journal.entries(run)
 
 
