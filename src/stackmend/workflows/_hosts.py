@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -139,6 +139,10 @@ def room(api: Api, need: Need, allowed: Mapping[str, str]) -> dict[str, int]:
         if host is not None:
             fits = min(_times(summaries, one, held["resources"]) for one, held in request["allocations"].items())
             found[host] = max(found.get(host, 0), fits)
+    if not found and "PCPU" in (names := dict(need.resources)):
+        # hosts that were never told of dedicated CPUs: Nova asks a second time, too (scheduler/manager.py)
+        names["VCPU"] = names.pop("PCPU") + names.get("VCPU", 0)
+        return room(api, replace(need, resources=tuple(sorted(names.items()))), allowed)
     return found
 
 

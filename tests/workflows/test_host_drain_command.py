@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``host drain`` and ``host return``: what is asked for, how it is typed again, and which servers a run has moved."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from stackmend.app import runs
+from stackmend.app.config import Config, load
+from stackmend.app.session import Session
+from stackmend.cli.commands.host_drain import DrainHost, ReturnHost
+from stackmend.cli.request import Working
+from stackmend.drivers.locks import stamp
+from stackmend.model.errors import UsageError
+from stackmend.model.journal import Entry, RunRecord
+from stackmend.model.plan import Action
+from stackmend.model.step import ApiCall, Risk, StepState
+
+WATCHED = {"timeout": 3600, "stall": 900, "on_stall": "abort"}
+DRAIN = {"host": "c01", "to": None, "cold": False, "wake": False, "reason": None, "agents": False, **WATCHED}
+RETURN = {
+    "host": "c01", "flavor": None, "image": None, "network": None, "volume": None, "canary": True, "back": [],
+    **WATCHED,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("command", "line", "target"),
+    [
+        (DrainHost, "c01", DRAIN),
+        (DrainHost, "c01 --to c02 --reason 'CHG 7' --cold --wake --agents",
+         DRAIN | {"to": "c02", "reason": "CHG 7", "cold": True, "wake": True, "agents": True}),
+        (DrainHost, "c01 --timeout 60.0 --stall 5.0 --on-stall force-complete",
+         DRAIN | {"timeout": 60, "stall": 5, "on_stall": "force-complete"}),
+        (ReturnHost, "c01", RETURN),
+        (ReturnHost, "c01 --no-canary", RETURN | {"canary": False}),
+        (ReturnHost, "c01 --flavor f --image i --network n --volume 2",
+         RETURN | {"flavor": "f", "image": "i", "network": "n", "volume": 2}),
+    ],
+)  # fmt: skip
+def test_what_is_asked_for_and_how_it_is_typed_again(
+    command: type[Working], line: str, target: dict[str, object]
+) -> None:
+    """The next step that is shown asks for the same."""
+    one = command(None, None)
+    parsed = one.get_parser("x").parse_args(shlex.split(line))
+    assert one.target(parsed) == target
+    assert one.target(one.get_parser("x").parse_args(one.words(parsed))) == target
+
+
+def _move(operation: str, server: str, host: str = "c01") -> ApiCall:
+    return ApiCall(service="compute", operation=operation, arguments={"server": server, "from": host})
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """An account and a journal: no database is needed for any of it."""
+    path = tmp_path / "stackmend.toml"
+    path.write_text(f'[api]\ncloud = "nobody asks it"\n[state]\ndirectory = "{tmp_path}"\n')
+    return load(str(path))
+
+
+def test_the_servers_that_a_run_has_moved(config: Config) -> None:
+    """Its own moves from that host: not those that failed, were never begun, or were found done."""
+    calls = [_move("live-migrate", "s1"), _move("cold-migrate", "s2"), _move("live-migrate", "s3"),
+             _move("live-migrate", "s4"), _move("live-migrate", "s5", "c09")]  # fmt: skip
+    actions = [
+        Action(
+            id=f"a{number}", check="", key={}, fingerprint="", resource_type="server", resource_id=str(number),
+            message="", target={}, repair="drain-host", strategy="api", risk=Risk.SAFE, stage=1, steps=(call,),
+        )
+        for number, call in enumerate(calls)
+    ]  # fmt: skip
+    record = RunRecord(
+        id="r1", kind="apply", plan="p", sha256="", cloud="c", version="", operator="", host="", pid=1,
+        created_at=stamp(),
+    )  # fmt: skip
+    begun = [Entry(number, StepState.INTENT, None, "") for number in (0, 1, 2, 3, 4)]
+    ended = [
+        Entry(0, StepState.DONE, None, ""), Entry(1, StepState.DONE, None, ""), Entry(2, StepState.FAILED, None, ""),
+        Entry(3, StepState.DONE, {"already": True}, ""), Entry(4, StepState.DONE, None, ""),
+    ]  # fmt: skip
+    with Session.looking(config).journal() as journal:
+        journal.begin(record, actions)
+        journal.note("r1", [*begun, *ended])
+    assert runs.moved_from(config, "r1", "c01") == ["s1", "s2"]
+    assert [run.id for run in runs.list_runs(config)] == ["r1"]
+    with pytest.raises(UsageError, match="has moved no server from c07"):
+        runs.moved_from(config, "r1", "c07")
