@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import pytest
 
+from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.operations import operations
-from stackmend.model.step import StepState
+from stackmend.lab.simulated import Cloud, Faults
+from stackmend.model.api import Answer, Request
+from stackmend.model.step import ApiCall, StepState
+from stackmend.model.writer import Outcome
 
 PLANNED, INTENT, DONE, FAILED = StepState.PLANNED, StepState.INTENT, StepState.DONE, StepState.FAILED
 ABOUT = {"server": "s1", "from": "c01", "to": None, "elsewhere": [None]}
@@ -232,3 +237,60 @@ def test_a_host_that_will_not_become_empty_is_no_longer_waited_for(
 ) -> None:
     """What is left and idle does not go by itself."""
     assert judged("host-empty", {"left": left, "moving": moving}) is expected
+
+
+class Scripted(Cloud):
+    """A simulated cloud with one server, which breaks down over the first request or shows a guest that is too busy."""
+
+    def __init__(self, *, breaks: int = 0, left: Sequence[int] = ()) -> None:
+        super().__init__(hosts=3, servers_per_host=1)
+        self.breaks, self._left = breaks, cycle(left) if left else None
+        self.server = next(one.id for one in self.world.servers.values() if one.host == "c01")
+        self.asked: list[str] = []
+
+    def send(self, request: Request, mark: str = "") -> Answer:
+        """Answer it, or break down before it is taken."""
+        if request.method != "GET":
+            self.asked.append(f"{request.method} {request.path.rpartition('/')[2]}")
+            if self.breaks:
+                self.breaks -= 1
+                return Answer(500, None, (), None, "Unexpected API Error.")
+        answer = super().send(request, mark)
+        if self._left is not None and request.path.endswith("/migrations") and answer.body["migrations"]:
+            answer.body["migrations"][0] |= {"memory_remaining_bytes": next(self._left), "disk_remaining_bytes": 0}
+        return answer
+
+
+def moved(cloud: Scripted, **about: Any) -> Outcome:
+    """Ask it to move its server."""
+    arguments = {"server": cloud.server, "from": "c01", "to": None, "elsewhere": [], **about}
+    executor = ApiExecutor(lambda: cloud, cloud.clock)
+    return executor.do(ApiCall(service="compute", operation="live-migrate", arguments=arguments), "req-1")
+
+
+def test_a_service_that_breaks_down_over_a_move_is_asked_again() -> None:
+    """What Nova accepts it shows before it answers: nothing to be seen after its answer is nothing taken."""
+    cloud = Scripted(breaks=1)
+    outcome = moved(cloud)
+    assert (outcome.state, cloud.asked) == (DONE, ["POST action", "POST action"])
+
+
+def test_a_guest_that_writes_faster_than_is_copied_stands_still() -> None:
+    """What is left rises and falls and is never less than it was: that is no progress."""
+    cloud = Scripted(left=(500, 300, 700, 400))
+    cloud.world.faults = Faults(stalled=1.0)
+    outcome = moved(cloud, stall=60, on_stall="abort", limit=3600)
+    assert outcome.state is FAILED
+    assert cloud.asked[0] == "POST action"
+    assert [one.partition(" ")[0] for one in cloud.asked] == ["POST", "DELETE"]
+    assert "stood still" in outcome.note
+    assert cloud.clock.seconds < 300
+
+
+def test_a_guest_that_is_copied_slowly_is_left_alone() -> None:
+    """As long as less is left each time."""
+    cloud = Scripted(left=range(100_000, 0, -1))
+    cloud.world.faults = Faults(stalled=1.0)
+    outcome = moved(cloud, stall=60, on_stall="abort", limit=600)
+    assert outcome.state is StepState.IN_DOUBT
+    assert cloud.asked == ["POST action"]

@@ -162,6 +162,7 @@ class ApiExecutor:
     def _made(self, attempt: _Try, request: Request) -> Outcome | Pending:
         """Send a request until the service has taken or refused it."""
         attempt.begun = attempt.lost = attempt.relieved = False
+        attempt.lowest = None
         for left in reversed(range(TRIES)):
             try:
                 answer = self._tools()[0].send(request, attempt.mark)
