@@ -104,3 +104,4 @@ def test_a_scene_on_real_services(scene: Scene, bed: Real, plane: Plane) -> None
     finally:
         plane.release_all()
         stage.clear()
+    assert [one for one in stage.servers if stage.send("GET", f"/servers/{one}").status != 404] == []

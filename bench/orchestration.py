@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m bench.orchestration --hosts N --servers M``: what draining host after host costs, without waiting for it.
+
+A simulated cloud (stackmend.lab.simulated), its time told; the planner, runner, executor, operations and a journal on
+disk are the real ones. CPU time that the simulated services take is taken off. Against it: a script that sends each
+server off and looks every five seconds whether it has arrived, with no guard, journal or proof that the host is empty.
+The same drains are measured again in a cloud of four times as many hosts: what stackmend keeps must not grow with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.measure import say
+from stackmend.drivers.api.executor import ApiExecutor
+from stackmend.drivers.api.operations import describe
+from stackmend.drivers.api.reading import ApiReading
+from stackmend.drivers.journal import DatabaseJournal
+from stackmend.engine import working
+from stackmend.engine.confirm import Confirmed
+from stackmend.engine.lanes import lanes
+from stackmend.engine.runner import Runner, Tools
+from stackmend.lab.simulated import Cloud, invariants
+from stackmend.model.api import Answer, Request
+from stackmend.model.errors import Exit
+from stackmend.model.journal import RunRecord
+from stackmend.model.plan import Limits
+from stackmend.model.workflow import Sight
+
+LIMITS = Limits(parallel=20, max_rows=1_000_000)
+_LOOK = 5.0  #: seconds between two looks of the script
+_WIDE = 50  #: hosts that are drained in the cloud of four times as many
+
+
+class Size(NamedTuple):
+    """What is asked for."""
+
+    hosts: int
+    servers: int  #: of each host
+    drained: int  #: hosts that are drained, one after the other
+
+
+class Counted(Cloud):
+    """A simulated cloud that knows what it has cost itself."""
+
+    spent = 0.0  #: CPU seconds
+    requests = 0
+
+    def send(self, request: Request, mark: str = "") -> Answer:
+        """Answer it."""
+        begin = time.process_time()
+        try:
+            return super().send(request, mark)
+        finally:
+            self.spent += time.process_time() - begin
+            self.requests += 1
+
+
+def main() -> None:
+    """Measure, print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.orchestration", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--hosts", type=int, default=500, metavar="N")
+    parser.add_argument("--servers", type=int, default=40, metavar="M", help="of each host")
+    parser.add_argument("--drained", type=int, default=50, metavar="D", help="hosts that are drained; 0: every one")
+    parser.add_argument("--json", type=Path, help="write the results there too")
+    options = parser.parse_args()
+    size = Size(options.hosts, options.servers, options.drained or options.hosts)
+    four = Size(4 * size.hosts, size.servers, min(size.drained, _WIDE))
+    results = {
+        "hosts": size.hosts, "servers_per_host": size.servers, "drained": size.drained,
+        "stackmend": alone(drained, size), "script": alone(scripted, size), "stackmend_4x_hosts": alone(drained, four),
+    }  # fmt: skip
+    ours, script, wide = results["stackmend"], results["script"], results["stackmend_4x_hosts"]
+    results["requests_to_script"] = round(ours["requests"] / script["requests"], 2)
+    results["kept_4x_to_1x"] = round(wide["kept_kib_per_move"] / ours["kept_kib_per_move"], 2)
+    text = json.dumps(results, indent=2)
+    print(text)
+    if options.json:
+        options.json.write_text(text + "\n", encoding="utf-8")
+
+
+def alone(measure: Callable[[Size], dict[str, Any]], size: Size) -> dict[str, Any]:
+    """Measure in a process of its own: the peak of its memory is nobody else's."""
+    say(f"{measure.__name__}: {size.drained} of {size.hosts} hosts with {size.servers} servers each")
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(measure, (size,))
+
+
+def drained(size: Size) -> dict[str, Any]:
+    """Plan and run the drain of each host, see that it is empty, and let it take servers again."""
+    cloud = _cloud(size)
+    built, first, planning, running, moved = _peak(), 0, 0.0, 0.0, 0
+    with tempfile.TemporaryDirectory(prefix="stackmend-bench-") as folder:
+        journal = DatabaseJournal(f"sqlite:///{folder}/journal.db")
+        for name in list(cloud.world.hosts)[: size.drained]:
+            since, begin, theirs = len(cloud.world.migrations), time.process_time(), cloud.spent
+            sight = Sight(api=ApiReading(cloud, cloud.clock), live=None, hosts=None, now=cloud.clock.now().isoformat())
+            drain = working.workflow_of("drain-host")
+            plan = working.plan(drain, {"host": name}, sight, cloud=cloud.name, limits=LIMITS, describe=describe)
+            planning += time.process_time() - begin - (cloud.spent - theirs)
+            begin, theirs = time.process_time(), cloud.spent
+            record = RunRecord(
+                id=f"r-{name}", kind="apply", plan=plan.id, sha256="", cloud=cloud.name, version="", operator="",
+                host="", pid=1, created_at=plan.created_at, limits=LIMITS,
+            )  # fmt: skip
+            journal.begin(record, plan.runnable)
+            result = Runner(_tools(cloud, journal), record, lanes(plan.runnable)).run(checked=True)
+            running += time.process_time() - begin - (cloud.spent - theirs)
+            assert result.exit is Exit.REPAIRED, (name, result)
+            assert not cloud.world.hosts[name].servers
+            moved += len(cloud.world.migrations) - since
+            cloud.world.hosts[name].disabled = False
+            # what the first drain loads is kept once
+            first = first or _peak()
+        journal.close()
+    cloud.clock.sleep(60)
+    assert invariants(cloud) == []
+    return {
+        "moves": moved, "requests": cloud.requests, "plan_cpu_ms_per_host": _each(planning, size.drained),
+        "run_cpu_ms_per_move": _each(running, moved), "services_cpu_ms_per_move": _each(cloud.spent, moved),
+        "simulated_seconds_per_host": round(cloud.clock.seconds / size.drained, 1),
+        "cloud_rss_mib": built // 1024, "peak_rss_mib": _peak() // 1024,
+        "kept_kib_per_move": round((_peak() - first) / moved, 2),
+    }  # fmt: skip
+
+
+def scripted(size: Size) -> dict[str, Any]:
+    """What an operator's script does: ``server migrate --live-migration`` for all, then look until none is left."""
+    cloud = _cloud(size)
+    total = time.process_time()
+    moved = 0
+    for name in list(cloud.world.hosts)[: size.drained]:
+        host = cloud.world.hosts[name]
+        host.disabled = True
+        path = f"/servers/detail?all_tenants=1&host={name}"
+        left = [one["id"] for one in _get(cloud, path)["servers"]]
+        moved += len(left)
+        while left:
+            for server in left[: LIMITS.parallel]:
+                body = {"os-migrateLive": {"host": None, "block_migration": "auto"}}
+                way = f"/servers/{server}/action"
+                cloud.send(Request(service="compute", method="POST", path=way, body=body, microversion="2.34"))
+            some, left = left[: LIMITS.parallel], left[LIMITS.parallel :]
+            while some:
+                cloud.clock.sleep(_LOOK)
+                some = [s for s in some if _get(cloud, f"/servers/{s}")["server"]["OS-EXT-SRV-ATTR:host"] == name]
+        host.disabled = False
+    total = time.process_time() - total
+    return {
+        "moves": moved, "requests": cloud.requests, "run_cpu_ms_per_move": _each(total - cloud.spent, moved),
+        "simulated_seconds_per_host": round(cloud.clock.seconds / size.drained, 1),
+    }  # fmt: skip
+
+
+def _cloud(size: Size) -> Counted:
+    cloud = Counted(1, size.hosts, size.servers)
+    # the first use loads what is loaded once
+    working.workflow_of("drain-host")
+    cloud.requests, cloud.spent = 0, 0.0
+    return cloud
+
+
+def _get(cloud: Cloud, path: str) -> Any:
+    return cloud.send(Request(service="compute", method="GET", path=path, microversion="2.1")).body
+
+
+class _NoRows:
+    """There are no rows in these plans."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def _tools(cloud: Cloud, journal: DatabaseJournal) -> Tools:
+    return Tools(
+        journal=journal,
+        writer=_NoRows(),  # type: ignore[arg-type]
+        ask=lambda _: Confirmed(),
+        progress=lambda *_: None,
+        executors={"api": ApiExecutor(lambda: cloud, cloud.clock)},
+        clock=cloud.clock,
+    )
+
+
+def _each(seconds: float, number: int) -> float:
+    return round(1000 * seconds / number, 3)
+
+
+def _peak() -> int:
+    """KiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+if __name__ == "__main__":
+    main()
