@@ -177,6 +177,8 @@ class Losing:
         one = next(one for one in self.services.values() if one["id"] == name)
         one["forced_down"] = request.body["forced_down"]
         one["state"] = "down" if one["forced_down"] else one["state"]
+        # a change shows where a report would
+        one["updated_at"] = _stamp(self.clock.now())
         return 200, {"service": dict(one)}
 
     def _list(self, query: Row, _: Request) -> tuple[int, Any]:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from stackmend.model.errors import UsageError
 from stackmend.model.repair import CannotRepair
+from stackmend.model.snapshot import cell_database
 from stackmend.model.step import ApiCall, Gate, HostCommand, Step
 from stackmend.model.workflow import LaneDraft, Sight
 
@@ -50,7 +51,8 @@ def now(sight: Sight) -> datetime:
 def silent(sight: Sight, host: str) -> Mapping[str, Any]:
     """nova-compute of a host that nobody hears of; CannotRepair where it lives.
 
-    Forced down says nothing of life: then the heartbeat itself has to be old.
+    Forced down says nothing of life: then the heartbeat itself has to be old. The API shows when the service changed
+    last, which may have been by an operator; the database shows the heartbeat.
     """
     found = service(sight, host)
     if found["state"] == "up":
@@ -58,21 +60,30 @@ def silent(sight: Sight, host: str) -> Mapping[str, Any]:
             f"nova-compute on {host} is up: servers of a host that lives are moved by 'stackmend host drain {host}'."
             f" Nova takes a host for dead after {SILENT} s without a heartbeat, by default"
         )
-    beat = moment(found.get("updated_at"))
+    beat = _heartbeat(sight, found)
     age = (now(sight) - beat).total_seconds() if beat else None
     if found.get("forced_down") and age is not None and age < SILENT:
         raise CannotRepair(
-            f"{host} is forced down, but its nova-compute lives: its last heartbeat is {max(0, age):.0f} s old. Its"
-            " guests may still write to their disks; if it was fenced just now, try again in a minute"
+            f"{host} is forced down, but its nova-compute may live: it reported, or was changed, {max(0, age):.0f} s"
+            " ago. Its guests may still write to their disks; if that was you, try again in a minute"
         )
     sight.facts["service"] = {
         "id": found["id"],
         "state": found["state"],
         "forced_down": bool(found.get("forced_down")),
-        "heartbeat": found.get("updated_at"),
+        "heartbeat": beat.isoformat() if beat else None,
         "silent_for": None if age is None else int(age),
     }
     return found
+
+
+def _heartbeat(sight: Sight, found: Mapping[str, Any]) -> datetime | None:
+    """When nova-compute reported last, as far as it can be told."""
+    if sight.live is not None:
+        for cell in sight.live.cells():
+            for row in sight.live.rows(cell_database(cell), "services", {"uuid": str(found["id"]), "deleted": 0}):
+                return moment(row.get("last_seen_up"))
+    return moment(found.get("updated_at"))
 
 
 def fence(sight: Sight, host: str, word: bool) -> Iterator[LaneDraft]:
@@ -110,10 +121,10 @@ def declared(sight: Sight, host: str, found: Mapping[str, Any]) -> LaneDraft:
     """
     about = {"host": host, "service": str(found["id"])}
     back = ApiCall(service="compute", operation="declare-up", arguments=about, expect={"evacuations": 0})
-    beat = found.get("updated_at")
+    changed = found.get("updated_at")
     steps: tuple[Step, ...] = (
         Gate(name=f"fenced-{host}", text=f"{host} runs nothing, and reaches no storage and no network"),
-        ApiCall(service="compute", operation="await-silence", arguments={"host": host, "heartbeat": beat}),
+        ApiCall(service="compute", operation="await-silence", arguments={"host": host, "changed": changed}),
     )
     if not found.get("forced_down"):
         steps = (
@@ -122,7 +133,7 @@ def declared(sight: Sight, host: str, found: Mapping[str, Any]) -> LaneDraft:
                 service="compute",
                 operation="declare-down",
                 arguments=about,
-                expect={"service.state": "down", "service.heartbeat": beat},
+                expect={"service.state": "down", "service.changed": changed},
                 inverse=back,
             ),
         )

@@ -7,8 +7,8 @@ each one is whole: host, power, ports, volumes, allocation. Nova keeps the alloc
 comes back: that is right.
 
 ## Guards
-* nova-compute of the host is down, and its heartbeat is old: a host that is forced down and still reports lives. The
-  heartbeat is compared again when the run begins, and before each server.
+* nova-compute of the host is down, and its heartbeat is old: a host that is forced down and still reports lives.
+  Whether it reports is looked at again when the run begins, and before each server.
 * The host is cut off: `[hooks] fence` ends with 0, or the operator says so by `--fenced`, which is journalled.
 * The list of servers is whole: what Placement holds for the host is compared with what Nova lists.
 * A server whose disk is not known to be elsewhere (volume, rbd, shared directory, or its directory found on the
@@ -78,7 +78,7 @@ class _Job:
 
     host: str
     to: str
-    heartbeat: Any
+    since: str  #: evacuations that are asked for come later than this
     stopped: bool  #: they arrive stopped, and are started
     start: bool
     shared: bool
@@ -97,16 +97,17 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     consent = frozenset(_guests.named(guests, arguments.get("consent") or (), "--consent-rebuild"))
     first = _guests.named(guests, arguments.get("first") or (), "--first")
     stages = _guests.stages(guests, first, _SERVERS)
+    evacuations = _dead.open_evacuations(sight, host)
     job = _Job(
         host=host,
         to=to,
-        heartbeat=found.get("updated_at"),
+        since=_since(found, evacuations),
         stopped=sight.api.offers("compute", _STOPPED),
         start=bool(arguments.get("start", True)),
         shared=bool(arguments.get("shared")),
         consent=consent,
         there=_guests.on_disk(sight, to),
-        old=_old(_dead.open_evacuations(sight, host)),
+        old=_old(evacuations),
     )
     drafts = [_lane(sight, job, guest, stages[guest.id]) for guest in guests]
     sight.facts["host"], sight.facts["to"] = host, to or "where the scheduler puts them"
@@ -141,6 +142,11 @@ def _destination(sight: Sight, host: str, to: str) -> None:
     if to not in {str(one["host"]) for one in found}:
         raise UsageError(f"there is no compute host {to}", "See 'openstack compute service list'.")
     raise CannotRepair(f"{to} is not up, or is disabled: Nova evacuates to no such host")
+
+
+def _since(found: Mapping[str, Any], evacuations: Sequence[Mapping[str, Any]]) -> str:
+    """The latest moment that Nova told of: its own clock, whichever host of it answers."""
+    return max([str(found.get("updated_at") or ""), *(str(one["created_at"]) for one in evacuations)])
 
 
 def _old(evacuations: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -231,9 +237,9 @@ def _steps(job: _Job, guest: Guest) -> Iterator[Step]:
     task = None if _reset(guest) else guest.task_state
     about: dict[str, Any] = {
         "server": guest.id, "from": job.host, "to": job.to or None, "version": _STOPPED if job.stopped else _KEPT,
-        "old": list(job.old.get(guest.id, ())),
+        "old": list(job.old.get(guest.id, ())), "since": job.since,
     }  # fmt: skip
-    expect = {**_expect(job, guest, state), "server.task_state": task, "service.heartbeat": job.heartbeat}
+    expect = {**_expect(job, guest, state), "server.task_state": task, "service.reports": False}
     yield _call("leave-dead-host", about, expect)
     runs = state == "error" or (_runs_after(guest) and (job.start or not job.stopped))
     if job.stopped and runs and state != "error":

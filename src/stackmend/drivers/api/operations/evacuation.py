@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from stackmend.drivers.api.operations import Arguments, Operation, Picture, Reader, _servers
@@ -20,10 +21,15 @@ UNDER_WAY = frozenset({"accepted", "pre-migrating"})
 #: one whose source host, at the next start of its nova-compute, destroys the guest that it still has
 PENDING = UNDER_WAY | {"done"}
 _RUNNING = 1
+#: seconds that the clocks of two API hosts may differ; nova-compute reports every ten
+_SKEW = timedelta(seconds=5)
 
 
 def service(reader: Reader, host: object) -> Picture:
-    """nova-compute of a host as Nova has it: ``service.state`` is what evacuation goes by."""
+    """nova-compute of a host as Nova has it: ``service.state`` is what evacuation goes by.
+
+    ``service.changed`` moves with every report, and with every change of the service by the API.
+    """
     body = reader.get("compute", f"/os-services?host={segment(host)}&binary=nova-compute", _SERVICES)
     found = next(iter((body or {}).get("services", ())), None)
     if found is None:
@@ -32,7 +38,7 @@ def service(reader: Reader, host: object) -> Picture:
         "service": "present",
         "service.state": found["state"],
         "service.forced_down": bool(found.get("forced_down")),
-        "service.heartbeat": found.get("updated_at"),
+        "service.changed": found.get("updated_at"),
     }
 
 
@@ -72,7 +78,7 @@ def _is_declared(picture: Picture, down: bool) -> StepState:
 
 def _silent(picture: Picture, arguments: Arguments) -> StepState:
     """Whether nothing was heard of nova-compute since the plan was made."""
-    same = picture.get("service.heartbeat") == arguments["heartbeat"]
+    same = picture.get("service.changed") == arguments["changed"]
     return StepState.DONE if same and picture["service.state"] == "down" else StepState.FAILED
 
 
@@ -80,12 +86,12 @@ def _silent(picture: Picture, arguments: Arguments) -> StepState:
 
 
 def _leaving(reader: Reader, arguments: Arguments) -> Picture:
-    """The server, its newest evacuation that is not among ``old``, and the heartbeat of the host it leaves."""
+    """The server, its newest evacuation that is not among ``old``, and whether the host that it leaves reports."""
     found = _servers.read(reader, arguments["server"])
     picture = dict(_servers.picture(found))
     if found is None:
         return picture
-    picture["service.heartbeat"] = service(reader, arguments["from"]).get("service.heartbeat")
+    picture["service.reports"] = _reports(reader, arguments)
     query = f"instance_uuid={segment(arguments['server'])}&source_compute={segment(arguments['from'])}"
     newest = next((one for one in evacuations(reader, query) if one["uuid"] not in arguments.get("old", ())), None)
     picture["evacuation"] = newest["status"] if newest else None
@@ -93,6 +99,24 @@ def _leaving(reader: Reader, arguments: Arguments) -> Picture:
     if picture["server.vm_state"] == "error" and fault.get("message"):
         picture["fault"] = str(fault["message"])
     return picture
+
+
+def _reports(reader: Reader, arguments: Arguments) -> bool:
+    """Whether the service changed after the first evacuation that came later than ``since``.
+
+    A host that is forced down is down for Nova whatever it reports, and to be forced down changes it, too: what comes
+    after an evacuation of this run is the life of its nova-compute.
+    """
+    since = _moment(arguments["since"])
+    begun = [_moment(one["created_at"]) for one in evacuations(reader, f"source_compute={segment(arguments['from'])}")]
+    first = min((at for at in begun if at > since), default=None)
+    changed = service(reader, arguments["from"]).get("service.changed")
+    return first is not None and bool(changed) and _moment(changed) > first + _SKEW
+
+
+def _moment(text: object) -> datetime:
+    found = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _left(picture: Picture, arguments: Arguments) -> StepState:
@@ -238,7 +262,7 @@ OPERATIONS = (
     Operation(
         service="compute", name="await-silence", requests=lambda _: [], look=_declared, judge=_silent,
         microversion=_SERVICES, again=True, limit=30,
-        waits="see that nothing was heard of nova-compute on {host} since {heartbeat}",
+        waits="see that nothing was heard of nova-compute on {host} since {changed}",
     ),
     Operation(
         service="compute", name="declare-down", look=_declared, judge=lambda picture, _: _is_declared(picture, True),
