@@ -21,14 +21,16 @@ _REFRESH = (
     'file=$(mktemp) && printf %s "$1" > "$file" && nova-manage volume_attachment refresh "$2" "$3" "$file";'
     ' code=$?; rm -f "$file"; exit $code'
 )
-#: $1 server, $2 volume, $3 the attachment that is to go; another one without connection says that it broke half way
+#: $1 server, $2 volume, $3 the attachment that is to go; another one without connection broke half way
 _PROBE = (
     'shown=$(nova-manage volume_attachment show "$1" "$2") || exit 2;'
     ' case "$shown" in *"$3"*) exit 1;; esac;'
-    ' case "$shown" in *driver_volume_type*) exit 0;; esac; exit 3'
+    ' case "$shown" in *driver_volume_type*) exit 0;; esac; exit 1'
 )
 #: seconds that a refresh may take: a back end makes a new export
 _LIMIT = 900.0
+#: seconds that nova-manage may take to look at its host: it loads all of Nova first
+_ASKING = 180.0
 
 
 def inside(sight: Sight) -> tuple[str, ...]:
@@ -40,7 +42,7 @@ def connector(sight: Sight, host: str) -> str:
     """The connector of a host as JSON; "" where no way to hosts is configured. CannotRepair where there is none."""
     if sight.hosts is None:
         return ""
-    done = sight.hosts.run(host, (*inside(sight), *_GET))
+    done = sight.hosts.run(host, (*inside(sight), *_GET), limit=_ASKING)
     text = done.out.decode("utf-8", "replace").strip()
     try:
         found = json.loads(text) if done.code == 0 else None
