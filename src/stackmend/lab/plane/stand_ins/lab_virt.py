@@ -5,6 +5,7 @@
 * A plugged interface is a file ``<state>/plugged/<host>/<port id>``: the agent stand-in tells Neutron, so that
   network-vif-plugged is real; spawn waits for it as libvirt's driver does.
 * A port that is not bound is refused, as os-vif would.
+* A guest that boots writes a login prompt to its console, or what ``consoles/<uuid>.boots`` holds.
 * Levers (lab_levers) make an action wait or fail.
 """
 
@@ -12,6 +13,7 @@ import io
 import json
 import os
 import threading
+import time
 
 import nova.conf
 from lab_levers import STATE, obey
@@ -142,6 +144,26 @@ class LabDriver(fake.FakeDriverWithoutFakeNodes):
                 raise exception.VirtualInterfaceCreateException() from None
         self.instances[instance.uuid] = guest
         self._save()
+        if power_on:
+            self._boot(instance.uuid)
+
+    def _boot(self, uuid):
+        # "<uuid>.boots" holds what this guest writes when it boots, where a test says so
+        folder = os.path.join(CONF.state_path, "consoles")
+        os.makedirs(folder, exist_ok=True)
+        text = f"lab: booted at {time.time()}\nlab login: "
+        if os.path.exists(os.path.join(folder, uuid + ".boots")):
+            with open(os.path.join(folder, uuid + ".boots")) as file:
+                text = f"lab: booted at {time.time()}\n{file.read()}"
+        with open(os.path.join(folder, uuid), "w") as file:
+            file.write(text)
+
+    def get_console_output(self, context, instance):
+        try:
+            with open(os.path.join(CONF.state_path, "consoles", instance.uuid)) as file:
+                return file.read()
+        except FileNotFoundError:
+            return ""
 
     def spawn(
         self, context, instance, image_meta, injected_files, admin_password, allocations, network_info=None,
