@@ -185,6 +185,11 @@ class Thing:
         wait(lambda: self.cloud.block_storage.find_volume(self.volume) is None, f"volume {self.volume} to go", 60)
 
 
+def running(plane: Plane) -> dict[str, int | None]:
+    """Service -> process id."""
+    return {state.name: state.pid for state in plane.status() if state.state == "running"}
+
+
 # ---- the whole use of one thing ----
 
 

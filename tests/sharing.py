@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How tests are shared among the workers of xdist: those of the lab are one worker's, one after another.
+
+The lab is brought up once; its tests wait for services more than they compute, so they get a worker besides those that
+there are for the cores. All other tests go in small lots to whoever is idle.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from xdist.scheduler import LoadScopeScheduling
+
+#: below tests/, in the order of their run: first what wants a lab on which nothing was broken yet, last what stops it
+LAB_FOLDER = "lab/plane"
+LAB_FILES = ("test_plane", "test_proofs", "test_api_audit", "test_old_recipes", "test_operations", "test_what_breaks",
+             "test_whole_again")  # fmt: skip
+LAB = "lab"
+#: of one file: more would leave workers without any at the end, fewer would make what a module shares again and again
+LOT = 8
+
+
+class Sharing(LoadScopeScheduling):
+    """One lot for the lab, small ones for the rest."""
+
+    def schedule(self) -> None:
+        """Sort what was collected into lots, the first time."""
+        if self.collection is None and self.collection_is_completed:
+            self._lots = lots(next(iter(self.registered_collections.values())))
+        super().schedule()
+
+    def _split_scope(self, nodeid: str) -> str:
+        return self._lots[nodeid]
+
+
+def lots(collection: list[str]) -> dict[str, str]:
+    """Test -> the lot it is in."""
+    seen: dict[str, int] = {}
+    found = {}
+    for nodeid in collection:
+        path = PurePosixPath(nodeid.split("::", 1)[0])
+        if path.stem in LAB_FILES and path.parent.as_posix().endswith(LAB_FOLDER):
+            found[nodeid] = LAB
+        else:
+            number = seen[str(path)] = seen.get(str(path), -1) + 1
+            found[nodeid] = f"{path} {number // LOT}"
+    return found
