@@ -73,6 +73,7 @@ class Proof:
     #: whether undo brings the damage back; None: rows do, calls do not
     undo: bool | None = None
     restarts: bool = False  #: services are stopped to break it: nothing else may be broken meanwhile
+    elsewhere: bool = False  #: only on a host where nothing else is broken
 
     @property
     def undone(self) -> bool:
@@ -202,11 +203,14 @@ class Rehearsal:
 
     def _break(self) -> None:
         alone = [proof for proof in self.proofs if proof.restarts]
+        # on a host of its own: it goes beside those that restart another host, and is done with the APIs before they do
+        beside = [proof for proof in alone if proof.elsewhere]
         groups: dict[Make, list[Proof]] = {}
         for proof in self.proofs:
             if not proof.restarts:
                 groups.setdefault(proof.make, []).append(proof)
-        self._make(alone)
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(self._make, [beside, [proof for proof in alone if proof not in beside]]))
         self.plane.up()
         # one after another what is broken alike: names are looked up before they are taken
         with ThreadPoolExecutor(4) as pool:

@@ -9,17 +9,17 @@ from . import harms, ways
 from . import using as use
 from .proofs import Proof, broken
 
-#: breaks that restart services come first, and of them the one that lets Nova heal; what they leave would be touched
+#: breaks that restart services come first, those of them last that stop an API
 PROOFS = (
-    broken("preserve-on-delete-wrong", "keep-port", "db", use.server, restarts=True),
-    broken("allocation-orphan", "delete-allocations", "api", use.no_allocation, undo=True, restarts=True),
+    broken("preserve-on-delete-wrong", "keep-port", "db", use.server, restarts=True, elsewhere=True),
     broken("allocation-wrong-provider", "move-allocations", "api", use.server, undo=True, restarts=True,
            also=("allocation-orphan",)),
     broken("nova-bdm-cinder-detached", "drop-stale-bdm", "api", use.server_without_volume, restarts=True),
     broken("volume-stuck-detaching", "roll-detaching", "api", use.server_with_volume, undo=True, restarts=True),
+    broken("server-wrong-host", "set-server-host", "db", use.server, restarts=True, also=("allocation-orphan",)),
+    broken("allocation-orphan", "delete-allocations", "api", use.no_allocation, undo=True, restarts=True),
     broken("volume-in-use-server-gone", "detach-volume", "api", use.free_volume, restarts=True),
     broken("info-cache-stale-port", "drop-stale-vif", "api", use.server, restarts=True),
-    broken("server-wrong-host", "set-server-host", "db", use.server, restarts=True, also=("allocation-orphan",)),
     broken("volume-stuck-error-deleting", "mark-volume-deleted", "api", use.no_volume),
     broken("port-without-server", "release-leftover-port", "api", use.port),
     broken("port-without-server", "release-leftover-port", "db", use.port),
