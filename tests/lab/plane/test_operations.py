@@ -24,16 +24,10 @@ class LabWorld:
     def __init__(self, plane: Plane) -> None:
         self.plane, self.clock = plane, SystemClock()
         self.sdk: Any = plane.connect()
-        self._be_a_service()
         self.session = ApiSession.open("lab", plane.clouds_yaml)
         self.executor = ApiExecutor(lambda: self.session, self.clock)
         self._servers: list[str] = []
         self._volumes: list[str] = []
-
-    def _be_a_service(self) -> None:
-        """Neutron lets services alone handle bindings, whatever else an administrator may."""
-        role, user = self.sdk.identity.find_role("service"), self.sdk.current_user_id
-        self.sdk.identity.assign_project_role_to_user(self.sdk.current_project_id, user, role)
 
     def guest(self) -> Guest:
         first, second = self.plane.hosts[:2]
