@@ -14,7 +14,7 @@ import pytest
 
 from stackmend.lab.plane import Plane
 
-from ...sharing import LAB_FILES
+from ...sharing import turn
 from .proofs import TABLE, Rehearsal, written
 from .repairs import BY_NAME, HEALER, PROOFS, of_break
 
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     using = [item for item in items if "plane" in getattr(item, "fixturenames", ())]
     for item in using:
         item.add_marker(pytest.mark.lab)
-    using.sort(key=lambda item: LAB_FILES.index(item.path.stem))
+    using.sort(key=lambda item: turn(item.path.stem))
     items[:] = [*using, *(item for item in items if item.get_closest_marker("lab") is None)]
 
 
