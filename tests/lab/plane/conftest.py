@@ -8,6 +8,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from stackmend.lab.plane import Plane
 from ...sharing import turn
 from .proofs import TABLE, Rehearsal, written
 from .repairs import BY_NAME, HEALER, PROOFS, of_break
+from .tales import TALES
 
 #: environment variable that has the table of the docs written anew, by a run of all proofs
 WRITE = "STACKMEND_WRITE_PROOFS"
@@ -67,3 +69,10 @@ def rehearsal(plane: Plane, tmp_path_factory: pytest.TempPathFactory, request: p
         kept = [line for line in known if line["name"] in BY_NAME and line["name"] not in asked]
         TABLE.write_text(json.dumps(written(done, kept, HEALER), indent=1) + "\n")
     return done
+
+
+@pytest.fixture(scope="session")
+def told(plane: Plane) -> Iterator[dict[str, Future[None]]]:
+    """All tales, begun: other tests go on meanwhile."""
+    with ThreadPoolExecutor(len(TALES)) as pool:
+        yield {tale.__name__: pool.submit(tale, plane) for tale in TALES}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
@@ -73,6 +73,7 @@ class Proof:
     #: whether undo brings the damage back; None: rows do, calls do not
     undo: bool | None = None
     restarts: bool = False  #: services are stopped to break it: nothing else may be broken meanwhile
+    blinds: bool = False  #: Nova's API lists no servers while it is broken
     elsewhere: bool = False  #: only on a host where nothing else is broken
 
     @property
@@ -148,7 +149,9 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What audits said of the damage that had one kind of source each."""
+    """What audits said of the damage."""
+
+    by_both: Mapping[str, Json]  #: fingerprint -> finding
 
     by_rows: Report  #: databases alone
     by_api: Report  #: an account alone
@@ -167,26 +170,20 @@ class Rehearsal:
         self.left: list[str] = []  #: findings after everything was used
         self.runs: dict[str, str] = {}  #: strategy -> id of its run
         self.again: dict[str, Json] = {}  #: strategy -> what a second apply of its plan came to
-        self.found: dict[str, Json] = {}  #: what the audit found of the damage, by fingerprint
-        self.seen: Sight | None = None  #: what audits of one kind of source each said of it
+        self.seen: Sight | None = None  #: what audits said of it while the APIs could
+        self._shown: set[str] = set()
 
     def run(self) -> None:
         """Everything, in order; how long each part took goes to standard output."""
         self.before = self.desk.audit()
-        by_api = {finding.fingerprint for finding in audit(self._account(), settle=0).findings}
-        parts = (self._break, self._find, self._suffer, self._mend_by_api, self._mend_by_db, self._request, self._clean,
+        self._shown = {finding.fingerprint for finding in audit(self._account(), settle=0).findings}
+        parts = (self._break, self._look, self._break_the_list, self._find, self._suffer, self._mend_by_api, self._mend_by_db, self._request, self._clean,
                  self._undo, self._use)  # fmt: skip
         for part in parts:
             begun, worked = time.monotonic(), time.process_time()
             part()
             spent = f"{time.monotonic() - begun:6.1f} s, {time.process_time() - worked:5.1f} s of CPU"
             print(f"{spent}  {part.__name__}")
-            if part == self._find:
-                self.seen = Sight(
-                    audit(load(str(self.plane.toml)), settle=0, use_api=False),
-                    audit(self._account(), settle=0),
-                    by_api,
-                )
         self.left = [_told(f) for mark, f in self.desk.audit().items() if mark not in self.before]
 
     # ---- the steps ----
@@ -199,7 +196,9 @@ class Rehearsal:
         return load(str(path))
 
     def _good(self) -> list[Proof]:
-        return [proof for proof in self.proofs if self.answers[proof.name].problem is None]
+        """Those that are broken, and went well so far."""
+        answers = self.answers
+        return [p for p in self.proofs if answers[p.name].problem is None and answers[p.name].thing is not None]
 
     def _break(self) -> None:
         alone = [proof for proof in self.proofs if proof.restarts]
@@ -207,7 +206,7 @@ class Rehearsal:
         beside = [proof for proof in alone if proof.elsewhere]
         groups: dict[Make, list[Proof]] = {}
         for proof in self.proofs:
-            if not proof.restarts:
+            if not proof.restarts and not proof.blinds:
                 groups.setdefault(proof.make, []).append(proof)
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(self._make, [beside, [proof for proof in alone if proof not in beside]]))
@@ -216,6 +215,15 @@ class Rehearsal:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(self._make, groups.values()))
         # services that were started since have touched rows of servers that they found
+        self._let_time_pass()
+
+    def _look(self) -> None:
+        """What APIs alone and databases alone show."""
+        rows, shown = audit(load(str(self.plane.toml)), settle=0, use_api=False), audit(self._account(), settle=0)
+        self.seen = Sight(self.desk.audit(), rows, shown, self._shown)
+
+    def _break_the_list(self) -> None:
+        self._make([proof for proof in self.proofs if proof.blinds])
         self._let_time_pass()
 
     def _make(self, proofs: Sequence[Proof]) -> None:
@@ -237,7 +245,6 @@ class Rehearsal:
 
     def _find(self) -> None:
         found = {mark: f for mark, f in self.desk.audit().items() if mark not in self.before}
-        self.found = found
         known: set[str] = set()
         for proof in self._good():
             answer = self.answers[proof.name]

@@ -37,7 +37,7 @@ PROOFS = (
     broken("server-deleted-incompletely", "finish-deletion", "db", use.archived_server),
     broken("server-on-nonexistent-host", "restore-host", "db", use.server),
     broken("volume-deleted-incompletely", "finish-volume-deletion", "db", use.purgeable_volume),
-    broken("server-half-purged", "restore-instance-extra", "db", use.server),
+    broken("server-half-purged", "restore-instance-extra", "db", use.server, blinds=True),
     Proof("allocation-orphan", "delete-allocations", "db", use.no_allocation, ways.orphan),
     Proof("allocation-wrong-provider", "move-allocations", "db", use.server, ways.wrong_provider),
     Proof("port-binding-inactive-leftover", "drop-inactive-binding", "db", use.server, ways.bound_twice, how="service",

@@ -96,8 +96,10 @@ class LabWorld:
 
 
 @pytest.fixture
-def world(plane: Plane) -> Iterator[World]:
-    """The lab."""
+def world(plane: Plane, request: pytest.FixtureRequest) -> Iterator[World]:
+    """The lab; the tales, where they are asked for, go on beside."""
+    if any("told" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        request.getfixturevalue("told")
     made = LabWorld(plane)
     yield made
     made.close()

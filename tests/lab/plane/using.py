@@ -147,7 +147,8 @@ class Thing:
         alive = "SELECT id FROM volume_attachment WHERE volume_id = %s AND deleted = 0"
         assert self.sql("cinder", alive, self.volume) == []
         mapping = "SELECT id FROM block_device_mapping WHERE volume_id = %s AND deleted = 0"
-        assert self.sql("cell:cell1", mapping, self.volume) == []
+        # Nova's part comes after Cinder's
+        wait(lambda: self.sql("cell:cell1", mapping, self.volume) == [], f"the mapping of {self.volume} to go", 60)
 
     def attached_on(self) -> set[str]:
         """Hosts that Cinder exports its volume to."""
