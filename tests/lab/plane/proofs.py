@@ -177,8 +177,8 @@ class Rehearsal:
         """Everything, in order; how long each part took goes to standard output."""
         self.before = self.desk.audit()
         self._shown = {finding.fingerprint for finding in audit(self._account(), settle=0).findings}
-        parts = (self._break, self._look, self._break_the_list, self._find, self._suffer, self._mend_by_api, self._mend_by_db, self._request, self._clean,
-                 self._undo, self._use)  # fmt: skip
+        parts = (self._break, self._look, self._break_the_list, self._find, self._suffer, self._mend_by_api,
+                 self._mend_by_db, self._request, self._clean, self._undo, self._use)  # fmt: skip
         for part in parts:
             begun, worked = time.monotonic(), time.process_time()
             part()
