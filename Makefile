@@ -11,7 +11,7 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 TESTS ?=
 N ?=
-# workers of pytest: one a core, each with a MariaDB of its own; 0 for none
+# workers of pytest: one a core, each with a MariaDB of its own, and one for the lab; 0 for none
 JOBS ?= auto
 
 .PHONY: help demo test test-lab lint bench docs services clean
@@ -23,13 +23,13 @@ demo: ## build a toy cloud, break it, audit, plan, apply, undo; needs nothing, t
 	@scripts/setup.sh demo
 	@scripts/timed.sh "the demo" .uv/demo/bin/stackmend demo
 
-test: ## all tests but those of the lab, on a private MariaDB and the services' own migrations; TESTS="tests/cli -k plan" for some
+test: ## all tests, on a private MariaDB, the services' own migrations, and a real control plane; TESTS="tests/cli -k plan" for some
 	@scripts/setup.sh test
-	@scripts/timed.sh "the tests" .uv/test/bin/python -m pytest -n $(JOBS) --maxprocesses 8 -m "not lab" $(TESTS)
+	@scripts/timed.sh "the tests" .uv/test/bin/python -m pytest -n $(JOBS) --maxprocesses 8 $(TESTS)
 
-test-lab: ## the tests that use a real control plane, one after the other on one lab; TESTS="-k volume" for some
-	@scripts/setup.sh test-lab
-	@scripts/timed.sh "the tests on the lab" .uv/test/bin/python -m pytest -n 0 -m lab $(TESTS)
+test-lab: ## of the tests those that use a real control plane; TESTS="-k volume" for some
+	@scripts/setup.sh test
+	@scripts/timed.sh "the tests on the lab" .uv/test/bin/python -m pytest -n 0 -m lab $(or $(TESTS),tests/lab/plane)
 
 lint: ## ruff, mypy and the layers of imports
 	@scripts/setup.sh lint

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Usage: scripts/setup.sh demo | test | test-lab | bench | lint | docs | services
+# Usage: scripts/setup.sh demo | test | bench | lint | docs | services
 #
 # Sets up what that target of make needs, and only what is not there yet. All of it goes to .uv/ and .services/; Debian
 # packages are installed where a target wants a compiler or MariaDB. Python packages come from PyPI, or from the index
@@ -215,19 +215,19 @@ main() {
     # no `&&` between them: with it, bash would go on inside them after a command that failed
     case $target in
         demo | lint | docs) machine packages_for_uv ;;
-        test | bench | services) machine packages_for_uv packages_for_tests ;;
-        test-lab) machine packages_for_uv packages_for_tests packages_for_lab ;;
+        test) machine packages_for_uv packages_for_tests packages_for_lab ;;
+        bench | services) machine packages_for_uv packages_for_tests ;;
         *) die "no such target: '$target'" \
-            "Usage: scripts/setup.sh demo | test | test-lab | bench | lint | docs | services" ;;
+            "Usage: scripts/setup.sh demo | test | bench | lint | docs | services" ;;
     esac
     uv_itself
     case $target in
         demo) environment demo ;;
         lint | docs) environment "$target" "$target" ;;
-        test | test-lab | bench) environment test test ;;
+        test | bench) environment test test ;;
     esac
     case $target in
-        test | test-lab | services) services ;;
+        test | services) services ;;
     esac
     say "set-up of make $target took $(seconds_since "$begin") s"
 }

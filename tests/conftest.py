@@ -1,13 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures for all tests: real services, started here, stopped by process id."""
+"""Fixtures for all tests: real services, started here, stopped by process id; and who runs which tests."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stackmend.lab.mariadb import MariaDB
+
+_LAB = Path(__file__).parent / "lab" / "plane"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One worker a core, and one that mostly waits for the lab where its tests are asked for."""
+    paths = [(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args]
+    return len(os.sched_getaffinity(0)) + any(_LAB.is_relative_to(p) or p.is_relative_to(_LAB) for p in paths)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """The tests of the lab are one worker's, and the first that are begun."""
+    from .sharing import Sharing
+
+    return Sharing(config, log) if config.getvalue("dist") == "load" else None
 
 
 @pytest.fixture(scope="session")

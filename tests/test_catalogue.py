@@ -279,6 +279,15 @@ def test_a_root_cause_is_a_check_with_those_columns(module: ModuleType) -> None:
         assert set(pairs.values()) <= set(known[cause].key) | {known[cause].resource[1]}
 
 
+@each_check
+def test_a_root_cause_does_not_come_up_later(module: ModuleType) -> None:
+    """Else what it explains would stand alone for minutes, and be mended as if it were the damage."""
+    known = {m.CHECK.name: m.CHECK for m in CHECKS.values()}
+    waits = {cause: known[cause].ages.get("idle", 0) for cause in module.CHECK.explained_by}
+    own = module.CHECK.ages.get("idle")
+    assert own is None or {cause: age for cause, age in waits.items() if age > own} == {}
+
+
 def plan_of(connection: duckdb.DuckDBPyConnection | DuckQuery, sql: str) -> list[dict[str, Any]]:
     """DuckDB's plan of the statement, as a tree."""
     statement = f"EXPLAIN (FORMAT json) {sql}"

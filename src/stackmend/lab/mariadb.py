@@ -106,7 +106,7 @@ class MariaDB:
         """A connection as root over the socket, autocommit, several statements at a time allowed."""
         return pymysql.connect(
             unix_socket=str(self.socket), user="root", database=database, autocommit=True, local_infile=True,
-            charset="utf8mb4", client_flag=pymysql.constants.CLIENT.MULTI_STATEMENTS,
+            charset="utf8mb4", ssl_disabled=True, client_flag=pymysql.constants.CLIENT.MULTI_STATEMENTS,
         )  # fmt: skip
 
     def run(self, script: str, database: str | None = None) -> None:

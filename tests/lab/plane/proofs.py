@@ -6,25 +6,31 @@ What costs time is done once for all proofs; every proof has an object of its ow
 
 from __future__ import annotations
 
+import io
 import json
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from stackmend.app.audits import audit
+from stackmend.app.config import Config, load
+from stackmend.cli.shell import main
 from stackmend.engine import catalogue
 from stackmend.lab import breaks
 from stackmend.lab.breaks._past import let_time_pass
 from stackmend.lab.plane import Plane
+from stackmend.model.audit import Report
 from stackmend.model.errors import Exit
 
 from .using import Thing
+
+#: what a run of all proofs writes where STACKMEND_WRITE_PROOFS is set
+TABLE = Path(__file__).parents[3] / "docs" / "proved.json"
 
 Json = dict[str, Any]
 Make = Callable[[Plane], Json]
@@ -36,6 +42,7 @@ class Impatient(Plane):
     def __init__(self, plane: Plane) -> None:
         super().__init__(plane.folder)
         self._heard: set[str] = set()
+        self.connect = plane.connect  # one token for all
 
     def start(self, name: str) -> None:
         """Start it and remember its name."""
@@ -66,6 +73,8 @@ class Proof:
     #: whether undo brings the damage back; None: rows do, calls do not
     undo: bool | None = None
     restarts: bool = False  #: services are stopped to break it: nothing else may be broken meanwhile
+    blinds: bool = False  #: Nova's API lists no servers while it is broken
+    elsewhere: bool = False  #: only on a host where nothing else is broken
 
     @property
     def undone(self) -> bool:
@@ -102,22 +111,23 @@ class Answers:
 
 
 class Desk:
-    """``stackmend`` as an operator types it, on one lab."""
+    """``stackmend`` as an operator types it, on one lab; in this process, for its imports cost more than its work."""
 
     def __init__(self, plane: Plane, folder: Path) -> None:
         self.plane, self.folder = plane, folder
 
     def run(self, *words: str, codes: Iterable[int] = (0,)) -> str:
         """One command; its standard output. AssertionError with all it said for another exit code."""
-        environment = {**os.environ, **self.plane.env()}
-        argv = [sys.executable, "-m", "stackmend", "--config", str(self.plane.toml), *words]
-        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=600)
-        assert done.returncode in {int(c) for c in codes}, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
-        return done.stdout
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            code = main(["--config", str(self.plane.toml), *words])
+        assert code in {int(c) for c in codes}, f"{words}: {code}\n{out.getvalue()}{err.getvalue()}"
+        return out.getvalue()
 
-    def audit(self) -> dict[str, Json]:
-        """Fingerprint -> finding of a whole audit."""
-        listed = json.loads(self.run("audit", "-f", "json", codes=(Exit.CLEAN, Exit.FINDINGS)))
+    def audit(self, *checks: str) -> dict[str, Json]:
+        """Fingerprint -> finding of a whole audit, or of some checks."""
+        asked = [word for check in checks for word in ("--check", check)]
+        listed = json.loads(self.run("audit", *asked, "-f", "json", codes=(Exit.CLEAN, Exit.FINDINGS)))
         return {finding["fingerprint"]: finding for finding in listed}
 
     def plan(self, name: str, strategy: str, things: Iterable[str]) -> Path:
@@ -137,6 +147,17 @@ class Desk:
         return result
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What audits said of the damage."""
+
+    by_both: Mapping[str, Json]  #: fingerprint -> finding
+
+    by_rows: Report  #: databases alone
+    by_api: Report  #: an account alone
+    before: set[str]  #: what the account showed before anything was broken
+
+
 class Rehearsal:
     """All proofs, done together; what each came to is in ``answers``."""
 
@@ -149,35 +170,60 @@ class Rehearsal:
         self.left: list[str] = []  #: findings after everything was used
         self.runs: dict[str, str] = {}  #: strategy -> id of its run
         self.again: dict[str, Json] = {}  #: strategy -> what a second apply of its plan came to
+        self.seen: Sight | None = None  #: what audits said of it while the APIs could
+        self._shown: set[str] = set()
 
     def run(self) -> None:
         """Everything, in order; how long each part took goes to standard output."""
         self.before = self.desk.audit()
-        parts = (self._break, self._find, self._suffer, self._mend_by_api, self._mend_by_db, self._request, self._clean,
-                 self._undo, self._use)  # fmt: skip
+        self._shown = {finding.fingerprint for finding in audit(self._account(), settle=0).findings}
+        parts = (self._break, self._look, self._break_the_list, self._find, self._suffer, self._mend_by_api,
+                 self._mend_by_db, self._request, self._clean, self._undo, self._use)  # fmt: skip
         for part in parts:
-            begun = time.monotonic()
+            begun, worked = time.monotonic(), time.process_time()
             part()
-            print(f"{time.monotonic() - begun:6.1f} s  {part.__name__}")
+            spent = f"{time.monotonic() - begun:6.1f} s, {time.process_time() - worked:5.1f} s of CPU"
+            print(f"{spent}  {part.__name__}")
         self.left = [_told(f) for mark, f in self.desk.audit().items() if mark not in self.before]
 
     # ---- the steps ----
 
+    def _account(self) -> Config:
+        """An account of the lab, and nothing else."""
+        path = self.desk.folder / "api.toml"
+        accounts = f'[api]\ncloud = "lab"\nclouds = "{self.plane.clouds_yaml}"\n'
+        path.write_text(f'{accounts}[state]\ndirectory = "{path.with_suffix("")}"\n', encoding="utf-8")
+        return load(str(path))
+
     def _good(self) -> list[Proof]:
-        return [proof for proof in self.proofs if self.answers[proof.name].problem is None]
+        """Those that are broken, and went well so far."""
+        answers = self.answers
+        return [p for p in self.proofs if answers[p.name].problem is None and answers[p.name].thing is not None]
 
     def _break(self) -> None:
         alone = [proof for proof in self.proofs if proof.restarts]
+        # on a host of its own: it goes beside those that restart another host, and is done with the APIs before they do
+        beside = [proof for proof in alone if proof.elsewhere]
         groups: dict[Make, list[Proof]] = {}
         for proof in self.proofs:
-            if not proof.restarts:
+            if not proof.restarts and not proof.blinds:
                 groups.setdefault(proof.make, []).append(proof)
-        self._make(alone)
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(self._make, [beside, [proof for proof in alone if proof not in beside]]))
         self.plane.up()
         # one after another what is broken alike: names are looked up before they are taken
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(self._make, groups.values()))
         # services that were started since have touched rows of servers that they found
+        self._let_time_pass()
+
+    def _look(self) -> None:
+        """What APIs alone and databases alone show."""
+        rows, shown = audit(load(str(self.plane.toml)), settle=0, use_api=False), audit(self._account(), settle=0)
+        self.seen = Sight(self.desk.audit(), rows, shown, self._shown)
+
+    def _break_the_list(self) -> None:
+        self._make([proof for proof in self.proofs if proof.blinds])
         self._let_time_pass()
 
     def _make(self, proofs: Sequence[Proof]) -> None:
@@ -225,8 +271,8 @@ class Rehearsal:
     def _mend(self, strategy: str, turn: str = "") -> None:
         """Until nothing is deferred: repairs that touch the same rows come one after another."""
         mine = [p for p in self._good() if p.strategy == strategy and not p.words]
-        if not mine:
-            return  # a plan for nothing in particular is one for everything
+        if not mine:  # a plan for nothing in particular is one for everything
+            return
         for number in range(4):
             names = [name for p in mine for name in self._thing(p).names]
             path = self.desk.plan(f"{strategy}{turn}-{number}", strategy, names)

@@ -24,16 +24,10 @@ class LabWorld:
     def __init__(self, plane: Plane) -> None:
         self.plane, self.clock = plane, SystemClock()
         self.sdk: Any = plane.connect()
-        self._be_a_service()
         self.session = ApiSession.open("lab", plane.clouds_yaml)
         self.executor = ApiExecutor(lambda: self.session, self.clock)
         self._servers: list[str] = []
         self._volumes: list[str] = []
-
-    def _be_a_service(self) -> None:
-        """Neutron lets services alone handle bindings, whatever else an administrator may."""
-        role, user = self.sdk.identity.find_role("service"), self.sdk.current_user_id
-        self.sdk.identity.assign_project_role_to_user(self.sdk.current_project_id, user, role)
 
     def guest(self) -> Guest:
         first, second = self.plane.hosts[:2]
@@ -102,8 +96,10 @@ class LabWorld:
 
 
 @pytest.fixture
-def world(plane: Plane) -> Iterator[World]:
-    """The lab."""
+def world(plane: Plane, request: pytest.FixtureRequest) -> Iterator[World]:
+    """The lab; the tales, where they are asked for, go on beside."""
+    if any("told" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        request.getfixturevalue("told")
     made = LabWorld(plane)
     yield made
     made.close()

@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jsonschema
@@ -17,16 +15,13 @@ import pytest
 from stackmend.cli.shell import main
 from stackmend.lab.mariadb import LabError
 from stackmend.lab.plane import Plane, layout
-from stackmend.lab.plane.process import MARK, Keeper
+from stackmend.lab.plane.process import Keeper
 from stackmend.lab.plane.services import table
 from stackmend.model.errors import Exit
 
+from .using import running
+
 SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
-
-
-def running(plane: Plane) -> dict[str, int | None]:
-    """Service -> process id."""
-    return {state.name: state.pid for state in plane.status() if state.state == "running"}
 
 
 def test_everything_runs_and_is_seeded(plane):
@@ -47,26 +42,6 @@ def test_up_again_changes_nothing(plane):
     plane.up()
     assert running(plane) == before
     assert plane.sql("nova_api", "SELECT COUNT(*) AS n FROM instance_mappings") == servers
-
-
-def test_it_is_whole_again_after_three_were_killed(plane):
-    """``kill -9`` of any three services, chosen by a seed, then ``up``: they run, the others were left alone."""
-    seed = int(os.environ.get("STACKMEND_SEED") or time.time())
-    victims = random.Random(seed).sample(sorted(running(plane)), 3)
-    print(f"STACKMEND_SEED={seed}: {victims}")
-    before = running(plane)
-    for name in victims:
-        plane.kill(name)
-    assert {state.name for state in plane.status() if state.state == "died"} == set(victims)
-
-    plane.up()
-
-    after = running(plane)
-    assert set(after) == set(before)
-    assert {name for name in after if after[name] != before[name]} == set(victims)
-    cloud = plane.connect()
-    assert {service.state for service in cloud.compute.services()} == {"up"}
-    cloud.close()
 
 
 def test_status_for_machines(plane, capsys):
@@ -129,24 +104,3 @@ def test_a_port_that_somebody_took_is_named(tmp_path, plane):
     with pytest.raises(LabError, match=f"port {lab.ports['keystone']} of keystone is taken"):
         Plane(lab.folder).up()
     assert Keeper(lab.folder, lab.pids).strays() == []
-
-
-@pytest.mark.skipif("STACKMEND_LAB" in os.environ, reason="the lab of a developer stays up")
-def test_zz_down_leaves_nothing(plane):
-    """No process, no port, no mount; and what was built comes up again. The last test of this file."""
-    ports, folder = plane.layout.ports.values(), str(plane.folder)
-    plane.down()
-    assert [p for p in Path("/proc").glob("[0-9]*/environ") if _marked(p, folder)] == []
-    assert [port for port in ports if not layout.is_free(port)] == []
-    assert folder not in Path("/proc/mounts").read_text()
-    assert {state.state for state in plane.status()} == {"stopped"}
-
-    plane.up()
-    assert set(running(plane)) == set(table(plane.layout))
-
-
-def _marked(environ: Path, folder: str) -> bool:
-    try:
-        return f"{MARK}={folder}:".encode() in environ.read_bytes()
-    except OSError:
-        return False

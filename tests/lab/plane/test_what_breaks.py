@@ -4,9 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import jsonschema
@@ -16,6 +13,8 @@ from stackmend.cli.shell import main
 from stackmend.engine.catalogue import checks
 from stackmend.lab import breaks
 from stackmend.model.errors import Exit, UsageError
+
+from .proofs import Desk
 
 SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
 
@@ -30,19 +29,8 @@ def conforms(text, name):
 @pytest.fixture
 def audit(plane, tmp_path):
     """Ask all checks, as an operator does; (check, key) of each finding."""
-
-    def asking():
-        done = subprocess.run(
-            [Path(sys.executable).with_name("stackmend"), "audit", "-f", "json"],
-            env={**os.environ, **plane.shell_environment(), "STACKMEND_STATE": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode in (Exit.CLEAN, Exit.FINDINGS), done.stderr
-        return {(f["check"], tuple(sorted(f["key"].items()))) for f in json.loads(done.stdout)}
-
-    return asking
+    desk = Desk(plane, tmp_path)
+    return lambda: {(f["check"], tuple(sorted(f["key"].items()))) for f in desk.audit().values()}
 
 
 def test_every_check_has_a_break():

@@ -147,7 +147,8 @@ class Thing:
         alive = "SELECT id FROM volume_attachment WHERE volume_id = %s AND deleted = 0"
         assert self.sql("cinder", alive, self.volume) == []
         mapping = "SELECT id FROM block_device_mapping WHERE volume_id = %s AND deleted = 0"
-        assert self.sql("cell:cell1", mapping, self.volume) == []
+        # Nova's part comes after Cinder's
+        wait(lambda: self.sql("cell:cell1", mapping, self.volume) == [], f"the mapping of {self.volume} to go", 60)
 
     def attached_on(self) -> set[str]:
         """Hosts that Cinder exports its volume to."""
@@ -183,6 +184,11 @@ class Thing:
         """The volume deleted by its API."""
         self.cloud.block_storage.delete_volume(self.volume)
         wait(lambda: self.cloud.block_storage.find_volume(self.volume) is None, f"volume {self.volume} to go", 60)
+
+
+def running(plane: Plane) -> dict[str, int | None]:
+    """Service -> process id."""
+    return {state.name: state.pid for state in plane.status() if state.state == "running"}
 
 
 # ---- the whole use of one thing ----

@@ -117,13 +117,11 @@ def stale_port(plane: Plane) -> Json:
 
 def killed_move(plane: Plane) -> Json:
     """nova-compute is killed in a live migration: a binding is left on the target; the account has the role service."""
-    _as_service(plane)
     return port_binding_inactive_leftover.make(plane)
 
 
 def bound_twice(plane: Plane) -> Json:
     """A port has an inactive binding on another host, made as Nova makes it before a live migration."""
-    _as_service(plane)
     scene = Scene(plane, "way-twice")
     server, host = scene.server(), scene.other_host()
     (port,) = scene.ports(server)
@@ -198,13 +196,6 @@ def long_deleted(plane: Plane) -> Json:
     back = "UPDATE instances SET deleted_at = deleted_at - INTERVAL 2 DAY WHERE uuid = %s"
     scene.sql(scene.cell, back, server)
     return {"server": server}
-
-
-def _as_service(plane: Plane) -> None:
-    """Give the admin the role service: without it Neutron lets nobody make or delete bindings by hand."""
-    identity: Any = plane.connect().identity
-    found = (identity.find_project("admin"), identity.find_user("admin"), identity.find_role("service"))
-    identity.assign_project_role_to_user(*found)
 
 
 def _volume_of(plane: Plane, name: str) -> Json:

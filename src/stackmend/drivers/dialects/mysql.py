@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import pymysql
 from pymysql.constants import CLIENT, FIELD_TYPE
@@ -84,7 +84,7 @@ class MySQL:
     def connect(self, address: Address, *, write: bool = False) -> Connection:
         """A PyMySQL connection in UTC; unless ``write``, every transaction of it is READ ONLY."""
         with telling(address):
-            connection = pymysql.connect(
+            connection = _Connection(
                 **_where(address),
                 database=address.database,
                 charset="utf8mb4",
@@ -225,7 +225,7 @@ class _PythonReader:
     def __init__(self, address: Address) -> None:
         self._address = address
         with telling(address):
-            self._connection = pymysql.connect(
+            self._connection = _Connection(
                 **_where(address), charset="utf8mb4", use_unicode=False, connect_timeout=_CONNECT_SECONDS,
                 read_timeout=_READ_SECONDS, conv=_ENCODERS,
             )  # fmt: skip
@@ -273,6 +273,20 @@ def telling(address: Address | None) -> Iterator[None]:
             f"{where} cannot be read: {f'{missing} of its URL is not there' if missing else problem}",
             "Look at the host and the options of its URL.",
         ) from problem
+
+
+class _Connection(pymysql.connections.Connection):
+    """PyMySQL's. All that name no certificate share a TLS context: to make one reads every authority of the machine."""
+
+    _any: ClassVar[Any] = None
+
+    def _create_ssl_ctx(self, sslp: Any) -> Any:
+        if sslp != {}:
+            return super()._create_ssl_ctx(sslp)  # type: ignore[misc]
+        cls = type(self)
+        if cls._any is None:
+            cls._any = super()._create_ssl_ctx(sslp)  # type: ignore[misc]
+        return cls._any
 
 
 def _where(address: Address) -> dict[str, Any]:

@@ -56,6 +56,9 @@ def make_catalog(layout: Layout, cloud: Connection) -> None:
         )
         for role in ("admin", "service"):
             identity.assign_project_role_to_user(project, user, roles[role])
+    # the admin is a service, too: else Neutron would let nobody but its peers handle bindings of ports
+    admin = identity.find_project("admin"), identity.find_user("admin")
+    identity.assign_project_role_to_user(*admin, roles["service"])
     for name, kind, url in _endpoints(layout):
         service = next(iter(identity.services(type=kind)), None) or identity.create_service(name=name, type=kind)
         known = {endpoint.interface for endpoint in identity.endpoints(service_id=service.id)}

@@ -53,6 +53,7 @@ def connect(layout: Layout, name: str | None = None) -> pymysql.Connection[Any]:
         autocommit=True,
         charset="utf8mb4",
         connect_timeout=5,
+        ssl_disabled=True,  # else PyMySQL reads every certificate of the machine, each time
     )
 
 

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import shutil
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from stackmend.lab.plane.telling import Tell, silently
 from stackmend.model.errors import UsageError
 
 if TYPE_CHECKING:
+    from openstack.config.cloud_region import CloudRegion
     from openstack.connection import Connection
 
 #: seconds that services get to end by themselves
@@ -48,6 +50,8 @@ class Plane:
     ) -> None:
         self.folder = folder.absolute()
         self._asked = (hosts, cells, services)
+        self._account: CloudRegion | None = None
+        self._asking = threading.Lock()
 
     # ---- up and down ----
 
@@ -83,6 +87,7 @@ class Plane:
             for name in reversed(ground):
                 keeper.end([name], 30)
             keeper.end_strays(5)
+        self._account = None
         if remove:
             shutil.rmtree(self.folder)
 
@@ -164,12 +169,16 @@ class Plane:
         return databases.query(self.layout, database, statement, parameters)
 
     def connect(self) -> Connection:
-        """A connection of the admin."""
+        """A connection of the admin; those of one Plane share a token, and what is known of the services' versions."""
         from openstack.config import OpenStackConfig
         from openstack.connection import Connection
 
-        config = OpenStackConfig(config_files=[str(self.clouds_yaml)], load_envvars=False, vendor_files=[])
-        return Connection(config=config.get_one("lab"))
+        with self._asking:
+            if self._account is None:
+                config = OpenStackConfig(config_files=[str(self.clouds_yaml)], load_envvars=False, vendor_files=[])
+                self._account = config.get_one("lab")
+                self._account.get_session()
+            return Connection(config=self._account)
 
     # ---- levers of the stand-ins ----
 
@@ -301,6 +310,7 @@ class Plane:
         self._start_stage(lab, services, keeper, Stage.IDENTITY, progress)
         waiting.for_web("keystone")
         bootstrap.make_catalog(lab, self.connect())
+        self._account = None  # its token came without a catalog
 
     def _start_stage(
         self, lab: Layout, services: Mapping[str, Service], keeper: Keeper, stage: Stage, progress: Tell

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Workers of xdist: the tests of the lab stay together, the rest goes in small lots."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from .sharing import FIRST, LAB, LAST, LOT, WITHOUT_LAB, lots, turn
+
+PLANE = Path(__file__).parent / "lab" / "plane"
+
+
+def test_the_lab_is_one_lot():
+    """Whatever file of its the tests are in."""
+    found = lots(
+        [f"tests/lab/plane/{name}.py::test_{number}" for name in (*FIRST, "test_x", *LAST) for number in range(LOT)]
+    )
+    assert set(found.values()) == {LAB}
+
+
+def test_the_rest_goes_in_small_lots():
+    """Neighbours of one file share one; a file of the lab's folder that needs no lab is like any other."""
+    names = [f"tests/cli/test_a.py::test_{number}" for number in range(LOT + 1)]
+    names += [
+        "tests/cli/test_b.py::test_0",
+        "tests/lab/plane/test_layout.py::test_0",
+        "tests/lab/test_plane.py::test_0",
+    ]
+    found = lots(names)
+    assert len(set(found.values())) == 5
+    assert LAB not in found.values()
+    assert len({found[name] for name in names[:LOT]}) == 1
+
+
+def test_no_file_without_the_lab_uses_it():
+    """Two workers would bring up two labs."""
+    using = {path.stem for path in PLANE.glob("test_*.py") if {"plane", "rehearsal"} & _arguments(path)}
+    assert {path.stem for path in PLANE.glob("test_*.py")} >= WITHOUT_LAB
+    assert using & WITHOUT_LAB == set()
+
+
+def test_the_lab_is_whole_at_first_and_stopped_at_last():
+    """Files that nobody gave a turn come between."""
+    assert sorted(["test_whole_again", "test_x", "test_proofs", "test_plane"], key=turn) == [
+        "test_plane", "test_proofs", "test_x", "test_whole_again"
+    ]  # fmt: skip
+
+
+def _arguments(path: Path) -> set[str]:
+    """Names of the arguments of every function in a file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {argument.arg for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) for argument in node.args.args}
