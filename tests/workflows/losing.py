@@ -107,7 +107,8 @@ class Losing:
             attached = {"server_id": key, "host_name": host}
             self.volumes[f"volume-{name}"] = {"status": "in-use", "attachments": [attached]}
         self.servers[key] = {
-            "id": key, "name": name, "image": "" if volume else {"id": "image"}, "metadata": {}, "tags": [],
+            "id": key, "name": name, "addresses": {"net": [{"OS-EXT-IPS-MAC:mac_addr": f"fa:16:{name}"}]},
+            "image": "" if volume else {"id": "image"}, "metadata": {}, "tags": [],
             "flavor": {"vcpus": 1, "ram": 512, "disk": 1, "ephemeral": 0, "extra_specs": {}},
             "os-extended-volumes:volumes_attached": [{"id": one} for one in volumes],
             "OS-EXT-SRV-ATTR:host": host, "OS-EXT-SRV-ATTR:hypervisor_hostname": host,
@@ -116,6 +117,7 @@ class Losing:
         self.ports[f"port-{name}"] = {
             "id": f"port-{name}", "device_id": key, "device_owner": "compute:nova", "binding:host_id": host,
             "binding:vif_type": "ovs", "binding:vnic_type": "normal", "status": "ACTIVE",
+            "fixed_ips": [{"ip_address": "10.0.0.9"}], "mac_address": f"FA:16:{name}",
         }  # fmt: skip
         self.allocations[key] = {host}
         if self.servers[key]["OS-EXT-STS:vm_state"] == "active" and self.servers[key]["OS-EXT-STS:power_state"] == 1:

@@ -221,6 +221,17 @@ def test_findings_keep_a_server_off(desk: Desk, cloud: Losing) -> None:
     assert (cloud.state(harmed)[1], cloud.state(other)[1]) == ("stopped", "active")
 
 
+def test_what_a_start_would_take_keeps_a_server_off(desk: Desk, cloud: Losing) -> None:
+    """A NIC that is not in Nova's cache, a volume that Cinder has let go of: seen at once, without any check."""
+    nic, disk = by_sync(cloud, "nic"), by_sync(cloud, "disk")
+    cloud.servers[nic]["addresses"] = {}
+    cloud.volumes["volume-disk"]["attachments"] = []
+    plan = recover(desk)
+    assert "it would start without that NIC" in manual(plan, nic)
+    assert "it would start without that disk" in manual(plan, disk)
+    assert plan.runnable == ()
+
+
 # -- order, consoles, undo
 
 

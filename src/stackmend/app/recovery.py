@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from urllib.parse import quote
 
 from stackmend.app import apis
@@ -40,7 +41,11 @@ def dangers(config: Config, host: str, progress: Progress = silent) -> Mapping[s
     if not servers:
         return {}
     known = tuple(name for name in DANGERS if name in catalogue.checks())
-    report = audit(config, checks=known, servers=servers, settle=0, progress=progress)
+    # what the power sync has just stopped is not idle for long, and is to be started now
+    now = {name: dict.fromkeys(catalogue.checks()[name].ages, 0) for name in known}
+    report = audit(
+        replace(config, ages={**config.ages, **now}), checks=known, servers=servers, settle=0, progress=progress
+    )
     for name, reason in report.incomplete.items():
         raise SourceError(
             f"check {name} has no answer: {reason}",

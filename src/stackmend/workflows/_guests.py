@@ -246,6 +246,27 @@ def obstacles(sight: Sight, guest: Guest) -> Iterator[str]:
         yield "its request spec is missing: Nova cannot schedule it"
 
 
+def harms(sight: Sight, guest: Guest) -> Iterator[str]:
+    """What its next start would take from it, in words: seen at once, where checks wait until a server is idle.
+
+    Nova's list of addresses is its network cache, and a start defines the guest with the NICs of that (A1, A11); of
+    its volumes it keeps those that Cinder has attached to it (H7).
+    """
+    shown = {
+        str(address.get("OS-EXT-IPS-MAC:mac_addr")).lower()
+        for network in (guest.raw.get("addresses") or {}).values()
+        for address in network
+    }
+    for port in guest.ports:
+        if port.get("fixed_ips") and str(port.get("mac_address")).lower() not in shown:
+            yield f"Nova's network cache does not have port {port['id']}: it would start without that NIC"
+    for name in guest.volumes:
+        body = sight.api.get("block-storage", f"/volumes/{quote(name, safe='')}", "3.0")
+        attached = () if body is None else body["volume"]["attachments"]
+        if guest.id not in {str(one["server_id"]) for one in attached}:
+            yield f"Cinder does not have volume {name} attached to it: it would start without that disk"
+
+
 _ACCELERATORS = frozenset({"accelerator-direct", "accelerator-direct-physical"})
 
 

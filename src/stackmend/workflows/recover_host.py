@@ -191,7 +191,7 @@ def _lanes(sight: Sight, host: _Host, guest: Guest, verdict: _Verdict, stage: in
         yield from _stuck(sight, host, guest, stage)
         return
     target = {"name": guest.name, "vm_state": guest.vm_state, "power_state": guest.power_state, "why": verdict.why}
-    findings = host.findings.get(guest.id, ())
+    findings = (*host.findings.get(guest.id, ()), *_guests.harms(sight, guest))
     if verdict.how == "ask" or findings:
         why = "; ".join((verdict.why, *(f"a start would do harm: {finding}" for finding in findings)))
         yield LaneDraft(
