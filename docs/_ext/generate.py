@@ -222,7 +222,7 @@ def bench() -> str:
     sys.path.insert(0, str(ROOT))
     from bench.report import table
 
-    kept = [json.loads(file.read_text(encoding="utf-8")) for file in (ROOT / "bench" / "results").glob("*.json")]
+    kept = [json.loads(file.read_text(encoding="utf-8")) for file in (ROOT / "bench" / "results").glob("[0-9]*.json")]
     return "\n".join(table(results) for results in sorted(kept, key=lambda each: int(each["servers"])))
 
 
