@@ -20,7 +20,7 @@ from typing import Any
 
 from stackmend.model.errors import PlanFileError
 from stackmend.model.finding import Row
-from stackmend.model.step import STEP_TYPES, ApiCall, InsertRow, Risk, Step, irreversible, writes
+from stackmend.model.step import STEP_TYPES, ApiCall, Gate, InsertRow, Risk, Step, irreversible, writes
 
 #: of the file; another one is refused
 FORMAT = "stackmend-plan-1"
@@ -68,8 +68,8 @@ class Action:
 
     @property
     def runnable(self) -> bool:
-        """True when ``plan apply`` would run it: it changes something and is not for a human alone."""
-        return self.risk is not Risk.MANUAL and any(writes(step) for step in self.steps)
+        """True when ``plan apply`` would run it: it changes something or holds a gate, and is not for a human alone."""
+        return self.risk is not Risk.MANUAL and any(writes(step) or isinstance(step, Gate) for step in self.steps)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values; the inverse of :func:`action_of`."""

@@ -121,24 +121,6 @@ def test_a_move_taken_back(picture: Mapping[str, Any], expected: StepState) -> N
 
 
 @pytest.mark.parametrize(
-    ("picture", "expected"),
-    [
-        (seen("c01", record=None), PLANNED),
-        (seen("c01", "error", record="error"), PLANNED),
-        (seen("c01", task="rebuilding", record="accepted"), INTENT),
-        (seen("c02", task="rebuild_spawning", record="pre-migrating"), INTENT),
-        (seen("c02", task="powering-off", record="pre-migrating"), INTENT),
-        (seen("c02", "stopped", record="pre-migrating"), INTENT),
-        (seen("c02", "stopped", record="done"), DONE),
-        (seen("c02", "error", record="failed"), FAILED),
-    ],
-)
-def test_an_evacuation(picture: Mapping[str, Any], expected: StepState) -> None:
-    """It is done when its record is: the source is dead and cleans up nothing yet."""
-    assert judged("evacuate", picture) is expected
-
-
-@pytest.mark.parametrize(
     ("on_stall", "status", "method"),
     [
         ("abort", "running", "DELETE"),
@@ -164,21 +146,6 @@ def test_destinations_are_tried_in_their_order() -> None:
     assert [one.body["os-migrateLive"]["host"] for one in requests] == ["c02", "c03", None]
     cold = operations()["compute", "cold-migrate"].requests(ABOUT)
     assert [one.body for one in cold] == [{"migrate": None}, {"migrate": None}]
-
-
-@pytest.mark.parametrize(
-    ("about", "body", "version"),
-    [
-        ({}, {}, "2.29"),
-        ({"to": "c02"}, {"host": "c02"}, "2.29"),
-        ({"to": "c02", "force": True}, {"host": "c02", "force": True}, "2.29"),
-        ({"version": "2.95"}, {}, "2.95"),
-    ],
-)
-def test_forms_of_an_evacuation(about: Mapping[str, Any], body: Mapping[str, Any], version: str) -> None:
-    """By argument: the scheduler's choice, a named host, a forced one, left stopped."""
-    (first, *_) = operations()["compute", "evacuate"].requests({**ABOUT, "elsewhere": [], **about})
-    assert (first.body, first.microversion) == ({"evacuate": body}, version)
 
 
 def _power(state: str, task: str | None = None) -> dict[str, Any]:

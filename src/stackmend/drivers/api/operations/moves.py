@@ -25,9 +25,7 @@ LIVE = "2.34"
 COLD = "2.56"
 #: migrations by page, newest first, with their uuids
 RECORDS = "2.59"
-#: the scheduler looks at the named host of an evacuation
-EVACUATE = "2.29"
-#: statuses of a migration that is over (nova/objects/migration.py); of an evacuation "done" is over for the server
+#: statuses of a migration that is over (nova/objects/migration.py)
 OVER = frozenset({"completed", "confirmed", "reverted", "error", "failed", "cancelled", "done"})
 _CAME_TO_NOTHING = frozenset({"error", "failed", "cancelled"})
 
@@ -222,45 +220,6 @@ def _reverted(picture: Picture, arguments: Arguments) -> StepState:
     return StepState.FAILED if _away(picture, arguments) else StepState.DONE
 
 
-# -- evacuation
-
-
-def _evacuating(reader: Reader, arguments: Arguments) -> Picture:
-    server = arguments["server"]
-    found = _servers.read(reader, server)
-    picture = _servers.picture(found)
-    if found is None:
-        return picture
-    record = last(reader, server, ("evacuation",))
-    mine = record if record is not None and record.get("source_compute") == arguments["from"] else None
-    return {**picture, **_servers.host(reader, found), **_record(reader, server, mine)}
-
-
-def _evacuated(picture: Picture, arguments: Arguments) -> StepState:
-    if picture["server"] == "absent":
-        return StepState.FAILED
-    task = str(picture["server.task_state"])
-    if task.startswith("rebuild") or (_away(picture, arguments) and task == "powering-off"):
-        return StepState.INTENT
-    if not _away(picture, arguments):
-        # a server in error may be evacuated, and a record that nobody works on keeps none from it
-        return StepState.PLANNED
-    if picture["server.vm_state"] == "error":
-        return StepState.FAILED
-    return StepState.INTENT if _under_way(picture) else StepState.DONE
-
-
-def _evacuate_requests(arguments: Arguments) -> list[Request]:
-    """``version``: "2.95" leaves it stopped; ``force`` (2.29 to 2.67): the scheduler does not look at ``to``."""
-    found = []
-    for host in _targets(arguments):
-        body: dict[str, Any] = {} if host is None else {"host": host}
-        if host is not None and arguments.get("force"):
-            body["force"] = True
-        found += action(arguments, {"evacuate": body}, str(arguments.get("version") or EVACUATE))
-    return found
-
-
 OPERATIONS = (
     Operation(
         service="compute", name="live-migrate", requests=_live_requests, look=_live, judge=_moved_live,
@@ -277,9 +236,5 @@ OPERATIONS = (
     Operation(
         service="compute", name="revert-resize", look=_cold, judge=_reverted, microversion=RECORDS, again=True,
         at_once=True, limit=1800, requests=lambda arguments: action(arguments, {"revertResize": None}),
-    ),
-    Operation(
-        service="compute", name="evacuate", requests=_evacuate_requests, look=_evacuating, judge=_evacuated,
-        microversion=RECORDS, again=False, at_once=True, elsewhere=True, limit=3600,
     ),
 )  # fmt: skip
