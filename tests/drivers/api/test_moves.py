@@ -209,8 +209,9 @@ def test_a_host_that_will_not_become_empty_is_no_longer_waited_for(
 class Scripted(Cloud):
     """A simulated cloud with one server, which breaks down over the first request or shows a guest that is too busy."""
 
-    def __init__(self, *, breaks: int = 0, left: Sequence[int] = ()) -> None:
+    def __init__(self, *, breaks: int = 0, taken: str = "", left: Sequence[int] = ()) -> None:
         super().__init__(hosts=3, servers_per_host=1)
+        self._taken = taken  #: what it says after a request that it has taken
         self.breaks, self._left = breaks, cycle(left) if left else None
         self.server = next(one.id for one in self.world.servers.values() if one.host == "c01")
         self.asked: list[str] = []
@@ -223,6 +224,8 @@ class Scripted(Cloud):
                 self.breaks -= 1
                 return Answer(500, None, (), None, "Unexpected API Error.")
         answer = super().send(request, mark)
+        if self._taken and request.method != "GET":
+            return Answer(500, None, (), None, self._taken)
         if self._left is not None and request.path.endswith("/migrations") and answer.body["migrations"]:
             answer.body["migrations"][0] |= {"memory_remaining_bytes": next(self._left), "disk_remaining_bytes": 0}
         return answer
@@ -240,6 +243,13 @@ def test_a_service_that_breaks_down_over_a_move_is_asked_again() -> None:
     cloud = Scripted(breaks=1)
     outcome = moved(cloud)
     assert (outcome.state, cloud.asked) == (DONE, ["POST action", "POST action"])
+
+
+def test_whatever_a_service_says_when_it_breaks_down_is_passed_on_as_it_is() -> None:
+    """An empty JSON object, or a template: the move that was taken is waited for all the same."""
+    cloud = Scripted(taken='{} {limit} {"message": "%s"}')
+    outcome = moved(cloud)
+    assert (outcome.state, cloud.asked) == (DONE, ["POST action"])
 
 
 def test_a_guest_that_writes_faster_than_is_copied_stands_still() -> None:

@@ -190,7 +190,7 @@ class ApiExecutor:
             if fault := attempt.operation.fault(answer.body):
                 return self._failed(attempt, fault)
             attempt.begun = attempt.operation.at_once
-            return self._waiting(attempt, attempt.limit, "accepted, but not done after {limit:.0f} s")
+            return self._waiting(attempt, attempt.limit, f"accepted, but not done after {attempt.limit:.0f} s")
         words = f"{answer.status} {answer.words}".strip()
         if answer.status == 429 or answer.status == 413:
             if not left:
@@ -241,14 +241,14 @@ class ApiExecutor:
             return None
         attempt.lost = True
         limit = attempt.limit if state is StepState.INTENT else min(LOST, attempt.limit)
-        return self._waiting(attempt, limit, f"{why}; nothing of it can be seen after {{limit:.0f}} s")
+        return self._waiting(attempt, limit, f"{why}; nothing of it can be seen after {limit:.0f} s")
 
     # -- waiting
 
     def _waiting(self, attempt: _Try, limit: float, late: str) -> Pending:
         """From now on it is looked at."""
         now = self._clock.now()
-        attempt.end, attempt.late, attempt.pause = now + timedelta(seconds=limit), late.format(limit=limit), FIRST_LOOK
+        attempt.end, attempt.late, attempt.pause = now + timedelta(seconds=limit), late, FIRST_LOOK
         attempt.moved = now
         return Pending(now, "begun", attempt)
 
