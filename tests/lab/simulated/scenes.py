@@ -339,7 +339,7 @@ def servers_stop_and_start(on: Stage) -> None:
         assert answer.status == status, (body, answer)
         on_the_way(on.settled(server), way)
     shown = on.get(f"/servers/{server}/os-instance-actions")["instanceActions"]
-    assert [one["action"] for one in shown][:4] == ["reset_state", "reset_state", "unlock", "lock"]
+    assert [one["action"] for one in shown][:4] == ["resetState", "resetState", "unlock", "lock"]
 
 
 def a_live_migration_that_fails_before_the_guest_moves(on: Stage) -> None:
@@ -348,8 +348,7 @@ def a_live_migration_that_fails_before_the_guest_moves(on: Stage) -> None:
     with on.bed.failing("before"):
         assert on.act(server, live(), "2.34").status == 202
         assert on.settled(server)[-1] == ("active", None, "source")
-        on.until(lambda: on.records(server)[0][1] not in ("accepted", "queued", "preparing", "running"))
-    assert on.records(server) == [("live-migration", "failed")]
+        on.until(lambda: on.records(server) == [("live-migration", "failed")])
     on.whole(server, "source")
 
 

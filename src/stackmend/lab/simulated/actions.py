@@ -189,7 +189,7 @@ def _unlock(world: World, found: Server, detail: Json, version: Version, request
 
 def _reset(world: World, found: Server, detail: Json, version: Version, request: str) -> tuple[int, Any]:
     world.set(found, vm_state=detail["state"], task_state=None)
-    world.acted(found, "reset_state", request)
+    world.acted(found, "resetState", request)
     return 202, None
 
 

@@ -99,7 +99,7 @@ def live(world: World, server: Server, migration: Migration) -> Course:
     if source.starts != life:
         return _orphan(world, server, source)
     if migration.wish == "abort":
-        return _rolled_back(world, server, migration, "cancelled")
+        return (yield from _rolled_back(world, server, migration, "cancelled"))
     world.record(migration, "preparing")
     for volume in server.volumes:
         world.attach(volume, server.id, there.name)
@@ -107,7 +107,10 @@ def live(world: World, server: Server, migration: Migration) -> Course:
     if source.starts != life:
         return _orphan(world, server, source)
     if migration.wish == "abort" or not there.running:
-        return _rolled_back(world, server, migration, "cancelled" if migration.wish else "failed")
+        # Nova says "error" first, and "failed" when all is taken back
+        if not migration.wish:
+            world.record(migration, "error")
+        return (yield from _rolled_back(world, server, migration, "cancelled" if migration.wish else "failed"))
     world.record(migration, "running")
     fate = yield from _copied(world, server, migration, source, life)
     if fate == "gone":
@@ -117,7 +120,7 @@ def live(world: World, server: Server, migration: Migration) -> Course:
         world.record(migration, "error")
         return world.set(server, vm_state="error", task_state=None, fault="Live Migration failure")
     if fate:
-        return _rolled_back(world, server, migration, fate)
+        return (yield from _rolled_back(world, server, migration, fate))
     yield from _arrived(world, server, migration, source, there)
 
 
@@ -178,15 +181,20 @@ def _arrived(world: World, server: Server, migration: Migration, source: Host, t
     world.release(migration.id)
 
 
-def _rolled_back(world: World, server: Server, migration: Migration, status: str) -> None:
-    """The server goes on where it was; what was made for it elsewhere is taken away."""
-    there = migration.to or ""
+def _rolled_back(world: World, server: Server, migration: Migration, status: str) -> Course:
+    """The server goes on where it was; what was made for it elsewhere is taken away, and its record ends last."""
+    source, there = world.hosts[migration.source], migration.to or ""
+    life = source.starts
     world.release(server.id)
     world.hand_over(migration.id, server.id)
     world.detach_at(server, there)
+    yield world.random.uniform(0.02, 0.3)
     for port in server.ports:
         world.unbind(world.ports[port], there)
+    if source.starts != life:
+        return _orphan(world, server, source)
     world.set(server, task_state=None)
+    yield world.random.uniform(0.01, 0.1)
     world.record(migration, status)
 
 
