@@ -133,12 +133,13 @@ def test_a_drain_through_an_api_that_fails_every_tenth_call(scene: Scene, plane:
             if code != Exit.IN_DOUBT:
                 break
             code = tool.run("run", "resume", tool.last_run())
+        # whatever has failed for good is in the next plan
         for _ in range(5):
-            if code == Exit.REPAIRED:
+            if code in (Exit.REPAIRED, Exit.CLEAN):
                 break
             code = tool.run(*DRAIN)
         assert server.failed > 5
-    assert code == Exit.REPAIRED, tool.said
+    assert code in (Exit.REPAIRED, Exit.CLEAN), tool.said
     assert scene.host not in scene.where().values()
     assert_whole(scene, before, since)
 

@@ -16,6 +16,7 @@ from typing import Any
 from stackmend.drivers.api.operations import Arguments, Operation, Picture, Reader, _servers
 from stackmend.drivers.api.operations.power import action
 from stackmend.drivers.api.session import Request, segment
+from stackmend.model.errors import SourceError
 from stackmend.model.step import StepState
 
 #: 2.25 leaves block migration to Nova, 2.30 has the scheduler look at the named host, 2.34 does not keep the caller
@@ -25,6 +26,8 @@ LIVE = "2.34"
 COLD = "2.56"
 #: migrations by page, newest first, with their uuids
 RECORDS = "2.59"
+#: what an event of an action failed with; before that there is a traceback without its last line
+_DETAILS = "2.84"
 #: statuses of a migration that is over (nova/objects/migration.py)
 OVER = frozenset({"completed", "confirmed", "reverted", "error", "failed", "cancelled", "done"})
 _CAME_TO_NOTHING = frozenset({"error", "failed", "cancelled"})
@@ -40,18 +43,20 @@ def last(reader: Reader, server: object, kinds: Iterable[str]) -> Any:
 
 
 def why(reader: Reader, server: object) -> str:
-    """The last words of what the newest action of a server failed with, or ""."""
+    """What the newest action of a server failed with, in Nova's words; "" where it has none, or does not tell."""
     path = f"/servers/{segment(server)}/os-instance-actions"
     every = (reader.get("compute", path, "2.1") or {}).get("instanceActions", ())
     newest = max(every, key=lambda one: str(one["start_time"]), default=None)
     if newest is None:
         return ""
-    body = reader.get("compute", f"{path}/{segment(newest['request_id'])}", "2.1") or {}
-    for event in (body.get("instanceAction") or {}).get("events") or ():
-        lines = [line for line in str(event.get("traceback") or "").splitlines() if line.strip()]
-        if event.get("result") == "Error" and lines:
-            return lines[-1].strip()[:300]
-    return ""
+    try:
+        body = reader.get("compute", f"{path}/{segment(newest['request_id'])}", _DETAILS) or {}
+    except SourceError:
+        # an older cloud; the move has failed all the same
+        return ""
+    events = (body.get("instanceAction") or {}).get("events") or ()
+    told = [str(one["details"]) for one in events if one.get("result") == "Error" and one.get("details")]
+    return told[-1][:300] if told else ""
 
 
 def _record(reader: Reader, server: object, record: Any) -> Picture:
