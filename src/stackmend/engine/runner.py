@@ -98,6 +98,7 @@ class Runner:
             if stopped := [lane for lane in lanes if lane.action.required and lane.state is not StepState.DONE]:
                 self._notes.append(f"what comes after {_name(stopped[0])} was not begun")
                 break
+        self._tools.watch(self._lanes, {})
         remaining = self._verify() if checked else ()
         return self._end(remaining)
 

@@ -39,6 +39,16 @@ def test_an_account_of_a_file(fake: Fake) -> None:
     session.close()
 
 
+def test_a_file_that_is_named_is_that_file(fake: Fake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever the environment names beside it: nothing may be changed in another cloud."""
+    (tmp_path / "clouds.yaml").write_text("clouds: {fake: {auth: {auth_url: http://127.0.0.1:9/other}}}\n")
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
+    monkeypatch.setenv("OS_PASSWORD", "another")
+    session = ApiSession.open("fake", fake.clouds_yaml())
+    assert session.client("compute")[1].startswith(fake.url)
+    session.close()
+
+
 def test_an_account_of_the_environment(fake: Fake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """OS_AUTH_URL and the like, as every client reads them."""
     monkeypatch.chdir(tmp_path)

@@ -72,7 +72,9 @@ class ApiSession:
             # openstacksdk warns of its own configuration's past, whatever an account says
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                found = config.OpenStackConfig(config_files=[str(clouds)]) if clouds else config.OpenStackConfig()
+                # a file that the configuration names is that file, whatever OS_CLIENT_CONFIG_FILE says
+                named: dict[str, Any] = {"config_files": [str(clouds)], "load_envvars": False} if clouds else {}
+                found = config.OpenStackConfig(**named)
                 region = found.get_one(cloud=cloud)
                 region.get_session()
         except sdk.SDKException as problem:
