@@ -23,11 +23,11 @@ demo: ## build a toy cloud, break it, audit, plan, apply, undo; needs nothing, t
 	@scripts/setup.sh demo
 	@scripts/timed.sh "the demo" .uv/demo/bin/stackmend demo
 
-test: ## all tests, on a private MariaDB, the services' own migrations, and a real control plane; TESTS="tests/cli -k plan" for some
+test: ## the tests, on a private MariaDB, the services' own migrations, and a real control plane; TESTS="tests/cli -k plan" for some
 	@scripts/setup.sh test
-	@scripts/timed.sh "the tests" .uv/test/bin/python -m pytest -n $(JOBS) --maxprocesses 8 $(TESTS)
+	@scripts/timed.sh "the tests" .uv/test/bin/python -m pytest -n $(JOBS) --maxprocesses 8 -m "not long" $(TESTS)
 
-test-lab: ## of the tests those that use a real control plane; TESTS="-k volume" for some
+test-lab: ## the tests that use a real control plane, also those that move whole hosts for many minutes; TESTS="-k volume" for some
 	@scripts/setup.sh test
 	@scripts/timed.sh "the tests on the lab" .uv/test/bin/python -m pytest -n 0 -m lab $(or $(TESTS),tests/lab/plane)
 

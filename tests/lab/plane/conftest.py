@@ -22,6 +22,8 @@ from .tales import TALES
 
 #: environment variable that has the table of the docs written anew, by a run of all proofs
 WRITE = "STACKMEND_WRITE_PROOFS"
+#: files of tests that move whole hosts for many minutes: make test-lab runs them, make test does not
+LONG = frozenset({"test_drain", "test_moves", "test_evacuate", "test_recover", "test_conformance"})
 #: they tell of every request, and pytest keeps it
 TALKATIVE = ("keystoneauth", "openstack", "stevedore", "urllib3")
 
@@ -31,6 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     using = [item for item in items if "plane" in getattr(item, "fixturenames", ())]
     for item in using:
         item.add_marker(pytest.mark.lab)
+        if item.path.stem in LONG:
+            item.add_marker(pytest.mark.long)
     using.sort(key=lambda item: turn(item.path.stem))
     items[:] = [*using, *(item for item in items if item.get_closest_marker("lab") is None)]
 

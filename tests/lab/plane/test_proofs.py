@@ -16,9 +16,13 @@ from .repairs import BY_NAME, HEALER, PROOFS
 from .using import Thing
 
 
+#: a part of the workflow relocate-host, which has a file of its own
+ELSEWHERE = {("relocate-server", "db")}
+
+
 def test_every_strategy_has_a_proof():
     """And no proof is of something that is not there."""
-    assert {(proof.repair, proof.strategy) for proof in (*PROOFS, HEALER)} == pairs()
+    assert {(proof.repair, proof.strategy) for proof in (*PROOFS, HEALER)} == pairs() - ELSEWHERE
     assert len(BY_NAME) == len(PROOFS)
 
 
