@@ -14,8 +14,9 @@ from xdist.scheduler import LoadScopeScheduling
 #: all in there use the lab but these
 LAB_FOLDER = "lab/plane"
 WITHOUT_LAB = frozenset({"test_commands", "test_configuration", "test_layout", "test_levers", "test_process"})
-#: what wants a lab on which nothing was broken yet comes first, what stops it last, the rest between
-FIRST = ("test_plane", "test_host_status", "test_proofs", "test_api_audit", "test_operations")
+#: what wants a lab on which nothing was broken yet comes first (and the tales, begun with the operations, are over
+#: before others pull levers or disable hosts), what stops it last, the rest between
+FIRST = ("test_plane", "test_host_status", "test_proofs", "test_api_audit", "test_operations", "test_old_recipes")
 LAST = ("test_whole_again",)
 LAB = "lab"
 #: of one file: more would leave workers without any at the end, fewer would make what a module shares again and again

@@ -38,10 +38,8 @@ class Scene:
         """An active server on that host with a NIC in net1, unless other NICs (or none, []) are asked for; its id."""
         found = [{"uuid": self.network()}] if nics is None else nics
         host = host or self.host
-        # one that was restarted a moment ago may be too late for the scheduler
-        beat = "last_seen_up > UTC_TIMESTAMP() - INTERVAL 10 SECOND AND `binary` = 'nova-compute'"
-        cell = f"cell:{self.plane.layout.hosts[host]}"
-        self.wait_row(cell, f"SELECT id FROM services WHERE host = %s AND deleted = 0 AND {beat}", host, seconds=180)
+        # one that is starting takes a server that is on its way to it for one that it has lost
+        self.plane.wait_host(host)
         server = create_server(self.connection, self.name(), found, f"nova:{host}")
         wait_server(self.connection, server)
         return server

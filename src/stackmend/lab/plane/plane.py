@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stackmend.lab.mariadb import LabError
-from stackmend.lab.plane import bootstrap, configuration, databases, install, layout, seed
+from stackmend.lab.plane import bootstrap, configuration, databases, install, layout, ready, seed
 from stackmend.lab.plane.layout import Layout
 from stackmend.lab.plane.process import Keeper, Process
 from stackmend.lab.plane.ready import Waiting
@@ -119,6 +119,12 @@ class Plane:
         """Wait until everything serves; LabError with the log of what does not."""
         lab = self.layout
         Waiting(lab, table(lab), self._keeper(lab), progress).for_all(self.connect)
+
+    def wait_host(self, host: str) -> None:
+        """Wait until nova-compute of a host has come through its start."""
+        lab = self.layout
+        keeper = self._keeper(lab)
+        seed.wait(lambda: ready.beats(lab, keeper, host), f"nova-compute-{host} to report itself")
 
     def configure(self, name: str, options: Mapping[str, Mapping[str, object]]) -> None:
         """Set options of one of configuration.overridable (``compute-c01``): section -> option -> value; {} unsets.

@@ -146,6 +146,21 @@ class Waiting:
         return missing + [f"the resources of {host}" for host in self._layout.hosts if host not in providers]
 
 
+def beats(layout: Layout, keeper: Keeper, host: str) -> bool:
+    """Whether nova-compute of a host has reported itself since its start, and lately."""
+    process = keeper.alive(f"nova-compute-{host}")
+    if process is None:
+        return False
+    seen = databases.query(
+        layout,
+        f"cell:{layout.hosts[host]}",
+        "SELECT last_seen_up AS seen FROM services WHERE host = %s AND `binary` = 'nova-compute' AND deleted = 0",
+        (host,),
+    )
+    since = max(started_at(process), time.time() - STALE / 2)
+    return any(_epoch(row["seen"]) > int(since) for row in seen)
+
+
 def _heartbeats(layout: Layout) -> Iterator[tuple[str, float]]:
     """(service, or agent of a host; time of its last sign of life)."""
     services = "SELECT host, `binary`, {} AS seen FROM services WHERE deleted = 0"

@@ -124,10 +124,11 @@ def wait_volume(connection: Connection, volume: str, status: str = "available") 
 
 
 def wait(look: Callable[[], T | None], what: str, seconds: float = _LIMIT) -> T:
-    """Look twice a second until there is something; LabError after ``seconds``."""
-    deadline = time.monotonic() + seconds
+    """Look until there is something, less and less often (looks are work for services); LabError after ``seconds``."""
+    deadline, pause = time.monotonic() + seconds, 0.25
     while not (found := look()):
         if time.monotonic() > deadline:
             raise LabError(f"waited {seconds:.0f} s in vain for {what}")
-        time.sleep(0.5)
+        time.sleep(pause)
+        pause = min(pause * 1.4, 2.0)
     return found
