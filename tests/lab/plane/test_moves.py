@@ -143,7 +143,9 @@ def test_an_agent_is_set_down_and_up(operator: Operator) -> None:
     sdk: Any = operator.sdk
     agent = next(iter(sdk.network.agents(host=operator.host))).id
     operator.do("set-agent", "network", agent=agent, up=False)
+    assert sdk.network.get_agent(agent).is_admin_state_up is False
     operator.do("set-agent", "network", agent=agent, up=True)
+    assert sdk.network.get_agent(agent).is_admin_state_up is True
 
 
 def test_what_is_waited_for(operator: Operator) -> None:

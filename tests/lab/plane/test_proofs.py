@@ -15,7 +15,6 @@ from .proofs import TABLE, Desk, described, pairs
 from .repairs import BY_NAME, HEALER, PROOFS
 from .using import Thing
 
-
 #: a part of the workflow relocate-host, which has a file of its own
 ELSEWHERE = {("relocate-server", "db")}
 
