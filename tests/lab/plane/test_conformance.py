@@ -57,6 +57,7 @@ class Real:
     def failing(self, when: str) -> Iterator[None]:
         place, action = {
             "before": (self.target, "pre_live_migration"), "half-way": (self.source, "live_migration"),
+            "at its end": (self.source, "post_live_migration_at_source"),
         }[when]  # fmt: skip
         self.plane.lever(place, action, "fail")
         yield

@@ -40,7 +40,10 @@ class Simulated:
 
     @contextmanager
     def failing(self, when: str) -> Iterator[None]:
-        with self._faults(Faults(rolled_back=1.0) if when == "before" else Faults(broken=1.0)):
+        faults = {
+            "before": Faults(rolled_back=1.0), "half-way": Faults(broken=1.0), "at its end": Faults(stranded=1.0),
+        }  # fmt: skip
+        with self._faults(faults[when]):
             yield
 
     @contextmanager

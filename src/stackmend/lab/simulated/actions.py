@@ -66,6 +66,8 @@ def guard(
         ("vm_state", found.vm_state, found.vm_state in allowed or not allowed),
         ("task_state", found.task_state, found.task_state in tasks),
     ):
+        if not good and value is None:
+            raise Refused(409, f"Instance {found.id} is in an invalid state for '{word}'")
         if not good:
             raise Refused(409, f"Cannot '{word}' instance {found.id} while it is in {attribute} {value}")
 

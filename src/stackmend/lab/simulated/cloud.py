@@ -109,7 +109,7 @@ class Cloud:
         return LostError(f"the answer was lost to {request.method} {request.path} in cloud {self.name}")
 
     def _answer(self, status: int, body: Any, words: str = "", code: str = "", after: float | None = None) -> Answer:
-        return Answer(status, body, (self._id(),), after, words, code)
+        return Answer(status, body, (self._id(),), after, words.rstrip(". "), code)
 
     def _id(self) -> str:
         number = next(self._requests)

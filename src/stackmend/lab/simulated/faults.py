@@ -20,7 +20,8 @@ class Faults:
     slow: float = 0.0  #: share of live migrations that take twenty times as long
     stalled: float = 0.0  #: share of live migrations that never end by themselves
     rolled_back: float = 0.0  #: share of moves that fail half-way, and leave the server where it was
-    broken: float = 0.0  #: share of moves that fail half-way, and leave the server in ERROR
+    broken: float = 0.0  #: share of moves that fail half-way, and leave the server in ERROR where it was
+    stranded: float = 0.0  #: share of live migrations that fail at the end: in ERROR on the other host, with leftovers
     deaths: int = 0  #: hosts that die
     restarts: int = 0  #: hosts whose nova-compute restarts
     span: float = 300.0  #: seconds in which hosts die and restart

@@ -116,7 +116,8 @@ def live(world: World, server: Server, migration: Migration) -> Course:
     if fate == "gone":
         return _orphan(world, server, source)
     if fate == "broken":
-        world.harmed[server.id] = "its live migration broke half-way"
+        # the driver takes it back, and raises all the same
+        yield from _rolled_back(world, server, migration, "failed")
         world.record(migration, "error")
         return world.set(server, vm_state="error", task_state=None, fault="Live Migration failure")
     if fate:
@@ -160,9 +161,9 @@ def _arrived(world: World, server: Server, migration: Migration, source: Host, t
     if source.starts != life:
         return _orphan(world, server, source)
     world.detach_at(server, source.name)
-    if not there.running:
-        # post_live_migration_at_destination gets no answer: the row is set all the same, and an error is raised
-        world.harmed[server.id] = f"{there.name} did not answer after its live migration"
+    if not there.running or world.dice(world.faults.stranded):
+        # _post_live_migration_update_host: the row is set all the same, and an error is raised
+        world.harmed[server.id] = f"its live migration failed when it had come to {there.name}"
         world.move(server, there.name)
         world.record(migration, "error")
         return world.set(server, vm_state="error", task_state=None, fault="Live Migration failure")
