@@ -27,7 +27,12 @@ class Sharing(LoadScopeScheduling):
     """One lot for the lab, small ones for the rest."""
 
     def schedule(self) -> None:
-        """Sort what was collected into lots, the first time."""
+        """Sort what was collected into lots, the first time.
+
+        They are given out as they were collected, not the largest first: a worker that came back to a file that it had
+        left would find there what the fixtures of the module had made before.
+        """
+        self.config.option.loadscopereorder = False
         if self.collection is None and self.collection_is_completed:
             self._lots = lots(next(iter(self.registered_collections.values())))
         super().schedule()

@@ -4,9 +4,14 @@
 from __future__ import annotations
 
 import ast
+import random
+from itertools import groupby
 from pathlib import Path
+from types import SimpleNamespace
 
-from .sharing import FIRST, LAB, LAST, LOT, WITHOUT_LAB, lots, turn
+import pytest
+
+from .sharing import FIRST, LAB, LAST, LOT, WITHOUT_LAB, Sharing, lots, turn
 
 PLANE = Path(__file__).parent / "lab" / "plane"
 
@@ -31,6 +36,47 @@ def test_the_rest_goes_in_small_lots():
     assert len(set(found.values())) == 5
     assert LAB not in found.values()
     assert len({found[name] for name in names[:LOT]}) == 1
+
+
+class Worker:
+    """What a scheduler sees of a worker: it is told which tests to run."""
+
+    shutting_down = False
+
+    def __init__(self, number: int) -> None:
+        self.gateway = SimpleNamespace(id=f"gw{number}")
+        self.todo: list[int] = []
+        self.ran: list[str] = []
+
+    def send_runtest_some(self, indices: list[int]) -> None:
+        self.todo += indices
+
+    def shutdown(self) -> None:
+        self.shutting_down = True
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_worker_comes_back_to_a_file_that_it_left(seed: int):
+    """Whatever sizes the files have, and whoever is quick: fixtures of a module are made once in each worker."""
+    dice = random.Random(seed)
+    names = [f"tests/lab/plane/test_proofs.py::test_{number}" for number in range(30)]
+    names += [f"tests/test_{file}.py::test_{n}" for file in range(20) for n in range(dice.randrange(1, 5 * LOT))]
+    options = SimpleNamespace(loadscopereorder=True, maxschedchunk=None)
+    workers = [Worker(number) for number in range(3)]
+    sharing = Sharing(SimpleNamespace(option=options, getvalue=lambda _: [f"{len(workers)}*popen"]))
+    for worker in workers:
+        sharing.add_node(worker)
+        sharing.add_node_collection(worker, names)
+    sharing.schedule()
+    while busy := [worker for worker in workers if worker.todo]:
+        worker = dice.choice(busy)
+        index = worker.todo.pop(0)
+        worker.ran.append(names[index])
+        sharing.mark_test_complete(worker, index)
+    assert sorted(name for worker in workers for name in worker.ran) == sorted(names)
+    for worker in workers:
+        files = [file for file, _ in groupby(name.split("::")[0] for name in worker.ran)]
+        assert len(files) == len(set(files))
 
 
 def test_no_file_without_the_lab_uses_it():

@@ -113,6 +113,12 @@ def fence(sight: Sight, host: str, word: bool) -> Iterator[LaneDraft]:
     )
 
 
+def unheard(host: str, found: Mapping[str, Any]) -> ApiCall:
+    """Look again, when the plan is carried out: nothing was heard of it since."""
+    changed = found.get("updated_at")
+    return ApiCall(service="compute", operation="await-silence", arguments={"host": host, "changed": changed})
+
+
 def declared(sight: Sight, host: str, found: Mapping[str, Any]) -> LaneDraft:
     """The second lane: nothing was heard of it since the plan was made, and Nova takes it for dead from now on.
 
@@ -124,7 +130,7 @@ def declared(sight: Sight, host: str, found: Mapping[str, Any]) -> LaneDraft:
     changed = found.get("updated_at")
     steps: tuple[Step, ...] = (
         Gate(name=f"fenced-{host}", text=f"{host} runs nothing, and reaches no storage and no network"),
-        ApiCall(service="compute", operation="await-silence", arguments={"host": host, "changed": changed}),
+        unheard(host, found),
     )
     if not found.get("forced_down"):
         steps = (

@@ -81,12 +81,11 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     good = [one for one in servers if not why[str(one["id"])]]
     bases = _needed(two, good)
     _room(two, good, bases)
-    heartbeat = {"host": host, "heartbeat": service.get("updated_at")}
     yield LaneDraft(
         resource_type="host",
         resource_id=host,
         message=f"nothing was heard of {host} since the plan was made",
-        steps=(ApiCall(service="compute", operation="await-silence", arguments=heartbeat),),
+        steps=(_dead.unheard(host, service),),
         required=True,
     )
     stamp = stamp_of(sight.now)
