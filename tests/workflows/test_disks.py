@@ -20,6 +20,7 @@ from stackmend.model.disks import QUARANTINE, WORK
 from stackmend.model.step import HostCommand, StepState
 from stackmend.model.writer import Outcome
 from stackmend.workflows import _disks, _inventory
+from stackmend.workflows._disk_scripts import IDENTITY
 
 from ..drivers.hosts.conftest import Host
 from .instances import MIB, Instances, here, qemu, tool
@@ -79,6 +80,11 @@ def picture(path: Path) -> dict[str, str]:
     }
 
 
+def made(path: Path) -> str:
+    """When a file was made: the number of its inode would not last on every file system."""
+    return tool("env", "TZ=UTC0", "stat", "-c", "%w", str(path))
+
+
 def all_done(move: Move, name: str) -> list[Outcome]:
     """Every step of one server."""
     return [move.do(step) for step in move.steps(name)]
@@ -117,10 +123,10 @@ def test_what_is_done_is_not_done_again(move: Move) -> None:
     steps = move.steps(name)
     assert [move.probe(step) for step in steps] == [StepState.PLANNED] * 3
     assert [move.do(step).already for step in steps] == [False] * 3
-    inode = (move.new.path / name / "disk").stat().st_ino
+    first = made(move.new.path / name / "disk")
     assert [move.probe(step) for step in steps] == [StepState.DONE] * 3
     assert [move.do(step).already for step in steps] == [True] * 3
-    assert (move.new.path / name / "disk").stat().st_ino == inode
+    assert made(move.new.path / name / "disk") == first
 
 
 @pytest.mark.parametrize("after", [0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5])
@@ -144,7 +150,7 @@ def test_a_copy_that_is_killed_goes_on_and_ends_the_same(move: Move, after: floa
 
 
 def test_of_a_copy_that_was_cut_off_whole_files_are_not_sent_again(move: Move) -> None:
-    """A file that is there with the right checksum keeps its inode; one that is half is replaced."""
+    """A file that is there with the right checksum stays; one that is half is replaced."""
     name = move.old.server()
     (move.old.path / name / "disk.swap").write_bytes(os.urandom(MIB))
     (copy, place) = move.steps(name)
@@ -152,9 +158,9 @@ def test_of_a_copy_that_was_cut_off_whole_files_are_not_sent_again(move: Move) -
     half.mkdir(parents=True)
     (half / "disk").write_bytes((move.old.path / name / "disk").read_bytes())
     (half / "disk.swap").write_bytes((move.old.path / name / "disk.swap").read_bytes()[:1000])
-    inode = (half / "disk").stat().st_ino
+    first = made(half / "disk")
     assert move.do(copy).state is StepState.DONE
-    assert (half / "disk").stat().st_ino == inode
+    assert made(half / "disk") == first
     assert (half / "disk.swap").stat().st_size == MIB
     assert move.do(place).state is StepState.DONE
 
@@ -164,10 +170,10 @@ def test_a_base_that_is_there_already_is_used_if_it_is_the_same(move: Move) -> N
     same, other = move.old.base("same"), move.old.base("other")
     move.new.base("same")
     (move.new.path / "_base" / other).write_bytes(b"something else")
-    inode = (move.new.path / "_base" / same).stat().st_ino
+    first = made(move.new.path / "_base" / same)
     good, bad = move.old.server(same), move.old.server(other)
     assert [outcome.state for outcome in all_done(move, good)] == [StepState.DONE] * 3
-    assert (move.new.path / "_base" / same).stat().st_ino == inode
+    assert made(move.new.path / "_base" / same) == first
     base, copy, place = (move.do(step) for step in move.steps(bad))
     assert (base.state, copy.state, place.state) == (StepState.FAILED, StepState.DONE, StepState.FAILED)
     assert "another file of this name" in base.note
@@ -231,6 +237,17 @@ def test_what_a_guest_has_used_since_is_not_taken_back(move: Move) -> None:
     tool("qemu-io", "-f", "qcow2", "-c", "write -q 2M 64k", str(move.new.path / name / "disk"))
     assert "has changed since" in move.back(place).note
     assert (move.new.path / name / "disk").exists()
+
+
+def test_where_it_is_not_known_when_a_file_was_made_its_inode_tells_which_it_is(tmp_path: Path) -> None:
+    """As on old file systems; a file that is not there is no file at all."""
+    old = 'stat() { if [ "$2" = %W ]; then echo 0; else command stat "$@"; fi; }\n'
+    script = f'{IDENTITY}identity "$1"'
+    known = tool("sh", "-c", script, "sh", str(tmp_path)).strip()
+    assert known == made(tmp_path).strip()
+    assert tool("sh", "-c", old + script, "sh", str(tmp_path)).strip() == str(tmp_path.stat().st_ino)
+    gone = subprocess.run(["sh", "-c", script, "sh", tmp_path / "gone"], capture_output=True, check=False)
+    assert (gone.returncode, gone.stdout) == (1, b"")
 
 
 def test_an_orphan_goes_aside_and_comes_back(move: Move) -> None:

@@ -71,7 +71,7 @@ class Folder:
     kind: Kind
     server: str = ""  #: uuid; "" where the old name could not be told
     modified: float = 0.0  #: the youngest of it and its files
-    inode: int = 0
+    identity: str = ""  #: which directory it is, whatever it is called (_disk_scripts.IDENTITY)
     size: int = 0
     allocated: int = 0
     files: tuple[str, ...] = ()  #: names in it

@@ -10,7 +10,19 @@ from __future__ import annotations
 
 from stackmend.model.disks import QUARANTINE, WORK
 
+#: which file or directory it is, under whatever name: when it was made, to the nanosecond, and the number of its inode
+#: where the file system does not tell. The number alone would be another one after a while on overlay file systems
+IDENTITY = r"""identity() {
+  case $(stat -c %W -- "$1" 2>/dev/null) in
+    '') return 1 ;;
+    0) stat -c %i -- "$1" ;;
+    *) TZ=UTC0 stat -c %w -- "$1" ;;
+  esac
+}
+"""
+
 _HEAD = f"""export LC_ALL=C
+{IDENTITY}checked() {{ identity "$1" && stat -c %s -- "$1"; }}
 fail() {{ echo "$*" >&2; exit 1; }}
 cd -P -- "$1" || exit 3
 w={WORK} q={QUARANTINE}
@@ -75,7 +87,7 @@ COPIED = (
     "# notes that the copy is whole\n"
     + _HEAD
     + r"""find "$w/$2.new" \( -type f -o -type d \) -exec sync -- {} + || exit 3
-stat -c %i "$w/$2.new" >"$w/$2.copied"
+identity "$w/$2.new" >"$w/$2.copied"
 """
 )
 
@@ -85,7 +97,7 @@ COPIED_PROBE = (
     + _HEAD
     + r"""i=$(cat "$w/$2.copied" 2>/dev/null)
 for d in "$w/$2.new" "$3"; do
-  [ -z "$i" ] || [ "$(stat -c %i "$d" 2>/dev/null)" != "$i" ] || exit 0
+  [ -z "$i" ] || [ "$(identity "$d")" != "$i" ] || exit 0
 done
 [ ! -e "$3" ] && [ ! -L "$3" ] || { echo "there is one that is none of ours: $1/$3" >&2; exit 2; }
 exit 1
@@ -111,12 +123,12 @@ if [ -f "$n" ] && [ ! -e "$3" ]; then
   [ -d "$d" ] || { mkdir "$d" && chown "$(stat -c %u:%g .)" "$d"; } || exit 3
   chown "$(stat -c %u:%g "$d")" "$n" && touch "$n" || exit 3
   case $3 in _base/*) chmod u+rw,go+r "$n" || exit 3 ;; esac
-  stat -c %i "$n" >"$w/$2.made" && sync -- "$n" "$w/$2.made" || exit 3
+  identity "$n" >"$w/$2.made" && sync -- "$n" "$w/$2.made" || exit 3
   mv -n -T -- "$n" "$3" && [ ! -e "$n" ] || fail "it came into being meanwhile: $3"
   rmdir "$w/$2.new"
   [ ! -d /sys/fs/selinux ] || ! command -v restorecon >/dev/null || restorecon "$3"
 fi
-mkdir -p "$w" && touch "$3" && stat -c '%i %s' "$3" >"$w/$2.copied"
+mkdir -p "$w" && touch "$3" && checked "$3" >"$w/$2.copied"
 """
 )
 
@@ -125,7 +137,7 @@ FILE_PROBE = (
     "# whether the file is there\n"
     + _HEAD
     + r"""[ -e "$3" ] || exit 1
-[ "$(stat -c '%i %s' "$3")" = "$(cat "$w/$2.copied" 2>/dev/null)" ]
+[ "$(checked "$3")" = "$(cat "$w/$2.copied" 2>/dev/null)" ]
 """
 )
 
@@ -143,7 +155,7 @@ FILE_BACK = (
     + _HEAD
     + _UNUSED
     + r"""[ -e "$3" ] || exit 0
-[ "$(stat -c %i "$3")" = "$(cat "$w/$2.made" 2>/dev/null)" ] || exit 0
+[ "$(identity "$3")" = "$(cat "$w/$2.made" 2>/dev/null)" ] || exit 0
 unused "$3"
 for f in */disk*; do
   [ ! -f "$f" ] || ! head -c 65536 -- "$f" | grep -aqF -e "/$3" || fail "$f is based on it: $3"
@@ -159,11 +171,11 @@ PLACE = (
     + _HEAD
     + r"""new=$w/$2.new key=$2 final=$3 info=$4
 shift 4
-[ -d "$new" ] && [ "$(stat -c %i "$new")" = "$(cat "$w/$key.copied")" ] || fail "it was not copied whole: $final"
+[ -d "$new" ] && [ "$(identity "$new")" = "$(cat "$w/$key.copied")" ] || fail "it was not copied whole: $final"
 [ ! -e "$final" ] || fail "it is there already: $final"
 while [ $# -gt 0 ]; do
   if [ -n "$3" ]; then
-    [ "$(stat -c '%i %s' "$3" 2>/dev/null)" = "$(cat "$w/$6.copied" 2>/dev/null)" ] && [ -s "$w/$6.copied" ] ||
+    [ "$(checked "$3" 2>/dev/null)" = "$(cat "$w/$6.copied" 2>/dev/null)" ] && [ -s "$w/$6.copied" ] ||
       fail "its base was not verified on this host: $3"
     [ "$5" != rebase ] || qemu-img rebase -u -f "$2" -F "$4" -b "$3" "$new/$1" || fail "it cannot be told its base: $1"
   fi
@@ -173,7 +185,7 @@ done
 [ -z "$info" ] || { printf '%s\n' "$info" >"$w/$key.info" && cat "$w/$key.info" >"$new/disk.info"; } || exit 3
 mode=$(find . -mindepth 1 -maxdepth 1 -type d -name '????????-????-????-????-????????????' -printf '%m\n' | head -n 1)
 chown -R -h "$(stat -c %u:%g .)" "$new" && chmod "${mode:-755}" "$new" || exit 3
-(cd "$new" && find . -type f -printf '%i %s %T@ %p\n' | sort) >"$w/$key.listing"
+(cd "$new" && find . -type f -printf '%s %T@ %p\n' | sort) >"$w/$key.listing"
 sync -- "$w/$key.listing" "$new"/disk.info 2>/dev/null
 mv -n -T -- "$new" "$final" && [ ! -e "$new" ] || fail "it came into being meanwhile: $final"
 [ ! -d /sys/fs/selinux ] || ! command -v restorecon >/dev/null || restorecon -R "$final"
@@ -185,7 +197,7 @@ PLACE_PROBE = (
     "# whether the copy is in place\n"
     + _HEAD
     + r"""[ -e "$3" ] || [ -L "$3" ] || exit 1
-[ "$(stat -c %i "$3")" = "$(cat "$w/$2.copied" 2>/dev/null)" ] || {
+[ "$(identity "$3")" = "$(cat "$w/$2.copied" 2>/dev/null)" ] || {
   echo "there is one that is none of ours: $1/$3" >&2
   exit 2
 }
@@ -198,20 +210,20 @@ PLACE_BACK = (
     + _HEAD
     + _UNUSED
     + r"""[ -e "$3" ] || { [ -e "$q/$4/$3" ] && exit 0; fail "$1/$3 is not there"; }
-[ "$(stat -c %i "$3")" = "$(cat "$w/$2.copied" 2>/dev/null)" ] || fail "it is not what was put there: $3"
+[ "$(identity "$3")" = "$(cat "$w/$2.copied" 2>/dev/null)" ] || fail "it is not what was put there: $3"
 unused "$3"
-now=$(cd "$3" && find . -type f -printf '%i %s %T@ %p\n' | sort)
+now=$(cd "$3" && find . -type f -printf '%s %T@ %p\n' | sort)
 [ "$now" = "$(cat "$w/$2.listing")" ] || fail "it has changed since, somebody uses it: $3"
 mkdir -p "$q/$4" && mv -n -T -- "$3" "$q/$4/$3" && [ ! -e "$3" ]
 """
 )
 
-#: directory, name, its inode, the youngest time in it, quarantine: an orphan is moved aside
+#: directory, name, its identity, the youngest time in it, quarantine: an orphan is moved aside
 ASIDE = (
     "# moves an orphan into quarantine\n"
     + _HEAD
     + _UNUSED
-    + r"""[ -d "$2" ] && [ ! -L "$2" ] && [ "$(stat -c %i "$2")" = "$3" ] || fail "it is another one now: $2"
+    + r"""[ -d "$2" ] && [ ! -L "$2" ] && [ "$(identity "$2")" = "$3" ] || fail "it is another one now: $2"
 unused "$2"
 [ -z "$(find "$2" -newermt "@$4" -print | head -n 1)" ] || fail "it has changed since it was looked at: $2"
 for f in */disk*; do
@@ -223,22 +235,22 @@ mv -n -T -- "$2" "$q/$5/$2" && [ ! -e "$2" ]
 """
 )
 
-#: directory, name, its inode, quarantine
+#: directory, name, its identity, quarantine
 ASIDE_PROBE = (
     "# whether it is in quarantine\n"
     + _HEAD
-    + r"""[ "$(stat -c %i "$q/$4/$2" 2>/dev/null)" != "$3" ] || exit 0
-[ "$(stat -c %i "$2" 2>/dev/null)" != "$3" ] || exit 1
+    + r"""[ "$(identity "$q/$4/$2")" != "$3" ] || exit 0
+[ "$(identity "$2")" != "$3" ] || exit 1
 echo "it is neither where it was nor in quarantine: $2" >&2
 exit 2
 """
 )
 
-#: directory, name, its inode, quarantine
+#: directory, name, its identity, quarantine
 ASIDE_BACK = (
     "# moves it back from quarantine\n"
     + _HEAD
-    + r"""[ "$(stat -c %i "$2" 2>/dev/null)" != "$3" ] || exit 0
+    + r"""[ "$(identity "$2")" != "$3" ] || exit 0
 [ ! -e "$2" ] && [ ! -L "$2" ] || fail "there is one again: $2"
 mv -n -T -- "$q/$4/$2" "$2" && [ ! -e "$q/$4/$2" ]
 """

@@ -145,12 +145,11 @@ def moved_info(text: str, name: str, path: str) -> str:
 
 def aside(place: Place, folder: Folder, stamp: str) -> HostCommand:
     """Move an orphan into the quarantine of its own instances directory."""
-    inode = str(folder.inode)
     return HostCommand(
         host=place.host,
-        argv=place.argv(scripts.ASIDE, place.path, folder.name, inode, f"{folder.modified + 1:.0f}", stamp),
-        probe=place.argv(scripts.ASIDE_PROBE, place.path, folder.name, inode, stamp),
-        inverse=place.argv(scripts.ASIDE_BACK, place.path, folder.name, inode, stamp),
+        argv=place.argv(scripts.ASIDE, place.path, folder.name, folder.identity, f"{folder.modified + 1:.0f}", stamp),
+        probe=place.argv(scripts.ASIDE_PROBE, place.path, folder.name, folder.identity, stamp),
+        inverse=place.argv(scripts.ASIDE_BACK, place.path, folder.name, folder.identity, stamp),
     )
 
 

@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 
 from stackmend.model.errors import SourceError
 from stackmend.model.ports import Hosts
+from stackmend.workflows._disk_scripts import IDENTITY
 
 #: seconds for one command, and for each file that is checked
 _LIMIT, _EACH = 120.0, 60.0
 _BATCH = 200
 
-_READ = r"""
+_READ = (
+    IDENTITY
+    + r"""
 export LC_ALL=C
 cd -P -- "$1" || exit 3
 printf 'path\t%s\0' "$PWD"
@@ -24,7 +27,10 @@ read -r second </proc/2/comm 2>/dev/null
 printf 'second\t%s\0' "$second"
 printf 'room\t%s\0' "$(stat -f -c '%a %S %d %c %T' .)"
 printf 'mounts\t%s\0' "$(cat /proc/self/mounts)"
-find . -mindepth 1 -maxdepth 3 -path ./locks -prune -o -printf 'file\t%y\t%s\t%b\t%T@\t%i\t%P\0'
+find . -mindepth 1 -maxdepth 3 -path ./locks -prune -o -printf 'file\t%y\t%s\t%b\t%T@\t%P\0'
+for d in */; do
+  [ ! -d "$d" ] || printf 'identity\t%s\t%s\0' "$(identity "$d")" "${d%/}"
+done
 find . -mindepth 1 -maxdepth 2 -type d ! \( -readable -executable \) -printf 'shut\t%P\0'
 find . -mindepth 1 -maxdepth 2 \( -name disk.info -o -path ./compute_nodes \) -type f -size -64k -exec sh -c '
   for f do printf "name\t%s\0text\t" "${f#./}"; tr -d "\000" < "$f"; printf "\0"; done' sh {} +
@@ -41,6 +47,7 @@ for f in "$3"/*.xml; do
 done
 exit 0
 """
+)
 
 #: pairs of a name and a format on stdin, each ended by a NUL. Names begin with ./ so that none is taken for a protocol
 _LOOK = r"""
@@ -65,7 +72,6 @@ class File:
     size: int
     allocated: int
     modified: float
-    inode: int
 
 
 @dataclass(slots=True)
@@ -74,6 +80,7 @@ class Raw:
 
     words: dict[str, str] = field(default_factory=dict)
     files: dict[str, File] = field(default_factory=dict)
+    identities: dict[str, str] = field(default_factory=dict)  #: of the directories
     shut: list[str] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
     open: list[tuple[str, str]] = field(default_factory=list)
@@ -113,8 +120,11 @@ def _sorted_out(out: bytes) -> Raw:
     for record in os.fsdecode(out).split("\0"):
         kind, _, rest = record.partition("\t")
         if kind == "file":
-            type_, size, blocks, modified, inode, path = rest.split("\t", 5)
-            raw.files[path] = File(type_, int(size), int(blocks) * 512, float(modified), int(inode))
+            type_, size, blocks, modified, path = rest.split("\t", 4)
+            raw.files[path] = File(type_, int(size), int(blocks) * 512, float(modified))
+        elif kind == "identity":
+            identity, _, path = rest.partition("\t")
+            raw.identities[path] = identity
         elif kind == "shut":
             raw.shut.append(rest)
         elif kind == "name":

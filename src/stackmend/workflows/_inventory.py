@@ -252,7 +252,7 @@ def _folder(
         kind=kind,
         server=server,
         modified=max([own.modified, *(file.modified for file in inside.values())]),
-        inode=own.inode,
+        identity=raw.identities.get(name, ""),
         size=sum(file.size for file in inside.values() if file.type == "f"),
         allocated=sum(file.allocated for file in inside.values() if file.type == "f"),
         files=tuple(path.removeprefix(name + "/") for path in sorted(inside)),
