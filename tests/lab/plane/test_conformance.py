@@ -49,9 +49,11 @@ class Real:
         ]  # fmt: skip
         for service in others:
             self.cloud.compute.disable_service(service)
-        yield
-        for service in others:
-            self.cloud.compute.enable_service(service)
+        try:
+            yield
+        finally:
+            for service in others:
+                self.cloud.compute.enable_service(service)
 
     @contextmanager
     def failing(self, when: str) -> Iterator[None]:
@@ -60,25 +62,31 @@ class Real:
             "at its end": (self.source, "post_live_migration_at_source"),
         }[when]  # fmt: skip
         self.plane.lever(place, action, "fail")
-        yield
-        self.plane.release(place, action)
+        try:
+            yield
+        finally:
+            self.plane.release(place, action)
 
     @contextmanager
     def standing(self) -> Iterator[None]:
         self.plane.lever(self.source, "live_migration", "hold")
-        yield
-        self.plane.release(self.source, "live_migration")
+        try:
+            yield
+        finally:
+            self.plane.release(self.source, "live_migration")
 
     @contextmanager
     def dead(self) -> Iterator[None]:
         name = f"nova-compute-{self.source}"
         self.plane.kill(name)
         self.plane.force_down(self.source, True)
-        yield
-        self.plane.start(name)
-        # refused until it has cleaned up after the evacuations
-        wait(self._up, f"{self.source} to be taken for up", 120)
-        self.plane.wait()
+        try:
+            yield
+        finally:
+            self.plane.start(name)
+            # refused until it has cleaned up after the evacuations
+            wait(self._up, f"{self.source} to be taken for up", 120)
+            self.plane.wait()
 
     def _up(self) -> bool:
         with suppress(SDKException):

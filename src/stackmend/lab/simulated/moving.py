@@ -293,7 +293,7 @@ def revert(world: World, server: Server, migration: Migration) -> Course:
 
 
 def evacuate(world: World, server: Server, migration: Migration, wanted: str | None, stopped: bool) -> Course:
-    """Build it again elsewhere, with the disks that it finds."""
+    """Build it again elsewhere, with the disks that it finds. The row of the server says where only at the very end."""
     yield world.random.uniform(0.02, 0.5)
     source = world.hosts[migration.source]
     try:
@@ -304,24 +304,36 @@ def evacuate(world: World, server: Server, migration: Migration, wanted: str | N
     world.aim(migration, there.name)
     world.allocate(server.id, there.node, server.flavor.resources)
     yield from reached(world, there)
-    was = server.vm_state
+    life, was = there.starts, server.vm_state
     world.record(migration, "pre-migrating")
-    world.move(server, there.name)
+    for port in server.ports:
+        world.unbind(world.ports[port], source.name)
+        world.activate(world.ports[port], there.name)
     world.set(server, task_state="rebuild_block_device_mapping")
     for volume in server.volumes:
         world.attach(volume, server.id, there.name)
     world.detach_at(server, source.name)
     yield world.random.uniform(0.2, 2.0)
-    if not there.running or world.dice(world.faults.broken):
+    if there.starts != life:
+        return _orphan(world, server, there)
+    world.set(server, task_state="rebuild_spawning")
+    yield world.random.uniform(1.0, 8.0)
+    if there.starts != life:
+        return _orphan(world, server, there)
+    if world.dice(world.faults.broken):
         world.harmed[server.id] = "its evacuation broke half-way"
         world.record(migration, "failed")
+        world.release(server.id, there.node)
         return world.set(server, vm_state="error", task_state=None, fault="the rebuild failed")
-    world.set(server, task_state="rebuild_spawning")
-    for port in server.ports:
-        world.unbind(world.ports[port], source.name)
-        world.activate(world.ports[port], there.name)
     there.guests.add(server.id)
-    yield world.random.uniform(1.0, 8.0)
-    off = was == "stopped" or (stopped and was != "error")
-    world.set(server, vm_state="stopped" if off else "active", task_state=None, power_state=4 if off else 1)
+    if was == "stopped" or (stopped and was != "error"):
+        world.set(server, vm_state="active", task_state="powering-off", power_state=1)
+        yield world.random.uniform(0.2, 2.0)
+        world.set(server, vm_state="stopped", task_state=None, power_state=4)
+    else:
+        world.set(server, vm_state="active", task_state=None, power_state=1)
+    yield world.random.uniform(0.01, 0.3)
+    if there.starts != life:
+        return _orphan(world, server, there)
+    world.move(server, there.name)
     world.record(migration, "done")
