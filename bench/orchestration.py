@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from bench.measure import say
 from stackmend.drivers.api.executor import ApiExecutor
-from stackmend.drivers.api.operations import describe
+from stackmend.drivers.api.operations import describe, waits
 from stackmend.drivers.api.reading import ApiReading
 from stackmend.drivers.journal import DatabaseJournal
 from stackmend.engine import working
@@ -104,7 +104,9 @@ def drained(size: Size) -> dict[str, Any]:
             since, begin, theirs = len(cloud.world.migrations), time.process_time(), cloud.spent
             sight = Sight(api=ApiReading(cloud, cloud.clock), live=None, hosts=None, now=cloud.clock.now().isoformat())
             drain = working.workflow_of("drain-host")
-            plan = working.plan(drain, {"host": name}, sight, cloud=cloud.name, limits=LIMITS, describe=describe)
+            plan = working.plan(
+                drain, {"host": name}, sight, cloud=cloud.name, limits=LIMITS, describe=describe, waits=waits
+            )
             planning += time.process_time() - begin - (cloud.spent - theirs)
             begin, theirs = time.process_time(), cloud.spent
             record = RunRecord(

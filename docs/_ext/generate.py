@@ -59,6 +59,7 @@ def check_page(name: str) -> str:
     mended = [
         f"[`{r.name}`](../repairs/{r.name}.md) ({r.risk.value})" for _, r in repairs().values() if name in r.checks
     ]
+    hindered = [f"[`{n}`](../workflows/{n}.md)" for n, (_, w) in sorted(workflows().items()) if w.deed in check.hinders]
     ages = ", ".join(f"`{age}` {seconds} s" for age, seconds in check.ages.items()) or "none"
     rows = (
         ("severity", check.severity.value),
@@ -69,6 +70,7 @@ def check_page(name: str) -> str:
         ("needs", ", ".join(f"`{source}`" for source in sorted(check.needs)) or "nothing beyond what it reads"),
         ("ages", ages),
         ("repairs", ", ".join(mended) or "none: it reports only"),
+        ("stays as it is in", ", ".join(hindered) or "no workflow"),
     )
     table = "\n".join(f"| {left} | {right} |" for left, right in rows)
     sections = "".join(f"## {title}\n\n{body}\n\n" for title, body in parts.sections.items())

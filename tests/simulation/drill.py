@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from stackmend.drivers.api.executor import ApiExecutor
-from stackmend.drivers.api.operations import describe
+from stackmend.drivers.api.operations import describe, waits
 from stackmend.drivers.api.reading import ApiReading
 from stackmend.engine import resume as resuming
 from stackmend.engine import working
@@ -93,14 +93,20 @@ class Drill:
     cloud: Cloud
     journal: Any = field(default_factory=MemoryJournal)
     limits: Limits = field(default_factory=lambda: Limits(parallel=8, max_failures=1000))
+    findings: dict[str, list[str]] = field(default_factory=dict)
     runs: int = 0
 
     def plan(self, workflow: str, arguments: Mapping[str, Any]) -> Plan:
         """The plan of a workflow, without databases and hosts."""
         clock = self.cloud.clock
-        sight = Sight(api=ApiReading(self.cloud, clock), live=None, hosts=None, now=clock.now().isoformat())
+        sight = Sight(
+            api=ApiReading(self.cloud, clock), live=None, hosts=None, now=clock.now().isoformat(),
+            findings=self.findings,
+        )  # fmt: skip
         found = working.workflow_of(workflow)
-        return working.plan(found, arguments, sight, cloud=self.cloud.name, limits=self.limits, describe=describe)
+        return working.plan(
+            found, arguments, sight, cloud=self.cloud.name, limits=self.limits, describe=describe, waits=waits
+        )
 
     def apply(self, plan: Plan, *, dies: tuple[int, bool] | None = None) -> RunResult:
         """Run it. ``dies``: (number of the write to the journal, whether after it): then :class:`Killed` is raised."""

@@ -71,10 +71,10 @@ class Site:
             attach(self.cloud, server, new_volume(self.cloud))
         return server
 
-    def plan(self, *servers: Server, **options: Any) -> Plan:
+    def plan(self, *servers: Server, audited: bool = False, **options: Any) -> Plan:
         """The plan to relocate these, or all."""
         asked = {"host": HOST, "to": TO, "servers": tuple(s.uuid for s in servers), "fenced": True, "shared": True}
-        return workflows.plan(self.config, "relocate-host", asked | options)
+        return workflows.plan(self.config, "relocate-host", asked | options, audited=audited)
 
     def server(self, server: Server) -> Row:
         """Its row."""

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from stackmend.drivers.api.executor import ApiExecutor
-from stackmend.drivers.api.operations import describe
+from stackmend.drivers.api.operations import describe, waits
 from stackmend.drivers.api.reading import ApiReading, version
 from stackmend.drivers.journal import DatabaseJournal
 from stackmend.engine import catalogue, working
@@ -58,6 +58,7 @@ class Losing:
     clock: HandClock = field(default_factory=HandClock)
     name: str = "losing"
     highest: str = "2.102"
+    kind: str = "QEMU"  #: of all hypervisors
     slow: int = 10
     full: set[str] = field(default_factory=set)
     deaf: set[str] = field(default_factory=set)
@@ -276,6 +277,9 @@ class Losing:
 
     # -- the others
 
+    def _nodes(self, _: Row, __: Request) -> tuple[int, Any]:
+        return 200, {"hypervisors": [{"hypervisor_type": self.kind, "service": {"host": n}} for n in self.services]}
+
     def _list_ports(self, query: Row, _: Request) -> tuple[int, Any]:
         found = [
             port for port in self.ports.values()
@@ -307,6 +311,7 @@ class Losing:
 _ROUTES = (
     (r"compute GET /os-services", "_services"),
     (r"compute PUT /os-services/([^/]+)", "_service"),
+    (r"compute GET /os-hypervisors/detail", "_nodes"),
     (r"compute GET /servers/detail", "_list"),
     (r"compute GET /servers/([^/]+)", "_show"),
     (r"compute GET /os-migrations", "_migrations"),
@@ -378,17 +383,21 @@ class Desk:
     hosts: Shell | None = None
     hook: Hook = field(default_factory=Hook)
     settings: dict[str, Any] = field(default_factory=dict)
+    findings: dict[str, list[str]] = field(default_factory=dict)
     runs: int = 0
 
     def plan(self, name: str, *, parallel: int = 4, per_slot: int = 0, gates: bool = False, **arguments: Any) -> Plan:
         """The plan of a workflow."""
         reading = ApiReading(self.cloud, self.cloud.clock)  # type: ignore[arg-type]
         sight = Sight(
-            api=reading, live=None, hosts=self.hosts, now=self.cloud.clock.now().isoformat(), settings=self.settings
-        )
+            api=reading, live=None, hosts=self.hosts, now=self.cloud.clock.now().isoformat(), settings=self.settings,
+            findings=self.findings,
+        )  # fmt: skip
         limits = Limits(parallel=parallel, per_slot=per_slot)
         workflow = catalogue.workflows()[name]
-        return working.plan(workflow, arguments, sight, cloud="c", limits=limits, gates=gates, describe=describe)
+        return working.plan(
+            workflow, arguments, sight, cloud="c", limits=limits, gates=gates, describe=describe, waits=waits
+        )
 
     def run(self, plan: Plan) -> RunResult:
         """Run what can be run of it."""

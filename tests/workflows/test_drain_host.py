@@ -275,6 +275,16 @@ def test_what_nova_does_not_list_there_is_named(cloud: Told, drill: Drill) -> No
     assert "keeps its old disk there" in said["server"]
 
 
+def test_a_server_with_a_finding_stays_until_it_is_mended(cloud: Told, drill: Drill) -> None:
+    """The finding is the reason; the others move."""
+    harmed, other = cloud.put(), cloud.put()
+    drill.findings[harmed.id] = ["info-cache-empty: no NICs are known"]
+    plan = drain(drill)
+    assert words(of(plan, harmed)).endswith("mend it first: info-cache-empty: no NICs are known")
+    drill.apply(plan)
+    assert (harmed.host == HOST, other.host == HOST) == (True, False)
+
+
 def test_a_move_that_is_recorded_as_open_though_nothing_is_under_way_is_looked_at_first(
     cloud: Told, drill: Drill
 ) -> None:
@@ -311,6 +321,13 @@ def test_a_host_that_is_down_is_not_drained(cloud: Told, drill: Drill) -> None:
     plan = drain(drill)
     assert plan.actions == ()
     assert f"stackmend host evacuate {HOST}" in plan.not_repaired[0].reason
+
+
+def test_machines_of_ironic_are_not_drained(cloud: Told, drill: Drill) -> None:
+    """They cannot be moved, and run on while their nova-compute is away."""
+    node = {"id": "n", "hypervisor_type": "ironic", "service": {"host": HOST}}
+    cloud.told["/os-hypervisors/detail"] = {"hypervisors": [node]}
+    assert "a server there is a machine of its own" in drain(drill).not_repaired[0].reason
 
 
 def test_without_another_host_nothing_is_begun(cloud: Told, drill: Drill) -> None:
@@ -352,6 +369,20 @@ def test_a_host_that_is_not_empty_is_not_called_so(cloud: Told, drill: Drill) ->
     assert any(stays.id in note for note in result.notes)
     assert cloud.clock.seconds < 300
     assert invariants(cloud, drained=[HOST]) == []
+
+
+def test_a_run_that_is_resumed_looks_again_whether_the_host_is_empty(cloud: Told, drill: Drill) -> None:
+    """Where nothing is sent a failure is no last word: the server that stood in the way is gone by now."""
+    cloud.put()
+    stays = cloud.put("rescued")
+    plan = drain(drill)
+    assert drill.apply(plan).failed == 1
+    assert drill.resume(plan).failed == 1
+    cloud.send(Request(service="compute", method="DELETE", path=f"/servers/{stays.id}"))
+    cloud.clock.sleep(60)
+    result = drill.resume(plan)
+    assert (result.exit, result.failed) == (Exit.REPAIRED, 0), result.notes
+    assert invariants(cloud, drained=[HOST], empty=[HOST]) == []
 
 
 def test_a_server_that_was_stopped_meanwhile_is_left(cloud: Told, drill: Drill) -> None:

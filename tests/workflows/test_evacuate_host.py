@@ -66,6 +66,14 @@ def test_a_host_that_is_up_is_refused(desk: Desk, cloud: Losing) -> None:
     assert "is up: servers of a host that lives are moved by 'stackmend host drain c01'" in refused(evacuate(desk))
 
 
+def test_machines_of_ironic_are_not_evacuated(desk: Desk, cloud: Losing) -> None:
+    """They run on without the nova-compute that speaks for them."""
+    cloud.server("db")
+    cloud.die(DEAD)
+    cloud.kind = "ironic"
+    assert "a server there is a machine of its own" in refused(evacuate(desk))
+
+
 def test_forced_down_is_no_proof_while_it_reports(desk: Desk, cloud: Losing) -> None:
     """Somebody has called it down, and it lives."""
     cloud.server("db")
@@ -390,6 +398,16 @@ def test_what_a_machine_must_not_decide_is_left(desk: Desk, cloud: Losing, shown
     assert told in manual(plan, left)
     assert desk.run(plan).failed == 0
     assert (cloud.state(left)[0], cloud.state(other)[0]) == (DEAD, OTHER)
+
+
+def test_a_server_with_a_finding_stays_until_it_is_mended(desk: Desk, cloud: Losing) -> None:
+    """Without it, it would arrive without its NICs."""
+    harmed, other = cloud.server("harmed", volumes=1), cloud.server("other", volumes=1)
+    cloud.die(DEAD)
+    desk.findings[harmed] = ["info-cache-empty: no NICs are known"]
+    plan = evacuate(desk)
+    assert "mend it first: info-cache-empty" in manual(plan, harmed)
+    assert "leave-dead-host" in operations(plan, other)
 
 
 def test_shares_and_accelerators_are_told(desk: Desk, cloud: Losing) -> None:

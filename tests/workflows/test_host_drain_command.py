@@ -12,8 +12,10 @@ from stackmend.app import runs
 from stackmend.app.config import Config, load
 from stackmend.app.session import Session
 from stackmend.cli.commands.host_drain import DrainHost, ReturnHost
+from stackmend.cli.manager import Commands
 from stackmend.cli.request import Working
 from stackmend.drivers.locks import stamp
+from stackmend.engine import catalogue
 from stackmend.model.errors import UsageError
 from stackmend.model.journal import Entry, RunRecord
 from stackmend.model.plan import Action
@@ -49,6 +51,24 @@ def test_what_is_asked_for_and_how_it_is_typed_again(
     parsed = one.get_parser("x").parse_args(shlex.split(line))
     assert one.target(parsed) == target
     assert one.target(one.get_parser("x").parse_args(one.words(parsed))) == target
+
+
+def test_who_looks_for_findings_first_can_be_told_not_to() -> None:
+    """Every command of a workflow that does something to servers which a finding hinders; no other."""
+    known = catalogue.workflows()
+    every = [entry.load() for _, entry in Commands()]
+    commands = [found for found in every if issubclass(found, Working)]
+    assert (
+        {command.workflow for command in commands if known[command.workflow].deed}
+        == {command.workflow for command in commands if command.audits}
+        == {name for name, workflow in known.items() if workflow.deed}
+    )
+    deeds = {workflow.deed for workflow in known.values()}
+    assert {deed for check in catalogue.checks().values() for deed in check.hinders} == deeds - {""}
+    one = DrainHost(None, None)
+    one.cmd_name = "host drain"
+    parsed = one.get_parser("x").parse_args(["c01", "--no-audit"])
+    assert one._again(parsed)[-1] == "--no-audit"
 
 
 def _move(operation: str, server: str, host: str = "c01") -> ApiCall:

@@ -12,7 +12,7 @@ from stackmend.app import runs
 from stackmend.cli.shell import main
 from stackmend.lab.cloud import Server
 from stackmend.lab.mariadb import MariaDB
-from stackmend.model.errors import Exit, UsageError
+from stackmend.model.errors import Exit, SourceError, UsageError
 from stackmend.model.step import Manual
 
 from .dead_host import CELL, HOST, TO, Site, moves, only, refusal, refused, standing
@@ -367,6 +367,31 @@ def test_a_server_that_stays(files: Site, spoil: Any, words: str) -> None:
     server = files.put()
     spoil(files, server)
     assert words in refusal(files.plan(server), server)
+
+
+def test_a_finding_keeps_a_server_where_it_is(files: Site) -> None:
+    """The checks are asked about the servers of the host alone; who does not want to know says so."""
+    harmed, other = files.put(), files.put()
+    elsewhere = next(s for s in (files.cloud.pick("active") for _ in range(99)) if s.host != HOST)
+    for one in (harmed, elsewhere):
+        files.cloud.update(CELL, "instance_info_caches", {"instance_uuid": one.uuid}, network_info="[]")
+    plan = files.plan(harmed, other, via="db", audited=True)
+    (left,) = (action for action in plan.manual if action.resource_id == harmed.uuid)
+    assert "mend it first: info-cache-empty" in left.why
+    assert [action.resource_id for action in plan.runnable if action.resource_type == "server"] == [other.uuid]
+    assert {a.resource_id for a in files.plan(harmed, via="db").runnable} >= {harmed.uuid}
+
+
+def test_a_check_without_an_answer_ends_the_planning(files: Site) -> None:
+    """Where a source cannot be read nothing tells whom a move would harm; there is a way to go on without."""
+    server = files.put()
+    files.cloud.execute("cinder", "ALTER TABLE volume_attachment RENAME TO elsewhere")
+    try:
+        with pytest.raises(SourceError, match=r"check .* has no answer: .*volume_attachment") as caught:
+            files.plan(server, via="db", audited=True)
+    finally:
+        files.cloud.execute("cinder", "ALTER TABLE elsewhere RENAME TO volume_attachment")
+    assert "--no-audit" in caught.value.hint
 
 
 def test_local_disks_need_a_word(files: Site) -> None:

@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
 from stackmend.app import apis, hosts
 from stackmend.app.config import Config
-from stackmend.app.session import Session, utcnow
+from stackmend.app.dangers import dangers
+from stackmend.app.session import Session, silent, utcnow
 from stackmend.drivers.api.operations import describe, waits
 from stackmend.engine import catalogue, working
 from stackmend.model.errors import ApiError
 from stackmend.model.plan import Plan
+from stackmend.model.ports import Progress
 from stackmend.model.workflow import Sight
 
 
@@ -26,12 +28,15 @@ def plan(
     parallel: int = 1,
     per_slot: int = 0,
     gates: bool = False,
+    audited: bool = False,
+    progress: Progress = silent,
 ) -> Plan:
     """The plan of the workflow of this name. Nothing is changed.
 
     ``parallel``: calls under way at the same time; ``per_slot``: of these, for the same host; ``gates``: ask a human
-    where the workflow has a gate. ApiError or ConfigError where there is no API, SourceError where something that has
-    to be known could not be read, UsageError for an unknown workflow or a missing argument.
+    where the workflow has a gate; ``audited``: leave servers alone to which it would do harm, as checks find, for
+    which all databases are read. ApiError or ConfigError where there is no API, SourceError where something that has to
+    be known could not be read, UsageError for an unknown workflow or a missing argument.
     """
     workflow = working.workflow_of(name)
     session = Session.looking(config)
@@ -39,6 +44,9 @@ def plan(
         found, why = stack.enter_context(apis.reading(config, session, "auto"))
         if found is None and workflow.needs_api:
             raise ApiError(f"{name} needs the services' APIs: {why}", "Name a cloud: [api] cloud, or OS_CLOUD.")
+        findings: Mapping[str, Sequence[str]] = {}
+        if audited and workflow.deed and found is not None:
+            findings = dangers(config, found, str(arguments["host"]), workflow.deed, progress)
         live = stack.enter_context(session.live(found)) if session.databases.addresses else None
         sight = Sight(
             api=found or apis.Silent(why),
@@ -47,6 +55,7 @@ def plan(
             now=utcnow(),
             settings=hosts.settings(config),
             repairs=catalogue.repairs(),
+            findings=findings,
         )
         return working.plan(
             workflow,

@@ -113,6 +113,8 @@ class Working(Planned):
     workflow: ClassVar[str]
     #: calls under way at the same time, unless told otherwise
     parallel: ClassVar[int] = 2
+    #: whether its workflow leaves servers alone to which it would do harm, as checks find (its ``deed``)
+    audits: ClassVar[bool] = False
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of all workflows."""
@@ -134,24 +136,33 @@ class Working(Planned):
             action="store_true",
             help="stop at the gates of the workflow until a human says to go on",
         )
+        if self.audits:
+            parser.add_argument(
+                "--no-audit", action="store_true", help="do not ask the checks which servers it would harm"
+            )
         super().add_arguments(parser)
 
     def make(self, parsed_args: argparse.Namespace) -> Plan:
         """The plan of the workflow."""
         from stackmend.app import workflows
 
-        return workflows.plan(
-            self.config(),
-            self.workflow,
-            self.target(parsed_args),
-            parallel=parsed_args.parallel,
-            per_slot=parsed_args.per_host or 0,
-            gates=parsed_args.wait_for_ack,
-        )
+        target = self.target(parsed_args)
+        with self.watch() as progress:
+            return workflows.plan(
+                self.config(),
+                self.workflow,
+                target,
+                parallel=parsed_args.parallel,
+                per_slot=parsed_args.per_host or 0,
+                gates=parsed_args.wait_for_ack,
+                audited=self.audits and not parsed_args.no_audit,
+                progress=progress,
+            )
 
     def _again(self, parsed_args: argparse.Namespace) -> tuple[str, ...]:
         """This command line without consent and output options."""
         parallel = ["--parallel", str(parsed_args.parallel)] if parsed_args.parallel != self.parallel else []
         per_host = ["--per-host", str(parsed_args.per_host)] if parsed_args.per_host else []
         gates = ["--wait-for-ack"] if parsed_args.wait_for_ack else []
-        return (*super()._again(parsed_args), *parallel, *per_host, *gates)
+        audit = ["--no-audit"] if self.audits and parsed_args.no_audit else []
+        return (*super()._again(parsed_args), *parallel, *per_host, *gates, *audit)

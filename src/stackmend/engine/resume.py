@@ -11,7 +11,7 @@ from stackmend.engine.lanes import Call, Lane, intents, lanes, last_entries
 from stackmend.engine.runner import Tools
 from stackmend.model.journal import Entry, RunRecord
 from stackmend.model.plan import Action
-from stackmend.model.step import BumpRow, InsertRow, StepState, writes
+from stackmend.model.step import ApiCall, BumpRow, HostCommand, InsertRow, StepState, writes
 from stackmend.model.writer import Group, Verdict
 
 _CLOSED = (StepState.STALE, StepState.FAILED)
@@ -27,7 +27,8 @@ def restored(actions: Sequence[Action], entries: Sequence[Entry]) -> list[Lane]:
             segment = lane.segment
             numbers = _writing(segment)
             states = {last[n].state for n in numbers if n in last}
-            if closed := next((s for s in _CLOSED if s in states), None):
+            closed = next((s for s in _CLOSED if s in states), None)
+            if closed and not _asked_again(segment, closed):
                 lane.stop(closed, next(last[n].note for n in numbers if n in last and last[n].state is closed))
             elif numbers and states == {StepState.DONE} and all(n in last for n in numbers):
                 lane.already = all((last[n].image or {}).get("already") for n in numbers)
@@ -35,13 +36,24 @@ def restored(actions: Sequence[Action], entries: Sequence[Entry]) -> list[Lane]:
             else:
                 break
         head = last.get(lane.first)
-        if lane.open and lane.at == 0 and head is not None and head.state in _CLOSED:
+        if (
+            lane.open and lane.at == 0 and head is not None and head.state in _CLOSED
+            and not _asked_again(lane.segment, head.state)
+        ):  # fmt: skip
             lane.stop(head.state, head.note)
         for number, entry in begun.items():
             if lane.first <= number < lane.first + len(lane.action.steps):
                 lane.begun[number] = entry.image or {}
                 lane.batches[number] = entry.batch
     return found
+
+
+def _asked_again(segment: Group | Call, state: StepState) -> bool:
+    """Whether a failure is looked at once more: where nothing is sent, what was waited for may have come since."""
+    if state is not StepState.FAILED or not isinstance(segment, Call):
+        return False
+    step = segment.step
+    return step.waits if isinstance(step, ApiCall) else isinstance(step, HostCommand) and not step.argv
 
 
 def _recounted(actions: Sequence[Action], last: Mapping[int, Entry]) -> list[Action]:

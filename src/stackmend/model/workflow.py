@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +47,8 @@ class Sight:
     now: str  #: ISO 8601, UTC
     #: [hosts], [hooks] and what else of the configuration workflows may know, by dotted name
     settings: Mapping[str, Any] = field(default_factory=dict)
+    #: server -> findings by which what the workflow does to it would do harm, in words
+    findings: Mapping[str, Sequence[str]] = field(default_factory=dict)
     #: what a workflow notes for the whole plan: ``Plan.facts``
     facts: dict[str, Any] = field(default_factory=dict)
     #: name -> repair: a lane may hold the steps of one
@@ -68,4 +70,6 @@ class Workflow:
     risk: Risk
     lanes: Lanes
     why: str = ""  #: for unsafe and manual: what may be lost, in one sentence
+    #: what it does to servers of its argument ``host``, by the word that checks name: see ``Check.hinders``
+    deed: str = ""
     needs_api: bool = True  #: False: it asks hosts alone, and can be planned while no API answers

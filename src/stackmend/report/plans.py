@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from stackmend.model.plan import Action, Left, Plan
 from stackmend.model.step import Gate, Manual, Risk, irreversible, writes
@@ -19,6 +19,8 @@ COLUMNS = (
     ("Resource", "resource_id"),
     ("Message", "message"),
 )
+#: of what a workflow has seen
+_ON_A_LINE = 4
 
 
 def plan(shown: Plan, *, detail: bool = True) -> Document:
@@ -51,6 +53,7 @@ def _lines(shown: Plan, detail: bool) -> Iterator[str]:
     gone = [action.id for action in shown.runnable if action.irreversible]
     if gone:
         yield f"IRREVERSIBLE: {', '.join(gone)}"
+    yield from _seen(shown)
     for action in shown.runnable:
         yield ""
         yield from _action(action, detail)
@@ -64,6 +67,33 @@ def _lines(shown: Plan, detail: bool) -> Iterator[str]:
         f"limits: {count(limits.max_rows, 'row')} in all, {limits.max_share:.0%} of a table "
         f"(but always {limits.share_floor}), stop after {count(limits.max_failures, 'failure')}"
     )
+
+
+def _seen(shown: Plan) -> Iterator[str]:
+    """What a workflow has found out before; of what it acts on, its lanes tell."""
+    if not shown.workflow or not shown.facts:
+        return
+    acted = {action.resource_id for action in shown.actions}
+    yield ""
+    yield "seen:"
+    for name, value in shown.facts.items():
+        if isinstance(value, Mapping) and (
+            len(value) > _ON_A_LINE or any(isinstance(one, Mapping) for one in value.values())
+        ):
+            yield from (f"  {name}: {key}: {_words(one)}" for key, one in value.items() if key not in acted)
+        else:
+            yield f"  {name}: {_words(value)}"
+
+
+def _words(value: object) -> str:
+    """A fact on one line."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_words(one)}" for name, one in value.items() if one not in (None, "", [], {}))
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "; ".join(_words(one) for one in value) or "none"
+    return "unknown" if value is None else str(value)
 
 
 def _action(action: Action, detail: bool) -> Iterator[str]:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from stackmend.model.errors import UsageError
 from stackmend.model.ports import Api, Live
+from stackmend.model.repair import CannotRepair
 
 #: services by their uuids; hypervisors by the uuids of their providers
 SERVICES = "2.53"
@@ -93,6 +94,17 @@ def nodes(api: Api) -> dict[str, str]:
     """Uuid of a node, which is that of its provider -> its host."""
     found = api.every("compute", "/os-hypervisors/detail", "hypervisors", SERVICES)
     return {str(one["id"]): str(one["service"]["host"]) for one in found}
+
+
+def virtual(api: Api, host: str) -> None:
+    """CannotRepair where the servers of the host are machines of ironic's: such a one is its own host, and stays."""
+    found = api.every("compute", "/os-hypervisors/detail", "hypervisors", SERVICES)
+    types = {one.get("hypervisor_type") for one in found if one["service"]["host"] == host}
+    if "ironic" in types:
+        raise CannotRepair(
+            f"nova-compute on {host} only speaks for machines of ironic: a server there is a machine of its own, which"
+            " runs on without it, and cannot be moved"
+        )
 
 
 def open_moves(api: Api, host: str) -> list[Mapping[str, Any]]:

@@ -12,6 +12,8 @@ Placement and Cinder each have to say that the host is empty.
 ## Guards
 * nova-compute of the host is up, another host of its cell is up and enabled, and `--to` is one of them.
 * Each server is moved only as it was seen: one that was stopped or moved meanwhile is left alone, and said.
+* A server with a finding that makes its move fail, or lose something on the way, stays, with the finding (`--no-audit`
+  moves it anyway).
 * What only its owner can decide (rescued, resized, locked while stopped, in error, devices of the host) is left where
   it is, with the reason and what to do. The host is then not empty, and the run says so.
 * Room is counted for each flavor by itself: an estimate, for other servers come and go.
@@ -100,6 +102,7 @@ def _wishes(arguments: Row) -> _moving.Wishes:
 def _look(sight: Sight, host: str, to: str | None) -> _Seen:
     api, found = sight.api, _hosts.computes(sight.api)
     own = _hosts.compute(found, host)
+    _hosts.virtual(api, host)
     if own.state != "up" or own.forced_down:
         raise CannotRepair(
             f"nova-compute on {host} is down, and nothing can be moved away without it: start it, or, if the host is"
@@ -167,6 +170,7 @@ def _hindered(
             f"a {stuck[0].get('migration_type') or 'migration'} of it is recorded as {stuck[0]['status']}, though"
             f" nothing is under way: look at it first ('stackmend audit --server {one.id}')"
         )
+    yield from (f"mend it first: {finding}" for finding in sight.findings.get(one.id, ()))
     if one.vm_state in ("active", "paused", "suspended"):
         for why in _servers.immovable(sight.api, one, _servers.image_of(sight.api, one, images)):
             yield f"{why}: stop it at a time that suits its owner, then --cold moves it"
@@ -280,4 +284,4 @@ def _empty(seen: _Seen, agents: bool) -> LaneDraft:
     )  # fmt: skip
 
 
-WORKFLOW = Workflow(name="drain-host", risk=Risk.SAFE, lanes=lanes)
+WORKFLOW = Workflow(name="drain-host", risk=Risk.SAFE, lanes=lanes, deed="move")

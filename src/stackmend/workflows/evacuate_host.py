@@ -13,6 +13,8 @@ comes back: that is right.
 * The list of servers is whole: what Placement holds for the host is compared with what Nova lists.
 * A server whose disk is not known to be elsewhere (volume, rbd, shared directory, or its directory found on the
   destination) would be built anew from its image. It is left where it is, unless `--consent-rebuild` names it.
+* A server with a finding by which it would not come up whole stays, with the finding: with an empty network cache it
+  would have no NICs on the new host (`--no-audit` does not ask).
 
 ## What is lost
 The memory of every guest. Servers that are paused, suspended or rescued, and those that something was under way with,
@@ -34,7 +36,7 @@ from stackmend.model.finding import Row
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import ApiCall, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
-from stackmend.workflows import _dead, _guests
+from stackmend.workflows import _dead, _guests, _hosts
 from stackmend.workflows._guests import Guest, Place
 
 #: from this microversion on a server is stopped where it arrives
@@ -91,6 +93,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     """Proof of death, a lane for each server, and what is to happen when the host comes back."""
     host, to = str(arguments["host"]), str(arguments.get("to") or "")
     found = _dead.silent(sight, host)
+    _hosts.virtual(sight.api, host)
     fence = list(_dead.fence(sight, host, bool(arguments.get("fenced"))))
     _destination(sight, host, to)
     guests = _guests.guests(sight, host)
@@ -192,6 +195,7 @@ def _hindered(sight: Sight, job: _Job, guest: Guest, place: Place) -> Iterator[s
     if guest.vm_state not in _EVACUABLE and guest.vm_state not in _RESET:
         yield f"its state is {guest.vm_state}"
         return
+    yield from (f"mend it first: {finding}" for finding in sight.findings.get(guest.id, ()))
     yield from _guests.obstacles(sight, guest)
     if place.kind == "local" and _guests.image_gone(sight, guest):
         yield f"its disk would be built from image {guest.image}, and that is gone"
@@ -266,5 +270,6 @@ WORKFLOW = Workflow(
     name="evacuate-host",
     risk=Risk.UNSAFE,
     lanes=lanes,
+    deed="rebuild",
     why="if the host is not surely cut off, its servers run twice on the same disks; what they had in memory is lost",
 )

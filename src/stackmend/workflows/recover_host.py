@@ -79,7 +79,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         name=name,
         booted=booted,
         now=_dead.now(sight).strftime("%Y-%m-%dT%H:%M:%S"),
-        findings=arguments.get("findings") or {},
+        findings=sight.findings,
         off=frozenset(_guests.named(guests, arguments.get("off") or (), "--leave-off")),
         also=frozenset(_guests.named(guests, arguments.get("also") or (), "--start")),
         log=log,
@@ -258,4 +258,4 @@ def _call(
     return ApiCall(service="compute", operation=operation, arguments=arguments, expect=expect or {}, inverse=inverse)
 
 
-WORKFLOW = Workflow(name="recover-host", risk=Risk.SAFE, lanes=lanes)
+WORKFLOW = Workflow(name="recover-host", risk=Risk.SAFE, lanes=lanes, deed="start")

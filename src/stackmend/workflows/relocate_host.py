@@ -11,7 +11,8 @@ not started.
 ## Guards
 The old host is dead, by the same proof as for an evacuation: nobody hears of its nova-compute, and either `[hooks]
 fence` says that it is cut off or the operator does. Nova is told that it is down. The new host is in the same cell, up,
-and has room in Placement for all that is to come. What the repair refuses is left on the old host, with the reason.
+and has room in Placement for all that is to come. What the repair refuses is left on the old host, with the reason, and
+so is a server with a finding by which it would not come up whole (`--no-audit` does not ask).
 
 ## Undo
 Everything but the new attachments and the hard reboot. After the first start the rows are left as they are: the
@@ -31,7 +32,7 @@ from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import CELL, cell_database
 from stackmend.model.step import ApiCall, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
-from stackmend.workflows import _attachments, _dead
+from stackmend.workflows import _attachments, _dead, _hosts
 
 #: stages of the plan, after the fence and the declaration
 _SERVERS, _RETURN = 2, 3
@@ -63,6 +64,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     if arguments["host"] == arguments["to"]:
         raise UsageError("a host cannot be relocated to itself", "Name another one by --to.")
     dead = _dead.silent(sight, str(arguments["host"]))
+    _hosts.virtual(sight.api, str(arguments["host"]))
     fence = list(_dead.fence(sight, str(arguments["host"]), bool(arguments.get("fenced"))))
     move = _move(arguments, sight, sight.live)
     if _dead.service(sight, move.to)["state"] != "up":
@@ -203,6 +205,8 @@ def _steps(
     sight: Sight, live: Live, move: _Move, server: Mapping[str, Any], volumes: Mapping[str, str]
 ) -> Iterator[Step]:
     name = str(server["uuid"])
+    if findings := sight.findings.get(name):
+        raise CannotRepair(f"mend it first: {'; '.join(findings)}")
     for volume, attachment in volumes.items():
         _attached(live, volume, attachment, name)
     repair = sight.repairs["relocate-server"].strategies["db"]
@@ -255,5 +259,6 @@ WORKFLOW = Workflow(
     name="relocate-host",
     risk=Risk.UNSAFE,
     lanes=lanes,
+    deed="rebuild",
     why="if the old host is not surely dead, its servers run twice on the same disks; what they had in memory is lost",
 )

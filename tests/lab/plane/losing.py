@@ -147,8 +147,8 @@ class Loss:
     # -- workflows
 
     def plan(self, name: str, *, parallel: int = 4, **arguments: Any) -> Plan:
-        """A plan about the host."""
-        return workflows.plan(self.config, name, {"host": self.host, **arguments}, parallel=parallel)
+        """A plan about the host, as its command makes it."""
+        return workflows.plan(self.config, name, {"host": self.host, **arguments}, parallel=parallel, audited=True)
 
     def apply(self, plan: Plan) -> RunResult:
         """Run it."""

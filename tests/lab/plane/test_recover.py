@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.app.recovery import dangers
 from stackmend.lab.plane import Plane
 from stackmend.lab.plane.seed import wait
 from stackmend.model.errors import Exit
@@ -54,15 +53,13 @@ def test_what_ran_is_started_again(loss: Loss) -> None:
         wait(lambda name=name: loss.show(name).status == "SHUTOFF", f"{name} to be found off", 150)
     cache = "UPDATE instance_info_caches SET network_info = '[]' WHERE instance_uuid = %s"
     loss.plane.sql("cell:cell1", cache, [loss.servers["harmed"]])
-    findings = dangers(loss.config, loss.host)
-    # a check waits until the stop is some minutes old; the plan looks for itself
-    assert set(findings) <= {loss.servers["harmed"]}
-    plan = loss.plan("recover-host", since=since, findings=findings)
+    plan = loss.plan("recover-host", since=since)
     assert {todo[s]: one["to_do"] for s, one in plan.facts["servers"].items() if s in todo} == {
         "rebooted": "leave", "ran": "start", "bad": "start", "owner": "leave", "harmed": "start",
     }  # fmt: skip
     left = next(action for action in plan.manual if action.resource_id == loss.servers["harmed"])
     assert "it would start without that NIC" in left.why
+    assert "info-cache-empty" in left.why
     result = loss.apply(plan)
     assert result.failed == 1, result.notes
     assert "shows a kernel" in " ".join(result.notes)
@@ -72,6 +69,6 @@ def test_what_ran_is_started_again(loss: Loss) -> None:
     assert {name for name, state in loss.guests(loss.host).items() if state == RUNNING} == {"rebooted", "ran", "bad"}
 
     # and a new plan shows which one runs and did not come up
-    again = loss.plan("recover-host", since=since, findings=findings)
+    again = loss.plan("recover-host", since=since)
     assert again.runnable == ()
     assert {action.resource_id for action in again.manual} == {loss.servers["bad"], loss.servers["harmed"]}

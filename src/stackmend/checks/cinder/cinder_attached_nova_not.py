@@ -37,6 +37,7 @@ CHECK = Check(
     resource=("volume", "volume"),
     key=("volume", "server"),
     needs=frozenset({"cells", "cinder"}),
+    hinders=frozenset({"move"}),
     reads={
         "cinder_volumes": {"id": "volume"},
         "cinder_volume_attachment": {"volume_id": "volume", "instance_uuid": "server"},

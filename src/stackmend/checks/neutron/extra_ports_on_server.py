@@ -34,6 +34,7 @@ CHECK = Check(
     resource=("port", "port"),
     key=("server", "port"),
     needs=frozenset({"neutron"}),
+    hinders=frozenset({"move"}),
     reads={
         **idle(),
         "nova_instance_info_caches": {"instance_uuid": "server"},

@@ -33,6 +33,7 @@ CHECK = Check(
     resource=("port", "port"),
     key=("server", "port", "left_host"),
     needs=frozenset({"neutron"}),
+    hinders=frozenset({"move"}),
     reads={
         **idle(),
         "neutron_ports": {"id": "port"},

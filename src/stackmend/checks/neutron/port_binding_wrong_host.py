@@ -33,6 +33,7 @@ CHECK = Check(
     resource=("port", "port"),
     key=("server", "port"),
     needs=frozenset({"neutron"}),
+    hinders=frozenset({"move", "start"}),
     reads={
         **idle(),
         "neutron_ports": {"id": "port"},

@@ -36,6 +36,7 @@ CHECK = Check(
     resource=("server", "server"),
     key=("server",),
     needs=frozenset({"neutron"}),
+    hinders=frozenset({"move", "start", "rebuild"}),
     reads={
         **idle(),
         "nova_instance_info_caches": {"instance_uuid": "server"},

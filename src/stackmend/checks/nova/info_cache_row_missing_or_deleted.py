@@ -30,6 +30,7 @@ CHECK = Check(
     message="the network cache row of server {server} is {code}",
     resource=("server", "server"),
     key=("server",),
+    hinders=frozenset({"move", "start", "rebuild"}),
     reads={**idle(), "nova_instance_info_caches": {"instance_uuid": "server"}},
     ages={"idle": 600},
     explained_by={"server-half-purged": {"server": "server"}},

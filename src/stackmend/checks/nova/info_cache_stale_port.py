@@ -31,6 +31,7 @@ CHECK = Check(
     resource=("server", "server"),
     key=("server", "port"),
     needs=frozenset({"neutron"}),
+    hinders=frozenset({"move", "start", "rebuild"}),
     reads={
         **idle(),
         "nova_instance_info_caches": {"instance_uuid": "server"},

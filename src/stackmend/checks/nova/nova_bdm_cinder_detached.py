@@ -40,6 +40,7 @@ CHECK = Check(
     resource=("server", "server"),
     key=("server", "volume", "bdm"),
     needs=frozenset({"cells", "cinder"}),
+    hinders=frozenset({"move", "start", "rebuild"}),
     reads={
         "nova_block_device_mapping": {"instance_uuid": "server", "volume_id": "volume"},
         "cinder_volumes": {"id": "volume"},

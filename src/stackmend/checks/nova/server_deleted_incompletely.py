@@ -33,6 +33,7 @@ CHECK = Check(
     resource=("server", "server"),
     key=("server", "cell"),
     needs=frozenset({"nova_api"}),
+    hinders=frozenset({"move", "start", "rebuild"}),
     reads={
         "nova_instances": {"uuid": "server"},
         "nova_leftover_children": {"instance_uuid": "server"},

@@ -30,6 +30,7 @@ CHECK = Check(
     message="server {server} has lost its instance_extra row: {code}",
     resource=("server", "server"),
     key=("server",),
+    hinders=frozenset({"move", "start", "rebuild"}),
     reads={
         "nova_instances": {"uuid": "server"},
         "nova_instance_extra": {"instance_uuid": "server"},

@@ -34,6 +34,7 @@ CHECK = Check(
     resource=("server", "server"),
     key=("server",),
     needs=frozenset({"neutron", "placement"}),
+    hinders=frozenset({"move", "start", "rebuild"}),
     reads={
         **idle(),
         "nova_compute_nodes": {},

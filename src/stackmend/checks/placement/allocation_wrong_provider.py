@@ -33,6 +33,7 @@ CHECK = Check(
     resource=("server", "server"),
     key=("server", "wrong_provider"),
     needs=frozenset({"placement", "cells"}),
+    hinders=frozenset({"move"}),
     reads={
         **idle(),
         "nova_compute_nodes": {},

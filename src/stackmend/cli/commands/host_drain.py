@@ -52,6 +52,7 @@ class DrainHost(Working):
     """
 
     workflow = "drain-host"
+    audits = True
     examples = """
   $ stackmend host drain compute-07
   $ stackmend host drain compute-07 --cold --parallel 4 --reason 'CHG-1234' --yes

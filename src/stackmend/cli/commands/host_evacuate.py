@@ -17,6 +17,7 @@ class HostEvacuate(Working):
     """
 
     workflow = "evacuate-host"
+    audits = True
     parallel = 4
     examples = """
   $ stackmend host evacuate compute-07

@@ -19,6 +19,7 @@ class HostRecover(Working):
     """
 
     workflow = "recover-host"
+    audits = True
     parallel = 4
     examples = """
   $ stackmend host recover compute-07
@@ -39,23 +40,15 @@ class HostRecover(Working):
             ("--leave-off", "leave this server as it is; may be repeated"),
         ):
             parser.add_argument(option, action="append", default=[], metavar="SERVER", help=text)
-        parser.add_argument("--no-audit", action="store_true", help="do not ask which servers a start would harm")
         parser.add_argument("--no-console", action="store_true", help="do not look at consoles")
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
-        """The arguments of the workflow; the checks are asked for what stands in the way."""
-        from stackmend.app.recovery import dangers
-
-        findings: object = {}
-        if not parsed_args.no_audit:
-            with self.watch() as progress:
-                findings = dangers(self.config(), parsed_args.host, progress)
+        """The arguments of the workflow."""
         return {
             "host": parsed_args.host,
             "since": parsed_args.since or "",
             **{name: getattr(parsed_args, option) for option, name in _NAMING.items()},
-            "findings": findings,
             "consoles": not parsed_args.no_console,
         }
 
@@ -70,7 +63,6 @@ class HostRecover(Working):
                 for server in getattr(parsed_args, option)
                 for word in (f"--{option.replace('_', '-')}", server)
             ),
-            *(("--no-audit",) if parsed_args.no_audit else ()),
             *(("--no-console",) if parsed_args.no_console else ()),
         ]
 

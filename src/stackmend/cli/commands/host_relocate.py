@@ -21,6 +21,7 @@ class HostRelocate(Working):
     """
 
     workflow = "relocate-host"
+    audits = True
     parallel = 1
     examples = """
   $ stackmend host relocate c01 --to c02 --allow-db --fenced

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must be mended before a workflow touches the servers of a host: asked of the checks, for it cannot audit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from urllib.parse import quote
+
+from stackmend.app.audits import audit
+from stackmend.app.config import Config
+from stackmend.engine import catalogue
+from stackmend.model.errors import SourceError
+from stackmend.model.ports import Api, Progress
+
+#: deeds that are done when a host was off: its servers are not idle for long, and are to be judged now
+_AT_ONCE = frozenset({"start", "rebuild"})
+
+
+def dangers(config: Config, api: Api, host: str, deed: str, progress: Progress) -> Mapping[str, Sequence[str]]:
+    """Server of ``host`` -> findings that hinder ``deed`` (``Check.hinders``), in words.
+
+    SourceError where one of the checks has no answer: no answer is not "no finding".
+    """
+    path = f"/servers/detail?all_tenants=1&host={quote(host, safe='')}"
+    servers = [str(one["id"]) for one in api.every("compute", path, "servers", "2.53")]
+    known = {name: check for name, check in catalogue.checks().items() if deed in check.hinders}
+    if not servers or not known:
+        return {}
+    if deed in _AT_ONCE:
+        now = {name: dict.fromkeys(check.ages, 0) for name, check in known.items()}
+        config = replace(config, ages={**config.ages, **now})
+    report = audit(config, checks=tuple(known), servers=servers, settle=0, progress=progress)
+    for name, reason in report.incomplete.items():
+        raise SourceError(
+            f"check {name} has no answer: {reason}",
+            f"Mend that, or say --no-audit: then nothing tells which servers it harms to {deed} them.",
+        )
+    found: dict[str, list[str]] = {}
+    for one in report.findings:
+        server = str(one.key.get("server") or one.resource_id)
+        if server in servers:
+            found.setdefault(server, []).append(f"{one.check}: {one.message}")
+    return found
