@@ -17,7 +17,7 @@ def _lost(world: World, server: Server) -> None:
 
 
 def _doubled(world: World, server: Server) -> None:
-    world.hosts["c02"].guests.add(server.id)
+    world.hosts["c02"].guests[server.id] = 1
 
 
 def _elsewhere(world: World, server: Server) -> None:
@@ -25,7 +25,7 @@ def _elsewhere(world: World, server: Server) -> None:
 
 
 def _guest_gone(world: World, server: Server) -> None:
-    world.hosts["c01"].guests.discard(server.id)
+    del world.hosts["c01"].guests[server.id]
 
 
 def _held_twice(world: World, server: Server) -> None:

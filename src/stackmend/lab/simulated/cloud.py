@@ -8,12 +8,12 @@ from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from stackmend.lab.simulated import actions, compute, network, placement, storage
+from stackmend.lab.simulated import actions, compute, guests, images, network, placement, storage
 from stackmend.lab.simulated.clock import Clock
 from stackmend.lab.simulated.compute import Version
 from stackmend.lab.simulated.faults import Faults
 from stackmend.lab.simulated.things import Json, Query, Refused
-from stackmend.lab.simulated.world import IMAGE, World, build
+from stackmend.lab.simulated.world import World, build
 from stackmend.model.api import Answer, Request, Versions
 from stackmend.model.errors import LostError, UnsentError
 
@@ -129,12 +129,7 @@ class Cloud:
             return storage.answer(self.world, request.method, parts, query)
         if request.service == "placement":
             return placement.answer(self.world, request.method, parts, query, body, version)
-        image = {"id": IMAGE, "name": "cirros", "status": "active", "min_disk": 0, "min_ram": 0, "disk_format": "qcow2"}
-        if len(parts) == 1:
-            return 200, {"images": [image]}
-        if parts[1] != IMAGE:
-            raise Refused(404, f"No image found with ID {parts[1]}")
-        return 200, image
+        return images.answer(self.world, request.method, parts, body)
 
     def _version(self, request: Request) -> Version:
         offered = self._versions.get(request.service)
@@ -190,16 +185,14 @@ class Cloud:
             return actions.delete(world, name, self._id())
         server = compute.server_of(world, name)
         if part == "os-instance-actions":
-            return 200, compute.actions(world, server, rest[2:])
+            return 200, compute.actions(world, server, rest[2:], query, version)
         if part == "diagnostics":
-            if server.power_state != 1:
-                raise Refused(409, f"Instance {name} is not running.")
-            return 200, {"state": "running", "driver": "fake"}
+            return guests.diagnostics(world, server)
         if part == "os-volume_attachments":
             return 200, {"volumeAttachments": [
                 {"id": v, "volumeId": v, "serverId": name, "device": "/dev/vdb"} for v in server.volumes
             ]}  # fmt: skip
-        if part == "shares":
+        if part == "shares" and version >= (2, 97):
             return 200, {"shares": []}
         if part:
             raise Refused(404, "The resource could not be found.")

@@ -16,7 +16,7 @@ PAGE = 1000
 _STATUS = {
     "active": "ACTIVE", "stopped": "SHUTOFF", "paused": "PAUSED", "suspended": "SUSPENDED", "rescued": "RESCUE",
     "error": "ERROR", "building": "BUILD", "resized": "VERIFY_RESIZE", "shelved": "SHELVED",
-    "shelved_offloaded": "SHELVED_OFFLOADED",
+    "shelved_offloaded": "SHELVED_OFFLOADED", "soft-delete": "SOFT_DELETED",
 }  # fmt: skip
 _TASKS = {"rebooting": "REBOOT", "rebooting_hard": "HARD_REBOOT", "migrating": "MIGRATING"}
 LIVE = ("queued", "preparing", "running", "post-migrating")
@@ -77,7 +77,7 @@ def shown(world: World, server: Server, version: Version) -> Json:
         "key_name": None,
     }  # fmt: skip
     if server.vm_state == "error":
-        found["fault"] = {"code": 500, "created": f"{text(server.updated)}Z", "message": server.fault or "broken"}
+        found["fault"] = {"code": 500, "created": f"{text(server.failed)}Z", "message": server.fault or "broken"}
     elif status(server) in ("ACTIVE", "MIGRATING", "PASSWORD", "REBUILD"):
         found["progress"] = 0
     if version >= (2, 9):
@@ -85,7 +85,7 @@ def shown(world: World, server: Server, version: Version) -> Json:
     if version >= (2, 16):
         found["host_status"] = host_status(world, server)
     if version >= (2, 26):
-        found["tags"] = []
+        found["tags"] = list(server.tags)
     if version >= (2, 71):
         found["server_groups"] = []
     return found
@@ -101,8 +101,8 @@ def host_status(world: World, server: Server) -> str:
 
 def _embedded(flavor: Flavor) -> Json:
     return {
-        "vcpus": flavor.vcpus, "ram": flavor.ram, "disk": flavor.disk, "ephemeral": 0, "swap": 0,
-        "original_name": flavor.name, "extra_specs": {},
+        "vcpus": flavor.vcpus, "ram": flavor.ram, "disk": flavor.disk, "ephemeral": flavor.ephemeral, "swap": 0,
+        "original_name": flavor.name, "extra_specs": dict(flavor.specs),
     }  # fmt: skip
 
 
@@ -148,21 +148,22 @@ def _one(query: Query, name: str) -> str | None:
     return query[name][-1] if name in query else None
 
 
-def actions(world: World, server: Server, rest: list[str]) -> Json:
+def actions(world: World, server: Server, rest: list[str], query: Query, version: Version) -> Json:
     """What was asked of it, the newest first; or one of these, with how its event ended."""
     made: list[Json] = [
         {
-            "action": action, "request_id": request, "instance_uuid": server.id, "user_id": USER,
-            "project_id": PROJECT, "start_time": f"{world.clock.text(at)}.000000", "message": None,
+            "action": deed.action, "request_id": deed.request, "instance_uuid": server.id, "user_id": deed.user,
+            "project_id": PROJECT if deed.user else None, "start_time": f"{world.clock.text(deed.at)}.000000",
+            "message": deed.message, **({"updated_at": None} if version >= (2, 58) else {}),
         }
-        for action, request, at in reversed(server.actions or ())
+        for deed in reversed(server.actions or ())
     ]  # fmt: skip
     if not rest:
-        return {"instanceActions": made}
+        return {"instanceActions": page(made, query, lambda one: one["request_id"])[0] if version >= (2, 58) else made}
     found = next((one for one in made if one["request_id"] == rest[0]), None)
     if found is None:
         raise Refused(404, f"Action for request_id {rest[0]} on instance {server.id} not found")
-    result = "Error" if server.fault else "Success"
+    result = found["message"] or ("Error" if server.fault else "Success")
     event = {"event": f"compute_{found['action']}", "result": result, "traceback": server.fault or None}
     return {"instanceAction": {**found, "events": [event]}}
 
@@ -238,7 +239,7 @@ def of_server(world: World, server: Server, version: Version) -> Json:
 
 def service(world: World, host: Host, version: Version) -> Json:
     """nova-compute of a host."""
-    beat = world.clock.seconds // 10 * 10 if host.running else host.beat
+    beat = max(world.clock.seconds // 10 * 10 if host.running else host.beat, host.changed)
     found: Json = {
         "id": host.service if version >= (2, 53) else host.number,
         "binary": "nova-compute",
@@ -283,6 +284,8 @@ def put_service(world: World, name: str, body: Json, version: Version) -> Json:
                 " with the host.",
             )  # fmt: skip
         host.forced_down = bool(body["forced_down"])
+    # the row has one time for whatever was changed in it
+    host.changed = world.clock.seconds
     if not {"status", "forced_down"} & set(body):
         raise Refused(400, "No updates were requested. Fields 'status' or 'forced_down' should be specified.")
     return {"service": service(world, host, version)}

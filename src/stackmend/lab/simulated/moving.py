@@ -67,7 +67,7 @@ def conduct(world: World, server: Server, wanted: str | None, forced: bool) -> M
             raise Refused(400, f"{_NO_HOST}Instance {server.id} could not be found by its hypervisor.")
         there = pick(world, server, wanted, forced=forced)
     except Refused as no:
-        world.set(server, task_state=None, fault=no.words)
+        world.failed(server, "live-migration", no.words)
         world.record(migration, "error")
         raise
     world.hand_over(server.id, migration.id)
@@ -153,8 +153,7 @@ def _copied(world: World, server: Server, migration: Migration, source: Host, li
 def _arrived(world: World, server: Server, migration: Migration, source: Host, there: Host) -> Course:
     """Its guest runs on the other host: bindings, volumes, the row of the server, then what is left of the move."""
     life = source.starts
-    source.guests.discard(server.id)
-    there.guests.add(server.id)
+    there.guests[server.id] = source.guests.pop(server.id, server.power_state)
     for port in server.ports:
         world.activate(world.ports[port], there.name)
     yield world.random.uniform(0.05, 0.5)
@@ -225,7 +224,7 @@ def cold(world: World, server: Server, wanted: str | None) -> Course:
     except Refused as no:
         world.hand_over(migration.id, server.id)
         world.record(migration, "error")
-        return world.set(server, task_state=None, fault=no.words)
+        return world.failed(server, "migrate", no.words)
     source, was = world.hosts[migration.source], server.power_state
     world.aim(migration, there.name)
     world.allocate(server.id, there.node, server.flavor.resources)
@@ -243,8 +242,7 @@ def cold(world: World, server: Server, wanted: str | None) -> Course:
     world.move(server, there.name)
     world.set(server, task_state="resize_migrated")
     world.record(migration, "post-migrating")
-    source.guests.discard(server.id)
-    there.guests.add(server.id)
+    there.guests[server.id] = source.guests.pop(server.id)
     for port in server.ports:
         world.unbind(world.ports[port], source.name)
         world.activate(world.ports[port], there.name)
@@ -276,8 +274,7 @@ def revert(world: World, server: Server, migration: Migration) -> Course:
     world.release(server.id)
     world.hand_over(migration.id, server.id)
     world.move(server, source.name)
-    there.guests.discard(server.id)
-    source.guests.add(server.id)
+    source.guests[server.id] = there.guests.pop(server.id, server.power_state)
     for port in server.ports:
         world.unbind(world.ports[port], there.name)
         world.activate(world.ports[port], source.name)
@@ -300,7 +297,7 @@ def evacuate(world: World, server: Server, migration: Migration, wanted: str | N
         there = pick(world, server, wanted)
     except Refused as no:
         world.record(migration, "error")
-        return world.set(server, vm_state="error", task_state=None, fault=no.words)
+        return world.failed(server, "evacuate", no.words, vm_state="error")
     world.aim(migration, there.name)
     world.allocate(server.id, there.node, server.flavor.resources)
     yield from reached(world, there)
@@ -309,7 +306,8 @@ def evacuate(world: World, server: Server, migration: Migration, wanted: str | N
     for port in server.ports:
         world.unbind(world.ports[port], source.name)
         world.activate(world.ports[port], there.name)
-    world.set(server, task_state="rebuild_block_device_mapping")
+        world.ports[port].up = False
+    world.set(server, task_state="rebuild_block_device_mapping", power_state=0)
     for volume in server.volumes:
         world.attach(volume, server.id, there.name)
     world.detach_at(server, source.name)
@@ -324,11 +322,12 @@ def evacuate(world: World, server: Server, migration: Migration, wanted: str | N
         world.harmed[server.id] = "its evacuation broke half-way"
         world.record(migration, "failed")
         world.release(server.id, there.node)
-        return world.set(server, vm_state="error", task_state=None, fault="the rebuild failed")
-    there.guests.add(server.id)
+        return world.failed(server, "evacuate", "the rebuild failed", vm_state="error")
+    world.boot(server, there)
     if was == "stopped" or (stopped and was != "error"):
         world.set(server, vm_state="active", task_state="powering-off", power_state=1)
         yield world.random.uniform(0.2, 2.0)
+        world.halt(server, there)
         world.set(server, vm_state="stopped", task_state=None, power_state=4)
     else:
         world.set(server, vm_state="active", task_state=None, power_state=1)

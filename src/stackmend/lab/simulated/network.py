@@ -149,9 +149,9 @@ def _agent(world: World, host: Host) -> Json:
         "binary": "neutron-openvswitch-agent",
         "host": host.name,
         "topic": "N/A",
-        "alive": host.alive,
+        "alive": world.agent_alive(host),
         "admin_state_up": host.agent_up,
         "availability_zone": None,
-        "heartbeat_timestamp": world.clock.text(None if host.alive else host.beat).replace("T", " "),
+        "heartbeat_timestamp": world.clock.text(None if host.agent_running else host.agent_beat).replace("T", " "),
         "configurations": {},
     }

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+#: what a hypervisor says of a guest
+RUNNING, PAUSED, SHUTDOWN = 1, 3, 4
+
 #: what a consumer takes of a provider: resource class -> amount
 Resources = Mapping[str, int]
 
@@ -19,6 +22,8 @@ class Flavor(NamedTuple):
     vcpus: int
     ram: int  #: MiB
     disk: int  #: GiB
+    ephemeral: int = 0  #: GiB
+    specs: Mapping[str, str] = {}
 
     @property
     def resources(self) -> Resources:
@@ -40,13 +45,16 @@ class Host:
     alive: bool = True  #: the machine: its guests run
     running: bool = True  #: its nova-compute
     beat: float = 0.0  #: seconds of the last heartbeat of one that does not run
+    changed: float = 0.0  #: seconds when its service was changed last, by whom ever
+    agent_running: bool = True
+    agent_beat: float = 0.0  #: seconds of the last heartbeat of an agent that does not run
     disabled: bool = False
     reason: str | None = None
     forced_down: bool = False
     agent_up: bool = True  #: admin_state_up
     starts: int = 0  #: of its nova-compute: what was under way in it is no more after another
     servers: dict[str, Server] = field(default_factory=dict)  #: that Nova has there
-    guests: set[str] = field(default_factory=set)  #: that the hypervisor has, running or not
+    guests: dict[str, int] = field(default_factory=dict)  #: that the hypervisor has, and what it says of them
     used: dict[str, int] = field(default_factory=dict)  #: by allocations
     consumers: set[str] = field(default_factory=set)
     bound: dict[str, int] = field(default_factory=dict)  #: port -> bindings for it here
@@ -72,12 +80,27 @@ class Server:
     created: float = 0.0
     updated: float = 0.0
     fault: str = ""
+    failed: float = 0.0  #: seconds when it got that
     ports: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     migrations: list[Migration] | None = None
-    actions: list[tuple[str, str, float]] | None = None  #: (action, request, when)
+    actions: list[Deed] | None = None
     name: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    boots: str | None = None  #: what its guest writes when it boots; nothing by "", a login prompt by None
+    console: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Deed:
+    """Something that was asked of a server."""
+
+    action: str
+    request: str
+    at: float
+    user: str | None  #: None: nova-compute did it of its own accord
+    message: str | None = None  #: "Error" of one that came to nothing
 
 
 @dataclass(slots=True, eq=False)

@@ -6,12 +6,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from random import Random
 
-from stackmend.lab.simulated.clock import Clock
+from stackmend.lab.simulated.clock import Clock, Course
 from stackmend.lab.simulated.faults import Faults
-from stackmend.lab.simulated.things import Attachment, Consumer, Flavor, Host, Migration, Port, Resources, Server
+from stackmend.lab.simulated.things import (
+    PAUSED,
+    RUNNING,
+    SHUTDOWN,
+    Attachment,
+    Consumer,
+    Deed,
+    Flavor,
+    Host,
+    Json,
+    Migration,
+    Port,
+    Resources,
+    Server,
+)
 
 #: seconds after its last heartbeat in which a service is taken for up
 SERVICE_DOWN = 60.0
+#: the same of an agent of Neutron
+AGENT_DOWN = 75.0
+#: a nova-compute compares power states within so many seconds of its start, and then so often
+FUZZY, SYNC = 60.0, 600.0
 #: what guests of these states are in a hypervisor's eyes: 0 none, 1 running, 3 paused, 4 shut down
 POWER = {
     "active": 1, "stopped": 4, "paused": 3, "suspended": 4, "rescued": 1, "error": 1, "resized": 1, "shelved": 4,
@@ -47,6 +65,11 @@ class World:
         self.touched: set[str] = set()  #: servers of which something was asked
         self.harmed: dict[str, str] = {}  #: server -> the fault that has left it half moved
         self.deleted: set[str] = set()
+        self.images: dict[str, Json] = {
+            IMAGE: {"id": IMAGE, "name": "cirros", "status": "active", "min_disk": 0, "min_ram": 0,
+                    "disk_format": "qcow2"},
+        }  # fmt: skip
+        self.power_sync = True  #: whether nova-computes compare power states
         self._numbers = self._born = 0
 
     # -- names
@@ -79,17 +102,16 @@ class World:
             host.beat = self.clock.seconds
         host.running = False
         host.starts += 1
-        host.alive = host.alive and not machine
+        if machine and host.alive:
+            self.silence(host)
+            host.alive = False
+            host.guests = dict.fromkeys(host.guests, SHUTDOWN)
 
     def start(self, host: Host) -> None:
         """Its nova-compute starts, on a machine that runs: it takes up what it finds (init_host)."""
-        was_dead = not host.alive
+        host.agent_running = host.agent_running or not host.alive
         host.alive = host.running = True
-        if was_dead:
-            for name in host.guests:
-                server = self.servers.get(name)
-                if server is not None and server.host == host.name:
-                    server.power_state = 4
+        host.changed = self.clock.seconds
         self._destroy_evacuated(host)
         for server in host.servers.values():
             if server.task_state == "migrating":
@@ -98,17 +120,80 @@ class World:
                     if migration.status == "running":
                         self.record(migration, "error")
                 self.set(server, task_state=None)
-            elif was_dead and server.vm_state == "active" and server.task_state is None:
-                self.set(server, vm_state="stopped")  # the power sync
+        if self.power_sync:
+            self.clock.run(self._synced(host))
 
     def _destroy_evacuated(self, host: Host) -> None:
-        for name in sorted(host.guests):
-            server = self.servers.get(name)
-            for migration in (server.migrations or ()) if server else ():
-                if migration.kind == "evacuation" and migration.source == host.name and migration.status in _EVACUATED:
-                    host.guests.discard(name)
-                    self.release(name, host.node)
+        for migration in host.moves:
+            if migration.kind == "evacuation" and migration.source == host.name and migration.status in _EVACUATED:
+                host.guests.pop(migration.server, None)
+                if migration.server in self.servers:
+                    self.release(migration.server, host.node)
                     self.record(migration, "completed")
+
+    def silence(self, host: Host) -> None:
+        """Its network agent is no more."""
+        if host.agent_running:
+            host.agent_beat = self.clock.seconds
+        host.agent_running = False
+
+    def agent_alive(self, host: Host) -> bool:
+        """Whether Neutron takes its network agent for alive."""
+        return host.agent_running or self.clock.seconds - host.agent_beat <= AGENT_DOWN
+
+    # -- guests
+
+    def boot(self, server: Server, host: Host) -> None:
+        """Its guest starts there, and writes to its console."""
+        host.guests[server.id] = RUNNING
+        self._plugged(server, True)
+        text = "login: " if server.boots is None else server.boots
+        if text:
+            server.console = f"booted at {self.clock.text()}\n{text}"
+
+    def halt(self, server: Server, host: Host) -> None:
+        """Its guest is off there."""
+        if server.id in host.guests:
+            host.guests[server.id] = SHUTDOWN
+        self._plugged(server, False)
+
+    def _plugged(self, server: Server, up: bool) -> None:
+        for name in server.ports:
+            if name in self.ports:
+                self.ports[name].up = up
+
+    def _synced(self, host: Host) -> Course:
+        """nova-compute compares power states as long as any of them differs (_sync_power_states)."""
+        life, pause = host.starts, self.random.uniform(1.0, FUZZY)
+        while True:
+            yield pause
+            if host.starts != life or not any(self._differs(server, host) for server in host.servers.values()):
+                return
+            pause = SYNC
+            for server in list(host.servers.values()):
+                if self._differs(server, host) and server.task_state is None:
+                    self._sync(server, host)
+
+    def _differs(self, server: Server, host: Host) -> bool:
+        state = host.guests.get(server.id, 0)
+        off = server.vm_state in ("active", "paused") and state == SHUTDOWN
+        return off or (server.vm_state == "stopped" and state in (RUNNING, PAUSED)) or server.power_state != state
+
+    def _sync(self, server: Server, host: Host) -> None:
+        """The row says what the hypervisor says; what is off, or runs and should not, is stopped by nobody."""
+        server.power_state = host.guests.get(server.id, 0)
+        if not self._differs(server, host):
+            return
+        self.set(server, task_state="powering-off")
+        self.acted(server, "stop", f"req-{self.uuid()}", None)
+        self.clock.run(self._stopped(server, host))
+
+    def _stopped(self, server: Server, host: Host) -> Course:
+        life = host.starts
+        yield self.random.uniform(0.2, 2.0)
+        if host.starts == life and server.host == host.name and server.task_state == "powering-off":
+            self.halt(server, host)
+            self.set(server, vm_state="stopped", power_state=SHUTDOWN, task_state=None)
 
     # -- servers
 
@@ -117,6 +202,8 @@ class World:
         for name, value in values.items():
             setattr(server, name, value)
         server.updated = self.clock.seconds
+        if values.get("fault"):
+            server.failed = self.clock.seconds
 
     def move(self, server: Server, host: str | None) -> None:
         """Nova has it there from now on."""
@@ -126,12 +213,21 @@ class World:
         if host is not None:
             self.hosts[host].servers[server.id] = server
 
-    def acted(self, server: Server, action: str, request: str) -> None:
+    def acted(self, server: Server, action: str, request: str, user: str | None = USER) -> Deed:
         """Something was asked of it."""
         self.touched.add(server.id)
         if server.actions is None:
             server.actions = []
-        server.actions.append((action, request, self.clock.seconds))
+        made = Deed(action, request, self.clock.seconds, user)
+        server.actions.append(made)
+        return made
+
+    def failed(self, server: Server, action: str, fault: str, **values: object) -> None:
+        """What was asked of it came to nothing."""
+        last = next((deed for deed in reversed(server.actions or ()) if deed.action == action), None)
+        if last is not None:
+            last.message = "Error"
+        self.set(server, fault=fault, task_state=None, **values)
 
     # -- migrations
 
@@ -266,21 +362,28 @@ def build(
     schedule_faults(world)
 
 
-def server(world: World, host: Host, flavor: Flavor, kind: str = "active") -> Server:
-    """A server more, of this state, with one port, its allocation, and a volume where its number says so."""
+def server(
+    world: World, host: Host, flavor: Flavor, kind: str = "active", *, volume: bool = False, name: str = ""
+) -> Server:
+    """A server more, of this state, with one port and its allocation.
+
+    It boots from a volume where that is said, else from the image, with a volume beside where its number says so.
+    """
     state, number = "active" if kind == "locked" else kind, world.number()
     made = Server(
-        world.uuid(), number, flavor, host.name, vm_state=state, power_state=POWER.get(state, 1), image=IMAGE,
-        locked=kind == "locked", created=-float(number), updated=-float(number), name=f"server-{number}",
+        world.uuid(), number, flavor, host.name, vm_state=state, power_state=POWER.get(state, 1),
+        image="" if volume else IMAGE, locked=kind == "locked", created=-float(number), updated=-float(number),
+        name=name or f"server-{number}",
     )  # fmt: skip
     world.servers[made.id] = made
     host.servers[made.id] = made
-    host.guests.add(made.id)
     plug(world, made, host)
-    if number % 4 == 0:
-        volume = world.uuid()
-        made.volumes = (volume,)
-        world.attach(volume, made.id, host.name)
+    made.console = "booted a while ago\nlogin: "
+    host.guests[made.id] = made.power_state
+    world.ports[made.ports[0]].up = made.power_state != SHUTDOWN
+    if volume or number % 4 == 0:
+        made.volumes = (world.uuid(),)
+        world.attach(made.volumes[0], made.id, host.name)
     world.allocate(made.id, host.node, flavor.resources)
     if state == "resized":
         _resized(world, made)
