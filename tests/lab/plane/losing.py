@@ -25,6 +25,19 @@ from stackmend.model.writer import Outcome
 RUNNING, SHUTDOWN = 1, 4
 
 
+def switched(plane: Plane, host: str) -> None:
+    """Switch a machine off and on: its guests are off, nothing is plugged, nova-compute starts."""
+    plane.kill(f"nova-compute-{host}")
+    path = plane.folder / "state" / "nova" / host / "guests.json"
+    guests = json.loads(path.read_text())
+    for guest in guests.values():
+        guest["state"] = SHUTDOWN
+    path.write_text(json.dumps(guests))
+    for plugged in (plane.folder / "state" / "plugged" / host).iterdir():
+        plugged.unlink()
+    plane.start(f"nova-compute-{host}")
+
+
 class Loss:
     """The first host of the lab, which has another one in its cell, and servers made for one test."""
 
@@ -106,16 +119,8 @@ class Loss:
 
     def restart(self) -> str:
         """The machine is restarted: its guests are off, nothing is plugged, nova-compute comes up. The time of it."""
-        self.plane.kill(f"nova-compute-{self.host}")
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        path = self.plane.folder / "state" / "nova" / self.host / "guests.json"
-        guests = json.loads(path.read_text())
-        for guest in guests.values():
-            guest["state"] = SHUTDOWN
-        path.write_text(json.dumps(guests))
-        for plugged in (self.plane.folder / "state" / "plugged" / self.host).iterdir():
-            plugged.unlink()
-        self.start()
+        switched(self.plane, self.host)
         self.plane.wait()
         return now
 
@@ -140,9 +145,7 @@ class Loss:
 
     def boots(self, name: str, text: str) -> None:
         """What a guest writes to its console from now on when it boots."""
-        folder = self.plane.folder / "state" / "nova" / self.host / "consoles"
-        folder.mkdir(exist_ok=True)
-        (folder / f"{self.servers[name]}.boots").write_text(text)
+        self.plane.boots(self.host, self.servers[name], text)
 
     # -- workflows
 

@@ -16,7 +16,9 @@ from stackmend.drivers.api.session import ApiSession
 from stackmend.lab.plane import Plane
 from stackmend.lab.plane.seed import IMAGE, NETWORKS, wait
 
-from ..simulated.scenes import SCENES, Scene, Stage
+from ..simulated.scenes import SCENES, Scene
+from ..simulated.stage import Stage
+from .losing import switched
 
 
 class Real:
@@ -24,7 +26,8 @@ class Real:
 
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
-        self.session = ApiSession.open("lab", plane.clouds_yaml)
+        # longer than Nova waits for a nova-compute that does not answer
+        self.session = ApiSession.open("lab", plane.clouds_yaml, timeout=90)
         self.cloud: Any = plane.connect()
         cells = plane.layout.hosts
         cell = Counter(cells.values()).most_common(1)[0][0]
@@ -59,7 +62,7 @@ class Real:
     def failing(self, when: str) -> Iterator[None]:
         place, action = {
             "before": (self.target, "pre_live_migration"), "half-way": (self.source, "live_migration"),
-            "at its end": (self.source, "post_live_migration_at_source"),
+            "at its end": (self.source, "post_live_migration_at_source"), "when it is built": (self.target, "spawn"),
         }[when]  # fmt: skip
         self.plane.lever(place, action, "fail")
         try:
@@ -87,6 +90,31 @@ class Real:
             # refused until it has cleaned up after the evacuations
             wait(self._up, f"{self.source} to be taken for up", 120)
             self.plane.wait()
+
+    @contextmanager
+    def restarted(self) -> Iterator[None]:
+        options = f"compute-{self.source}"
+        self.plane.configure(options, {"DEFAULT": {"sync_power_state_interval": -1}})
+        try:
+            switched(self.plane, self.source)
+            self.plane.wait()
+            yield
+        finally:
+            self.plane.configure(options, {})
+            self.plane.stop(f"nova-{options}")
+            self.plane.start(f"nova-{options}")
+            self.plane.wait()
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        self.plane.lever(self.source, "agent", "silent")
+        try:
+            yield
+        finally:
+            self.plane.release(self.source, "agent")
+
+    def boots(self, server: str, text: str) -> None:
+        self.plane.boots(self.source, server, text)
 
     def _up(self) -> bool:
         with suppress(SDKException):

@@ -12,7 +12,8 @@ import pytest
 from stackmend.lab.simulated import Cloud, Faults, invariants
 from stackmend.lab.simulated.world import FLAVORS, IMAGE, NETWORK
 
-from .scenes import SCENES, Scene, Stage
+from .scenes import SCENES, Scene
+from .stage import Stage
 
 
 class Simulated:
@@ -42,6 +43,7 @@ class Simulated:
     def failing(self, when: str) -> Iterator[None]:
         faults = {
             "before": Faults(rolled_back=1.0), "half-way": Faults(broken=1.0), "at its end": Faults(stranded=1.0),
+            "when it is built": Faults(broken=1.0),
         }  # fmt: skip
         with self._faults(faults[when]):
             yield
@@ -61,6 +63,29 @@ class Simulated:
         yield
         self.cloud.world.start(host)
         host.forced_down = False
+
+    @contextmanager
+    def restarted(self) -> Iterator[None]:
+        world = self.cloud.world
+        host = world.hosts[self.source]
+        world.power_sync = False
+        world.stop(host, machine=True)
+        world.clock.sleep(20)
+        world.start(host)
+        yield
+        world.power_sync = True
+        world.stop(host)
+        world.start(host)
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        host = self.cloud.world.hosts[self.source]
+        self.cloud.world.silence(host)
+        yield
+        host.agent_running = True
+
+    def boots(self, server: str, text: str) -> None:
+        self.cloud.world.servers[server].boots = text
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

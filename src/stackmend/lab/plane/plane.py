@@ -194,6 +194,12 @@ class Plane:
         found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
         return found
 
+    def boots(self, host: str, server: str, text: str) -> None:
+        """What a guest on this host writes to its console from now on when it boots; "": nothing."""
+        folder = self._guests_file(host).parent / "consoles"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{server}.boots").write_text(text)
+
     def plugged(self, host: str) -> set[str]:
         """Ids of the ports that are plugged on a host."""
         return {path.name for path in (self.folder / "state" / "plugged" / host).iterdir()}

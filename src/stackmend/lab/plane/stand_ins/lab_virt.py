@@ -148,13 +148,16 @@ class LabDriver(fake.FakeDriverWithoutFakeNodes):
             self._boot(instance.uuid)
 
     def _boot(self, uuid):
-        # "<uuid>.boots" holds what this guest writes when it boots, where a test says so
+        # "<uuid>.boots" holds what this guest writes when it boots, where a test says so; empty, it writes nothing
         folder = os.path.join(CONF.state_path, "consoles")
         os.makedirs(folder, exist_ok=True)
         text = f"lab: booted at {time.time()}\nlab login: "
         if os.path.exists(os.path.join(folder, uuid + ".boots")):
             with open(os.path.join(folder, uuid + ".boots")) as file:
-                text = f"lab: booted at {time.time()}\n{file.read()}"
+                said = file.read()
+            if not said:
+                return
+            text = f"lab: booted at {time.time()}\n{said}"
         with open(os.path.join(folder, uuid), "w") as file:
             file.write(text)
 
