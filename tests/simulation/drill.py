@@ -12,7 +12,7 @@ from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.operations import describe, waits
 from stackmend.drivers.api.reading import ApiReading
 from stackmend.engine import resume as resuming
-from stackmend.engine import working
+from stackmend.engine import undo, working
 from stackmend.engine.confirm import Confirmed
 from stackmend.engine.gates import GateExecutor
 from stackmend.engine.lanes import lanes
@@ -20,8 +20,9 @@ from stackmend.engine.runner import Runner, Tools
 from stackmend.lab.simulated import Cloud
 from stackmend.model.journal import Entry, RunRecord, RunResult, RunState
 from stackmend.model.plan import Action, Limits, Plan
+from stackmend.model.ports import Clock, Hosts
 from stackmend.model.workflow import Sight
-from stackmend.model.writer import Group, Verdict
+from stackmend.model.writer import Executor, Group, Verdict
 
 
 class Killed(BaseException):
@@ -88,37 +89,46 @@ class Dying:
 
 @dataclass
 class Drill:
-    """One operator at one cloud."""
+    """One operator at one cloud. ``hosts``, ``hook``: ways to its hosts, where there are any."""
 
     cloud: Cloud
     journal: Any = field(default_factory=MemoryJournal)
     limits: Limits = field(default_factory=lambda: Limits(parallel=8, max_failures=1000))
     findings: dict[str, list[str]] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    hosts: Hosts | None = None
+    hook: Executor | None = None
+    pace: Clock | None = None  #: of processes that need time of their own, else the cloud's
     runs: int = 0
 
-    def plan(self, workflow: str, arguments: Mapping[str, Any]) -> Plan:
-        """The plan of a workflow, without databases and hosts."""
-        clock = self.cloud.clock
+    @property
+    def clock(self) -> Clock:
+        """The time of its runs."""
+        return self.pace or self.cloud.clock
+
+    def plan(self, workflow: str, arguments: Mapping[str, Any], *, gates: bool = False) -> Plan:
+        """The plan of a workflow, without databases."""
         sight = Sight(
-            api=ApiReading(self.cloud, clock), live=None, hosts=None, now=clock.now().isoformat(),
-            findings=self.findings,
+            api=ApiReading(self.cloud, self.clock), live=None, hosts=self.hosts, now=self.clock.now().isoformat(),
+            settings=self.settings, findings=self.findings,
         )  # fmt: skip
-        found = working.workflow_of(workflow)
         return working.plan(
-            found, arguments, sight, cloud=self.cloud.name, limits=self.limits, describe=describe, waits=waits
-        )
+            working.workflow_of(workflow), arguments, sight, cloud=self.cloud.name, limits=self.limits, gates=gates,
+            describe=describe, waits=waits,
+        )  # fmt: skip
 
     def apply(self, plan: Plan, *, dies: tuple[int, bool] | None = None) -> RunResult:
         """Run it. ``dies``: (number of the write to the journal, whether after it): then :class:`Killed` is raised."""
-        self.runs += 1
-        record = self._record(f"r{self.runs}", plan)
-        self.journal.begin(record, plan.runnable)
-        journal = Dying(self.journal, *dies) if dies else self.journal
-        return Runner(self._tools(journal), record, lanes(plan.runnable)).run(checked=True)
+        return self._begin(plan.id, plan.runnable, dies, checked=True)
+
+    def undo(self) -> RunResult:
+        """Take the first run back."""
+        actions, _ = undo.inverse(self.journal.actions("r1"), self.journal.entries("r1"), frozenset(), describe)
+        return self._begin("r1", actions, None, checked=False)
 
     def resume(self, plan: Plan, *, dies: tuple[int, bool] | None = None) -> RunResult:
         """What ``run resume`` does in another process."""
-        record = self._record(f"r{self.runs}", plan)
+        record = self._record(f"r{self.runs}", plan.id)
         entries = self.journal.entries(record.id)
         found = resuming.restored(self.journal.actions(record.id), entries)
         tools = self._tools(Dying(self.journal, *dies) if dies else self.journal)
@@ -137,19 +147,28 @@ class Drill:
                 go_on = self.resume
         return go_on(plan)
 
-    def _record(self, name: str, plan: Plan) -> RunRecord:
+    def _begin(
+        self, plan: str, actions: Sequence[Action], dies: tuple[int, bool] | None, *, checked: bool
+    ) -> RunResult:
+        self.runs += 1
+        record = self._record(f"r{self.runs}", plan)
+        self.journal.begin(record, actions)
+        journal = Dying(self.journal, *dies) if dies else self.journal
+        return Runner(self._tools(journal), record, lanes(actions)).run(checked=checked)
+
+    def _record(self, name: str, plan: str) -> RunRecord:
         return RunRecord(
-            id=name, kind="apply", plan=plan.id, sha256="", cloud=plan.cloud, version="", operator="", host="", pid=1,
-            created_at=plan.created_at, limits=self.limits,
+            id=name, kind="apply", plan=plan, sha256="", cloud=self.cloud.name, version="", operator="", host="", pid=1,
+            created_at=self.clock.now().isoformat(), limits=self.limits,
         )  # fmt: skip
 
     def _tools(self, journal: Any) -> Tools:
-        clock = self.cloud.clock
+        hooks = {"command": self.hook} if self.hook else {}
         return Tools(
             journal=journal,
             writer=NoRows(),  # type: ignore[arg-type]
             ask=lambda _: Confirmed(),
             progress=lambda *_: None,
-            executors={"api": ApiExecutor(lambda: self.cloud, clock), "gate": GateExecutor(())},
-            clock=clock,
+            executors={"api": ApiExecutor(lambda: self.cloud, self.clock), "gate": GateExecutor(()), **hooks},
+            clock=self.clock,
         )

@@ -11,40 +11,18 @@ import pytest
 
 from stackmend.drivers.api.operations import describe
 from stackmend.engine import undo
-from stackmend.lab.simulated import Cloud, Faults, invariants
+from stackmend.lab.simulated import Faults, invariants
 from stackmend.lab.simulated.things import Server
-from stackmend.lab.simulated.world import FLAVORS, server
-from stackmend.model.api import Answer, Request
+from stackmend.lab.simulated.world import FLAVORS
+from stackmend.model.api import Request
 from stackmend.model.errors import Exit, SourceError, UsageError
 from stackmend.model.plan import Action, Plan
 from stackmend.model.step import ApiCall, Manual, Risk, StepState
 
 from ..simulation.drill import Drill
+from ..simulation.told import HOST, Told
 
-HOST = "c01"
 KINDS = ("active", "paused", "stopped", "suspended", "rescued", "error", "resized", "shelved", "locked")
-
-
-class Told(Cloud):
-    """A simulated cloud that says what it is told to at some paths: what the simulation itself knows nothing of."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(servers_per_host=0, **options)
-        self.told: dict[str, Any] = {}
-
-    def send(self, request: Request, mark: str = "") -> Answer:
-        """The told answer for a path that begins so, else the simulated one."""
-        if request.method == "GET":
-            for path, body in self.told.items():
-                if request.path.startswith(path):
-                    return Answer(200 if body is not None else 404, body, (), None, "")
-        return super().send(request, mark)
-
-    def put(self, kind: str = "active", host: str = HOST, flavor: int = 0) -> Server:
-        """A server in that state."""
-        made = server(self.world, self.world.hosts[host], FLAVORS[flavor], kind)
-        self.before[made.id] = (made.host, made.vm_state, made.locked)
-        return made
 
 
 @pytest.fixture
