@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A simulated cloud whose servers a test makes one by one, and that can be told what it knows nothing of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackmend.lab.simulated import Cloud
+from stackmend.lab.simulated.things import Server
+from stackmend.lab.simulated.world import FLAVORS, server
+from stackmend.model.api import Answer, Request
+
+HOST = "c01"
+
+
+class Told(Cloud):
+    """A simulated cloud that says what it is told to at some paths: what the simulation itself knows nothing of.
+
+    ``told``: beginning of a path -> the body, None for "there is none", or what makes it of the simulated one.
+    ``sent``: requests that may have changed something.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(servers_per_host=0, **options)
+        self.told: dict[str, Any] = {}
+        self.sent: list[Request] = []
+
+    def send(self, request: Request, mark: str = "") -> Answer:
+        """The told answer for a path that begins so, else the simulated one."""
+        if request.method != "GET":
+            if "os-getConsoleOutput" not in (request.body or {}):
+                self.sent.append(request)
+            return super().send(request, mark)
+        for path, body in self.told.items():
+            if request.path.startswith(path):
+                said = body(super().send(request, mark).body) if callable(body) else body
+                return Answer(200 if said is not None else 404, said, (), None, "")
+        return super().send(request, mark)
+
+    def put(
+        self, kind: str = "active", host: str = HOST, flavor: int = 0, *, volume: bool = False, name: str = ""
+    ) -> Server:
+        """A server in that state."""
+        made = server(self.world, self.world.hosts[host], FLAVORS[flavor], kind, volume=volume, name=name)
+        self.before[made.id] = (made.host, made.vm_state, made.locked)
+        return made
+
+    def act(self, one: Server, **action: Any) -> None:
+        """An owner's action on a server, and time in which it comes to something."""
+        path = f"/servers/{one.id}/action"
+        answer = self.send(Request(service="compute", method="POST", path=path, body=action, microversion="2.1"))
+        assert answer.good, answer
+        self.clock.sleep(10)
