@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +13,11 @@ from pathlib import Path
 from stackmend.drivers.hosts.transport import Routes, Transport
 from stackmend.model.ports import Clock
 
-_INSIDE = 'case "$1" in cat) exec cat "$0/stat";; tail) exec cat "$0/log";; *) exec "$@";; esac'
+#: program -> what it does on these hosts; what it is for others is not touched
+_PROGRAMS = {
+    "cat": 'case "$1" in /proc/stat) exec {cat} "{folder}/stat";; *) exec {cat} "$@";; esac',
+    "tail": 'exec {cat} "{folder}/log"',
+}
 
 
 @dataclass
@@ -31,4 +37,10 @@ class Quick:
 def machine(folder: Path, *names: str) -> Transport:
     """Hosts of these names: ``folder`` has ``stat`` in place of /proc/stat, ``log`` in place of nova-compute's."""
     (folder / "log").touch()
-    return Transport(Routes(transport="local", local=frozenset(names), prefix=("sh", "-c", _INSIDE, str(folder))))
+    (folder / "bin").mkdir()
+    for name, does in _PROGRAMS.items():
+        program = folder / "bin" / name
+        program.write_text(f"#!/bin/sh\n{does.format(folder=folder, cat=shutil.which('cat'))}\n", encoding="utf-8")
+        program.chmod(0o755)
+    prefix = ("env", f"PATH={folder / 'bin'}:{os.environ['PATH']}")
+    return Transport(Routes(transport="local", local=frozenset(names), prefix=prefix))

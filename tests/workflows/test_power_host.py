@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,14 @@ import pytest
 
 from stackmend.drivers.hosts.executor import HostExecutor
 from stackmend.drivers.hosts.transport import Routes, Transport
+from stackmend.drivers.journal import DatabaseJournal
 from stackmend.model.errors import Exit
+from stackmend.model.plan import Plan
 from stackmend.model.step import HostCommand, irreversible
 
-from .losing import Desk, HandClock, Losing
-
-HOST = "c01"
-
-
-class Quick(HandClock):
-    """Time in which a second takes a fiftieth of one: processes get on, tests too."""
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds / 50)
-        super().sleep(seconds)
+from ..simulation.drill import Drill
+from ..simulation.hosts import Quick
+from ..simulation.told import HOST, Told
 
 
 class Machine:
@@ -73,71 +66,81 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 
 @pytest.fixture
-def desk(machine: Machine, tmp_path: Path) -> Desk:
+def cloud() -> Told:
     """A cloud with that host, empty."""
-    cloud = Losing(clock=Quick())
-    cloud.host(HOST)
-    hook: Any = HostExecutor(machine.transport, cloud.clock)
-    hosts: Any = machine.transport
-    return Desk(cloud, tmp_path, hosts=hosts, hook=hook, settings=machine.hooks())
+    return Told(hosts=1)
 
 
-def reason(desk: Desk, **arguments: Any) -> str:
+@pytest.fixture
+def drill(cloud: Told, machine: Machine, tmp_path: Path) -> Iterator[Drill]:
+    """An operator with a way to the host."""
+    journal, pace = DatabaseJournal(f"sqlite:///{tmp_path}/journal.db"), Quick(cloud.clock)
+    hook = HostExecutor(machine.transport, pace)
+    yield Drill(cloud, journal, hosts=machine.transport, hook=hook, settings=machine.hooks(), pace=pace)
+    journal.close()
+
+
+def power(drill: Drill, **arguments: Any) -> Plan:
+    """The plan."""
+    return drill.plan("power-host", {"host": HOST, **arguments})
+
+
+def reason(drill: Drill, **arguments: Any) -> str:
     """Why it is refused."""
-    plan = desk.plan("power-host", host=HOST, **arguments)
+    plan = power(drill, **arguments)
     assert plan.actions == ()
     return plan.not_repaired[0].reason
 
 
-def test_running_servers_are_not_cut_off_unasked(desk: Desk) -> None:
+def test_running_servers_are_not_cut_off_unasked(drill: Drill, cloud: Told) -> None:
     """Neither by switching off nor by a restart; switching on harms nobody."""
-    desk.cloud.server("web")
-    assert "1 servers run on c01, web first of all" in reason(desk, action="reboot")
-    assert "host drain c01" in reason(desk, action="off")
-    allowed = desk.plan("power-host", host=HOST, action="reboot", with_servers=True)
-    assert (allowed.facts["cut_off"], allowed.needs_consent) == (["id-web"], ("power-host",))
-    assert desk.plan("power-host", host=HOST, action="on").runnable
+    web = cloud.put(name="web")
+    assert "1 servers run on c01, web first of all" in reason(drill, action="reboot")
+    assert "host drain c01" in reason(drill, action="off")
+    allowed = power(drill, action="reboot", with_servers=True)
+    assert (allowed.facts["cut_off"], allowed.needs_consent) == ([web.id], ("power-host",))
+    assert power(drill, action="on").runnable
 
 
-def test_without_a_hook_nothing_can_be_done(desk: Desk) -> None:
+def test_without_a_hook_nothing_can_be_done(drill: Drill) -> None:
     """The missing line of the configuration is named."""
-    desk.settings = {}
-    assert reason(desk, action="reboot").startswith("[hooks] reboot is not configured")
+    drill.settings = {}
+    assert reason(drill, action="reboot").startswith("[hooks] reboot is not configured")
 
 
-def test_a_restart_is_over_when_the_host_is_back(desk: Desk, machine: Machine) -> None:
+def test_a_restart_is_over_when_the_host_is_back(drill: Drill, machine: Machine) -> None:
     """The hook is run once, for this host, and the run ends when the boot id is another one."""
-    plan = desk.plan("power-host", host=HOST, action="reboot")
+    plan = power(drill, action="reboot")
     (action,) = plan.actions
     assert irreversible(action.steps[0])
     assert not any(irreversible(step) for step in action.steps[1:] if isinstance(step, HostCommand))
-    result = desk.run(plan)
+    result = drill.apply(plan)
     assert (result.exit, result.done) == (Exit.REPAIRED, 1)
     assert machine.read("asked") == HOST
     assert machine.read("boot_id") == "second"
 
 
-def test_a_host_that_does_not_restart_is_not_back(desk: Desk, machine: Machine) -> None:
+def test_a_host_that_does_not_restart_is_not_back(drill: Drill, machine: Machine) -> None:
     """The hook's exit code 0 alone proves nothing."""
-    desk.settings |= {"hooks.reboot": ("true",)}
-    result = desk.run(desk.plan("power-host", host=HOST, action="reboot", timeout=20))
+    drill.settings |= {"hooks.reboot": ("true",)}
+    result = drill.apply(power(drill, action="reboot", timeout=20))
     assert (result.exit, result.failed) == (Exit.STOPPED, 1)
     assert "it is not done after 20 s" in result.notes[0]
     assert machine.read("boot_id") == "first"
 
 
-def test_switched_off_and_on_again_by_undo(desk: Desk, machine: Machine) -> None:
+def test_switched_off_and_on_again_by_undo(drill: Drill, machine: Machine) -> None:
     """power_status decides; what is off already is left, and undo switches on what this run has switched off."""
-    plan = desk.plan("power-host", host=HOST, action="off")
-    assert desk.run(plan).exit is Exit.REPAIRED
+    plan = power(drill, action="off")
+    assert drill.apply(plan).exit is Exit.REPAIRED
     assert machine.read("power") == "off"
-    assert desk.undo().exit is Exit.REPAIRED
+    assert drill.undo().exit is Exit.REPAIRED
     assert machine.read("power") == "on"
 
 
-def test_a_host_without_a_way_to_it_says_what_is_not_known(desk: Desk) -> None:
+def test_a_host_without_a_way_to_it_says_what_is_not_known(drill: Drill) -> None:
     """The services still have to report; boot id and mounts are named as not known."""
-    desk.hosts = None
-    plan = desk.plan("power-host", host=HOST, action="reboot")
+    drill.hosts = None
+    plan = power(drill, action="reboot")
     assert "boot id and mounts" in plan.facts["not_known"]
     assert [step.kind for step in plan.actions[0].steps] == ["command", "api", "api"]

@@ -3,231 +3,288 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stackmend.drivers.api.operations.consoles import TROUBLES, shown
+from stackmend.drivers.journal import DatabaseJournal
+from stackmend.lab.simulated import invariants
+from stackmend.lab.simulated.things import RUNNING, Host, Server
 from stackmend.model.errors import Exit, SourceError, UsageError
-from stackmend.model.plan import Plan
+from stackmend.model.plan import Action, Limits, Plan
 from stackmend.model.step import ApiCall, Manual, Risk
 
-from .losing import START, Desk, Losing, Shell, lane
+from ..simulation.drill import Drill
+from ..simulation.hosts import machine
+from ..simulation.told import HOST, Told
 
-HOST = "c01"
-BOOT = START - timedelta(minutes=20)
-OFF = {"OS-EXT-STS:power_state": 4}
-STOPPED = {"OS-EXT-STS:vm_state": "stopped", **OFF}
-LOG = "/var/log/nova/nova-compute.log"
+
+class Site:
+    """A host of a simulated cloud that is restarted, and an operator who can read its kernel and its log."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cloud = Told(hosts=2)
+        self.journal = DatabaseJournal(f"sqlite:///{folder}/journal.db")
+        self.drill = Drill(self.cloud, self.journal, Limits(parallel=4), hosts=machine(folder, HOST))
+        self.booted(self.cloud.clock.now())
+
+    @property
+    def host(self) -> Host:
+        """The one that is restarted."""
+        return self.cloud.world.hosts[HOST]
+
+    def booted(self, at: datetime) -> None:
+        """What its kernel says."""
+        (self.folder / "stat").write_text(f"cpu 1\nbtime {int(at.timestamp())}\n")
+
+    def log(self, *lines: str) -> None:
+        """What nova-compute has written."""
+        (self.folder / "log").write_text("".join(f"{line}\n" for line in lines))
+
+    def put(self, name: str, kind: str = "active") -> Server:
+        """A server there that boots from a volume."""
+        return self.cloud.put(kind, volume=True, name=name)
+
+    def restart(self, *, sync: bool = True) -> datetime:
+        """The machine is restarted, which takes a minute; half a minute later, or after the power sync. Since when."""
+        self.cloud.world.power_sync = sync
+        self.cloud.world.stop(self.host, machine=True)
+        self.cloud.clock.sleep(60)
+        at = self.cloud.clock.now()
+        self.booted(at)
+        self.cloud.world.start(self.host)
+        self.cloud.clock.sleep(120 if sync else 30)
+        return at
+
+    def plan(self, **more: Any) -> Plan:
+        """The plan."""
+        return self.drill.plan("recover-host", {"host": HOST, **more})
 
 
 @pytest.fixture
-def cloud() -> Losing:
-    """A host that was restarted twenty minutes ago."""
-    made = Losing()
-    made.host(HOST)
-    return made
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A host without servers."""
+    made = Site(tmp_path)
+    yield made
+    made.journal.close()
 
 
-@pytest.fixture
-def desk(cloud: Losing, tmp_path: Path) -> Desk:
-    """A desk that can read the host's kernel."""
-    stat = f"cpu 1\nbtime {int(BOOT.timestamp())}\n".encode()
-    return Desk(cloud, tmp_path, hosts=Shell({(HOST, "/proc/stat"): stat}))
-
-
-def recover(desk: Desk, **more: Any) -> Plan:
-    """The plan."""
-    return desk.plan("recover-host", **{"host": HOST, **more})
-
-
-def by_sync(cloud: Losing, name: str, **more: Any) -> str:
-    """A server that nova-compute found off after the boot."""
-    server = cloud.server(name, **STOPPED, **more)
-    cloud.did(server, "create", BOOT - timedelta(days=9), "owner")
-    cloud.did(server, "stop", BOOT + timedelta(minutes=2), None)
-    return server
+def lane(plan: Plan, server: Server) -> Action:
+    """Its first lane."""
+    return next(action for action in plan.actions if action.resource_id == server.id)
 
 
 def refused(plan: Plan) -> str:
+    """Why the whole may not be begun."""
     assert plan.actions == ()
     return plan.not_repaired[0].reason
 
 
-def manual(plan: Plan, server: str) -> str:
+def manual(plan: Plan, server: Server) -> str:
+    """What is printed of a server that is left."""
     action = lane(plan, server)
     assert action.risk is Risk.MANUAL
     return " ".join(step.text for step in action.steps if isinstance(step, Manual))
 
 
-def operations(plan: Plan, server: str) -> list[str]:
+def operations(plan: Plan, server: Server) -> list[str]:
+    """Names of the calls of its first lane."""
     return [step.operation for step in lane(plan, server).steps if isinstance(step, ApiCall)]
 
 
-def to_do(plan: Plan, server: str) -> str:
-    return str(plan.facts["servers"][server]["to_do"])
+def to_do(plan: Plan, server: Server) -> str:
+    """What is made of it."""
+    return str(plan.facts["servers"][server.id]["to_do"])
 
 
 # -- what ran before
 
 
-def test_what_the_power_sync_stopped_is_started(desk: Desk, cloud: Losing) -> None:
+def test_what_the_power_sync_stopped_is_started(site: Site) -> None:
     """A stop that nobody asked for, since the boot or while the host went down; it runs, whole, afterwards."""
-    after = by_sync(cloud, "after")
-    before = cloud.server("before", **STOPPED)
-    cloud.did(before, "stop", BOOT - timedelta(minutes=5), None)
-    plan = recover(desk)
+    before = site.put("before")
+    site.restart()
+    after = site.put("after")
+    site.restart()
+    assert (before.vm_state, after.vm_state) == ("stopped", "stopped")
+    plan = site.plan()
     assert operations(plan, after) == ["start", "await-whole"]
-    assert desk.run(plan).exit is Exit.REPAIRED
-    assert (cloud.state(after)[1], cloud.state(before)[1]) == ("active", "active")
+    assert site.drill.apply(plan).exit is Exit.REPAIRED
+    assert (before.vm_state, after.vm_state) == ("active", "active")
+    assert site.host.guests == {before.id: RUNNING, after.id: RUNNING}
+    assert invariants(site.cloud) == []
 
 
-def test_what_somebody_stopped_stays_off(desk: Desk, cloud: Losing) -> None:
-    """Its owner's stop, one from before the boot, and one that was started and stopped again by its owner."""
-    owner, old, later = (cloud.server(name, **STOPPED) for name in ("owner", "old", "later"))
-    cloud.did(owner, "stop", BOOT - timedelta(hours=1), "owner")
-    cloud.did(old, "stop", BOOT - timedelta(hours=1), None)
-    cloud.did(later, "stop", BOOT + timedelta(minutes=1), None)
-    cloud.did(later, "start", BOOT + timedelta(minutes=2), "owner")
-    cloud.did(later, "stop", BOOT + timedelta(minutes=3), "owner")
-    plan = recover(desk)
+def test_what_somebody_stopped_stays_off(site: Site) -> None:
+    """Its owner's stop, one of nobody from before the boot, and one that its owner started and stopped again."""
+    owner, old = site.put("owner"), site.put("old")
+    site.cloud.act(owner, **{"os-stop": None})
+    site.restart()
+    site.cloud.clock.sleep(3600)
+    later = site.put("later")
+    site.restart()
+    assert {one.vm_state for one in (owner, old, later)} == {"stopped"}
+    site.cloud.act(later, **{"os-start": None})
+    site.cloud.act(later, **{"os-stop": None})
+    plan = site.plan()
     assert plan.actions == ()
     assert {to_do(plan, server) for server in (owner, old, later)} == {"leave"}
-    assert "somebody stopped it (stop at 2026-11-21 01:40:00)" in str(plan.facts["servers"][owner])
+    assert "somebody stopped it (stop at 2026-11-21 03:00:00)" in str(plan.facts["servers"][owner.id])
+    assert "it had stopped before the host was restarted" in str(plan.facts["servers"][old.id])
 
 
-def test_what_was_done_beside_does_not_hide_the_stop(desk: Desk, cloud: Losing) -> None:
+def test_what_was_done_beside_does_not_hide_the_stop(site: Site) -> None:
     """A volume was attached, the server was locked: its power is as the sync left it."""
-    server = by_sync(cloud, "db")
-    cloud.did(server, "attach_volume", BOOT + timedelta(minutes=4), "owner")
-    cloud.did(server, "lock", BOOT + timedelta(minutes=5), "owner")
-    assert to_do(recover(desk), server) == "start"
+    server = site.put("db")
+    site.restart()
+    site.cloud.world.acted(server, "attach_volume", "req-00000000-0000-4000-8000-00000000abcd")
+    site.cloud.act(server, lock=None)
+    assert to_do(site.plan(), server) == "start"
 
 
-def test_active_and_off_gets_a_hard_reboot(desk: Desk, cloud: Losing) -> None:
+def test_active_and_off_gets_a_hard_reboot(site: Site) -> None:
     """Though Nova's row still says that it runs: the hypervisor is asked."""
-    row_says_on = cloud.server("on")
-    cloud.living[HOST].discard(row_says_on)
-    row_says_off = cloud.server("off", **OFF)
-    plan = recover(desk)
+    row_says_on, row_says_off = site.put("on"), site.put("off")
+    site.restart(sync=False)
+    site.cloud.world.set(row_says_off, power_state=4)
+    plan = site.plan()
     assert operations(plan, row_says_on) == ["reboot-hard", "await-whole"]
-    assert desk.run(plan).failed == 0
-    assert cloud.living[HOST] == {row_says_on, row_says_off}
-    assert sum("reboot" in one for one in cloud.sent) == 2
+    assert site.drill.apply(plan).failed == 0
+    assert site.host.guests == {row_says_on.id: RUNNING, row_says_off.id: RUNNING}
+    assert [set(request.body or {}) for request in site.cloud.sent] == [{"reboot"}, {"reboot"}]
 
 
-def test_what_runs_is_left_alone(desk: Desk, cloud: Losing) -> None:
+def test_what_runs_is_left_alone(site: Site) -> None:
     """Nova has resumed it by itself."""
-    server = cloud.server("db")
-    plan = recover(desk)
+    server = site.put("db")
+    plan = site.plan()
     assert (plan.actions, to_do(plan, server)) == ((), "leave")
 
 
-def test_without_the_time_of_the_boot_a_human_is_asked(desk: Desk, cloud: Losing) -> None:
+def test_without_the_time_of_the_boot_a_human_is_asked(site: Site) -> None:
     """A stop of nobody may be a guest that shut itself down a year ago; --since tells."""
-    server = by_sync(cloud, "db")
-    desk.hosts = None
-    assert f"say --since, or --start {server}" in manual(recover(desk), server)
-    assert to_do(recover(desk, since="2026-11-21T02:40:00"), server) == "start"
-    assert to_do(recover(desk, since="2026-11-21T02:59:30"), server) == "leave"
+    server = site.put("db")
+    boot = site.restart()
+    site.cloud.clock.sleep(1800)
+    site.drill.hosts = None
+    assert f"say --since, or --start {server.id}" in manual(site.plan(), server)
+    for minutes, how in ((0, "start"), (20, "leave")):
+        since = (boot + timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%S")
+        assert to_do(site.plan(since=since), server) == how
     with pytest.raises(UsageError):
-        recover(desk, since="yesterday")
+        site.plan(since="yesterday")
 
 
-def test_the_operator_has_the_last_word(desk: Desk, cloud: Losing) -> None:
+def test_the_operator_has_the_last_word(site: Site) -> None:
     """--start for one that its owner stopped, --leave-off for one that ran."""
-    wanted, unwanted = cloud.server("wanted", **STOPPED), by_sync(cloud, "unwanted")
-    cloud.did(wanted, "stop", BOOT, "owner")
-    plan = recover(desk, also=["wanted"], off=["unwanted"])
+    wanted, unwanted = site.put("wanted"), site.put("unwanted")
+    site.cloud.act(wanted, **{"os-stop": None})
+    site.restart()
+    plan = site.plan(also=["wanted"], off=["unwanted"])
     assert (to_do(plan, wanted), to_do(plan, unwanted)) == ("start", "leave")
 
 
-def test_an_error_since_the_boot_is_reset_and_rebooted(desk: Desk, cloud: Losing) -> None:
+def test_an_error_since_the_boot_is_reset_and_rebooted(site: Site) -> None:
     """nova-compute gave up on it when it started; one that was in error before is left, with its fault."""
-    error = {"OS-EXT-STS:vm_state": "error", **OFF}
-    new = cloud.server("new", **error, fault={"message": "VIF plug failed", "created": "2026-11-21T02:42:00Z"})
-    old = cloud.server("old", **error, fault={"message": "No valid host", "created": "2026-10-01T00:00:00Z"})
-    lines = f"2026-11-21 02:42:00.1 7 ERROR nova.compute.manager [-] [instance: {new}] no such bridge br-int\n"
-    assert desk.hosts is not None
-    desk.hosts.answers[HOST, LOG] = lines.encode()
-    plan = recover(desk)
+    new, old = site.put("new"), site.put("old")
+    site.cloud.world.set(old, vm_state="error", fault="No valid host")
+    site.restart(sync=False)
+    site.cloud.world.set(new, vm_state="error", fault="VIF plug failed")
+    site.log(f"2026-11-21 03:01:01.1 7 ERROR nova.compute.manager [-] [instance: {new.id}] no such bridge br-int")
+    plan = site.plan()
     assert operations(plan, new) == ["reset-state", "reboot-hard", "await-whole"]
     assert "VIF plug failed; no such bridge br-int" in lane(plan, new).message
     assert "not since the boot: No valid host" in manual(plan, old)
-    assert desk.run(plan).failed == 0
-    assert cloud.state(new)[1] == "active"
+    assert site.drill.apply(plan).failed == 0
+    assert (new.vm_state, site.host.guests[new.id]) == ("active", RUNNING)
 
 
-def test_what_nova_is_working_on_is_left(desk: Desk, cloud: Losing) -> None:
+def test_what_nova_is_working_on_is_left(site: Site) -> None:
     """It takes such tasks up again by itself."""
-    server = cloud.server("db", **{"OS-EXT-STS:task_state": "powering-on"}, **OFF)
-    assert "look again in a minute" in manual(recover(desk), server)
+    server = site.put("db", "stopped")
+    site.cloud.world.set(server, task_state="powering-on")
+    assert "look again in a minute" in manual(site.plan(), server)
 
 
 # -- guards
 
 
-def test_a_host_that_is_not_back_is_refused(desk: Desk, cloud: Losing) -> None:
-    """Down, forced down, silent since the boot, without agents, without RabbitMQ: each with its reason."""
-    by_sync(cloud, "db")
-    service = cloud.services[HOST]
-    good = dict(service)
-    for changed, why in (
-        ({"state": "down"}, "is down: start it first"),
-        ({"forced_down": True}, "is forced down: nothing may be started"),
-        ({"updated_at": "2026-11-21T02:00:00"}, "has not reported since the boot"),
-    ):
-        service |= changed
-        assert why in refused(recover(desk))
-        service |= good
-    cloud.agents[HOST] = False
-    assert "Open vSwitch agent" in refused(recover(desk))
-    cloud.agents[HOST] = True
-    lost = b"x ERROR oslo.messaging._drivers.impl_rabbit [-] AMQP server on 10.0.0.5:5672 is unreachable: timed out\n"
-    assert desk.hosts is not None
-    desk.hosts.answers[HOST, LOG] = lost
-    assert "runs without RabbitMQ" in refused(recover(desk))
-    desk.hosts.answers[HOST, LOG] = (
-        lost + b"x INFO oslo.messaging._drivers.impl_rabbit [-] Reconnected to AMQP server\n"
-    )
-    assert recover(desk).runnable
+def test_a_host_that_is_not_back_is_refused(site: Site) -> None:
+    """Down, silent since the boot, forced down: each with its reason."""
+    site.put("db")
+    site.cloud.world.stop(site.host, machine=True)
+    site.cloud.clock.sleep(30)
+    site.booted(site.cloud.clock.now())
+    assert "has not reported since the boot" in refused(site.plan())
+    site.cloud.clock.sleep(60)
+    assert "is down: start it first" in refused(site.plan())
+    site.cloud.world.start(site.host)
+    site.host.forced_down = True
+    assert "is forced down: nothing may be started" in refused(site.plan())
+    site.host.forced_down = False
+    assert site.plan().runnable
 
 
-def test_evacuated_servers_are_cleaned_up_after_first(desk: Desk, cloud: Losing) -> None:
+def test_a_host_that_cannot_serve_is_refused(site: Site) -> None:
+    """Without its network agent, without RabbitMQ; with both again it is recovered."""
+    site.put("db")
+    site.restart()
+    site.cloud.world.silence(site.host)
+    site.cloud.clock.sleep(90)
+    assert "Open vSwitch agent" in refused(site.plan())
+    site.host.agent_running = True
+    lost = "x ERROR oslo.messaging._drivers.impl_rabbit [-] AMQP server on 10.0.0.5:5672 is unreachable: timed out"
+    site.log(lost)
+    assert "runs without RabbitMQ" in refused(site.plan())
+    site.log(lost, "x INFO oslo.messaging._drivers.impl_rabbit [-] Reconnected to AMQP server")
+    assert site.plan().runnable
+
+
+def test_evacuated_servers_are_cleaned_up_after_first(site: Site) -> None:
     """A host that was evacuated is for host return."""
-    cloud.services[HOST]["forced_down"] = True
-    cloud.migrations.append(
-        {"uuid": "m", "instance_uuid": "x", "source_compute": HOST, "migration_type": "evacuation", "status": "done"}
-    )
-    assert "has yet to clean up after 1 evacuations" in refused(recover(desk))
+    server = site.put("db")
+    site.cloud.world.stop(site.host, machine=True)
+    site.cloud.clock.sleep(90)
+    site.host.forced_down = True
+    site.cloud.act(server, evacuate={})
+    assert "has yet to clean up after 1 evacuations" in refused(site.plan())
 
 
-def test_a_nova_compute_that_is_deaf_is_told(desk: Desk, cloud: Losing) -> None:
-    """It reports, but no message reaches it: what it does not answer is not taken for an answer."""
-    cloud.server("db")
-    cloud.deaf.add(HOST)
+def test_a_nova_compute_that_does_not_answer_is_told(site: Site) -> None:
+    """It was heard of a moment ago, but no message reaches it: what it does not answer is not taken for an answer."""
+    site.put("db")
+    site.restart(sync=False)
+    site.cloud.world.stop(site.host)
     with pytest.raises(SourceError, match="nova-compute of c01 does not answer"):
-        recover(desk)
+        site.plan()
 
 
-def test_findings_keep_a_server_off(desk: Desk, cloud: Losing) -> None:
+def test_findings_keep_a_server_off(site: Site) -> None:
     """A start would take its NICs: it is left, with the finding, and the others are started."""
-    harmed, other = by_sync(cloud, "harmed"), by_sync(cloud, "other")
-    desk.findings[harmed] = ["info-cache-empty: no NICs are known"]
-    plan = recover(desk)
+    harmed, other = site.put("harmed"), site.put("other")
+    site.restart()
+    site.drill.findings[harmed.id] = ["info-cache-empty: no NICs are known"]
+    plan = site.plan()
     assert "a start would do harm: info-cache-empty" in manual(plan, harmed)
-    assert desk.run(plan).failed == 0
-    assert (cloud.state(harmed)[1], cloud.state(other)[1]) == ("stopped", "active")
+    assert site.drill.apply(plan).failed == 0
+    assert (harmed.vm_state, other.vm_state) == ("stopped", "active")
 
 
-def test_what_a_start_would_take_keeps_a_server_off(desk: Desk, cloud: Losing) -> None:
+def test_what_a_start_would_take_keeps_a_server_off(site: Site) -> None:
     """A NIC that is not in Nova's cache, a volume that Cinder has let go of: seen at once, without any check."""
-    nic, disk = by_sync(cloud, "nic"), by_sync(cloud, "disk")
-    cloud.servers[nic]["addresses"] = {}
-    cloud.volumes["volume-disk"]["attachments"] = []
-    plan = recover(desk)
+    nic, disk = site.put("nic"), site.put("disk")
+    site.restart()
+    empty = {nic.id: {"addresses": {}}}
+    site.cloud.told["/servers/detail"] = lambda body: {
+        "servers": [one | empty.get(one["id"], {}) for one in body["servers"]]
+    }
+    site.cloud.world.detach_at(disk, HOST)
+    plan = site.plan()
     assert "it would start without that NIC" in manual(plan, nic)
     assert "it would start without that disk" in manual(plan, disk)
     assert plan.runnable == ()
@@ -236,51 +293,53 @@ def test_what_a_start_would_take_keeps_a_server_off(desk: Desk, cloud: Losing) -
 # -- order, consoles, undo
 
 
-def test_routers_first_then_by_order(desk: Desk, cloud: Losing) -> None:
+def test_routers_first_then_by_order(site: Site) -> None:
     """Each rank is a stage of its own, and consoles are looked at when all of them have been started."""
-    by_sync(cloud, "web")
-    by_sync(cloud, "dns", metadata={"stackmend:order": "1"})
-    by_sync(cloud, "router")
-    plan = recover(desk, first=["router"])
+    web, dns, router = (site.put(name) for name in ("web", "dns", "router"))
+    dns.metadata = {"stackmend:order": "1"}
+    site.restart()
+    plan = site.plan(first=["router"])
     started = [a.resource_id for a in plan.actions if a.stage < 1000]
-    assert started == ["id-router", "id-dns", "id-web"]
+    assert started == [router.id, dns.id, web.id]
     assert len([a for a in plan.actions if a.stage == 1000]) == 3
-    desk.run(plan)
-    assert [one.split("/")[2] for one in cloud.sent] == started
+    assert site.drill.apply(plan).failed == 0
+    assert [request.path.split("/")[2] for request in site.cloud.sent] == started
 
 
-def test_a_guest_that_panics_is_reported(desk: Desk, cloud: Losing) -> None:
+def test_a_guest_that_panics_is_reported(site: Site) -> None:
     """It runs for Nova, and did not come up; the others are not held up by it, and nobody types into it."""
-    good, bad, silent, still = (by_sync(cloud, name) for name in ("good", "bad", "silent", "still"))
-    cloud.consoles = {good: "old", bad: "old", still: "old"}
-    cloud.boots = {
-        good: "[    0.000000] Linux version 6.12\nweb login: ",
-        bad: "[    1.2] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)",
-    }
-    plan = recover(desk)
-    result = desk.run(plan)
-    assert {cloud.state(one)[1] for one in (good, bad, silent, still)} == {"active"}
+    good, bad, silent, still = (site.put(name) for name in ("good", "bad", "silent", "still"))
+    good.boots = "[    0.000000] Linux version 6.12\nweb login: "
+    bad.boots = "[    1.2] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)"
+    silent.boots, silent.console, still.boots = "", "", ""
+    site.restart()
+    result = site.drill.apply(site.plan())
+    assert {one.vm_state for one in (good, bad, silent, still)} == {"active"}
     assert (result.failed, result.done) == (2, 6)
-    told = " ".join(result.notes)
-    assert "shows a kernel" in told
-    assert not any("Console" in one for one in cloud.sent)
+    assert "shows a kernel" in " ".join(result.notes)
+    assert {verb for request in site.cloud.sent for verb in request.body or {}} == {"os-start"}
     # a new plan shows the one that runs and did not come up
-    assert "its console shows a kernel" in manual(recover(desk), bad)
-    assert lane(recover(desk), bad).runnable is False
+    assert "its console shows a kernel" in manual(site.plan(), bad)
+    assert lane(site.plan(), bad).runnable is False
 
 
-def test_consoles_are_left_out_where_that_is_wanted(desk: Desk, cloud: Losing) -> None:
+def test_consoles_are_left_out_where_that_is_wanted(site: Site) -> None:
     """By --no-console."""
-    by_sync(cloud, "db")
-    assert {a.stage for a in recover(desk, consoles=False).actions} == {1}
+    site.put("db")
+    site.restart()
+    assert {a.stage for a in site.plan(consoles=False).actions} == {1}
 
 
-def test_undo_stops_what_was_started(desk: Desk, cloud: Losing) -> None:
+def test_undo_stops_what_was_started(site: Site) -> None:
     """A start is taken back; a hard reboot is not."""
-    started, rebooted = by_sync(cloud, "started"), cloud.server("rebooted", **OFF)
-    assert desk.run(recover(desk)).failed == 0
-    desk.undo()
-    assert (cloud.state(started)[1], cloud.state(rebooted)[1]) == ("stopped", "active")
+    started = site.put("started")
+    site.restart()
+    rebooted = site.put("rebooted")
+    site.host.guests[rebooted.id] = 4
+    assert site.drill.apply(site.plan()).failed == 0
+    assert (started.vm_state, site.host.guests[rebooted.id]) == ("active", RUNNING)
+    site.drill.undo()
+    assert (started.vm_state, rebooted.vm_state) == ("stopped", "active")
 
 
 @pytest.mark.parametrize(
