@@ -279,7 +279,7 @@ def test_what_a_start_would_take_keeps_a_server_off(site: Site) -> None:
     """A NIC that is not in Nova's cache, a volume that Cinder has let go of: seen at once, without any check."""
     nic, disk = site.put("nic"), site.put("disk")
     site.restart()
-    empty = {nic.id: {"addresses": {}}}
+    empty: dict[str, Any] = {nic.id: {"addresses": {}}}
     site.cloud.told["/servers/detail"] = lambda body: {
         "servers": [one | empty.get(one["id"], {}) for one in body["servers"]]
     }

@@ -103,6 +103,21 @@ def a_host_where_nobody_answers(on: Stage) -> None:
         assert on.state(server) == ("active", None, "source")
 
 
+def what_was_asked_of_a_dead_host(on: Stage) -> None:
+    """Accepted, with the task set; its nova-compute does it when it is back."""
+    off, runs = on.server(), on.server()
+    assert on.act(off, {"os-stop": None}).status == 202
+    on.settled(off)
+    with on.bed.dead():
+        assert on.act(off, {"os-start": None}).status == 202
+        assert on.act(runs, {"os-stop": None}).status == 202
+        on.bed.sleep(5)
+        assert on.state(off) == ("stopped", "powering-on", "source")
+        assert on.state(runs) == ("active", "powering-off", "source")
+    on.until(lambda: on.state(off) == ("active", None, "source"))
+    on.until(lambda: on.state(runs) == ("stopped", None, "source"))
+
+
 def _power(on: Stage, server: str) -> Any:
     return on.get(f"/servers/{server}")["server"]["OS-EXT-STS:power_state"]
 
@@ -114,4 +129,5 @@ SCENES = (
     an_agent_that_is_silent,
     a_host_that_is_restarted,
     a_host_where_nobody_answers,
+    what_was_asked_of_a_dead_host,
 )

@@ -120,6 +120,8 @@ class World:
                     if migration.status == "running":
                         self.record(migration, "error")
                 self.set(server, task_state=None)
+            elif server.task_state in ("powering-on", "powering-off"):
+                self.clock.run(self._powered(server, host, server.task_state))
         if self.power_sync:
             self.clock.run(self._synced(host))
 
@@ -186,12 +188,18 @@ class World:
             return
         self.set(server, task_state="powering-off")
         self.acted(server, "stop", f"req-{self.uuid()}", None)
-        self.clock.run(self._stopped(server, host))
+        self.clock.run(self._powered(server, host, "powering-off"))
 
-    def _stopped(self, server: Server, host: Host) -> Course:
+    def _powered(self, server: Server, host: Host, task: str) -> Course:
+        """nova-compute of its own accord."""
         life = host.starts
         yield self.random.uniform(0.2, 2.0)
-        if host.starts == life and server.host == host.name and server.task_state == "powering-off":
+        if host.starts != life or server.host != host.name or server.task_state != task:
+            return
+        if task == "powering-on":
+            self.boot(server, host)
+            self.set(server, vm_state="active", power_state=RUNNING, task_state=None)
+        else:
             self.halt(server, host)
             self.set(server, vm_state="stopped", power_state=SHUTDOWN, task_state=None)
 
