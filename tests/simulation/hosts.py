@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from stackmend.drivers.hosts.executor import HostExecutor
 from stackmend.drivers.hosts.transport import Routes, Transport
 from stackmend.model.ports import Clock
+
+from .drill import Drill
 
 #: program -> what it does on these hosts; what it is for others is not touched
 _PROGRAMS = {
@@ -44,3 +47,11 @@ def machine(folder: Path, *names: str) -> Transport:
         program.chmod(0o755)
     prefix = ("env", f"PATH={folder / 'bin'}:{os.environ['PATH']}")
     return Transport(Routes(transport="local", local=frozenset(names), prefix=prefix))
+
+
+def fence(drill: Drill, folder: Path, code: int) -> Path:
+    """A fence that writes down which host it was asked for; its exit code."""
+    drill.pace = Quick(drill.cloud.clock)
+    drill.hook = HostExecutor(Transport(Routes()), drill.pace)
+    drill.settings["hooks.fence"] = ("sh", "-c", f"echo $0 >>{folder}/fenced; exit {code}", "{host}")
+    return folder / "fenced"

@@ -51,3 +51,13 @@ class Told(Cloud):
         answer = self.send(Request(service="compute", method="POST", path=path, body=action, microversion="2.1"))
         assert answer.good, answer
         self.clock.sleep(10)
+
+    def die(self, host: str, ago: float = 300) -> None:
+        """The machine of a host died so many seconds ago."""
+        self.world.stop(self.world.hosts[host], machine=True)
+        self.clock.sleep(ago)
+
+    def at_once(self) -> int:
+        """How many moves were under way at the same time, at most."""
+        times = [(one.created, one.updated) for one in self.world.migrations]
+        return max(sum(begun <= at < over for begun, over in times) for at, _ in times)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from stackmend.drivers.hosts.executor import HostExecutor
 from stackmend.drivers.hosts.transport import Routes, Transport
 from stackmend.drivers.journal import DatabaseJournal
 from stackmend.lab.simulated import invariants
@@ -17,11 +16,12 @@ from stackmend.lab.simulated.things import RUNNING, SHUTDOWN, Host, Server
 from stackmend.lab.simulated.world import FLAVORS
 from stackmend.model.api import Request
 from stackmend.model.errors import Exit, UsageError
-from stackmend.model.plan import Action, Limits, Plan
-from stackmend.model.step import ApiCall, Manual, Risk
+from stackmend.model.plan import Limits, Plan
+from stackmend.model.step import Manual
 
 from ..simulation.drill import Drill
-from ..simulation.hosts import Quick
+from ..simulation.hosts import fence
+from ..simulation.plans import lane, manual, operations, refused
 from ..simulation.told import Told
 
 DEAD, OTHER, THIRD = "c01", "c02", "c03"
@@ -52,12 +52,6 @@ def put(cloud: Told, name: str, kind: str = "active", **more: Any) -> Server:
     return cloud.put(kind, volume=True, name=name, **more)
 
 
-def die(cloud: Told, ago: float = 300) -> None:
-    """Nobody hears of it any more."""
-    cloud.world.stop(cloud.world.hosts[DEAD], machine=True)
-    cloud.clock.sleep(ago)
-
-
 def evacuate(drill: Drill, *, gates: bool = False, **more: Any) -> Plan:
     """The plan, on the operator's word."""
     return drill.plan("evacuate-host", {"host": DEAD, "fenced": True, **more}, gates=gates)
@@ -68,40 +62,10 @@ def asked(cloud: Told) -> int:
     return sum("evacuate" in (request.body or {}) for request in cloud.sent)
 
 
-def at_once(cloud: Told) -> int:
-    """How many were under way at the same time, at most."""
-    times = [(one.created, one.updated) for one in cloud.world.migrations]
-    return max(sum(begun <= at < over for begun, over in times) for at, _ in times)
-
-
 def fill(cloud: Told, *hosts: str) -> None:
     """These have no room any more."""
     for name in hosts:
         cloud.world.hosts[name].room = dict.fromkeys(cloud.world.hosts[name].room, 0)
-
-
-def lane(plan: Plan, server: Server) -> Action:
-    """Its lane."""
-    return next(action for action in plan.actions if action.resource_id == server.id)
-
-
-def refused(plan: Plan) -> str:
-    """Why the whole may not be begun."""
-    assert plan.actions == ()
-    return plan.not_repaired[0].reason
-
-
-def manual(plan: Plan, server: Server) -> str:
-    """What is printed of a server that is left."""
-    action = lane(plan, server)
-    assert action.risk is Risk.MANUAL
-    assert not action.runnable
-    return " ".join(step.text for step in action.steps if isinstance(step, Manual))
-
-
-def operations(plan: Plan, server: Server) -> list[str]:
-    """Names of the calls of its lane."""
-    return [step.operation for step in lane(plan, server).steps if isinstance(step, ApiCall)]
 
 
 # -- the proof of death
@@ -116,7 +80,7 @@ def test_a_host_that_is_up_is_refused(drill: Drill, cloud: Told) -> None:
 def test_machines_of_ironic_are_not_evacuated(drill: Drill, cloud: Told) -> None:
     """They run on without the nova-compute that speaks for them."""
     put(cloud, "db")
-    die(cloud)
+    cloud.die(DEAD)
     node = {"id": "n", "hypervisor_type": "ironic", "service": {"host": DEAD}}
     cloud.told["/os-hypervisors/detail"] = {"hypervisors": [node]}
     assert "a server there is a machine of its own" in refused(evacuate(drill))
@@ -125,7 +89,7 @@ def test_machines_of_ironic_are_not_evacuated(drill: Drill, cloud: Told) -> None
 def test_forced_down_is_no_proof_while_it_reports(drill: Drill, cloud: Told, dead: Host) -> None:
     """Somebody has called it down, and it lives."""
     put(cloud, "db")
-    die(cloud, ago=0)
+    cloud.die(DEAD, 0)
     dead.forced_down = True
     cloud.clock.sleep(5)
     assert "its nova-compute may live: it reported, or was changed, 5 s ago" in refused(evacuate(drill))
@@ -136,25 +100,17 @@ def test_forced_down_is_no_proof_while_it_reports(drill: Drill, cloud: Told, dea
 def test_without_fence_nothing_is_begun(drill: Drill, cloud: Told) -> None:
     """Neither a hook nor a word: a guest may still write."""
     put(cloud, "db")
-    die(cloud)
+    cloud.die(DEAD)
     assert "nothing says that c01 is cut off" in refused(evacuate(drill, fenced=False))
     assert cloud.sent == []
-
-
-def hook(drill: Drill, folder: Path, code: int) -> Path:
-    """A fence that writes down which host it was asked for; its exit code."""
-    drill.pace = Quick(drill.cloud.clock)
-    drill.hook = HostExecutor(Transport(Routes()), drill.pace)
-    drill.settings["hooks.fence"] = ("sh", "-c", f"echo $0 >>{folder}/fenced; exit {code}", "{host}")
-    return folder / "fenced"
 
 
 def test_the_hook_fences_first_and_the_word_is_kept(drill: Drill, cloud: Told, tmp_path: Path) -> None:
     """The hook is the first lane, and what comes after it waits; the operator's word is a fact of the plan."""
     put(cloud, "db")
-    die(cloud)
+    cloud.die(DEAD)
     assert evacuate(drill).facts["fenced"] == "by the operator's word (--fenced)"
-    fenced = hook(drill, tmp_path, 0)
+    fenced = fence(drill, tmp_path, 0)
     plan = evacuate(drill, fenced=False)
     assert (plan.actions[0].stage, plan.actions[0].required) == (0, True)
     assert not fenced.exists()
@@ -165,8 +121,8 @@ def test_the_hook_fences_first_and_the_word_is_kept(drill: Drill, cloud: Told, t
 def test_a_fence_that_fails_stops_everything(drill: Drill, cloud: Told, tmp_path: Path) -> None:
     """The host may still run."""
     server = put(cloud, "db")
-    die(cloud)
-    hook(drill, tmp_path, 1)
+    cloud.die(DEAD)
+    fence(drill, tmp_path, 1)
     result = drill.apply(evacuate(drill, fenced=False))
     assert (result.exit, result.failed) == (Exit.STOPPED, 1)
     assert cloud.sent == []
@@ -176,7 +132,7 @@ def test_a_fence_that_fails_stops_everything(drill: Drill, cloud: Told, tmp_path
 def test_by_word_there_is_a_gate_where_gates_are_wanted(drill: Drill, cloud: Told) -> None:
     """Nobody is there to acknowledge it: nothing is sent."""
     put(cloud, "db")
-    die(cloud)
+    cloud.die(DEAD)
     result = drill.apply(evacuate(drill, gates=True))
     assert (result.done, cloud.sent) == (0, [])
 
@@ -184,7 +140,7 @@ def test_by_word_there_is_a_gate_where_gates_are_wanted(drill: Drill, cloud: Tol
 def test_a_host_that_reports_again_after_the_plan_is_left_alone(drill: Drill, cloud: Told, dead: Host) -> None:
     """Its heartbeat has moved: the lane that declares it down fails, and nothing later is begun."""
     server = put(cloud, "db")
-    die(cloud)
+    cloud.die(DEAD)
     plan = evacuate(drill)
     cloud.world.start(dead)
     result = drill.apply(plan)
@@ -196,7 +152,7 @@ def test_a_host_that_reports_again_after_the_plan_is_left_alone(drill: Drill, cl
 def test_a_host_that_comes_back_in_the_middle_stops_the_rest(drill: Drill, cloud: Told, dead: Host) -> None:
     """Servers that were not asked for yet are stale: they may run there again."""
     servers = [put(cloud, f"s{n}") for n in range(6)]
-    die(cloud)
+    cloud.die(DEAD)
     drill.limits = Limits(parallel=1)
     plan = evacuate(drill)
     cloud.clock.after(20, lambda: cloud.world.start(dead))
@@ -213,7 +169,7 @@ def test_every_server_arrives_whole_and_runs_as_before(drill: Drill, cloud: Told
     """Those that ran are started after 2.95 has left them stopped, the stopped one stays so; each is asked for once."""
     ran = [put(cloud, f"s{n}") for n in range(3)]
     off = put(cloud, "off", "stopped")
-    die(cloud)
+    cloud.die(DEAD)
     plan = evacuate(drill, to=OTHER)
     result = drill.apply(plan)
     assert (result.exit, result.failed) == (Exit.REPAIRED, 0), result.notes
@@ -233,7 +189,7 @@ def test_an_old_cloud_keeps_servers_running(drill: Drill) -> None:
     """Before 2.95 nothing has to be started, and the plan does not ask for it."""
     cloud = drill.cloud = Told(hosts=3, versions={"compute": ((2, 1), (2, 90))})
     server = put(cloud, "db")
-    die(cloud)
+    cloud.die(DEAD)
     plan = evacuate(drill)
     assert operations(plan, server) == ["leave-dead-host", "await-whole"]
     assert drill.apply(plan).exit is Exit.REPAIRED
@@ -243,7 +199,7 @@ def test_an_old_cloud_keeps_servers_running(drill: Drill) -> None:
 def test_what_ran_is_left_stopped_where_that_is_wanted(drill: Drill, cloud: Told) -> None:
     """By --no-start."""
     server = put(cloud, "db")
-    die(cloud)
+    cloud.die(DEAD)
     assert drill.apply(evacuate(drill, start=False)).exit is Exit.REPAIRED
     assert server.vm_state == "stopped"
 
@@ -251,7 +207,7 @@ def test_what_ran_is_left_stopped_where_that_is_wanted(drill: Drill, cloud: Told
 def test_the_plan_tells_what_to_do_when_the_host_returns(drill: Drill, cloud: Told) -> None:
     """As its last words, and as a fact."""
     put(cloud, "db")
-    die(cloud)
+    cloud.die(DEAD)
     plan = evacuate(drill)
     last = plan.actions[-1]
     assert not last.runnable
@@ -263,10 +219,10 @@ def test_limits_hold_for_each_destination(drill: Drill, cloud: Told) -> None:
     """Two at a time to one host."""
     for number in range(4):
         put(cloud, f"s{number}")
-    die(cloud)
+    cloud.die(DEAD)
     drill.limits = Limits(parallel=4, per_slot=2)
     assert drill.apply(evacuate(drill, to=OTHER)).failed == 0
-    assert at_once(cloud) == 2
+    assert cloud.at_once() == 2
 
 
 @pytest.mark.parametrize(("grouped", "most"), [(True, 1), (False, 3)])
@@ -276,15 +232,15 @@ def test_of_a_server_group_one_goes_at_a_time(drill: Drill, cloud: Told, grouped
     group = {"server_groups": ["g"]}
     for server in servers if grouped else ():
         cloud.told[f"/servers/{server.id}"] = lambda body: body and {**body, "server": body.get("server", {}) | group}
-    die(cloud)
+    cloud.die(DEAD)
     assert drill.apply(evacuate(drill)).failed == 0
-    assert at_once(cloud) == most
+    assert cloud.at_once() == most
 
 
 def test_a_server_without_room_fails_alone(drill: Drill, cloud: Told) -> None:
     """Nova finds no host: the server is in error where it was, the reason is told, and a new plan takes it away."""
     server, room = put(cloud, "db"), cloud.world.hosts[OTHER].room
-    die(cloud)
+    cloud.die(DEAD)
     plan = evacuate(drill, to=OTHER)
     fill(cloud, OTHER)
     result = drill.apply(plan)
@@ -304,7 +260,7 @@ def test_a_server_without_room_fails_alone(drill: Drill, cloud: Told) -> None:
 def test_an_evacuation_under_way_is_waited_for(drill: Drill, cloud: Told) -> None:
     """Whoever asked for it: it is not asked for twice."""
     server = put(cloud, "db")
-    die(cloud)
+    cloud.die(DEAD)
     path = f"/servers/{server.id}/action"
     body = {"evacuate": {"host": OTHER}}
     cloud.send(Request(service="compute", method="POST", path=path, body=body, microversion="2.95"))
@@ -319,7 +275,7 @@ def test_an_evacuation_under_way_is_waited_for(drill: Drill, cloud: Told) -> Non
 def test_undo_takes_back_only_what_has_not_begun(drill: Drill, cloud: Told, dead: Host) -> None:
     """With every evacuation refused, the host is not forced down any more."""
     put(cloud, "db")
-    die(cloud)
+    cloud.die(DEAD)
     fill(cloud, OTHER, THIRD)
     drill.apply(evacuate(drill))
     assert dead.forced_down
@@ -330,7 +286,7 @@ def test_undo_takes_back_only_what_has_not_begun(drill: Drill, cloud: Told, dead
 def test_undo_leaves_a_host_down_that_servers_have_left(drill: Drill, cloud: Told, dead: Host) -> None:
     """Its return has to clean up first."""
     put(cloud, "db")
-    die(cloud)
+    cloud.die(DEAD)
     assert drill.apply(evacuate(drill)).failed == 0
     drill.undo()
     assert dead.forced_down
@@ -342,7 +298,7 @@ def test_undo_leaves_a_host_down_that_servers_have_left(drill: Drill, cloud: Tol
 def test_a_disk_that_may_be_on_the_dead_host_alone_is_not_built_anew(drill: Drill, cloud: Told) -> None:
     """Unless its server is named; the plan says what is lost, and names the way that loses nothing."""
     server = cloud.put(name="web")
-    die(cloud)
+    cloud.die(DEAD)
     text = manual(evacuate(drill), server)
     assert "everything written to it since is lost" in text
     assert f"stackmend host salvage {DEAD}" in text
@@ -365,7 +321,7 @@ def test_a_disk_that_may_be_on_the_dead_host_alone_is_not_built_anew(drill: Dril
 def test_where_disks_are(drill: Drill, cloud: Told, settings: Any, more: Any, kind: str) -> None:
     """As configured, as said, or unknown, which counts as local."""
     server = cloud.put(name="web")
-    die(cloud)
+    cloud.die(DEAD)
     drill.settings |= settings
     action = lane(evacuate(drill, **more), server)
     assert action.target["disk"] == kind
@@ -375,7 +331,7 @@ def test_where_disks_are(drill: Drill, cloud: Told, settings: Any, more: Any, ki
 def test_a_directory_on_the_destination_is_the_best_evidence(drill: Drill, cloud: Told, tmp_path: Path) -> None:
     """It is what Nova itself goes by there; what was salvaged counts for the host that was named alone."""
     server = cloud.put(name="web")
-    die(cloud)
+    cloud.die(DEAD)
     for name in ("_base", server.id):
         (tmp_path / "instances" / name).mkdir(parents=True)
     drill.hosts = Transport(Routes(transport="local", local=frozenset({OTHER})))
@@ -389,7 +345,7 @@ def test_an_ephemeral_disk_beside_a_volume_is_lost(drill: Drill, cloud: Told) ->
     """The root is a volume, and the rest is on the dead host."""
     server = put(cloud, "db")
     server.flavor = FLAVORS[0]._replace(ephemeral=20)
-    die(cloud)
+    cloud.die(DEAD)
     assert "its ephemeral disk (20 GiB) begins empty" in manual(evacuate(drill), server)
     assert lane(evacuate(drill, consent=[server.id]), server).runnable
 
@@ -398,7 +354,7 @@ def test_an_image_that_is_gone_builds_nothing(drill: Drill, cloud: Told) -> None
     """Consent or not."""
     server = cloud.put(name="web")
     cloud.world.images.clear()
-    die(cloud)
+    cloud.die(DEAD)
     assert "and that is gone" in manual(evacuate(drill, consent=["web"]), server)
 
 
@@ -418,7 +374,7 @@ def test_states_that_nova_does_not_evacuate_are_reset(
 ) -> None:
     """The plan says what is lost by that."""
     server = put(cloud, "db", vm_state)
-    die(cloud)
+    cloud.die(DEAD)
     plan = evacuate(drill)
     assert told in lane(plan, server).message
     assert operations(plan, server)[:2] == ["reset-state", "leave-dead-host"]
@@ -430,7 +386,7 @@ def test_a_task_that_its_host_took_with_it_is_forgotten(drill: Drill, cloud: Tol
     """A server that was being started is started where it arrives."""
     server = put(cloud, "db", "stopped")
     cloud.world.set(server, task_state="powering-on")
-    die(cloud)
+    cloud.die(DEAD)
     plan = evacuate(drill)
     assert "it was powering-on: that is forgotten" in lane(plan, server).message
     assert drill.apply(plan).failed == 0
@@ -440,7 +396,7 @@ def test_a_task_that_its_host_took_with_it_is_forgotten(drill: Drill, cloud: Tol
 def test_a_server_in_error_runs_where_it_arrives(drill: Drill, cloud: Told) -> None:
     """Nova starts it, and the plan says so."""
     server = put(cloud, "db", "error")
-    die(cloud)
+    cloud.die(DEAD)
     plan = evacuate(drill)
     assert "Nova starts it where it arrives" in lane(plan, server).message
     assert "start" not in operations(plan, server)
@@ -465,7 +421,7 @@ def test_what_a_machine_must_not_decide_is_left(drill: Drill, cloud: Told, shown
     """With the reason; the others go."""
     left, other = put(cloud, "left"), put(cloud, "other")
     cloud.world.set(left, **shown)
-    die(cloud)
+    cloud.die(DEAD)
     plan = evacuate(drill)
     assert told in manual(plan, left)
     assert drill.apply(plan).failed == 0
@@ -475,7 +431,7 @@ def test_what_a_machine_must_not_decide_is_left(drill: Drill, cloud: Told, shown
 def test_a_server_with_a_finding_stays_until_it_is_mended(drill: Drill, cloud: Told) -> None:
     """Without it, it would arrive without its NICs."""
     harmed, other = put(cloud, "harmed"), put(cloud, "other")
-    die(cloud)
+    cloud.die(DEAD)
     drill.findings[harmed.id] = ["info-cache-empty: no NICs are known"]
     plan = evacuate(drill)
     assert "mend it first: info-cache-empty" in manual(plan, harmed)
@@ -490,7 +446,7 @@ def test_shares_and_accelerators_are_told(drill: Drill, cloud: Told) -> None:
     cloud.told["/ports?binding:host_id"] = lambda body: {
         "ports": [port | kind.get(port["device_id"], {}) for port in body["ports"]]
     }
-    die(cloud)
+    cloud.die(DEAD)
     plan = evacuate(drill)
     assert "shares of Manila" in manual(plan, share)
     assert "accelerator-direct" in manual(plan, card)
@@ -505,7 +461,7 @@ def test_a_list_that_is_not_whole_ends_it(drill: Drill, cloud: Told) -> None:
     put(cloud, "seen")
     unseen = put(cloud, "unseen").id
     cloud.told["/servers/detail"] = lambda body: {"servers": [one for one in body["servers"] if one["id"] != unseen]}
-    die(cloud)
+    cloud.die(DEAD)
     assert f"is not whole: server {unseen} is not in it" in refused(evacuate(drill))
 
 
@@ -514,7 +470,7 @@ def test_servers_are_evacuated_in_their_order(drill: Drill, cloud: Told) -> None
     plain, tagged, told, late, named = (put(cloud, name) for name in ("plain", "tagged", "told", "late", "named"))
     tagged.tags = ("stackmend:order=10",)
     told.metadata, late.metadata = {"stackmend:order": "5"}, {"stackmend:order": "90"}
-    die(cloud)
+    cloud.die(DEAD)
     plan = evacuate(drill, first=["named"])
     lanes = [action for action in plan.runnable if action.resource_type == "server"]
     assert [action.resource_id for action in lanes] == [one.id for one in (named, told, tagged, plain, late)]
@@ -524,7 +480,7 @@ def test_servers_are_evacuated_in_their_order(drill: Drill, cloud: Told) -> None
 def test_names_that_nobody_has_are_refused(drill: Drill, cloud: Told) -> None:
     """A misspelt server, a host that is none, the host itself."""
     put(cloud, "db")
-    die(cloud)
+    cloud.die(DEAD)
     for wrong in ({"consent": ["dp"]}, {"first": ["dp"]}, {"to": "c99"}, {"to": DEAD}, {"host": "c99"}):
         with pytest.raises(UsageError):
             evacuate(drill, **wrong)
@@ -533,6 +489,6 @@ def test_names_that_nobody_has_are_refused(drill: Drill, cloud: Told) -> None:
 def test_a_destination_has_to_take_servers(drill: Drill, cloud: Told) -> None:
     """One that is disabled is refused before anything is begun."""
     put(cloud, "db")
-    die(cloud)
+    cloud.die(DEAD)
     cloud.world.hosts[OTHER].disabled = True
     assert "is not up, or is disabled" in refused(evacuate(drill, to=OTHER))

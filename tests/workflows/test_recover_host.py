@@ -15,11 +15,11 @@ from stackmend.drivers.journal import DatabaseJournal
 from stackmend.lab.simulated import invariants
 from stackmend.lab.simulated.things import RUNNING, Host, Server
 from stackmend.model.errors import Exit, SourceError, UsageError
-from stackmend.model.plan import Action, Limits, Plan
-from stackmend.model.step import ApiCall, Manual, Risk
+from stackmend.model.plan import Limits, Plan
 
 from ..simulation.drill import Drill
 from ..simulation.hosts import machine
+from ..simulation.plans import lane, manual, operations, refused
 from ..simulation.told import HOST, Told
 
 
@@ -72,29 +72,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path)
     yield made
     made.journal.close()
-
-
-def lane(plan: Plan, server: Server) -> Action:
-    """Its first lane."""
-    return next(action for action in plan.actions if action.resource_id == server.id)
-
-
-def refused(plan: Plan) -> str:
-    """Why the whole may not be begun."""
-    assert plan.actions == ()
-    return plan.not_repaired[0].reason
-
-
-def manual(plan: Plan, server: Server) -> str:
-    """What is printed of a server that is left."""
-    action = lane(plan, server)
-    assert action.risk is Risk.MANUAL
-    return " ".join(step.text for step in action.steps if isinstance(step, Manual))
-
-
-def operations(plan: Plan, server: Server) -> list[str]:
-    """Names of the calls of its first lane."""
-    return [step.operation for step in lane(plan, server).steps if isinstance(step, ApiCall)]
 
 
 def to_do(plan: Plan, server: Server) -> str:
