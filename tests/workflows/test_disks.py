@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import time
+import uuid
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,8 @@ class Move:
     """Two hosts, and the steps between them."""
 
     def __init__(self, tmp: Path) -> None:
+        #: nobody else's: who runs these tests at the same time is not waited for
+        self.mark = f"stackmend-{uuid.uuid4()}"
         self.old = Instances(tmp / "dead" / "var/lib/nova/instances", HOME)
         self.new = Instances(tmp / "alive" / "srv/instances")
         self.hosts = here("c01", "c02")
@@ -53,7 +56,7 @@ class Move:
 
     def do(self, step: HostCommand) -> Outcome:
         """Carry out one."""
-        return HostExecutor(self.hosts, SystemClock()).do(step, "stackmend-test")
+        return HostExecutor(self.hosts, SystemClock()).do(step, self.mark)
 
     def probe(self, step: HostCommand) -> StepState:
         """What its probe says."""

@@ -32,7 +32,10 @@ _KINDS = (
 
 
 def lanes(sight: Sight, host: str, stage: int) -> Iterator[LaneDraft]:
-    """A lane for each agent that serves something: no more work for it, then what it serves goes to others."""
+    """A lane for each agent that serves something: that goes to others, then it gets no more work.
+
+    In this order, for it is taken back the other way round: Neutron gives nothing to an agent that is down (404).
+    """
     mine = _hosts.agents(sight.api, host)
     for kind in _KINDS:
         every = list(sight.api.every("network", f"/agents?agent_type={_hosts.segment(kind.agent)}", "agents"))
@@ -46,13 +49,7 @@ def _lane(api: Api, agent: Mapping[str, Any], kind: _Kind, others: list[Mapping[
     host, name = str(agent["host"]), str(agent["id"])
     body = api.get("network", f"/agents/{_hosts.segment(name)}/{kind.path}") or {}
     served = [one for one in body.get(f"{kind.thing}s", ()) if not (one.get("ha") or one.get("distributed"))]
-    steps: list[Step] = [
-        ApiCall(
-            service="network", operation="set-agent", arguments={"agent": name, "up": False},
-            expect={"agent": "present"},
-            inverse=ApiCall(service="network", operation="set-agent", arguments={"agent": name, "up": True}),
-        )
-    ]  # fmt: skip
+    steps: list[Step] = []
     for number, one in enumerate(served):
         thing = str(one["id"])
         if not others:
@@ -68,6 +65,11 @@ def _lane(api: Api, agent: Mapping[str, Any], kind: _Kind, others: list[Mapping[
             f"take-{kind.thing}": _call(kind, f"take-{kind.thing}", thing, name, f"give-{kind.thing}"),
         }
         steps += [calls[kind.first], calls[kind.then]]
+    closing = ApiCall(
+        service="network", operation="set-agent", arguments={"agent": name, "up": False}, expect={"agent": "present"},
+        inverse=ApiCall(service="network", operation="set-agent", arguments={"agent": name, "up": True}),
+    )  # fmt: skip
+    steps.append(closing)
     return LaneDraft(
         resource_type="agent", resource_id=name, stage=stage, steps=tuple(steps),
         message=f"{kind.agent} of {host}: its {len(served)} {kind.thing}s go to others",

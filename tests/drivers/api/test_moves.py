@@ -157,11 +157,8 @@ def _power(state: str, task: str | None = None) -> dict[str, Any]:
     [
         ("start", "stopped", "powering-on", "active"),
         ("stop", "active", "powering-off", "stopped"),
-        ("pause", "active", "pausing", "paused"),
-        ("unpause", "paused", "unpausing", "active"),
         ("suspend", "active", "suspending", "suspended"),
         ("resume", "suspended", "resuming", "active"),
-        ("unrescue", "rescued", "unrescuing", "active"),
         ("shelve-offload", "shelved", "shelving_offloading", "shelved_offloaded"),
     ],
 )

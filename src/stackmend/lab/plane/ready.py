@@ -186,7 +186,9 @@ def _refused(layout: Layout, cloud: Callable[[], Connection]) -> list[str]:
 
     try:
         connection: Any = cloud()
-        down = [s.binary for s in connection.compute.services() if s.state != "up"]
+        # one that is forced down was declared so by whoever rehearses with it
+        services = [s for s in connection.compute.services() if not s.is_forced_down]
+        down = [f"{s.binary} of {s.host}" for s in services if s.state != "up"]
         down += [f"agent of {agent.host}" for agent in connection.network.agents() if not agent.is_alive]
         down += [s.binary for s in connection.block_storage.services() if s.state != "up"]
         list(connection.image.images(limit=1))

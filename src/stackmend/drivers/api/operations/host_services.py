@@ -53,10 +53,6 @@ def _reads(name: str, value: Any) -> Callable[[Picture, Arguments], StepState]:
     return judge
 
 
-def _service_gone(picture: Picture, _: Arguments) -> StepState:
-    return StepState.DONE if picture["service"] == "absent" else StepState.PLANNED
-
-
 # -- agents of Neutron
 
 
@@ -122,15 +118,6 @@ OPERATIONS = (
     Operation(
         service="compute", name="force-up", look=service, again=True, at_once=True, microversion=SERVICES,
         requests=lambda arguments: _put(arguments, {"forced_down": False}), judge=_reads("forced_down", False),
-    ),
-    Operation(
-        service="compute", name="delete-service", look=service, judge=_service_gone, again=True, microversion=SERVICES,
-        requests=lambda arguments: [
-            Request(
-                service="compute", method="DELETE", path=f"/os-services/{segment(arguments['service'])}",
-                microversion=SERVICES,
-            )
-        ],
     ),
     Operation(service="network", name="set-agent", look=_agent, judge=_agent_set, requests=_set_agent, again=True),
     *_serving("l3-routers", "router"),

@@ -99,11 +99,8 @@ def _lock(arguments: Arguments) -> list[Request]:
 OPERATIONS = (
     _change("start", "os-start", "active", "powering-on"),
     _change("stop", "os-stop", "stopped", "powering-off", limit=600),
-    _change("pause", "pause", "paused", "pausing"),
-    _change("unpause", "unpause", "active", "unpausing"),
     _change("suspend", "suspend", "suspended", "suspending", limit=900),
     _change("resume", "resume", "active", "resuming", limit=900),
-    _change("unrescue", "unrescue", "active", "unrescuing"),
     _change("shelve-offload", "shelveOffload", "shelved_offloaded", "shelving_offloading", limit=900),
     Operation(
         service="compute", name="reboot-hard", look=_history, judge=_rebooted, microversion="2.1", again=False,

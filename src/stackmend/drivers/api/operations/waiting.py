@@ -126,28 +126,9 @@ def _agents(reader: Reader, arguments: Arguments) -> Picture:
 # -- servers
 
 
-def _server(reader: Reader, arguments: Arguments) -> Picture:
-    """With whether it runs (``power``: 1) and how many of its ports are not ACTIVE on its host."""
-    found = _servers.read(reader, arguments["server"])
-    picture = _servers.picture(found)
-    if found is None:
-        return picture
-    fields = "&fields=id&fields=status&fields=binding:host_id"
-    ports = list(reader.every("network", f"/ports?device_id={segment(arguments['server'])}{fields}", "ports"))
-    down = [str(one["id"]) for one in ports if not connected(one, picture["server.host"])]
-    return {**picture, "power": found.get("OS-EXT-STS:power_state"), "ports_down": len(down)}
-
-
 def connected(port: Mapping[str, Any], host: object) -> bool:
     """Whether a port is in use on a host."""
     return port.get("status") == "ACTIVE" and port.get("binding:host_id") == host
-
-
-def _runs(picture: Picture, _: Arguments) -> StepState:
-    if picture["server"] == "absent" or picture["server.vm_state"] == "error":
-        return StepState.FAILED
-    idle = picture["server.task_state"] is None and picture["server.vm_state"] == "active"
-    return StepState.DONE if idle and picture["power"] == 1 and not picture["ports_down"] else StepState.INTENT
 
 
 def _state(reader: Reader, arguments: Arguments) -> Picture:
@@ -200,9 +181,5 @@ OPERATIONS = (
         "see that nova-compute of {host} is up and enabled", microversion=host_services.SERVICES,
     ),
     _waiting("network", "agents-alive", _agents, _empty_soon, "wait until every agent of {host} is alive"),
-    _waiting(
-        "compute", "server-active", _server, _runs,
-        "wait until server {server} runs and its ports are ACTIVE", microversion="2.1",
-    ),
     _waiting("compute", "server-gone", _state, _gone, "wait until server {server} is deleted", microversion="2.1"),
 )  # fmt: skip

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""L3 and DHCP agents of hosts, which report and say yes: ``lab_routing.py HOST... --config-file neutron.conf``.
+
+What Neutron gives them to serve is in its database; nobody serves it. Not part of a lab that is brought up: with a DHCP
+agent alive, Neutron would wait for it with every port of a network that it serves.
+"""
+
+import sys
+import time
+
+import oslo_messaging
+from neutron.agent import rpc as agent_rpc
+from neutron.common import config
+from neutron.conf.agent import common as agent_config
+from neutron_lib import context as contexts
+from neutron_lib import rpc
+from neutron_lib.agent import topics
+from oslo_config import cfg
+from oslo_log import log as logging
+
+LOG = logging.getLogger(__name__)
+BEAT = 5.0  #: seconds between heartbeats
+
+KINDS = {
+    "L3 agent": (
+        "neutron-l3-agent",
+        topics.L3_AGENT,
+        {"agent_mode": "legacy", "handle_internal_only_routers": True, "interface_driver": "openvswitch", "routers": 0},
+    ),
+    "DHCP agent": (
+        "neutron-dhcp-agent",
+        topics.DHCP_AGENT,
+        {"dhcp_driver": "neutron.agent.linux.dhcp.Dnsmasq", "dhcp_lease_duration": 86400, "networks": 0},
+    ),
+}
+
+
+class Yes:
+    """Whatever an agent is told is done: Neutron waits for the answer of an L3 agent."""
+
+    target = oslo_messaging.Target(version="1.9")
+
+    def __getattr__(self, name):
+        if name.startswith(("_", "oslo_")):
+            raise AttributeError(name)
+        return lambda context, **told: LOG.info("%s %s", name, sorted(told))
+
+
+def main():
+    first = sys.argv.index("--config-file")
+    hosts, files = sys.argv[1:first], sys.argv[first:]
+    config.register_common_config_options()
+    agent_config.register_agent_state_opts_helper(cfg.CONF)
+    config.init(files)
+    config.setup_logging()
+    context = contexts.get_admin_context_without_session()
+    reports = agent_rpc.PluginReportStateAPI(topics.REPORTS)
+    for host in hosts:
+        for _, topic, _ in KINDS.values():
+            rpc.get_server(oslo_messaging.Target(topic=topic, server=host), [Yes()]).start()
+    fresh = {"start_flag": True, "uuid": None}
+    while True:
+        for host in hosts:
+            for kind, (binary, topic, configurations) in KINDS.items():
+                state = {"agent_type": kind, "binary": binary, "host": host, "topic": topic}
+                try:
+                    reports.report_state(context, {**state, "configurations": configurations, **fresh}, use_call=True)
+                except oslo_messaging.MessagingException as problem:
+                    LOG.warning("%s of %s: %r", kind, host, problem)
+        fresh = {}
+        time.sleep(BEAT)
+
+
+if __name__ == "__main__":
+    main()
