@@ -164,7 +164,9 @@ def returning(host: str) -> str:
     """What has to happen, in this order, when the host comes back."""
     return (
         f"When {host} comes back: (1) keep it fenced from storage and from the servers' networks, with a way for"
-        " management alone; let no guest start with it (no autostart, resume_guests_state_on_host_boot = false)."
+        " management alone; let no guest start with it (no autostart, resume_guests_state_on_host_boot = false); empty"
+        f" the queue of what was asked of it while it was dead (rabbitmqctl purge_queue compute.{host}): a start that"
+        " waits there boots a guest that runs elsewhere by now."
         " (2) Start nova-compute: it destroys the guests that were evacuated, by their evacuation records, keeps disks"
         " that their new host shares and deletes the others, gives their allocations back and calls the records"
         f" completed. (3) 'stackmend host return {host}' waits until every record is completed, and lets nothing move"
