@@ -99,7 +99,14 @@ class Drill:
     hosts: Hosts | None = None
     hook: Executor | None = None
     pace: Clock | None = None  #: of processes that need time of their own, else the cloud's
+    #: what its runs are called, with a number. Commands are known by it on this machine: there it has to be its own
+    name: str = "r"
     runs: int = 0
+
+    @property
+    def first(self) -> str:
+        """Its first run."""
+        return f"{self.name}1"
 
     @property
     def clock(self) -> Clock:
@@ -123,12 +130,14 @@ class Drill:
 
     def undo(self) -> RunResult:
         """Take the first run back."""
-        actions, _ = undo.inverse(self.journal.actions("r1"), self.journal.entries("r1"), frozenset(), describe)
-        return self._begin("r1", actions, None, checked=False)
+        actions, _ = undo.inverse(
+            self.journal.actions(self.first), self.journal.entries(self.first), frozenset(), describe
+        )
+        return self._begin(self.first, actions, None, checked=False)
 
     def resume(self, plan: Plan, *, dies: tuple[int, bool] | None = None) -> RunResult:
         """What ``run resume`` does in another process."""
-        record = self._record(f"r{self.runs}", plan.id)
+        record = self._record(f"{self.name}{self.runs}", plan.id)
         entries = self.journal.entries(record.id)
         found = resuming.restored(self.journal.actions(record.id), entries)
         tools = self._tools(Dying(self.journal, *dies) if dies else self.journal)
@@ -151,7 +160,7 @@ class Drill:
         self, plan: str, actions: Sequence[Action], dies: tuple[int, bool] | None, *, checked: bool
     ) -> RunResult:
         self.runs += 1
-        record = self._record(f"r{self.runs}", plan)
+        record = self._record(f"{self.name}{self.runs}", plan)
         self.journal.begin(record, actions)
         journal = Dying(self.journal, *dies) if dies else self.journal
         return Runner(self._tools(journal), record, lanes(actions)).run(checked=checked)

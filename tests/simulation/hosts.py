@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -51,7 +52,7 @@ def machine(folder: Path, *names: str) -> Transport:
 
 def fence(drill: Drill, folder: Path, code: int) -> Path:
     """A fence that writes down which host it was asked for; its exit code."""
-    drill.pace = Quick(drill.cloud.clock)
+    drill.pace, drill.name = Quick(drill.cloud.clock), f"{uuid.uuid4()}-"
     drill.hook = HostExecutor(Transport(Routes()), drill.pace)
     drill.settings["hooks.fence"] = ("sh", "-c", f"echo $0 >>{folder}/fenced; exit {code}", "{host}")
     return folder / "fenced"

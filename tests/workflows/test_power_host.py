@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,8 @@ def drill(cloud: Told, machine: Machine, tmp_path: Path) -> Iterator[Drill]:
     """An operator with a way to the host."""
     journal, pace = DatabaseJournal(f"sqlite:///{tmp_path}/journal.db"), Quick(cloud.clock)
     hook = HostExecutor(machine.transport, pace)
-    yield Drill(cloud, journal, hosts=machine.transport, hook=hook, settings=machine.hooks(), pace=pace)
+    name, settings = f"{uuid.uuid4()}-", machine.hooks()
+    yield Drill(cloud, journal, hosts=machine.transport, hook=hook, settings=settings, pace=pace, name=name)
     journal.close()
 
 
