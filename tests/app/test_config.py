@@ -218,7 +218,7 @@ def test_the_timeout_must_be_a_time(write: Write, value: str) -> None:
     """A request without end would hold a run for ever; the error says what to write."""
     error = refused(write(f"[api]\ntimeout = {value}\n"))
     assert "timeout in [api]" in error.message
-    assert "timeout = 60" in error.hint
+    assert "timeout = 75" in error.hint
 
 
 @pytest.mark.parametrize("name", sorted(KEYS["limits"]))

@@ -16,7 +16,7 @@ from typing import Any
 
 from stackmend.app.found import Found, look
 from stackmend.app.service_files import read_nova
-from stackmend.drivers.api.session import configured
+from stackmend.drivers.api.session import TIMEOUT, configured
 from stackmend.drivers.dialects.base import Address
 from stackmend.drivers.hosts.transport import Routes
 from stackmend.model.errors import ConfigError
@@ -56,7 +56,7 @@ KEYS: Mapping[str, Mapping[str, str]] = {
     "api": {
         "cloud": "a name in clouds.yaml; default $OS_CLOUD, else the account that $OS_AUTH_URL and the like make",
         "clouds": "a clouds.yaml of its own, relative to this file; default where every client looks for it",
-        "timeout": "seconds that one request may take; default 60",
+        "timeout": f"seconds that one request may take; default {TIMEOUT:.0f}",
     },
     "hosts": {
         "transport": "how commands get to hosts: ssh, or local (this machine is the host); default: not at all",
@@ -110,7 +110,7 @@ class Config:
     base_url: str | None = field(default=None, repr=False)  #: Nova's [database]connection, the base of cell templates
     cloud: str | None = None  #: a name in clouds.yaml
     clouds: Path | None = None  #: the clouds.yaml, where it is none of those that every client reads
-    api_timeout: float = 60  #: seconds that one request may take
+    api_timeout: float = TIMEOUT  #: seconds that one request may take
     #: the openstacksdk Connection of the program that runs us (``openstack``), where no cloud is configured
     client: Callable[[], Any] | None = field(default=None, repr=False)
     routes: Routes = field(default_factory=Routes)  #: how hosts are reached
@@ -220,7 +220,7 @@ def _from_toml(path: Path) -> Config:
         base_url=base,
         cloud=api.get("cloud"),
         clouds=path.parent.absolute() / Path(api["clouds"]).expanduser() if "clouds" in api else None,
-        api_timeout=float(api.get("timeout", 60)),
+        api_timeout=float(api.get("timeout", TIMEOUT)),
         routes=_routes(document.get("hosts", {}), path),
         libvirt=document.get("hosts", {}).get("libvirt"),
         instances_path=_instances(document.get("hosts", {}), path),
@@ -268,7 +268,9 @@ def _known(document: Mapping[str, Any], path: Path) -> None:
                 raise _unknown(f"key {key} in [{section}]", key, set(known) | more, path)
             if nested == "api.timeout":
                 if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LONGEST:
-                    raise ConfigError(f"timeout in [api] of {path} must be a number of seconds", "Write timeout = 60.")
+                    raise ConfigError(
+                        f"timeout in [api] of {path} must be a number of seconds", f"Write timeout = {TIMEOUT:.0f}."
+                    )
             elif nested == "hosts.shared_instances":
                 if not isinstance(value, bool):
                     raise ConfigError(f"{key} in [hosts] of {path} must be true or false", f"Write {key} = true.")

@@ -38,6 +38,10 @@ _SECRET = ("password", "token", "secret", "passcode", "passwd")
 _MARKUP = re.compile(r"<[^>]+>|\s+")
 
 
+#: seconds for one request: longer than a service waits for another one, 60 s (rpc_response_timeout), because its answer
+#: that nobody answered says more than a connection that was given up
+TIMEOUT = 75.0
+
 #: ways to sign in that want a password
 _BY_PASSWORD = ("password", "v3password", "v3oidcpassword")
 
@@ -57,7 +61,7 @@ class ApiSession:
         self._endpoints: dict[str, str] = {}
 
     @classmethod
-    def open(cls, cloud: str | None, clouds: Path | None = None, timeout: float = 60) -> ApiSession:
+    def open(cls, cloud: str | None, clouds: Path | None = None, timeout: float = TIMEOUT) -> ApiSession:
         """Read the account and sign in. ``cloud`` is a name in clouds.yaml (or in the file ``clouds``); None: OS_*.
 
         ConfigError when the account is not there or not whole, ApiError when the cloud does not let it in.
@@ -90,7 +94,7 @@ class ApiSession:
         return cls.of(region, name, timeout)
 
     @classmethod
-    def beside(cls, connect: Callable[[], Any], name: str, timeout: float = 60) -> ApiSession:
+    def beside(cls, connect: Callable[[], Any], name: str, timeout: float = TIMEOUT) -> ApiSession:
         """Sign in with the account of the openstacksdk connection that ``connect`` makes; ApiError when that fails."""
         from keystoneauth1 import exceptions as keystone
         from openstack import exceptions as sdk
@@ -104,7 +108,7 @@ class ApiSession:
         return cls.of(region, name, timeout)
 
     @classmethod
-    def of(cls, region: CloudRegion, name: str, timeout: float = 60) -> ApiSession:
+    def of(cls, region: CloudRegion, name: str, timeout: float = TIMEOUT) -> ApiSession:
         """Sign in with an account that was read; ApiError when the cloud does not let it in."""
         # keystoneauth's answer to that is an exception of no class of its own
         if region.config.get("auth_type") in _BY_PASSWORD and not region.config.get("auth", {}).get("password"):
