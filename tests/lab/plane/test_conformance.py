@@ -26,8 +26,7 @@ class Real:
 
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
-        # longer than Nova waits for a nova-compute that does not answer
-        self.session = ApiSession.open("lab", plane.clouds_yaml, timeout=90)
+        self.session = ApiSession.open("lab", plane.clouds_yaml)
         self.cloud: Any = plane.connect()
         cells = plane.layout.hosts
         cell = Counter(cells.values()).most_common(1)[0][0]
