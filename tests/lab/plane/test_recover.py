@@ -57,9 +57,9 @@ def test_what_ran_is_started_again(loss: Loss) -> None:
     assert {todo[s]: one["to_do"] for s, one in plan.facts["servers"].items() if s in todo} == {
         "rebooted": "leave", "ran": "start", "bad": "start", "owner": "leave", "harmed": "start",
     }  # fmt: skip
+    # a check waits until the stop is two minutes old; the plan looks for itself
     left = next(action for action in plan.manual if action.resource_id == loss.servers["harmed"])
     assert "it would start without that NIC" in left.why
-    assert "info-cache-empty" in left.why
     result = loss.apply(plan)
     assert result.failed == 1, result.notes
     assert "shows a kernel" in " ".join(result.notes)
