@@ -79,21 +79,22 @@ def test_what_a_server_does_is_changed_and_changed_back(operator: Operator) -> N
     operator.do("unlock")
 
 
-def test_a_shelved_server_leaves_its_host(operator: Operator) -> None:
+def test_a_shelved_server_leaves_its_host(plane: Plane) -> None:
     """Where nova-compute does not offload it by itself."""
-    plane, sdk = operator.plane, operator.sdk
-    name = f"compute-{operator.host}"
+    own = Operator(plane)
+    name = f"compute-{own.host}"
     plane.configure(name, {"DEFAULT": {"shelved_offload_time": -1}})
     try:
         plane.stop(f"nova-{name}")
         _start(plane, f"nova-{name}")
-        sdk.compute.shelve_server(operator.server)  # type: ignore[attr-defined]
-        wait_server(sdk, operator.server, "SHELVED")
-        operator.do("shelve-offload")
-        assert operator.look("shelve-offload", server=operator.server)["server.host"] is None
+        own.sdk.compute.shelve_server(own.server)  # type: ignore[attr-defined]
+        wait_server(own.sdk, own.server, "SHELVED")
+        own.do("shelve-offload")
+        assert own.look("shelve-offload", server=own.server)["server.host"] is None
     finally:
         plane.reset_options()
         _start(plane, f"nova-{name}")
+        own.close()
 
 
 def _start(plane: Plane, service: str) -> None:
