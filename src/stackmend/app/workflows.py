@@ -14,6 +14,7 @@ from stackmend.app.dangers import dangers
 from stackmend.app.session import Session, silent, utcnow
 from stackmend.drivers.api.operations import describe, waits
 from stackmend.engine import catalogue, working
+from stackmend.engine.planner import Arguments
 from stackmend.model.errors import ApiError
 from stackmend.model.plan import Plan
 from stackmend.model.ports import Progress
@@ -46,7 +47,8 @@ def plan(
             raise ApiError(f"{name} needs the services' APIs: {why}", "Name a cloud: [api] cloud, or OS_CLOUD.")
         findings: Mapping[str, Sequence[str]] = {}
         if audited and workflow.deed and found is not None:
-            findings = dangers(config, found, str(arguments["host"]), workflow.deed, progress)
+            host = str(Arguments(name, arguments)["host"])
+            findings = dangers(config, found, host, workflow.deed, progress)
         live = stack.enter_context(session.live(found)) if session.databases.addresses else None
         sight = Sight(
             api=found or apis.Silent(why),

@@ -90,21 +90,18 @@ def cells(live: Live | None) -> dict[str, Any]:
     return {str(row["host"]): row["cell_id"] for row in live.rows("nova_api", "host_mappings", {})}
 
 
-def nodes(api: Api) -> dict[str, str]:
-    """Uuid of a node, which is that of its provider -> its host."""
-    found = api.every("compute", "/os-hypervisors/detail", "hypervisors", SERVICES)
-    return {str(one["id"]): str(one["service"]["host"]) for one in found}
+def nodes(api: Api, leaving: str) -> dict[str, str]:
+    """Uuid of a node, which is that of its provider -> its host, for every host of the cloud.
 
-
-def virtual(api: Api, host: str) -> None:
-    """CannotRepair where the servers of the host are machines of ironic's: such a one is its own host, and stays."""
-    found = api.every("compute", "/os-hypervisors/detail", "hypervisors", SERVICES)
-    types = {one.get("hypervisor_type") for one in found if one["service"]["host"] == host}
-    if "ironic" in types:
+    CannotRepair where the servers of ``leaving`` are machines of ironic's: such a one is its own host, and stays.
+    """
+    found = list(api.every("compute", "/os-hypervisors/detail", "hypervisors", SERVICES))
+    if any(one.get("hypervisor_type") == "ironic" and one["service"]["host"] == leaving for one in found):
         raise CannotRepair(
-            f"nova-compute on {host} only speaks for machines of ironic: a server there is a machine of its own, which"
-            " runs on without it, and cannot be moved"
+            f"nova-compute on {leaving} only speaks for machines of ironic: a server there is a machine of its own,"
+            " which runs on without it, and cannot be moved"
         )
+    return {str(one["id"]): str(one["service"]["host"]) for one in found}
 
 
 def open_moves(api: Api, host: str) -> list[Mapping[str, Any]]:

@@ -102,7 +102,6 @@ def _wishes(arguments: Row) -> _moving.Wishes:
 def _look(sight: Sight, host: str, to: str | None) -> _Seen:
     api, found = sight.api, _hosts.computes(sight.api)
     own = _hosts.compute(found, host)
-    _hosts.virtual(api, host)
     if own.state != "up" or own.forced_down:
         raise CannotRepair(
             f"nova-compute on {host} is down, and nothing can be moved away without it: start it, or, if the host is"
@@ -115,7 +114,7 @@ def _look(sight: Sight, host: str, to: str | None) -> _Seen:
         replace(one, ports=tuple(ports.get(one.id, ())), groups=tuple(groups.get(one.id, ()))) for one in shown
     )
     allowed = frozenset({to}) if to else fit
-    nodes = _hosts.nodes(api)
+    nodes = _hosts.nodes(api, host)
     targets = {provider: name for provider, name in nodes.items() if name in allowed}
     return _Seen(
         host=own,

@@ -93,7 +93,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     """Proof of death, a lane for each server, and what is to happen when the host comes back."""
     host, to = str(arguments["host"]), str(arguments.get("to") or "")
     found = _dead.silent(sight, host)
-    _hosts.virtual(sight.api, host)
+    _hosts.nodes(sight.api, host)
     fence = list(_dead.fence(sight, host, bool(arguments.get("fenced"))))
     _destination(sight, host, to)
     guests = _guests.guests(sight, host)

@@ -5,17 +5,13 @@ Heartbeats as neutron-openvswitch-agent's, and for every file ``<state>/plugged/
 the same calls that it makes for a tap device. A host whose lever ``agent`` is pulled (any word) is silent.
 """
 
-import sys
 import time
 
 import oslo_messaging
 from lab_levers import STATE, word
+from lab_neutron import begin
 from neutron.agent import rpc as agent_rpc
-from neutron.common import config
-from neutron.conf.agent import common as agent_config
-from neutron_lib import context as contexts
 from neutron_lib.agent import topics
-from oslo_config import cfg
 from oslo_log import log as logging
 
 LOG = logging.getLogger(__name__)
@@ -110,14 +106,7 @@ class Listener:
 
 
 def main():
-    first = sys.argv.index("--config-file")
-    hosts, files = sys.argv[1:first], sys.argv[first:]
-    config.register_common_config_options()
-    agent_config.register_agent_state_opts_helper(cfg.CONF)
-    config.init(files)
-    config.setup_logging()
-    context = contexts.get_admin_context_without_session()
-    state_rpc = agent_rpc.PluginReportStateAPI(topics.REPORTS)
+    hosts, state_rpc, context = begin()
     plugin = agent_rpc.PluginApi(topics.PLUGIN)
     agents = [Agent(name, number, state_rpc, plugin, context) for number, name in enumerate(hosts, 1)]
     agent_rpc.create_consumers([Listener(agents)], topics.AGENT, [[topics.PORT, topics.UPDATE]])

@@ -5,17 +5,12 @@ What Neutron gives them to serve is in its database; nobody serves it. Not part 
 agent alive, Neutron would wait for it with every port of a network that it serves.
 """
 
-import sys
 import time
 
 import oslo_messaging
-from neutron.agent import rpc as agent_rpc
-from neutron.common import config
-from neutron.conf.agent import common as agent_config
-from neutron_lib import context as contexts
+from lab_neutron import begin
 from neutron_lib import rpc
 from neutron_lib.agent import topics
-from oslo_config import cfg
 from oslo_log import log as logging
 
 LOG = logging.getLogger(__name__)
@@ -47,14 +42,7 @@ class Yes:
 
 
 def main():
-    first = sys.argv.index("--config-file")
-    hosts, files = sys.argv[1:first], sys.argv[first:]
-    config.register_common_config_options()
-    agent_config.register_agent_state_opts_helper(cfg.CONF)
-    config.init(files)
-    config.setup_logging()
-    context = contexts.get_admin_context_without_session()
-    reports = agent_rpc.PluginReportStateAPI(topics.REPORTS)
+    hosts, reports, context = begin()
     for host in hosts:
         for _, topic, _ in KINDS.values():
             rpc.get_server(oslo_messaging.Target(topic=topic, server=host), [Yes()]).start()
