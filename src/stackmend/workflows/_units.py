@@ -50,6 +50,13 @@ _REMEMBER = 'set -e; mkdir -p "${3%/*}"; [ -e "$3" ] || printf "%s\\n" "$2" >"$3
 _FORGET = '; rm -f "$3"'
 #: a unit of the operator's own, in /etc, cannot be masked: a condition that never holds does the same
 _CONDITION = 'd="/etc/systemd/system/$1.d"; '
+#: systemd forgets of a masked unit how it is to be stopped (ExecStop=, KillMode=: what a neutron agent leaves running
+#: would be killed; seen on systemd 252). So the condition keeps it from being started until it has ended and is masked.
+_HOLD = (
+    _CONDITION + 'mkdir -p "$d"; printf "[Unit]\\nConditionPathExists=!/\\n" >"$d/stackmend.conf"; '
+    'systemctl daemon-reload; systemctl stop "$1"'
+)
+_RELEASE = _CONDITION + 'rm -f "$d/stackmend.conf"; rmdir "$d" 2>/dev/null || :; systemctl daemon-reload'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,10 +218,8 @@ _INSPECT = (
 )
 
 _STOP = {
-    "systemd": 'systemctl mask --now "$1"; systemctl stop "$1"',
-    "condition": _CONDITION
-    + 'mkdir -p "$d"; printf "[Unit]\\nConditionPathExists=!/\\n" >"$d/stackmend.conf"; systemctl daemon-reload; '
-    'systemctl stop "$1"',
+    "systemd": f'{_HOLD}; systemctl mask "$1"; {_RELEASE}',
+    "condition": _HOLD,
     "container": '"$0" update --restart=no "$1" >/dev/null; "$0" stop "$1" >/dev/null',
     "init": 'service "$1" stop; if command -v update-rc.d >/dev/null; then update-rc.d "$1" disable; '
     'else chkconfig "$1" off; fi; chmod a-x "/etc/init.d/$1"',
@@ -234,13 +239,11 @@ _STOPPED = {
 def _back(unit: Unit) -> str:
     """The script that gives a service back as this unit says that it was."""
     run = unit.active
-    if unit.manager == "systemd":
-        begin = '; systemctl start "$1"' if run else ""
-        script = f'set -e; systemctl unmask "$1"{begin}' + ('; systemctl mask "$1"' if unit.before == "masked" else "")
-    elif unit.manager == "condition":
-        begin = '; systemctl start "$1"' if run else ""
-        script = f'set -e; {_CONDITION}rm -f "$d/stackmend.conf"; rmdir "$d" 2>/dev/null || :; systemctl daemon-reload'
-        script += begin
+    if unit.manager in ("systemd", "condition"):
+        script = f"set -e; {_RELEASE}"
+        script += '; systemctl unmask "$1"' if unit.manager == "systemd" else ""
+        script += '; systemctl start "$1"' if run else ""
+        script += '; systemctl mask "$1"' if unit.before == "masked" else ""
     elif unit.manager == "init":
         enabled, mode = unit.before.split()
         enable = 'if command -v update-rc.d >/dev/null; then update-rc.d "$1" enable; else chkconfig "$1" on; fi'

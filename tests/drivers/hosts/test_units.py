@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from stackmend.model.repair import CannotRepair
 from stackmend.model.step import HostCommand, StepState
 from stackmend.workflows._units import hook, start, stop, units
 
+from .booted import Booted, why_not
 from .managers import HOST, Machine
 
 NOVA = "nova-compute"
@@ -38,10 +39,20 @@ STOPPED: dict[str, Make] = {
 }
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    """A host without any service."""
-    return Machine(tmp_path / "machine")
+def cases(kinds: Iterable[str]) -> list[tuple[str, str]]:
+    """(whether the host is real, kind): of systemd, all that it manages there."""
+    real = [("real", kind) for kind in kinds if kind.startswith(("systemd", "init"))]
+    return [*(("stand-in", kind) for kind in kinds), *real]
+
+
+@pytest.fixture(params=["stand-in", "real"])
+def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
+    """A host without any service: the stand-in for systemd must do what a real one does."""
+    if request.param == "real" and (why := why_not()):
+        pytest.skip(why)
+    made = (Booted if request.param == "real" else Machine)(tmp_path / "machine")
+    yield made
+    made.close()
 
 
 def do(machine: Machine, step: HostCommand, mark: str = "") -> tuple[StepState, bool]:
@@ -71,31 +82,24 @@ def managed(machine: Machine) -> None:
             machine.run(found.manager, "start", found.name)
 
 
-def runs(machine: Machine) -> bool:
-    """Whether the service runs, by what the stand-ins know."""
-    words = [path.read_text() for path in machine.folder.glob("units/*/active")]
-    words += [path.read_text() for path in machine.folder.glob("containers/*/running")]
-    return bool({"active\n", "true\n"} & set(words)) or machine.path("/var/lib/running").exists()
-
-
-@pytest.mark.parametrize("kind", sorted(RUNNING))
+@pytest.mark.parametrize(("machine", "kind"), cases(RUNNING), indirect=["machine"])
 def test_stopped_for_good_and_given_back(machine: Machine, kind: str) -> None:
     """Nothing starts it while it is held; afterwards every file of the host is as it was."""
     RUNNING[kind](machine)
     before = machine.state()
     step = stop(HOST, unit(machine))
     assert do(machine, step) == (StepState.DONE, False)
-    assert not runs(machine)
+    assert not machine.runs()
     managed(machine)
-    assert not runs(machine)
+    assert not machine.runs()
     assert do(machine, step) == (StepState.DONE, True)
     assert unit(machine).held
     assert do(machine, start(HOST, unit(machine))) == (StepState.DONE, False)
-    assert runs(machine)
+    assert machine.runs()
     assert machine.state() == before
 
 
-@pytest.mark.parametrize("kind", sorted(RUNNING))
+@pytest.mark.parametrize(("machine", "kind"), cases(RUNNING), indirect=["machine"])
 def test_undo_gives_back_the_same(machine: Machine, kind: str) -> None:
     """The inverse of the step is the reverse without looking again."""
     RUNNING[kind](machine)
@@ -107,16 +111,16 @@ def test_undo_gives_back_the_same(machine: Machine, kind: str) -> None:
     assert machine.state() == before
 
 
-@pytest.mark.parametrize("kind", sorted(STOPPED))
+@pytest.mark.parametrize(("machine", "kind"), cases(STOPPED), indirect=["machine"])
 def test_what_did_not_run_is_not_started(machine: Machine, kind: str) -> None:
     """A service that a human had stopped is held, too, and is given back stopped."""
     STOPPED[kind](machine)
     before = machine.state()
     do(machine, stop(HOST, unit(machine)))
     managed(machine)
-    assert not runs(machine)
+    assert not machine.runs()
     do(machine, start(HOST, unit(machine)))
-    assert not runs(machine)
+    assert not machine.runs()
     assert machine.state() == before
 
 
@@ -133,7 +137,7 @@ def test_one_that_runs_though_masked_is_given_back_so(machine: Machine) -> None:
     machine.unit("nova-compute.service", masked=True)
     before = machine.state()
     do(machine, stop(HOST, unit(machine)))
-    assert not runs(machine)
+    assert not machine.runs()
     do(machine, start(HOST, unit(machine)))
     assert machine.state() == before
 
@@ -143,11 +147,11 @@ def test_one_that_somebody_else_masked_is_started(machine: Machine) -> None:
     machine.unit("nova-compute.service", active=False, masked=True)
     step = start(HOST, unit(machine))
     do(machine, step)
-    assert runs(machine)
+    assert machine.runs()
     assert step.inverse is not None
     do(machine, HostCommand(host=HOST, argv=step.inverse))
     managed(machine)
-    assert not runs(machine)
+    assert not machine.runs()
 
 
 def test_an_interrupted_stop_remembers_what_was_first(machine: Machine) -> None:
@@ -163,6 +167,33 @@ def test_an_interrupted_stop_remembers_what_was_first(machine: Machine) -> None:
     do(machine, step)
     do(machine, start(HOST, unit(machine)))
     assert machine.state() == before
+
+
+@pytest.mark.parametrize("machine", ["real"], indirect=True)
+@pytest.mark.parametrize("own", [False, True])
+def test_a_unit_is_stopped_by_its_own_rules(machine: Booted, own: bool) -> None:
+    """What an agent has begun for its networks goes on without it, where its unit says so; ExecStop= is heeded, too."""
+    text = (
+        "[Unit]\nDefaultDependencies=no\n[Service]\nKillMode=process\nExecStop=/bin/touch /var/lib/told\n"
+        "ExecStart=/bin/sh -c 'sleep 1234567 & exec sleep infinity'\n"
+    )
+    machine.unit("nova-compute.service", own=own, text=text)
+    do(machine, stop(HOST, unit(machine)))
+    assert machine.run("pgrep", "-f", "^sleep infinity") == 1
+    assert machine.run("pgrep", "-f", "^sleep 1234567") == 0
+    assert machine.path("/var/lib/told").exists()
+
+
+@pytest.mark.parametrize("machine", ["real"], indirect=True)
+def test_a_unit_that_does_not_want_to_end(machine: Booted) -> None:
+    """It is killed when the time of its unit is over, not before, and nothing starts another one."""
+    deaf = "trap : TERM; while :; do sleep 1; done"
+    text = f"[Unit]\nDefaultDependencies=no\n[Service]\nTimeoutStopSec=2\nExecStart=/bin/sh -c '{deaf}'\n"
+    machine.unit("nova-compute.service", text=text)
+    do(machine, stop(HOST, unit(machine)))
+    assert not machine.runs()
+    managed(machine)
+    assert not machine.runs()
 
 
 def test_of_a_container_and_its_unit_the_unit_counts(machine: Machine) -> None:
