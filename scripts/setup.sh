@@ -9,6 +9,7 @@
 #   .uv/tool      uv itself, the version of scripts/uv.txt
 #   .uv/demo ...  an environment for each target: what uv.lock says, nothing else; a .venv of your own is not touched
 #   .uv/log       the output of every step
+#   .uv/docker    Docker's programs, for root on a Debian without them: unpacked, not installed; its tests start it
 #   .services     the services themselves (src/stackmend/lab/services.txt), whose migrations the tests run
 #
 # An environment is whole when its stamp says from what it was made. The stamp comes last: what was interrupted before
@@ -200,6 +201,32 @@ services() {
     fi
 }
 
+# ---- docker ---------------------------------------------------------------------------------------------------------
+
+# apt-get as root gives its privileges up to read what it fetches: it may not where the folder is not everybody's
+unpack_docker() {
+    local packages=(docker.io containerd runc libdevmapper1.02.1) package
+    rm -rf .uv/docker
+    mkdir -p .uv/docker/debs
+    cd .uv/docker/debs
+    apt-get -q download "${packages[@]}" || { apt-get -q update && apt-get -q download "${packages[@]}"; }
+    for package in *.deb; do
+        dpkg-deb --extract "$package" ..
+    done
+    cd ../../..
+    rm -r .uv/docker/debs
+    write_stamp .uv/docker "$1"
+}
+
+# a daemon of it can only be begun by root; nothing else is tested with it
+docker() {
+    local want
+    { [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; } || return 0
+    ! command -v dockerd >/dev/null || return 0
+    want=$(made_from docker -- /etc/debian_version)
+    is_made .uv/docker "$want" || step docker "Docker's programs into .uv/docker" unpack_docker "$want"
+}
+
 # ---------------------------------------------------------------------------------------------------------------------
 
 main() {
@@ -228,6 +255,9 @@ main() {
     esac
     case $target in
         test | services) services ;;
+    esac
+    case $target in
+        test) docker ;;
     esac
     say "set-up of make $target took $(seconds_since "$begin") s"
 }

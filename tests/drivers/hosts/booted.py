@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A host on which a real systemd runs, in namespaces of its own; it sees no units but those of the test.
+"""Hosts with a real systemd, and with a real Docker, in namespaces of their own; only root may begin them.
 
-Needs root, and systemd as Debian has it. What lies in the folders of this machine is hidden there, so that nothing that
-systemd does at the start of a machine (temporary files, file systems, devices) happens to this one.
+What lies in the folders of this machine is hidden there, so that nothing that systemd does at the start of a machine
+(temporary files, file systems, devices) happens to this one.
 """
 
 from __future__ import annotations
@@ -12,105 +12,101 @@ import os
 import shutil
 import signal
 import subprocess
+import tarfile
 from pathlib import Path
 
 from stackmend.drivers.hosts.transport import Routes, Transport
 
-from .conftest import below, until
+from .conftest import PATH, below, until
 from .managers import HOST, OWN, Machine
 
-SYSTEMD = Path("/lib/systemd/systemd")
 _GROUPS = Path("/sys/fs/cgroup")
-_UNITS = "/usr/lib/systemd/system"
-_GENERATORS = "/usr/lib/systemd/system-generators"
-_SERVICE = "[Unit]\nDefaultDependencies=no\n[Service]\nExecStart=/bin/sleep infinity\n"
-
-#: $1 the folder of the host; its control groups are below what this process is in
-_BOOT = rf"""set -e
-mount -t proc proc /proc
-mount -t tmpfs tmpfs /run
-cp {_GENERATORS}/systemd-sysv-generator /run/
-mount -t tmpfs tmpfs {_GENERATORS}
-mv /run/systemd-sysv-generator {_GENERATORS}/
-if [ -e {_GROUPS}/cgroup.controllers ]; then mount -t cgroup2 cgroup2 {_GROUPS}
-else
-  mount -t tmpfs tmpfs {_GROUPS}
-  mkdir {_GROUPS}/systemd {_GROUPS}/unified
-  mount -t cgroup -o none,name=systemd,xattr cgroup {_GROUPS}/systemd
-  mount -t cgroup2 cgroup2 {_GROUPS}/unified
-fi
-mount --bind "$1/units" {_UNITS}
-for path in {" ".join(OWN)}; do [ ! -d "$path" ] || mount --bind "$1/root$path" "$path"; done
-exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=test \
-  {SYSTEMD} --system --unit=test.target --log-target=console --show-status=no
-"""
+#: Docker's programs where the machine has none: scripts/setup.sh test
+_DOCKER = Path(__file__).parents[3] / ".uv" / "docker"
 
 
-def why_not() -> str:
-    """Why no systemd can run here; "" where one can."""
-    if os.getuid() != 0:
-        return "only root may begin a systemd"
-    if not SYSTEMD.exists() or not shutil.which("systemctl"):
-        return "systemd is not installed"
-    return "" if _hierarchies() else "systemd has no control groups here"
+class Apart(Machine):
+    """A host whose process 1 is the test's own."""
 
-
-def _hierarchies() -> list[Path]:
-    if (_GROUPS / "cgroup.controllers").exists():
-        return [_GROUPS]
-    return [path for path in (_GROUPS / "systemd", _GROUPS / "unified") if path.is_dir()]
-
-
-class Booted(Machine):
-    """Its units are real; what the stand-ins tell by files, systemd tells."""
-
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, script: str, *namespaces: str, ready: tuple[str, ...]) -> None:
         super().__init__(folder)
-        (self.programs / "systemctl").unlink()
-        (units := folder / "units").mkdir()
-        for name in ("test", "sysinit", "basic", "shutdown"):
-            (units / f"{name}.target").write_text("[Unit]\nDefaultDependencies=no\n")
-        self._groups = [path / f"stackmend-test-{os.getpid()}" for path in _hierarchies()]
-        for path in self._groups:
+        self.groups = [path / f"stackmend-test-{os.getpid()}" for path in hierarchies()]
+        for path in self.groups:
             path.mkdir()
-        join = "".join(f"echo $$ >{path}/cgroup.procs && " for path in self._groups)
-        apart = "unshare --fork --pid --mount --uts --ipc --cgroup --propagation private --kill-child"
+        binds = "".join(f"mount --bind {self.path(path)} {path}\n" for path in OWN if Path(path).is_dir())
+        apart = ("unshare", "--fork", "--kill-child", "--pid", "--mount", "--propagation=private", *namespaces)
         with (folder / "log").open("wb") as log:
             self._outer = subprocess.Popen(
-                ["sh", "-c", f'{join}exec {apart} sh -c "$0" boot "$1"', _BOOT, str(folder)],
+                ["sh", "-c", self.join() + 'exec "$@"', "join", *apart, "sh", "-ec", f"{_BEGIN}{binds}{script}"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
         try:
             until(lambda: bool(below(self._outer.pid)), "there is no process 1")
-            inside = ("nsenter", "-t", str(below(self._outer.pid)[0]), "-m", "-p", "-u", "-i", "-C")
-            path = f"PATH={self.programs}:/usr/sbin:/usr/bin:/sbin:/bin"
+            self.inside = ("nsenter", "-t", str(below(self._outer.pid)[0]), "-m", "-p")
             self.transport = Transport(
-                Routes(transport="local", local=frozenset({HOST}), prefix=(*inside, "env", path))
+                Routes(
+                    transport="local",
+                    local=frozenset({HOST}),
+                    prefix=(*self.inside, "env", f"PATH={self.programs}:{self.search()}", *_libraries()),
+                )
             )
-            until(lambda: self.run("systemctl", "show", "-p", "Version") == 0, (folder / "log").read_text())
+            until(lambda: self.run(*ready) == 0, (folder / "log").read_text())
         except BaseException:
             self.close()
             raise
+
+    def join(self) -> str:
+        """What a shell does to belong to the groups of the host."""
+        return ""
+
+    def search(self) -> str:
+        """Where programs of the host are."""
+        return "/usr/sbin:/usr/bin:/sbin:/bin"
 
     def close(self) -> None:
         """End it, with everything that it runs."""
         for pid in below(self._outer.pid)[:1]:
             os.kill(pid, signal.SIGKILL)
         self._outer.wait()
-        for group in self._groups:
+        for group in self.groups:
             # a group goes once those in it have
             for path in (*sorted(group.rglob("*/"), reverse=True), group):
                 if path.is_dir():
                     until(lambda path=path: _removed(path), f"{path} is still used")
 
-    def unit(
-        self, name: str, *, active: bool = True, own: bool = False, masked: bool = False, text: str = _SERVICE
-    ) -> None:
+
+class Booted(Apart):
+    """Its units are real; what the stand-ins tell by files, systemd tells. It sees no units but those of the test."""
+
+    def __init__(self, folder: Path) -> None:
+        (units := folder / "units").mkdir(parents=True)
+        for name in ("test", "sysinit", "basic", "shutdown"):
+            (units / f"{name}.target").write_text("[Unit]\nDefaultDependencies=no\n")
+        script = _BOOT + f"mount --bind {units} /usr/lib/systemd/system\n{_SYSTEMD}"
+        ready = ("systemctl", "show", "-p", "Version")
+        super().__init__(folder, script, "--uts", "--ipc", "--cgroup", ready=ready)
+
+    @staticmethod
+    def why_not() -> str:
+        """Why there can be none; "" where there can."""
+        if os.getuid() != 0:
+            return "only root may begin a systemd"
+        if not Path("/lib/systemd/systemd").exists() or not shutil.which("systemctl"):
+            return "systemd is not installed"
+        return "" if hierarchies() else "systemd has no control groups here"
+
+    def join(self) -> str:
+        """Below these systemd makes its own."""
+        (self.programs / "systemctl").unlink()
+        mine = [path for path in self.groups if path.parent.name in ("cgroup", "systemd", "unified")]
+        return "".join(f"echo $$ >{path}/cgroup.procs\n" for path in mine)
+
+    def unit(self, name: str, *, active: bool = True, own: bool = False, masked: bool = False, text: str = "") -> None:
         """A unit, in /usr/lib or (``own``) in /etc."""
         at = self.path("/etc/systemd/system") if own else self.folder / "units"
-        (at / name).write_text(text)
+        (at / name).write_text(text or "[Unit]\nDefaultDependencies=no\n[Service]\nExecStart=/bin/sleep infinity\n")
         for words in (("daemon-reload",), *[("start", name)] * active, *[("mask", name)] * masked):
             assert self.run("systemctl", *words) == 0, (self.folder / "log").read_text()
 
@@ -134,6 +130,102 @@ class Booted(Machine):
 
     def _active(self, name: str) -> bool:
         return self.run("systemctl", "is-active", "--quiet", name) == 0
+
+
+class Docked(Apart):
+    """Its containers are Docker's."""
+
+    def __init__(self, folder: Path) -> None:
+        daemon = (
+            f"while :; do env PATH={self.search()} {' '.join(_libraries())} dockerd --data-root={folder}/docker"
+            " --storage-driver=vfs --bridge=none --iptables=false --ip6tables=false --exec-opt"
+            f" native.cgroupdriver=cgroupfs --cgroup-parent=/stackmend-test-{os.getpid()} || :; done"
+        )
+        super().__init__(folder, daemon, "--net", ready=("docker", "version"))
+
+    @staticmethod
+    def why_not() -> str:
+        """Why there can be none; "" where there can."""
+        if os.getuid() != 0:
+            return "only root may begin Docker's daemon"
+        here = shutil.which("dockerd", path=PATH) or (_DOCKER / "usr/sbin/dockerd").exists()
+        return "" if here else "there is no Docker: make test unpacks it on a Debian"
+
+    def join(self) -> str:
+        """Its daemon stays where the test is; only containers are put below."""
+        (self.programs / "docker").unlink()
+        return ""
+
+    def search(self) -> str:
+        """Docker's own programs before the machine's."""
+        return f"{_DOCKER}/usr/bin:{_DOCKER}/usr/sbin:{super().search()}"
+
+    def container(self, name: str, *, running: bool = True, policy: str = "unless-stopped", by: str = "docker") -> None:
+        """A container that sleeps, of an image made of what that takes."""
+        assert by == "docker"
+        image = self.folder / "image.tar"
+        with tarfile.open(image, "w", dereference=True) as tar:
+            for path in (_SLEEP, *_needed(_SLEEP)):
+                tar.add(path)
+        assert self.run("docker", "import", str(image), "test") == 0
+        how = ("--network=none", "--stop-signal=KILL", f"--restart={policy}", "--name", name)
+        assert self.run("docker", "create", *how, "test", _SLEEP, "infinity") == 0
+        assert not running or self.run("docker", "start", name) == 0
+
+    def state(self) -> dict[str, object]:
+        """Every file, and what Docker says of each container."""
+        words = "{{.Name}} {{.State.Running}} {{json .HostConfig.RestartPolicy}}"
+        said = self.transport.run(HOST, ("sh", "-c", 'docker inspect -f "$0" $(docker ps -aq)', words)).out
+        return super().state() | {"containers": said}
+
+    def runs(self) -> bool:
+        """Whether any container does."""
+        return bool(self.transport.run(HOST, ("docker", "ps", "-q")).out)
+
+    def managed(self, manager: str, name: str) -> None:
+        """The daemon begins anew, as with the host: it starts what its policy says."""
+        self.run("pkill", "-x", "dockerd")
+        until(lambda: self.run("pgrep", "-x", "dockerd") == 0 and self.run("docker", "version") == 0, "no daemon")
+
+
+#: what a host has of its own before anything is begun on it
+_BEGIN = "mount -t proc proc /proc\nmount -t tmpfs tmpfs /run\n"
+
+#: its control groups are below what this process is in; of what makes units, only that which does so of init scripts
+_BOOT = rf"""generators=/usr/lib/systemd/system-generators
+cp $generators/systemd-sysv-generator /run/
+mount -t tmpfs tmpfs $generators
+mv /run/systemd-sysv-generator $generators/
+if [ -e {_GROUPS}/cgroup.controllers ]; then mount -t cgroup2 cgroup2 {_GROUPS}
+else
+  mount -t tmpfs tmpfs {_GROUPS}
+  mkdir {_GROUPS}/systemd {_GROUPS}/unified
+  mount -t cgroup -o none,name=systemd,xattr cgroup {_GROUPS}/systemd
+  mount -t cgroup2 cgroup2 {_GROUPS}/unified
+fi
+"""
+_SYSTEMD = (
+    "exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=test"
+    " /lib/systemd/systemd --system --unit=test.target --log-target=console --show-status=no"
+)
+_SLEEP = "/bin/sleep"
+
+
+def hierarchies() -> list[Path]:
+    """Where control groups are made: one folder, or in older layouts several."""
+    if (_GROUPS / "cgroup.controllers").exists():
+        return [_GROUPS]
+    return [path for path in sorted(_GROUPS.glob("*")) if (path / "cgroup.procs").exists() and not path.is_symlink()]
+
+
+def _libraries() -> list[str]:
+    return [f"LD_LIBRARY_PATH={at}" for at in sorted(_DOCKER.glob("usr/lib/*-linux-gnu"))]
+
+
+def _needed(program: str) -> list[str]:
+    """The libraries of a program."""
+    said = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    return [word for word in said.split() if word.startswith("/")]
 
 
 def _removed(path: Path) -> bool:

@@ -2,7 +2,7 @@
 """Hosts whose services are managed in different ways, each the least that behaves like the real thing.
 
 A host is a mount namespace: the folders of its services lie in a folder of the test, and nothing of this machine is
-touched. What configuration management does again and again is :meth:`Machine.managed`.
+touched. What configuration management does again and again is :meth:`Machine.managed`. booted.py has the real ones.
 """
 
 from __future__ import annotations
@@ -112,6 +112,11 @@ class Machine:
         for name in ("systemctl", "docker", "podman"):
             self.program(name, "#!/bin/sh\nexit 1\n")
 
+    @staticmethod
+    def why_not() -> str:
+        """Why there can be none; "" where there can."""
+        return ""
+
     def program(self, name: str, text: str) -> None:
         """Install one."""
         (self.programs / name).write_text(text.replace("@", str(self.folder)))
@@ -141,6 +146,17 @@ class Machine:
         words = [path.read_text() for path in self.folder.glob("units/*/active")]
         words += [path.read_text() for path in self.folder.glob("containers/*/running")]
         return bool({"active\n", "true\n"} & set(words)) or self.path("/var/lib/running").exists()
+
+    def managed(self, manager: str, name: str) -> None:
+        """What configuration management does when it finds a service stopped, and a restart of the host."""
+        if manager in ("systemd", "condition"):
+            self.run("systemctl", "start", name)
+        elif manager == "init":
+            self.run("service", name, "start")
+            if any(self.path("/etc/rc2.d").glob("S*")):
+                self.run("sh", f"/etc/init.d/{name}", "start")
+        elif (self.folder / "containers" / name / "policy").read_text().strip() != "no":
+            self.run(manager, "start", name)
 
     def close(self) -> None:
         """Nothing runs there but what was asked for."""

@@ -15,7 +15,7 @@ from stackmend.model.repair import CannotRepair
 from stackmend.model.step import HostCommand, StepState
 from stackmend.workflows._units import hook, start, stop, units
 
-from .booted import Booted, why_not
+from .booted import Booted, Docked
 from .managers import HOST, Machine
 
 NOVA = "nova-compute"
@@ -39,18 +39,24 @@ STOPPED: dict[str, Make] = {
 }
 
 
+#: with stand-ins, and with the real things
+HOSTS = {"stand-in": Machine, "systemd": Booted, "docker": Docked}
+
+
 def cases(kinds: Iterable[str]) -> list[tuple[str, str]]:
-    """(whether the host is real, kind): of systemd, all that it manages there."""
-    real = [("real", kind) for kind in kinds if kind.startswith(("systemd", "init"))]
-    return [*(("stand-in", kind) for kind in kinds), *real]
+    """(host, kind): with a stand-in all kinds, and each again where the real thing can be begun."""
+    real = {"systemd": "systemd", "init": "systemd", "docker": "docker"}
+    known = [(real[word], kind) for kind in kinds if (word := kind.partition(",")[0]) in real]
+    return [*(("stand-in", kind) for kind in kinds), *known]
 
 
-@pytest.fixture(params=["stand-in", "real"])
+@pytest.fixture(params=["stand-in", "systemd"])
 def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
-    """A host without any service: the stand-in for systemd must do what a real one does."""
-    if request.param == "real" and (why := why_not()):
+    """A host without any service: the stand-ins must do what the real things do."""
+    of = HOSTS[request.param]
+    if why := of.why_not():
         pytest.skip(why)
-    made = (Booted if request.param == "real" else Machine)(tmp_path / "machine")
+    made = of(tmp_path / "machine")
     yield made
     made.close()
 
@@ -68,18 +74,9 @@ def unit(machine: Machine):
 
 
 def managed(machine: Machine) -> None:
-    """What configuration management does when it finds the service stopped, and a restart of the host."""
+    """Configuration management passes by, and the host begins anew."""
     found = unit(machine)
-    if found.manager in ("systemd", "condition"):
-        machine.run("systemctl", "start", found.name)
-    elif found.manager == "init":
-        machine.run("service", found.name, "start")
-        if any(machine.path("/etc/rc2.d").glob("S*")):
-            machine.run("sh", f"/etc/init.d/{found.name}", "start")
-    else:
-        policy = machine.folder / "containers" / found.name / "policy"
-        if policy.read_text().strip() != "no":
-            machine.run(found.manager, "start", found.name)
+    machine.managed(found.manager, found.name)
 
 
 @pytest.mark.parametrize(("machine", "kind"), cases(RUNNING), indirect=["machine"])
@@ -169,7 +166,7 @@ def test_an_interrupted_stop_remembers_what_was_first(machine: Machine) -> None:
     assert machine.state() == before
 
 
-@pytest.mark.parametrize("machine", ["real"], indirect=True)
+@pytest.mark.parametrize("machine", ["systemd"], indirect=True)
 @pytest.mark.parametrize("own", [False, True])
 def test_a_unit_is_stopped_by_its_own_rules(machine: Booted, own: bool) -> None:
     """What an agent has begun for its networks goes on without it, where its unit says so; ExecStop= is heeded, too."""
@@ -184,7 +181,7 @@ def test_a_unit_is_stopped_by_its_own_rules(machine: Booted, own: bool) -> None:
     assert machine.path("/var/lib/told").exists()
 
 
-@pytest.mark.parametrize("machine", ["real"], indirect=True)
+@pytest.mark.parametrize("machine", ["systemd"], indirect=True)
 def test_a_unit_that_does_not_want_to_end(machine: Booted) -> None:
     """It is killed when the time of its unit is over, not before, and nothing starts another one."""
     deaf = "trap : TERM; while :; do sleep 1; done"
