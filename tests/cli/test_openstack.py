@@ -40,7 +40,11 @@ client.NAME = "openstack"
 sys.exit(client.run(sys.argv[1:]))
 """
 
-_INTERRUPTED = _WHICH_CLOUD.replace("config = self.config()", "import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+#: a shell lets what it begins in the background ignore the signal
+_INTERRUPTED = _WHICH_CLOUD.replace(
+    "config = self.config()",
+    "import os, signal as s; s.signal(s.SIGINT, s.default_int_handler); os.kill(os.getpid(), s.SIGINT)",
+)
 
 _CLOUDS = """
 clouds:

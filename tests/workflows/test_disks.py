@@ -103,7 +103,9 @@ def test_a_server_arrives_whole_with_its_base_and_reads_the_same(move: Move) -> 
     (move.old.path / name / "link").symlink_to("disk")
     (move.old.path / name / "empty").mkdir()
     before = picture(move.old.path)
-    assert [outcome.state for outcome in all_done(move, name)] == [StepState.DONE] * 3
+    outcomes = all_done(move, name)
+    assert [outcome.state for outcome in outcomes] == [StepState.DONE] * 3
+    assert ["the same checksums as" in outcome.note for outcome in outcomes] == [True, True, False], outcomes
     there = move.new.path / name
     assert picture(move.old.path) == before
     assert {one: (there / one).read_bytes() for one in odd} == {
@@ -118,6 +120,14 @@ def test_a_server_arrives_whole_with_its_base_and_reads_the_same(move: Move) -> 
     assert chain[0]["backing-filename"] == f"{move.new.path}/_base/{base}"
     tool("qemu-io", "-r", "-f", "qcow2", "-c", "read -q -P 90 1M 64k", str(there / "disk"))
     assert tool("qemu-io", "-r", "-f", "qcow2", "-c", "read -v 0 16", str(there / "disk")).count("cirros")
+
+
+def test_a_copy_tells_how_far_it_is(move: Move) -> None:
+    """What is being read, and how much has been sent."""
+    _, copy, _ = move.steps(move.old.server(move.old.base()))
+    told = subprocess.run(copy.argv, capture_output=True, text=True, check=True).stderr
+    words = ("reads the source", "looks what is there", "bytes", "copied", "reads the copy", "it is there")
+    assert sorted(words, key=told.index) == list(words), told
 
 
 def test_what_is_done_is_not_done_again(move: Move) -> None:

@@ -260,19 +260,23 @@ mv -n -T -- "$q/$4/$2" "$2" && [ ! -e "$q/$4/$2" ]
 RELAY = r"""# copies between two hosts, with checksums on both sides
 export LC_ALL=C
 fail() { echo "$*" >&2; exit 1; }
+say() { echo "$*" >&2; }
 t=$(mktemp -d) || exit 3
 trap 'rm -rf -- "$t"' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
+say "reads the source and makes checksums"
 eval "$1" >"$t/raw" </dev/null || fail "the source cannot be read whole"
 sort "$t/raw" >"$t/there"
 [ -s "$t/there" ] || fail "there is nothing at the source"
+say "looks what is there, with checksums"
 eval "$2" >"$t/raw" </dev/null
 code=$?
 sort "$t/raw" >"$t/here"
 if [ "$code" = 10 ]; then
   cmp -s "$t/there" "$t/here" || fail "the target has another file of this name: nothing was copied"
+  so="it was there, with the same checksum"
 elif [ "$code" = 0 ]; then
   comm -23 "$t/there" "$t/here" >"$t/missing"
   if [ -s "$t/missing" ]; then
@@ -281,8 +285,10 @@ elif [ "$code" = 0 ]; then
     else
       { echo some; sed -n -e 's/^[dl] //p' -e 's/^[0-9a-f]\{64\}  //p' "$t/missing"; } >"$t/names"
     fi
-    { eval "$3" <"$t/names"; echo $? >"$t/sent"; } | eval "$4" || fail "the target could not take it"
+    { eval "$3" <"$t/names"; echo $? >"$t/sent"; } | dd bs=1M iflag=fullblock status=progress | eval "$4" ||
+      fail "the target could not take it"
     [ "$(cat "$t/sent")" = 0 ] || fail "the source could not send it"
+    say "reads the copy and makes checksums"
     eval "$2" >"$t/raw" </dev/null || fail "the copy cannot be read"
     sort "$t/raw" | cmp -s - "$t/there" || fail "the copy differs from the source"
   fi
@@ -290,4 +296,5 @@ else
   fail "the target cannot be prepared"
 fi
 eval "$5" </dev/null || fail "the copy could not be noted"
+say "${so:-it is there, with the same checksums as at the source}"
 """

@@ -71,6 +71,19 @@ def test_a_command_is_run_once(place: Place) -> None:
     assert place.runs() == 1
 
 
+def test_how_far_it_is_is_told(place: Place) -> None:
+    """What a command prints last on stderr can be shown while it runs, also where it goes back in its line."""
+    step = place.step("printf 'begun\\n10 %%\\r20 %%\\r' >&2; until [ -e go ]; do sleep 0.05; done", limit=30)
+    found = place.executor.begin(step, MARK)
+    while isinstance(found, Pending) and not found.told.endswith(": 20 %"):
+        found = place.executor.go_on(found)
+    assert isinstance(found, Pending), found
+    (place.folder / "go").touch()
+    while isinstance(found, Pending):
+        found = place.executor.go_on(found)
+    assert found == Outcome(StepState.DONE, "exit code 0: 20 %")
+
+
 def test_a_failure_says_why(place: Place) -> None:
     """The note has the exit code and the last line of the errors, without control characters."""
     step = place.step("echo first >&2; printf 'no such \\033[31mservice\\n\\n' >&2; exit 5", "false")

@@ -102,6 +102,9 @@ def test_output_without_end_is_an_error(there: tuple[Transport, str]) -> None:
     with pytest.raises(SourceError, match="more than 8 MiB"):
         transport.run(name, ["head", "-c", str(KEPT + 1), "/dev/zero"])
     assert len(transport.run(name, ["head", "-c", str(KEPT), "/dev/zero"]).out) == KEPT
+    # nothing depends on what a program has told of its progress: the end of it is kept
+    talks = transport.run(name, ["sh", "-c", f"head -c {KEPT} /dev/zero >&2; echo late >&2; echo fine"])
+    assert (talks.code, talks.out, talks.err[-5:], len(talks.err) <= KEPT) == (0, b"fine\n", b"late\n", True)
 
 
 def test_what_a_daemon_holds_open_is_not_waited_for() -> None:

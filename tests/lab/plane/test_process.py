@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import time
 
@@ -22,6 +23,14 @@ STUBBORN = (
 )
 #: a master whose worker outlives it when it is killed
 MASTER = (sys.executable, "-c", "import os, time; os.fork(); print('up', flush=True); time.sleep(600)")
+#: listens, and has many threads
+SERVER = (
+    sys.executable,
+    "-c",
+    "import socket, threading, time; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1])\n"
+    "for _ in range(200): threading.Thread(target=time.sleep, args=(600,)).start()\n"
+    "print('up', flush=True)",
+)
 
 
 @pytest.fixture
@@ -53,6 +62,16 @@ def test_a_process_is_started_in_a_session_of_its_own(keeper, start):
     assert keeper.alive("one") == process
     assert os.getsid(process.pid) == process.pid != os.getsid(0)
     assert abs(started_at(process) - time.time()) < 60
+
+
+def test_what_is_dead_holds_no_port(keeper, start, tmp_path):
+    """While threads of a killed process still end, its port is taken: who begins it anew would be refused."""
+    for number in range(10):
+        name = f"server{number}"
+        start(name, SERVER, said=1)
+        port = int((tmp_path / f"{name}.log").read_text().split()[0])
+        keeper.kill(name)
+        socket.create_server(("127.0.0.1", port)).close()
 
 
 def test_starting_what_runs_does_nothing(keeper, start):

@@ -34,7 +34,7 @@ class Child:
         self.out = bytearray()  #: the first :data:`KEPT` bytes
         self.err = bytearray()  #: the last :data:`KEPT` bytes
         self.head = b""  #: of ``err``, the first few
-        self.over = False  #: it printed more than is kept
+        self.over = False  #: ``out`` is not all
         self.code: int | None = None  #: 128 + n where signal n ended it
         with tempfile.TemporaryFile() as given:
             given.write(stdin)
@@ -93,12 +93,11 @@ class Child:
         if into is self.err and len(self.head) < _CHUNK:
             self.head += some[: _CHUNK - len(self.head)]
         into += some
-        if len(into) > KEPT:
+        if len(into) > KEPT and into is self.out:
             self.over = True
-            if into is self.out:
-                del into[KEPT:]
-            else:
-                del into[: len(into) - KEPT]
+            del into[KEPT:]
+        elif len(into) > KEPT:
+            del into[: len(into) - KEPT]
 
     def _closed(self, code: int) -> int:
         for stream in (self._process.stdout, self._process.stderr):

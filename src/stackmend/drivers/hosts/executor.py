@@ -40,6 +40,11 @@ class Process(Protocol):
         """What came of it, None while it goes on; raises as ``Hosts.run`` does."""
         ...
 
+    @property
+    def said(self) -> str:
+        """The last line that it printed on stderr so far; "" where there is none."""
+        ...
+
 
 class Starting(Protocol):
     """Begins commands on hosts (:class:`stackmend.drivers.hosts.transport.Transport`)."""
@@ -98,7 +103,7 @@ class HostExecutor:
                 answer = problem
             if answer is None:
                 under.pause = min(under.pause * 2, LAST_LOOK)
-                return self._later(under, under.pause)
+                return self._later(under, under.pause, under.process.said)
         return self._on(under, answer)
 
     def do(self, step: CallStep, mark: str) -> Outcome:
@@ -146,8 +151,9 @@ class HostExecutor:
                 continue
             return self._later(under, under.pause)
 
-    def _later(self, under: _Under, seconds: float) -> Pending:
-        return Pending(self._clock.now() + timedelta(seconds=seconds), under.told, under)
+    def _later(self, under: _Under, seconds: float, said: str = "") -> Pending:
+        told = f"{under.told}: {said}" if said else under.told
+        return Pending(self._clock.now() + timedelta(seconds=seconds), told, under)
 
     def _in(self, seconds: float) -> datetime:
         return self._clock.now() + timedelta(seconds=seconds)

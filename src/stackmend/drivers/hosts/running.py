@@ -19,6 +19,8 @@ from stackmend.model.ports import Completed
 CONNECT = 30.0
 #: seconds in which timeout(1) must have ended a command that took too long
 GRACE = 10.0
+#: bytes in which the last line is looked for
+_TAIL = 4096
 #: of timeout(1), for what it had to end
 _ENDED = (124, 137)
 
@@ -71,6 +73,11 @@ class Running:
             self.end()
             raise self._late()
         return None
+
+    @property
+    def said(self) -> str:
+        """The last line that it printed on stderr so far: how far it is."""
+        return "" if self._connecting else last_line(_told(bytes(self._child.err[-_TAIL:]), b"", self._token)[2])
 
     @property
     def _until(self) -> float:

@@ -175,12 +175,16 @@ def tail(log: Path, lines: int = 12) -> list[str]:
 
 
 def _begun(pid: int) -> int | None:
-    """Start time of a living process, None for a dead one (a zombie too)."""
+    """Start time of a living process, None for a dead one.
+
+    A zombie is dead only when its last thread is: until then what it had open is open, and its port taken.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
-    return None if fields[0] in "ZX" else int(fields[19])
+    state, threads, begun = fields[0], int(fields[17]), int(fields[19])
+    return None if state == "X" or (state == "Z" and threads <= 1) else begun
 
 
 def _orphan(process: Process, leaders: Sequence[Process]) -> bool:
