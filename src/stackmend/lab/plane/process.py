@@ -62,6 +62,8 @@ class Keeper:
         temporary = file.with_suffix(".new")
         temporary.write_text(f"{process.pid} {process.begun}\n")
         temporary.replace(file)
+        # for a moment after it was begun, the kernel does not show its environment yet
+        _until(lambda: _mark_of(pid) or not is_alive(process), 10)
         return process
 
     def known(self, name: str) -> Process | None:
@@ -131,23 +133,26 @@ class Keeper:
 
     def _members(self, marks: Iterable[str] | None) -> list[Process]:
         """Living processes with one of the marks; None: with any of this lab."""
-        wanted = None if marks is None else {f"{MARK}={mark}".encode() for mark in marks}
-        prefix = f"{MARK}={self._mark('')}".encode()
+        wanted = None if marks is None else set(marks)
         found = []
         for entry in os.scandir("/proc"):
-            if not entry.name.isdigit():
-                continue
-            try:
-                environment = Path(entry.path, "environ").read_bytes()
-            except OSError:
-                continue
-            mark = next((v for v in environment.split(b"\0") if v.startswith(prefix)), None)
-            if mark is None or (wanted is not None and mark not in wanted):
-                continue
-            begun = _begun(int(entry.name))
-            if begun is not None:
-                found.append(Process(int(entry.name), begun))
+            mark = _mark_of(int(entry.name)) if entry.name.isdigit() else ""
+            if mark.startswith(self._mark("")) and (wanted is None or mark in wanted):
+                begun = _begun(int(entry.name))
+                if begun is not None:
+                    found.append(Process(int(entry.name), begun))
         return found
+
+
+def _mark_of(pid: int) -> str:
+    """The mark of a process; "" where it has none, or is not ours to read."""
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return ""
+    prefix = f"{MARK}=".encode()
+    found = next((value for value in environment.split(b"\0") if value.startswith(prefix)), prefix)
+    return os.fsdecode(found[len(prefix) :])
 
 
 def is_alive(process: Process) -> bool:
@@ -202,7 +207,7 @@ def _send(process: Process, number: signal.Signals) -> None:
             os.kill(process.pid, number)
 
 
-def _until(done: Callable[[], bool], seconds: float) -> bool:
+def _until(done: Callable[[], object], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while not done():
         if time.monotonic() > deadline:
