@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,11 @@ from stackmend.lab.migrations import described, migrated
 SERVICES = Path(os.environ.get("STACKMEND_SERVICES", Path(__file__).parents[2] / ".services")).absolute()
 
 
-@pytest.mark.parametrize("service", schemas.SERVICES)
+#: their migrations take minutes, and the lab has run them, with the same outcome (tests/lab/plane/test_plane.py)
+BY_THE_LAB = ("nova", "nova_api", "neutron")
+
+
+@pytest.mark.parametrize("service", [service for service in schemas.SERVICES if service not in BY_THE_LAB])
 def test_description_is_what_the_migrations_make(mariadb: MariaDB, service: str) -> None:
     """The services' own migrations, run anew, make exactly the committed description."""
     assert migrated(mariadb, SERVICES, service) == schemas.load(service)
@@ -27,12 +32,10 @@ def test_mariadb_reads_back_as_described(mariadb: MariaDB, service: str) -> None
     """A schema made from the description reads back as the description: columns, keys, references, charsets, rows."""
     database = f"made_{service}"
     mariadb.create(database)
-    connection = mariadb.connect(database)
-    with connection.cursor() as cursor:
-        schemas.create_on_mariadb(cursor, service)
-    connection.close()
-
-    assert described(mariadb, database, service) == schemas.load(service)
+    with closing(mariadb.connect(database)) as connection:
+        with connection.cursor() as cursor:
+            schemas.create_on_mariadb(cursor, service)
+        assert described(connection, service) == schemas.load(service)
 
 
 @pytest.mark.parametrize("service", schemas.SERVICES)

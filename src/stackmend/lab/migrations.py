@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -69,22 +70,20 @@ def migrated(server: MariaDB, services: Path, service: str) -> Description:
     )
     if outcome.returncode:
         raise LabError(f"{program} failed: " + " / ".join(outcome.stderr.splitlines()[-3:]))
-    return described(server, database, service)
+    with closing(server.connect(database)) as connection:
+        return described(connection, service)
 
 
-def described(server: MariaDB, database: str, service: str) -> Description:
-    """Describe a database as :mod:`stackmend.lab.schemas` keeps it."""
-    connection = server.connect(database)
-    try:
-        with connection.cursor() as cursor:
-            description = describe(cursor, database)
-            description["rows"] = {}
-            for table in _ROWS[service]:
-                rows = _rows(cursor, table)
-                if rows:
-                    description["rows"][table] = rows
-    finally:
-        connection.close()
+def described(connection: Any, service: str) -> Description:
+    """Describe the database of a connection (PyMySQL's) as :mod:`stackmend.lab.schemas` keeps it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT DATABASE()")
+        description = describe(cursor, cursor.fetchone()[0])
+        description["rows"] = {}
+        for table in _ROWS[service]:
+            rows = _rows(cursor, table)
+            if rows:
+                description["rows"][table] = rows
     return {"service": service, **description}
 
 

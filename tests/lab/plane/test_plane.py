@@ -7,18 +7,23 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import jsonschema
 import pytest
 
 from stackmend.cli.shell import main
+from stackmend.lab import schemas
 from stackmend.lab.mariadb import LabError
+from stackmend.lab.migrations import described
 from stackmend.lab.plane import Plane, layout
+from stackmend.lab.plane.databases import connect
 from stackmend.lab.plane.process import Keeper
 from stackmend.lab.plane.services import table
 from stackmend.model.errors import Exit
 
+from ..test_schemas import BY_THE_LAB
 from .using import running
 
 SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
@@ -34,6 +39,16 @@ def test_everything_runs_and_is_seeded(plane):
     assert servers["db1"].hypervisor_hostname == plane.hosts[-1]
     assert len(plane.sql("cell:cell2", "SELECT uuid FROM instances WHERE deleted = 0 AND hostname = %s", ["db1"])) == 1
     cloud.close()
+
+
+@pytest.mark.parametrize(
+    ("service", "database"),
+    [(name, name) for name in BY_THE_LAB if name != "nova"] + [("nova", "cell:cell0"), ("nova", "cell:cell2")],
+)
+def test_the_schemas_are_those_of_the_migrations(plane, service, database):
+    """What the services' own migrations have made here is exactly what stackmend's description of each schema says."""
+    with closing(connect(plane.layout, database)) as connection:
+        assert described(connection, service) == schemas.load(service)
 
 
 def test_up_again_changes_nothing(plane):

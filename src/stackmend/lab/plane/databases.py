@@ -160,7 +160,7 @@ def _migrate(layout: Layout, migration: Migration) -> None:
     database = layout.database(migration.database)
     with closing(connect(layout)) as connection, connection.cursor() as cursor:
         cursor.execute(f"DROP DATABASE IF EXISTS `{database}`")
-        cursor.execute(f"CREATE DATABASE `{database}` CHARACTER SET utf8mb3")
+        cursor.execute(f"CREATE DATABASE `{database}`")
     log = layout.logs / f"{migration.step}.log"
     command(layout, migration.command, log)
     if not query(layout, migration.database, "SHOW TABLES"):
