@@ -1,144 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers of one host as Nova's API shows them: where their disks are, what ran, in which order they are started."""
+"""Servers of a host that is dead or was: the list made sure of, where disks are, in what order they start."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote
 
 from stackmend.model.errors import SourceError, UsageError
 from stackmend.model.repair import CannotRepair
 from stackmend.model.workflow import Sight
+from stackmend.workflows import _servers
+from stackmend.workflows._hosts import segment
+from stackmend.workflows._servers import Server
 
-#: embeds flavors with their extra specs
-_EMBEDDED = "2.53"
-#: shows the server groups of one server
-_GROUPS = "2.71"
 #: shows the shares of one server
 _SHARES = "2.97"
+_BASIC = "2.1"
 _PROVIDERS = "1.14"
 #: Nova's own default; {} of it are the directories of servers
 INSTANCES = "/var/lib/nova/instances"
-#: metadata and tag by which an owner or operator says when a server is started: smaller ones first
-ORDER = "stackmend:order"
-#: where a server without order stands
-_MIDDLE = 50
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guest:
-    """One server of the host."""
-
-    id: str
-    name: str
-    host: str
-    vm_state: str
-    task_state: str | None
-    power_state: int
-    node: str
-    image: str  #: "" where it has none: it boots from a volume
-    volumes: tuple[str, ...]
-    flavor: Mapping[str, Any]
-    ports: tuple[Mapping[str, Any], ...]
-    groups: tuple[str, ...]  #: server groups it is a member of
-    fault: str = ""
-    fault_at: str = ""
-    order: int = _MIDDLE
-    raw: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is under way."""
-        return self.task_state is None
-
-    def spec(self, name: str) -> str:
-        """An extra spec of its flavor, or ""."""
-        return str((self.flavor.get("extra_specs") or {}).get(name) or "")
-
-
-def guests(sight: Sight, host: str) -> list[Guest]:
+def guests(sight: Sight, host: str) -> list[Server]:
     """Every server of the host, by name. CannotRepair where Nova does not show all that Placement knows of.
 
     Nova leaves out the servers of a cell that is down, without a word: Placement's allocations are the proof.
     """
-    path = f"/servers/detail?all_tenants=1&host={quote(host, safe='')}"
-    listed = {str(one["id"]): one for one in sight.api.every("compute", path, "servers", _EMBEDDED)}
-    ports: dict[str, list[Mapping[str, Any]]] = {}
-    for port in sight.api.every("network", f"/ports?binding:host_id={quote(host, safe='')}", "ports"):
-        ports.setdefault(str(port.get("device_id")), []).append(port)
-    groups = _groups(sight, listed)
-    found = [_guest(sight, one, ports, groups) for one in listed.values()]
+    listed = _servers.on_host(sight.api, host)
     _complete(sight, host, listed)
-    return sorted(found, key=lambda guest: (guest.name, guest.id))
+    ports: dict[str, list[Mapping[str, Any]]] = {}
+    for port in sight.api.every("network", f"/ports?binding:host_id={segment(host)}", "ports"):
+        ports.setdefault(str(port.get("device_id")), []).append(port)
+    groups = _servers.groups(sight.api)
+    return [
+        replace(one, ports=tuple(ports.get(one.id) or _elsewhere(sight, one)), groups=tuple(groups.get(one.id, ())))
+        for one in listed
+    ]
 
 
-def _guest(
-    sight: Sight,
-    one: Mapping[str, Any],
-    ports: Mapping[str, Sequence[Mapping[str, Any]]],
-    groups: Mapping[str, tuple[str, ...]],
-) -> Guest:
-    server = str(one["id"])
-    mine = list(ports.get(server, ()))
-    if not mine:
-        # bound elsewhere, or to no host, after a move that failed
-        body = sight.api.get("network", f"/ports?device_id={quote(server, safe='')}")
-        mine = list((body or {}).get("ports", ()))
-    image = one.get("image") or {}
-    fault = one.get("fault") or {}
-    return Guest(
-        id=server,
-        name=str(one.get("name") or ""),
-        host=str(one.get("OS-EXT-SRV-ATTR:host") or ""),
-        vm_state=str(one.get("OS-EXT-STS:vm_state") or ""),
-        task_state=one.get("OS-EXT-STS:task_state"),
-        power_state=int(one.get("OS-EXT-STS:power_state") or 0),
-        node=str(one.get("OS-EXT-SRV-ATTR:hypervisor_hostname") or ""),
-        image=str(image.get("id") or ""),
-        volumes=tuple(sorted(str(v["id"]) for v in one.get("os-extended-volumes:volumes_attached") or ())),
-        flavor=one.get("flavor") or {},
-        ports=tuple(mine),
-        groups=groups.get(server, ()),
-        fault=str(fault.get("message") or ""),
-        fault_at=str(fault.get("created") or ""),
-        order=_order(one),
-        raw=one,
-    )
-
-
-def _groups(sight: Sight, servers: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Server -> groups that it is a member of."""
-    found: dict[str, tuple[str, ...]] = {}
-    if sight.api.offers("compute", _GROUPS):
-        for server in servers:
-            body = sight.api.get("compute", f"/servers/{quote(server, safe='')}", _GROUPS)
-            shown = ((body or {}).get("server") or {}).get("server_groups") or ()
-            found[server] = tuple(str(one) for one in shown)
-        return found
-    for one in sight.api.every("compute", "/os-server-groups?all_projects=True", "server_groups", _EMBEDDED):
-        for server in one["members"]:
-            found[str(server)] = (*found.get(str(server), ()), str(one["id"]))
+def _elsewhere(sight: Sight, one: Server) -> Sequence[Mapping[str, Any]]:
+    """Its ports, bound to another host or to none after a move that failed."""
+    body = sight.api.get("network", f"/ports?device_id={segment(one.id)}") or {}
+    found: Sequence[Mapping[str, Any]] = body.get("ports", ())
     return found
 
 
-def _order(one: Mapping[str, Any]) -> int:
-    said = (one.get("metadata") or {}).get(ORDER)
-    for tag in one.get("tags") or ():
-        if str(tag).startswith(f"{ORDER}="):
-            said = str(tag).partition("=")[2]
-    try:
-        return int(str(said))
-    except ValueError:
-        return _MIDDLE
-
-
-def _complete(sight: Sight, host: str, listed: Mapping[str, Mapping[str, Any]]) -> None:
-    nodes = {str(one.get("OS-EXT-SRV-ATTR:hypervisor_hostname")) for one in listed.values()} or {host}
-    lacking = sorted(consumers(sight, nodes) - set(listed))
+def _complete(sight: Sight, host: str, listed: Sequence[Server]) -> None:
+    nodes = {one.node for one in listed} or {host}
+    lacking = sorted(consumers(sight, nodes) - {one.id for one in listed})
     for name in lacking:
-        body = sight.api.get("compute", f"/servers/{quote(name, safe='')}", _EMBEDDED)
+        body = sight.api.get("compute", f"/servers/{segment(name)}", _BASIC)
         # else a migration's allocation, one of an evacuated server, or an orphan
         if body and body["server"].get("OS-EXT-SRV-ATTR:host") == host:
             raise CannotRepair(f"Nova's list of the servers on {host} is not whole: server {name} is not in it")
@@ -148,14 +60,14 @@ def consumers(sight: Sight, nodes: set[str]) -> set[str]:
     """Who has an allocation on these nodes."""
     found: set[str] = set()
     for node in sorted(nodes):
-        body = sight.api.get("placement", f"/resource_providers?name={quote(node, safe='')}", _PROVIDERS)
+        body = sight.api.get("placement", f"/resource_providers?name={segment(node)}", _PROVIDERS)
         for provider in (body or {}).get("resource_providers", ()):
             held = sight.api.get("placement", f"/resource_providers/{provider['uuid']}/allocations", _PROVIDERS)
             found |= set((held or {}).get("allocations", {}))
     return found
 
 
-def named(found: Sequence[Guest], names: Sequence[str], option: str) -> list[str]:
+def named(found: Sequence[Server], names: Sequence[str], option: str) -> list[str]:
     """Ids of the servers that an option names by id or name, in its order; UsageError for one that is not there."""
     ids = []
     for name in names:
@@ -167,7 +79,7 @@ def named(found: Sequence[Guest], names: Sequence[str], option: str) -> list[str
     return ids
 
 
-def stages(found: Sequence[Guest], first: Sequence[str], begin: int) -> dict[str, int]:
+def stages(found: Sequence[Server], first: Sequence[str], begin: int) -> dict[str, int]:
     """Server -> stage in which it is dealt with: those of ``first`` in that order, then by their own order."""
     stage = {server: begin + number for number, server in enumerate(first)}
     after = begin + len(first)
@@ -211,7 +123,7 @@ class Place:
         return not self.lost
 
 
-def place(sight: Sight, guest: Guest, there: frozenset[str] | None, to: str, shared: bool) -> Place:
+def place(sight: Sight, guest: Server, there: frozenset[str] | None, to: str, shared: bool) -> Place:
     """Classify a server (catalogue W6.3). What is not known is local: Nova would build its disk anew."""
     extra = int(guest.flavor.get("ephemeral") or 0)
     empty = (f"its ephemeral disk ({extra} GiB) begins empty",) if extra else ()
@@ -230,14 +142,14 @@ def place(sight: Sight, guest: Guest, there: frozenset[str] | None, to: str, sha
     return Place(kind="local", why=why, lost=(root, *empty))
 
 
-def obstacles(sight: Sight, guest: Guest) -> Iterator[str]:
+def obstacles(sight: Sight, guest: Server) -> Iterator[str]:
     """What keeps Nova from evacuating a server at all, in words (nova/compute/api.py: evacuate)."""
-    image = guest.image and (sight.api.get("image", f"/images/{quote(guest.image, safe='')}") or {})
+    image = guest.image and (sight.api.get("image", f"/images/{segment(guest.image)}") or {})
     properties: Mapping[str, Any] = image or {}
-    if guest.spec("hw:tpm_version") or properties.get("hw_tpm_version"):
+    if guest.specs.get("hw:tpm_version") or properties.get("hw_tpm_version"):
         yield "it has a vTPM, whose state is on the dead host and whose secret is its owner's: Nova refuses to evacuate"
     if sight.api.offers("compute", _SHARES):
-        body = sight.api.get("compute", f"/servers/{quote(guest.id, safe='')}/shares", _SHARES)
+        body = sight.api.get("compute", f"/servers/{segment(guest.id)}/shares", _SHARES)
         if (body or {}).get("shares"):
             yield "it has shares of Manila: Nova refuses to evacuate while they are attached"
     if kinds := sorted({str(p.get("binding:vnic_type")) for p in guest.ports} & _ACCELERATORS):
@@ -246,22 +158,17 @@ def obstacles(sight: Sight, guest: Guest) -> Iterator[str]:
         yield "its request spec is missing: Nova cannot schedule it"
 
 
-def harms(sight: Sight, guest: Guest) -> Iterator[str]:
+def harms(sight: Sight, guest: Server) -> Iterator[str]:
     """What its next start would take from it, in words: seen at once, where checks wait until a server is idle.
 
     Nova's list of addresses is its network cache, and a start defines the guest with the NICs of that (A1, A11); of
     its volumes it keeps those that Cinder has attached to it (H7).
     """
-    shown = {
-        str(address.get("OS-EXT-IPS-MAC:mac_addr")).lower()
-        for network in (guest.raw.get("addresses") or {}).values()
-        for address in network
-    }
     for port in guest.ports:
-        if port.get("fixed_ips") and str(port.get("mac_address")).lower() not in shown:
+        if port.get("fixed_ips") and str(port.get("mac_address")).lower() not in guest.macs:
             yield f"Nova's network cache does not have port {port['id']}: it would start without that NIC"
     for name in guest.volumes:
-        body = sight.api.get("block-storage", f"/volumes/{quote(name, safe='')}", "3.0")
+        body = sight.api.get("block-storage", f"/volumes/{segment(name)}", "3.0")
         attached = () if body is None else body["volume"]["attachments"]
         if guest.id not in {str(one["server_id"]) for one in attached}:
             yield f"Cinder does not have volume {name} attached to it: it would start without that disk"
@@ -270,6 +177,6 @@ def harms(sight: Sight, guest: Guest) -> Iterator[str]:
 _ACCELERATORS = frozenset({"accelerator-direct", "accelerator-direct-physical"})
 
 
-def image_gone(sight: Sight, guest: Guest) -> bool:
+def image_gone(sight: Sight, guest: Server) -> bool:
     """Whether the image that a rebuild needs is not there any more."""
-    return bool(guest.image) and sight.api.get("image", f"/images/{quote(guest.image, safe='')}") is None
+    return bool(guest.image) and sight.api.get("image", f"/images/{segment(guest.image)}") is None

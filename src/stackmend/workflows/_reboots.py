@@ -14,7 +14,7 @@ from stackmend.model.errors import SourceError, UsageError
 from stackmend.model.step import ApiCall
 from stackmend.model.workflow import Sight
 from stackmend.workflows._dead import moment
-from stackmend.workflows._guests import Guest
+from stackmend.workflows._servers import Server
 
 #: pages of actions are there from this microversion on
 _ACTIONS = "2.58"
@@ -94,14 +94,14 @@ def by_sync(stop: Stop | None, booted: datetime | None) -> bool | None:
     return stop.at >= booted - timedelta(seconds=GOING_DOWN)
 
 
-def running(sight: Sight, guest: Guest) -> bool | None:
+def running(sight: Sight, guest: Server) -> bool | None:
     """Whether the hypervisor runs it now; None where it does not say. SourceError where nova-compute is deaf."""
     call = ApiCall(service="compute", operation="guest-power", arguments={"server": guest.id})
     found = sight.api.look(call).get("running")
     return None if found is None else bool(found)
 
 
-def console(sight: Sight, guest: Guest) -> Mapping[str, Any]:
+def console(sight: Sight, guest: Server) -> Mapping[str, Any]:
     """What its console shows now: ``console`` (a digest, None without one) and ``shows``."""
     call = ApiCall(service="compute", operation="console-moves", arguments={"server": guest.id, "before": None})
     return sight.api.look(call)

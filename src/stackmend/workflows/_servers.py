@@ -19,6 +19,10 @@ _SHARES = "2.97"
 _GROUPS = "2.64"
 _PAGE = 1000
 _BASIC = "2.1"
+#: metadata and tag by which an owner or operator says when a server is started: smaller ones first
+ORDER = "stackmend:order"
+#: where a server without order stands
+_MIDDLE = 50
 
 #: extra specs of devices that only some drivers move while the guest runs
 _DEVICES = {
@@ -39,6 +43,7 @@ class Server:
     id: str
     name: str
     host: str | None
+    node: str
     vm_state: str
     task_state: str | None
     power_state: int | None
@@ -47,9 +52,17 @@ class Server:
     image: str  #: "" where it boots from a volume
     flavor: Mapping[str, Any]
     volumes: tuple[str, ...]
+    macs: frozenset[str]  #: of the addresses that Nova lists, which is its network cache; in small letters
+    order: int  #: by which it is started, smaller ones first
     fault: str = ""
+    fault_at: str = ""
     ports: tuple[Mapping[str, Any], ...] = ()
     groups: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way."""
+        return self.task_state is None
 
     @property
     def specs(self) -> Mapping[str, str]:
@@ -119,11 +132,13 @@ def server_of(one: Mapping[str, Any]) -> Server:
             f"Nova shows little of server {one.get('id')}: its cell is down, or this account is no administrator",
             "See 'openstack compute service list', and the roles of the account.",
         )
-    image = one.get("image") or {}
+    image, fault = one.get("image") or {}, one.get("fault") or {}
+    addresses = [address for network in (one.get("addresses") or {}).values() for address in network]
     return Server(
         id=str(one["id"]),
         name=str(one.get("name") or one["id"]),
         host=one["OS-EXT-SRV-ATTR:host"],
+        node=str(one.get("OS-EXT-SRV-ATTR:hypervisor_hostname") or ""),
         vm_state=str(one.get("OS-EXT-STS:vm_state") or ""),
         task_state=one.get("OS-EXT-STS:task_state"),
         power_state=one.get("OS-EXT-STS:power_state"),
@@ -132,8 +147,22 @@ def server_of(one: Mapping[str, Any]) -> Server:
         image=str(image.get("id") or ""),
         flavor=one.get("flavor") or {},
         volumes=tuple(str(volume["id"]) for volume in one.get("os-extended-volumes:volumes_attached") or ()),
-        fault=str((one.get("fault") or {}).get("message") or "")[:300],
+        macs=frozenset(str(address.get("OS-EXT-IPS-MAC:mac_addr")).lower() for address in addresses),
+        order=_order(one),
+        fault=str(fault.get("message") or "")[:300],
+        fault_at=str(fault.get("created") or ""),
     )
+
+
+def _order(one: Mapping[str, Any]) -> int:
+    said = (one.get("metadata") or {}).get(ORDER)
+    for tag in one.get("tags") or ():
+        if str(tag).startswith(f"{ORDER}="):
+            said = str(tag).partition("=")[2]
+    try:
+        return int(str(said))
+    except ValueError:
+        return _MIDDLE
 
 
 def ports(api: Api, host: str) -> dict[str, list[Mapping[str, Any]]]:

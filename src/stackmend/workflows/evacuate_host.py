@@ -37,7 +37,8 @@ from stackmend.model.repair import CannotRepair
 from stackmend.model.step import ApiCall, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 from stackmend.workflows import _dead, _guests, _hosts
-from stackmend.workflows._guests import Guest, Place
+from stackmend.workflows._guests import Place
+from stackmend.workflows._servers import Server
 
 #: from this microversion on a server is stopped where it arrives
 _STOPPED = "2.95"
@@ -161,11 +162,11 @@ def _old(evacuations: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     return found
 
 
-def _lane(sight: Sight, job: _Job, guest: Guest, stage: int) -> LaneDraft:
+def _lane(sight: Sight, job: _Job, guest: Server, stage: int) -> LaneDraft:
     place = _guests.place(sight, guest, job.there, job.to, job.shared)
     target = {
         "name": guest.name, "vm_state": guest.vm_state, "task_state": guest.task_state, "disk": place.kind,
-        "disk_why": place.why, "volumes": list(guest.volumes), "groups": list(guest.groups),
+        "disk_why": place.why, "volumes": list(guest.volumes), "groups": [str(group["id"]) for group in guest.groups],
         "ports": [str(port["id"]) for port in guest.ports],
     }  # fmt: skip
     if why := "; ".join(_hindered(sight, job, guest, place)):
@@ -180,13 +181,13 @@ def _lane(sight: Sight, job: _Job, guest: Guest, stage: int) -> LaneDraft:
         message="; ".join((f"{guest.name} to {job.to or 'another host'}", place.why, *told)),
         steps=tuple(_steps(job, guest)),
         stage=stage,
-        slots=(*((f"to:{job.to}",) if job.to else ()), *(f"group:{name}" for name in guest.groups)),
+        slots=(*((f"to:{job.to}",) if job.to else ()), *(f"group:{group['id']}" for group in guest.groups)),
         target=target,
         why="; ".join(place.lost),
     )
 
 
-def _hindered(sight: Sight, job: _Job, guest: Guest, place: Place) -> Iterator[str]:
+def _hindered(sight: Sight, job: _Job, guest: Server, place: Place) -> Iterator[str]:
     """Why it is left to a human."""
     state = guest.task_state if guest.task_state in _LEFT else guest.vm_state
     if state in _LEFT:
@@ -206,7 +207,7 @@ def _hindered(sight: Sight, job: _Job, guest: Guest, place: Place) -> Iterator[s
         )
 
 
-def _told(job: _Job, guest: Guest, place: Place) -> Iterator[str]:
+def _told(job: _Job, guest: Server, place: Place) -> Iterator[str]:
     """What an operator has to know of it."""
     yield from place.lost
     if guest.vm_state in _RESET:
@@ -217,22 +218,22 @@ def _told(job: _Job, guest: Guest, place: Place) -> Iterator[str]:
         yield "it is in error: Nova starts it where it arrives"
     elif not job.stopped and (_runs_after(guest) or _reset(guest)):
         yield f"Nova starts it where it arrives (it leaves servers stopped from {_STOPPED} on)"
-    if guest.spec("accel:device_profile"):
+    if guest.specs.get("accel:device_profile"):
         yield "it has an accelerator of Cyborg: Nova refuses unless every host is new enough"
 
 
-def _runs_after(guest: Guest) -> bool:
+def _runs_after(guest: Server) -> bool:
     """Whether it ran, or was about to."""
     return guest.vm_state in _RAN or (guest.vm_state == "stopped" and guest.task_state == "powering-on")
 
 
-def _reset(guest: Guest) -> bool:
+def _reset(guest: Server) -> bool:
     """Whether its state has to be reset; one that is being evacuated already is waited for."""
     under_way = (guest.task_state or "").startswith("rebuild")
     return guest.vm_state not in _EVACUABLE or (not guest.idle and not under_way)
 
 
-def _steps(job: _Job, guest: Guest) -> Iterator[Step]:
+def _steps(job: _Job, guest: Server) -> Iterator[Step]:
     state = guest.vm_state
     if _reset(guest):
         # to "active", not "error": a server in error runs where it arrives, whatever it did before
@@ -258,7 +259,7 @@ def _steps(job: _Job, guest: Guest) -> Iterator[Step]:
     )  # fmt: skip
 
 
-def _expect(job: _Job, guest: Guest, state: str) -> dict[str, Any]:
+def _expect(job: _Job, guest: Server, state: str) -> dict[str, Any]:
     return {"server": "present", "server.host": job.host, "server.vm_state": state}
 
 

@@ -38,7 +38,7 @@ from stackmend.model.repair import CannotRepair
 from stackmend.model.step import ApiCall, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 from stackmend.workflows import _dead, _guests, _reboots
-from stackmend.workflows._guests import Guest
+from stackmend.workflows._servers import Server
 
 #: stages: servers by their order, then all consoles
 _SERVERS, _CONSOLES = 1, 1000
@@ -139,7 +139,7 @@ _OPEN = frozenset({"accepted", "pre-migrating", "done"})
 # -- servers
 
 
-def _verdict(sight: Sight, host: _Host, guest: Guest) -> _Verdict:
+def _verdict(sight: Sight, host: _Host, guest: Server) -> _Verdict:
     """What is to be done with it. nova-compute is asked what its hypervisor runs, and has to answer."""
     if guest.id in host.off:
         return _Verdict(how="leave", why="it is to stay off (--leave-off)")
@@ -156,7 +156,7 @@ def _verdict(sight: Sight, host: _Host, guest: Guest) -> _Verdict:
     return _Verdict(how="leave", why=f"it is {guest.vm_state}")
 
 
-def _stopped(sight: Sight, host: _Host, guest: Guest) -> _Verdict:
+def _stopped(sight: Sight, host: _Host, guest: Server) -> _Verdict:
     if guest.id in host.also:
         return _Verdict(how="start", why="it is to run (--start)")
     stop = _reboots.newest(sight, guest.id)
@@ -178,7 +178,7 @@ def _when(stop: _reboots.Stop | None) -> str:
     return f"{stop.action} at {stop.at.strftime('%Y-%m-%d %H:%M:%S')}" if stop and stop.at else "no action tells when"
 
 
-def _broken(host: _Host, guest: Guest) -> _Verdict:
+def _broken(host: _Host, guest: Server) -> _Verdict:
     told = "; ".join(filter(None, (guest.fault or "no fault is recorded", _reboots.reason(host.log, guest.id))))
     at = _dead.moment(guest.fault_at)
     if guest.id in host.also or (host.booted and at and at >= host.booted):
@@ -186,7 +186,7 @@ def _broken(host: _Host, guest: Guest) -> _Verdict:
     return _Verdict(how="ask", why=f"it is in error, and not since the boot: {told}. To start it: --start {guest.id}")
 
 
-def _lanes(sight: Sight, host: _Host, guest: Guest, verdict: _Verdict, stage: int) -> Iterator[LaneDraft]:
+def _lanes(sight: Sight, host: _Host, guest: Server, verdict: _Verdict, stage: int) -> Iterator[LaneDraft]:
     if verdict.how == "leave":
         yield from _stuck(sight, host, guest, stage)
         return
@@ -211,7 +211,7 @@ def _lanes(sight: Sight, host: _Host, guest: Guest, verdict: _Verdict, stage: in
         )  # fmt: skip
 
 
-def _stuck(sight: Sight, host: _Host, guest: Guest, stage: int) -> Iterator[LaneDraft]:
+def _stuck(sight: Sight, host: _Host, guest: Server, stage: int) -> Iterator[LaneDraft]:
     """A guest that runs, and shows on its console that it did not come up."""
     if guest.vm_state != "active" or not host.consoles:
         return
@@ -225,7 +225,7 @@ def _stuck(sight: Sight, host: _Host, guest: Guest, stage: int) -> Iterator[Lane
     )  # fmt: skip
 
 
-def _steps(host: _Host, guest: Guest, how: str) -> Iterator[Step]:
+def _steps(host: _Host, guest: Server, how: str) -> Iterator[Step]:
     about = {"server": guest.id}
     expect = {
         "server": "present",
