@@ -13,6 +13,7 @@ import pytest
 
 from stackmend.drivers.journal import DatabaseJournal
 from stackmend.lab.simulated import Cloud, Faults, invariants
+from stackmend.lab.simulated.things import Group
 from stackmend.model.errors import Exit, SourceError
 from stackmend.model.journal import RunResult
 from stackmend.model.plan import Limits, Plan
@@ -49,8 +50,23 @@ def _drill(seed: int, random: Random, faults: Faults) -> Drill:
         seed, random.randint(3, 6), random.randint(2, 6), faults=faults, latency=random.choice((0.01, 0.2)),
         states=STATES if random.random() < 0.7 else None,
     )  # fmt: skip
+    _group(cloud, random)
     limits = Limits(parallel=random.choice((1, 3, 8)), per_slot=random.choice((0, 1, 2)), max_failures=1000)
     return Drill(cloud, limits=limits)
+
+
+def _group(cloud: Cloud, random: Random) -> None:
+    """Some servers are in groups, whose policies hold."""
+    world = cloud.world
+    for policy in random.choice(((), ("anti-affinity",), ("anti-affinity", "affinity"))):
+        taken = {one for group in world.groups.values() for one in group.members}
+        by_host = [[one for one in host.servers if one not in taken] for host in world.hosts.values()]
+        if policy == "affinity":
+            members = random.choice(by_host)[:2]
+        else:
+            members = [some[0] for some in by_host[: random.randint(2, len(by_host))] if some]
+        group = Group(world.uuid(), policy, policy, {}, members)
+        world.groups[group.id] = group
 
 
 def _planned(drill: Drill, random: Random) -> Plan | None:

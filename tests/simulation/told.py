@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from stackmend.lab.simulated import Cloud
-from stackmend.lab.simulated.things import Server
+from stackmend.lab.simulated.things import Group, Server
 from stackmend.lab.simulated.world import FLAVORS, server
 from stackmend.model.api import Answer, Request
 
@@ -43,6 +43,12 @@ class Told(Cloud):
         """A server in that state."""
         made = server(self.world, self.world.hosts[host], FLAVORS[flavor], kind, volume=volume, name=name)
         self.before[made.id] = (made.host, made.vm_state, made.locked)
+        return made
+
+    def group(self, policy: str, *members: Server, **rules: int) -> Group:
+        """A server group of these servers."""
+        made = Group(self.world.uuid(), policy, policy, rules, [one.id for one in members])
+        self.world.groups[made.id] = made
         return made
 
     def act(self, one: Server, **action: Any) -> None:

@@ -189,23 +189,33 @@ def test_a_server_that_no_host_has_room_for_stays(cloud: Told, drill: Drill) -> 
 def test_server_groups_are_kept(cloud: Told, drill: Drill, policy: str, members: tuple[str, ...], reason: str) -> None:
     """A policy that leaves no host is said; one that leaves some has its members moved one at a time."""
     one = cloud.put()
-    others = [cloud.put(host=host).id for host in members]
-    group = {"id": "g1", "name": "web", "policy": policy, "members": [one.id, *others], "rules": {}}
-    cloud.told["/os-server-groups?all_projects=1&limit=1000&offset=0"] = {"server_groups": [group]}
+    group = cloud.group(policy, one, *(cloud.put(host=host) for host in members))
     action = of(drain(drill), one)
     assert (reason in words(action)) if reason else action.runnable
     if action.runnable:
-        assert "group:g1" in action.slots
+        assert f"group:{group.id}" in action.slots
+
+
+@pytest.mark.parametrize("policy", ["anti-affinity", "affinity"])
+def test_a_policy_is_kept_while_its_servers_go(cloud: Told, drill: Drill, policy: str) -> None:
+    """Nova looks where the others are, not where they are going: they go one at a time, or stay."""
+    servers = [cloud.put() for _ in range(3)]
+    group = cloud.group(policy, *servers, max_server_per_host=3)
+    plan = drain(drill)
+    group.rules = {"max_server_per_host": 1}
+    result = drill.apply(plan)
+    hosts = [one.host for one in servers]
+    assert (result.failed, len(set(hosts))) == ((0, 3) if policy == "anti-affinity" else (result.failed, 1)), hosts
+    assert cloud.at_once() == 1 if policy == "anti-affinity" else hosts == [HOST] * 3
 
 
 def test_more_of_a_group_fit_on_a_host_where_its_rules_say_so(cloud: Told, drill: Drill) -> None:
     """max_server_per_host."""
     one = cloud.put()
-    others = [cloud.put(host=host).id for host in ("c02", "c03", "c04")]
-    rules = {"max_server_per_host": 2}
-    group = {"id": "g1", "name": "web", "policy": "anti-affinity", "members": [one.id, *others], "rules": rules}
-    cloud.told["/os-server-groups?all_projects=1&limit=1000&offset=0"] = {"server_groups": [group]}
+    cloud.group("anti-affinity", one, *(cloud.put(host=host) for host in ("c02", "c03", "c04")), max_server_per_host=2)
     assert of(drain(drill), one).runnable
+    assert drill.apply(drain(drill)).exit is Exit.REPAIRED
+    assert one.host != HOST
 
 
 @pytest.mark.parametrize(

@@ -229,9 +229,8 @@ def test_limits_hold_for_each_destination(drill: Drill, cloud: Told) -> None:
 def test_of_a_server_group_one_goes_at_a_time(drill: Drill, cloud: Told, grouped: bool, most: int) -> None:
     """Nova checks its policy late."""
     servers = [put(cloud, f"s{number}") for number in range(3)]
-    group = {"id": "g", "name": "apart", "policy": "anti-affinity", "members": [server.id for server in servers]}
-    found = [group] if grouped else []
-    cloud.told["/os-server-groups?all_projects=1&limit=1000&offset=0"] = {"server_groups": found}
+    if grouped:
+        cloud.group("soft-anti-affinity", *servers)
     cloud.die(DEAD)
     assert drill.apply(evacuate(drill)).failed == 0
     assert cloud.at_once() == most

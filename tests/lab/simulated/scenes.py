@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from . import of_evacuations, of_hosts, of_moves, of_servers
+from . import of_evacuations, of_groups, of_hosts, of_moves, of_servers
 from .stage import Stage
 
 
@@ -18,5 +18,7 @@ class Scene(NamedTuple):
 
 
 SCENES = tuple(
-    Scene(play.__name__, play) for module in (of_moves, of_servers, of_hosts, of_evacuations) for play in module.SCENES
+    Scene(play.__name__, play)
+    for module in (of_moves, of_groups, of_servers, of_hosts, of_evacuations)
+    for play in module.SCENES
 )

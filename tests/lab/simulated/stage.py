@@ -65,6 +65,7 @@ class Stage:
     def __init__(self, bed: Bed) -> None:
         self.bed = bed
         self.servers: list[str] = []
+        self.groups: list[str] = []
 
     def send(self, method: str, path: str, body: Any = None, version: str = "2.1", service: str = "compute") -> Answer:
         """One request."""
@@ -82,14 +83,24 @@ class Stage:
         """An action."""
         return self.send("POST", f"/servers/{server}/action", body, version)
 
-    def server(self, **more: Any) -> str:
-        """A new server that runs on the source; ``more`` of what is asked for."""
-        answer = self.send("POST", "/servers", {"server": {**self.bed.wish(self.bed.source), **more}}, "2.74")
+    def server(self, at: str = "source", group: str = "", **more: Any) -> str:
+        """A new server that runs there, a member of that group; ``more`` of what is asked for."""
+        wish = self.bed.wish(self.bed.source if at == "source" else self.bed.target)
+        hints = {"os:scheduler_hints": {"group": group}} if group else {}
+        answer = self.send("POST", "/servers", {"server": {**wish, **more}, **hints}, "2.74")
         assert answer.status == 202, answer
         made = str(answer.body["server"]["id"])
         self.servers.append(made)
-        assert self.settled(made)[-1] == ("active", None, "source")
+        assert self.settled(made)[-1] == ("active", None, at)
         return made
+
+    def group(self, policy: str, **rules: int) -> str:
+        """A new server group."""
+        wish = {"name": f"scene-{policy}", "policy": policy, **({"rules": rules} if rules else {})}
+        answer = self.send("POST", "/os-server-groups", {"server_group": wish}, "2.64")
+        assert answer.status == 200, answer
+        self.groups.append(str(answer.body["server_group"]["id"]))
+        return self.groups[-1]
 
     def state(self, server: str) -> State:
         """As Nova shows it."""
@@ -189,6 +200,8 @@ class Stage:
                 self.send("DELETE", f"/allocations/{one['uuid']}", None, "1.28", "placement")
         for server in self.servers:
             self.until(lambda s=server: self.send("GET", f"/servers/{s}").status == 404)  # type: ignore[misc]
+        for group in self.groups:
+            self.send("DELETE", f"/os-server-groups/{group}")
 
     def _provider(self, host: str) -> str:
         found = self.get(f"/resource_providers?name={host}", "1.14", "placement")["resource_providers"]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from stackmend.lab.simulated import Cloud, invariants
-from stackmend.lab.simulated.things import Server
+from stackmend.lab.simulated.things import Group, Server
 from stackmend.lab.simulated.world import World
 
 
@@ -54,9 +54,21 @@ def _moved_twice(world: World, server: Server) -> None:
         world.migrate("live-migration", server, "completed", "c02")
 
 
+def _grouped(policy: str, host: str) -> Callable[[World, Server], None]:
+    """A group of the server and one of that host."""
+
+    def harm(world: World, server: Server) -> None:
+        other = next(one for one in world.hosts[host].servers if one != server.id)
+        world.groups["g"] = Group("g", "of a host", policy, {}, [server.id, other])
+
+    return harm
+
+
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
+        (_grouped("affinity", "c02"), "are on c01, c02"),
+        (_grouped("anti-affinity", "c01"), "are together"),
         (_lost, "is lost"),
         (_doubled, "runs on c01 and on c02"),
         (_elsewhere, "was not touched"),
@@ -76,7 +88,7 @@ def test_what_is_wrong_is_noticed(harm: Callable[[World, Server], None], words: 
     server = next(one for one in cloud.world.hosts["c01"].servers.values() if one.volumes)
     harm(cloud.world, server)
     found = invariants(cloud, drained=["c01"])
-    assert any(words in line and (server.id in line or "host" in line) for line in found), found
+    assert any(words in line and (server.id in line or "host" in line or "group g" in line) for line in found), found
 
 
 def test_a_host_that_is_said_to_be_empty_is_looked_into() -> None:

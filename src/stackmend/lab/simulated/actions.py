@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from stackmend.lab.simulated import guests, moving
+from stackmend.lab.simulated import groups, guests, moving
 from stackmend.lab.simulated.clock import Course
 from stackmend.lab.simulated.compute import Version, server_of
 from stackmend.lab.simulated.things import Json, Migration, Refused, Server
@@ -279,6 +279,10 @@ def create(world: World, body: Json, version: Version, request: str) -> tuple[in
     made.metadata = dict(wish.get("metadata") or {})
     made.tags = tuple(wish.get("tags") or ()) if version >= (2, 52) else ()
     world.servers[made.id] = made
+    if group := (body.get("os:scheduler_hints") or {}).get("group"):
+        if group not in world.groups:
+            raise Refused(400, f"Instance group {group} could not be found.")
+        world.groups[group].members.append(made.id)
     world.acted(made, "create", request)
     world.clock.run(_built(world, made, host or None, bool(forced)))
     return 202, {"server": {"id": made.id, "OS-DCF:diskConfig": "MANUAL", "adminPass": "simulated"}}
@@ -289,6 +293,7 @@ def _built(world: World, made: Server, wanted: str | None, forced: bool) -> Cour
     some = [world.hosts[wanted]] if wanted else list(world.hosts.values())
     ready = [host for host in some if host.running and world.up(host) and (forced or not host.disabled)]
     fit = [host for host in ready if world.fits(host, made.flavor.resources)]
+    fit = [host for host in fit if forced or groups.allows(world, made, host)]
     if not fit:
         world.set(made, vm_state="error", task_state=None, fault="No valid host was found. ")
         return

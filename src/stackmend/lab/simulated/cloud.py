@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from stackmend.lab.simulated import actions, compute, guests, images, network, placement, storage
+from stackmend.lab.simulated import actions, compute, groups, guests, images, network, placement, storage
 from stackmend.lab.simulated.clock import Clock
 from stackmend.lab.simulated.compute import Version
 from stackmend.lab.simulated.faults import Faults
@@ -166,7 +166,9 @@ class Cloud:
             return 200, compute.hypervisors(world, some, query, version)
         if kind == "flavors":
             return 200, compute.flavors()
-        if kind in ("os-server-groups", "os-aggregates", "os-keypairs"):
+        if kind == "os-server-groups":
+            return groups.answer(world, method, parts[1:], query, body, version)
+        if kind in ("os-aggregates", "os-keypairs"):
             return 200, {kind.removeprefix("os-").replace("-", "_"): []}
         raise Refused(404, "The resource could not be found.")
 

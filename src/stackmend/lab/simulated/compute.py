@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from stackmend.lab.simulated import groups
 from stackmend.lab.simulated.things import Flavor, Host, Json, Migration, Query, Refused, Server
 from stackmend.lab.simulated.world import FLAVORS, PROJECT, USER, World
 
@@ -87,7 +88,7 @@ def shown(world: World, server: Server, version: Version) -> Json:
     if version >= (2, 26):
         found["tags"] = list(server.tags)
     if version >= (2, 71):
-        found["server_groups"] = []
+        found["server_groups"] = [group.id for group in groups.of(world, server)]
     return found
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from stackmend.lab.simulated.cloud import Cloud
@@ -28,6 +29,7 @@ def invariants(cloud: Cloud, *, drained: Sequence[str] = (), empty: Iterable[str
         *_moved_twice(world, drained, since),
         *_untouched(cloud),
         *_not_empty(world, empty),
+        *_grouped(world),
         *(line for server in world.servers.values() for line in _settled(world, server)),
         *_leftovers(world),
     ]
@@ -90,6 +92,20 @@ def _not_empty(world: World, empty: Iterable[str]) -> Iterator[str]:
         ):  # fmt: skip
             if found:
                 yield f"host {name} still has {len(found)} {what}: {sorted(found)[0]}"
+
+
+def _grouped(world: World) -> Iterator[str]:
+    """The policies of server groups are kept, by those that no fault has left half moved."""
+    for group in world.groups.values():
+        there = Counter(
+            world.servers[one].host for one in group.members if one in world.servers and one not in world.harmed
+        )
+        hosts = {host: number for host, number in there.items() if host is not None}
+        if group.policy == "affinity" and len(hosts) > 1:
+            yield f"servers of group {group.id} (affinity) are on {', '.join(sorted(hosts))}"
+        most = int(group.rules.get("max_server_per_host") or 1)
+        if group.policy == "anti-affinity" and max(hosts.values(), default=0) > most:
+            yield f"servers of group {group.id} (anti-affinity) are together: {hosts}"
 
 
 def _settled(world: World, server: Server) -> Iterator[str]:

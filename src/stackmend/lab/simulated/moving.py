@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
+from stackmend.lab.simulated import groups
 from stackmend.lab.simulated.clock import Course
 from stackmend.lab.simulated.things import Host, Migration, Refused, Server
 from stackmend.lab.simulated.world import World
@@ -50,6 +51,7 @@ def _good(world: World, host: Host, server: Server) -> bool:
         and not host.disabled
         and world.up(host)
         and world.fits(host, server.flavor.resources)
+        and groups.allows(world, server, host)
         and not any(host.name in world.ports[port].bindings for port in server.ports if port in world.ports)
     )
 

@@ -142,6 +142,17 @@ class Port:
 
 
 @dataclass(slots=True, eq=False)
+class Group:
+    """A server group."""
+
+    id: str
+    name: str
+    policy: str
+    rules: Mapping[str, int] = field(default_factory=dict)
+    members: list[str] = field(default_factory=list)  #: servers, also those that are deleted
+
+
+@dataclass(slots=True, eq=False)
 class Attachment:
     """One volume on one host."""
 

@@ -16,6 +16,7 @@ from stackmend.lab.simulated.things import (
     Consumer,
     Deed,
     Flavor,
+    Group,
     Host,
     Json,
     Migration,
@@ -61,6 +62,7 @@ class World:
         self.attachments: dict[str, Attachment] = {}
         self.volumes: dict[str, set[str]] = {}  #: volume -> its attachments
         self.consumers: dict[str, Consumer] = {}
+        self.groups: dict[str, Group] = {}
         self.migrations: list[Migration] = []
         self.touched: set[str] = set()  #: servers of which something was asked
         self.harmed: dict[str, str] = {}  #: server -> the fault that has left it half moved
