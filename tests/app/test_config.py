@@ -86,6 +86,7 @@ power_off = ["bmc", "off", "{{host}}"]
 power_on = ["bmc", "on", "{{host}}"]
 power_status = ["bmc", "status", "{{host}}"]
 reboot = ["bmc", "cycle", "{{host}}"]
+purge_queue = ["purge", "compute.{{host}}"]
 fence = ["fence", "--host={{host}}"]
 [state]
 directory = "here"

@@ -50,9 +50,9 @@ def machine(folder: Path, *names: str) -> Transport:
     return Transport(Routes(transport="local", local=frozenset(names), prefix=prefix))
 
 
-def fence(drill: Drill, folder: Path, code: int) -> Path:
-    """A fence that writes down which host it was asked for; its exit code."""
+def fence(drill: Drill, folder: Path, code: int, name: str = "fence") -> Path:
+    """A hook that writes down which host it was asked for; its exit code."""
     drill.pace, drill.name = Quick(drill.cloud.clock), f"{uuid.uuid4()}-"
     drill.hook = HostExecutor(Transport(Routes()), drill.pace)
-    drill.settings["hooks.fence"] = ("sh", "-c", f"echo $0 >>{folder}/fenced; exit {code}", "{host}")
-    return folder / "fenced"
+    drill.settings[f"hooks.{name}"] = ("sh", "-c", f"echo $0 >>{folder}/{name}; exit {code}", "{host}")
+    return folder / name

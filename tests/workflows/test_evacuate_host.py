@@ -215,6 +215,36 @@ def test_the_plan_tells_what_to_do_when_the_host_returns(drill: Drill, cloud: To
     assert "stackmend host return c01" in " ".join(s.text for s in last.steps if isinstance(s, Manual))
 
 
+def test_the_queue_is_emptied_after_all_have_left(drill: Drill, cloud: Told, tmp_path: Path) -> None:
+    """By the hook, where there is one; without servers that leave nothing is done."""
+    server = put(cloud, "db")
+    cloud.die(DEAD)
+    emptied = fence(drill, tmp_path, 0, "purge_queue")
+    assert "rabbitmqctl purge_queue compute.c01" in str(_without(drill, "purge_queue").facts["when_it_returns"])
+    plan = evacuate(drill)
+    *_, moved, purged, words = plan.actions
+    assert (moved.resource_id, purged.resource_type) == (server.id, "host")
+    assert moved.stage < purged.stage < words.stage
+    assert "later than this run" in str(plan.facts["when_it_returns"])
+    assert drill.apply(plan).exit is Exit.REPAIRED
+    assert set(emptied.read_text().split()) == {DEAD}
+    emptied.unlink()
+    cloud.clock.sleep(120)
+    # what is left to do is said again, as long as the host has not come back
+    again = evacuate(drill)
+    assert (again.runnable, [action.message for action in again.manual]) == ((), ["when it comes back"])
+    assert not emptied.exists()
+
+
+def _without(drill: Drill, hook: str) -> Plan:
+    """A plan without that hook."""
+    kept = drill.settings.pop(f"hooks.{hook}")
+    try:
+        return evacuate(drill)
+    finally:
+        drill.settings[f"hooks.{hook}"] = kept
+
+
 def test_limits_hold_for_each_destination(drill: Drill, cloud: Told) -> None:
     """Two at a time to one host."""
     for number in range(4):

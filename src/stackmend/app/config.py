@@ -74,6 +74,7 @@ KEYS: Mapping[str, Mapping[str, str]] = {
         "power_on": "list: a command that gives it back",
         "power_status": "list: a command that prints on or off",
         "reboot": "list: a command that restarts {host} by its power or its controller",
+        "purge_queue": "list: a command that empties the queue compute.{host} of RabbitMQ; it may be run twice",
         "fence": "list: a command that ends with 0 only if {host} surely runs nothing and reaches no storage any more",
     },
     "state": {

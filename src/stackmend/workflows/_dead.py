@@ -11,7 +11,7 @@ from urllib.parse import quote
 from stackmend.model.errors import UsageError
 from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import cell_database
-from stackmend.model.step import ApiCall, Gate, HostCommand, Step
+from stackmend.model.step import ApiCall, Gate, HostCommand, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight
 
 #: shows services by their uuids
@@ -160,13 +160,46 @@ def open_evacuations(sight: Sight, host: str) -> list[Mapping[str, Any]]:
     return list(sight.api.every("compute", path, "migrations", MIGRATIONS))
 
 
-def returning(host: str) -> str:
+def afterwards(sight: Sight, host: str, stage: int, *, moving: bool = True) -> Iterator[LaneDraft]:
+    """The last lanes: its queue is emptied by the operator's hook, where there is one; and what its return takes.
+
+    ``moving``: servers leave it by this plan, after it was fenced.
+    """
+    hook = sight.settings.get("hooks.purge_queue") or () if moving else ()
+    purge = tuple(part.replace("{host}", host) for part in hook)
+    if purge:
+        yield LaneDraft(
+            resource_type="host",
+            resource_id=host,
+            message=f"what was asked of nova-compute on {host} while it was dead is thrown away",
+            # it may be done twice
+            steps=(HostCommand(host="", argv=purge, probe=purge),),
+            stage=stage - 1,
+        )
+    words = returning(host, purged=bool(purge))
+    sight.facts["when_it_returns"] = words
+    yield LaneDraft(
+        resource_type="host",
+        resource_id=host,
+        message="when it comes back",
+        steps=(Manual(text=words),),
+        stage=stage,
+        risk=Risk.MANUAL,
+    )
+
+
+def returning(host: str, *, purged: bool = False) -> str:
     """What has to happen, in this order, when the host comes back."""
+    queue = (
+        f"what was asked of it later than this run waits in its queue (compute.{host}): empty it again if you asked"
+        if purged
+        else f"empty the queue of what was asked of it while it was dead (rabbitmqctl purge_queue compute.{host}, or"
+        " [hooks] purge_queue): a start that waits there boots a guest that runs elsewhere by now"
+    )
     return (
         f"When {host} comes back: (1) keep it fenced from storage and from the servers' networks, with a way for"
-        " management alone; let no guest start with it (no autostart, resume_guests_state_on_host_boot = false); empty"
-        f" the queue of what was asked of it while it was dead (rabbitmqctl purge_queue compute.{host}): a start that"
-        " waits there boots a guest that runs elsewhere by now."
+        " management alone; let no guest start with it (no autostart, resume_guests_state_on_host_boot = false);"
+        f" {queue}."
         " (2) Start nova-compute: it destroys the guests that were evacuated, by their evacuation records, keeps disks"
         " that their new host shares and deletes the others, gives their allocations back and calls the records"
         f" completed. (3) 'stackmend host return {host}' waits until every record is completed, and lets nothing move"

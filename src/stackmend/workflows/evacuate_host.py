@@ -122,15 +122,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         yield _dead.declared(sight, host, found)
     yield from drafts
     if moving or job.old:
-        sight.facts["when_it_returns"] = _dead.returning(host)
-        yield LaneDraft(
-            resource_type="host",
-            resource_id=host,
-            message="when it comes back",
-            steps=(Manual(text=_dead.returning(host)),),
-            stage=_RETURN,
-            risk=Risk.MANUAL,
-        )
+        yield from _dead.afterwards(sight, host, _RETURN, moving=moving)
 
 
 def _destination(sight: Sight, host: str, to: str) -> None:

@@ -35,7 +35,7 @@ from stackmend.model.workflow import LaneDraft, Sight, Workflow
 from stackmend.workflows import _attachments, _dead, _hosts
 
 #: stages of the plan, after the fence and the declaration
-_SERVERS, _RETURN = 2, 3
+_SERVERS, _RETURN = 2, 4
 #: tables of a cell that know a compute host
 _OF_HOST = ("services", "compute_nodes", "instances")
 _RAN = frozenset({"active", "paused"})
@@ -77,12 +77,8 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         yield from fence
         yield _dead.declared(sight, move.source, dead)
     yield from drafts
-    if not moving:
-        return
-    yield LaneDraft(
-        resource_type="host", resource_id=move.source, message="when it comes back", stage=_RETURN,
-        steps=(Manual(text=_dead.returning(move.source)),), risk=Risk.MANUAL,
-    )  # fmt: skip
+    if moving:
+        yield from _dead.afterwards(sight, move.source, _RETURN)
 
 
 def _move(arguments: Row, sight: Sight, live: Live) -> _Move:

@@ -23,6 +23,11 @@ from stackmend.model.step import ApiCall, StepState
 from stackmend.model.writer import Outcome
 
 RUNNING, SHUTDOWN = 1, 4
+_PURGE = """#!{python}
+import sys, kombu
+with kombu.Connection("{url}".replace("rabbit://", "amqp://")) as connection:
+    connection.default_channel.queue_purge(sys.argv[1])
+"""
 
 
 def switched(plane: Plane, host: str) -> None:
@@ -146,6 +151,23 @@ class Loss:
     def boots(self, name: str, text: str) -> None:
         """What a guest writes to its console from now on when it boots."""
         self.plane.boots(self.host, self.servers[name], text)
+
+    def forget(self, name: str) -> None:
+        """The hypervisor of the host loses a guest that it should not have."""
+        path = self.plane.folder / "state" / "nova" / self.host / "guests.json"
+        guests = json.loads(path.read_text())
+        del guests[self.servers[name]]
+        path.write_text(json.dumps(guests))
+
+    def hook(self, name: str, folder: Path) -> None:
+        """One that empties the queue of a host, as ``rabbitmqctl purge_queue compute.HOST`` does."""
+        lab = self.plane.layout
+        program = folder / name
+        url = lab.queue_url(lab.hosts[self.host])
+        program.touch(0o700)
+        program.write_text(_PURGE.format(python=f"{lab.services}/bin/python", url=url))
+        with self.config_file.open("a", encoding="utf-8") as file:
+            file.write(f'\n[hooks]\n{name} = ["{program}", "compute.{{host}}"]\n')
 
     # -- workflows
 

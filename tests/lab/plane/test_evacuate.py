@@ -77,6 +77,35 @@ def test_a_killed_host_is_evacuated_and_comes_back(loss: Loss) -> None:
     assert loss.show("db").status == "ACTIVE"
 
 
+@pytest.mark.parametrize("purged", [False, True], ids=["left", "purged"])
+def test_a_start_that_waits_for_a_dead_host(loss: Loss, tmp_path: Path, purged: bool) -> None:
+    """Its nova-compute takes it from the queue when it comes back, and the guest runs twice; not with the hook."""
+    loss.make("web")
+    loss.ready()
+    loss.stop("web")
+    loss.plane.kill(f"nova-compute-{loss.host}")
+    # Nova does not know yet that nobody hears it
+    loss.sdk.compute.start_server(loss.servers["web"])
+    loss.kill()
+    if purged:
+        loss.hook("purge_queue", tmp_path)
+    plan = loss.plan("evacuate-host", to=loss.other, fenced=True)
+    assert loss.apply(plan).exit is Exit.REPAIRED
+    assert loss.guests(loss.other) == {"web": RUNNING}
+    loss.start()
+    assert loss.call("evacuations-completed", host=loss.host).state is StepState.DONE
+    if not purged:
+        wait(lambda: loss.guests(loss.host) == {"web": RUNNING}, "the start to be taken from the queue", 60)
+        loss.plane.kill(f"nova-compute-{loss.host}")
+        loss.forget("web")
+        loss.start()
+    else:
+        # it has taken what there was: it answers
+        loss.lift()
+        assert loss.guests(loss.host) == {}
+    assert loss.show("web").compute_host == loss.other
+
+
 def test_what_fails_stays_and_can_be_tried_again(loss: Loss) -> None:
     """The destination cannot build one: its lane alone fails, with Nova's reason, and a new plan takes it there."""
     loss.make("good")
