@@ -215,6 +215,23 @@ def test_the_plan_tells_what_to_do_when_the_host_returns(drill: Drill, cloud: To
     assert "stackmend host return c01" in " ".join(s.text for s in last.steps if isinstance(s, Manual))
 
 
+@pytest.mark.parametrize(
+    ("policy", "others", "why"),
+    [("affinity", (), "keeps it where it is"), ("anti-affinity", ("c02", "c03"), "leaves it no host"),
+     ("affinity", ("c02",), ""), ("anti-affinity", ("c02",), ""), ("soft-affinity", (), "")],
+)  # fmt: skip
+def test_a_group_that_leaves_no_host(drill: Drill, cloud: Told, policy: str, others: tuple[str, ...], why: str) -> None:
+    """Nova would leave the server in error: it is not asked."""
+    server = put(cloud, "db")
+    cloud.group(policy, server, *(cloud.put(host=host) for host in others))
+    cloud.die(DEAD)
+    plan = evacuate(drill)
+    (action,) = [one for one in plan.actions if one.resource_id == server.id]
+    assert (action.runnable, why in action.why) == (not why, True)
+    assert drill.apply(plan).failed == 0
+    assert (server.host == DEAD, server.vm_state) == (bool(why), "active")
+
+
 def test_the_queue_is_emptied_after_all_have_left(drill: Drill, cloud: Told, tmp_path: Path) -> None:
     """By the hook, where there is one; without servers that leave nothing is done."""
     server = put(cloud, "db")

@@ -36,7 +36,7 @@ from stackmend.model.finding import Row
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import ApiCall, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
-from stackmend.workflows import _dead, _guests, _hosts
+from stackmend.workflows import _dead, _guests, _hosts, _servers
 from stackmend.workflows._guests import Place
 from stackmend.workflows._servers import Server
 
@@ -88,6 +88,7 @@ class _Job:
     consent: frozenset[str]
     there: frozenset[str] | None
     old: Mapping[str, Sequence[str]]  #: server -> evacuations that are over
+    fit: frozenset[str]  #: where they may go
 
 
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
@@ -96,7 +97,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     found = _dead.silent(sight, host)
     _hosts.nodes(sight.api, host)
     fence = list(_dead.fence(sight, host, bool(arguments.get("fenced"))))
-    _destination(sight, host, to)
+    fit = _destinations(sight, host, to)
     guests = _guests.guests(sight, host)
     consent = frozenset(_guests.named(guests, arguments.get("consent") or (), "--consent-rebuild"))
     first = _guests.named(guests, arguments.get("first") or (), "--first")
@@ -112,6 +113,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         consent=consent,
         there=_guests.on_disk(sight, to),
         old=_old(evacuations),
+        fit=fit,
     )
     drafts = [_lane(sight, job, guest, stages[guest.id]) for guest in guests]
     sight.facts["host"], sight.facts["to"] = host, to or "where the scheduler puts them"
@@ -125,19 +127,19 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         yield from _dead.afterwards(sight, host, _RETURN, moving=moving)
 
 
-def _destination(sight: Sight, host: str, to: str) -> None:
-    """CannotRepair unless there is somewhere to go."""
+def _destinations(sight: Sight, host: str, to: str) -> frozenset[str]:
+    """Hosts to go to; CannotRepair where there is none."""
     if to == host:
         raise UsageError("a host cannot be evacuated to itself", "Name another one by --to, or leave it to Nova.")
     found = list(sight.api.every("compute", "/os-services?binary=nova-compute", "services", _dead.SERVICES))
-    fit = {str(one["host"]) for one in found if one["state"] == "up" and one["status"] == "enabled"} - {host}
-    if not to and not fit:
-        raise CannotRepair("there is no other host that is up and enabled")
-    if not to or to in fit:
-        return
-    if to not in {str(one["host"]) for one in found}:
+    fit = frozenset(str(one["host"]) for one in found if one["state"] == "up" and one["status"] == "enabled") - {host}
+    if to and to not in {str(one["host"]) for one in found}:
         raise UsageError(f"there is no compute host {to}", "See 'openstack compute service list'.")
-    raise CannotRepair(f"{to} is not up, or is disabled: Nova evacuates to no such host")
+    if to and to not in fit:
+        raise CannotRepair(f"{to} is not up, or is disabled: Nova evacuates to no such host")
+    if not fit:
+        raise CannotRepair("there is no other host that is up and enabled")
+    return frozenset({to}) if to else fit
 
 
 def _since(found: Mapping[str, Any], evacuations: Sequence[Mapping[str, Any]]) -> str:
@@ -190,6 +192,8 @@ def _hindered(sight: Sight, job: _Job, guest: Server, place: Place) -> Iterator[
         return
     yield from (f"mend it first: {finding}" for finding in sight.findings.get(guest.id, ()))
     yield from _guests.obstacles(sight, guest)
+    # Nova would leave it in error
+    yield from _servers.crowded(sight.api, guest, job.fit, {})
     if place.kind == "local" and _guests.image_gone(sight, guest):
         yield f"its disk would be built from image {guest.image}, and that is gone"
     elif not place.keeps and guest.id not in job.consent:

@@ -115,6 +115,10 @@ class Loss:
     def kill(self) -> None:
         """nova-compute dies, and what it ran stays as it was: only a fence would end that."""
         self.plane.kill(f"nova-compute-{self.host}")
+        self.unheard()
+
+    def unheard(self) -> None:
+        """Wait until Nova takes nova-compute for dead."""
         cloud: Any = self.sdk
         wait(
             lambda: next(iter(cloud.compute.services(binary="nova-compute", host=self.host))).state == "down",

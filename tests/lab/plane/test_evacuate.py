@@ -86,7 +86,7 @@ def test_a_start_that_waits_for_a_dead_host(loss: Loss, tmp_path: Path, purged: 
     loss.plane.kill(f"nova-compute-{loss.host}")
     # Nova does not know yet that nobody hears it
     loss.sdk.compute.start_server(loss.servers["web"])
-    loss.kill()
+    loss.unheard()
     if purged:
         loss.hook("purge_queue", tmp_path)
     plan = loss.plan("evacuate-host", to=loss.other, fenced=True)

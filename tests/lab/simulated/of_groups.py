@@ -6,13 +6,15 @@ from __future__ import annotations
 from .stage import Stage, live
 
 
-def _moves(on: Stage, server: str, to: str) -> None:
-    """A live migration that ends there: on the source where Nova finds no host for it."""
+def _moves(on: Stage, server: str, to: str, *, forced: bool = False, state: str = "active") -> None:
+    """A live migration that ends there: on the source where it comes to nothing."""
     before = len(on.records(server))
-    assert on.act(server, live(), "2.34").status == 202
+    body = {"host": on.bed.target, "block_migration": "auto", "force": True}
+    asked = on.act(server, {"os-migrateLive": body}, "2.67") if forced else on.act(server, live(), "2.34")
+    assert asked.status == 202
     on.until(lambda: len(on.records(server)) > before)
     on.until(lambda: on.records(server)[-1][1] in ("completed", "error"))
-    on.until(lambda: on.state(server) == ("active", None, to))
+    on.until(lambda: on.state(server) == (state, None, to))
     assert on.records(server)[-1] == ("live-migration", "completed" if to == "target" else "error")
 
 
@@ -45,13 +47,25 @@ def a_group_with_room_for_two_on_a_host(on: Stage) -> None:
 
 
 def a_group_whose_servers_stay_together(on: Stage) -> None:
-    """Nova moves one at a time: none may leave the others. One that is alone goes."""
+    """None may leave the others: one that is forced to is in error, and runs on. Nor its host where it is alone."""
     group = on.group("affinity")
     one, other = on.server(group=group), on.server(group=group)
-    _moves(on, one, "source")
+    _moves(on, other, "source")
+    _moves(on, other, "source", forced=True, state="error")
+    assert on.get(f"/servers/{other}")["server"]["fault"]["message"] == "Affinity instance group policy was violated"
     assert on.send("DELETE", f"/servers/{other}").status == 204
     on.until(lambda: on.send("GET", f"/servers/{other}").status == 404)
-    _moves(on, one, "target")
+    _moves(on, one, "source")
+    _moves(on, one, "target", forced=True)
+
+
+def a_group_that_cannot_be_evacuated(on: Stage) -> None:
+    """Its only host is dead, and Nova finds no other one: the server is in error."""
+    server = on.server(group=on.group("affinity"))
+    with on.bed.dead():
+        assert on.act(server, {"evacuate": {"host": on.bed.target}}, "2.68").status == 200
+        on.until(lambda: on.state(server) == ("error", None, "source"))
+        on.until(lambda: on.records(server) == [("evacuation", "error")])
 
 
 def a_group_that_is_gone(on: Stage) -> None:
@@ -66,5 +80,5 @@ def a_group_that_is_gone(on: Stage) -> None:
 
 SCENES = (
     a_group_whose_servers_stay_apart, a_group_with_room_for_two_on_a_host, a_group_whose_servers_stay_together,
-    a_group_that_is_gone,
+    a_group_that_cannot_be_evacuated, a_group_that_is_gone,
 )  # fmt: skip

@@ -121,8 +121,8 @@ def _live(world: World, found: Server, detail: Json, version: Version, request: 
     forced = bool(wanted and (detail.get("force") or version < (2, 30)))
     world.set(found, task_state="migrating")
     world.acted(found, "live-migration", request)
-    if version >= (2, 34) and not forced:
-        world.clock.run(moving.live_later(world, found, wanted))
+    if version >= (2, 34):
+        world.clock.run(moving.live_later(world, found, wanted, forced))
     else:
         migration = moving.conduct(world, found, wanted, forced)
         world.clock.run(moving.live(world, found, migration))

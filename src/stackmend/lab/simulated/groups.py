@@ -10,6 +10,8 @@ from stackmend.lab.simulated.world import PROJECT, USER, World
 
 #: most that Nova lists at a time
 _LIMIT = 1000
+#: of a move that breaks a policy: it leaves the server in error
+VIOLATED = "violated"
 #: shows one policy with its rules
 _RULES = (2, 64)
 
@@ -52,13 +54,25 @@ def of(world: World, server: Server) -> list[Group]:
 
 
 def allows(world: World, server: Server, host: Host) -> bool:
-    """Whether the policy of its group lets it go there; soft ones only weigh."""
+    """Whether the policy of its group lets it go there; soft ones only weigh.
+
+    For affinity its own host counts: alone in its group, it may go nowhere else.
+    """
     for group in of(world, server):
-        others = [world.servers[one].host for one in group.members if one != server.id and one in world.servers]
-        there = [one for one in others if one]
-        if group.policy == "affinity" and there and host.name not in there:
+        there = [world.servers[one].host for one in group.members if one in world.servers]
+        if group.policy == "affinity" and any(there) and host.name not in there:
             return False
         most = int(group.rules.get("max_server_per_host") or 1)
-        if group.policy == "anti-affinity" and there.count(host.name) >= most:
+        if group.policy == "anti-affinity" and there.count(host.name) >= most and server.host != host.name:
             return False
     return True
+
+
+def check(world: World, server: Server, host: Host) -> None:
+    """What nova-compute asks when a server comes (_validate_instance_group_policy): :class:`Refused`, with VIOLATED."""
+    for group in of(world, server):
+        others = [world.servers[one].host for one in group.members if one != server.id and one in world.servers]
+        most = int(group.rules.get("max_server_per_host") or 1)
+        apart = group.policy == "affinity" and any(one and one != host.name for one in others)
+        if apart or (group.policy == "anti-affinity" and others.count(host.name) >= most):
+            raise Refused(500, f"{group.policy.capitalize()} instance group policy was violated", VIOLATED)

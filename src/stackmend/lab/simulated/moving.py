@@ -68,8 +68,10 @@ def conduct(world: World, server: Server, wanted: str | None, forced: bool) -> M
         if server.id not in world.hosts[server.host or ""].guests:
             raise Refused(400, f"{_NO_HOST}Instance {server.id} could not be found by its hypervisor.")
         there = pick(world, server, wanted, forced=forced)
+        groups.check(world, server, there)
     except Refused as no:
-        world.failed(server, "live-migration", no.words)
+        broken = {"vm_state": "error"} if no.code == groups.VIOLATED else {}
+        world.failed(server, "live-migration", no.words, **broken)
         world.record(migration, "error")
         raise
     world.hand_over(server.id, migration.id)
@@ -81,11 +83,11 @@ def conduct(world: World, server: Server, wanted: str | None, forced: bool) -> M
     return migration
 
 
-def live_later(world: World, server: Server, wanted: str | None) -> Course:
+def live_later(world: World, server: Server, wanted: str | None, forced: bool) -> Course:
     """The same, after the answer was given (2.34)."""
     yield world.random.uniform(0.02, 0.3)
     try:
-        migration = conduct(world, server, wanted, False)
+        migration = conduct(world, server, wanted, forced)
     except Refused:
         return
     yield from live(world, server, migration)
