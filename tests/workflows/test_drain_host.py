@@ -177,45 +177,6 @@ def test_a_server_that_no_host_has_room_for_stays(cloud: Told, drill: Drill) -> 
 
 
 @pytest.mark.parametrize(
-    ("policy", "members", "reason"),
-    [
-        ("anti-affinity", ("c02", "c03", "c04"), "leaves it no host"),
-        ("anti-affinity", ("c02", "c03"), ""),
-        ("affinity", (HOST,), "keeps it where it is"),
-        ("affinity", (), "keeps it where it is"),
-        ("affinity", ("c02",), ""),
-        ("soft-anti-affinity", ("c02", "c03", "c04"), ""),
-    ],
-)
-def test_server_groups_are_kept(cloud: Told, drill: Drill, policy: str, members: tuple[str, ...], reason: str) -> None:
-    """A policy that leaves no host is said; one that leaves some has its members moved one at a time."""
-    one = cloud.put()
-    group = cloud.group(policy, one, *(cloud.put(host=host) for host in members))
-    action = of(drain(drill), one)
-    assert (reason in words(action)) if reason else action.runnable
-    if action.runnable:
-        assert f"group:{group.id}" in action.slots
-
-
-def test_a_policy_is_kept_while_its_servers_go(cloud: Told, drill: Drill) -> None:
-    """Nova looks where the others are, not where they are going: they go one at a time."""
-    servers = [cloud.put() for _ in range(3)]
-    cloud.group("anti-affinity", *servers)
-    assert drill.apply(drain(drill)).failed == 0
-    assert len({one.host for one in servers}) == 3
-    assert cloud.at_once() == 1
-
-
-def test_more_of_a_group_fit_on_a_host_where_its_rules_say_so(cloud: Told, drill: Drill) -> None:
-    """max_server_per_host."""
-    one = cloud.put()
-    cloud.group("anti-affinity", one, *(cloud.put(host=host) for host in ("c02", "c03", "c04")), max_server_per_host=2)
-    assert of(drain(drill), one).runnable
-    assert drill.apply(drain(drill)).exit is Exit.REPAIRED
-    assert one.host != HOST
-
-
-@pytest.mark.parametrize(
     ("told", "reason"),
     [
         ({"image": {"properties": {"hw_tpm_version": "2.0"}}}, "virtual TPM"),

@@ -17,7 +17,6 @@ from stackmend.lab.simulated.world import FLAVORS
 from stackmend.model.api import Request
 from stackmend.model.errors import Exit, UsageError
 from stackmend.model.plan import Limits, Plan
-from stackmend.model.step import Manual
 
 from ..simulation.drill import Drill
 from ..simulation.hosts import fence
@@ -204,64 +203,6 @@ def test_what_ran_is_left_stopped_where_that_is_wanted(drill: Drill, cloud: Told
     assert server.vm_state == "stopped"
 
 
-def test_the_plan_tells_what_to_do_when_the_host_returns(drill: Drill, cloud: Told) -> None:
-    """As its last words, and as a fact."""
-    put(cloud, "db")
-    cloud.die(DEAD)
-    plan = evacuate(drill)
-    last = plan.actions[-1]
-    assert not last.runnable
-    assert "keep it fenced" in str(plan.facts["when_it_returns"])
-    assert "stackmend host return c01" in " ".join(s.text for s in last.steps if isinstance(s, Manual))
-
-
-@pytest.mark.parametrize(
-    ("policy", "others", "why"),
-    [("affinity", (), "keeps it where it is"), ("anti-affinity", ("c02", "c03"), "leaves it no host"),
-     ("affinity", ("c02",), ""), ("anti-affinity", ("c02",), ""), ("soft-affinity", (), "")],
-)  # fmt: skip
-def test_a_group_that_leaves_no_host(drill: Drill, cloud: Told, policy: str, others: tuple[str, ...], why: str) -> None:
-    """Nova would leave the server in error: it is not asked."""
-    server = put(cloud, "db")
-    cloud.group(policy, server, *(cloud.put(host=host) for host in others))
-    cloud.die(DEAD)
-    plan = evacuate(drill)
-    (action,) = [one for one in plan.actions if one.resource_id == server.id]
-    assert (action.runnable, why in action.why) == (not why, True)
-    assert drill.apply(plan).failed == 0
-    assert (server.host == DEAD, server.vm_state) == (bool(why), "active")
-
-
-def test_the_queue_is_emptied_after_all_have_left(drill: Drill, cloud: Told, tmp_path: Path) -> None:
-    """By the hook, where there is one; without servers that leave nothing is done."""
-    server = put(cloud, "db")
-    cloud.die(DEAD)
-    emptied = fence(drill, tmp_path, 0, "purge_queue")
-    assert "rabbitmqctl purge_queue compute.c01" in str(_without(drill, "purge_queue").facts["when_it_returns"])
-    plan = evacuate(drill)
-    *_, moved, purged, words = plan.actions
-    assert (moved.resource_id, purged.resource_type) == (server.id, "host")
-    assert moved.stage < purged.stage < words.stage
-    assert "later than this run" in str(plan.facts["when_it_returns"])
-    assert drill.apply(plan).exit is Exit.REPAIRED
-    assert set(emptied.read_text().split()) == {DEAD}
-    emptied.unlink()
-    cloud.clock.sleep(120)
-    # what is left to do is said again, as long as the host has not come back
-    again = evacuate(drill)
-    assert (again.runnable, [action.message for action in again.manual]) == ((), ["when it comes back"])
-    assert not emptied.exists()
-
-
-def _without(drill: Drill, hook: str) -> Plan:
-    """A plan without that hook."""
-    kept = drill.settings.pop(f"hooks.{hook}")
-    try:
-        return evacuate(drill)
-    finally:
-        drill.settings[f"hooks.{hook}"] = kept
-
-
 def test_limits_hold_for_each_destination(drill: Drill, cloud: Told) -> None:
     """Two at a time to one host."""
     for number in range(4):
@@ -270,17 +211,6 @@ def test_limits_hold_for_each_destination(drill: Drill, cloud: Told) -> None:
     drill.limits = Limits(parallel=4, per_slot=2)
     assert drill.apply(evacuate(drill, to=OTHER)).failed == 0
     assert cloud.at_once() == 2
-
-
-@pytest.mark.parametrize(("grouped", "most"), [(True, 1), (False, 3)])
-def test_of_a_server_group_one_goes_at_a_time(drill: Drill, cloud: Told, grouped: bool, most: int) -> None:
-    """Nova checks its policy late."""
-    servers = [put(cloud, f"s{number}") for number in range(3)]
-    if grouped:
-        cloud.group("soft-anti-affinity", *servers)
-    cloud.die(DEAD)
-    assert drill.apply(evacuate(drill)).failed == 0
-    assert cloud.at_once() == most
 
 
 def test_a_server_without_room_fails_alone(drill: Drill, cloud: Told) -> None:

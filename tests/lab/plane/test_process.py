@@ -71,7 +71,8 @@ def test_what_is_dead_holds_no_port(keeper, start, tmp_path):
         start(name, SERVER, said=1)
         port = int((tmp_path / f"{name}.log").read_text().split()[0])
         keeper.kill(name)
-        socket.create_server(("127.0.0.1", port)).close()
+        with socket.create_server(("127.0.0.1", port)) as again:
+            assert again.getsockname()[1] == port
 
 
 def test_starting_what_runs_does_nothing(keeper, start):

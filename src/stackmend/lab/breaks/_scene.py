@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import itertools
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -30,9 +30,8 @@ class Scene:
         return [host for host, cell in self.plane.layout.hosts.items() if cell == "cell1"][-1]
 
     def name(self) -> str:
-        """A name that nothing has yet."""
-        taken = {s.name for s in self.cloud.compute.servers(details=False, name=f"broken-{self._name}")}
-        return next(n for i in itertools.count(1) if (n := f"broken-{self._name}-{i}") not in taken)
+        """A name that nothing has, and that nobody takes at the same time."""
+        return f"broken-{self._name}-{secrets.token_hex(4)}"
 
     def server(self, nics: list[dict[str, str]] | None = None, host: str | None = None) -> str:
         """An active server on that host with a NIC in net1, unless other NICs (or none, []) are asked for; its id."""
