@@ -14,6 +14,7 @@ import signal
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import ClassVar, NoReturn
 
 from stackmend.drivers.hosts.transport import Routes, Transport
 
@@ -25,14 +26,25 @@ _GROUPS = Path("/sys/fs/cgroup")
 _DOCKER = Path(__file__).parents[3] / ".uv" / "docker"
 
 
+class NotHereError(Exception):
+    """This machine does not let a host begin, whatever is tried on it."""
+
+
 class Apart(Machine):
     """A host whose process 1 is the test's own."""
 
+    _cannot: ClassVar[str] = ""  #: why none could be begun before
+
     def __init__(self, folder: Path, script: str, *namespaces: str, ready: tuple[str, ...]) -> None:
+        if self._cannot:
+            raise NotHereError(self._cannot)
         super().__init__(folder)
         self.groups = [path / f"stackmend-test-{os.getpid()}" for path in hierarchies()]
-        for path in self.groups:
-            path.mkdir()
+        try:
+            for path in self.groups:
+                path.mkdir()
+        except OSError as problem:
+            self._give_up(f"no control groups can be made: {problem}")
         binds = "".join(f"mount --bind {self.path(path)} {path}\n" for path in OWN if Path(path).is_dir())
         apart = ("unshare", "--fork", "--kill-child", "--pid", "--mount", "--propagation=private", *namespaces)
         with (folder / "log").open("wb") as log:
@@ -43,19 +55,27 @@ class Apart(Machine):
                 stderr=log,
             )
         try:
-            until(lambda: bool(below(self._outer.pid)), "there is no process 1")
-            self.inside = ("nsenter", "-t", str(below(self._outer.pid)[0]), "-m", "-p")
-            self.transport = Transport(
-                Routes(
-                    transport="local",
-                    local=frozenset({HOST}),
-                    prefix=(*self.inside, "env", f"PATH={self.programs}:{self.search()}", *_libraries()),
-                )
-            )
-            until(lambda: self.run(*ready) == 0, (folder / "log").read_text())
+            self._begin(ready)
+        except AssertionError:
+            self.close()
+            last = (folder / "log").read_text(errors="replace").strip().splitlines()[-1:]
+            self._give_up(f"it does not begin: {''.join(last) or 'not a word'}")
         except BaseException:
             self.close()
             raise
+
+    def _begin(self, ready: tuple[str, ...]) -> None:
+        until(lambda: bool(below(self._outer.pid)) or self._outer.poll() is not None, "there is no process 1")
+        assert below(self._outer.pid), "it has ended"
+        self.inside = ("nsenter", "-t", str(below(self._outer.pid)[0]), "-m", "-p")
+        search = ("env", f"PATH={self.programs}:{self.search()}", *_libraries())
+        self.transport = Transport(Routes(transport="local", local=frozenset({HOST}), prefix=(*self.inside, *search)))
+        until(lambda: self._outer.poll() is not None or self.run(*ready) == 0, "it does not answer")
+        assert self._outer.poll() is None, "it has ended"
+
+    def _give_up(self, why: str) -> NoReturn:
+        type(self)._cannot = why
+        raise NotHereError(why)
 
     def join(self) -> str:
         """What a shell does to belong to the groups of the host."""
