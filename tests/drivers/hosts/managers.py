@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import ClassVar
 
 from stackmend.drivers.hosts.transport import Routes, Transport
 
@@ -91,8 +92,21 @@ esac
 """
 
 
+#: chkconfig(8): in the run levels of a service, what starts it becomes what stops it, and back
+CHKCONFIG = r"""#!/bin/sh
+case $2 in off) from=S to=K ;; on) from=K to=S ;; *) exit 1 ;; esac
+for level in 2 3 4 5; do
+  for link in /etc/rc$level.d/$from[0-9][0-9]"$1"; do
+    [ ! -L "$link" ] || mv "$link" "/etc/rc$level.d/$to${link#/etc/rc$level.d/$from}"
+  done
+done
+"""
+
+
 class Machine:
     """A host with folders of its own, and programs that manage its services."""
+
+    hidden: ClassVar[tuple[str, ...]] = ()  #: programs that it does not have
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.programs = folder, folder / "bin"
@@ -103,6 +117,8 @@ class Machine:
             own.mkdir(parents=True, exist_ok=True)
             if Path(path).is_dir():
                 binds.append(f"mount --bind {own} {path} && ")
+        (nothing := folder / "nothing").touch()
+        binds += [f"mount --bind {nothing} {path} && " for path in self.hidden if Path(path).exists()]
         namespace = ("unshare", "-m") if os.getuid() == 0 else ("unshare", "-rm")
         script = f'{"".join(binds)}PATH={self.programs}:/usr/sbin:/usr/bin:/sbin:/bin exec "$@"'
         self.transport = Transport(
@@ -192,3 +208,14 @@ class Machine:
             self.path(f"/etc/rc{level}.d/K01{name}").symlink_to(f"../init.d/{name}")
         if running:
             self.path("/var/lib/running").touch()
+
+
+class RedHat(Machine):
+    """One of the time before systemd: chkconfig instead of update-rc.d."""
+
+    hidden = ("/usr/sbin/update-rc.d",)
+
+    def script(self, name: str, *, running: bool = True) -> None:
+        """A script in /etc/init.d, begun at every start of the machine."""
+        super().script(name, running=running)
+        self.program("chkconfig", CHKCONFIG)

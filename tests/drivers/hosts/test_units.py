@@ -16,7 +16,7 @@ from stackmend.model.step import HostCommand, StepState
 from stackmend.workflows._units import hook, start, stop, units
 
 from .booted import Booted, Docked, NotHereError
-from .managers import HOST, Machine
+from .managers import HOST, Machine, RedHat
 
 NOVA = "nova-compute"
 Make = Callable[[Machine], None]
@@ -40,14 +40,14 @@ STOPPED: dict[str, Make] = {
 
 
 #: with stand-ins, and with the real things
-HOSTS = {"stand-in": Machine, "systemd": Booted, "docker": Docked}
+HOSTS = {"stand-in": Machine, "red hat": RedHat, "systemd": Booted, "docker": Docked}
 
 
 def cases(kinds: Iterable[str]) -> list[tuple[str, str]]:
     """(host, kind): with a stand-in all kinds, and each again where the real thing can be begun."""
     real = {"systemd": "systemd", "init": "systemd", "docker": "docker"}
     known = [(real[word], kind) for kind in kinds if (word := kind.partition(",")[0]) in real]
-    return [*(("stand-in", kind) for kind in kinds), *known]
+    return [*(("stand-in", kind) for kind in kinds), ("red hat", "init"), *known]
 
 
 @pytest.fixture(params=["stand-in", "systemd"])
