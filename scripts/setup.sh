@@ -203,7 +203,7 @@ services() {
 
 # ---- docker ---------------------------------------------------------------------------------------------------------
 
-# apt-get as root gives its privileges up to read what it fetches: it may not where the folder is not everybody's
+# apt-get warns in the log that it fetches as root: its own account may not write here
 unpack_docker() {
     local packages=(docker.io containerd runc libdevmapper1.02.1) package
     rm -rf .uv/docker

@@ -89,13 +89,14 @@ class _Job:
     there: frozenset[str] | None
     old: Mapping[str, Sequence[str]]  #: server -> evacuations that are over
     fit: frozenset[str]  #: where they may go
+    where: dict[str, str | None]  #: hosts of servers, as far as they are known
 
 
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     """Proof of death, a lane for each server, and what is to happen when the host comes back."""
     host, to = str(arguments["host"]), str(arguments.get("to") or "")
     found = _dead.silent(sight, host)
-    _hosts.nodes(sight.api, host)
+    _hosts.nodes(sight.api, host)  # refuses machines of ironic
     fence = list(_dead.fence(sight, host, bool(arguments.get("fenced"))))
     fit = _destinations(sight, host, to)
     guests = _guests.guests(sight, host)
@@ -114,6 +115,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         there=_guests.on_disk(sight, to),
         old=_old(evacuations),
         fit=fit,
+        where={guest.id: guest.host for guest in guests},
     )
     drafts = [_lane(sight, job, guest, stages[guest.id]) for guest in guests]
     sight.facts["host"], sight.facts["to"] = host, to or "where the scheduler puts them"
@@ -193,7 +195,7 @@ def _hindered(sight: Sight, job: _Job, guest: Server, place: Place) -> Iterator[
     yield from (f"mend it first: {finding}" for finding in sight.findings.get(guest.id, ()))
     yield from _guests.obstacles(sight, guest)
     # Nova would leave it in error
-    yield from _servers.crowded(sight.api, guest, job.fit, {})
+    yield from _servers.crowded(sight.api, guest, job.fit, job.where)
     if place.kind == "local" and _guests.image_gone(sight, guest):
         yield f"its disk would be built from image {guest.image}, and that is gone"
     elif not place.keeps and guest.id not in job.consent:

@@ -64,7 +64,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     if arguments["host"] == arguments["to"]:
         raise UsageError("a host cannot be relocated to itself", "Name another one by --to.")
     dead = _dead.silent(sight, str(arguments["host"]))
-    _hosts.nodes(sight.api, str(arguments["host"]))
+    _hosts.nodes(sight.api, str(arguments["host"]))  # refuses machines of ironic
     fence = list(_dead.fence(sight, str(arguments["host"]), bool(arguments.get("fenced"))))
     move = _move(arguments, sight, sight.live)
     if _dead.service(sight, move.to)["state"] != "up":

@@ -154,13 +154,19 @@ def test_one_that_somebody_else_masked_is_started(machine: Machine) -> None:
     assert not machine.runs()
 
 
+def written_down(machine: Machine) -> HostCommand:
+    """A stop that was killed when it had written down what the service is; it, to be done again."""
+    held = machine.path(f"/var/lib/stackmend/held/{NOVA}")
+    held.parent.mkdir(parents=True)
+    held.write_text(unit(machine).line + "\n")
+    return stop(HOST, unit(machine))
+
+
 def test_a_stop_that_was_killed_before_the_unit_was_masked(machine: Machine) -> None:
     """It is held by the condition alone: it does not start, a second stop ends the first, and nothing of it is left."""
     machine.unit("nova-compute.service")
     before = machine.state()
-    step = stop(HOST, unit(machine))
-    machine.path("/var/lib/stackmend/held").mkdir(parents=True)
-    machine.path(f"/var/lib/stackmend/held/{NOVA}").write_text(unit(machine).line + "\n")
+    step = written_down(machine)
     (condition := machine.path("/etc/systemd/system/nova-compute.service.d")).mkdir()
     (condition / "stackmend.conf").write_text("[Unit]\nConditionPathExists=!/\n")
     for words in (("daemon-reload",), ("stop", "nova-compute.service"), ("start", "nova-compute.service")):
@@ -176,9 +182,7 @@ def test_an_interrupted_stop_remembers_what_was_first(machine: Machine) -> None:
     """Killed between masking and stopping, and done again: what is given back is what was before the first time."""
     machine.unit("nova-compute.service")
     before = machine.state()
-    step = stop(HOST, unit(machine))
-    machine.path("/var/lib/stackmend/held").mkdir(parents=True)
-    machine.path(f"/var/lib/stackmend/held/{NOVA}").write_text(unit(machine).line + "\n")
+    step = written_down(machine)
     machine.run("systemctl", "mask", "nova-compute.service")
     assert unit(machine).before == "free"
     do(machine, stop(HOST, unit(machine)))

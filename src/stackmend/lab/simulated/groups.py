@@ -71,8 +71,9 @@ def allows(world: World, server: Server, host: Host) -> bool:
 def check(world: World, server: Server, host: Host) -> None:
     """What nova-compute asks when a server comes (_validate_instance_group_policy): :class:`Refused`, with VIOLATED."""
     for group in of(world, server):
-        others = [world.servers[one].host for one in group.members if one != server.id and one in world.servers]
+        members = [world.servers[one] for one in group.members if one != server.id and one in world.servers]
+        others = [one.host for one in members if one.host]
         most = int(group.rules.get("max_server_per_host") or 1)
-        apart = group.policy == "affinity" and any(one and one != host.name for one in others)
+        apart = group.policy == "affinity" and others and host.name not in others
         if apart or (group.policy == "anti-affinity" and others.count(host.name) >= most):
             raise Refused(500, f"{group.policy.capitalize()} instance group policy was violated", VIOLATED)
