@@ -10,11 +10,12 @@ export PATH := $(PATH):/usr/sbin:/sbin
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 TESTS ?=
+ATTACKS ?=
 N ?=
 # workers of pytest: one a core, each with a MariaDB of its own, and one for the lab; 0 for none
 JOBS ?= auto
 
-.PHONY: help demo test test-lab lint bench docs services clean
+.PHONY: help demo test test-lab attack lint bench docs services clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +31,10 @@ test: ## the tests, on a private MariaDB, the services' own migrations, and a re
 test-lab: ## the tests that use a real control plane, also those that move whole hosts for many minutes; TESTS="-k volume" for some
 	@scripts/setup.sh test
 	@scripts/timed.sh "the tests on the lab" .uv/test/bin/python -m pytest -n 0 -m lab $(or $(TESTS),tests/lab/plane)
+
+attack: ## every attack on what the README promises, the long ones too; writes docs/explanation/attacks.md; ATTACKS="-k galera" for some
+	@scripts/setup.sh test
+	@scripts/timed.sh "the attacks" .uv/test/bin/python scripts/attack.py -n $(JOBS) --maxprocesses 8 $(ATTACKS)
 
 lint: ## ruff, mypy and the layers of imports
 	@scripts/setup.sh lint

@@ -35,3 +35,10 @@ def mariadb() -> Iterator[MariaDB]:
     """One private MariaDB for the whole session (one for each worker under xdist)."""
     with MariaDB() as server:
         yield server
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What a test attacks goes with its report (scripts/attack.py)."""
+    for item in items:
+        if mark := item.get_closest_marker("attack"):
+            item.user_properties.append(("attack", mark.args[0]))
