@@ -71,10 +71,11 @@ class Table:
 
     def rows(self) -> str:
         """The rows of the table."""
-        return "".join(
-            f"| {title} | {attack.tried:,} | {attack.held} | {', '.join(f'`{name}`' for name in sorted(attack.files))} |\n"
-            for title, attack in sorted(self.attacks.items())
-        )
+        found = []
+        for title, attack in sorted(self.attacks.items()):
+            files = ", ".join(f"`{name}`" for name in sorted(attack.files))
+            found.append(f"| {title} | {attack.tried:,} | {attack.held} | {files} |\n")
+        return "".join(found)
 
 
 def main(arguments: list[str]) -> int:
