@@ -135,9 +135,9 @@ def steps(sql: str) -> tuple[list[tuple[str, str]], str]:
     return found, rest
 
 
-def open_snapshot(folder: Path, now: str) -> DuckQuery:
+def open_snapshot(folder: Path, now: str, *, spill: str = SPILL) -> DuckQuery:
     """The tables of a snapshot; ``now`` is the clock of its manifest. Tables not collected are absent."""
-    query = DuckQuery()
+    query = DuckQuery(spill=spill)
     try:
         present = set()
         for label in sorted(labels()):

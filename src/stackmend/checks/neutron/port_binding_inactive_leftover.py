@@ -43,13 +43,20 @@ CHECK = Check(
     ages={"idle": 600},
     # where the ACTIVE binding is elsewhere, that comes first: port-binding-wrong-host, server-wrong-host
     sql="""
-        SELECT DISTINCT s.uuid AS server, s.cell, s.host, l.port_id AS port, l.host AS left_host, l.vif_type
-          FROM neutron_ml2_port_bindings l
-          JOIN neutron_ml2_port_bindings b ON b.port_id = l.port_id AND b.status = 'ACTIVE'
-          JOIN neutron_ports p ON p.id = l.port_id
-          JOIN idle_servers s ON s.uuid = p.device_id AND LOWER(s.host) = LOWER(b.host)
-         WHERE l.status = 'INACTIVE' AND l.vnic_type <> 'baremetal'
-           AND p.device_owner LIKE 'compute:%' AND p.device_owner NOT IN ('compute:kuryr', 'compute:zun')
+        WITH suspects AS (
+            SELECT l.port_id, l.host AS left_host, l.vif_type, p.device_id
+              FROM neutron_ml2_port_bindings l
+              JOIN neutron_ports p ON p.id = l.port_id
+             WHERE l.status = 'INACTIVE' AND l.vnic_type <> 'baremetal'
+               AND p.device_owner LIKE 'compute:%' AND p.device_owner NOT IN ('compute:kuryr', 'compute:zun')),
+        bound AS (
+            SELECT l.port_id, l.left_host, l.vif_type, l.device_id, b.host
+              FROM suspects l
+              JOIN neutron_ml2_port_bindings b ON b.port_id = l.port_id AND b.status = 'ACTIVE')
+        SELECT DISTINCT s.uuid AS server, s.cell, s.host, l.port_id AS port, l.left_host, l.vif_type
+          FROM bound l
+          JOIN idle_servers s ON s.uuid = l.device_id
+         WHERE LOWER(s.host) = LOWER(l.host)
            AND s.vm_state NOT IN ('shelved_offloaded', 'deleted', 'resized') AND NOT s.in_cell0
            AND s.changed_at < $idle""",
 )
