@@ -17,6 +17,7 @@ from pymysql.converters import escape_item, through
 from pymysql.cursors import SSCursor
 
 from stackmend.drivers.dialects.base import Address, Connection, Reader, TableInfo
+from stackmend.drivers.dialects.session import settle
 from stackmend.model.errors import SourceError
 
 try:
@@ -26,13 +27,6 @@ except ImportError:  # the extra is optional
 
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 3600
-_SESSION = (
-    "SET SESSION time_zone = '+00:00'",
-    "SET SESSION net_write_timeout = 600",
-    "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-)
-#: a row that somebody holds longer than a few seconds is busy; 50, the default, would hold up a whole run
-_WRITING = "SET SESSION innodb_lock_wait_timeout = LEAST(@@innodb_lock_wait_timeout, 5)"
 _SNAPSHOT = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
 
 #: canonical values: numbers as numbers, everything else as the server prints it
@@ -94,8 +88,7 @@ class MySQL:
                 conv=_CONVERTERS,
             )
             with connection.cursor() as cursor:
-                for statement in (*_SESSION, _WRITING if write else "SET SESSION TRANSACTION READ ONLY"):
-                    cursor.execute(statement)
+                settle(lambda sql: _rows(cursor, sql), address.redacted, write=write)
             connection.commit()
         return _Told(connection, address)
 
@@ -192,8 +185,7 @@ class _NativeReader:
             if "ssl" in where:  # by itself the C layer goes on in plain text with a server that has no TLS
                 where["ssl_mode"] = "VERIFY_IDENTITY"
             self._connection = _mysql.connect(**where, conv={}, charset="utf8mb4", connect_timeout=_CONNECT_SECONDS)
-        for statement in _SESSION:
-            self._run(statement)
+        settle(self._run, address.redacted)
 
     def begin(self) -> None:
         self._run(_SNAPSHOT)
@@ -211,10 +203,11 @@ class _NativeReader:
     def close(self) -> None:
         self._connection.close()
 
-    def _run(self, statement: str) -> None:
+    def _run(self, statement: str) -> Sequence[tuple[Any, ...]]:
         with telling(self._address):
             self._connection.query(statement.encode())
-            self._connection.store_result()
+            result = self._connection.store_result()
+            return result.fetch_row(0, 0) if result is not None else ()
 
 
 class _PythonReader:
@@ -229,8 +222,7 @@ class _PythonReader:
                 **_where(address), charset="utf8mb4", use_unicode=False, connect_timeout=_CONNECT_SECONDS,
                 read_timeout=_READ_SECONDS, conv=_ENCODERS,
             )  # fmt: skip
-        for statement in _SESSION:
-            self._run(statement)
+        settle(self._run, address.redacted)
 
     def begin(self) -> None:
         self._run(_SNAPSHOT)
@@ -246,9 +238,15 @@ class _PythonReader:
     def close(self) -> None:
         self._connection.close()
 
-    def _run(self, statement: str) -> None:
+    def _run(self, statement: str) -> Sequence[tuple[Any, ...]]:
         with telling(self._address), self._connection.cursor() as cursor:
-            cursor.execute(statement)
+            return _rows(cursor, statement)
+
+
+def _rows(cursor: Any, sql: str) -> Sequence[tuple[Any, ...]]:
+    cursor.execute(sql)
+    found: Sequence[tuple[Any, ...]] = cursor.fetchall()
+    return found
 
 
 _BROKEN = "What was read of that table is thrown away; the server's log says why. Try again."

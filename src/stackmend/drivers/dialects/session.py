@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a session on MariaDB or MySQL relies on: set, and read back (docs/adr/0017).
+
+A server's global values can be anything, for the services set their own per session; and what stands between may
+swallow a SET. Nothing is read or written through a session that is not as it should be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from stackmend.model.errors import SourceError
+
+#: runs a statement; its rows, text as str or bytes
+Run = Callable[[str], Iterable[Sequence[Any]]]
+
+#: what is refused is said, never bent; and a row comes back as it was: a key of 0 and an invalid date, too
+_SQL_MODE = "STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES"
+
+#: variable -> (as it is set, as the server shows it)
+_VARIABLES: Mapping[str, tuple[str, str]] = {
+    "sql_mode": (f"'{_SQL_MODE}'", _SQL_MODE),
+    "time_zone": ("'+00:00'", "+00:00"),
+    "autocommit": ("0", "OFF"),
+    "completion_type": ("'NO_CHAIN'", "NO_CHAIN"),
+    "foreign_key_checks": ("1", "ON"),
+    "unique_checks": ("1", "ON"),
+    "sql_auto_is_null": ("0", "OFF"),
+    "sql_safe_updates": ("0", "OFF"),
+    "sql_big_selects": ("1", "ON"),
+    "sql_select_limit": ("18446744073709551615", "18446744073709551615"),
+    "group_concat_max_len": ("16777216", "16777216"),
+}
+_NAMES = {
+    "character_set_client": "utf8mb4",
+    "character_set_connection": "utf8mb4",
+    "character_set_results": "utf8mb4",
+    "collation_connection": "utf8mb4_general_ci",
+}
+_ISOLATION = ("tx_isolation", "transaction_isolation")  #: MariaDB's name, MySQL's
+_READ_ONLY = ("tx_read_only", "transaction_read_only")
+#: a row that somebody holds longer than a few seconds is busy; 50, the default, would hold up a whole run
+_LOCK_WAIT = "SET SESSION innodb_lock_wait_timeout = LEAST(@@innodb_lock_wait_timeout, 5)"
+
+
+def settle(run: Run, where: str, *, write: bool = False) -> None:
+    """Make a session what everything here relies on; SourceError, with the variable, where that did not take.
+
+    ``where`` names the database for that error. Unless ``write``, the session can change nothing.
+    """
+    for statement in _statements(write):
+        run(statement)
+    wanted = _wanted(write)
+    names = ", ".join(f"'{name}'" for name in wanted)
+    shown = {_text(row[0]): _text(row[1]) for row in run(f"SHOW SESSION VARIABLES WHERE Variable_name IN ({names})")}
+    for group in (_ISOLATION, _READ_ONLY, *((name,) for name in (*_VARIABLES, *_NAMES))):
+        found = [name for name in group if name in shown]
+        wrong = next((name for name in found if _parts(shown[name]) != _parts(wanted[name])), None)
+        if wrong or not found:
+            name = wrong or group[0]
+            raise SourceError(
+                f"{where} cannot be used: its session has {name} = {shown.get(name, 'nothing')!r}"
+                f" after it was set to {wanted[name]!r}",
+                "Something between here and the server swallows or overrides SET: give the address of the server"
+                " itself, or let the proxy hand on what these accounts set.",
+            )
+
+
+def _statements(write: bool) -> tuple[str, ...]:
+    mode = "READ WRITE" if write else "READ ONLY"
+    return (
+        # one by one: a proxy that knows some of them would have to hand on all of them
+        *(f"SET SESSION {name} = {value}" for name, (value, _) in _VARIABLES.items()),
+        f"SET NAMES utf8mb4 COLLATE {_NAMES['collation_connection']}",
+        "SET SESSION net_write_timeout = 600",
+        "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+        f"SET SESSION TRANSACTION {mode}",
+        *((_LOCK_WAIT,) if write else ()),
+    )
+
+
+def _wanted(write: bool) -> dict[str, str]:
+    return {
+        **{name: shown for name, (_, shown) in _VARIABLES.items()},
+        **_NAMES,
+        **dict.fromkeys(_ISOLATION, "REPEATABLE-READ"),
+        **dict.fromkeys(_READ_ONLY, "OFF" if write else "ON"),
+    }
+
+
+def _parts(value: str) -> set[str]:
+    """A list of modes has no order."""
+    return set(value.upper().split(","))
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
