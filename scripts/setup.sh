@@ -168,7 +168,7 @@ fill_environment() {
     local folder=$1 want=$2 groups=("${@:3}")
     empty "$folder"
     "$UV" export --quiet --frozen --no-default-groups "${groups[@]/#/--group=}" --output-file "$folder/requirements.txt"
-    "$UV" pip sync --python "$folder/bin/python" "$folder/requirements.txt"
+    "$UV" pip sync --compile-bytecode --python "$folder/bin/python" "$folder/requirements.txt"
     write_stamp "$folder" "$want"
 }
 
@@ -183,7 +183,8 @@ environment() {
 
 fill_services() {
     empty .services
-    "$UV" pip sync --python .services/bin/python "$SERVICES"
+    # each of their dozens of processes would compile them anew where the environment forbids to write bytecode
+    "$UV" pip sync --compile-bytecode --python .services/bin/python "$SERVICES"
     write_stamp .services "$1"
 }
 

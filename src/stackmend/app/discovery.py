@@ -2,7 +2,7 @@
 """Which databases the cloud has, and how to reach them: the configured ones, and Nova's cells as Nova finds them.
 
 ``nova_api.cell_mappings`` holds a URL for each cell, literal or a template whose fields Nova fills from the URL of
-its own ``[database]connection`` (nova/objects/cell_mapping.py; catalogue 1.2). What Nova would do is done, traps
+its own ``[database]connection`` (nova/objects/cell_mapping.py; services 1.2). What Nova would do is done, traps
 included, and the outcome is looked at before it is used: a cell whose URL makes no sense is an error by name, never
 left out.
 """

@@ -83,7 +83,7 @@ class Command(command.Command):
             if self.is_plugin:  # the client ends without a word
                 self.notes.fail(*INTERRUPTED)
             raise
-        except Exception as problem:  # noqa: BLE001 - one of the two named boundaries (style.md C4, rule 11)
+        except Exception as problem:  # noqa: BLE001 - one of the two named boundaries (CONTRIBUTING.md, house rules)
             self._traceback()
             self.notes.fail(
                 f"unexpected error: {type(problem).__name__}: {problem}",

@@ -14,7 +14,7 @@ from stackmend.drivers.rows import CHUNK, matching
 _BYTES = 4 << 20
 #: parameters a statement (SQLite allows 32,766)
 _PARAMETERS = 20_000
-#: so many different new values of a row are worth a statement each; above, CASE is quicker (perf.md section 5)
+#: so many different new values of a row are worth a statement each; above, CASE is quicker (docs/performance.md)
 _DISTINCT = 4
 
 

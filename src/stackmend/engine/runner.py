@@ -21,7 +21,7 @@ from stackmend.model.ports import Clock, Progress
 from stackmend.model.step import CallStep, StepState
 from stackmend.model.writer import Executor, Group, Outcome, Pending, Verdict, Writer, mark_of
 
-#: row steps a transaction (perf.md section 5: 2,000 gain nothing, and a cluster certifies small ones more readily)
+#: row steps a transaction (docs/performance.md: 2,000 gain nothing, and a cluster certifies small ones more readily)
 BATCH = 500
 
 #: seconds between two signs of life, while calls are under way

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A port of a server, and what becomes of it when the server is deleted (catalogue 2.3)."""
+"""A port of a server, and what becomes of it when the server is deleted (services 2.3)."""
 
 from __future__ import annotations
 

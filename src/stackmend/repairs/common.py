@@ -98,7 +98,7 @@ def moment(value: Value) -> datetime:
 
 
 def made_by_owner(live: Live, port: Record, server: Record | None, seen: Value = None) -> bool | None:
-    """Whether a port existed before Nova got it (catalogue 2.3): True, False, or None where nothing tells.
+    """Whether a port existed before Nova got it (services 2.3): True, False, or None where nothing tells.
 
     ``server`` is the server's row and ``seen`` when Nova noted the port (``virtual_interfaces.created_at``).
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Nova does with the rows of a server that is deleted, in its order (catalogue 1.1, B4, RW4)."""
+"""What Nova does with the rows of a server that is deleted, in its order (services 1.1, B4, RW4)."""
 
 from __future__ import annotations
 

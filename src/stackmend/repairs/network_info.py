@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds ``network_info`` from Neutron's rows, as Nova's own code does from Neutron's API (catalogue 2.1, 2.2).
+"""Builds ``network_info`` from Neutron's rows, as Nova's own code does from Neutron's API (services 2.1, services 2.2).
 
 Compared with Nova's builder, document by document, in tests/repairs/test_network_info.py.
 """

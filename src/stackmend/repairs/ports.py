@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps on Neutron's rows of one port: unbind, bind elsewhere, free, delete (catalogue 1.3, RW6)."""
+"""Steps on Neutron's rows of one port: unbind, bind elsewhere, free, delete (services 1.3, RW6)."""
 
 from __future__ import annotations
 

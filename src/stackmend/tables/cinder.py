@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cinder's database (catalogue 1.4)."""
+"""Cinder's database (services 1.4)."""
 
 from __future__ import annotations
 
 from stackmend.tables import DELETED, Column, Kind, Table, bools, ints, text, times
 
-#: tables that Cinder marks deleted together with the volume (catalogue 1.4, VOLUME_DEPENDENT_MODELS)
+#: tables that Cinder marks deleted together with the volume (services 1.4, VOLUME_DEPENDENT_MODELS)
 VOLUME_CHILDREN = (
     "volume_attachment",
     "volume_metadata",

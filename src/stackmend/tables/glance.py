@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Glance's database (catalogue 1.6)."""
+"""Glance's database (services 1.6)."""
 
 from __future__ import annotations
 

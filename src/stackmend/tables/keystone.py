@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keystone's database (catalogue 1.7): projects, read-only; no credential table is ever read."""
+"""Keystone's database (services 1.7): projects, read-only; no credential table is ever read."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Neutron's database, ML2 (catalogue 1.3)."""
+"""Neutron's database, ML2 (services 1.3)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TABLES = (
             Column("migrating", Kind.BOOL, expr="t.profile LIKE '%migrating_to%'"),
         ),
     ),
-    # what only an owner sets on a port: evidence that it existed before Nova got it (catalogue 2.3)
+    # what only an owner sets on a port: evidence that it existed before Nova got it (services 2.3)
     Table(service="neutron", name="allowedaddresspairs", columns=text("port_id", "ip_address")),
     # not dns_name: that one Nova sets
     Table(service="neutron", name="portdnses", columns=text("port_id", "dns_domain"), optional=True),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova's cell databases, cell0 among them (catalogue 1.1)."""
+"""Nova's cell databases, cell0 among them (services 1.1)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stackmend.tables import DELETED, Column, Kind, Table, bools, ints, text, ti
 #: ``deleted`` that is neither 0 nor the row's own id: a mark Nova never makes (RW4)
 MISMARKED = Column("mismarked", Kind.BOOL, expr="t.deleted <> 0 AND t.deleted <> t.id")
 
-#: children of ``instances`` that Nova soft-deletes with it (catalogue 1.1, B4)
+#: children of ``instances`` that Nova soft-deletes with it (services 1.1, B4)
 SOFT_CHILDREN = (
     "security_group_instance_association",
     "instance_info_caches",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova's API database (catalogue 1.2). The URLs of ``cell_mappings`` hold passwords and are never collected."""
+"""Nova's API database (services 1.2). The URLs of ``cell_mappings`` hold passwords and are never collected."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose the directories of an instances directory are, by what Nova knows (catalogue R1 to R8, G1).
+"""Whose the directories of an instances directory are, by what Nova knows (rules R1 to R8).
 
 That nobody owns a directory is said only where nova_api and every cell were read (R2). The API alone can prove that a
 server is there, never that none is.
@@ -196,7 +196,7 @@ def _by_api(folder: Folder, host: str, api: Api | None, why: str) -> Owner:
 
 
 def no_orphan(folder: Folder, owner: Owner, found: Inventory, now: float, days: float = AGE) -> str:
-    """Why a directory must not be called an orphan; "" where it may (catalogue G1)."""
+    """Why a directory must not be called an orphan; "" where it may (rules R2, R3)."""
     based = [
         disk.image.path
         for other in found.folders

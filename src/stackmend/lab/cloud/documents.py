@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON documents that Nova keeps in its rows, in Nova's own form (catalogue Part 2, nova/objects)."""
+"""The JSON documents that Nova keeps in its rows, in Nova's own form (services 2.1, nova/objects)."""
 
 from __future__ import annotations
 

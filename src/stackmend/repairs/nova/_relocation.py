@@ -65,7 +65,7 @@ def _zone(live: Live, host: str) -> str | None:
 
 
 def movable(live: Live, database: str, server: Record, to: str, *, shared: bool) -> None:
-    """CannotRepair where the server cannot be made anew on that host from what is there (catalogue W7)."""
+    """CannotRepair where the server cannot be made anew on that host from what is there (docs/hosts-relocate.md)."""
     name = server["uuid"]
     if server["vm_state"] not in MOVABLE:
         raise CannotRepair(f"server {name} is {server['vm_state']}: only {', '.join(sorted(MOVABLE))} ones are moved")

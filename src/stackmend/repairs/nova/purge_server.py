@@ -27,7 +27,7 @@ from stackmend.model.step import Risk, Step, Value
 from stackmend.repairs.common import Record, moment
 from stackmend.repairs.deletion import pci_given_back, removed
 
-#: children in the order of their deletion -> the column with the server's uuid (catalogue 1.1)
+#: children in the order of their deletion -> the column with the server's uuid (services 1.1)
 _CHILDREN = {
     "instance_faults": "instance_uuid",
     "instance_metadata": "instance_uuid",
