@@ -75,13 +75,22 @@ def test_findings_as_yaml_csv_and_value(broken_cloud, stackmend):
     assert lines == [f["resource"]["id"] for f in found]
 
 
-def test_the_table_has_a_line_for_each_finding_and_says_what_is_next(broken_cloud, stackmend, cloud_config):
-    """People get a table on stdout, the summary and the next command on stderr."""
+@pytest.mark.parametrize("form", ["text", "table"])
+def test_people_see_each_finding_and_what_is_next(broken_cloud, stackmend, cloud_config, form):
+    """The findings are on stdout, as text or as a table; the summary and the next command on stderr."""
     found = json.loads(stackmend("audit", "-f", "json").out)
-    done = stackmend("audit")
+    done = stackmend("audit", "-f", form)
     assert done.code == Exit.FINDINGS
     assert [f["fingerprint"] in done.out for f in found] == [True] * len(found)
     assert f"next: stackmend --config {cloud_config} plan create --allow-db --out plan.json" in done.err
+
+
+def test_an_audit_for_people_names_servers_and_projects(broken_cloud, stackmend):
+    """Grouped by check, worst first; each object with its name, project and host."""
+    done = stackmend("audit", "--group-by", "project")
+    assert done.out.startswith("ERROR    project ")
+    assert "by project: " in done.err
+    assert max(len(line) for line in done.out.splitlines()) <= 80
 
 
 def test_quiet_says_nothing_but_the_document(broken_cloud, run, cloud_config):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import shutil
 import sys
 import traceback
 from abc import abstractmethod
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 #: global options that every application on cliff has
 _OF_CLIFF = ("verbose_level", "debug")
 FORMATS = ("table", "json", "yaml", "csv", "value")
+#: for people, where a command has more to say than a table holds
+TEXT = "text"
 
 
 class Command(command.Command):
@@ -118,6 +121,12 @@ class Command(command.Command):
         """True unless colours were switched off."""
         return not (self.option("no_color", False) or os.environ.get("NO_COLOR"))
 
+    @property
+    def width(self) -> int:
+        """Columns for text: those of the terminal, else 80; lines of prose longer than 120 are hard to read."""
+        fallback = shutil.get_terminal_size((80, 24)).columns if self.stdout.isatty() or "COLUMNS" in os.environ else 80
+        return max(40, min(fallback, 120))
+
     def watch(self) -> AbstractContextManager[Progress]:
         """A progress bar, where somebody is looking."""
         notes = self.notes
@@ -177,7 +186,7 @@ class Printing(Command):
         group.add_argument(
             "-f",
             "--format",
-            choices=FORMATS,
+            choices=FORMATS if self.default_format in FORMATS else (self.default_format, *FORMATS),
             default=self.default_format,
             help=f"format of the document on stdout (default: {self.default_format})",
         )

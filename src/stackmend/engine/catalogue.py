@@ -67,6 +67,12 @@ def workflows() -> Mapping[str, Workflow]:
     return dict(sorted(found.items()))
 
 
+@cache
+def areas() -> Mapping[str, str]:
+    """Name of a check -> the service that it is about, by the package it lies in."""
+    return {module.CHECK.name: service for service, module in _walk(stackmend.checks) if hasattr(module, "CHECK")}
+
+
 def pages() -> dict[str, str]:
     """Name of a check or repair -> its page, the docstring of its module."""
     found = {}

@@ -20,13 +20,14 @@ class Document:
     """What one command prints.
 
     ``data`` is the whole document: a list of objects or one object. ``columns`` are those of the table, as
-    (heading, path) where a path such as ``resource.id`` goes into nested objects. ``text`` replaces the table where
-    prose serves a reader better.
+    (heading, path) where a path such as ``resource.id`` goes into nested objects. ``text`` is for people, where prose
+    serves them better than a table; ``tabular`` says that there is a table besides, for scripts.
     """
 
     data: Any
     columns: tuple[tuple[str, str], ...] = ()
     text: str = ""
+    tabular: bool = False
 
     @property
     def records(self) -> list[Record]:
@@ -35,7 +36,7 @@ class Document:
 
 
 def write(document: Document, stream: TextIO, form: str, only: Sequence[str] = (), *, color: bool = True) -> None:
-    """Write ``document`` to ``stream`` as table, json, yaml, csv or value; ``only`` selects columns.
+    """Write ``document`` to ``stream`` as text, table, json, yaml, csv or value; ``only`` selects columns.
 
     A column is the heading or the path of a column; UsageError when no record has it.
     """
@@ -43,9 +44,9 @@ def write(document: Document, stream: TextIO, form: str, only: Sequence[str] = (
     if form in ("json", "yaml"):
         data = _narrowed(document, columns) if only else document.data
         stream.write(_json(data) if form == "json" else _yaml(data))
-    elif form == "table" and document.text and not only:
+    elif document.text and not only and (form == "text" or (form == "table" and not document.tabular)):
         stream.write(printable(document.text, keep="\n").rstrip("\n") + "\n")
-    elif form == "table":
+    elif form in ("table", "text"):
         from stackmend.report.table import draw
 
         draw([heading for heading, _ in columns], _cells(document, columns), stream, color=color)

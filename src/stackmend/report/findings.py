@@ -26,12 +26,12 @@ _SAYS = {
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 
 
-def findings(found: Iterable[Finding]) -> Document:
-    """The list of findings, the worst first (docs/schemas/findings.json)."""
+def findings(found: Iterable[Finding], text: str = "") -> Document:
+    """The list of findings, the worst first (docs/schemas/findings.json); ``text`` is what people read instead."""
     ordered = sorted(found, key=lambda f: (f.state is State.WAIVED, _ORDER[f.severity.value], f.check, f.resource_id))
     sure = all(f.state is State.CONFIRMED for f in ordered)
     columns = COLUMNS if sure else (*COLUMNS[:2], ("State", "state"), *COLUMNS[2:])
-    return Document(data=[finding.as_dict() for finding in ordered], columns=columns)
+    return Document(data=[finding.as_dict() for finding in ordered], columns=columns, text=text, tabular=True)
 
 
 def finding(found: Finding) -> Document:

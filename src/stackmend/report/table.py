@@ -23,7 +23,7 @@ def draw(headings: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO,
     if stream.isatty():
         _fitted(headings, rows, stream, color=color)
         return
-    widths = [max(_width(cell) for cell in column) for column in zip(headings, *rows, strict=True)]
+    widths = [max(columns(cell) for cell in column) for column in zip(headings, *rows, strict=True)]
     rule = "+" + "+".join("-" * (width + 2) for width in widths) + "+\n"
     stream.write(rule + _line(headings, widths) + rule)
     stream.writelines(_line(row, widths) for row in rows)
@@ -31,11 +31,11 @@ def draw(headings: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO,
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = (f" {cell}{' ' * (width - _width(cell))} " for cell, width in zip(cells, widths, strict=True))
+    padded = (f" {cell}{' ' * (width - columns(cell))} " for cell, width in zip(cells, widths, strict=True))
     return f"|{'|'.join(padded)}|\n"
 
 
-def _width(text: str) -> int:
+def columns(text: str) -> int:
     """Columns that a text takes on a terminal: wide letters take two, marks none."""
     if text.isascii():
         return len(text)

@@ -4,11 +4,16 @@
 from __future__ import annotations
 
 import argparse
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from stackmend.cli.base import Printing
+from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.catalogue import checks_named
 from stackmend.cli.options import add_selection, seconds
 from stackmend.model.errors import Exit
+
+if TYPE_CHECKING:
+    from stackmend.model.audit import Report
 
 
 class Audit(Printing):
@@ -24,8 +29,11 @@ class Audit(Printing):
   $ stackmend audit --check allocation-orphan --check volume-stuck-detaching
   $ stackmend audit --server 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55
   $ stackmend audit --settle 120                # look twice, two minutes apart
+  $ stackmend audit --group-by project
   $ stackmend audit -f json > findings.json
   $ stackmend audit -f value -c resource.id -c message"""
+
+    default_format = TEXT
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
@@ -38,6 +46,12 @@ class Audit(Printing):
             help="wait so long before the second look at findings that span databases",
         )
         parser.add_argument("--no-api", action="store_true", help="ask databases alone, though an API is configured")
+        parser.add_argument(
+            "--group-by",
+            choices=("check", "server", "project", "host"),
+            default="check",
+            help="what findings are put together by, for people (default: check)",
+        )
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -55,18 +69,35 @@ class Audit(Printing):
                 use_api=not parsed_args.no_api,
                 progress=progress,
             )
-        self.show(findings.findings(report.findings), parsed_args)
+        text, tally = self._for_people(report, parsed_args) if parsed_args.format == TEXT else ("", [])
+        self.show(findings.findings(report.findings, text), parsed_args)
         notes = self.notes
         for source in sorted((s for s in report.manifest.sources if s.error), key=lambda source: source.database):
             notes.warn(f"{source.called if source.api else source.database} could not be read: {source.error}")
         for line in findings.without_answer(report):
             notes.warn(line)
-        for line in findings.summary(report):
+        for line in (*findings.summary(report), *tally):
             notes.say(line)
         rows = any(not source.api and not source.error for source in report.manifest.sources)
         if report.exit in (Exit.FINDINGS, Exit.INCOMPLETE) and report.findings and rows and not parsed_args.snapshot:
             notes.next(self.typed("plan", "create", "--allow-db", "--out", "plan.json"))
         return int(report.exit)
+
+    def _for_people(self, report: Report, parsed_args: argparse.Namespace) -> tuple[str, list[str]]:
+        """(the findings as text, their numbers by area and project)."""
+        from stackmend.app.names import names
+        from stackmend.app.session import Session
+        from stackmend.engine import catalogue
+        from stackmend.report.audits import Group, View, page, tally
+
+        view = View(
+            titles={name: text.split("\n", 1)[0] for name, text in catalogue.pages().items()},
+            names=names(Session.looking(self.config()), report.findings),
+            now=datetime.now(UTC),
+            by=Group(parsed_args.group_by),
+            width=self.width,
+        )
+        return page(report.findings, view), tally(report.findings, catalogue.areas(), view)
 
 
 COMMANDS = {"audit": Audit}

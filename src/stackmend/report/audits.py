@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An audit for a person: grouped, the worst first, an entry an object; identifiers are never broken across lines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from textwrap import TextWrapper
+
+from stackmend.model.check import Severity
+from stackmend.model.finding import Finding, Says, State
+from stackmend.model.naming import Named
+from stackmend.report.table import columns
+from stackmend.report.words import count, listed
+
+#: columns that it takes where nobody says how many there are
+WIDTH = 80
+#: findings that are listed in full; of longer lists so many of each group are
+MANY, SOME = 200, 10
+_RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
+_NOBODY = Named()
+
+
+class Group(StrEnum):
+    """What findings are put together by."""
+
+    CHECK = "check"
+    SERVER = "server"
+    PROJECT = "project"
+    HOST = "host"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the page is made of besides the findings."""
+
+    titles: Mapping[str, str]  #: check -> the first line of its page
+    names: Mapping[tuple[str, str], Named]  #: (resource type, id) -> what people call it
+    now: datetime  #: UTC, aware
+    by: Group = Group.CHECK
+    width: int = WIDTH
+
+    def named(self, finding: Finding) -> Named:
+        """What the finding's object is called, and whose it is."""
+        return self.names.get((finding.resource_type, finding.resource_id), _NOBODY)
+
+
+def page(findings: Iterable[Finding], view: View) -> str:
+    """The findings as text, "" where there are none."""
+    groups: dict[str, list[Finding]] = {}
+    ordered = sorted(findings, key=lambda f: (f.state is State.WAIVED, _RANK[f.severity], f.check, f.resource_id))
+    for finding in ordered:
+        groups.setdefault(_group(finding, view), []).append(finding)
+    most = len(ordered) if len(ordered) <= MANY else SOME
+    parts = [_section(name, found, most, view) for name, found in groups.items()]
+    return "\n\n".join("\n".join(lines) for lines in parts)
+
+
+def tally(findings: Sequence[Finding], areas: Mapping[str, str], view: View) -> list[str]:
+    """How many there are by area and by project: (check -> area) as ``areas`` has it; nothing for one or none."""
+    if len(findings) < 2:
+        return []
+    by_area = Counter(areas.get(f.check, "other") for f in findings)
+    by_project = Counter(project for f in findings if (project := view.named(f).project))
+    lines = [f"by area: {_counts(by_area)}"]
+    if len(by_project) > 1:
+        lines.append(f"by project: {_counts(by_project)}")
+    return lines
+
+
+def _counts(counter: Counter[str]) -> str:
+    return listed([f"{name} {number}" for name, number in counter.most_common()])
+
+
+def _group(finding: Finding, view: View) -> str:
+    named = view.named(finding)
+    if view.by is Group.SERVER:
+        server = finding.resource_id if finding.resource_type == "server" else str(finding.evidence.get("server") or "")
+        name = view.names.get(("server", server), _NOBODY).name
+        return " ".join(part for part in ("server", name, server) if part) if server else "of no server"
+    if view.by is Group.PROJECT:
+        return f"project {named.project}" if named.project else "of no project that is known"
+    if view.by is Group.HOST:
+        return f"host {named.host}" if named.host else "on no host"
+    return finding.check
+
+
+def _section(name: str, found: Sequence[Finding], most: int, view: View) -> list[str]:
+    worst = min(found, key=lambda f: _RANK[f.severity])
+    of_check = view.by is Group.CHECK
+    what = Counter(f.resource_type for f in found)
+    lines = [f"{worst.severity.value.upper():<8} {name}   {_counted(what)}"]
+    if of_check and (title := view.titles.get(name)):
+        lines += _wrapped(title, "", view.width)
+    for finding in found[:most]:
+        lines += ["", *_entry(finding, view, of_check=of_check)]
+    if len(found) > most:
+        more = f"... and {len(found) - most:,} more: --check {name}, or -f table for all of them"
+        lines += ["", f"  {more if of_check else more.replace(f'--check {name}, or ', '')}"]
+    return lines
+
+
+def _counted(what: Counter[str]) -> str:
+    return ", ".join(count(number, kind.replace("_", " ")) for kind, number in sorted(what.items()))
+
+
+def _entry(finding: Finding, view: View, *, of_check: bool) -> Iterator[str]:
+    named = view.named(finding)
+    title = f"  {named.name or finding.resource_type}"
+    if columns(title) + 2 + len(finding.resource_id) <= view.width:
+        yield f"{title}  {finding.resource_id}"
+    else:
+        yield title
+        yield f"    {finding.resource_id}"
+    about = [f"project {named.project}"] if named.project else []
+    about += [f"host {named.host}"] if named.host else []
+    about += [f"found for {age}"] if finding.first_seen and (age := _age(finding.first_seen, view.now)) else []
+    yield from _wrapped(", ".join([*about, f"finding {finding.fingerprint}"]), "    ", view.width)
+    told = _told(finding, view)
+    text = told if of_check else f"{finding.severity.value}, {finding.check}: {told}"
+    yield from _wrapped(text, "    ", view.width)
+    yield from (line for note in _notes(finding) for line in _wrapped(note, "    ", view.width))
+
+
+def _told(finding: Finding, view: View) -> str:
+    """The message, for a reader who has the object's name and identifier before him."""
+    text = finding.message.replace(f"{finding.resource_type} {finding.resource_id}", f"this {finding.resource_type}")
+    server = str(finding.evidence.get("server") or "")
+    name = view.names.get(("server", server), _NOBODY).name
+    return text.replace(f"server {server}", f"server {name} ({server})") if name else text
+
+
+def _notes(finding: Finding) -> Iterator[str]:
+    if finding.explains:
+        yield f"it explains {count(finding.explains, 'other finding')}"
+    if finding.state is State.WAIVED:
+        yield f"waived: {finding.waiver}"
+    elif finding.api is not None and finding.api.says is Says.CONTRADICTS:
+        yield f"not confirmed, the services show something else: {finding.api.reason}"
+    elif finding.state is State.CANDIDATE:
+        yield "not confirmed: it was seen once only"
+
+
+def _age(since: str, now: datetime) -> str:
+    """``3 days``; "" for less than an hour."""
+    gone = now - datetime.fromisoformat(since)
+    if gone >= timedelta(days=2):
+        return f"{gone.days} days"
+    hours = int(gone / timedelta(hours=1))
+    return count(hours, "hour") if hours > 0 else ""
+
+
+def _wrapped(text: str, indent: str, width: int) -> list[str]:
+    wrapper = TextWrapper(
+        width=width, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return wrapper.wrap(text)
