@@ -73,6 +73,8 @@ password = "wp"
 cloud = "admin"
 clouds = "clouds.yaml"
 timeout = 7
+[timeouts]
+database = 8.5
 [hosts]
 transport = "ssh"
 destination = "root@{{host}}"
@@ -120,6 +122,7 @@ grace = 5
     assert list(config.hooks) == list(KEYS["hooks"])
     assert config.hooks["fence"] == ("fence", "--host={host}")
     assert (config.clouds, config.api_timeout) == (tmp_path / "clouds.yaml", 7.0)
+    assert config.database_timeout == 8.5
     assert (config.state, config.journal_url) == (tmp_path / "here", "sqlite:////tmp/j.db")
     assert config.limits == Limits(max_rows=7, max_share=0.5, share_floor=3, max_failures=2)
     assert config.ages == {"allocation-orphan": {"grace": 5}}
@@ -132,6 +135,7 @@ def test_what_is_not_given_has_a_default(write: Write, tmp_path: Path) -> None:
     assert config.state == tmp_path / "state"
     assert config.journal_url == f"sqlite:///{tmp_path}/state/journal.db"
     assert config.limits == Limits()
+    assert config.database_timeout == 300
 
 
 def test_a_configuration_shows_no_password(write: Write) -> None:
@@ -169,7 +173,7 @@ def test_an_unknown_section_is_refused(write: Write, wrong: str, near: str) -> N
         for key in keys
         if key != "*"
         and section not in ("limits", "ages")
-        and (section, key) not in (("api", "timeout"), ("hosts", "shared_instances"))
+        and (section, key) not in (("api", "timeout"), ("timeouts", "database"), ("hosts", "shared_instances"))
         and f"{section}.{key}" not in LISTS
     ],
 )
@@ -214,12 +218,15 @@ def test_a_way_to_hosts_must_make_sense(write: Write, line: str) -> None:
     assert f"{line.split()[0]} in [hosts] of " in refused(write(f"[hosts]\n{line}\n")).message
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "usual"), [("api", "timeout", "75"), ("timeouts", "database", "300")], ids=["api", "database"]
+)
 @pytest.mark.parametrize("value", ['"7"', "true", "0", "-1", "inf", "nan", "[1]"])
-def test_the_timeout_must_be_a_time(write: Write, value: str) -> None:
+def test_a_timeout_must_be_a_time(write: Write, value: str, section: str, key: str, usual: str) -> None:
     """A request without end would hold a run for ever; the error says what to write."""
-    error = refused(write(f"[api]\ntimeout = {value}\n"))
-    assert "timeout in [api]" in error.message
-    assert "timeout = 75" in error.hint
+    error = refused(write(f"[{section}]\n{key} = {value}\n"))
+    assert f"{key} in [{section}]" in error.message
+    assert f"{key} = {usual}" in error.hint
 
 
 @pytest.mark.parametrize("name", sorted(KEYS["limits"]))

@@ -86,7 +86,7 @@ def run(order: Mapping[str, Any], told: Callable[[str], None]) -> dict[str, Any]
     if order.get("fsize"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["fsize"], order["fsize"]))
 
-    def make(url: str) -> DyingJournal:
+    def make(url: str, silence: float) -> DyingJournal:
         return DyingJournal(url, strike(order), told)
 
     try:

@@ -19,11 +19,15 @@ from stackmend.app.service_files import read_nova
 from stackmend.drivers.api.session import TIMEOUT, configured
 from stackmend.drivers.dialects.base import Address
 from stackmend.drivers.hosts.transport import Routes
+from stackmend.drivers.patience import SILENCE
 from stackmend.model.errors import ConfigError
 from stackmend.model.plan import Limits
 
 #: a request that may take longer than a day has no limit
 _LONGEST = 86_400
+
+#: keys that are seconds, with what they are unless told otherwise
+_SECONDS = {"api.timeout": TIMEOUT, "timeouts.database": SILENCE}
 
 #: where Nova keeps the disks of servers unless told otherwise
 INSTANCES = "/var/lib/nova/instances"
@@ -52,6 +56,10 @@ KEYS: Mapping[str, Mapping[str, str]] = {
     "writer": {
         "username": "account for plan apply, run resume and run undo alone",
         "password": "its password",
+    },
+    "timeouts": {
+        "database": "seconds of complete silence after which a database is given up, also in the middle of a table;"
+        f" default {SILENCE:.0f}. It is said after 30",
     },
     "api": {
         "cloud": "a name in clouds.yaml; default $OS_CLOUD, else the account that $OS_AUTH_URL and the like make",
@@ -112,6 +120,7 @@ class Config:
     cloud: str | None = None  #: a name in clouds.yaml
     clouds: Path | None = None  #: the clouds.yaml, where it is none of those that every client reads
     api_timeout: float = TIMEOUT  #: seconds that one request may take
+    database_timeout: float = SILENCE  #: seconds of silence after which a database is given up
     #: the openstacksdk Connection of the program that runs us (``openstack``), where no cloud is configured
     client: Callable[[], Any] | None = field(default=None, repr=False)
     routes: Routes = field(default_factory=Routes)  #: how hosts are reached
@@ -222,6 +231,7 @@ def _from_toml(path: Path) -> Config:
         cloud=api.get("cloud"),
         clouds=path.parent.absolute() / Path(api["clouds"]).expanduser() if "clouds" in api else None,
         api_timeout=float(api.get("timeout", TIMEOUT)),
+        database_timeout=float(document.get("timeouts", {}).get("database", SILENCE)),
         routes=_routes(document.get("hosts", {}), path),
         libvirt=document.get("hosts", {}).get("libvirt"),
         instances_path=_instances(document.get("hosts", {}), path),
@@ -267,10 +277,11 @@ def _known(document: Mapping[str, Any], path: Path) -> None:
             if key not in known and "*" not in known:
                 more = {k.split(".")[1] for k in KEYS if k.startswith(section + ".")}
                 raise _unknown(f"key {key} in [{section}]", key, set(known) | more, path)
-            if nested == "api.timeout":
+            if nested in _SECONDS:
                 if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LONGEST:
                     raise ConfigError(
-                        f"timeout in [api] of {path} must be a number of seconds", f"Write timeout = {TIMEOUT:.0f}."
+                        f"{key} in [{section}] of {path} must be a number of seconds",
+                        f"Write {key} = {_SECONDS[nested]:.0f}.",
                     )
             elif nested == "hosts.shared_instances":
                 if not isinstance(value, bool):

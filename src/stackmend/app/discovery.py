@@ -35,11 +35,12 @@ class Databases:
 
 def connect(config: Config, *, write: bool = False) -> Databases:
     """Find every database; with ``write`` for the [writer] account."""
-    addresses, errors = dict(config.databases), {}
+    silence = config.database_timeout
+    addresses, errors = {n: replace(a, name=n, silence=silence) for n, a in config.databases.items()}, {}
     known = False
     for name, address in config.cells.items():
-        addresses[cell_database(name)] = address
-    api = config.databases.get("nova_api")
+        addresses[cell_database(name)] = replace(address, name=cell_database(name), silence=silence)
+    api = addresses.get("nova_api")
     mappings: list[tuple[str, str, str]] = []
     if api is not None:
         try:
@@ -52,7 +53,7 @@ def connect(config: Config, *, write: bool = False) -> Databases:
         if database in addresses:
             continue
         try:
-            addresses[database] = _address(name, url, config)
+            addresses[database] = replace(_address(name, url, config), name=database, silence=silence)
         except ConfigError as problem:
             errors[database] = problem.message
             known = False

@@ -47,7 +47,7 @@ class Company:
 #: operations that take a server to another host
 _MOVES = ("live-migrate", "cold-migrate")
 #: makes what writes the journal of a session; tests pass one that dies at the n-th write
-MakeJournal = Callable[[str], DatabaseJournal]
+MakeJournal = Callable[[str, float], DatabaseJournal]
 
 
 def apply(
@@ -202,7 +202,7 @@ def _tools(
     company: Company = Company(),
 ) -> Iterator[Tools]:
     writers = Session.looking(config, write=True)
-    journal = make_journal(config.journal_url)
+    journal = make_journal(config.journal_url, config.database_timeout)
     writer = DatabaseWriter(
         writers.databases.addresses,
         readers.databases.addresses,

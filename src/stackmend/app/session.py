@@ -121,7 +121,7 @@ class Session:
     @contextmanager
     def journal(self) -> Iterator[DatabaseJournal]:
         """The journal, closed at the end."""
-        journal = DatabaseJournal(self.config.journal_url)
+        journal = DatabaseJournal(self.config.journal_url, self.config.database_timeout)
         try:
             yield journal
         finally:

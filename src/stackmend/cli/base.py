@@ -15,6 +15,7 @@ import sys
 import traceback
 from abc import abstractmethod
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TextIO
@@ -136,7 +137,9 @@ class Command(command.Command):
         """The configuration; ConfigError when it is wrong. As a plugin, with the client's cloud where it names none."""
         from stackmend.app.config import load
 
-        return load(*self.where(), **self.whose())
+        found = load(*self.where(), **self.whose())
+        given = self.option("database_timeout")
+        return found if given is None else replace(found, database_timeout=given)
 
     def where(self) -> tuple[str | None, Path | None]:
         """``--config`` and ``--root``: None where neither is given."""
@@ -164,9 +167,10 @@ class Command(command.Command):
         front = ["openstack"] if self.is_plugin else ["stackmend"]
         if self.is_plugin and self._cloud != os.environ.get("OS_CLOUD", ""):
             front += ["--os-cloud", self._cloud]
-        for name in ("config", "root", "layout"):
-            if self.option(name):
-                front += [f"--mend-{name}" if self.is_plugin else f"--{name}", str(self.option(name))]
+        for name in ("config", "root", "layout", "database-timeout"):
+            if value := self.option(name.replace("-", "_")):
+                text = f"{value:g}" if isinstance(value, float) else str(value)
+                front += [f"--mend-{name}" if self.is_plugin else f"--{name}", text]
         return shlex.join([*front, *(["mend"] if self.is_plugin else []), *words])
 
     def _traceback(self) -> None:

@@ -12,6 +12,8 @@ from stackmend.cli.redact import redact
 from stackmend.model.errors import UsageError
 
 _LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO}
+#: warnings of our own are for the person who runs it: ``--quiet`` does not swallow them
+_OWN = logging.WARNING
 _LINE = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -56,7 +58,8 @@ def logging_to(stream: TextIO, verbosity: int, file: str | None) -> Iterator[Non
         return
     before = root.level
     console = logging.StreamHandler(stream)
-    console.setLevel(_LEVELS.get(verbosity, logging.DEBUG))
+    level = _LEVELS.get(verbosity, logging.DEBUG)
+    console.addFilter(lambda record: record.levelno >= (min(level, _OWN) if _is_own(record) else level))
     console.setFormatter(_Redacted("%(levelname)s: %(message)s"))
     handlers: list[logging.Handler] = [console]
     if file:
@@ -71,6 +74,10 @@ def logging_to(stream: TextIO, verbosity: int, file: str | None) -> Iterator[Non
         for handler in handlers:
             root.removeHandler(handler)
             handler.close()
+
+
+def _is_own(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] == "stackmend"
 
 
 def _to_file(path: str) -> logging.Handler:

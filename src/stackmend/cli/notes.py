@@ -15,7 +15,7 @@ from stackmend.report.clean import printable
 #: what is said when somebody presses Ctrl-C
 INTERRUPTED = ("interrupted", "'stackmend run list' shows whether a run was begun and where it stands.")
 #: options that stand before the command, as hints name them
-_GLOBAL = re.compile(r"(?<![\w-])--(config|root|layout)\b")
+_GLOBAL = re.compile(r"(?<![\w-])--(config|root|layout|database-timeout)\b")
 
 
 @dataclass(frozen=True, slots=True)

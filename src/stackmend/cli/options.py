@@ -71,6 +71,14 @@ def seconds(text: str) -> float:
     return value
 
 
+def silence(text: str) -> float:
+    """Seconds that somebody may say nothing: more than none, and less than a day."""
+    value = float(text)
+    if not 0 < value < 86_400:
+        raise argparse.ArgumentTypeError("must be more than 0 and less than a day")
+    return value
+
+
 def positive(text: str) -> int:
     """A whole number, at least one."""
     value = int(text)

@@ -34,6 +34,12 @@ def build_option_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentPar
         metavar="<layout>",
         help="Whose files count where several are there: packages, kolla, openstack-ansible; else STACKMEND_LAYOUT",
     )
+    parser.add_argument(
+        "--mend-database-timeout",
+        metavar="<seconds>",
+        type=float,
+        help="Silence after which stackmend gives a database up; else [timeouts] database, else 300",
+    )
     return parser
 
 

@@ -19,6 +19,7 @@ from stackmend.cli import notes
 from stackmend.cli.logs import logging_to
 from stackmend.cli.manager import Commands
 from stackmend.cli.notes import Notes
+from stackmend.cli.options import silence
 from stackmend.model.errors import Exit, StackmendError
 
 LAYOUTS = ("packages", "kolla", "openstack-ansible")  #: of stackmend.app.layouts, which takes long to import
@@ -91,6 +92,12 @@ class Shell(App):
             choices=LAYOUTS,
             metavar="LAYOUT",
             help=f"whose files count where several are there: {', '.join(LAYOUTS)}; else STACKMEND_LAYOUT",
+        )
+        parser.add_argument(
+            "--database-timeout",
+            type=silence,
+            metavar="SECONDS",
+            help="silence after which a database is given up; else [timeouts] database, else 300",
         )
         volume = parser.add_mutually_exclusive_group()
         volume.add_argument(
@@ -171,7 +178,7 @@ class _ListCommands(argparse.Action):
 
 def _front(argv: Sequence[str]) -> list[str]:
     """The words up to the command: what follows it belongs to the command, whatever it is called."""
-    takes_value = {"--config", "--root", "--layout", "--log-file"}
+    takes_value = {"--config", "--root", "--layout", "--database-timeout", "--log-file"}
     index = 0
     while index < len(argv) and argv[index].startswith("-"):
         index += 2 if argv[index] in takes_value else 1

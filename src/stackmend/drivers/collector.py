@@ -26,7 +26,7 @@ from stackmend.drivers.rows import Connections
 from stackmend.drivers.selects import missing, select
 from stackmend.drivers.shape import DERIVED
 from stackmend.drivers.stream import Pipeline, TableStream
-from stackmend.model.errors import SourceError
+from stackmend.model.errors import SilentError, SourceError
 from stackmend.model.ports import Progress
 from stackmend.model.snapshot import CELL, UNREADABLE, Manifest, Source
 from stackmend.tables import Table, tables
@@ -88,7 +88,10 @@ class DatabaseCollector:
         for label in {*wanted, *(d for d, base in DERIVED.items() if base in wanted), UNREADABLE}:
             (into / label).mkdir(exist_ok=True)
         complaints = Complaints()
-        readings = [self._introspected(name, wanted) for name in sorted(self._addresses) if _serves(name, wanted)]
+        silent: dict[tuple[str, ...], str] = {}
+        readings = [
+            self._introspected(name, wanted, silent) for name in sorted(self._addresses) if _serves(name, wanted)
+        ]
         now = _now(readings)
         skew = self._read(readings, wanted, into, progress, complaints)
         complaints.write(into / UNREADABLE)
@@ -128,11 +131,14 @@ class DatabaseCollector:
         with closing(Connections(self._addresses, self._errors)) as own:
             return Recollection(self._addresses, own, self._elsewhere).query(reads, findings)
 
-    def _introspected(self, database: str, wanted: set[str]) -> _Reading:
+    def _introspected(self, database: str, wanted: set[str], silent: dict[tuple[str, ...], str]) -> _Reading:
         address = self._addresses[database]
         reading = _Reading(database, address, dialect_of(address))
         if database in self._errors:
             reading.error = self._errors[database]
+            return reading
+        if address.server in silent:  # asked once, not for each of its databases
+            reading.error = f"{address.redacted} cannot be read: {silent[address.server]}"
             return reading
         try:
             connection = reading.dialect.connect(address)
@@ -146,6 +152,8 @@ class DatabaseCollector:
                 connection.close()
         except SourceError as problem:
             reading.error = problem.message
+            if isinstance(problem, SilentError):
+                silent[address.server] = problem.message.rpartition("cannot be read: ")[2]
         for table in _tables_of(database, wanted):
             lacking = missing(table, reading.known)
             if lacking and not reading.error:

@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from stackmend.drivers.locks import Locks, stamp
+from stackmend.drivers.patience import SILENCE, waiting
 from stackmend.model.errors import JournalError, StackmendError, UsageError
 from stackmend.model.journal import Entry, Remembered, RunRecord, RunState, Waiver
 from stackmend.model.plan import Action, Limits, action_of, from_json, step_dict, to_json
@@ -96,9 +97,13 @@ _WAIVERS = _table(
 
 
 class DatabaseJournal:
-    """A :class:`stackmend.model.journal.Journal` and ``Memory`` in the database with this SQLAlchemy URL."""
+    """A :class:`stackmend.model.journal.Journal` and ``Memory`` in the database with this SQLAlchemy URL.
 
-    def __init__(self, url: str) -> None:
+    ``silence``: seconds after which a server of MariaDB or MySQL that does not answer is given up.
+    """
+
+    def __init__(self, url: str, silence: float = SILENCE) -> None:
+        self._silence = silence
         try:
             self._url = _parsed(url)
             self._shown = self._url.render_as_string(hide_password=True)
@@ -290,7 +295,11 @@ class DatabaseJournal:
     def _options(self) -> dict[str, Any]:
         if self._url.get_backend_name() == "sqlite":
             return {"connect_args": {"timeout": 30}}
-        return {"pool_pre_ping": True}
+        options: dict[str, Any] = {"pool_pre_ping": True}
+        if self._url.get_backend_name() in ("mysql", "mariadb"):
+            seconds = max(1, round(self._silence))
+            options["connect_args"] = {"connect_timeout": 10, "read_timeout": seconds, "write_timeout": seconds}
+        return options
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
@@ -309,7 +318,8 @@ class DatabaseJournal:
     @contextmanager
     def _guarded(self, verb: str) -> Iterator[None]:
         try:
-            yield
+            with waiting("the journal", f"it is to be {verb}", self._silence):
+                yield
         except StackmendError:
             raise
         except (sa.exc.SQLAlchemyError, OSError) as problem:

@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from stackmend.drivers.dialects import dialect_of
 from stackmend.drivers.dialects.base import Address, Connection, Dialect, TableInfo
 from stackmend.drivers.transactions import back_out
-from stackmend.model.errors import SourceError
+from stackmend.model.errors import SilentError, SourceError
 from stackmend.model.step import Value
 
 #: values a statement; SQLite allows 32,766 parameters, and the optimisers give up on much longer lists
 CHUNK = 500
+#: seconds for which a database that did not even greet is not asked again
+_SILENT = 60.0
 
 
 class Connections:
@@ -23,6 +26,7 @@ class Connections:
         self._addresses, self._errors, self._write = addresses, errors, write
         self._open: dict[str, tuple[Dialect, Connection]] = {}
         self._tables: dict[str, dict[str, TableInfo]] = {}
+        self._silent: dict[str, tuple[float, SilentError]] = {}
 
     def get(self, database: str) -> tuple[Dialect, Connection]:
         """Dialect and connection; SourceError when the database is not configured or not reachable."""
@@ -35,8 +39,19 @@ class Connections:
                     "See [databases] in the TOML file, and 'nova-manage cell_v2 list_cells' for cells.",
                 )
             dialect = dialect_of(address)
-            found = self._open[database] = (dialect, dialect.connect(address, write=self._write))
+            found = self._open[database] = (dialect, self._connected(database, dialect, address))
         return found
+
+    def _connected(self, database: str, dialect: Dialect, address: Address) -> Connection:
+        """A new connection; whoever asks a hundred times waits once for a server that is frozen."""
+        until, problem = self._silent.get(database, (0.0, None))
+        if problem is not None and time.monotonic() < until:
+            raise SilentError(problem.message, problem.hint)
+        try:
+            return dialect.connect(address, write=self._write)
+        except SilentError as problem:
+            self._silent[database] = (time.monotonic() + _SILENT, problem)
+            raise
 
     def view(self, database: str) -> None:
         """Open a consistent view of a database; a connection that somebody has dropped meanwhile is made anew."""

@@ -104,7 +104,7 @@ class TableStream:
         line = pipeline.line()
         self._progress(what, 0, expected)
         try:
-            for batch in reader.stream(sql, _BATCH):
+            for batch in reader.stream(sql, _BATCH, self._database):
                 line.put((self, batch))
                 self.rows += len(batch)
                 self._progress(what, self.rows, expected)

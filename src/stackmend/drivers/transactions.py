@@ -11,7 +11,7 @@ from typing import Any
 import pymysql
 
 from stackmend.drivers.dialects.base import Connection
-from stackmend.model.errors import StackmendError, WriteError
+from stackmend.model.errors import SilentError, SourceError, StackmendError, WriteError
 
 try:
     import MySQLdb
@@ -26,6 +26,8 @@ _PROBLEMS: tuple[type[Exception], ...] = (StackmendError, *_DRIVERS)
 _LOST = frozenset({1205, 1213, 1020, 3572})
 #: the connection broke: before the commit that is a transaction lost as well
 _BROKEN = frozenset({2006, 2013, 2055})
+#: the server ended the statement, for it took too long: it would do so again
+_ENDED = frozenset({1969, 3024})
 
 
 class Lost(Exception):  # noqa: N818 - the transaction lost against another one: it is tried again
@@ -42,6 +44,12 @@ def telling(what: str) -> Iterator[None]:
     try:
         yield
     except _PROBLEMS as problem:
+        if isinstance(problem, SilentError):
+            raise
+        if isinstance(problem.__context__, TimeoutError):
+            raise SilentError(f"{what}: the server has stopped to answer", "Is it frozen?") from problem
+        if _code(problem) in _ENDED:
+            raise SourceError(f"{what} took too long: {_text(problem)}", "Was it waiting for a lock?") from problem
         if _code(problem) in _LOST | _BROKEN or _locked(problem):
             raise Lost(what) from problem
         if isinstance(problem, StackmendError):

@@ -18,7 +18,7 @@ from stackmend.drivers.rows import Connections, fetch
 from stackmend.drivers.seal import Sealer
 from stackmend.drivers.statements import insert, statements
 from stackmend.drivers.transactions import Lost, Unknown, back_out, commit, execute, telling
-from stackmend.model.errors import SourceError, WriteError
+from stackmend.model.errors import SilentError, SourceError, WriteError
 from stackmend.model.journal import Entry
 from stackmend.model.step import InsertRow, StepState
 from stackmend.model.writer import Group, Intent, Verdict
@@ -113,7 +113,7 @@ class DatabaseWriter:
         database = groups[0].database
         dialect, connection = self._writing.get(database)
         batch = Batch(groups, self._info_for(database), self._sealer.seal, self._left)
-        kept = False
+        kept = announced = False
         try:
             with telling(f"database {database}"):
                 dialect.begin_write(connection)
@@ -122,6 +122,7 @@ class DatabaseWriter:
             images: dict[int, Record] = {}
             if batch.accepted:
                 intent(batch.intents)
+                announced = True
                 for slot in batch.program():
                     images |= self._make(dialect, connection, slot)
                 commit(connection, f"database {database}")
@@ -131,6 +132,12 @@ class DatabaseWriter:
             chosen = [groups[index] for index in batch.accepted]
             known = {entry.step: entry.image or {} for entry in batch.intents}
             return batch, dict(zip(batch.accepted, self._after_lost_commit(chosen, known), strict=True))
+        except SilentError as problem:
+            if not announced:
+                raise
+            # surely not committed, but it may hold its rows until the server goes on: whoever resumes asks the rows
+            note = f"{cannot(problem)} in the middle of the transaction"
+            return batch, {index: every(groups[index], StepState.IN_DOUBT, note) for index in batch.accepted}
         finally:
             if not kept and not back_out(connection):
                 self._writing.drop(database)

@@ -64,6 +64,10 @@ class SourceError(StackmendError):
     exit_code = Exit.INCOMPLETE
 
 
+class SilentError(SourceError):
+    """A database has stopped to answer: what was asked of it last may come to pass later."""
+
+
 class TimeIsUp(SourceError):  # noqa: N818 - says what is the matter
     """Nothing more is asked: the time for it is over."""
 

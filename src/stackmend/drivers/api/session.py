@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from stackmend.drivers.patience import waiting
 from stackmend.model.api import Answer, Request
 from stackmend.model.errors import ConfigError, LostError, UnsentError
 
@@ -132,7 +133,8 @@ class ApiSession:
             options["json"] = request.body
         if mark:
             options["global_request_id"] = mark
-        with self._failing(f"{request.method} {request.path}"):
+        what = f"{request.method} {request.path}"
+        with self._failing(what), waiting(f"the service {request.service}", what, self._timeout):
             answer = client.request(
                 request.path,
                 request.method,

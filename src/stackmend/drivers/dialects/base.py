@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from stackmend.drivers.patience import SILENCE
 from stackmend.model.errors import ConfigError
 
 _ACCOUNT = re.compile(
@@ -31,6 +32,8 @@ class Address:
     username: str = ""
     password: str = field(default="", repr=False)
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    name: str = field(default="", compare=False)  #: what the cloud calls it: "neutron"
+    silence: float = field(default=SILENCE, compare=False)  #: seconds of silence after which it is given up
 
     @classmethod
     def from_url(cls, url: str, what: str = "the database URL") -> Address:
@@ -135,8 +138,11 @@ class Reader(Protocol):
         """Open the view; every later read sees the databases as they are now."""
         ...
 
-    def stream(self, sql: str, batch: int) -> Iterator[Sequence[tuple[Any, ...]]]:
-        """Rows in batches; text may come as bytes. A broken stream is a SourceError, never an end."""
+    def stream(self, sql: str, batch: int, database: str = "") -> Iterator[Sequence[tuple[Any, ...]]]:
+        """Rows in batches; text may come as bytes. A broken stream is a SourceError, never an end.
+
+        ``database``: what the one that is read is called, where it is not the one that was connected to.
+        """
         ...
 
     def close(self) -> None: ...

@@ -18,7 +18,8 @@ from pymysql.cursors import SSCursor
 
 from stackmend.drivers.dialects.base import Address, Connection, Reader, TableInfo
 from stackmend.drivers.dialects.session import settle
-from stackmend.model.errors import SourceError
+from stackmend.drivers.patience import Wait
+from stackmend.model.errors import SilentError, SourceError
 
 try:
     from MySQLdb import _mysql
@@ -26,7 +27,10 @@ except ImportError:  # the extra is optional
     _mysql = None
 
 _CONNECT_SECONDS = 10
-_READ_SECONDS = 3600
+#: a server that is up greets at once; one that is frozen is still connected to, by its kernel
+_GREETING_SECONDS = 30
+#: a table may take hours as long as rows come; one that nobody reads any more does not go on for ever
+_TABLE_SECONDS = 6 * 3600
 _SNAPSHOT = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
 
 #: canonical values: numbers as numbers, everything else as the server prints it
@@ -51,8 +55,10 @@ _HINTS = {
     1049: "The database name in the URL is wrong, or the database was not created.",
     1142: "Grant the account the right it names.",
     1227: "Grant the account the right it names.",
+    1969: "The server ended it, for nobody would have waited for it any longer: was it waiting for a lock?",
     2002: "Is the server running and reachable from here?",
     2003: "Is the server running and reachable from here?",
+    3024: "The server ended it, for nobody would have waited for it any longer: was it waiting for a lock?",
 }
 
 
@@ -78,16 +84,11 @@ class MySQL:
     def connect(self, address: Address, *, write: bool = False) -> Connection:
         """A PyMySQL connection in UTC; unless ``write``, every transaction of it is READ ONLY."""
         with telling(address):
-            connection = _Connection(
-                **_where(address),
-                database=address.database,
-                charset="utf8mb4",
-                connect_timeout=_CONNECT_SECONDS,
-                read_timeout=_READ_SECONDS,
-                client_flag=CLIENT.FOUND_ROWS,
-                conv=_CONVERTERS,
+            connection = _Connection.to(
+                address, database=address.database, client_flag=CLIENT.FOUND_ROWS, conv=_CONVERTERS
             )
             with connection.cursor() as cursor:
+                cursor.execute(_ending_after(0.9 * address.silence))
                 settle(lambda sql: _rows(cursor, sql), address.redacted, write=write)
             connection.commit()
         return _Told(connection, address)
@@ -184,27 +185,61 @@ class _NativeReader:
             where = _where(address)
             if "ssl" in where:  # by itself the C layer goes on in plain text with a server that has no TLS
                 where["ssl_mode"] = "VERIFY_IDENTITY"
-            self._connection = _mysql.connect(**where, conv={}, charset="utf8mb4", connect_timeout=_CONNECT_SECONDS)
+            # whole seconds; PyMySQL's limits are exact
+            silence = max(1, round(address.silence))
+            self._wait = Wait(address.name or address.redacted, address.silence)
+            with self._waiting("connecting"):
+                self._connection = _mysql.connect(
+                    **where, conv={}, charset="utf8mb4", connect_timeout=_CONNECT_SECONDS, read_timeout=silence,
+                    write_timeout=silence,
+                )  # fmt: skip
+        self._run(_ending_after(_TABLE_SECONDS))
         settle(self._run, address.redacted)
 
     def begin(self) -> None:
         self._run(_SNAPSHOT)
 
-    def stream(self, sql: str, batch: int) -> Iterator[Sequence[tuple[Any, ...]]]:
-        with telling(self._address):
+    def stream(self, sql: str, batch: int, database: str = "") -> Iterator[Sequence[tuple[Any, ...]]]:
+        self._wait.who = database or self._wait.who
+        with telling(self._address), self._waiting(sql):
             self._connection.query(sql.encode())
             result = self._connection.use_result()
-            while rows := result.fetch_row(batch, 0):
+            while rows := self._some(result, batch):
+                self._wait.end()
                 yield rows
+                self._wait.begin()
             # the C layer ends a stream and breaks it with the same empty answer: only the error number tells
             if self._connection.errno():
+                if self._wait.silent(0.9):
+                    raise silent(self._address)
                 raise SourceError(f"{self._address.redacted}: the stream broke: {self._connection.error()}", _BROKEN)
+
+    def _some(self, result: Any, batch: int) -> list[tuple[Any, ...]]:
+        """Up to ``batch`` rows, in small portions: each one shows that the server lives."""
+        rows: list[tuple[Any, ...]] = []
+        while len(rows) < batch and (some := result.fetch_row(min(_PORTION, batch - len(rows)), 0)):
+            rows += some
+            self._wait.begin()
+        return rows
 
     def close(self) -> None:
         self._connection.close()
 
+    @contextmanager
+    def _waiting(self, what: str) -> Iterator[None]:
+        self._wait.what = what
+        self._wait.begin()
+        try:
+            yield
+        except _mysql.MySQLError as problem:
+            if problem.args[:1] == (_LOST,) and self._wait.silent(0.9):
+                raise silent(self._address) from problem
+            raise
+        finally:
+            self._wait.end()
+
     def _run(self, statement: str) -> Sequence[tuple[Any, ...]]:
-        with telling(self._address):
+        with telling(self._address), self._waiting(statement):
             self._connection.query(statement.encode())
             result = self._connection.store_result()
             return result.fetch_row(0, 0) if result is not None else ()
@@ -218,16 +253,15 @@ class _PythonReader:
     def __init__(self, address: Address) -> None:
         self._address = address
         with telling(address):
-            self._connection = _Connection(
-                **_where(address), charset="utf8mb4", use_unicode=False, connect_timeout=_CONNECT_SECONDS,
-                read_timeout=_READ_SECONDS, conv=_ENCODERS,
-            )  # fmt: skip
+            self._connection = _Connection.to(address, use_unicode=False, conv=_ENCODERS)
+        self._run(_ending_after(_TABLE_SECONDS))
         settle(self._run, address.redacted)
 
     def begin(self) -> None:
         self._run(_SNAPSHOT)
 
-    def stream(self, sql: str, batch: int) -> Iterator[Sequence[tuple[Any, ...]]]:
+    def stream(self, sql: str, batch: int, database: str = "") -> Iterator[Sequence[tuple[Any, ...]]]:
+        self._connection.wait.who = database or self._connection.wait.who
         with telling(self._address):
             cursor = SSCursor(self._connection)
             cursor.execute(sql)
@@ -249,6 +283,12 @@ def _rows(cursor: Any, sql: str) -> Sequence[tuple[Any, ...]]:
     return found
 
 
+#: the server was lost during a query
+_LOST = 2013
+#: characters of a statement that tell what it is for
+_HEAD = 2000
+#: rows that the C layer hands over at a time
+_PORTION = 250
 _BROKEN = "What was read of that table is thrown away; the server's log says why. Try again."
 
 
@@ -259,6 +299,8 @@ def telling(address: Address | None) -> Iterator[None]:
     try:
         yield
     except native as problem:
+        if isinstance(problem.__context__, TimeoutError) and address:
+            raise silent(address) from problem
         number = problem.args[0] if problem.args and isinstance(problem.args[0], int) else 0
         text = str(problem.args[1]) if len(problem.args) > 1 else str(problem)
         where = address.redacted if address else "the database"
@@ -273,10 +315,63 @@ def telling(address: Address | None) -> Iterator[None]:
         ) from problem
 
 
+_LIMIT = "[timeouts] database and --database-timeout say how long it is waited for."
+
+
+def silent(address: Address) -> SilentError:
+    """The error of a server that does not answer."""
+    return SilentError(
+        f"{address.redacted} cannot be read: it has not answered for {address.silence:g} s",
+        f"Is it frozen, or waiting for a lock? {_LIMIT}",
+    )
+
+
+def _ending_after(seconds: float) -> str:
+    """Lets the server end what takes longer: a statement that nobody waits for any more would run on.
+
+    Each kind of server reads its own part: MariaDB skips comments of 5.7 to 9.9, MySQL those with an M.
+    """
+    limit = max(1, round(seconds))
+    return (
+        f"SET SESSION net_write_timeout = 600 /*M!100101 , max_statement_time = {limit} */"
+        f" /*!50708 , max_execution_time = {limit * 1000} */"
+    )
+
+
 class _Connection(pymysql.connections.Connection):
     """PyMySQL's. All that name no certificate share a TLS context: to make one reads every authority of the machine."""
 
     _any: ClassVar[Any] = None
+    wait: Wait  #: while an answer is waited for
+
+    @classmethod
+    def to(cls, address: Address, **more: Any) -> _Connection:
+        """Connect. Silence has a limit from the greeting on, also in the middle of an answer."""
+        greeting = min(address.silence, _GREETING_SECONDS)
+        found = cls(
+            **_where(address), charset="utf8mb4", connect_timeout=_CONNECT_SECONDS, read_timeout=greeting,
+            write_timeout=address.silence, defer_connect=True, **more,
+        )  # fmt: skip
+        found.wait = Wait(address.name or address.redacted, greeting)
+        found.connect()
+        found.wait.limit = found._read_timeout = address.silence  # type: ignore[attr-defined]
+        return found
+
+    def _execute_command(self, command: int, sql: str | bytes) -> None:
+        head = sql[:_HEAD]
+        self.wait.what = head.decode("utf-8", "replace") if isinstance(head, bytes) else head
+        self.wait.begin()
+        try:
+            super()._execute_command(command, sql)  # type: ignore[misc]
+        finally:
+            self.wait.end()
+
+    def _read_bytes(self, num_bytes: int) -> bytes:
+        self.wait.begin()
+        try:
+            return super()._read_bytes(num_bytes)  # type: ignore[no-any-return,misc]
+        finally:
+            self.wait.end()
 
     def _create_ssl_ctx(self, sslp: Any) -> Any:
         if sslp != {}:

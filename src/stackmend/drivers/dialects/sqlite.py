@@ -108,7 +108,7 @@ class _FileReader:
     def begin(self) -> None:
         self._dialect.begin_snapshot(self._connection)
 
-    def stream(self, sql: str, batch: int) -> Iterator[Sequence[tuple[Any, ...]]]:
+    def stream(self, sql: str, batch: int, database: str = "") -> Iterator[Sequence[tuple[Any, ...]]]:
         with telling(self._address):
             cursor = self._connection.execute(sql)
             while rows := cursor.fetchmany(batch):
