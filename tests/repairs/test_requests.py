@@ -123,7 +123,15 @@ def wish_purge(desk: Desk) -> tuple[str, ...]:
 def wish_set_host(desk: Desk) -> tuple[str, ...]:
     """A server that is on its neighbour's host."""
     server = desk.cloud.pick("active")
-    return "server", "set-host", server.uuid, "--host", neighbour(desk.cloud, server)["host"]
+    return (
+        "server",
+        "set-host",
+        server.uuid,
+        "--overrule",
+        str(server.host),
+        "--host",
+        neighbour(desk.cloud, server)["host"],
+    )
 
 
 def wish_detach(desk: Desk) -> tuple[str, ...]:
@@ -262,7 +270,10 @@ def test_a_server_goes_with_its_claims(desk: Desk) -> None:
     server = desk.cloud.pick("multi_nic")
     node = neighbour(desk.cloud, server)
     held = desk.rows("placement", "allocations", consumer_id=server.uuid)
-    desk.done("server", "set-host", server.uuid, "--host", node["host"])
+    words = ("server", "set-host", server.uuid, "--host", node["host"])
+    assert f"--overrule {server.host}" in desk.refused(*words)
+    assert "--overrule" in desk.refused(*words, "--overrule", "another")
+    desk.done(*words, "--overrule", str(server.host))
     row = desk.server(server)
     assert (row["host"], row["node"], row["compute_id"]) == (node["host"], node["hypervisor_hostname"], node["id"])
     moved = desk.rows("placement", "allocations", consumer_id=server.uuid)
@@ -285,7 +296,7 @@ def test_a_server_whose_host_is_set_keeps_no_binding_of_the_move(desk: Desk) -> 
     desk.cloud.update("neutron", binding, {"port_id": port, "host": server.host}, status="INACTIVE")
     desk.cloud.insert("neutron", binding, **{**was, "host": node["host"], "status": "ACTIVE"})
     before = desk.cloud.dump()
-    run = desk.done("server", "set-host", server.uuid, "--host", node["host"])
+    run = desk.done("server", "set-host", server.uuid, "--host", node["host"], "--overrule", str(server.host))
     left = desk.rows("neutron", binding, port_id=port)
     assert [(row["host"], row["status"]) for row in left] == [(node["host"], "ACTIVE")]
     assert desk.rows("neutron", level, **old) == []

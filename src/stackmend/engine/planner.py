@@ -186,6 +186,7 @@ class Planner:
                 steps=marked(found.steps, self._waits),
                 why=repair.why,
                 instead=found.instead,
+                evidence=repair.evidence(target, self._live),
             )
         )
 

@@ -60,6 +60,7 @@ class Action:
     instead: str = ""  #: why a strategy that comes before this one could not be used
     required: bool = False  #: unless it is done, no later stage is begun
     slots: tuple[str, ...] = ()  #: what it occupies while a call of it is under way: "from:c01", "to:c02"
+    evidence: tuple[str, ...] = ()  #: what speaks for it and against it, a sentence each
 
     @property
     def irreversible(self) -> bool:
@@ -81,6 +82,7 @@ class Action:
             "steps": [step_dict(step) for step in self.steps],
             "statements": list(self.statements),
             "slots": list(self.slots),
+            "evidence": list(self.evidence),
             "irreversible": self.irreversible,
         }
 
@@ -206,6 +208,7 @@ def action_of(data: Mapping[str, Any]) -> Action:
             "steps": tuple(step_of(step) for step in values["steps"]),
             "statements": tuple(values["statements"]),
             "slots": tuple(values.get("slots", ())),
+            "evidence": tuple(values.get("evidence", ())),
         }
     )
 

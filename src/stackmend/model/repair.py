@@ -31,6 +31,8 @@ class Repair:
     resource: str = "server"  #: type of the main object
     #: why the services' APIs cannot do it at all: a sentence, for repairs without the strategy "api"
     no_api: str = ""
+    #: what speaks for doing it to this target and against it, a sentence each; the plan shows them
+    evidence: Callable[[Row, Live], tuple[str, ...]] = lambda _target, _live: ()
     why: str = ""  #: for unsafe and manual: what may be lost, in one sentence
 
 

@@ -104,6 +104,7 @@ def _action(action: Action, detail: bool) -> Iterator[str]:
         yield f"    what may be lost: {action.why}"
     if action.instead:
         yield f"    by {action.strategy}, for {action.instead}"
+    yield from (f"    {line}" for line in action.evidence)
     if not detail:
         return
     for number, step in enumerate(action.steps):

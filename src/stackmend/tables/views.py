@@ -39,7 +39,7 @@ VIEWS: Mapping[str, View] = {
         needs=("nova_migrations",),
         sql=f"""
             SELECT cell, id, uuid, instance_uuid, status, migration_type, source_compute, source_node,
-                   dest_compute, dest_node
+                   dest_compute, dest_node, COALESCE(updated_at, created_at) AS changed_at
               FROM nova_migrations WHERE NOT deleted AND status NOT IN {TERMINAL}""",
     ),
     # servers that something is happening to, by instance_actions (read only when confirming)

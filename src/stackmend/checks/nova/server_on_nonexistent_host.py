@@ -2,9 +2,9 @@
 """A live server is on a host or node that Nova does not have.
 
 ## What is wrong
-The server's cell has no nova-compute service for its host (`no-service`), no compute node of that host (`no-node`),
-nodes of that host but not the server's (`node-mismatch`), or the server is in use without any host
-(`null-host-active`).
+The server's cell has no nova-compute service for its host (code `no-service`), no compute node of that host
+(`no-node`), nodes of that host but not the server's (`node-mismatch`), or the server is in use without any host
+(`null-host-active`). The message says which, and what the host has instead.
 
 ## Why it matters
 Every operation ends in ComputeHostNotFound; a delete becomes a local one, which leaves the guest and its disks; a
@@ -15,13 +15,16 @@ A compute service deleted although servers were on it (old releases did not chec
 SQL with a typing error.
 
 ## How to see it by hand
+`stackmend server where <server>`;
 `SELECT host, node FROM instances WHERE uuid = '<server>';` beside `openstack compute service list` and
 `SELECT host, hypervisor_hostname, deleted FROM compute_nodes;`
 
 ## Repair and its risk
-Where the host has exactly one node, the server is given that one. Where the service or node is only marked deleted,
-and exactly one fits, it is revived: look at the file `compute_id` on the machine first. Else nothing is touched:
-evacuate or relocate the server. Never delete it to tidy up.
+Host and node are where every other record has the server (ports, capacity, volumes, migrations, what was last done
+with the guest): a typing error is set right, whichever of the columns it is in. Where the service or node is only
+marked deleted, it is revived: look at the file `compute_id` on the machine first. Where the records are divided, or the
+host they name is dead and the server's row names one that lives, nothing is touched: `server set-host` where you know
+better, else evacuate or relocate the server. Never delete it to tidy up.
 """
 
 from stackmend.model.check import Check, Severity
@@ -31,7 +34,7 @@ CHECK = Check(
     name="server-on-nonexistent-host",
     catalogue="B9",
     severity=Severity.ERROR,
-    message="server {server} is on host {host}, node {node}: {code}",
+    message="server {server} is on host {host}, node {node}: {what}",
     resource=("server", "server"),
     key=("server",),
     reads={**idle(), "nova_compute_nodes": {}, "nova_services": {}},
@@ -40,11 +43,17 @@ CHECK = Check(
         SELECT s.uuid AS server, s.cell, s.host, s.node, s.vm_state,
                CASE WHEN s.host IS NULL THEN 'null-host-active'
                     WHEN v.host IS NULL THEN 'no-service'
-                    WHEN h.host IS NULL THEN 'no-node' ELSE 'node-mismatch' END AS code
+                    WHEN h.host IS NULL THEN 'no-node' ELSE 'node-mismatch' END AS code,
+               CASE WHEN s.host IS NULL THEN 'it is in use and has no host'
+                    WHEN v.host IS NULL THEN 'its cell has no nova-compute service of that host'
+                    WHEN h.host IS NULL THEN 'that host has no compute node'
+                    WHEN h.many = 1 THEN 'that host has node ' || h.one || ', not this one'
+                    ELSE 'that host has ' || h.many || ' nodes, such as ' || h.one || ', not this one' END AS what
           FROM idle_servers s
           LEFT JOIN (SELECT DISTINCT cell, host FROM nova_services WHERE NOT deleted AND "binary" = 'nova-compute') v
             ON v.host = s.host AND v.cell = s.cell
-          LEFT JOIN (SELECT DISTINCT cell, host FROM nova_compute_nodes WHERE NOT deleted) h
+          LEFT JOIN (SELECT cell, host, MIN(hypervisor_hostname) AS one, COUNT(DISTINCT hypervisor_hostname) AS many
+                       FROM nova_compute_nodes WHERE NOT deleted GROUP BY cell, host) h
             ON h.host = s.host AND h.cell = s.cell
           LEFT JOIN (SELECT DISTINCT cell, host, hypervisor_hostname FROM nova_compute_nodes WHERE NOT deleted) n
             ON n.host = s.host AND n.hypervisor_hostname = s.node AND n.cell = s.cell

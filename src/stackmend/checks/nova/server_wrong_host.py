@@ -3,24 +3,27 @@
 
 ## What is wrong
 Every ACTIVE binding of the server's ports is on one other host, and its allocation is on that host's provider alone,
-while `instances.host` names somewhere else, and nothing is moving. This is evidence from databases: a suspicion until
-the hypervisors were asked.
+while `instances.host` names somewhere else, and nothing is moving. A task state `migrating` is nothing that moves where
+no migration is under way, or only one whose source is not heard of any more, and two hours have passed. This is
+evidence from databases: a suspicion until the hypervisors were asked.
 
 ## Why it matters
 Every operation goes to the wrong host: a reboot there starts the guest a second time on the same disk, a delete
 leaves the guest running, the power sync calls it shut off.
 
 ## How it comes about
-A live migration that failed after the guest had moved, a failed resize, `virsh migrate` by hand.
+A live migration that failed after the guest had moved, or whose source died before it noted the end; a failed resize,
+`virsh migrate` by hand, a statement that set the host.
 
 ## How to see it by hand
-`virsh list --all --uuid` on both hosts; `openstack server show <server> -c OS-EXT-SRV-ATTR:host`;
-`openstack resource provider allocation show <server>`.
+`stackmend server where <server>`; `virsh list --all --uuid` on both hosts; `openstack server show <server> -c
+OS-EXT-SRV-ATTR:host`; `openstack resource provider allocation show <server>`.
 
 ## Repair and its risk
 Only after you have seen the guest running on the other host, and on that one alone: host, node and compute node of
-the server are set, the migration is settled, allocation, bindings and records follow. If the guess is wrong, the next
-start runs the guest twice.
+the server are set, and the task state that is left; the migration is settled, allocation, bindings and records follow.
+Where the records are divided (a connected volume, the last thing done with the guest, say otherwise) nothing is
+planned. If the guess is wrong, the next start runs the guest twice.
 """
 
 from stackmend.model.check import Check, Severity
@@ -30,49 +33,72 @@ CHECK = Check(
     name="server-wrong-host",
     catalogue="B8",
     severity=Severity.ERROR,
-    message="Nova says that server {server} is on {host}; its ports and its allocation are on {found_host}",
+    message="Nova says that server {server} is on {host}; its ports and its allocation are on {found_host}{left}",
     resource=("server", "server"),
     key=("server",),
     needs=frozenset({"neutron", "placement"}),
     hinders=frozenset({"move", "start", "rebuild"}),
     reads={
         **idle(),
+        "nova_services": {},
         "nova_compute_nodes": {},
         "neutron_ports": {"device_id": "server"},
         "neutron_ml2_port_bindings": {"port_id": "neutron_ports.id"},
         "placement_allocations": {"consumer_id": "server"},
         "placement_resource_providers": {},
     },
-    ages={"idle": 900},
+    ages={"idle": 900, "stuck": 7200},
     explained_by={"server-on-nonexistent-host": {"server": "server"}},
     # NULLIF, not <>: the planner may take an inequality between two tables for a way to join them
     sql="""
-        WITH astray AS (
-            SELECT DISTINCT s.uuid, s.cell, s.host, s.node
-              FROM idle_servers s
+        WITH beating AS (
+            SELECT v.cell, v.host
+              FROM nova_services v
+              JOIN (SELECT cell, MAX(updated_at) AS newest FROM nova_services
+                     WHERE "binary" = 'nova-compute' AND NOT deleted GROUP BY cell) n ON n.cell = v.cell
+             WHERE v."binary" = 'nova-compute' AND NOT v.deleted AND NOT COALESCE(v.forced_down, FALSE)
+               AND v.updated_at >= n.newest - INTERVAL 60 SECOND),
+        driven AS (
+            SELECT m.instance_uuid
+              FROM moves m
+              LEFT JOIN beating b ON b.cell = m.cell AND b.host = m.source_compute
+             WHERE m.instance_uuid IS NOT NULL
+               AND (m.migration_type <> 'live-migration' OR b.host IS NOT NULL OR m.changed_at >= $stuck)),
+        quiet AS (
+            SELECT uuid, cell, host, node, vm_state, task_state FROM idle_servers WHERE changed_at < $idle
+            UNION ALL
+            SELECT uuid, cell, host, node, vm_state, task_state
+              FROM servers
+             WHERE task_state = 'migrating' AND changed_at < $stuck
+               AND uuid NOT IN (SELECT d.instance_uuid FROM driven d)
+               AND uuid NOT IN (SELECT a.uuid FROM acting_servers a WHERE a.uuid IS NOT NULL)),
+        astray AS (
+            SELECT DISTINCT s.uuid, s.cell, s.host, s.node, s.task_state
+              FROM quiet s
               JOIN neutron_ports p ON p.device_id = s.uuid
               JOIN neutron_ml2_port_bindings b ON b.port_id = p.id
              WHERE b.status = 'ACTIVE' AND b.host <> '' AND p.device_owner LIKE 'compute:%' AND s.host IS NOT NULL
                AND NULLIF(LOWER(b.host), LOWER(s.host)) IS NOT NULL
-               AND s.vm_state NOT IN ('resized', 'shelved_offloaded', 'deleted')
-               AND s.changed_at < $idle),
+               AND s.vm_state NOT IN ('resized', 'shelved_offloaded', 'deleted', 'building')),
         bound AS (
-            SELECT s.uuid, s.cell, s.host, s.node, MIN(b.host) AS found
+            SELECT s.uuid, s.cell, s.host, s.node, s.task_state, MIN(b.host) AS found
               FROM astray s
               JOIN neutron_ports p ON p.device_id = s.uuid
               JOIN neutron_ml2_port_bindings b ON b.port_id = p.id
              WHERE b.status = 'ACTIVE' AND b.host <> '' AND p.device_owner LIKE 'compute:%'
-             GROUP BY s.uuid, s.cell, s.host, s.node
+             GROUP BY s.uuid, s.cell, s.host, s.node, s.task_state
             HAVING MIN(b.host) = MAX(b.host)),
         held AS (
-            SELECT s.uuid, s.cell, s.host, s.node, s.found, MIN(o.uuid) AS root
+            SELECT s.uuid, s.cell, s.host, s.node, s.task_state, s.found, MIN(o.uuid) AS root
               FROM bound s
               JOIN placement_allocations a ON a.consumer_id = s.uuid
               JOIN placement_resource_providers r ON r.id = a.resource_provider_id
               JOIN placement_resource_providers o ON o.id = r.root_provider_id
-             GROUP BY s.uuid, s.cell, s.host, s.node, s.found
+             GROUP BY s.uuid, s.cell, s.host, s.node, s.task_state, s.found
             HAVING MIN(o.uuid) = MAX(o.uuid))
-        SELECT h.uuid AS server, h.cell, h.host, h.node, h.found AS found_host, n.hypervisor_hostname AS found_node
+        SELECT h.uuid AS server, h.cell, h.host, h.node, h.found AS found_host, n.hypervisor_hostname AS found_node,
+               CASE WHEN h.task_state IS NULL THEN ''
+                    ELSE '; it is called migrating, and nothing is migrating it any more' END AS left
           FROM held h
           JOIN nova_compute_nodes n ON n.uuid = h.root AND n.cell = h.cell AND n.host = h.found
          WHERE NOT n.deleted AND n.hypervisor_type <> 'ironic'""",

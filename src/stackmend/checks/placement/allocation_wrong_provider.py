@@ -2,24 +2,26 @@
 """A server holds capacity of a compute host it is not on.
 
 ## What is wrong
-The server's allocation is on the provider of another compute node than its own, beside the right one (`both`) or in
-its place (`only-wrong`).
+The server's allocation is on the provider of another compute node than its own, beside the right one (code `both`) or
+in its place (`only-wrong`); or an offloaded server, which is on no host, holds some (`offloaded`).
 
 ## Why it matters
 The host it is charged to looks full, the host it runs on is overcommitted.
 
 ## How it comes about
-An evacuation whose source never came back, a server moved by SQL, a failed revert of a migration. The resource
-tracker only logs it.
+An evacuation whose source never came back, a server moved by SQL, a failed revert of a migration, an unshelve that
+failed and was not cleaned up after. The resource tracker only logs it. What an evacuation left is nova-compute's of the
+source to give back when it starts; where that compute node is deleted, nobody will (bug 1852610 and the page "Orphaned
+resource allocations" of Nova's guide).
 
 ## How to see it by hand
 `openstack resource provider allocation show <server>`, and the host of `openstack server show <server>` in
 `openstack resource provider list`.
 
 ## Repair and its risk
-`both`: the rows of the wrong tree are removed. `only-wrong`: the rows are moved to the right provider, for flat trees
-alone; nested resources (VGPU, bandwidth, PCI) are left to Nova. Make sure of the host first (server-wrong-host).
-Nothing is lost either way.
+What is held of the wrong host is given back, and the right one is charged what the flavor says, for flat trees alone;
+nested resources (VGPU, bandwidth, PCI) are left to Nova. An offloaded server holds nothing afterwards. The host is made
+sure of first, by every record there is. Nothing is lost either way.
 """
 
 from stackmend.model.check import Check, Severity
@@ -29,7 +31,7 @@ CHECK = Check(
     name="allocation-wrong-provider",
     catalogue="E2",
     severity=Severity.ERROR,
-    message="server {server} is on {host}, but holds capacity of {wrong_host} ({code})",
+    message="server {server} is {at}, and holds capacity of {wrong_host}{beside}",
     resource=("server", "server"),
     key=("server", "wrong_provider"),
     needs=frozenset({"placement", "cells"}),
@@ -54,7 +56,7 @@ CHECK = Check(
               JOIN placement_resource_providers o ON o.id = r.root_provider_id),
         astray AS (
             SELECT DISTINCT s.uuid AS server, s.cell, s.host, n.uuid AS right_provider, w.uuid AS wrong_provider,
-                   w.host AS wrong_host
+                   w.host AS wrong_host, COALESCE(w.deleted, FALSE) AS source_gone
               FROM idle_servers s
               JOIN nova_compute_nodes n ON n.cell = s.cell AND n.host = s.host AND n.hypervisor_hostname = s.node
               JOIN placement_allocations a ON a.consumer_id = s.uuid
@@ -63,12 +65,25 @@ CHECK = Check(
              WHERE NULLIF(w.uuid, n.uuid) IS NOT NULL AND NOT n.deleted AND n.hypervisor_type <> 'ironic'
                AND s.vm_state NOT IN ('resized', 'deleted') AND s.changed_at < $idle)
         SELECT t.server, t.cell, t.host, t.right_provider, t.wrong_provider, t.wrong_host,
-               CASE WHEN MAX(g.uuid) IS NULL THEN 'only-wrong' ELSE 'both' END AS code
+               CASE WHEN MAX(g.uuid) IS NULL THEN 'only-wrong' ELSE 'both' END AS code,
+               'on ' || t.host AS at,
+               CASE WHEN t.source_gone THEN ', whose compute node is deleted' ELSE '' END
+               || CASE WHEN MAX(g.uuid) IS NULL THEN ' in place of its own' ELSE ' beside that of its own' END AS beside
           FROM astray t
           JOIN placement_allocations a ON a.consumer_id = t.server
           LEFT JOIN roots g ON g.id = a.resource_provider_id AND g.uuid = t.right_provider
           LEFT JOIN nova_migrations e ON e.instance_uuid = t.server AND e.source_compute = t.wrong_host
                AND e.migration_type = 'evacuation' AND e.status IN ('accepted', 'pre-migrating', 'done')
+               AND NOT t.source_gone
          WHERE e.id IS NULL
-         GROUP BY t.server, t.cell, t.host, t.right_provider, t.wrong_provider, t.wrong_host""",
+         GROUP BY t.server, t.cell, t.host, t.right_provider, t.wrong_provider, t.wrong_host, t.source_gone
+        UNION ALL
+        SELECT s.uuid, s.cell, s.host, NULL, r.uuid, MIN(COALESCE(w.host, r.uuid)), 'offloaded',
+               'offloaded, on no host', ''
+          FROM idle_servers s
+          JOIN placement_allocations a ON a.consumer_id = s.uuid
+          JOIN roots r ON r.id = a.resource_provider_id
+          LEFT JOIN nova_compute_nodes w ON w.uuid = r.uuid
+         WHERE s.vm_state = 'shelved_offloaded' AND s.host IS NULL AND NOT s.in_cell0 AND s.changed_at < $idle
+         GROUP BY s.uuid, s.cell, s.host, r.uuid""",
 )

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import argparse
 
+from stackmend.cli.base import Printing
 from stackmend.cli.request import Request
+from stackmend.model.errors import Exit
 
 
 class _ServerRequest(Request):
@@ -73,27 +75,59 @@ class ServerPurge(_ServerRequest):
 
 
 class ServerSetHost(_ServerRequest):
-    """Correct the host of a server that really runs elsewhere; moves rows, not the guest."""
+    """Correct the host of a server that really runs elsewhere; moves rows, not the guest.
+
+    'server where' shows what each record says. Where they say another host than you, --overrule has to name it.
+    """
 
     repair = "set-server-host"
     examples = """
-  $ stackmend server set-host 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --host compute7 --allow-db"""
+  $ stackmend server where 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55
+  $ stackmend server set-host 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --host compute7 --allow-db
+  $ stackmend server set-host 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --host compute7 --overrule compute3 --allow-db"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
         parser.add_argument("--host", required=True, help="the compute host on which the guest really is")
         parser.add_argument("--node", help="its hypervisor node, where the host has several")
+        parser.add_argument(
+            "--overrule",
+            metavar="HOST",
+            help="the host that the records say: you have seen that its guest is not there",
+        )
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
-        """The server and where it is."""
-        where = {"host": parsed_args.host} | ({"node": parsed_args.node} if parsed_args.node else {})
-        return super().target(parsed_args) | where
+        """The server, where it is, and what is overruled."""
+        more = {name: getattr(parsed_args, name) for name in ("node", "overrule") if getattr(parsed_args, name)}
+        return super().target(parsed_args) | {"host": parsed_args.host} | more
 
     def words(self, parsed_args: argparse.Namespace) -> list[str]:
-        """The server and where it is."""
-        node = ["--node", parsed_args.node] if parsed_args.node else []
-        return [parsed_args.server, "--host", parsed_args.host, *node]
+        """The server, where it is, and what is overruled."""
+        more = [(f"--{name}", getattr(parsed_args, name)) for name in ("node", "overrule")]
+        return [parsed_args.server, "--host", parsed_args.host, *(w for pair in more if pair[1] for w in pair)]
+
+
+class ServerWhere(Printing):
+    """Show where a server is: what each record says, what the hypervisors say where they can be asked, the verdict."""
+
+    examples = """
+  $ stackmend server where 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55
+  $ stackmend server where 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 -f json"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("server", metavar="UUID", help="the server")
+        super().add_arguments(parser)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Print it; exit 0 where the row is right, 3 where it is not or nobody can tell."""
+        from stackmend.app import servers
+        from stackmend.report import servers as shown
+
+        found = servers.where(self.config(), parsed_args.server)
+        self.show(shown.where(found), parsed_args)
+        return int(Exit.CLEAN if found.right else Exit.FINDINGS)
 
 
 COMMANDS = {
@@ -101,4 +135,5 @@ COMMANDS = {
     "server mark-deleted": ServerMarkDeleted,
     "server purge": ServerPurge,
     "server set-host": ServerSetHost,
+    "server where": ServerWhere,
 }

@@ -35,8 +35,65 @@ def touch(cloud: Cloud, server: Server, seconds: float = OLD) -> None:
 def neighbour(cloud: Cloud, server: Server) -> dict[str, Any]:
     """The compute node of another host in the server's cell."""
     sql = "SELECT * FROM compute_nodes WHERE host <> :h AND hypervisor_type = 'QEMU' AND deleted = 0 ORDER BY id"
-    found: dict[str, Any] = cloud.rows(server.database, sql, {"h": server.host})[0]
+    found: dict[str, Any] = cloud.rows(server.database, sql, {"h": server.host or ""})[0]
     return found
+
+
+def without_volumes(cloud: Cloud) -> Server:
+    """An active server that has none."""
+    while (server := cloud.pick("active")).volumes:
+        pass
+    return server
+
+
+def alone(cloud: Cloud, server: Server, *, silent: bool = False) -> str:
+    """Put a server alone on a host of its own, with everything of it; the host's name. ``silent``: for three hours."""
+    host, node, sql = (
+        f"lonely-{server.uuid[:8]}",
+        f"{server.uuid[:-4]}c0de",
+        "SELECT * FROM {} WHERE host = :h AND deleted = 0",
+    )
+    numbers = {}
+    for table, more in (
+        ("services", {"uuid": f"{server.uuid[:-4]}5e12"}),
+        ("compute_nodes", {"uuid": node, "hypervisor_hostname": host}),
+    ):
+        row = cloud.rows(server.database, sql.format(table), {"h": server.host})[0]
+        own = {k: v if isinstance(v, int | float | str | None) else str(v) for k, v in row.items() if k != "id"}
+        numbers[table] = cloud.insert(server.database, table, **{**own, **more, "host": host})
+    if silent:
+        beat = cloud.ago(3 * 3600)
+        cloud.update(server.database, "services", {"host": host}, last_seen_up=beat, updated_at=beat)
+    number = cloud.insert("placement", "resource_providers", uuid=node, name=host, generation=1)
+    cloud.update("placement", "resource_providers", {"id": number}, root_provider_id=number)
+    cloud.update("placement", "allocations", {"consumer_id": server.uuid}, resource_provider_id=number)
+    settle(cloud, server, host, host, numbers["compute_nodes"])
+    for port in server.ports:
+        bind(cloud, port, host)
+    return host
+
+
+def settle(cloud: Cloud, server: Server, host: str, node: str, compute: Any) -> None:
+    """Have Nova's rows and Cinder's attachments say that host, as if the server had been built there."""
+    cloud.update(
+        server.database, "instances", {"uuid": server.uuid}, host=host, node=node, launched_on=host, compute_id=compute
+    )
+    events = "UPDATE instance_actions_events SET host = :h WHERE action_id IN"
+    events += " (SELECT id FROM instance_actions WHERE instance_uuid = :u)"
+    cloud.execute(server.database, events, {"h": host, "u": server.uuid})
+    where = {"instance_uuid": server.uuid, "deleted": 0}
+    cloud.update("cinder", "volume_attachment", where, attached_host=host)
+
+
+def migrated(cloud: Cloud, server: Server, node: dict[str, Any], status: str, source: str, age: float = 9000) -> str:
+    """Insert a live migration to that compute node, which ended so; its uuid."""
+    move = server.migration[:-4] + "beef"
+    cloud.insert(
+        server.database, "migrations", uuid=move, instance_uuid=server.uuid, status=status,
+        migration_type="live-migration", source_compute=source, source_node=source, dest_compute=node["host"],
+        dest_node=node["hypervisor_hostname"], deleted=0, created_at=cloud.ago(age + 60), updated_at=cloud.ago(age),
+    )  # fmt: skip
+    return move
 
 
 def provider(cloud: Cloud, node_uuid: str) -> int:

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stackmend.lab.cloud import Cloud
-from stackmend.lab.plants._servers import touch
+from stackmend.lab.cloud import Cloud, Server
+from stackmend.lab.plants._servers import alone, neighbour, touch
 
 
 def plant(cloud: Cloud) -> dict[str, Any]:
@@ -19,54 +19,95 @@ def plant(cloud: Cloud) -> dict[str, Any]:
 
 def service_deleted(cloud: Cloud) -> dict[str, Any]:
     """The compute service was deleted although a server was on it."""
-    return _alone(cloud, "services")
+    return _lost(cloud, "services")
 
 
 def node_deleted(cloud: Cloud) -> dict[str, Any]:
     """The compute node was deleted although a server was on it."""
-    return _alone(cloud, "compute_nodes")
+    return _lost(cloud, "compute_nodes")
 
 
-def _alone(cloud: Cloud, table: str) -> dict[str, Any]:
+def _lost(cloud: Cloud, table: str) -> dict[str, Any]:
     """Put a server alone on a host of its own, whose record in that table is marked deleted."""
     server = cloud.pick("stopped")
-    host = f"lonely-{server.uuid[:4]}"
-    sql = "SELECT * FROM {} WHERE host = :h AND deleted = 0"
-    for name in ("services", "compute_nodes"):
-        row = cloud.rows(server.database, sql.format(name), {"h": server.host})[0]
-        own = {k: v if isinstance(v, int | float | str | None) else str(v) for k, v in row.items() if k != "id"}
-        own |= {"host": host, "uuid": f"{server.uuid[:-4]}{'5e12' if name == 'services' else 'c0de'}"}
-        if name == "compute_nodes":
-            own["hypervisor_hostname"] = host
-        number = cloud.insert(server.database, name, **own)
-        if name == table:
-            cloud.update(server.database, name, {"id": number}, deleted=number, deleted_at=cloud.ago(7200))
-    cloud.update(server.database, "instances", {"uuid": server.uuid}, host=host, node=host)
-    for port in server.ports:
-        cloud.execute("neutron", "UPDATE ml2_port_bindings SET host = :h WHERE port_id = :p", {"h": host, "p": port})
-    _charge(cloud, server.uuid, f"{server.uuid[:-4]}c0de", host)
+    _mark(cloud, server, table, "host", alone(cloud, server))
     return {"server": server.uuid}
 
 
-def _charge(cloud: Cloud, consumer: str, node: str, host: str) -> None:
-    number = cloud.insert("placement", "resource_providers", uuid=node, name=host, generation=1)
-    cloud.update("placement", "resource_providers", {"id": number}, root_provider_id=number)
-    cloud.update("placement", "allocations", {"consumer_id": consumer}, resource_provider_id=number)
+def _mark(cloud: Cloud, server: Server, table: str, column: str, value: str) -> None:
+    number = cloud.rows(server.database, f"SELECT id FROM {table} WHERE {column} = :v", {"v": value})[0]["id"]
+    cloud.update(server.database, table, {"id": number}, deleted=number, deleted_at=cloud.ago(7200))
+
+
+def mistyped(cloud: Cloud) -> dict[str, Any]:
+    """SQL set host and node to a name that is none: every other record has the right one."""
+    server = cloud.pick("stopped")
+    cloud.update(server.database, "instances", {"uuid": server.uuid}, host="old-name", node="old-name")
+    return {"server": server.uuid}
+
+
+def host_alone(cloud: Cloud) -> dict[str, Any]:
+    """SQL set the host of the wrong server to another living one, and nothing else."""
+    server = cloud.pick("active")
+    cloud.update(server.database, "instances", {"uuid": server.uuid}, host=neighbour(cloud, server)["host"])
+    return {"server": server.uuid}
+
+
+def away_from_a_dead_host(cloud: Cloud) -> dict[str, Any]:
+    """The host is dead, and SQL set the host of its server to another one, to have it there."""
+    server = cloud.pick("active")
+    node = neighbour(cloud, server)
+    alone(cloud, server, silent=True)
+    cloud.update(server.database, "instances", {"uuid": server.uuid}, host=node["host"])
+    return {"server": server.uuid}
 
 
 def gone_for_good(cloud: Cloud) -> dict[str, Any]:
     """The host was renamed and nothing of it is left: there is nothing to bring back."""
     server = cloud.pick("stopped")
-    cloud.update(server.database, "instances", {"uuid": server.uuid}, host="old-name", node="old-name")
+    host = alone(cloud, server)
+    for table in ("services", "compute_nodes"):
+        cloud.delete(server.database, table, {"host": host})
+    return {"server": server.uuid}
+
+
+def machine_purged(cloud: Cloud) -> dict[str, Any]:
+    """Baremetal: the record of the server's machine was purged; all others of that service are other servers'."""
+    server = cloud.pick("ironic")
+    cloud.delete(server.database, "compute_nodes", {"hypervisor_hostname": server.node})
+    return {"server": server.uuid}
+
+
+def machine_deleted(cloud: Cloud) -> dict[str, Any]:
+    """Baremetal: the record of the server's machine is marked deleted, beside living ones of the same service."""
+    server = cloud.pick("ironic")
+    _mark(cloud, server, "compute_nodes", "hypervisor_hostname", str(server.node))
+    return {"server": server.uuid}
+
+
+def without_host(cloud: Cloud) -> dict[str, Any]:
+    """A running server has lost its host and node."""
+    server = cloud.pick("active")
+    cloud.update(server.database, "instances", {"uuid": server.uuid}, host=None, node=None)
     return {"server": server.uuid}
 
 
 VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
     "service_deleted": service_deleted,
     "node_deleted": node_deleted,
+    "mistyped": mistyped,
+    "host_alone": host_alone,
+    "away_from_a_dead_host": away_from_a_dead_host,
     "gone_for_good": gone_for_good,
+    "machine_purged": machine_purged,
+    "machine_deleted": machine_deleted,
+    "without_host": without_host,
 }
-NOT_REPAIRED = {"gone_for_good": "evacuate or relocate"}
+NOT_REPAIRED = {
+    "away_from_a_dead_host": "who set the host meant to have it there",
+    "gone_for_good": "evacuate or relocate",
+    "machine_purged": "is the machine of server",
+}
 
 
 def offloaded(cloud: Cloud) -> None:

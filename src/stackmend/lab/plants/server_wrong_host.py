@@ -7,19 +7,24 @@ from collections.abc import Callable
 from typing import Any
 
 from stackmend.lab.cloud import Cloud, Server
-from stackmend.lab.plants._servers import bind, neighbour, provider, touch
+from stackmend.lab.plants._servers import (
+    OLD,
+    alone,
+    bind,
+    migrated,
+    neighbour,
+    new_consumer,
+    provider,
+    touch,
+    without_volumes,
+)
 
 
 def plant(cloud: Cloud) -> dict[str, Any]:
     """A live migration failed after the guest had moved."""
     server = cloud.pick("active")
     node = _moved(cloud, server)
-    cloud.insert(
-        server.database, "migrations", uuid=server.migration[:-4] + "beef", instance_uuid=server.uuid, status="error",
-        migration_type="live-migration", source_compute=server.host, source_node=server.node,
-        dest_compute=node["host"], dest_node=node["hypervisor_hostname"], deleted=0, created_at=cloud.ago(9000),
-        updated_at=cloud.ago(8000),
-    )  # fmt: skip
+    migrated(cloud, server, node, "error", str(server.host))
     return {"server": server.uuid}
 
 
@@ -36,7 +41,10 @@ def _moved(cloud: Cloud, server: Server) -> dict[str, Any]:
 def by_hand(cloud: Cloud) -> dict[str, Any]:
     """SQL moved host and node to a typing error of a living host; a note of an old resize is left."""
     server = cloud.pick("multi_nic")
-    _moved(cloud, server)
+    node = neighbour(cloud, server)
+    cloud.update(
+        server.database, "instances", {"uuid": server.uuid}, host=node["host"], node=node["hypervisor_hostname"]
+    )
     cloud.insert(
         server.database, "instance_system_metadata", instance_uuid=server.uuid, key="old_vm_state", value="active",
         deleted=0, created_at=cloud.ago(8000),
@@ -44,7 +52,52 @@ def by_hand(cloud: Cloud) -> dict[str, Any]:
     return {"server": server.uuid}
 
 
-VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {"by_hand": by_hand}
+def end_lost(cloud: Cloud) -> dict[str, Any]:
+    """A live migration is completed since hours, and the server still called migrating on its source."""
+    server = cloud.pick("active")
+    node = _moved(cloud, server)
+    migrated(cloud, server, node, "completed", str(server.host))
+    cloud.update(server.database, "instances", {"uuid": server.uuid}, task_state="migrating", progress=97)
+    touch(cloud, server, OLD)
+    return {"server": server.uuid}
+
+
+def source_died(cloud: Cloud) -> dict[str, Any]:
+    """nova-compute of the source died before it noted the end: the migration is running for ever."""
+    server = cloud.pick("active")
+    source = alone(cloud, server, silent=True)
+    held = provider(cloud, f"{server.uuid[:-4]}c0de")
+    node = _moved(cloud, server)
+    move = migrated(cloud, server, node, "running", source)
+    new_consumer(cloud, move, held, kind=2)
+    cloud.update(server.database, "instances", {"uuid": server.uuid}, task_state="migrating", progress=97)
+    touch(cloud, server, OLD)
+    for port in server.ports:
+        cloud.insert(
+            "neutron", "ml2_port_bindings", port_id=port, host=source, vif_type="ovs", vnic_type="normal",
+            profile='{"migrating_to": "x"}', vif_details="{}", status="INACTIVE",
+        )  # fmt: skip
+    return {"server": server.uuid}
+
+
+def all_three_columns(cloud: Cloud) -> dict[str, Any]:
+    """SQL moved host, node and compute_id of a server without volumes: Nova alone against Neutron and Placement."""
+    server = without_volumes(cloud)
+    node = neighbour(cloud, server)
+    cloud.update(
+        server.database, "instances", {"uuid": server.uuid}, host=node["host"], node=node["hypervisor_hostname"],
+        compute_id=node["id"],
+    )  # fmt: skip
+    return {"server": server.uuid}
+
+
+VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
+    "by_hand": by_hand,
+    "end_lost": end_lost,
+    "source_died": source_died,
+    "all_three_columns": all_three_columns,
+}
+NOT_REPAIRED = {"all_three_columns": "A human must look"}
 
 
 def live_migrating(cloud: Cloud) -> None:
@@ -64,8 +117,28 @@ def just_moved(cloud: Cloud) -> None:
     touch(cloud, server, 120)
 
 
+def long_migrating(cloud: Cloud) -> None:
+    """A live migration has run for hours; the guest has switched over, and the source, which lives, cleans up."""
+    server = cloud.pick("active")
+    node = _moved(cloud, server)
+    migrated(cloud, server, node, "running", str(server.host))
+    cloud.update(server.database, "instances", {"uuid": server.uuid}, task_state="migrating")
+    touch(cloud, server, OLD)
+
+
+def just_ended(cloud: Cloud) -> None:
+    """A live migration was completed an hour ago: what is left to do may take long."""
+    server = cloud.pick("active")
+    node = _moved(cloud, server)
+    migrated(cloud, server, node, "completed", str(server.host), age=3600)
+    cloud.update(server.database, "instances", {"uuid": server.uuid}, task_state="migrating")
+    touch(cloud, server, 3600)
+
+
 LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
     "live_migrating": live_migrating,
     "resized": resized,
     "just_moved": just_moved,
+    "long_migrating": long_migrating,
+    "just_ended": just_ended,
 }

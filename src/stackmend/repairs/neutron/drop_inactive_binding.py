@@ -30,12 +30,14 @@ from stackmend.repairs import calls
 from stackmend.repairs.calls import SERVER, api_of, call, guarded, shown
 from stackmend.repairs.common import Record, idle, revised, still_of, the_server
 from stackmend.repairs.ports import without
+from stackmend.repairs.whereabouts import at_home, evidence
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
     """A call of Neutron; nothing where there is no such binding."""
     database, server = the_server(target, live)
     list(idle(live, database, server))
+    at_home(live, database, server)
     port, _, left = _bound(target, live, server)
     if left is None:
         return
@@ -59,6 +61,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     port, active, left = _bound(target, live, server)
     if left is None:
         return
+    at_home(live, database, server)
     yield from idle(live, database, server)
     yield from still_of([port])
     key: Values = {"port_id": active["port_id"], "host": active["host"]}
@@ -86,4 +89,5 @@ REPAIR = Repair(
     resource="port",
     checks=("port-binding-inactive-leftover",),
     strategies={"api": api, "db": db},
+    evidence=evidence,
 )

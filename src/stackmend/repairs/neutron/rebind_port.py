@@ -10,7 +10,8 @@ type unbound", seen on Nova 34). Only this port is touched, never those of DHCP,
 By the API Neutron binds it there itself; a binding that a migration left on that host, not active, is deleted before.
 
 ## Guards
-The server is idle and on that host; the bindings read as planned. Refused for a port with a device passed through
+The server is idle and on that host, by every record there is (`stackmend server where UUID`): where the others agree
+with the port, its host is what is wrong. The bindings read as planned. Refused for a port with a device passed through
 (SR-IOV): its profile has to name the device that the new host claimed for it, which only Nova's own move writes.
 
 ## Undo
@@ -30,6 +31,7 @@ from stackmend.repairs import calls
 from stackmend.repairs.calls import api_of, call, shown
 from stackmend.repairs.common import Record, change, idle, revised, the_server
 from stackmend.repairs.ports import bind
+from stackmend.repairs.whereabouts import at_home, evidence
 
 #: kinds of NICs that need no device of their host
 _PLAIN = frozenset({"normal", "baremetal", "smart-nic"})
@@ -42,18 +44,23 @@ def api(target: Row, live: Live) -> Iterator[Step]:
     database, server = the_server(target, live)
     api_of(live)
     list(idle(live, database, server))
+    at_home(live, database, server)
     port = live.row("neutron", "ports", {"id": target["port"], "device_id": server["uuid"]})
     if port is None or server["host"] is None:
         raise CannotRepair(f"port {target['port']} is not on a server that has a host")
     yield from rebound_by_api(live, str(port["id"]), str(server["host"]), str(server["host"]))
 
 
-def rebound_by_api(live: Live, port: str, host: str, believed: str) -> Iterator[Step]:
-    """Calls that bind one port to a host; ``believed``: the host that Nova shows now. Nothing where it is bound."""
+def rebound_by_api(live: Live, port: str, host: str, believed: str, *, stuck: bool = False) -> Iterator[Step]:
+    """Calls that bind one port to a host; nothing where it is bound.
+
+    ``believed``: the host that Nova shows now; ``stuck``: it shows a task state, too, that is gone by then.
+    """
     made = call("network", "update-port", port=port, values={})
     found = api_of(live).look(made)
     shown(found, "port")
-    calls.idle(found, found["device_id"])
+    if not stuck:
+        calls.idle(found, found["device_id"])
     if found["server.host"] != believed:
         raise CannotRepair(f"Nova's API shows server {found['device_id']} on {found['server.host']}, not on {believed}")
     if found["binding:host_id"] == host and found["binding:vif_type"] not in _UNBOUND:
@@ -70,6 +77,8 @@ def rebound_by_api(live: Live, port: str, host: str, believed: str) -> Iterator[
         yield replace(gone, expect={"binding": "INACTIVE"}, inverse=back)
     guards = ("device_id", "binding:host_id", "server", "server.task_state")
     expect = {name: found[name] for name in guards} | {"server.host": host}
+    if stuck:
+        expect["server.task_state"] = None
     yield calls.port_updated(port, {"binding:host_id": host}, found, expect)
 
 
@@ -79,6 +88,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     port = live.row("neutron", "ports", {"id": target["port"], "device_id": server["uuid"]})
     if port is None or server["host"] is None:
         raise CannotRepair(f"port {target['port']} is not on a server that has a host")
+    at_home(live, database, server)
     yield from idle(live, database, server)
     yield from rebound(live, port, str(server["host"]))
 
@@ -107,6 +117,7 @@ REPAIR = Repair(
     resource="port",
     checks=("port-binding-wrong-host",),
     strategies={"api": api, "db": db},
+    evidence=evidence,
     why=(
         "the guest is without network on that port if it does not run on the host that Nova names; by db, rebooting it"
         " hard before Neutron has bound the port leaves it in ERROR"

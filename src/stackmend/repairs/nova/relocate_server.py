@@ -19,9 +19,10 @@ minutes, and nobody could tell an untouched server from one that was started and
 
 ## Guards
 nova-compute of the old host has not reported since the plan was made; the server is where it was, and nothing is being
-done with it. Refused are servers with PCI devices, pinned CPUs, large pages, persistent memory, a TPM or shares, nested
-allocations, an evacuation from the new host that is not settled, and another member of its anti-affinity group there.
-Local disks need the operator's word that both hosts see them.
+done with it. Refused are servers that the other records have on a host that lives (a live migration ended and Nova was
+not told: made anew it would run twice), and those with PCI devices, pinned CPUs, large pages, persistent memory, a TPM
+or shares, nested allocations, an evacuation from the new host that is not settled, and another member of its
+anti-affinity group there. Local disks need the operator's word that both hosts see them.
 
 ## Undo
 All rows are put back and the record is deleted, as long as the server is as it was left: not after the first start on
@@ -35,6 +36,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 
+from stackmend.cloud.flavors import amounts
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
@@ -48,6 +50,7 @@ from stackmend.repairs.nova import rebuild_info_cache
 from stackmend.repairs.nova._relocation import movable, node_of, services, silent, zone
 from stackmend.repairs.placement.move_allocations import moved, moved_by_api
 from stackmend.repairs.ports import alone
+from stackmend.repairs.whereabouts import evidence, lives_elsewhere, still
 from stackmend.tables.views import TERMINAL
 
 #: kinds of NICs that need no device of their host
@@ -67,6 +70,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         return
     if not server["host"]:
         raise CannotRepair(f"server {server['uuid']} is on no host")
+    lives_elsewhere(live, database, server)
     movable(live, database, server, str(right["host"]), shared=bool(target.get("shared")))
     by_rows = live.api is None or target.get("via") == "db"
     yield from _charged(live, database, server, right, by_rows=by_rows)
@@ -87,12 +91,13 @@ def _charged(live: Live, database: str, server: Record, right: Record, *, by_row
             f" {server['uuid']}' first"
         )
     by_rows = by_rows or live.api is None or bool(live.api.lacks("placement", "set-allocations"))
+    wanted = amounts(live, database, server)
     for wrong in (str(p["uuid"]) for p in providers if p["uuid"] != right["uuid"]):
         if by_rows:
-            yield from _still(database, server)
-            yield from moved(live, server, str(right["uuid"]), wrong)
+            yield from still(database, server)
+            yield from moved(live, server, str(right["uuid"]), wrong, wanted)
         else:
-            yield from moved_by_api(live, server, str(right["uuid"]), wrong)
+            yield from moved_by_api(live, server, str(right["uuid"]), wrong, wanted)
 
 
 def _bound(live: Live, server: Record, right: Record, *, by_rows: bool) -> Iterator[Step]:
@@ -162,12 +167,6 @@ def _placed(live: Live, database: str, server: Record, right: Record) -> Iterato
     yield _told(live, database, server, right, now)
 
 
-def _still(database: str, server: Record) -> Iterator[Step]:
-    names = ("uuid", "deleted", "host", "node", "vm_state", "task_state")
-    expect = {name: server[name] for name in names}
-    yield ExpectRow(database=database, table="instances", pk={"id": server["id"]}, expect=expect)
-
-
 def _record(live: Live, database: str, server: Record, right: Record, now: str) -> InsertRow:
     """The evacuation that nova-compute of the old host finds when it starts, and acts on."""
     values: dict[str, Value] = {
@@ -223,6 +222,7 @@ REPAIR = Repair(
     name="relocate-server",
     risk=Risk.UNSAFE,
     strategies={"db": db},
+    evidence=evidence,
     no_api="the API's way is to evacuate the server, and this is for where that cannot work",
     why="if its old host is not surely dead, the server runs twice on the same disk",
 )

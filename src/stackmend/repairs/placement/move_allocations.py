@@ -2,14 +2,18 @@
 """Charge a server's capacity to the host it is on.
 
 ## What it does
-Where the server holds capacity of its own host as well, what it holds of the other one is given back. Where it holds
-capacity of the wrong host alone, each row is moved to the right provider. The generations of the providers and of the
-consumer are counted on. By the API it is one call that Placement does whole or not at all, guarded by the consumer's
-generation; what the right host has no room for it refuses.
+What the server holds of the other host is given back or moved, so that it holds of its own host what its flavor asks
+for, no more and no less: a resize that failed may have left the amounts of the other flavor. An offloaded server, which
+is on no host, holds nothing afterwards. The generations of the providers and of the consumer are counted on. By the API
+it is one call that Placement does whole or not at all, guarded by the consumer's generation; what the right host has no
+room for it refuses.
 
 ## Guards
-The server is idle and on that host; the rows read as planned. Trees with nested providers (VGPU, bandwidth, PCI) are
-left alone: which child is the right one only Nova knows (`nova-manage placement heal_allocations`).
+The server is idle and on that host, by every record there is (`stackmend server where UUID`); the rows read as planned.
+Refused where the amounts cannot be told from the flavor (`resources1:...`, pinned CPUs, PCI devices; or the server's
+row and its flavor disagree), and for allocations of nested providers (VGPU, bandwidth, PCI): which child is the right
+one only Nova knows (`nova-manage placement heal_allocations`). Of an offloaded server nothing is taken while its newest
+action is an unshelve that succeeded, or has not ended.
 
 ## Undo
 The rows, or the allocations by the API, are put back.
@@ -17,46 +21,66 @@ The rows, or the allocations by the API, are put back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from stackmend.cloud.flavors import amounts
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import BumpRow, DeleteRow, Risk, Step, Values
+from stackmend.model.step import BumpRow, DeleteRow, InsertRow, Risk, Step, Values
 from stackmend.repairs import calls
 from stackmend.repairs.calls import api_of, call
 from stackmend.repairs.common import Record, change, idle, the_server
-from stackmend.repairs.placement.delete_allocations import counted
+from stackmend.repairs.placement.delete_allocations import counted, removed_allocations
+from stackmend.repairs.whereabouts import at_home, evidence
+
+#: classes that every host's own provider has: any other one is somebody's claim on something of a kind
+_PLAIN = frozenset({"VCPU", "MEMORY_MB", "DISK_GB"})
+_HEAL = "use nova-manage placement heal_allocations"
+Amounts = Mapping[str, int]
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
     """A call of Placement; nothing where it holds nothing of the wrong provider any more."""
     api_of(live, ("placement", "set-allocations"))
     database, server = the_server(target, live)
-    node = _node(live, database, server)
     list(idle(live, database, server))
-    yield from moved_by_api(live, server, str(node["uuid"]), str(target["wrong_provider"]))
+    if server["host"] is None:
+        _offloaded(live, database, server)
+        found = api_of(live).look(call("placement", "set-allocations", consumer=str(server["uuid"])))
+        calls.idle(found, server["uuid"])
+        if found["allocations"]:
+            yield calls.allocations_set(str(server["uuid"]), {}, found, ("server", "server.host", "server.task_state"))
+        return
+    node = _node(live, database, server)
+    at_home(live, database, server)
+    wanted = amounts(live, database, server)
+    yield from moved_by_api(live, server, str(node["uuid"]), str(target["wrong_provider"]), wanted)
 
 
-def moved_by_api(live: Live, server: Record, right: str, wrong: str, host: str = "") -> Iterator[Step]:
+def moved_by_api(
+    live: Live, server: Record, right: str, wrong: str, wanted: Amounts, host: str = "", *, stuck: bool = False
+) -> Iterator[Step]:  # fmt: skip
     """The call that takes the server's allocation off the tree of one provider, see :func:`moved`.
 
-    ``host``: where Nova will show the server by then; default where it is.
+    ``host``: where Nova will show the server by then; default where it is. ``stuck``: the task state is gone by then.
     """
     # what rows tell of the trees decides what may be moved; what Placement shows is what is moved
-    if not list(moved(live, server, right, wrong)):
+    if not list(moved(live, server, right, wrong, wanted)):
         return
     found = api_of(live).look(call("placement", "set-allocations", consumer=str(server["uuid"])))
-    calls.idle(found, server["uuid"])
+    if not stuck:
+        calls.idle(found, server["uuid"])
     held, tree = found["allocations"], _tree(live, wrong)
-    wanted = {provider: amounts for provider, amounts in held.items() if provider not in tree}
-    if wrong in held and not _tree(live, right) & set(wanted):
-        wanted[right] = held[wrong]
-    if not wanted or wanted == held:
+    kept = {provider: some for provider, some in held.items() if provider not in tree}
+    if not (_tree(live, right) - {right}) & set(kept):
+        kept[right] = dict(wanted)
+    if kept == held:
         raise CannotRepair(f"Placement does not show what its rows say of {server['uuid']}: try again")
-    made = calls.allocations_set(str(server["uuid"]), wanted, found, ("server", "server.task_state"))
-    yield replace(made, expect={**made.expect, "server.host": host or server["host"]})
+    made = calls.allocations_set(str(server["uuid"]), kept, found, ("server", "server.task_state"))
+    by_then = {"server.host": host or server["host"]} | ({"server.task_state": None} if stuck else {})
+    yield replace(made, expect={**made.expect, **by_then})
 
 
 def _tree(live: Live, root: str) -> set[str]:
@@ -77,35 +101,99 @@ def _node(live: Live, database: str, server: Record) -> Record:
 def db(target: Row, live: Live) -> Iterator[Step]:
     """Steps on Placement's database."""
     database, server = the_server(target, live)
+    if server["host"] is None:
+        _offloaded(live, database, server)
+        yield from idle(live, database, server)
+        yield from removed_allocations(live, str(server["uuid"]))
+        return
     node = _node(live, database, server)
+    at_home(live, database, server)
+    wanted = amounts(live, database, server)
     yield from idle(live, database, server)
-    yield from moved(live, server, str(node["uuid"]), str(target["wrong_provider"]))
+    yield from moved(live, server, str(node["uuid"]), str(target["wrong_provider"]), wanted)
 
 
-def moved(live: Live, server: Record, right: str, wrong: str) -> Iterator[Step]:
-    """Steps that take the server's allocation off the tree of one provider; onto another where it has none there."""
+def _offloaded(live: Live, database: str, server: Record) -> None:
+    """CannotRepair unless the server is offloaded, and no unshelve has brought it anywhere."""
+    if server["vm_state"] != "shelved_offloaded":
+        raise CannotRepair(f"server {server['uuid']} is {server['vm_state']} and on no host: see to that first")
+    actions = live.rows(database, "instance_actions", {"instance_uuid": server["uuid"]})
+    last = max(actions, key=lambda action: int(str(action["id"])), default=None)
+    if last is None or last["action"] != "unshelve":
+        return
+    for event in live.rows(database, "instance_actions_events", {"action_id": last["id"]}):
+        if str(event["event"]).startswith("compute_") and event["result"] != "Error":
+            raise CannotRepair(
+                f"the last unshelve of server {server['uuid']} {'succeeded' if event['result'] else 'has not ended'} on"
+                f" {event.get('host') or 'a host'} ({event['event']}): look whether its guest runs there"
+            )
+
+
+def moved(live: Live, server: Record, right: str, wrong: str, wanted: Amounts) -> Iterator[Step]:
+    """Steps that take the server's allocation off the tree of one provider, and leave it ``wanted`` of the other.
+
+    Nothing where it holds nothing of the wrong tree.
+    """
     roots = {p["uuid"]: p for p in live.rows("placement", "resource_providers", {"uuid": [right, wrong]})}
     if right not in roots or wrong not in roots:
         raise CannotRepair(f"placement has no provider {right if right not in roots else wrong}")
     held = live.rows("placement", "allocations", {"consumer_id": server["uuid"]})
-    there = _of_tree(live, held, roots[wrong])
+    here, there = _of_tree(live, held, roots[right]), _of_tree(live, held, roots[wrong])
     if not there:
         return
-    if _of_tree(live, held, roots[right]):
-        for row in there:
-            yield DeleteRow(database="placement", table="allocations", pk={"id": row["id"]}, before=row)
-        yield from counted(row["resource_provider_id"] for row in there)
+    nested = any(row["resource_provider_id"] != roots[wrong]["id"] for row in there)
+    if nested and not here:
+        raise CannotRepair(f"the allocation of {server['uuid']} is nested: {_HEAL}")
+    if any(row["resource_provider_id"] != roots[right]["id"] for row in here):
+        # what is nested on the right host stays as Nova made it
+        yield from map(_gone, there)
     else:
-        if any(row["resource_provider_id"] != roots[wrong]["id"] for row in there):
-            raise CannotRepair(
-                f"the allocation of {server['uuid']} is nested: use nova-manage placement heal_allocations"
-            )
-        for row in there:
-            after: Values = {"resource_provider_id": roots[right]["id"]}
-            yield change(live, "placement", "allocations", row, after, ("used",))
-        yield from counted([roots[wrong]["id"], roots[right]["id"]])
+        yield from _exact(live, server, here, there, roots[right], wanted)
+    yield from counted([*(row["resource_provider_id"] for row in there), roots[right]["id"]])
     for consumer in live.rows("placement", "consumers", {"uuid": server["uuid"]}):
         yield BumpRow(database="placement", table="consumers", pk={"id": consumer["id"]}, column="generation")
+
+
+def _exact(
+    live: Live, server: Record, here: list[Record], there: list[Record], right: Record, wanted: Amounts
+) -> Iterator[Step]:  # fmt: skip
+    """Rows of the right provider for exactly these amounts: those it has, else the wrong one's, else new ones."""
+    classes = {int(row["id"]): str(row["name"]) for row in _classes(live, [*here, *there], wanted)}
+    for row in (*here, *there):
+        kind = classes[int(row["resource_class_id"])]
+        if kind not in wanted and kind not in _PLAIN:
+            raise CannotRepair(f"server {server['uuid']} holds {kind}, for which its flavor does not ask: {_HEAL}")
+    numbers = {name: number for number, name in classes.items()}
+    used: set[int] = set()
+    for kind, amount in wanted.items():
+        fit = next((row for row in (*here, *there) if row["resource_class_id"] == numbers[kind]), None)
+        if fit is None:
+            yield _new(there[0], right, numbers[kind], amount, str(server["uuid"]))
+            continue
+        used.add(int(fit["id"]))
+        after: Values = {"resource_provider_id": right["id"], "used": amount}
+        after = {name: value for name, value in after.items() if fit[name] != value}
+        if after:
+            yield change(live, "placement", "allocations", fit, after, ("resource_provider_id", "used"))
+    yield from (_gone(row) for row in (*here, *there) if int(row["id"]) not in used)
+
+
+def _classes(live: Live, held: list[Record], wanted: Amounts) -> list[Record]:
+    found: list[Record] = list(live.rows("placement", "resource_classes", {"name": list(wanted)}))
+    if lacking := set(wanted) - {str(row["name"]) for row in found}:
+        raise CannotRepair(f"Placement has no resource class {min(lacking)}")
+    found += live.rows("placement", "resource_classes", {"id": [row["resource_class_id"] for row in held]})
+    return found
+
+
+def _new(like: Record, right: Record, kind: int, amount: int, consumer: str) -> InsertRow:
+    key: Values = {"consumer_id": consumer, "resource_provider_id": right["id"], "resource_class_id": kind}
+    times: Values = {name: like[name] for name in ("created_at", "updated_at") if name in like}
+    return InsertRow(database="placement", table="allocations", key=key, values={**key, "used": amount, **times})
+
+
+def _gone(row: Record) -> DeleteRow:
+    return DeleteRow(database="placement", table="allocations", pk={"id": row["id"]}, before=row)
 
 
 def _of_tree(live: Live, held: list[Record], root: Record) -> list[Record]:
@@ -118,4 +206,5 @@ REPAIR = Repair(
     risk=Risk.SAFE,
     checks=("allocation-wrong-provider",),
     strategies={"api": api, "db": db},
+    evidence=evidence,
 )

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a server is to hold in Placement, by its flavor (nova/scheduler/utils.py, ResourceRequest.from_request_spec)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from stackmend.model.ports import Live
+from stackmend.model.repair import CannotRepair
+
+#: parts of names of extra specs by which Nova asks for more than three numbers, or somewhere else
+_MORE = (
+    "hw:cpu_policy", "hw:cpu_dedicated_mask", "hw:emulator_threads_policy", "hw:mem_encryption", "hw:pmem",
+    "hw:tpm_version", "accel:device_profile", "pci_passthrough:alias",
+)  # fmt: skip
+#: properties of images that do the same, as keys of instance_system_metadata
+_OF_IMAGE = frozenset({"image_hw_cpu_policy", "image_hw_mem_encryption", "image_hw_tpm_version"})
+_COLUMNS = ("vcpus", "memory_mb", "root_gb", "ephemeral_gb")
+
+
+def amounts(live: Live, database: str, server: Mapping[str, Any]) -> dict[str, int]:
+    """Resource class -> amount that the server is to hold of its host's own provider.
+
+    CannotRepair where the flavor does not tell: it asks for more than Nova's three classes, or row and flavor disagree.
+    """
+    name = server["uuid"]
+    flavor = _flavor(live, database, server)
+    if differs := [c for c in _COLUMNS if server[c] is not None and int(server[c]) != int(flavor[c])]:
+        raise CannotRepair(
+            f"how much server {name} is to hold cannot be told: its row has {differs[0]} {server[differs[0]]}, its"
+            f" flavor {flavor[differs[0]]}"
+        )
+    overrides = _overrides(name, flavor.get("extra_specs") or {})
+    for extra in live.rows(database, "instance_extra", {"instance_uuid": name, "deleted": 0}):
+        if extra.get("pci_requests") and json.loads(str(extra["pci_requests"])):
+            raise _unclear(name, "it asks for PCI devices")
+    for row in live.rows(database, "instance_system_metadata", {"instance_uuid": name, "deleted": 0}):
+        if row["key"] in _OF_IMAGE:
+            raise _unclear(name, f"its image says {str(row['key']).removeprefix('image_')}")
+    disk = int(flavor["ephemeral_gb"]) + -(-int(flavor["swap"] or 0) // 1024)
+    disk += 0 if _boots_from_volume(live, database, name) else int(flavor["root_gb"])
+    wanted = {"VCPU": int(flavor["vcpus"]), "MEMORY_MB": int(flavor["memory_mb"]), "DISK_GB": disk} | overrides
+    return {kind: amount for kind, amount in wanted.items() if amount}
+
+
+def _flavor(live: Live, database: str, server: Mapping[str, Any]) -> dict[str, Any]:
+    for extra in live.rows(database, "instance_extra", {"instance_uuid": server["uuid"], "deleted": 0}):
+        try:
+            found: dict[str, Any] = json.loads(str(extra["flavor"]))["cur"]["nova_object.data"]
+        except (ValueError, KeyError, TypeError):
+            break
+        return found
+    raise _unclear(server["uuid"], "its flavor cannot be read")
+
+
+def _overrides(server: object, specs: Mapping[str, Any]) -> dict[str, int]:
+    """``resources:CLASS``; CannotRepair for whatever asks for another provider or another class."""
+    found = {}
+    for spec, value in specs.items():
+        if spec.startswith("resources:"):
+            found[spec.removeprefix("resources:")] = int(value)
+        elif spec.startswith("resources") or spec in _MORE or spec.startswith("group_policy"):
+            raise _unclear(server, f"its flavor says {spec}={value}")
+    return found
+
+
+def _boots_from_volume(live: Live, database: str, server: str) -> bool:
+    where: dict[str, Any] = {"instance_uuid": server, "boot_index": 0, "deleted": 0}
+    return any(row["destination_type"] == "volume" for row in live.rows(database, "block_device_mapping", where))
+
+
+def _unclear(server: object, why: str) -> CannotRepair:
+    return CannotRepair(
+        f"how much server {server} is to hold cannot be told from its flavor ({why}): 'nova-manage placement"
+        f" heal_allocations --instance {server}' asks Nova"
+    )

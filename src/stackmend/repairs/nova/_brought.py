@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that says where a server is, brought to say one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stackmend.cloud.flavors import amounts
+from stackmend.cloud.whereabouts import Evidence, Place
+from stackmend.model.ports import Live
+from stackmend.model.repair import CannotRepair
+from stackmend.model.step import Manual, Step
+from stackmend.repairs import calls
+from stackmend.repairs.calls import api_of, call
+from stackmend.repairs.common import Record, change
+from stackmend.repairs.deletion import removed
+from stackmend.repairs.neutron.rebind_port import rebound, rebound_by_api
+from stackmend.repairs.placement.delete_allocations import removed_allocations
+from stackmend.repairs.placement.move_allocations import moved, moved_by_api
+from stackmend.repairs.ports import alone
+from stackmend.repairs.whereabouts import still
+from stackmend.tables.views import TERMINAL
+
+#: a move that ended without saying where the guest is
+_UNSETTLED = frozenset({"error", "failed"})
+
+
+def brought(live: Live, database: str, server: Record, seen: Evidence, place: Place) -> Iterator[Step]:
+    """Steps on the server's row and its moves, then Placement, then Neutron; nothing where all of them say it."""
+    first = list(_row(live, database, server, seen, place)) + list(_settled(live, database, server, place))
+    rest = [*_allocation(live, database, server, place, bool(seen.stuck)), *_ports(live, server, seen, place)]
+    if not first and not rest:
+        return
+    yield from still(database, server)
+    yield from first
+    yield from rest
+    yield Manual(text=f"See that the guest runs on {place.host} and nowhere else: virsh list --all --uuid")
+
+
+def _row(live: Live, database: str, server: Record, seen: Evidence, place: Place) -> Iterator[Step]:
+    """Host, node, compute node; and a task state that its move has left."""
+    after: Record = {"host": place.host, "node": place.node}
+    if "compute_id" in server:
+        after["compute_id"] = place.id
+    after = {name: value for name, value in after.items() if server[name] != value}
+    if seen.stuck:
+        after["task_state"] = None
+    if not after:
+        return
+    if server.get("progress"):
+        after["progress"] = 0
+    guards = ("updated_at",) if seen.stuck else ()
+    yield change(live, database, "instances", server, after, guards)
+
+
+def _settled(live: Live, database: str, server: Record, place: Place) -> Iterator[Step]:
+    """The migration that brought the guest there is completed; its context and the note of it go."""
+    moves = live.rows(database, "migrations", {"instance_uuid": server["uuid"], "deleted": 0})
+    last = max(moves, key=lambda move: int(str(move["id"])), default=None)
+    left = last is not None and last["status"] not in TERMINAL
+    arrived = last is not None and last["dest_compute"] == place.host
+    if last is not None and (left or (arrived and last["status"] in _UNSETTLED)):
+        yield change(live, database, "migrations", last, {"status": "completed" if arrived else "error"})
+        for extra in live.rows(database, "instance_extra", {"instance_uuid": server["uuid"], "deleted": 0}):
+            if extra["migration_context"]:
+                yield change(live, database, "instance_extra", extra, {"migration_context": None})
+    if last is not None and left:
+        # of one that is over already, allocation-orphan finds it
+        yield from _given_back(live, str(last["uuid"]))
+    if server["host"] != place.host:
+        where = {"instance_uuid": server["uuid"], "key": "old_vm_state", "deleted": 0}
+        for note in live.rows(database, "instance_system_metadata", where):
+            yield removed(live, database, "instance_system_metadata", note)
+
+
+def _given_back(live: Live, move: str) -> Iterator[Step]:
+    """What a move holds of the host it left."""
+    if not live.rows("placement", "allocations", {"consumer_id": move}):
+        return
+    if _by_rows(live):
+        yield from removed_allocations(live, move)
+        return
+    found = api_of(live).look(call("placement", "set-allocations", consumer=move))
+    if found["allocations"]:
+        yield calls.allocations_set(move, {}, found, ())
+
+
+def _allocation(live: Live, database: str, server: Record, place: Place, stuck: bool) -> Iterator[Step]:
+    held = live.rows("placement", "allocations", {"consumer_id": server["uuid"]})
+    providers = live.rows("placement", "resource_providers", {"id": [a["resource_provider_id"] for a in held]})
+    roots = live.rows("placement", "resource_providers", {"id": [p["root_provider_id"] for p in providers]})
+    for wrong in (str(root["uuid"]) for root in roots if root["uuid"] != place.uuid):
+        try:
+            wanted = amounts(live, database, server)
+            if _by_rows(live):
+                steps = list(moved(live, server, place.uuid, wrong, wanted))
+            else:
+                steps = list(moved_by_api(live, server, place.uuid, wrong, wanted, place.host, stuck=stuck))
+        except CannotRepair as answer:
+            yield Manual(text=f"its capacity is left where it is: {answer}")
+            return
+        yield from steps
+
+
+def _ports(live: Live, server: Record, seen: Evidence, place: Place) -> Iterator[Step]:
+    for port in live.rows("neutron", "ports", {"device_id": server["uuid"]}):
+        if not str(port["device_owner"]).startswith("compute:"):
+            continue
+        if live.api is None:
+            bound: list[Step] = list(rebound(live, port, place.host))
+        else:
+            believed, stuck = str(server["host"]), bool(seen.stuck)
+            bound = list(rebound_by_api(live, str(port["id"]), place.host, believed, stuck=stuck))
+        yield from bound or alone(live, port, place.host)
+
+
+def _by_rows(live: Live) -> bool:
+    return live.api is None or bool(live.api.lacks("placement", "set-allocations"))
+
+
+def revived(live: Live, database: str, place: Place) -> Iterator[Step]:
+    """The records of the host and its node, where they are marked deleted; CannotRepair where one is not there."""
+    services = live.rows(database, "services", {"host": place.host, "binary": "nova-compute"})
+    if not any(row["deleted"] == 0 for row in services):
+        if len(services) != 1:
+            raise CannotRepair(
+                f"nova-compute of {place.host} has {len(services)} records, all marked deleted: start it there, and it"
+                " makes a new one; if the host is gone for good, evacuate or relocate the server"
+            )
+        yield change(live, database, "services", services[0], {"deleted": 0, "deleted_at": None})
+    if place.deleted:
+        row = live.row(database, "compute_nodes", {"id": place.id})
+        if row is not None:
+            guards = ("uuid", "host", "hypervisor_hostname")
+            yield change(live, database, "compute_nodes", row, {"deleted": 0, "deleted_at": None}, guards)

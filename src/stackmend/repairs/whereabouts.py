@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verdict on where a server is (:mod:`stackmend.cloud.whereabouts`), as repairs ask for it and obey it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from stackmend.cloud.whereabouts import Confidence, Evidence, Place, Verdict, judge
+from stackmend.cloud.witnesses import read
+from stackmend.model.finding import Row
+from stackmend.model.ports import Live
+from stackmend.model.repair import CannotRepair
+from stackmend.model.step import ExpectRow, Step
+from stackmend.repairs.common import Record, the_server
+
+
+def weighed(live: Live, database: str, server: Record) -> tuple[Evidence, Verdict]:
+    """Everything that tells where the server is, and the verdict."""
+    seen = read(live, database, server)
+    return seen, judge(seen)
+
+
+def evidence(target: Row, live: Live) -> tuple[str, ...]:
+    """The sentences that a plan shows."""
+    return weighed(live, *the_server(target, live))[1].sentences()
+
+
+def place_of(server: object, verdict: Verdict) -> Place:
+    """Where the server is; CannotRepair, with what a human can do, where that cannot be told."""
+    if verdict.place is not None:
+        return verdict.place
+    if verdict.confidence is Confidence.MOVING:
+        raise CannotRepair(f"server {server}: {verdict.reason}")
+    raise CannotRepair(f"server {server}: {verdict.reason}. {human(server)}")
+
+
+def human(server: object) -> str:
+    """What a human does where the records are divided."""
+    return (
+        f"A human must look: 'stackmend server where {server}' shows what each record says, 'virsh list --all --uuid'"
+        f" on those hosts where its guest is; then 'stackmend server set-host {server} --host HOST'"
+    )
+
+
+def at_home(live: Live, database: str, server: Record) -> None:
+    """CannotRepair unless the server is where its row says, as far as every record tells."""
+    seen, verdict = weighed(live, database, server)
+    place = place_of(server["uuid"], verdict)
+    if place.id not in seen.recorded:
+        raise CannotRepair(
+            f"server {server['uuid']} is {verdict.confidence.value} on {place}, not on {server['host']}, node"
+            f" {server['node']}: its row is what is wrong. {human(server['uuid'])}"
+        )
+
+
+def lives_elsewhere(live: Live, database: str, server: Record) -> None:
+    """CannotRepair where the records have the server on another host than its row, and that host lives."""
+    _, verdict = weighed(live, database, server)
+    place = verdict.place
+    if place is not None and place.alive and str(place.host).lower() != str(server["host"]).lower():
+        told = " ".join(witness.says + "." for witness in verdict.witnesses if place.id in witness.places)
+        raise CannotRepair(
+            f"server {server['uuid']} is {verdict.confidence.value} on {place}, which lives: it would run twice. {told}"
+            f" If its guest is there: 'stackmend server set-host {server['uuid']} --host {place.host}'"
+        )
+
+
+def still(database: str, server: Record) -> Iterator[Step]:
+    """Guard: the server's row reads as it did when its witnesses were heard."""
+    names = ("uuid", "deleted", "host", "node", "vm_state", "task_state")
+    expect: dict[str, Any] = {name: server[name] for name in names}
+    yield ExpectRow(database=database, table="instances", pk={"id": server["id"]}, expect=expect)
