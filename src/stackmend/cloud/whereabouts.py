@@ -123,12 +123,11 @@ def against(witnesses: Iterable[Witness], place: int) -> tuple[Witness, ...]:
 
 
 def _sentence(witness: Witness, place: Place | None) -> str:
-    if witness.explained:
+    mark = ""
+    if witness.explained and not (place is not None and place.id in witness.places):
         mark = f" (explained: {witness.explained})"
     elif place is not None and witness.places and place.id not in witness.places:
         mark = " (overruled)"
-    else:
-        mark = ""
     return f"{witness.says}{mark}."
 
 

@@ -182,7 +182,7 @@ def test_a_lane_of_rows_and_calls(built: Cloud, fake: Fake, config: Config) -> N
     """Where the server is stands in rows alone; its allocation and its ports move by the APIs, and all of it back."""
     server = built.pick("active")
     there = other_host(built, server)
-    asked = {"server": server.uuid, "host": there}
+    asked = {"server": server.uuid, "host": there, "overrule": str(server.host)}
     plan = plans.request(config, "set-server-host", asked, allow_db=True)
     kinds = [step.kind for step in plan.runnable[0].steps if step.kind in ("update", "api")]
     assert kinds == ["update", "api", *["api"] * len(server.ports)]
