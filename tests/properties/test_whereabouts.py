@@ -218,7 +218,7 @@ def explained(actions: tuple[Action, ...], truth: str) -> bool:
     return any(truth in line and ("(overruled)" in line or "(explained: " in line) for line in lines)
 
 
-def story(ground: Ground, damage: list[Callable[[Ground], None]], order: list[str]) -> None:
+def assert_story(ground: Ground, damage: list[Callable[[Ground], None]], order: list[str]) -> None:
     """Damage the records, apply plans of single checks in that order and then whole ones, and hold what is promised."""
     ground.fresh()
     truth, healthy = str(ground.server.host), ground.records()
@@ -257,7 +257,7 @@ def test_no_plan_leaves_the_truth_in_silence(
     ground: Ground, damage: list[Callable[[Ground], None]], order: list[str]
 ) -> None:  # fmt: skip
     """A few of the stories."""
-    story(ground, damage, order)
+    assert_story(ground, damage, order)
 
 
 @pytest.mark.long
@@ -273,7 +273,7 @@ def test_no_plan_leaves_the_truth_in_silence_whatever_is_damaged(
     def many(damage: list[Callable[[Ground], None]], order: list[str]) -> None:
         nonlocal tries
         tries += 1
-        story(ground, damage, order)
+        assert_story(ground, damage, order)
 
     many()
     record_property("tries", tries)
