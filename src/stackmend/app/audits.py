@@ -17,11 +17,10 @@ from stackmend.app import apis
 from stackmend.app.config import Config
 from stackmend.app.findings import keep_last
 from stackmend.app.session import Session, has_api, silent, utcnow
-from stackmend.app.snapshots import find
+from stackmend.app.snapshots import asked, find
 from stackmend.drivers.collector import read_manifest
-from stackmend.drivers.duck import open_snapshot
-from stackmend.engine import catalogue, memory
-from stackmend.engine.audit import ask, exit_of, findings_of, narrowed
+from stackmend.engine import catalogue, memory, sources
+from stackmend.engine.audit import exit_of, findings_of, narrowed
 from stackmend.engine.confirm import explain
 from stackmend.engine.crosscheck import Sides, witnesses
 from stackmend.model.audit import CheckResult, Outcome, Report
@@ -68,7 +67,7 @@ def audit(
     if snapshot is not None:
         folder = find(config, snapshot)
         manifest = read_manifest(folder)
-        rows, results = _ask(chosen, folder, manifest, config, servers)
+        rows, results, manifest = _ask(chosen, folder, manifest, config, servers)
         return _report(session, chosen, rows, results, manifest, State.CANDIDATE, whole=False)
     with apis.standing_in(config, session) if use_api else nullcontext((session, "")) as (session, note):
         return _live(session, chosen, tuple(servers), settle, use_api, [note] if note else [], progress)
@@ -86,7 +85,7 @@ def _live(
     folder = Path(tempfile.mkdtemp(prefix="stackmend-audit-"))
     try:
         manifest = session.collector().collect(_labels(chosen), folder, progress)
-        rows, results = _ask(chosen, folder, manifest, session.config, servers)
+        rows, results, manifest = _ask(chosen, folder, manifest, session.config, servers)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     _settle(session, chosen, rows, manifest, settle, progress)
@@ -116,18 +115,16 @@ def _live(
 def _labels(checks: Mapping[str, Check]) -> set[str]:
     """The tables to read: what could not be decoded is known only once all are read."""
     labels = {label for check in checks.values() for label in check.reads}
-    return {label for check in catalogue.checks().values() for label in check.reads} if UNREADABLE in labels else labels
+    if UNREADABLE in labels:
+        labels |= {label for check in catalogue.checks().values() for label in check.reads}
+    return labels | sources.labels(checks.values())
 
 
 def _ask(
     checks: Mapping[str, Check], folder: Path, manifest: Manifest, config: Config, servers: Sequence[str]
-) -> tuple[Found, dict[str, CheckResult]]:
-    query = open_snapshot(folder, manifest.now)
-    try:
-        rows, results = ask(checks.values(), query, manifest, config.ages)
-    finally:
-        query.close()
-    return {name: narrowed(found, servers) for name, found in rows.items()}, results
+) -> tuple[Found, dict[str, CheckResult], Manifest]:
+    rows, results, manifest = asked(checks, folder, manifest, config)
+    return {name: narrowed(found, servers) for name, found in rows.items()}, results, manifest
 
 
 def _settle(

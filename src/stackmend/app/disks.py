@@ -63,7 +63,7 @@ def _every(found: Inventory) -> list[str]:
 def _owners(config: Config, found: Inventory) -> dict[str, Owner]:
     if not config.databases and not has_api(config):
         return owners(found, None, None)
-    session = Session.looking(config)
+    session = Session.looking(config).believed()
     with ExitStack() as stack:
         api, _ = stack.enter_context(apis.reading(config, session, "auto"))
         live = stack.enter_context(session.live(api)) if session.databases.addresses else None

@@ -56,7 +56,7 @@ def request(
 ) -> Plan:
     """Plan what an operator asks for. UsageError for an unknown repair or a missing argument."""
     wishes = _wishes(config, via, allow_db, max_rows)
-    session = Session.of(config)
+    session = Session.of(config).believed()
     with apis.reading(config, session, via) as (api, why), session.live(api) as live:
         return _planner(session, live, wishes, why).request(repair, arguments)
 

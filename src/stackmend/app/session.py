@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,11 +18,15 @@ from stackmend.drivers.journal import DatabaseJournal
 from stackmend.drivers.live import LiveDatabases
 from stackmend.drivers.recollect import Elsewhere
 from stackmend.drivers.rows import Connections
+from stackmend.engine import catalogue, sources
 from stackmend.engine.confirm import Confirmed, Rows, confirm
 from stackmend.model.check import Check
 from stackmend.model.errors import ConfigError
 from stackmend.model.ports import Api
 from stackmend.model.snapshot import CELL
+
+#: seconds for which a judgement of the sources holds while a plan is applied
+_BELIEVED = 60.0
 
 
 def silent(what: str, rows: int, expected: int | None) -> None:
@@ -75,8 +80,32 @@ class Session:
         """The same cloud, knowing that these databases could not be read."""
         addresses = {name: a for name, a in self.databases.addresses.items() if name not in failed}
         errors = {**self.databases.errors, **failed}
-        found = Databases(addresses, errors, self.databases.cells_known, self.databases.identity)
-        return replace(self, databases=found)
+        known = self.databases.cells_known and "nova_api" not in failed
+        return replace(self, databases=Databases(addresses, errors, known, self.databases.identity))
+
+    def believed(self, checks: Iterable[Check] | None = None) -> Session:
+        """The same cloud without the databases that the others speak against now, by a sample of their rows.
+
+        ``checks``: those whose sources count; by default all.
+        """
+        wanted = sources.concerning(catalogue.checks().values() if checks is None else checks)
+        session = self
+        for stage in (True, False):
+            known = session.databases
+            every = known.cells_known and not any(name.startswith(CELL) for name in known.errors)
+            some = [
+                one
+                for one in wanted
+                if sources.early(one) is stage
+                and (every or not one.every_cell)
+                and not any(self.elsewhere.serves(label) for label in one.reads if self.elsewhere)
+            ]
+            with closing(Connections(known.addresses, {})) as connections:
+                collector = DatabaseCollector(
+                    known.addresses, {}, cells_known=known.cells_known, connections=connections
+                )
+                session = session.without(sources.texts_of(sources.sample(collector, some)))
+        return session
 
     @contextmanager
     def live(self, api: Api | None = None) -> Iterator[LiveDatabases]:
@@ -95,10 +124,17 @@ class Session:
 
     @contextmanager
     def asking(self, checks: Mapping[str, Check]) -> Iterator[Callable[[Mapping[str, Rows]], Confirmed]]:
-        """A function that asks these checks about findings again, on rows read anew."""
-        known = self.databases
+        """A function that asks these checks about findings again, on rows read anew.
+
+        The sources are judged before that, and again once a minute: they may have been exchanged since the audit.
+        """
+        session, judged = self, -_BELIEVED
 
         def again(candidates: Mapping[str, Rows]) -> Confirmed:
+            nonlocal session, judged
+            if time.monotonic() - judged > _BELIEVED:
+                session, judged = self.believed(checks[name] for name in candidates), time.monotonic()
+            known = session.databases
             found = Confirmed()
             for name, rows in candidates.items():
                 # a failed database that the check can do without must not keep it from an answer
@@ -115,7 +151,7 @@ class Session:
                 found.unknown |= one.unknown
             return found
 
-        with closing(Connections(known.addresses, known.errors)) as connections:
+        with closing(Connections(self.databases.addresses, self.databases.errors)) as connections:
             yield again
 
     @contextmanager

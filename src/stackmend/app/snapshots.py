@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from stackmend.app import apis
 from stackmend.app.config import Config
@@ -14,6 +16,9 @@ from stackmend.drivers.duck import open_snapshot
 from stackmend.drivers.shape import labels
 from stackmend.engine import catalogue
 from stackmend.engine.audit import ask, findings_of
+from stackmend.engine.sources import judged
+from stackmend.model.audit import CheckResult
+from stackmend.model.check import Check
 from stackmend.model.errors import SourceError, UsageError
 from stackmend.model.finding import Finding, State
 from stackmend.model.ports import Progress
@@ -73,16 +78,24 @@ def _findings(config: Config, name: str) -> dict[str, dict[str, Finding]]:
     """Check -> fingerprint -> finding, of the checks that have an answer."""
     folder, manifest = show(config, name)
     checks = catalogue.checks()
-    query = open_snapshot(folder, manifest.now)
-    try:
-        rows, results = ask(checks.values(), query, manifest, config.ages)
-    finally:
-        query.close()
+    rows, results, _ = asked(checks, folder, manifest, config)
     return {
         check: {f.fingerprint: f for f in findings_of(checks[check], found, State.CANDIDATE)}
         for check, found in rows.items()
         if not results[check].reason
     }
+
+
+def asked(
+    checks: Mapping[str, Check], folder: Path, manifest: Manifest, config: Config
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, CheckResult], Manifest]:
+    """(check -> rows it returned, check -> result, the manifest with the sources that are not believed)."""
+    manifest = judged(manifest, checks.values(), lambda without: open_snapshot(folder, manifest.now, without=without))
+    query = open_snapshot(folder, manifest.now, without=manifest.failed())
+    try:
+        return *ask(checks.values(), query, manifest, config.ages), manifest
+    finally:
+        query.close()
 
 
 def _home(config: Config) -> Path:

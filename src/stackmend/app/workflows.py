@@ -40,7 +40,7 @@ def plan(
     be known could not be read, UsageError for an unknown workflow or a missing argument.
     """
     workflow = working.workflow_of(name)
-    session = Session.looking(config)
+    session = Session.looking(config).believed()
     with ExitStack() as stack:
         found, why = stack.enter_context(apis.reading(config, session, "auto"))
         if found is None and workflow.needs_api:

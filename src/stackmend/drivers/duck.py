@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from stackmend.drivers.shape import labels, schema
+from stackmend.drivers.shape import file_stem, labels, schema
 from stackmend.model.errors import SourceError, StackmendError
 from stackmend.tables.views import VIEWS
 
@@ -135,8 +135,12 @@ def steps(sql: str) -> tuple[list[tuple[str, str]], str]:
     return found, rest
 
 
-def open_snapshot(folder: Path, now: str, *, spill: str = SPILL) -> DuckQuery:
-    """The tables of a snapshot; ``now`` is the clock of its manifest. Tables not collected are absent."""
+def open_snapshot(folder: Path, now: str, *, spill: str = SPILL, without: Collection[str] = ()) -> DuckQuery:
+    """The tables of a snapshot; ``now`` is the clock of its manifest. Tables not collected are absent.
+
+    ``without``: databases whose rows are left out.
+    """
+    left_out = {file_stem(database) for database in without}
     query = DuckQuery(spill=spill)
     try:
         present = set()
@@ -144,7 +148,8 @@ def open_snapshot(folder: Path, now: str, *, spill: str = SPILL) -> DuckQuery:
             place = folder / label
             if place.is_dir():
                 # the planner takes every file to be as long as the first one, which must not be that of cell0
-                query.add_files(label, sorted(place.glob("*.parquet"), key=lambda file: -file.stat().st_size))
+                files = [file for file in place.glob("*.parquet") if file.stem.rpartition("-")[0] not in left_out]
+                query.add_files(label, sorted(files, key=lambda file: -file.stat().st_size))
                 present.add(label)
         query.ready(now, present)
     except StackmendError:

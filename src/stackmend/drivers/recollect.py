@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from stackmend.drivers.duck import DuckQuery
 from stackmend.drivers.rows import Connections
 from stackmend.drivers.selects import select
 from stackmend.drivers.shape import DERIVED, schema
+from stackmend.model.check import NEWEST
 from stackmend.model.errors import SourceError
 from stackmend.model.ports import Progress
 from stackmend.model.snapshot import CELL, UNREADABLE, Source
@@ -24,6 +26,21 @@ from stackmend.tables import Table, tables
 from stackmend.tables.nova import VIFS
 
 _CHUNK = 500  # values in a list of SQL
+_SAMPLE = 300  # rows of a database for NEWEST
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """In the place of values: those of the newest rows, by this column; ``where`` is about a row ``s``."""
+
+    column: str
+    where: str
+
+    def condition(self, dialect: Dialect, table: str) -> str:
+        """The condition on a row ``t``. The outermost SELECT is for MariaDB, which knows no LIMIT below an IN."""
+        own = dialect.quote(self.column)
+        rows = f"SELECT s.{own} FROM {table} s WHERE {self.where or '1 = 1'} ORDER BY s.{own} DESC LIMIT {_SAMPLE}"
+        return f"t.{own} IN (SELECT * FROM ({rows}) newest)"
 
 
 class Looking(Protocol):
@@ -94,6 +111,9 @@ class Recollection:
             return None
         wanted = {}
         for column, origin in scope.items():
+            if origin.startswith(NEWEST):
+                wanted[column] = [Newest(column, origin.removeprefix(NEWEST))]
+                continue
             if "." in origin:
                 label, name = origin.split(".")
                 values = self._tables[label].column(name).to_pylist() if label in self._tables else []
@@ -127,7 +147,8 @@ class Recollection:
         if lacking:
             raise SourceError(f"table {part.label} cannot be narrowed by {', '.join(sorted(lacking))}")
         rows: list[tuple[Any, ...]] = []
-        for narrow, parameters in _conditions(dialect, part, wanted):
+        qualified = dialect.qualified(self._addresses[database], part.name)
+        for narrow, parameters in _conditions(dialect, qualified, part, wanted):
             query = select(dialect, self._addresses[database], part, known, narrow)
             if query is not None:
                 sql = query.plain.replace("%", "%%") if dialect.placeholder == "%s" else query.plain
@@ -187,12 +208,16 @@ def _ordered(reads: Mapping[str, Mapping[str, str]]) -> list[tuple[str, Mapping[
     return done
 
 
-def _conditions(dialect: Dialect, part: Table, wanted: dict[str, list[Any]] | None) -> list[tuple[str, list[Any]]]:
+def _conditions(
+    dialect: Dialect, qualified: str, part: Table, wanted: dict[str, list[Any]] | None
+) -> list[tuple[str, list[Any]]]:
     """Conditions with their parameters; a NUL stands for the placeholder. Empty where nothing is wanted."""
     if wanted is None:
         return [("", [])]
     if any(not values for values in wanted.values()):
         return []
+    if newest := [value for values in wanted.values() for value in values if isinstance(value, Newest)]:
+        return [(" AND ".join(one.condition(dialect, qualified) for one in newest), [])]
     names = {c.name: c.expr or f"t.{dialect.quote(c.name)}" for c in part.columns}
     (first, values), *others = sorted(wanted.items(), key=lambda item: -len(item[1]))
     rest = [f"{names[c]} IN ({_marks(v)})" for c, v in others]

@@ -31,6 +31,11 @@ def labels() -> frozenset[str]:
     return frozenset(tables()) | DERIVED.keys() | {UNREADABLE}
 
 
+def file_stem(database: str) -> str:
+    """What the names of a database's files in a snapshot begin with; a number follows."""
+    return database.replace(":", "-")
+
+
 def schema(label: str) -> pa.Schema:
     """Columns of a collected table, in order."""
     if label == UNREADABLE:

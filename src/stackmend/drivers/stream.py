@@ -21,6 +21,7 @@ from stackmend.drivers.decode import Unpackable
 from stackmend.drivers.decoder import Complaints, Decoder
 from stackmend.drivers.dialects.base import Reader
 from stackmend.drivers.selects import Select
+from stackmend.drivers.shape import file_stem
 from stackmend.model.ports import Progress
 from stackmend.tables.nova import VIFS
 
@@ -84,7 +85,7 @@ class TableStream:
         complaints: Complaints,
     ) -> None:
         self.query, self._database, self._key = query, database, key
-        name = f"{database.replace(':', '-')}-{number}.parquet"
+        name = f"{file_stem(database)}-{number}.parquet"
         self._file = into / query.table.label / name
         self._vif_file = into / VIFS.label / name
         self._progress, self._complaints = progress, complaints

@@ -47,13 +47,13 @@ def standing(check: Check, manifest: Manifest) -> Standing:
     rows that nobody could read must not pass for rows that do not exist. Another source it reads that failed makes it
     incomplete: what it finds is shown, but no finding is not "clean"; so does a table it can spare.
     """
-    failed = manifest.failed()
+    failed = manifest.troubles()
     known = {source.database for source in manifest.sources}
     for need in sorted(check.needs):
         if need == "cells":
             reason = _cells(manifest, failed)
         elif need in failed:
-            reason = f"{manifest.called(need)} could not be read: {failed[need]}"
+            reason = failed[need]
         else:
             reason = "" if need in known else f"database {need} is not configured"
         if reason:
@@ -67,11 +67,7 @@ def standing(check: Check, manifest: Manifest) -> Standing:
     if everything and shown:
         why = f"{', '.join(shown)} {'shows' if len(shown) == 1 else 'show'} no rows as they are stored"
         return Standing(any(not source.api and not source.error for source in manifest.sources), False, why)
-    reasons = [
-        f"{manifest.called(database)} could not be read: {error}"
-        for database, error in sorted(failed.items())
-        if everything or service(database) in services
-    ]
+    reasons = [why for database, why in sorted(failed.items()) if everything or service(database) in services]
     if not reasons and not manifest.cells_known and (everything or "nova" in services):
         reasons = [_UNKNOWN]
     reasons += spared
@@ -100,10 +96,8 @@ def service(database: str) -> str:
 
 
 def _cells(manifest: Manifest, failed: Mapping[str, str]) -> str:
-    broken = [
-        f"{manifest.called(name)} could not be read: {why}" for name, why in sorted(failed.items()) if name[:5] == CELL
-    ]
-    if broken:
+    # nova_api is who says which cells there are
+    if broken := [why for name, why in sorted(failed.items()) if name == "nova_api" or name.startswith(CELL)]:
         return "; ".join(broken)
     if not manifest.cells_known:
         return _UNKNOWN

@@ -29,6 +29,10 @@ class Status(StrEnum):
 #: Several entries must all hold. An empty mapping reads the whole table: for small reference tables only.
 Scope = Mapping[str, str]
 
+#: in the place of values: the newest rows of the table, a few hundred, for a sample. A condition on the row ``s``
+#: may follow it, in SQL that all dialects understand
+NEWEST = "newest "
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:

@@ -26,6 +26,7 @@ class Source:
     end: str = ""
     rows: Mapping[str, int] = field(default_factory=dict)  #: label of the table -> rows
     error: str = ""  #: why it could not be read whole; "" when it was
+    doubt: str = ""  #: why it is not believed, though it could be read: what others say that it should hold
     #: label of a table -> columns this release lacks (the table itself: "*")
     missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     api: bool = False  #: read from the service's API, for want of a database
@@ -36,6 +37,13 @@ class Source:
         if not self.api:
             return f"database {self.database}"
         return f"the API of {'nova' if self.database.startswith(CELL) else self.database.removesuffix('_api')}"
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing is concluded from it, in a sentence; "" where all is well."""
+        if self.error:
+            return f"{self.called} could not be read: {self.error}"
+        return f"{self.called} is not believed: {self.doubt}" if self.doubt else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +63,12 @@ class Manifest:
         return next((s.called for s in self.sources if s.database == database), f"database {database}")
 
     def failed(self) -> dict[str, str]:
-        """Database -> why it could not be read."""
-        return {s.database: s.error for s in self.sources if s.error}
+        """Database -> why it could not be read, or is not believed."""
+        return {s.database: s.error or s.doubt for s in self.sources if s.error or s.doubt}
+
+    def troubles(self) -> dict[str, str]:
+        """Database -> :attr:`Source.trouble`, of those that have one."""
+        return {s.database: s.trouble for s in self.sources if s.trouble}
 
 
 #: The table in which the collector notes what it could not decode; the check ``unreadable-row`` reads it.

@@ -51,6 +51,7 @@ def snapshot(path: Path | str, manifest: Manifest) -> Document:
             "end": source.end,
             "rows": dict(source.rows),
             "error": source.error,
+            "doubt": source.doubt,
             "missing": {label: list(columns) for label, columns in source.missing.items()},
             "api": source.api,
         }

@@ -63,7 +63,24 @@ VIEWS: Mapping[str, View] = {
                AND s.uuid NOT IN (SELECT m.instance_uuid FROM moves m WHERE m.instance_uuid IS NOT NULL)
                AND s.uuid NOT IN (SELECT a.uuid FROM acting_servers a WHERE a.uuid IS NOT NULL)""",
     ),
-    # R3: the existence set of servers; a server may be in it more than once
+    # cells as they are called here (stackmend.app.discovery)
+    "cells": View(
+        needs=("nova_api_cell_mappings",),
+        sql=f"""
+            SELECT id, CASE WHEN uuid = {_MARKER} THEN 'cell0'
+                            WHEN COALESCE(name, '') = '' OR ROW_NUMBER() OVER (
+                                PARTITION BY CASE WHEN uuid = {_MARKER} THEN 'cell0' ELSE name END
+                                ORDER BY id) > 1 THEN uuid
+                            ELSE name END AS cell
+              FROM nova_api_cell_mappings""",
+    ),
+    # R3: the deleted set (rows still there, marked deleted)
+    "deleted_servers": View(
+        needs=("nova_instances",),
+        sql=f"SELECT uuid FROM nova_instances WHERE deleted AND uuid <> {_MARKER}",
+    ),
+    # R3: the existence set of servers; a server may be in it more than once. One that nova_api maps to a cell, that is
+    # not queued for deletion and not marked deleted, exists, whatever the cell shows: instance-mapping-without-server
     "existing_servers": View(
         needs=("nova_instances", "nova_api_build_requests", "nova_api_instance_mappings"),
         sql="""
@@ -72,12 +89,11 @@ VIEWS: Mapping[str, View] = {
             SELECT b.instance_uuid FROM nova_api_build_requests b
             UNION ALL
             SELECT m.instance_uuid FROM nova_api_instance_mappings m
-             WHERE m.cell_id IS NULL AND m.created_at > (SELECT now FROM clock) - INTERVAL 1 HOUR""",
-    ),
-    # R3: the deleted set (rows still there, marked deleted)
-    "deleted_servers": View(
-        needs=("nova_instances",),
-        sql=f"SELECT uuid FROM nova_instances WHERE deleted AND uuid <> {_MARKER}",
+             WHERE m.cell_id IS NULL AND m.created_at > (SELECT now FROM clock) - INTERVAL 1 HOUR
+            UNION ALL
+            SELECT m.instance_uuid FROM nova_api_instance_mappings m
+              LEFT JOIN deleted_servers d ON d.uuid = m.instance_uuid
+             WHERE m.cell_id IS NOT NULL AND NOT COALESCE(m.queued_for_delete, FALSE) AND d.uuid IS NULL""",
     ),
 }
 

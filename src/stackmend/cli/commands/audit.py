@@ -74,6 +74,8 @@ class Audit(Printing):
         notes = self.notes
         for source in sorted((s for s in report.manifest.sources if s.error), key=lambda source: source.database):
             notes.warn(f"{source.called if source.api else source.database} could not be read: {source.error}")
+        for source in sorted((s for s in report.manifest.sources if s.doubt), key=lambda source: source.database):
+            notes.warn(source.trouble)
         for line in findings.without_answer(report):
             notes.warn(line)
         for line in (*findings.summary(report), *tally):
