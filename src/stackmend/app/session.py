@@ -89,18 +89,14 @@ class Session:
         ``checks``: those whose sources count; by default all.
         """
         wanted = sources.concerning(catalogue.checks().values() if checks is None else checks)
+        elsewhere = self.elsewhere
+        wanted = [one for one in wanted if not (elsewhere and any(map(elsewhere.serves, one.reads)))]
         session = self
-        for stage in (True, False):
-            known = session.databases
-            every = known.cells_known and not any(name.startswith(CELL) for name in known.errors)
-            some = [
-                one
-                for one in wanted
-                if sources.early(one) is stage
-                and (every or not one.every_cell)
-                and not any(self.elsewhere.serves(label) for label in one.reads if self.elsewhere)
-            ]
-            with closing(Connections(known.addresses, {})) as connections:
+        with closing(Connections(self.databases.addresses, {})) as connections:
+            for stage in (True, False):
+                known = session.databases
+                every = known.cells_known and not any(name.startswith(CELL) for name in known.errors)
+                some = [one for one in wanted if sources.early(one) is stage and (every or not one.every_cell)]
                 collector = DatabaseCollector(
                     known.addresses, {}, cells_known=known.cells_known, connections=connections
                 )

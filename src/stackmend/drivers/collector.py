@@ -23,7 +23,7 @@ from stackmend.drivers.dialects.base import Reader
 from stackmend.drivers.duck import DuckQuery
 from stackmend.drivers.recollect import Elsewhere, Recollection
 from stackmend.drivers.rows import Connections
-from stackmend.drivers.selects import missing, select
+from stackmend.drivers.selects import missing, select, unseen
 from stackmend.drivers.shape import DERIVED
 from stackmend.drivers.stream import Pipeline, TableStream
 from stackmend.model.errors import SilentError, SourceError
@@ -48,6 +48,7 @@ class _Reading:
     rows: dict[str, int] = field(default_factory=dict)
     error: str = ""
     missing: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unseen: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def source(self) -> Source:
         return Source(
@@ -58,6 +59,7 @@ class _Reading:
             rows=self.rows,
             error=self.error,
             missing=self.missing,
+            unseen=self.unseen,
         )
 
 
@@ -144,6 +146,7 @@ class DatabaseCollector:
             connection = reading.dialect.connect(address)
             try:
                 reading.known = reading.dialect.introspect(connection, address.database)
+                sight = reading.dialect.sight(connection, address.database)
                 if "alembic_version" in reading.known:
                     versions = reading.dialect.select(connection, "SELECT version_num FROM alembic_version")
                     reading.release = ", ".join(sorted(str(v[0]) for v in versions))
@@ -154,10 +157,10 @@ class DatabaseCollector:
             reading.error = problem.message
             if isinstance(problem, SilentError):
                 silent[address.server] = problem.message.rpartition("cannot be read: ")[2]
+            return reading
         for table in _tables_of(database, wanted):
-            lacking = missing(table, reading.known)
-            if lacking and not reading.error:
-                reading.missing[table.label] = tuple(dict.fromkeys((*reading.missing.get(table.label, ()), *lacking)))
+            _note(reading.missing, table.label, missing(table, reading.known))
+            _note(reading.unseen, table.label, unseen(table, reading.known, sight))
         return reading
 
     def _read(
@@ -185,6 +188,11 @@ class DatabaseCollector:
             thread.join()
         complaints.raise_failure()
         return (max(times) - min(times)).total_seconds() if times else 0.0
+
+
+def _note(lacking: dict[str, tuple[str, ...]], label: str, columns: Sequence[str]) -> None:
+    if columns:
+        lacking[label] = tuple(dict.fromkeys((*lacking.get(label, ()), *columns)))
 
 
 def _open(group: list[_Reading]) -> Reader | None:
@@ -295,7 +303,8 @@ def read_manifest(folder: Path) -> Manifest:
         if document["format"] != FORMAT:
             raise SourceError(f"snapshot {folder} has the format {document['format']}", "Take a new snapshot.")
         sources = tuple(
-            Source(**{**s, "missing": {k: tuple(v) for k, v in s["missing"].items()}}) for s in document["sources"]
+            Source(**{**s, **{n: {k: tuple(v) for k, v in s.get(n, {}).items()} for n in ("missing", "unseen")}})
+            for s in document["sources"]
         )
         return Manifest(**{**document, "sources": sources})
     except (OSError, ValueError, KeyError, TypeError) as problem:

@@ -87,9 +87,10 @@ class LiveDatabases:
         return self._connections.table(database, table).key
 
     def columns(self, database: str, table: str) -> tuple[str, ...]:
-        """Names of the table's columns; () when the release has no such table."""
-        info = self._connections.tables(database).get(table)
-        return tuple(info.columns) if info else ()
+        """Names of the table's columns; () when the release has no such table, SourceError where it may be hidden."""
+        if not self._connections.has(database, table):
+            return ()
+        return tuple(self._connections.table(database, table).columns)
 
     def referring(self, database: str, table: str) -> list[tuple[str, str]]:
         """(table, column) of every foreign key to ``table``."""

@@ -15,8 +15,8 @@ import pyarrow as pa
 from stackmend.drivers.decoder import Complaints, Decoder
 from stackmend.drivers.dialects import Address, Connection, Dialect
 from stackmend.drivers.duck import DuckQuery
-from stackmend.drivers.rows import Connections
-from stackmend.drivers.selects import select
+from stackmend.drivers.rows import NO_RIGHT, Connections
+from stackmend.drivers.selects import select, unseen
 from stackmend.drivers.shape import DERIVED, schema
 from stackmend.model.check import NEWEST
 from stackmend.model.errors import SourceError
@@ -40,7 +40,7 @@ class Newest:
         """The condition on a row ``t``. The outermost SELECT is for MariaDB, which knows no LIMIT below an IN."""
         own = dialect.quote(self.column)
         rows = f"SELECT s.{own} FROM {table} s WHERE {self.where or '1 = 1'} ORDER BY s.{own} DESC LIMIT {_SAMPLE}"
-        return f"t.{own} IN (SELECT * FROM ({rows}) newest)"
+        return f"t.{own} IN (SELECT newest.{own} FROM ({rows}) newest)"
 
 
 class Looking(Protocol):
@@ -136,6 +136,9 @@ class Recollection:
     ) -> None:
         dialect, connection = self._view(database)
         known = self._connections.tables(database)
+        if hidden := unseen(part, known, self._connections.sight(database)):
+            what = f"table {part.name}" if "*" in hidden else f"{part.name}.{', '.join(hidden)}"
+            raise SourceError(f"the account has no right to see {what} in database {database}", NO_RIGHT)
         probe = select(dialect, self._addresses[database], part, known)
         if probe is None:
             if part.optional:

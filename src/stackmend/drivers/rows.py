@@ -9,6 +9,7 @@ from typing import Any
 
 from stackmend.drivers.dialects import dialect_of
 from stackmend.drivers.dialects.base import Address, Connection, Dialect, TableInfo
+from stackmend.drivers.dialects.rights import Sight
 from stackmend.drivers.transactions import back_out
 from stackmend.model.errors import SilentError, SourceError
 from stackmend.model.step import Value
@@ -19,6 +20,9 @@ CHUNK = 500
 _SILENT = 60.0
 
 
+NO_RIGHT = "Grant the account SELECT on the whole database: only then is a table that is not shown not there."
+
+
 class Connections:
     """Connections to the databases of a cloud, made when first needed, with what is known of their tables."""
 
@@ -27,6 +31,7 @@ class Connections:
         self._open: dict[str, tuple[Dialect, Connection]] = {}
         self._tables: dict[str, dict[str, TableInfo]] = {}
         self._silent: dict[str, tuple[float, SilentError]] = {}
+        self._sights: dict[str, Sight] = {}
 
     def get(self, database: str) -> tuple[Dialect, Connection]:
         """Dialect and connection; SourceError when the database is not configured or not reachable."""
@@ -76,10 +81,30 @@ class Connections:
             connection.rollback()
         return found
 
+    def sight(self, database: str) -> Sight:
+        """What the account may see of a database, read once."""
+        found = self._sights.get(database)
+        if found is None:
+            dialect, connection = self.get(database)
+            found = self._sights[database] = dialect.sight(connection)
+            connection.rollback()
+        return found
+
+    def has(self, database: str, name: str) -> bool:
+        """Whether there is such a table; SourceError where nobody can tell, for it may be hidden from the account."""
+        if name in self.tables(database):
+            return True
+        if self.sight(database).everything:
+            return False
+        raise SourceError(
+            f"the account has no right to see table {name} in database {database}, or there is none", NO_RIGHT
+        )
+
     def table(self, database: str, name: str) -> TableInfo:
         """One table; SourceError when the release has no such table."""
         found = self.tables(database).get(name)
         if found is None:
+            self.has(database, name)
             raise SourceError(f"database {database} has no table {name}", "Its schema is not one that is supported.")
         return found
 

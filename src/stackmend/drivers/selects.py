@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from stackmend.drivers.decode import NULL, SEPARATOR
 from stackmend.drivers.dialects import Address, Dialect, TableInfo
+from stackmend.drivers.dialects.rights import Sight
 from stackmend.tables import Column, Kind, Table
 
 _OWN = re.compile(r"\bt\.(\w+)")
@@ -36,6 +37,23 @@ def missing(table: Table, known: Mapping[str, TableInfo]) -> tuple[str, ...]:
     if info is None or not _selectable(table, known):
         return () if table.optional else ("*",)
     return tuple(c.name for c in table.columns if not c.optional and not _present(c, info))
+
+
+def unseen(table: Table, known: Mapping[str, TableInfo], sight: Sight) -> tuple[str, ...]:
+    """Columns that are not shown and may be hidden from the account; ("*",) when the table may be.
+
+    What an account sees whole and does not find is not there: that is :func:`missing`, or a release that lacks it.
+    """
+    names = {"t": table.name} | {alias: name for name, alias in _JOINED.findall(table.join)}
+    if any(name not in known and not sight.everything for name in names.values()):
+        return ("*",)
+    told = _NAMED.findall(f"{table.join} {table.where}")
+    if any(c not in known[names[a]].columns and not sight.whole(names[a]) for a, c in told if names[a] in known):
+        return ("*",)
+    info = known.get(table.name)
+    if info is None or sight.whole(table.name):
+        return ()
+    return tuple(column.name for column in table.columns if not _present(column, info))
 
 
 def select(

@@ -59,7 +59,7 @@ def standing(check: Check, manifest: Manifest) -> Standing:
         if reason:
             return Standing(False, False, reason)
     spared = _spared(check, manifest)
-    if lacking := _missing(check, manifest):
+    if lacking := _unseen(check, manifest) or _missing(check, manifest):
         return Standing(False, False, "; ".join(lacking))
     services = {t.service for label in check.reads for t in tables().get(label, ())}
     everything = UNREADABLE in check.reads
@@ -70,6 +70,12 @@ def standing(check: Check, manifest: Manifest) -> Standing:
     reasons = [why for database, why in sorted(failed.items()) if everything or service(database) in services]
     if not reasons and not manifest.cells_known and (everything or "nova" in services):
         reasons = [_UNKNOWN]
+    if everything:
+        reasons += [
+            f"the account has no right to see {', '.join(sorted(source.unseen))} in {source.called}"
+            for source in manifest.sources
+            if source.unseen
+        ]
     reasons += spared
     return Standing(True, not reasons, "; ".join(reasons))
 
@@ -141,6 +147,24 @@ def _asked(check: Check, label: str) -> frozenset[str]:
         found |= {column for alias in aliases for column in re.findall(rf"\b{alias}\.(\w+)", text)}
         found |= set(_UNQUALIFIED.findall(_NAMED.sub("", text)))
     return frozenset(found)
+
+
+def _unseen(check: Check, manifest: Manifest) -> list[str]:
+    """Tables and columns that the check mentions and that may be hidden from the account: they are not "not there"."""
+    words = mentioned(check)
+    found = []
+    for source in manifest.sources:
+        for label, columns in sorted(source.unseen.items()):
+            names = {label, VIFS.label} if label == _CACHES else {label}
+            if not words & names:
+                continue
+            asked = frozenset().union(*(_asked(check, name) for name in names))
+            hidden = [c for c in columns if c == "*" or asked & _MADE_OF.get(c, frozenset({c}))]
+            found += [
+                f"the account has no right to see {f'table {label}' if c == '*' else f'{label}.{c}'} in {source.called}"
+                for c in hidden
+            ]
+    return found
 
 
 def _missing(check: Check, manifest: Manifest) -> list[str]:

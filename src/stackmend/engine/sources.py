@@ -72,6 +72,7 @@ def judged(manifest: Manifest, checks: Iterable[Check], opened: Callable[[Collec
     all others: a cell that is doubted says nothing of them.
     """
     read = {label for source in manifest.sources for label in source.rows}
+    read -= {label for source in manifest.sources for label in (*source.missing, *source.unseen)}
     concern = [one for one in concerning(checks) if one.reads.keys() - {VIFS.label} <= read]
     for stage in (True, False):
         query = opened(tuple(manifest.failed()))

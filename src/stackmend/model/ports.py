@@ -72,7 +72,7 @@ class Live(Protocol):
         ...
 
     def columns(self, database: str, table: str) -> tuple[str, ...]:
-        """Names of the table's columns; () when the release has no such table."""
+        """Names of the table's columns; () when the release has no such table, SourceError where it may be hidden."""
         ...
 
     def referring(self, database: str, table: str) -> list[tuple[str, str]]:

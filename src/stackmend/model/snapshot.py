@@ -29,6 +29,8 @@ class Source:
     doubt: str = ""  #: why it is not believed, though it could be read: what others say that it should hold
     #: label of a table -> columns this release lacks (the table itself: "*")
     missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: as ``missing``: what is not shown to the account, and may be there. Nobody has said that it is not
+    unseen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     api: bool = False  #: read from the service's API, for want of a database
 
     @property

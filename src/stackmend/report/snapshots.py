@@ -53,6 +53,7 @@ def snapshot(path: Path | str, manifest: Manifest) -> Document:
             "error": source.error,
             "doubt": source.doubt,
             "missing": {label: list(columns) for label, columns in source.missing.items()},
+            "unseen": {label: list(columns) for label, columns in source.unseen.items()},
             "api": source.api,
         }
         for source in manifest.sources

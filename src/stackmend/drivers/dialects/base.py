@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from stackmend.drivers.dialects.rights import Sight
 from stackmend.drivers.patience import SILENCE
 from stackmend.model.errors import ConfigError
 
@@ -180,6 +181,10 @@ class Dialect(Protocol):
 
     def introspect(self, connection: Connection, database: str | None = None) -> dict[str, TableInfo]:
         """The tables of a database (default: the one connected to)."""
+        ...
+
+    def sight(self, connection: Connection, database: str | None = None) -> Sight:
+        """What the account may see of a database (default: the one connected to)."""
         ...
 
     def utcnow(self, connection: Connection) -> str:

@@ -8,7 +8,7 @@ Rows are written and looked up through PyMySQL. Whole tables are streamed throug
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
 import pymysql
@@ -17,6 +17,7 @@ from pymysql.converters import escape_item, through
 from pymysql.cursors import SSCursor
 
 from stackmend.drivers.dialects.base import Address, Connection, Reader, TableInfo
+from stackmend.drivers.dialects.rights import Sight, sight
 from stackmend.drivers.dialects.session import settle
 from stackmend.drivers.patience import Wait
 from stackmend.model.errors import SilentError, SourceError
@@ -121,6 +122,18 @@ class MySQL:
             table: TableInfo(names, tuple(keys.get(table, ())), tuple(references.get(table, ())), counts[table])
             for table, names in columns.items()
         }
+
+    def sight(self, connection: Connection, database: str | None = None) -> Sight:
+        """What the grants of the account, and of the role it has taken, let it see."""
+        schema = database or self.select(connection, "SELECT DATABASE()")[0][0]
+        lines = self.select(connection, "SHOW GRANTS")
+        # each server knows one of these
+        for statement in ("SHOW GRANTS FOR CURRENT_ROLE", "SHOW GRANTS FOR CURRENT_USER() USING {role}"):
+            with suppress(SourceError):
+                role = self.select(connection, "SELECT CURRENT_ROLE()")[0][0]
+                if role not in (None, "NONE"):
+                    lines += self.select(connection, statement.format(role=role))
+        return sight([str(line[0]) for line in lines], schema)
 
     def utcnow(self, connection: Connection) -> str:
         """The server's UTC clock."""

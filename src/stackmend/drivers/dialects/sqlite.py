@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from stackmend.drivers.dialects.base import Address, Connection, Reader, TableInfo
+from stackmend.drivers.dialects.rights import Sight
 from stackmend.model.errors import SourceError
 
 _LOCK_SECONDS = 30
@@ -77,6 +78,10 @@ class SQLite:
                 tuple((r[3], r[2], r[4]) for r in references),
             )
         return found
+
+    def sight(self, connection: Connection, database: str | None = None) -> Sight:
+        """All of it: a file has no accounts."""
+        return Sight()
 
     def utcnow(self, connection: Connection) -> str:
         """This machine's UTC clock."""
