@@ -56,9 +56,9 @@ class Stage:
         assert report.incomplete == {}
         return ordered((finding.check, dict(finding.key)) for finding in report.findings)
 
-    def plan(self) -> Plan:
-        """A plan for everything that is wrong."""
-        return plans.create(self.config, allow_db=True, max_rows=ALL_ROWS)
+    def plan(self, *chosen: str) -> Plan:
+        """A plan for everything that is wrong, by these repairs where there are several."""
+        return plans.create(self.config, allow_db=True, max_rows=ALL_ROWS, repairs=tuple(filter(None, chosen)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,9 @@ def test_what_is_broken_is_found_mended_and_taken_back(stage: Stage, case: Case)
     key = case.make(stage.cloud)
     planted = stage.cloud.dump()
     assert stage.found() == [(case.check, key)]
-    plan = stage.plan()
+    if case.chosen:
+        assert_a_choice(stage.plan(), case)
+    plan = stage.plan(case.chosen)
     if case.refused:
         assert_refused(plan, case)
         return
@@ -167,6 +169,12 @@ def test_what_is_broken_is_found_mended_and_taken_back(stage: Stage, case: Case)
     back = runs.undo(stage.config, first.run)
     assert back.exit is Exit.CLEAN
     assert stage.cloud.dump() == planted
+
+
+def assert_a_choice(plan: Plan, case: Case) -> None:
+    """Unless the operator says which of the repairs is right, nothing would be changed, and the plan names them."""
+    assert plan.runnable == ()
+    assert [f"--repair {case.chosen}" in left.reason for left in plan.not_repaired] == [True]
 
 
 def assert_refused(plan: Plan, case: Case) -> None:
@@ -201,8 +209,8 @@ def test_everything_broken_at_once(crowd: Stage) -> None:
     keys = {str(case): case.make(crowd.cloud) for case in broken()}
     planted = crowd.cloud.dump()
     assert crowd.found() == ordered((case.check, keys[str(case)]) for case in broken())
-    made = []
-    while (plan := crowd.plan()).runnable:
+    made, chosen = [], {case.check: case.chosen for case in broken() if case.chosen}.values()
+    while (plan := crowd.plan(*chosen)).runnable:
         result = runs.apply(crowd.config, plan, accept=("all",))
         assert (result.exit, result.failed, result.stale, result.in_doubt) == (Exit.REPAIRED, 0, 0, 0)
         made.append(result.run)

@@ -29,10 +29,14 @@ def create(
     allow_db: bool = False,
     max_rows: int | None = None,
     settle: float | None = None,
+    repairs: Sequence[str] = (),
     progress: Progress = silent,
 ) -> Plan:
-    """Audit, confirm, and plan the repair of what is found. LimitError where it would change too much."""
-    wishes = _wishes(config, via, allow_db, max_rows)
+    """Audit, confirm, and plan the repair of what is found. LimitError where it would change too much.
+
+    ``repairs`` are those to use where a finding could be mended in several ways.
+    """
+    wishes = replace(_wishes(config, via, allow_db, max_rows), repairs=frozenset(repairs))
     session = Session.of(config)
     report = audit(config, checks=checks, servers=servers, settle=settle, use_api=via != "db", progress=progress)
     session = session.without(report.manifest.failed())

@@ -86,7 +86,8 @@ class Rehearsal:
         found = self._quietly("audit", "-f", "json")
         self._same("every damage is found, and nothing else", sorted(c for c, _ in planted), _checks(found))
         plan = self._file("plan.json")
-        self._type("how it would be mended", Exit.FINDINGS, "plan", "create", "--allow-db", "--out", plan)
+        chosen = [word for name in choices() for word in ("--repair", name)]
+        self._type("how it would be mended", Exit.FINDINGS, "plan", "create", "--allow-db", *chosen, "--out", plan)
         self._type("every statement of the plan", Exit.CLEAN, "plan", "show", plan)
         self._type("do it", Exit.REPAIRED, "plan", "apply", plan, "--yes", "--accept", "all")
         self._type("the cloud is healthy again", Exit.CLEAN, "audit")
@@ -158,6 +159,13 @@ def plant(cloud: Cloud) -> list[tuple[str, Mapping[str, Any]]]:
 
     mendable = _mendable()
     return [(case.check, case.make(cloud)) for case in broken() if case.variant == PLANT and case.check in mendable]
+
+
+def choices() -> list[str]:
+    """The repairs that an operator would name for what :func:`plant` breaks, where there are several."""
+    from stackmend.lab.plants import PLANT, broken
+
+    return sorted({case.chosen for case in broken() if case.variant == PLANT and case.chosen})
 
 
 def _mendable() -> frozenset[str]:

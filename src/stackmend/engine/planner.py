@@ -33,6 +33,8 @@ from stackmend.model.step import (
 )
 from stackmend.tables import secret_columns
 
+#: a repair that finds nothing to do
+_NOTHING = "nothing is left to do"
 _AGAIN = "it touches what an earlier repair of this plan changes ({table}): run 'plan create' again afterwards"
 
 
@@ -52,6 +54,7 @@ class Wishes:
     via: str = "auto"  #: "auto", "api" or "db"
     allow_db: bool = False  #: a database strategy may be used
     limits: Limits = field(default_factory=Limits)
+    repairs: frozenset[str] = frozenset()  #: these, where several repairs could mend a finding
 
     def __post_init__(self) -> None:
         if self.via not in ("auto", "api", "db"):
@@ -121,7 +124,8 @@ class Planner:
         progress: Callable[[int, int], None] = lambda _done, _of: None,
     ) -> Plan:
         """The plan for confirmed findings. LimitError when it would change more than it may."""
-        todo = []
+        self._know(self._wishes.repairs)
+        mendable = []
         for finding in findings:
             if finding.state is State.WAIVED:
                 continue
@@ -132,19 +136,49 @@ class Planner:
             if not offered:
                 self._left.append(_left(finding, "there is no repair for it yet: see the page of the check"))
                 continue
-            todo.append((catalogue.stage(offered[0].name), finding, offered[0]))
+            mendable.append((finding, offered))
+        self._foresee([finding.evidence for finding, _ in mendable])
+        todo = []
+        for finding, offered in mendable:
+            if (repair := self._choice(finding, offered)) is not None:
+                todo.append((catalogue.stage(repair.name), finding, repair))
         todo.sort(key=lambda each: (each[0], each[2].name))
-        self._foresee([finding.evidence for _, finding, _ in todo])
         for number, (stage, finding, repair) in enumerate(todo):
             progress(number, len(todo))
             self._add(repair, stage, finding, finding.evidence)
         return self._finish(checks=tuple(checks), incomplete=dict(incomplete or {}))
 
+    def _know(self, names: Iterable[str]) -> None:
+        """UsageError for the name of a repair that is none."""
+        for name in sorted(names):
+            if name not in self._known:
+                raise UsageError(
+                    f"there is no repair {name!r}", "See 'stackmend repair list' or the pages of the checks."
+                )
+
+    def _choice(self, finding: Finding, offered: Sequence[Repair]) -> Repair | None:
+        """The repair for a finding; None where several could mend it and the operator has named none of them.
+
+        Repairs made for the finding's ``code`` come before those made for any. Of several, one that has nothing to
+        do here is no choice.
+        """
+        named = [repair for repair in offered if repair.name in self._wishes.repairs]
+        rivals = [repair for repair in offered if bool(repair.codes) == bool(offered[0].codes)]
+        if len(named) == 1 or len(rivals) == 1:
+            return (named or rivals)[0]
+        fit = [repair for repair in (named or rivals) if self._steps(repair, finding.evidence) != _NOTHING]
+        if len(fit) > 1:
+            ways = " or ".join(f"--repair {repair.name}" for repair in fit)
+            self._left.append(
+                _left(finding, f"it can be mended in {len(fit)} ways, and which is right you must say: {ways}")
+            )
+            return None
+        return (fit or rivals)[0]
+
     def request(self, name: str, arguments: Mapping[str, Any]) -> Plan:
         """The plan for an operator's request. UsageError for an unknown repair or a missing argument."""
-        repair = self._known.get(name)
-        if repair is None:
-            raise UsageError(f"there is no repair {name!r}", "See 'stackmend repair list' or the pages of the checks.")
+        self._know((name,))
+        repair = self._known[name]
         resource = str(arguments.get(repair.resource, next(iter(arguments.values()), "")))
         said = ", ".join(f"{k} {v}" for k, v in arguments.items())
         asked = Finding(
@@ -213,7 +247,7 @@ class Planner:
                 unable.append(f"the {'API' if name == 'api' else 'rows'} could not be read: {problem.message}")
                 continue
             if not steps or not (repair.risk is Risk.MANUAL or any(writes(step) for step in steps)):
-                return "nothing is left to do"
+                return _NOTHING
             return _Found(name, steps, "; ".join(unable))
         # what may be allowed comes first: it is what the operator can do about it
         return "; ".join(dict.fromkeys([*excluded, *unable])) or "it has no strategy"

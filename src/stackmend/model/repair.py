@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
@@ -20,6 +20,9 @@ class Repair:
 
     A strategy yields nothing where nothing is to be done, and raises :class:`CannotRepair` where the rows do not
     allow it: the plan then lists the finding with that reason.
+
+    Several repairs may be offered for a finding. Then the operator says which (``plan create --repair``), unless all
+    but one yield nothing.
     """
 
     name: str
@@ -34,6 +37,9 @@ class Repair:
     #: what speaks for doing it to this target and against it, a sentence each; the plan shows them
     evidence: Callable[[Row, Live], tuple[str, ...]] = lambda _target, _live: ()
     why: str = ""  #: for unsafe and manual: what may be lost, in one sentence
+    #: for safe ones, what they may delete or overwrite -> where else that is recorded, or why it is worth nothing:
+    #: ``table`` is a row that is deleted, ``table.column`` a value, ``service:operation`` a call that cannot be undone
+    removes: Mapping[str, str] = field(default_factory=dict)
 
 
 class CannotRepair(Exception):  # noqa: N818 - an answer, not an error

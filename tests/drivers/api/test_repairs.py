@@ -65,9 +65,6 @@ CASES = {
         ("PUT ports/{port}", "PUT ports/{port}/tags/stackmend-unbound"),
         ("DELETE ports/{port}/tags/stackmend-unbound", "PUT ports/{port}"),
     ),
-    "a NIC whose port is gone": Case(
-        "info-cache-stale-port", info_cache_stale_port.plant, ("POST os-server-external-events",)
-    ),
     "a NIC whose port is free": Case(
         "info-cache-stale-port", info_cache_stale_port.VARIANTS["freed"], ("POST os-server-external-events",)
     ),
@@ -153,6 +150,15 @@ def test_an_api_mends_it(built: Cloud, fake: Fake, config: Config, name: str) ->
     lost = [step for step in action.steps if irreversible(step)]
     assert back.exit is (Exit.STOPPED if lost else Exit.CLEAN)
     assert (key in found(config, case.check)) is (bool(case.back) and not case.young)
+
+
+def test_no_api_takes_the_nic_of_a_port_that_is_lost(built: Cloud, config: Config) -> None:
+    """Nova's host would unplug it, and nothing would remember the port: neither way of mending it uses an API."""
+    key = info_cache_stale_port.plant(built)
+    for repair, reason in (("drop-stale-vif", "its host would take the NIC"), ("restore-port", "an id of its own")):
+        plan = planned(config, "info-cache-stale-port", via="api", repairs=(repair,))
+        assert key["server"] not in {action.resource_id for action in plan.actions}
+        assert [reason in left.reason for left in plan.not_repaired if left.resource_id == key["server"]] == [True]
 
 
 def allocations(cloud: Cloud, consumer: str) -> list[dict[str, Any]]:

@@ -75,6 +75,7 @@ class Proof:
     restarts: bool = False  #: services are stopped to break it: nothing else may be broken meanwhile
     blinds: bool = False  #: Nova's API lists no servers while it is broken
     elsewhere: bool = False  #: only on a host where nothing else is broken
+    chosen: bool = False  #: the operator has to name the repair
 
     @property
     def undone(self) -> bool:
@@ -130,11 +131,12 @@ class Desk:
         listed = json.loads(self.run("audit", *asked, "-f", "json", codes=(Exit.CLEAN, Exit.FINDINGS)))
         return {finding["fingerprint"]: finding for finding in listed}
 
-    def plan(self, name: str, strategy: str, things: Iterable[str]) -> Path:
-        """A plan by one strategy for what concerns these things."""
+    def plan(self, name: str, strategy: str, things: Iterable[str], chosen: str = "") -> Path:
+        """A plan by one strategy for what concerns these things; ``chosen``: the repair, where there are several."""
         out = self.folder / f"{name}.json"
         allow = ["--allow-db"] if strategy == "db" else []
         asked = [word for thing in sorted(set(things)) for word in ("--server", thing)]
+        asked += ["--repair", chosen] if chosen else []
         codes = (Exit.CLEAN, Exit.FINDINGS)
         self.run("plan", "create", "--via", strategy, *allow, *asked, "--out", str(out), "-f", "json", codes=codes)
         return out
@@ -169,6 +171,7 @@ class Rehearsal:
         self.surplus: list[str] = []  #: findings that no proof has planted
         self.left: list[str] = []  #: findings after everything was used
         self.runs: dict[str, str] = {}  #: strategy -> id of its run
+        self.chosen: list[str] = []  #: runs of repairs that the operator named
         self.again: dict[str, Json] = {}  #: strategy -> what a second apply of its plan came to
         self.seen: Sight | None = None  #: what audits said of it while the APIs could
         self._shown: set[str] = set()
@@ -273,6 +276,13 @@ class Rehearsal:
         mine = [p for p in self._good() if p.strategy == strategy and not p.words]
         if not mine:  # a plan for nothing in particular is one for everything
             return
+        for name in sorted({p.repair for p in mine if p.chosen}):
+            names = [name for p in mine if p.chosen and p.repair == name for name in self._thing(p).names]
+            path = self.desk.plan(f"{strategy}{turn}-{name}", strategy, names, name)
+            self._planned(mine, json.loads(path.read_text())["plan"]["actions"])
+            result = self.desk.apply(path, (Exit.REPAIRED, Exit.STOPPED))
+            if not turn:
+                self.chosen.append(result["run"])
         for number in range(4):
             names = [name for p in mine for name in self._thing(p).names]
             path = self.desk.plan(f"{strategy}{turn}-{number}", strategy, names)
@@ -326,7 +336,7 @@ class Rehearsal:
 
     def _undo(self) -> None:
         """Runs are taken back whole, which breaks again what can be taken back; then all is mended again."""
-        for run in self.runs.values():
+        for run in (*self.runs.values(), *self.chosen):
             self.desk.run("run", "undo", run, "--yes", "-f", "json", codes=(Exit.CLEAN, Exit.STOPPED))
         self._let_time_pass()
         now = self.desk.audit()

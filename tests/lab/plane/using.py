@@ -218,6 +218,20 @@ def bound_server(thing: Thing) -> None:
     server(thing)
 
 
+def server_with_port_back(thing: Thing) -> None:
+    """The guest never lost the interface; the port works again once Neutron has told its agents, as the plan says."""
+    nics = thing.nics_now()
+    assert set(nics) == {*thing.nics, thing.port}
+    assert set(thing.plane.guests(thing.host())[thing.server]["vifs"]) == set(nics), "the guest has other NICs"
+    thing.cloud.network.update_port(thing.port, description="restored")
+    thing.whole(nics)
+    thing.reboot()
+    thing.whole(nics)
+    thing.move()
+    thing.whole(nics)
+    thing.delete(thing.own)
+
+
 def server_without_port(thing: Thing) -> None:
     """The server has the NICs that it had, without the port; the port's address can be had again."""
     rest = {port: nic for port, nic in thing.nics.items() if port != thing.port}

@@ -115,6 +115,19 @@ def stale_port(plane: Plane) -> Json:
     return {"server": server, "port": port}
 
 
+def freed_port(plane: Plane) -> Json:
+    """A port is taken off a running server in Neutron's tables by hand: the account of Nova is not changed."""
+    scene = Scene(plane, "way-freed")
+    server = scene.server([{"uuid": scene.network()}, {"uuid": scene.network(1)}])
+    port = next(p.id for p in scene.cloud.network.ports(device_id=server, network_id=scene.network(1)))
+    scene.sql("neutron", "DELETE FROM ml2_port_binding_levels WHERE port_id = %s", port)
+    unbound = "UPDATE ml2_port_bindings SET host = '', vif_type = 'unbound', vif_details = '' WHERE port_id = %s"
+    scene.sql("neutron", unbound, port)
+    scene.sql("neutron", "UPDATE ports SET device_id = '', device_owner = '', status = 'DOWN' WHERE id = %s", port)
+    scene.past(servers=server)
+    return {"server": server, "port": port}
+
+
 def killed_move(plane: Plane) -> Json:
     """nova-compute is killed in a live migration: a binding is left on the target; the account has the role service."""
     return port_binding_inactive_leftover.make(plane)

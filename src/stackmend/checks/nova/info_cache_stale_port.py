@@ -9,15 +9,21 @@ Reboot and migration fail on the missing port, or plug an interface nobody serve
 may belong to somebody else by now.
 
 ## How it comes about
-The port was deleted while nova-compute or the message bus was down, and the `network-vif-deleted` event was lost.
+The port was deleted while nova-compute or the message bus was down, and the `network-vif-deleted` event was lost. Or
+Neutron lost it: rows deleted by SQL, a database restored from an older dump, while the guest runs on with its NIC.
 Nova 34 and later keep a vanished port on purpose until it is unplugged (bug 2151837).
 
 ## How to see it by hand
 `openstack server show <server>`, then `openstack port show <port>` for each port: one is not found or is another's.
+`virsh domiflist` on its host says whether the guest still has the NIC.
 
 ## Repair and its risk
-The VIF is taken out of the document and its `virtual_interfaces` row marked deleted; all other VIFs stay as they are.
-The running guest keeps the dead NIC until its next reboot.
+A port that Neutron has for another, or for nobody, is taken out of the cache (`drop-stale-vif`).
+
+For one that is `gone` there are two ways, and no row of any database says which is right: `restore-port` makes it again
+with the id, MAC and addresses that the cache remembers, `drop-stale-vif` forgets it. The operator names one of them
+(`plan create --repair`), after a look at the guest. Where several servers of a host have lost all their ports neither
+is done: then Neutron's database looks older than Nova's.
 """
 
 from stackmend.model.check import Check, Severity

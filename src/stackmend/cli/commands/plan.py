@@ -23,12 +23,20 @@ class PlanCreate(Printing):
     examples = """
   $ stackmend plan create --out plan.json
   $ stackmend plan create --out plan.json --check info-cache-empty --allow-db
+  $ stackmend plan create --out plan.json --check info-cache-stale-port --repair restore-port --allow-db
   $ stackmend plan create                       # only show it"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
         add_selection(parser)
         add_strategy(parser)
+        parser.add_argument(
+            "--repair",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="use this repair where a finding could be mended in several ways, may be repeated",
+        )
         parser.add_argument("--out", metavar="FILE", help="write the plan to this file, for 'plan apply'")
         parser.add_argument("--max-rows", type=int, metavar="N", help="refuse a plan that changes more rows")
         super().add_arguments(parser)
@@ -47,6 +55,7 @@ class PlanCreate(Printing):
                 via=parsed_args.via,
                 allow_db=parsed_args.allow_db,
                 max_rows=parsed_args.max_rows,
+                repairs=tuple(parsed_args.repair),
                 progress=progress,
             )
         if out:

@@ -3,7 +3,8 @@
 
 Each holds ``plant(cloud)``, which breaks one object as the catalogue says and returns the key of the finding
 expected; ``VARIANTS``, further ways in which it comes about; ``LOOK_ALIKES``, healthy things that resemble it; and,
-where a repair is refused by design, ``NOT_REPAIRED``, the name of a variant and a part of the reason.
+where a repair is refused by design, ``NOT_REPAIRED``, the name of a variant and a part of the reason; where the
+operator has to choose between repairs, ``CHOSEN``, the name of a variant and the repair.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Case:
     variant: str
     make: Callable[[Cloud], Any]  #: a plant returns the key of the finding
     refused: str = ""  #: a part of the reason for which it is not repaired, by design
+    chosen: str = ""  #: the repair that the operator names, where there are several
 
     def __str__(self) -> str:
         return f"{self.check}:{self.variant}"
@@ -43,9 +45,9 @@ def modules() -> dict[str, ModuleType]:
 def broken() -> Iterator[Case]:
     """Every plant and variant."""
     for check, module in modules().items():
-        refused = getattr(module, "NOT_REPAIRED", {})
+        refused, chosen = getattr(module, "NOT_REPAIRED", {}), getattr(module, "CHOSEN", {})
         for variant, make in {PLANT: module.plant, **getattr(module, "VARIANTS", {})}.items():
-            yield Case(check, variant, make, refused.get(variant, ""))
+            yield Case(check, variant, make, refused.get(variant, ""), chosen.get(variant, ""))
 
 
 def healthy() -> Iterator[Case]:

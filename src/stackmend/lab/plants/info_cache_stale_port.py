@@ -9,6 +9,7 @@ from typing import Any
 
 from stackmend.lab.cloud import Cloud, Server
 from stackmend.lab.plants._networks import (
+    CHILDREN,
     OLD,
     busy,
     cache,
@@ -16,6 +17,7 @@ from stackmend.lab.plants._networks import (
     drop_port,
     free_port,
     new_nic_row,
+    new_port,
     nic_rows,
     port_of,
     vifs,
@@ -68,12 +70,73 @@ def stopped(cloud: Cloud) -> dict[str, Any]:
     return _gone(cloud, cloud.pick("stopped"))
 
 
+def lost(cloud: Cloud) -> dict[str, Any]:
+    """Neutron's database lost the port of a running guest: it is made again."""
+    return _gone(cloud, cloud.pick("active"))
+
+
+def lost_of_three(cloud: Cloud) -> dict[str, Any]:
+    """One of three NICs, with a device tag that Nova still knows."""
+    return _gone(cloud, cloud.pick("multi_nic"), 2)
+
+
+def lost_by_sql(cloud: Cloud) -> dict[str, Any]:
+    """`DELETE FROM ports`: what has no foreign key stayed, its address in Neutron's own address management too."""
+    server = cloud.pick("premade_port")
+    port = server.ports[0]
+    loose = {"fixed_port_id": None, "fixed_ip_address": None, "router_id": None, "status": "DOWN"}
+    cloud.update("neutron", "floatingips", {"fixed_port_id": port}, **loose)
+    for table in CHILDREN:
+        cloud.delete("neutron", table, {"port_id": port})
+    cloud.delete("neutron", "ports", {"id": port})
+    return {"server": server.uuid, "port": port}
+
+
+def lost_while_off(cloud: Cloud) -> dict[str, Any]:
+    """The server is off."""
+    return _gone(cloud, cloud.pick("stopped"))
+
+
+def lost_while_shelved(cloud: Cloud) -> dict[str, Any]:
+    """The server has no host: its port was not bound."""
+    return _gone(cloud, cloud.pick("shelved_offloaded"))
+
+
+def taken(cloud: Cloud) -> dict[str, Any]:
+    """Somebody else has the address by now."""
+    server = cloud.pick("active")
+    port = server.ports[0]
+    fixed = cloud.rows("neutron", "SELECT ip_address, subnet_id FROM ipallocations WHERE port_id = :p", {"p": port})[0]
+    other = new_port(cloud, server, "", cloud.ago(OLD), device_owner="")
+    _gone(cloud, server)
+    cloud.update("neutron", "ipallocations", {"port_id": other}, ip_address=fixed["ip_address"])
+    return {"server": server.uuid, "port": port}
+
+
 VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
     "one_of_three": one_of_three,
     "freed": freed,
     "given_away": given_away,
     "stopped": stopped,
+    "lost": lost,
+    "lost_of_three": lost_of_three,
+    "lost_by_sql": lost_by_sql,
+    "lost_while_off": lost_while_off,
+    "lost_while_shelved": lost_while_shelved,
+    "taken": taken,
 }
+CHOSEN = {
+    "plant": "drop-stale-vif",
+    "one_of_three": "drop-stale-vif",
+    "stopped": "drop-stale-vif",
+    "lost": "restore-port",
+    "lost_of_three": "restore-port",
+    "lost_by_sql": "restore-port",
+    "lost_while_off": "restore-port",
+    "lost_while_shelved": "restore-port",
+    "taken": "restore-port",
+}
+NOT_REPAIRED = {"taken": "of nobody's by now"}
 
 
 def foreign_project(cloud: Cloud) -> None:

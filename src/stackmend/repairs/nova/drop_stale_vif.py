@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Take a port that is not the server's any more out of its network cache.
 
+Where Neutron has no such port, the cache and the row in `virtual_interfaces` are the last records of the NIC: of its
+MAC, its addresses and its place in a guest that may still run with it. This is right where somebody deleted the port;
+where Neutron lost it, `restore-port` is. The operator says which: `plan create --repair drop-stale-vif`.
+
 ## What it does
-By the API Nova is sent the event with which Neutron says that a port was deleted: its host unplugs the NIC and forgets
-it. Nova leaves its row of the NIC alone then, as it always does: `mend-vif-rows` is for that.
+By the API, for a port that is another's by now, Nova is sent the event with which Neutron says that a port was deleted:
+its host unplugs the NIC and forgets it. Nova leaves its row of the NIC alone then, as it always does: `mend-vif-rows`
+is for that.
 
 In the database it removes that one VIF from `network_info` and marks its `virtual_interfaces` row deleted. The other
 VIFs stay as they are.
 
 ## Guards
 The server is idle and where it was; the document reads as it did when the plan was made; Neutron still has no such
-port of this server. Refused for a port that lost nothing but its `device_id` and is ACTIVE on the server's host.
+port of this server. Refused for a port that lost nothing but its `device_id` and is ACTIVE on the server's host, and
+where several servers of the host have lost all their ports. Never by the API for a port that Neutron does not have: the
+host would take the NIC from the guest for good.
 
 ## Undo
 The document and the row are put back. What the API has unplugged stays so.
@@ -27,6 +34,7 @@ from stackmend.model.step import ExpectNone, Manual, Risk, Step, Value
 from stackmend.repairs import calls
 from stackmend.repairs.calls import SERVER, api_of, call, guarded
 from stackmend.repairs.common import Record, change, idle, marked_deleted, the_server
+from stackmend.repairs.lost_ports import not_wholesale
 from stackmend.repairs.network_info import parsed, serialised
 
 
@@ -36,6 +44,8 @@ def api(target: Row, live: Live) -> Iterator[Step]:
         return
     database, server = the_server(target, live)
     port, services = str(target["port"]), api_of(live)
+    if live.row("neutron", "ports", {"id": port}) is None:
+        raise CannotRepair("its host would take the NIC from the guest, and no record of the port would be left")
     cache = live.row(database, "instance_info_caches", {"instance_uuid": server["uuid"], "deleted": 0})
     vif = next(v for v in parsed(cache["network_info"] if cache else None) or [] if v.get("id") == port)
     named = {"port": port, "server": str(server["uuid"]), "mac": str(vif.get("address"))}
@@ -61,7 +71,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     left = [v for v in vifs if v.get("id") != port]
     if len(left) == len(vifs):
         return
-    _not_in_use(live, server, port)
+    _not_in_use(live, database, server, port)
     yield from idle(live, database, server)
     yield ExpectNone(database="neutron", table="ports", where={"id": port, "device_id": server["uuid"]})
     after = {"network_info": serialised(left), "updated_at": live.now()}
@@ -76,10 +86,13 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         )
 
 
-def _not_in_use(live: Live, server: Record, port: Value) -> None:
-    """CannotRepair for a port that lost nothing but its device: it still works on the server's host."""
+def _not_in_use(live: Live, database: str, server: Record, port: Value) -> None:
+    """CannotRepair for a port that works on the server's host without a device, and for one lost among many."""
     row = live.row("neutron", "ports", {"id": port})
-    if row is None or row["device_id"] or row["status"] != "ACTIVE":
+    if row is None:
+        not_wholesale(live, database, server)
+        return
+    if row["device_id"] or row["status"] != "ACTIVE":
         return
     where = {"port_id": port, "host": server["host"], "status": "ACTIVE"}
     if server["host"] and live.rows("neutron", "ml2_port_bindings", where):
@@ -91,5 +104,10 @@ def _not_in_use(live: Live, server: Record, port: Value) -> None:
 
 
 REPAIR = Repair(
-    name="drop-stale-vif", risk=Risk.SAFE, checks=("info-cache-stale-port",), strategies={"api": api, "db": db}
+    name="drop-stale-vif",
+    risk=Risk.UNSAFE,
+    checks=("info-cache-stale-port",),
+    codes=frozenset({"gone", "not of this server"}),
+    strategies={"api": api, "db": db},
+    why="a guest that still has the NIC loses it, at its next reboot at the latest, and the last record of it",
 )

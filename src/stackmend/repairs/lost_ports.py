@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Nova remembers of a port that Neutron has lost, as the rows that Neutron had (catalogue 1.3, 2.1)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+from stackmend.model.ports import Live
+from stackmend.model.repair import CannotRepair
+from stackmend.model.step import Value
+from stackmend.repairs.common import Record
+from stackmend.repairs.network_info import parsed
+
+#: so many servers of one host that lost all their ports are no accident of one of them
+_SEVERAL = 3
+#: ids of standardattributes that are looked at for a free one
+_WINDOW = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """The rows of one port, by table."""
+
+    row: Record  #: of ``ports``
+    attribute: Record
+    addresses: tuple[Record, ...]
+    ipam: tuple[Record, ...]  #: of these addresses, those that Neutron's own address management does not have
+    binding: Record
+    levels: tuple[Record, ...]
+    secured: int
+    groups: tuple[Value, ...]
+
+
+def not_wholesale(live: Live, database: str, server: Record) -> None:
+    """CannotRepair where this server and others of its host have lost all their ports."""
+    where = (
+        {"host": server["host"], "deleted": 0} if server["host"] else {"project_id": server["project_id"], "deleted": 0}
+    )
+    mates = [str(row["uuid"]) for row in live.rows(database, "instances", where)]
+    cached = {}
+    for cache in live.rows(database, "instance_info_caches", {"instance_uuid": mates, "deleted": 0}) if mates else ():
+        if ids := [str(vif["id"]) for vif in parsed(cache["network_info"]) or [] if vif.get("id")]:
+            cached[str(cache["instance_uuid"])] = ids
+    every = sorted({port for ids in cached.values() for port in ids})
+    known = {str(row["id"]) for row in live.rows("neutron", "ports", {"id": every})} if every else set()
+    bare = sorted(uuid for uuid, ids in cached.items() if known.isdisjoint(ids))
+    if server["uuid"] in bare and len(bare) >= _SEVERAL:
+        place = f"on host {server['host']}" if server["host"] else f"of project {server['project_id']}"
+        raise CannotRepair(
+            f"{len(bare)} servers {place} have lost all their ports: Neutron's database looks older than Nova's. Find"
+            " out whether it was restored from a dump, and restore a newer one, before any port is made or forgotten"
+        )
+
+
+def remembered(live: Live, server: Record, vif: Mapping[str, Any]) -> Remembered:
+    """The rows of the port of a VIF. CannotRepair where what it had is gone or somebody else's by now."""
+    name, network = str(vif["id"]), _network(live, vif)
+    others = live.rows("neutron", "ports", {"device_id": server["uuid"]})
+    now = live.now()
+    mac = str(vif.get("address"))
+    for other in live.rows("neutron", "ports", {"network_id": network["id"], "mac_address": mac}):
+        raise CannotRepair(f"port {other['id']} of {_owner(other)} has the MAC {mac} of port {name} by now")
+    addresses, ipam = _addresses(live, name, str(network["id"]), vif)
+    attribute: Record = {
+        "id": _free_id(live, int(str(network["standard_attr_id"])), name),
+        "resource_type": "ports",
+        "revision_number": 1,
+        "created_at": now,
+        "updated_at": now,
+        "description": "",
+    }
+    row: Record = {
+        "id": name,
+        "project_id": server["project_id"],
+        "name": "",
+        "network_id": network["id"],
+        "mac_address": mac,
+        "admin_state_up": 1,
+        # its agent says when it works
+        "status": "DOWN",
+        "device_id": server["uuid"],
+        "device_owner": others[0]["device_owner"] if others else f"compute:{server['availability_zone'] or ''}",
+        "standard_attr_id": attribute["id"],
+        "ip_allocation": "immediate" if addresses else "none",
+    }
+    binding, levels = _bound(live, server, row, vif)
+    secured = live.row("neutron", "networksecuritybindings", {"network_id": network["id"]})
+    on = 1 if secured is None else int(str(secured["port_security_enabled"]))
+    return Remembered(
+        row=row,
+        attribute=attribute,
+        addresses=addresses,
+        ipam=ipam,
+        binding=binding,
+        levels=levels,
+        secured=on,
+        groups=_groups(live, server, [str(port["id"]) for port in others]) if on else (),
+    )
+
+
+def _network(live: Live, vif: Mapping[str, Any]) -> Record:
+    name = (vif.get("network") or {}).get("id")
+    found = live.row("neutron", "networks", {"id": name}) if name else None
+    if found is None:
+        raise CannotRepair(f"network {name} of port {vif['id']} is gone from Neutron too: its database looks older")
+    return found
+
+
+def _addresses(
+    live: Live, port: str, network: str, vif: Mapping[str, Any]
+) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
+    """(rows of ``ipallocations``, rows of ``ipamallocations`` that are missing)."""
+    subnets = {str(row["cidr"]): str(row["id"]) for row in live.rows("neutron", "subnets", {"network_id": network})}
+    fixed: list[Record] = []
+    ipam: list[Record] = []
+    for subnet in vif["network"].get("subnets") or []:
+        name = subnets.get(str(subnet.get("cidr")))
+        if name is None:
+            raise CannotRepair(
+                f"network {network} has no subnet {subnet.get('cidr')} any more, in which port {port} was"
+            )
+        for ip in subnet.get("ips") or []:
+            key: Record = {"ip_address": ip.get("address"), "subnet_id": name, "network_id": network}
+            for row in live.rows("neutron", "ipallocations", key):
+                raise CannotRepair(f"address {ip.get('address')} of port {port} is {_holder(live, row)}'s by now")
+            fixed.append({**key, "port_id": port})
+            for managed in live.rows("neutron", "ipamsubnets", {"neutron_subnet_id": name}):
+                pair: Record = {"ip_address": ip.get("address"), "ipam_subnet_id": managed["id"]}
+                if not live.rows("neutron", "ipamallocations", pair):
+                    ipam.append({**pair, "status": "ALLOCATED"})
+    return tuple(fixed), tuple(ipam)
+
+
+def _holder(live: Live, row: Record) -> str:
+    port = live.row("neutron", "ports", {"id": row["port_id"]})
+    return f"port {row['port_id']} of {_owner(port)}" if port else f"port {row['port_id']}"
+
+
+def _owner(port: Mapping[str, Any]) -> str:
+    return f"{port['device_owner']} {port['device_id']}" if port["device_id"] else "nobody"
+
+
+def _bound(live: Live, server: Record, port: Record, vif: Mapping[str, Any]) -> tuple[Record, tuple[Record, ...]]:
+    """The binding to the server's host as the VIF has it, and its levels."""
+    details = dict(vif.get("details") or {})
+    drivers = details.pop("bound_drivers", None) or {}
+    profile = {name: value for name, value in (vif.get("profile") or {}).items() if name != "trusted"}
+    host = server["host"] or ""
+    binding: Record = {
+        "port_id": port["id"],
+        "host": host,
+        "vif_type": vif.get("type") if host else "unbound",
+        "vnic_type": vif.get("vnic_type") or "normal",
+        "profile": json.dumps(profile) if profile else "",
+        "vif_details": json.dumps(details) if host and details else "",
+        "status": "ACTIVE",
+    }
+    if not host or not vif.get("type"):
+        return {**binding, "vif_type": "unbound", "vif_details": ""}, ()
+    where = {"network_id": port["network_id"], "is_dynamic": 0}
+    segments = live.rows("neutron", "networksegments", where)
+    segment = segments[0]["id"] if len(segments) == 1 else None
+    levels = tuple(
+        {"port_id": port["id"], "host": host, "level": int(level), "driver": driver, "segment_id": segment}
+        for level, driver in sorted(drivers.items())
+    )
+    return binding, levels
+
+
+def _groups(live: Live, server: Record, others: list[str]) -> tuple[Value, ...]:
+    """Security groups of the server's other ports, else the default one of its project."""
+    rows = live.rows("neutron", "securitygroupportbindings", {"port_id": others}) if others else []
+    if not rows:
+        rows = live.rows("neutron", "default_security_group", {"project_id": server["project_id"]})
+    return tuple(sorted({str(row["security_group_id"]) for row in rows}))
+
+
+def _free_id(live: Live, near: int, port: str) -> int:
+    """An id of ``standardattributes`` that no row has, below one that is used: Neutron will never draw it itself.
+
+    Which of them depends on the port, so that several repairs of one plan do not take the same.
+    """
+    window = list(range(max(1, near - _WINDOW), near))
+    taken = (
+        {int(str(row["id"])) for row in live.rows("neutron", "standardattributes", {"id": window})} if window else set()
+    )
+    free = [number for number in window if number not in taken]
+    if not free:
+        # none below: well above, where Neutron's counter comes late, and steps over what is taken
+        free = list(range(near + _WINDOW, near + 2 * _WINDOW))
+        taken = {int(str(row["id"])) for row in live.rows("neutron", "standardattributes", {"id": free})}
+        free = [number for number in free if number not in taken]
+    if not free:
+        raise CannotRepair(f"no number near {near} is free in neutron's standardattributes for port {port}")
+    return free[crc32(port.encode()) % len(free)]

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Make a port again that Neutron has lost, as the server's network cache remembers it.
+
+## What it does
+Inserts the port with its old id, MAC, addresses, network and binding, as Neutron writes them, and a row of
+`virtual_interfaces` where the server has lost that too. The id matters to a running guest: its interface on the host is
+named after it, and the agent knows the port by it. Neutron's API takes no id for a new port.
+
+Nova remembers neither the port's name nor its tags, QoS policy, allowed address pairs and security groups: it gets the
+groups of the server's other ports, else the default one of its project. Neutron tells its agents of the port when it is
+next updated: the plan says how.
+
+It is right when Neutron lost the port: rows deleted by SQL, a database restored from an older dump. When somebody
+deleted the port on purpose and the event to Nova was lost, `drop-stale-vif` is right. No row tells the two apart, so
+the operator says which: `plan create --repair restore-port`.
+
+## Guards
+The server is idle and where it was; its cache reads as planned; no port has the id, the MAC or an address of it.
+Refused where one of them has been given away, where a network or subnet is gone, and where several servers of the host
+have lost all their ports: then Neutron's database looks older than Nova's, and single ports are not what it lacks.
+
+## Undo
+The rows are removed again, while they read as they were written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stackmend.model.finding import Row
+from stackmend.model.ports import Live
+from stackmend.model.repair import CannotRepair, Repair
+from stackmend.model.step import ExpectNone, ExpectRow, InsertRow, Manual, Risk, Step
+from stackmend.repairs import nics
+from stackmend.repairs.common import Record, idle, the_server
+from stackmend.repairs.lost_ports import Remembered, not_wholesale, remembered
+from stackmend.repairs.network_info import parsed
+
+
+def db(target: Row, live: Live) -> Iterator[Step]:
+    """Steps on Neutron's database and the server's cell; nothing where Neutron has the port."""
+    database, server = the_server(target, live)
+    if live.row("neutron", "ports", {"id": target["port"]}) is not None:
+        return
+    cache = live.row(database, "instance_info_caches", {"instance_uuid": server["uuid"], "deleted": 0})
+    vifs = parsed(cache["network_info"]) if cache else None
+    vif = next((v for v in vifs or [] if v.get("id") == target["port"]), None)
+    if cache is None or vif is None:
+        raise CannotRepair(f"the network cache of server {server['uuid']} does not list port {target['port']}")
+    not_wholesale(live, database, server)
+    yield from idle(live, database, server)
+    seen = {"network_info": cache["network_info"], "deleted": 0}
+    yield ExpectRow(database=database, table="instance_info_caches", pk={"id": cache["id"]}, expect=seen)
+    port = remembered(live, server, vif)
+    yield from _inserted(live, port)
+    yield from nics.completed(live, database, server, [port.row])
+    yield from _afterwards(live, port, vif)
+
+
+def _inserted(live: Live, port: Remembered) -> Iterator[Step]:
+    """The rows of the port, parents first."""
+    yield _row("standardattributes", port.attribute, "id")
+    same = {"network_id": port.row["network_id"], "mac_address": port.row["mac_address"]}
+    yield ExpectNone(database="neutron", table="ports", where=same)
+    yield _row("ports", port.row, "id")
+    for address in port.addresses:
+        yield _row("ipallocations", address, "ip_address", "subnet_id", "network_id")
+    for address in port.ipam:
+        yield _row("ipamallocations", address, "ip_address", "ipam_subnet_id")
+    yield _row("ml2_port_bindings", port.binding, "port_id", "host")
+    for level in port.levels:
+        yield _row("ml2_port_binding_levels", level, "port_id", "host", "level")
+    security = {"port_id": port.row["id"], "port_security_enabled": port.secured}
+    yield _row("portsecuritybindings", security, "port_id")
+    for group in port.groups:
+        values = {"port_id": port.row["id"], "security_group_id": group}
+        yield _row("securitygroupportbindings", values, "port_id", "security_group_id")
+    if live.columns("neutron", "ovn_revision_numbers") and live.rows(
+        "neutron", "ovn_revision_numbers", {"resource_type": "networks", "resource_uuid": port.row["network_id"]}
+    ):
+        now = live.now()
+        numbered = {"resource_uuid": port.row["id"], "resource_type": "ports", "revision_number": -1}
+        values = {**numbered, "standard_attr_id": port.attribute["id"], "created_at": now, "updated_at": now}
+        yield _row("ovn_revision_numbers", values, "resource_uuid", "resource_type")
+
+
+def _row(table: str, values: Record, *key: str) -> InsertRow:
+    return InsertRow(database="neutron", table=table, key={name: values[name] for name in key}, values=values)
+
+
+def _afterwards(live: Live, port: Remembered, vif: Record) -> Iterator[Step]:
+    name = port.row["id"]
+    yield Manual(
+        text="Let Neutron tell its agents of the port, and see to its name, tags and security groups: openstack port"
+        f" set --description 'restored' {name}"
+    )
+    if live.columns("neutron", "ovn_revision_numbers") and live.rows(
+        "neutron", "ovn_revision_numbers", {"resource_uuid": port.row["network_id"]}
+    ):
+        yield Manual(text="With OVN: run 'neutron-ovn-db-sync-util --ovn-neutron_sync_mode log' and look at this port.")
+    for subnet in (vif.get("network") or {}).get("subnets") or []:
+        for fixed in subnet.get("ips") or []:
+            for floating in fixed.get("floating_ips") or []:
+                address = floating.get("address")
+                yield Manual(
+                    text=f"It had the floating IP {address}: openstack floating ip set --port {name}"
+                    f" --fixed-ip-address {fixed.get('address')} {address}"
+                )
+
+
+REPAIR = Repair(
+    name="restore-port",
+    risk=Risk.UNSAFE,
+    checks=("info-cache-stale-port",),
+    codes=frozenset({"gone"}),
+    strategies={"db": db},
+    no_api="Neutron's API gives every new port an id of its own, and the guest's interface is named after the old one",
+    why="a port that was deleted on purpose is back, with the default security groups if no other port tells better",
+)
