@@ -15,8 +15,8 @@ from stackmend.model.step import Value
 from stackmend.repairs.common import Record
 from stackmend.repairs.network_info import parsed
 
-#: so many servers of one host that lost all their ports are no accident of one of them
-_SEVERAL = 3
+#: so many servers of one host that lost all their ports, and such a share of it, are no accident of one of them
+_SEVERAL, _SHARE = 3, 0.05
 #: ids of standardattributes that are looked at for a free one
 _WINDOW = 1000
 
@@ -48,7 +48,7 @@ def not_wholesale(live: Live, database: str, server: Record) -> None:
     every = sorted({port for ids in cached.values() for port in ids})
     known = {str(row["id"]) for row in live.rows("neutron", "ports", {"id": every})} if every else set()
     bare = sorted(uuid for uuid, ids in cached.items() if known.isdisjoint(ids))
-    if server["uuid"] in bare and len(bare) >= _SEVERAL:
+    if server["uuid"] in bare and len(bare) >= max(_SEVERAL, _SHARE * len(cached)):
         place = f"on host {server['host']}" if server["host"] else f"of project {server['project_id']}"
         raise CannotRepair(
             f"{len(bare)} servers {place} have lost all their ports: Neutron's database looks older than Nova's. Find"
