@@ -55,7 +55,7 @@ class Builder:
     """Builds the document of one server.
 
     ``rows`` are its live ``virtual_interfaces`` rows, by id; ``old`` is its last document where it can be read;
-    ``version`` is that of nova-compute, see :func:`compute_version`.
+    ``version`` is that of nova-compute, see :func:`compute_version`; ``without`` are ports that only carry its id.
     """
 
     def __init__(
@@ -65,14 +65,17 @@ class Builder:
         rows: list[Record],
         old: list[dict[str, Any]] | None,
         version: int = _HIBISCUS,
+        without: Iterable[str] = (),
     ) -> None:
         self._live, self._server, self._rows, self._version = live, server, rows, version
+        self._without = frozenset(without)
         self._old = {vif.get("id"): (place, vif) for place, vif in enumerate(old or [])}
 
     def ports(self) -> list[Record]:
         """The ports that Nova takes for the server's (its id and its project), in the order of its NICs."""
         where = {"device_id": self._server["uuid"], "project_id": self._server["project_id"]}
-        return self.ordered(self._live.rows("neutron", "ports", where))
+        found = self._live.rows("neutron", "ports", where)
+        return self.ordered(port for port in found if port["id"] not in self._without)
 
     def ordered(self, ports: Iterable[Record]) -> list[Record]:
         """Ports in the order of the NICs: by the ids of their rows, then as in the old document, then by age."""

@@ -2,8 +2,10 @@
 """A server has a port in Neutron that it does not own: the leftover of a failed build.
 
 ## What is wrong
-A port carries the server's id, but is neither in the server's network cache nor among its `virtual_interfaces`, and
-it is not a port that works on the server's host.
+A port carries the server's id and nothing else makes it a NIC of it: no row in `virtual_interfaces`, and it does not
+work on the server's host. It is `unlisted` where the network cache does not have it either. It is `adopted` where
+Nova's healer has put it there since: it was made in the build of the server, is DOWN while the server runs or bound to
+another host, and Nova has rows of the server's other NICs.
 
 ## Why it matters
 It holds an address and quota, and a forced heal of the cache *adopts* it: then the server seems to have a NIC more
@@ -19,8 +21,12 @@ dies in between (bugs 1609526, 2134375).
 extra one is DOWN or bound to another host, and was created between the server's `created_at` and `launched_at`.
 
 ## Repair and its risk
-A port that Nova made for the failed build is deleted; one that shows an owner's hand, and every doubtful one, is only
-freed (`device_id` emptied, unbound). The address of a deleted port is given back to the pool.
+An `unlisted` port that Nova made for the failed build is deleted; one that shows an owner's hand, and every doubtful
+one, is only freed (`device_id` emptied, unbound). The address of a deleted port is given back to the pool.
+
+An `adopted` one is left to a human: only the guest tells (`virsh domiflist` on its host has its MAC, or has not). If
+it has not: `openstack server remove port <server> <port>`. Until then Nova's rows of the server's NICs are left alone:
+with a row of its own the leftover would be a NIC for good.
 """
 
 from stackmend.model.check import Check, Severity
@@ -30,7 +36,7 @@ CHECK = Check(
     name="extra-ports-on-server",
     catalogue="A8",
     severity=Severity.WARNING,
-    message="port {port} carries the id of server {server}, which does not own it (bound to {port_host})",
+    message="port {port} carries the id of server {server}, which does not own it ({code}, bound to {port_host})",
     resource=("port", "port"),
     key=("server", "port"),
     needs=frozenset({"neutron"}),
@@ -39,39 +45,57 @@ CHECK = Check(
         **idle(),
         "nova_instance_info_caches": {"instance_uuid": "server"},
         "nova_vifs": {"instance_uuid": "server"},
-        "nova_virtual_interfaces": {"uuid": "port"},
+        "nova_virtual_interfaces": {"instance_uuid": "server"},
         "neutron_ports": {"id": "port"},
         "neutron_ml2_port_bindings": {"port_id": "port"},
         "neutron_standardattributes": {"id": "neutron_ports.standard_attr_id"},
         "neutron_trunks": {"port_id": "port"},
         "neutron_subports": {"port_id": "port"},
     },
-    ages={"idle": 1800},
+    ages={"idle": 600},
+    # of an empty cache, and of a leftover that a cache lists, other NICs of the server must be known by their rows:
+    # where all rows are lost their absence says nothing
     sql="""
-        WITH unlisted AS (
+        WITH unnoted AS (
             SELECT s.uuid AS server, s.cell, p.id AS port
               FROM idle_servers s
               JOIN neutron_ports p ON p.device_id = s.uuid
-              LEFT JOIN nova_vifs v ON v.port_id = p.id AND v.instance_uuid = s.uuid AND v.cell = s.cell
-             WHERE v.port_id IS NULL
+              LEFT JOIN (SELECT uuid, instance_uuid, cell FROM nova_virtual_interfaces
+                          WHERE NOT COALESCE(deleted, FALSE)) r
+                ON r.uuid = p.id AND r.instance_uuid = s.uuid AND r.cell = s.cell
+             WHERE r.uuid IS NULL
                AND p.device_owner LIKE 'compute:%' AND p.device_owner NOT IN ('compute:kuryr', 'compute:zun')
                AND s.launched_at IS NOT NULL AND NOT s.in_cell0 AND s.changed_at < $idle),
         ports AS (
-            SELECT n.server, n.cell, n.port, p.project_id, p.status, p.standard_attr_id
-              FROM unlisted n
-              JOIN neutron_ports p ON p.id = n.port)
-        SELECT s.uuid AS server, s.cell, s.host, p.port, p.status, MAX(b.host) AS port_host
-          FROM ports p
-          JOIN servers s ON s.uuid = p.server AND s.cell = p.cell AND s.project_id = p.project_id
-          JOIN nova_instance_info_caches c ON c.instance_uuid = p.server AND c.cell = p.cell
-          JOIN neutron_standardattributes a ON a.id = p.standard_attr_id
-          LEFT JOIN neutron_ml2_port_bindings b ON b.port_id = p.port AND b.status = 'ACTIVE'
-          LEFT JOIN nova_virtual_interfaces r ON r.uuid = p.port AND r.instance_uuid = p.server AND NOT r.deleted
-          LEFT JOIN neutron_trunks k ON k.port_id = p.port
-          LEFT JOIN neutron_subports u ON u.port_id = p.port
-         WHERE NOT COALESCE(c.deleted, TRUE) AND c.vifs > 0 AND r.uuid IS NULL
-           AND k.port_id IS NULL AND u.port_id IS NULL
-           AND NOT (p.status = 'ACTIVE' AND COALESCE(b.host, '') = COALESCE(s.host, ''))
-           AND COALESCE(a.updated_at, a.created_at) < $idle
-         GROUP BY s.uuid, s.cell, s.host, p.port, p.status""",
+            SELECT n.server, n.cell, n.port, p.project_id, p.status, p.admin_state_up, p.standard_attr_id,
+                   v.port_id IS NOT NULL AS listed
+              FROM unnoted n
+              JOIN neutron_ports p ON p.id = n.port
+              LEFT JOIN nova_vifs v ON v.port_id = n.port AND v.instance_uuid = n.server AND v.cell = n.cell),
+        judged AS (
+            SELECT s.uuid AS server, s.cell, s.host, p.port, p.status, b.host AS port_host,
+                   CASE WHEN p.listed THEN 'adopted' ELSE 'unlisted' END AS code,
+                   (p.status = 'ACTIVE' AND COALESCE(b.host, '') = COALESCE(s.host, '')) AS works,
+                   (s.host IS NOT NULL AND COALESCE(b.host, '') <> s.host) AS elsewhere,
+                   (s.power_state = 1 AND p.admin_state_up AND p.status <> 'ACTIVE') AS dead,
+                   (a.created_at BETWEEN s.created_at - INTERVAL 60 SECOND AND s.launched_at + INTERVAL 60 SECOND)
+                     AS of_build,
+                   c.vifs > 0 AS filled, o.instance_uuid IS NOT NULL AS others
+              FROM ports p
+              JOIN servers s ON s.uuid = p.server AND s.cell = p.cell AND s.project_id = p.project_id
+              JOIN nova_instance_info_caches c ON c.instance_uuid = p.server AND c.cell = p.cell
+              JOIN neutron_standardattributes a ON a.id = p.standard_attr_id
+              LEFT JOIN (SELECT DISTINCT instance_uuid, cell FROM nova_virtual_interfaces
+                          WHERE NOT COALESCE(deleted, FALSE)) o ON o.instance_uuid = p.server AND o.cell = p.cell
+              LEFT JOIN neutron_ml2_port_bindings b ON b.port_id = p.port AND b.status = 'ACTIVE'
+              LEFT JOIN neutron_trunks k ON k.port_id = p.port
+              LEFT JOIN neutron_subports u ON u.port_id = p.port
+             WHERE NOT COALESCE(c.deleted, TRUE) AND k.port_id IS NULL AND u.port_id IS NULL
+               AND COALESCE(a.updated_at, a.created_at) < $idle)
+        SELECT server, cell, host, port, status, code, MAX(port_host) AS port_host
+          FROM judged
+         WHERE NOT works
+           AND CASE WHEN code = 'adopted' THEN others AND of_build AND (elsewhere OR dead)
+                    ELSE filled OR (others AND elsewhere) END
+         GROUP BY server, cell, host, port, status, code""",
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from stackmend.lab.cloud import Cloud, Server
 from stackmend.lab.plants._networks import port_of
-from stackmend.lab.plants._servers import neighbour, new_port, touch
+from stackmend.lab.plants._servers import bind, cache, neighbour, new_port, touch, write_cache
 
 
 def plant(cloud: Cloud) -> dict[str, Any]:
@@ -36,7 +36,33 @@ def _of_build(cloud: Cloud, server: Server) -> str:
     return port
 
 
-VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {"of_the_build": of_the_build}
+def adopted(cloud: Cloud) -> dict[str, Any]:
+    """Nova's healer has put the leftover into the cache and bound it to the server's host: no guest has it."""
+    server = cloud.pick("active")
+    return {"server": server.uuid, "port": _adopted(cloud, server, str(server.host))}
+
+
+def adopted_elsewhere(cloud: Cloud) -> dict[str, Any]:
+    """As the healer of old releases leaves it: in the cache, still bound to the host that failed; the server is off."""
+    server = cloud.pick("stopped")
+    return {"server": server.uuid, "port": _adopted(cloud, server, str(neighbour(cloud, server)["host"]))}
+
+
+def _adopted(cloud: Cloud, server: Server, host: str) -> str:
+    port = _of_build(cloud, server)
+    bind(cloud, port, host)
+    vif = {**cache(cloud, server)[0], "id": port, "active": False, "preserve_on_delete": False}
+    vif |= {"address": port_of(cloud, port)["mac_address"], "devname": f"tap{port}"[:14], "ovs_interfaceid": port}
+    write_cache(cloud, server, [*cache(cloud, server), vif])
+    return port
+
+
+VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
+    "of_the_build": of_the_build,
+    "adopted": adopted,
+    "adopted_elsewhere": adopted_elsewhere,
+}
+NOT_REPAIRED = {"adopted": "only the guest tells", "adopted_elsewhere": "only the guest tells"}
 
 
 def several_nics(cloud: Cloud) -> None:
@@ -62,14 +88,11 @@ def being_attached(cloud: Cloud) -> None:
     touch(cloud, server, 60)
 
 
-def working(cloud: Cloud) -> None:
-    """A port that works on the server's host, its row known to Nova."""
-    server = cloud.pick("active")
-    port = new_port(cloud, server, host=str(server.host), status="ACTIVE")
-    cloud.insert(
-        server.database, "virtual_interfaces", uuid=port, instance_uuid=server.uuid, deleted=0,
-        created_at=cloud.ago(7200), address=f"{port_of(cloud, port)['mac_address']}/{port}",
-    )  # fmt: skip
+def agent_down(cloud: Cloud) -> None:
+    """The agent of the host is down: all ports of a running server are, and Nova has a row of each."""
+    server = cloud.pick("multi_nic")
+    for port in server.ports:
+        cloud.update("neutron", "ports", {"id": port}, status="DOWN")
 
 
 LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
@@ -77,5 +100,5 @@ LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
     "stopped": stopped,
     "trunk": trunk,
     "being_attached": being_attached,
-    "working": working,
+    "agent_down": agent_down,
 }

@@ -101,6 +101,12 @@ def _leftover(target: Row, live: Live) -> Record | None:
     port = live.row("neutron", "ports", {"id": target["port"]})
     if port is None or port["device_id"] != target["server"]:
         return None
+    if target.get("code") == "adopted":
+        raise CannotRepair(
+            f"the network cache of server {target['server']} lists port {port['id']} ({port['mac_address']}): only the"
+            f" guest tells whether it is a NIC. If 'virsh domiflist' on {target['host'] or 'its last host'} does not"
+            f" show that MAC: openstack server remove port {target['server']} {port['id']}"
+        )
     if port["device_owner"] == "compute:kuryr" or not str(port["device_owner"]).startswith("compute:"):
         raise CannotRepair(f"port {port['id']} is not Nova's: its owner is {port['device_owner']}")
     return port

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stackmend.cloud.nics import Standing, read
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
@@ -42,8 +43,15 @@ def flip(target: Row, live: Live, *, keep: bool) -> Iterator[Step]:
     vifs = parsed(cache["network_info"]) if cache else None
     vif = next((v for v in vifs or [] if v.get("id") == port["id"]), None)
     if cache is None or vifs is None or vif is None:
+        judged = read(live, database, server, [str(v.get("id")) for v in vifs or []]).get(str(port["id"]))
+        if judged is not None and judged.standing is Standing.LEFTOVER:
+            raise CannotRepair(
+                f"port {port['id']} is no NIC of server {server['uuid']}: {judged.why}. Nova deletes it with the server"
+                f" all the same: take the server's id from it, openstack port unset --device {port['id']}"
+            )
         raise CannotRepair(
-            f"the network cache of server {server['uuid']} does not list port {port['id']}: rebuild it first"
+            f"the network cache of server {server['uuid']} does not list port {port['id']}: rebuild it first,"
+            f" 'stackmend server cache rebuild {server['uuid']}'"
         )
     if vif.get("preserve_on_delete") is keep:
         return

@@ -8,7 +8,8 @@ row, else it gets the right mark. Ids, which are the order of the NICs, stay.
 
 ## Guards
 The server is idle and where it was; its ports are still its; each row reads as planned. Refused where another server's
-row has taken the address.
+row has taken the address, and where a port without a row looks like the leftover of a failed build that Nova's healer
+has put into the cache: a row would make it a NIC for good.
 
 ## Undo
 The rows are put back.
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stackmend.cloud.nics import Standing, read
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
@@ -40,6 +42,12 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     wanted = Builder(live, server, nics.alive(nics.rows(live, database, server)), vifs).ordered(
         [port for name, port in owned.items() if name in cached]
     )
+    for port, judged in read(live, database, server, cached).items():
+        if judged.standing is Standing.ADOPTED:
+            raise CannotRepair(
+                f"port {port} looks like the leftover of a failed build, not like a NIC: {judged.why}. See"
+                " extra-ports-on-server"
+            )
     yield from still_of(wanted)
     yield from nics.corrected(live, database, server, owned, cached)
     yield from nics.completed(live, database, server, wanted)

@@ -9,6 +9,9 @@ routes, MTU, binding. A missing row is inserted, one that is marked deleted is r
 Which ports survive the server's deletion (`preserve_on_delete`) is taken from the old document where it can be read;
 else it is deduced from the port, and in doubt the port is kept.
 
+A port that nothing but its `device_id` gives to the server is left out: no row of a NIC, not bound to its host, not in
+the old document (`extra-ports-on-server` is about those). Where only the guest could tell it refuses.
+
 No call of any API fills an empty cache. Nova's own healer does, where it is on, its host is up, and no port is to
 survive the server: the healer marks all of them to be deleted with it. Then that is waited for.
 
@@ -25,10 +28,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stackmend.cloud.nics import Standing, read
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import InsertRow, Risk, Step, Values
+from stackmend.model.step import InsertRow, Manual, Risk, Step, Values
 from stackmend.repairs import calls, nics
 from stackmend.repairs.calls import SERVER, api_of, call, guarded
 from stackmend.repairs.common import Record, change, idle, still_of, the_server
@@ -51,7 +55,10 @@ def api(target: Row, live: Live) -> Iterator[Step]:
     if cache is not None and cache["deleted"]:
         raise CannotRepair("Nova never heals a cache that is marked deleted")
     interval = _interval(live)
-    builder = Builder(live, server, rows, parsed(cache["network_info"]) if cache else None)
+    old = parsed(cache["network_info"]) if cache else None
+    for port in _leftovers(live, database, server, old):
+        raise CannotRepair(f"Nova's own healer would take port {port} for a NIC, which only carries the server's id")
+    builder = Builder(live, server, rows, old)
     keep = [str(port["id"]) for port in builder.ports() if builder.keep(port)]
     if keep:
         raise CannotRepair(f"Nova's own healer would mark port {keep[0]} to be deleted with the server")
@@ -88,7 +95,8 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     cache = live.row(database, "instance_info_caches", {"instance_uuid": server["uuid"]})
     rows = nics.alive(nics.rows(live, database, server))
     old = parsed(cache["network_info"]) if cache else None
-    builder = Builder(live, server, rows, old, compute_version(live, database, server))
+    without = _leftovers(live, database, server, old)
+    builder = Builder(live, server, rows, old, compute_version(live, database, server), without)
     vifs, ports = builder.document(), builder.ports()
     if cache and cache["deleted"] == 0 and old == vifs:
         return
@@ -108,20 +116,45 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         after: Values = {"network_info": serialised(vifs), "updated_at": now, "deleted": 0, "deleted_at": None}
         yield change(live, database, "instance_info_caches", cache, after)
     yield from nics.completed(live, database, server, ports)
+    for port, why in without.items():
+        yield Manual(
+            text=f"Port {port} carries the id of server {server['uuid']} and is left out of its cache ({why}). Nova"
+            " deletes it with the server: audit (extra-ports-on-server), and take its id from it if it is somebody's."
+        )
+
+
+def _leftovers(live: Live, database: str, server: Record, old: list[dict[str, object]] | None) -> dict[str, str]:
+    """Port -> why it is none of the server's NICs. CannotRepair for one of which only the guest tells."""
+    found = {}
+    for port, judged in read(live, database, server, [str(vif.get("id")) for vif in old or []]).items():
+        if judged.standing in (Standing.UNCLEAR, Standing.ADOPTED):
+            raise CannotRepair(
+                f"whether port {port} ({judged.port['mac_address']}) is a NIC of server {server['uuid']} only the guest"
+                f" tells: {judged.why}. If 'virsh domiflist' on {server['host'] or 'its last host'} does not show it,"
+                f" take the server's id from it: openstack port unset --device {port}"
+            )
+        if judged.standing is Standing.LEFTOVER:
+            found[port] = judged.why
+    return found
 
 
 def _sound(server: Record, vifs: list[dict[str, object]]) -> None:
     failed = [str(v["id"]) for v in vifs if v["type"] in _UNBOUND]
     if failed and server["vm_state"] == "active":
         raise CannotRepair(
-            f"port {failed[0]} of the active server {server['uuid']} is not bound: see to its binding first"
-            " (any update of the port through Neutron binds it), then plan again"
+            f"port {failed[0]} is a NIC of the active server {server['uuid']}, and not bound. Let Neutron bind it to"
+            f" the server's host, then plan again: openstack port set --host {server['host']} {failed[0]}"
         )
 
 
 REPAIR = Repair(
     name="rebuild-info-cache",
     risk=Risk.SAFE,
-    checks=("info-cache-empty", "info-cache-row-missing-or-deleted"),
+    checks=(
+        "info-cache-empty",
+        "info-cache-missing-port",
+        "info-cache-row-missing-or-deleted",
+        "soft-deleted-server-cache-empty",
+    ),
     strategies={"api": api, "db": db},
 )

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which of the ports that carry a server's id are its NICs, and which are leftovers that nobody asked for.
+
+``ports.device_id`` alone proves nothing: Nova sets it before a guest is made, and a build that fails leaves it behind
+(bugs 1609526, 2134375). Nova's request for networks is not kept (``request_specs`` are saved without it). The
+witnesses:
+
+- a live row in ``virtual_interfaces``: Nova writes it when it gives the server a NIC, and never when it heals a cache;
+- the port is ACTIVE on the server's host: an agent there has found its interface;
+- the server's network cache lists it: Nova's healer adds every port with the server's id, leftovers as well;
+- it is bound to the server's host: Nova's healer rebinds what the cache lists;
+- it was made while the server was being built: NICs are, and leftovers of failed builds are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from stackmend.model.ports import Live
+
+Record = Mapping[str, Any]
+
+#: between Nova's clock and Neutron's, and between a server's creation and that of its first port
+_MINUTE = timedelta(seconds=60)
+_RUNNING = 1  #: ``instances.power_state``
+
+
+class Standing(StrEnum):
+    """What a port is to the server whose id it carries."""
+
+    NIC = "nic"
+    LEFTOVER = "leftover"  #: no witness but its ``device_id``
+    ADOPTED = "adopted"  #: a leftover that Nova's healer has put into the cache
+    UNCLEAR = "unclear"  #: the witnesses do not suffice: only the guest tells
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One port and what speaks for it."""
+
+    port: Record
+    standing: Standing
+    why: str  #: a clause: "Nova has a row of that NIC"
+
+
+@dataclass(frozen=True, slots=True)
+class Witnesses:
+    """What is known of one port of a server."""
+
+    noted: bool  #: a live row in virtual_interfaces
+    cached: bool  #: in the server's network cache
+    active: bool  #: ports.status
+    up: bool  #: ports.admin_state_up
+    bound: str  #: host of its ACTIVE binding, "" for none
+    made: datetime | None  #: standardattributes.created_at
+
+
+def judge(server: Record, ports: Mapping[str, Witnesses]) -> dict[str, tuple[Standing, str]]:
+    """Port -> its standing and why, of all ports with the server's id and project. ``server``: its row."""
+    here = {str(server[name]) for name in ("host", "node") if server[name]}
+    working = {name for name, port in ports.items() if port.active and port.bound in here}
+    sure = working | {name for name, port in ports.items() if port.noted}
+    filled = any(port.cached for port in ports.values())
+    return {
+        name: (Standing.NIC, f"it is ACTIVE on {port.bound}")
+        if name in working
+        else _standing(server, port, here, bool(sure - {name}), filled)
+        for name, port in ports.items()
+    }
+
+
+def _standing(server: Record, port: Witnesses, here: set[str], others: bool, filled: bool) -> tuple[Standing, str]:
+    """Of a port that does not work on the server's host.
+
+    ``others``: another port of the server is a NIC beyond doubt, so that what proves a NIC is kept for it; ``filled``:
+    the cache lists ports of the server, so that it says something not to be listed.
+    """
+    place = f"bound to {port.bound}" if port.bound else "not bound"
+    state = f"{place}, {'ACTIVE' if port.active else 'DOWN'}"
+    if port.noted:
+        return Standing.NIC, "Nova has a row of that NIC"
+    elsewhere = bool(here) and port.bound not in here
+    dead = port.up and not port.active and server["power_state"] == _RUNNING
+    if port.cached:
+        if others and _of_build(server, port) and (elsewhere or dead):
+            return Standing.ADOPTED, f"Nova never noted it as a NIC, it was made in the build, it is {state}"
+        return Standing.NIC, "the network cache lists it"
+    if others and (elsewhere or filled or not here):
+        return Standing.LEFTOVER, f"nothing but its device_id says so: no row of a NIC, {state}"
+    if here and not (elsewhere or filled or (dead and others)):
+        return Standing.NIC, f"it is bound to {port.bound}"
+    return Standing.UNCLEAR, f"no row of a NIC, {state}"
+
+
+def _of_build(server: Record, port: Witnesses) -> bool:
+    """Whether the port was made between the server's creation and its launch."""
+    if port.made is None or not server["created_at"] or not server["launched_at"]:
+        return False
+    return _moment(server["created_at"]) - _MINUTE <= port.made <= _moment(server["launched_at"]) + _MINUTE
+
+
+def read(live: Live, database: str, server: Record, cached: Iterable[str]) -> dict[str, Judged]:
+    """Every port with the server's id and project, judged. ``cached``: the ports that its network cache lists."""
+    where = {"device_id": server["uuid"], "project_id": server["project_id"]}
+    ports = {str(row["id"]): row for row in live.rows("neutron", "ports", where)}
+    if not ports:
+        return {}
+    noted = {
+        str(row["uuid"])
+        for row in live.rows(database, "virtual_interfaces", {"instance_uuid": server["uuid"], "deleted": 0})
+    }
+    bound = {
+        str(row["port_id"]): str(row["host"])
+        for row in live.rows("neutron", "ml2_port_bindings", {"port_id": sorted(ports), "status": "ACTIVE"})
+    }
+    numbers = sorted(int(str(row["standard_attr_id"])) for row in ports.values())
+    made = {int(str(r["id"])): r["created_at"] for r in live.rows("neutron", "standardattributes", {"id": numbers})}
+    listed = set(cached)
+    seen = {
+        name: Witnesses(
+            noted=name in noted,
+            cached=name in listed,
+            active=row["status"] == "ACTIVE",
+            up=bool(row["admin_state_up"]),
+            bound=bound.get(name, ""),
+            made=_moment(made[number]) if made.get(number := int(str(row["standard_attr_id"]))) else None,
+        )
+        for name, row in ports.items()
+    }
+    return {name: Judged(ports[name], *verdict) for name, verdict in judge(server, seen).items()}
+
+
+def _moment(value: object) -> datetime:
+    return datetime.fromisoformat(str(value))
