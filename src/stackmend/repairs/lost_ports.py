@@ -180,20 +180,17 @@ def _groups(live: Live, server: Record, others: list[str]) -> tuple[Value, ...]:
 
 
 def _free_id(live: Live, near: int, port: str) -> int:
-    """An id of ``standardattributes`` that no row has, below one that is used: Neutron will never draw it itself.
+    """An id of ``standardattributes`` that no row has, where there is one below ``near``: that is never drawn again.
 
-    Which of them depends on the port, so that several repairs of one plan do not take the same.
+    Else from further and further above, where Neutron's counter comes late and steps over what is taken. Which of the
+    free ones depends on the port, so that several repairs of one plan do not take the same.
     """
-    window = list(range(max(1, near - _WINDOW), near))
-    taken = (
-        {int(str(row["id"])) for row in live.rows("neutron", "standardattributes", {"id": window})} if window else set()
-    )
-    free = [number for number in window if number not in taken]
-    if not free:
-        # none below: well above, where Neutron's counter comes late, and steps over what is taken
-        free = list(range(near + _WINDOW, near + 2 * _WINDOW))
-        taken = {int(str(row["id"])) for row in live.rows("neutron", "standardattributes", {"id": free})}
-        free = [number for number in free if number not in taken]
-    if not free:
-        raise CannotRepair(f"no number near {near} is free in neutron's standardattributes for port {port}")
-    return free[crc32(port.encode()) % len(free)]
+    windows = [range(max(1, near - _WINDOW), near)]
+    windows += [range(near + _WINDOW * 2**n, near + _WINDOW * (2**n + 1)) for n in range(24)]
+    for window in windows:
+        wanted = list(window)
+        taken = live.rows("neutron", "standardattributes", {"id": wanted}) if wanted else []
+        free = sorted(set(wanted) - {int(str(row["id"])) for row in taken})
+        if free:
+            return free[crc32(port.encode()) % len(free)]
+    raise CannotRepair(f"no number near {near} is free in neutron's standardattributes for port {port}")
