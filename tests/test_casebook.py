@@ -2,8 +2,8 @@
 """The case book: every way of breaking a cloud that the catalogue knows, found, mended and taken back, on real schemas.
 
 A case is a plant or a variant of :mod:`stackmend.lab.plants`. Each is gone through as an operator would: the audit
-names it and nothing else, the plan is applied, the audit is clean, the plan applied again does nothing, and undo gives
-the very bytes back. Look-alikes are healthy: the audit must not say a word about them.
+names it and nothing else, the plan is applied, the audit is clean and what was mended is whole (:mod:`.truth`), the plan
+applied again does nothing, and undo gives the very bytes back. Look-alikes are healthy: the audit must not say a word about them.
 
 Nothing here names a check. A check without a plant, or without a look-alike, fails.
 """
@@ -30,6 +30,8 @@ from stackmend.model.audit import Report
 from stackmend.model.errors import Exit
 from stackmend.model.plan import Plan
 
+from .truth import contradictions
+
 #: so many servers that any plant finds what it needs
 FEW = 250
 #: so many that all plants and look-alikes find one each
@@ -45,6 +47,11 @@ class Stage:
 
     cloud: Cloud
     config: Config
+    untrue: frozenset[str]  #: what of its volumes was not as in the table before anything was broken
+
+    def left(self) -> set[str]:
+        """What is not as it should be about volumes by now, though the audit may not say so."""
+        return contradictions(self.cloud) - self.untrue
 
     def audit(self) -> Report:
         """A whole audit, without waiting."""
@@ -79,7 +86,7 @@ class Land:
         toml = self.folder / f"{name}.toml"
         toml.write_text(cloud.toml(), encoding="utf-8")
         try:
-            yield Stage(cloud, load(str(toml)))
+            yield Stage(cloud, load(str(toml)), frozenset(contradictions(cloud)))
         finally:
             cloud.close()
 
@@ -161,6 +168,7 @@ def test_what_is_broken_is_found_mended_and_taken_back(stage: Stage, case: Case)
     assert (first.exit, first.failed, first.stale, first.in_doubt) == (Exit.REPAIRED, 0, 0, 0)
     assert first.done > 0
     assert stage.found() == []
+    assert stage.left() == set()
     mended = stage.cloud.dump()
     assert mended != planted
     again = runs.apply(stage.config, plan, accept=("all",))

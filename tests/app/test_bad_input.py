@@ -24,7 +24,7 @@ from stackmend.app.config import load
 from stackmend.cli.shell import main
 from stackmend.lab.cloud import Cloud, build
 from stackmend.lab.mariadb import MariaDB
-from stackmend.lab.plants import allocation_orphan, volume_deleted_incompletely
+from stackmend.lab.plants import allocation_orphan, volume_stuck_error_deleting
 from stackmend.model.audit import Outcome
 from stackmend.model.errors import Exit
 
@@ -58,7 +58,7 @@ class Bench:
         """Two things are broken, in two databases, and a plan mends them; the cloud is saved like that."""
         found = cls(cloud, folder)
         allocation_orphan.plant(cloud)
-        volume_deleted_incompletely.plant(cloud)
+        volume_stuck_error_deleting.plant(cloud)
         cloud.save()
         done = found.run("plan", "create", "--allow-db", "--out", found.plan)
         assert (done.code, len(found.actions())) == (Exit.FINDINGS, 2)
@@ -181,7 +181,7 @@ def test_a_cell_whose_password_is_wrong(server_bench: Bench, mariadb: MariaDB) -
     server_bench.cloud.update("nova_api", "cell_mappings", {"name": "cell1"}, database_connection=url)
     done = server_bench.run("audit", "-f", "json")
     assert done.code == Exit.INCOMPLETE
-    assert {f["check"] for f in json.loads(done.out)} == {"volume-deleted-incompletely"}
+    assert {f["check"] for f in json.loads(done.out)} == {"volume-stuck-error-deleting"}
     assert "cell:cell1" in done.err
     assert "nova@127.0.0.1" in done.err
     assert SECRET not in done.out + done.err
@@ -198,7 +198,7 @@ def test_connections_that_are_killed(server_bench: Bench, mariadb: MariaDB) -> N
                 cursor.execute("KILL USER stackmend@'127.0.0.1'")
 
     whole = audit(load(str(server_bench.toml)))
-    assert {f.check for f in whole.findings} == {"allocation-orphan", "volume-deleted-incompletely"}
+    assert {f.check for f in whole.findings} == {"allocation-orphan", "volume-stuck-error-deleting"}
     report = audit(load(str(server_bench.toml)), progress=progress, settle=0)
     assert cut
     assert report.exit is Exit.INCOMPLETE

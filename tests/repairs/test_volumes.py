@@ -11,12 +11,27 @@ import pytest
 
 from stackmend.app import plans, runs
 from stackmend.app.config import Config, load
-from stackmend.lab.cloud import Cloud, build
-from stackmend.lab.plants import volume_deleted_incompletely, volume_stuck_error_deleting
-from stackmend.lab.plants._volumes import attach, attached, busy, drop_mapping, new_attachment, new_mapping, new_volume
+from stackmend.cloud.attachments import implied
+from stackmend.lab.cloud import Cloud, Server, build
+from stackmend.lab.plants import (
+    volume_deleted_incompletely,
+    volume_status_attachment_mismatch,
+    volume_stuck_error_deleting,
+)
+from stackmend.lab.plants._volumes import (
+    attach,
+    attached,
+    busy,
+    drop_attachment,
+    drop_mapping,
+    new_attachment,
+    new_mapping,
+    new_volume,
+)
 from stackmend.model.errors import Exit
 from stackmend.model.plan import Plan
-from stackmend.repairs.cinder._rows import statuses
+
+from ..truth import contradictions
 
 Row = dict[str, Any]
 
@@ -27,6 +42,7 @@ class Stage:
 
     cloud: Cloud
     config: Config
+    untrue: set[str]  #: of its volumes, before anything was broken
 
     def request(self, repair: str, **arguments: Any) -> Plan:
         """The plan for an operator's request."""
@@ -59,7 +75,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     cloud.save()
     toml = folder / "stackmend.toml"
     toml.write_text(cloud.toml(), encoding="utf-8")
-    yield Stage(cloud, load(str(toml)))
+    yield Stage(cloud, load(str(toml)), contradictions(cloud))
     cloud.close()
 
 
@@ -84,7 +100,7 @@ def stage(ground: Stage) -> Stage:
 )
 def test_the_status_follows_from_the_attachments(attachments: list[str], expected: tuple[str, str]) -> None:
     """The first status by alphabet decides and errors do not count, as in Cinder (_get_statuses_from_attachments)."""
-    assert statuses([{"attach_status": word} for word in attachments]) == expected
+    assert implied([{"attach_status": word} for word in attachments]) == expected
 
 
 def test_a_detach_writes_what_cinder_and_nova_write(stage: Stage) -> None:
@@ -196,6 +212,108 @@ def _volume_migration(cloud: Cloud) -> str:
 def test_a_detach_is_refused_where_it_could_harm(stage: Stage, make: Callable[[Cloud], str], reason: str) -> None:
     """A root disk, a server or volume something is happening to, and a host's attachment are left alone."""
     assert reason in stage.refusal("detach-volume", volume=make(stage.cloud))
+
+
+def _unattached(cloud: Cloud, kind: str = "active", boot_index: int | None = None) -> tuple[Server, str]:
+    """A volume whose attachment is gone from Cinder, while Nova maps it for a server."""
+    server, volume, attachment, mapping = attached(cloud, kind)
+    cloud.update(server.database, "block_device_mapping", {"id": mapping}, boot_index=boot_index)
+    drop_attachment(cloud, attachment)
+    return server, volume
+
+
+@pytest.mark.parametrize("boot_index", [0, None])
+@pytest.mark.attack("detach a volume by name that Cinder takes for free and a running server still maps")
+def test_a_volume_that_nova_maps_is_not_set_free_by_name(stage: Stage, boot_index: int | None) -> None:
+    """Without --server the server is named, and nothing is planned; with it, its root disk is refused as ever."""
+    before_all = stage.cloud.dump()
+    server, volume = _unattached(stage.cloud, boot_index=boot_index)
+    reason = stage.refusal("detach-volume", volume=volume)
+    assert server.uuid in reason
+    assert server.database in reason
+    if boot_index == 0:
+        assert "root disk" in stage.refusal("detach-volume", volume=volume, server=server.uuid)
+        assert stage.cloud.dump() != before_all
+        return
+    stage.apply(stage.request("detach-volume", volume=volume, server=server.uuid))
+    free = stage.row("volumes", volume)
+    assert (free["status"], free["attach_status"]) == ("available", "detached")
+    assert contradictions(stage.cloud) == stage.untrue
+
+
+def test_a_volume_that_another_server_maps_is_not_set_free(stage: Stage) -> None:
+    """The server that is named lets go only when nobody else would be left with a mapping that Cinder ignores."""
+    cloud = stage.cloud
+    server, volume = _unattached(cloud)
+    other, _ = cloud.pick("active"), new_mapping(cloud, server, volume, None)
+    attach(cloud, other, volume)
+    reason = stage.refusal("detach-volume", volume=volume, server=other.uuid)
+    assert server.uuid in reason
+    assert "not attached to server" in stage.refusal("detach-volume", volume=volume, server=cloud.pick("stopped").uuid)
+
+
+@pytest.mark.parametrize("variant", sorted(volume_status_attachment_mismatch.VARIANTS))
+def test_a_request_leaves_nothing_half_done(stage: Stage, variant: str) -> None:
+    """However the statuses lie: a detach by name is refused, or what is left of the volume is as it should be."""
+    key = volume_status_attachment_mismatch.VARIANTS[variant](stage.cloud)
+    before = contradictions(stage.cloud) - stage.untrue
+    plan = stage.request("detach-volume", volume=key["volume"])
+    if plan.runnable:
+        stage.apply(plan)
+        assert contradictions(stage.cloud) - stage.untrue == set()
+    else:
+        assert contradictions(stage.cloud) - stage.untrue == before
+        assert plan.not_repaired
+
+
+def test_a_volume_that_was_cloned_stays(stage: Stage) -> None:
+    """Ceph's clones need their source; so does what was made of a snapshot of a volume that was marked deleted."""
+    cloud = stage.cloud
+    volume = volume_stuck_error_deleting.plant(cloud)["volume"]
+    clone = new_volume(cloud, source_volid=volume)
+    reason = stage.refusal("mark-volume-deleted", volume=volume)
+    assert clone in reason
+    cloud.update("cinder", "volumes", {"id": clone}, deleted=1, deleted_at=cloud.ago(60), status="deleted")
+    assert stage.request("mark-volume-deleted", volume=volume).runnable
+
+
+@pytest.mark.parametrize(("column", "status"), [("restore_volume_id", "restoring"), ("volume_id", "creating")])
+def test_a_volume_that_a_backup_works_on_stays(stage: Stage, column: str, status: str) -> None:
+    """It may be in any status of the volume's own: the backup says so, and one that has ended does not hold it."""
+    cloud = stage.cloud
+    volume = volume_stuck_error_deleting.plant(cloud)["volume"]
+    backup = "4a1c0000-0000-4000-8000-0000000000b1"
+    values = {"id": backup, "volume_id": "4a1c0000-0000-4000-8000-0000000000b2", column: volume, "status": status}
+    cloud.insert("cinder", "backups", **values, deleted=0, created_at=cloud.ago(60))
+    assert backup in stage.refusal("mark-volume-deleted", volume=volume)
+    cloud.update("cinder", "backups", {"id": backup}, status="available")
+    assert stage.request("mark-volume-deleted", volume=volume).runnable
+
+
+def test_a_snapshot_ends_with_its_volume_and_gives_its_quota_back(stage: Stage) -> None:
+    """By name, where its volume is marked deleted already; a volume that was made of it keeps it."""
+    cloud = stage.cloud
+    volume = volume_deleted_incompletely.VARIANTS["snapshot"](cloud)["volume"]
+    snapshot = stage.row("snapshots", volume, column="volume_id")
+    for resource, used in (("snapshots", 3), ("gigabytes", 50)):
+        values = {"resource": resource, "in_use": used, "reserved": 0, "race_preventer": 1, "deleted": 0}
+        cloud.insert("cinder", "quota_usages", project_id=snapshot["project_id"], **values)
+    made = new_volume(cloud, snapshot_id=snapshot["id"])
+    assert made in stage.refusal("mark-volume-deleted", volume=volume)
+    cloud.update("cinder", "volumes", {"id": made}, snapshot_id=None)
+    stage.apply(stage.request("mark-volume-deleted", volume=volume))
+    assert _usage(stage, snapshot["project_id"]) == {"snapshots": 2, "gigabytes": 42}
+    assert contradictions(stage.cloud) == stage.untrue
+
+
+def test_a_guest_comes_before_the_record_of_its_volume(stage: Stage) -> None:
+    """A volume marked deleted whose server still maps it: not one record of it is ended, by plan or by name."""
+    cloud = stage.cloud
+    server, volume, attachment, _ = attached(cloud)
+    drop_attachment(cloud, attachment)
+    cloud.update("cinder", "volumes", {"id": volume}, deleted=1, deleted_at=cloud.ago(600), status="deleted")
+    for repair in ("finish-volume-deletion", "mark-volume-deleted"):
+        assert server.uuid in stage.refusal(repair, volume=volume)
 
 
 def _usage(stage: Stage, project: str) -> dict[str, int]:

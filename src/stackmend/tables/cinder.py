@@ -41,7 +41,9 @@ TABLES = (
         service="cinder",
         name="volumes",
         columns=(
-            *text("id", "project_id", "host", "status", "attach_status", "migration_status", "previous_status"),
+            *text("id", "project_id", "host", "status", "migration_status", "previous_status"),
+            # every release has it, and Cinder's API does not show it
+            Column("attach_status", optional=True),
             *bools("multiattach"),
             *ints("size"),
             *times("created_at", "updated_at", "deleted_at"),

@@ -23,6 +23,7 @@ from stackmend.lab.plants import (
     port_binding_wrong_host,
     port_without_server,
     volume_in_use_server_gone,
+    volume_status_attachment_mismatch,
     volume_stuck_detaching,
     volume_stuck_error_deleting,
 )
@@ -95,6 +96,14 @@ CASES = {
     ),
     "a volume of a server that is gone": Case(
         "volume-in-use-server-gone", volume_in_use_server_gone.plant, ("DELETE attachments/",)
+    ),
+    "a volume that was set free by hand": Case(
+        "volume-status-attachment-mismatch", volume_status_attachment_mismatch.plant,
+        ("POST volumes/{volume}/action",),
+    ),
+    "a volume that nobody has": Case(
+        "volume-status-attachment-mismatch", volume_status_attachment_mismatch.VARIANTS["nobody"],
+        ("POST volumes/{volume}/action",),
     ),
     "a volume that could not be deleted": Case(
         "volume-stuck-error-deleting", volume_stuck_error_deleting.plant,

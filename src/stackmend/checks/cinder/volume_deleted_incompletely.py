@@ -2,12 +2,20 @@
 """A volume is deleted but rows that belong to it are not.
 
 ## What is wrong
-Cinder's row of the volume says deleted, and attachments, metadata, transfers or snapshots of it are still live
-(`live-children`), or nobody noted when it was deleted (`no-deletion-time`).
+Cinder's row of the volume says deleted, and attachments, metadata, transfers or snapshots of it are still live, or
+nobody noted when it was deleted. The `code` says what that means:
+
+* `still-attached`: an attachment is live and Nova maps the volume for its server: the guest has the disk, and what is
+  wrong is the volume's own row;
+* `live-snapshots`: a snapshot is live and not being deleted: its owner counts on it;
+* `live-attachments`: an attachment is live that Nova does not know of;
+* `live-children`: only records that nobody counts on are left;
+* `no-deletion-time`: all are marked, but not the time.
 
 ## Why it matters
-`cinder-manage db purge` stops at the first such volume, for the whole table and from then on; without a time of
-deletion the row is never purged. A live attachment may also keep Nova believing in the volume.
+A server whose volume is marked deleted runs on until its next reboot or migration, which fails. `cinder-manage db
+purge` stops at the first such volume, for the whole table and from then on; without a time of deletion the row is never
+purged. A live attachment may also keep Nova believing in the volume.
 
 ## How it comes about
 Somebody ran `UPDATE volumes SET deleted=1, status='deleted'`. Cinder itself marks volume and children in one
@@ -15,11 +23,15 @@ transaction.
 
 ## How to see it by hand
 `SELECT v.id FROM volumes v JOIN volume_metadata c ON c.volume_id = v.id WHERE v.deleted = 1 AND c.deleted = 0`, and
-so on for each table that refers to volumes.
+so on for each table that refers to volumes; `openstack server volume list <server>` for the servers.
 
 ## Repair and its risk
-`finish-volume-deletion` marks the children deleted with the time of their volume. Nothing that still works is
-touched. The quota that such an UPDATE left used is settled by `cinder-manage quota sync`.
+Where a guest has the disk, or a snapshot lives, `revive-volume` marks the volume as living again: such a statement
+takes no data from the back end. The owner can then delete it properly. Where only Cinder has an attachment,
+`mark-volume-deleted` ends it, after a look at the host. `finish-volume-deletion` marks the rest deleted with the time
+of their volume; nothing that still works is touched, and a server that still maps the volume comes first. To end a
+volume with its snapshots for good: `stackmend volume mark-deleted`. The quota that such an UPDATE left used is settled
+by `cinder-manage quota sync`.
 """
 
 from stackmend.model.check import Check, Severity
@@ -31,15 +43,45 @@ CHECK = Check(
     message="volume {volume} is deleted, but {children} row(s) of it are not ({code})",
     resource=("volume", "volume"),
     key=("volume",),
-    needs=frozenset({"cinder"}),
-    reads={"cinder_volumes": {"id": "volume"}, "cinder_leftover_children": {"volume_id": "volume"}},
+    needs=frozenset({"cells", "cinder"}),
+    reads={
+        "cinder_volumes": {"id": "volume"},
+        "cinder_leftover_children": {"volume_id": "volume"},
+        "cinder_volume_attachment": {"volume_id": "volume"},
+        "cinder_snapshots": {"volume_id": "volume"},
+        "nova_block_device_mapping": {"volume_id": "volume"},
+    },
     settle=False,
     sql="""
-        SELECT v.id AS volume, v.project_id AS project, v.deleted_at AS deleted_at,
-               CASE WHEN c.volume_id IS NULL THEN 'no-deletion-time' ELSE 'live-children' END AS code,
-               COALESCE(c.children, 0) AS children
-          FROM cinder_volumes v
-          LEFT JOIN (SELECT volume_id, COUNT(*) AS children
-                       FROM cinder_leftover_children GROUP BY volume_id) c ON c.volume_id = v.id
-         WHERE v.deleted AND (c.volume_id IS NOT NULL OR v.deleted_at IS NULL)""",
+        WITH left_alive AS (
+            SELECT volume_id, COUNT(*) AS children FROM cinder_leftover_children GROUP BY volume_id
+        ), gone AS (
+            SELECT v.id, v.project_id, v.deleted_at, COALESCE(c.children, 0) AS children
+              FROM cinder_volumes v
+              LEFT JOIN left_alive c ON c.volume_id = v.id
+             WHERE v.deleted AND (c.volume_id IS NOT NULL OR v.deleted_at IS NULL)
+        ), attached AS (
+            SELECT a.volume_id, COUNT(*) AS attachments, COUNT(b.id) AS mapped, MIN(a.instance_uuid) AS server
+              FROM gone v
+              JOIN cinder_volume_attachment a ON a.volume_id = v.id AND NOT a.deleted
+              LEFT JOIN nova_block_device_mapping b
+                ON b.volume_id = a.volume_id AND b.instance_uuid = a.instance_uuid AND NOT b.deleted
+             GROUP BY a.volume_id
+        ), snapped AS (
+            SELECT s.volume_id, COUNT(*) AS snapshots
+              FROM gone v
+              JOIN cinder_snapshots s ON s.volume_id = v.id
+             WHERE NOT s.deleted AND COALESCE(s.status, '') NOT IN ('deleting', 'error_deleting', 'deleted', 'error')
+             GROUP BY s.volume_id
+        )
+        SELECT v.id AS volume, v.project_id AS project, v.deleted_at AS deleted_at, v.children AS children,
+               a.server AS server, COALESCE(s.snapshots, 0) AS snapshots,
+               CASE WHEN a.mapped > 0 THEN 'still-attached'
+                    WHEN s.snapshots > 0 THEN 'live-snapshots'
+                    WHEN a.attachments > 0 THEN 'live-attachments'
+                    WHEN v.children = 0 THEN 'no-deletion-time'
+                    ELSE 'live-children' END AS code
+          FROM gone v
+          LEFT JOIN attached a ON a.volume_id = v.id
+          LEFT JOIN snapped s ON s.volume_id = v.id""",
 )

@@ -4,7 +4,7 @@
 ## What is wrong
 Cinder holds an attachment for a server that no cell and no build request knows as alive. The `code` says whether the
 server is known as deleted (`deleted-server`) or not at all (`unknown-server`: archived and purged long ago, or never
-Nova's).
+Nova's). Where there are several, an unknown one is named.
 
 ## Why it matters
 The volume never becomes available again, and its owner can neither use nor delete it.
@@ -31,7 +31,7 @@ CHECK = Check(
     name="volume-in-use-server-gone",
     catalogue="H6",
     severity=Severity.ERROR,
-    message="volume {volume} is attached to server {server}, which is gone ({code})",
+    message="volume {volume} is attached to {servers} server(s) that are gone, one is {server} ({code})",
     resource=("volume", "volume"),
     key=("volume",),
     needs=EVERY_SERVER | {"cinder"},
@@ -42,7 +42,9 @@ CHECK = Check(
     },
     ages={"grace": 1800},
     sql="""
-        SELECT a.volume_id AS volume, MIN(a.instance_uuid) AS server, COUNT(DISTINCT a.instance_uuid) AS servers,
+        SELECT a.volume_id AS volume,
+               COALESCE(MIN(CASE WHEN d.uuid IS NULL THEN a.instance_uuid END), MIN(a.instance_uuid)) AS server,
+               COUNT(DISTINCT a.instance_uuid) AS servers,
                CASE WHEN COUNT(*) > COUNT(d.uuid) THEN 'unknown-server' ELSE 'deleted-server' END AS code,
                MIN(v.project_id) AS project, MIN(v.status) AS status, MIN(a.attached_host) AS host
           FROM cinder_volume_attachment a

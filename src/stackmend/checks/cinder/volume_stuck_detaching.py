@@ -6,7 +6,8 @@ Cinder has had the volume in status `detaching` for more than a quarter of an ho
 server. The `code` says what is left of the triple (Nova's block device mapping, Cinder's attachment, the disk in the
 guest) as far as databases can tell:
 
-* `intact`: mapping and attachment are both there;
+* `intact`: mapping and attachment are both there, and the attachment is still whole;
+* `attachment-ending`: both are there, and Cinder has begun to end the attachment: its export may be gone;
 * `mapping-gone`: Cinder has an attachment that Nova has no mapping for;
 * `attachment-gone`: Nova has a mapping that Cinder has no attachment for;
 * `both-gone`: neither is there, only the status was left behind.
@@ -58,24 +59,26 @@ CHECK = Check(
              WHERE NOT c.deleted AND c.status = 'detaching' AND COALESCE(c.updated_at, c.created_at) < $grace
                AND COALESCE(c.migration_status, 'success') IN ('success', 'error')
         ), sides AS (
-            SELECT a.volume_id, a.instance_uuid AS server, 1 AS attachments, 0 AS mappings
+            SELECT a.volume_id, a.instance_uuid AS server, 1 AS attachments, 0 AS mappings,
+                   CASE WHEN a.attach_status = 'attached' THEN 1 ELSE 0 END AS whole
               FROM cinder_volume_attachment a JOIN stuck v ON v.id = a.volume_id
              WHERE NOT a.deleted
             UNION ALL
-            SELECT b.volume_id, b.instance_uuid, 0, 1
+            SELECT b.volume_id, b.instance_uuid, 0, 1, 0
               FROM nova_block_device_mapping b JOIN stuck v ON v.id = b.volume_id
              WHERE NOT b.deleted AND b.destination_type = 'volume'
         ), pairs AS (
             SELECT volume_id, server,
                    CASE WHEN SUM(mappings) = 0 AND server IS NOT NULL THEN 'mapping-gone'
                         WHEN SUM(attachments) = 0 THEN 'attachment-gone'
+                        WHEN SUM(whole) = 0 THEN 'attachment-ending'
                         ELSE 'intact' END AS code
               FROM sides GROUP BY volume_id, server
         ), ranked AS (
             SELECT volume_id, server, code,
                    ROW_NUMBER() OVER (PARTITION BY volume_id
                                       ORDER BY CASE code WHEN 'mapping-gone' THEN 0 WHEN 'attachment-gone' THEN 1
-                                                         ELSE 2 END, server) AS place
+                                                         WHEN 'attachment-ending' THEN 2 ELSE 3 END, server) AS place
               FROM pairs
         )
         SELECT v.id AS volume, v.project_id AS project, p.server AS server, v.since AS since,

@@ -58,7 +58,8 @@ CHECK = Check(
              WHERE NOT s.deleted GROUP BY s.volume_id
         )
         SELECT v.id AS volume, v.project_id AS project, v.host AS backend, v.size AS size, v.encrypted AS encrypted,
-               v.since AS since, COALESCE(a.n, 0) AS attachments, COALESCE(s.n, 0) AS snapshots
+               v.since AS since, 'back-end-refused' AS code, COALESCE(a.n, 0) AS attachments,
+               COALESCE(s.n, 0) AS snapshots
           FROM stuck v
           LEFT JOIN attached a ON a.volume_id = v.id
           LEFT JOIN snapped s ON s.volume_id = v.id""",

@@ -6,7 +6,8 @@ Nova has a live block device mapping of a volume, and Cinder has no live attachm
 Cinder has instead:
 
 * `attachment-missing`: the volume, but nobody has it attached;
-* `other-attachment`: the volume, attached to another server or by another attachment;
+* `other-attachment`: the volume, attached to this very server by another attachment than Nova means;
+* `other-server`: the volume, attached to another server or to a host;
 * `volume-missing`: no such volume any more;
 * `no-attachment-id`: the mapping never had an attachment (a server from before Queens), and none is there.
 
@@ -24,9 +25,10 @@ volume attachment show <attachment>` says 404. `virsh dumpxml` on the host tells
 
 ## Repair and its risk
 Where the guest lacks the disk `drop-stale-bdm` marks the mapping deleted, as the next reboot of Nova 28 and later
-would. Where the guest has the disk the attachment must come back instead: with the server stopped,
-`nova-manage volume_attachment refresh` makes a new one. The root disk of a server is never dropped. No database knows
-what the guest has: look first.
+would, and lets the volume follow: what nobody has any more becomes available. Where the guest has the disk the
+attachment must come back instead: with the server stopped, `nova-manage volume_attachment refresh` makes a new one,
+provided that the volume is there and no other server has it by now. The root disk of a server is never dropped. No
+database knows what the guest has: look first.
 """
 
 from stackmend.model.check import Check, Severity
@@ -36,7 +38,7 @@ CHECK = Check(
     name="nova-bdm-cinder-detached",
     catalogue="H7",
     severity=Severity.ERROR,
-    message="server {server} has a block device mapping of volume {volume}, which Cinder has not attached ({code})",
+    message="server {server} has a block device mapping of volume {volume}, {fault} ({code})",
     resource=("server", "server"),
     key=("server", "volume", "bdm"),
     needs=frozenset({"cells", "cinder"}),
@@ -48,6 +50,7 @@ CHECK = Check(
         **idle("server"),
     },
     ages={"grace": 900, "idle": 600},
+    # a volume that is marked deleted and still attached is volume-deleted-incompletely's;
     # a build that was given up leaves its mappings behind on purpose: such a server never ran and never will
     sql="""
         WITH loose AS (
@@ -59,7 +62,7 @@ CHECK = Check(
                 ON a.id = b.attachment_id AND a.volume_id = b.volume_id AND a.instance_uuid = b.instance_uuid
                AND NOT a.deleted
              WHERE NOT b.deleted AND b.destination_type = 'volume' AND b.volume_id IS NOT NULL
-               AND (v.id IS NULL OR a.id IS NULL)
+               AND a.id IS NULL
                AND COALESCE(v.status, '') <> 'detaching'
                AND COALESCE(v.migration_status, 'success') IN ('success', 'error')
                AND COALESCE(b.updated_at, b.created_at) < $grace)
@@ -67,9 +70,18 @@ CHECK = Check(
                b.attachment_id AS attachment, b.boot_index AS boot_index, b.device_name AS device,
                s.project_id AS project, s.host AS host, s.vm_state AS vm_state, MIN(h.instance_uuid) AS other_server,
                CASE WHEN b.volume IS NULL THEN 'volume-missing'
-                    WHEN COUNT(h.volume_id) > 0 THEN 'other-attachment'
+                    WHEN COUNT(CASE WHEN h.instance_uuid = b.instance_uuid THEN 1 END) > 0 THEN 'other-attachment'
+                    WHEN COUNT(h.volume_id) > 0 THEN 'other-server'
                     WHEN b.attachment_id IS NULL THEN 'no-attachment-id'
-                    ELSE 'attachment-missing' END AS code
+                    ELSE 'attachment-missing' END AS code,
+               CASE WHEN b.volume IS NULL THEN 'which Cinder does not have any more'
+                    WHEN COUNT(CASE WHEN h.instance_uuid = b.instance_uuid THEN 1 END) > 0
+                    THEN 'which Cinder has attached to it by ' || MIN(CASE WHEN h.instance_uuid = b.instance_uuid
+                                                                           THEN h.id END)
+                         || ', while Nova means ' || COALESCE(b.attachment_id, 'none')
+                    WHEN COUNT(h.instance_uuid) > 0 THEN 'which Cinder has attached to server ' || MIN(h.instance_uuid)
+                    WHEN COUNT(h.volume_id) > 0 THEN 'which Cinder has attached to a host'
+                    ELSE 'which Cinder has attached to nobody' END AS fault
           FROM loose b
           JOIN idle_servers s ON s.uuid = b.instance_uuid AND s.cell = b.cell
           LEFT JOIN cinder_volume_attachment h ON h.volume_id = b.volume_id AND NOT h.deleted

@@ -62,4 +62,12 @@ class VolumeMarkDeleted(_VolumeRequest):
   $ stackmend volume mark-deleted 0f3c9a52-3a3f-4f6e-8d6b-1f1f3a8f7b10 --allow-db --out plan.json"""
 
 
-COMMANDS = {"volume detach": VolumeDetach, "volume mark-deleted": VolumeMarkDeleted}
+class VolumeRevive(_VolumeRequest):
+    """Mark a volume as living again that was marked deleted while a server or a snapshot still needs it."""
+
+    repair = "revive-volume"
+    examples = """
+  $ stackmend volume revive 0f3c9a52-3a3f-4f6e-8d6b-1f1f3a8f7b10 --allow-db"""
+
+
+COMMANDS = {"volume detach": VolumeDetach, "volume mark-deleted": VolumeMarkDeleted, "volume revive": VolumeRevive}

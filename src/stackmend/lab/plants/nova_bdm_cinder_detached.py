@@ -76,6 +76,22 @@ def other_attachment(cloud: Cloud) -> dict[str, Any]:
     return _key(server, volume, mapping)
 
 
+def still_in_use(cloud: Cloud) -> dict[str, Any]:
+    """The attachment alone was removed by SQL: the volume goes on saying that it is in use."""
+    server, volume, attachment, mapping = attached(cloud)
+    drop_attachment(cloud, attachment)
+    return _key(server, volume, mapping)
+
+
+def root_elsewhere(cloud: Cloud) -> dict[str, Any]:
+    """The root disk of a stopped server was freed by hand and has gone to another server since."""
+    server, volume, attachment, mapping = attached(cloud, "stopped")
+    cloud.update(server.database, "block_device_mapping", {"id": mapping}, boot_index=0)
+    drop_attachment(cloud, attachment)
+    attach(cloud, cloud.pick("active"), volume)
+    return _key(server, volume, mapping)
+
+
 def no_attachment_id(cloud: Cloud) -> dict[str, Any]:
     """A mapping from before Queens, of a volume that was detached in Cinder."""
     server = cloud.pick("stopped")
@@ -90,8 +106,14 @@ VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
     "other_server": other_server,
     "other_attachment": other_attachment,
     "no_attachment_id": no_attachment_id,
+    "still_in_use": still_in_use,
+    "root_elsewhere": root_elsewhere,
 }
-NOT_REPAIRED = {"root": "root disk", "other_attachment": "nova-manage volume_attachment refresh"}
+NOT_REPAIRED = {
+    "root": "root disk",
+    "root_elsewhere": "stop one of the two",
+    "other_attachment": "nova-manage volume_attachment refresh",
+}
 
 
 def being_attached(cloud: Cloud) -> None:

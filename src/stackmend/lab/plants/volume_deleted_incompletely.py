@@ -38,10 +38,32 @@ def attachment(cloud: Cloud) -> dict[str, Any]:
     return _delete(cloud, volume)
 
 
+def still_attached(cloud: Cloud) -> dict[str, Any]:
+    """A running server has it: what is wrong is the row of the volume."""
+    return _delete(cloud, attached(cloud)[1])
+
+
+def still_attached_whole(cloud: Cloud) -> dict[str, Any]:
+    """The same, and the metadata was marked at the same moment."""
+    volume = attached(cloud, "stopped")[1]
+    _delete_children(cloud, volume)
+    return _delete(cloud, volume)
+
+
 def snapshot(cloud: Cloud) -> dict[str, Any]:
-    """A snapshot with metadata stays alive."""
+    """A snapshot, which its owner counts on, stays alive with its metadata."""
     volume = new_volume(cloud)
     values = {"snapshot_id": new_snapshot(cloud, volume), "key": "by", "value": "nightly", "deleted": 0}
+    cloud.insert("cinder", "snapshot_metadata", **values, created_at=cloud.ago(OLD))
+    return _delete(cloud, volume)
+
+
+def snapshot_on_its_way(cloud: Cloud) -> dict[str, Any]:
+    """A snapshot that was being deleted stays alive, with its metadata."""
+    volume = new_volume(cloud)
+    name = new_snapshot(cloud, volume)
+    cloud.update("cinder", "snapshots", {"id": name}, status="deleting")
+    values = {"snapshot_id": name, "key": "by", "value": "nightly", "deleted": 0}
     cloud.insert("cinder", "snapshot_metadata", **values, created_at=cloud.ago(OLD))
     return _delete(cloud, volume)
 
@@ -57,7 +79,10 @@ def no_time(cloud: Cloud) -> dict[str, Any]:
 
 VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
     "attachment": attachment,
+    "still_attached": still_attached,
+    "still_attached_whole": still_attached_whole,
     "snapshot": snapshot,
+    "snapshot_on_its_way": snapshot_on_its_way,
     "no_time": no_time,
 }
 

@@ -45,6 +45,13 @@ def attachment_gone(cloud: Cloud) -> dict[str, Any]:
     return _detaching(cloud, volume, server.uuid)
 
 
+def attachment_ending(cloud: Cloud) -> dict[str, Any]:
+    """Cinder failed while it ended the attachment; Nova's mapping is there."""
+    server, volume, attachment, _ = attached(cloud)
+    cloud.update("cinder", "volume_attachment", {"id": attachment}, attach_status="error_detaching")
+    return _detaching(cloud, volume, server.uuid)
+
+
 def both_gone(cloud: Cloud) -> dict[str, Any]:
     """Only the status was left behind."""
     server, volume, attachment, mapping = attached(cloud)
@@ -80,6 +87,7 @@ def legacy_specs(cloud: Cloud) -> dict[str, Any]:
 VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
     "mapping_gone": mapping_gone,
     "attachment_gone": attachment_gone,
+    "attachment_ending": attachment_ending,
     "both_gone": both_gone,
     "multiattach": multiattach,
     "legacy_specs": legacy_specs,

@@ -3,16 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
+from stackmend.cloud import attachments
 from stackmend.model.ports import Live
-from stackmend.model.repair import CannotRepair
-from stackmend.model.snapshot import cell_database
-from stackmend.model.step import Step, UpdateRow, Value
+from stackmend.model.step import ExpectRow, Step, UpdateRow, Value
 from stackmend.repairs.common import Record, change, marked_deleted
-
-#: the attachment's word for the volume's (cinder/db/api.py, ATTACH_STATUS_MAP)
-_VOLUME_STATUS = {"attached": "in-use", "detached": "available"}
 
 
 def soft_delete(live: Live, table: str, row: Record, at: Value, **more: Value) -> UpdateRow:
@@ -35,33 +31,34 @@ def drop_mapping(live: Live, database: str, row: Record, now: str) -> UpdateRow:
     return marked_deleted(live, database, "block_device_mapping", row, at=now, guards=guards)
 
 
-def statuses(attachments: Iterable[Record]) -> tuple[str, str]:
-    """(status, attach_status) of a volume with these live attachments (cinder, _get_statuses_from_attachments)."""
-    words = sorted(str(a["attach_status"]) for a in attachments if not str(a["attach_status"]).startswith("error_"))
-    word = words[0] if words else "detached"
-    return _VOLUME_STATUS.get(word, word), word
-
-
-def live_volume(live: Live, volume: object) -> Record:
-    """The volume's row; CannotRepair if there is none, it is deleted, or Cinder is migrating it."""
-    row: Record | None = live.row("cinder", "volumes", {"id": str(volume)})
-    if row is None or row["deleted"]:
-        raise CannotRepair(f"Cinder has no live volume {volume}")
-    if row["migration_status"] not in (None, "success", "error"):
-        raise CannotRepair(f"volume {volume} is being migrated ({row['migration_status']})")
-    return row
-
-
 def live_server(live: Live, server: str) -> tuple[str, Record] | None:
     """(database, row) of the live server, in whatever cell; None if it is gone. All cells must answer (R2)."""
-    found: list[tuple[str, Record]] = []
-    for cell in live.cells():
-        database = cell_database(cell)
-        found += [(database, row) for row in live.rows(database, "instances", {"uuid": server, "deleted": 0})]
-    if len(found) > 1:
-        raise CannotRepair(f"server {server} is live in more than one cell")
-    if found:
-        return found[0]
-    if live.rows("nova_api", "build_requests", {"instance_uuid": server}):
-        raise CannotRepair(f"server {server} is about to be built")
-    return None
+    found = attachments.server(live, server)
+    found.settled()
+    return (found.database, found.row) if found.row is not None else None
+
+
+def status_set(live: Live, volume: Record, rest: Sequence[Record], *, let_go: bool) -> Iterator[Step]:
+    """What the volume says of itself once these attachments are left; errors are kept. A guard where that is right.
+
+    ``let_go``: something of it was taken away. Each attachment that is left must still be there.
+    """
+    for row in rest:
+        expect = {column: row[column] for column in ("deleted", "attach_status", "instance_uuid")}
+        yield ExpectRow(database="cinder", table="volume_attachment", pk={"id": row["id"]}, expect=expect)
+    status, attach_status = attachments.implied(rest)
+    after: dict[str, Value] = {}
+    if volume["attach_status"] != attach_status:
+        after["attach_status"] = attach_status
+    if volume["status"] != status and not str(volume["status"]).startswith("error"):
+        after["status"] = status
+    if let_go or (after and attach_status == "detached"):
+        # as Cinder does, whoever else has it (objects/volume.py, finish_detach)
+        where = {"volume_id": volume["id"], "key": "attached_mode"}
+        yield from soft_delete_all(live, "volume_admin_metadata", where, live.now())
+    guards = ("status", "attach_status", "migration_status", "deleted", "updated_at")
+    if after:
+        yield change(live, "cinder", "volumes", volume, after, guards)
+    elif let_go:
+        expect = {column: volume[column] for column in guards}
+        yield ExpectRow(database="cinder", table="volumes", pk={"id": volume["id"]}, expect=expect)

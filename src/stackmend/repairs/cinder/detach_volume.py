@@ -3,7 +3,9 @@
 
 ## What it does
 By the API: where Nova and Cinder both have it, Nova detaches it; an attachment that Nova knows nothing of is deleted in
-Cinder; a status that is all that was left behind is reset. A mapping of Nova's without attachment no API removes.
+Cinder; a status that is all that was left behind is reset. Nova detaches only what Cinder calls in use: where the
+status says otherwise while the attachment is there, it is set right first. A mapping of Nova's without attachment no
+API removes.
 
 In the databases, Nova's block device mapping of the pair is marked deleted first, so that no reboot plugs the volume
 in again. Then Cinder's attachment and its specs are marked deleted with the time of the detach, the admin metadata
@@ -13,9 +15,11 @@ servers of a multi-attach volume keep theirs. A volume in an error status keeps 
 As a request it takes `volume` and, where several servers have it, `server`.
 
 ## Guards
-The root disk of a live server is refused, and so are a server something is happening to, a pair with two attachments
-(live migration), an attachment to a host, and a volume that Cinder is working on. "Gone" is asked of every cell again
-in the moment of writing. Each remaining attachment must still be there.
+Every cell is asked who maps the volume. A server that maps it and of which Cinder has no attachment must be named, and
+while another one maps it so, nothing is done: the volume would look free. The root disk of a live server is refused,
+and so are a server something is happening to, a pair with two attachments (live migration), a server that has nothing
+of the volume, an attachment to a host, and a volume that Cinder is working on. "Gone" is asked of every cell again in
+the moment of writing. Each remaining attachment must still be there.
 
 ## Undo
 All rows are put back as they were. What the API has detached is attached again only by its owner.
@@ -23,28 +27,21 @@ All rows are put back as they were. What the API has detached is attached again 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from stackmend.cloud import attachments
+from stackmend.cloud.attachments import AT_REST, Pair, Reading
 from stackmend.model.finding import Row
 from stackmend.model.ports import Api, Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.snapshot import cell_database
-from stackmend.model.step import ExpectRow, Manual, Risk, Step, Values
+from stackmend.model.step import ExpectNone, Manual, Risk, Step, Values, writes
 from stackmend.repairs import calls
 from stackmend.repairs.calls import SERVER, api_of, call, guarded, shown
-from stackmend.repairs.cinder._rows import (
-    drop_mapping,
-    live_server,
-    live_volume,
-    soft_delete,
-    soft_delete_all,
-    statuses,
-)
-from stackmend.repairs.common import Record, change, idle, no_such_server
+from stackmend.repairs.cinder._rows import drop_mapping, soft_delete, soft_delete_all, status_set
+from stackmend.repairs.common import Record, idle, no_such_server
 
-#: statuses in which nobody in Cinder is working on the volume
-_AT_REST = frozenset({"in-use", "detaching", "attaching", "reserved", "available"})
 _GONE = frozenset({"deleted-server", "unknown-server"})
 
 
@@ -52,162 +49,171 @@ def api(target: Row, live: Live) -> Iterator[Step]:
     """Calls of Nova or Cinder; nothing where the volume is not attached there any more."""
     if not list(db(target, live)):
         return
-    volume, services = live_volume(live, target["volume"]), api_of(live)
-    name = str(volume["id"])
-    attachments = live.rows("cinder", "volume_attachment", {"volume_id": name, "deleted": 0})
-    servers = _servers(target, attachments, live)
-    for server in servers:
-        pair = [a for a in attachments if a["instance_uuid"] == server]
-        found = live_server(live, server)
-        where: Values = {"volume_id": name, "instance_uuid": server, "deleted": 0}
-        if found is not None and live.rows(found[0], "block_device_mapping", where):
-            if not pair:
+    seen, services = attachments.read(live, target["volume"]), api_of(live)
+    volume, name = seen.live(), seen.volume
+    mine = _chosen(target, seen)
+    for pair in mine:
+        if pair.server.alive and pair.mappings:
+            if not pair.attachments:
                 raise CannotRepair(
-                    f"Cinder has no attachment of volume {name}, so it refuses to let Nova detach it from {server}"
+                    f"Cinder has no attachment of volume {name}, so it refuses to let Nova detach it from {pair.server}"
                 )
-            yield from _detached_by_nova(services, name, server)
+            yield from _detached_by_nova(services, seen, pair)
         else:
-            for attachment in pair:
-                yield _attachment_deleted(services, str(attachment["id"]), server, alive=found is not None)
-    if not any(a["instance_uuid"] in servers for a in attachments) and volume["status"] == "detaching":
-        yield _status_reset(services, name, attachments)
+            for attachment in pair.attachments:
+                yield _attachment_deleted(services, str(attachment["id"]), pair)
+    if not any(pair.attachments for pair in mine):
+        yield from _status_reset(services, volume, seen.others(mine))
 
 
-def _detached_by_nova(services: Api, volume: str, server: str) -> Iterator[Step]:
-    made = call("compute", "detach-volume", server=server, volume=volume)
+def _detached_by_nova(services: Api, seen: Reading, pair: Pair) -> Iterator[Step]:
+    name, server = seen.volume, pair.server.uuid
+    made = call("compute", "detach-volume", server=server, volume=name)
     found = services.look(made)
     calls.idle(found, server)
     if found["mapping"] is None:
-        raise CannotRepair(f"Nova's API shows no volume {volume} on server {server}")
-    if found["volume.status"] == "detaching":
-        # Nova asks Cinder to begin, and Cinder begins only what is in use
-        roll = call("block-storage", "roll-detaching", volume=volume)
-        back = replace(call("block-storage", "begin-detaching", volume=volume), expect={"status": "in-use"})
+        raise CannotRepair(f"Nova's API shows no volume {name} on server {server}")
+    # Nova asks Cinder to begin, and Cinder begins only what is in use and attached (volume/api.py, begin_detaching)
+    status = found["volume.status"]
+    if status == "detaching":
+        roll = call("block-storage", "roll-detaching", volume=name)
+        back = replace(call("block-storage", "begin-detaching", volume=name), expect={"status": "in-use"})
         yield replace(guarded(roll, services.look(roll), ("status", "migration", "attachments")), inverse=back)
+    elif attachments.implied(pair.attachments)[1] != "attached":
+        raise CannotRepair(f"Cinder detaches only what is attached; its attachment to {pair.server} is not")
+    elif status == "available":
+        reset = call("block-storage", "reset-status", volume=name, status="in-use", attach_status="attached")
+        yield guarded(reset, services.look(reset), ("status", "migration", "attachments"))
+    elif status != "in-use":
+        raise CannotRepair(f"volume {name} is {status}: Cinder detaches only what is in use")
     yield guarded(made, found, (*SERVER, "mapping"), **{"volume.status": "in-use"})
 
 
-def _attachment_deleted(services: Api, attachment: str, server: str, *, alive: bool) -> Step:
+def _attachment_deleted(services: Api, attachment: str, pair: Pair) -> Step:
     made = call("block-storage", "delete-attachment", attachment=attachment)
     if why := services.lacks("block-storage", "delete-attachment"):
         raise CannotRepair(why)
     found = services.look(made)
     shown(found, "attachment")
-    if alive:
-        calls.idle(found, server)
+    if pair.server.alive:
+        calls.idle(found, pair.server.uuid)
     else:
-        calls.nobody(found, server)
+        calls.nobody(found, pair.server.uuid)
     return guarded(made, found, ("volume", "instance", "status", *SERVER))
 
 
-def _status_reset(services: Api, volume: str, rest: list[Record]) -> Step:
+def _status_reset(services: Api, volume: Record, rest: Sequence[Record]) -> Iterator[Step]:
     """Only the status was left behind: what is attached says what it should be."""
-    status, attach_status = statuses(rest)
+    status, attach_status = attachments.implied(rest)
     wanted = {"status": status} | ({"attach_status": attach_status} if not rest else {})
-    made = call("block-storage", "reset-status", volume=volume, **wanted)
-    return guarded(made, services.look(made), ("status", "migration", "attachments"))
+    if volume["status"] == status:
+        raise CannotRepair("no API shows attach_status, which is what is wrong")
+    made = call("block-storage", "reset-status", volume=str(volume["id"]), **wanted)
+    yield guarded(made, services.look(made), ("status", "migration", "attachments"))
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on the cell's and Cinder's databases; nothing where the volume is not attached there any more."""
-    volume = live_volume(live, target["volume"])
-    if volume["status"] not in _AT_REST and not str(volume["status"]).startswith("error"):
+    """Steps on the cells' and Cinder's databases; nothing where the volume is not attached there any more."""
+    seen = attachments.read(live, target["volume"])
+    volume = seen.live()
+    if volume["status"] not in AT_REST and not str(volume["status"]).startswith("error"):
         raise CannotRepair(f"volume {volume['id']} is {volume['status']}: wait for Cinder to end that")
-    attachments = live.rows("cinder", "volume_attachment", {"volume_id": volume["id"], "deleted": 0})
-    now = live.now()
-    mine: list[Record] = []
+    now, mine = live.now(), _chosen(target, seen)
     steps: list[Step] = []
-    for server in _servers(target, attachments, live):
-        pair = [a for a in attachments if a["instance_uuid"] == server]
-        steps += _let_go(str(volume["id"]), server, pair, live, now)
-        mine += pair
-    rest = [a for a in attachments if a not in mine]
-    steps += _give_back(volume, mine, rest, live, now)
-    if steps:
-        yield Manual(
-            text=f"on the host ({_hosts(mine)}): see that no guest has volume {volume['id']} (serial in virsh dumpxml),"
-            " and close its session; the export on the back end stays until Cinder terminates the connection"
-        )
-        yield from steps
-
-
-def _servers(target: Row, attachments: list[Record], live: Live) -> list[str]:
-    """The servers to detach from: those gone, the one named, or the only one there is."""
-    attached = sorted({str(a["instance_uuid"]) for a in attachments if a["instance_uuid"]})
-    if target.get("code") in _GONE:
-        return [server for server in attached if live_server(live, server) is None]
-    if target.get("server"):
-        return [str(target["server"])]
-    if len(attached) > 1:
-        raise CannotRepair(f"the volume is attached to {len(attached)} servers ({', '.join(attached)}): name one")
-    if not attached and attachments:
-        raise CannotRepair("the volume is attached to a host, not to a server")
-    return attached
-
-
-def _let_go(volume: str, server: str, pair: list[Record], live: Live, now: str) -> Iterator[Step]:
-    """Guards on the server, then Nova's side of the pair."""
-    found = live_server(live, server)
-    if found is None:
-        yield from no_such_server(live, server)
-        databases = [cell_database(cell) for cell in live.cells()]
-    else:
-        database, row = found
-        databases = [database]
-        if len(pair) > 1:
-            raise CannotRepair(f"server {server} has {len(pair)} attachments of the volume: a live migration's?")
-        _refuse_root(volume, database, row, pair, live)
-        yield from idle(live, database, row)
-    for database in databases:
-        where: Values = {"volume_id": volume, "instance_uuid": server, "deleted": 0}
-        for mapping in live.rows(database, "block_device_mapping", where):
-            yield drop_mapping(live, database, mapping, now)
-
-
-def _refuse_root(volume: str, database: str, server: Record, pair: list[Record], live: Live) -> None:
-    known = live.rows(database, "block_device_mapping", {"volume_id": volume, "instance_uuid": server["uuid"]})
-    root = any(b["boot_index"] == 0 for b in known) or (
-        not server["image_ref"] and any(a["mountpoint"] == server["root_device_name"] for a in pair)
+    for pair in mine:
+        steps += _let_go(pair, live, now)
+    rest = seen.others(mine)
+    free = attachments.implied(rest)[0] == "available"
+    if free:
+        seen.still_mapped(mine)
+    for row in (a for pair in mine for a in pair.attachments):
+        steps.append(soft_delete(live, "volume_attachment", row, now, attach_status="detached", detach_time=now))
+        steps += soft_delete_all(live, "attachment_specs", {"attachment_id": row["id"]}, now)
+    steps += status_set(live, volume, rest, let_go=any(pair.attachments for pair in mine))
+    if not any(writes(step) for step in steps):
+        return
+    if free:
+        yield from _mapped_by_nobody(seen, live)
+    yield Manual(
+        text=f"on the host ({_hosts(mine)}): see that no guest has volume {volume['id']} (serial in virsh dumpxml),"
+        " and close its session; the export on the back end stays until Cinder terminates the connection"
     )
-    if root:
-        raise CannotRepair(f"volume {volume} is the root disk of the live server {server['uuid']}: shelve it instead")
+    yield from steps
 
 
-def _give_back(volume: Record, mine: list[Record], rest: list[Record], live: Live, now: str) -> Iterator[Step]:
-    """Cinder's side: the attachments with their specs, then what the volume says of itself."""
-    for row in rest:
-        expect = {column: row[column] for column in ("deleted", "attach_status")}
-        yield ExpectRow(database="cinder", table="volume_attachment", pk={"id": row["id"]}, expect=expect)
-    for row in mine:
-        yield soft_delete(live, "volume_attachment", row, now, attach_status="detached", detach_time=now)
-        yield from soft_delete_all(live, "attachment_specs", {"attachment_id": row["id"]}, now)
-    status, attach_status = statuses(rest)
-    after: dict[str, str] = {}
-    if volume["attach_status"] != attach_status:
-        after["attach_status"] = attach_status
-    if volume["status"] != status and not str(volume["status"]).startswith("error"):
-        after["status"] = status
-    if mine or after:
-        where = {"volume_id": volume["id"], "key": "attached_mode"}
-        yield from soft_delete_all(live, "volume_admin_metadata", where, now)
-    guards = ("status", "attach_status", "migration_status", "deleted", "updated_at")
-    if after:
-        yield change(live, "cinder", "volumes", volume, after, guards)
-    elif mine:
-        expect = {column: volume[column] for column in guards}
-        yield ExpectRow(database="cinder", table="volumes", pk={"id": volume["id"]}, expect=expect)
+def _chosen(target: Row, seen: Reading) -> list[Pair]:
+    """The pairs to part: those whose server is gone, the one named, or the only one there is."""
+    name = target.get("server")
+    if target.get("code") in _GONE:
+        return [pair for pair in seen.pairs if not pair.server.alive and not pair.server.building]
+    if name:
+        pair = seen.pair(str(name))
+        if pair is None and seen.attachments:
+            raise CannotRepair(f"volume {seen.volume} is not attached to server {name}: {_names(seen.pairs)}")
+        return [] if pair is None else [pair]
+    attached = [pair for pair in seen.pairs if pair.attachments]
+    if len(attached) > 1:
+        raise CannotRepair(f"the volume is attached to {len(attached)} servers ({_names(attached)}): name one")
+    if not attached and seen.attachments:
+        raise CannotRepair("the volume is attached to a host, not to a server")
+    return attached or [pair for pair in seen.pairs if not pair.server.alive and not pair.server.building]
 
 
-def _hosts(attachments: list[Record]) -> str:
-    return ", ".join(sorted({str(a["attached_host"]) for a in attachments if a["attached_host"]})) or "unknown"
+def _let_go(pair: Pair, live: Live, now: str) -> Iterator[Step]:
+    """Guards on the server, then Nova's side of the pair. Each way to part a pair comes through here."""
+    pair.server.settled()
+    row = pair.server.row
+    if row is None:
+        yield from no_such_server(live, pair.server.uuid)
+    else:
+        if len(pair.attachments) > 1:
+            raise CannotRepair(
+                f"{pair.server} has {len(pair.attachments)} attachments of the volume: a live migration's?"
+            )
+        if pair.root:
+            raise CannotRepair(_root(pair))
+        yield from idle(live, pair.server.database, row)
+    for database, mapping in pair.mappings:
+        yield drop_mapping(live, database, mapping, now)
+
+
+def _root(pair: Pair) -> str:
+    if pair.attachments:
+        return f"the volume is the root disk of the live {pair.server}: shelve it instead"
+    return (
+        f"the volume is the root disk of the live {pair.server}, and Cinder has no attachment of it: the server cannot"
+        " be shelved or started. See 'stackmend audit --server' for its attachment, or delete the server"
+    )
+
+
+def _mapped_by_nobody(seen: Reading, live: Live) -> Iterator[Step]:
+    """Guards: no cell that has no mapping of the volume has got one since."""
+    having = {database for pair in seen.pairs for database, _ in pair.mappings}
+    for cell in live.cells():
+        if (database := cell_database(cell)) not in having:
+            where: Values = {"volume_id": seen.volume, "deleted": 0}
+            yield ExpectNone(database=database, table="block_device_mapping", where=where)
+
+
+def _names(pairs: Sequence[Pair]) -> str:
+    return ", ".join(pair.server.uuid for pair in pairs) or "it is attached to a host"
+
+
+def _hosts(pairs: Sequence[Pair]) -> str:
+    """Where a guest may have it: by the attachments, else by the servers that map it."""
+    found = {str(a["attached_host"]) for pair in pairs for a in pair.attachments if a["attached_host"]}
+    found |= {str(pair.server.row["host"]) for pair in pairs if pair.server.row and pair.server.row["host"]}
+    return ", ".join(sorted(found)) or "unknown"
 
 
 REPAIR = Repair(
     name="detach-volume",
     risk=Risk.UNSAFE,
     resource="volume",
-    checks=("volume-stuck-detaching", "volume-in-use-server-gone"),
-    codes=frozenset({"mapping-gone", "attachment-gone", "both-gone", *_GONE}),
+    checks=("volume-stuck-detaching", "volume-in-use-server-gone", "volume-status-attachment-mismatch"),
+    codes=frozenset(
+        {"mapping-gone", "attachment-gone", "attachment-ending", "both-gone", "taken-but-unattached", *_GONE}
+    ),
     strategies={"api": api, "db": db},
     why="a guest that still has the disk goes on writing to a volume that Cinder may then give to another server;"
     " no database knows what the guest has",

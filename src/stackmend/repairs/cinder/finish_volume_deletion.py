@@ -2,12 +2,13 @@
 """Mark what a deleted volume left alive as deleted too.
 
 ## What it does
-Every live attachment, metadata row, transfer and snapshot of the volume, and what hangs on those, is marked deleted
-with the time of the volume; a volume without a time of deletion gets one. Attachments also get the status `deleted`,
-as Cinder gives them.
+The metadata and transfers of the volume that are still live, and snapshots that were being deleted, with what hangs on
+those, are marked deleted with the time of the volume; a volume without a time of deletion gets one.
 
 ## Guards
-The volume's own row still says deleted and every child reads as planned.
+Refused where anything is attached, a snapshot lives that nobody is deleting, or a living server maps the volume: those
+are for `revive-volume` and `mark-volume-deleted`. The volume's own row must still say deleted, and every row read as
+planned.
 
 ## Undo
 All rows are put back as they were.
@@ -17,40 +18,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stackmend.cloud import attachments
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import ExpectRow, Risk, Step, Value
-from stackmend.repairs.cinder._rows import soft_delete_all
+from stackmend.model.step import ExpectNone, ExpectRow, Risk, Step, Values
+from stackmend.repairs.cinder import _deletion
 from stackmend.repairs.common import change
-from stackmend.tables.cinder import VOLUME_CHILDREN, VOLUME_GRANDCHILDREN
-
-#: what Cinder writes besides the mark (cinder/db/api.py: attachment_destroy, snapshot_destroy)
-_ALSO: dict[str, dict[str, Value]] = {
-    "volume_attachment": {"attach_status": "deleted"},
-    "snapshots": {"status": "deleted"},
-}
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
     """Steps on Cinder's database; nothing where all is marked."""
-    volume = live.row("cinder", "volumes", {"id": target["volume"]})
+    seen = attachments.read(live, target["volume"])
+    volume = seen.row
     if volume is None or not volume["deleted"]:
         raise CannotRepair(f"volume {target['volume']} is not deleted")
+    _deletion.refuse_mapped(seen)
+    way = f"see 'stackmend volume revive {seen.volume}' and 'stackmend volume mark-deleted {seen.volume}'"
+    if seen.attachments:
+        raise CannotRepair(f"volume {seen.volume} still has {len(seen.attachments)} attachment(s): {way}")
+    if snapshots := _deletion.wanted_snapshots(live, seen.volume):
+        raise CannotRepair(f"snapshot {snapshots[0]['id']} of volume {seen.volume} is {snapshots[0]['status']}: {way}")
     at = volume["deleted_at"] or live.now()
-    steps: list[Step] = []
-    # grandchildren first: a purge that runs meanwhile must not meet a deleted parent with a live child
-    for table, (parent, column) in VOLUME_GRANDCHILDREN.items():
-        parents = [row["id"] for row in live.rows("cinder", parent, {"volume_id": volume["id"]})]
-        if parents:
-            steps += soft_delete_all(live, table, {column: parents}, at)
-    for table in VOLUME_CHILDREN:
-        steps += soft_delete_all(live, table, {"volume_id": volume["id"]}, at, **_ALSO.get(table, {}))
+    steps = list(_deletion.children(live, seen.volume, at))
+    where: Values = {"volume_id": seen.volume, "deleted": 0}
     if volume["deleted_at"] is None:
         yield change(live, "cinder", "volumes", volume, {"deleted_at": at}, ("deleted",))
     elif steps:
         expect = {column: volume[column] for column in ("deleted", "deleted_at")}
         yield ExpectRow(database="cinder", table="volumes", pk={"id": volume["id"]}, expect=expect)
+    yield ExpectNone(database="cinder", table="volume_attachment", where=where)
     yield from steps
 
 
@@ -59,6 +56,7 @@ REPAIR = Repair(
     risk=Risk.SAFE,
     resource="volume",
     checks=("volume-deleted-incompletely",),
+    codes=frozenset({"live-children", "no-deletion-time"}),
     strategies={"db": db},
     no_api="no API shows what is left of a volume that is marked deleted",
 )

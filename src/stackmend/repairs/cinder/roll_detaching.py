@@ -2,7 +2,8 @@
 """Set a volume that is stuck detaching back to in-use.
 
 ## What it does
-Sets `volumes.status` to `in-use`, which is all that Cinder's action `os-roll_detaching` does. Attachment, mapping and
+Sets `volumes.status` to `in-use`, which is all that Cinder's action `os-roll_detaching` does, and in the database
+`attach_status` to `attached` where it is not. Attachment, mapping and
 disk stay; the detach can then be asked for again, and Nova finishes it whether or not the guest still has the disk.
 
 ## Guards
@@ -18,12 +19,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from stackmend.cloud import attachments
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectRow, Risk, Step
 from stackmend.repairs.calls import api_of, call, guarded, shown
-from stackmend.repairs.cinder._rows import live_server, live_volume, statuses
 from stackmend.repairs.common import change, idle
 
 
@@ -41,22 +42,26 @@ def api(target: Row, live: Live) -> Iterator[Step]:
 
 def db(target: Row, live: Live) -> Iterator[Step]:
     """Steps on Cinder's database; nothing where the volume is not detaching any more."""
-    volume = live_volume(live, target["volume"])
+    seen = attachments.read(live, target["volume"])
+    volume = seen.live()
     if volume["status"] != "detaching":
         return
-    attachments = live.rows("cinder", "volume_attachment", {"volume_id": volume["id"], "deleted": 0})
-    if statuses(attachments) != ("in-use", "attached"):
-        raise CannotRepair(f"volume {volume['id']} has no attachment to go back to")
-    for server in sorted({str(a["instance_uuid"]) for a in attachments if a["instance_uuid"]}):
-        found = live_server(live, server)
-        if found is None:
-            raise CannotRepair(f"server {server}, to which the volume is attached, is gone: detach the volume instead")
-        yield from idle(live, *found)
-    for row in attachments:
+    if attachments.implied(seen.attachments) != ("in-use", "attached"):
+        words = ", ".join(str(a["attach_status"]) for a in seen.attachments) or "none"
+        raise CannotRepair(f"no attachment of volume {volume['id']} is whole to go back to ({words})")
+    for pair in seen.pairs:
+        if not pair.attachments:
+            continue
+        pair.server.settled()
+        if pair.server.row is None:
+            raise CannotRepair(f"{pair.server}, to which the volume is attached, is gone: detach the volume instead")
+        yield from idle(live, pair.server.database, pair.server.row)
+    for row in seen.attachments:
         expect = {column: row[column] for column in ("deleted", "attach_status", "instance_uuid")}
         yield ExpectRow(database="cinder", table="volume_attachment", pk={"id": row["id"]}, expect=expect)
     guards = ("attach_status", "migration_status", "deleted", "updated_at")
-    yield change(live, "cinder", "volumes", volume, {"status": "in-use"}, guards)
+    after = {"status": "in-use"} | ({"attach_status": "attached"} if volume["attach_status"] != "attached" else {})
+    yield change(live, "cinder", "volumes", volume, after, guards)
 
 
 REPAIR = Repair(

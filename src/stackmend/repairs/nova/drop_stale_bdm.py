@@ -9,6 +9,8 @@ mappings of those that are not attached. Because the guest is reset it is offere
 In the database it marks the mapping deleted as Nova does (`deleted` becomes its id), which is what Nova 28 and later
 does by itself at the next reboot of the server.
 
+Either way the volume follows: where nobody has it attached any more, and no other server maps it, it becomes available.
+
 ## Guards
 Refused for the root disk of a live server, while something is happening to the server, and where Cinder has the volume
 attached to this very server by another attachment: then the mapping names the wrong one and is not stale. In the
@@ -23,13 +25,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stackmend.cloud import attachments
+from stackmend.cloud.attachments import AT_REST, UNMOVED, Reading, Server
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectNone, Manual, Risk, Step, Value
 from stackmend.repairs import calls
 from stackmend.repairs.calls import SERVER, api_of, call, guarded
-from stackmend.repairs.cinder._rows import drop_mapping, live_server
+from stackmend.repairs.cinder._rows import drop_mapping, status_set
 from stackmend.repairs.common import Record, idle, the_server
 from stackmend.repairs.network_info import compute_version
 
@@ -58,6 +62,12 @@ def api(target: Row, live: Live) -> Iterator[Step]:
     if found["mapping"] is None:
         raise CannotRepair("Nova's API does not show the mapping")
     yield guarded(made, found, (*SERVER, "host", "mapping", "volume.status"))
+    seen = attachments.read(live, target["volume"])
+    if _left_behind(seen, str(server["uuid"])) and not seen.attachments:
+        reset = call("block-storage", "reset-status", volume=seen.volume, status="available", attach_status="detached")
+        before = services.look(reset)
+        if before["status"] != "available":
+            yield guarded(reset, before, ("status", "migration", "attachments"))
 
 
 def _only_stale_one(target: Row, live: Live, database: str, server: Record) -> None:
@@ -72,36 +82,57 @@ def _only_stale_one(target: Row, live: Live, database: str, server: Record) -> N
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on the cell's database; nothing where the mapping is gone or Cinder has the volume attached again."""
-    volume, server = str(target["volume"]), str(target["server"])
-    found = live_server(live, server)
-    if found is None:
-        raise CannotRepair(f"server {server} is gone: its mappings go with its rows")
-    database, row = found
-    mapping: Record | None = live.row(database, "block_device_mapping", {"id": target["bdm"]})
-    if mapping is None or mapping["deleted"] != 0 or mapping["instance_uuid"] != server:
+    """Steps on the cell's and Cinder's databases; nothing where the mapping is gone or the volume attached again."""
+    seen, name = attachments.read(live, target["volume"]), str(target["server"])
+    server = attachments.server(live, name)
+    server.settled()
+    if server.row is None:
+        raise CannotRepair(f"server {name} is gone: its mappings go with its rows")
+    pair = seen.pair(name)
+    mapping = next((m for _, m in pair.mappings if m["id"] == target["bdm"]), None) if pair else None
+    if pair is None or mapping is None or any(a["id"] == mapping["attachment_id"] for a in pair.attachments):
         return
-    pair: dict[str, Value] = {"volume_id": volume, "instance_uuid": server, "deleted": 0}
-    attachments = live.rows("cinder", "volume_attachment", pair)
-    if any(a["id"] == mapping["attachment_id"] for a in attachments):
-        return
-    if attachments:
+    if pair.attachments:
         raise CannotRepair(
-            f"Cinder has volume {volume} attached to this server as {attachments[0]['id']}, Nova knows it as"
+            f"Cinder has volume {seen.volume} attached to this server as {pair.attachments[0]['id']}, Nova knows it as"
             f" {mapping['attachment_id']}: stop the server and run nova-manage volume_attachment refresh"
         )
-    if mapping["boot_index"] == 0:
-        raise CannotRepair(
-            f"volume {volume} is the root disk of server {server}: stop the server and run nova-manage"
-            " volume_attachment refresh, or delete the server"
-        )
+    if pair.root:
+        raise CannotRepair(f"volume {seen.volume} is the root disk of server {name}: {_instead(seen, server)}")
     yield Manual(
-        text=f"on host {row['host']}: see that the guest has no disk with serial {volume} (virsh dumpxml); if it has,"
-        " make a new attachment instead (nova-manage volume_attachment refresh)"
+        text=f"on host {server.row['host']}: see that the guest has no disk with serial {seen.volume} (virsh dumpxml);"
+        f" if it has, {_instead(seen, server)}"
     )
-    yield from idle(live, database, row)
-    yield ExpectNone(database="cinder", table="volume_attachment", where=pair)
-    yield drop_mapping(live, database, mapping, live.now())
+    yield from idle(live, server.database, server.row)
+    where: dict[str, Value] = {"volume_id": seen.volume, "instance_uuid": name, "deleted": 0}
+    yield ExpectNone(database="cinder", table="volume_attachment", where=where)
+    yield drop_mapping(live, server.database, mapping, live.now())
+    if _left_behind(seen, name):
+        yield from status_set(live, seen.live(), seen.attachments, let_go=False)
+
+
+def _left_behind(seen: Reading, server: str) -> bool:
+    """Whether the volume would go on calling itself taken, though nobody has it once this server lets go."""
+    volume = seen.row
+    if volume is None or volume["deleted"] or volume["migration_status"] not in UNMOVED:
+        return False
+    if volume["status"] not in AT_REST or attachments.implied(seen.attachments)[0] != "available":
+        return False
+    return not any(pair.server.uuid != server for pair in seen.holders)
+
+
+def _instead(seen: Reading, server: Server) -> str:
+    """What there is to do where the guest needs the disk."""
+    if seen.row is None or seen.row["deleted"]:
+        known = f"'stackmend volume revive {seen.volume}', or " if seen.row is not None else ""
+        return (
+            f"nothing can attach it anew, for Cinder has no such volume: {known}save what the guest has, while it runs"
+        )
+    others = sorted({str(a["instance_uuid"] or a["attached_host"]) for a in seen.attachments})
+    if others:
+        return f"stop one of the two at once, for {', '.join(others)} has the volume too and both may be writing to it"
+    stop = "" if server.row is not None and server.row["vm_state"] == "stopped" else "stop the server and "
+    return f"{stop}make a new attachment instead (nova-manage volume_attachment refresh)"
 
 
 REPAIR = Repair(
@@ -110,5 +141,5 @@ REPAIR = Repair(
     checks=("nova-bdm-cinder-detached",),
     strategies={"api": api, "db": db},
     why="a guest that still has the disk loses it at its next hard reboot (by the API: now), and until then writes to a"
-    " volume that Cinder takes for free",
+    " volume that others may have or get",
 )

@@ -3,7 +3,8 @@
 
 ## What it does
 The mapping that Nova had marked deleted for this very attachment is made live again. Its connection information never
-leaves its row, so nothing is made up: where no such mapping is left, the repair says what can be done instead.
+leaves its row, so nothing is made up: where no such mapping is left, the repair says what can be done instead. Where
+the volume calls itself free although it is attached, its status follows.
 
 ## Guards
 Refused while something is happening to the server, where the pair has two attachments, where another mapping has
@@ -18,52 +19,58 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stackmend.cloud import attachments
+from stackmend.cloud.attachments import AT_REST, Pair
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectNone, ExpectRow, Risk, Step, Value
-from stackmend.repairs.cinder._rows import live_server, live_volume
-from stackmend.repairs.common import change, idle
+from stackmend.repairs.cinder._rows import status_set
+from stackmend.repairs.common import Record, change, idle
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on the cell's database; nothing where Nova has a mapping again or Cinder no attachment any more."""
-    volume, server = str(target["volume"]), str(target["server"])
-    live_volume(live, volume)
-    pair: dict[str, Value] = {"volume_id": volume, "instance_uuid": server, "deleted": 0}
-    attachments = live.rows("cinder", "volume_attachment", pair)
-    if not attachments:
+    """Steps on the cell's and Cinder's databases; nothing where Nova has a mapping again or Cinder no attachment."""
+    seen, name = attachments.read(live, target["volume"]), str(target["server"])
+    volume, pair = seen.live(), seen.pair(name)
+    if pair is None or not pair.attachments or pair.mappings:
         return
-    if len(attachments) > 1:
-        raise CannotRepair(f"volume {volume} has {len(attachments)} attachments to server {server}")
-    attachment = attachments[0]
-    found = live_server(live, server)
-    if found is None:
-        raise CannotRepair(f"server {server} is gone: detach the volume instead")
-    database, row = found
-    mappings = live.rows(database, "block_device_mapping", {"instance_uuid": server})
-    alive = [m for m in mappings if m["deleted"] == 0]
-    if any(m["volume_id"] == volume for m in alive):
-        return
-    lost = [m for m in mappings if m["deleted"] and m["attachment_id"] == attachment["id"] and m["volume_id"] == volume]
+    if len(pair.attachments) > 1:
+        raise CannotRepair(f"volume {seen.volume} has {len(pair.attachments)} attachments to server {name}")
+    pair.server.settled()
+    database, row = pair.server.database, pair.server.row
+    if row is None:
+        raise CannotRepair(f"server {name} is gone: detach the volume instead")
+    mapping, attachment = _lost(pair, live), pair.attachments[0]
+    yield from idle(live, database, row)
+    expect = {column: attachment[column] for column in ("deleted", "attach_status", "instance_uuid", "volume_id")}
+    yield ExpectRow(database="cinder", table="volume_attachment", pk={"id": attachment["id"]}, expect=expect)
+    where: dict[str, Value] = {"volume_id": seen.volume, "instance_uuid": name, "deleted": 0}
+    yield ExpectNone(database=database, table="block_device_mapping", where=where)
+    guards = ("instance_uuid", "volume_id", "attachment_id", "device_name", "boot_index")
+    after = {"deleted": 0, "deleted_at": None}
+    yield change(live, database, "block_device_mapping", mapping, after, guards)
+    if volume["status"] in AT_REST and attachments.implied(seen.attachments)[1] != "detached":
+        yield from status_set(live, volume, seen.attachments, let_go=False)
+
+
+def _lost(pair: Pair, live: Live) -> Record:
+    """The mapping of that very attachment, marked deleted; CannotRepair where there is none, or no room for it."""
+    attachment, name = pair.attachments[0], pair.server.uuid
+    lost = [m for m in pair.dropped if m["attachment_id"] == attachment["id"]]
     if not lost:
         raise CannotRepair(
             f"no deleted mapping of attachment {attachment['id']} is left to restore. If the guest has the disk, stop"
             " the server and attach anew by nova-manage volume_attachment refresh; if it has not, DELETE"
             f" /v3/attachments/{attachment['id']} or request detach-volume"
         )
-    mapping = lost[-1]
+    where: dict[str, Value] = {"instance_uuid": name, "deleted": 0}
+    alive = live.rows(pair.server.database, "block_device_mapping", where)
+    mapping: Record = lost[-1]
     for column in ("device_name", "boot_index"):
-        taken = mapping[column] not in (None, "", -1) and any(m[column] == mapping[column] for m in alive)
-        if taken:
-            raise CannotRepair(f"another disk of server {server} has {column} {mapping[column]} by now")
-    yield from idle(live, database, row)
-    expect = {column: attachment[column] for column in ("deleted", "attach_status", "instance_uuid", "volume_id")}
-    yield ExpectRow(database="cinder", table="volume_attachment", pk={"id": attachment["id"]}, expect=expect)
-    yield ExpectNone(database=database, table="block_device_mapping", where=pair)
-    guards = ("instance_uuid", "volume_id", "attachment_id", "device_name", "boot_index")
-    after = {"deleted": 0, "deleted_at": None}
-    yield change(live, database, "block_device_mapping", mapping, after, guards)
+        if mapping[column] not in (None, "", -1) and any(m[column] == mapping[column] for m in alive):
+            raise CannotRepair(f"another disk of server {name} has {column} {mapping[column]} by now")
+    return mapping
 
 
 REPAIR = Repair(

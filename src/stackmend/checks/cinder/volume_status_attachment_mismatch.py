@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A volume says of itself what its attachments do not.
+
+## What is wrong
+Cinder derives `volumes.status` and `attach_status` from the attachments that are live, and here the row says something
+else. The `code` says what:
+
+* `free-but-attached`: it calls itself available or detached, and there is an attachment;
+* `two-servers`: the same, and although it may not be shared, two servers have it by now;
+* `taken-but-unattached`: it calls itself in use, reserved or attached, and neither an attachment nor a mapping of
+  Nova's is there.
+
+## Why it matters
+Whether a volume is free is decided by its status alone: one that is free but attached can be attached to a second
+server, or deleted, while the first one writes to it. Nova cannot detach it either, because Cinder begins a detach only
+of what is in use. One that is taken by nobody can neither be attached nor deleted by its owner.
+
+## How it comes about
+`UPDATE volumes SET attach_status='detached', status='available'`, as a widely read recipe says, or `cinder reset-state
+--state available`: the attachments stay. The other way round, somebody removed attachment and mapping and left the
+status.
+
+## How to see it by hand
+`openstack volume show <volume>` says `available` and lists attachments. Whether the guest has the disk tells `virsh
+dumpxml` on the host that the attachment names: its serial number is the volume's id.
+
+## Repair and its risk
+`restore-volume-status` lets the row say again what the attachments do: nothing is taken from anybody. Between
+`two-servers` a human decides, at once and before anything else: stop one of them, and `volume detach --server` it; no
+repair makes such a volume shareable to silence this. What nobody has, `detach-volume` sets free, unless a server still
+maps it; if a guest has the disk all the same, it then writes to a volume that is free: look first.
+"""
+
+from stackmend.model.check import Check, Severity
+
+CHECK = Check(
+    name="volume-status-attachment-mismatch",
+    catalogue="H10",
+    severity=Severity.ERROR,
+    message="volume {volume} says that it is {said}, and {attached} attachment(s) of it to {servers} server(s) are live"
+    " ({code})",
+    resource=("volume", "volume"),
+    key=("volume",),
+    needs=frozenset({"cells", "cinder"}),
+    reads={
+        "cinder_volumes": {"id": "volume"},
+        "cinder_volume_attachment": {"volume_id": "volume"},
+        "nova_block_device_mapping": {"volume_id": "volume"},
+        "nova_instances": {"uuid": "nova_block_device_mapping.instance_uuid"},
+    },
+    ages={"grace": 900},
+    # causes of their own, whose repairs set the status as well
+    explained_by={
+        "volume-in-use-server-gone": {"volume": "volume"},
+        "cinder-attached-nova-not": {"volume": "volume"},
+        "nova-bdm-cinder-detached": {"volume": "volume"},
+    },
+    # attachments in error do not count, but one of them may well be in a guest; in reserved Cinder has not yet decided
+    # about attach_status, and what it works on (transitional statuses, migrations) is not at rest. A build that was
+    # given up keeps its mappings for nothing
+    sql="""
+        WITH held AS (
+            SELECT volume_id, COUNT(*) AS attachments, COUNT(DISTINCT instance_uuid) AS servers,
+                   COUNT(CASE WHEN attach_status IN ('attached', 'attaching', 'detaching', 'reserved')
+                              THEN 1 END) AS counted,
+                   COUNT(CASE WHEN attach_status = 'attached' THEN 1 END) AS attached,
+                   MAX(COALESCE(updated_at, created_at)) AS changed_at
+              FROM cinder_volume_attachment WHERE NOT deleted GROUP BY volume_id
+        ), suspects AS (
+            SELECT v.id, v.project_id, v.status, v.attach_status, v.multiattach,
+                   COALESCE(h.attachments, 0) AS attachments, COALESCE(h.servers, 0) AS servers,
+                   COALESCE(v.updated_at, v.created_at) AS since,
+                   CASE WHEN h.volume_id IS NULL THEN 'taken-but-unattached'
+                        WHEN h.servers > 1 AND NOT COALESCE(v.multiattach, FALSE) THEN 'two-servers'
+                        ELSE 'free-but-attached' END AS code
+              FROM cinder_volumes v
+              LEFT JOIN held h ON h.volume_id = v.id
+             WHERE NOT v.deleted AND COALESCE(v.migration_status, 'success') IN ('success', 'error')
+               AND COALESCE(v.updated_at, v.created_at) < $grace
+               AND COALESCE(h.changed_at, v.created_at) < $grace
+               AND ((h.counted > 0 AND v.status = 'available')
+                 OR (h.attached > 0 AND v.status = 'in-use' AND v.attach_status = 'detached')
+                 OR (h.volume_id IS NULL AND (v.status IN ('in-use', 'reserved')
+                                              OR (v.status = 'available' AND v.attach_status = 'attached')))))
+        SELECT s.id AS volume, s.project_id AS project, s.status AS status, s.attach_status AS attach_status,
+               COALESCE(s.status || '/' || s.attach_status, s.status) AS said, s.attachments AS attached, s.servers AS servers, s.code AS code, s.since AS since
+          FROM suspects s
+          LEFT JOIN nova_block_device_mapping b ON b.volume_id = s.id AND NOT b.deleted
+          LEFT JOIN servers n ON n.uuid = b.instance_uuid AND n.cell = b.cell
+         GROUP BY s.id, s.project_id, s.status, s.attach_status, s.attachments, s.servers, s.code, s.since
+        HAVING s.code <> 'taken-but-unattached'
+            OR COUNT(CASE WHEN COALESCE(n.vm_state, '') <> 'error' OR n.launched_at IS NOT NULL THEN b.id END) = 0""",
+)

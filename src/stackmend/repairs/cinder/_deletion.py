@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes with a volume that goes, what keeps it, and the quota that comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from stackmend.cloud.attachments import Reading
+from stackmend.model.ports import Live
+from stackmend.model.repair import CannotRepair
+from stackmend.model.step import BumpRow, ExpectNone, Step, Value, Values
+from stackmend.repairs.cinder._rows import soft_delete_all
+from stackmend.repairs.common import Record
+from stackmend.tables.cinder import VOLUME_CHILDREN, VOLUME_GRANDCHILDREN
+
+#: what Cinder writes besides the mark (cinder/db/api.py: attachment_destroy, snapshot_destroy)
+_ALSO: dict[str, dict[str, Value]] = {
+    "volume_attachment": {"attach_status": "deleted"},
+    "snapshots": {"status": "deleted"},
+}
+#: statuses of a snapshot that is on its way out, or never was one
+_GIVEN_UP = ("deleting", "error_deleting", "deleted", "error")
+#: statuses of a backup that is being made or read back
+_COPYING = ("creating", "restoring")
+
+
+def children(live: Live, volume: object, at: Value) -> Iterator[Step]:
+    """Mark all live rows below the volume deleted at the time ``at``; nothing where all are marked.
+
+    Grandchildren first: a purge that runs meanwhile must not meet a deleted parent with a live child.
+    """
+    for table, (parent, column) in VOLUME_GRANDCHILDREN.items():
+        parents = [row["id"] for row in live.rows("cinder", parent, {"volume_id": str(volume)})]
+        if parents:
+            yield from soft_delete_all(live, table, {column: parents}, at)
+    for table in VOLUME_CHILDREN:
+        yield from soft_delete_all(live, table, {"volume_id": str(volume)}, at, **_ALSO.get(table, {}))
+
+
+def wanted_snapshots(live: Live, volume: object) -> list[Record]:
+    """Live snapshots of the volume that nobody is deleting."""
+    rows = live.rows("cinder", "snapshots", {"volume_id": str(volume), "deleted": 0})
+    return [row for row in rows if row["status"] not in _GIVEN_UP]
+
+
+def refuse_mapped(seen: Reading) -> None:
+    """CannotRepair where a living server has a mapping of the volume: its guest comes first."""
+    for pair in seen.holders:
+        raise CannotRepair(
+            f"the living {pair.server} still has a mapping of volume {seen.volume}: its guest may have the disk. See"
+            f" 'stackmend audit --server {pair.server.uuid}'; if the guest needs it: 'stackmend volume revive"
+            f" {seen.volume}'"
+        )
+
+
+def refuse_copied(live: Live, volume: str) -> None:
+    """CannotRepair while a backup is being made of the volume, or is being read back into it."""
+    for column, what in (
+        ("restore_volume_id", "is being restored into it"),
+        ("volume_id", "is being made of it"),
+        ("temp_volume_id", "uses it meanwhile"),
+    ):
+        where: dict[str, Value | Sequence[Value]] = {column: volume, "deleted": 0, "status": _COPYING}
+        if column == "volume_id":
+            where["status"] = "creating"
+        if column not in live.columns("cinder", "backups"):
+            continue
+        for row in live.rows("cinder", "backups", where):
+            raise CannotRepair(
+                f"backup {row['id']} {what} ({row['status']}): wait for its end, or reset the status of that backup"
+            )
+
+
+def uncopied(volume: str) -> Iterator[Step]:
+    """Guards: no backup is read back into the volume by then, and nobody has cloned it."""
+    where: Values = {"restore_volume_id": volume, "deleted": 0, "status": "restoring"}
+    yield ExpectNone(database="cinder", table="backups", where=where)
+    yield ExpectNone(database="cinder", table="volumes", where={"source_volid": volume, "deleted": 0})
+
+
+def refuse_cloned(live: Live, volume: str) -> None:
+    """CannotRepair where a living volume was made of this one, or of a snapshot of it.
+
+    Whether the clone needs its source depends on the back end: Ceph's does until it is flattened.
+    """
+    made: dict[str, Record] = {row["id"]: row for row in _made_of(live, "source_volid", [volume])}
+    snapshots = [str(row["id"]) for row in live.rows("cinder", "snapshots", {"volume_id": volume, "deleted": 0})]
+    made |= {row["id"]: row for row in _made_of(live, "snapshot_id", snapshots)}
+    if made:
+        raise CannotRepair(
+            f"{len(made)} living volume(s) were made of volume {volume}, one is {min(made)}: on a back end whose clones"
+            " depend on their source (Ceph RBD) the data is still needed. Delete it by the API, where the driver knows;"
+            " or delete, or flatten and copy, the clones first"
+        )
+
+
+def _made_of(live: Live, column: str, sources: Sequence[str]) -> list[Record]:
+    return live.rows("cinder", "volumes", {column: list(sources), "deleted": 0}) if sources else []
+
+
+def quota(live: Live, row: Record, *, snapshot: bool = False) -> Iterator[Step]:
+    """Give back what a volume or snapshot counted for, as Cinder's negative reservation does; never below nothing."""
+    if not row.get("use_quota", 1):
+        return
+    kind: Record | None = live.row("cinder", "volume_types", {"id": row["volume_type_id"]})
+    suffixes = ["", f"_{kind['name']}"] if kind else [""]
+    size = int(str(row["volume_size" if snapshot else "size"] or 0))
+    for resource, amount in (("snapshots" if snapshot else "volumes", 1), ("gigabytes", size)):
+        names = [resource + suffix for suffix in suffixes]
+        where = {"project_id": row["project_id"], "resource": names, "deleted": 0}
+        for usage in live.rows("cinder", "quota_usages", where):
+            less = min(amount, int(str(usage["in_use"])))
+            if less > 0:
+                yield BumpRow(
+                    database="cinder", table="quota_usages", pk={"id": usage["id"]}, column="in_use", by=-less
+                )
