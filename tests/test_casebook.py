@@ -2,8 +2,9 @@
 """The case book: every way of breaking a cloud that the catalogue knows, found, mended and taken back, on real schemas.
 
 A case is a plant or a variant of :mod:`stackmend.lab.plants`. Each is gone through as an operator would: the audit
-names it and nothing else, the plan is applied, the audit is clean and what was mended is whole (:mod:`.truth`), the plan
-applied again does nothing, and undo gives the very bytes back. Look-alikes are healthy: the audit must not say a word about them.
+names it and nothing else, the plan is applied, the audit is clean and what was mended is whole (:mod:`.truth`), the
+plan applied again does nothing, and undo gives the very bytes back. Look-alikes are healthy: the audit must not say a
+word about them.
 
 Nothing here names a check. A check without a plant, or without a look-alike, fails.
 """

@@ -67,6 +67,8 @@ class Services(ShowingFake):
 
     #: what a guest shows, look by look; the last one stays
     consoles: list[str] = []  # noqa: RUF012 - each test sets its own
+    #: whether a detach looks as if it had come to nothing, and ends later (:meth:`end_detach`)
+    late = False
 
     @classmethod
     def on(cls, server: MariaDB, prefix: str, cloud: Cloud, folder: Path) -> Services:
@@ -135,9 +137,17 @@ class Services(ShowingFake):
         return 200, {"volumeAttachments": found}
 
     def drop_mapping(self, _: Any, server: str, volume: str) -> Reply:
+        if self.late:
+            self._acted(server, "detach_volume", "Error")
+            return 202, None
         code, body = super().drop_mapping(_, server, volume)
         self._acted(server, "detach_volume", "Success")
         return code, body
+
+    def end_detach(self, server: str, volume: str) -> None:
+        """What nobody expected any more comes to its end."""
+        self.late = False
+        super().drop_mapping(None, server, volume)
 
     def attach(self, body: Any, server: str) -> Reply:
         """Attach a volume, or leave it alone where the back end refuses: Nova accepts it either way."""

@@ -40,7 +40,7 @@ def site(stood: Site) -> Site:
     """It, healthy; the host that is looked at is not the dead one."""
     stood.cloud.restore()
     stood.settle()
-    stood.services.stubborn = False
+    stood.services.stubborn = stood.services.late = False
     stood.services.consoles = [LOGIN]
     return stood
 
@@ -212,6 +212,32 @@ def test_an_attach_that_fails_can_be_made_up_for(site: Site, pair: tuple[Server,
     back = runs.undo(site.config, run.run)
     assert back.exit is Exit.CLEAN, back.notes
     assert (mapping(site, pair)["delete_on_termination"], mapping(site, pair)["tag"]) == (1, "data")
+
+
+@pytest.mark.parametrize("way", ["undo", "resume"])
+def test_a_detach_that_ends_after_all_is_not_forgotten(site: Site, pair: tuple[Server, str], way: str) -> None:
+    """It had come to nothing, for all that was seen, and the volume is gone by now: undo and resume both attach it."""
+    site.services.late = True
+    run = runs.apply(site.config, plan(site, "reattach-volume", pair), accept=("all",))
+    assert (run.exit, run.failed) == (Exit.STOPPED, 1), run.notes
+    site.services.end_detach(pair[0].uuid, pair[1])
+    assert site.row("cinder", "volumes", id=pair[1])["status"] == "available"
+    back = runs.undo(site.config, run.run) if way == "undo" else runs.resume(site.config, run.run)
+    assert back.exit in (Exit.CLEAN, Exit.REPAIRED), back.notes
+    assert (mapping(site, pair)["delete_on_termination"], mapping(site, pair)["tag"]) == (1, "data")
+    assert site.row("cinder", "volumes", id=pair[1])["status"] == "in-use"
+
+
+@pytest.mark.parametrize("way", ["undo", "resume"])
+def test_a_detach_that_came_to_nothing_stays_so(site: Site, pair: tuple[Server, str], way: str) -> None:
+    """The server has its volume: nothing is taken back, and nothing is asked for a second time."""
+    site.services.late = True
+    run = runs.apply(site.config, plan(site, "reattach-volume", pair), accept=("all",))
+    sent = site.services.changes()
+    back = runs.undo(site.config, run.run) if way == "undo" else runs.resume(site.config, run.run)
+    assert back.exit is (Exit.CLEAN if way == "undo" else Exit.STOPPED), back.notes
+    assert site.services.changes() == sent
+    assert mapping(site, pair)["deleted"] == 0
 
 
 def test_a_guest_that_is_off_is_not_waited_for(site: Site, pair: tuple[Server, str]) -> None:

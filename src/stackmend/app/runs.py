@@ -133,6 +133,11 @@ def undo(
         _same_cloud(record, readers)
         entries = tools.journal.entries(run)
         undoing.refuse(record, entries)
+        if any((entry.image or {}).get("sent") for entry in entries):
+            _signed_in(tools, readers, tools.journal.actions(run))
+            found = resuming.come_true(tools, tools.journal.actions(run), entries)
+            tools.journal.note(run, found)
+            entries = [*entries, *found]
         skip = _taken_back(tools.journal, tools.journal.runs(), run)
         actions, lost = undoing.inverse(tools.journal.actions(run), entries, skip, describe)
         if not actions:

@@ -15,6 +15,7 @@ from stackmend.model.step import ApiCall, BumpRow, HostCommand, InsertRow, StepS
 from stackmend.model.writer import Group, Verdict
 
 _CLOSED = (StepState.STALE, StepState.FAILED)
+_BY_NOW = "it had failed, and is found done"
 _UNKNOWN = (StepState.INTENT, StepState.IN_DOUBT)
 
 
@@ -28,7 +29,7 @@ def restored(actions: Sequence[Action], entries: Sequence[Entry]) -> list[Lane]:
             numbers = _writing(segment)
             states = {last[n].state for n in numbers if n in last}
             closed = next((s for s in _CLOSED if s in states), None)
-            if closed and not _asked_again(segment, closed):
+            if closed and not (_asked_again(segment, closed) or _sent(segment, last)):
                 lane.stop(closed, next(last[n].note for n in numbers if n in last and last[n].state is closed))
             elif numbers and states == {StepState.DONE} and all(n in last for n in numbers):
                 lane.already = all((last[n].image or {}).get("already") for n in numbers)
@@ -38,7 +39,7 @@ def restored(actions: Sequence[Action], entries: Sequence[Entry]) -> list[Lane]:
         head = last.get(lane.first)
         if (
             lane.open and lane.at == 0 and head is not None and head.state in _CLOSED
-            and not _asked_again(lane.segment, head.state)
+            and not _asked_again(lane.segment, head.state) and not _sent(lane.segment, last)
         ):  # fmt: skip
             lane.stop(head.state, head.note)
         for number, entry in begun.items():
@@ -46,6 +47,25 @@ def restored(actions: Sequence[Action], entries: Sequence[Entry]) -> list[Lane]:
                 lane.begun[number] = entry.image or {}
                 lane.batches[number] = entry.batch
     return found
+
+
+def _sent(segment: Group | Call, last: Mapping[int, Entry]) -> bool:
+    """Whether it is a call that failed although a service had taken it: what it came to is looked at once more."""
+    if not isinstance(segment, Call) or segment.number not in last:
+        return False
+    entry = last[segment.number]
+    return entry.state is StepState.FAILED and bool((entry.image or {}).get("sent"))
+
+
+def come_true(tools: Tools, actions: Sequence[Action], entries: Sequence[Entry]) -> list[Entry]:
+    """Calls of a run that had failed and are done by now: undo has to take them back, too."""
+    last = last_entries(entries)
+    calls = [segment for lane in lanes(actions) for segment in lane.segments if isinstance(segment, Call)]
+    return [
+        Entry(call.number, StepState.DONE, None, _BY_NOW)
+        for call in calls
+        if _sent(call, last) and tools.executors[call.step.kind].probe(call.step) is StepState.DONE
+    ]
 
 
 def _asked_again(segment: Group | Call, state: StepState) -> bool:
@@ -99,6 +119,7 @@ def probe(tools: Tools, record: RunRecord, found: Sequence[Lane]) -> None:
     """
     batches: dict[tuple[str, int], list[Lane]] = {}
     entries: list[Entry] = []
+    last = last_entries(tools.journal.entries(record.id))
     for lane in found:
         if not lane.open:
             continue
@@ -107,7 +128,7 @@ def probe(tools: Tools, record: RunRecord, found: Sequence[Lane]) -> None:
         if not started:
             continue
         if isinstance(segment, Call):
-            entries += _probe_call(tools, lane, segment)
+            entries += _probe_call(tools, lane, segment, last)
         else:
             batches.setdefault((segment.database, lane.batches[started[0]]), []).append(lane)
     for some in batches.values():
@@ -147,8 +168,12 @@ def _count(step: Any, image: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return None
 
 
-def _probe_call(tools: Tools, lane: Lane, call: Call) -> list[Entry]:
+def _probe_call(tools: Tools, lane: Lane, call: Call, last: Mapping[int, Entry]) -> list[Entry]:
     state = tools.executors[call.step.kind].probe(call.step)
+    if _sent(call, last) and state not in (StepState.DONE, StepState.INTENT):
+        # what has failed is not asked for a second time
+        lane.stop(StepState.FAILED, last[call.number].note)
+        return []
     if state in (StepState.PLANNED, StepState.INTENT):
         # what is under way is waited for when its turn comes, beside the others
         return []

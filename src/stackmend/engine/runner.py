@@ -28,6 +28,8 @@ BATCH = 500
 BEAT = timedelta(seconds=5)
 
 _ALREADY = {"already": True}
+#: of a call that failed: a service may have taken it
+SENT = {"sent": True}
 _FAILURES = (StepState.FAILED, StepState.IN_DOUBT)
 _GONE = "the finding does not hold any more, and the rows are not as the repair would leave them"
 
@@ -345,7 +347,8 @@ class Runner:
         call = lane.call
         # what an earlier process of this run has begun is ours, though it is found done
         already = outcome.already and call.number not in lane.begun
-        self._note([Entry(call.number, outcome.state, _ALREADY if already else None, outcome.note)])
+        image = _ALREADY if already else SENT if outcome.sent else None
+        self._note([Entry(call.number, outcome.state, image, outcome.note)])
         if already:
             lane.skip()
             lane.already = lane.made == 0 and not lane.open

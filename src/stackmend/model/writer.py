@@ -62,6 +62,7 @@ class Outcome(NamedTuple):
     state: StepState  #: DONE, STALE, FAILED, IN_DOUBT, or HELD (it waits for a human)
     note: str = ""  #: for the journal: the ids of its requests, why it failed
     already: bool = False  #: nothing was left to do: it is not ours, and undo leaves it
+    sent: bool = False  #: of a failure: a service may have taken it, and what it came to may still change
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,8 @@ CHECK = Check(
                  OR (h.volume_id IS NULL AND (v.status IN ('in-use', 'reserved')
                                               OR (v.status = 'available' AND v.attach_status = 'attached')))))
         SELECT s.id AS volume, s.project_id AS project, s.status AS status, s.attach_status AS attach_status,
-               COALESCE(s.status || '/' || s.attach_status, s.status) AS said, s.attachments AS attached, s.servers AS servers, s.code AS code, s.since AS since
+               COALESCE(s.status || '/' || s.attach_status, s.status) AS said, s.attachments AS attached,
+               s.servers AS servers, s.code AS code, s.since AS since
           FROM suspects s
           LEFT JOIN nova_block_device_mapping b ON b.volume_id = s.id AND NOT b.deleted
           LEFT JOIN servers n ON n.uuid = b.instance_uuid AND n.cell = b.cell

@@ -293,7 +293,7 @@ class ApiExecutor:
         return attempt.operation.judge(picture, attempt.call.arguments), picture
 
     def _failed(self, attempt: _Try, why: str) -> Outcome:
-        return Outcome(StepState.FAILED, attempt.note(why.rstrip(". ")))
+        return Outcome(StepState.FAILED, attempt.note(why.rstrip(". ")), sent=attempt.sent)
 
 
 def unlike(expect: Mapping[str, Any], picture: Mapping[str, Any]) -> str:

@@ -19,6 +19,12 @@ def read(reader: Reader, server: object) -> Any:
     return None if body is None else body["server"]
 
 
+def busier(first: Any, last: Any) -> Any:
+    """Of two looks at a server, with others between them, the one that tells: the last, unless the first had a task."""
+    task = "OS-EXT-STS:task_state"
+    return first if last and first and first.get(task) is not None and last.get(task) is None else last
+
+
 def picture(found: Any) -> Picture:
     """What guards are made of: whether there is a server, where, and what is being done with it."""
     if found is None:

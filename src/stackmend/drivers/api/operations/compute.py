@@ -66,10 +66,12 @@ def _deleted(picture: Picture, _: Arguments) -> StepState:
 
 def _attached(reader: Reader, arguments: Arguments) -> Picture:
     """``mapping``: Nova's name of the device that the volume is, None where Nova has no mapping of the pair."""
-    server = _servers.read(reader, arguments["server"])
-    path = f"/servers/{segment(arguments['server'])}/os-volume_attachments/{segment(arguments['volume'])}"
-    found = None if server is None else reader.get("compute", path, "2.1")
+    # what begins first is read first, and the server's task, which begins first and ends last, on both sides
+    first = _servers.read(reader, arguments["server"])
     volume = reader.get("block-storage", f"/volumes/{segment(arguments['volume'])}", "3.0")
+    path = f"/servers/{segment(arguments['server'])}/os-volume_attachments/{segment(arguments['volume'])}"
+    found = reader.get("compute", path, "2.1")
+    server = _servers.busier(first, _servers.read(reader, arguments["server"]))
     return {
         **_servers.picture(server),
         **_servers.host(reader, server),

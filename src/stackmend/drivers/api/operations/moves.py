@@ -218,7 +218,9 @@ def _reverted(picture: Picture, arguments: Arguments) -> StepState:
     if str(picture["server.task_state"]).startswith("resize"):
         return StepState.INTENT
     if picture["server.vm_state"] == "resized":
-        return StepState.INTENT if picture["migration.status"] == "reverting" else StepState.PLANNED
+        # the server may have been read before the record
+        under_way = picture["migration.status"] in ("reverting", "reverted")
+        return StepState.INTENT if under_way else StepState.PLANNED
     if _under_way(picture):
         return StepState.INTENT
     # confirmed already: there is no way back

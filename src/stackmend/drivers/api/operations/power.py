@@ -48,11 +48,14 @@ def _change(name: str, verb: str, wanted: str, task: str, limit: float = 300) ->
 
 def _history(reader: Reader, arguments: Arguments) -> Picture:
     """``rebooted``: "", "begun", "error" or "done", of reboots that began later than ``after``."""
-    found = _servers.read(reader, arguments["server"])
+    path = f"/servers/{segment(arguments['server'])}/os-instance-actions"
+    # between two looks at the server: after one alone, what was idle before a reboot began would look done by then;
+    # before one alone, what has just been rebooted would look as if nobody had asked
+    first = _servers.read(reader, arguments["server"])
+    every = (reader.get("compute", path, "2.1") or {}).get("instanceActions", ())
+    found = _servers.busier(first, _servers.read(reader, arguments["server"]))
     if found is None:
         return _servers.picture(found)
-    path = f"/servers/{segment(arguments['server'])}/os-instance-actions"
-    every = (reader.get("compute", path, "2.1") or {}).get("instanceActions", ())
     after = str(arguments["after"])
     told = ""
     for one in sorted((a for a in every if a["action"] == "reboot"), key=lambda a: str(a["start_time"])):

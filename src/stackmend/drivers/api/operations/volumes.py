@@ -20,11 +20,15 @@ def _pair(reader: Reader, arguments: Arguments) -> Picture:
     """``mapping``: Nova's name of the device, ``attachment``: Cinder's of the pair; None where they have none.
 
     ``action``: "open" while the last attach or detach of the server goes on, "error", "over", or "" for none.
+
+    The actions are read first and last, the rest between: of a detach that ends meanwhile its mapping would be seen and
+    its action be over, as if it had come to nothing. Where the two differ something goes on.
     """
+    base = f"/servers/{segment(arguments['server'])}"
+    before = _action(reader, base)
     server = _servers.read(reader, arguments["server"])
     if server is None:
         return {"server": "absent", "mapping": None, "attachment": None, "volume.status": None, "action": ""}
-    base = f"/servers/{segment(arguments['server'])}"
     found = reader.get("compute", f"{base}/os-volume_attachments/{segment(arguments['volume'])}", "2.1")
     body = reader.get("block-storage", f"/volumes/{segment(arguments['volume'])}", "3.0")
     volume = None if body is None else body["volume"]
@@ -36,46 +40,49 @@ def _pair(reader: Reader, arguments: Arguments) -> Picture:
         "volume.status": None if volume is None else volume["status"],
         "attachment": held[0].get("attachment_id") if held else None,
         "attachments": len(held),
-        "action": _action(reader, base),
+        "action": before[1] if before == _action(reader, base) else "open",
     }
 
 
-def _action(reader: Reader, base: str) -> str:
-    """What became of the last attach or detach."""
+def _action(reader: Reader, base: str) -> tuple[str, str]:
+    """Id of the last attach or detach, and what became of it."""
     listed = (reader.get("compute", f"{base}/os-instance-actions", "2.1") or {}).get("instanceActions", ())
     mine = [one for one in listed if one["action"] in _ACTIONS]
     last = max(mine, key=lambda one: str(one["start_time"]), default=None)
     if last is None:
-        return ""
+        return "", ""
     body = reader.get("compute", f"{base}/os-instance-actions/{segment(last['request_id'])}", "2.1")
     events: list[Mapping[str, Any]] = [] if body is None else body["instanceAction"].get("events") or []
     # before nova-compute has taken it there is no event yet: then the volume tells
     if any(not event.get("finish_time") for event in events):
-        return "open"
-    return "error" if any(event.get("result") == "Error" for event in events) else "over"
+        return str(last["request_id"]), "open"
+    failed = any(event.get("result") == "Error" for event in events)
+    return str(last["request_id"]), "error" if failed else "over"
 
 
 def _let_go(picture: Picture, _: Arguments) -> StepState:
-    """Gone from Nova and from Cinder, with nobody at it any more."""
+    """Gone from Nova and from Cinder, with nobody at it any more.
+
+    What one of them still has and the other has not is under way, not undone: these are several reads of two services.
+    """
     if picture["server"] == "absent" or picture["volume.status"] is None:
         return StepState.FAILED
     if picture["volume.status"] == "detaching" or picture["action"] == "open":
         return StepState.INTENT
-    if picture["mapping"] is None:
-        return StepState.DONE if picture["attachment"] is None else StepState.INTENT
-    return StepState.PLANNED
+    both = picture["mapping"] is not None, picture["attachment"] is not None
+    return {(False, False): StepState.DONE, (True, True): StepState.PLANNED}.get(both, StepState.INTENT)
 
 
 def _taken(picture: Picture, _: Arguments) -> StepState:
-    """There in Nova and in Cinder, with nobody at it any more."""
+    """There in Nova and in Cinder, with nobody at it any more; what only one of them has is under way."""
     if picture["server"] == "absent" or picture["volume.status"] is None:
         return StepState.FAILED
     if picture["volume.status"] in ("attaching", "reserved") or picture["action"] == "open":
         return StepState.INTENT
-    if picture["mapping"] is None:
+    both = picture["mapping"] is not None, picture["attachment"] is not None
+    if both == (False, False):
         return StepState.PLANNED
-    whole = picture["attachment"] is not None and picture["volume.status"] == "in-use"
-    return StepState.DONE if whole else StepState.INTENT
+    return StepState.DONE if both == (True, True) and picture["volume.status"] == "in-use" else StepState.INTENT
 
 
 def _release(arguments: Arguments) -> list[Request]:
