@@ -397,7 +397,7 @@ def _holder(journal: Path, process: subprocess.Popen[str]) -> str:
         if journal.exists():
             with closing(sqlite3.connect(journal)) as connection:
                 try:
-                    found = connection.execute("SELECT run FROM stackmend_locks").fetchall()
+                    found = connection.execute("SELECT run FROM stackmend_leases").fetchall()
                 except sqlite3.OperationalError:
                     found = []
                 if found:

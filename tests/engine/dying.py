@@ -59,13 +59,9 @@ class DyingJournal(DatabaseJournal):
         """Count, and take the lock."""
         self._around("lock", lambda: super(DyingJournal, self).lock(cloud, run))
 
-    def beat(self, cloud: str, run: str) -> None:
-        """Count, and tell that the holder is alive."""
-        self._around("beat", lambda: super(DyingJournal, self).beat(cloud, run))
-
-    def unlock(self, cloud: str, run: str) -> None:
+    def unlock(self, run: str) -> None:
         """Count, and give the lock back."""
-        self._around("unlock", lambda: super(DyingJournal, self).unlock(cloud, run))
+        self._around("unlock", lambda: super(DyingJournal, self).unlock(run))
 
 
 def strike(order: Mapping[str, Any]) -> Callable[[str, int], None]:

@@ -52,9 +52,14 @@ SECRET = "hunter2-Geheimnis-der-Platte"
 class Mortal:
     """Starts runs in processes that die when they are told to; see dying.py."""
 
-    def __init__(self) -> None:
-        program = [sys.executable, str(Path(__file__).with_name("dying.py"))]
+    def __init__(self, before: Sequence[str] = ()) -> None:
+        program = [*before, sys.executable, str(Path(__file__).with_name("dying.py"))]
         self._process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    @property
+    def pid(self) -> int:
+        """Of the program that starts them."""
+        return self._process.pid
 
     def __call__(self, do: str, config: Path, what: str | Path, **order: Any) -> dict[str, Any]:
         """How a run ended."""

@@ -45,12 +45,12 @@ def changed(here: Ground) -> int:
 def test_failing_at_any_write(here: Ground) -> None:
     """Before its commit a transaction is rolled back, exit 5; after it exit 6; no other begins; resume ends it.
 
-    The writes are: lock, begin, then intent, outcome and sign of life for each of three transactions, end, unlock.
+    The writes are: lock, begin, then intent and outcome for each of three transactions, end, unlock.
     """
     plan_of(here)
     file = here.folder / "plan.json"
     writes = here.run("apply", file)["writes"]
-    assert writes == ["lock", "begin", *["note intent", "note done", "beat"] * STAGES, "end", "unlock"]
+    assert writes == ["lock", "begin", *["note intent", "note done"] * STAGES, "end", "unlock"]
     for number, name in enumerate(writes[:-1], 1):
         here.fresh()
         failed = here.run("apply", file, fails=number)
@@ -71,7 +71,7 @@ def test_failing_at_any_write(here: Ground) -> None:
 
 
 def test_an_unlock_that_fails_is_no_failure(here: Ground) -> None:
-    """The work is done and written down; the lock is that of a dead process soon."""
+    """The work is done and written down; the lease is that of a dead process soon."""
     plan_of(here)
     file = here.folder / "plan.json"
     last = len(here.run("apply", file)["writes"])

@@ -59,14 +59,14 @@ class MemoryJournal:
     def end(self, run: str, state: RunState) -> None:
         """Nobody asks for it here."""
 
+    def remark(self, run: str, text: str) -> None:
+        """Nobody asks for it here."""
+
     def actions(self, run: str) -> Sequence[Action]:
         return self.planned[run]
 
     def entries(self, run: str) -> list[Entry]:
         return list(self.noted[run])
-
-    def beat(self, cloud: str, run: str) -> None:
-        """Nobody else wants the lock."""
 
 
 class Dying:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,6 +17,7 @@ from stackmend.app.findings import keep_last
 from stackmend.app.session import Session, has_api, silent, utcnow
 from stackmend.app.snapshots import asked, find
 from stackmend.drivers.collector import read_manifest
+from stackmend.drivers.scratch import scratch
 from stackmend.engine import catalogue, memory, sources
 from stackmend.engine.audit import exit_of, findings_of, narrowed
 from stackmend.engine.confirm import explain
@@ -82,12 +81,10 @@ def _live(
     notes: list[str],
     progress: Progress,
 ) -> Report:
-    folder = Path(tempfile.mkdtemp(prefix="stackmend-audit-"))
-    try:
+    with scratch("audit") as name:
+        folder = Path(name)
         manifest = session.collector().collect(_labels(chosen), folder, progress)
         rows, results, manifest = _ask(chosen, folder, manifest, session.config, servers)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     _settle(session, chosen, rows, manifest, settle, progress)
     confirmed, unknown = _confirm(session, chosen, rows, manifest, progress)
     for name, reason in unknown.items():

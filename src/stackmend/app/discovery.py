@@ -31,6 +31,7 @@ class Databases:
     errors: Mapping[str, str] = field(default_factory=dict)
     cells_known: bool = False  #: cell_mappings was read, and every cell of it has an address
     identity: str = ""  #: names this cloud, the same from every host that reaches it by the same names
+    lease: str = ""  #: names it by what it holds, the same by whatever names it is reached; a copy has the same
 
 
 def connect(config: Config, *, write: bool = False) -> Databases:
@@ -62,7 +63,7 @@ def connect(config: Config, *, write: bool = False) -> Databases:
     if write and config.writer:
         account = config.writer
         addresses = {name: a.under(account.username, account.password) for name, a in addresses.items()}
-    return Databases(addresses, errors, known, identity)
+    return Databases(addresses, errors, known, identity, _lease(mappings) or identity)
 
 
 def _mappings(api: Address) -> list[tuple[str, str, str]]:
@@ -160,6 +161,11 @@ def _identity(addresses: Mapping[str, Address], mappings: list[tuple[str, str, s
     parts = [f"{name}={_place(address)}" for name, address in sorted(addresses.items())]
     parts += sorted(uuid for _, uuid, _ in mappings)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _lease(mappings: list[tuple[str, str, str]]) -> str:
+    """The uuid of the first cell, which was made once for this cloud; "" where there is none."""
+    return next((uuid for _, uuid, _ in mappings if uuid != CELL0), "")
 
 
 def _place(address: Address) -> str:

@@ -19,7 +19,7 @@ from stackmend.app.session import Session, has_api, silent
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.operations import describe
 from stackmend.drivers.journal import DatabaseJournal
-from stackmend.drivers.locks import stamp
+from stackmend.drivers.locks import Heart, stamp
 from stackmend.drivers.seal import Sealer
 from stackmend.drivers.writer import DatabaseWriter
 from stackmend.engine import catalogue
@@ -27,9 +27,9 @@ from stackmend.engine import resume as resuming
 from stackmend.engine import undo as undoing
 from stackmend.engine.gates import Ask, GateExecutor, unattended
 from stackmend.engine.lanes import Lane, lanes
-from stackmend.engine.runner import Runner, Tools, Watch, consent, nobody
+from stackmend.engine.runner import Runner, Tools, Watch, consent, never, nobody
 from stackmend.model.errors import Exit, JournalError, PlanFileError, UsageError
-from stackmend.model.journal import Entry, Journal, RunRecord, RunResult, RunState
+from stackmend.model.journal import Entry, Journal, Remark, RunRecord, RunResult, RunState
 from stackmend.model.plan import Action, Limits, Plan
 from stackmend.model.ports import Progress
 from stackmend.model.step import ApiCall, Gate, InsertRow
@@ -42,6 +42,19 @@ class Company:
     acknowledged: tuple[str, ...] = ()  #: names of gates that may be passed
     ask: Ask = unattended
     watch: Watch = nobody
+    stop: Callable[[], str] = never  #: why nothing more is to be begun, "" while it is to go on
+    troubles: Callable[[], Sequence[str]] = tuple  #: what nobody could be told, for the journal
+
+
+def reach(config: Config) -> str:
+    """Whom the lease of a run does not keep out, in a sentence; "" where the journal is on a server for all."""
+    url = config.journal_url
+    if not url.startswith("sqlite"):
+        return ""
+    return (
+        f"one run at a time by the journal {url.partition('///')[2]}: runs of other accounts, hosts or containers, with"
+        " journals of their own, are not kept out ([state] journal names one on a server for all)"
+    )
 
 
 #: operations that take a server to another host
@@ -72,9 +85,9 @@ def apply(
     record = _record(readers, "apply", plan.id, plan.sha256, plan.limits)
     with _tools(config, readers, progress, make_journal, company) as tools:
         _signed_in(tools, readers, plan.runnable)
-        with _locked(tools.journal, record):
+        with _locked(tools.journal, readers, record):
             tools.journal.begin(record, plan.runnable)
-            return Runner(tools, record, lanes(plan.runnable)).run(checked=True)
+            return _run(company, tools, Runner(tools, record, lanes(plan.runnable)), record)
 
 
 def _kinds(config: Config) -> tuple[str, ...]:
@@ -104,22 +117,24 @@ def resume(
     with _tools(config, readers, progress, make_journal, company) as tools:
         record = tools.journal.run(run)
         _same_cloud(record, readers)
-        with _locked(tools.journal, replace(record, host=socket.gethostname(), pid=os.getpid())):
+        with _locked(tools.journal, readers, replace(record, host=socket.gethostname(), pid=os.getpid())):
             entries = tools.journal.entries(run)
             actions = tools.journal.actions(run)
             _unsealed(config, actions)
             _signed_in(tools, readers, actions)
             found: list[Lane] = resuming.restored(actions, entries)
             tools.journal.end(run, RunState.RUNNING)
+            tools.journal.remark(run, f"taken up by {_operator()} on {socket.gethostname()} (process {os.getpid()})")
             resuming.probe(tools, record, found)
             last = max((entry.batch for entry in entries), default=0)
-            return Runner(tools, record, found, batches=last).run(checked=record.kind == "apply")
+            return _run(company, tools, Runner(tools, record, found, batches=last), record)
 
 
 def undo(
     config: Config,
     run: str,
     *,
+    company: Company = Company(),
     progress: Progress = silent,
     make_journal: MakeJournal = DatabaseJournal,
 ) -> RunResult:
@@ -128,7 +143,7 @@ def undo(
     Exit code 0: all is back; 5: a row has moved on and was left alone, with everything that depends on it.
     """
     readers = Session.looking(config)
-    with _tools(config, readers, progress, make_journal) as tools:
+    with _tools(config, readers, progress, make_journal, company) as tools:
         record = tools.journal.run(run)
         _same_cloud(record, readers)
         entries = tools.journal.entries(run)
@@ -146,11 +161,27 @@ def undo(
         _unsealed(config, actions)
         _signed_in(tools, readers, actions)
         own = replace(_record(readers, "undo", record.plan, record.sha256, record.limits), undoes=run)
-        with _locked(tools.journal, own):
+        with _locked(tools.journal, readers, own):
             tools.journal.begin(own, actions)
-            result = Runner(tools, own, lanes(actions)).run(checked=False)
+            result = _run(company, tools, Runner(tools, own, lanes(actions)), own)
         code = Exit.STOPPED if lost and result.exit is Exit.CLEAN else result.exit
         return replace(result, exit=code, notes=(*result.notes, *lost))
+
+
+def _run(company: Company, tools: Tools, runner: Runner, record: RunRecord) -> RunResult:
+    """Let it run; what could not be printed meanwhile is in the journal."""
+    result = runner.run(checked=record.kind == "apply")
+    # the work is done and written down: that this cannot be is no reason to call it failed
+    with suppress(JournalError):
+        for text in company.troubles():
+            tools.journal.remark(record.id, text)
+    return result
+
+
+def remark(config: Config, run: str, text: str) -> None:
+    """Note what happened to a run after it ended; a journal that cannot be written is none the worse for it."""
+    with suppress(JournalError), Session.looking(config).journal() as journal:
+        journal.remark(run, text)
 
 
 def _taken_back(journal: Journal, every: Sequence[RunRecord], run: str) -> frozenset[str]:
@@ -178,15 +209,16 @@ def list_runs(config: Config) -> list[RunRecord]:
         return journal.runs()
 
 
-def show_run(config: Config, run: str) -> tuple[RunRecord, list[Action], list[Entry]]:
-    """A run with its actions and every entry; UsageError for one that is none."""
+def show_run(config: Config, run: str) -> tuple[RunRecord, list[Action], list[Entry], list[Remark]]:
+    """A run with its actions, every entry and every remark; UsageError for one that is none."""
     with Session.looking(config).journal() as journal:
-        return journal.run(run), journal.actions(run), journal.entries(run)
+        record = journal.run(run)
+        return record, journal.actions(record.id), journal.entries(record.id), journal.remarks(record.id)
 
 
 def moved_from(config: Config, run: str, host: str) -> list[str]:
     """Servers that a run has moved away from a host, in the order of its plan; UsageError where there are none."""
-    _, actions, entries = show_run(config, run)
+    _, actions, entries, _ = show_run(config, run)
     own = undoing.own_steps(actions, entries)
     found = [
         str(step.arguments["server"])
@@ -204,7 +236,7 @@ def _tools(
     readers: Session,
     progress: Progress,
     make_journal: MakeJournal,
-    company: Company = Company(),
+    company: Company,
 ) -> Iterator[Tools]:
     writers = Session.looking(config, write=True)
     journal = make_journal(config.journal_url, config.database_timeout)
@@ -229,6 +261,7 @@ def _tools(
                 },
                 clock=apis.SystemClock(),
                 watch=company.watch,
+                stop=company.stop,
             )
     finally:
         calls.close()
@@ -237,14 +270,16 @@ def _tools(
 
 
 @contextmanager
-def _locked(journal: Journal, record: RunRecord) -> Iterator[None]:
-    journal.lock(record.cloud, record)
+def _locked(journal: Journal, session: Session, record: RunRecord) -> Iterator[None]:
+    """Hold the lease on the cloud, and renew it, however long a step takes."""
+    journal.lock(session.databases.lease, record)
     try:
-        yield
+        with Heart(lambda: journal.beat(record.id)):
+            yield
     finally:
-        # a journal that cannot be written has said so already; the lock of a dead process is taken over
+        # a journal that cannot be written has said so already; the lease of a process that is gone runs out
         with suppress(JournalError):
-            journal.unlock(record.cloud, record.id)
+            journal.unlock(record.id)
 
 
 def _record(session: Session, kind: str, plan: str, sha256: str, limits: Limits) -> RunRecord:
@@ -255,12 +290,20 @@ def _record(session: Session, kind: str, plan: str, sha256: str, limits: Limits)
         sha256=sha256,
         cloud=session.databases.identity,
         version=__version__,
-        operator=getpass.getuser(),
+        operator=_operator(),
         host=socket.gethostname(),
         pid=os.getpid(),
         created_at=stamp(),
         limits=limits,
     )
+
+
+def _operator() -> str:
+    """Who runs this; a user id may have no name, as in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return f"uid {os.getuid()}"
 
 
 def _same_cloud(record: RunRecord, session: Session) -> None:

@@ -65,7 +65,8 @@ class Session:
         if config.databases or not has_api(config):
             return cls.of(config, write=write)
         name = f"api {config.cloud or os.environ.get('OS_AUTH_URL', '')} {config.clouds or ''}"
-        return cls(config, Databases(identity=hashlib.sha256(name.encode()).hexdigest()[:16]))
+        identity = hashlib.sha256(name.encode()).hexdigest()[:16]
+        return cls(config, Databases(identity=identity, lease=identity))
 
     def beside(self, elsewhere: Elsewhere) -> Session:
         """The same cloud, with these tables read elsewhere."""
@@ -81,7 +82,8 @@ class Session:
         addresses = {name: a for name, a in self.databases.addresses.items() if name not in failed}
         errors = {**self.databases.errors, **failed}
         known = self.databases.cells_known and "nova_api" not in failed
-        return replace(self, databases=Databases(addresses, errors, known, self.databases.identity))
+        found = replace(self.databases, addresses=addresses, errors=errors, cells_known=known)
+        return replace(self, databases=found)
 
     def believed(self, checks: Iterable[Check] | None = None) -> Session:
         """The same cloud without the databases that the others speak against now, by a sample of their rows.

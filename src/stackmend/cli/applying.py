@@ -4,18 +4,23 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from stackmend.model.errors import ConsentError, UsageError
+from stackmend.cli.signals import stopping
+from stackmend.cli.streams import failure, hush
+from stackmend.model.errors import ConsentError, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from stackmend.app.config import Config
     from stackmend.app.runs import Company
     from stackmend.cli.base import Printing
     from stackmend.model.journal import RunResult
     from stackmend.model.plan import Plan
     from stackmend.model.ports import Progress
+    from stackmend.report.document import Document
 
 
 def finish(command: Printing, plan: Plan, parsed_args: argparse.Namespace, again: tuple[str, ...]) -> int:
@@ -36,31 +41,42 @@ def finish(command: Printing, plan: Plan, parsed_args: argparse.Namespace, again
             f"nothing was changed: {', '.join(missing)} may lose something and needs consent by name",
             f"Read what the plan says of it, then: {line}",
         )
-    with command.watch() as progress:
-        result = runs.apply(
-            command.config(),
-            plan,
-            accept=tuple(parsed_args.accept),
-            company=company(command, progress),
-            progress=progress,
-        )
+    config = command.config()
+    tell_reach(command, config)
+    with company(command) as (here, progress):
+        result = runs.apply(config, plan, accept=tuple(parsed_args.accept), company=here, progress=progress)
     return report(command, result, parsed_args)
 
 
-def company(command: Printing, progress: Progress, acknowledged: Sequence[str] = ()) -> Company:
-    """Who sits at this terminal: sees what is under way, and is asked at gates where there is somebody to ask."""
+def tell_reach(command: Printing, config: Config) -> None:
+    """Say whom the lease of a run does not keep out, where that is somebody."""
+    from stackmend.app import runs
+
+    if line := runs.reach(config):
+        command.notes.say(line)
+
+
+@contextmanager
+def company(command: Printing, acknowledged: Sequence[str] = ()) -> Iterator[tuple[Company, Progress]]:
+    """Who sits at this terminal: sees what is under way, is asked at gates, may interrupt, and may go away."""
     from stackmend.app.runs import Company
     from stackmend.cli.lanes import Told, asking
 
-    return Company(tuple(acknowledged), asking(command.notes), Told(command.notes, progress))
+    notes = command.notes
+
+    def troubles() -> list[str]:
+        return [f"stderr could not be written: {why}" for why in (failure(notes.stream),) if why]
+
+    with stopping(notes.say) as stop, command.watch() as progress:
+        yield Company(tuple(acknowledged), asking(notes), Told(notes, progress), stop, troubles), progress
 
 
 def report(command: Printing, result: RunResult, parsed_args: argparse.Namespace, what: str = "done") -> int:
     """Print the result of a run on stdout; on stderr, ``what`` became of its repairs and what to do next."""
     from stackmend.report import runs as shown
 
-    command.show(shown.result(result), parsed_args)
     notes = command.notes
+    _printed(command, shown.result(result), parsed_args, result.run)
     for line in shown.sentences(result, what):
         notes.say(line)
     if result.in_doubt:
@@ -68,9 +84,25 @@ def report(command: Printing, result: RunResult, parsed_args: argparse.Namespace
         notes.next(command.typed("run", "show", result.run), command.typed("run", "resume", result.run))
     elif result.held:
         notes.next(command.typed("run", "resume", result.run, *(w for g in result.held for w in ("--ack", g))))
-    elif result.steps and result.run:
+    elif result.left and result.run:
+        notes.next(command.typed("run", "resume", result.run))
+    if result.steps and result.run and not result.in_doubt:
         notes.say(f"to take it back: {command.typed('run', 'undo', result.run, '--yes')}")
     return int(result.exit)
+
+
+def _printed(command: Printing, document: Document, parsed_args: argparse.Namespace, run: str) -> None:
+    """Print the result; where that cannot be done the run is none the worse for it: it is said and noted."""
+    from stackmend.app import runs
+
+    try:
+        command.show(document, parsed_args)
+    except (OutputError, BrokenPipeError) as problem:
+        hush(command.stdout)
+        why = problem.message if isinstance(problem, OutputError) else "nobody reads stdout any more"
+        command.notes.warn(f"{why}: {command.typed('run', 'show', run)} shows what became of the run")
+        if run:
+            runs.remark(command.config(), run, f"the result could not be printed: {why}")
 
 
 def _missing(plan: Plan, accepted: list[str]) -> list[str]:

@@ -25,7 +25,9 @@ from cliff import command
 from stackmend.cli.logs import redacted
 from stackmend.cli.notes import INTERRUPTED, Notes
 from stackmend.cli.progress import progress
-from stackmend.model.errors import Exit, StackmendError
+from stackmend.cli.signals import ending
+from stackmend.cli.streams import hush, reason, steady
+from stackmend.model.errors import Exit, OutputError, StackmendError
 
 if TYPE_CHECKING:
     from stackmend.app.config import Config
@@ -46,6 +48,8 @@ class Command(command.Command):
     examples: ClassVar[str] = ""
     #: the ``openstack`` client need not authenticate before: most commands ask no API, and the others do it themselves
     auth_required: ClassVar[bool] = False
+
+    _stderr: TextIO | None = None
 
     def _load_hooks(self) -> None:
         """No hooks: looking for them would read the metadata of every distribution installed."""
@@ -75,7 +79,7 @@ class Command(command.Command):
     def run(self, parsed_args: argparse.Namespace) -> int:
         """The command boundary: whatever goes wrong becomes two lines on stderr and an exit code."""
         try:
-            with redacted():
+            with redacted(), ending():
                 return int(self.take_action(parsed_args) or Exit.CLEAN)
         except StackmendError as problem:
             self._traceback()
@@ -109,7 +113,9 @@ class Command(command.Command):
     def notes(self) -> Notes:
         """Where to talk to the person."""
         stream: TextIO = getattr(self.app, "stderr", None) or sys.stderr
-        return Notes(stream, quiet=self.option("verbose_level", 1) == 0, plugin=self.is_plugin)
+        if self._stderr is None:
+            self._stderr = steady(stream)
+        return Notes(self._stderr, quiet=self.option("verbose_level", 1) == 0, plugin=self.is_plugin)
 
     @property
     def stdout(self) -> TextIO:
@@ -205,7 +211,14 @@ class Printing(Command):
         )
 
     def show(self, document: Document, parsed_args: argparse.Namespace) -> None:
-        """Print the document on stdout in the format that was asked for."""
+        """Print the document on stdout in the format that was asked for; OutputError where that cannot be written."""
         from stackmend.report.document import write
 
-        write(document, self.stdout, parsed_args.format, parsed_args.columns, color=self.color)
+        try:
+            write(document, self.stdout, parsed_args.format, parsed_args.columns, color=self.color)
+            self.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as problem:
+            hush(self.stdout)
+            raise OutputError(reason(problem)) from None

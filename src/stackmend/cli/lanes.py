@@ -42,7 +42,10 @@ def asking(notes: Notes) -> Callable[[Gate], bool]:
         notes.say(f"gate {gate.name}: {gate.text}")
         notes.stream.write("go on? [y/N] ")
         notes.stream.flush()
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+        try:
+            return sys.stdin.readline().strip().lower() in ("y", "yes")
+        except OSError:  # the terminal is gone
+            return False
 
     return ask
 

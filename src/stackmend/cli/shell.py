@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any, TextIO
@@ -20,10 +21,12 @@ from stackmend.cli.logs import logging_to
 from stackmend.cli.manager import Commands
 from stackmend.cli.notes import Notes
 from stackmend.cli.options import silence
-from stackmend.model.errors import Exit, StackmendError
+from stackmend.cli.signals import exit_code
+from stackmend.cli.streams import hush, open_closed_ones, reason, steady
+from stackmend.model.errors import Exit, OutputError, StackmendError
 
 LAYOUTS = ("packages", "kolla", "openstack-ansible")  #: of stackmend.app.layouts, which takes long to import
-INTERRUPTED = 130  #: 128 + SIGINT
+INTERRUPTED_ABOVE = 128  #: exit codes of interrupted commands: 128 and the number of the signal
 BROKEN_PIPE = 141  #: 128 + SIGPIPE
 
 DESCRIPTION = """\
@@ -188,10 +191,17 @@ def _front(argv: Sequence[str]) -> list[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; the entry point of the program."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    open_closed_ones()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    return guard(lambda: Shell(sys.stdout, sys.stderr).run(arguments))
+    with contextlib.redirect_stderr(steady(sys.stderr)):
+        code = guard(lambda: Shell(sys.stdout, sys.stderr).run(arguments))
+        sys.stderr.flush()
+    if argv is None and code > INTERRUPTED_ABOVE and threading.active_count() > 1:
+        # what a thread still waits for (a database that does not answer) must not hold up who said to end
+        os._exit(code)
+    return code
 
 
 def guard(action: Callable[[], int]) -> int:
@@ -203,12 +213,17 @@ def guard(action: Callable[[], int]) -> int:
     except StackmendError as problem:
         Notes(sys.stderr).error(problem)
         return int(problem.exit_code)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as problem:
         Notes(sys.stderr).fail(*notes.INTERRUPTED)
-        return INTERRUPTED
+        hush(sys.stdout)
+        return exit_code(problem)
     except BrokenPipeError:
-        _hush()
+        hush(sys.stdout)
         return BROKEN_PIPE
+    except OSError as problem:
+        Notes(sys.stderr).error(OutputError(reason(problem)))
+        hush(sys.stdout)
+        return int(OutputError.exit_code)
 
 
 def _code(action: Callable[[], int]) -> int:
@@ -217,9 +232,3 @@ def _code(action: Callable[[], int]) -> int:
         return action()
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(Exit.CLEAN)
-
-
-def _hush() -> None:
-    """Point stdout nowhere, so that Python does not complain when it flushes at exit."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

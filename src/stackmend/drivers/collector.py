@@ -32,6 +32,8 @@ from stackmend.model.snapshot import CELL, UNREADABLE, Manifest, Source
 from stackmend.tables import Table, tables
 
 FORMAT = "stackmend-snapshot/1"
+#: seconds in which the threads that read have to end when somebody interrupts them
+_PATIENCE = 10.0
 
 
 @dataclass(slots=True)
@@ -177,15 +179,30 @@ class DatabaseCollector:
             if reader is not None:
                 _begin(group, reader)
                 times.append(datetime.now(UTC))
+        over = threading.Event()
+
+        def told(what: str, rows: int, expected: int | None) -> None:
+            if over.is_set():
+                raise SourceError("nobody wants it any more")
+            progress(what, rows, expected)
+
         threads = [
-            threading.Thread(target=_stream_all, args=(group, reader, wanted, into, progress, complaints))
+            threading.Thread(target=_stream_all, args=(group, reader, wanted, into, told, complaints))
             for group, reader in opened
             if reader is not None
         ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        except BaseException:
+            # interrupted: the threads end after their batch, or the folder that is removed next would be made again
+            over.set()
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join(_PATIENCE)
+            raise
         complaints.raise_failure()
         return (max(times) - min(times)).total_seconds() if times else 0.0
 

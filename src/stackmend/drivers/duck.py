@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,12 +17,15 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from stackmend.drivers.scratch import Scratch
 from stackmend.drivers.shape import file_stem, labels, schema
 from stackmend.model.errors import SourceError, StackmendError
 from stackmend.tables.views import VIEWS
 
 MEMORY = "350MB"
 SPILL = "1GB"
+#: what DuckDB says when the handler of a signal raised something while it worked
+_INTERRUPTED = "Query interrupted"
 _PARAMETER = re.compile(r"\$(\w+)")
 _STEP = re.compile(r"\s*(WITH|,)\s+(\w+)\s+AS\s*\(", re.IGNORECASE)
 _BRACKET = re.compile(r"""'[^']*'|"[^"]*"|[()]""")
@@ -39,12 +40,12 @@ class DuckQuery:
 
     def __init__(self, *, memory: str = MEMORY, spill: str = SPILL, threads: int | None = None) -> None:
         self._spill = spill
-        self._folder = Path(tempfile.mkdtemp(prefix="stackmend-duckdb-"))
+        self._folder = Scratch("duckdb")
         self._connection = duckdb.connect(
             ":memory:",
             config={
                 "memory_limit": memory,
-                "temp_directory": str(self._folder),
+                "temp_directory": self._folder.name,
                 "threads": threads or os.cpu_count() or 1,
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
@@ -100,8 +101,15 @@ class DuckQuery:
                 f" {str(problem).splitlines()[0]}",
                 "Report the check: its SQL joins too much. The other checks are not affected.",
             ) from problem
+        except duckdb.InterruptException as problem:
+            raise KeyboardInterrupt from problem
         except duckdb.Error as problem:
             raise StackmendError(f"a query failed: {str(problem).splitlines()[0]}") from problem
+        except RuntimeError as problem:
+            # a signal came: what its handler raised is lost on the way through DuckDB
+            if str(problem) == _INTERRUPTED:
+                raise KeyboardInterrupt from problem
+            raise
         finally:
             # a database that cannot even drop them must not hide why the query failed
             with suppress(duckdb.Error):
@@ -115,7 +123,7 @@ class DuckQuery:
     def close(self) -> None:
         """Close the database and remove its files."""
         self._connection.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.remove()
 
 
 def steps(sql: str) -> tuple[list[tuple[str, str]], str]:

@@ -7,7 +7,7 @@ On another server than SQLite a run that was begun on one controller can be resu
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,15 +15,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from stackmend.drivers.locks import Locks, stamp
+from stackmend.drivers.locks import Leases, stamp
 from stackmend.drivers.patience import SILENCE, waiting
 from stackmend.model.errors import JournalError, StackmendError, UsageError
-from stackmend.model.journal import Entry, Remembered, RunRecord, RunState, Waiver
+from stackmend.model.journal import Entry, Remark, Remembered, RunRecord, RunState, Waiver
 from stackmend.model.plan import Action, Limits, action_of, from_json, step_dict, to_json
 from stackmend.model.step import StepState
 
 #: of the tables below; another one is refused
-VERSION = "1"
+VERSION = "2"
+#: versions whose tables are all among those below: they get the others
+_OLDER = ("1",)
 #: rows a statement, so that no packet gets too large
 _CHUNK = 1000
 
@@ -69,6 +71,24 @@ _ENTRIES = _table(
     sa.Column("batch", sa.Integer),
     sa.Column("at", sa.String(40)),
 )
+_REMARKS = _table(
+    "remarks",
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("run", sa.String(40), index=True),
+    sa.Column("at", sa.String(40)),
+    sa.Column("text", sa.Text),
+)
+_LEASES = _table(
+    "leases",
+    _key("cloud", sa.String(64)),
+    sa.Column("owner", sa.String(32)),
+    sa.Column("run", sa.String(40)),
+    *(sa.Column(n, sa.String(255)) for n in ("operator", "host")),
+    sa.Column("pid", sa.Integer),
+    sa.Column("process", sa.String(128)),
+    *(sa.Column(n, sa.String(40)) for n in ("began", "beat", "expires")),
+)
+#: of version 1, which is still respected
 _LOCKS = _table(
     "locks",
     _key("cloud", sa.String(64)),
@@ -112,7 +132,8 @@ class DatabaseJournal:
             raise JournalError(f"the journal has no usable URL: {problem}", "See 'journal' in the TOML file.") from None
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _durable)
-        self._locks = Locks(_LOCKS)
+        self._leases = Leases(_LEASES, _LOCKS)
+        self._held: dict[str, tuple[str, str]] = {}  #: run -> the lease it holds: (cloud, owner)
         self._ready = False
 
     def close(self) -> None:
@@ -126,6 +147,7 @@ class DatabaseJournal:
         rows = [(number, action) for number, action in enumerate(actions)]
         steps = [(number, step) for number, action in rows for step in action.steps]
         with self._writing() as connection:
+            self._renew(connection, run.id)
             values = asdict(run) | {"state": run.state.value, "limits": to_json(asdict(run.limits))}
             connection.execute(sa.insert(_RUNS).values(**values))
             _insert(
@@ -143,7 +165,11 @@ class DatabaseJournal:
             )
 
     def note(self, run: str, entries: Sequence[Entry]) -> None:
-        """Append entries in one transaction; they are on disk when this returns."""
+        """Append entries in one transaction; they are on disk when this returns.
+
+        LeaseError for intents of a run that has lost its lease: then nothing of them is written. What was done is
+        written down all the same.
+        """
         at = stamp()
         rows = [
             {
@@ -158,12 +184,26 @@ class DatabaseJournal:
             for e in entries
         ]
         with self._writing() as connection:
+            if any(entry.state is StepState.INTENT for entry in entries):
+                self._renew(connection, run)
             _insert(connection, _ENTRIES, rows)
 
+    def remark(self, run: str, text: str) -> None:
+        """Note what happened to a run as a whole."""
+        with self._writing() as connection:
+            connection.execute(sa.insert(_REMARKS).values(run=run, at=stamp(), text=text))
+
+    def remarks(self, run: str) -> list[Remark]:
+        """What was noted of a run as a whole, in the order written."""
+        with self._reading() as connection:
+            asked = sa.select(_REMARKS.c.at, _REMARKS.c.text).where(_REMARKS.c.run == run).order_by(_REMARKS.c.id)
+            return [Remark(at, text) for at, text in connection.execute(asked)]
+
     def end(self, run: str, state: RunState) -> None:
-        """Close a run (or reopen it: RUNNING)."""
+        """Close a run (or reopen it: RUNNING); LeaseError where it is another process's by now."""
         ended = "" if state is RunState.RUNNING else stamp()
         with self._writing() as connection:
+            self._renew(connection, run)
             connection.execute(sa.update(_RUNS).where(_RUNS.c.id == run).values(state=state.value, ended_at=ended))
 
     def run(self, run: str) -> RunRecord:
@@ -176,11 +216,12 @@ class DatabaseJournal:
         return exact[0]
 
     def runs(self) -> list[RunRecord]:
-        """All runs, newest first."""
+        """All runs, newest first; one that has not ended and holds no lease is CUT_OFF."""
         with self._reading() as connection:
+            living = self._leases.living(connection)
             found = connection.execute(sa.select(_RUNS).order_by(_RUNS.c.created_at.desc())).mappings().all()
         return [
-            RunRecord(**{**row, "state": RunState(row["state"]), "limits": Limits(**from_json(row["limits"]))})
+            RunRecord(**{**row, "state": _state(row, living), "limits": Limits(**from_json(row["limits"]))})
             for row in found
         ]
 
@@ -208,29 +249,35 @@ class DatabaseJournal:
             for step, state, image, note, batch, at in found
         ]
 
-    # -- the lock
+    # -- the lease
 
     def lock(self, cloud: str, run: RunRecord) -> None:
-        """Take the lock on a cloud for this run; LockedError while another run holds it."""
+        """Take the lease on a cloud for this run; LockedError while another run holds it."""
         try:
             with self._writing() as connection:
-                self._locks.take(connection, cloud, run)
+                owner = self._leases.take(connection, cloud, run)
         except JournalError as problem:
             # two runs began in the same moment: the other one was quicker, and the second look says who it is
             if not isinstance(problem.__cause__, sa.exc.IntegrityError):
                 raise
             with self._writing() as connection:
-                self._locks.take(connection, cloud, run)
+                owner = self._leases.take(connection, cloud, run)
+        self._held[run.id] = (cloud, owner)
 
-    def beat(self, cloud: str, run: str) -> None:
-        """Say that the holder of the lock is alive."""
+    def beat(self, run: str) -> None:
+        """Say that the holder of the lease is alive; LeaseError where it is another one's by now."""
         with self._writing() as connection:
-            self._locks.beat(connection, cloud, run)
+            self._renew(connection, run)
 
-    def unlock(self, cloud: str, run: str) -> None:
-        """Give the lock back."""
-        with self._writing() as connection:
-            self._locks.give(connection, cloud, run)
+    def unlock(self, run: str) -> None:
+        """Give the lease back."""
+        if run in self._held:
+            with self._writing() as connection:
+                self._leases.give(connection, *self._held.pop(run))
+
+    def _renew(self, connection: sa.Connection, run: str) -> None:
+        if run in self._held:
+            self._leases.renew(connection, *self._held[run])
 
     # -- memory
 
@@ -340,6 +387,8 @@ class DatabaseJournal:
             found = connection.execute(sa.select(_ABOUT.c.value).where(_ABOUT.c.name == "version")).scalar()
             if found is None:
                 connection.execute(sa.insert(_ABOUT).values(name="version", value=VERSION))
+            elif found in _OLDER:
+                connection.execute(sa.update(_ABOUT).where(_ABOUT.c.name == "version").values(value=VERSION))
             elif found != VERSION:
                 raise JournalError(
                     f"the journal {self._shown} has version {found}, this stackmend writes {VERSION}",
@@ -357,6 +406,11 @@ def _parsed(url: str) -> sa.URL:
     if "@" in (found.host or ""):
         raise sa.exc.ArgumentError("its host is no name; percent-encode special characters")
     return found
+
+
+def _state(row: sa.RowMapping, living: Collection[str]) -> RunState:
+    state = RunState(row["state"])
+    return RunState.CUT_OFF if state is RunState.RUNNING and row["id"] not in living else state
 
 
 def _without_steps(action: Action) -> dict[str, Any]:

@@ -1,73 +1,236 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One run at a time may write to a cloud: a row in the journal says which one."""
+"""One run at a time may write to a cloud: a lease in the journal says which one (docs/adr/0019).
+
+A lease is taken, renewed and given back by compare-and-swap on its owner, a random token. While a run goes on a thread
+renews it, and every intent renews it in its own transaction: nothing is announced, and so nothing is begun, without it.
+"""
 
 from __future__ import annotations
 
 import os
+import secrets
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 import sqlalchemy as sa
 
-from stackmend.model.errors import LockedError
+from stackmend.model.errors import JournalError, LeaseError, LockedError
 from stackmend.model.journal import RunRecord
 
-#: a holder on another host that has not been heard of for so long may be replaced by a resume of its own run
+#: how long a lease lasts that is not renewed
+LEASE = timedelta(seconds=60)
+#: seconds between two signs of life
+BEAT = 10.0
+#: a lock of stackmend 0.1 counts for so long after its last sign of life
 SILENT = timedelta(minutes=15)
+
+#: how a server says what time it is; elsewhere (SQLite) it is the time of this machine
+_CLOCKS = {"mysql": "SELECT UTC_TIMESTAMP(6)", "mariadb": "SELECT UTC_TIMESTAMP(6)",
+           "postgresql": "SELECT timezone('utc', clock_timestamp())"}  # fmt: skip
 
 
 def stamp() -> str:
     """Now, ISO 8601, UTC, with microseconds."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+    return _text(datetime.now(UTC))
 
 
-class Locks:
-    """The locks of a journal."""
+def clock(connection: sa.Connection) -> datetime:
+    """Now, as the journal's server says: hosts that share it need not agree on the time."""
+    question = _CLOCKS.get(connection.dialect.name)
+    if question is None:
+        return datetime.now(UTC)
+    found: datetime = connection.execute(sa.text(question)).scalar_one()
+    return found.replace(tzinfo=UTC)
 
-    def __init__(self, table: sa.Table) -> None:
-        self._table = table
 
-    def take(self, connection: sa.Connection, cloud: str, run: RunRecord) -> None:
-        """Insert the lock, or take over one whose process is dead; LockedError while it is held."""
-        table = self._table
+class Leases:
+    """The leases of a journal. ``old``: the table of locks of stackmend 0.1, which are respected."""
+
+    def __init__(self, table: sa.Table, old: sa.Table) -> None:
+        self._table, self._old = table, old
+
+    def take(self, connection: sa.Connection, cloud: str, run: RunRecord) -> str:
+        """Take the lease on a cloud; its owner's token. LockedError while another one holds it.
+
+        IntegrityError where two take a free one in the same moment, and the other one was quicker.
+        """
+        now, table = clock(connection), self._table
+        self._respect(connection, run)
+        owner = secrets.token_hex(16)
+        mine = {
+            "owner": owner, "run": run.id, "operator": run.operator, "host": run.host, "pid": run.pid,
+            "process": process(run.pid), "began": _text(now), **_renewed(now),
+        }  # fmt: skip
         held = connection.execute(sa.select(table).where(table.c.cloud == cloud)).mappings().one_or_none()
-        mine = {"cloud": cloud, "run": run.id, "host": run.host, "pid": run.pid, "operator": run.operator}
         if held is None:
-            connection.execute(sa.insert(table).values(**mine, beat=stamp()))
-            return
-        if not self._free(held, run):
+            connection.execute(sa.insert(table).values(cloud=cloud, **mine))
+            return owner
+        if _holds(held, now):
+            raise _refusal(held, now)
+        same = (table.c.cloud == cloud) & (table.c.owner == held["owner"]) & (table.c.beat == held["beat"])
+        if not connection.execute(sa.update(table).where(same).values(**mine)).rowcount:
             raise LockedError(
-                f"run {held['run']} of {held['operator']} on {held['host']} (process {held['pid']}) is writing to this"
-                " cloud",
-                f"Wait for it to end. If its process is gone, run 'stackmend run resume {held['run']}'.",
+                f"run {held['run']} of {held['operator']} on {held['host']} was heard of again in this moment",
+                "Look at 'stackmend run list', then try again.",
             )
-        connection.execute(
-            sa.update(table)
-            .where(table.c.cloud == cloud, table.c.run == held["run"], table.c.pid == held["pid"])
-            .values(**mine, beat=stamp())
+        return owner
+
+    def renew(self, connection: sa.Connection, cloud: str, owner: str) -> None:
+        """Say that the owner is alive; LeaseError where the lease is another one's by now."""
+        table, now = self._table, clock(connection)
+        mine = (table.c.cloud == cloud) & (table.c.owner == owner)
+        if connection.execute(sa.update(table).where(mine).values(**_renewed(now))).rowcount:
+            return
+        held = connection.execute(sa.select(table).where(table.c.cloud == cloud)).mappings().one_or_none()
+        who = f"run {held['run']} of {held['operator']} on {held['host']} has it" if held else "it was given back"
+        raise LeaseError(
+            f"the lease on this cloud was lost while this process was not heard of: {who}",
+            "Nothing more was begun. 'stackmend run list' shows how it goes on.",
         )
 
-    def beat(self, connection: sa.Connection, cloud: str, run: str) -> None:
-        """Note that the holder is alive."""
+    def give(self, connection: sa.Connection, cloud: str, owner: str) -> None:
+        """Give the lease back."""
         table = self._table
-        connection.execute(sa.update(table).where(table.c.cloud == cloud, table.c.run == run).values(beat=stamp()))
+        connection.execute(sa.delete(table).where(table.c.cloud == cloud, table.c.owner == owner))
 
-    def give(self, connection: sa.Connection, cloud: str, run: str) -> None:
-        """Delete the lock of this run."""
-        connection.execute(sa.delete(self._table).where(self._table.c.cloud == cloud, self._table.c.run == run))
+    def living(self, connection: sa.Connection) -> set[str]:
+        """Ids of the runs that hold a lease."""
+        now = clock(connection)
+        held = connection.execute(sa.select(self._table)).mappings().all()
+        old = connection.execute(sa.select(self._old.c.run, self._old.c.beat)).all()
+        return {row["run"] for row in held if _holds(row, now)} | {run for run, beat in old if _recent(beat, now)}
 
-    def _free(self, held: sa.RowMapping, run: RunRecord) -> bool:
-        if held["host"] == run.host:
-            return held["pid"] == run.pid or not alive(held["pid"])
-        silent = datetime.now(UTC) - datetime.fromisoformat(held["beat"]) > SILENT
-        return bool(held["run"] == run.id and silent)
+    def _respect(self, connection: sa.Connection, run: RunRecord) -> None:
+        """LockedError while a run of stackmend 0.1 holds its lock; one that fell silent is removed."""
+        table, now = self._old, clock(connection)
+        held = connection.execute(sa.select(table).where(table.c.cloud == run.cloud)).mappings().one_or_none()
+        if held is None:
+            return
+        if _recent(held["beat"], now):
+            raise LockedError(
+                f"run {held['run']} of {held['operator']} on {held['host']} (process {held['pid']}), begun by an older"
+                " stackmend, is writing to this cloud",
+                f"Wait for it to end. If its process is gone, its lock counts until {SILENT.seconds // 60} minutes"
+                f" after its last sign of life, {held['beat']}; then run 'stackmend run resume {held['run']}'.",
+            )
+        same = (table.c.cloud == run.cloud) & (table.c.beat == held["beat"])
+        connection.execute(sa.delete(table).where(same))
 
 
-def alive(pid: int) -> bool:
-    """Whether a process of this host exists."""
+def _renewed(now: datetime) -> dict[str, str]:
+    return {"beat": _text(now), "expires": _text(now + LEASE)}
+
+
+def _holds(held: sa.RowMapping, now: datetime) -> bool:
+    """Whether the lease counts. A process that can be seen from here is believed more than the clock."""
+    expired = datetime.fromisoformat(held["expires"]) <= now
+    there = lives(held["process"], held["pid"])
+    if there is None or (there and held["pid"] == os.getpid()):
+        # nobody beats for this very process when it asks for a lease
+        return not expired
+    return there
+
+
+def _refusal(held: sa.RowMapping, now: datetime) -> LockedError:
+    silent = max(0, round((now - datetime.fromisoformat(held["beat"])).total_seconds()))
+    hint = "Wait for it to end, or interrupt it: 'stackmend run resume' goes on with it later."
+    if lives(held["process"], held["pid"]) is None:
+        left = max(0, round((datetime.fromisoformat(held["expires"]) - now).total_seconds()))
+        hint = (
+            f"Wait for it to end. If its process is gone, its lease runs out in {left} s; then run"
+            f" 'stackmend run resume {held['run']}'."
+        )
+    elif silent > LEASE.total_seconds():
+        hint = f"Its process {held['pid']} is there and says nothing: has it been stopped? Let it go on, or end it."
+    return LockedError(
+        f"run {held['run']} of {held['operator']} on {held['host']} (process {held['pid']}) is writing to this cloud;"
+        f" last heard of {silent} s ago",
+        hint,
+    )
+
+
+def _recent(beat: str, now: datetime) -> bool:
+    return now - datetime.fromisoformat(beat) <= SILENT
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds")
+
+
+# -- processes
+
+
+def process(pid: int) -> str:
+    """Tells a process of this kernel from any other: boot, namespace of process ids, start. "" where unknown."""
+    found = _stat(pid)
+    return f"{_kernel()} {found[1]}" if found and _kernel() else ""
+
+
+def lives(known: str, pid: int) -> bool | None:
+    """Whether the process that :func:`process` described is there; None where that cannot be seen from here."""
+    kernel, _, start = known.rpartition(" ")
+    if not kernel or kernel != _kernel():
+        return None
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
-    return True
+        pass
+    except OverflowError:
+        return None
+    found = _stat(pid)
+    if found is None:
+        return None
+    return found[0] not in "ZX" and found[1] == start
+
+
+def _kernel() -> str:
+    """This boot of this machine and this namespace of process ids; "" where /proc does not show it as it is."""
+    try:
+        if os.readlink("/proc/self") != str(os.getpid()):
+            return ""  # /proc is that of another namespace
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {os.stat('/proc/self/ns/pid').st_ino}"
+    except (OSError, ValueError):
+        return ""
+
+
+def _stat(pid: int) -> tuple[str, str] | None:
+    """(state, clock ticks from boot to start) of a process; None where it is not shown."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return fields[0], fields[19]
+    except (OSError, IndexError):
+        return None
+
+
+class Heart:
+    """Calls ``beat`` now and then from a thread of its own, however long a step of the run takes."""
+
+    def __init__(self, beat: Callable[[], Any], every: float = BEAT) -> None:
+        self._beat, self._every = beat, every
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._go, name="lease", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._over.set()
+        self._thread.join(self._every)  # a journal that hangs is not waited for
+
+    def _go(self) -> None:
+        while not self._over.wait(self._every):
+            try:
+                # a journal that does not answer may do so again: until then the lease gets older
+                with suppress(JournalError):
+                    self._beat()
+            except LeaseError:
+                return  # the run finds it lost when it announces its next step

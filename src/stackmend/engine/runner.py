@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from stackmend.engine.lanes import Call, Lane
 from stackmend.engine.traffic import Traffic
@@ -24,9 +23,6 @@ from stackmend.model.writer import Executor, Group, Outcome, Pending, Verdict, W
 #: row steps a transaction (docs/performance.md: 2,000 gain nothing, and a cluster certifies small ones more readily)
 BATCH = 500
 
-#: seconds between two signs of life, while calls are under way
-BEAT = timedelta(seconds=5)
-
 _ALREADY = {"already": True}
 #: of a call that failed: a service may have taken it
 SENT = {"sent": True}
@@ -36,6 +32,11 @@ _GONE = "the finding does not hold any more, and the rows are not as the repair 
 
 #: (every lane of the run, calls that are under way)
 Watch = Callable[[Sequence[Lane], Mapping[Lane, Pending]], None]
+
+
+def never() -> str:
+    """Nobody asks to stop."""
+    return ""
 
 
 def nobody(lanes: Sequence[Lane], moving: Mapping[Lane, Pending]) -> None:
@@ -55,6 +56,8 @@ class Tools:
     clock: Clock
     #: is told what is under way, whenever that changes: lane -> its call; and all lanes
     watch: Watch = nobody
+    #: why nothing more is to be begun ("SIGTERM"), "" while it is to go on
+    stop: Callable[[], str] = never
 
 
 def consent(plan: Plan, cloud: str, accept: Collection[str], executors: Collection[str]) -> None:
@@ -87,8 +90,8 @@ class Runner:
         self._batch = batches  #: number of the last transaction
         self._notes: list[str] = []
         self._unverified = False
+        self._stopped = ""  #: why it ended before its time
         self._failures = sum(lane.state in _FAILURES for lane in lanes)
-        self._beaten: datetime | None = None
 
     def run(self, *, checked: bool) -> RunResult:
         """Do everything that is open; ``checked``: ask the findings' checks before and after."""
@@ -101,7 +104,12 @@ class Runner:
                 self._notes.append(f"what comes after {_name(stopped[0])} was not begun")
                 break
         self._tools.watch(self._lanes, {})
-        remaining = self._verify() if checked else ()
+        # after that nobody reads databases for minutes: what is done is asked about when the run goes on
+        short = bool(self._stopped) and any(lane.open for lane in self._lanes)
+        if short:
+            self._notes.append(f"{self._stopped}: the rest was not begun")
+            self._tools.journal.remark(self._record.id, self._stopped)
+        remaining = self._verify() if checked and not short else ()
         return self._end(remaining)
 
     # -- before and after
@@ -201,14 +209,14 @@ class Runner:
         rows: dict[str, list[Lane]] = {}
         for lane in lanes:
             self._queue(lane, rows, traffic)
-        while (rows or traffic.busy) and not self._too_many():
+        while (rows or traffic.busy) and not self._halted():
             self._tools.progress("applying", sum(not lane.open for lane in self._lanes), len(self._lanes))
             if rows:
                 for batch in _batches(rows.pop(max(rows, key=lambda name: len(rows[name])))):
                     self._rows(batch)
                     for lane in batch:
                         self._queue(lane, rows, traffic)
-                    if self._too_many():
+                    if self._halted():
                         break
             self._calls(rows, traffic)
         self._drain(traffic)
@@ -225,7 +233,7 @@ class Runner:
 
     def _calls(self, rows: dict[str, list[Lane]], traffic: Traffic) -> None:
         """Begin the calls that may begin, look at those that are due; wait only when there is nothing else to do."""
-        while not self._too_many() and (lane := traffic.admit()) is not None:
+        while not self._halted() and (lane := traffic.admit()) is not None:
             found = self._begin(lane)
             if isinstance(found, Pending):
                 traffic.begun(lane, found)
@@ -236,7 +244,6 @@ class Runner:
         if not traffic.moving:
             return
         self._tools.watch(self._lanes, traffic.moving)
-        self._beat()
         if not rows:
             self._await(traffic)
         self._look(rows, traffic)
@@ -259,19 +266,22 @@ class Runner:
                 self._queue(lane, rows, traffic)
 
     def _drain(self, traffic: Traffic) -> None:
-        """After too many failures nothing new is begun, but what is under way is seen to its end."""
+        """Nothing new is begun after that, but what is under way is seen to its end."""
         while traffic.moving:
             self._tools.watch(self._lanes, traffic.moving)
-            self._beat()
             self._await(traffic)
             self._look({}, traffic)
 
-    def _too_many(self) -> bool:
-        if self._failures <= self._record.limits.max_failures:
+    def _halted(self) -> bool:
+        """Whether nothing more is to be begun: after too many failures, or because somebody said so."""
+        if self._stopped:
+            return True
+        if reason := self._tools.stop():
+            self._stopped = f"told to stop ({reason})"
+        elif self._failures > self._record.limits.max_failures:
+            self._stopped = f"stopped after {self._failures} failures"
+        else:
             return False
-        note = f"stopped after {self._failures} failures: the rest was not begun"
-        if note not in self._notes:
-            self._notes.append(note)
         return True
 
     def _rows(self, lanes: Sequence[Lane]) -> None:
@@ -289,7 +299,6 @@ class Runner:
         # before the stale ones are looked at, which may fail: what is committed has to be written down
         self._note(entries)
         self._note(self._stale(stale))
-        self._tools.journal.beat(self._record.cloud, self._record.id)
 
     def _settle(self, lane: Lane, verdict: Verdict) -> None:
         if verdict.state is StepState.DONE:
@@ -354,13 +363,6 @@ class Runner:
             lane.already = lane.made == 0 and not lane.open
         else:
             self._settle(lane, Verdict(outcome.state, outcome.note, []))
-
-    def _beat(self) -> None:
-        """Say that this process lives, now and then."""
-        now = self._tools.clock.now()
-        if self._beaten is None or now - self._beaten >= BEAT:
-            self._beaten = now
-            self._tools.journal.beat(self._record.cloud, self._record.id)
 
     def _executor(self, call: Call) -> Executor:
         return self._tools.executors[call.step.kind]

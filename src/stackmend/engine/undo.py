@@ -33,7 +33,9 @@ _Spot = tuple[Any, ...]
 def refuse(run: RunRecord, entries: Sequence[Entry]) -> None:
     """UsageError for a run that has not ended, InDoubtError for one with steps in doubt."""
     if run.state is RunState.RUNNING:
-        raise UsageError(f"run {run.id} has not ended", f"If its process is gone: 'stackmend run resume {run.id}'.")
+        raise UsageError(f"run {run.id} has not ended", "Wait for it, or interrupt it.")
+    if run.state is RunState.CUT_OFF:
+        raise UsageError(f"run {run.id} was cut off", f"Let it come to its end first: 'stackmend run resume {run.id}'.")
     doubt = [n for n, e in last_entries(entries).items() if e.state in (StepState.INTENT, StepState.IN_DOUBT)]
     if doubt:
         raise InDoubtError(

@@ -34,6 +34,15 @@ class StackmendError(Exception):
         self.hint = hint
 
 
+class OutputError(StackmendError):
+    """The document could not be written to stdout."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"the document could not be written to stdout: {reason}", "Give it a place that can be written, and room."
+        )
+
+
 class UsageError(StackmendError):
     """The command line asks for something that does not exist or contradicts itself."""
 
@@ -96,6 +105,10 @@ class LockedError(StackmendError):
     """Another run is writing to this cloud."""
 
     exit_code = Exit.STOPPED
+
+
+class LeaseError(LockedError):
+    """This run has lost its lease on the cloud to another one: nothing more is begun."""
 
 
 class WriteError(StackmendError):

@@ -20,7 +20,8 @@ from stackmend.model.step import StepState
 class RunState(StrEnum):
     """Where a run is."""
 
-    RUNNING = "running"  #: or its process died: ``run resume`` finds out
+    RUNNING = "running"
+    CUT_OFF = "cut off"  #: it has not ended, and nobody holds its lease: its process is gone; never written down
     DONE = "done"
     STOPPED = "stopped"  #: a lane was stale or failed
     IN_DOUBT = "in doubt"
@@ -62,6 +63,13 @@ class Entry(NamedTuple):
     at: str = ""  #: ISO 8601, UTC; the journal fills it in
 
 
+class Remark(NamedTuple):
+    """What happened to a run as a whole: it was told to stop, taken up again, its terminal went away."""
+
+    at: str  #: ISO 8601, UTC
+    text: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
     """What is known of a finding from earlier audits."""
@@ -96,11 +104,19 @@ class Journal(Protocol):
         ...
 
     def note(self, run: str, entries: Sequence[Entry]) -> None:
-        """Append entries; they are on disk when this returns."""
+        """Append entries; they are on disk when this returns. LeaseError for intents of a run that lost its lease."""
+        ...
+
+    def remark(self, run: str, text: str) -> None:
+        """Note what happened to a run as a whole."""
+        ...
+
+    def remarks(self, run: str) -> list[Remark]:
+        """What was noted of a run as a whole, in the order written."""
         ...
 
     def end(self, run: str, state: RunState) -> None:
-        """Close a run (or reopen it: RUNNING)."""
+        """Close a run (or reopen it: RUNNING); LeaseError where it is another process's by now."""
         ...
 
     def run(self, run: str) -> RunRecord:
@@ -120,15 +136,15 @@ class Journal(Protocol):
         ...
 
     def lock(self, cloud: str, run: RunRecord) -> None:
-        """Take the lock on a cloud for this run; LockedError while another run holds it."""
+        """Take the lease on a cloud for this run; LockedError while another run holds it."""
         ...
 
-    def beat(self, cloud: str, run: str) -> None:
-        """Say that the holder of the lock is alive."""
+    def beat(self, run: str) -> None:
+        """Say that the holder of the lease is alive; LeaseError where it is another one's by now."""
         ...
 
-    def unlock(self, cloud: str, run: str) -> None:
-        """Give the lock back."""
+    def unlock(self, run: str) -> None:
+        """Give the lease back."""
         ...
 
 

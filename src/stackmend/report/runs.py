@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from stackmend.model.journal import Entry, RunRecord, RunResult
+from stackmend.model.journal import Entry, Remark, RunRecord, RunResult
 from stackmend.model.plan import Action
 from stackmend.report.document import Document
 from stackmend.report.words import count
@@ -95,13 +95,17 @@ def steps(actions: Sequence[Action], entries: Sequence[Entry]) -> list[dict[str,
     return rows
 
 
-def run(found: RunRecord, actions: Sequence[Action], entries: Sequence[Entry]) -> Document:
+def run(
+    found: RunRecord, actions: Sequence[Action], entries: Sequence[Entry], remarks: Sequence[Remark] = ()
+) -> Document:
     """One run with its steps (docs/schemas/run.json)."""
-    data = record(found) | {"steps": steps(actions, entries)}
+    said = [{"at": _to_the_second(remark.at), "text": remark.text} for remark in remarks]
+    data = record(found) | {"steps": steps(actions, entries), "remarks": said}
     lines = [
         f"run {found.id}: {found.kind}, {found.state.value}" + (f", undoes {found.undoes}" if found.undoes else ""),
         f"  by {found.operator} on {found.host}, {found.created_at} to {found.ended_at or '(not ended)'}",
         f"  plan {found.plan}",
+        *(f"  {remark['at']}  {remark['text']}" for remark in said),
     ]
     for row in data["steps"]:
         lines.append(f"  {row['step']:>4}  {row['state']:<8}  {row['action']:<5} {row['statement'].splitlines()[0]}")

@@ -84,7 +84,7 @@ def test_stopped_by_one_run_and_started_by_another(desk: Desk) -> None:
     before = desk.state()
     result = runs.apply(desk.config, desk.plan("stop-host"))
     assert (result.exit, result.done) == (Exit.REPAIRED, 1)
-    _, _, entries = runs.show_run(desk.config, result.run)
+    _, _, entries, _ = runs.show_run(desk.config, result.run)
     assert [entry.note for entry in entries if entry.state is StepState.DONE] == ["exit code 0"] * 2
     result = runs.apply(desk.config, desk.plan("start-host"))
     assert (result.exit, result.done) == (Exit.REPAIRED, 1)

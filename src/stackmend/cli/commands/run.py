@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from stackmend.cli.applying import company, report
+from stackmend.cli.applying import company, report, tell_reach
 from stackmend.cli.base import Printing
 from stackmend.model.errors import ConsentError, Exit
 
@@ -49,8 +49,7 @@ class RunShow(_OneRun):
         from stackmend.app import runs
         from stackmend.report import runs as shown
 
-        record, actions, entries = runs.show_run(self.config(), parsed_args.run)
-        self.show(shown.run(record, actions, entries), parsed_args)
+        self.show(shown.run(*runs.show_run(self.config(), parsed_args.run)), parsed_args)
         return int(Exit.CLEAN)
 
 
@@ -79,13 +78,10 @@ class RunResume(_OneRun):
         """Resume, print what became of it."""
         from stackmend.app import runs
 
-        with self.watch() as progress:
-            result = runs.resume(
-                self.config(),
-                parsed_args.run,
-                company=company(self, progress, parsed_args.ack),
-                progress=progress,
-            )
+        config = self.config()
+        tell_reach(self, config)
+        with company(self, parsed_args.ack) as (here, progress):
+            result = runs.resume(config, parsed_args.run, company=here, progress=progress)
         return report(self, result, parsed_args)
 
 
@@ -114,8 +110,10 @@ class RunUndo(_OneRun):
                 f"See what it did with: {self.typed('run', 'show', parsed_args.run)}; "
                 f"then: {self.typed('run', 'undo', parsed_args.run, '--yes')}",
             )
-        with self.watch() as progress:
-            result = runs.undo(self.config(), parsed_args.run, progress=progress)
+        config = self.config()
+        tell_reach(self, config)
+        with company(self) as (here, progress):
+            result = runs.undo(config, parsed_args.run, company=here, progress=progress)
         return report(self, result, parsed_args, "taken back")
 
 

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ends a command from outside: Ctrl-C, SIGTERM, and SIGHUP when the terminal goes away (docs/adr/0020).
+
+A command that only reads ends at once, and leaves nothing behind. One that changes something ends what is under way
+and begins nothing more; told so a second time it ends at once, too, and ``run resume`` looks up where it was.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from stackmend.cli.notes import INTERRUPTED
+
+#: seconds from the last signal until a program that does not end by itself is ended
+GRACE = 3.0
+#: what is listened to; one that is ignored (nohup) stays so
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_Handler = Callable[[int, FrameType | None], Any]
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal says that the command has to end now."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def exit_code(problem: KeyboardInterrupt) -> int:
+    """128 and the number of the signal, as shells have it."""
+    return 128 + getattr(problem, "number", int(signal.SIGINT))
+
+
+@contextmanager
+def ending() -> Iterator[None]:
+    """Let every signal raise Interrupted, so that what is open is closed and temporary files are removed."""
+    seen: list[int] = []
+
+    def raise_it(number: int, frame: FrameType | None) -> None:
+        del frame
+        seen.append(number)
+        raise Interrupted(number)
+
+    with _listening(raise_it, lambda number: None, patience=1):
+        try:
+            yield
+        except Interrupted:
+            raise
+        except KeyboardInterrupt as problem:
+            # code that is not Python has only said that it was interrupted
+            raise Interrupted(seen[-1] if seen else int(signal.SIGINT)) from problem
+
+
+@dataclass(slots=True)
+class Stop:
+    """Whether a run is to begin nothing more."""
+
+    reason: str = ""  #: name of the signal, "" while there was none
+
+    def __call__(self) -> str:
+        """Why it is to stop, or ""."""
+        return self.reason
+
+
+@contextmanager
+def stopping(tell: Callable[[str], None]) -> Iterator[Stop]:
+    """Let the first signal ask a run to stop, and a second one raise Interrupted."""
+    stop = Stop()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        del frame
+        if stop.reason:
+            raise Interrupted(number)
+        stop.reason = signal.Signals(number).name
+
+    def say(number: int) -> None:
+        name = signal.Signals(number).name
+        tell(f"{name}: ends what is under way and begins nothing more; once more: ends at once")
+
+    with _listening(ask, say, patience=2):
+        yield stop
+
+
+@contextmanager
+def _listening(handler: _Handler, first: Callable[[int], None], patience: int) -> Iterator[None]:
+    """Handle the signals; ``first`` is told of the first one at once, though this thread may wait in a library.
+
+    After so many signals it has a moment to end by itself. Only the main thread may listen; elsewhere (a server)
+    somebody else does.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    mine = [number for number, old in before.items() if old is not signal.SIG_IGN and old is not None]
+    watch = _Watch(first, patience)
+    outer = signal.set_wakeup_fd(watch.wake, warn_on_full_buffer=False)
+    for number in mine:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number in mine:
+            signal.signal(number, before[number])
+        signal.set_wakeup_fd(outer, warn_on_full_buffer=False)
+        watch.close()
+
+
+class _Watch(threading.Thread):
+    """Sees signals while the main thread waits in a library that does not: for a locked row, for a frozen server."""
+
+    def __init__(self, first: Callable[[int], None], patience: int) -> None:
+        super().__init__(name="signals", daemon=True)
+        self._first, self._patience = first, patience
+        self._reading, self._writing = socket.socketpair()
+        self._writing.setblocking(False)
+        self._over = threading.Event()
+        self.start()
+
+    @property
+    def wake(self) -> int:
+        """Where Python writes the number of each signal at once."""
+        return self._writing.fileno()
+
+    def close(self) -> None:
+        """Watch no more."""
+        self._over.set()
+        self._writing.close()
+        self.join()
+        self._reading.close()
+
+    def run(self) -> None:
+        """Count them."""
+        seen = 0
+        while some := self._reading.recv(16):
+            for number in some:
+                if number not in SIGNALS:
+                    continue
+                seen += 1
+                if seen == 1:
+                    self._first(number)
+                if seen >= self._patience and not self._over.wait(GRACE):
+                    _leave(number)
+
+
+def _leave(number: int) -> None:
+    """End though the main thread does not come back: as safe as a kill -9, but for temporary folders, and quieter."""
+    if scratch := sys.modules.get("stackmend.drivers.scratch"):
+        scratch.remove_all()
+    with suppress(OSError):
+        os.write(2, f"error: {INTERRUPTED[0]}\nhint: {INTERRUPTED[1]}\n".encode())
+    os._exit(128 + number)
