@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from stackmend.model.errors import Exit
@@ -128,3 +132,46 @@ def test_a_request_for_a_server_that_is_not_there(run, cloud_config):
     done = run("--config", cloud_config, "port", "list", "--server", SERVER)
     assert (done.code, done.out) == (Exit.USAGE, "")
     assert f"error: there is no server {SERVER}" in done.err
+
+
+def test_toml_that_is_nested_without_end(run, config):
+    """Brackets by the ten thousand are refused like any other wrong file."""
+    done = run("--config", config("x = " + "[" * 50_000), "audit")
+    assert done.code == Exit.USAGE
+    assert "is nested too deeply" in done.err
+
+
+@pytest.mark.parametrize("number", ["inf", "nan", "-1", "1e9", "a minute"])
+def test_seconds_that_are_none(run, number):
+    """A wait is a number of seconds, and ends."""
+    done = run("audit", "--settle", number)
+    assert done.code == Exit.USAGE
+    assert "--settle" in done.err
+    assert "bug" not in done.err
+
+
+def test_a_waiver_beyond_the_calendar(run):
+    """More days than there are years for is a usage error."""
+    done = run("finding", "waive", "1f0c", "--reason", "x", "--until", "99999999999d")
+    assert done.code == Exit.USAGE
+    assert "after the end of the calendar" in done.err
+
+
+@pytest.mark.attack("a user id without a passwd entry and without a home, as in a container")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may take another user id")
+def test_a_user_without_a_name(tmp_path):
+    """Where there is no folder for the journal it is said what to set; a run is by "uid 54321"."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
+    code = (
+        "import os, pwd\n"
+        "from stackmend.app import config, runs\n"
+        "from stackmend.model.errors import ConfigError\n"
+        "os.setgid(54321); os.setuid(54321)\n"  # after the imports: others may not read this interpreter
+        "print(runs._operator())\n"
+        "try: config.default_state()\n"
+        "except ConfigError as problem: print(problem.hint)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment, cwd="/", timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, "uid 54321\nSet STACKMEND_STATE, or HOME.\n"), done.stderr

@@ -62,6 +62,9 @@ def test_failing_at_any_write(here: Ground) -> None:
         if run is None:
             assert committed == 0
             continue
+        if committed and name != "note done":
+            assert f"stopped after {committed} change" in failed["error"][1]
+            assert "Nothing is changed" not in failed["error"][2]
         if name == "note done":
             assert run.id in failed["error"][1] + failed["error"][2]
         result = here.run("resume", run.id)["result"]

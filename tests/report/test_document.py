@@ -143,3 +143,29 @@ def test_control_characters_are_escaped(text, expected):
 def test_a_line_feed_is_kept_where_it_is_wanted():
     """Text of several lines stays that."""
     assert printable("a\nb\x07", keep="\n") == "a\nb\\x07"
+
+
+@pytest.mark.attack("names with characters that turn a terminal's text around, in every format")
+def test_yaml_escapes_what_a_terminal_would_obey():
+    """Control and formatting characters of values and keys are escapes, and the document is the same."""
+    data = {
+        "a": "x\u202ey",
+        "b": "two\nlines ü",
+        "c": "\x1b[31m",
+        "d": ["\u2028", 1, None, "\t"],
+        "k\u2066": "\U000e0001",
+    }
+    text = written("yaml", document=Document(data=data))
+    assert printable(text, keep="\n") == text
+    assert yaml.safe_load(text) == data
+
+
+@pytest.mark.attack("one value of megabytes in a table")
+def test_a_huge_cell_does_not_make_a_huge_table():
+    """A table shows its beginning and says how long it is; the document has all of it."""
+    rows = [{"name": "n", "text": "x" * 1_000_000}, {"name": "m", "text": "y"}]
+    document = Document(data=rows, columns=(("Name", "name"), ("Text", "text")))
+    text = written("table", document=document)
+    assert len(text) < 10_000
+    assert "1,000,000 characters" in text
+    assert json.loads(written("json", document=document)) == rows

@@ -151,7 +151,12 @@ def default_state() -> Path:
     """The folder for the journal and snapshots where none is configured."""
     if given := os.environ.get("STACKMEND_STATE"):
         return Path(given).absolute()
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    try:
+        base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    except RuntimeError:  # neither HOME nor a passwd entry, as for a user id of a container
+        raise ConfigError(
+            "there is no home folder for the journal and snapshots", "Set STACKMEND_STATE, or HOME."
+        ) from None
     return Path(base) / "stackmend"
 
 
@@ -257,6 +262,8 @@ def _parse(path: Path) -> dict[str, Any]:
         raise ConfigError(f"configuration file {path} cannot be read: {why}", "Check its owner and mode.") from None
     except tomllib.TOMLDecodeError as problem:
         raise ConfigError(f"configuration file {path} is no valid TOML: {problem}", "Text goes into quotes.") from None
+    except RecursionError:
+        raise ConfigError(f"configuration file {path} is nested too deeply", "Two levels are all it has.") from None
 
 
 def _known(document: Mapping[str, Any], path: Path) -> None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 from datetime import UTC, datetime, timedelta
 
+#: nobody waits longer, and no number that is none (inf, nan) is longer or shorter
+DAY = 86_400
 VIA = ("auto", "api", "db")
 
 
@@ -54,8 +56,11 @@ def until(text: str) -> str:
     """A day, a moment (UTC where no zone is given), ``30d`` from now, or ``never``; as ISO 8601, "" for never."""
     if text == "never":
         return ""
-    if text.endswith("d") and text[:-1].isdigit():
-        return (datetime.now(UTC) + timedelta(days=int(text[:-1]))).isoformat(timespec="seconds")
+    if text.endswith("d") and text[:-1].isdecimal():
+        try:
+            return (datetime.now(UTC) + timedelta(days=int(text[:-1]))).isoformat(timespec="seconds")
+        except (OverflowError, ValueError):
+            raise argparse.ArgumentTypeError("that is after the end of the calendar: write never") from None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -64,10 +69,10 @@ def until(text: str) -> str:
 
 
 def seconds(text: str) -> float:
-    """A number of seconds, not negative."""
+    """A number of seconds, not negative and no more than a day."""
     value = float(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError("must not be negative")
+    if not 0 <= value <= DAY:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds from 0 to {DAY}")
     return value
 
 

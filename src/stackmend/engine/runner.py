@@ -94,7 +94,24 @@ class Runner:
         self._failures = sum(lane.state in _FAILURES for lane in lanes)
 
     def run(self, *, checked: bool) -> RunResult:
-        """Do everything that is open; ``checked``: ask the findings' checks before and after."""
+        """Do everything that is open; ``checked``: ask the findings' checks before and after.
+
+        JournalError, with what was changed by then, where the journal cannot be written on the way.
+        """
+        try:
+            return self._run(checked=checked)
+        except JournalError as problem:
+            made = sum(lane.made for lane in self._lanes)
+            if not made:
+                raise
+            changes = f"{made} change{'s' if made != 1 else ''}"
+            raise JournalError(
+                f"{problem.message}: run {self._record.id} stopped after {changes}; what was done is noted",
+                f"Make the journal writable again, then run 'stackmend run resume {self._record.id}': it goes on where"
+                " this ended.",
+            ) from problem
+
+    def _run(self, *, checked: bool) -> RunResult:
         if checked:
             self._confirm()
         for stage in sorted({lane.action.stage for lane in self._lanes}):

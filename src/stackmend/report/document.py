@@ -135,8 +135,17 @@ def _json(data: Any) -> str:
 def _yaml(data: Any) -> str:
     import yaml
 
-    text: str = yaml.safe_dump(json.loads(json.dumps(data)), sort_keys=False, allow_unicode=True, width=120)
-    return text
+    class Dumper(yaml.SafeDumper):
+        """Puts into double quotes what is to be escaped below: there alone YAML knows escapes."""
+
+    def quoted(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+        return dumper.represent_scalar(
+            "tag:yaml.org,2002:str", text, style=None if printable(text, "\n") == text else '"'
+        )
+
+    Dumper.add_representer(str, quoted)
+    text: str = yaml.dump(json.loads(json.dumps(data)), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return printable(text, keep="\n")
 
 
 def _delimited(paths: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO, form: str) -> None:

@@ -12,6 +12,9 @@ _COLORS = {"error": "bold red", "warning": "yellow", "info": "cyan", "waived": "
 _PROSE = frozenset({"message", "what is wrong", "what it does", "repairs", "mends", "step", "note", "what", "command"})
 
 
+#: characters of a cell that a table shows: one that holds a file would make every line as long
+_LONGEST = 1000
+
 #: characters that prose wants at least, before other columns are folded, too
 _ENOUGH = 24
 
@@ -20,6 +23,7 @@ def draw(headings: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO,
     """Draw a table; nothing at all when there are no rows."""
     if not rows:
         return
+    rows = [[_cut(cell) for cell in row] for row in rows]
     if stream.isatty():
         _fitted(headings, rows, stream, color=color)
         return
@@ -28,6 +32,12 @@ def draw(headings: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO,
     stream.write(rule + _line(headings, widths) + rule)
     stream.writelines(_line(row, widths) for row in rows)
     stream.write(rule)
+
+
+def _cut(cell: str) -> str:
+    if len(cell) <= _LONGEST:
+        return cell
+    return f"{cell[:_LONGEST]}... ({len(cell):,} characters: -f json has them all)"
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
