@@ -36,6 +36,27 @@ def _leftover(name: str, join: str = "JOIN volumes p ON p.id = t.volume_id", vol
     )
 
 
+def _halfway(name: str, kind: str, where: str, parent: str = "t", join: str = "") -> Table:
+    """Rows that are marked deleted, and not with all that belongs to them, whatever became of their volume."""
+    return Table(
+        service="cinder",
+        name=name,
+        label="cinder_half_deleted",
+        constant=("kind", kind),
+        columns=(
+            Column("row_id", expr="t.id"),
+            Column("parent_id", expr=f"{parent}.id"),
+            Column("volume_id", expr=f"{parent}.volume_id"),
+        ),
+        join=join,
+        where=where,
+        optional=True,
+    )
+
+
+_TIMELESS = "t.deleted <> 0 AND t.deleted_at IS NULL"
+_ORPHANED = "p.deleted <> 0 AND t.deleted = 0"
+
 TABLES = (
     Table(
         service="cinder",
@@ -80,6 +101,10 @@ TABLES = (
         columns=(*text("id", "volume_id", "status"), DELETED),
         where="t.deleted = 0",
     ),
+    _halfway("snapshots", "snapshot", _TIMELESS),
+    _halfway("snapshot_metadata", "snapshot", _ORPHANED, "p", "JOIN snapshots p ON p.id = t.snapshot_id"),
+    _halfway("volume_attachment", "attachment", _TIMELESS),
+    _halfway("attachment_specs", "attachment", _ORPHANED, "p", "JOIN volume_attachment p ON p.id = t.attachment_id"),
     *(_leftover(name) for name in VOLUME_CHILDREN),
     *(
         _leftover(name, f"JOIN {parent} m ON m.id = t.{column} JOIN volumes p ON p.id = m.volume_id", "m.volume_id")

@@ -49,6 +49,13 @@ def listed_but_not_attached(thing: Thing) -> None:
         thing.cloud.compute.delete_volume_attachment(thing.server, thing.volume)
 
 
+def free_and_not_detachable(thing: Thing) -> None:
+    """Cinder gives it to whoever asks, and refuses to let Nova detach it from the server that has it."""
+    assert thing.cloud.block_storage.get_volume(thing.volume).status == "available"
+    with pytest.raises(BadRequestException):
+        thing.cloud.compute.delete_volume_attachment(thing.server, thing.volume)
+
+
 def undeletable(thing: Thing) -> None:
     """Cinder refuses to delete it."""
     with pytest.raises(BadRequestException):

@@ -291,6 +291,16 @@ def purgeable_volume(thing: Thing) -> None:
     assert thing.sql("cinder", "SELECT id FROM volumes WHERE id = %s", thing.volume) == []
 
 
+def purgeable_part(thing: Thing) -> None:
+    """Cinder's own purge takes a snapshot or an attachment that was deleted days ago."""
+    ((kind, name),) = ((kind, thing.key[kind]) for kind in ("snapshot", "attachment") if kind in thing.key)
+    table = {"snapshot": "snapshots", "attachment": "volume_attachment"}[kind]
+    back = f"UPDATE {table} SET deleted_at = deleted_at - INTERVAL 3 DAY WHERE id = %s AND deleted = 1"
+    thing.sql("cinder", back, name)
+    thing.plane.manage("cinder-manage", "db", "purge", "2", file="cinder")
+    assert thing.sql("cinder", f"SELECT id FROM {table} WHERE id = %s", name) == []
+
+
 def port(thing: Thing) -> None:
     """A port that nobody owns: gone, and its address free; or kept, unbound, and good for a server again."""
     found = thing.cloud.network.find_port(thing.port)

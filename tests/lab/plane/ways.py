@@ -167,6 +167,24 @@ def error_deleting(plane: Plane) -> Json:
 # ---- nothing is wrong with these, or nothing that a check may judge: repairs that are asked for ----
 
 
+def freed_by_hand(plane: Plane) -> Json:
+    """The old recipe's statement on a volume that a server has."""
+    key = _volume_of(plane, "way-freed")
+    statement = "UPDATE volumes SET attach_status = 'detached', status = 'available' WHERE id = %s"
+    plane.sql("cinder", statement, [key["volume"]])
+    Scene(plane, "way-freed").past(servers=key["server"], volumes=key["volume"])
+    return key
+
+
+def deleted_under_a_server(plane: Plane) -> Json:
+    """A volume is marked deleted while a server has it."""
+    key = _volume_of(plane, "way-deleted-volume")
+    statement = "UPDATE volumes SET deleted = 1, status = 'deleted', deleted_at = UTC_TIMESTAMP() WHERE id = %s"
+    plane.sql("cinder", statement, [key["volume"]])
+    Scene(plane, "way-deleted-volume").past(servers=key["server"], volumes=key["volume"])
+    return key
+
+
 def plain_volume(plane: Plane) -> Json:
     """A server with a volume; both are well."""
     return _volume_of(plane, "way-request")

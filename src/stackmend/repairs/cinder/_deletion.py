@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from stackmend.cloud.attachments import Reading
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import BumpRow, ExpectNone, Step, Value, Values
+from stackmend.model.step import BumpRow, ExpectNone, ExpectRow, Step, Value, Values
 from stackmend.repairs.cinder._rows import soft_delete_all
-from stackmend.repairs.common import Record
+from stackmend.repairs.common import Record, change
 from stackmend.tables.cinder import VOLUME_CHILDREN, VOLUME_GRANDCHILDREN
 
 #: what Cinder writes besides the mark (cinder/db/api.py: attachment_destroy, snapshot_destroy)
@@ -114,3 +114,19 @@ def quota(live: Live, row: Record, *, snapshot: bool = False) -> Iterator[Step]:
                 yield BumpRow(
                     database="cinder", table="quota_usages", pk={"id": usage["id"]}, column="in_use", by=-less
                 )
+
+
+def part_finished(live: Live, table: str, identity: Value, child: str, column: str) -> Iterator[Step]:
+    """Give a deleted snapshot or attachment the time that it lacks, and mark its live children with it."""
+    row: Record | None = live.row("cinder", table, {"id": identity})
+    if row is None or not row["deleted"]:
+        raise CannotRepair(f"row {identity} of {table} is not deleted")
+    volume: Record | None = live.row("cinder", "volumes", {"id": row["volume_id"]})
+    at = row["deleted_at"] or (volume["deleted_at"] if volume and volume["deleted"] else None) or live.now()
+    steps = list(soft_delete_all(live, child, {column: identity}, at))
+    if row["deleted_at"] is None:
+        yield change(live, "cinder", table, row, {"deleted_at": at}, ("deleted", "volume_id"))
+    elif steps:
+        expect = {name: row[name] for name in ("deleted", "deleted_at")}
+        yield ExpectRow(database="cinder", table=table, pk={"id": row["id"]}, expect=expect)
+    yield from steps

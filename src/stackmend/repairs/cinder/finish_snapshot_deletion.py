@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mark what a deleted snapshot left alive as deleted too.
+
+## What it does
+The snapshot gets the time of deletion that it lacks: that of its volume where that is deleted, else now. Live rows of
+`snapshot_metadata` that belong to it are marked deleted with the time that it has then.
+
+## Guards
+The snapshot must still be marked deleted, and every row read as planned.
+
+## Undo
+All rows are put back as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stackmend.model.finding import Row
+from stackmend.model.ports import Live
+from stackmend.model.repair import Repair
+from stackmend.model.step import Risk, Step
+from stackmend.repairs.cinder import _deletion
+
+
+def db(target: Row, live: Live) -> Iterator[Step]:
+    """Steps on Cinder's database; nothing where all is marked."""
+    yield from _deletion.part_finished(live, "snapshots", target["snapshot"], "snapshot_metadata", "snapshot_id")
+
+
+REPAIR = Repair(
+    name="finish-snapshot-deletion",
+    risk=Risk.SAFE,
+    resource="volume",
+    checks=("snapshot-deleted-incompletely",),
+    strategies={"db": db},
+    no_api="no API shows what is left of a snapshot that is marked deleted",
+)
