@@ -62,7 +62,7 @@ class DuckQuery:
             return
         names = ", ".join("'" + str(f).replace("'", "''") + "'" for f in files)
         try:
-            self._connection.execute(f'CREATE VIEW "{label}" AS SELECT * FROM read_parquet([{names}])')
+            self._connection.execute(f'CREATE VIEW "{label}" AS {self._compared(f"read_parquet([{names}])")}')
         except duckdb.Error as problem:
             raise SourceError(
                 f"table {label} of a snapshot cannot be read: {str(problem).splitlines()[0]}",
@@ -72,8 +72,19 @@ class DuckQuery:
     def add(self, label: str, table: pa.Table) -> None:
         """A table from memory."""
         self._connection.register("incoming", table)
-        self._connection.execute(f'CREATE TABLE "{label}" AS SELECT * FROM incoming')
+        self._connection.execute(f'CREATE TABLE "{label}" AS {self._compared("incoming")}')
         self._connection.unregister("incoming")
+
+    def _compared(self, source: str) -> str:
+        """All columns, text so that it compares as in MariaDB: in any letters, blanks at the end or not.
+
+        The value stays as it was written, but for these blanks.
+        """
+        terms = [
+            f"""RTRIM("{name}", ' ') COLLATE NOCASE AS "{name}\"""" if kind == "VARCHAR" else f'"{name}"'
+            for name, kind, *_ in self._connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+        ]
+        return f"SELECT {', '.join(terms)} FROM {source}"
 
     def ready(self, now: str, present: set[str]) -> None:
         """Add ``clock`` and every view whose tables are ``present``."""

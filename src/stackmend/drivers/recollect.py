@@ -222,6 +222,8 @@ def _conditions(
     if newest := [value for values in wanted.values() for value in values if isinstance(value, Newest)]:
         return [(" AND ".join(one.condition(dialect, qualified) for one in newest), [])]
     names = {c.name: c.expr or f"t.{dialect.quote(c.name)}" for c in part.columns}
+    if not dialect.folds:
+        wanted = {column: _lettered(values) for column, values in wanted.items()}
     (first, values), *others = sorted(wanted.items(), key=lambda item: -len(item[1]))
     rest = [f"{names[c]} IN ({_marks(v)})" for c, v in others]
     more = [value for _, v in others for value in v]
@@ -231,6 +233,12 @@ def _conditions(
         condition = " AND ".join([f"{names[first]} IN ({_marks(chunk)})", *rest])
         conditions.append((condition, chunk + more))
     return conditions
+
+
+def _lettered(values: Sequence[Any]) -> list[Any]:
+    """The values, in small and in capital letters too: what a database that folds no letters is asked for."""
+    found = [form for v in values for form in ((v, v.lower(), v.upper()) if isinstance(v, str) else (v,))]
+    return list(dict.fromkeys(found))
 
 
 def _marks(values: Sequence[Any]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from stackmend.engine.audit import parameters
 from stackmend.model.check import Check
 from stackmend.model.errors import StackmendError
-from stackmend.model.finding import Finding, fingerprint
+from stackmend.model.finding import Finding, alike, fingerprint, same
 from stackmend.model.ports import Collector
 
 Rows = Sequence[Mapping[str, Any]]
@@ -57,7 +57,7 @@ def _again(
     kept: dict[str, dict[str, Any]] = {}
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]
-        asked = {_print(check, row) for row in part}
+        asked = {same(check, row): row for row in part}
         query = collector.recollect(check.reads, part)
         try:
             now = query.rows("SELECT CAST(now AS TEXT) AS now FROM clock", {})[0]["now"]
@@ -65,8 +65,9 @@ def _again(
         finally:
             query.close()
         for row in answers:
-            if (mark := _print(check, row)) in asked:
-                kept[mark] = row
+            if one := asked.get(same(check, row)):
+                # named as before, though another of its tables may write the name in other letters
+                kept[_print(check, one)] = {**row, **{column: one[column] for column in check.key}}
     return kept
 
 
@@ -84,7 +85,7 @@ def explain(checks: Mapping[str, Check], findings: Iterable[Finding]) -> tuple[l
     index = _Index(every)
     for number, finding in enumerate(every):
         for cause, columns in checks[finding.check].explained_by.items():
-            above = index.find(cause, tuple(columns.values()), tuple(finding.evidence.get(c) for c in columns))
+            above = index.find(cause, tuple(columns.values()), tuple(alike(finding.evidence.get(c)) for c in columns))
             if above is not None and above != number:
                 parent[number] = above
                 break
@@ -127,5 +128,5 @@ class _Index:
             made = self._made[check, columns] = {}
             for number in self._by_check.get(check, ()):
                 evidence = self._findings[number].evidence
-                made.setdefault(tuple(evidence.get(c) for c in columns), number)
+                made.setdefault(tuple(alike(evidence.get(c)) for c in columns), number)
         return made.get(values)

@@ -15,7 +15,7 @@ from typing import Any
 from stackmend.engine.audit import parameters, standing
 from stackmend.model.check import Check
 from stackmend.model.errors import SourceError, TimeIsUp
-from stackmend.model.finding import Says, Witness, fingerprint
+from stackmend.model.finding import Says, Witness, alike, fingerprint, same
 from stackmend.model.ports import Collector, Query
 from stackmend.model.snapshot import Manifest
 
@@ -124,7 +124,7 @@ def _again(check: Check, rows: Rows, sides: Sides, *, whole: bool) -> dict[str, 
     query = sides.apis.recollect(check.reads, rows)
     try:
         now = query.rows("SELECT CAST(now AS TEXT) AS now FROM clock", {})[0]["now"]
-        seen = {_mark(check, row) for row in query.rows(check.sql, parameters(check, now, sides.ages))}
+        seen = {same(check, row) for row in query.rows(check.sql, parameters(check, now, sides.ages))}
     finally:
         query.close()
     other = (
@@ -132,7 +132,7 @@ def _again(check: Check, rows: Rows, sides: Sides, *, whole: bool) -> dict[str, 
         if whole
         else Witness(Says.UNKNOWN, "the services do not show all that it takes")
     )
-    return {mark: Witness(Says.SUPPORTS) if mark in seen else other for mark in (_mark(check, row) for row in rows)}
+    return {_mark(check, row): Witness(Says.SUPPORTS) if same(check, row) in seen else other for row in rows}
 
 
 def _compared(check: Check, reads: Mapping[str, Mapping[str, str]], rows: Rows, sides: Sides) -> dict[str, Witness]:
@@ -147,7 +147,7 @@ def _compared(check: Check, reads: Mapping[str, Mapping[str, str]], rows: Rows, 
         ours.close()
     found = {}
     for row in rows:
-        names = {value for value in row.values() if isinstance(value, str)}
+        names = {alike(value) for value in row.values() if isinstance(value, str)}
         why = [text for of, text in differences if of & names]
         found[_mark(check, row)] = Witness(Says.CONTRADICTS, "; ".join(why)) if why else Witness(Says.SUPPORTS)
     return found
@@ -157,10 +157,12 @@ def _differences(label: str, ours: Query, theirs: Query) -> Iterator[tuple[set[s
     """(ids it is about, what differs) for each object that the two sides show differently."""
     of = _OBJECTS[label]
     sql = f'SELECT {", ".join((of.key, *of.columns))} FROM "{label}" WHERE {of.where}'
-    left, right = ({row[of.key]: row for row in side.rows(sql, {})} for side in (ours, theirs))
+    left, right = ({alike(row[of.key]): row for row in side.rows(sql, {})} for side in (ours, theirs))
     for name in sorted(left.keys() | right.keys()):
         one, other = left.get(name), right.get(name)
-        ids = {name} | {row[c] for row in (one, other) if row for c in of.columns if c.endswith(("_id", "_uuid"))}
+        ids = {name} | {
+            alike(row[c]) for row in (one, other) if row for c in of.columns if c.endswith(("_id", "_uuid"))
+        }
         if one is None or other is None:
             yield (
                 ids,
@@ -168,7 +170,7 @@ def _differences(label: str, ours: Query, theirs: Query) -> Iterator[tuple[set[s
             )
             continue
         for column in of.columns:
-            if (one[column] or "") != (other[column] or ""):
+            if alike(one[column] or "") != alike(other[column] or ""):
                 yield ids, f"{column} of {of.what} {name} is {one[column]} in the database, {other[column]} for its API"
 
 

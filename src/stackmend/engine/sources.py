@@ -186,10 +186,10 @@ def _older(one: Expectation, row: _Row, gap: tuple[int, datetime, datetime]) -> 
 def _gap(query: Query, one: Expectation, source: str) -> tuple[int, datetime, datetime] | None:
     """(how many, since, until) of the longest row of lacking items in a time of which the source has nothing at all."""
     runs = query.rows(
-        f"""SELECT MIN(at) AS since, MAX(at) AS until, COUNT(CASE WHEN NOT present THEN 1 END) AS many
-              FROM (SELECT at, item, present,
-                           SUM(CASE WHEN present THEN 1 ELSE 0 END) OVER (ORDER BY at, item) AS island
-                      FROM ({one.sql}) named WHERE source = $source AND at IS NOT NULL) placed
+        f"""SELECT MIN(made) AS since, MAX(made) AS until, COUNT(CASE WHEN NOT present THEN 1 END) AS many
+              FROM (SELECT made, item, present,
+                           SUM(CASE WHEN present THEN 1 ELSE 0 END) OVER (ORDER BY made, item) AS island
+                      FROM ({one.sql}) named WHERE source = $source AND made IS NOT NULL) placed
              WHERE NOT present
              GROUP BY island HAVING COUNT(*) >= {IN_A_ROW} ORDER BY many DESC LIMIT 20""",
         {"source": source},
@@ -199,7 +199,7 @@ def _gap(query: Query, one: Expectation, source: str) -> tuple[int, datetime, da
         if (until - since).total_seconds() < GAP:
             continue
         own = query.rows(
-            f"SELECT COUNT(*) AS n FROM ({one.own}) own WHERE source = $source AND at BETWEEN $since AND $until",
+            f"SELECT COUNT(*) AS n FROM ({one.own}) own WHERE source = $source AND made BETWEEN $since AND $until",
             {"source": source, "since": since, "until": until},
         )
         if not own[0]["n"]:
@@ -212,9 +212,9 @@ def _stale(query: Query, written: Sequence[str]) -> list[Doubt]:
     newest: dict[str, datetime] = {}
     for label in written:
         name = f"'{CELL}' || cell" if service_of(label) == "nova" else f"'{service_of(label)}'"
-        for row in query.rows(f"SELECT {name} AS source, MAX({WRITTEN[label]}) AS at FROM {label} GROUP BY 1", {}):
-            if row["at"] is not None:
-                newest[row["source"]] = max(row["at"], newest.get(row["source"], row["at"]))
+        for row in query.rows(f"SELECT {name} AS source, MAX({WRITTEN[label]}) AS made FROM {label} GROUP BY 1", {}):
+            if row["made"] is not None:
+                newest[row["source"]] = max(row["made"], newest.get(row["source"], row["made"]))
     # cell0 has no services, and no server comes into it where all goes well
     cells = {source: at for source, at in newest.items() if source.startswith(CELL) and source != f"{CELL}cell0"}
     latest = max(newest.values(), default=None)

@@ -101,6 +101,16 @@ def finding_of(check: Check, row: Row, state: State = State.CANDIDATE) -> Findin
     )
 
 
+def alike(value: Any) -> Any:
+    """What two values have in common that databases take for the same: text in any letters, with or without blanks."""
+    return value.rstrip(" ").casefold() if isinstance(value, str) else value
+
+
+def same(check: Check, row: Row) -> tuple[Any, ...]:
+    """What rows that are about one thing have in common, whatever their letters."""
+    return tuple(alike(row[column]) for column in check.key)
+
+
 def fingerprint(check: str, key: Row) -> str:
     """16 hex digits that name a finding across runs: the check and the key, nothing that changes."""
     text = json.dumps([check, jsonable(key)], sort_keys=True, separators=(",", ":"))

@@ -43,8 +43,8 @@ _RAN = "NOT COALESCE({0}.deleted, FALSE) AND {0}.launched_at IS NOT NULL AND {0}
 class Expectation:
     """What ``reads`` says of a source.
 
-    ``sql`` returns rows (source, item, at, present): the database that is judged, what it should hold, when that was
-    made (NULL: unknown), and whether it is there. ``own`` returns (source, at): when the rows were made that it does
+    ``sql`` returns rows (source, item, made, present): the database that is judged, what it should hold, when that was
+    made (NULL: unknown), and whether it is there. ``own`` returns (source, made): when the rows were made that it does
     hold; where it is given, a gap in them is looked for.
     """
 
@@ -74,7 +74,7 @@ EXPECTATIONS: tuple[Expectation, ...] = (
         least=1,
         share=0.0,
         sql=f"""
-            SELECT 'nova_api' AS source, 'cell0' AS item, CAST(NULL AS TIMESTAMP) AS at, COUNT(*) > 0 AS present
+            SELECT 'nova_api' AS source, 'cell0' AS item, CAST(NULL AS TIMESTAMP) AS made, COUNT(*) > 0 AS present
               FROM nova_api_cell_mappings WHERE uuid = {_ZERO}
             UNION ALL
             SELECT 'nova_api', 'a cell for servers', NULL, COUNT(*) > 0
@@ -92,7 +92,7 @@ EXPECTATIONS: tuple[Expectation, ...] = (
         least=1,
         share=0.0,
         sql="""
-            SELECT 'nova_api' AS source, 'cell ' || u.cell_id AS item, CAST(NULL AS TIMESTAMP) AS at,
+            SELECT 'nova_api' AS source, 'cell ' || u.cell_id AS item, CAST(NULL AS TIMESTAMP) AS made,
                    c.id IS NOT NULL AS present
               FROM (SELECT cell_id FROM nova_api_host_mappings WHERE cell_id IS NOT NULL
                     UNION
@@ -110,7 +110,7 @@ EXPECTATIONS: tuple[Expectation, ...] = (
         cause="wrong database?",
         # queued_for_delete is NULL where an old release never said; a mapping comes before the row of its server
         sql="""
-            SELECT 'cell:' || c.cell AS source, m.instance_uuid AS item, m.created_at AS at,
+            SELECT 'cell:' || c.cell AS source, m.instance_uuid AS item, m.created_at AS made,
                    i.uuid IS NOT NULL AS present
               FROM nova_api_instance_mappings m
               JOIN cells c ON c.id = m.cell_id
@@ -130,7 +130,7 @@ EXPECTATIONS: tuple[Expectation, ...] = (
         cause="wrong database?",
         share=1.0,  # mappings of hosts that are long gone are common
         sql="""
-            SELECT 'cell:' || c.cell AS source, h.host AS item, CAST(NULL AS TIMESTAMP) AS at,
+            SELECT 'cell:' || c.cell AS source, h.host AS item, CAST(NULL AS TIMESTAMP) AS made,
                    s.host IS NOT NULL AS present
               FROM nova_api_host_mappings h
               JOIN cells c ON c.id = h.cell_id
@@ -145,7 +145,7 @@ EXPECTATIONS: tuple[Expectation, ...] = (
         cause="do two mappings lead to one database, or to a copy?",
         # the halves of a cross-cell resize have ids of their own
         sql="""
-            SELECT 'cell:' || a.cell AS source, a.item, CAST(NULL AS TIMESTAMP) AS at, COUNT(b.cell) = 0 AS present
+            SELECT 'cell:' || a.cell AS source, a.item, CAST(NULL AS TIMESTAMP) AS made, COUNT(b.cell) = 0 AS present
               FROM (SELECT cell, 'server ' || uuid || ' ' || id AS item FROM nova_instances WHERE NOT deleted
                     UNION ALL
                     SELECT cell, 'service ' || host || ' ' || "binary" || ' ' || id FROM nova_services) a
@@ -168,7 +168,7 @@ EXPECTATIONS: tuple[Expectation, ...] = (
         share=0.02,
         every_cell=True,
         sql="""
-            SELECT 'nova_api' AS source, o.name AS item, CAST(NULL AS TIMESTAMP) AS at, n.uuid IS NOT NULL AS present
+            SELECT 'nova_api' AS source, o.name AS item, CAST(NULL AS TIMESTAMP) AS made, n.uuid IS NOT NULL AS present
               FROM (SELECT DISTINCT r.root_provider_id AS id
                       FROM placement_resource_providers r
                       JOIN (SELECT DISTINCT resource_provider_id FROM placement_allocations) a
@@ -188,9 +188,9 @@ EXPECTATIONS: tuple[Expectation, ...] = (
         },
         what="ports that the network caches of Nova's servers list",
         cause="wrong database?",
-        own="SELECT 'neutron' AS source, created_at AS at FROM neutron_standardattributes",
+        own="SELECT 'neutron' AS source, created_at AS made FROM neutron_standardattributes",
         sql=f"""
-            SELECT 'neutron' AS source, v.port_id AS item, MIN(r.created_at) AS at, MIN(p.id) IS NOT NULL AS present
+            SELECT 'neutron' AS source, v.port_id AS item, MIN(r.created_at) AS made, MIN(p.id) IS NOT NULL AS present
               FROM nova_vifs v
               JOIN nova_instances i ON i.uuid = v.instance_uuid AND i.cell = v.cell
               LEFT JOIN nova_virtual_interfaces r ON r.uuid = v.port_id AND r.cell = v.cell
@@ -208,14 +208,14 @@ EXPECTATIONS: tuple[Expectation, ...] = (
         what="volumes that Nova's servers have",
         cause="wrong database?",
         sql=f"""
-            SELECT 'cinder' AS source, b.volume_id AS item, MIN(b.created_at) AS at, MIN(v.id) IS NOT NULL AS present
+            SELECT 'cinder' AS source, b.volume_id AS item, MIN(b.created_at) AS made, MIN(v.id) IS NOT NULL AS present
               FROM nova_block_device_mapping b
               JOIN nova_instances i ON i.uuid = b.instance_uuid AND i.cell = b.cell
               LEFT JOIN cinder_volumes v ON v.id = b.volume_id
              WHERE NOT COALESCE(b.deleted, FALSE) AND b.destination_type = 'volume' AND b.volume_id IS NOT NULL
                AND {_RAN.format("i")}
              GROUP BY b.volume_id""",
-        own="SELECT 'cinder' AS source, created_at AS at FROM cinder_volumes",
+        own="SELECT 'cinder' AS source, created_at AS made FROM cinder_volumes",
     ),
     Expectation(
         name="placement:providers",
@@ -223,7 +223,7 @@ EXPECTATIONS: tuple[Expectation, ...] = (
         what="compute nodes of Nova's cells",
         cause="wrong database?",
         sql="""
-            SELECT 'placement' AS source, n.uuid AS item, CAST(NULL AS TIMESTAMP) AS at, r.uuid IS NOT NULL AS present
+            SELECT 'placement' AS source, n.uuid AS item, CAST(NULL AS TIMESTAMP) AS made, r.uuid IS NOT NULL AS present
               FROM nova_compute_nodes n
               LEFT JOIN placement_resource_providers r ON r.uuid = n.uuid
              WHERE NOT n.deleted""",
@@ -237,7 +237,7 @@ EXPECTATIONS: tuple[Expectation, ...] = (
         what="projects that have servers",
         cause="wrong database?",
         sql=f"""
-            SELECT 'keystone' AS source, i.project_id AS item, CAST(NULL AS TIMESTAMP) AS at,
+            SELECT 'keystone' AS source, i.project_id AS item, CAST(NULL AS TIMESTAMP) AS made,
                    MIN(p.id) IS NOT NULL AS present
               FROM nova_instances i
               LEFT JOIN keystone_project p ON p.id = i.project_id

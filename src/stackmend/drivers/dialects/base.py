@@ -158,6 +158,10 @@ class Dialect(Protocol):
     def placeholder(self) -> str: ...
     @property
     def for_update(self) -> str: ...
+    @property
+    def folds(self) -> bool:
+        """Whether it compares text without regard to case."""
+        ...
 
     def quote(self, name: str) -> str:
         """A name as an identifier."""

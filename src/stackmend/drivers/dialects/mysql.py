@@ -68,6 +68,7 @@ class MySQL:
 
     name = "mysql"
     placeholder = "%s"
+    folds = True
     for_update = " FOR UPDATE"
 
     def quote(self, name: str) -> str:

@@ -23,6 +23,7 @@ class SQLite:
 
     name = "sqlite"
     placeholder = "?"
+    folds = False
     for_update = ""  # BEGIN IMMEDIATE locks the whole file
 
     def quote(self, name: str) -> str:

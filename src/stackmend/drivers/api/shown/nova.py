@@ -300,5 +300,9 @@ SHOWN = (
     ),
     Shown(label="nova_api_aggregate_metadata", rows=_zones, columns=("id", "value")),
     Shown(label="nova_api_build_requests", rows=_nothing, columns=("instance_uuid",)),
-    Shown(label="nova_api_instance_mappings", rows=_nothing, columns=("instance_uuid", "cell_id", "created_at")),
+    Shown(
+        label="nova_api_instance_mappings",
+        rows=_nothing,
+        columns=("instance_uuid", "cell_id", "created_at", "queued_for_delete"),
+    ),
 )  # fmt: skip

@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No finding says "there is no X" because a source is the wrong one: it is incomplete by name instead.
+
+Any one source is emptied (freshly migrated), swapped with another, put back to an older state, left out of the cell
+mappings or written in other letters, on a healthy cloud and on one with plants. What is found then was found before.
+The tables that an account may not see are in tests/app/test_rights.py.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from stackmend.app.audits import audit
+from stackmend.app.config import Config, load
+from stackmend.app.session import Session
+from stackmend.engine import catalogue
+from stackmend.lab import schemas
+from stackmend.lab.cloud import Cloud, build
+from stackmend.lab.cloud.build import DATABASES
+from stackmend.lab.plants import broken
+from stackmend.model.audit import Outcome, Report
+from stackmend.model.errors import Exit
+from stackmend.model.finding import Finding
+from stackmend.tables import Kind, tables
+
+Damage = Callable[["Files"], None]
+Note = Callable[[str, object], None]
+#: databases that some check or expectation reads
+JUDGED = tuple(name for name in DATABASES if name != "glance")
+CELLS = ("cell0", "cell1", "cell2")
+#: tries of the short form
+FEW = 4
+
+
+class Files:
+    """A cloud in SQLite files whose sources can be exchanged, and what an audit said of it before."""
+
+    def __init__(self, folder: Path, cloud: Cloud) -> None:
+        self.folder, self.cloud = folder, cloud
+        cloud.save()
+        self.before = self.look()
+
+    def config(self) -> Config:
+        path = self.folder / "stackmend.toml"
+        path.write_text(self.cloud.toml(), encoding="utf-8")
+        return load(str(path))
+
+    def look(self) -> Report:
+        return audit(self.config(), settle=0, use_api=False)
+
+    def file(self, database: str) -> Path:
+        return Path(self.cloud.databases[database].removeprefix("sqlite:///"))
+
+    def empty(self, database: str) -> None:
+        """Make the database anew, as its service's migrations do."""
+        fresh = self.folder / "fresh.db"
+        fresh.unlink(missing_ok=True)
+        connection = sqlite3.connect(fresh, isolation_level=None)
+        schemas.create_on_sqlite(connection, DATABASES[database][0])
+        connection.close()
+        self.file(database).write_bytes(fresh.read_bytes())
+
+    def swap(self, one: str, other: str) -> None:
+        """Let each of two addresses lead to the other's database."""
+        first, second = self.file(one).read_bytes(), self.file(other).read_bytes()
+        self.file(one).write_bytes(second)
+        self.file(other).write_bytes(first)
+
+
+def _cloud(folder: Path, servers: int, *, plants: bool) -> Files:
+    cloud = build(folder / "cloud", servers=servers, seed=10)
+    for case in broken() if plants else ():
+        case.make(cloud)
+    return Files(folder, cloud)
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Files]:
+    """A small cloud in which nothing is wrong."""
+    made = _cloud(tmp_path_factory.mktemp("healthy"), 150, plants=False)
+    assert made.before.exit is Exit.CLEAN
+    yield made
+    made.cloud.close()
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Files]:
+    """A cloud with every plant and variant: what is expected is lacking here and there, and no source is doubted."""
+    made = _cloud(tmp_path_factory.mktemp("planted"), 4500, plants=True)
+    assert made.before.exit is Exit.FINDINGS
+    assert not made.before.manifest.troubles()
+    yield made
+    made.cloud.close()
+
+
+def emptied() -> dict[str, Damage]:
+    """Each source, freshly migrated."""
+    return {f"{name} emptied": lambda files, name=name: files.empty(name) for name in JUDGED}
+
+
+def swapped() -> dict[str, Damage]:
+    """Each source where another should be."""
+    return {
+        f"{a} and {b} swapped": lambda files, a=a, b=b: files.swap(a, b) for a, b in itertools.combinations(JUDGED, 2)
+    }
+
+
+def unmapped(cell: str, *, children: bool) -> Damage:
+    """The mapping of a cell is gone, and with ``children`` those of its hosts and servers, too."""
+
+    def damage(files: Files) -> None:
+        number = files.cloud.rows("nova_api", "SELECT id FROM cell_mappings WHERE name = :n", {"n": cell})[0]["id"]
+        files.cloud.delete("nova_api", "cell_mappings", {"id": number})
+        for table in ("instance_mappings", "host_mappings") if children else ():
+            files.cloud.delete("nova_api", table, {"cell_id": number})
+
+    return damage
+
+
+def mapped_twice(files: Files) -> None:
+    """The mapping of cell2 leads to the database of cell1."""
+    url = files.cloud.databases["cell:cell1"]
+    files.cloud.update("nova_api", "cell_mappings", {"name": "cell2"}, database_connection=url)
+
+
+def asleep(files: Files) -> None:
+    """The database of cell2 is a copy of two years ago: its servers are the same, nothing was written since."""
+    for table, columns in {
+        "services": ("created_at", "updated_at", "last_seen_up"),
+        "compute_nodes": ("created_at", "updated_at"),
+        "instances": ("created_at", "updated_at", "launched_at", "deleted_at"),
+    }.items():
+        sets = ", ".join(f"{c} = datetime({c}, '-730 days')" for c in columns)
+        files.cloud.execute("cell:cell2", f"UPDATE {table} SET {sets}")
+
+
+def restored(files: Files) -> None:
+    """Neutron was restored from a dump: of the newest twelfth of its ports it knows nothing."""
+    cloud = files.cloud
+    ports = cloud.rows(
+        "neutron",
+        "SELECT p.id, p.standard_attr_id, s.created_at FROM ports p JOIN standardattributes s"
+        " ON s.id = p.standard_attr_id ORDER BY s.created_at DESC",
+    )
+    for port in ports[: len(ports) // 12]:
+        cloud.delete("neutron", "ml2_port_bindings", {"port_id": port["id"]})
+        cloud.delete("neutron", "ports", {"id": port["id"]})
+        cloud.delete("neutron", "standardattributes", {"id": port["standard_attr_id"]})
+
+
+OTHERS: dict[str, Damage] = {
+    **{f"{cell} not mapped": unmapped(cell, children=False) for cell in CELLS},
+    **{f"{cell} never mapped": unmapped(cell, children=True) for cell in ("cell1", "cell2")},
+    "cell2 mapped to cell1's database": mapped_twice,
+    "cell2 a copy of long ago": asleep,
+    "neutron restored from a dump": restored,
+}
+
+
+def relettered() -> dict[str, Damage]:
+    """The ids and host names of a column in capitals: Nova's tables compare without regard to case."""
+    found: dict[str, Damage] = {}
+    for parts in tables().values():
+        for part in parts:
+            for column in part.columns:
+                if part.constant or column.expr or column.kind is not Kind.TEXT or not _identifies(column.name):
+                    continue
+                for database, (service, _) in DATABASES.items():
+                    if service == part.service:
+                        where = f"{database} {part.name}.{column.name}"
+                        found[f"{where} in capitals"] = _capitals(database, part.name, column.name)
+    return found
+
+
+def _identifies(column: str) -> bool:
+    return column in {"id", "uuid", "host", "node", "hypervisor_hostname", "consumer_id"} or column.endswith(
+        ("_id", "_uuid", "_host", "_compute", "_node")
+    )
+
+
+def _capitals(database: str, table: str, column: str) -> Damage:
+    def damage(files: Files) -> None:
+        columns = files.cloud.rows(database, f"PRAGMA table_info({table})")
+        if column in {str(c["name"]) for c in columns}:
+            files.cloud.execute(database, f'UPDATE "{table}" SET "{column}" = UPPER("{column}")')
+
+    return damage
+
+
+def _marks(findings: tuple[Finding, ...]) -> set[str]:
+    return {f"{f.check} {sorted(f.key.items())}".lower() for f in findings}
+
+
+def attack(files: Files, name: str, damage: Damage, *, read: bool) -> list[str]:
+    """What is wrong with the answer of an audit after the damage; ``read``: the sources are as good as before."""
+    files.cloud.restore()
+    damage(files)
+    try:
+        report = files.look()
+    finally:
+        files.cloud.restore()
+    silent = {check for check, r in report.checks.items() if r.outcome is not Outcome.OK}
+    before, after = _marks(files.before.findings), _marks(report.findings)
+    causes = {check: set(one.explained_by) for check, one in catalogue.checks().items()}
+    wrong = [
+        f"{name}: new: {f.message}"
+        for f in report.findings
+        # a finding comes up again by itself where what explains it has no answer; it says of nothing that it is gone
+        if not _marks((f,)) <= before and not causes[f.check] & silent
+    ]
+    wrong += [
+        f"{name}: not found any more, without a word: {f.message}"
+        for f in files.before.findings
+        if not _marks((f,)) <= after and f.check not in silent
+    ]
+    if read and silent:
+        wrong.append(f"{name}: {sorted(silent)} have no answer: {report.checks[min(silent)].reason}")
+    if not read and report.exit is not Exit.INCOMPLETE:
+        wrong.append(f"{name}: the audit ends with {report.exit!r}")
+    return wrong
+
+
+def all_of(files: Files, damages: dict[str, Damage], note: Note, *, read: bool = False, few: int = 0) -> list[str]:
+    """What is wrong after any of them, each on its own; ``few``: a choice of so many."""
+    names = random.Random(10).sample(sorted(damages), few) if few else sorted(damages)
+    note("tries", len(names))
+    return [text for name in names for text in attack(files, name, damages[name], read=read)]
+
+
+GONE = {**emptied(), **swapped()}
+TAKES = "empties a source, swaps it with another, restores it from a dump or loses its mapping"
+
+
+@pytest.mark.attack(TAKES)
+def test_a_source_that_is_not_the_source(healthy: Files, record_property: Note) -> None:
+    """On a healthy cloud nothing is found, whatever becomes of one source, and the audit is incomplete by name."""
+    assert all_of(healthy, GONE, record_property, few=FEW) == []
+
+
+@pytest.mark.attack(TAKES)
+@pytest.mark.parametrize("name", ["cell:cell1 emptied", "cell:cell1 and cell:cell2 swapped", *OTHERS])
+def test_what_cells_can_be_mistaken_for(healthy: Files, name: str) -> None:
+    """The examples of the issue, one by one."""
+    assert attack(healthy, name, (GONE | OTHERS)[name], read=False) == []
+
+
+@pytest.mark.long
+@pytest.mark.attack(TAKES)
+def test_any_source_that_is_not_the_source(planted: Files, record_property: Note) -> None:
+    """On a cloud with every plant nothing is found that was not found before."""
+    assert all_of(planted, GONE | OTHERS, record_property) == []
+
+
+@pytest.mark.attack("writes ids and host names in capitals")
+def test_letters(healthy: Files, record_property: Note) -> None:
+    """Names in other letters are the same names: a healthy cloud stays healthy."""
+    assert all_of(healthy, relettered(), record_property, read=True, few=FEW) == []
+
+
+@pytest.mark.attack("writes ids and host names in capitals")
+def test_servers_in_capitals(healthy: Files) -> None:
+    """The uuids of all servers of a cell in capitals: no orphans."""
+    name = "cell:cell1 instances.uuid in capitals"
+    assert attack(healthy, name, relettered()[name], read=True) == []
+
+
+@pytest.mark.long
+@pytest.mark.attack("writes ids and host names in capitals")
+def test_all_letters(planted: Files, record_property: Note) -> None:
+    """Each column in capitals: what is found is what was found before."""
+    assert all_of(planted, relettered(), record_property, read=True) == []
+
+
+# -- the judgement holds when a plan is made and inside apply
+
+
+@pytest.mark.attack("exchanges a database between the audit and the second look")
+def test_a_second_look_at_the_wrong_source(healthy: Files) -> None:
+    """Findings of absence about a living server are not confirmed on an empty cell or an empty Neutron."""
+    server = healthy.cloud.servers("active")[0]
+    row = {"port": server.ports[0], "server": server.uuid, "consumer": server.uuid, "volume": "-"}
+    asked = {
+        server.database: ("port-without-server", "allocation-orphan"),
+        "neutron": ("info-cache-stale-port", "port-without-server"),
+        "placement": ("allocation-orphan",),
+    }
+    for database, names in asked.items():
+        healthy.cloud.restore()
+        healthy.empty(database)
+        with Session.of(healthy.config()).asking(catalogue.checks()) as again:
+            answer = again({name: [row] for name in names})
+        assert answer.rows == {}
+        assert all("it has none of the" in answer.unknown[name] for name in names)
+    healthy.cloud.restore()
+
+
+@pytest.mark.attack("deletes the row of one living server from its cell")
+def test_a_server_that_is_mapped_is_no_orphan(healthy: Files) -> None:
+    """nova_api maps it to a cell and nobody deleted it: its ports and allocations belong to a server that is lost."""
+    server = healthy.cloud.servers("active")[1]
+    healthy.cloud.restore()
+    healthy.cloud.delete(server.database, "instances", {"uuid": server.uuid})
+    report = healthy.look()
+    healthy.cloud.restore()
+    assert not report.manifest.troubles()
+    assert [(f.check, dict(f.key)) for f in report.findings] == [
+        ("instance-mapping-without-server", {"server": server.uuid})
+    ]
