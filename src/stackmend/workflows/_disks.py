@@ -68,8 +68,11 @@ def base_key(path: str) -> str:
     return "base." + path.rpartition("/")[2]
 
 
-def copy_file(source: Place, target: Place, path: str, size: int, stamp: str) -> HostCommand:
-    """One file, at the same place below the directory of the target: a base, shared by every disk on it."""
+def copy_file(source: Place, target: Place, path: str, size: int, stamp: str, form: str = "") -> HostCommand:
+    """One file, at the same place below the directory of the target: a base, shared by every disk on it.
+
+    ``form``: its format, where it holds a disk: it must be based on nothing.
+    """
     folder, _, name = path.rpartition("/")
     key, what = base_key(path), f"./{name}"
     return HostCommand(
@@ -80,7 +83,7 @@ def copy_file(source: Place, target: Place, path: str, size: int, stamp: str) ->
                 target.line(scripts.PREPARE, target.path, key, path, what),
                 source.line(scripts.SEND, f"{source.path}/{folder}"),
                 target.line(scripts.RECEIVE, target.path, key),
-                target.line(scripts.FILE_DONE, target.path, key, path, name),
+                target.line(scripts.FILE_DONE, target.path, key, path, name, form),
             )
         ),
         probe=("sh", "-c", target.line(scripts.FILE_PROBE, target.path, key, path)),
@@ -122,7 +125,8 @@ def put_in_place(source: Place, target: Place, folder: Folder, name: str, found:
             key = base_key(disk.chain[0])
         other = image.backing != new or (bool(new) and not image.backing_format)
         words += [file, image.format, new, form, "rebase" if new and other else "", key]
-    info = moved_info(folder.formats, name, target.path)
+    # never what was sent: it decides how Nova opens the disks
+    info = moved_info(folder.formats, name, target.path) or folder.formats.rstrip("\n")
     return HostCommand(
         host=target.host,
         argv=target.argv(scripts.PLACE, target.path, name, name, info, *words),

@@ -281,7 +281,9 @@ def _folder_problems(name: str, inside: Mapping[str, File], raw: Raw, images: Ma
         if file.type == "f" and _DISK.fullmatch(path.rsplit("/", 1)[-1]) and path not in images:
             if path.count("/") == 1:
                 yield f"{path} was not looked at"
-        elif file.type not in "fdl":
+        elif file.type == "l":
+            yield f"{path} is a link: what it leads to is not looked at, and not copied"
+        elif file.type not in "fd":
             yield f"{path} is no plain file (type {file.type})"
 
 

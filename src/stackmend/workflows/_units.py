@@ -86,7 +86,7 @@ def units(hosts: Hosts, host: str, services: Sequence[str]) -> dict[str, Unit]:
     if done.code != 0:
         why = done.err.decode("utf-8", "replace").strip().splitlines()[-1:] or [f"exit code {done.code}"]
         raise SourceError(f"the services of {host} cannot be seen: {why[0]}", "See [hosts] prefix: it takes root.")
-    lines = [line.split() for line in done.out.decode("utf-8", "replace").splitlines()]
+    lines = [words for line in done.out.decode("utf-8", "replace").splitlines() if len(words := line.split()) > 2]
     records = {words[1]: words[2:] for words in lines if words[0] == "record"}
     found = {}
     for service in services:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stackmend.model.errors import UsageError
+from stackmend.model.errors import SourceError, UsageError
 from stackmend.model.facts import mounts
 from stackmend.model.finding import Row
 from stackmend.model.ports import Hosts
@@ -92,10 +92,19 @@ def _back(sight: Sight, host: str, action: str, service: str, limit: float) -> I
     yield ApiCall(service="network", operation="agents-alive", arguments={"host": host, "limit": limit})
 
 
+def _read(hosts: Hosts, host: str, path: str) -> str:
+    done = hosts.run(host, ("cat", path))
+    if done.code != 0:
+        raise SourceError(f"{path} of {host} cannot be read: exit code {done.code}", "See [hosts] prefix.")
+    return done.out.decode("utf-8", "surrogateescape")
+
+
 def _as_before(sight: Sight, hosts: Hosts, host: str, limit: float) -> Iterator[Step]:
     """Of a host that runs now: another boot id, and what is mounted now."""
-    boot_id = hosts.run(host, ("cat", _BOOT_ID)).out.decode("ascii", "replace").strip()
-    text = hosts.run(host, ("cat", "/proc/self/mounts")).out.decode("utf-8", "surrogateescape")
+    boot_id = _read(hosts, host, _BOOT_ID).strip()
+    if len(boot_id.split()) != 1:
+        raise SourceError(f"{host} has no boot id: {_BOOT_ID} there says {boot_id[:40]!r}", "Is it a Linux host?")
+    text = _read(hosts, host, "/proc/self/mounts")
     kept = [one for one in mounts(text) if one.lasting]
     sight.facts.update(boot_id=boot_id, mounts=[one.target for one in kept])
     yield HostCommand(host=host, argv=(), probe=("sh", "-c", _RESTARTED, "restarted", boot_id), limit=limit)

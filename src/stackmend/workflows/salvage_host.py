@@ -197,7 +197,7 @@ def _base_lane(two: _Two, base: Base, stamp: str) -> LaneDraft:
         resource_id=base.image.path,
         message=f"{base.kind} base of {len(base.used_by)} disks: {'compared' if there else 'copied'},"
         f" {base.image.allocated / _GIB:.2f} GiB",
-        steps=(copy_file(two.source, two.target, base.image.path, base.image.size, stamp),),
+        steps=(copy_file(two.source, two.target, base.image.path, base.image.size, stamp, base.image.format),),
         stage=1,
         slots=(f"from:{two.source.host}", f"to:{two.target.host}"),
     )

@@ -19,6 +19,8 @@ from stackmend.model.errors import HostUnreachable
 #: bytes of output that are kept
 KEPT = 8 * 1024 * 1024
 _CHUNK = 65_536
+#: and of what stands around the output of a command
+_AROUND = 2 * _CHUNK
 #: bytes of one look, so that one child that prints without end does not hold up the others
 _LOOK = 4 * 1024 * 1024
 #: seconds between two looks at whether a child is over, where its end wakes nobody (before Linux 5.3, and elsewhere)
@@ -31,7 +33,7 @@ class Child:
     """One process, in a session of its own: what interrupts this one does not reach it, and it is ended whole."""
 
     def __init__(self, argv: Sequence[str], stdin: bytes = b"") -> None:
-        self.out = bytearray()  #: the first :data:`KEPT` bytes
+        self.out = bytearray()  #: the first :data:`KEPT` bytes, and some more
         self.err = bytearray()  #: the last :data:`KEPT` bytes
         self.head = b""  #: of ``err``, the first few
         self.over = False  #: ``out`` is not all
@@ -93,9 +95,9 @@ class Child:
         if into is self.err and len(self.head) < _CHUNK:
             self.head += some[: _CHUNK - len(self.head)]
         into += some
-        if len(into) > KEPT and into is self.out:
-            self.over = True
-            del into[KEPT:]
+        if into is self.out:
+            self.over = self.over or len(into) > KEPT + _AROUND
+            del into[KEPT + _AROUND :]
         elif len(into) > KEPT:
             del into[: len(into) - KEPT]
 

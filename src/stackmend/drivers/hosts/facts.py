@@ -31,6 +31,8 @@ def facts(hosts: Hosts, host: str, *, now: Callable[[], float] = time.time) -> H
             raise ValueError(f"exit code {done.code}")
         boot_id, uptime, seconds, mounted = parts
         # without nanoseconds (busybox) the time is known to the second
+        if len(boot_id.split()) != 1:
+            raise ValueError(f"its boot id is {boot_id.strip()[:40]!r}")
         whole, _, rest = seconds.strip().partition(".")
         fraction = float(f"0.{rest}") if rest.isdigit() else 0.5
         there = int(whole) + fraction

@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import re
 import secrets
 import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from stackmend.drivers.hosts.child import KEPT, Child
 from stackmend.drivers.hosts.words import last_line, named
 from stackmend.model.errors import HostLost, HostUnreachable, SourceError
 from stackmend.model.ports import Completed
+
+_LOG = logging.getLogger(__name__)
 
 #: seconds for signing in
 CONNECT = 30.0
@@ -24,17 +29,21 @@ _TAIL = 4096
 #: of timeout(1), for what it had to end
 _ENDED = (124, 137)
 
-#: says on stderr when the command begins and how it ended: a failure of ssh, of sudo or of a container runtime is then
-#: never taken for one of the command, whose exit code may well be the same. $0 is the mark, by which it can be found
-#: among the processes while it runs
+#: says on stdout and stderr when the command begins and how it ended: a failure of ssh, of sudo or of a container
+#: runtime is then never taken for one of the command, whose exit code may well be the same, nor what a login shell
+#: prints for its output. $0 is the mark, by which it can be found among the processes while it runs
 _SCRIPT = """PATH=$PATH:/usr/sbin:/sbin
 t=$1
 shift
 echo "$t begun" >&2
+echo "$t begun"
 "$@"
 c=$?
+echo "$t ended $c"
 echo "$t ended $c" >&2
 exit "$c\""""
+#: characters of what was printed instead of an answer that an error shows
+_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +63,8 @@ class Running:
     def __init__(self, way: Way, argv: Sequence[str], *, limit: float, stdin: bytes = b"", mark: str = "") -> None:
         self.way = way
         self._argv, self._limit, self._stdin = tuple(argv), limit, stdin
-        self._token = f"stackmend-{secrets.token_hex(4)}"
+        self._token = f"stackmend-{secrets.token_hex(8)}"
+        self._reads = not mark
         self._line = _wrapped(way, self._argv, limit, mark or "stackmend", self._token)
         self._connecting = bool(way.connect)
         self._began = time.monotonic()
@@ -69,6 +79,8 @@ class Running:
         code = self._child.poll(max(0.0, end - time.monotonic()))
         if code is not None:
             return self._over(code)
+        if self._child.over:
+            self._cut()
         if time.monotonic() >= self._until:
             self.end()
             raise self._late()
@@ -94,7 +106,8 @@ class Running:
         code = self._child.poll(wait)
         if code is None and time.monotonic() >= self._until:
             self.end()
-            raise HostUnreachable(f"{self.way.host} did not answer within {CONNECT:.0f} s", self.way.hint)
+            what = f"; it printed {shown(self._child.out)}" if self._child.out else ""
+            raise HostUnreachable(f"{self.way.host} did not answer within {CONNECT:.0f} s{what}", self.way.hint)
         if code is None:
             return False
         if code != 0:
@@ -104,12 +117,33 @@ class Running:
         self._child = Child(self._line, self._stdin)
         return True
 
+    def _cut(self) -> None:
+        """End what prints without end: a command that only reads, or whatever comes before any command."""
+        begun = f"{self._token} begun".encode() in self._child.out
+        if begun and not self._reads:
+            return  # it changes something: it goes on to its end, and its probe tells
+        self.end()
+        if begun:
+            raise SourceError(f"{named(self._argv)} on {self._where} {_MUCH}, and was ended", "Ask for less at a time.")
+        # a shell whose reader has gone may well go on, and begin it
+        raise HostLost(
+            f"{self._where} {_MUCH} before {named(self._argv)} was begun: {shown(self._child.out)}",
+            "Let the login shell of that account, and what comes before a command ([hosts] prefix), print nothing.",
+        )
+
     def _over(self, code: int) -> Completed:
         begun, ended, err = _told(bytes(self._child.err), self._child.head, self._token)
+        answer = _framed(bytes(self._child.out), self._token)
+        if not begun and answer.begun:
+            raise SourceError(
+                f"{self._where} sends output and errors of {named(self._argv)} as one (exit code {answer.code})",
+                "Do not let [hosts] prefix or container ask for a terminal: docker exec -i, not -it.",
+            )
         if not begun and not (self.way.carry and code == 255):
             # whatever comes before the command (sudo, a container runtime, a login shell) would not let it begin
             why = last_line(err) or f"exit code {code}"
-            raise HostUnreachable(f"nothing was run on {self._where}: {why}", self.way.hint)
+            more = f"; it printed {shown(self._child.out)}" if self._child.out else ""
+            raise HostUnreachable(f"nothing was run on {self._where}: {why}{more}", self.way.hint)
         if ended is None:
             why = last_line(err)
             raise HostLost(
@@ -118,12 +152,20 @@ class Running:
             )
         if ended in _ENDED and time.monotonic() - self._began >= self._limit:
             raise self._late()
-        if self._child.over:
+        if self._child.over or len(answer.output or b"") > KEPT:
             raise SourceError(
-                f"{named(self._argv)} on {self._where} printed more than {KEPT >> 20} MiB (exit code {ended})",
+                f"{named(self._argv)} on {self._where} {_MUCH} (exit code {ended})",
                 "Ask for less at a time.",
             )
-        return Completed(ended, bytes(self._child.out), err)
+        if answer.output is None:
+            raise SourceError(
+                f"the answer of {self._where} to {named(self._argv)} is not whole (exit code {ended}); it printed"
+                f" {shown(self._child.out) or 'nothing'}",
+                "Something between that command and here changes what is printed: see [hosts] prefix and container.",
+            )
+        if answer.around:
+            _LOG.info("%s printed around %s: %s", self._where, named(self._argv), shown(answer.around))
+        return Completed(ended, answer.output, err)
 
     def _late(self) -> HostLost:
         return HostLost(
@@ -134,6 +176,38 @@ class Running:
     @property
     def _where(self) -> str:
         return self.way.host or "this machine"
+
+
+_MUCH = f"printed more than {KEPT >> 20} MiB"
+
+
+class _Framed(NamedTuple):
+    """What stdout says."""
+
+    begun: bool
+    code: int | None  #: the exit code, where it ended
+    output: bytes | None  #: of the command alone, None where it is not whole
+    around: bytes  #: what came before and after it
+
+
+def _framed(out: bytes, token: str) -> _Framed:
+    """The output of a command without what a login shell prints before it, or a process that it leaves after it."""
+    begin = re.search(rb"%b begun\r?\n" % token.encode(), out)
+    if begin is None:
+        return _Framed(False, None, None, out)
+    whole, end, after = out[begin.end() :].rpartition(f"{token} ended ".encode())
+    number, line_end, rest = after.partition(b"\n")
+    if not end or not line_end or not number.strip().isdigit():
+        return _Framed(True, None, None, out[: begin.start()])
+    if begin[0].endswith(b"\r\n"):  # a terminal on the way has made it so of every newline
+        whole = whole.replace(b"\r\n", b"\n")
+    return _Framed(True, int(number), whole, out[: begin.start()] + rest)
+
+
+def shown(text: bytes | bytearray) -> str:
+    """The beginning of what a host printed, in quotes and without anything that a terminal would obey."""
+    some = bytes(text[:_SHOWN]).decode("utf-8", "backslashreplace")
+    return repr(some) + (" ..." if len(text) > _SHOWN else "") if text else ""
 
 
 def _wrapped(way: Way, argv: tuple[str, ...], limit: float, mark: str, token: str) -> tuple[str, ...]:
