@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import pymysql
 
+from stackmend.lab.guardian import Guardian, reap
 from stackmend.model.errors import StackmendError
 
 _SETTINGS: Mapping[str, str] = {
@@ -35,6 +36,8 @@ _SETTINGS: Mapping[str, str] = {
     "skip-name-resolve": "",
 }
 _START_SECONDS = 60
+#: in the environment of what belongs to a lab: its folder and a name
+MARK = "STACKMEND_LAB_PROCESS"
 
 
 class LabError(StackmendError):
@@ -55,6 +58,7 @@ class MariaDB:
         self.port = _free_port()
         self._settings = {**_SETTINGS, **(settings or {})}
         self._process: subprocess.Popen[bytes] | None = None
+        self._guardian: Guardian | None = None
         self._account = ("stackmend", secrets.token_hex(8))
 
     def __enter__(self) -> Self:
@@ -65,7 +69,10 @@ class MariaDB:
         self.stop()
 
     def start(self) -> None:
-        """Make the data folder and start the server; returns when it answers."""
+        """Make the data folder and start the server; returns when it answers.
+
+        It ends with this process, however that ends, and its own folder goes with it.
+        """
         for program in ("mariadbd", "mariadb-install-db"):
             if not shutil.which(program):
                 raise LabError(f"{program} is not installed", "Run `apt-get install mariadb-server`, or `make test`.")
@@ -78,14 +85,18 @@ class MariaDB:
             f"[mysqld]\n{own}datadir={self.folder}/data\nsocket={self.socket}\nport={self.port}\n"
             f"pid-file={self.folder}/pid\ntmpdir={temporary}\n{options}"
         )
+        reap()
+        self._guardian = Guardian(self.folder, self.folder if self._own_folder else None)
         log = (self.folder / "server.log").open("ab")
+        # what is meant for whoever runs this is not meant for it
+        apart: dict[str, Any] = {"env": {**os.environ, MARK: f"{self.folder}:mariadb"}, "start_new_session": True}
         with log:
             subprocess.run(
                 ["mariadb-install-db", f"--defaults-file={config}", "--auth-root-authentication-method=normal",
                  "--skip-test-db"],
-                stdout=log, stderr=log, check=True,
+                stdout=log, stderr=log, check=True, **apart,
             )  # fmt: skip
-            self._process = subprocess.Popen(["mariadbd", f"--defaults-file={config}"], stdout=log, stderr=log)
+            self._process = subprocess.Popen(["mariadbd", f"--defaults-file={config}"], stdout=log, stderr=log, **apart)
         self._wait()
         self.account(*self._account, "ALL PRIVILEGES ON *.*", option=" WITH GRANT OPTION")
 
@@ -99,6 +110,9 @@ class MariaDB:
                 self._process.kill()
                 self._process.wait()
             self._process = None
+        if self._guardian:
+            self._guardian.release()
+            self._guardian = None
         if self._own_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 

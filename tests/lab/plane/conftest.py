@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from stackmend.lab.guardian import Guardian, reap
 from stackmend.lab.plane import Plane
 
 from ...sharing import turn
@@ -51,12 +52,15 @@ def plane() -> Iterator[Plane]:
         return
     # not pytest's folder: its name may hold what services do not take
     with tempfile.TemporaryDirectory(prefix="stackmend-lab-") as folder:
+        reap()
         lab = Plane(Path(folder) / "lab")
+        guardian = Guardian(lab.folder, Path(folder))
         try:
             lab.up(lambda text: print(text))
             yield lab
         finally:
             lab.down()
+            guardian.release()
 
 
 @pytest.fixture(scope="session")

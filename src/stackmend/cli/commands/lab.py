@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -96,7 +97,10 @@ class LabDown(_Lab):
 
 
 class LabStatus(_Lab, Printing):
-    """Show every service of the lab, its process and its log.
+    """Show every service of the lab, its process and its log, and how to get at its databases.
+
+    The file that is named for SQL has the socket, the account and its password; databases are called as the services
+    call them (``show databases``).
 
     Exit code 0 when all of them run, 1 when not.
     """
@@ -109,19 +113,41 @@ class LabStatus(_Lab, Printing):
         """Show it."""
         from stackmend.report.document import Document
 
-        states = self.plane(parsed_args).status()
+        plane = self.plane(parsed_args)
+        states = plane.status()
         data = [asdict(state) | {"log": str(state.log)} for state in states]
         columns = tuple((name.capitalize(), name) for name in ("name", "state", "pid", "port", "log"))
         self.show(Document(data=data, columns=columns), parsed_args)
         down = [state.name for state in states if state.state != "running"]
         self.notes.say(f"{len(states) - len(down)} of {len(states)} services run")
+        self.notes.say(f"SQL: mariadb --defaults-file={shlex.quote(str(plane.layout.client))} nova_cell1")
         if down:
             self.notes.next(self.typed_lab(parsed_args, "up"))
         return int(Exit.ERROR if down else Exit.CLEAN)
 
 
+class LabRestart(_Lab):
+    """Restart one service of the lab, and wait until everything serves again."""
+
+    examples = """
+  $ stackmend lab restart nova-compute-c01
+  $ stackmend lab restart neutron-rpc"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the service."""
+        parser.add_argument("service", metavar="SERVICE", help="its name, as 'stackmend lab status' shows it")
+        super().add_arguments(parser)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Restart it."""
+        plane = self.plane(parsed_args)
+        plane.restart(parsed_args.service, self.notes.say)
+        self.notes.say(f"{parsed_args.service} of the lab in {plane.folder} was restarted, and everything serves")
+        return int(Exit.CLEAN)
+
+
 class LabShell(_Lab):
-    """Open a shell in which openstack and stackmend talk to the lab.
+    """Open a shell in which openstack and stackmend talk to the lab; its prompt begins with "(lab)".
 
     Sets OS_CLIENT_CONFIG_FILE, OS_CLOUD and STACKMEND_CONFIG, and adds the services' programs to PATH. The exit code
     is the shell's.
@@ -142,10 +168,13 @@ class LabShell(_Lab):
         import subprocess
 
         plane = self.plane(parsed_args)
+        from stackmend.lab.plane.prompt import prompting
+
         shell = os.environ.get("SHELL") or "/bin/sh"
+        words, more = (("-c", parsed_args.line), {}) if parsed_args.line else prompting(shell, plane.layout.state)
         outcome = subprocess.run(  # noqa: S603 - the shell of whoever called, with the line they typed
-            [shell, *(("-c", parsed_args.line) if parsed_args.line else ())],
-            env={**os.environ, **plane.shell_environment()},
+            [shell, *words],
+            env={**os.environ, **plane.shell_environment(), **more},
             check=False,
         )
         # as a shell says it of a program that a signal ended
@@ -216,5 +245,6 @@ COMMANDS = {
     "lab status": LabStatus,
     "lab break": LabBreak,
     "lab heal": LabHeal,
+    "lab restart": LabRestart,
     "lab shell": LabShell,
 }

@@ -18,7 +18,7 @@ _FOLDERS = (
     "nova", "neutron", "cinder/locks", "plugged", "levers",
 )  # fmt: skip
 _PLAIN = ("keystone.conf", "placement.conf", "glance-api.conf", "neutron.conf", "cinder.conf", "my.cnf",
-          "accounts.sql", "rabbitmq.conf", "rabbitmq.json")  # fmt: skip
+          "accounts.sql", "client.cnf", "rabbitmq.conf", "rabbitmq.json")  # fmt: skip
 _ACCOUNTS = (("lab", "database", "ALL PRIVILEGES"), ("reader", "reader", "SELECT"),
              ("mender", "mender", "SELECT, INSERT, UPDATE, DELETE"))  # fmt: skip
 

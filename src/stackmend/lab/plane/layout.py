@@ -110,6 +110,11 @@ class Layout:
         return self.folder / "clouds.yaml"
 
     @property
+    def client(self) -> Path:
+        """For the programs of MariaDB: account, password and where the server is."""
+        return self.configuration / "client.cnf"
+
+    @property
     def toml(self) -> Path:
         """For stackmend."""
         return self.folder / "stackmend.toml"

@@ -108,6 +108,12 @@ class Plane:
         """Stop one service as its init system would."""
         self._keeper(self.layout).end([self._service(name).name], _GRACE)
 
+    def restart(self, name: str, progress: Tell = silently) -> None:
+        """Stop one service, start it, and wait until everything serves again."""
+        self.stop(name)
+        self.start(name)
+        self.wait(progress)
+
     def kill(self, name: str) -> Process:
         """``kill -9`` one service, as a crash would; LabError where it does not run."""
         process = self._keeper(self.layout).kill(self._service(name).name)

@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackmend.lab.mariadb import LabError
+from stackmend.lab.mariadb import MARK, LabError
 
-MARK = "STACKMEND_LAB_PROCESS"
 _POLL = 0.1
 
 

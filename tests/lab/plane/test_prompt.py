@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shell of a lab shows that it is one, with the operator's own settings."""
+
+from __future__ import annotations
+
+import os
+import pty
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from stackmend.lab.plane.prompt import prompting
+
+
+@pytest.mark.parametrize("name", ["bash", "dash", "zsh", "fish"])
+def test_the_prompt_says_where_one_is(tmp_path: Path, name: str) -> None:
+    """It begins with (lab); what the operator has set stays."""
+    shell = shutil.which(name)
+    if shell is None:
+        pytest.skip(f"{name} is not installed")
+    (tmp_path / ".bashrc").write_text('PS1="mine> "; MINE=yes\n')
+    words, more = prompting(shell, tmp_path)
+    master, slave = pty.openpty()
+    done = subprocess.Popen(
+        [shell, *words],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env={**os.environ, "HOME": str(tmp_path), **more},
+        start_new_session=True,
+    )
+    os.write(master, b"echo mine=$MINE; exit\n")
+    done.wait(30)
+    text = os.read(master, 65536).decode(errors="replace")
+    os.close(master)
+    os.close(slave)
+    assert "(lab) " in text
+    if name == "bash":
+        assert "(lab) mine> " in text
+        assert "mine=yes" in text
