@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import re
@@ -138,6 +139,44 @@ def test_every_command_shown_is_one_that_parses(place, line, capsys):
         factory(SHELL, None, cmd_name=name).get_parser(name).parse_args(rest)
     except SystemExit:
         pytest.fail(f"{place}: {line}: {capsys.readouterr().err}")
+
+
+def _hints() -> list[tuple[str, str]]:
+    """(file, command line) of every command that a text of the program names; values that it fills in are X."""
+    found = []
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                text = "".join(str(v.value) if isinstance(v, ast.Constant) else "X" for v in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                text = node.value
+            else:
+                continue
+            found += [(path.name, line) for line in re.findall(r"['`](stackmend [a-z][^'`\n]*)['`]", text)]
+    return sorted(set(found))
+
+
+def test_every_command_in_a_hint_exists(capsys):
+    """What an error or a plan tells the reader to type is a command, and its options are options of it."""
+    hints = _hints()
+    assert len(hints) > 40
+    nouns = {name.split()[0] for name in COMMANDS}
+    wrong = []
+    for place, line in hints:
+        argv = shlex.split(line.replace("...", ""))[1:]
+        if argv[0] == "help" or (len(argv) == 1 and argv[0] in nouns):
+            continue
+        try:
+            factory, name, rest = SHELL.command_manager.find_command(argv)
+            factory(SHELL, None, cmd_name=name).get_parser(name).parse_args(rest)
+        except ValueError:
+            wrong.append(f"{place}: {line}: no such command")
+        except SystemExit:
+            said = capsys.readouterr().err.strip().splitlines()[-1]
+            # a hint may leave out what the reader knows best
+            if "required" not in said and "X" not in said:
+                wrong.append(f"{place}: {line}: {said}")
+    assert wrong == []
 
 
 def test_the_old_recipes_name_checks_that_exist():

@@ -106,11 +106,20 @@ def waivers(config: Config) -> list[Waiver]:
         return journal.waivers(session.databases.identity)
 
 
-def unwaive(config: Config, waiver: str) -> None:
-    """Take a waiver back; UsageError for one that is none."""
+def unwaive(config: Config, named: str) -> None:
+    """Take a waiver back, by the beginning of its id or of its finding's fingerprint; UsageError unless it is one."""
     session = Session.looking(config)
+    cloud = session.databases.identity
     with session.journal() as journal:
-        journal.unwaive(session.databases.identity, waiver)
+        known = journal.waivers(cloud)
+        exact = [w.id for w in known if named in (w.id, w.fingerprint)]
+        begun = [w.id for w in known if named and (w.id.startswith(named) or w.fingerprint.startswith(named))]
+        fit = exact or begun
+        if len(fit) != 1:
+            what = f"{len(fit)} waivers are meant by" if fit else "there is no waiver"
+            many = f"Name one of {', '.join(fit)}: see 'stackmend finding waivers'."
+            raise UsageError(f"{what} {named!r}", many if fit else "See 'stackmend finding waivers'.")
+        journal.unwaive(cloud, fit[0])
 
 
 def _finding(document: dict[str, Any]) -> Finding:

@@ -45,7 +45,19 @@ def finish(command: Printing, plan: Plan, parsed_args: argparse.Namespace, again
     tell_reach(command, config)
     with company(command) as (here, progress):
         result = runs.apply(config, plan, accept=tuple(parsed_args.accept), company=here, progress=progress)
-    return report(command, result, parsed_args)
+    code = report(command, result, parsed_args)
+    if result.failed and (names := _also_by_rows(plan)):
+        command.notes.say(f"where the API fails, rows can be changed: {', '.join(names)} also by --via db --allow-db")
+    return code
+
+
+def _also_by_rows(plan: Plan) -> list[str]:
+    """The repairs that were to go through the API and could go through the databases."""
+    from stackmend.engine import catalogue
+
+    known = catalogue.repairs()
+    by_api = {action.repair for action in plan.runnable if action.strategy == "api"}
+    return sorted(name for name in by_api if name in known and "db" in known[name].strategies)
 
 
 def tell_reach(command: Printing, config: Config) -> None:

@@ -335,7 +335,7 @@ class DatabaseJournal:
         with self._writing() as connection:
             done = connection.execute(sa.delete(_WAIVERS).where(_WAIVERS.c.cloud == cloud, _WAIVERS.c.id == waiver))
             if not done.rowcount:
-                raise UsageError(f"there is no waiver {waiver!r}", "See 'stackmend finding list'.")
+                raise UsageError(f"there is no waiver {waiver!r}", "See 'stackmend finding waivers'.")
 
     # -- connections
 

@@ -17,7 +17,7 @@ from stackmend.model.errors import LimitError, SourceError, UsageError
 from stackmend.model.finding import Finding, Row, State, jsonable
 from stackmend.model.plan import Action, Left, Limits, Plan, changed_by, row_id
 from stackmend.model.ports import Live
-from stackmend.model.repair import CannotRepair, Repair
+from stackmend.model.repair import CannotRepair, Repair, Steps
 from stackmend.model.step import (
     ApiCall,
     BumpRow,
@@ -34,6 +34,7 @@ from stackmend.model.step import (
 from stackmend.tables import secret_columns
 
 #: a repair that finds nothing to do
+_CONSENT = "needs --allow-db"
 _NOTHING = "nothing is left to do"
 _AGAIN = "it touches what an earlier repair of this plan changes ({table}): run 'plan create' again afterwards"
 
@@ -234,6 +235,9 @@ class Planner:
             unable.append(f"the API cannot: {repair.no_api}")
         for name, strategy in repair.strategies.items():
             if why := self._excluded(repair, name):
+                if why == _CONSENT and isinstance(target, Arguments) and (sooner := self._unable(strategy, target)):
+                    unable.append(sooner)  # consent would not help
+                    continue
                 excluded.append(why)
                 if why == self._absent.get(name):
                     unable.append(why)
@@ -252,6 +256,16 @@ class Planner:
         # what may be allowed comes first: it is what the operator can do about it
         return "; ".join(dict.fromkeys([*excluded, *unable])) or "it has no strategy"
 
+    def _unable(self, strategy: Steps, target: Row) -> str:
+        """Why a strategy could not do it even if it were allowed, or "". It only reads."""
+        try:
+            tuple(strategy(target, self._live))
+        except CannotRepair as answer:
+            return str(answer)
+        except SourceError as problem:
+            return f"the rows could not be read: {problem.message}"
+        return ""
+
     def _excluded(self, repair: Repair, name: str) -> str:
         """Why a strategy may not even be asked, or ""."""
         wishes = self._wishes
@@ -260,7 +274,7 @@ class Planner:
         if wishes.via not in ("auto", name):
             return f"--via {wishes.via} excludes its strategy {name}"
         if name == "db" and not wishes.allow_db:
-            return "needs --allow-db"
+            return _CONSENT
         return self._absent.get(name, "")
 
     def _finish(self, checks: tuple[str, ...] = (), incomplete: Mapping[str, str] | None = None) -> Plan:

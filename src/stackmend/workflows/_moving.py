@@ -69,7 +69,10 @@ def lane(one: Server, wishes: Wishes, hindered: str) -> LaneDraft:
         return _draft(one, wishes, "shelved, leaves its host: its image is kept", (_change(one, "shelve-offload"),))
     if one.vm_state == "error":
         fault = f": {one.fault}" if one.fault else ""
-        why = f"it is in error{fault}. Mend it first ('stackmend audit --server {one.id}')"
+        why = (
+            f"it is in error{fault}. See 'stackmend audit --server {one.id}'; where that finds nothing and its guest is"
+            f" well, 'openstack server set --state active {one.id}'"
+        )
         return left(one, why, wishes.stage)
     return left(one, f"its state is {one.vm_state}, and this version knows no way for that", wishes.stage)
 

@@ -167,7 +167,8 @@ def _hindered(
     if stuck := [move for move in seen.moves if move["instance_uuid"] == one.id and move["status"] != "finished"]:
         yield (
             f"a {stuck[0].get('migration_type') or 'migration'} of it is recorded as {stuck[0]['status']}, though"
-            f" nothing is under way: look at it first ('stackmend audit --server {one.id}')"
+            f" nothing is under way: see 'openstack server migration list --server {one.id}' and 'openstack server"
+            f" event list {one.id}'; where records disagree, 'stackmend server where {one.id}' tells"
         )
     yield from (f"mend it first: {finding}" for finding in sight.findings.get(one.id, ()))
     if one.vm_state in ("active", "paused", "suspended"):
@@ -247,15 +248,16 @@ def _strangers(sight: Sight, seen: _Seen) -> Iterator[LaneDraft]:
         yield _by_hand(
             host, "consumer", one,
             f"it has an allocation of {host}, and Nova lists no such server there: one that was deleted and can be"
-            " restored, or a leftover ('stackmend audit' tells)",
+            " restored ('openstack server list --all-projects --deleted'), or a leftover ('stackmend audit --check"
+            " allocation-orphan')",
         )  # fmt: skip
     for device, some in sorted(seen.ports.items()):
         bound = [port for port in some if not str(port.get("device_owner") or "").startswith(_OF_AGENTS)]
         if device not in known and bound:
             yield _by_hand(
                 host, "port", str(bound[0]["id"]),
-                f"it is bound to {host} for {device or 'nobody'}, and Nova lists no such server there ('stackmend"
-                " audit' tells)",
+                f"it is bound to {host} for {device or 'nobody'}, and Nova lists no such server there ('stackmend audit"
+                " --check port-without-server --check port-binding-wrong-host' tells)",
             )  # fmt: skip
 
 

@@ -118,7 +118,11 @@ class FindingUnwaive(Printing):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("waiver", metavar="ID", help="as 'stackmend finding waivers' prints it")
+        parser.add_argument(
+            "waiver",
+            metavar="ID",
+            help="as 'stackmend finding waivers' prints it, or the fingerprint of the finding; the beginning will do",
+        )
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:

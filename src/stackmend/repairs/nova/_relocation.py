@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair
+from stackmend.model.snapshot import cell_database
 from stackmend.model.step import ExpectNone, ExpectRow, Step, Value
 from stackmend.repairs.common import Record
 
@@ -27,10 +28,31 @@ def node_of(live: Live, database: str, host: str, name: object = None) -> Record
         where["hypervisor_hostname"] = str(name)
     nodes = live.rows(database, "compute_nodes", where)
     if len(nodes) != 1:
-        raise CannotRepair(f"host {host} has {len(nodes)} compute nodes in {database}: it must have one, in that cell")
+        raise CannotRepair(without_node(live, database, host, len(nodes)))
     if not services(live, database, host):
         raise CannotRepair(f"host {host} has no nova-compute service in {database}")
     return nodes[0]
+
+
+def without_node(live: Live, database: str, host: str, found: int) -> str:
+    """Why a host has not the one compute node in this cell that a server needs, and what helps."""
+    if found:
+        return (
+            f"host {host} has {found} compute nodes in {database}, as hosts of ironic have: which one is the server's"
+            " cannot be told by its host; name the node: --node NODE"
+        )
+    elsewhere = [
+        cell
+        for cell in live.cells()
+        if cell_database(cell) != database
+        and live.rows(cell_database(cell), "compute_nodes", {"host": host, "deleted": 0})
+    ]
+    if elsewhere:
+        return (
+            f"host {host} is in cell {elsewhere[0]}, the server's rows are in {database}, and rows do not leave their"
+            f" cell: name a host of that one ('openstack compute service list')"
+        )
+    return f"there is no compute host {host} in {database}: see 'openstack compute service list'"
 
 
 def services(live: Live, database: str, host: str) -> list[Record]:

@@ -34,6 +34,7 @@ from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import Risk, Step
 from stackmend.repairs.common import Record, the_server
 from stackmend.repairs.nova._brought import brought
+from stackmend.repairs.nova._relocation import without_node
 from stackmend.repairs.whereabouts import evidence, place_of, weighed
 
 
@@ -80,7 +81,7 @@ def _node(live: Live, database: str, host: str, name: object) -> Record:
         where["hypervisor_hostname"] = name
     nodes: list[Record] = list(live.rows(database, "compute_nodes", where))
     if len(nodes) != 1:
-        raise CannotRepair(f"host {host} has {len(nodes)} compute nodes in {database}: name one that exists")
+        raise CannotRepair(without_node(live, database, host, len(nodes)))
     if not live.rows(database, "services", {"host": host, "binary": "nova-compute", "deleted": 0}):
         raise CannotRepair(f"host {host} has no nova-compute service in {database}")
     return nodes[0]
