@@ -70,8 +70,8 @@ def lane(one: Server, wishes: Wishes, hindered: str) -> LaneDraft:
     if one.vm_state == "error":
         fault = f": {one.fault}" if one.fault else ""
         why = (
-            f"it is in error{fault}. See 'stackmend audit --server {one.id}'; where that finds nothing and its guest is"
-            f" well, 'openstack server set --state active {one.id}'"
+            f"it is in error{fault}. Mend it first: 'stackmend audit --server {one.id}'; where that finds nothing and"
+            f" its guest is well, 'openstack server set --state active {one.id}'"
         )
         return left(one, why, wishes.stage)
     return left(one, f"its state is {one.vm_state}, and this version knows no way for that", wishes.stage)
