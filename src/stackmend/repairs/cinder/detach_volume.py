@@ -182,7 +182,7 @@ def _root(pair: Pair) -> str:
         return f"the volume is the root disk of the live {pair.server}: shelve it instead"
     return (
         f"the volume is the root disk of the live {pair.server}, and Cinder has no attachment of it: the server cannot"
-        " be shelved or started. See 'stackmend audit --server' for its attachment, or delete the server"
+        " be shelved or started. See 'stackmend audit --server SERVER' for its attachment, or delete the server"
     )
 
 

@@ -62,7 +62,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         names = ", ".join(pair.server.uuid for pair in having)
         raise CannotRepair(
             f"two servers have a volume that may not be shared ({names}) and may both be writing to it: stop one, then"
-            f" 'stackmend volume detach {seen.volume} --server' that one, which sets the status as well"
+            f" 'stackmend volume detach {seen.volume} --server SERVER' that one, which sets the status as well"
         )
     yield from status_set(live, volume, seen.attachments, let_go=False)
 
