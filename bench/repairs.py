@@ -62,7 +62,7 @@ def batched(server: MariaDB, folder: Path, ids: list[str], before: str, after: s
     address = Address.from_url(server.url("neutron"))
     places = {"neutron": address}
     journal = DatabaseJournal(f"sqlite:///{folder}/journal.sqlite")
-    writer = DatabaseWriter(places, places, {}, Sealer(folder / "journal.key"))
+    writer = DatabaseWriter(places, {}, Sealer(folder / "journal.key"))
     actions = [_action(number, port, before, after) for number, port in enumerate(ids)]
     record = RunRecord(
         id=run, kind="undo", plan="bench", sha256="", cloud="bench", version="", operator="", host="",

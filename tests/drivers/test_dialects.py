@@ -20,6 +20,7 @@ from stackmend.drivers.dialects import Address, Connection, Dialect, dialect_of
 from stackmend.drivers.dialects.mysql import _NativeReader, _PythonReader
 from stackmend.lab.mariadb import MariaDB
 from stackmend.model.errors import ConfigError, SourceError, StackmendError
+from stackmend.model.ports import Reference
 
 SECRET = "Xyzzy-plugh-42"
 TABLES = (
@@ -347,7 +348,7 @@ def test_tables_are_introspected(place: Place) -> None:
     assert list(child.columns) == ["a", "b", "parent_id"]
     assert child.columns["b"].lower() == "varchar(20)"
     assert child.key == ("b", "a")
-    assert child.references == (("parent_id", "parent", "id"),)
+    assert child.references == (Reference("child", ("parent_id",), "parent", ("id",)),)
     assert known["parent"].references == ()
 
 

@@ -242,8 +242,7 @@ def _tools(
     journal = make_journal(config.journal_url, config.database_timeout)
     writer = DatabaseWriter(
         writers.databases.addresses,
-        readers.databases.addresses,
-        readers.databases.errors,
+        writers.databases.errors,
         Sealer(config.state / "journal.key"),
     )
     calls = apis.executor(config)

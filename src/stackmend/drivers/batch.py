@@ -8,14 +8,25 @@ There are hundreds of groups in a batch, so what depends on a step's kind, table
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from stackmend.drivers.dialects.base import TableInfo
 from stackmend.model.errors import SourceError, StackmendError
 from stackmend.model.journal import Entry
-from stackmend.model.step import BumpRow, DeleteRow, ExpectNone, ExpectRow, InsertRow, RowStep, StepState, UpdateRow
+from stackmend.model.ports import Reference
+from stackmend.model.step import (
+    BumpRow,
+    DeleteRow,
+    ExpectNone,
+    ExpectRow,
+    InsertRow,
+    RowStep,
+    StepState,
+    UpdateRow,
+    writes,
+)
 from stackmend.model.writer import Group
 from stackmend.tables import secret_columns
 
@@ -37,6 +48,8 @@ class Shape:
     columns: tuple[str, ...]  #: written: of ``after``, of ``values``, or the counter
     reads: tuple[str, ...]  #: to be read with the row
     secrets: frozenset[str] = frozenset()
+    #: foreign keys to the table by which other rows would go, or change, with the row
+    referring: tuple[Reference, ...] = ()
     problem: str = ""  #: why such a step cannot be made here
 
 
@@ -51,22 +64,30 @@ class Slot:
     pks: set[Pk] = field(default_factory=set)
 
 
+class Schema(Protocol):
+    """What is known of the tables. SourceError, whose text says why, where it is not."""
+
+    def table(self, database: str, name: str) -> TableInfo: ...
+    def referring(self, database: str, table: str, *, whole: bool = True) -> Sequence[Reference]: ...
+    def triggers(self, database: str) -> Collection[str]: ...
+
+
 class Batch:
     """Groups of one database that share a transaction.
 
-    Construct; read the rows of :attr:`touched` into :attr:`rows` and those of :attr:`asked` into :attr:`taken`;
-    :meth:`judge`; journal :attr:`intents`; write :meth:`program`.
+    Construct; read the rows of :attr:`touched` into :attr:`rows`; :meth:`follow` the foreign keys to them; read those
+    of :attr:`asked` into :attr:`taken`; :meth:`judge`; journal :attr:`intents`; write :meth:`program`.
     """
 
     def __init__(
         self,
         groups: Sequence[Group],
-        info: Callable[[str, str], TableInfo],
+        schema: Schema,
         seal: Callable[[Record], str],
         left: Mapping[tuple[Spot, str], int],
     ) -> None:
         self.groups = groups
-        self._info, self._seal = info, seal
+        self._schema, self._seal = schema, seal
         self._shapes: dict[tuple[Any, ...], Shape] = {}
         self.touched: dict[Place, dict[Pk, None]] = {}
         self.reads: dict[Place, dict[str, None]] = {}
@@ -127,9 +148,10 @@ class Batch:
 
     def _shape(self, step: RowStep) -> Shape:
         try:
-            info = self._info(step.database, step.table)
+            info = self._schema.table(step.database, step.table)
+            referring = self._referring(step)
         except SourceError as problem:
-            return Shape(step.kind, step.database, step.table, (), (), (), problem=problem.message)
+            return Shape(step.kind, step.database, step.table, (), (), (), problem=cannot(problem))
         if isinstance(step, InsertRow | ExpectNone):
             given = step.key if isinstance(step, InsertRow) else step.where
             columns = tuple(step.values) if isinstance(step, InsertRow) else ()
@@ -139,8 +161,10 @@ class Batch:
             pk: Mapping[str, Any] = step.pk  # type: ignore[attr-defined]
             key = info.key or tuple(sorted(pk))
             images, columns = _images(step)
-            reads = tuple(info.columns) if isinstance(step, DeleteRow) else tuple({**dict.fromkeys(key), **images})
-            shape = Shape(step.kind, step.database, step.table, key, columns, reads)
+            whole = info.columns if isinstance(step, DeleteRow) else images
+            parents = dict.fromkeys(column for found in referring for column in found.parent_columns)
+            reads = tuple({**dict.fromkeys(key), **dict.fromkeys(whole), **parents})
+            shape = Shape(step.kind, step.database, step.table, key, columns, reads, referring=referring)
             shape.secrets = secret_columns(step.database, step.table) & set(info.columns)
             named = {*pk, *images}
             if set(pk) != set(key):
@@ -149,7 +173,46 @@ class Batch:
                 shape.problem = f"a step on {step.table} sets columns that its before image lacks"
         if unknown := sorted(named - set(info.columns)):
             shape.problem = f"{step.table} in database {step.database} has no column {', '.join(unknown)}"
+        elif writes(step) and step.table in self._schema.triggers(step.database):  # type: ignore[arg-type]
+            shape.problem = f"{step.table} in database {step.database} has triggers: what they would do is not known"
         return shape
+
+    def _referring(self, step: RowStep) -> tuple[Reference, ...]:
+        if isinstance(step, DeleteRow):
+            return tuple(self._schema.referring(step.database, step.table))
+        if isinstance(step, UpdateRow):
+            changed = {c for c, value in step.after.items() if step.before.get(c) != value}
+            key = self._schema.table(step.database, step.table).key
+            # nobody has to see every table of the database to set anything else than a key
+            found = self._schema.referring(step.database, step.table, whole=not changed.isdisjoint(key))
+            return tuple(reference for reference in found if not changed.isdisjoint(reference.parent_columns))
+        return ()
+
+    def follow(self) -> None:
+        """Ask for the rows that would go, or change, with those that are deleted, or whose key is changed."""
+        for group in self.groups:
+            for step in group.steps:
+                shape = self.shape(step)
+                for reference, values in self._dependants(step, shape):
+                    asked = (shape.database, reference.table, reference.columns)
+                    if not self.keys.get(asked[:2]):
+                        self.keys[asked[:2]] = self.key_of(*asked[:2])
+                    self.asked.setdefault(asked, {})[values] = None
+
+    def _dependants(self, step: RowStep, shape: Shape) -> Iterator[tuple[Reference, Pk]]:
+        if not shape.referring or shape.problem:
+            return
+        spot = (shape.database, shape.table, tuple([step.pk[c] for c in shape.key]))  # type: ignore[attr-defined]
+        row = self.rows.get(spot)
+        for reference in shape.referring if row else ():
+            values = tuple([row[c] for c in reference.parent_columns])  # type: ignore[index]
+            if None not in values:
+                yield reference, values
+
+    def key_of(self, database: str, table: str) -> tuple[str, ...]:
+        """What tells its rows apart: the primary key, else all columns."""
+        info = self._schema.table(database, table)
+        return info.key or tuple(sorted(info.columns))
 
     # -- judging
 
@@ -285,7 +348,7 @@ class _Trial:
     def _update(self, step: UpdateRow, shape: Shape, number: int) -> str:
         spot = self._spot(step.pk, shape)
         row = self._row(spot)
-        reason = self._same(row, step.before, shape)
+        reason = self._same(row, step.before, shape) or self._refers(step, spot, shape, "change")
         if not reason:
             self.overlay[spot] = {**row, **step.after}  # type: ignore[dict-item]
             self.written.add(spot)
@@ -295,7 +358,7 @@ class _Trial:
     def _delete(self, step: DeleteRow, shape: Shape, number: int) -> str:
         spot = self._spot(step.pk, shape)
         row = self._row(spot)
-        reason = self._same(row, step.before, shape)
+        reason = self._same(row, step.before, shape) or self._refers(step, spot, shape, "go")
         if not reason and row is not None:
             self.overlay[spot] = None
             self.written.add(spot)
@@ -329,24 +392,33 @@ class _Trial:
 
     def _insert(self, step: InsertRow, shape: Shape, number: int) -> str:
         values = tuple([step.key[c] for c in shape.reads])
-        if self._present(shape, values):
+        if self._present((shape.database, shape.table, shape.reads), values):
             return f"{shape.table} has a row already where one is to be inserted"
         self.written.add((shape.database, shape.table + "\0new", values))
         self._write(shape, values, step, number)
         return ""
 
     def _none(self, step: ExpectNone, shape: Shape) -> str:
-        if self._present(shape, tuple([step.where[c] for c in shape.reads])):
+        asked = (shape.database, shape.table, shape.reads)
+        if self._present(asked, tuple([step.where[c] for c in shape.reads])):
             return f"{shape.table} has a row by now that forbids it"
         return ""
 
-    def _present(self, shape: Shape, values: Pk) -> bool:
-        """Whether a row reads so, after what this group has done before."""
-        place = (shape.database, shape.table)
-        for found in self._batch.taken.get(((*place, shape.reads), values), ()):
-            spot = (*place, tuple([found[c] for c in shape.key]))
-            row = self.overlay.get(spot, found)
-            if row is not None and all(row.get(c, found[c]) == found[c] for c in shape.reads):
+    def _refers(self, step: RowStep, spot: Spot, shape: Shape, what: str) -> str:
+        """Why the row must stay: another one would be lost or changed with it, of which the plan does not speak."""
+        for reference, values in self._batch._dependants(step, shape):
+            if self._present((shape.database, reference.table, reference.columns), values, but=spot):
+                return f"{reference.table} has a row by now that would {what} with one of {shape.table}"
+        return ""
+
+    def _present(self, asked: Asked, values: Pk, but: Spot | None = None) -> bool:
+        """Whether a row (other than ``but``) reads so, after what this group and those before it have done."""
+        batch, place = self._batch, asked[:2]
+        for found in batch.taken.get((asked, values), ()):
+            spot = (*place, tuple([found[c] for c in batch.keys[place]]))
+            before = batch.rows[spot] if spot in batch._written else found
+            row = self.overlay.get(spot, before)
+            if spot != but and row is not None and all(row.get(c, found[c]) == found[c] for c in asked[2]):
                 return True
         return False
 

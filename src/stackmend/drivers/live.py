@@ -15,7 +15,7 @@ from stackmend.drivers.dialects.base import Address
 from stackmend.drivers.rows import CHUNK, Connections, fetch
 from stackmend.drivers.transactions import back_out
 from stackmend.model.errors import SourceError
-from stackmend.model.ports import Api
+from stackmend.model.ports import Api, Reference
 from stackmend.model.snapshot import CELL, cell_database
 from stackmend.model.step import Value, Values
 from stackmend.tables import secret_columns
@@ -94,12 +94,11 @@ class LiveDatabases:
 
     def referring(self, database: str, table: str) -> list[tuple[str, str]]:
         """(table, column) of every foreign key to ``table``."""
-        return [
-            (name, column)
-            for name, info in sorted(self._connections.tables(database).items())
-            for column, parent, _ in info.references
-            if parent == table
-        ]
+        return [(found.table, column) for found in self.references(database, table) for column in found.columns]
+
+    def references(self, database: str, table: str) -> list[Reference]:
+        """Every foreign key to ``table``; SourceError where the account may not see all tables that there are."""
+        return self._connections.referring(database, table)
 
     def cells(self) -> tuple[str, ...]:
         """Names of all cells; SourceError unless the list is known and every one of them answers (R2)."""

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks whether steps are done, from the live rows alone: for a resume, and for a plan that is applied twice."""
+"""Looks whether steps are done, from the live rows alone: for a resume, and for a plan that is applied twice.
+
+It asks where the write went, with the same account, and locks what it reads: a transaction that is still committing is
+waited for, and a cluster's node has to have applied all that was committed before it may answer.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,6 @@ from typing import Any
 
 from stackmend.drivers.batch import Pk, Record
 from stackmend.drivers.rows import Connections, fetch
-from stackmend.drivers.transactions import back_out
 from stackmend.model.journal import Entry
 from stackmend.model.step import BumpRow, DeleteRow, InsertRow, StepState, UpdateRow
 from stackmend.model.writer import Group, Verdict
@@ -53,7 +56,11 @@ class Probe:
         if not self._groups:
             return []
         nets = [_Net(group, self._connections) for group in self._groups]
-        self._read(nets)
+        database = self._groups[0].database
+        try:
+            self._read(nets)
+        finally:
+            self._connections.leave(database)
         spans = self._spans(nets)
         return [self._verdict(g, n, spans) for g, n in zip(self._groups, nets, strict=True)]
 
@@ -67,14 +74,15 @@ class Probe:
                 columns, keys = wanted.setdefault((table, by), ({}, {}))
                 columns.update(dict.fromkeys((*by, *(image or ()))))
                 keys[values] = None
+        self._connections.tables(database)
         dialect, connection = self._connections.get(database)
+        dialect.begin_write(connection)
         for (table, by), (columns, keys) in wanted.items():
             known = self._connections.table(database, table)
             names = tuple(dict.fromkeys((*columns, *known.key)))
-            for values in fetch(dialect, connection, table, names, by, keys):
+            for values in fetch(dialect, connection, table, names, by, keys, lock=dialect.for_update):
                 row = dict(zip(names, values, strict=True))
                 self._rows.setdefault((database, table, by, tuple([row[c] for c in by])), []).append(row)
-        back_out(connection)
 
     def _verdict(self, group: Group, net: _Net, spans: Mapping[tuple[_Row, str], tuple[int, int]]) -> Verdict:
         if net.before:

@@ -12,6 +12,7 @@ from stackmend.drivers.dialects.base import Address, Connection, Dialect, TableI
 from stackmend.drivers.dialects.rights import Sight
 from stackmend.drivers.transactions import back_out
 from stackmend.model.errors import SilentError, SourceError
+from stackmend.model.ports import Reference
 from stackmend.model.step import Value
 
 #: values a statement; SQLite allows 32,766 parameters, and the optimisers give up on much longer lists
@@ -32,6 +33,8 @@ class Connections:
         self._tables: dict[str, dict[str, TableInfo]] = {}
         self._silent: dict[str, tuple[float, SilentError]] = {}
         self._sights: dict[str, Sight] = {}
+        self._referring: dict[str, dict[str, list[Reference]]] = {}
+        self._triggers: dict[str, frozenset[str]] = {}
 
     def get(self, database: str) -> tuple[Dialect, Connection]:
         """Dialect and connection; SourceError when the database is not configured or not reachable."""
@@ -108,6 +111,31 @@ class Connections:
             raise SourceError(f"database {database} has no table {name}", "Its schema is not one that is supported.")
         return found
 
+    def referring(self, database: str, table: str, *, whole: bool = True) -> list[Reference]:
+        """Every foreign key to a table; SourceError where ``whole`` and the account may not see every table."""
+        if whole and not self.sight(database).everything:
+            raise SourceError(
+                f"the account may not see every table of database {database}, so what refers to {table} is unknown",
+                NO_RIGHT,
+            )
+        found = self._referring.get(database)
+        if found is None:
+            found = {}
+            for _, info in sorted(self.tables(database).items()):
+                for reference in info.references:
+                    found.setdefault(reference.parent, []).append(reference)
+            self._referring[database] = found
+        return found.get(table, [])
+
+    def triggers(self, database: str) -> frozenset[str]:
+        """The tables of a database that have triggers, as far as the account may see them; read once."""
+        found = self._triggers.get(database)
+        if found is None:
+            dialect, connection = self.get(database)
+            found = self._triggers[database] = dialect.triggers(connection)
+            connection.rollback()
+        return found
+
     def drop(self, database: str) -> None:
         """Forget a broken connection."""
         found = self._open.pop(database, None)
@@ -174,13 +202,12 @@ def fetch(
     wanted: Iterable[Sequence[Value]],
     *,
     order: Sequence[str] = (),
-    lock: bool = False,
+    lock: str = "",
 ) -> list[tuple[Any, ...]]:
-    """Columns of the rows whose columns ``by`` are any of ``wanted``; with ``lock`` they stay locked."""
+    """Columns of the rows whose columns ``by`` are any of ``wanted``; with the dialect's ``lock`` they stay locked."""
     head = f"SELECT {', '.join(dialect.quote(c) for c in columns)} FROM {dialect.quote(table)} WHERE "
     tail = f" ORDER BY {', '.join(dialect.quote(c) for c in order)}" if order else ""
-    if lock:
-        tail += dialect.for_update
+    tail += lock
     found: list[tuple[Any, ...]] = []
     for condition, parameters in matching(dialect, by, wanted):
         found += dialect.select(connection, head + condition + tail, parameters)

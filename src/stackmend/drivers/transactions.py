@@ -23,7 +23,8 @@ except ImportError:
 _PROBLEMS: tuple[type[Exception], ...] = (StackmendError, *_DRIVERS)
 
 #: lock wait timeout, deadlock (and a Galera cluster's refusal to certify), too many of either
-_LOST = frozenset({1205, 1213, 1020, 3572})
+_TIMED_OUT = 1205
+_LOST = frozenset({_TIMED_OUT, 1213, 1020, 3572})
 #: the connection broke: before the commit that is a transaction lost as well
 _BROKEN = frozenset({2006, 2013, 2055})
 #: the server ended the statement, for it took too long: it would do so again
@@ -81,7 +82,8 @@ def commit(connection: Connection, what: str) -> None:
     try:
         connection.commit()
     except _DRIVERS as problem:
-        if _code(problem) in _LOST or _locked(problem):
+        # its own word that it was rolled back; a time-out says nothing about that
+        if _code(problem) in _LOST - {_TIMED_OUT} or _locked(problem):
             raise Lost(what) from problem
         if isinstance(problem, sqlite3.Error):
             raise WriteError(f"{what} cannot be committed: {problem}", "See to the space on its disk.") from problem

@@ -8,11 +8,12 @@ lists of primary keys, counted, committed. A group whose rows differ is stale an
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from stackmend.drivers.batch import Batch, Pk, Record, Slot, Spot, cannot
-from stackmend.drivers.dialects.base import Address, Connection, Dialect, TableInfo
+from stackmend.drivers.comparing import Comparison
+from stackmend.drivers.dialects.base import Address, Connection, Dialect
 from stackmend.drivers.probing import Probe
 from stackmend.drivers.rows import Connections, fetch
 from stackmend.drivers.seal import Sealer
@@ -31,20 +32,19 @@ _PAUSE = 0.1  #: seconds before the second attempt; doubled each time
 class DatabaseWriter:
     """A :class:`stackmend.model.writer.Writer`. The only code that changes a database of the cloud.
 
-    ``writers`` are addresses with the writing account, ``readers`` those for guards in other databases and probes.
+    ``addresses`` are those with the writing account. Guards in other databases and probes go through it as well: what
+    another account is shown may be older than what is written.
     """
 
     def __init__(
         self,
-        writers: Mapping[str, Address],
-        readers: Mapping[str, Address],
+        addresses: Mapping[str, Address],
         errors: Mapping[str, str],
         sealer: Sealer,
         *,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._writing = Connections(writers, errors, write=True)
-        self._reading = Connections(readers, errors)
+        self._writing = Connections(addresses, errors, write=True)
         self._sealer = sealer
         self._sleep = sleep
         self._left: dict[tuple[Spot, str], int] = {}
@@ -52,7 +52,6 @@ class DatabaseWriter:
     def close(self) -> None:
         """Close all connections."""
         self._writing.close()
-        self._reading.close()
 
     def write(self, groups: Sequence[Group], intent: Intent) -> list[Verdict]:
         """Make these groups of one database; see :class:`stackmend.model.writer.Writer`."""
@@ -64,7 +63,11 @@ class DatabaseWriter:
 
     def probe(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, Any]]) -> list[Verdict]:
         """Look whether groups are done; see :class:`stackmend.model.writer.Writer`."""
-        return Probe(self._reading, groups, images).verdicts()
+        return Probe(self._writing, groups, images).verdicts()
+
+    def differences(self, groups: Sequence[Group]) -> list[str]:
+        """Compare rows with what groups have left; see :class:`stackmend.model.writer.Writer`."""
+        return Comparison(self._writing, self._sealer, groups).differences()
 
     def _together(
         self, groups: Sequence[Group], chosen: list[int], intent: Intent, found: dict[int, Verdict]
@@ -102,7 +105,6 @@ class DatabaseWriter:
                 return self._attempt(groups, intent)
             except Lost as problem:
                 reason = str(problem.__cause__)
-                self._reading.close()
                 self._sleep(_PAUSE * 2**attempt)
         raise WriteError(
             f"database {groups[0].database} gave other sessions precedence {attempts} times: {reason}",
@@ -112,7 +114,7 @@ class DatabaseWriter:
     def _attempt(self, groups: Sequence[Group], intent: Intent) -> tuple[Batch, dict[int, Verdict]]:
         database = groups[0].database
         dialect, connection = self._writing.get(database)
-        batch = Batch(groups, self._info_for(database), self._sealer.seal, self._left)
+        batch = Batch(groups, self._writing, self._sealer.seal, self._left)
         kept = announced = False
         try:
             with telling(f"database {database}"):
@@ -125,6 +127,7 @@ class DatabaseWriter:
                 announced = True
                 for slot in batch.program():
                     images |= self._make(dialect, connection, slot)
+                self._last_look(batch, database)
                 commit(connection, f"database {database}")
                 kept = True
         except Unknown:
@@ -141,20 +144,23 @@ class DatabaseWriter:
         finally:
             if not kept and not back_out(connection):
                 self._writing.drop(database)
+            self._let_go({step.database for group in groups for step in group.steps} - {database})
         self._left = batch.left
         images |= {number: {"value": value} for number, value in batch.values.items()}
-        return batch, {index: done(groups[index], images) for index in batch.accepted}
-
-    def _info_for(self, database: str) -> Callable[[str, str], TableInfo]:
-        return lambda name, table: (self._writing if name == database else self._reading).table(name, table)
+        regrets = self._after_commit([groups[index] for index in batch.accepted])
+        return batch, {
+            index: done(groups[index], images)._replace(regret=regret)
+            for index, regret in zip(batch.accepted, regrets, strict=True)
+        }
 
     def _read(self, batch: Batch, database: str) -> None:
-        """The rows that the batch touches, locked, and what it asks for; other databases are read without a lock."""
+        """The rows that the batch touches, and what it asks for, all locked; of other databases only shared."""
         for place, pks in batch.touched.items():
             key, columns = batch.keys[place], tuple(batch.reads[place])
             for values in self._fetch(database, place, columns, key, pks):
                 row = dict(zip(columns, values, strict=True))
                 batch.rows[(*place, tuple([row[c] for c in key]))] = row
+        batch.follow()
         for asked, wanted in batch.asked.items():
             place, by = asked[:2], asked[2]
             columns = tuple(dict.fromkeys((*by, *batch.keys[place])))
@@ -165,8 +171,6 @@ class DatabaseWriter:
                 # where the collation finds more alike than we know of, every question counts as answered
                 for each in [which] if which is not None else list(wanted):
                     batch.taken.setdefault((asked, each), []).append(row)
-        for place in {p for p in (*batch.touched, *(a[:2] for a in batch.asked)) if p[0] != database}:
-            back_out(self._reading.get(place[0])[1])
 
     def _fetch(
         self,
@@ -176,9 +180,53 @@ class DatabaseWriter:
         by: Sequence[str],
         wanted: Mapping[Pk, None],
     ) -> list[tuple[Any, ...]]:
-        own = place[0] == database
-        dialect, connection = (self._writing if own else self._reading).get(place[0])
-        return fetch(dialect, connection, place[1], columns, by, wanted, lock=own)
+        dialect, connection = self._writing.get(place[0])
+        lock = dialect.for_update if place[0] == database else dialect.for_share
+        return fetch(dialect, connection, place[1], columns, by, wanted, lock=lock)
+
+    # -- guards in other databases
+
+    def _broken(self, groups: Sequence[Group]) -> list[str]:
+        """For each group which guard in another database does not hold now, or ""."""
+        found = [""] * len(groups)
+        by: dict[str, dict[int, Group]] = {}
+        for index, group in enumerate(groups):
+            for database in {step.database for step in group.steps} - {group.database}:
+                by.setdefault(database, {})[index] = _only(group, database)
+        for some in by.values():
+            batch = Batch(list(some.values()), self._writing, self._sealer.seal, {})
+            self._read(batch, "")
+            batch.judge()
+            for number, index in enumerate(some):
+                found[index] = found[index] or batch.stale.get(number, "") or batch.broken.get(number, "")
+        return found
+
+    def _last_look(self, batch: Batch, database: str) -> None:
+        """Right before the commit: a cluster may have taken our locks away, and files have none. Lost if so."""
+        with telling(f"database {database}"):
+            broken = self._broken([batch.groups[index] for index in batch.accepted])
+        if reason := next(filter(None, broken), ""):
+            raise Lost(database) from WriteError(reason)
+
+    def _after_commit(self, groups: Sequence[Group]) -> list[str]:
+        """For each group that was committed why it has to be taken back, or "": the guards, once more."""
+        others = {step.database for group in groups for step in group.steps if step.database != group.database}
+        reason = ""
+        for _ in range(2):
+            try:
+                return self._broken(groups)
+            except SourceError as problem:
+                reason = f"its guards could not be looked at again: {cannot(problem)}"
+                for database in others:
+                    self._writing.drop(database)
+            finally:
+                self._let_go(others)
+        return [reason if {s.database for s in group.steps} & others else "" for group in groups]
+
+    def _let_go(self, others: Iterable[str]) -> None:
+        """Give up the locks on other databases."""
+        for other in others:
+            self._writing.leave(other)
 
     def _make(self, dialect: Dialect, connection: Connection, slot: Slot) -> dict[int, Record]:
         """Write a slot; the primary keys that the database assigned, by step number."""
@@ -230,9 +278,14 @@ class DatabaseWriter:
             verdicts = self.probe(groups, images)
         except SourceError as problem:
             return [every(group, StepState.IN_DOUBT, f"{note}: {cannot(problem)}") for group in groups]
+        # only the server itself can say that it was rolled back: what reads as before may be committed in a moment
+        doubt = f"{note}: the rows read as before it, but it may yet arrive"
+        regrets = self._after_commit(groups)
         return [
-            failed(group, f"{note}, and nothing was kept") if verdict.state is StepState.PLANNED else verdict
-            for group, verdict in zip(groups, verdicts, strict=True)
+            every(group, StepState.IN_DOUBT, doubt)
+            if verdict.state is StepState.PLANNED
+            else verdict._replace(regret=regret if verdict.state is StepState.DONE else "")
+            for group, verdict, regret in zip(groups, verdicts, regrets, strict=True)
         ]
 
 
@@ -249,6 +302,12 @@ def failed(group: Group, note: str) -> Verdict:
 def every(group: Group, state: StepState, note: str) -> Verdict:
     """The same for all steps of a group."""
     return Verdict(state, note, [Entry(n, state, None, note) for n in group.numbers])
+
+
+def _only(group: Group, database: str) -> Group:
+    """What a group expects of one other database."""
+    pairs = [(s, n) for s, n in zip(group.steps, group.numbers, strict=True) if s.database == database]
+    return Group(group.lane, database, tuple(s for s, _ in pairs), tuple(n for _, n in pairs))
 
 
 def _loose(values: Sequence[Any]) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from stackmend import __version__
 from stackmend.engine import catalogue
+from stackmend.engine.cascade import taken_along
 from stackmend.engine.literal import Describe, Waits, literal, marked, named, never
 from stackmend.engine.overlap import Overlaps
 from stackmend.model.check import Severity
@@ -244,6 +245,8 @@ class Planner:
                 continue
             try:
                 steps = tuple(strategy(target, self._live))
+                if why := taken_along(steps, self._live):
+                    raise CannotRepair(why)
             except CannotRepair as answer:
                 unable.append(f"the API cannot: {answer}" if name == "api" else str(answer))
                 continue

@@ -9,6 +9,7 @@ from typing import Any
 
 from stackmend.engine.lanes import Call, Lane, intents, lanes, last_entries
 from stackmend.engine.runner import Tools
+from stackmend.engine.verify import probed
 from stackmend.model.journal import Entry, RunRecord
 from stackmend.model.plan import Action
 from stackmend.model.step import ApiCall, BumpRow, HostCommand, InsertRow, StepState, writes
@@ -134,7 +135,7 @@ def probe(tools: Tools, record: RunRecord, found: Sequence[Lane]) -> None:
     for some in batches.values():
         groups = [lane.segment for lane in some if isinstance(lane.segment, Group)]
         images = {number: image for lane in some for number, image in lane.begun.items()}
-        verdicts = tools.writer.probe(groups, images)
+        verdicts = probed(tools.writer, groups, images)
         committed = any(verdict.state is StepState.DONE for verdict in verdicts)
         rolled_back = any(verdict.state is StepState.PLANNED for verdict in verdicts)
         for lane, group, verdict in zip(some, groups, verdicts, strict=True):

@@ -8,12 +8,20 @@ stops alone. The order inside a lane is kept, and a stage of the plan is over be
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from stackmend.engine.lanes import Call, Lane
+from stackmend.engine.lanes import Call, Lane, lanes, last_entries
 from stackmend.engine.traffic import Traffic
-from stackmend.engine.verify import Ask, by_check, verify
-from stackmend.model.errors import ConsentError, Exit, InDoubtError, JournalError, PlanFileError, StackmendError
+from stackmend.engine.undo import inverse
+from stackmend.engine.verify import Ask, by_check, compare, probed, verify
+from stackmend.model.errors import (
+    ConsentError,
+    Exit,
+    InDoubtError,
+    JournalError,
+    PlanFileError,
+    StackmendError,
+)
 from stackmend.model.journal import Entry, Journal, RunRecord, RunResult, RunState
 from stackmend.model.plan import Plan
 from stackmend.model.ports import Clock, Progress
@@ -91,6 +99,7 @@ class Runner:
         self._notes: list[str] = []
         self._unverified = False
         self._stopped = ""  #: why it ended before its time
+        self._different = False  #: an undo has not brought back every row
         self._failures = sum(lane.state in _FAILURES for lane in lanes)
 
     def run(self, *, checked: bool) -> RunResult:
@@ -127,6 +136,8 @@ class Runner:
             self._notes.append(f"{self._stopped}: the rest was not begun")
             self._tools.journal.remark(self._record.id, self._stopped)
         remaining = self._verify() if checked and not short else ()
+        if self._record.kind == "undo":
+            self._compare()
         return self._end(remaining)
 
     # -- before and after
@@ -164,7 +175,7 @@ class Runner:
             for group in lane.groups:
                 by.setdefault(group.database, []).append(group)
         for groups in by.values():
-            for group, verdict in zip(groups, self._tools.writer.probe(groups, {}), strict=True):
+            for group, verdict in zip(groups, probed(self._tools.writer, groups, {}), strict=True):
                 if verdict.state is not StepState.DONE:
                     lacking.add(self._lanes[group.lane])
         return set(lanes) - lacking
@@ -181,6 +192,15 @@ class Runner:
             self._notes.append(f"{_name(lane)}: {lane.action.check} still finds it after the repair")
         return tuple(lane.action.fingerprint for lane in verified.still)
 
+    def _compare(self) -> None:
+        """The last act of an undo: look whether every row that it has put back is as it was."""
+        compared = compare(self._lanes, self._tools.writer)
+        self._different = bool(compared.different)
+        self._unverified = bool(compared.unknown)
+        self._notes += [f"not brought back: {what}" for what in compared.different]
+        for database, reason in compared.unknown.items():
+            self._notes.append(f"the rows of {database} could not be compared after undo: {reason}")
+
     def _end(self, remaining: tuple[str, ...]) -> RunResult:
         states = [lane.state for lane in self._lanes]
         doubt, left = states.count(StepState.IN_DOUBT), states.count(StepState.PLANNED)
@@ -189,8 +209,8 @@ class Runner:
         stopped = states.count(StepState.STALE) + states.count(StepState.FAILED) + left
         if doubt:
             state, code = RunState.IN_DOUBT, Exit.IN_DOUBT
-        elif stopped or remaining:
-            state, code = RunState.STOPPED if stopped else RunState.DONE, Exit.STOPPED
+        elif stopped or remaining or self._different:
+            state, code = RunState.STOPPED if stopped or self._different else RunState.DONE, Exit.STOPPED
         else:
             state, code = RunState.DONE, self._good()
         self._tools.journal.end(self._record.id, state)
@@ -315,6 +335,9 @@ class Runner:
             self._settle(lane, verdict)
         # before the stale ones are looked at, which may fail: what is committed has to be written down
         self._note(entries)
+        for lane, verdict in zip(lanes, verdicts, strict=True):
+            if verdict.regret:
+                self._regret(lane, verdict.regret)
         self._note(self._stale(stale))
 
     def _settle(self, lane: Lane, verdict: Verdict) -> None:
@@ -332,8 +355,8 @@ class Runner:
         if not found:
             return []
         entries: list[Entry] = []
-        probed = self._tools.writer.probe([group for _, group, _ in found], {})
-        for (lane, group, verdict), probe in zip(found, probed, strict=True):
+        looks = probed(self._tools.writer, [group for _, group, _ in found], {})
+        for (lane, group, verdict), probe in zip(found, looks, strict=True):
             if probe.state is not StepState.DONE:
                 entries += verdict.entries
                 self._stop(lane, StepState.STALE, verdict.note)
@@ -348,6 +371,30 @@ class Runner:
                 lane.already = lane.made == 0
                 lane.skip()
         return entries
+
+    def _regret(self, lane: Lane, why: str) -> None:
+        """Take back what a lane has done, as an undo of its own: what it rested on changed while it was committed."""
+        journal, mine = self._tools.journal, self._record.id
+        every = [one.action for one in self._lanes]
+        others = frozenset(action.id for action in every if action is not lane.action)
+        entries = journal.entries(mine)
+        actions, lost = inverse(every, entries, others)
+        back = replace(self._record, id=f"{mine}-{lane.action.id}", kind="undo", undoes=mine, ended_at="")
+        journal.begin(back, actions)
+        # also where the run was told to stop: a group is taken back whole
+        result = Runner(replace(self._tools, stop=never), back, lanes(actions)).run(checked=False)
+        whole = result.exit is Exit.CLEAN and not lost
+        done = sorted(n for n, e in last_entries(entries).items() if e.state is StepState.DONE and n in _numbers(lane))
+        if whole:
+            note = f"{why}: taken back by run {back.id}"
+            self._note([Entry(n, StepState.STALE, None, note) for n in done])
+            lane.made = 0
+            self._stop(lane, StepState.STALE, note)
+            return
+        note = f"{why}, and it could not be taken back whole (run {back.id}): {'; '.join((*result.notes, *lost))}"
+        # it does not go on when the run is resumed
+        self._note([Entry(n, StepState.FAILED, None, note) for n in _numbers(lane) if n > max(done)][:1])
+        self._stop(lane, StepState.FAILED, note)
 
     def _begin(self, lane: Lane) -> Outcome | Pending:
         """The next step of a lane where it is no row step."""
@@ -424,6 +471,10 @@ def _batches(lanes: Iterable[Lane]) -> Iterator[list[Lane]]:
         size += weight
     if batch:
         yield batch
+
+
+def _numbers(lane: Lane) -> range:
+    return range(lane.first, lane.first + len(lane.action.steps))
 
 
 def _name(lane: Lane) -> str:

@@ -47,6 +47,15 @@ class Api(Protocol):
         ...
 
 
+class Reference(NamedTuple):
+    """A foreign key: rows of ``table`` refer by ``columns`` to ``parent_columns`` of the table ``parent``."""
+
+    table: str
+    columns: tuple[str, ...]
+    parent: str
+    parent_columns: tuple[str, ...]
+
+
 class Live(Protocol):
     """The live databases, read-only, row by row: what a repair may look at.
 
@@ -76,7 +85,11 @@ class Live(Protocol):
         ...
 
     def referring(self, database: str, table: str) -> list[tuple[str, str]]:
-        """(table, column) of every foreign key to ``table``."""
+        """(table, column) of every foreign key to ``table``; SourceError as of :meth:`references`."""
+        ...
+
+    def references(self, database: str, table: str) -> list[Reference]:
+        """Every foreign key to ``table``; SourceError where the account may not see all tables that there are."""
         ...
 
     def cells(self) -> tuple[str, ...]:

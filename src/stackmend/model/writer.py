@@ -29,6 +29,8 @@ class Verdict(NamedTuple):
     state: StepState  #: DONE, STALE, FAILED, or IN_DOUBT (the connection broke in the commit and the rows do not tell)
     note: str
     entries: list[Entry]
+    #: of DONE: why the run has to take it back at once: a guard in another database no longer held after the commit
+    regret: str = ""
 
 
 #: Called with the intents of a transaction while its rows are locked; nothing is written unless it returns.
@@ -50,6 +52,13 @@ class Writer(Protocol):
 
         ``images`` are those of their intents, by step number; {} when they were never begun. States: DONE (with the
         outcomes of the steps), PLANNED (nothing of it is done) or IN_DOUBT. Raises SourceError when unreadable.
+        """
+        ...
+
+    def differences(self, groups: Sequence[Group]) -> list[str]:
+        """A sentence for each row that does not read as these groups of one database, all done, have left it.
+
+        What an update guards counts, too. Counters do not. Raises SourceError when unreadable.
         """
         ...
 

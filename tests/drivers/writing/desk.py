@@ -34,9 +34,7 @@ class Desk:
             then()
 
         databases = self.session.databases
-        writer = DatabaseWriter(
-            databases.addresses, databases.addresses, databases.errors, self.sealer, sleep=self.pauses.append
-        )
+        writer = DatabaseWriter(databases.addresses, databases.errors, self.sealer, sleep=self.pauses.append)
         try:
             return writer.write(list(numbered(groups)), intent)
         finally:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from stackmend.drivers.dialects.rights import Sight
 from stackmend.drivers.patience import SILENCE
 from stackmend.model.errors import ConfigError
+from stackmend.model.ports import Reference
 
 _ACCOUNT = re.compile(
     r"(?P<scheme>[\w+.-]+://)(?:(?P<username>[^:/?#@]*)(?::(?P<password>.*))?@)?(?P<rest>[^@]*)\Z", re.DOTALL
@@ -116,8 +117,13 @@ class TableInfo:
 
     columns: Mapping[str, str]  #: name -> type
     key: tuple[str, ...]  #: columns of the primary key
-    references: tuple[tuple[str, str, str], ...] = ()  #: (column, table referred to, its column)
+    references: tuple[Reference, ...] = ()  #: what its rows refer to
     rows: int | None = None  #: roughly how many, where the database knows at no cost
+
+
+def reference(table: str, pairs: Sequence[tuple[str, str, str]]) -> Reference:
+    """A foreign key of ``table``, of (column, table referred to, its column)."""
+    return Reference(table, tuple(p[0] for p in pairs), pairs[0][1], tuple(p[2] for p in pairs))
 
 
 class Connection(Protocol):
@@ -163,6 +169,11 @@ class Dialect(Protocol):
         """Whether it compares text without regard to case."""
         ...
 
+    @property
+    def for_share(self) -> str:
+        """Ends a SELECT whose rows nobody may change until the transaction ends; SELECT is right enough for it."""
+        ...
+
     def quote(self, name: str) -> str:
         """A name as an identifier."""
         ...
@@ -189,6 +200,10 @@ class Dialect(Protocol):
 
     def sight(self, connection: Connection, database: str | None = None) -> Sight:
         """What the account may see of a database (default: the one connected to)."""
+        ...
+
+    def triggers(self, connection: Connection) -> frozenset[str]:
+        """The tables that have triggers, as far as the account may see them."""
         ...
 
     def utcnow(self, connection: Connection) -> str:

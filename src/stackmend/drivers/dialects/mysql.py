@@ -16,7 +16,7 @@ from pymysql.constants import CLIENT, FIELD_TYPE
 from pymysql.converters import escape_item, through
 from pymysql.cursors import SSCursor
 
-from stackmend.drivers.dialects.base import Address, Connection, Reader, TableInfo
+from stackmend.drivers.dialects.base import Address, Connection, Reader, TableInfo, reference
 from stackmend.drivers.dialects.rights import Sight, sight
 from stackmend.drivers.dialects.session import settle
 from stackmend.drivers.patience import Wait
@@ -70,6 +70,7 @@ class MySQL:
     placeholder = "%s"
     folds = True
     for_update = " FOR UPDATE"
+    for_share = " LOCK IN SHARE MODE"
 
     def quote(self, name: str) -> str:
         """A name in backticks."""
@@ -113,14 +114,19 @@ class MySQL:
             if table in counts:
                 columns.setdefault(table, {})[column] = kind
         keys: dict[str, list[str]] = {}
-        references: dict[str, list[tuple[str, str, str]]] = {}
+        references: dict[str, dict[str, list[tuple[str, str, str]]]] = {}
         for table, constraint, column, parent, parent_column in self.select(connection, _USAGE, [schema]):
             if constraint == "PRIMARY":
                 keys.setdefault(table, []).append(column)
             elif parent:
-                references.setdefault(table, []).append((column, parent, parent_column))
+                references.setdefault(table, {}).setdefault(constraint, []).append((column, parent, parent_column))
         return {
-            table: TableInfo(names, tuple(keys.get(table, ())), tuple(references.get(table, ())), counts[table])
+            table: TableInfo(
+                names,
+                tuple(keys.get(table, ())),
+                tuple(reference(table, pairs) for pairs in references.get(table, {}).values()),
+                counts[table],
+            )
             for table, names in columns.items()
         }
 
@@ -135,6 +141,10 @@ class MySQL:
                 if role not in (None, "NONE"):
                     lines += self.select(connection, statement.format(role=role))
         return sight([str(line[0]) for line in lines], schema)
+
+    def triggers(self, connection: Connection) -> frozenset[str]:
+        """From information_schema, which shows them to accounts with the right TRIGGER alone."""
+        return frozenset(str(table) for (table,) in self.select(connection, _TRIGGERS))
 
     def utcnow(self, connection: Connection) -> str:
         """The server's UTC clock."""
@@ -163,6 +173,7 @@ _USAGE = (
     " FROM information_schema.key_column_usage WHERE table_schema = %s"
     " ORDER BY table_name, constraint_name, ordinal_position"
 )
+_TRIGGERS = "SELECT event_object_table FROM information_schema.triggers WHERE event_object_schema = DATABASE()"
 _TABLES = (
     "SELECT table_name, table_rows FROM information_schema.tables WHERE table_schema = %s AND table_type = 'BASE TABLE'"
 )

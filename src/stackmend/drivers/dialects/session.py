@@ -38,6 +38,8 @@ _NAMES = {
     "character_set_results": "utf8mb4",
     "collation_connection": "utf8mb4_general_ci",
 }
+#: of Galera: before each statement the node applies all that the cluster has committed, or says that it cannot
+_SYNC, _SYNC_ALL = "wsrep_sync_wait", 7
 _ISOLATION = ("tx_isolation", "transaction_isolation")  #: MariaDB's name, MySQL's
 _READ_ONLY = ("tx_read_only", "transaction_read_only")
 #: a row that somebody holds longer than a few seconds is busy; 50, the default, would hold up a whole run
@@ -52,19 +54,30 @@ def settle(run: Run, where: str, *, write: bool = False) -> None:
     for statement in _statements(write):
         run(statement)
     wanted = _wanted(write)
+    if write:
+        wanted[_SYNC] = str(_SYNC_ALL)
     names = ", ".join(f"'{name}'" for name in wanted)
     shown = {_text(row[0]): _text(row[1]) for row in run(f"SHOW SESSION VARIABLES WHERE Variable_name IN ({names})")}
+    if _SYNC in shown:
+        run(f"SET SESSION {_SYNC} = {_SYNC_ALL}")
+        shown[_SYNC] = _text(next(iter(run(f"SELECT @@SESSION.{_SYNC}")))[0])
+        _check((_SYNC,), shown, wanted, where)
     for group in (_ISOLATION, _READ_ONLY, *((name,) for name in (*_VARIABLES, *_NAMES))):
-        found = [name for name in group if name in shown]
-        wrong = next((name for name in found if _parts(shown[name]) != _parts(wanted[name])), None)
-        if wrong or not found:
-            name = wrong or group[0]
-            raise SourceError(
-                f"{where} cannot be used: its session has {name} = {shown.get(name, 'nothing')!r}"
-                f" after it was set to {wanted[name]!r}",
-                "Something between here and the server swallows or overrides SET: give the address of the server"
-                " itself, or let the proxy hand on what these accounts set.",
-            )
+        _check(group, shown, wanted, where)
+
+
+def _check(names: Sequence[str], shown: Mapping[str, str], wanted: Mapping[str, str], where: str) -> None:
+    """SourceError unless the variable, by one of its names, is there and as wanted."""
+    found = [name for name in names if name in shown]
+    wrong = next((name for name in found if _parts(shown[name]) != _parts(wanted[name])), None)
+    if wrong or not found:
+        name = wrong or names[0]
+        raise SourceError(
+            f"{where} cannot be used: its session has {name} = {shown.get(name, 'nothing')!r}"
+            f" after it was set to {wanted[name]!r}",
+            "Something between here and the server swallows or overrides SET: give the address of the server"
+            " itself, or let the proxy hand on what these accounts set.",
+        )
 
 
 def _statements(write: bool) -> tuple[str, ...]:

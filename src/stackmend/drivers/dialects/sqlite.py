@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from stackmend.drivers.dialects.base import Address, Connection, Reader, TableInfo
+from stackmend.drivers.dialects.base import Address, Connection, Reader, TableInfo, reference
 from stackmend.drivers.dialects.rights import Sight
 from stackmend.model.errors import SourceError
+from stackmend.model.ports import Reference
 
 _LOCK_SECONDS = 30
 
@@ -25,6 +27,7 @@ class SQLite:
     placeholder = "?"
     folds = False
     for_update = ""  # BEGIN IMMEDIATE locks the whole file
+    for_share = ""  # so does the transaction that reads it: nobody can commit to it
 
     def quote(self, name: str) -> str:
         """A name in double quotes."""
@@ -68,17 +71,25 @@ class SQLite:
 
     def introspect(self, connection: Connection, database: str | None = None) -> dict[str, TableInfo]:
         """Tables, columns, primary keys and references from SQLite's pragmas."""
-        found = {}
+        found: dict[str, TableInfo] = {}
         names = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
         for (table,) in self.select(connection, names):
             columns = self.select(connection, f"PRAGMA table_info({self.quote(table)})")
-            references = self.select(connection, f"PRAGMA foreign_key_list({self.quote(table)})")
+            references: dict[int, list[tuple[str, str, str]]] = {}
+            rows = self.select(connection, f"PRAGMA foreign_key_list({self.quote(table)})")
+            for number, _, parent, column, parent_column, *_ in sorted(rows, key=lambda r: (-r[0], r[1])):
+                references.setdefault(number, []).append((column, parent, parent_column))
             found[table] = TableInfo(
                 {c[1]: c[2] for c in columns},
                 tuple(c[1] for c in sorted((c for c in columns if c[5]), key=lambda c: c[5])),
-                tuple((r[3], r[2], r[4]) for r in references),
+                tuple(reference(table, pairs) for pairs in references.values()),
             )
-        return found
+        return {name: _named(info, found) for name, info in found.items()}
+
+    def triggers(self, connection: Connection) -> frozenset[str]:
+        """From the schema."""
+        found = self.select(connection, "SELECT tbl_name FROM sqlite_master WHERE type = 'trigger'")
+        return frozenset(str(table) for (table,) in found)
 
     def sight(self, connection: Connection, database: str | None = None) -> Sight:
         """All of it: a file has no accounts."""
@@ -122,6 +133,16 @@ class _FileReader:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _named(info: TableInfo, known: Mapping[str, TableInfo]) -> TableInfo:
+    """A foreign key that does not say to which columns refers to the primary key."""
+
+    def named(found: Reference) -> Reference:
+        silent = None in found.parent_columns and found.parent in known
+        return found._replace(parent_columns=known[found.parent].key) if silent else found
+
+    return replace(info, references=tuple(map(named, info.references)))
 
 
 def _text(raw: bytes) -> str | bytes:

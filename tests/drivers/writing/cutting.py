@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A wire to a database server that can be cut at a packet: before the server has it, or before the client is told."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_COM_QUERY = 3
+
+
+class Wire:
+    """A TCP relay. Each connection goes to where :attr:`to` points when it is made.
+
+    ``cut`` is what is done to the next query that begins with ``at``, on a connection that has written: "before" (the
+    server never gets it), "after" (it does, and the client is never told), "held" (both go on after ``then``), or ""
+    (nothing). ``then`` runs when it was.
+    """
+
+    def __init__(self, port: int, at: bytes = b"COMMIT") -> None:
+        self.to, self.at, self.cut = port, at, ""
+        self.then: Callable[[], None] = lambda: None
+        self.cuts = 0
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listening.getsockname()[1])
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Take no more connections."""
+        # a thread that waits in accept is not woken by close alone
+        with contextlib.suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        self._thread.join(5)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._listening.accept()
+            except OSError:
+                return
+            try:
+                server = socket.create_connection(("127.0.0.1", self.to))
+            except OSError:
+                client.close()
+                continue
+            threading.Thread(target=self._forth, args=(client, server), daemon=True).start()
+            threading.Thread(target=_pump, args=(server, client), daemon=True).start()
+
+    def _forth(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            wrote = False
+            while packet := _packet(client):
+                query = packet[5:].upper() if packet[4:5] == bytes([_COM_QUERY]) else b""
+                wrote = wrote or query.startswith((b"UPDATE", b"INSERT", b"DELETE"))
+                if self.cut == "held" and wrote and query.startswith(self.at):
+                    self.cut = ""
+                    self.then()
+                elif self.cut and wrote and query.startswith(self.at):
+                    self._cut(packet, client, server)
+                    return
+                server.sendall(packet)
+        _close(client, server)
+
+    def _cut(self, packet: bytes, client: socket.socket, server: socket.socket) -> None:
+        how, self.cut = self.cut, ""
+        self.cuts += 1
+        # the client is deaf from here on
+        with contextlib.suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)
+        if how == "after":
+            server.sendall(packet)
+        self.then()
+        if how == "before":
+            _close(server)
+
+
+def _packet(source: socket.socket) -> bytes:
+    head = _exactly(source, 4)
+    return head + _exactly(source, int.from_bytes(head[:3], "little")) if head else b""
+
+
+def _exactly(source: socket.socket, size: int) -> bytes:
+    found = b""
+    while len(found) < size:
+        part = source.recv(size - len(found))
+        if not part:
+            return b""
+        found += part
+    return found
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while part := source.recv(65536):
+            target.sendall(part)
+    _close(source, target)
+
+
+def _close(*sockets: Any) -> None:
+    for one in sockets:
+        with contextlib.suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
+        one.close()
+
+
+@contextmanager
+def wire(port: int) -> Iterator[Wire]:
+    """A wire to that port, closed at the end."""
+    made = Wire(port)
+    try:
+        yield made
+    finally:
+        made.close()
