@@ -6,7 +6,7 @@ Cinder derives `volumes.status` and `attach_status` from the attachments that ar
 else. The `code` says what:
 
 * `free-but-attached`: it calls itself available or detached, and there is an attachment;
-* `two-servers`: the same, and although it may not be shared, two servers have it by now;
+* `two-servers`: it may not be shared, and two servers have it by now, whatever it calls itself;
 * `taken-but-unattached`: it calls itself in use, reserved or attached, and neither an attachment nor a mapping of
   Nova's is there.
 
@@ -61,6 +61,8 @@ CHECK = Check(
     sql="""
         WITH held AS (
             SELECT volume_id, COUNT(*) AS attachments, COUNT(DISTINCT instance_uuid) AS servers,
+                   COUNT(DISTINCT CASE WHEN attach_status IN ('attached', 'attaching', 'detaching', 'reserved')
+                                       THEN instance_uuid END) AS holders,
                    COUNT(CASE WHEN attach_status IN ('attached', 'attaching', 'detaching', 'reserved')
                               THEN 1 END) AS counted,
                    COUNT(CASE WHEN attach_status = 'attached' THEN 1 END) AS attached,
@@ -71,7 +73,7 @@ CHECK = Check(
                    COALESCE(h.attachments, 0) AS attachments, COALESCE(h.servers, 0) AS servers,
                    COALESCE(v.updated_at, v.created_at) AS since,
                    CASE WHEN h.volume_id IS NULL THEN 'taken-but-unattached'
-                        WHEN h.servers > 1 AND NOT COALESCE(v.multiattach, FALSE) THEN 'two-servers'
+                        WHEN h.holders > 1 AND NOT COALESCE(v.multiattach, FALSE) THEN 'two-servers'
                         ELSE 'free-but-attached' END AS code
               FROM cinder_volumes v
               LEFT JOIN held h ON h.volume_id = v.id
@@ -79,6 +81,7 @@ CHECK = Check(
                AND COALESCE(v.updated_at, v.created_at) < $grace
                AND COALESCE(h.changed_at, v.created_at) < $grace
                AND ((h.counted > 0 AND v.status = 'available')
+                 OR (h.holders > 1 AND v.status IN ('in-use', 'reserved') AND NOT COALESCE(v.multiattach, FALSE))
                  OR (h.attached > 0 AND v.status = 'in-use' AND v.attach_status = 'detached')
                  OR (h.volume_id IS NULL AND (v.status IN ('in-use', 'reserved')
                                               OR (v.status = 'available' AND v.attach_status = 'attached')))))

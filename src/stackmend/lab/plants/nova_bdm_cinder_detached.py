@@ -92,6 +92,13 @@ def root_elsewhere(cloud: Cloud) -> dict[str, Any]:
     return _key(server, volume, mapping)
 
 
+def attachment_of_another(cloud: Cloud) -> dict[str, Any]:
+    """The very attachment that Nova means, and Cinder says that it is a host's."""
+    server, volume, attachment, mapping = attached(cloud)
+    cloud.update("cinder", "volume_attachment", {"id": attachment}, instance_uuid=None)
+    return _key(server, volume, mapping)
+
+
 def no_attachment_id(cloud: Cloud) -> dict[str, Any]:
     """A mapping from before Queens, of a volume that was detached in Cinder."""
     server = cloud.pick("stopped")
@@ -108,10 +115,12 @@ VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
     "no_attachment_id": no_attachment_id,
     "still_in_use": still_in_use,
     "root_elsewhere": root_elsewhere,
+    "attachment_of_another": attachment_of_another,
 }
 NOT_REPAIRED = {
     "root": "root disk",
     "root_elsewhere": "stop one of the two",
+    "attachment_of_another": "no row tells which",
     "other_attachment": "nova-manage volume_attachment refresh",
 }
 

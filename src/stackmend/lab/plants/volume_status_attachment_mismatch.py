@@ -80,6 +80,13 @@ def second_writer(cloud: Cloud) -> dict[str, Any]:
     return {"volume": volume}
 
 
+def second_writer_in_use(cloud: Cloud) -> dict[str, Any]:
+    """Set free by hand, and attached to a second server: the status is right again."""
+    _, volume, _, _ = attached(cloud)
+    attach(cloud, cloud.pick("active"), volume)
+    return {"volume": volume}
+
+
 def nobody(cloud: Cloud) -> dict[str, Any]:
     """Attachment and mapping were removed, the status stayed."""
     server, volume, attachment, mapping = attached(cloud)
@@ -101,10 +108,11 @@ VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
     "shelved": shelved,
     "to_host": to_host,
     "second_writer": second_writer,
+    "second_writer_in_use": second_writer_in_use,
     "nobody": nobody,
     "reserved_for_nobody": reserved_for_nobody,
 }
-NOT_REPAIRED = {"second_writer": "may not be shared"}
+NOT_REPAIRED = {"second_writer": "may not be shared", "second_writer_in_use": "may not be shared"}
 
 
 def failed_attach(cloud: Cloud) -> None:

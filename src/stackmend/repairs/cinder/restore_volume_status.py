@@ -49,21 +49,21 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     """Steps on Cinder's database; nothing where the row is right."""
     seen = attachments.read(live, target["volume"])
     volume = seen.live()
-    if not seen.attachments or attachments.implied(seen.attachments) == (volume["status"], volume["attach_status"]):
-        return
-    if volume["status"] not in AT_REST:
-        raise CannotRepair(f"volume {seen.volume} is {volume['status']}: wait for Cinder to end that")
     having = [pair for pair in seen.pairs if pair.attachments]
-    for pair in having:
-        pair.server.settled()
-        if not pair.server.alive:
-            raise CannotRepair(f"{pair.server}, to which the volume is attached, is gone: detach the volume instead")
     if len(having) > 1 and not volume["multiattach"]:
         names = ", ".join(pair.server.uuid for pair in having)
         raise CannotRepair(
             f"two servers have a volume that may not be shared ({names}) and may both be writing to it: stop one, then"
             f" 'stackmend volume detach {seen.volume} --server SERVER' that one, which sets the status as well"
         )
+    if not seen.attachments or attachments.implied(seen.attachments) == (volume["status"], volume["attach_status"]):
+        return
+    if volume["status"] not in AT_REST:
+        raise CannotRepair(f"volume {seen.volume} is {volume['status']}: wait for Cinder to end that")
+    for pair in having:
+        pair.server.settled()
+        if not pair.server.alive:
+            raise CannotRepair(f"{pair.server}, to which the volume is attached, is gone: detach the volume instead")
     yield from status_set(live, volume, seen.attachments, let_go=False)
 
 

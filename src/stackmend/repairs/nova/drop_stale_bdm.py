@@ -13,7 +13,8 @@ Either way the volume follows: where nobody has it attached any more, and no oth
 
 ## Guards
 Refused for the root disk of a live server, while something is happening to the server, and where Cinder has the volume
-attached to this very server by another attachment: then the mapping names the wrong one and is not stale. In the
+attached to this very server by another attachment: then the mapping names the wrong one and is not stale; likewise
+where the very attachment that it names is said to be another server's. In the
 moment of writing Cinder must still have no attachment of the pair. No other mapping of the server may be stale, for a
 reboot would drop that one, too.
 
@@ -96,6 +97,13 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         raise CannotRepair(
             f"Cinder has volume {seen.volume} attached to this server as {pair.attachments[0]['id']}, Nova knows it as"
             f" {mapping['attachment_id']}: stop the server and run nova-manage volume_attachment refresh"
+        )
+    theirs = next((a for a in seen.attachments if a["id"] == mapping["attachment_id"]), None)
+    if theirs is not None:
+        raise CannotRepair(
+            f"Cinder has the very attachment that Nova means ({theirs['id']}), as one to"
+            f" {theirs['instance_uuid'] or theirs['attached_host']}: no row tells which of the two is wrong. Look which"
+            f" guest has a disk with serial {seen.volume} (virsh dumpxml)"
         )
     if pair.root:
         raise CannotRepair(f"volume {seen.volume} is the root disk of server {name}: {_instead(seen, server)}")
