@@ -24,12 +24,14 @@ from stackmend.app import audits, plans, runs
 from stackmend.app.config import Config, load
 from stackmend.cli.shell import main
 from stackmend.engine import catalogue
+from stackmend.engine.losses import undeclared
 from stackmend.lab.cloud import Cloud, build
 from stackmend.lab.mariadb import MariaDB
 from stackmend.lab.plants import PLANT, Case, broken, healthy, modules
 from stackmend.model.audit import Report
 from stackmend.model.errors import Exit
 from stackmend.model.plan import Plan
+from stackmend.model.step import Risk
 
 from .truth import contradictions
 
@@ -165,6 +167,7 @@ def test_what_is_broken_is_found_mended_and_taken_back(stage: Stage, case: Case)
         assert_refused(plan, case)
         return
     assert [(action.check, dict(action.key)) for action in plan.runnable] == [(case.check, key)]
+    assert unsaid(plan) == {}
     first = runs.apply(stage.config, plan, accept=("all",))
     assert (first.exit, first.failed, first.stale, first.in_doubt) == (Exit.REPAIRED, 0, 0, 0)
     assert first.done > 0
@@ -178,6 +181,13 @@ def test_what_is_broken_is_found_mended_and_taken_back(stage: Stage, case: Case)
     back = runs.undo(stage.config, first.run)
     assert back.exit is Exit.CLEAN
     assert stage.cloud.dump() == planted
+
+
+def unsaid(plan: Plan) -> dict[str, set[str]]:
+    """Safe repair -> what it would delete or overwrite without saying so in ``Repair.removes``; {} is right."""
+    safe = [action for action in plan.runnable if action.risk is Risk.SAFE]
+    found = {action.repair: undeclared(catalogue.repairs()[action.repair], action.steps) for action in safe}
+    return {repair: lost for repair, lost in found.items() if lost}
 
 
 def assert_a_choice(plan: Plan, case: Case) -> None:

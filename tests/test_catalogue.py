@@ -381,6 +381,15 @@ def test_a_repair_is_for_checks_that_exist(module: ModuleType) -> None:
     assert set(module.REPAIR.checks) <= {m.CHECK.name for m in CHECKS.values()}
 
 
+@each_repair
+def test_a_safe_repair_says_what_it_may_remove(module: ModuleType) -> None:
+    """And where else that is recorded; one that wants consent says what may be lost instead (``why``)."""
+    repair: Repair = module.REPAIR
+    assert bool(repair.removes) is (repair.risk is Risk.SAFE)
+    assert all(re.fullmatch(r"[a-z0-9_]+([.:][a-z0-9_-]+)?", what) for what in repair.removes)
+    assert all(len(where.split()) > 3 for where in repair.removes.values())
+
+
 def test_of_several_repairs_of_a_finding_none_is_safe() -> None:
     """Where the operator has to say which one is right, whatever he says wants consent by name."""
     for check in catalogue.checks():

@@ -94,6 +94,7 @@ def repair_page(name: str) -> str:
         ("what may be lost", repair.why or "nothing"),
         ("mends", mends or "asked for by an operator"),
         ("strategies", ", ".join(f"`{strategy}`" for strategy in repair.strategies)),
+        *([("may remove", "; ".join(f"`{k}`: {v}" for k, v in repair.removes.items()))] if repair.removes else []),
         *([("why not by an API", repair.no_api)] if repair.no_api else []),
         ("about", repair.resource),
     )
@@ -136,10 +137,19 @@ def repairs_index() -> str:
         for name, (module, repair) in sorted(repairs().items())
     )
     tree = "\n".join(sorted(repairs()))
+    removed = "".join(
+        f"| [`{name}`]({name}.md) | `{what}` | {where} |\n"
+        for name, (_, repair) in sorted(repairs().items())
+        for what, where in repair.removes.items()
+    )
     return (
         "# Repairs\n\nHow findings are mended. `unsafe` wants consent by name: `plan apply --accept NAME`. "
         "`manual` is printed, never run.\n\n"
         f"| repair | risk | what it does |\n|---|---|---|\n{rows}\n"
+        "## What safe repairs may remove\n\nA repair is safe only where nothing that a guest may still have loses its"
+        " last record. This is all that the safe ones delete or overwrite, and where else it is recorded. Tests compare"
+        " it with what they do to every damage of the case book.\n\n"
+        f"| repair | row or value | where else |\n|---|---|---|\n{removed}\n"
         f"```{{toctree}}\n:hidden:\n\n{tree}\n```\n"
     )
 

@@ -67,6 +67,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 REPAIR = Repair(
     name="roll-detaching",
     risk=Risk.SAFE,
+    removes={"volumes.status": "'detaching', with nobody at it: attachment and mapping say what it is"},
     resource="volume",
     checks=("volume-stuck-detaching",),
     codes=frozenset({"intact"}),

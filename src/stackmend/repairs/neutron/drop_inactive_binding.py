@@ -86,6 +86,10 @@ def _bound(target: Row, live: Live, server: Record) -> tuple[Record, Record, Rec
 REPAIR = Repair(
     name="drop-inactive-binding",
     risk=Risk.SAFE,
+    removes={
+        "ml2_port_bindings": "only one that is INACTIVE: the ACTIVE one stays, and the next move makes another",
+        "ml2_port_binding_levels": "those of that binding",
+    },
     resource="port",
     checks=("port-binding-inactive-leftover",),
     strategies={"api": api, "db": db},

@@ -65,6 +65,9 @@ def flip(target: Row, live: Live, *, keep: bool) -> Iterator[Step]:
 REPAIR = Repair(
     name="keep-port",
     risk=Risk.SAFE,
+    removes={
+        "instance_info_caches.network_info": "one flag of one VIF is set to keep the port; all else stays as it is"
+    },
     resource="port",
     checks=("preserve-on-delete-wrong",),
     strategies={"db": db},

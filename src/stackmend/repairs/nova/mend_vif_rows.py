@@ -55,8 +55,9 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 REPAIR = Repair(
     name="mend-vif-rows",
-    risk=Risk.SAFE,
+    risk=Risk.UNSAFE,
     checks=("vif-rows-mismatch",),
     strategies={"db": db},
     no_api="no API shows or sets Nova's rows of NICs",
+    why="a row of a port that neither Neutron nor the cache has is the last record of a NIC that a guest may have",
 )

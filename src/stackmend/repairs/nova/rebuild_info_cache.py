@@ -17,7 +17,8 @@ survive the server: the healer marks all of them to be deleted with it. Then tha
 
 ## Guards
 The server is idle and where it was, its ports are still its, and the cache row reads as it did when the plan was made.
-It refuses where Nova would raise (a network whose segments make no sense), and for a port of an active server that is
+It refuses where the document lists a port that Neutron does not have, for then it is the last record of that NIC; where
+Nova would raise (a network whose segments make no sense), and for a port of an active server that is
 not bound: written down, a failed binding sets the server to ERROR when its compute service starts.
 
 ## Undo
@@ -95,6 +96,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     cache = live.row(database, "instance_info_caches", {"instance_uuid": server["uuid"]})
     rows = nics.alive(nics.rows(live, database, server))
     old = parsed(cache["network_info"]) if cache else None
+    _nothing_lost(live, server, old)
     without = _leftovers(live, database, server, old)
     builder = Builder(live, server, rows, old, compute_version(live, database, server), without)
     vifs, ports = builder.document(), builder.ports()
@@ -121,6 +123,18 @@ def db(target: Row, live: Live) -> Iterator[Step]:
             text=f"Port {port} carries the id of server {server['uuid']} and is left out of its cache ({why}). Nova"
             " deletes it with the server: audit (extra-ports-on-server), and take its id from it if it is somebody's."
         )
+
+
+def _nothing_lost(live: Live, server: Record, old: list[dict[str, object]] | None) -> None:
+    """CannotRepair where the document lists a port that Neutron does not have: it is the last record of that NIC."""
+    listed = sorted({str(vif["id"]) for vif in old or [] if vif.get("id")})
+    known = {str(row["id"]) for row in live.rows("neutron", "ports", {"id": listed})} if listed else set()
+    for port in listed:
+        if port not in known:
+            raise CannotRepair(
+                f"the network cache of server {server['uuid']} is the last record of port {port}, which Neutron does"
+                " not have: mend info-cache-stale-port first (restore-port, or drop-stale-vif)"
+            )
 
 
 def _leftovers(live: Live, database: str, server: Record, old: list[dict[str, object]] | None) -> dict[str, str]:
@@ -150,6 +164,11 @@ def _sound(server: Record, vifs: list[dict[str, object]]) -> None:
 REPAIR = Repair(
     name="rebuild-info-cache",
     risk=Risk.SAFE,
+    removes={
+        "instance_info_caches.network_info": "built anew of Neutron's ports; refused where it lists a port that Neutron"
+        " has lost, and what it says of ports that are to be kept is taken over",
+        "instance_info_caches.deleted": "a mark on a row that a live server needs",
+    },
     checks=(
         "info-cache-empty",
         "info-cache-missing-port",

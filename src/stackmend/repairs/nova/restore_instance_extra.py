@@ -97,6 +97,10 @@ def _flavor(live: Live, server: Record) -> str:
 REPAIR = Repair(
     name="restore-instance-extra",
     risk=Risk.SAFE,
+    removes={
+        "instance_extra": "of two rows the one that Nova does not read; it stays, marked deleted",
+        "instance_extra.deleted": "a mark on a row that a live server needs",
+    },
     checks=("server-half-purged",),
     strategies={"db": db},
     no_api="no API shows or sets what Nova keeps of a server's flavor",

@@ -70,6 +70,10 @@ def counted(providers: Iterable[Value]) -> Iterator[Step]:
 REPAIR = Repair(
     name="delete-allocations",
     risk=Risk.SAFE,
+    removes={
+        "allocations": "no cell has a live server of that id: nobody uses what is booked",
+        "consumers": "goes with its last allocation, as in Placement",
+    },
     resource="consumer",
     checks=("allocation-orphan",),
     strategies={"api": api, "db": db},

@@ -204,6 +204,10 @@ def _of_tree(live: Live, held: list[Record], root: Record) -> list[Record]:
 REPAIR = Repair(
     name="move-allocations",
     risk=Risk.SAFE,
+    removes={
+        "allocations": "what the right provider has of it already",
+        "allocations.resource_provider_id": "the server's row names its host and node, which the provider follows from",
+    },
     checks=("allocation-wrong-provider",),
     strategies={"api": api, "db": db},
     evidence=evidence,
