@@ -294,8 +294,6 @@ class Rehearsal:
             if number == 0 and not turn:
                 self.runs[strategy] = result["run"]
                 self.again[strategy] = self.desk.apply(path, (Exit.CLEAN, Exit.STOPPED))
-            if not plan["deferred"]:
-                break
         if not turn:
             self._seen_clean(mine)
 

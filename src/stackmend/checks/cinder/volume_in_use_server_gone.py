@@ -41,6 +41,8 @@ CHECK = Check(
         **existence("cinder_volume_attachment.instance_uuid"),
     },
     ages={"grace": 1800},
+    # first whether the server is to be deleted at all: its guest may live
+    explained_by={"server-deleted-incompletely": {"server": "server"}},
     sql="""
         SELECT a.volume_id AS volume,
                COALESCE(MIN(CASE WHEN d.uuid IS NULL THEN a.instance_uuid END), MIN(a.instance_uuid)) AS server,

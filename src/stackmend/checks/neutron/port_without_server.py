@@ -39,6 +39,8 @@ CHECK = Check(
         **existence("neutron_ports.device_id"),
     },
     ages={"grace": 3600},
+    # first whether the server is to be deleted at all: its guest may live
+    explained_by={"server-deleted-incompletely": {"server": "server"}},
     sql="""
         WITH strays AS (
             SELECT p.id, p.device_id, p.device_owner, p.status, p.standard_attr_id

@@ -18,6 +18,10 @@ archiving or are left behind by it.
 and the same uuid in `block_device_mapping`, `virtual_interfaces`, `tags` and the other children.
 
 ## Repair and its risk
+Where a port is still bound to the server's host, or a volume attached to it, and Nova has no action that deleted it,
+the guest may live: then there are two ways, and the operator names one (`plan create --repair`). `revive-server` takes
+the mark back. `finish-deletion` is the other one, and the only one else:
+
 What Nova would have done is done, in its order; `cleaned` is left alone. Where the mark of the row itself was wrong,
 the right one lets nova-compute see the deletion: with `cleaned = 0` it removes the instance directory within minutes
 (rule RW9), so the repair wants consent by name. Ports, volumes and allocations have checks of their own.

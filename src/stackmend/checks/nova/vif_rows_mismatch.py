@@ -31,9 +31,10 @@ attached: at the event `network-vif-deleted` Nova takes the NIC from the guest a
 
 ## Repair and its risk
 Missing rows are inserted (they become the last NICs), surplus ones and leftovers marked deleted with their own id,
-addresses and marks put right. Nothing of the guest changes. A port without a row may be the leftover of a failed build
-that Nova's healer has put into the cache: then `extra-ports-on-server` says so, and this finding is counted with it.
-"""
+addresses and marks put right. Nothing of the guest changes. It wants consent by name: where Neutron lost a port, the
+row is the last record of a NIC that the guest may still have. A port without a row may be the leftover of a failed
+build that Nova's healer has put into the cache: then `extra-ports-on-server` says so, and this finding is counted with
+it."""
 
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import idle

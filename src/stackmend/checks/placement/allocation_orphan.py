@@ -43,6 +43,8 @@ CHECK = Check(
         **existence("consumer"),
     },
     ages={"grace": 3600},
+    # first whether the server is to be deleted at all: its guest may live
+    explained_by={"server-deleted-incompletely": {"consumer": "server"}},
     sql="""
         WITH strays AS (
             SELECT c.uuid AS consumer

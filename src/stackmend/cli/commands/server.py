@@ -66,6 +66,14 @@ class ServerMarkDeleted(_ServerRequest):
         return super().words(parsed_args) + (["--cleaned"] if parsed_args.cleaned else [])
 
 
+class ServerRevive(_ServerRequest):
+    """Take back the deletion of a server that SQL marked deleted while its guest lives."""
+
+    repair = "revive-server"
+    examples = """
+  $ stackmend server revive 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --allow-db --out plan.json"""
+
+
 class ServerPurge(_ServerRequest):
     """Remove every row of a server that is already deleted, in all of Nova's databases."""
 
@@ -134,6 +142,7 @@ COMMANDS = {
     "server cache rebuild": ServerCacheRebuild,
     "server mark-deleted": ServerMarkDeleted,
     "server purge": ServerPurge,
+    "server revive": ServerRevive,
     "server set-host": ServerSetHost,
     "server where": ServerWhere,
 }

@@ -54,6 +54,18 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 REPAIR = Repair(
     name="finish-volume-deletion",
     risk=Risk.SAFE,
+    removes=dict.fromkeys(
+        (
+            "attachment_specs",
+            "snapshot_metadata",
+            "snapshots",
+            "transfers",
+            "volume_admin_metadata",
+            "volume_glance_metadata",
+            "volume_metadata",
+        ),
+        "only marked deleted, as their volume is: no server has it, no snapshot is wanted, the rows stay until a purge",
+    ),
     resource="volume",
     checks=("volume-deleted-incompletely",),
     codes=frozenset({"live-children", "no-deletion-time"}),

@@ -70,6 +70,10 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 REPAIR = Repair(
     name="restore-volume-status",
     risk=Risk.SAFE,
+    removes={
+        "volumes.status": "the volume's attachments and Nova's mappings, which agree, say what it is",
+        "volumes.attach_status": "likewise: it follows from the attachments",
+    },
     resource="volume",
     checks=("volume-status-attachment-mismatch",),
     codes=frozenset({"free-but-attached", "two-servers"}),

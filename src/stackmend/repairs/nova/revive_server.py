@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Take back the deletion of a server that SQL marked deleted while its guest lives.
+
+## What it does
+The server's row is live again, with the state that it had or that its power state tells; its children that were marked
+at the same moment are live again; its mapping is not queued for deletion any more. Its ports and volumes were never let
+go of, or this is not offered. Its allocation is looked for, and where it is gone the plan says how Nova books it anew.
+
+It is offered beside `finish-deletion`, and the operator says which: `plan create --repair revive-server`. Be quick:
+nova-compute destroys the guest of a server that is marked deleted, with its disks, within half an hour
+(`running_deleted_instance_poll_interval`), and removes its directory within minutes (rule RW9).
+
+## Guards
+No action of Nova deleted the server; its files are not gone from the host (`cleaned`); a port is bound to its host or a
+volume attached to it. No cell has a live row of it; every row reads as planned. Whether the guest still runs only its
+host tells: the plan says how to ask.
+
+## Undo
+The marks are put back: then nova-compute may destroy the guest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from stackmend.model.finding import Row
+from stackmend.model.ports import Live
+from stackmend.model.repair import CannotRepair, Repair
+from stackmend.model.snapshot import cell_database
+from stackmend.model.step import ExpectNone, Manual, Risk, Step, Value
+from stackmend.repairs.common import Record, change, moment
+from stackmend.tables.nova import SOFT_CHILDREN
+
+#: actions by which Nova itself deletes a server
+_DELETIONS = frozenset({"delete", "forceDelete", "softDelete"})
+#: ``instances.power_state`` -> vm_state, where the row says no more than 'deleted'
+_STATES: dict[Value, str] = {1: "active", 3: "paused", 4: "stopped", 7: "suspended"}
+#: children that one statement after another marked
+_SAME = timedelta(seconds=60)
+
+
+def db(target: Row, live: Live) -> Iterator[Step]:
+    """Steps on the server's cell and the API database; nothing where nothing of the server lives."""
+    database, row = _marked(target, live)
+    if row is None or row["host"] is None or row["cleaned"] or not _lives(live, database, row):
+        return
+    server = str(row["uuid"])
+    yield Manual(
+        text=f"First ask its host: 'virsh domstate {server}' on {row['host']}. Without the guest there is nothing to"
+        " revive; with it be quick, or stop nova-compute there: it destroys guests of servers that are marked deleted."
+    )
+    for cell in live.cells():
+        where: dict[str, Value] = {"uuid": server, "deleted": 0}
+        yield ExpectNone(database=cell_database(cell), table="instances", where=where)
+    state = row["vm_state"] if row["vm_state"] not in (None, "deleted") else _STATES.get(row["power_state"])
+    if state is None:
+        raise CannotRepair(f"no row says what server {server} was before: its power state is {row['power_state']}")
+    after = {"deleted": 0, "deleted_at": None, "terminated_at": None, "vm_state": state, "task_state": None}
+    changed = {name: value for name, value in after.items() if row[name] != value}
+    yield change(live, database, "instances", row, changed, ("uuid", "host", "cleaned"))
+    yield from _children(live, database, row)
+    for mapped in live.rows("nova_api", "instance_mappings", {"instance_uuid": server}):
+        if mapped["queued_for_delete"]:
+            yield change(live, "nova_api", "instance_mappings", mapped, {"queued_for_delete": 0})
+    if not live.rows("placement", "allocations", {"consumer_id": server}):
+        yield Manual(text=f"Its allocation is gone: nova-manage placement heal_allocations --instance {server}")
+
+
+def _marked(target: Row, live: Live) -> tuple[str, Record | None]:
+    """(database, row) of the server that is marked deleted; CannotRepair where none is."""
+    found = None
+    for cell in (target["cell"],) if target.get("cell") else live.cells():
+        row = live.row(cell_database(cell), "instances", {"uuid": target["server"]})
+        if row is not None and row["deleted"]:
+            return cell_database(cell), row
+        found = found or row
+    if found is not None:
+        raise CannotRepair(f"server {target['server']} is not marked deleted")
+    raise CannotRepair(f"no cell has a row of server {target['server']}: only a backup has it")
+
+
+def _lives(live: Live, database: str, row: Record) -> bool:
+    """Whether something that a deletion by Nova lets go of is still held for the server."""
+    actions = live.rows(database, "instance_actions", {"instance_uuid": row["uuid"]})
+    if any(action["action"] in _DELETIONS for action in actions):
+        return False
+    ports = [port["id"] for port in live.rows("neutron", "ports", {"device_id": row["uuid"]})]
+    where = {"port_id": ports, "host": row["host"], "status": "ACTIVE"}
+    attached = {"instance_uuid": row["uuid"], "deleted": 0, "attach_status": "attached"}
+    bound = bool(ports) and bool(live.rows("neutron", "ml2_port_bindings", where))
+    return bound or bool(live.rows("cinder", "volume_attachment", attached))
+
+
+def _children(live: Live, database: str, row: Record) -> Iterator[Step]:
+    """Those that were marked when the server was, each once: a child that was gone before stays so."""
+    when = moment(row["deleted_at"])
+    for table in SOFT_CHILDREN:
+        if not live.columns(database, table):
+            continue
+        for child in live.rows(database, table, {"instance_uuid": row["uuid"]}):
+            if child["deleted"] and row["deleted_at"] and abs(moment(child["deleted_at"]) - when) <= _SAME:
+                yield change(live, database, table, child, {"deleted": 0, "deleted_at": None})
+
+
+REPAIR = Repair(
+    name="revive-server",
+    risk=Risk.UNSAFE,
+    checks=("server-deleted-incompletely",),
+    strategies={"db": db},
+    no_api="no API shows a server that is marked deleted, unless it can still be restored",
+    why="a server whose guest is gone is listed and billed again, and holds its ports and volumes",
+)
