@@ -33,6 +33,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 REPAIR = Repair(
     name="finish-attachment-deletion",
     risk=Risk.SAFE,
+    removes={"attachment_specs": "only marked deleted, as their attachment is: the rows stay until a purge"},
     resource="volume",
     checks=("attachment-deleted-incompletely",),
     strategies={"db": db},

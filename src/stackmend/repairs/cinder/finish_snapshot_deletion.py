@@ -31,6 +31,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 REPAIR = Repair(
     name="finish-snapshot-deletion",
     risk=Risk.SAFE,
+    removes={"snapshot_metadata": "only marked deleted, as their snapshot is: the rows stay until a purge"},
     resource="volume",
     checks=("snapshot-deleted-incompletely",),
     strategies={"db": db},

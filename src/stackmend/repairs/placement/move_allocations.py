@@ -205,7 +205,9 @@ REPAIR = Repair(
     name="move-allocations",
     risk=Risk.SAFE,
     removes={
-        "allocations": "what the right provider has of it already",
+        "allocations": "what the right provider has of it already, or what no server has a use for any more",
+        "allocations.used": "the amounts of the flavor, which the server's row and its extra say",
+        "consumers": "goes with its last allocation, as in Placement",
         "allocations.resource_provider_id": "the server's row names its host and node, which the provider follows from",
     },
     checks=("allocation-wrong-provider",),
