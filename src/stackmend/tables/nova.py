@@ -51,7 +51,7 @@ TABLES = (
         name="instances",
         columns=(
             *ints("id"),
-            *text("uuid", "project_id", "host", "node"),
+            *text("uuid", "project_id", "host", "node", "launched_on"),
             Column("compute_id", Kind.INT, optional=True),
             *text("vm_state", "task_state"),
             *ints("power_state", "cleaned"),
@@ -130,7 +130,7 @@ TABLES = (
     Table(
         service="nova",
         name="instance_actions_events",
-        columns=(*ints("id", "action_id"), *text("event", "result"), *times("start_time", "finish_time")),
+        columns=(*ints("id", "action_id"), *text("event", "result", "host"), *times("start_time", "finish_time")),
         bulk=False,
     ),
     Table(

@@ -46,6 +46,8 @@ class FindingShow(Printing):
         finding = findings.show(self.config(), parsed_args.fingerprint)
         self.show(shown.finding(finding), parsed_args)
         self.notes.next(self.typed("check", "show", finding.check))
+        if server := finding.evidence.get("server"):
+            self.notes.next(self.typed("server", "where", str(server)))
         return int(Exit.CLEAN)
 
 

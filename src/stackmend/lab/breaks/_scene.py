@@ -102,12 +102,8 @@ class Scene:
 
         It is started again, gives the migration up, and three hours pass.
         """
-        target, compute = self.other_host(), f"nova-compute-{self.host}"
-        with self.held(self.host, action):
-            self.cloud.compute.live_migrate_server(server, host=target, block_migration="auto")
-            self.wait_held(self.host, action)
-            self.crash(compute)
-        self.revive(compute)
+        target = self._died_in_move(server, action)
+        self.revive(f"nova-compute-{self.host}")
         self.wait_row(self.cell, "SELECT uuid FROM instances WHERE uuid = %s AND task_state IS NULL", server)
         if server not in self.plane.guests(self.host):
             # nova-compute misses it a turn later, and what it notes then makes the server look busy once more
@@ -115,6 +111,24 @@ class Scene:
             self.wait_row(self.cell, missed, server, seconds=90)
         moves = self.sql(self.cell, "SELECT uuid FROM migrations WHERE instance_uuid = %s", server)
         self.past(servers=server, consumers=[row["uuid"] for row in moves])
+        return target
+
+    def _died_in_move(self, server: str, action: str) -> str:
+        target = self.other_host()
+        with self.held(self.host, action):
+            self.cloud.compute.live_migrate_server(server, host=target, block_migration="auto")
+            self.wait_held(self.host, action)
+            self.crash(f"nova-compute-{self.host}")
+        return target
+
+    def lost_in_move(self, server: str, action: str) -> str:
+        """As :meth:`killed_in_move`, but nova-compute stays dead and is not heard of for three hours."""
+        target = self._died_in_move(server, action)
+        moves = self.sql(self.cell, "SELECT uuid FROM migrations WHERE instance_uuid = %s", server)
+        self.past(servers=server, consumers=[row["uuid"] for row in moves])
+        silent = "last_seen_up - INTERVAL 3 HOUR"
+        statement = f"UPDATE services SET last_seen_up = {silent}, updated_at = {silent} WHERE host = %s"
+        self.sql(self.cell, f"{statement} AND `binary` = 'nova-compute'", self.host)
         return target
 
     def lose_guest(self, host: str, server: str) -> None:

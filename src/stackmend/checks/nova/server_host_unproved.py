@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nothing says how a server came to the host that Nova has it on.
+
+## What is wrong
+The server was launched on another host than it is on, its newest migration does not lead to this one, and no
+nova-compute there has done anything with its guest. Somebody set its host by hand, with or without stackmend.
+
+## Why it matters
+If its guest still runs where it was launched, the next start runs it twice on the same disk, and a delete leaves it
+running.
+
+## How it comes about
+`server set-host --overrule`, a statement that set host, node and compute_id together, a purge of the table migrations.
+
+## How to see it by hand
+`stackmend server where <server>`; `virsh list --all --uuid` on both hosts; `openstack server migration list --server
+<server>`; `SELECT host, launched_on FROM instances WHERE uuid = '<server>';`
+
+## Repair and its risk
+None: look on both hypervisors. If the guest is on this host, whatever is done with it next there (a reboot, a stop and
+start) is the proof, and the finding goes; or waive it. If it is on the other one, `stackmend server set-host <server>
+--host` that one. Do not start the server before you have looked.
+"""
+
+from stackmend.model.check import Check, Severity
+from stackmend.tables.views import idle
+
+CHECK = Check(
+    name="server-host-unproved",
+    catalogue="B8",
+    severity=Severity.WARNING,
+    message="server {server} is on {host}, but was launched on {launched_on}, and nothing says how it came here",
+    resource=("server", "server"),
+    key=("server",),
+    needs=frozenset({"cells"}),
+    reads={**idle(), "nova_compute_nodes": {}},
+    ages={"idle": 900},
+    explained_by={
+        "server-wrong-host": {"server": "server"},
+        "server-on-nonexistent-host": {"server": "server"},
+    },
+    # NULLIF, not <>: the planner may take an inequality between two tables for a way to join them
+    sql="""
+        WITH newest AS (
+            SELECT cell, instance_uuid, status, source_compute, dest_compute,
+                   ROW_NUMBER() OVER (PARTITION BY cell, instance_uuid ORDER BY id DESC) AS age
+              FROM nova_migrations WHERE instance_uuid IS NOT NULL),
+        led AS (
+            SELECT cell, instance_uuid AS uuid, LOWER(dest_compute) AS host FROM newest WHERE age = 1
+            UNION
+            SELECT cell, instance_uuid, LOWER(source_compute)
+              FROM newest WHERE age = 1 AND status NOT IN ('completed', 'confirmed', 'done', 'finished')),
+        used AS (
+            SELECT DISTINCT a.cell, a.instance_uuid AS uuid, LOWER(e.host) AS host
+              FROM nova_instance_actions a
+              JOIN nova_instance_actions_events e ON e.action_id = a.id AND e.cell = a.cell
+             WHERE e.result = 'Success' AND e.event LIKE 'compute%')
+        SELECT s.uuid AS server, s.cell, s.host, s.launched_on
+          FROM idle_servers s
+          LEFT JOIN led l ON l.uuid = s.uuid AND l.cell = s.cell AND l.host = LOWER(s.host)
+          LEFT JOIN used u ON u.uuid = s.uuid AND u.cell = s.cell AND u.host = LOWER(s.host)
+          LEFT JOIN nova_compute_nodes n ON n.cell = s.cell AND n.host = s.host AND n.hypervisor_hostname = s.node
+               AND n.hypervisor_type = 'ironic'
+         WHERE NULLIF(LOWER(s.launched_on), LOWER(s.host)) IS NOT NULL AND s.host IS NOT NULL
+           AND l.uuid IS NULL AND u.uuid IS NULL AND n.id IS NULL AND NOT s.in_cell0
+           AND s.vm_state NOT IN ('shelved_offloaded', 'deleted', 'resized') AND s.changed_at < $idle""",
+)
