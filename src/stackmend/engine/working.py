@@ -113,6 +113,7 @@ def _action(workflow: Workflow, draft: LaneDraft, name: str, gates: bool, descri
         # nobody walks past a gate
         required=draft.required or any(isinstance(step, Gate) for step in steps),
         slots=draft.slots,
+        evidence=draft.evidence,
     )
 
 

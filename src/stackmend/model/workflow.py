@@ -32,6 +32,8 @@ class LaneDraft:
     #: None: that of the workflow
     risk: Risk | None = None
     why: str = ""
+    #: what speaks for it and against it, a sentence each
+    evidence: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -184,6 +184,7 @@ def _lane(sight: Sight, live: Live, move: _Move, server: Mapping[str, Any]) -> L
     return LaneDraft(
         resource_type="server", resource_id=name, message=message, steps=steps, stage=_SERVERS, target=target,
         slots=(f"from:{move.source}", f"to:{move.to}"),
+        evidence=sight.repairs["relocate-server"].evidence({"server": name}, live),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ The host it is charged to looks full, the host it runs on is overcommitted.
 ## How it comes about
 An evacuation whose source never came back, a server moved by SQL, a failed revert of a migration, an unshelve that
 failed and was not cleaned up after. The resource tracker only logs it. What an evacuation left is nova-compute's of the
-source to give back when it starts; where that compute node is deleted, nobody will (bug 1852610 and the page "Orphaned
+source to give back when it starts; where that compute node is deleted, nobody will (the page "Orphaned
 resource allocations" of Nova's guide).
 
 ## How to see it by hand

@@ -53,7 +53,10 @@ def by_hand(cloud: Cloud) -> dict[str, Any]:
 
 
 def end_lost(cloud: Cloud) -> dict[str, Any]:
-    """A live migration is completed since hours, and the server still called migrating on its source."""
+    """A live migration is completed since hours, and the server still called migrating on its source.
+
+    As told in issue 1440 of bigstack-oss/cubecos, where drains waited for such servers for ever.
+    """
     server = cloud.pick("active")
     node = _moved(cloud, server)
     migrated(cloud, server, node, "completed", str(server.host))
