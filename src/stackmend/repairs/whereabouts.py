@@ -66,8 +66,8 @@ def lives_elsewhere(live: Live, database: str, server: Record) -> None:
         )
 
 
-def still(database: str, server: Record) -> Iterator[Step]:
-    """Guard: the server's row reads as it did when its witnesses were heard."""
-    names = ("uuid", "deleted", "host", "node", "vm_state", "task_state")
+def still(database: str, server: Record, *more: str) -> Iterator[Step]:
+    """Guard: the server's row reads as it did when its witnesses were heard, in ``more`` columns, too."""
+    names = ("uuid", "deleted", "host", "node", "vm_state", "task_state", *more)
     expect: dict[str, Any] = {name: server[name] for name in names}
     yield ExpectRow(database=database, table="instances", pk={"id": server["id"]}, expect=expect)

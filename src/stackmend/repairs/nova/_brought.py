@@ -31,7 +31,7 @@ def brought(live: Live, database: str, server: Record, seen: Evidence, place: Pl
     rest = [*_allocation(live, database, server, place, bool(seen.stuck)), *_ports(live, server, seen, place)]
     if not first and not rest:
         return
-    yield from still(database, server)
+    yield from still(database, server, *(("updated_at",) if seen.stuck else ()))
     yield from first
     yield from rest
     yield Manual(text=f"See that the guest runs on {place.host} and nowhere else: virsh list --all --uuid")
@@ -49,8 +49,7 @@ def _row(live: Live, database: str, server: Record, seen: Evidence, place: Place
         return
     if server.get("progress"):
         after["progress"] = 0
-    guards = ("updated_at",) if seen.stuck else ()
-    yield change(live, database, "instances", server, after, guards)
+    yield change(live, database, "instances", server, after)
 
 
 def _settled(live: Live, database: str, server: Record, place: Place) -> Iterator[Step]:
