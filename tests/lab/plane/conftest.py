@@ -24,7 +24,9 @@ from .tales import TALES
 #: environment variable that has the table of the docs written anew, by a run of all proofs
 WRITE = "STACKMEND_WRITE_PROOFS"
 #: files of tests that move whole hosts for many minutes: make test-lab runs them, make test does not
-LONG = frozenset({"test_agents", "test_drain", "test_moves", "test_evacuate", "test_recover", "test_conformance"})
+LONG = frozenset(
+    {"test_lost_end", "test_agents", "test_drain", "test_moves", "test_evacuate", "test_recover", "test_conformance"}
+)
 #: they tell of every request, and pytest keeps it
 TALKATIVE = ("keystoneauth", "openstack", "stevedore", "urllib3")
 
