@@ -291,7 +291,7 @@ def test_a_table_that_cannot_be_seen_is_not_taken_for_empty(on_mariadb: Ground, 
         config = load(str(configured(here, reader="blind")))
         plan = plans.create(config, checks=("port-without-server",), allow_db=True, settle=0)
     assert plan.runnable == ()
-    assert "may not see every table of database neutron" in plan.not_repaired[0].reason
+    assert "no right to see table trunks in database neutron" in plan.not_repaired[0].reason
 
 
 @pytest.mark.attack("hides a table that refers to ports from the writing account alone, a trunk comes after the plan")
