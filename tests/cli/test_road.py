@@ -146,14 +146,43 @@ def test_apply_wants_yes(broken_cloud, plan, stackmend):
     assert broken_cloud.dump() == before
 
 
+def test_what_lacks_consent_is_left_out(broken_cloud, plan, stackmend):
+    """Without their names unsafe repairs are left out and listed, exit 5; with them the rest is done."""
+    actions = json.loads(plan.read_text())["plan"]["actions"]
+    unsafe = [action["id"] for action in actions if action["risk"] == "unsafe"]
+    done = stackmend("plan", "apply", plan, "--yes", "-f", "json")
+    assert done.code == Exit.STOPPED, done.err
+    result = conforms(done.out, "result")
+    assert result["left_out"] == unsafe
+    assert (result["done"], result["left"]) == (sum(action["risk"] == "safe" for action in actions), 0)
+    assert f"left out for want of consent: {', '.join(unsafe)}" in done.err
+    assert "--accept detach-volume" in done.err
+    again = stackmend("plan", "apply", plan, "--yes", "--accept", "all", "-f", "json")
+    assert (again.code, json.loads(again.out)["left_out"]) == (Exit.REPAIRED, [])
+
+
 def test_apply_wants_consent_by_name(broken_cloud, plan, stackmend):
-    """An unsafe repair without consent stops the whole plan, before anything is changed."""
+    """Where nothing is left to do without consent, it is refused."""
+    actions = json.loads(plan.read_text())["plan"]["actions"]
+    unsafe = next(action for action in actions if action["risk"] == "unsafe")
     before = broken_cloud.dump()
-    done = stackmend("plan", "apply", plan, "--yes")
+    done = stackmend("plan", "apply", plan, "--yes", "--only", unsafe["id"])
     assert done.code == Exit.USAGE
     assert "needs consent by name" in done.err
-    assert "--accept detach-volume" in done.err
+    assert f"--only {unsafe['id']} --accept {unsafe['repair']}" in done.err
     assert broken_cloud.dump() == before
+
+
+def test_some_actions_of_a_plan(broken_cloud, plan, stackmend):
+    """``--only`` does these and no others; an id that the plan does not have is an error."""
+    safe = [a["id"] for a in json.loads(plan.read_text())["plan"]["actions"] if a["risk"] == "safe"][:2]
+    wrong = stackmend("plan", "apply", plan, "--yes", "--only", f"{safe[0]},a999")
+    assert (wrong.code, "no action 'a999'" in wrong.err) == (Exit.USAGE, True)
+    done = stackmend("plan", "apply", plan, "--yes", "--only", ",".join(safe), "-f", "json")
+    result = conforms(done.out, "result")
+    assert (done.code, result["done"], result["left_out"]) == (Exit.REPAIRED, 2, [])
+    shown = conforms(stackmend("run", "show", result["run"], "-f", "json").out, "run")
+    assert {step["action"] for step in shown["steps"]} == set(safe)
 
 
 def test_consent_to_a_repair_that_is_not_in_the_plan_is_a_typo(plan, stackmend):
@@ -198,17 +227,37 @@ def test_runs_are_listed_and_shown(applied, stackmend):
     assert [run["id"] for run in listed] == [applied]
     shown = conforms(stackmend("run", "show", applied, "-f", "json").out, "run")
     assert {step["state"] for step in shown["steps"] if step["kind"] in ("update", "insert", "delete")} == {"done"}
+    assert shown["progress"]["done"] == shown["progress"]["total"] > 0
     text = stackmend("run", "show", applied).out
     assert f"run {applied}: apply, done" in text
+    assert f"steps: {shown['progress']['total']} of {shown['progress']['total']} done in" in text
+    for given, there in (
+        (("--limit", "1"), True), (("--state", "done"), True), (("--state", "cut off"), False),
+        (("--kind", "undo"), False), (("--since", "1d"), True), (("--since", "2999-01-01"), False),
+    ):  # fmt: skip
+        assert bool(json.loads(stackmend("run", "list", *given, "-f", "json").out)) is there, given
 
 
-def test_undo_wants_yes(applied, broken_cloud, stackmend):
-    """Without --yes undo changes nothing and says what to type."""
+def test_undo_shows_its_plan_first(applied, broken_cloud, stackmend):
+    """Without --yes undo shows what it would do and what has moved on, changes nothing, says what to type."""
+    volume = conforms(stackmend("run", "show", applied, "-f", "json").out, "run")["steps"]
+    volume = next(s["resource"]["id"] for s in volume if s["repair"] == "roll-detaching")
+    broken_cloud.update("cinder", "volumes", {"id": volume}, status="error", updated_at=broken_cloud.now)
     before = broken_cloud.dump()
     done = stackmend("run", "undo", applied)
     assert done.code == Exit.USAGE
     assert f"run undo {applied} --yes" in done.err
+    assert "UPDATE" in done.out
+    assert "its rows have moved on since: left alone" in done.out
+    dry = stackmend("run", "undo", applied, "--dry-run", "-f", "json")
+    document = conforms(dry.out, "plan")
+    assert dry.code == Exit.FINDINGS
+    assert [left["resource_id"] for left in document["not_repaired"]] == [volume]
+    assert f"1 of {len(document['actions'])} have moved on since and are left alone: volume 1" in dry.err
     assert broken_cloud.dump() == before
+    undone = stackmend("run", "undo", applied, "--yes")
+    assert undone.code == Exit.STOPPED
+    assert "have moved on since and are left alone: volume 1" in undone.err
 
 
 def test_undo_of_a_run_that_is_not_there(cloud, stackmend):

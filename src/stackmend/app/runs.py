@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from stackmend import __version__
 from stackmend.app import apis, hosts
 from stackmend.app.config import Config
-from stackmend.app.session import Session, has_api, silent
+from stackmend.app.session import Session, has_api, silent, utcnow
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.operations import describe
 from stackmend.drivers.journal import DatabaseJournal
@@ -32,7 +32,7 @@ from stackmend.model.errors import Exit, JournalError, PlanFileError, UsageError
 from stackmend.model.journal import Entry, Journal, Remark, RunRecord, RunResult, RunState
 from stackmend.model.plan import Action, Limits, Plan
 from stackmend.model.ports import Progress
-from stackmend.model.step import ApiCall, Gate, InsertRow
+from stackmend.model.step import ApiCall, Gate, InsertRow, StepState, writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +68,41 @@ def apply(
     plan: Plan,
     *,
     accept: Sequence[str] = (),
+    only: Sequence[str] = (),
     company: Company = Company(),
     progress: Progress = silent,
     make_journal: MakeJournal = DatabaseJournal,
 ) -> RunResult:
     """Do what the plan says, every step guarded and journalled; then ask the checks again.
 
-    ConsentError without consent by name for unsafe repairs, PlanFileError for a plan of another cloud, LockedError
-    while another run writes to this cloud. Exit code 4 repaired, 0 nothing was left to do, 5 something stale or failed,
-    6 in doubt.
+    ``only``: ids of actions, where not all are to be run. Unsafe repairs without consent by name are left out;
+    ConsentError where nothing is left then, and for any of a workflow. PlanFileError for a plan of another cloud,
+    LockedError while another run writes to this cloud. Exit code 4 repaired, 0 nothing was left to do, 5 something
+    stale, failed or left out, 6 in doubt.
     """
-    readers = Session.looking(config)
+    readers, sha256 = Session.looking(config), plan.sha256
+    if only:
+        plan = plan.only(only)
     consent(plan, readers.databases.identity, accept, _kinds(config))
     if not plan.runnable:
         return RunResult(run="", done=0, stale=0, failed=0, in_doubt=0, exit=Exit.CLEAN)
-    record = _record(readers, "apply", plan.id, plan.sha256, plan.limits)
+    left = plan.unconsented(accept)
+    actions = tuple(action for action in plan.runnable if action not in left)
+    record = _record(readers, "apply", plan.id, sha256, plan.limits)
     with _tools(config, readers, progress, make_journal, company) as tools:
-        _signed_in(tools, readers, plan.runnable)
+        _signed_in(tools, readers, actions)
         with _locked(tools.journal, readers, record):
-            tools.journal.begin(record, plan.runnable)
-            return _run(company, tools, Runner(tools, record, lanes(plan.runnable)), record)
+            tools.journal.begin(record, actions)
+            return _without(left, _run(company, tools, Runner(tools, record, lanes(actions)), record))
+
+
+def _without(left: Sequence[Action], result: RunResult) -> RunResult:
+    """The result of a run that left these out for want of consent: the plan is not done."""
+    notes = [
+        f"{a.id} {a.repair} {a.resource_type} {a.resource_id}: left out: it wants --accept {a.repair}" for a in left
+    ]
+    code = Exit.STOPPED if left and result.exit in (Exit.CLEAN, Exit.REPAIRED) else result.exit
+    return replace(result, exit=code, left_out=tuple(a.id for a in left), notes=(*result.notes, *notes))
 
 
 def _kinds(config: Config) -> tuple[str, ...]:
@@ -144,33 +159,66 @@ def undo(
     """
     readers = Session.looking(config)
     with _tools(config, readers, progress, make_journal, company) as tools:
-        record = tools.journal.run(run)
-        _same_cloud(record, readers)
-        entries = tools.journal.entries(run)
-        undoing.refuse(record, entries)
-        if any((entry.image or {}).get("sent") for entry in entries):
-            _signed_in(tools, readers, tools.journal.actions(run))
-            found = resuming.come_true(tools, tools.journal.actions(run), entries)
-            tools.journal.note(run, found)
-            entries = [*entries, *found]
-        skip = _taken_back(tools.journal, tools.journal.runs(), run)
-        actions, lost = undoing.inverse(tools.journal.actions(run), entries, skip, describe)
+        record, actions, lost, found = _inverse(tools, readers, run)
+        tools.journal.note(record.id, found)
         if not actions:
             code = Exit.STOPPED if lost else Exit.CLEAN
             return RunResult(run="", done=0, stale=0, failed=0, in_doubt=0, exit=code, notes=tuple(lost))
         _unsealed(config, actions)
         _signed_in(tools, readers, actions)
-        own = replace(_record(readers, "undo", record.plan, record.sha256, record.limits), undoes=run)
+        own = replace(_record(readers, "undo", record.plan, record.sha256, record.limits), undoes=record.id)
+        back = lanes(actions)
         with _locked(tools.journal, readers, own):
             tools.journal.begin(own, actions)
-            result = _run(company, tools, Runner(tools, own, lanes(actions)), own)
+            result = _run(company, tools, Runner(tools, own, back), own)
         code = Exit.STOPPED if lost and result.exit is Exit.CLEAN else result.exit
-        return replace(result, exit=code, notes=(*result.notes, *lost))
+        moved = undoing.summary([lane.action for lane in back if lane.state is StepState.STALE], len(back))
+        return replace(result, exit=code, notes=(*result.notes, *moved, *lost))
+
+
+def undo_plan(config: Config, run: str) -> tuple[Plan, tuple[str, ...]]:
+    """(what :func:`undo` would do, in words what has moved on since). Nothing is changed.
+
+    What cannot be taken back, and what has moved on since, is under ``not_repaired``.
+    """
+    readers = Session.looking(config)
+    with _tools(config, readers, silent, DatabaseJournal, Company()) as tools:
+        record, actions, lost, _ = _inverse(tools, readers, run)
+        moved = undoing.moved_on(lanes(actions), tools.writer)
+        left = [undoing.left_alone(action, why) for action, why in moved]
+        plan = Plan(
+            id=record.plan,
+            created_at=utcnow(),
+            cloud=record.cloud,
+            version=__version__,
+            actions=tuple(actions),
+            not_repaired=(*left, *(undoing.irretrievable(text) for text in lost)),
+            limits=record.limits,
+        )
+        return plan, undoing.summary([action for action, _ in moved], len(actions))
+
+
+def _inverse(tools: Tools, readers: Session, run: str) -> tuple[RunRecord, list[Action], list[str], list[Entry]]:
+    """(the run, actions that take it back, what nothing can take back, what its calls have come to since)."""
+    record = tools.journal.run(run)
+    _same_cloud(record, readers)
+    done, entries = tools.journal.actions(record.id), tools.journal.entries(record.id)
+    undoing.refuse(record, entries)
+    found: list[Entry] = []
+    if any((entry.image or {}).get("sent") for entry in entries):
+        _signed_in(tools, readers, done)
+        found = list(resuming.come_true(tools, done, entries))
+    skip = _taken_back(tools.journal, tools.journal.runs(), record.id)
+    actions, lost = undoing.inverse(done, [*entries, *found], skip, describe)
+    return record, actions, lost, found
 
 
 def _run(company: Company, tools: Tools, runner: Runner, record: RunRecord) -> RunResult:
     """Let it run; what could not be printed meanwhile is in the journal."""
     result = runner.run(checked=record.kind == "apply")
+    if result.steps:
+        actions, _ = undoing.inverse(tools.journal.actions(record.id), tools.journal.entries(record.id), frozenset())
+        result = replace(result, undoable=any(writes(step) for action in actions for step in action.steps))
     # the work is done and written down: that this cannot be is no reason to call it failed
     with suppress(JournalError):
         for text in company.troubles():
@@ -203,10 +251,17 @@ def _unsealed(config: Config, actions: Sequence[Action]) -> None:
                 sealer.unseal(step.sealed)
 
 
-def list_runs(config: Config) -> list[RunRecord]:
-    """All runs of the journal, newest first."""
+def list_runs(
+    config: Config, *, limit: int | None = None, states: Sequence[str] = (), kind: str = "", since: str = ""
+) -> list[RunRecord]:
+    """The runs of the journal, newest first; of these states and this kind, begun since then (ISO 8601, UTC)."""
     with Session.looking(config).journal() as journal:
-        return journal.runs()
+        found = [
+            run
+            for run in journal.runs()
+            if (not states or run.state in states) and kind in ("", run.kind) and run.created_at >= since
+        ]
+    return found[:limit]
 
 
 def show_run(config: Config, run: str) -> tuple[RunRecord, list[Action], list[Entry], list[Remark]]:

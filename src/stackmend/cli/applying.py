@@ -26,17 +26,22 @@ if TYPE_CHECKING:
 def finish(command: Printing, plan: Plan, parsed_args: argparse.Namespace, again: tuple[str, ...]) -> int:
     """Apply ``plan`` if ``--yes`` was given; ``again`` is the command line to repeat with consent.
 
-    ConsentError (exit 2) without ``--yes`` or without the names of the unsafe repairs in it.
+    Unsafe repairs whose names were not given are left out (exit 5); ConsentError (exit 2) where nothing would be left,
+    for any of a workflow, and without ``--yes``.
     """
     from stackmend.app import runs
 
-    missing = _missing(plan, parsed_args.accept)
+    only = tuple(getattr(parsed_args, "only", ()))
+    chosen = plan.only(only) if only else plan
+    left = chosen.unconsented(_known(plan, parsed_args.accept))
+    missing = sorted({action.repair for action in left})
     consent = [word for name in missing for word in ("--accept", name)]
     given = [word for name in parsed_args.accept for word in ("--accept", name)]
-    line = command.typed(*again, "--yes", *given, *consent)
+    some = ["--only", ",".join(only)] if only else []
+    line = command.typed(*again, "--yes", *some, *given, *consent)
     if not parsed_args.yes:
         raise ConsentError("nothing was changed: --yes is missing", f"Read the plan, then: {line}")
-    if missing:
+    if missing and (plan.workflow or len(left) == len(chosen.runnable)):
         raise ConsentError(
             f"nothing was changed: {', '.join(missing)} may lose something and needs consent by name",
             f"Read what the plan says of it, then: {line}",
@@ -44,10 +49,14 @@ def finish(command: Printing, plan: Plan, parsed_args: argparse.Namespace, again
     config = command.config()
     tell_reach(command, config)
     with company(command) as (here, progress):
-        result = runs.apply(config, plan, accept=tuple(parsed_args.accept), company=here, progress=progress)
+        accept = tuple(parsed_args.accept)
+        result = runs.apply(config, plan, accept=accept, only=only, company=here, progress=progress)
     code = report(command, result, parsed_args)
     if result.failed and (names := _also_by_rows(plan)):
         command.notes.say(f"where the API fails, rows can be changed: {', '.join(names)} also by --via db --allow-db")
+    if result.left_out:
+        command.notes.say(f"left out for want of consent: {', '.join(result.left_out)}")
+        command.notes.next(line)
     return code
 
 
@@ -98,7 +107,9 @@ def report(command: Printing, result: RunResult, parsed_args: argparse.Namespace
         notes.next(command.typed("run", "resume", result.run, *(w for g in result.held for w in ("--ack", g))))
     elif result.left and result.run:
         notes.next(command.typed("run", "resume", result.run))
-    if result.steps and result.run and not result.in_doubt:
+    if result.steps and result.run and not result.in_doubt and not result.undoable:
+        notes.say("nothing of it can be taken back")
+    elif result.steps and result.run and not result.in_doubt:
         notes.say(f"to take it back: {command.typed('run', 'undo', result.run, '--yes')}")
     return int(result.exit)
 
@@ -117,11 +128,12 @@ def _printed(command: Printing, document: Document, parsed_args: argparse.Namesp
             runs.remark(command.config(), run, f"the result could not be printed: {why}")
 
 
-def _missing(plan: Plan, accepted: list[str]) -> list[str]:
+def _known(plan: Plan, accepted: list[str]) -> list[str]:
+    """The names that consent was given to; UsageError for one that the plan does not have."""
     known = {action.repair for action in plan.actions}
     for name in accepted:
         if name != "all" and name not in known:
             raise UsageError(
                 f"the plan has no repair '{name}'", f"Repairs in it: {', '.join(sorted(known)) or 'none'}."
             )
-    return [] if "all" in accepted else [name for name in plan.needs_consent if name not in accepted]
+    return accepted

@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from stackmend.report.words import pace
 
 if TYPE_CHECKING:
     from stackmend.cli.notes import Notes
@@ -15,12 +18,17 @@ if TYPE_CHECKING:
     from stackmend.model.writer import Pending
 
 
+#: seconds between two lines about how far it is
+AGAIN = 30.0
+
+
 class Told:
     """Tells the person how lanes go: on a terminal what is under way, anywhere what has ended."""
 
     def __init__(self, notes: Notes, progress: Progress) -> None:
         self._notes, self._show = notes, getattr(progress, "lanes", None)
         self._ended: set[str] = set()
+        self._begun = self._told = time.monotonic()
 
     def __call__(self, lanes: Sequence[Lane], moving: Mapping[Lane, Pending]) -> None:
         """Called by the runner, again and again."""
@@ -29,8 +37,16 @@ class Told:
                 self._ended.add(lane.action.id)
                 words = f"{lane.state.value}{f': {lane.note}' if lane.note else ''}"
                 self._notes.say(f"{_name(lane)}: {words}")
+        self._far(sum(not lane.open for lane in lanes), len(lanes))
         if self._show is not None:
             self._show({_name(lane): pending.told for lane, pending in moving.items()})
+
+    def _far(self, done: int, of: int) -> None:
+        """Where there is no bar to be seen: how far it is, now and then."""
+        now = time.monotonic()
+        if self._show is None and now - self._told >= AGAIN and done < of:
+            self._told = now
+            self._notes.say(f"progress: {pace(done, of, now - self._begun)}")
 
 
 def asking(notes: Notes) -> Callable[[Gate], bool]:

@@ -68,6 +68,20 @@ def until(text: str) -> str:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat(timespec="seconds")
 
 
+def since(text: str) -> str:
+    """A day, a moment (UTC where no zone is given), or ``7d`` before now; as ISO 8601 in UTC."""
+    if text.endswith("d") and text[:-1].isdecimal():
+        try:
+            return (datetime.now(UTC) - timedelta(days=int(text[:-1]))).isoformat(timespec="seconds")
+        except (OverflowError, ValueError):
+            raise argparse.ArgumentTypeError("that is before the beginning of the calendar") from None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: write 7d, or 2027-01-31") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat(timespec="seconds")
+
+
 def seconds(text: str) -> float:
     """A number of seconds, not negative and no more than a day."""
     value = float(text)

@@ -24,7 +24,15 @@ def progress(stream: TextIO, *, wanted: bool, color: bool = True) -> Iterator[Pr
         yield silent
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        SpinnerColumn,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Progress as Bars
 
     bars = Bars(
@@ -32,6 +40,8 @@ def progress(stream: TextIO, *, wanted: bool, color: bool = True) -> Iterator[Pr
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
+        TaskProgressColumn(show_speed=True),
+        TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=Console(file=stream, color_system="auto" if color else None),
         transient=True,

@@ -96,6 +96,11 @@ class Lane:
         """The lane ends here; the others go on."""
         self.state, self.note = state, note
 
+    @property
+    def awaited(self) -> str:
+        """What a human, or time, has to do until its finding is gone; "" where nothing is."""
+        return "; ".join(s.text for s in self.action.steps if isinstance(s, Manual) and s.awaited)
+
     def manual(self) -> Iterator[tuple[int, str]]:
         """(number, text) of what is left for a human."""
         for offset, step in enumerate(self.action.steps):

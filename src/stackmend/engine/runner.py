@@ -82,11 +82,12 @@ def consent(plan: Plan, cloud: str, accept: Collection[str], executors: Collecti
             f"the plan holds steps that cannot be done here: {', '.join(undoable)}",
             "Configure what they need, or make the plan with --via db --allow-db.",
         )
-    missing = [] if "all" in accept else [name for name in plan.needs_consent if name not in accept]
-    if missing:
+    missing = plan.unconsented(accept)
+    if missing and (plan.workflow or len(missing) == len(plan.runnable)):
+        names = sorted({action.repair for action in missing})
         raise ConsentError(
-            f"{', '.join(missing)} may lose something and needs consent by name",
-            f"Read the plan, then repeat with {' '.join(f'--accept {name}' for name in missing)}.",
+            f"{', '.join(names)} may lose something and needs consent by name",
+            f"Read the plan, then repeat with {' '.join(f'--accept {name}' for name in names)}.",
         )
 
 
@@ -98,6 +99,7 @@ class Runner:
         self._batch = batches  #: number of the last transaction
         self._notes: list[str] = []
         self._unverified = False
+        self._waiting: list[str] = []  #: fingerprints of findings that stand until a human has done his part
         self._stopped = ""  #: why it ended before its time
         self._different = False  #: an undo has not brought back every row
         self._failures = sum(lane.state in _FAILURES for lane in lanes)
@@ -188,9 +190,15 @@ class Runner:
         self._unverified = bool(verified.unknown)
         for check, reason in verified.unknown.items():
             self._notes.append(f"check {check} could not be asked after the repair: {reason}")
+        still = []
         for lane in verified.still:
-            self._notes.append(f"{_name(lane)}: {lane.action.check} still finds it after the repair")
-        return tuple(lane.action.fingerprint for lane in verified.still)
+            if waits := lane.awaited:
+                self._waiting.append(lane.action.fingerprint)
+                self._notes.append(f"{_name(lane)}: done, and {lane.action.check} finds it until this is done: {waits}")
+            else:
+                still.append(lane.action.fingerprint)
+                self._notes.append(f"{_name(lane)}: {lane.action.check} still finds it after the repair")
+        return tuple(still)
 
     def _compare(self) -> None:
         """The last act of an undo: look whether every row that it has put back is as it was."""
@@ -226,6 +234,7 @@ class Runner:
             left=left,
             steps=sum(lane.made for lane in self._lanes),
             remaining=remaining,
+            waiting=tuple(self._waiting),
             notes=(*notes, *self._notes),
             held=tuple(lane.gate for lane in self._lanes if lane.state is StepState.HELD),
             manual=tuple(text for lane in self._lanes if lane.state is StepState.DONE for _, text in lane.manual()),

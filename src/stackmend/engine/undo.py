@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from stackmend.engine.lanes import intents, last_entries
+from stackmend.engine.lanes import Lane, intents, last_entries
 from stackmend.engine.literal import Describe, literal, named
-from stackmend.model.errors import InDoubtError, UsageError
+from stackmend.model.errors import InDoubtError, SourceError, UsageError
 from stackmend.model.journal import Entry, RunRecord, RunState
-from stackmend.model.plan import Action, row_id
+from stackmend.model.plan import Action, Left, row_id
 from stackmend.model.step import (
     ApiCall,
     BumpRow,
@@ -26,6 +27,7 @@ from stackmend.model.step import (
     irreversible,
     writes,
 )
+from stackmend.model.writer import Group, Writer
 
 _Spot = tuple[Any, ...]
 
@@ -85,6 +87,52 @@ def inverse(
         if steps:
             found.append(_action(action, steps, stages, describe))
     return found, lost
+
+
+def moved_on(back: Sequence[Lane], writer: Writer) -> list[tuple[Action, str]]:
+    """The actions of an undo whose rows do not read any more as the run left them, and why; calls are not asked."""
+    by: dict[str, list[Group]] = {}
+    for lane in back:
+        for group in lane.groups:
+            # counters alone are everybody's: they hold nothing up
+            if not all(isinstance(step, BumpRow) for step in group.steps):
+                by.setdefault(group.database, []).append(group)
+    found: dict[int, str] = {}
+    for database, groups in by.items():
+        try:
+            verdicts = writer.probe(groups, {})
+        except SourceError as problem:
+            found |= {group.lane: f"database {database} could not be looked at: {problem.message}" for group in groups}
+            continue
+        for group, verdict in zip(groups, verdicts, strict=True):
+            if verdict.state is not StepState.PLANNED:
+                done = verdict.state is StepState.DONE
+                found[group.lane] = "it reads as before the run already" if done else "its rows have moved on since"
+    return [(lane.action, found[lane.number]) for lane in back if lane.number in found]
+
+
+def summary(moved: Sequence[Action], of: int) -> tuple[str, ...]:
+    """One line about what has moved on since, () where nothing has."""
+    if not moved:
+        return ()
+    kinds = Counter(action.resource_type for action in moved)
+    what = ", ".join(f"{kind} {number}" for kind, number in sorted(kinds.items()))
+    return (f"{len(moved)} of {of} have moved on since and are left alone: {what}",)
+
+
+def left_alone(action: Action, why: str) -> Left:
+    """An action that the undo will find stale."""
+    return Left(
+        check=action.id, fingerprint="", resource_type=action.resource_type, resource_id=action.resource_id,
+        message=action.message, reason=f"{why}: left alone", repair=action.repair,
+    )  # fmt: skip
+
+
+def irretrievable(text: str) -> Left:
+    """What nothing takes back, as :func:`inverse` tells it."""
+    return Left(
+        check="", fingerprint="", resource_type="step", resource_id="", message=text, reason=f"not taken back: {text}"
+    )
 
 
 def own_steps(actions: Sequence[Action], entries: Sequence[Entry]) -> list[Step]:

@@ -184,6 +184,9 @@ class RunResult:
     left: int = 0  #: never begun, for the run stopped before
     steps: int = 0  #: row changes and calls that were made
     remaining: tuple[str, ...] = ()  #: fingerprints that the checks still find
+    waiting: tuple[str, ...] = ()  #: of these others, which only wait for what is in ``manual``: no failure
+    left_out: tuple[str, ...] = ()  #: ids of actions that were not begun for want of consent
+    undoable: bool = True  #: whether ``run undo`` would take anything back
     notes: tuple[str, ...] = ()  #: reasons of what is not done, one line an action
     manual: tuple[str, ...] = ()  #: what is left for a human
     held: tuple[str, ...] = ()  #: names of gates that wait to be acknowledged
@@ -201,6 +204,8 @@ class RunResult:
             "left": self.left,
             "steps": self.steps,
             "remaining": list(self.remaining),
+            "waiting": list(self.waiting),
+            "left_out": list(self.left_out),
             "notes": list(self.notes),
             "manual": list(self.manual),
             "held": list(self.held),

@@ -13,12 +13,12 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from stackmend.model.errors import PlanFileError
+from stackmend.model.errors import PlanFileError, UsageError
 from stackmend.model.finding import Row
 from stackmend.model.step import STEP_TYPES, ApiCall, Gate, InsertRow, Risk, Step, irreversible, writes
 
@@ -131,6 +131,31 @@ class Plan:
     def needs_consent(self) -> tuple[str, ...]:
         """Names of the unsafe repairs in it: ``--accept`` wants them one by one, or ``all``."""
         return tuple(sorted({action.repair for action in self.runnable if action.risk is Risk.UNSAFE}))
+
+    def unconsented(self, accept: Collection[str]) -> tuple[Action, ...]:
+        """The actions that ``plan apply`` would run, had ``accept`` their names or ``all``."""
+        if "all" in accept:
+            return ()
+        return tuple(a for a in self.runnable if a.risk is Risk.UNSAFE and a.repair not in accept)
+
+    def only(self, ids: Sequence[str]) -> Plan:
+        """The same plan with these actions alone.
+
+        UsageError for an id that is none of an action to run, and where a workflow must not do without one that is left
+        out.
+        """
+        known = {action.id: action for action in self.runnable}
+        for name in ids:
+            if name not in known:
+                raise UsageError(f"the plan has no action {name!r} to run", f"It has: {', '.join(known) or 'none'}.")
+        last = max((known[name].stage for name in ids), default=0)
+        for action in self.runnable:
+            if action.required and action.stage < last and action.id not in ids:
+                raise UsageError(
+                    f"{action.id} has to be done before: {action.message}",
+                    f"Add it: --only {action.id},{','.join(ids)}",
+                )
+        return replace(self, actions=tuple(action for action in self.actions if action.id in ids))
 
     @property
     def counts(self) -> dict[str, int]:

@@ -171,6 +171,8 @@ class Manual:
     kind: ClassVar[str] = "manual"
 
     text: str
+    #: until it is done the finding may stand: the repair has done its part, and has not failed
+    awaited: bool = False
 
 
 Step = UpdateRow | InsertRow | DeleteRow | BumpRow | ExpectRow | ExpectNone | ApiCall | HostCommand | Gate | Manual

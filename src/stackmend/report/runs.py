@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from stackmend.model.journal import Entry, Remark, RunRecord, RunResult
+from stackmend.model.journal import Entry, Remark, RunRecord, RunResult, RunState
 from stackmend.model.plan import Action
+from stackmend.model.step import Gate, writes
 from stackmend.report.document import Document
-from stackmend.report.words import count
+from stackmend.report.words import count, lasted, pace
 
 COLUMNS = (
     ("ID", "id"),
@@ -95,20 +96,39 @@ def steps(actions: Sequence[Action], entries: Sequence[Entry]) -> list[dict[str,
     return rows
 
 
+def _progress(actions: Sequence[Action], rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How many of the steps that change something, or wait for a human, are done."""
+    every = [step for action in actions for step in action.steps]
+    counted = [row for row, step in zip(rows, every, strict=True) if writes(step) or isinstance(step, Gate)]
+    return {"done": sum(row["state"] == "done" for row in counted), "total": len(counted)}
+
+
+def _pace(found: RunRecord, progress: Mapping[str, int]) -> str:
+    done, total = progress["done"], progress["total"]
+    end = datetime.fromisoformat(found.ended_at) if found.ended_at else datetime.now(UTC)
+    seconds = (end - datetime.fromisoformat(found.created_at)).total_seconds()
+    if found.state is RunState.RUNNING:
+        return pace(done, total, seconds)
+    return f"{done:,} of {total:,} done" + (f" in {lasted(seconds)}" if found.ended_at else "")
+
+
 def run(
     found: RunRecord, actions: Sequence[Action], entries: Sequence[Entry], remarks: Sequence[Remark] = ()
 ) -> Document:
     """One run with its steps (docs/schemas/run.json)."""
     said = [{"at": _to_the_second(remark.at), "text": remark.text} for remark in remarks]
     data = record(found) | {"steps": steps(actions, entries), "remarks": said}
+    data["progress"] = _progress(actions, data["steps"])
     lines = [
         f"run {found.id}: {found.kind}, {found.state.value}" + (f", undoes {found.undoes}" if found.undoes else ""),
         f"  by {found.operator} on {found.host}, {found.created_at} to {found.ended_at or '(not ended)'}",
         f"  plan {found.plan}",
+        f"  steps: {_pace(found, data['progress'])}",
         *(f"  {remark['at']}  {remark['text']}" for remark in said),
     ]
     for row in data["steps"]:
-        lines.append(f"  {row['step']:>4}  {row['state']:<8}  {row['action']:<5} {row['statement'].splitlines()[0]}")
+        at, first = row["at"][11:19], row["statement"].splitlines()[0]
+        lines.append(f"  {row['step']:>4}  {at:<8}  {row['state']:<8}  {row['action']:<5} {first}")
         if row["note"]:
-            lines.append(f"                  {row['note']}")
+            lines.append(f"                            {row['note']}")
     return Document(data=data, columns=COLUMNS, text="\n".join(lines))

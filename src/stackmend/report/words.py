@@ -17,3 +17,19 @@ def listed(names: Sequence[str], most: int = 8) -> str:
     if len(names) <= most:
         return ", ".join(names)
     return f"{', '.join(names[:most])} and {len(names) - most} more"
+
+
+def pace(done: int, total: int, seconds: float) -> str:
+    """``34 of 120 (28%), begun 4 min ago, 8.5 a minute, about 10 min left``."""
+    told = f"{done:,} of {total:,} ({done / total:.0%}), begun {lasted(seconds)} ago" if total else "nothing to do"
+    if not 0 < done < total or seconds <= 0:
+        return told
+    return f"{told}, {60 * done / seconds:.3g} a minute, about {lasted(seconds * (total - done) / done)} left"
+
+
+def lasted(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3.5 h``, ``2.0 d``."""
+    for size, unit in ((86_400, "d"), (3_600, "h")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{max(0, seconds):.0f} s"

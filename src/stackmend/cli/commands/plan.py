@@ -106,17 +106,27 @@ class PlanApply(Printing):
     """Do what a plan file says, row by row, each only if it still reads as planned.
 
     Every step is journalled before and after; 'run undo' takes the run back. Exit code 4: repaired, 5: stopped (a row
-    has moved on, a limit was reached, a repair failed), 6: in doubt, a human is needed, 0: there was nothing to do.
+    has moved on, a limit was reached, a repair failed, one was left out for want of consent), 6: in doubt, a human is
+    needed, 0: there was nothing to do. Unsafe repairs that no --accept names are left out, the others are done; where
+    nothing is left, and in the plan of a workflow, it is refused (2).
     """
 
     examples = """
   $ stackmend plan apply plan.json --yes
   $ stackmend plan apply plan.json --yes --accept detach-volume
+  $ stackmend plan apply plan.json --yes --only a1,a3
   $ stackmend plan apply plan.json --yes -f json"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
         parser.add_argument("plan", metavar="FILE", help="a file that 'plan create --out' wrote")
+        parser.add_argument(
+            "--only",
+            type=lambda text: text.split(","),
+            default=[],
+            metavar="IDS",
+            help="these actions alone, by their ids in the plan: a1,a3",
+        )
         add_consent(parser, "apply the plan")
         super().add_arguments(parser)
 

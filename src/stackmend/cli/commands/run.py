@@ -7,25 +7,47 @@ import argparse
 
 from stackmend.cli.applying import company, report, tell_reach
 from stackmend.cli.base import Printing
+from stackmend.cli.options import positive, since
 from stackmend.model.errors import ConsentError, Exit
+from stackmend.model.journal import RunState
 
 
 class RunList(Printing):
-    """List the runs in the journal, newest first."""
+    """List the runs in the journal, newest first.
+
+    A run that has not ended and whose process is gone is "cut off": 'run resume' goes on with it.
+    """
 
     examples = """
   $ stackmend run list
+  $ stackmend run list --state "cut off" --state "in doubt"
+  $ stackmend run list --since 7d --kind undo --limit 20
   $ stackmend run list -f value -c id"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("--limit", type=positive, metavar="N", help="the newest so many")
+        parser.add_argument(
+            "--state",
+            action="append",
+            default=[],
+            choices=[state.value for state in RunState],
+            help="those in this state, may be repeated",
+        )
+        parser.add_argument("--kind", choices=("apply", "undo"), default="", help="those of this kind")
+        parser.add_argument("--since", type=since, metavar="TIME", help="begun since then: 7d, or a time")
+        super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print them."""
         from stackmend.app import runs
         from stackmend.report import runs as shown
 
-        found = runs.list_runs(self.config())
+        asked = {"states": tuple(parsed_args.state), "kind": parsed_args.kind, "since": parsed_args.since or ""}
+        found = runs.list_runs(self.config(), limit=parsed_args.limit, **asked)
         self.show(shown.runs(found), parsed_args)
         if not found:
-            self.notes.say("no runs yet")
+            self.notes.say("no such runs" if any(asked.values()) else "no runs yet")
         return int(Exit.CLEAN)
 
 
@@ -88,15 +110,20 @@ class RunResume(_OneRun):
 class RunUndo(_OneRun):
     """Take a run back: put every row back that still reads as the run left it.
 
-    Without --yes nothing is changed. Exit code 0: all is back, 5: a row has moved on and was left alone.
+    Without --yes its plan is shown and nothing is changed: what would be put back, what has moved on since and is left
+    alone, and what nothing can take back. Exit code 0: all is back, 5: a row has moved on and was left alone; with
+    --dry-run 3: there is something to take back, 0: there is not.
     """
 
     examples = """
+  $ stackmend run undo 20261121-031502-7f3a --dry-run
   $ stackmend run undo 20261121-031502-7f3a --yes"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("-y", "--yes", action="store_true", help="undo it; without it nothing is changed")
+        group = parser.add_mutually_exclusive_group()
+        group.add_argument("-y", "--yes", action="store_true", help="undo it; without it nothing is changed")
+        group.add_argument("--dry-run", action="store_true", help="only show what it would do")
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -104,17 +131,30 @@ class RunUndo(_OneRun):
         from stackmend.app import runs
 
         if not parsed_args.yes:
-            runs.show_run(self.config(), parsed_args.run)
-            raise ConsentError(
-                "nothing was changed: --yes is missing",
-                f"See what it did with: {self.typed('run', 'show', parsed_args.run)}; "
-                f"then: {self.typed('run', 'undo', parsed_args.run, '--yes')}",
-            )
+            return self._shown(parsed_args)
         config = self.config()
         tell_reach(self, config)
         with company(self) as (here, progress):
             result = runs.undo(config, parsed_args.run, company=here, progress=progress)
         return report(self, result, parsed_args, "taken back")
+
+    def _shown(self, parsed_args: argparse.Namespace) -> int:
+        """Show the plan; ConsentError unless that is all that was asked for."""
+        from stackmend.app import runs
+        from stackmend.report import plans as shown
+
+        plan, moved = runs.undo_plan(self.config(), parsed_args.run)
+        self.show(shown.plan(plan), parsed_args)
+        for line in moved:
+            self.notes.warn(line)
+        if not plan.actions:
+            self.notes.say("there is nothing to take back")
+            return int(Exit.CLEAN)
+        line = self.typed("run", "undo", parsed_args.run, "--yes")
+        if not parsed_args.dry_run:
+            raise ConsentError("nothing was changed: --yes is missing", f"Read the plan, then: {line}")
+        self.notes.next(line)
+        return int(Exit.FINDINGS)
 
 
 COMMANDS = {"run list": RunList, "run show": RunShow, "run resume": RunResume, "run undo": RunUndo}

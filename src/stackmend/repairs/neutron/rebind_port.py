@@ -108,7 +108,8 @@ def rebound(live: Live, port: Record, host: str) -> Iterator[Step]:
         yield change(live, "neutron", "ports", port, {"status": "DOWN"})
     yield from bind(live, port, host)
     yield revised(live, port["standard_attr_id"])
-    yield Manual(text=f"Let Neutron bind it, before any reboot: openstack port set --host {host} {port['id']}")
+    text = f"Let Neutron bind it, before any reboot: openstack port set --host {host} {port['id']}"
+    yield Manual(text=text, awaited=True)
 
 
 REPAIR = Repair(
