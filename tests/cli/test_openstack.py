@@ -13,6 +13,7 @@ import pytest
 
 from stackmend.cli.manager import Commands
 from stackmend.cli.plugin import API_NAME
+from stackmend.cli.rehearsal import choices
 from stackmend.model.errors import Exit
 
 SCHEMAS = Path(__file__).parent.parent.parent / "docs" / "schemas"
@@ -100,7 +101,8 @@ def test_from_the_plan_to_the_undo(openstack, broken_cloud, cloud_config, tmp_pa
     """Plan, apply and undo, each with its own exit code, the configuration from the environment."""
     config = {"STACKMEND_CONFIG": str(cloud_config)}
     path = tmp_path / "plan.json"
-    planned = openstack("mend", "plan", "create", "--allow-db", "--out", path, **config)
+    chosen = [word for name in choices() for word in ("--repair", name)]
+    planned = openstack("mend", "plan", "create", "--allow-db", *chosen, "--out", path, **config)
     assert planned.code == Exit.FINDINGS
     assert f"next: openstack mend plan apply {path}" in planned.err
     refused = openstack("mend", "plan", "apply", path, "--accept", "all", **config)

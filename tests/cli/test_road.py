@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
+from stackmend.cli.rehearsal import choices
 from stackmend.model.errors import Exit
 
 SCHEMAS = Path(__file__).parent.parent.parent / "docs" / "schemas"
@@ -35,7 +36,8 @@ def stackmend(run, cloud_config):
 def plan(broken_cloud, stackmend, tmp_path):
     """A plan for the broken cloud, in a file."""
     path = tmp_path / "plan.json"
-    done = stackmend("plan", "create", "--allow-db", "--out", path)
+    chosen = [word for name in choices() for word in ("--repair", name)]
+    done = stackmend("plan", "create", "--allow-db", *chosen, "--out", path)
     assert done.code == Exit.FINDINGS
     return path
 
@@ -350,7 +352,8 @@ def test_a_request_shows_its_plan_and_changes_nothing(cloud, stackmend):
 
 def test_a_request_wants_allow_db(broken_cloud, stackmend):
     """Without consent to change databases a request says what to add."""
-    done = stackmend("volume", "mark-deleted", broken_cloud.pick("volume_backed").volumes[0])
+    found = json.loads(stackmend("audit", "--check", "info-cache-empty", "-f", "json").out)
+    done = stackmend("server", "cache", "rebuild", found[0]["key"]["server"])
     assert done.code == Exit.STOPPED
     assert "hint: Add --allow-db" in done.err
 
