@@ -113,7 +113,7 @@ def test_the_second_of_two_runs_is_refused(here: Ground, plan: Plan) -> None:
 
 def _stopped(here: Ground) -> RunRecord:
     """The run of the process that stops itself in the middle, once it has done so."""
-    for _ in range(600):
+    for _ in range(2400):
         run = here.last()
         if run is not None and Path(f"/proc/{run.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T":
             return run
@@ -202,6 +202,23 @@ def test_a_process_that_is_seen_to_live_keeps_its_lease(here: Ground, plan: Plan
     assert "is there and says nothing" in refused.value.hint
 
 
+def test_a_lease_that_could_not_be_given_back(here: Ground, plan: Plan) -> None:
+    """A run of this very process ended while its journal was out of order: it keeps out no later one of its own."""
+    record = held(here, plan)
+    with pytest.raises(LockedError):
+        runs.apply(here.config, plan)
+    expire(here)
+    with here.journal() as journal:
+        journal.lock(Session.of(here.config).databases.lease, record)
+        sql(here, "ALTER TABLE stackmend_leases RENAME TO away", {"any": 1})
+        with pytest.raises(JournalError):
+            journal.unlock(record.id)
+    sql(here, "ALTER TABLE away RENAME TO stackmend_leases", {"any": 1})
+    with here.journal() as journal:
+        assert journal.run(record.id).state is RunState.CUT_OFF
+    assert runs.apply(here.config, plan).exit is Exit.REPAIRED
+
+
 def test_a_lease_is_about_one_cloud(here: Ground, plan: Plan) -> None:
     """Runs on other clouds that share the journal are nobody's business."""
     held(here, plan, cloud="another-cloud")
@@ -287,7 +304,7 @@ def test_two_namespaces_of_process_ids(here: Ground, plan: Plan) -> None:
 
 def _appeared(here: Ground, entries: int) -> RunRecord:
     """The run that has written so many entries, once it has."""
-    for _ in range(600):
+    for _ in range(2400):
         run = here.last()
         with here.journal() as journal:
             if run is not None and len(journal.entries(run.id)) >= entries:

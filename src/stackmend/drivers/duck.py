@@ -17,6 +17,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from stackmend.drivers.interrupts import interrupts
 from stackmend.drivers.scratch import Scratch
 from stackmend.drivers.shape import file_stem, labels, schema
 from stackmend.model.errors import SourceError, StackmendError
@@ -24,8 +25,6 @@ from stackmend.tables.views import VIEWS
 
 MEMORY = "350MB"
 SPILL = "1GB"
-#: what DuckDB says when the handler of a signal raised something while it worked
-_INTERRUPTED = "Query interrupted"
 _PARAMETER = re.compile(r"\$(\w+)")
 _STEP = re.compile(r"\s*(WITH|,)\s+(\w+)\s+AS\s*\(", re.IGNORECASE)
 _BRACKET = re.compile(r"""'[^']*'|"[^"]*"|[()]""")
@@ -53,7 +52,7 @@ class DuckQuery:
             },
         )
         # not above: given before there is a database DuckDB stores it, shows it, and does not keep to it
-        self._connection.execute(f"SET max_temp_directory_size = '{spill}'")
+        self._rows(f"SET max_temp_directory_size = '{spill}'")
 
     def add_files(self, label: str, files: Sequence[Path]) -> None:
         """A table from Parquet files; an empty one without any. SourceError when one is damaged."""
@@ -62,7 +61,7 @@ class DuckQuery:
             return
         names = ", ".join("'" + str(f).replace("'", "''") + "'" for f in files)
         try:
-            self._connection.execute(f'CREATE VIEW "{label}" AS {self._compared(f"read_parquet([{names}])")}')
+            self._rows(f'CREATE VIEW "{label}" AS {self._compared(f"read_parquet([{names}])")}')
         except duckdb.Error as problem:
             raise SourceError(
                 f"table {label} of a snapshot cannot be read: {str(problem).splitlines()[0]}",
@@ -72,7 +71,7 @@ class DuckQuery:
     def add(self, label: str, table: pa.Table) -> None:
         """A table from memory."""
         self._connection.register("incoming", table)
-        self._connection.execute(f'CREATE TABLE "{label}" AS {self._compared("incoming")}')
+        self._rows(f'CREATE TABLE "{label}" AS {self._compared("incoming")}')
         self._connection.unregister("incoming")
 
     def _compared(self, source: str) -> str:
@@ -82,16 +81,16 @@ class DuckQuery:
         """
         terms = [
             f"""RTRIM("{name}", ' ') COLLATE NOCASE AS "{name}\"""" if kind == "VARCHAR" else f'"{name}"'
-            for name, kind, *_ in self._connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+            for name, kind, *_ in self._rows(f"DESCRIBE SELECT * FROM {source}")[1]
         ]
         return f"SELECT {', '.join(terms)} FROM {source}"
 
     def ready(self, now: str, present: set[str]) -> None:
         """Add ``clock`` and every view whose tables are ``present``."""
-        self._connection.execute("CREATE TABLE clock AS SELECT CAST(? AS TIMESTAMP) AS now", [now])
+        self._rows("CREATE TABLE clock AS SELECT CAST(? AS TIMESTAMP) AS now", [now])
         for name, view in VIEWS.items():
             if set(view.needs) <= present:
-                self._connection.execute(f'CREATE VIEW "{name}" AS {view.sql}')
+                self._rows(f'CREATE VIEW "{name}" AS {view.sql}')
 
     def rows(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Run one statement; only the parameters it names are bound.
@@ -102,39 +101,38 @@ class DuckQuery:
         named, last = steps(sql)
         try:
             for name, step in named:
-                self._execute(f'CREATE OR REPLACE TEMP TABLE "{name}" AS {step}', parameters)
-            cursor = self._execute(last, parameters)
-            names = [d[0] for d in cursor.description]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+                self._rows(f'CREATE OR REPLACE TEMP TABLE "{name}" AS {step}', _named(step, parameters))
+            names, found = self._rows(last, _named(last, parameters))
+            return [dict(zip(names, row, strict=True)) for row in found]
         except (duckdb.OutOfMemoryException, duckdb.IOException) as problem:
             raise QueryTooLarge(
                 f"a query needs more than its memory and the {self._spill} it may spill to disk:"
                 f" {str(problem).splitlines()[0]}",
                 "Report the check: its SQL joins too much. The other checks are not affected.",
             ) from problem
-        except duckdb.InterruptException as problem:
-            raise KeyboardInterrupt from problem
         except duckdb.Error as problem:
             raise StackmendError(f"a query failed: {str(problem).splitlines()[0]}") from problem
-        except RuntimeError as problem:
-            # a signal came: what its handler raised is lost on the way through DuckDB
-            if str(problem) == _INTERRUPTED:
-                raise KeyboardInterrupt from problem
-            raise
         finally:
             # a database that cannot even drop them must not hide why the query failed
             with suppress(duckdb.Error):
                 for name, _ in named:
-                    self._connection.execute(f'DROP TABLE IF EXISTS temp."{name}"')
+                    self._rows(f'DROP TABLE IF EXISTS temp."{name}"')
 
-    def _execute(self, sql: str, parameters: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
-        wanted = {name: parameters[name] for name in set(_PARAMETER.findall(sql)) if name in parameters}
-        return self._connection.execute(sql, wanted or None)
+    def _rows(self, sql: str, parameters: object = None) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """(names of the columns, rows) of one statement."""
+        with interrupts():
+            cursor = self._connection.execute(sql, parameters)
+            return [d[0] for d in cursor.description or ()], cursor.fetchall()
 
     def close(self) -> None:
         """Close the database and remove its files."""
         self._connection.close()
         self._folder.remove()
+
+
+def _named(sql: str, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Those of the parameters that it names."""
+    return {name: parameters[name] for name in set(_PARAMETER.findall(sql)) if name in parameters} or None
 
 
 def steps(sql: str) -> tuple[list[tuple[str, str]], str]:

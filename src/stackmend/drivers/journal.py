@@ -263,6 +263,7 @@ class DatabaseJournal:
             with self._writing() as connection:
                 owner = self._leases.take(connection, cloud, run)
         self._held[run.id] = (cloud, owner)
+        self._leases.keep(owner)
 
     def beat(self, run: str) -> None:
         """Say that the holder of the lease is alive; LeaseError where it is another one's by now."""
@@ -272,8 +273,10 @@ class DatabaseJournal:
     def unlock(self, run: str) -> None:
         """Give the lease back."""
         if run in self._held:
+            cloud, owner = self._held.pop(run)
+            self._leases.leave(owner)
             with self._writing() as connection:
-                self._leases.give(connection, *self._held.pop(run))
+                self._leases.give(connection, cloud, owner)
 
     def _renew(self, connection: sa.Connection, run: str) -> None:
         if run in self._held:

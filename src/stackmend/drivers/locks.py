@@ -33,6 +33,9 @@ SILENT = timedelta(minutes=15)
 _CLOCKS = {"mysql": "SELECT UTC_TIMESTAMP(6)", "mariadb": "SELECT UTC_TIMESTAMP(6)",
            "postgresql": "SELECT timezone('utc', clock_timestamp())"}  # fmt: skip
 
+#: owners of the leases that runs of this very process hold; one that ended on a journal it could not write left its own
+_OURS: set[str] = set()
+
 
 def stamp() -> str:
     """Now, ISO 8601, UTC, with microseconds."""
@@ -98,6 +101,16 @@ class Leases:
         table = self._table
         connection.execute(sa.delete(table).where(table.c.cloud == cloud, table.c.owner == owner))
 
+    @staticmethod
+    def keep(owner: str) -> None:
+        """A run of this process holds its lease from now on."""
+        _OURS.add(owner)
+
+    @staticmethod
+    def leave(owner: str) -> None:
+        """No run of this process holds it any more, whether or not the journal could be told."""
+        _OURS.discard(owner)
+
     def living(self, connection: sa.Connection) -> set[str]:
         """Ids of the runs that hold a lease."""
         now = clock(connection)
@@ -130,10 +143,9 @@ def _holds(held: sa.RowMapping, now: datetime) -> bool:
     """Whether the lease counts. A process that can be seen from here is believed more than the clock."""
     expired = datetime.fromisoformat(held["expires"]) <= now
     there = lives(held["process"], held["pid"])
-    if there is None or (there and held["pid"] == os.getpid()):
-        # nobody beats for this very process when it asks for a lease
-        return not expired
-    return there
+    if there and held["pid"] == os.getpid():
+        return held["owner"] in _OURS and not expired
+    return not expired if there is None else there
 
 
 def _refusal(held: sa.RowMapping, now: datetime) -> LockedError:

@@ -18,6 +18,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from stackmend.drivers.interrupts import interrupts
+
 #: (row number, what is wrong)
 Complain = Callable[[int, str], None]
 
@@ -100,7 +102,8 @@ class Exploder:
             return _FIELDS.empty_table()
         self._duck.register("documents", pa.table({"n": pa.array(todo, pa.int64()), "document": texts}))
         try:
-            vifs = self._duck.sql(_EXPLODE).to_arrow_table().cast(_FIELDS)
+            with interrupts():
+                vifs = self._duck.sql(_EXPLODE).to_arrow_table().cast(_FIELDS)
         except duckdb.Error:
             for n in todo:
                 counts[n] = None
