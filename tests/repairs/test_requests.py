@@ -364,7 +364,7 @@ def test_a_host_must_be_a_host(desk: Desk) -> None:
 def test_of_several_nodes_one_must_be_named(desk: Desk) -> None:
     """A baremetal host has many: without --node it is not known which."""
     server = next(s for s in desk.cloud.servers("active") if s.cell == "cell1")
-    assert "name one" in desk.refused("server", "set-host", server.uuid, "--host", "ir0001")
+    assert "name the node: --node NODE" in desk.refused("server", "set-host", server.uuid, "--host", "ir0001")
 
 
 def test_ports_that_are_no_server_s(desk: Desk) -> None:

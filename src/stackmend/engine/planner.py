@@ -136,7 +136,7 @@ class Planner:
                 continue
             offered = catalogue.offered(finding.check, finding.evidence.get("code"), self._known)
             if not offered:
-                self._left.append(_left(finding, "there is no repair for it yet: see the page of the check"))
+                self._left.append(_left(finding, _unmended(finding)))
                 continue
             mendable.append((finding, offered))
         self._foresee([finding.evidence for finding, _ in mendable])
@@ -365,6 +365,13 @@ def faulty(step: Step) -> str:
         named = set(step.where) if isinstance(step, ExpectNone) else set()
     secret = sorted(named & secret_columns(step.database, step.table))
     return f"it names the secret column {step.table}.{secret[0]}" if secret else ""
+
+
+def _unmended(finding: Finding) -> str:
+    check = catalogue.checks().get(finding.check)
+    if check is None or not check.by_hand:
+        return "there is no repair for it yet: see the page of the check"
+    return f"there is no repair for it: {check.by_hand.format(**finding.evidence)}"
 
 
 def _left(about: Finding | Action, reason: str, repair: str = "") -> Left:

@@ -64,6 +64,8 @@ class Check:
     spares: frozenset[str] = frozenset()
     #: name of a root cause -> {column here: column there}; a finding matching one is counted with it, not listed
     explained_by: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    #: where it has no repair on purpose: what a plan says to do instead; ``{column}`` as in the message
+    by_hand: str = ""
     #: what does harm to, or fails for, a server with such a finding: "move", "start", "rebuild" (on another host).
     #: Workflows leave such a server alone (:attr:`stackmend.model.workflow.Workflow.deed`)
     hinders: frozenset[str] = frozenset()

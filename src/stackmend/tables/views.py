@@ -29,7 +29,7 @@ VIEWS: Mapping[str, View] = {
     "servers": View(
         needs=("nova_instances",),
         sql=f"""
-            SELECT cell, uuid, project_id, host, node, launched_on, compute_id, vm_state, task_state, power_state,
+            SELECT cell, uuid, project_id, host, node, compute_id, vm_state, task_state, power_state,
                    created_at, launched_at, COALESCE(updated_at, created_at) AS changed_at, cell = 'cell0' AS in_cell0
               FROM nova_instances
              WHERE NOT deleted AND uuid <> {_MARKER} AND NOT COALESCE(hidden, FALSE)""",

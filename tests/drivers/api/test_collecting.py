@@ -38,8 +38,8 @@ CHECKS = catalogue.checks()
 #: checks that can be answered whole from what APIs show
 WHOLE = {
     "allocation-orphan", "cinder-attached-nova-not", "info-cache-empty", "port-without-server",
-    "server-on-nonexistent-host", "server-wrong-host", "volume-in-use-server-gone", "volume-stuck-detaching",
-    "volume-stuck-error-deleting",
+    "server-on-nonexistent-host", "server-wrong-host", "soft-deleted-server-cache-empty", "volume-in-use-server-gone",
+    "volume-stuck-detaching", "volume-stuck-error-deleting",
 }  # fmt: skip
 #: checks that are answered, but may overlook something
 PARTLY = {"allocation-wrong-provider", "port-binding-wrong-host"}

@@ -39,29 +39,39 @@ CHECK = Check(
         "server-wrong-host": {"server": "server"},
         "server-on-nonexistent-host": {"server": "server"},
     },
+    by_hand=(
+        "only a look tells where the guest is: 'stackmend server where {server}' shows what each record says, and"
+        " 'virsh list --all --uuid' on {launched_on} and on {host} shows the guest. Do not start the server before; if"
+        " the guest is on {launched_on}: 'stackmend server set-host {server} --host {launched_on}'"
+    ),
     # NULLIF, not <>: the planner may take an inequality between two tables for a way to join them
     sql="""
-        WITH newest AS (
-            SELECT cell, instance_uuid, status, source_compute, dest_compute,
-                   ROW_NUMBER() OVER (PARTITION BY cell, instance_uuid ORDER BY id DESC) AS age
-              FROM nova_migrations WHERE instance_uuid IS NOT NULL),
+        WITH latest AS (
+            SELECT cell, MAX(id) AS id
+              FROM nova_migrations WHERE instance_uuid IS NOT NULL GROUP BY cell, instance_uuid),
+        newest AS (
+            SELECT m.cell, m.instance_uuid AS uuid, m.status, LOWER(m.source_compute) AS source,
+                   LOWER(m.dest_compute) AS dest
+              FROM nova_migrations m
+              JOIN latest t ON t.cell = m.cell AND t.id = m.id),
         led AS (
-            SELECT cell, instance_uuid AS uuid, LOWER(dest_compute) AS host FROM newest WHERE age = 1
+            SELECT cell, uuid, dest AS host FROM newest
             UNION
-            SELECT cell, instance_uuid, LOWER(source_compute)
-              FROM newest WHERE age = 1 AND status NOT IN ('completed', 'confirmed', 'done', 'finished')),
+            SELECT cell, uuid, source
+              FROM newest WHERE status NOT IN ('completed', 'confirmed', 'done', 'finished')),
         used AS (
             SELECT DISTINCT a.cell, a.instance_uuid AS uuid, LOWER(e.host) AS host
               FROM nova_instance_actions a
               JOIN nova_instance_actions_events e ON e.action_id = a.id AND e.cell = a.cell
              WHERE e.result = 'Success' AND e.event LIKE 'compute%')
-        SELECT s.uuid AS server, s.cell, s.host, s.launched_on
+        SELECT s.uuid AS server, s.cell, s.host, i.launched_on
           FROM idle_servers s
+          JOIN nova_instances i ON i.uuid = s.uuid AND i.cell = s.cell AND NOT i.deleted
           LEFT JOIN led l ON l.uuid = s.uuid AND l.cell = s.cell AND l.host = LOWER(s.host)
           LEFT JOIN used u ON u.uuid = s.uuid AND u.cell = s.cell AND u.host = LOWER(s.host)
           LEFT JOIN nova_compute_nodes n ON n.cell = s.cell AND n.host = s.host AND n.hypervisor_hostname = s.node
                AND n.hypervisor_type = 'ironic'
-         WHERE NULLIF(LOWER(s.launched_on), LOWER(s.host)) IS NOT NULL AND s.host IS NOT NULL
+         WHERE NULLIF(LOWER(i.launched_on), LOWER(s.host)) IS NOT NULL AND s.host IS NOT NULL
            AND l.uuid IS NULL AND u.uuid IS NULL AND n.id IS NULL AND NOT s.in_cell0
            AND s.vm_state NOT IN ('shelved_offloaded', 'deleted', 'resized') AND s.changed_at < $idle""",
 )

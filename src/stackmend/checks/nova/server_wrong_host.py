@@ -54,10 +54,10 @@ CHECK = Check(
         WITH beating AS (
             SELECT v.cell, v.host
               FROM nova_services v
-              JOIN (SELECT cell, MAX(updated_at) AS newest FROM nova_services
-                     WHERE "binary" = 'nova-compute' AND NOT deleted GROUP BY cell) n ON n.cell = v.cell
+              JOIN (SELECT w.cell, MAX(w.updated_at) AS newest FROM nova_services w
+                     WHERE w."binary" = 'nova-compute' AND NOT w.deleted GROUP BY w.cell) t ON t.cell = v.cell
              WHERE v."binary" = 'nova-compute' AND NOT v.deleted AND NOT COALESCE(v.forced_down, FALSE)
-               AND v.updated_at >= n.newest - INTERVAL 60 SECOND),
+               AND v.updated_at >= t.newest - INTERVAL 60 SECOND),
         driven AS (
             SELECT m.instance_uuid
               FROM moves m
