@@ -303,7 +303,7 @@ def test_a_second_look_at_the_wrong_source(healthy: Files) -> None:
 @pytest.mark.parametrize(("one", "other", "says"), [
     ("cell:cell1", "neutron", "it holds Neutron's tables"),
     ("cell:cell1", "cinder", "it holds Cinder's tables"),
-    ("nova_api", "cell:cell1", "it holds a cell's tables"),
+    ("placement", "cell:cell1", "it holds a cell's tables"),
 ])  # fmt: skip
 def test_a_database_of_another_service(healthy: Files, one: str, other: str, says: str) -> None:
     """It is called what it is, not merely a database without tables."""
