@@ -17,7 +17,6 @@ from stackmend.model.errors import Exit
 
 from .desk import Desk
 
-__all__ = ["desk", "ground"]
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "schemas" / "where.json").read_text())
 AMOUNTS = {"VCPU": "vcpus", "MEMORY_MB": "memory_mb", "DISK_GB": "root_gb"}
 
