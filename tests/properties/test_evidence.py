@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from stackmend.app import plans
 from stackmend.app.audits import audit
 from stackmend.app.config import Config, load
 from stackmend.app.session import Session
@@ -23,10 +24,10 @@ from stackmend.engine import catalogue
 from stackmend.lab import schemas
 from stackmend.lab.cloud import Cloud, build
 from stackmend.lab.cloud.build import DATABASES
-from stackmend.lab.plants import broken
+from stackmend.lab.plants import broken, port_binding_wrong_host
 from stackmend.model.audit import Outcome, Report
 from stackmend.model.errors import Exit
-from stackmend.model.finding import Finding
+from stackmend.model.finding import Finding, State
 from stackmend.tables import Kind, tables
 
 Damage = Callable[["Files"], None]
@@ -207,12 +208,11 @@ def attack(files: Files, name: str, damage: Damage, *, read: bool) -> list[str]:
         files.cloud.restore()
     silent = {check for check, r in report.checks.items() if r.outcome is not Outcome.OK}
     before, after = _marks(files.before.findings), _marks(report.findings)
-    causes = {check: set(one.explained_by) for check, one in catalogue.checks().items()}
     wrong = [
         f"{name}: new: {f.message}"
         for f in report.findings
-        # a finding comes up again by itself where what explains it has no answer; it says of nothing that it is gone
-        if not _marks((f,)) <= before and not causes[f.check] & silent
+        # where what explains it has no answer, a finding is listed by itself, as a candidate that says so
+        if not _marks((f,)) <= before and not (f.state is State.CANDIDATE and f.unsure)
     ]
     wrong += [
         f"{name}: not found any more, without a word: {f.message}"
@@ -298,6 +298,36 @@ def test_a_second_look_at_the_wrong_source(healthy: Files) -> None:
         assert answer.rows == {}
         assert all("it has none of the" in answer.unknown[name] for name in names)
     healthy.cloud.restore()
+
+
+@pytest.mark.parametrize(("one", "other", "says"), [
+    ("cell:cell1", "neutron", "it holds Neutron's tables"),
+    ("cell:cell1", "cinder", "it holds Cinder's tables"),
+    ("placement", "cell:cell1", "it holds a cell's tables"),
+])  # fmt: skip
+def test_a_database_of_another_service(healthy: Files, one: str, other: str, says: str) -> None:
+    """It is called what it is, not merely a database without tables."""
+    healthy.cloud.restore()
+    healthy.swap(one, other)
+    report = healthy.look()
+    healthy.cloud.restore()
+    assert says in report.manifest.failed()[one]
+
+
+@pytest.mark.attack("takes the source away by which a finding would be explained")
+def test_a_child_whose_cause_is_silent(healthy: Files) -> None:
+    """A server on the wrong host explains its bindings; without Placement nobody knows, and no binding is mended."""
+    healthy.cloud.restore()
+    port_binding_wrong_host.plant(healthy.cloud)
+    assert [(f.check, f.state) for f in healthy.look().findings] == [("port-binding-wrong-host", State.CONFIRMED)]
+    healthy.empty("placement")
+    report = healthy.look()
+    plan = plans.create(healthy.config(), allow_db=True, settle=0)
+    healthy.cloud.restore()
+    assert [(f.check, f.state) for f in report.findings] == [("port-binding-wrong-host", State.CANDIDATE)]
+    assert "server-wrong-host may explain it, and has no answer: database placement" in report.findings[0].unsure
+    assert plan.actions == ()
+    assert plan.not_repaired[0].reason == report.findings[0].unsure
 
 
 @pytest.mark.attack("deletes the row of one living server from its cell")

@@ -7,88 +7,20 @@ All of it through the command line, as it is typed. The refusals for volumes are
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from stackmend.cli.shell import main
-from stackmend.lab.cloud import Cloud, Server, build
 from stackmend.lab.plants._networks import port_of, vifs, write
 from stackmend.lab.plants._servers import neighbour
 from stackmend.lab.plants._volumes import attach, attached, busy, new_volume
 from stackmend.model.errors import Exit
 
+from .desk import Desk
+
 NOBODY = "00000000-0000-4000-8000-00000000dead"
 Row = dict[str, Any]
-
-
-@dataclass
-class Desk:
-    """A cloud and a terminal."""
-
-    cloud: Cloud
-    toml: Path
-    read: pytest.CaptureFixture[str]
-
-    def type(self, *words: str) -> tuple[int, str, str]:
-        """Run a command: exit code, output, messages."""
-        self.read.readouterr()
-        code = main(["--config", str(self.toml), *words])
-        captured = self.read.readouterr()
-        return code, captured.out, captured.err
-
-    def done(self, *words: str) -> str:
-        """Have a request applied, all of it; its run."""
-        code, out, err = self.type(*words, "--allow-db", "--yes", "--accept", "all", "-f", "json")
-        assert code == Exit.REPAIRED, err
-        answer = json.loads(out)
-        assert (answer["failed"], answer["stale"], answer["done"]) == (0, 0, 1)
-        return str(answer["run"])
-
-    def refused(self, *words: str) -> str:
-        """Have a request refused, which changes nothing; what is said, with its exit code 5."""
-        before = self.cloud.dump()
-        code, _, err = self.type(*words, "--allow-db", "--yes", "--accept", "all")
-        assert code == Exit.STOPPED, err
-        assert self.cloud.dump() == before
-        return err
-
-    def row(self, database: str, table: str, **where: Any) -> Row:
-        """The one row that reads so."""
-        found = self.rows(database, table, **where)
-        assert len(found) == 1
-        return found[0]
-
-    def rows(self, database: str, table: str, **where: Any) -> list[Row]:
-        """All rows that read so."""
-        terms = " AND ".join(f"{name} = :{name}" for name in where)
-        return self.cloud.rows(database, f"SELECT * FROM {table} WHERE {terms}", where)
-
-    def server(self, server: Server) -> Row:
-        """A server's row."""
-        return self.row(server.database, "instances", uuid=server.uuid)
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cloud, Path]]:
-    """One small cloud for the module."""
-    folder = tmp_path_factory.mktemp("requests")
-    cloud = build(folder / "cloud", servers=120, seed=41)
-    cloud.save()
-    toml = folder / "stackmend.toml"
-    toml.write_text(cloud.toml(), encoding="utf-8")
-    yield cloud, toml
-    cloud.close()
-
-
-@pytest.fixture
-def desk(ground: tuple[Cloud, Path], capsys: pytest.CaptureFixture[str]) -> Desk:
-    """The cloud, healthy again, and a terminal."""
-    ground[0].restore()
-    return Desk(*ground, capsys)
 
 
 def wish_rebuild(desk: Desk) -> tuple[str, ...]:
@@ -112,7 +44,8 @@ def wish_release(desk: Desk) -> tuple[str, ...]:
 
 def wish_mark_deleted(desk: Desk) -> tuple[str, ...]:
     """A server that is gone."""
-    return "server", "mark-deleted", desk.cloud.pick("volume_backed").uuid
+    server = desk.cloud.pick("volume_backed")
+    return "server", "mark-deleted", server.uuid, "--overrule", str(server.host)
 
 
 def wish_purge(desk: Desk) -> tuple[str, ...]:
@@ -226,7 +159,7 @@ def test_a_server_is_marked_deleted_whole(desk: Desk) -> None:
     server = desk.cloud.pick("volume_backed")
     desk.cloud.insert(server.database, "tags", resource_id=server.uuid, tag="t")
     others = desk.rows(server.database, "instances", deleted=0)
-    desk.done("server", "mark-deleted", server.uuid)
+    desk.done("server", "mark-deleted", server.uuid, "--overrule", str(server.host))
     row = desk.server(server)
     assert (row["deleted"], row["vm_state"], row["task_state"], row["cleaned"]) == (row["id"], "deleted", None, 0)
     assert row["deleted_at"] == row["terminated_at"] is not None
@@ -247,7 +180,7 @@ def test_a_server_is_marked_deleted_whole(desk: Desk) -> None:
 def test_cleaned_says_that_its_files_are_gone(desk: Desk) -> None:
     """With --cleaned its host is not told to remove anything (rule RW9)."""
     server = desk.cloud.pick("stopped")
-    desk.done("server", "mark-deleted", server.uuid, "--cleaned")
+    desk.done("server", "mark-deleted", server.uuid, "--cleaned", "--overrule", str(server.host))
     assert desk.server(server)["cleaned"] == 1
 
 

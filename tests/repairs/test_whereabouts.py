@@ -15,9 +15,8 @@ from stackmend.lab.plants import allocation_wrong_provider, server_on_nonexisten
 from stackmend.lab.plants._servers import alone, neighbour, touch
 from stackmend.model.errors import Exit
 
-from .test_requests import Desk, desk, ground
+from .desk import Desk
 
-__all__ = ["desk", "ground"]
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "schemas" / "where.json").read_text())
 AMOUNTS = {"VCPU": "vcpus", "MEMORY_MB": "memory_mb", "DISK_GB": "root_gb"}
 

@@ -20,7 +20,7 @@ from stackmend.drivers.collector import read_manifest
 from stackmend.drivers.scratch import scratch
 from stackmend.engine import catalogue, memory, sources
 from stackmend.engine.audit import exit_of, findings_of, narrowed
-from stackmend.engine.confirm import explain
+from stackmend.engine.confirm import explain, uncertain
 from stackmend.engine.crosscheck import Sides, witnesses
 from stackmend.model.audit import CheckResult, Outcome, Report
 from stackmend.model.check import Check
@@ -215,6 +215,8 @@ def _report(
     for name, some in (unsure or {}).items():
         found += findings_of(checks[name], some, State.CANDIDATE)
     listed, swallowed = explain(checks, found)
+    silent = {name: result.reason for name, result in results.items() if result.outcome is not Outcome.OK}
+    listed = uncertain(checks, listed, silent)
     listed, more = _remembered(session, listed, found, results, whole=whole)
     counts: dict[str, int] = {}
     for finding in listed:

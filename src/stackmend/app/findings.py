@@ -137,4 +137,5 @@ def _finding(document: dict[str, Any]) -> Finding:
         first_seen=document["first_seen"],
         waiver=document["waiver"],
         api=witness_of(document.get("api")),
+        unsure=document.get("unsure", ""),
     )

@@ -23,7 +23,7 @@ from stackmend.drivers.dialects.base import Reader
 from stackmend.drivers.duck import DuckQuery
 from stackmend.drivers.recollect import Elsewhere, Recollection
 from stackmend.drivers.rows import Connections
-from stackmend.drivers.selects import missing, select, unseen
+from stackmend.drivers.selects import foreign, missing, select, unseen
 from stackmend.drivers.shape import DERIVED
 from stackmend.drivers.stream import Pipeline, TableStream
 from stackmend.model.errors import SilentError, SourceError
@@ -160,6 +160,7 @@ class DatabaseCollector:
             if isinstance(problem, SilentError):
                 silent[address.server] = problem.message.rpartition("cannot be read: ")[2]
             return reading
+        reading.error = foreign(database, reading.known)
         for table in _tables_of(database, wanted):
             _note(reading.missing, table.label, missing(table, reading.known))
             _note(reading.unseen, table.label, unseen(table, reading.known, sight))

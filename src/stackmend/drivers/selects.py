@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stackmend.drivers.decode import NULL, SEPARATOR
 from stackmend.drivers.dialects import Address, Dialect, TableInfo
 from stackmend.drivers.dialects.rights import Sight
-from stackmend.tables import Column, Kind, Table
+from stackmend.model.snapshot import CELL
+from stackmend.tables import Column, Kind, Table, tables
 
 _OWN = re.compile(r"\bt\.(\w+)")
 _JOINED = re.compile(r"JOIN (\w+) (\w+) ON")
 _NAMED = re.compile(r"\b([a-z])\.(\w+)")
+#: a database with so much of a service's tables is that service's
+_MOST = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,21 @@ class Select:
     document: bool  #: network_info comes as a value of its own, last
     plain: str  #: SQL with a value a column
     packed: str  #: SQL with one text for all columns
+
+
+def foreign(database: str, known: Iterable[str]) -> str:
+    """Whose tables a database holds that has less than half of its own service's, a sentence; else ""."""
+    own = "nova" if database.startswith(CELL) else database
+    there = set(known)
+    names: dict[str, set[str]] = {}
+    for part in (part for parts in tables().values() for part in parts):
+        names.setdefault(part.service, set()).add(part.name)
+    shares = {service: len(some & there) / len(some) for service, some in names.items()}
+    best = max(shares, key=lambda service: (shares[service], service == own))
+    if best == own or shares[best] < _MOST or shares.get(own, 0) >= _MOST:
+        return ""
+    what = {"nova": "a cell's", "nova_api": "nova_api's"}.get(best, f"{best.capitalize()}'s")
+    return f"it holds {what} tables: wrong database?"
 
 
 def missing(table: Table, known: Mapping[str, TableInfo]) -> tuple[str, ...]:

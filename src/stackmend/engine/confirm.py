@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks a second time: the same SQL on rows read anew (rule R1), and puts children under their root causes."""
+"""Looks a second time: the same SQL on rows read anew (rule R1), and puts children under their root causes.
+
+A child whose possible cause has no answer is not planned: it could be the cause's symptom, and be mended the wrong way.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 from stackmend.engine.audit import parameters
 from stackmend.model.check import Check
 from stackmend.model.errors import StackmendError
-from stackmend.model.finding import Finding, alike, fingerprint, same
+from stackmend.model.finding import Finding, State, alike, fingerprint, same
 from stackmend.model.ports import Collector
 
 Rows = Sequence[Mapping[str, Any]]
@@ -107,6 +110,25 @@ def _root(number: int, parent: Mapping[int, int]) -> int:
         path.append(parent[path[-1]])
     last = path[-1]
     return min(path[path.index(parent[last]) :]) if last in parent else last
+
+
+def uncertain(checks: Mapping[str, Check], listed: Iterable[Finding], silent: Mapping[str, str]) -> list[Finding]:
+    """Those that a root cause may explain of which no answer is known are candidates, and say so.
+
+    ``silent``: check -> why it has no answer, or not a whole one.
+    """
+    found = []
+    for finding in listed:
+        causes = [
+            cause
+            for cause, columns in checks[finding.check].explained_by.items()
+            if cause in silent and all(finding.evidence.get(column) is not None for column in columns)
+        ]
+        if causes:
+            text = f"{causes[0]} may explain it, and has no answer: {silent[causes[0]]}"
+            finding = replace(finding, state=State.CANDIDATE, unsure=text)
+        found.append(finding)
+    return found
 
 
 class _Index:

@@ -132,7 +132,7 @@ class Planner:
             if finding.state is State.WAIVED:
                 continue
             if finding.state is State.CANDIDATE:
-                self._left.append(_left(finding, "it could not be confirmed on rows read anew"))
+                self._left.append(_left(finding, finding.unsure or "it could not be confirmed on rows read anew"))
                 continue
             offered = catalogue.offered(finding.check, finding.evidence.get("code"), self._known)
             if not offered:

@@ -16,6 +16,9 @@ from stackmend.tables.views import TERMINAL
 
 Record = dict[str, Any]
 
+#: an action younger than this is under way, and so is an event that has not ended for so long (view acting_servers)
+_ASKED, _ACTING = timedelta(minutes=2), timedelta(hours=2)
+
 
 def change(
     live: Live, database: str, table: str, row: Mapping[str, Any], after: Values, guards: Iterable[str] = ()
@@ -53,6 +56,23 @@ def at_rest(live: Live, database: str, server: Value) -> None:
     for move in live.rows(database, "migrations", {"instance_uuid": server, "deleted": 0}):
         if move["status"] not in TERMINAL:
             raise CannotRepair(f"server {server} has a migration in progress ({move['status']})")
+
+
+def quiet(live: Live, database: str, server: Value) -> None:
+    """CannotRepair while Nova does what somebody asked for: what checks leave alone is not changed by name either."""
+    now = moment(live.now())
+    actions = live.rows(database, "instance_actions", {"instance_uuid": server})
+    for action in actions:
+        if moment(action["start_time"]) > now - _ASKED:
+            raise CannotRepair(
+                f"server {server} is busy: {action['action']} was asked for at {action['start_time']}. Wait until Nova"
+                " is done with it"
+            )
+    numbers = [action["id"] for action in actions]
+    events = live.rows(database, "instance_actions_events", {"action_id": numbers}) if numbers else []
+    for event in events:
+        if event["finish_time"] is None and moment(event["start_time"]) > now - _ACTING:
+            raise CannotRepair(f"server {server} is busy: {event['event']} began at {event['start_time']}")
 
 
 def still_of(ports: Iterable[Record]) -> Iterator[Step]:

@@ -140,6 +140,8 @@ def _notes(finding: Finding) -> Iterator[str]:
         yield f"waived: {finding.waiver}"
     elif finding.api is not None and finding.api.says is Says.CONTRADICTS:
         yield f"not confirmed, the services show something else: {finding.api.reason}"
+    elif finding.unsure:
+        yield f"not confirmed: {finding.unsure}"
     elif finding.state is State.CANDIDATE:
         yield "not confirmed: it was seen once only"
 

@@ -78,7 +78,7 @@ PROOFS = (
     Proof("", "mark-server-deleted", "api", use.no_server, ways.half_deleted, way="request",
           words=lambda key: ["server", "mark-deleted", key["server"]]),
     Proof("", "mark-server-deleted", "db", use.no_server, ways.half_deleted, way="request",
-          words=lambda key: ["server", "mark-deleted", key["server"]]),
+          words=lambda key: ["server", "mark-deleted", key["server"], "--overrule", key["host"]]),
     Proof("", "purge-server", "db", use.purged_server, ways.long_deleted, way="request",
           words=lambda key: ["server", "purge", key["server"]]),
 )  # fmt: skip

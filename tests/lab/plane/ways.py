@@ -214,7 +214,7 @@ def half_deleted(plane: Plane) -> Json:
     server = scene.server([{"port": port}, {"uuid": scene.network(1)}])
     scene.sql(scene.cell, "UPDATE instances SET task_state = 'deleting' WHERE uuid = %s", server)
     scene.past(servers=server)
-    return {"server": server, "port": port}
+    return {"server": server, "port": port, "host": str(scene.cloud.compute.get_server(server).compute_host)}
 
 
 def long_deleted(plane: Plane) -> Json:

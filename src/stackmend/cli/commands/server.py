@@ -9,6 +9,8 @@ from stackmend.cli.base import Printing
 from stackmend.cli.request import Request
 from stackmend.model.errors import Exit
 
+_OVERRULED = "the host that the records say: you have seen that its guest is not there"
+
 
 class _ServerRequest(Request):
     """A request about one server."""
@@ -43,27 +45,33 @@ class ServerMarkDeleted(_ServerRequest):
     """Delete a server that cannot be deleted: by force through the API, or with all its rows, as Nova would.
 
     While its host runs, Nova removes what it still finds of the server there: this deletes for real. Name --cleaned
-    only if its files are gone from the host already.
+    only if its files are gone from the host already. Where a record says that its guest lives, --overrule has to name
+    the host.
     """
 
     repair = "mark-server-deleted"
     examples = """
   $ stackmend server mark-deleted 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --via api
   $ stackmend server mark-deleted 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --allow-db
+  $ stackmend server mark-deleted 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --allow-db --overrule compute3 --out plan.json
   $ stackmend server mark-deleted 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --allow-db --cleaned --out plan.json"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
         parser.add_argument("--cleaned", action="store_true", help="its files are gone from the host already")
+        parser.add_argument("--overrule", metavar="HOST", help=_OVERRULED)
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
-        """The server, and whether its host is clean."""
-        return super().target(parsed_args) | ({"cleaned": True} if parsed_args.cleaned else {})
+        """The server, whether its host is clean, and what is overruled."""
+        cleaned = {"cleaned": True} if parsed_args.cleaned else {}
+        overrule = {"overrule": parsed_args.overrule} if parsed_args.overrule else {}
+        return super().target(parsed_args) | cleaned | overrule
 
     def words(self, parsed_args: argparse.Namespace) -> list[str]:
-        """The server, and whether its host is clean."""
-        return super().words(parsed_args) + (["--cleaned"] if parsed_args.cleaned else [])
+        """The server, whether its host is clean, and what is overruled."""
+        overrule = ["--overrule", parsed_args.overrule] if parsed_args.overrule else []
+        return super().words(parsed_args) + (["--cleaned"] if parsed_args.cleaned else []) + overrule
 
 
 class ServerRevive(_ServerRequest):
@@ -98,11 +106,7 @@ class ServerSetHost(_ServerRequest):
         """Add the options of this command."""
         parser.add_argument("--host", required=True, help="the compute host on which the guest really is")
         parser.add_argument("--node", help="its hypervisor node, where the host has several")
-        parser.add_argument(
-            "--overrule",
-            metavar="HOST",
-            help="the host that the records say: you have seen that its guest is not there",
-        )
+        parser.add_argument("--overrule", metavar="HOST", help=_OVERRULED)
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:

@@ -6,8 +6,9 @@ Sets `preserve_on_delete` of that one VIF in the server's network cache to true.
 each operation on the network, so nothing has to be restarted.
 
 ## Guards
-The server is idle; the port is its; the document reads as it did when the plan was made. A heal of the cache under
-way may have read the old value: look again after twice the heal interval, where healing is on.
+The server is idle, and nothing was asked of it just now; the port is its; the document reads as it did when the plan
+was made. A heal of the cache under way may have read the old value: look again after twice the heal interval, where
+healing is on.
 
 ## Undo
 The old value is put back.
@@ -22,7 +23,7 @@ from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectRow, Risk, Step
-from stackmend.repairs.common import change, idle, the_server
+from stackmend.repairs.common import change, idle, quiet, the_server
 from stackmend.repairs.network_info import parsed, serialised
 
 
@@ -55,6 +56,12 @@ def flip(target: Row, live: Live, *, keep: bool) -> Iterator[Step]:
         )
     if vif.get("preserve_on_delete") is keep:
         return
+    if not keep and port["project_id"] != server["project_id"]:
+        raise CannotRepair(
+            f"port {port['id']} is of project {port['project_id']}, its server of {server['project_id']}: released, it"
+            " would be deleted with a server that is not its owner's. Have its owner delete it"
+        )
+    quiet(live, database, server["uuid"])
     yield from idle(live, database, server)
     yield ExpectRow(database="neutron", table="ports", pk={"id": port["id"]}, expect={"device_id": port["device_id"]})
     vif["preserve_on_delete"] = keep

@@ -13,7 +13,12 @@ volumes are named, to be let go through the API; `stackmend audit` finds them ot
 and destroys a guest that still runs (rule RW9): that is what `cleaned = 0` asks for.
 
 ## Guards
-No migration is in progress, no task but a deletion; each row reads as planned.
+No migration is in progress, no task but a deletion, nothing that was asked for just now; no other cell has the server;
+the server is where it was, and each row reads as planned.
+
+In the databases it is refused while anything says that the guest lives: a port that is ACTIVE on a host, an attached
+volume, Nova's power state. Whoever lets go of its ports and volumes afterwards would take them from a guest that runs.
+Where you have seen that its guest is gone from that host, `--overrule HOST` says so.
 
 ## Undo
 All rows are put back; what nova-compute has removed meanwhile is not. What the API has deleted is deleted.
@@ -24,16 +29,19 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 
+from stackmend.cloud import attachments
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import InsertRow, Manual, Risk, Step
 from stackmend.repairs.calls import SERVER, api_of, call, guarded
-from stackmend.repairs.common import Record, at_rest, the_server
+from stackmend.repairs.common import Record, at_rest, quiet, the_server
 from stackmend.repairs.deletion import children, mapping, mark
 from stackmend.repairs.placement.delete_allocations import removed_allocations
+from stackmend.repairs.whereabouts import still
 
 _DELETING = frozenset({None, "deleting", "soft-deleting"})
+_RUNNING = 1  #: ``instances.power_state``
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
@@ -56,19 +64,59 @@ def _refuse_busy(live: Live, database: str, row: Record) -> None:
     if row["task_state"] not in _DELETING:
         raise CannotRepair(f"server {row['uuid']} is busy: {row['task_state']}")
     at_rest(live, database, row["uuid"])
+    quiet(live, database, row["uuid"])
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
     """Steps on the cell, the API database and Placement."""
     database, row = the_server(target, live)
     _refuse_busy(live, database, row)
+    attachments.server(live, row["uuid"])  # raises where another cell has it as well
+    _lifeless(live, row, str(target.get("overrule") or ""))
     now = live.now()
+    yield from still(database, row)
     yield from children(live, database, row["uuid"], now)
     yield _noted(database, row, now)
     yield from mark(live, database, row, now, cleaned=bool(target.get("cleaned", False)))
     yield from mapping(live, row["uuid"])
     yield from removed_allocations(live, row["uuid"])
     yield from _left(live, row)
+
+
+def _lifeless(live: Live, row: Record, overruled: str) -> None:
+    """CannotRepair where a record says that the guest lives on a host, unless that host is the one overruled."""
+    server, signs = row["uuid"], list(_signs(live, row))
+    hosts = sorted({host for host, _ in signs})
+    if not signs or [host.lower() for host in hosts] == [overruled.lower()]:
+        return
+    told = "; ".join(says for _, says in signs[:3])
+    if len(hosts) > 1:
+        raise CannotRepair(
+            f"the guest of server {server} may live, on {' or '.join(hosts)}: {told}. Settle first where it is:"
+            f" 'stackmend server where {server}'"
+        )
+    raise CannotRepair(
+        f"the guest of server {server} may live on {hosts[0]}: {told}. 'openstack server delete {server}' ends it and"
+        f" lets go of what it has. If you have seen that it is not there ('virsh list --all --uuid' on {hosts[0]}), add"
+        f" --overrule {hosts[0]}"
+    )
+
+
+def _signs(live: Live, row: Record) -> Iterator[tuple[str, str]]:
+    """(host, what says that the guest is there): Neutron's word, Cinder's and Nova's."""
+    if row["power_state"] == _RUNNING and row["host"]:
+        yield str(row["host"]), f"Nova has it running on {row['host']}"
+    ports = [p["id"] for p in live.rows("neutron", "ports", {"device_id": row["uuid"], "status": "ACTIVE"})]
+    bound = live.rows("neutron", "ml2_port_bindings", {"port_id": ports, "status": "ACTIVE"}) if ports else []
+    for binding in bound:
+        # the ports of a baremetal server are bound to its node
+        host = row["host"] if binding["host"] == row["node"] else binding["host"]
+        if host:
+            yield str(host), f"port {binding['port_id']} is ACTIVE on {host}"
+    attached = {"instance_uuid": row["uuid"], "deleted": 0, "attach_status": "attached"}
+    for attachment in live.rows("cinder", "volume_attachment", attached):
+        if host := attachment["attached_host"] or row["host"]:
+            yield str(host), f"volume {attachment['volume_id']} is attached to {host}"
 
 
 def _noted(database: str, row: Record, now: str) -> InsertRow:

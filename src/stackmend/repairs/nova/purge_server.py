@@ -7,8 +7,10 @@ too; then what the API database has of it, the mapping last. Where many servers 
 `nova-manage db archive_deleted_rows` and `purge` in its place.
 
 ## Guards
-The server has been deleted for a day; nothing holds a port, a volume or an allocation for it; every table that has a
-foreign key to `instances` in *this* database is one that is known, else nothing is done (rule R7).
+The server has been deleted for a day, in whatever cell; none is being built with its id, and it is not one that
+`nova_api` has as living although its cell has no row of it; nothing holds a port, a volume or an allocation for it,
+asked once more in the moment of writing; every table that has a foreign key to `instances` in *this* database is one
+that is known, else nothing is done (rule R7).
 
 ## Undo
 Every row is put back, secrets of them included (they are sealed in the journal until then).
@@ -19,11 +21,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from stackmend.cloud import attachments
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.snapshot import cell_database
-from stackmend.model.step import Risk, Step, Value
+from stackmend.model.step import ExpectNone, Risk, Step, Value
 from stackmend.repairs.common import Record, moment
 from stackmend.repairs.deletion import pci_given_back, removed
 
@@ -53,6 +56,18 @@ _DAY = timedelta(days=1)
 def db(target: Row, live: Live) -> Iterator[Step]:
     """Steps on the cell, then on the API database; nothing where no row is left."""
     server = str(target["server"])
+    seen = attachments.server(live, server)
+    if seen.alive:
+        raise CannotRepair(f"server {server} is not deleted: only deleted servers are purged")
+    if not seen.known:
+        seen.settled()
+    steps = list(_everything(live, server))
+    if steps:
+        yield from _free(live, server)
+    yield from steps
+
+
+def _everything(live: Live, server: str) -> Iterator[Step]:
     found = False
     for cell in live.cells():
         database = cell_database(cell)
@@ -62,8 +77,14 @@ def db(target: Row, live: Live) -> Iterator[Step]:
             _known(live, database)
             _old(live, row, server)
             yield from _cell(live, database, server, row)
-    if not found and not live.rows("nova_api", "instance_mappings", {"instance_uuid": server}):
+    mappings = live.rows("nova_api", "instance_mappings", {"instance_uuid": server})
+    if not found and not mappings:
         raise CannotRepair(f"no database has a row of server {server}: it is purged, or its UUID is another one")
+    if not found and not all(mapping["queued_for_delete"] for mapping in mappings):
+        raise CannotRepair(
+            f"nova_api has server {server} as living, and no cell has a row of it: the row is lost, not the server. See"
+            " 'stackmend check show instance-mapping-without-server'"
+        )
     for table in _API:
         for row in live.rows("nova_api", table, {"instance_uuid": server}):
             yield removed(live, "nova_api", table, row)
@@ -109,20 +130,25 @@ def _known(live: Live, database: str) -> None:
 
 
 def _old(live: Live, row: Record | None, server: str) -> None:
-    """Refuse while the server lives, was deleted just now, or anything is held for it."""
-    if row is not None:
-        if not row["deleted"]:
-            raise CannotRepair(f"server {server} is not deleted: only deleted servers are purged")
-        if not row["deleted_at"] or moment(row["deleted_at"]) > moment(live.now()) - _DAY:
-            raise CannotRepair(f"server {server} was deleted less than a day ago")
+    """Refuse where the server was deleted just now."""
+    if row is not None and (not row["deleted_at"] or moment(row["deleted_at"]) > moment(live.now()) - _DAY):
+        raise CannotRepair(f"server {server} was deleted less than a day ago")
+
+
+def _free(live: Live, server: str) -> Iterator[Step]:
+    """Guards: no cell has it as living, and nothing is held for it; CannotRepair where something is."""
+    for cell in live.cells():
+        where: dict[str, Value] = {"uuid": server, "deleted": 0}
+        yield ExpectNone(database=cell_database(cell), table="instances", where=where)
     held: tuple[tuple[str, str, dict[str, Value]], ...] = (
         ("neutron", "ports", {"device_id": server}),
         ("cinder", "volume_attachment", {"instance_uuid": server, "deleted": 0}),
         ("placement", "allocations", {"consumer_id": server}),
     )
-    for database, table, where in held:
-        if live.rows(database, table, where):
+    for database, table, rows in held:
+        if live.rows(database, table, rows):
             raise CannotRepair(f"{database}.{table} still holds something for server {server}: audit and repair first")
+        yield ExpectNone(database=database, table=table, where=rows)
 
 
 REPAIR = Repair(

@@ -16,10 +16,11 @@ No call of any API fills an empty cache. Nova's own healer does, where it is on,
 survive the server: the healer marks all of them to be deleted with it. Then that is waited for.
 
 ## Guards
-The server is idle and where it was, its ports are still its, and the cache row reads as it did when the plan was made.
-It refuses where the document lists a port that Neutron does not have, for then it is the last record of that NIC; where
-Nova would raise (a network whose segments make no sense), and for a port of an active server that is
-not bound: written down, a failed binding sets the server to ERROR when its compute service starts.
+The server is idle and where it was, and nothing was asked of it just now; its ports are still its, and the cache row
+reads as it did when the plan was made. It refuses where the document lists a port that Neutron does not have, for then
+it is the last record of that NIC; where Nova would raise (a network whose segments make no sense), and for a port of an
+active server that is not bound: written down, a failed binding sets the server to ERROR when its compute service
+starts.
 
 ## Undo
 The old document, or its absence, is put back.
@@ -36,7 +37,7 @@ from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import InsertRow, Manual, Risk, Step, Values
 from stackmend.repairs import calls, nics
 from stackmend.repairs.calls import SERVER, api_of, call, guarded
-from stackmend.repairs.common import Record, change, idle, still_of, the_server
+from stackmend.repairs.common import Record, change, idle, quiet, still_of, the_server
 from stackmend.repairs.network_info import Builder, compute_version, parsed, serialised
 
 _UNBOUND = frozenset({"unbound", "binding_failed", None})
@@ -104,6 +105,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         return
     _sound(server, vifs)
     yield from idle(live, database, server)
+    quiet(live, database, server["uuid"])
     yield from still_of(ports)
     now = live.now()
     if cache is None:

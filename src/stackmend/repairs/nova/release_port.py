@@ -5,7 +5,8 @@
 Sets `preserve_on_delete` of that one VIF in the server's network cache to false: the opposite of `keep-port`.
 
 ## Guards
-Those of `keep-port`.
+Those of `keep-port`; and the port is of the server's own project. The plan shows who made the port: one that was there
+before the server is found again by `preserve-on-delete-wrong`, until you waive that.
 
 ## Undo
 The old value is put back.
@@ -19,7 +20,14 @@ from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import Repair
 from stackmend.model.step import Risk, Step
+from stackmend.repairs.common import made_by_owner, the_server
 from stackmend.repairs.nova.keep_port import flip
+
+_MADE = {
+    True: "was there before the server, or bears what only its owner sets: he loses it, and audits will say so",
+    False: "was made by Nova for this server",
+    None: "tells not who made it: its owner may miss it",
+}
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
@@ -27,11 +35,21 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     yield from flip(target, live, keep=False)
 
 
+def evidence(target: Row, live: Live) -> tuple[str, ...]:
+    """Who made the port, in a sentence."""
+    port = live.row("neutron", "ports", {"id": target["port"]})
+    if port is None:
+        return ()
+    _, server = the_server({**target, "server": port["device_id"]}, live)
+    return (f"The port {_MADE[made_by_owner(live, port, server)]}.",)
+
+
 REPAIR = Repair(
     name="release-port",
     risk=Risk.UNSAFE,
     resource="port",
     strategies={"db": db},
+    evidence=evidence,
     no_api="whether a port is kept stands in Nova's network cache alone, which no API shows or sets",
     why="the port and its address are lost when the server is deleted or the port detached",
 )

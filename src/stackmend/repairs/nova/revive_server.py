@@ -12,7 +12,8 @@ nova-compute destroys the guest of a server that is marked deleted, with its dis
 
 ## Guards
 No action of Nova deleted the server; its files are not gone from the host (`cleaned`); a port is bound to its host or a
-volume attached to it. No cell has a live row of it; every row reads as planned. Whether the guest still runs only its
+volume attached to it; no migration of it is in progress. No cell has a live row of it, and its row is not the hidden
+half of a resize between cells; every row reads as planned. Whether the guest still runs only its
 host tells: the plan says how to ask.
 
 ## Undo
@@ -24,12 +25,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from stackmend.cloud import attachments
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import ExpectNone, Manual, Risk, Step, Value
-from stackmend.repairs.common import Record, change, moment
+from stackmend.repairs.common import Record, at_rest, change, moment
 from stackmend.tables.nova import SOFT_CHILDREN
 
 #: actions by which Nova itself deletes a server
@@ -44,7 +46,13 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     """Steps on the server's cell and the API database; nothing where nothing of the server lives."""
     database, row = _marked(target, live)
     if row is None or row["host"] is None or row["cleaned"] or not _lives(live, database, row):
+        if "code" not in target:
+            raise CannotRepair(
+                f"nothing says that server {target['server']} lives: Nova deleted it, its files are gone from its host,"
+                " or neither a port nor a volume is held for it"
+            )
         return
+    at_rest(live, database, row["uuid"])
     server = str(row["uuid"])
     yield Manual(
         text=f"First ask its host: 'virsh domstate {server}' on {row['host']}. Without the guest there is nothing to"
@@ -68,15 +76,18 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 
 def _marked(target: Row, live: Live) -> tuple[str, Record | None]:
-    """(database, row) of the server that is marked deleted; CannotRepair where none is."""
-    found = None
+    """(database, row) of the server that is marked deleted; CannotRepair where none is.
+
+    No row where a finding's has its live half in another cell: there is nothing to revive.
+    """
+    if attachments.server(live, str(target["server"])).alive:
+        if "code" in target:
+            return "", None
+        raise CannotRepair(f"server {target['server']} is not marked deleted")
     for cell in (target["cell"],) if target.get("cell") else live.cells():
         row = live.row(cell_database(cell), "instances", {"uuid": target["server"]})
-        if row is not None and row["deleted"]:
+        if row is not None and not row.get("hidden"):
             return cell_database(cell), row
-        found = found or row
-    if found is not None:
-        raise CannotRepair(f"server {target['server']} is not marked deleted")
     raise CannotRepair(f"no cell has a row of server {target['server']}: only a backup has it")
 
 

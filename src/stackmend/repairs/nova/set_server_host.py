@@ -14,9 +14,10 @@ guest. Where they are divided nothing is planned. Asked for by name, the host is
 one, `--overrule HOST` has to name it.
 
 ## Guards
-Nothing is being done with the server. A task state counts as nothing where no migration is behind it and nothing has
-moved for two hours. The host has exactly one compute node (or the one named) in the server's cell; rows read as
-planned.
+Nothing is being done with the server, nothing was asked of it just now, it has a guest (it is neither offloaded nor
+was its build given up), and no other cell has it. A task state counts as nothing where no migration is behind it and
+nothing has moved for two hours. The host has exactly one compute node (or the one named) in the server's cell; rows
+read as planned.
 
 ## Undo
 All rows are put back. After the next start of the guest do not undo.
@@ -26,13 +27,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stackmend.cloud import attachments
 from stackmend.cloud.whereabouts import Evidence, Place, Verdict
 from stackmend.cloud.witnesses import occupant
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import Risk, Step
-from stackmend.repairs.common import Record, the_server
+from stackmend.repairs.common import Record, quiet, the_server
 from stackmend.repairs.nova._brought import brought
 from stackmend.repairs.nova._relocation import without_node
 from stackmend.repairs.whereabouts import evidence, place_of, weighed
@@ -59,6 +61,10 @@ def _asked(
     node = _node(live, database, str(target["host"]), target.get("node"))
     if seen.busy:
         raise CannotRepair(f"server {server['uuid']}: {seen.busy}")
+    quiet(live, database, server["uuid"])
+    attachments.server(live, server["uuid"])  # raises where another cell has it as well
+    if server["vm_state"] == "shelved_offloaded" or server["launched_at"] is None:
+        raise CannotRepair(f"server {server['uuid']} is {server['vm_state']}: it has no guest on any host")
     other = occupant(live, database, node, str(server["uuid"])) if node["hypervisor_type"] == "ironic" else ""
     if other:
         raise CannotRepair(f"{node['hypervisor_hostname']} is the machine of server {other}")

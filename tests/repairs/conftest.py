@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small cloud and a terminal, for the tests of requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stackmend.lab.cloud import Cloud, build
+
+from .desk import Desk
+
+
+@pytest.fixture(scope="module")
+def asked_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cloud, Path]]:
+    """One small cloud for the module."""
+    folder = tmp_path_factory.mktemp("requests")
+    cloud = build(folder / "cloud", servers=120, seed=41)
+    cloud.save()
+    toml = folder / "stackmend.toml"
+    toml.write_text(cloud.toml(), encoding="utf-8")
+    yield cloud, toml
+    cloud.close()
+
+
+@pytest.fixture
+def desk(asked_cloud: tuple[Cloud, Path], capsys: pytest.CaptureFixture[str]) -> Desk:
+    """The cloud, healthy again, and a terminal."""
+    asked_cloud[0].restore()
+    return Desk(*asked_cloud, capsys)
