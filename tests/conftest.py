@@ -38,7 +38,12 @@ def mariadb() -> Iterator[MariaDB]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What a test attacks goes with its report (scripts/attack.py)."""
+    """What a test attacks goes with its report (scripts/attack.py); MariaDB's variants of the case book take long.
+
+    In SQLite every variant and look-alike is tried each time, on MariaDB the plain form of each.
+    """
     for item in items:
+        if "test_casebook.py" in item.nodeid and "[mariadb-" in item.nodeid and not item.nodeid.endswith(":plant]"):
+            item.add_marker(pytest.mark.long)
         if mark := item.get_closest_marker("attack"):
             item.user_properties.append(("attack", mark.args[0]))
