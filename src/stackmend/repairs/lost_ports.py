@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Nova remembers of a port that Neutron has lost, as the rows that Neutron had (catalogue 1.3, 2.1)."""
+"""What Nova remembers of a port that Neutron has lost, as the rows that Neutron had (services 1.3, 2.1)."""
 
 from __future__ import annotations
 
