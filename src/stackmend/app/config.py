@@ -89,6 +89,11 @@ KEYS: Mapping[str, Mapping[str, str]] = {
         "directory": "where the journal and snapshots are kept; default $STACKMEND_STATE or ~/.local/state/stackmend",
         "journal": "SQLAlchemy URL of the journal; default an SQLite file in the directory",
     },
+    "plans": {
+        "key": "private key that signs plans, relative to this file; default plan-key.pem beside it",
+        "trusted": "list: public keys whose plans are trusted, relative to this file; default plan-key.pub beside it",
+        "require_signature": "true: plan apply takes only plans that a trusted key has signed; default false",
+    },
     "limits": {
         "max_rows": "rows one plan may change",
         "max_share": "share of a table's rows that one plan may update or delete, 0 to 1",
@@ -132,6 +137,10 @@ class Config:
     journal: str = field(default="", repr=False)
     limits: Limits = field(default_factory=Limits)
     ages: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    key: Path | None = None  #: signs plans
+    trusted: tuple[Path, ...] = ()  #: public keys whose plans are trusted
+    require_signature: bool = False  #: no other plan is applied
+    keys: Path | None = None  #: the folder in which keys are kept; None: the state folder
     origin: str = ""  #: where it was read from
     root: Path = Path("/")  #: what the files are below that URLs of cells name (ssl_ca)
     found: Found | None = field(default=None, repr=False)  #: what the services' own files said
@@ -140,6 +149,23 @@ class Config:
     def journal_url(self) -> str:
         """SQLAlchemy URL of the journal."""
         return self.journal or f"sqlite:///{self.state / 'journal.db'}"
+
+    @property
+    def key_folder(self) -> Path:
+        """Where the keys of plans are, unless told otherwise."""
+        return self.keys or self.state
+
+    @property
+    def signs(self) -> Path | None:
+        """The key that signs plans, None where there is none."""
+        own = self.key_folder / "plan-key.pem"
+        return self.key or (own if own.exists() else None)
+
+    @property
+    def trusts(self) -> tuple[Path, ...]:
+        """The public keys whose plans are trusted."""
+        own = self.key_folder / "plan-key.pub"
+        return self.trusted or ((own,) if own.exists() else ())
 
     @property
     def has_account(self) -> bool:
@@ -158,6 +184,14 @@ def default_state() -> Path:
             "there is no home folder for the journal and snapshots", "Set STACKMEND_STATE, or HOME."
         ) from None
     return Path(base) / "stackmend"
+
+
+def _at_home(text: str, what: str) -> Path:
+    """A path with ``~`` as a shell has it; ConfigError for the home of an account that there is not."""
+    try:
+        return Path(text).expanduser()
+    except (RuntimeError, ValueError):
+        raise ConfigError(f"{what}: {text} is in no home that there is", "Write the whole path.") from None
 
 
 def load(
@@ -225,7 +259,9 @@ def _from_toml(path: Path) -> Config:
     nova = document.get("files", {}).get("nova")
     base, settings = read_nova(path.parent / nova) if nova else (None, {})
     state, api = document.get("state", {}), document.get("api", {})
-    folder = Path(state["directory"]).expanduser() if "directory" in state else default_state()
+    folder = (
+        _at_home(state["directory"], f"directory in [state] of {path}") if "directory" in state else default_state()
+    )
     return Config(
         databases={name: Address.from_url(url, f"[databases] {name} in {path}") for name, url in databases.items()},
         cells={name: Address.from_url(url, f"[databases.cells] {name} in {path}") for name, url in cells.items()},
@@ -234,7 +270,9 @@ def _from_toml(path: Path) -> Config:
         nova_settings=settings,
         base_url=base,
         cloud=api.get("cloud"),
-        clouds=path.parent.absolute() / Path(api["clouds"]).expanduser() if "clouds" in api else None,
+        clouds=path.parent.absolute() / _at_home(api["clouds"], f"clouds in [api] of {path}")
+        if "clouds" in api
+        else None,
         api_timeout=float(api.get("timeout", TIMEOUT)),
         database_timeout=float(document.get("timeouts", {}).get("database", SILENCE)),
         routes=_routes(document.get("hosts", {}), path),
@@ -247,7 +285,18 @@ def _from_toml(path: Path) -> Config:
         limits=Limits(**document.get("limits", {})),
         ages=_ages(document.get("ages", {}), path),
         origin=str(path),
+        **_signing(document.get("plans", {}), path.parent.absolute()),
     )
+
+
+def _signing(plans: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Keys as configured; a relative name is one beside the configuration."""
+    return {
+        "keys": folder,
+        "key": folder / _at_home(plans["key"], "key in [plans]") if "key" in plans else None,
+        "trusted": tuple(folder / _at_home(one, "trusted in [plans]") for one in plans.get("trusted", ())),
+        "require_signature": plans.get("require_signature", False),
+    }
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -290,9 +339,9 @@ def _known(document: Mapping[str, Any], path: Path) -> None:
                         f"{key} in [{section}] of {path} must be a number of seconds",
                         f"Write {key} = {_SECONDS[nested]:.0f}.",
                     )
-            elif nested == "hosts.shared_instances":
+            elif nested in ("hosts.shared_instances", "plans.require_signature"):
                 if not isinstance(value, bool):
-                    raise ConfigError(f"{key} in [hosts] of {path} must be true or false", f"Write {key} = true.")
+                    raise ConfigError(f"{key} in [{section}] of {path} must be true or false", f"Write {key} = true.")
             elif known[key].startswith("list:") if key in known else False:
                 _list(key, section, value, path)
             elif section not in ("limits", "ages") and not isinstance(value, str):
@@ -330,7 +379,7 @@ def _routes(values: Mapping[str, Any], path: Path) -> Routes:
     return Routes(
         transport=transport,
         destination=destination,
-        ssh_config=str(path.parent.absolute() / Path(config).expanduser()) if config else "",
+        ssh_config=str(path.parent.absolute() / _at_home(config, f"ssh_config in [hosts] of {path}")) if config else "",
         prefix=tuple(values.get("prefix", ())),
         container=tuple(values.get("container", ())),
         local=frozenset(values.get("local", ())),

@@ -23,11 +23,15 @@ if TYPE_CHECKING:
     from stackmend.report.document import Document
 
 
-def finish(command: Printing, plan: Plan, parsed_args: argparse.Namespace, again: tuple[str, ...]) -> int:
+def finish(
+    command: Printing, plan: Plan, parsed_args: argparse.Namespace, again: tuple[str, ...], *, filed: bool = False
+) -> int:
     """Apply ``plan`` if ``--yes`` was given; ``again`` is the command line to repeat with consent.
 
     Unsafe repairs whose names were not given are left out (exit 5); ConsentError (exit 2) where nothing would be left,
     for any of a workflow, and without ``--yes``.
+
+    ``filed``: it was read from a file.
     """
     from stackmend.app import runs
 
@@ -50,7 +54,7 @@ def finish(command: Printing, plan: Plan, parsed_args: argparse.Namespace, again
     tell_reach(command, config)
     with company(command) as (here, progress):
         accept = tuple(parsed_args.accept)
-        result = runs.apply(config, plan, accept=accept, only=only, company=here, progress=progress)
+        result = runs.apply(config, plan, accept=accept, only=only, company=here, progress=progress, filed=filed)
     code = report(command, result, parsed_args)
     if result.failed and (names := _also_by_rows(plan)):
         command.notes.say(f"where the API fails, rows can be changed: {', '.join(names)} also by --via db --allow-db")
