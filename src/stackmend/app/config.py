@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import difflib
 import os
+import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from stackmend.app.found import Found, look
 from stackmend.app.service_files import read_nova
@@ -56,6 +58,7 @@ KEYS: Mapping[str, Mapping[str, str]] = {
     "writer": {
         "username": "account for plan apply, run resume and run undo alone",
         "password": "its password",
+        "same_account": "true: there is none, the accounts of [databases] write, too; default false",
     },
     "timeouts": {
         "database": "seconds of complete silence after which a database is given up, also in the middle of a table;"
@@ -104,6 +107,10 @@ KEYS: Mapping[str, Mapping[str, str]] = {
 }
 
 
+#: keys that are true or false
+_SWITCHES = frozenset({"hosts.shared_instances", "plans.require_signature", "writer.same_account"})
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """A database account; its text never shows the password."""
@@ -120,6 +127,8 @@ class Config:
     cells: Mapping[str, Address] = field(default_factory=dict)  #: by cell name, where given
     reader: Account | None = None
     writer: Account | None = None
+    same_account: bool = False  #: the accounts that read may write, too
+    exposed: Path | None = None  #: a file with passwords that every account of this machine can read
     nova_settings: Mapping[str, str] = field(default_factory=dict)  #: "neutron.ovs_bridge", "DEFAULT.flat_injected"
     base_url: str | None = field(default=None, repr=False)  #: Nova's [database]connection, the base of cell templates
     cloud: str | None = None  #: a name in clouds.yaml
@@ -228,6 +237,8 @@ def survey(
     given = path or ("" if root else os.environ.get("STACKMEND_CONFIG"))
     if given:
         config, problems = _from_toml(Path(given)), []
+        if _exposed(config, Path(given)):
+            config = replace(config, exposed=Path(given))
     else:
         below = root or Path(os.environ.get("STACKMEND_ROOT") or "/")
         found = look(below, layout or os.environ.get("STACKMEND_LAYOUT") or None)
@@ -236,6 +247,18 @@ def survey(
         config = replace(config, cloud=cloud or os.environ.get("OS_CLOUD"), client=client)
     alone = config.found is not None and config.found.silent and not root and not layout
     return config, [] if alone and config.has_account else problems
+
+
+def _exposed(config: Config, path: Path) -> bool:
+    """Whether a configuration has passwords, and every account of this machine can read it."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    secrets = [address.password for address in (*config.databases.values(), *config.cells.values())]
+    secrets += [account.password for account in (config.reader, config.writer) if account]
+    secrets += [urlsplit(config.journal).password or ""] if config.journal else []
+    return stat.S_ISREG(mode) and bool(mode & stat.S_IROTH) and any(secrets)
 
 
 def _from_services(found: Found) -> Config:
@@ -266,7 +289,8 @@ def _from_toml(path: Path) -> Config:
         databases={name: Address.from_url(url, f"[databases] {name} in {path}") for name, url in databases.items()},
         cells={name: Address.from_url(url, f"[databases.cells] {name} in {path}") for name, url in cells.items()},
         reader=_account(document, "reader", path),
-        writer=_account(document, "writer", path),
+        writer=None if document.get("writer", {}).get("same_account") else _account(document, "writer", path),
+        same_account=document.get("writer", {}).get("same_account", False),
         nova_settings=settings,
         base_url=base,
         cloud=api.get("cloud"),
@@ -339,7 +363,7 @@ def _known(document: Mapping[str, Any], path: Path) -> None:
                         f"{key} in [{section}] of {path} must be a number of seconds",
                         f"Write {key} = {_SECONDS[nested]:.0f}.",
                     )
-            elif nested in ("hosts.shared_instances", "plans.require_signature"):
+            elif nested in _SWITCHES:
                 if not isinstance(value, bool):
                     raise ConfigError(f"{key} in [{section}] of {path} must be true or false", f"Write {key} = true.")
             elif known[key].startswith("list:") if key in known else False:

@@ -52,6 +52,11 @@ def add_consent(parser: argparse.ArgumentParser, what: str) -> None:
         metavar="REPAIR",
         help="consent to an unsafe repair by its name, or 'all'; may be repeated",
     )
+    parser.add_argument(
+        "--same-account",
+        action="store_true",
+        help="where no [writer] is configured: let the account that reads write, too",
+    )
 
 
 def until(text: str) -> str:

@@ -35,6 +35,8 @@ _ABOUT = b"stackmend plan\n"
 
 def make(private: Path) -> str:
     """Make a key: this file, and one beside it that ends with ``.pub``. Its name; UsageError where one is there."""
+    if not private.name:
+        raise UsageError(f"{private} is no name of a file", "Choose another path with --out.")
     public = private.with_suffix(".pub")
     for path in (private, public):
         if os.path.lexists(path):
