@@ -20,6 +20,7 @@ from stackmend.app.session import Session
 from stackmend.cli.shell import main
 from stackmend.drivers import locks
 from stackmend.lab.mariadb import MariaDB
+from stackmend.lab.plants import allocation_orphan
 from stackmend.model.errors import Exit, JournalError, LockedError, UsageError
 from stackmend.model.journal import RunRecord, RunState
 from stackmend.model.plan import Plan
@@ -123,6 +124,9 @@ def _stopped(here: Ground) -> RunRecord:
 
 def test_the_command_says_so_too(here: Ground, plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
     """``plan apply`` of a locked cloud exits 5 and names who writes to it."""
+    allocation_orphan.plant(here.cloud)
+    orphan = plans.create(here.config, checks=("allocation-orphan",), allow_db=True, settle=0)
+    plans.save(orphan, here.folder / "plan.json")
     holder = held(here, plan)
     code = main(["--config", str(here.toml), "plan", "apply", str(here.folder / "plan.json"), "--yes"])
     said = capsys.readouterr().err

@@ -34,6 +34,9 @@ _SECONDS = {"api.timeout": TIMEOUT, "timeouts.database": SILENCE}
 #: where Nova keeps the disks of servers unless told otherwise
 INSTANCES = "/var/lib/nova/instances"
 
+#: seconds that a check may be told to wait before it believes in damage
+_OLDEST = 366 * 86_400
+
 DATABASES = ("nova_api", "neutron", "cinder", "glance", "placement", "keystone")
 
 #: section -> key -> what it is; a section with the key "*" takes any key
@@ -108,7 +111,7 @@ KEYS: Mapping[str, Mapping[str, str]] = {
 
 
 #: keys that are true or false
-_SWITCHES = frozenset({"hosts.shared_instances", "plans.require_signature", "writer.same_account"})
+SWITCHES = frozenset({"hosts.shared_instances", "plans.require_signature", "writer.same_account"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,7 +355,11 @@ def _known(document: Mapping[str, Any], path: Path) -> None:
             if nested in KEYS:
                 if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
                     raise ConfigError(f"[{nested}] in {path} must hold texts", 'Write name = "URL", a line each.')
+                for text in (*value, *value.values()):
+                    _plain(text, nested, path)
                 continue
+            if isinstance(value, str):
+                _plain(value, nested, path)
             known = KEYS[section]
             if key not in known and "*" not in known:
                 more = {k.split(".")[1] for k in KEYS if k.startswith(section + ".")}
@@ -363,7 +370,7 @@ def _known(document: Mapping[str, Any], path: Path) -> None:
                         f"{key} in [{section}] of {path} must be a number of seconds",
                         f"Write {key} = {_SECONDS[nested]:.0f}.",
                     )
-            elif nested in _SWITCHES:
+            elif nested in SWITCHES:
                 if not isinstance(value, bool):
                     raise ConfigError(f"{key} in [{section}] of {path} must be true or false", f"Write {key} = true.")
             elif known[key].startswith("list:") if key in known else False:
@@ -375,6 +382,12 @@ def _known(document: Mapping[str, Any], path: Path) -> None:
                     f"{key} in [limits] of {path} must be a number{' from 0 to 1' if key == 'max_share' else ''}",
                     "max_share is a share; the others count rows or lanes and are whole.",
                 )
+
+
+def _plain(text: str, where: str, path: Path) -> None:
+    """Refuse control characters: no name, path or URL has any, and a NUL byte ends it for everybody else."""
+    if any(ord(character) < ord(" ") for character in text):
+        raise ConfigError(f"{text!r} in [{where}] of {path} has a control character", "Write it without.")
 
 
 def _list(key: str, section: str, value: object, path: Path) -> None:
@@ -444,10 +457,19 @@ def _account(document: Mapping[str, Any], section: str, path: Path) -> Account |
 def _ages(values: Mapping[str, Any], path: Path) -> dict[str, dict[str, int]]:
     for check, ages in values.items():
         good = isinstance(ages, dict) and all(
-            isinstance(v, int) and not isinstance(v, bool) and v >= 0 for v in ages.values()
+            isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= _OLDEST for v in ages.values()
         )
         if not good:
             raise ConfigError(
-                f"[ages] {check} in {path} must be a table of seconds", f"Write [ages.{check}] and idle = 600."
+                f"[ages] {check} in {path} must be a table of seconds, from 0 to {_OLDEST} (a year)",
+                f"Write [ages.{check}] and idle = 600.",
             )
+        from stackmend.engine import catalogue  # all checks: only where somebody has set their ages
+
+        known = catalogue.checks()
+        if check not in known:
+            raise _unknown(f"check {check} under [ages]", check, set(known), path)
+        for age in ages:
+            if age not in known[check].ages:
+                raise _unknown(f"age {age} of check {check}", age, set(known[check].ages), path)
     return {check: dict(ages) for check, ages in values.items()}
