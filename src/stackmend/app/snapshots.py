@@ -18,9 +18,9 @@ from stackmend.drivers.shape import labels
 from stackmend.engine import catalogue
 from stackmend.engine.audit import ask, findings_of
 from stackmend.engine.sources import judged
+from stackmend.model import files
 from stackmend.model.audit import CheckResult
 from stackmend.model.check import Check
-from stackmend.model import files
 from stackmend.model.errors import SourceError, UsageError
 from stackmend.model.finding import Finding, State
 from stackmend.model.ports import Progress

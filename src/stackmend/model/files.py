@@ -96,10 +96,9 @@ def _replace(target: Path, data: bytes, mode: int) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(target)
-    except BaseException:
+    finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise
 
 
 def _into(target: Path, data: bytes, there: int) -> None:
