@@ -102,7 +102,8 @@ def _arguments(parser: argparse.ArgumentParser, chance: random.Random, words: Se
             yield value
 
 
-def _odd(run, place: Path, seed: int, count: int, record_property) -> None:
+def wrong(run, place: Path, seed: int, count: int) -> list[tuple[list[str], int, str]]:
+    """(line, exit code, what was said) of the first line whose answer is none that is documented."""
     (place / "work").mkdir(exist_ok=True)
     here = Path.cwd()
     os.chdir(place / "work")
@@ -110,21 +111,23 @@ def _odd(run, place: Path, seed: int, count: int, record_property) -> None:
         for line in lines(place, seed, count):
             with soon():
                 done = run("--config", place / "cloud.toml", *line)
-            assert done.code in _DOCUMENTED, (line, done.err)
-            assert "This is a bug" not in done.err, (line, done.err)
+            if done.code not in _DOCUMENTED or "This is a bug" in done.err:
+                return [(line, done.code, done.err)]
     finally:
         os.chdir(here)
-    record_property("tries", count)
+    return []
 
 
 @pytest.mark.attack("odd command lines: every command, odd values for every option")
 def test_odd_lines(run, place, record_property) -> None:
     """Each command some times."""
-    _odd(run, place, 1, 160, record_property)
+    assert wrong(run, place, 1, 160) == []
+    record_property("tries", 160)
 
 
 @pytest.mark.long
 @pytest.mark.attack("odd command lines: every command, odd values for every option")
 def test_many_odd_lines(run, place, record_property) -> None:
     """Each command many times."""
-    _odd(run, place, 2, 3000, record_property)
+    assert wrong(run, place, 2, 3000) == []
+    record_property("tries", 3000)
