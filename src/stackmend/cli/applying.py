@@ -52,7 +52,7 @@ def finish(
             f"Read what the plan says of it, then: {line}",
         )
     config = command.config()
-    _writer(config, plan, parsed_args, f"{line} --same-account")
+    _writer(config, chosen, parsed_args, f"{line} --same-account")
     tell_reach(command, config)
     with company(command) as (here, progress):
         accept = tuple(parsed_args.accept)

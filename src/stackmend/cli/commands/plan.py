@@ -145,7 +145,7 @@ class PlanShow(_PlanFile):
 class PlanApply(_PlanFile):
     """Do what a plan file says, row by row, each only if it still reads as planned.
 
-    Its repairs are planned again first: what comes out otherwise than in the file is stale, and not done. 
+    Its repairs are planned again first: what comes out otherwise than in the file is stale, and not done.
     Every step is journalled before and after; 'run undo' takes the run back. Exit code 4: repaired, 5: stopped (a row
     has moved on, a limit was reached, a repair failed, one was left out for want of consent), 6: in doubt, a human is
     needed, 0: there was nothing to do. Unsafe repairs that no --accept names are left out, the others are done; where
