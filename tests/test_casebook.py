@@ -30,6 +30,7 @@ from stackmend.lab.mariadb import MariaDB
 from stackmend.lab.plants import PLANT, Case, broken, healthy, modules
 from stackmend.model.audit import Report
 from stackmend.model.errors import Exit
+from stackmend.model.journal import RunResult
 from stackmend.model.plan import Plan
 from stackmend.model.step import Risk
 
@@ -69,6 +70,16 @@ class Stage:
     def plan(self, *chosen: str) -> Plan:
         """A plan for everything that is wrong, by these repairs where there are several."""
         return plans.create(self.config, allow_db=True, max_rows=ALL_ROWS, repairs=tuple(filter(None, chosen)))
+
+    def apply(self, plan: Plan) -> RunResult:
+        """By way of its file, as an operator does it: what a repair yields is what it yields when it is asked again."""
+        path = str(self.cloud.state / "plan.json")
+        self.cloud.state.mkdir(exist_ok=True)
+        plans.write(self.config, plan, path)
+        read = plans.read(self.config, path, max_rows=ALL_ROWS).plan
+        assert read.counts == plan.counts
+        assert [a.statements for a in read.actions] == [a.statements for a in plan.actions]
+        return runs.apply(self.config, read, accept=("all",), filed=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,14 +179,14 @@ def test_what_is_broken_is_found_mended_and_taken_back(stage: Stage, case: Case)
         return
     assert [(action.check, dict(action.key)) for action in plan.runnable] == [(case.check, key)]
     assert unsaid(plan) == {}
-    first = runs.apply(stage.config, plan, accept=("all",))
+    first = stage.apply(plan)
     assert (first.exit, first.failed, first.stale, first.in_doubt) == (Exit.REPAIRED, 0, 0, 0)
     assert first.done > 0
     assert stage.found() == []
     assert stage.left() == set()
     mended = stage.cloud.dump()
     assert mended != planted
-    again = runs.apply(stage.config, plan, accept=("all",))
+    again = stage.apply(plan)
     assert (again.exit, again.steps) == (Exit.CLEAN, 0)
     assert stage.cloud.dump() == mended
     back = runs.undo(stage.config, first.run)
@@ -230,7 +241,7 @@ def test_everything_broken_at_once(crowd: Stage) -> None:
     assert crowd.found() == ordered((case.check, keys[str(case)]) for case in broken())
     made, chosen = [], {case.check: case.chosen for case in broken() if case.chosen}.values()
     while (plan := crowd.plan(*chosen)).runnable:
-        result = runs.apply(crowd.config, plan, accept=("all",))
+        result = crowd.apply(plan)
         assert (result.exit, result.failed, result.stale, result.in_doubt) == (Exit.REPAIRED, 0, 0, 0)
         made.append(result.run)
     assert crowd.found() == ordered((case.check, keys[str(case)]) for case in broken() if case.refused)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.app.config import DATABASES, KEYS, Config, load
+from stackmend.app.config import DATABASES, KEYS, SWITCHES, Config, load
 from stackmend.drivers.hosts.transport import Routes
 from stackmend.model.errors import ConfigError
 from stackmend.model.plan import Limits
@@ -173,7 +173,8 @@ def test_an_unknown_section_is_refused(write: Write, wrong: str, near: str) -> N
         for key in keys
         if key != "*"
         and section not in ("limits", "ages")
-        and (section, key) not in (("api", "timeout"), ("timeouts", "database"), ("hosts", "shared_instances"))
+        and (section, key) not in (("api", "timeout"), ("timeouts", "database"))
+        and f"{section}.{key}" not in SWITCHES
         and f"{section}.{key}" not in LISTS
     ],
 )

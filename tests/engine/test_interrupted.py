@@ -21,15 +21,20 @@ from typing import Any
 import pytest
 
 from stackmend.app import plans, runs
+from stackmend.lab.plants import allocation_orphan, port_without_server, volume_stuck_detaching
 from stackmend.model.errors import Exit
 from stackmend.model.journal import RunState
-from stackmend.model.step import StepState, UpdateRow
+from stackmend.model.step import StepState
 
-from .ground import Ground, made
+from .ground import Ground
 
 PROGRAM = Path(sys.executable).with_name("stackmend")
-#: the row of each stage: its database, its table
-STAGES = (("cinder", "volumes", "display_name"), ("neutron", "ports", "name"), ("cinder", "volumes", "display_name"))
+#: the database of each stage, and what is wrong there
+STAGES = {
+    "placement": allocation_orphan.plant,
+    "cinder": volume_stuck_detaching.VARIANTS["attachment_gone"],
+    "neutron": port_without_server.VARIANTS["of_the_build"],
+}
 
 
 class Slow:
@@ -37,18 +42,12 @@ class Slow:
 
     def __init__(self, here: Ground) -> None:
         self.here, self.file = here, here.folder / "slow.json"
-        rows = {
-            database: here.cloud.rows(database, f"SELECT id, {column} FROM {table} ORDER BY id LIMIT 3")
-            for database, table, column in STAGES
-        }
-        self.steps = [
-            UpdateRow(
-                database=database, table=table, pk={"id": rows[database][stage]["id"]},
-                before={column: rows[database][stage][column]}, after={column: "renamed"},
-            )
-            for stage, (database, table, column) in enumerate(STAGES)
-        ]  # fmt: skip
-        plans.save(made(here, *([step] for step in self.steps), stages=range(3)), self.file)
+        for plant in STAGES.values():
+            plant(here.cloud)
+        self.before = here.cloud.dump()
+        plan = plans.create(here.config, allow_db=True, settle=0)
+        assert len({action.stage for action in plan.runnable}) == len(plan.actions) == len(STAGES)
+        plans.save(plan, self.file)
 
     def words(self, *words: object) -> list[str]:
         """A command line."""
@@ -57,20 +56,20 @@ class Slow:
     @property
     def apply(self) -> list[str]:
         """The command line that applies the plan."""
-        return self.words("plan", "apply", self.file, "--yes", "-f", "json")
+        return self.words("plan", "apply", self.file, "--yes", "--accept", "all", "-f", "json")
 
     def changed(self) -> list[bool]:
-        """Which of the rows are changed."""
+        """In which of the databases something is changed."""
+        now = self.here.cloud.dump()
         return [
-            bool(self.here.cloud.rows(step.database, f"SELECT id FROM {step.table} WHERE id = :id AND {column} = :new",
-                                      {"id": step.pk["id"], "new": "renamed"}))
-            for step, column in zip(self.steps, [column for _, _, column in STAGES], strict=True)
-        ]  # fmt: skip
+            any(now.get(table) != self.before.get(table) for table in {*now, *self.before} if table[0] == database)
+            for database in STAGES
+        ]
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold the database of the second stage."""
-        holder = sqlite3.connect(self.here.cloud.databases["neutron"].removeprefix("sqlite:///"), isolation_level=None)
+        holder = sqlite3.connect(self.here.cloud.databases["cinder"].removeprefix("sqlite:///"), isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
         try:
             yield

@@ -20,6 +20,7 @@ from stackmend.app.session import Session
 from stackmend.cli.shell import main
 from stackmend.drivers import locks
 from stackmend.lab.mariadb import MariaDB
+from stackmend.lab.plants import allocation_orphan
 from stackmend.model.errors import Exit, JournalError, LockedError, UsageError
 from stackmend.model.journal import RunRecord, RunState
 from stackmend.model.plan import Plan
@@ -50,6 +51,13 @@ def plan(here: Ground) -> Plan:
     found = made(here, *([step] for step in steps), stages=(0, 1))
     plans.save(found, here.folder / "plan.json")
     return found
+
+
+def orphan(here: Ground) -> None:
+    """The plan file is one of a repair: the command takes no other."""
+    allocation_orphan.plant(here.cloud)
+    real = plans.create(here.config, checks=("allocation-orphan",), allow_db=True, settle=0)
+    plans.save(real, here.folder / "plan.json")
 
 
 def held(here: Ground, like: Plan, **values: object) -> RunRecord:
@@ -123,6 +131,7 @@ def _stopped(here: Ground) -> RunRecord:
 
 def test_the_command_says_so_too(here: Ground, plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
     """``plan apply`` of a locked cloud exits 5 and names who writes to it."""
+    orphan(here)
     holder = held(here, plan)
     code = main(["--config", str(here.toml), "plan", "apply", str(here.folder / "plan.json"), "--yes"])
     said = capsys.readouterr().err
@@ -326,6 +335,7 @@ def test_two_state_folders(here: Ground, plan: Plan, tmp_path: Path, capsys: pyt
     text = here.toml.read_text().replace(f'directory = "{here.cloud.state}"', f'directory = "{tmp_path / "state"}"')
     assert str(tmp_path / "state") in text
     other.write_text(text)
+    orphan(here)
     held(here, plan)
     code = main(["--config", str(other), "plan", "apply", str(here.folder / "plan.json"), "--yes"])
     said = capsys.readouterr().err

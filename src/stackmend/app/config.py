@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import difflib
 import os
+import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from stackmend.app.found import Found, look
 from stackmend.app.service_files import read_nova
@@ -31,6 +33,9 @@ _SECONDS = {"api.timeout": TIMEOUT, "timeouts.database": SILENCE}
 
 #: where Nova keeps the disks of servers unless told otherwise
 INSTANCES = "/var/lib/nova/instances"
+
+#: seconds that a check may be told to wait before it believes in damage
+_OLDEST = 366 * 86_400
 
 DATABASES = ("nova_api", "neutron", "cinder", "glance", "placement", "keystone")
 
@@ -56,6 +61,7 @@ KEYS: Mapping[str, Mapping[str, str]] = {
     "writer": {
         "username": "account for plan apply, run resume and run undo alone",
         "password": "its password",
+        "same_account": "true: there is none, the accounts of [databases] write, too; default false",
     },
     "timeouts": {
         "database": "seconds of complete silence after which a database is given up, also in the middle of a table;"
@@ -89,6 +95,11 @@ KEYS: Mapping[str, Mapping[str, str]] = {
         "directory": "where the journal and snapshots are kept; default $STACKMEND_STATE or ~/.local/state/stackmend",
         "journal": "SQLAlchemy URL of the journal; default an SQLite file in the directory",
     },
+    "plans": {
+        "key": "private key that signs plans, relative to this file; default plan-key.pem beside it",
+        "trusted": "list: public keys whose plans are trusted, relative to this file; default plan-key.pub beside it",
+        "require_signature": "true: plan apply takes only plans that a trusted key has signed; default false",
+    },
     "limits": {
         "max_rows": "rows one plan may change",
         "max_share": "share of a table's rows that one plan may update or delete, 0 to 1",
@@ -97,6 +108,10 @@ KEYS: Mapping[str, Mapping[str, str]] = {
     },
     "ages": {"*": "a table by the name of a check: seconds for each of the ages on its page"},
 }
+
+
+#: keys that are true or false
+SWITCHES = frozenset({"hosts.shared_instances", "plans.require_signature", "writer.same_account"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +130,8 @@ class Config:
     cells: Mapping[str, Address] = field(default_factory=dict)  #: by cell name, where given
     reader: Account | None = None
     writer: Account | None = None
+    same_account: bool = False  #: the accounts that read may write, too
+    exposed: Path | None = None  #: a file with passwords that every account of this machine can read
     nova_settings: Mapping[str, str] = field(default_factory=dict)  #: "neutron.ovs_bridge", "DEFAULT.flat_injected"
     base_url: str | None = field(default=None, repr=False)  #: Nova's [database]connection, the base of cell templates
     cloud: str | None = None  #: a name in clouds.yaml
@@ -132,6 +149,10 @@ class Config:
     journal: str = field(default="", repr=False)
     limits: Limits = field(default_factory=Limits)
     ages: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    key: Path | None = None  #: signs plans
+    trusted: tuple[Path, ...] = ()  #: public keys whose plans are trusted
+    require_signature: bool = False  #: no other plan is applied
+    keys: Path | None = None  #: the folder in which keys are kept; None: the state folder
     origin: str = ""  #: where it was read from
     root: Path = Path("/")  #: what the files are below that URLs of cells name (ssl_ca)
     found: Found | None = field(default=None, repr=False)  #: what the services' own files said
@@ -140,6 +161,23 @@ class Config:
     def journal_url(self) -> str:
         """SQLAlchemy URL of the journal."""
         return self.journal or f"sqlite:///{self.state / 'journal.db'}"
+
+    @property
+    def key_folder(self) -> Path:
+        """Where the keys of plans are, unless told otherwise."""
+        return self.keys or self.state
+
+    @property
+    def signs(self) -> Path | None:
+        """The key that signs plans, None where there is none."""
+        own = self.key_folder / "plan-key.pem"
+        return self.key or (own if own.exists() else None)
+
+    @property
+    def trusts(self) -> tuple[Path, ...]:
+        """The public keys whose plans are trusted."""
+        own = self.key_folder / "plan-key.pub"
+        return self.trusted or ((own,) if own.exists() else ())
 
     @property
     def has_account(self) -> bool:
@@ -158,6 +196,14 @@ def default_state() -> Path:
             "there is no home folder for the journal and snapshots", "Set STACKMEND_STATE, or HOME."
         ) from None
     return Path(base) / "stackmend"
+
+
+def _at_home(text: str, what: str) -> Path:
+    """A path with ``~`` as a shell has it; ConfigError for the home of an account that there is not."""
+    try:
+        return Path(text).expanduser()
+    except (RuntimeError, ValueError):
+        raise ConfigError(f"{what}: {text} is in no home that there is", "Write the whole path.") from None
 
 
 def load(
@@ -194,6 +240,8 @@ def survey(
     given = path or ("" if root else os.environ.get("STACKMEND_CONFIG"))
     if given:
         config, problems = _from_toml(Path(given)), []
+        if _exposed(config, Path(given)):
+            config = replace(config, exposed=Path(given))
     else:
         below = root or Path(os.environ.get("STACKMEND_ROOT") or "/")
         found = look(below, layout or os.environ.get("STACKMEND_LAYOUT") or None)
@@ -202,6 +250,18 @@ def survey(
         config = replace(config, cloud=cloud or os.environ.get("OS_CLOUD"), client=client)
     alone = config.found is not None and config.found.silent and not root and not layout
     return config, [] if alone and config.has_account else problems
+
+
+def _exposed(config: Config, path: Path) -> bool:
+    """Whether a configuration has passwords, and every account of this machine can read it."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    secrets = [address.password for address in (*config.databases.values(), *config.cells.values())]
+    secrets += [account.password for account in (config.reader, config.writer) if account]
+    secrets += [urlsplit(config.journal).password or ""] if config.journal else []
+    return stat.S_ISREG(mode) and bool(mode & stat.S_IROTH) and any(secrets)
 
 
 def _from_services(found: Found) -> Config:
@@ -225,16 +285,21 @@ def _from_toml(path: Path) -> Config:
     nova = document.get("files", {}).get("nova")
     base, settings = read_nova(path.parent / nova) if nova else (None, {})
     state, api = document.get("state", {}), document.get("api", {})
-    folder = Path(state["directory"]).expanduser() if "directory" in state else default_state()
+    folder = (
+        _at_home(state["directory"], f"directory in [state] of {path}") if "directory" in state else default_state()
+    )
     return Config(
         databases={name: Address.from_url(url, f"[databases] {name} in {path}") for name, url in databases.items()},
         cells={name: Address.from_url(url, f"[databases.cells] {name} in {path}") for name, url in cells.items()},
         reader=_account(document, "reader", path),
-        writer=_account(document, "writer", path),
+        writer=None if document.get("writer", {}).get("same_account") else _account(document, "writer", path),
+        same_account=document.get("writer", {}).get("same_account", False),
         nova_settings=settings,
         base_url=base,
         cloud=api.get("cloud"),
-        clouds=path.parent.absolute() / Path(api["clouds"]).expanduser() if "clouds" in api else None,
+        clouds=path.parent.absolute() / _at_home(api["clouds"], f"clouds in [api] of {path}")
+        if "clouds" in api
+        else None,
         api_timeout=float(api.get("timeout", TIMEOUT)),
         database_timeout=float(document.get("timeouts", {}).get("database", SILENCE)),
         routes=_routes(document.get("hosts", {}), path),
@@ -247,7 +312,18 @@ def _from_toml(path: Path) -> Config:
         limits=Limits(**document.get("limits", {})),
         ages=_ages(document.get("ages", {}), path),
         origin=str(path),
+        **_signing(document.get("plans", {}), path.parent.absolute()),
     )
+
+
+def _signing(plans: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Keys as configured; a relative name is one beside the configuration."""
+    return {
+        "keys": folder,
+        "key": folder / _at_home(plans["key"], "key in [plans]") if "key" in plans else None,
+        "trusted": tuple(folder / _at_home(one, "trusted in [plans]") for one in plans.get("trusted", ())),
+        "require_signature": plans.get("require_signature", False),
+    }
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -279,7 +355,11 @@ def _known(document: Mapping[str, Any], path: Path) -> None:
             if nested in KEYS:
                 if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
                     raise ConfigError(f"[{nested}] in {path} must hold texts", 'Write name = "URL", a line each.')
+                for text in (*value, *value.values()):
+                    _plain(text, nested, path)
                 continue
+            if isinstance(value, str):
+                _plain(value, nested, path)
             known = KEYS[section]
             if key not in known and "*" not in known:
                 more = {k.split(".")[1] for k in KEYS if k.startswith(section + ".")}
@@ -290,9 +370,9 @@ def _known(document: Mapping[str, Any], path: Path) -> None:
                         f"{key} in [{section}] of {path} must be a number of seconds",
                         f"Write {key} = {_SECONDS[nested]:.0f}.",
                     )
-            elif nested == "hosts.shared_instances":
+            elif nested in SWITCHES:
                 if not isinstance(value, bool):
-                    raise ConfigError(f"{key} in [hosts] of {path} must be true or false", f"Write {key} = true.")
+                    raise ConfigError(f"{key} in [{section}] of {path} must be true or false", f"Write {key} = true.")
             elif known[key].startswith("list:") if key in known else False:
                 _list(key, section, value, path)
             elif section not in ("limits", "ages") and not isinstance(value, str):
@@ -302,6 +382,12 @@ def _known(document: Mapping[str, Any], path: Path) -> None:
                     f"{key} in [limits] of {path} must be a number{' from 0 to 1' if key == 'max_share' else ''}",
                     "max_share is a share; the others count rows or lanes and are whole.",
                 )
+
+
+def _plain(text: str, where: str, path: Path) -> None:
+    """Refuse control characters: no name, path or URL has any, and a NUL byte ends it for everybody else."""
+    if any(ord(character) < ord(" ") for character in text):
+        raise ConfigError(f"{text!r} in [{where}] of {path} has a control character", "Write it without.")
 
 
 def _list(key: str, section: str, value: object, path: Path) -> None:
@@ -330,7 +416,7 @@ def _routes(values: Mapping[str, Any], path: Path) -> Routes:
     return Routes(
         transport=transport,
         destination=destination,
-        ssh_config=str(path.parent.absolute() / Path(config).expanduser()) if config else "",
+        ssh_config=str(path.parent.absolute() / _at_home(config, f"ssh_config in [hosts] of {path}")) if config else "",
         prefix=tuple(values.get("prefix", ())),
         container=tuple(values.get("container", ())),
         local=frozenset(values.get("local", ())),
@@ -371,10 +457,19 @@ def _account(document: Mapping[str, Any], section: str, path: Path) -> Account |
 def _ages(values: Mapping[str, Any], path: Path) -> dict[str, dict[str, int]]:
     for check, ages in values.items():
         good = isinstance(ages, dict) and all(
-            isinstance(v, int) and not isinstance(v, bool) and v >= 0 for v in ages.values()
+            isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= _OLDEST for v in ages.values()
         )
         if not good:
             raise ConfigError(
-                f"[ages] {check} in {path} must be a table of seconds", f"Write [ages.{check}] and idle = 600."
+                f"[ages] {check} in {path} must be a table of seconds, from 0 to {_OLDEST} (a year)",
+                f"Write [ages.{check}] and idle = 600.",
             )
+        from stackmend.engine import catalogue  # all checks: only where somebody has set their ages
+
+        known = catalogue.checks()
+        if check not in known:
+            raise _unknown(f"check {check} under [ages]", check, set(known), path)
+        for age in ages:
+            if age not in known[check].ages:
+                raise _unknown(f"age {age} of check {check}", age, set(known[check].ages), path)
     return {check: dict(ages) for check, ages in values.items()}

@@ -1,23 +1,74 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plans: made from an audit or from an operator's request, written to a file, read back."""
+"""Plans: made from an audit or from an operator's request, written to a file, read back as far as it can be true."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from stackmend.app import apis
+from stackmend.app import apis, hosts
 from stackmend.app.audits import audit
 from stackmend.app.config import Config
 from stackmend.app.session import Session, silent, utcnow
-from stackmend.drivers.api.operations import describe, waits
+from stackmend.drivers import signing
+from stackmend.drivers.api.operations import describe, operations, waits
 from stackmend.drivers.live import LiveDatabases
 from stackmend.engine.planner import Planner, Wishes
-from stackmend.model.plan import Limits, Plan, load, save
+from stackmend.engine.vetting import Judge, bounded, vetted
+from stackmend.model.errors import PlanFileError
+from stackmend.model.plan import Limits, Plan, load, loaded, save
 from stackmend.model.ports import Progress
 
-__all__ = ["create", "load", "request", "save"]
+__all__ = ["Filed", "create", "load", "read", "request", "save", "write"]
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """A plan as a file holds it, with what can be derived derived."""
+
+    plan: Plan
+    signer: str = ""  #: name of the trusted key that signed it
+    note: str = ""  #: what is to be said of its signature
+
+
+def write(config: Config, plan: Plan, path: str) -> str:
+    """Write the plan file, signed where a key is at hand: the name of that key, or ""."""
+    sign = signing.signer(config.signs) if config.signs else None
+    save(plan, path, sign)
+    return sign.name if sign else ""
+
+
+def read(config: Config | None, path: str, *, signed: bool = False, max_rows: int | None = None) -> Filed:
+    """Read a plan file, believing nothing of it that its steps do not say; ``config``: None where there is none.
+
+    Limits are those of the file as far as the configuration, or ``max_rows``, allows them. PlanFileError for what this
+    version cannot have planned, for a signature that is wrong, and where ``signed`` or the configuration wants one.
+    """
+    plan, signed_text, signature = loaded(path)
+    known = config or Config()
+    signer = signing.signed_by(signed_text, signature, known.trusts, path) if config else ""
+    claimed = str(signature.get("key", ""))
+    if not signer and (signed or known.require_signature):
+        raise PlanFileError(
+            f"{path} is signed by key {claimed[:40]}, which is not trusted here"
+            if claimed
+            else f"{path} is not signed",
+            "Name the public key: [plans] trusted."
+            if claimed
+            else "Make a key with 'stackmend config key', then a new plan: it is signed as it is written.",
+        )
+    judge = Judge(
+        describe=describe,
+        waits=waits,
+        known=lambda call: (call.service, call.operation) in operations(),
+        settings=hosts.settings(config) if config else None,
+        vouched=bool(signer),
+    )
+    allowed = known.limits if max_rows is None else replace(known.limits, max_rows=max_rows)
+    plan = replace(plan, limits=bounded(plan.limits, allowed))
+    note = f"it is signed by key {claimed[:40]}, which is not trusted here" if claimed and not signer else ""
+    return Filed(vetted(plan, judge, path), signer, note)
 
 
 def create(

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from stackmend import __version__
 from stackmend.app import apis, hosts
 from stackmend.app.config import Config
+from stackmend.app.replanning import Replanning
 from stackmend.app.session import Session, has_api, silent, utcnow
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.operations import describe
@@ -72,9 +73,11 @@ def apply(
     company: Company = Company(),
     progress: Progress = silent,
     make_journal: MakeJournal = DatabaseJournal,
+    filed: bool = False,
 ) -> RunResult:
     """Do what the plan says, every step guarded and journalled; then ask the checks again.
 
+    ``filed``: it comes from a file, so that its repairs are planned again first, and what comes out otherwise is stale.
     ``only``: ids of actions, where not all are to be run. Unsafe repairs without consent by name are left out;
     ConsentError where nothing is left then, and for any of a workflow. PlanFileError for a plan of another cloud,
     LockedError while another run writes to this cloud. Exit code 4 repaired, 0 nothing was left to do, 5 something
@@ -89,7 +92,9 @@ def apply(
     left = plan.unconsented(accept)
     actions = tuple(action for action in plan.runnable if action not in left)
     record = _record(readers, "apply", plan.id, sha256, plan.limits)
+    again = Replanning(config, readers, plan) if filed and not plan.workflow else None
     with _tools(config, readers, progress, make_journal, company) as tools:
+        tools = replace(tools, again=again)
         _signed_in(tools, readers, actions)
         with _locked(tools.journal, readers, record):
             tools.journal.begin(record, actions)

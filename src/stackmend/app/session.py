@@ -106,14 +106,15 @@ class Session:
         return session
 
     @contextmanager
-    def live(self, api: Api | None = None) -> Iterator[LiveDatabases]:
-        """The live databases, closed at the end; repairs find ``api`` in them."""
+    def live(self, api: Api | None = None, now: str = "") -> Iterator[LiveDatabases]:
+        """The live databases, closed at the end; repairs find ``api`` in them, and ``now`` (else the present)."""
         live = LiveDatabases(
             self.databases.addresses,
             self.databases.errors,
             cells_known=self.databases.cells_known,
             settings=self.config.nova_settings.get,
             api=api,
+            now=now,
         )
         try:
             yield live

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from stackmend.drivers.shape import labels
 from stackmend.engine import catalogue
 from stackmend.engine.audit import ask, findings_of
 from stackmend.engine.sources import judged
+from stackmend.model import files
 from stackmend.model.audit import CheckResult
 from stackmend.model.check import Check
 from stackmend.model.errors import SourceError, UsageError
@@ -30,12 +32,14 @@ def create(config: Config, *, into: str | None = None, progress: Progress = sile
     session = Session.looking(config)
     name = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = Path(into) if into else _home(config) / name
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder} exists and is not empty", "Choose another folder for the snapshot.")
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as problem:
-        raise UsageError(f"{folder} cannot be made: {problem.strerror}", "Choose another folder.") from None
+        full = any(folder.iterdir())
+    except (OSError, ValueError) as problem:
+        what = "is no folder" if isinstance(problem, FileExistsError) else f"cannot be made: {files.why(problem)}"
+        raise UsageError(f"{folder} {what}", "Choose another folder for the snapshot.") from None
+    if full:
+        raise UsageError(f"{folder} exists and is not empty", "Choose another folder for the snapshot.")
     with apis.standing_in(config, session) as (session, _):
         return folder, session.collector().collect(labels(), folder, progress)
 
@@ -53,9 +57,10 @@ def list_snapshots(config: Config) -> list[tuple[Path, Manifest]]:
 
 def find(config: Config, name: str) -> Path:
     """The folder of a snapshot: a path, or a name in the state folder; UsageError when there is none."""
-    for folder in (Path(name), _home(config) / name):
-        if folder.is_dir():
-            return folder
+    for folder in (Path(name), _home(config) / name) if name else ():
+        with suppress(OSError, ValueError):
+            if folder.is_dir():
+                return folder
     raise UsageError(f"there is no snapshot {name}", "See 'stackmend snapshot list'.")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from stackmend.cli.signals import stopping
 from stackmend.cli.streams import failure, hush
 from stackmend.model.errors import ConsentError, OutputError, UsageError
+from stackmend.model.step import RowStep, writes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,11 +24,15 @@ if TYPE_CHECKING:
     from stackmend.report.document import Document
 
 
-def finish(command: Printing, plan: Plan, parsed_args: argparse.Namespace, again: tuple[str, ...]) -> int:
+def finish(
+    command: Printing, plan: Plan, parsed_args: argparse.Namespace, again: tuple[str, ...], *, filed: bool = False
+) -> int:
     """Apply ``plan`` if ``--yes`` was given; ``again`` is the command line to repeat with consent.
 
     Unsafe repairs whose names were not given are left out (exit 5); ConsentError (exit 2) where nothing would be left,
     for any of a workflow, and without ``--yes``.
+
+    ``filed``: it was read from a file.
     """
     from stackmend.app import runs
 
@@ -47,10 +52,11 @@ def finish(command: Printing, plan: Plan, parsed_args: argparse.Namespace, again
             f"Read what the plan says of it, then: {line}",
         )
     config = command.config()
+    _writer(config, chosen, parsed_args, f"{line} --same-account")
     tell_reach(command, config)
     with company(command) as (here, progress):
         accept = tuple(parsed_args.accept)
-        result = runs.apply(config, plan, accept=accept, only=only, company=here, progress=progress)
+        result = runs.apply(config, plan, accept=accept, only=only, company=here, progress=progress, filed=filed)
     code = report(command, result, parsed_args)
     if result.failed and (names := _also_by_rows(plan)):
         command.notes.say(f"where the API fails, rows can be changed: {', '.join(names)} also by --via db --allow-db")
@@ -67,6 +73,20 @@ def _also_by_rows(plan: Plan) -> list[str]:
     known = catalogue.repairs()
     by_api = {action.repair for action in plan.runnable if action.strategy == "api"}
     return sorted(name for name in by_api if name in known and "db" in known[name].strategies)
+
+
+def _writer(config: Config, plan: Plan, parsed_args: argparse.Namespace, line: str) -> None:
+    """ConsentError (exit 2) where rows would be written by the account that reads, and nobody said that it may."""
+    if config.writer or config.same_account or parsed_args.same_account:
+        return
+    accounts = sorted({a.username for a in (*config.databases.values(), *config.cells.values()) if a.username})
+    if accounts and any(isinstance(step, RowStep) and writes(step) for a in plan.runnable for step in a.steps):
+        raise ConsentError(
+            f"nothing was changed: there is no [writer] in the configuration, so {' and '.join(accounts)}, which reads,"
+            " would write",
+            f"Configure [writer] with an account of its own, or say that this one may: [writer] same_account = true, or"
+            f" {line}",
+        )
 
 
 def tell_reach(command: Printing, config: Config) -> None:

@@ -27,7 +27,7 @@ from stackmend.cli.notes import INTERRUPTED, Notes
 from stackmend.cli.progress import progress
 from stackmend.cli.signals import ending
 from stackmend.cli.streams import hush, reason, steady
-from stackmend.model.errors import Exit, OutputError, StackmendError
+from stackmend.model.errors import Exit, OutputError, StackmendError, UsageError
 
 if TYPE_CHECKING:
     from stackmend.app.config import Config
@@ -48,6 +48,7 @@ class Command(command.Command):
     examples: ClassVar[str] = ""
     #: the ``openstack`` client need not authenticate before: most commands ask no API, and the others do it themselves
     auth_required: ClassVar[bool] = False
+    _warned = False  #: that the configuration can be read by anybody
 
     _stderr: TextIO | None = None
 
@@ -80,6 +81,7 @@ class Command(command.Command):
         """The command boundary: whatever goes wrong becomes two lines on stderr and an exit code."""
         try:
             with redacted(), ending():
+                self._sensible(parsed_args)
                 return int(self.take_action(parsed_args) or Exit.CLEAN)
         except StackmendError as problem:
             self._traceback()
@@ -99,6 +101,19 @@ class Command(command.Command):
                 "'stackmend run list' shows whether a run was begun.",
             )
             return int(Exit.ERROR)
+
+    def _sensible(self, parsed_args: argparse.Namespace) -> None:
+        """UsageError for texts that are none, and for a lone ``--`` as a value, which argparse makes an empty list."""
+        for name, value in vars(parsed_args).items():
+            values = value if isinstance(value, list) else [value]
+            option = f"--{name.replace('_', '-')}"
+            if any(isinstance(one, list) for one in values):
+                raise UsageError(f"{option} has no value", f"If it begins with a dash, write {option}=VALUE.")
+            for one in values:
+                if isinstance(one, str) and ("\0" in one or not _is_text(one)):
+                    raise UsageError(
+                        f"{name} {one!r} is no UTF-8 text", "Look at what typed it; a file can be renamed."
+                    )
 
     def option(self, name: str, default: Any = None) -> Any:
         """A global option where it is set, else the default; a plugin's carry its name, but for cliff's own."""
@@ -144,6 +159,9 @@ class Command(command.Command):
         from stackmend.app.config import load
 
         found = load(*self.where(), **self.whose())
+        if found.exposed and not self._warned:
+            self._warned = True
+            self.notes.warn(f"{found.exposed} has passwords and every account can read it: chmod o-r {found.exposed}")
         given = self.option("database_timeout")
         return found if given is None else replace(found, database_timeout=given)
 
@@ -182,6 +200,14 @@ class Command(command.Command):
     def _traceback(self) -> None:
         if self.option("debug", False):
             self.notes.lines(traceback.format_exc().rstrip().splitlines())
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Printing(Command):

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 #: nobody waits longer, and no number that is none (inf, nan) is longer or shorter
 DAY = 86_400
 VIA = ("auto", "api", "db")
+#: of anything that is counted
+MOST = 1_000_000_000
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +51,11 @@ def add_consent(parser: argparse.ArgumentParser, what: str) -> None:
         default=[],
         metavar="REPAIR",
         help="consent to an unsafe repair by its name, or 'all'; may be repeated",
+    )
+    parser.add_argument(
+        "--same-account",
+        action="store_true",
+        help="where no [writer] is configured: let the account that reads write, too",
     )
 
 
@@ -101,6 +108,14 @@ def silence(text: str) -> float:
 def positive(text: str) -> int:
     """A whole number, at least one."""
     value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
+    if not 1 <= value <= MOST:
+        raise argparse.ArgumentTypeError(f"must be from 1 to {MOST}")
+    return value
+
+
+def whole(text: str) -> int:
+    """A whole number, not negative."""
+    value = int(text)
+    if not 0 <= value <= MOST:
+        raise argparse.ArgumentTypeError(f"must be from 0 to {MOST}")
     return value

@@ -51,7 +51,7 @@ class Planned(Printing):
         if parsed_args.yes and plan.runnable:
             return finish(self, plan, parsed_args, again=self._again(parsed_args))
         if parsed_args.out and plan.actions:
-            plans.save(plan, parsed_args.out)
+            plans.write(self.config(), plan, parsed_args.out)
         self.show(shown.plan(plan), parsed_args)
         if not plan.runnable:
             return self._nothing(plan)

@@ -53,6 +53,13 @@ class Help(cliff_help.HelpCommand):
         """None."""
         return ""
 
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Print it; what is no command gets the nearest that are."""
+        try:
+            return int(super().take_action(parsed_args))
+        except ValueError:
+            return int(self.app.unknown(parsed_args.cmd))
+
 
 class Shell(App):
     """The application: cliff's, with help that loads no entry points and errors that go to stderr."""
@@ -143,7 +150,7 @@ class Shell(App):
         try:
             factory, name, rest = self.command_manager.find_command(argv)
         except ValueError:
-            return self._unknown(argv)
+            return self.unknown(argv)
         command = factory(self, self.options, cmd_name=name)
         parser = command.get_parser(f"{self.NAME} {name}")
         try:
@@ -151,7 +158,8 @@ class Shell(App):
         except cliff_help.HelpExit:
             return int(Exit.CLEAN)
 
-    def _unknown(self, argv: list[str]) -> int:
+    def unknown(self, argv: list[str]) -> int:
+        """Say that there is no such command, and which are near."""
         words = [] if argv[0].startswith("-") else [word for word in argv if not word.startswith("-")]
         names = self.command_manager.get_command_names()
         below = [name for name in names if words and name.split()[0] == words[0]]

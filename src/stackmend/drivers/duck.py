@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ class DuckQuery:
         if not files:
             self.add(label, schema(label).empty_table())
             return
-        names = ", ".join("'" + str(f).replace("'", "''") + "'" for f in files)
+        # a name with * in it is a name here, no pattern
+        names = ", ".join("'" + escape(str(f)).replace("'", "''") + "'" for f in files)
         try:
             self._rows(f'CREATE VIEW "{label}" AS {self._compared(f"read_parquet([{names}])")}')
         except duckdb.Error as problem:

@@ -29,7 +29,7 @@ class LiveDatabases:
     """A :class:`stackmend.model.ports.Live` on the databases at these addresses.
 
     ``errors`` are databases that exist and cannot be reached; ``cells_known``: the list of cells was read; ``api`` is
-    handed on to repairs.
+    handed on to repairs; ``now`` is the moment of a plan that is made again.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class LiveDatabases:
         cells_known: bool,
         settings: Callable[[str], str | None] = lambda _name: None,
         api: Api | None = None,
+        now: str = "",
     ) -> None:
         self._connections = Connections(addresses, errors)
         self._databases = {**dict.fromkeys(addresses), **dict.fromkeys(errors)}
@@ -49,7 +50,7 @@ class LiveDatabases:
         self._answers: dict[_Key, list[Record]] = {}
         self._ahead: list[Mapping[str, Any]] = []
         self._at = 0
-        self._now = ""
+        self._now = now
 
     @property
     def api(self) -> Api | None:

@@ -73,6 +73,17 @@ def areas() -> Mapping[str, str]:
     return {module.CHECK.name: service for service, module in _walk(stackmend.checks) if hasattr(module, "CHECK")}
 
 
+@cache
+def modules() -> Mapping[str, str]:
+    """Name of a repair or workflow -> the module that it is written in."""
+    return {
+        getattr(module, attribute).name: module.__name__
+        for package, attribute in ((stackmend.repairs, "REPAIR"), (stackmend.workflows, "WORKFLOW"))
+        for _, module in _walk(package)
+        if hasattr(module, attribute)
+    }
+
+
 def pages() -> dict[str, str]:
     """Name of a check or repair -> its page, the docstring of its module."""
     found = {}

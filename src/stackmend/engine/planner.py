@@ -13,6 +13,7 @@ from stackmend.engine import catalogue
 from stackmend.engine.cascade import taken_along
 from stackmend.engine.literal import Describe, Waits, literal, marked, named, never
 from stackmend.engine.overlap import Overlaps
+from stackmend.engine.vocabulary import foreign
 from stackmend.model.check import Severity
 from stackmend.model.errors import LimitError, SourceError, UsageError
 from stackmend.model.finding import Finding, Row, State, jsonable
@@ -181,20 +182,7 @@ class Planner:
         """The plan for an operator's request. UsageError for an unknown repair or a missing argument."""
         self._know((name,))
         repair = self._known[name]
-        resource = str(arguments.get(repair.resource, next(iter(arguments.values()), "")))
-        said = ", ".join(f"{k} {v}" for k, v in arguments.items())
-        asked = Finding(
-            check="",
-            severity=Severity.INFO,
-            state=State.CONFIRMED,
-            key=dict(arguments),
-            resource_type=repair.resource,
-            resource_id=resource,
-            message=f"asked for: {name} ({said})",
-            evidence=dict(arguments),
-            fingerprint="",
-        )
-        self._add(repair, catalogue.stage(name), asked, Arguments(name, arguments))
+        self._add(repair, catalogue.stage(name), asked(repair, arguments), Arguments(name, arguments))
         return self._finish()
 
     def _add(self, repair: Repair, stage: int, finding: Finding, target: Row) -> None:
@@ -202,7 +190,7 @@ class Planner:
         if isinstance(found, str):
             self._left.append(_left(finding, found, repair.name))
             return
-        if fault := next(filter(None, map(faulty, found.steps)), ""):
+        if fault := next(filter(None, (self._fault(repair, step) for step in found.steps)), ""):
             self._left.append(_left(finding, f"the repair is refused: {fault}", repair.name))
             return
         self._actions.append(
@@ -225,6 +213,10 @@ class Planner:
                 evidence=repair.evidence(target, self._live),
             )
         )
+
+    def _fault(self, repair: Repair, step: Step) -> str:
+        """Why a step must not be in a plan; a repair of nobody's catalogue has no source to go by."""
+        return faulty(step) or (foreign(repair.name, step) if repair.name in catalogue.modules() else "")
 
     def _steps(self, repair: Repair, target: Row) -> _Found | str:
         """The steps of the first strategy that can do it; or why none can."""
@@ -300,9 +292,17 @@ class Planner:
             deferred=tuple(self._deferred),
             not_repaired=tuple(self._left),
             limits=self._wishes.limits,
+            now=self._moment(),
         )
         enforce(plan, self._count)
         return plan
+
+    def _moment(self) -> str:
+        """The moment that the steps were made of, "" where no database gives one."""
+        try:
+            return self._live.now() if self._actions else ""
+        except (SourceError, LookupError):
+            return ""
 
 
 def enforce(plan: Plan, count: Callable[[str, str], int]) -> None:
@@ -372,6 +372,23 @@ def _unmended(finding: Finding) -> str:
     if check is None or not check.by_hand:
         return "there is no repair for it yet: see the page of the check"
     return f"there is no repair for it: {check.by_hand.format(**finding.evidence)}"
+
+
+def asked(repair: Repair, arguments: Mapping[str, Any]) -> Finding:
+    """An operator's request, in the shape of a finding."""
+    resource = str(arguments.get(repair.resource, next(iter(arguments.values()), "")))
+    said = ", ".join(f"{k} {v}" for k, v in arguments.items())
+    return Finding(
+        check="",
+        severity=Severity.INFO,
+        state=State.CONFIRMED,
+        key=dict(arguments),
+        resource_type=repair.resource,
+        resource_id=resource,
+        message=f"asked for: {repair.name} ({said})",
+        evidence=dict(arguments),
+        fingerprint="",
+    )
 
 
 def _left(about: Finding | Action, reason: str, repair: str = "") -> Left:

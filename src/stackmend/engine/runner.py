@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from stackmend.engine.anew import Again
+from stackmend.engine.confirm import Confirmed
 from stackmend.engine.lanes import Call, Lane, lanes, last_entries
 from stackmend.engine.traffic import Traffic
 from stackmend.engine.undo import inverse
@@ -66,6 +68,8 @@ class Tools:
     watch: Watch = nobody
     #: why nothing more is to be begun ("SIGTERM"), "" while it is to go on
     stop: Callable[[], str] = never
+    #: plans the actions of a file again; None where they were planned by this process, or are in the journal already
+    again: Again | None = None
 
 
 def consent(plan: Plan, cloud: str, accept: Collection[str], executors: Collection[str]) -> None:
@@ -149,21 +153,32 @@ class Runner:
         asked = [lane for lane in self._lanes if lane.open and lane.at == 0 and lane.action.check and not lane.begun]
         self._tools.progress("confirming", 0, len(asked))
         answer = self._tools.ask(by_check(asked))
-        gone = []
+        gone = {}
         for lane in asked:
             name = lane.action.check
             if name in answer.unknown:
                 note = f"check {name} could not be asked again: {answer.unknown[name]}"
                 self._close(lane, StepState.FAILED, note)
             elif lane.action.fingerprint not in answer.rows.get(name, {}):
-                gone.append(lane)
-        done = self._found_done(gone)
-        for lane in gone:
+                gone[lane] = _GONE
+        gone |= self._otherwise([lane for lane in self._lanes if lane not in gone], answer)
+        done = self._found_done(list(gone))
+        for lane, why in gone.items():
             if lane in done:
                 lane.already, lane.state = True, StepState.DONE
                 self._note([Entry(n, StepState.DONE, _ALREADY, "done already") for g in lane.groups for n in g.numbers])
             else:
-                self._close(lane, StepState.STALE, _GONE)
+                self._close(lane, StepState.STALE, why)
+
+    def _otherwise(self, lanes: Sequence[Lane], answer: Confirmed) -> dict[Lane, str]:
+        """The lanes that would not be planned any more as they are, and why."""
+        if self._tools.again is None:
+            return {}
+        fresh = {lane.action.id: lane for lane in lanes if lane.open and lane.at == 0 and not lane.begun}
+        about = [
+            (a, answer.rows[a.check][a.fingerprint] if a.check else {}) for a in (x.action for x in fresh.values())
+        ]
+        return {fresh[name]: why for name, why in self._tools.again(about).items()}
 
     def _found_done(self, lanes: Sequence[Lane]) -> set[Lane]:
         """The lanes of which every segment is done already, whoever did it; of several calls the last one tells."""

@@ -13,6 +13,7 @@ from stackmend import __version__
 from stackmend.engine import catalogue
 from stackmend.engine.literal import Describe, Waits, literal, marked, named, never
 from stackmend.engine.planner import Arguments, faulty
+from stackmend.engine.vocabulary import foreign
 from stackmend.model.errors import UsageError
 from stackmend.model.plan import Action, Left, Limits, Plan
 from stackmend.model.repair import CannotRepair
@@ -92,7 +93,10 @@ def _action(workflow: Workflow, draft: LaneDraft, name: str, gates: bool, descri
     steps = tuple(step for step in draft.steps if gates or not isinstance(step, Gate))
     if not steps:
         return None
-    if fault := next(filter(None, map(faulty, steps)), ""):
+    risk, why = workflow.judged(steps)
+    if draft.risk not in (None, risk):
+        raise catalogue.CatalogueError(f"workflow {workflow.name} calls a lane {draft.risk}, its steps say {risk}")
+    if fault := next(filter(None, (faulty(step) or foreign(workflow.name, step) for step in steps)), ""):
         raise catalogue.CatalogueError(f"workflow {workflow.name} is refused: {fault}")
     return Action(
         id=name,
@@ -105,11 +109,11 @@ def _action(workflow: Workflow, draft: LaneDraft, name: str, gates: bool, descri
         target=_json(draft.target),
         repair=workflow.name,
         strategy=_strategy(draft),
-        risk=draft.risk or workflow.risk,
+        risk=risk,
         stage=draft.stage,
         steps=steps,
         statements=tuple(literal(step, describe) for step in steps),
-        why=draft.why or workflow.why,
+        why=draft.why or why,
         # nobody walks past a gate
         required=draft.required or any(isinstance(step, Gate) for step in steps),
         slots=draft.slots,

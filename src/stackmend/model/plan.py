@@ -13,17 +13,22 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any
 
+from stackmend.model import files
 from stackmend.model.errors import PlanFileError, UsageError
 from stackmend.model.finding import Row
 from stackmend.model.step import STEP_TYPES, ApiCall, Gate, InsertRow, Risk, Step, irreversible, writes
 
 #: of the file; another one is refused
 FORMAT = "stackmend-plan-1"
+
+_AGAIN = "Make a new one with 'stackmend plan create'."
+
+#: vouches for the canonical bytes of a plan: {"key": its name, "value": base64}
+Sign = Callable[[bytes], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +121,8 @@ class Plan:
     limits: Limits = field(default_factory=Limits)
     workflow: str = ""  #: name of the workflow that it is of; "" for repairs
     facts: Mapping[str, Any] = field(default_factory=dict)  #: what a workflow found before it began (JSON values)
+    #: the moment that its steps were made of, as the databases print it; "" where none was read
+    now: str = ""
 
     @property
     def runnable(self) -> tuple[Action, ...]:
@@ -183,6 +190,7 @@ class Plan:
             "limits": _plain(self.limits),
             "workflow": self.workflow,
             "facts": dict(self.facts),
+            **({"now": self.now} if self.now else {}),
             "actions": [action.as_dict() for action in self.actions],
             "deferred": [_plain(left) for left in self.deferred],
             "not_repaired": [_plain(left) for left in self.not_repaired],
@@ -209,18 +217,56 @@ def step_dict(step: Step) -> dict[str, Any]:
     return found
 
 
+_ROWS = ("pk", "before", "after", "key", "values", "expect", "where")
+_TEXTS = ("database", "table", "column", "service", "operation", "host", "name", "text")
+_WORDS = ("argv", "probe", "inverse")
+#: field -> what a plan file may hold: the others only undo sets
+_PLAIN: Mapping[str, Callable[[Any], bool]] = {
+    "arguments": lambda value: isinstance(value, dict),
+    "by": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "limit": lambda value: isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 10_000_000,
+    "waits": lambda value: isinstance(value, bool),
+    "back": lambda value: value is False,
+    "left": lambda value: value is None,
+    "sealed": lambda value: value == "",
+    **dict.fromkeys(_TEXTS, lambda value: isinstance(value, str)),
+}
+
+
 def step_of(data: Mapping[str, Any]) -> Step:
     """The step that :func:`step_dict` made the dictionary of; KeyError or TypeError for anything else."""
     values = dict(data)
     kind = STEP_TYPES[values.pop("kind")]
-    for name in ("argv", "probe"):
-        if name in values:
+    for name in _WORDS:
+        if isinstance(values.get(name), list):
             values[name] = tuple(values[name])
-    inverse = values.get("inverse")
-    if inverse is not None:
-        values["inverse"] = step_of(inverse) if isinstance(inverse, Mapping) else tuple(inverse)
+    if isinstance(values.get("inverse"), dict):
+        values["inverse"] = step_of(values["inverse"])
     step: Step = kind(**values)
     return step
+
+
+def _sound(step: Step) -> None:
+    """TypeError where a value is of another type than a plan file may hold."""
+    for name in (one.name for one in fields(step)):
+        value = getattr(step, name)
+        if name in _ROWS:
+            good = isinstance(value, dict) and (isinstance(step, ApiCall) or all(map(_is_value, value.values())))
+        elif isinstance(step, ApiCall) and name == "inverse":
+            good = value is None or isinstance(value, ApiCall)
+            if isinstance(value, ApiCall):
+                _sound(value)
+        elif name in _WORDS:
+            good = isinstance(value, tuple) and all(isinstance(word, str) for word in value)
+            good = good or (name == "inverse" and value is None)
+        else:
+            good = _PLAIN[name](value)
+        if not good:
+            raise TypeError(f"{name} of a step {step.kind}")
+
+
+def _is_value(value: object) -> bool:
+    return value is None or isinstance(value, int | float | str | bytes)
 
 
 def action_of(data: Mapping[str, Any]) -> Action:
@@ -238,6 +284,18 @@ def action_of(data: Mapping[str, Any]) -> Action:
     )
 
 
+def _typed(action: Action) -> None:
+    """TypeError where an action of a file holds what it may not."""
+    texts = (action.id, action.check, action.repair, action.strategy, action.fingerprint, action.resource_id)
+    whole = isinstance(action.stage, int) and isinstance(action.required, bool)
+    if not (whole and all(isinstance(text, str) for text in (*texts, *action.slots))):
+        raise TypeError("an action")
+    if not isinstance(action.target, dict) or not isinstance(action.key, dict):
+        raise TypeError("an action's target")
+    for step in action.steps:
+        _sound(step)
+
+
 def canonical(data: Any) -> bytes:
     """JSON that is the same for the same data: what the hash is over."""
     return json.dumps(data, sort_keys=True, separators=(",", ":"), default=_bytes).encode()
@@ -253,49 +311,55 @@ def from_json(text: str | bytes) -> Any:
     return json.loads(text, object_hook=_unbytes)
 
 
-def save(plan: Plan, path: str | os.PathLike[str]) -> None:
-    """Write the plan file, readable by its owner alone; an existing file is replaced in one go."""
-    target = Path(path)
-    document = {"format": FORMAT, "sha256": plan.sha256, "plan": plan.as_dict()}
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+def save(plan: Plan, path: str | os.PathLike[str], sign: Sign | None = None) -> None:
+    """Write the plan file, readable by its owner alone; an existing file is replaced in one go.
+
+    ``sign`` is given the bytes that :attr:`Plan.sha256` is over.
+    """
+    document: dict[str, Any] = {"format": FORMAT, "sha256": plan.sha256, "plan": plan.as_dict()}
+    if sign is not None:
+        document["signature"] = dict(sign(canonical(document["plan"])))
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-            stream.write(to_json(document, indent=1) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(target)
-    except OSError as problem:
-        temporary.unlink(missing_ok=True)
-        raise PlanFileError(
-            f"the plan cannot be written to {target}: {problem.strerror}", "Choose another path for --out."
-        ) from None
+        files.write(path, to_json(document, indent=1) + "\n")
+    except files.Refused as problem:
+        raise PlanFileError(f"the plan {path} {problem}", "Choose another path for --out.") from None
 
 
 def load(path: str | os.PathLike[str]) -> Plan:
-    """Read a plan file; PlanFileError when it is missing, truncated, edited, foreign or of another format."""
-    again = "Make a new one with 'stackmend plan create'."
+    """Read a plan file; PlanFileError when it is missing, truncated, edited, foreign or of another format.
+
+    It is what the file says, no more: :mod:`stackmend.engine.vetting` tells whether it can be true.
+    """
+    return loaded(path)[0]
+
+
+def loaded(path: str | os.PathLike[str]) -> tuple[Plan, bytes, Mapping[str, str]]:
+    """As :func:`load`, with the bytes that a signature is over, and the signature: {} where there is none."""
     try:
-        text = Path(path).read_bytes()
-    except OSError as problem:
-        raise PlanFileError(f"the plan {path} cannot be read: {problem.strerror}", again) from None
+        text = files.read(path)
+    except files.Refused as problem:
+        raise PlanFileError(f"the plan {path} {problem}", _AGAIN) from None
     try:
         document = from_json(text)
-    except ValueError:
-        raise PlanFileError(f"{path} is not a whole JSON document: truncated, or not a plan", again) from None
+    except (ValueError, RecursionError):
+        raise PlanFileError(f"{path} is not a whole JSON document: truncated, or not a plan", _AGAIN) from None
     if not isinstance(document, dict) or not str(document.get("format", "")).startswith("stackmend-plan-"):
-        raise PlanFileError(f"{path} is JSON, but not a plan of stackmend", again)
+        raise PlanFileError(f"{path} is JSON, but not a plan of stackmend", _AGAIN)
     if document["format"] != FORMAT:
         raise PlanFileError(
             f"{path} has the format {document['format']}, this stackmend reads {FORMAT}",
             "Use the version of stackmend that wrote it, or make a new plan.",
         )
-    if hashlib.sha256(canonical(document.get("plan"))).hexdigest() != document.get("sha256"):
-        raise PlanFileError(f"{path} was changed after it was made: its hash does not match", again)
+    signed = canonical(document.get("plan"))
+    if hashlib.sha256(signed).hexdigest() != document.get("sha256"):
+        raise PlanFileError(f"{path} was changed after it was made: its hash does not match", _AGAIN)
     try:
-        return plan_of(document["plan"])
+        plan = plan_of(document["plan"])
+        for action in plan.actions:
+            _typed(action)
+        return plan, signed, dict(document.get("signature") or {})
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise PlanFileError(f"{path} holds steps that this stackmend does not know", again) from None
+        raise PlanFileError(f"{path} holds steps that this stackmend does not know", _AGAIN) from None
 
 
 def plan_of(data: Mapping[str, Any]) -> Plan:

@@ -10,7 +10,7 @@ from typing import Any
 from stackmend.model.finding import Row
 from stackmend.model.ports import Api, Hosts, Live
 from stackmend.model.repair import Repair
-from stackmend.model.step import Risk, Step
+from stackmend.model.step import ApiCall, Manual, Risk, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class LaneDraft:
     slots: tuple[str, ...] = ()
     #: what was found before: the record that a way back is made from (JSON values)
     target: Row = field(default_factory=dict)
-    #: None: that of the workflow
+    #: None: what :meth:`Workflow.judged` says of the steps, which it must not contradict
     risk: Risk | None = None
     why: str = ""
     #: what speaks for it and against it, a sentence each
@@ -72,6 +72,17 @@ class Workflow:
     risk: Risk
     lanes: Lanes
     why: str = ""  #: for unsafe and manual: what may be lost, in one sentence
+    #: operations that make a lane of a safe workflow unsafe -> what may be lost by them
+    unsafe: Mapping[str, str] = field(default_factory=dict)
     #: what it does to servers of its argument ``host``, by the word that checks name: see ``Check.hinders``
     deed: str = ""
     needs_api: bool = True  #: False: it asks hosts alone, and can be planned while no API answers
+
+    def judged(self, steps: Sequence[Step]) -> tuple[Risk, str]:
+        """How much consent a lane of these steps wants, and what may be lost: never a matter of what a file says."""
+        if all(isinstance(step, Manual) for step in steps):
+            return Risk.MANUAL, ""
+        for step in steps:
+            if isinstance(step, ApiCall) and step.operation in self.unsafe:
+                return Risk.UNSAFE, self.unsafe[step.operation]
+        return self.risk, self.why

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
@@ -13,6 +14,8 @@ from stackmend.model.errors import UsageError
 from stackmend.report.clean import printable
 
 Record = Mapping[str, Any]
+
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,4 +158,10 @@ def _delimited(paths: Sequence[str], rows: Sequence[Sequence[str]], stream: Text
         return
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(paths)
-    writer.writerows(rows)
+    writer.writerows([_harmless(text) for text in row] for row in rows)
+
+
+def _harmless(text: str) -> str:
+    """A cell that a spreadsheet shows and does not compute: names in a cloud are chosen by its users."""
+    formula = text[:1] in ("=", "+", "-", "@", "\t", "\r") and not _NUMBER.fullmatch(text)
+    return f"'{text}" if formula else text

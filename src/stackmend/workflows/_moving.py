@@ -15,7 +15,7 @@ from stackmend.model.step import ApiCall, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft
 from stackmend.workflows._servers import Server
 
-_WOKEN = "the guest runs while it is moved: its clock jumps, and whoever it talks to hears of it"
+WOKEN = "the guest runs while it is moved: its clock jumps, and whoever it talks to hears of it"
 
 #: vm_state -> why nobody but its owner, or an administrator who looks, can say what is to become of it
 _LEFT = {
@@ -125,7 +125,7 @@ def _suspended(one: Server, wishes: Wishes) -> LaneDraft:
     moved = ApiCall(service="compute", operation="live-migrate", arguments=live(one, wishes).arguments)
     asleep = _change(one, "suspend")
     steps = (_change(one, "resume", inverse=asleep), moved, asleep)
-    return _draft(one, wishes, "suspended, is woken, moves, and is suspended again", steps, Risk.UNSAFE, _WOKEN)
+    return _draft(one, wishes, "suspended, is woken, moves, and is suspended again", steps)
 
 
 def _change(one: Server, operation: str, inverse: ApiCall | None = None) -> ApiCall:
@@ -136,13 +136,10 @@ def _change(one: Server, operation: str, inverse: ApiCall | None = None) -> ApiC
     )  # fmt: skip
 
 
-def _draft(
-    one: Server, wishes: Wishes, what: str, steps: tuple[Step, ...], risk: Risk | None = None, why: str = ""
-) -> LaneDraft:
+def _draft(one: Server, wishes: Wishes, what: str, steps: tuple[Step, ...]) -> LaneDraft:
     locked = f", locked{f' ({one.locked_reason})' if one.locked_reason else ''}" if one.locked else ""
     slots = (f"from:{one.host}", *((f"to:{wishes.to}",) if wishes.to else ()))
     return LaneDraft(
         resource_type="server", resource_id=one.id, message=f"{one.name}: {what}{locked}", steps=steps,
         stage=wishes.stage, slots=(*slots, *(f"group:{group['id']}" for group in one.groups)), target=one.shown(),
-        risk=risk, why=why,
     )  # fmt: skip

@@ -7,6 +7,7 @@ Each :class:`Manager` is a few scripts for the host's shell. What a service was 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -271,3 +272,28 @@ def _given_back(unit: Unit) -> str:
         return script + ('service "$1" status >/dev/null 2>&1 || exit 1' if unit.active else '[ -x "/etc/init.d/$1" ]')
     wanted = f"{'true' if unit.active else 'false'} {unit.before.partition(':')[0]}"
     return f'{script}{_INSPECT}[ "$i" = "{wanted}" ]'
+
+
+#: what a unit was before, as a line of text has it: nothing that a shell could take for more
+_BEFORE = {
+    "systemd": r"masked|free",
+    "condition": r"masked|free",
+    "init": r"(enabled|disabled) [0-7]{3,4}",
+    "docker": r"no|always|unless-stopped|on-failure(:\d+)?",
+    "podman": r"no|always|unless-stopped|on-failure(:\d+)?",
+}
+
+
+def own_command(argv: tuple[str, ...]) -> bool:
+    """Whether it is one of the commands above: made again of the unit that it names, it comes out the same."""
+    try:
+        _, _, _, _, _, line, held = argv
+        manager, name, active, before = line.split(" ", 3)
+    except ValueError:
+        return False
+    if not re.fullmatch(r"[\w@][\w@.:\\-]*", name) or not re.fullmatch(_BEFORE.get(manager, "(?!)"), before):
+        return False
+    service = held.removeprefix(f"{HELD}/")
+    unit = Unit(service=service, manager=manager, name=name, active=active == "active", before=before)
+    known = (_REMEMBER + _STOP[_kind(unit)], _STOPPED[_kind(unit)], _back(unit), _given_back(unit))
+    return "/" not in service and any(argv == _command(script, unit) for script in known)

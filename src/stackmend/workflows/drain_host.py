@@ -285,4 +285,4 @@ def _empty(seen: _Seen, agents: bool) -> LaneDraft:
     )  # fmt: skip
 
 
-WORKFLOW = Workflow(name="drain-host", risk=Risk.SAFE, lanes=lanes, deed="move")
+WORKFLOW = Workflow(name="drain-host", risk=Risk.SAFE, lanes=lanes, deed="move", unsafe={"resume": _moving.WOKEN})

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from stackmend.cli.base import Printing
+from stackmend.cli.base import Command, Printing
 from stackmend.model.errors import Exit
 
 
@@ -34,4 +35,30 @@ class ConfigShow(Printing):
         return int(Exit.USAGE if problems else Exit.CLEAN)
 
 
-COMMANDS = {"config show": ConfigShow}
+class ConfigKey(Command):
+    """Make a key that signs plans, so that 'plan apply' can tell who made one.
+
+    Two files: FILE, which signs and stays with its owner, and one beside it that ends with .pub. Beside the
+    configuration both are used by themselves; elsewhere name them: [plans] key, [plans] trusted. [plans]
+    require_signature refuses all plans that are not signed by a trusted key.
+    """
+
+    examples = """
+  $ stackmend config key
+  $ stackmend config key --out /root/reviewer.pem"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("--out", metavar="FILE", help="a new file (default: plan-key.pem beside the configuration)")
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Make it."""
+        from stackmend.drivers import signing
+
+        path = Path(parsed_args.out) if parsed_args.out else self.config().key_folder / "plan-key.pem"
+        name = signing.make(path)
+        self.notes.say(f"key {name}: {path} signs plans, {path.with_suffix('.pub')} tells them")
+        return int(Exit.CLEAN)
+
+
+COMMANDS = {"config show": ConfigShow, "config key": ConfigKey}

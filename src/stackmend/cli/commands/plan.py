@@ -4,20 +4,27 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stackmend.cli.applying import finish
 from stackmend.cli.base import Printing
 from stackmend.cli.catalogue import checks_named
-from stackmend.cli.options import add_consent, add_selection, add_strategy
-from stackmend.model.errors import Exit
+from stackmend.cli.options import add_consent, add_selection, add_strategy, whole
+from stackmend.model import files
+from stackmend.model.errors import ConfigError, Exit
+
+if TYPE_CHECKING:
+    from stackmend.app.config import Config
+    from stackmend.app.plans import Filed
+    from stackmend.model.plan import Plan
 
 
 class PlanCreate(Printing):
     """Audit, and write down how the findings would be mended; changes nothing.
 
-    Exit code 0: nothing to do, 3: the plan has steps, 7: a source could not be read. The plan holds the rows as they
-    are now: apply refuses any of them that has moved on.
+    Exit code 0: nothing was found, 3: the plan has steps, or findings that cannot be repaired (it says why), 7: a
+    source could not be read. The plan holds the rows as they are now: apply refuses any of them that has moved on.
+    Where there is a key ('stackmend config key') the file is signed.
     """
 
     examples = """
@@ -38,7 +45,7 @@ class PlanCreate(Printing):
             help="use this repair where a finding could be mended in several ways, may be repeated",
         )
         parser.add_argument("--out", metavar="FILE", help="write the plan to this file, for 'plan apply'")
-        parser.add_argument("--max-rows", type=int, metavar="N", help="refuse a plan that changes more rows")
+        parser.add_argument("--max-rows", type=whole, metavar="N", help="refuse a plan that changes more rows")
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -46,10 +53,10 @@ class PlanCreate(Printing):
         from stackmend.app import plans
         from stackmend.report import plans as shown
 
-        out = parsed_args.out
+        out, config = parsed_args.out, self.config()
         with self.watch() as progress:
             plan = plans.create(
-                self.config(),
+                config,
                 checks=checks_named(parsed_args.check),
                 servers=tuple(parsed_args.server),
                 via=parsed_args.via,
@@ -58,53 +65,87 @@ class PlanCreate(Printing):
                 repairs=tuple(parsed_args.repair),
                 progress=progress,
             )
-        if out:
-            plans.save(plan, out)
+        signer = plans.write(config, plan, out) if out else ""
         self.show(shown.plan(plan, detail=not out), parsed_args)
         notes = self.notes
         for check, reason in sorted(plan.incomplete.items()):
             notes.warn(f"no answer from {check}: {reason}")
         notes.say(shown.headline(plan))
-        self._next(plan, out)
+        if plan.not_repaired and not plan.actions:
+            notes.say("nothing of what was found can be repaired like this: the plan says why")
+        self._next(plan, out, signer, parsed_args.max_rows)
         if plan.incomplete:
             return int(Exit.INCOMPLETE)
-        return int(Exit.FINDINGS if plan.actions else Exit.CLEAN)
+        return int(Exit.FINDINGS if plan.actions or plan.not_repaired else Exit.CLEAN)
 
-    def _next(self, plan: object, out: str | None) -> None:
-        if not getattr(plan, "runnable", ()):
+    def _next(self, plan: Plan, out: str | None, signer: str, max_rows: int | None) -> None:
+        if not plan.runnable:
             return
         if not out:
             self.notes.say("nothing was written: add --out FILE to keep this plan")
             return
-        consent = [word for name in getattr(plan, "needs_consent", ()) for word in ("--accept", name)]
-        self.notes.say(f"the plan is in {Path(out)}")
-        self.notes.next(self.typed("plan", "show", out), self.typed("plan", "apply", out, "--yes", *consent))
+        more = [word for name in plan.needs_consent for word in ("--accept", name)]
+        more += ["--max-rows", str(max_rows)] if max_rows is not None else []
+        self.notes.say(f"the plan is in {out}{f', signed by key {signer}' if signer else ''}")
+        if files.kept(out):
+            self.notes.next(self.typed("plan", "show", out), self.typed("plan", "apply", out, "--yes", *more))
 
 
-class PlanShow(Printing):
-    """Show a plan file: every statement, what it risks, what is left out and why."""
+class _PlanFile(Printing):
+    """A command about a plan file."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("plan", metavar="FILE", help="a file that 'plan create --out' wrote; - is standard input")
+        parser.add_argument(
+            "--require-signature", action="store_true", help="take it only if a trusted key has signed it ([plans])"
+        )
+        super().add_arguments(parser)
+
+    def told(self, filed: Filed) -> Plan:
+        """Say who signed it; the plan."""
+        if filed.note:
+            self.notes.warn(filed.note)
+        if filed.signer:
+            self.notes.say(f"signed by key {filed.signer}")
+        return filed.plan
+
+
+class PlanShow(_PlanFile):
+    """Show a plan file: every statement, what it risks, what is left out and why.
+
+    All of it is made of the steps again, not read from the file: what is shown is what 'plan apply' would do.
+    """
 
     examples = """
   $ stackmend plan show plan.json
   $ stackmend plan show plan.json -f json"""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the options of this command."""
-        parser.add_argument("plan", metavar="FILE", help="a file that 'plan create --out' wrote")
-        super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Read the file and print it."""
         from stackmend.app import plans
         from stackmend.report import plans as shown
 
-        self.show(shown.plan(plans.load(parsed_args.plan)), parsed_args)
+        config = self._known()
+        filed = plans.read(config, parsed_args.plan, signed=parsed_args.require_signature)
+        self.show(shown.plan(self.told(filed)), parsed_args)
         return int(Exit.CLEAN)
 
+    def _known(self) -> Config | None:
+        """The configuration; None, with a warning, where a plan is read on a machine that has none."""
+        try:
+            return self.config()
+        except ConfigError as problem:
+            if any(self.where()):
+                raise
+            self.notes.warn(f"commands on hosts and signatures are not looked at: {problem.message}")
+            return None
 
-class PlanApply(Printing):
+
+class PlanApply(_PlanFile):
     """Do what a plan file says, row by row, each only if it still reads as planned.
 
+    Its repairs are planned again first: what comes out otherwise than in the file is stale, and not done.
     Every step is journalled before and after; 'run undo' takes the run back. Exit code 4: repaired, 5: stopped (a row
     has moved on, a limit was reached, a repair failed, one was left out for want of consent), 6: in doubt, a human is
     needed, 0: there was nothing to do. Unsafe repairs that no --accept names are left out, the others are done; where
@@ -115,17 +156,20 @@ class PlanApply(Printing):
   $ stackmend plan apply plan.json --yes
   $ stackmend plan apply plan.json --yes --accept detach-volume
   $ stackmend plan apply plan.json --yes --only a1,a3
+  $ stackmend plan apply plan.json --yes --require-signature
   $ stackmend plan apply plan.json --yes -f json"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("plan", metavar="FILE", help="a file that 'plan create --out' wrote")
         parser.add_argument(
             "--only",
             type=lambda text: text.split(","),
             default=[],
             metavar="IDS",
             help="these actions alone, by their ids in the plan: a1,a3",
+        )
+        parser.add_argument(
+            "--max-rows", type=whole, metavar="N", help="as for 'plan create': the plan may change so many rows"
         )
         add_consent(parser, "apply the plan")
         super().add_arguments(parser)
@@ -134,8 +178,11 @@ class PlanApply(Printing):
         """Apply, print what became of it."""
         from stackmend.app import plans
 
-        plan = plans.load(parsed_args.plan)
-        return finish(self, plan, parsed_args, again=("plan", "apply", parsed_args.plan))
+        path, rows = parsed_args.plan, parsed_args.max_rows
+        filed = plans.read(self.config(), path, signed=parsed_args.require_signature, max_rows=rows)
+        more = ["--max-rows", str(rows)] if rows is not None else []
+        more += ["--require-signature"] if parsed_args.require_signature else []
+        return finish(self, self.told(filed), parsed_args, again=("plan", "apply", path, *more), filed=True)
 
 
 COMMANDS = {"plan create": PlanCreate, "plan show": PlanShow, "plan apply": PlanApply}

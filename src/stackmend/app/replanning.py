@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A plan file is planned again when it is applied: with the databases and APIs of now, and the moment of the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from stackmend.app import apis
+from stackmend.app.config import Config
+from stackmend.app.session import Session
+from stackmend.drivers.api.operations import describe, waits
+from stackmend.engine import anew
+from stackmend.engine.planner import enforce
+from stackmend.model.errors import PlanFileError
+from stackmend.model.finding import Row
+from stackmend.model.plan import Action, Plan
+
+
+class Replanning:
+    """Implements :data:`stackmend.engine.anew.Again` for the plan of a file."""
+
+    def __init__(self, config: Config, session: Session, plan: Plan) -> None:
+        """PlanFileError for a moment that is still to come, LimitError for more than the limits allow."""
+        self._config, self._session = config, session
+        self._moment = anew.moment_of(plan)
+        if not session.databases.addresses:
+            return
+        with session.live() as live:
+            if self._moment and self._moment[:19] > live.now()[:19]:
+                raise PlanFileError(
+                    f"plan {plan.id} was made at {self._moment}, which is still to come", "Make a new one."
+                )
+            enforce(plan, live.count)
+
+    def __call__(self, actions: Sequence[tuple[Action, Row]]) -> Mapping[str, str]:
+        """Id -> why it would not be planned like that.
+
+        A plan does not tell ``--via``: an action counts where any of the ways that lead to its strategy gives it.
+        """
+        found: dict[str, str] = {}
+        left = list(actions)
+        ways = ["auto", "api"] if any(action.strategy == "api" for action, _ in actions) else ["auto"]
+        for via in (*ways, "db"):
+            if not left:
+                break
+            with (
+                apis.reading(self._config, self._session, via) as (api, why),
+                self._session.live(api, self._moment) as live,
+            ):
+                if via != "db" and api is None and why:
+                    continue
+                live.expect([target or action.target for action, target in left])
+                differing = anew.differing(left, live, waits, describe)
+            # the first answer is the one to tell: it had most to look at
+            found = {name: found.get(name, reason) for name, reason in differing.items()}
+            left = [(action, target) for action, target in left if action.id in differing]
+        return found
