@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stackmend.drivers.network_info import Exploder
@@ -129,6 +129,7 @@ vif = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(vifs=st.lists(vif, max_size=4), ascii_only=st.booleans())
 def test_whatever_nova_writes_comes_back(exploder: Exploder, vifs: list[dict[str, Any]], ascii_only: bool) -> None:
     """Any list of VIFs is read as it was written; beside a document that forces the slow way, just the same."""
@@ -142,6 +143,7 @@ def test_whatever_nova_writes_comes_back(exploder: Exploder, vifs: list[dict[str
         assert [tuple(v.values())[1:] for v in found if v["n"] == 0] == expected
 
 
+@settings(deadline=None)
 @given(vifs=st.lists(vif, min_size=1, max_size=2), cut=st.tuples(st.integers(0, 400), st.integers(1, 5)), put=texts)
 def test_a_document_is_readable_where_nova_can_read_it(
     exploder: Exploder, vifs: list[dict[str, Any]], cut: tuple[int, int], put: str

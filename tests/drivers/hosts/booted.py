@@ -190,7 +190,9 @@ class Docked(Apart):
         assert self.run("docker", "import", str(image), "test") == 0
         how = ("--network=none", "--stop-signal=KILL", f"--restart={policy}", "--name", name)
         assert self.run("docker", "create", *how, "test", _SLEEP, "infinity") == 0
-        assert not running or self.run("docker", "start", name) == 0
+        if running:
+            begun = self.transport.run(HOST, ("docker", "start", name))
+            assert begun.code == 0, f"{begun}\n{(self.folder / 'log').read_text(errors='replace')[-2000:]}"
 
     def state(self) -> dict[str, object]:
         """Every file, and what Docker says of each container."""
