@@ -7,12 +7,12 @@ stops alone. The order inside a lane is kept, and a stage of the plan is over be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stackmend.engine.anew import Again
 from stackmend.engine.confirm import Confirmed
-from stackmend.engine.lanes import Call, Lane, lanes, last_entries
+from stackmend.engine.lanes import Call, Lane, batches, lanes, last_entries
 from stackmend.engine.traffic import Traffic
 from stackmend.engine.undo import inverse
 from stackmend.engine.verify import Ask, by_check, compare, probed, verify
@@ -29,9 +29,6 @@ from stackmend.model.plan import Plan
 from stackmend.model.ports import Clock, Progress
 from stackmend.model.step import CallStep, StepState
 from stackmend.model.writer import Executor, Group, Outcome, Pending, Verdict, Writer, mark_of
-
-#: row steps a transaction (docs/performance.md: 2,000 gain nothing, and a cluster certifies small ones more readily)
-BATCH = 500
 
 _ALREADY = {"already": True}
 #: of a call that failed: a service may have taken it
@@ -273,7 +270,7 @@ class Runner:
         while (rows or traffic.busy) and not self._halted():
             self._tools.progress("applying", sum(not lane.open for lane in self._lanes), len(self._lanes))
             if rows:
-                for batch in _batches(rows.pop(max(rows, key=lambda name: len(rows[name])))):
+                for batch in batches(rows.pop(max(rows, key=lambda name: len(rows[name])))):
                     self._rows(batch)
                     for lane in batch:
                         self._queue(lane, rows, traffic)
@@ -480,21 +477,6 @@ class Runner:
     def _close(self, lane: Lane, state: StepState, note: str) -> None:
         self._stop(lane, state, note)
         self._note([Entry(lane.first, state, None, note)])
-
-
-def _batches(lanes: Iterable[Lane]) -> Iterator[list[Lane]]:
-    """Lanes whose next segments fit into a transaction; calls go one by one."""
-    batch: list[Lane] = []
-    size = 0
-    for lane in lanes:
-        weight = len(lane.segment.steps) if isinstance(lane.segment, Group) else BATCH
-        if batch and size + weight > BATCH:
-            yield batch
-            batch, size = [], 0
-        batch.append(lane)
-        size += weight
-    if batch:
-        yield batch
 
 
 def _numbers(lane: Lane) -> range:
