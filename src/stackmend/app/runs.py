@@ -29,7 +29,7 @@ from stackmend.engine import undo as undoing
 from stackmend.engine.gates import Ask, GateExecutor, unattended
 from stackmend.engine.lanes import Lane, lanes
 from stackmend.engine.runner import Runner, Tools, Watch, consent, never, nobody
-from stackmend.model.errors import Exit, JournalError, PlanFileError, UsageError
+from stackmend.model.errors import Exit, JournalError, PlanFileError, SourceError, UsageError
 from stackmend.model.journal import Entry, Journal, Remark, RunRecord, RunResult, RunState
 from stackmend.model.plan import Action, Limits, Plan
 from stackmend.model.ports import Progress
@@ -80,12 +80,15 @@ def apply(
     ``filed``: it comes from a file, so that its repairs are planned again first, and what comes out otherwise is stale.
     ``only``: ids of actions, where not all are to be run. Unsafe repairs without consent by name are left out;
     ConsentError where nothing is left then, and for any of a workflow. PlanFileError for a plan of another cloud,
-    LockedError while another run writes to this cloud. Exit code 4 repaired, 0 nothing was left to do, 5 something
-    stale, failed or left out, 6 in doubt.
+    SourceError where that cannot be told, LockedError while another run writes to this cloud. Exit code 4 repaired, 0
+    nothing was left to do, 5 something stale, failed or left out, 6 in doubt.
     """
     readers, sha256 = Session.looking(config), plan.sha256
     if only:
         plan = plan.only(only)
+    unread = readers.databases.errors.get("nova_api")
+    if unread and plan.cloud != readers.databases.identity:  # its cells are a part of what a cloud is known by
+        raise SourceError(f"plan {plan.id} cannot be told to be for this cloud: {unread}", "Nothing was changed.")
     consent(plan, readers.databases.identity, accept, _kinds(config))
     if not plan.runnable:
         return RunResult(run="", done=0, stale=0, failed=0, in_doubt=0, exit=Exit.CLEAN)

@@ -55,7 +55,7 @@ class MariaDB:
         self._own_folder = folder is None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="stackmend-db-"))
         self.socket = self.folder / "s.sock"
-        self.port = _free_port()
+        self.port = free_port()
         self._settings = {**_SETTINGS, **(settings or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._guardian: Guardian | None = None
@@ -69,7 +69,7 @@ class MariaDB:
         self.stop()
 
     def start(self) -> None:
-        """Make the data folder and start the server; returns when it answers.
+        """Start the server, on a data folder of its own unless there is one already; returns when it answers.
 
         It ends with this process, however that ends, and its own folder goes with it.
         """
@@ -78,7 +78,7 @@ class MariaDB:
                 raise LabError(f"{program} is not installed", "Run `apt-get install mariadb-server`, or `make test`.")
         options = "".join(f"{k}={v}\n" if v else f"{k}\n" for k, v in self._settings.items())
         own = "user=root\n" if os.geteuid() == 0 else ""
-        temporary = self.folder / "tmp"
+        temporary, fresh = self.folder / "tmp", not (self.folder / "data").exists()
         temporary.mkdir(exist_ok=True)
         config = self.folder / "my.cnf"
         config.write_text(
@@ -91,14 +91,16 @@ class MariaDB:
         # what is meant for whoever runs this is not meant for it
         apart: dict[str, Any] = {"env": {**os.environ, MARK: f"{self.folder}:mariadb"}, "start_new_session": True}
         with log:
-            subprocess.run(
-                ["mariadb-install-db", f"--defaults-file={config}", "--auth-root-authentication-method=normal",
-                 "--skip-test-db"],
-                stdout=log, stderr=log, check=True, **apart,
-            )  # fmt: skip
+            if fresh:
+                subprocess.run(
+                    ["mariadb-install-db", f"--defaults-file={config}", "--auth-root-authentication-method=normal",
+                     "--skip-test-db"],
+                    stdout=log, stderr=log, check=True, **apart,
+                )  # fmt: skip
             self._process = subprocess.Popen(["mariadbd", f"--defaults-file={config}"], stdout=log, stderr=log, **apart)
         self._wait()
-        self.account(*self._account, "ALL PRIVILEGES ON *.*", option=" WITH GRANT OPTION")
+        if fresh:
+            self.account(*self._account, "ALL PRIVILEGES ON *.*", option=" WITH GRANT OPTION")
 
     def stop(self) -> None:
         """Stop the server by its process id and remove the folder."""
@@ -165,7 +167,8 @@ def _accepts(path: Path) -> bool:
         return probe.connect_ex(str(path)) == 0
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -11,10 +11,13 @@ from contextlib import contextmanager
 from typing import Any
 
 _COM_QUERY = 3
+#: where the name is in a client's answer to the greeting: after the packet's head, what it can do, and a filler
+_ACCOUNT_AT = 36
 
 
 class Wire:
-    """A TCP relay. Each connection goes to where :attr:`to` points when it is made.
+    """A TCP relay. Each connection goes to where :attr:`to` points when it is made, or to where :attr:`routes` sends
+    its account, as ProxySQL does; such an account has no password, for the greeting that it answers is another node's.
 
     ``cut`` is what is done to the next query that begins with ``at``, on a connection that has written: "before" (the
     server never gets it), "after" (it does, and the client is never told), "held" (both go on after ``then``), or ""
@@ -24,6 +27,7 @@ class Wire:
     def __init__(self, port: int, at: bytes = b"COMMIT") -> None:
         self.to, self.at, self.cut = port, at, ""
         self.then: Callable[[], None] = lambda: None
+        self.routes: dict[bytes, int] = {}
         self.cuts = 0
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listening.getsockname()[1])
@@ -44,28 +48,46 @@ class Wire:
                 client, _ = self._listening.accept()
             except OSError:
                 return
-            try:
-                server = socket.create_connection(("127.0.0.1", self.to))
-            except OSError:
-                client.close()
-                continue
-            threading.Thread(target=self._forth, args=(client, server), daemon=True).start()
+            threading.Thread(target=self._relay, args=(client,), daemon=True).start()
+
+    def _relay(self, client: socket.socket) -> None:
+        try:
+            server = socket.create_connection(("127.0.0.1", self.to))
+        except OSError:
+            client.close()
+            return
+        with contextlib.suppress(OSError):
+            server = self._routed(client, server)
             threading.Thread(target=_pump, args=(server, client), daemon=True).start()
+            self._forth(client, server)
+        _close(client, server)
+
+    def _routed(self, client: socket.socket, server: socket.socket) -> socket.socket:
+        """The server for the account of this client."""
+        if not self.routes:
+            return server
+        client.sendall(_packet(server))
+        answer = _packet(client)
+        account = answer[_ACCOUNT_AT:].split(b"\0", 1)[0]
+        if account in self.routes:
+            _close(server)
+            server = socket.create_connection(("127.0.0.1", self.routes[account]))
+            _packet(server)
+        server.sendall(answer)
+        return server
 
     def _forth(self, client: socket.socket, server: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            wrote = False
-            while packet := _packet(client):
-                query = packet[5:].upper() if packet[4:5] == bytes([_COM_QUERY]) else b""
-                wrote = wrote or query.startswith((b"UPDATE", b"INSERT", b"DELETE"))
-                if self.cut == "held" and wrote and query.startswith(self.at):
-                    self.cut = ""
-                    self.then()
-                elif self.cut and wrote and query.startswith(self.at):
-                    self._cut(packet, client, server)
-                    return
-                server.sendall(packet)
-        _close(client, server)
+        wrote = False
+        while packet := _packet(client):
+            query = packet[5:].upper() if packet[4:5] == bytes([_COM_QUERY]) else b""
+            wrote = wrote or query.startswith((b"UPDATE", b"INSERT", b"DELETE"))
+            if self.cut == "held" and wrote and query.startswith(self.at):
+                self.cut = ""
+                self.then()
+            elif self.cut and wrote and query.startswith(self.at):
+                self._cut(packet, client, server)
+                return
+            server.sendall(packet)
 
     def _cut(self, packet: bytes, client: socket.socket, server: socket.socket) -> None:
         how, self.cut = self.cut, ""

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real Galera cluster of three nodes on loopback.
+
+What the first node is filled with is copied to the others while it is stopped, with its position in the cluster's
+history: they lack a few writes when they join, which the first sends them (IST). So no node is ever copied while it
+runs, for which a cluster wants scripts that come with the services of Debian's packages alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import pymysql
+
+from stackmend.lab.guardian import Guardian
+from stackmend.lab.mariadb import MariaDB, free_port
+
+NODES = 3
+#: where distributions have the library
+_PROVIDERS = ("/usr/lib/galera/libgalera_smm.so", "/usr/lib64/galera-4/libgalera_smm.so", "/usr/lib/libgalera_smm.so")
+_SECONDS = 120
+_SETTINGS = {
+    "binlog_format": "ROW",
+    "innodb_autoinc_lock_mode": "2",
+    "innodb_buffer_pool_size": "64M",
+    "innodb_log_file_size": "32M",
+    "wsrep_on": "ON",
+    "wsrep_cluster_name": "stackmend",
+    "wsrep_node_address": "127.0.0.1",
+    "wsrep_sst_method": "position",
+}
+#: all that is "copied" to a node that joins is the position it has: it gets the rest from the other's memory
+_SCRIPT = """#!/bin/sh
+while [ $# -gt 0 ]; do
+    case $1 in
+        --role) role=$2 ;;
+        --address) address=$2 ;;
+        --datadir) told=${2%/}/told ;;
+        --gtid) position=$2 ;;
+        --bypass) bypass=yes ;;
+    esac
+    shift
+done
+if [ "$role" = joiner ]; then
+    rm -f "$told"
+    echo "ready $address$told"
+    while [ ! -s "$told" ]; do sleep 0.05; done
+    cat "$told"
+else
+    [ "$bypass" ] || exit 95
+    told=/${address#*/}
+    echo "$position" > "$told.new"
+    mv "$told.new" "$told"
+    echo "done $position"
+fi
+"""
+
+
+def missing() -> str:
+    """Why no cluster can be begun here, or ""."""
+    return "" if _provider() else "Galera's library is not here (Debian: apt-get install galera-4)"
+
+
+def _provider() -> str:
+    return next((path for path in _PROVIDERS if os.path.exists(path)), "")
+
+
+class Node(MariaDB):
+    """A node. Its connections outlive a restart."""
+
+    def __init__(self, folder: Path, scripts: Path, settings: dict[str, str]) -> None:
+        folder.mkdir()
+        super().__init__(folder, settings)
+        self._scripts = scripts
+        self._open: list[pymysql.Connection[Any]] = []
+
+    def start(self) -> None:
+        """Start it; returns when it takes part in a cluster."""
+        path = os.environ["PATH"]
+        os.environ["PATH"] = f"{self._scripts}:{path}"
+        try:
+            super().start()
+        finally:
+            os.environ["PATH"] = path
+        until(lambda: self.status("wsrep_ready") == "ON", "a node does not join")
+
+    def stop(self) -> None:
+        """Stop it, and close what is connected to it."""
+        self._open = [connection for connection in self._open if connection.open]
+        for connection in self._open:
+            connection.close()
+        super().stop()
+
+    def restarted(self) -> None:
+        """Connect again what was connected before it was stopped."""
+        for connection in self._open:
+            connection.connect()
+
+    def connect(self, database: str | None = None) -> pymysql.Connection[Any]:
+        """A connection as root."""
+        self._open.append(super().connect(database))
+        return self._open[-1]
+
+    def status(self, name: str) -> str:
+        """A status variable."""
+        return dict(self.rows(f"SHOW STATUS LIKE '{name}'"))[name]
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """What a query answers, as root."""
+        connection = super().connect()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+                return list(cursor.fetchall())
+        finally:
+            connection.close()
+
+    def send(self, what: signal.Signals) -> None:
+        """Freeze it, or let it go on."""
+        assert self._process is not None
+        self._process.send_signal(what)
+
+
+class Galera:
+    """The cluster, for a ``with`` block; ``fill`` is done to the first node before there are others."""
+
+    def __init__(self, fill: Callable[[MariaDB], None]) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="stackmend-db-"))
+        scripts = self.folder / "scripts"
+        scripts.mkdir()
+        script = scripts / "wsrep_sst_position"
+        script.write_text(_SCRIPT)
+        script.chmod(0o755)
+        talk = [free_port() for _ in range(NODES)]
+        self._fill = fill
+        self.nodes = [Node(self.folder / f"n{n}", scripts, _settings(talk, n)) for n in range(NODES)]
+        self._guardian = Guardian(self.folder, self.folder)
+
+    def __enter__(self) -> Self:
+        first, *others = self.nodes
+        try:
+            first.start()
+            self._fill(first)
+            first.stop()
+            for node in others:
+                shutil.copytree(first.folder / "data", node.folder / "data")
+            for node in self.nodes:
+                node.start()
+            first.restarted()
+            self.whole()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for node in reversed(self.nodes):
+            node.stop()
+        self._guardian.release()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def whole(self) -> None:
+        """Wait until all nodes are in it, and none is behind."""
+        for node in self.nodes:
+            until(lambda n=node: n.status("wsrep_cluster_size") == str(NODES), "the cluster is not whole")  # type: ignore[misc]
+            until(lambda n=node: n.status("wsrep_local_state_comment") == "Synced", "a node is behind")  # type: ignore[misc]
+
+    @contextmanager
+    def behind(self, number: int) -> Iterator[None]:
+        """A node applies nothing, and the others do not wait for it; in the end it has caught up."""
+        node = self.nodes[number]
+        connection = node.connect()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET GLOBAL wsrep_desync = ON")
+                cursor.execute("FLUSH TABLES WITH READ LOCK")
+                yield
+                cursor.execute("UNLOCK TABLES")
+                cursor.execute("SET GLOBAL wsrep_desync = OFF")
+        finally:
+            connection.close()
+        self.whole()
+
+    @contextmanager
+    def without_quorum(self) -> Iterator[None]:
+        """Two nodes are frozen, and the first has noticed; in the end all are together again."""
+        first, *others = self.nodes
+        for node in others:
+            node.send(signal.SIGSTOP)
+        try:
+            until(lambda: first.status("wsrep_cluster_status") == "non-Primary", "the first does not notice")
+            yield
+        finally:
+            for node in others:
+                node.send(signal.SIGCONT)
+        self.whole()
+
+
+def _settings(talk: list[int], number: int) -> dict[str, str]:
+    peers = "" if number == 0 else ",".join(f"127.0.0.1:{port}" for port in talk)  # without: a cluster of its own
+    options = (
+        f"base_port={talk[number]};gmcast.listen_addr=tcp://127.0.0.1:{talk[number]};gcache.size=64M;socket.ssl=no"
+        f";ist.recv_addr=127.0.0.1:{free_port()};repl.causal_read_timeout=PT3S"
+    )
+    return {
+        **_SETTINGS,
+        "wsrep_provider": _provider(),
+        "wsrep_cluster_address": f"gcomm://{peers}",
+        "wsrep_node_name": f"n{number}",
+        "wsrep_provider_options": f'"{options}"',
+    }
+
+
+def until(true: Callable[[], bool], otherwise: str) -> None:
+    """Wait for it."""
+    deadline = time.monotonic() + _SECONDS
+    while not true():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.1)
