@@ -112,7 +112,7 @@ def cluster(standing: Cluster) -> Iterator[Cluster]:
     standing.galera.whole()
 
 
-def rounds(cluster: Cluster, tries: int) -> None:
+def assert_rounds(cluster: Cluster, tries: int) -> None:
     """The reader's node is behind; the wire is cut before COMMIT or after it, and may lead to another node then."""
     chance = random.Random(10)
     ways = ["before", "after", "after, and the next is another node"]
@@ -152,7 +152,7 @@ _CUT = "cuts the writer's connection at COMMIT on Galera, while the reader's nod
 def test_a_commit_is_cut_while_the_readers_node_is_behind(cluster: Cluster, record_property: Any) -> None:
     """Done, or in doubt until resumed; never failed where it was kept."""
     record_property("tries", 3)
-    rounds(cluster, 3)
+    assert_rounds(cluster, 3)
 
 
 @pytest.mark.long
@@ -160,7 +160,7 @@ def test_a_commit_is_cut_while_the_readers_node_is_behind(cluster: Cluster, reco
 def test_fifty_commits_are_cut_while_the_readers_node_is_behind(cluster: Cluster, record_property: Any) -> None:
     """The same, fifty times."""
     record_property("tries", 50)
-    rounds(cluster, 50)
+    assert_rounds(cluster, 50)
 
 
 @pytest.mark.attack("brings a server to life on another Galera node, which takes the locks on guards away")
