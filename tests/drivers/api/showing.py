@@ -194,13 +194,17 @@ class ShowingFake(Fake):
         del query
         found = []
         for cell in CELLS:
-            for row in self.cloud.rows(cell, "SELECT * FROM services WHERE deleted = 0"):
-                shown = {"host": row["host"], "binary": row["binary"], "id": row["uuid"]}
+            rows = self.cloud.rows(cell, "SELECT * FROM services WHERE deleted = 0")
+            newest = max((str(row["last_seen_up"] or "")[:16] for row in rows), default="")
+            for row in rows:
+                seen = row["last_seen_up"]
+                shown = {"host": row["host"], "binary": row["binary"], "id": row["uuid"], "updated_at": iso(seen)}
                 if cell in self.down:
                     found.append({**shown, "status": "UNKNOWN"})
                 else:
                     status = "disabled" if row["disabled"] else "enabled"
-                    found.append({**shown, "status": status, "forced_down": bool(row["forced_down"]), "state": "up"})
+                    state = "up" if str(seen or "")[:16] == newest else "down"
+                    found.append({**shown, "status": status, "forced_down": bool(row["forced_down"]), "state": state})
         return 200, {"services": found}
 
     def list_nodes(self, _: Any, query: str) -> Reply:
