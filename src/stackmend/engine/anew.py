@@ -15,6 +15,8 @@ from itertools import zip_longest
 from typing import Any
 
 from stackmend.engine import catalogue
+from stackmend.engine.confirm import Confirmed
+from stackmend.engine.lanes import Lane
 from stackmend.engine.literal import Describe, Waits, literal, marked
 from stackmend.engine.planner import Arguments
 from stackmend.model.errors import SourceError, UsageError
@@ -49,6 +51,14 @@ def _near(text: str, made: datetime) -> bool:
         return made - _BEFORE <= datetime.fromisoformat(text).replace(tzinfo=None) <= made + _AFTER
     except ValueError:
         return False
+
+
+def otherwise(lanes: Sequence[Lane], answer: Confirmed, again: Again) -> dict[Lane, str]:
+    """The lanes, of those that were not begun, that would not be planned any more as they are, and why."""
+    fresh = {lane.action.id: lane for lane in lanes if lane.open and lane.at == 0 and not lane.begun}
+    actions = [lane.action for lane in fresh.values()]
+    about = [(a, answer.rows[a.check][a.fingerprint] if a.check else {}) for a in actions]
+    return {fresh[name]: why for name, why in again(about).items()}
 
 
 def differing(actions: Sequence[tuple[Action, Row]], live: Live, waits: Waits, describe: Describe) -> dict[str, str]:

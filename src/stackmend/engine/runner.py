@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from stackmend.engine.anew import Again
-from stackmend.engine.confirm import Confirmed
+from stackmend.engine.anew import Again, otherwise
 from stackmend.engine.lanes import Call, Lane, batches, lanes, last_entries
 from stackmend.engine.traffic import Traffic
 from stackmend.engine.undo import inverse
@@ -158,7 +157,8 @@ class Runner:
                 self._close(lane, StepState.FAILED, note)
             elif lane.action.fingerprint not in answer.rows.get(name, {}):
                 gone[lane] = _GONE
-        gone |= self._otherwise([lane for lane in self._lanes if lane not in gone], answer)
+        if self._tools.again is not None:
+            gone |= otherwise([lane for lane in self._lanes if lane not in gone], answer, self._tools.again)
         done = self._found_done(list(gone))
         for lane, why in gone.items():
             if lane in done:
@@ -166,16 +166,6 @@ class Runner:
                 self._note([Entry(n, StepState.DONE, _ALREADY, "done already") for g in lane.groups for n in g.numbers])
             else:
                 self._close(lane, StepState.STALE, why)
-
-    def _otherwise(self, lanes: Sequence[Lane], answer: Confirmed) -> dict[Lane, str]:
-        """The lanes that would not be planned any more as they are, and why."""
-        if self._tools.again is None:
-            return {}
-        fresh = {lane.action.id: lane for lane in lanes if lane.open and lane.at == 0 and not lane.begun}
-        about = [
-            (a, answer.rows[a.check][a.fingerprint] if a.check else {}) for a in (x.action for x in fresh.values())
-        ]
-        return {fresh[name]: why for name, why in self._tools.again(about).items()}
 
     def _found_done(self, lanes: Sequence[Lane]) -> set[Lane]:
         """The lanes of which every segment is done already, whoever did it; of several calls the last one tells."""

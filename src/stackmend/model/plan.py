@@ -15,7 +15,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, get_type_hints
 
 from stackmend.model import files
 from stackmend.model.errors import PlanFileError, UsageError
@@ -218,18 +218,14 @@ def step_dict(step: Step) -> dict[str, Any]:
 
 
 _ROWS = ("pk", "before", "after", "key", "values", "expect", "where")
-_TEXTS = ("database", "table", "column", "service", "operation", "host", "name", "text")
 _WORDS = ("argv", "probe", "inverse")
-#: field -> what a plan file may hold: the others only undo sets
-_PLAIN: Mapping[str, Callable[[Any], bool]] = {
-    "arguments": lambda value: isinstance(value, dict),
-    "by": lambda value: isinstance(value, int) and not isinstance(value, bool),
-    "limit": lambda value: isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 10_000_000,
-    "waits": lambda value: isinstance(value, bool),
+#: longest time that a file may give a command, in seconds
+_LONGEST = 10_000_000
+#: fields of which a plan file may hold some values of their type alone: only undo sets others
+_BOUND: Mapping[str, Callable[[Any], bool]] = {
+    "limit": lambda value: 0 < value < _LONGEST,
     "back": lambda value: value is False,
-    "left": lambda value: value is None,
     "sealed": lambda value: value == "",
-    **dict.fromkeys(_TEXTS, lambda value: isinstance(value, str)),
 }
 
 
@@ -248,6 +244,7 @@ def step_of(data: Mapping[str, Any]) -> Step:
 
 def _sound(step: Step) -> None:
     """TypeError where a value is of another type than a plan file may hold."""
+    hints = get_type_hints(type(step))
     for name in (one.name for one in fields(step)):
         value = getattr(step, name)
         if name in _ROWS:
@@ -259,8 +256,13 @@ def _sound(step: Step) -> None:
         elif name in _WORDS:
             good = isinstance(value, tuple) and all(isinstance(word, str) for word in value)
             good = good or (name == "inverse" and value is None)
+        elif name == "left":
+            good = value is None
+        elif name == "arguments":
+            good = isinstance(value, dict)
         else:
-            good = _PLAIN[name](value)
+            plain = type(value) is hints[name] or (hints[name] is float and type(value) is int)
+            good = plain and (name not in _BOUND or _BOUND[name](value))
         if not good:
             raise TypeError(f"{name} of a step {step.kind}")
 
