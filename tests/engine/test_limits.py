@@ -101,15 +101,17 @@ def test_what_may_lose_something_is_accepted_by_name(here: Ground) -> None:
     assert runs.apply(here.config, plan, accept=("finish-deletion",)).exit is Exit.REPAIRED
 
 
-def test_every_unsafe_repair_is_named(here: Ground) -> None:
-    """Consent to one of two is consent to one."""
+def test_consent_to_one_of_two_is_consent_to_one(here: Ground) -> None:
+    """What has consent is done, the other is left out by its id; without any both are named and nothing is done."""
     plan = orphans(here)
-    other = replace(plan.actions[0], repair="another-repair", risk=Risk.UNSAFE)
+    other = replace(plan.actions[0], id="other", repair="another-repair", risk=Risk.UNSAFE)
     both = replace(plan, actions=(*(replace(a, risk=Risk.UNSAFE) for a in plan.actions), other))
     with pytest.raises(ConsentError) as problem:
-        runs.apply(here.config, both, accept=("delete-allocations",))
+        runs.apply(here.config, both)
     assert "another-repair" in problem.value.message
-    assert "delete-allocations" not in problem.value.message
+    assert "delete-allocations" in problem.value.message
+    result = runs.apply(here.config, both, accept=("delete-allocations",))
+    assert (result.left_out, result.done, result.exit) == (("other",), len(plan.actions), Exit.STOPPED)
 
 
 def test_without_yes_nothing_is_applied(here: Ground, capsys: pytest.CaptureFixture[str]) -> None:
