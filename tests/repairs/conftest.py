@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small cloud and a terminal, for the tests of requests."""
+"""Small clouds: with a terminal, for the tests of requests, and with what is behind the commands."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from stackmend.app.config import load
 from stackmend.lab.cloud import Cloud, build
 
 from .desk import Desk
+from .stage import Stage
 
 
 @pytest.fixture(scope="module")
@@ -30,3 +32,22 @@ def desk(asked_cloud: tuple[Cloud, Path], capsys: pytest.CaptureFixture[str]) ->
     """The cloud, healthy again, and a terminal."""
     asked_cloud[0].restore()
     return Desk(*asked_cloud, capsys)
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """One small cloud for the module."""
+    folder = tmp_path_factory.mktemp("repairs")
+    cloud = build(folder / "cloud", servers=250, seed=7)
+    cloud.save()
+    toml = folder / "stackmend.toml"
+    toml.write_text(cloud.toml(), encoding="utf-8")
+    yield Stage(cloud, load(str(toml)))
+    cloud.close()
+
+
+@pytest.fixture
+def stage(ground: Stage) -> Stage:
+    """That cloud, healthy again."""
+    ground.cloud.restore()
+    return ground

@@ -3,77 +3,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from stackmend.app import plans, runs
-from stackmend.app.config import Config, load
-from stackmend.lab.cloud import Cloud, Server, build
+from stackmend.app import runs
+from stackmend.lab.cloud import Server
 from stackmend.lab.plants._networks import CHILDREN, drop_port, new_port, vifs
-from stackmend.model.errors import ConsentError, Exit, UsageError
-from stackmend.model.plan import Plan
+from stackmend.model.errors import ConsentError, UsageError
 from stackmend.model.step import Risk
 
+from .stage import Stage, reasons
+
 CHECK = "info-cache-stale-port"
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A cloud and the means to have it repaired."""
-
-    cloud: Cloud
-    config: Config
-
-    def plan(self, *repairs: str) -> Plan:
-        """A plan for ports that caches list and Neutron does not have."""
-        return plans.create(self.config, checks=(CHECK,), allow_db=True, settle=0, repairs=repairs)
-
-    def apply(self, plan: Plan) -> None:
-        """Do it; all of it must succeed."""
-        assert runs.apply(self.config, plan, accept=("all",)).exit is Exit.REPAIRED
-
-    def rows(self, table: str, **where: Any) -> list[dict[str, Any]]:
-        """Rows of Neutron, by one column, in a fixed order."""
-        ((column, value),) = where.items()
-        found = self.cloud.rows("neutron", f"SELECT * FROM {table} WHERE {column} = :v", {"v": value})
-        return sorted(found, key=repr)
-
-    def reasons(self, plan: Plan) -> str:
-        """Why findings are not repaired."""
-        return " ".join(left.reason for left in plan.not_repaired)
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """One small cloud for the module."""
-    folder = tmp_path_factory.mktemp("ports")
-    cloud = build(folder / "cloud", servers=250, seed=7)
-    cloud.save()
-    toml = folder / "stackmend.toml"
-    toml.write_text(cloud.toml(), encoding="utf-8")
-    yield Stage(cloud, load(str(toml)))
-    cloud.close()
-
-
-@pytest.fixture
-def stage(ground: Stage) -> Stage:
-    """The cloud, healthy again."""
-    ground.cloud.restore()
-    return ground
 
 
 @pytest.mark.attack("Neutron's database is older than Nova's: one port of a living server is gone")
 def test_nothing_forgets_the_last_record_of_a_nic_unasked(stage: Stage) -> None:
     """Without a word of the operator nothing is planned; both ways want consent, and neither is by the API alone."""
     drop_port(stage.cloud, stage.cloud.pick("active").ports[0])
-    plan = stage.plan()
+    plan = stage.plan(CHECK)
     assert plan.runnable == ()
-    assert "--repair drop-stale-vif or --repair restore-port" in stage.reasons(plan)
+    assert "--repair drop-stale-vif or --repair restore-port" in reasons(plan)
     for repair in ("drop-stale-vif", "restore-port"):
-        chosen = stage.plan(repair)
+        chosen = stage.plan(CHECK, repair)
         assert [(a.repair, a.risk, a.strategy) for a in chosen.runnable] == [(repair, Risk.UNSAFE, "db")]
         with pytest.raises(ConsentError):
             runs.apply(stage.config, chosen)
@@ -96,7 +49,7 @@ def test_a_port_made_again_is_the_port_that_was(stage: Stage) -> None:
     managed = [stage.rows("ipamallocations", ip_address=address) for address in addresses]
     drop_port(stage.cloud, port)
     assert [stage.rows("ipamallocations", ip_address=address) for address in addresses] != managed
-    stage.apply(stage.plan("restore-port"))
+    stage.apply(stage.plan(CHECK, "restore-port"))
     after = {table: stage.rows(table, **{key: port}) for table, key in keys.items()}
     assert {table: _plain(rows) for table, rows in after.items()} == {t: _plain(rows) for t, rows in before.items()}
     assert [stage.rows("ipamallocations", ip_address=address) for address in addresses] == managed
@@ -119,7 +72,7 @@ def test_security_groups_are_those_of_its_other_ports(stage: Stage) -> None:
     server = stage.cloud.pick("multi_nic")
     groups = {row["security_group_id"] for row in stage.rows("securitygroupportbindings", port_id=server.ports[1])}
     drop_port(stage.cloud, server.ports[0])
-    stage.apply(stage.plan("restore-port"))
+    stage.apply(stage.plan(CHECK, "restore-port"))
     now = {row["security_group_id"] for row in stage.rows("securitygroupportbindings", port_id=server.ports[0])}
     assert now == groups != set()
 
@@ -133,11 +86,11 @@ def test_an_address_that_is_anothers_by_now_is_not_taken(stage: Stage) -> None:
     taker = new_port(cloud, other, other.uuid, cloud.ago(60), project_id="f" * 32)
     theirs = {"subnet_id": fixed["subnet_id"], "network_id": fixed["network_id"], "ip_address": fixed["ip_address"]}
     cloud.update("neutron", "ipallocations", {"port_id": taker}, **theirs)
-    said = stage.reasons(stage.plan("restore-port"))
+    said = reasons(stage.plan(CHECK, "restore-port"))
     assert f"address {fixed['ip_address']} of port {port} is port {taker} of compute:nova {other.uuid}'s by now" in said
     mac = vifs(cloud, server)[0]["address"]
     cloud.update("neutron", "ports", {"id": taker}, mac_address=mac, network_id=fixed["network_id"])
-    assert f"port {taker} of compute:nova {other.uuid} has the MAC {mac}" in stage.reasons(stage.plan("restore-port"))
+    assert f"port {taker} of compute:nova {other.uuid} has the MAC {mac}" in reasons(stage.plan(CHECK, "restore-port"))
 
 
 def _mates(stage: Stage, count: int) -> list[Server]:
@@ -158,9 +111,9 @@ def test_an_older_neutron_is_no_matter_of_single_ports(stage: Stage, repair: str
     for server in _mates(stage, 3):
         for port in server.ports:
             drop_port(stage.cloud, port)
-    plan = stage.plan(repair)
+    plan = stage.plan(CHECK, repair)
     assert plan.runnable == ()
-    assert stage.reasons(plan).count("Neutron's database looks older than Nova's") == 3
+    assert reasons(plan).count("Neutron's database looks older than Nova's") == 3
 
 
 def test_two_ports_of_one_server_are_made_by_one_plan(stage: Stage) -> None:
@@ -168,11 +121,11 @@ def test_two_ports_of_one_server_are_made_by_one_plan(stage: Stage) -> None:
     server = stage.cloud.pick("multi_nic")
     for port in server.ports[:2]:
         drop_port(stage.cloud, port)
-    plan = stage.plan("restore-port")
+    plan = stage.plan(CHECK, "restore-port")
     assert len(plan.runnable) + len(plan.deferred) == 2
     while plan.runnable:
         stage.apply(plan)
-        plan = stage.plan("restore-port")
+        plan = stage.plan(CHECK, "restore-port")
     numbers = [stage.rows("ports", id=port)[0]["standard_attr_id"] for port in server.ports]
     assert len(set(numbers)) == len(server.ports)
     assert all(stage.rows(table, port_id=server.ports[0]) for table in CHILDREN)
@@ -182,4 +135,4 @@ def test_a_repair_that_is_none_cannot_be_chosen(stage: Stage) -> None:
     """A typing error is no consent to anything."""
     drop_port(stage.cloud, stage.cloud.pick("active").ports[0])
     with pytest.raises(UsageError, match="there is no repair 'restore-prot'"):
-        stage.plan("restore-prot")
+        stage.plan(CHECK, "restore-prot")

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,15 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackmend.app import audits, plans, runs
-from stackmend.app.config import Config, load
 from stackmend.cloud.nics import Standing, Witnesses, judge
-from stackmend.lab.cloud import Cloud, build
 from stackmend.lab.plants import extra_ports_on_server, vif_rows_mismatch
 from stackmend.lab.plants._networks import nic_rows, vifs, write
 from stackmend.lab.plants._servers import neighbour, new_port
-from stackmend.model.errors import Exit
-from stackmend.model.plan import Plan
+
+from .stage import Stage
 
 BORN = datetime(2026, 3, 1, 12)
 LAUNCHED = BORN + timedelta(minutes=3)
@@ -30,46 +26,6 @@ SERVER = {"host": "c1", "node": "c1.lab", "power_state": 1, "created_at": str(BO
 NIC = Witnesses(noted=True, cached=True, active=True, up=True, bound="c1", made=BORN + timedelta(minutes=1))
 #: what a failed build leaves behind
 LEFT = Witnesses(noted=False, cached=False, active=False, up=True, bound="", made=BORN + timedelta(seconds=30))
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A cloud and the means to have it repaired."""
-
-    cloud: Cloud
-    config: Config
-
-    def request(self, repair: str, **arguments: Any) -> Plan:
-        """The plan for an operator's request."""
-        return plans.request(self.config, repair, arguments, allow_db=True)
-
-    def apply(self, plan: Plan) -> None:
-        """Do it; all of it must succeed."""
-        assert runs.apply(self.config, plan, accept=("all",)).exit is Exit.REPAIRED
-
-    def found(self, *checks: str) -> set[tuple[str, str]]:
-        """(check, resource) of what these checks find."""
-        report = audits.audit(self.config, checks=checks, settle=0)
-        return {(finding.check, finding.resource_id) for finding in report.findings}
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """One small cloud for the module."""
-    folder = tmp_path_factory.mktemp("nics")
-    cloud = build(folder / "cloud", servers=120, seed=7)
-    cloud.save()
-    toml = folder / "stackmend.toml"
-    toml.write_text(cloud.toml(), encoding="utf-8")
-    yield Stage(cloud, load(str(toml)))
-    cloud.close()
-
-
-@pytest.fixture
-def stage(ground: Stage) -> Stage:
-    """The cloud, healthy again."""
-    ground.cloud.restore()
-    return ground
 
 
 @pytest.mark.parametrize(

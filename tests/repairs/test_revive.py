@@ -3,50 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import pytest
 
 from stackmend.app import audits, plans, runs
-from stackmend.app.config import Config, load
-from stackmend.lab.cloud import Cloud, Server, build
+from stackmend.lab.cloud import Cloud, Server
 from stackmend.lab.plants import server_deleted_incompletely
 from stackmend.model.errors import Exit
-from stackmend.model.plan import Plan
+
+from .stage import Stage
 
 CHECK = "server-deleted-incompletely"
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A cloud and the means to have it repaired."""
-
-    cloud: Cloud
-    config: Config
-
-    def plan(self, *repairs: str) -> Plan:
-        """A plan for half deletions."""
-        return plans.create(self.config, checks=(CHECK,), allow_db=True, settle=0, repairs=repairs)
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """One small cloud for the module."""
-    folder = tmp_path_factory.mktemp("revive")
-    cloud = build(folder / "cloud", servers=120, seed=7)
-    cloud.save()
-    toml = folder / "stackmend.toml"
-    toml.write_text(cloud.toml(), encoding="utf-8")
-    yield Stage(cloud, load(str(toml)))
-    cloud.close()
-
-
-@pytest.fixture
-def stage(ground: Stage) -> Stage:
-    """The cloud, healthy again."""
-    ground.cloud.restore()
-    return ground
 
 
 def by_blog_post(cloud: Cloud) -> Server:
@@ -81,24 +49,24 @@ def test_a_living_server_is_revived_or_finished_as_the_operator_says(
     assert {(f.check, f.resource_id) for f in report.findings} == {(CHECK, server.uuid)}, (
         "its ports are not to be freed"
     )
-    unasked = stage.plan()
+    unasked = stage.plan(CHECK)
     assert unasked.runnable == ()
     assert "--repair finish-deletion or --repair revive-server" in unasked.not_repaired[0].reason
-    plan = stage.plan("revive-server")
+    plan = stage.plan(CHECK, "revive-server")
     assert "'virsh domstate" in plan.runnable[0].statements[0]
     result = runs.apply(stage.config, plan, accept=("revive-server",))
     assert result.exit is Exit.REPAIRED
     assert stage.cloud.dump() == healthy
     assert runs.undo(stage.config, result.run).exit is Exit.CLEAN
     assert stage.cloud.dump() == damaged
-    assert [action.repair for action in stage.plan("finish-deletion").runnable] == ["finish-deletion"]
+    assert [action.repair for action in stage.plan(CHECK, "finish-deletion").runnable] == ["finish-deletion"]
 
 
 @pytest.mark.parametrize("plant", ["plant", "children", "fields"])
 def test_what_nova_has_let_go_of_is_not_revived(stage: Stage, plant: str) -> None:
     """No port is bound and no volume attached: finishing the deletion is the only way."""
     getattr(server_deleted_incompletely, plant)(stage.cloud)
-    assert [action.repair for action in stage.plan().runnable] == ["finish-deletion"]
+    assert [action.repair for action in stage.plan(CHECK).runnable] == ["finish-deletion"]
 
 
 def test_a_deletion_by_nova_is_not_taken_back(stage: Stage) -> None:
@@ -106,7 +74,7 @@ def test_a_deletion_by_nova_is_not_taken_back(stage: Stage) -> None:
     server = by_blog_post(stage.cloud)
     deleted = {"instance_uuid": server.uuid, "action": "delete", "start_time": stage.cloud.ago(7300), "deleted": 0}
     stage.cloud.insert(server.database, "instance_actions", **deleted, request_id="req-1")
-    assert [action.repair for action in stage.plan().runnable] == ["finish-deletion"]
+    assert [action.repair for action in stage.plan(CHECK).runnable] == ["finish-deletion"]
     alive = stage.cloud.pick("active")
     asked = plans.request(stage.config, "revive-server", {"server": alive.uuid}, allow_db=True)
     assert "is not marked deleted" in asked.not_repaired[0].reason
