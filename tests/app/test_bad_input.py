@@ -43,6 +43,10 @@ class Ran:
     err: str
 
 
+#: a word for writing with the account that reads
+SAME_ACCOUNT = "\n[writer]\nsame_account = true\n"
+
+
 class Bench:
     """A broken cloud, a plan for it, and the program in a process of its own."""
 
@@ -71,8 +75,8 @@ class Bench:
         found.plan.write_text(self.plan.read_text())
         return found
 
-    def configure(self, more: str = "", state: Path | None = None) -> None:
-        """Write the configuration; ``more`` is added to it."""
+    def configure(self, more: str = SAME_ACCOUNT, state: Path | None = None) -> None:
+        """Write the configuration; ``more`` is added to it: who writes, unless said otherwise whoever reads."""
         where = str(state or self.state)
         self.toml.write_text(self.cloud.toml().replace(str(self.cloud.state), where) + more, encoding="utf-8")
 
