@@ -208,8 +208,11 @@ def _story(seen: Evidence, move: Move, witness: Witness) -> str:
     """Why a witness says another place than the ports do, or ""."""
     bound, history = seen["bindings"].places, seen["history"]
     if move.live and bound <= move.target and witness.places <= move.source:
-        # not if nova-compute of the source did something with the guest afterwards; and the three are written together
-        if (history.since and history.places & move.source) or any(seen[name].places & move.target for name in _ROW):
+        # not if nova-compute of the source did something with the guest afterwards, or the row was written already; a
+        # row that is half there was written by somebody else: Nova writes the three together
+        row = [seen[name].places for name in _ROW if seen[name].places]
+        written = bool(row) and all(places <= move.target for places in row)
+        if written or (history.since and history.places & move.source):
             return ""
         if witness.name in (*_ROW, "attachments"):
             return "a live migration writes it last, when guest and ports are on the target"

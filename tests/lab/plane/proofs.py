@@ -277,7 +277,7 @@ class Rehearsal:
         if not mine:  # a plan for nothing in particular is one for everything
             return
         for name in sorted({p.repair for p in mine if p.chosen}):
-            names = [name for p in mine if p.chosen and p.repair == name for name in self._thing(p).names]
+            names = [one for p in mine if p.chosen and p.repair == name for one in self._thing(p).names]
             path = self.desk.plan(f"{strategy}{turn}-{name}", strategy, names, name)
             self._planned(mine, json.loads(path.read_text())["plan"]["actions"])
             result = self.desk.apply(path, (Exit.REPAIRED, Exit.STOPPED))

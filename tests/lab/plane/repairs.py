@@ -33,6 +33,8 @@ PROOFS = (
     broken("cinder-attached-nova-not", "restore-bdm", "db", use.server_with_volume, harm=harms.unknown_to_nova),
     broken("info-cache-empty", "rebuild-info-cache", "db", use.server, harm=harms.addresses_hidden),
     broken("info-cache-row-missing", "rebuild-info-cache", "db", use.server),
+    broken("info-cache-missing-port", "rebuild-info-cache", "db", use.server),
+    broken("soft-deleted-server-cache-empty", "rebuild-info-cache", "db", use.restored_server),
     broken("vif-rows-mismatch", "mend-vif-rows", "db", use.server),
     broken("server-deleted-incompletely", "finish-deletion", "db", use.archived_server),
     broken("server-on-nonexistent-host", "restore-host", "db", use.server),

@@ -204,6 +204,13 @@ def server(thing: Thing) -> None:
     thing.delete(thing.own)
 
 
+def restored_server(thing: Thing) -> None:
+    """A server that was deleted softly: restored, it has the NICs that it had; rebooted, a NIC more, deleted."""
+    thing.cloud.compute.restore_server(thing.server)
+    wait_server(thing.cloud, thing.server)
+    unmoved_server(thing)
+
+
 def unmoved_server(thing: Thing) -> None:
     """A server whose NICs were in doubt: rebooted, a NIC more and less, deleted."""
     thing.reboot()
