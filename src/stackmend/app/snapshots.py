@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Collection, Mapping
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from stackmend.app import apis
 from stackmend.app.config import Config
 from stackmend.app.session import Session, silent
 from stackmend.drivers.collector import read_manifest
-from stackmend.drivers.duck import open_snapshot
+from stackmend.drivers.duck import DuckQuery, open_snapshot
 from stackmend.drivers.shape import labels
 from stackmend.engine import catalogue
 from stackmend.engine.audit import ask, findings_of
@@ -95,12 +95,31 @@ def asked(
     checks: Mapping[str, Check], folder: Path, manifest: Manifest, config: Config
 ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, CheckResult], Manifest]:
     """(check -> rows it returned, check -> result, the manifest with the sources that are not believed)."""
-    manifest = judged(manifest, checks.values(), lambda without: open_snapshot(folder, manifest.now, without=without))
-    query = open_snapshot(folder, manifest.now, without=manifest.failed())
-    try:
-        return *ask(checks.values(), query, manifest, config.ages), manifest
-    finally:
-        query.close()
+    with closing(_Opened(folder, manifest.now)) as opened:
+        manifest = judged(manifest, checks.values(), opened)
+        return *ask(checks.values(), opened(manifest.failed()), manifest, config.ages), manifest
+
+
+class _Opened:
+    """A snapshot that is asked several times, without the rows of some databases: opened anew only for other ones."""
+
+    def __init__(self, folder: Path, now: str) -> None:
+        self._folder, self._now = folder, now
+        self._open: tuple[frozenset[str], DuckQuery] | None = None
+
+    def __call__(self, without: Collection[str]) -> DuckQuery:
+        """Valid until the next call."""
+        wanted = frozenset(without)
+        if self._open is None or self._open[0] != wanted:
+            self.close()
+            self._open = (wanted, open_snapshot(self._folder, self._now, without=wanted))
+        return self._open[1]
+
+    def close(self) -> None:
+        """Close what is open."""
+        if self._open is not None:
+            self._open[1].close()
+            self._open = None
 
 
 def _home(config: Config) -> Path:

@@ -68,24 +68,18 @@ def service_of(label: str) -> str:
 def judged(manifest: Manifest, checks: Iterable[Check], opened: Callable[[Collection[str]], Query]) -> Manifest:
     """The manifest with every source doubted that the others speak against.
 
-    ``opened`` opens the snapshot without the rows of some databases. Nova is judged first, for it bears witness about
-    all others: a cell that is doubted says nothing of them.
+    ``opened``: the snapshot without the rows of some databases, which the caller closes. Nova is judged first, for it
+    bears witness about all others: a cell that is doubted says nothing of them.
     """
     read = {label for source in manifest.sources for label in source.rows}
     read -= {label for source in manifest.sources for label in (*source.missing, *source.unseen)}
     concern = [one for one in concerning(checks) if one.reads.keys() - {VIFS.label} <= read]
     for stage in (True, False):
-        query = opened(tuple(manifest.failed()))
-        try:
-            found = [
-                doubt
-                for one in concern
-                if early(one) is stage and _known(one, manifest)
-                for doubt in _failing(query, one)
-            ]
-            found += _stale(query, sorted(read & WRITTEN.keys())) if stage and concern else []
-        finally:
-            query.close()
+        query = opened(manifest.failed())
+        found = [
+            doubt for one in concern if early(one) is stage and _known(one, manifest) for doubt in _failing(query, one)
+        ]
+        found += _stale(query, sorted(read & WRITTEN.keys())) if stage and concern else []
         manifest = doubting(manifest, found)
     return manifest
 
