@@ -43,10 +43,6 @@ class Ran:
     err: str
 
 
-#: a word for writing with the account that reads
-SAME_ACCOUNT = "\n[writer]\nsame_account = true\n"
-
-
 class Bench:
     """A broken cloud, a plan for it, and the program in a process of its own."""
 
@@ -75,10 +71,11 @@ class Bench:
         found.plan.write_text(self.plan.read_text())
         return found
 
-    def configure(self, more: str = SAME_ACCOUNT, state: Path | None = None) -> None:
-        """Write the configuration; ``more`` is added to it: who writes, unless said otherwise whoever reads."""
+    def configure(self, more: str = "", state: Path | None = None) -> None:
+        """Write the configuration; ``more`` is added to it."""
         where = str(state or self.state)
-        self.toml.write_text(self.cloud.toml().replace(str(self.cloud.state), where) + more, encoding="utf-8")
+        text = self.cloud.toml(same_account="[writer]" not in more)
+        self.toml.write_text(text.replace(str(self.cloud.state), where) + more, encoding="utf-8")
 
     def run(self, *argv: object) -> Ran:
         """Run a command to its end, in this process."""

@@ -177,7 +177,7 @@ def test_the_account_that_reads(run, mariadb, tmp_path: Path) -> None:
         assert "--same-account" in done.err
         assert cloud.dump() == before
         assert run("--config", toml, "plan", "apply", file, "--yes", "--same-account").code == Exit.REPAIRED
-        toml.write_text(cloud.toml() + "\n[writer]\nsame_account = true\n")
+        toml.write_text(cloud.toml(same_account=True))
         assert run("--config", toml, "plan", "apply", file, "--yes").code == Exit.CLEAN
     finally:
         cloud.close()

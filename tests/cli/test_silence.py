@@ -39,13 +39,13 @@ class Place:
         self.toml = folder / "stackmend.toml"
         self.took = 0.0
 
-    def behind(self, relay: Relay, *databases: str, more: str = "") -> None:
+    def behind(self, relay: Relay, *databases: str) -> None:
         """Configure these databases behind the relay."""
         lines = []
-        for line in self.cloud.toml().splitlines():
+        for line in self.cloud.toml(same_account=True).splitlines():
             name = line.partition("=")[0].strip().strip('"')
             lines.append(line.replace(f":{self.server.port}/", f":{relay.port}/") if name in databases else line)
-        self.toml.write_text("\n".join(lines) + "\n" + more)
+        self.toml.write_text("\n".join(lines) + "\n")
 
     def run(self, *argv: object, front: tuple[str, ...] = (), python: bool = False) -> Ran:
         """Run the program, and note how long it takes."""
@@ -199,7 +199,7 @@ def test_a_journal_that_freezes(place: Place, relay: Relay) -> None:
     """Without a journal nothing is changed, and that is said within the limit."""
     place.server.run("CREATE DATABASE IF NOT EXISTS silence_journal")
     url = place.server.url("silence_journal").replace(f":{place.server.port}/", f":{relay.port}/")
-    place.behind(relay, more="")
+    place.behind(relay)
     text = place.toml.read_text()
     head, _, tail = text.partition("[state]\n")
     place.toml.write_text(f'{head}[state]\njournal = "{url}"\n{tail}')

@@ -150,8 +150,7 @@ class Ground:
 def ground(target: MariaDB | None, folder: Path, die: Mortal, **options: Any) -> Iterator[Ground]:
     """A small healthy cloud, saved."""
     cloud = build(target or folder / "cloud", **{"servers": 100, "seed": 21, **options})
-    text = cloud.toml() + "\n[writer]\nsame_account = true\n"
-    (folder / "stackmend.toml").write_text(text, encoding="utf-8")
+    (folder / "stackmend.toml").write_text(cloud.toml(same_account=True), encoding="utf-8")
     cloud.save()
     yield Ground(cloud, folder, die)
     cloud.close()

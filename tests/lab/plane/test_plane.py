@@ -59,6 +59,12 @@ def test_up_again_changes_nothing(plane):
     assert plane.sql("nova_api", "SELECT COUNT(*) AS n FROM instance_mappings") == servers
 
 
+def test_every_service_keeps_its_mark(plane):
+    """Whatever title it gives itself: what is begun is found again, even where no file knows of it any more."""
+    found = {process.pid for process in Keeper(plane.layout.folder, plane.layout.pids).strays()}
+    assert {pid for pid in running(plane).values() if pid} <= found
+
+
 def test_status_for_machines(plane, capsys):
     """As documented, exit 0 while all run and 1 when one does not."""
     assert main(["lab", "status", "--folder", str(plane.folder), "-f", "json"]) == Exit.CLEAN

@@ -83,9 +83,13 @@ class Cloud:
         """So many seconds ago, however long the cloud has been there: what is recent is so for an audit too."""
         return text(datetime.now(UTC) - timedelta(seconds=seconds))
 
-    def toml(self) -> str:
-        """A configuration for stackmend; the cells are left to be discovered."""
+    def toml(self, *, same_account: bool = False) -> str:
+        """A configuration for stackmend; the cells are left to be discovered.
+
+        ``same_account``: that whoever reads writes, too, is agreed to.
+        """
         lines = [f'{name} = "{url}"' for name, url in self.databases.items() if not name.startswith("cell:")]
+        lines += ["", "[writer]", "same_account = true"] if same_account else []
         return "\n".join(["[databases]", *lines, "", "[state]", f'directory = "{self.state}"', ""])
 
     def pick(self, kind: str = "active") -> Server:

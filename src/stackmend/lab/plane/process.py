@@ -46,7 +46,8 @@ class Keeper:
                 pid = os.posix_spawn(
                     argv[0],
                     list(argv),
-                    {**environment, MARK: self._mark(name)},
+                    # services that give themselves a title write it over their environment, and with it over the mark
+                    {**environment, MARK: self._mark(name), "SPT_NOENV": "1"},
                     file_actions=[
                         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                         (os.POSIX_SPAWN_DUP2, output.fileno(), 1),
