@@ -216,7 +216,7 @@ def _report(
         found += findings_of(checks[name], some, State.CANDIDATE)
     listed, swallowed = explain(checks, found)
     silent = {name: result.reason for name, result in results.items() if result.outcome is not Outcome.OK}
-    listed = uncertain(checks, listed, silent)
+    listed = uncertain(checks, listed, silent, shown=manifest.nova_is_shown)
     listed, more = _remembered(session, listed, found, results, whole=whole)
     counts: dict[str, int] = {}
     for finding in listed:

@@ -112,23 +112,30 @@ def _root(number: int, parent: Mapping[int, int]) -> int:
     return min(path[path.index(parent[last]) :]) if last in parent else last
 
 
-def uncertain(checks: Mapping[str, Check], listed: Iterable[Finding], silent: Mapping[str, str]) -> list[Finding]:
-    """Those that a root cause may explain of which no answer is known are candidates, and say so.
+def uncertain(
+    checks: Mapping[str, Check], listed: Iterable[Finding], silent: Mapping[str, str], *, shown: bool = False
+) -> list[Finding]:
+    """Those that nobody here can be sure of are candidates, and say why.
 
-    ``silent``: check -> why it has no answer, or not a whole one.
+    A root cause may explain them of which no answer is known (``silent``: check -> why it has none, or not a whole
+    one), or Nova is ``shown`` by its API alone, which does not tell what they rest on.
     """
     found = []
     for finding in listed:
-        causes = [
-            cause
-            for cause, columns in checks[finding.check].explained_by.items()
-            if cause in silent and all(finding.evidence.get(column) is not None for column in columns)
-        ]
-        if causes:
-            text = f"{causes[0]} may explain it, and has no answer: {silent[causes[0]]}"
-            finding = replace(finding, state=State.CANDIDATE, unsure=text)
-        found.append(finding)
+        check = checks[finding.check]
+        if shown and (why := check.untold.get(str(finding.evidence.get("code")))):
+            why = why.format_map(finding.evidence)
+        else:
+            why = _untold_cause(check, finding, silent)
+        found.append(replace(finding, state=State.CANDIDATE, unsure=why) if why else finding)
     return found
+
+
+def _untold_cause(check: Check, finding: Finding, silent: Mapping[str, str]) -> str:
+    for cause, columns in check.explained_by.items():
+        if cause in silent and all(finding.evidence.get(column) is not None for column in columns):
+            return f"{cause} may explain it, and has no answer: {silent[cause]}"
+    return ""
 
 
 class _Index:

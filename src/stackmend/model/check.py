@@ -64,6 +64,9 @@ class Check:
     spares: frozenset[str] = frozenset()
     #: name of a root cause -> {column here: column there}; a finding matching one is counted with it, not listed
     explained_by: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    #: ``code`` of a finding -> why it is no more than a candidate where Nova is known by its API alone, which does not
+    #: show what would tell; ``{column}`` as in the message
+    untold: Mapping[str, str] = field(default_factory=dict)
     #: where it has no repair on purpose: what a plan says to do instead; ``{column}`` as in the message
     by_hand: str = ""
     #: what does harm to, or fails for, a server with such a finding: "move", "start", "rebuild" (on another host).

@@ -65,9 +65,7 @@ class Finding:
     first_seen: str | None = None  #: when an audit first found it, ISO 8601, UTC; kept when it went and came back
     waiver: str | None = None  #: the reason, when waived
     api: Witness | None = None  #: what the APIs say; None where they were not asked
-    unsure: str = (
-        ""  #: why it stays a candidate though it was seen again: a root cause may explain it that nobody knows
-    )
+    unsure: str = ""  #: why it stays a candidate though it was seen again: what would tell is not known
 
     def as_dict(self) -> dict[str, Any]:
         """The shape of ``audit -f json`` (docs/schemas/findings.json)."""

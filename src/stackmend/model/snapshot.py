@@ -64,6 +64,11 @@ class Manifest:
         """What a source of this name is, for a human."""
         return next((s.called for s in self.sources if s.database == database), f"database {database}")
 
+    @property
+    def nova_is_shown(self) -> bool:
+        """Whether Nova's API stands in for its databases."""
+        return any(s.api and s.database.startswith(CELL) for s in self.sources)
+
     def failed(self) -> dict[str, str]:
         """Database -> why it could not be read, or is not believed."""
         return {s.database: s.error or s.doubt for s in self.sources if s.error or s.doubt}

@@ -117,5 +117,15 @@ def existence(server: str = "server") -> dict[str, dict[str, str]]:
     }
 
 
+#: what Nova's API alone does not tell of a server that it does not know, and of one that it shows as deleted
+LOST = (
+    "Nova's API says 'no such server' also of one whose row its cell has lost while nova_api still maps it, and whose"
+    " guest may run: name nova_api under [databases], or look for {} on the hosts before anything of it is freed"
+)
+MARKED = (
+    "Nova's API shows a server as deleted also where its row was marked by SQL, and its guest may run: name nova_api"
+    " under [databases], or look for {} on the hosts before anything of it is freed"
+)
+
 #: what R2 asks for before "no such server" may be said
 EVERY_SERVER = frozenset({"nova_api", "cells"})

@@ -209,8 +209,11 @@ class ShowingFake(Fake):
 
     def list_nodes(self, _: Any, query: str) -> Reply:
         found = []
+        mapped = {row["host"] for row in self.cloud.rows("nova_api", "SELECT host FROM host_mappings")}
         for cell in CELLS:
-            services = {r["host"] for r in self.cloud.rows(cell, "SELECT host FROM services WHERE deleted = 0")}
+            services = {
+                r["host"] for r in self.cloud.rows(cell, "SELECT host FROM services WHERE deleted = 0")
+            } & mapped
             for row in self.cloud.rows(cell, "SELECT * FROM compute_nodes WHERE deleted = 0 ORDER BY id"):
                 if row["host"] in services and cell not in self.down:
                     names = ("hypervisor_hostname", "hypervisor_type")

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import stackmend.lab.plants as plants
+from stackmend.app import plans
 from stackmend.app.apis import asking
 from stackmend.app.audits import audit
 from stackmend.app.config import Config, load
@@ -187,6 +188,52 @@ def test_a_server_that_a_list_overlooks(healthy: ShowingFake, asked: Callable[..
     assert hidden
     assert report.findings == ()
     assert report.exit is Exit.CLEAN
+
+
+@pytest.mark.attack("loses a server's row, or a host's mapping, where Nova is known by its API alone")
+def test_what_only_novas_databases_tell(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
+    """The things of a server that Nova's API denies are candidates with the reason, also for a check asked alone.
+
+    The cell has lost the server's row while nova_api maps it; another is marked deleted; the compute node of a host
+    that has no mapping is not listed. No plan is made for any.
+    """
+    cloud = build(tmp_path_factory.mktemp("lost") / "cloud", servers=60, seed=33)
+    lost, marked = cloud.pick("volume_backed"), cloud.pick("premade_port")
+    cloud.delete(lost.database, "instances", {"uuid": lost.uuid})
+    cloud.update(marked.database, "instances", {"uuid": marked.uuid}, deleted=7, deleted_at=cloud.ago(90000))
+    unmapped = cloud.pick("stopped")
+    cloud.delete("nova_api", "host_mappings", {"host": unmapped.host})
+    lines = [line for line in cloud.toml().partition("[state]")[0].splitlines() if not line.startswith("nova_api")]
+    gone = ("allocation-orphan", "port-without-server", "volume-in-use-server-gone")
+    with serving(ShowingFake(cloud, tmp_path)) as fake:
+        config = configured(tmp_path, fake)  # type: ignore[arg-type]
+        alone = [finding for check in gone for finding in audit(config, checks=[check], settle=0).findings]
+        nodes = audit(config, checks=["server-on-nonexistent-host"], settle=0).findings
+        whole = [finding for finding in audit(config, settle=0).findings if finding.check in gone]
+        beside = configured(tmp_path, fake, "\n".join(lines) + "\n")  # type: ignore[arg-type]
+        plan = plans.create(beside, checks=list(gone), via="auto", allow_db=True, settle=0)
+    cloud.close()
+    for found in (alone, whole):
+        assert {finding.check for finding in found} == set(gone)
+        assert {finding.state for finding in found} == {State.CANDIDATE}
+        why = {finding.unsure for finding in found}
+        assert any("no such server" in text for text in why)
+        assert any("marked by SQL" in text for text in why)
+        assert all("may run" in text for text in why)
+    assert unmapped.uuid in {finding.resource_id for finding in nodes}
+    assert {(finding.state, "list_hosts" in finding.unsure) for finding in nodes} == {(State.CANDIDATE, True)}
+    assert plan.actions == ()
+    assert len(plan.not_repaired) == len(alone)
+    assert all("may run" in left.reason for left in plan.not_repaired)
+
+
+def test_every_check_of_servers_that_are_gone_says_what_an_api_does_not_tell() -> None:
+    """Whatever a check calls a server that exists nowhere, by Nova's API alone it is not sure of it."""
+    concerned = {name for name, check in CHECKS.items() if "existing_servers" in check.sql}
+    assert concerned == {"allocation-orphan", "port-without-server", "volume-in-use-server-gone"}
+    for name in concerned:
+        codes = {a or b for a, b in re.findall(r"THEN '(\S+)'|ELSE '(\S+)' END AS code", CHECKS[name].sql)}
+        assert codes - {"finished-migration"} == CHECKS[name].untold.keys()
 
 
 def test_databases_beside_an_api(broken: tuple[Cloud, ShowingFake], tmp_path: Path) -> None:

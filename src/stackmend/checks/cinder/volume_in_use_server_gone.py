@@ -25,7 +25,7 @@ owner to say. Attachments to hosts (no server) are left alone.
 """
 
 from stackmend.model.check import Check, Severity
-from stackmend.tables.views import EVERY_SERVER, existence
+from stackmend.tables.views import EVERY_SERVER, LOST, MARKED, existence
 
 CHECK = Check(
     name="volume-in-use-server-gone",
@@ -40,6 +40,7 @@ CHECK = Check(
         "cinder_volume_attachment": {"volume_id": "volume"},
         **existence("cinder_volume_attachment.instance_uuid"),
     },
+    untold={"unknown-server": LOST.format("{server}"), "deleted-server": MARKED.format("{server}")},
     ages={"grace": 1800},
     # first whether the server is to be deleted at all: its guest may live
     explained_by={"server-deleted-incompletely": {"server": "server"}},

@@ -22,7 +22,7 @@ answered.
 """
 
 from stackmend.model.check import Check, Severity
-from stackmend.tables.views import EVERY_SERVER, existence
+from stackmend.tables.views import EVERY_SERVER, LOST, MARKED, existence
 
 CHECK = Check(
     name="port-without-server",
@@ -38,6 +38,7 @@ CHECK = Check(
         "nova_api_aggregate_metadata": {},
         **existence("neutron_ports.device_id"),
     },
+    untold={"unknown": LOST.format("{server}"), "deleted": MARKED.format("{server}")},
     ages={"grace": 3600},
     # first whether the server is to be deleted at all: its guest may live
     explained_by={"server-deleted-incompletely": {"server": "server"}},

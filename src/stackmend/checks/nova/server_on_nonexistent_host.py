@@ -38,6 +38,10 @@ CHECK = Check(
     resource=("server", "server"),
     key=("server",),
     reads={**idle(), "nova_compute_nodes": {}, "nova_services": {}},
+    untold={
+        "no-node": "Nova's API does not list the compute nodes of a host that nova_api does not map: see 'nova-manage"
+        " cell_v2 list_hosts', and name nova_api under [databases]"
+    },
     ages={"idle": 600},
     sql="""
         SELECT s.uuid AS server, s.cell, s.host, s.node, s.vm_state,

@@ -24,7 +24,7 @@ host could be overcommitted; so every cell has to answer before anything is call
 """
 
 from stackmend.model.check import Check, Severity
-from stackmend.tables.views import EVERY_SERVER, existence
+from stackmend.tables.views import EVERY_SERVER, LOST, MARKED, existence
 
 CHECK = Check(
     name="allocation-orphan",
@@ -42,6 +42,7 @@ CHECK = Check(
         "nova_migrations": {"uuid": "consumer"},
         **existence("consumer"),
     },
+    untold={"unknown": LOST.format("{consumer}"), "deleted-server": MARKED.format("{consumer}")},
     ages={"grace": 3600},
     # first whether the server is to be deleted at all: its guest may live
     explained_by={"server-deleted-incompletely": {"consumer": "server"}},
