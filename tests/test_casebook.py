@@ -230,7 +230,7 @@ def test_all_look_alikes_together(crowd: Stage) -> None:
 
 
 def test_everything_broken_at_once(crowd: Stage) -> None:
-    """All plants among all look-alikes: each is found, what can be mended is, and undo gives the bytes back.
+    """All plants among all look-alikes: each is found, what can be mended is, once, and undo gives the bytes back.
 
     Repairs that touch the same rows wait for the next plan, so it takes as many plans as that needs.
     """
@@ -241,9 +241,12 @@ def test_everything_broken_at_once(crowd: Stage) -> None:
     assert crowd.found() == ordered((case.check, keys[str(case)]) for case in broken())
     made, chosen = [], {case.check: case.chosen for case in broken() if case.chosen}.values()
     while (plan := crowd.plan(*chosen)).runnable:
+        assert unsaid(plan) == {}
         result = crowd.apply(plan)
         assert (result.exit, result.failed, result.stale, result.in_doubt) == (Exit.REPAIRED, 0, 0, 0)
         made.append(result.run)
+        again = crowd.apply(plan)
+        assert (again.exit, again.steps) == (Exit.CLEAN, 0)
     assert crowd.found() == ordered((case.check, keys[str(case)]) for case in broken() if case.refused)
     for run in reversed(made):
         assert runs.undo(crowd.config, run).exit is Exit.CLEAN

@@ -269,7 +269,7 @@ def account(here: Ground, server: MariaDB, name: str, *, without: str = "", righ
 
 def configured(here: Ground, **accounts: str) -> Path:
     """A configuration with other accounts."""
-    text = here.toml.read_text(encoding="utf-8")
+    text = here.cloud.toml(same_account="writer" not in accounts)
     if reader := accounts.get("reader"):
         url = sa.engine.make_url(here.cloud.databases["neutron"])
         text = text.replace(f"{url.username}:{url.password}@", f"{reader}:secret@")

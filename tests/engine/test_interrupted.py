@@ -50,8 +50,9 @@ class Slow:
         plans.save(plan, self.file)
 
     def words(self, *words: object) -> list[str]:
-        """A command line."""
-        return [str(word) for word in (PROGRAM, "--config", self.here.toml, *words)]
+        """A command line; whoever runs the tests may ignore signals, and so would all that he begins."""
+        front = ("env", "--default-signal=INT,TERM,HUP")
+        return [str(word) for word in (*front, PROGRAM, "--config", self.here.toml, *words)]
 
     @property
     def apply(self) -> list[str]:
@@ -114,6 +115,17 @@ def slow(on_sqlite: Ground) -> Slow:
     return Slow(on_sqlite)
 
 
+def told(process: subprocess.Popen[str]) -> str:
+    """What it says on stderr until it has heard that it is to stop."""
+    assert process.stderr is not None
+    heard = ""
+    while "begins nothing more" not in heard:
+        line = process.stderr.readline()
+        assert line, heard
+        heard += line
+    return heard
+
+
 @pytest.mark.attack("SIGTERM, SIGHUP or Ctrl-C in the middle of an apply")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_told_to_stop(slow: Slow, number: signal.Signals) -> None:
@@ -122,8 +134,9 @@ def test_told_to_stop(slow: Slow, number: signal.Signals) -> None:
         process = subprocess.Popen(slow.apply, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         run = slow.at_the_second_stage(process)
         process.send_signal(number)
-        time.sleep(0.3)
-    out, err = process.communicate(timeout=60)
+        heard = told(process)
+    out, rest = process.communicate(timeout=60)
+    err = heard + rest
     result = json.loads(out)
     assert (process.returncode, result["exit"]) == (Exit.STOPPED, Exit.STOPPED), err
     assert (result["run"], result["done"], result["left"]) == (run, 2, 1)
@@ -148,9 +161,9 @@ def test_told_twice(slow: Slow, number: signal.Signals) -> None:
         process = subprocess.Popen(slow.apply, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         run = slow.at_the_second_stage(process)
         process.send_signal(number)
-        time.sleep(0.5)
+        told(process)
         process.send_signal(number)
-        _, err = process.communicate(timeout=15)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number, err
     assert "error: interrupted" in err
     assert "Traceback" not in err
@@ -174,7 +187,7 @@ def test_the_terminal_goes(slow: Slow) -> None:
         os.close(slave)
         run = slow.at_the_second_stage(process)
         os.close(master)
-        time.sleep(0.3)
+        time.sleep(2)
     assert process.wait(60) == Exit.STOPPED
     assert slow.state(run) is RunState.STOPPED
     assert slow.changed() == [True, True, False]

@@ -7,7 +7,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -85,23 +85,22 @@ class Session:
         found = replace(self.databases, addresses=addresses, errors=errors, cells_known=known)
         return replace(self, databases=found)
 
-    def believed(self, checks: Iterable[Check] | None = None) -> Session:
+    def believed(self, checks: Iterable[Check] | None = None, connections: Connections | None = None) -> Session:
         """The same cloud without the databases that the others speak against now, by a sample of their rows.
 
-        ``checks``: those whose sources count; by default all.
+        ``checks``: those whose sources count; by default all. ``connections``: to read by, where there are some.
         """
         wanted = sources.concerning(catalogue.checks().values() if checks is None else checks)
         elsewhere = self.elsewhere
         wanted = [one for one in wanted if not (elsewhere and any(map(elsewhere.serves, one.reads)))]
         session = self
-        with closing(Connections(self.databases.addresses, {})) as connections:
+        own = connections or Connections(self.databases.addresses, {})
+        with nullcontext(own) if connections else closing(own):
             for stage in (True, False):
                 known = session.databases
                 every = known.cells_known and not any(name.startswith(CELL) for name in known.errors)
                 some = [one for one in wanted if sources.early(one) is stage and (every or not one.every_cell)]
-                collector = DatabaseCollector(
-                    known.addresses, {}, cells_known=known.cells_known, connections=connections
-                )
+                collector = DatabaseCollector(known.addresses, {}, cells_known=known.cells_known, connections=own)
                 session = session.without(sources.texts_of(sources.sample(collector, some)))
         return session
 
@@ -132,7 +131,8 @@ class Session:
         def again(candidates: Mapping[str, Rows]) -> Confirmed:
             nonlocal session, judged
             if time.monotonic() - judged > _BELIEVED:
-                session, judged = self.believed(checks[name] for name in candidates), time.monotonic()
+                session = self.believed((checks[name] for name in candidates), connections)
+                judged = time.monotonic()
             known = session.databases
             found = Confirmed()
             for name, rows in candidates.items():

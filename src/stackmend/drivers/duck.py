@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from glob import escape
+from itertools import count
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import duckdb
@@ -26,8 +29,12 @@ from stackmend.tables.views import VIEWS
 
 MEMORY = "350MB"
 SPILL = "1GB"
+#: bytes of the files of a table below which it is read at once: a query of files costs ten milliseconds more
+_SMALL = 256 * 1024
 _PARAMETER = re.compile(r"\$(\w+)")
 _STEP = re.compile(r"\s*(WITH|,)\s+(\w+)\s+AS\s*\(", re.IGNORECASE)
+#: for the names of databases; and no two threads begin an engine
+_NUMBERS, _BEGINNING = count(), Lock()
 _BRACKET = re.compile(r"""'[^']*'|"[^"]*"|[()]""")
 
 
@@ -36,24 +43,18 @@ class QueryTooLarge(StackmendError):  # noqa: N818 - an answer, not an error
 
 
 class DuckQuery:
-    """Tables by label, the views over them and ``clock``; implements :class:`stackmend.model.ports.Query`."""
+    """Tables by label, the views over them and ``clock``; implements :class:`stackmend.model.ports.Query`.
+
+    A database of its own in an engine that all share which have the same limits: they are the limits of all together.
+    """
 
     def __init__(self, *, memory: str = MEMORY, spill: str = SPILL, threads: int | None = None) -> None:
         self._spill = spill
-        self._folder = Scratch("duckdb")
-        self._connection = duckdb.connect(
-            ":memory:",
-            config={
-                "memory_limit": memory,
-                "temp_directory": self._folder.name,
-                "threads": threads or os.cpu_count() or 1,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-                "preserve_insertion_order": False,
-            },
-        )
-        # not above: given before there is a database DuckDB stores it, shows it, and does not keep to it
-        self._rows(f"SET max_temp_directory_size = '{spill}'")
+        self._name = f"query{next(_NUMBERS)}"
+        with _BEGINNING:
+            self._connection = _engine(memory, spill, threads).cursor()
+        self._rows(f"ATTACH ':memory:' AS {self._name}")
+        self._rows(f"USE {self._name}")
 
     def add_files(self, label: str, files: Sequence[Path]) -> None:
         """A table from Parquet files; an empty one without any. SourceError when one is damaged."""
@@ -62,8 +63,11 @@ class DuckQuery:
             return
         # a name with * in it is a name here, no pattern
         names = ", ".join("'" + escape(str(f)).replace("'", "''") + "'" for f in files)
+        kind = "TABLE" if sum(f.stat().st_size for f in files) < _SMALL else "VIEW"
         try:
-            self._rows(f'CREATE VIEW "{label}" AS {self._compared(f"read_parquet([{names}])")}')
+            source = f"read_parquet([{names}])"
+            columns = [(name, type_ == "VARCHAR") for name, type_, *_ in self._rows(f"DESCRIBE FROM {source}")[1]]
+            self._rows(f'CREATE {kind} "{label}" AS {_compared(source, columns)}')
         except duckdb.Error as problem:
             raise SourceError(
                 f"table {label} of a snapshot cannot be read: {str(problem).splitlines()[0]}",
@@ -73,19 +77,9 @@ class DuckQuery:
     def add(self, label: str, table: pa.Table) -> None:
         """A table from memory."""
         self._connection.register("incoming", table)
-        self._rows(f'CREATE TABLE "{label}" AS {self._compared("incoming")}')
+        columns = [(field.name, pa.types.is_string(field.type)) for field in table.schema]
+        self._rows(f'CREATE TABLE "{label}" AS {_compared("incoming", columns)}')
         self._connection.unregister("incoming")
-
-    def _compared(self, source: str) -> str:
-        """All columns, text so that it compares as in MariaDB: in any letters, blanks at the end or not.
-
-        The value stays as it was written, but for these blanks.
-        """
-        terms = [
-            f"""RTRIM("{name}", ' ') COLLATE NOCASE AS "{name}\"""" if kind == "VARCHAR" else f'"{name}"'
-            for name, kind, *_ in self._rows(f"DESCRIBE SELECT * FROM {source}")[1]
-        ]
-        return f"SELECT {', '.join(terms)} FROM {source}"
 
     def ready(self, now: str, present: set[str]) -> None:
         """Add ``clock`` and every view whose tables are ``present``."""
@@ -127,9 +121,40 @@ class DuckQuery:
             return [d[0] for d in cursor.description or ()], cursor.fetchall()
 
     def close(self) -> None:
-        """Close the database and remove its files."""
+        """Give the tables up."""
+        # a database that is in use is not detached; one that does not know the word any more has nothing left
+        with suppress(duckdb.Error):
+            self._rows("USE memory")
+            self._rows(f"DETACH {self._name}")
         self._connection.close()
-        self._folder.remove()
+
+
+@cache
+def _engine(memory: str, spill: str, threads: int | None) -> duckdb.DuckDBPyConnection:
+    """DuckDB with these limits; to begin one takes sixty times as long as to add a database to one that runs."""
+    engine = duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": memory,
+            "temp_directory": Scratch("duckdb").name,
+            "threads": threads or os.cpu_count() or 1,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "preserve_insertion_order": False,
+        },
+    )
+    # not above: given before there is a database DuckDB stores it, shows it, and does not keep to it
+    engine.execute(f"SET max_temp_directory_size = '{spill}'")
+    return engine
+
+
+def _compared(source: str, columns: Iterable[tuple[str, bool]]) -> str:
+    """All columns (name, whether it is text), text so that it compares as in MariaDB: in any letters, blanks or not.
+
+    The value stays as it was written, but for blanks at its end.
+    """
+    terms = [f"""RTRIM("{name}", ' ') COLLATE NOCASE AS "{name}\"""" if text else f'"{name}"' for name, text in columns]
+    return f"SELECT {', '.join(terms)} FROM {source}"
 
 
 def _named(sql: str, parameters: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -61,14 +61,21 @@ _EMPTY = frozenset({b"", b"[]"})
 
 
 class Exploder:
-    """One DuckDB for all batches of a stream; close it afterwards."""
+    """One DuckDB for all batches of a stream, once there is one; close it afterwards."""
 
     def __init__(self) -> None:
-        self._duck = duckdb.connect(":memory:", config={"threads": 1})
+        self._begun: duckdb.DuckDBPyConnection | None = None
 
     def close(self) -> None:
         """Close the database."""
-        self._duck.close()
+        if self._begun is not None:
+            self._begun.close()
+
+    @property
+    def _duck(self) -> duckdb.DuckDBPyConnection:
+        if self._begun is None:
+            self._begun = duckdb.connect(":memory:", config={"threads": 1})
+        return self._begun
 
     def explode(self, documents: Sequence[bytes | None], complain: Complain) -> tuple[pa.Table, pa.Table]:
         """(document, vifs, length, crc32 of each document; the VIFs with ``n``, the number of their document)."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -35,6 +36,9 @@ def scratch(what: str) -> Iterator[str]:
 
 
 def remove_all() -> None:
-    """Remove what is there, for a program that ends without coming to the ends of its blocks."""
+    """Remove what is there, for a program that ends, also without coming to the ends of its blocks."""
     for name in tuple(_THERE):
         shutil.rmtree(name, ignore_errors=True)
+
+
+atexit.register(remove_all)

@@ -18,6 +18,12 @@ from stackmend.model.errors import SourceError
 from stackmend.model.ports import Reference
 
 _LOCK_SECONDS = 30
+#: in front of a pragma's function: of each table but SQLite's own
+_OF_TABLES = "FROM (SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\') m"
+_COLUMNS = f"SELECT m.name, c.name, c.type, c.pk {_OF_TABLES}, pragma_table_info(m.name) c"
+_REFERENCES = f"""
+    SELECT m.name, r.id, r."from", r."table", r."to" {_OF_TABLES}, pragma_foreign_key_list(m.name) r
+     ORDER BY m.name, r.id DESC, r.seq"""
 
 
 class SQLite:
@@ -28,6 +34,9 @@ class SQLite:
     folds = False
     for_update = ""  # BEGIN IMMEDIATE locks the whole file
     for_share = ""  # so does the transaction that reads it: nobody can commit to it
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[tuple[Any, ...], ...], dict[str, TableInfo]] = {}
 
     def quote(self, name: str) -> str:
         """A name in double quotes."""
@@ -70,20 +79,30 @@ class SQLite:
         self.select(connection, "BEGIN IMMEDIATE")
 
     def introspect(self, connection: Connection, database: str | None = None) -> dict[str, TableInfo]:
-        """Tables, columns, primary keys and references from SQLite's pragmas."""
-        found: dict[str, TableInfo] = {}
-        names = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
-        for (table,) in self.select(connection, names):
-            columns = self.select(connection, f"PRAGMA table_info({self.quote(table)})")
-            references: dict[int, list[tuple[str, str, str]]] = {}
-            rows = self.select(connection, f"PRAGMA foreign_key_list({self.quote(table)})")
-            for number, _, parent, column, parent_column, *_ in sorted(rows, key=lambda r: (-r[0], r[1])):
-                references.setdefault(number, []).append((column, parent, parent_column))
-            found[table] = TableInfo(
-                {c[1]: c[2] for c in columns},
-                tuple(c[1] for c in sorted((c for c in columns if c[5]), key=lambda c: c[5])),
-                tuple(reference(table, pairs) for pairs in references.values()),
+        """Tables, columns, primary keys and references from SQLite's pragmas, each asked for all tables at once.
+
+        Remembered by the statements that made the tables: they say all of it.
+        """
+        made = tuple(self.select(connection, "SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name"))
+        if made not in self._known:
+            self._known[made] = self._introspected(connection)
+        return dict(self._known[made])
+
+    def _introspected(self, connection: Connection) -> dict[str, TableInfo]:
+        references: dict[str, dict[int, list[tuple[str, str, str]]]] = {}
+        for table, number, column, parent, parent_column in self.select(connection, _REFERENCES):
+            references.setdefault(table, {}).setdefault(number, []).append((column, parent, parent_column))
+        columns: dict[str, list[tuple[str, str, int]]] = {}
+        for table, *column in self.select(connection, _COLUMNS):
+            columns.setdefault(table, []).append((column[0], column[1], column[2]))
+        found = {
+            table: TableInfo(
+                {name: kind for name, kind, _ in some},
+                tuple(name for name, _, key in sorted(some, key=lambda c: c[2]) if key),
+                tuple(reference(table, pairs) for pairs in references.get(table, {}).values()),
             )
+            for table, some in columns.items()
+        }
         return {name: _named(info, found) for name, info in found.items()}
 
     def triggers(self, connection: Connection) -> frozenset[str]:

@@ -104,7 +104,7 @@ class Keeper:
                 _send(process, signal.SIGTERM)
         if not _until(lambda: not any(map(is_alive, [*leaders, *members])), grace):
             deadline = time.monotonic() + 20
-            while left := {*self._members(marks), *(p for p in leaders if is_alive(p))}:
+            while left := {*self._members(marks), *(p for p in [*leaders, *members] if is_alive(p))}:
                 for process in left:
                     _send(process, signal.SIGKILL)
                 if time.monotonic() > deadline:
@@ -131,16 +131,23 @@ class Keeper:
     def _mark(self, name: str) -> str:
         return f"{self._folder}:{name}"
 
-    def _members(self, marks: Iterable[str] | None) -> list[Process]:
-        """Living processes with one of the marks; None: with any of this lab."""
-        wanted = None if marks is None else set(marks)
+    def _members(self, marks: Mapping[str, str] | None) -> list[Process]:
+        """Living processes of these names (mark -> name); None: of any of this lab.
+
+        By their marks, and by the sessions of those that were begun: one that is about to end has its files, and its
+        port, longer than it has an environment.
+        """
+        names = self.names() if marks is None else marks.values()
+        sessions = {process.pid: process for process in map(self.known, names) if process}
         found = []
-        for entry in os.scandir("/proc"):
-            mark = _mark_of(int(entry.name)) if entry.name.isdigit() else ""
-            if mark.startswith(self._mark("")) and (wanted is None or mark in wanted):
-                begun = _begun(int(entry.name))
-                if begun is not None:
-                    found.append(Process(int(entry.name), begun))
+        for pid in (int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()):
+            begun = _begun(pid)
+            if begun is None:
+                continue
+            leader, mark = sessions.get(_session(pid)), _mark_of(pid)
+            own = mark.startswith(self._mark("")) and (marks is None or mark in marks)
+            if own or (not mark and leader is not None and leader.begun <= begun):
+                found.append(Process(pid, begun))
         return found
 
 
@@ -194,11 +201,16 @@ def _begun(pid: int) -> int | None:
 
 def _orphan(process: Process, leaders: Sequence[Process]) -> bool:
     """Whether no living leader would end it: the child of one that is stopping is the leader's business."""
+    session = _session(process.pid)
+    return session != 0 and session not in {leader.pid for leader in leaders}
+
+
+def _session(pid: int) -> int:
+    """Of a process; 0 where there is none."""
     try:
-        session = os.getsid(process.pid)
+        return os.getsid(pid)
     except ProcessLookupError:
-        return False
-    return session not in {leader.pid for leader in leaders}
+        return 0
 
 
 def _send(process: Process, number: signal.Signals) -> None:
