@@ -134,12 +134,7 @@ def _settle(
 ) -> None:
     """Wait where a finding may be an artefact of databases read one after another (R1)."""
     seconds = settle if settle is not None else (0.0 if manifest.skew <= ONE_MOMENT else SETTLE)
-    asked = {
-        fingerprint(name, {c: row[c] for c in checks[name].key})
-        for name, found in rows.items()
-        if checks[name].settle
-        for row in found
-    }
+    asked = {fingerprint(checks[name], row) for name, found in rows.items() if checks[name].settle for row in found}
     if not seconds or not asked:
         return
     try:

@@ -104,12 +104,6 @@ def offered(check: str, code: object = None, known: Mapping[str, Repair] | None 
     return tuple(sorted(fit, key=lambda r: (not r.codes, r.name)))
 
 
-def repair_for(check: str, code: object = None) -> Repair | None:
-    """The default repair for a finding, or None."""
-    fit = offered(check, code)
-    return fit[0] if fit else None
-
-
 @cache
 def _services() -> dict[str, str]:
     found = {}

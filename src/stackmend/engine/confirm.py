@@ -70,12 +70,8 @@ def _again(
         for row in answers:
             if one := asked.get(same(check, row)):
                 # named as before, though another of its tables may write the name in other letters
-                kept[_print(check, one)] = {**row, **{column: one[column] for column in check.key}}
+                kept[fingerprint(check, one)] = {**row, **{column: one[column] for column in check.key}}
     return kept
-
-
-def _print(check: Check, row: Mapping[str, Any]) -> str:
-    return fingerprint(check.name, {column: row[column] for column in check.key})
 
 
 def explain(checks: Mapping[str, Check], findings: Iterable[Finding]) -> tuple[list[Finding], dict[str, int]]:

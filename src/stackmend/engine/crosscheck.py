@@ -117,7 +117,7 @@ def _together(check: Check, rows: Rows, ask: Ask, end: float) -> tuple[dict[str,
 
 
 def _unknown(check: Check, rows: Rows, problem: SourceError) -> dict[str, Witness]:
-    return {_mark(check, row): Witness(Says.UNKNOWN, problem.message) for row in rows}
+    return {fingerprint(check, row): Witness(Says.UNKNOWN, problem.message) for row in rows}
 
 
 def _again(check: Check, rows: Rows, sides: Sides, *, whole: bool) -> dict[str, Witness]:
@@ -132,7 +132,7 @@ def _again(check: Check, rows: Rows, sides: Sides, *, whole: bool) -> dict[str, 
         if whole
         else Witness(Says.UNKNOWN, "the services do not show all that it takes")
     )
-    return {_mark(check, row): Witness(Says.SUPPORTS) if same(check, row) in seen else other for row in rows}
+    return {fingerprint(check, row): Witness(Says.SUPPORTS) if same(check, row) in seen else other for row in rows}
 
 
 def _compared(check: Check, reads: Mapping[str, Mapping[str, str]], rows: Rows, sides: Sides) -> dict[str, Witness]:
@@ -149,7 +149,7 @@ def _compared(check: Check, reads: Mapping[str, Mapping[str, str]], rows: Rows, 
     for row in rows:
         names = {alike(value) for value in row.values() if isinstance(value, str)}
         why = [text for of, text in differences if of & names]
-        found[_mark(check, row)] = Witness(Says.CONTRADICTS, "; ".join(why)) if why else Witness(Says.SUPPORTS)
+        found[fingerprint(check, row)] = Witness(Says.CONTRADICTS, "; ".join(why)) if why else Witness(Says.SUPPORTS)
     return found
 
 
@@ -176,7 +176,3 @@ def _differences(label: str, ours: Query, theirs: Query) -> Iterator[tuple[set[s
 
 def _shown(row: Mapping[str, Any] | None) -> str:
     return "not shown" if row is None else "shown"
-
-
-def _mark(check: Check, row: Mapping[str, Any]) -> str:
-    return fingerprint(check.name, {column: row[column] for column in check.key})

@@ -95,12 +95,6 @@ class LimitError(StackmendError):
     exit_code = Exit.STOPPED
 
 
-class StaleError(StackmendError):
-    """A row is no longer what the plan showed."""
-
-    exit_code = Exit.STOPPED
-
-
 class LockedError(StackmendError):
     """Another run is writing to this cloud."""
 

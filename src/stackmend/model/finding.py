@@ -99,7 +99,7 @@ def finding_of(check: Check, row: Row, state: State = State.CANDIDATE) -> Findin
         resource_id=str(row[column]),
         message=check.message.format_map(_Readable(row)),
         evidence=dict(row),
-        fingerprint=fingerprint(check.name, key),
+        fingerprint=fingerprint(check, row),
     )
 
 
@@ -113,9 +113,10 @@ def same(check: Check, row: Row) -> tuple[Any, ...]:
     return tuple(alike(row[column]) for column in check.key)
 
 
-def fingerprint(check: str, key: Row) -> str:
-    """16 hex digits that name a finding across runs: the check and the key, nothing that changes."""
-    text = json.dumps([check, jsonable(key)], sort_keys=True, separators=(",", ":"))
+def fingerprint(check: Check, row: Row) -> str:
+    """16 hex digits that name a finding across runs: the check and the key in the row, nothing that changes."""
+    key = {column: row[column] for column in check.key}
+    text = json.dumps([check.name, jsonable(key)], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -248,9 +248,3 @@ def image_of(api: Api, one: Server, known: dict[str, Mapping[str, Any]]) -> Mapp
             found = api.get("image", f"/images/{segment(one.image)}") or {}
         known[one.image] = found
     return known[one.image]
-
-
-def newest_action(api: Api, name: str) -> str:
-    """When the newest action of a server began, as Nova prints it, "" for none: what comes later is new."""
-    body = api.get("compute", f"/servers/{segment(name)}/os-instance-actions", _BASIC) or {}
-    return max((str(one["start_time"]) for one in body.get("instanceActions", ())), default="")

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import pymysql
 from pymysql.constants import CLIENT, FIELD_TYPE
-from pymysql.converters import escape_item, through
+from pymysql.converters import through
 from pymysql.cursors import SSCursor
 
 from stackmend.drivers.dialects.base import Address, Connection, Reader, TableInfo, reference
@@ -416,8 +416,3 @@ def _where(address: Address) -> dict[str, Any]:
         if address.options.get("ssl_check_hostname", "").lower() == "false":
             place["ssl"]["check_hostname"] = False
     return {**place, "user": address.username, "password": address.password}
-
-
-def literal(value: object) -> str:
-    """A value as PyMySQL writes it into a statement; for the literal SQL that plans show."""
-    return str(escape_item(value, "utf8mb4", _ENCODERS))
