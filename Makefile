@@ -47,9 +47,10 @@ bench: ## measure against a cloud of N servers: make bench N=100000
 	@scripts/setup.sh bench
 	@scripts/timed.sh "the benchmark" .uv/test/bin/python -m bench $(if $(N),--servers $(N))
 
-docs: ## the documentation into docs/_build/html; warnings are errors
+docs: ## the documentation into docs/_build/html, man pages into docs/_build/man; warnings are errors
 	@scripts/setup.sh docs
 	@scripts/timed.sh "the documentation" .uv/docs/bin/sphinx-build -W --keep-going -q docs docs/_build/html
+	@scripts/timed.sh "the man pages" .uv/docs/bin/sphinx-build -W --keep-going -q -b man docs docs/_build/man
 
 services: ## only the OpenStack services that the tests run migrations of, into .services
 	@scripts/setup.sh services

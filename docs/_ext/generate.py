@@ -257,8 +257,13 @@ def commands() -> str:
         parts.append(f"## {name}\n\n{_prose(parser.description)}\n\n```text\n{usage}```\n\n{_options(parser)}")
         if examples:
             parts.append(f"```console\n{inspect.cleandoc(examples)}\n```\n\n")
-    parts.append("## help, complete\n\n`stackmend help COMMAND` explains a command. ")
-    parts.append("`stackmend complete` prints completion for bash: `source <(stackmend complete)`.\n")
+    parts.append(
+        "## help, complete\n\n`stackmend help COMMAND` explains a command, `stackmend help server` lists a group. "
+    )
+    parts.append(
+        "`stackmend complete bash`, `zsh` or `fish` prints completion that knows commands, options, checks, repairs,"
+        " hosts and runs: `source <(stackmend complete bash)`, in fish `stackmend complete fish | source`.\n"
+    )
     return "".join(parts)
 
 

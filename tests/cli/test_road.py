@@ -14,6 +14,8 @@ import yaml
 
 from stackmend.cli.rehearsal import choices
 from stackmend.model.errors import Exit
+from stackmend.report.clean import printable
+from stackmend.report.table import columns
 
 SCHEMAS = Path(__file__).parent.parent.parent / "docs" / "schemas"
 
@@ -108,15 +110,19 @@ def test_one_check_and_one_server(broken_cloud, stackmend):
 
 
 def test_the_plan_file_and_its_text(plan, stackmend):
-    """The file follows its schema; its text has every statement, the risks and the limits."""
+    """The file follows its schema; its text has every row that changes, the risks and the limits."""
     document = conforms(plan.read_text(), "plan-file")
     assert plan.stat().st_mode & 0o777 == 0o600
     done = stackmend("plan", "show", plan)
-    assert done.code == Exit.CLEAN
+    literal = stackmend("plan", "show", plan, "--sql")
+    assert done.code == literal.code == Exit.CLEAN
     for action in document["plan"]["actions"]:
-        assert action["repair"] in done.out
+        assert f"{action['id']}  {action['repair']}" in done.out
+        assert action["resource_id"] in done.out
         for statement in action["statements"]:
-            assert statement.splitlines()[0] in done.out
+            assert printable(statement.splitlines()[0]) in literal.out
+    assert max(map(columns, done.out.splitlines())) <= 80
+    assert len(done.out) < len(literal.out)
     assert "UNSAFE" in done.out
     assert "what may be lost: " in done.out
     assert "limits: " in done.out
@@ -240,6 +246,34 @@ def test_runs_are_listed_and_shown(applied, stackmend):
         assert bool(json.loads(stackmend("run", "list", *given, "-f", "json").out)) is there, given
 
 
+def test_a_plan_and_a_run_are_shown_with_names(applied, plan, broken_cloud, stackmend, tmp_path):
+    """Of servers, volumes and projects; narrowed to one action; and as a report in a file or on stdout."""
+    (server,) = broken_cloud.rows("cell:cell1", "SELECT * FROM instances WHERE uuid = :u", {"u": _server(plan)})
+    shown = stackmend("plan", "show", plan, "--action", "a1")
+    assert f"  {server['display_name']}  {server['uuid']}\n    project " in shown.out
+    assert "a2  " not in shown.out
+    assert server["display_name"] not in stackmend("plan", "show", plan, "--action", "a1", "--no-names").out
+    assert stackmend("plan", "show", plan, "--action", "a999").code == Exit.USAGE
+    page = tmp_path / "run.html"
+    done = stackmend("run", "show", applied, "--report", page)
+    assert (done.code, done.out) == (Exit.CLEAN, "")
+    assert page.stat().st_mode & 0o777 == 0o600
+    assert server["display_name"] in page.read_text()
+    words = stackmend("run", "show", applied, "--report", "-", "--repair", "rebuild-info-cache").out
+    assert words.startswith(f"# `run {applied}: apply, done`")
+    assert "UPDATE `instance_info_caches`" in words
+    assert "drop-stale-bdm" not in words
+    wrong = stackmend("run", "show", applied, "--report", tmp_path / "run.docx")
+    assert wrong.code == Exit.USAGE
+    assert ".html or .htm or .md" in wrong.err
+    assert stackmend("run", "show", applied, "--report", tmp_path / "no" / "run.md").code == Exit.USAGE
+
+
+def _server(plan):
+    """The server of its first action."""
+    return json.loads(plan.read_text())["plan"]["actions"][0]["resource_id"]
+
+
 def test_undo_shows_its_plan_first(applied, broken_cloud, stackmend):
     """Without --yes undo shows what it would do and what has moved on, changes nothing, says what to type."""
     volume = conforms(stackmend("run", "show", applied, "-f", "json").out, "run")["steps"]
@@ -249,8 +283,9 @@ def test_undo_shows_its_plan_first(applied, broken_cloud, stackmend):
     done = stackmend("run", "undo", applied)
     assert done.code == Exit.USAGE
     assert f"run undo {applied} --yes" in done.err
-    assert "UPDATE" in done.out
-    assert "its rows have moved on since: left alone" in done.out
+    assert "row changed (~)" in done.out
+    assert "UPDATE" in stackmend("run", "undo", applied, "--dry-run", "--sql").out
+    assert "its rows have moved on since: left alone" in " ".join(done.out.split())
     dry = stackmend("run", "undo", applied, "--dry-run", "-f", "json")
     document = conforms(dry.out, "plan")
     assert dry.code == Exit.FINDINGS

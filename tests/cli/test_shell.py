@@ -80,6 +80,43 @@ def test_an_unknown_command_gets_a_suggestion(run, argv, suggestion):
     assert suggestion in done.err
 
 
+@pytest.mark.parametrize("argv", [["server", "--help"], ["server", "-h"], ["help", "server"]])
+def test_a_group_lists_its_commands(run, argv):
+    """The first word of commands: a line for each, on stdout."""
+    done = run(*argv)
+    assert (done.code, done.err) == (Exit.CLEAN, "")
+    assert done.out.startswith("Commands of 'stackmend server':\n")
+    assert "\n  server purge          remove every row" in done.out
+    assert "volume" not in [line.split()[0] for line in done.out.splitlines() if line.startswith("  ")]
+
+
+@pytest.mark.parametrize(
+    ("argv", "near"),
+    [
+        (["help", "disk"], "host salvage"),
+        (["disk"], "host salvage"),
+        (["disk", "--help"], "host salvage"),
+        (["help", "plan", "shwo"], "Did you mean: plan show"),
+        (["help", "srver"], "Did you mean: server?"),
+        (["help", "audit", "more"], "Did you mean: audit"),
+        (["help", "q"], "'stackmend --help' lists the commands."),
+    ],
+)
+def test_help_of_what_is_no_command_names_what_is_near(run, argv, near):
+    """By its name, else by what its help speaks of; exit 2, no traceback."""
+    done = run(*argv)
+    assert (done.code, done.out) == (Exit.USAGE, "")
+    assert done.err.startswith("error: there is no command '")
+    assert near in done.err
+
+
+def test_a_misspelt_option_gets_a_suggestion(run):
+    """What the command does not know is named, with the option that is nearest."""
+    done = run("plan", "show", "--requre-signature", "plan.json")
+    assert done.code == Exit.USAGE
+    assert "error: unrecognized arguments: --requre-signature\nhint: Did you mean: --require-signature?" in done.err
+
+
 def test_an_unknown_global_option_is_named(run):
     """An option that stackmend itself does not have is not taken for a command."""
     done = run("--bogus", "audit")
@@ -99,14 +136,6 @@ def test_an_option_of_a_command_may_be_called_like_a_global_one(run):
     done = run("check", "list", "--version")
     assert done.code == Exit.USAGE
     assert "unrecognized arguments: --version" in done.err
-
-
-def test_completion_knows_commands_and_options(program):
-    """`complete` prints a function for bash."""
-    done = program("complete")
-    assert done.code == 0
-    assert "cmds_plan='apply create show'" in done.out
-    assert "--accept" in done.out
 
 
 class _Failing(Command):

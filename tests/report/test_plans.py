@@ -3,9 +3,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from textwrap import dedent
+
+import pytest
+
+from stackmend.model.errors import UsageError
+from stackmend.model.naming import Named
 from stackmend.model.plan import Action, Left, Plan
-from stackmend.model.step import ApiCall, DeleteRow, ExpectRow, Manual, Risk
-from stackmend.report.plans import headline, plan, text
+from stackmend.model.step import ApiCall, BumpRow, DeleteRow, ExpectNone, ExpectRow, Manual, Risk, UpdateRow
+from stackmend.report.plans import headline, narrowed, plan, text
+from stackmend.report.view import View
 
 GUARD = ExpectRow(database="cinder", table="volumes", pk={"id": "v"}, expect={"deleted": 0})
 DELETE = DeleteRow(database="placement", table="allocations", pk={"id": 7}, before={"id": 7, "blob": b"\xff"})
@@ -40,18 +48,135 @@ def made(*actions, **values):
     return Plan(id="p1", created_at="2026-11-21T03:00:00+00:00", cloud="c", version="0.1.0", actions=actions, **values)
 
 
+SERVER, VOLUME = "5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55", "07f5aa10-2d7e-4a58-8a3e-0d4d5c6b7a89"
+ROLLED = UpdateRow(
+    database="cinder",
+    table="volumes",
+    pk={"id": VOLUME},
+    before={"status": "detaching", "deleted": 0},
+    after={"status": "in-use"},
+)
+
+
+def test_a_plan_at_80_columns():
+    """How many of which repair, what changes where, what needs consent; then a block for each repair."""
+    rolled = action(
+        1,
+        repair="roll-detaching",
+        check="volume-stuck-detaching",
+        resource_type="volume",
+        resource_id=VOLUME,
+        message=f"volume {VOLUME} is being detached from server {SERVER}, and nobody is doing it",
+        steps=(GUARD, replace(GUARD, pk={"id": "w"}), ExpectNone(database="nova_api", table="x", where={}), ROLLED),
+    )
+    names = {("volume", VOLUME): Named("data", "shop"), ("server", SERVER): Named("web-01", "shop", "c1")}
+    shown = text(made(rolled, action(2, risk=Risk.UNSAFE, why="a row")), View(names=names, arrow="→"))
+    assert shown == dedent(f"""\
+        plan p1, made 2026-11-21T03:00:00+00:00 by stackmend 0.1.0
+        2 repairs with 2 changes
+        repairs:
+               1  roll-detaching (safe)
+               1  some-repair (UNSAFE)
+        changes:
+          cinder volumes: 1 row changed (~)
+          placement allocations: 1 row deleted (-)
+        needs consent by --accept: some-repair
+
+        a1  roll-detaching (safe, by db)
+          data  {VOLUME}
+            project shop
+            volume-stuck-detaching: this volume is being detached from server web-01
+            ({SERVER}), and nobody is doing it
+            only with 2 rows of volumes (cinder) as planned; no such row in x (nova_api)
+             4. ~ volumes {VOLUME} (cinder)
+                  status  "detaching" → "in-use"
+
+        a2  some-repair (UNSAFE, by db)
+          server  s
+            some-check: this server is odd
+            what may be lost: a row
+            only with volumes v (cinder) as planned
+             2. - allocations 7 (placement)
+                  blob 1 bytes ff
+
+        A row is changed only if it still reads as it does here. Every statement with
+        its guards: --sql
+
+        limits: 5,000 rows in all, 20% of a table (but always 50), stop after 10
+        failures""")
+
+
+def test_a_wide_terminal_has_a_change_on_one_line():
+    """Where the columns fit they stand beside the row."""
+    shown = text(made(action(1, steps=(ROLLED,))), View(width=120))
+    assert f'     1. ~ volumes {VOLUME} (cinder): status "detaching" -> "in-use"' in shown.splitlines()
+
+
 def test_every_statement_is_there_with_guards_told_apart():
-    """Guards read "if", changes are numbered, further lines are indented."""
-    lines = text(made(action(1))).splitlines()
-    assert "a1  some-repair (safe, by db)  server s" in lines
-    assert "    some-check: server s is odd" in lines
-    at = lines.index("     if  SELECT guard")
-    assert lines[at + 1 : at + 3] == ["      2. DELETE FROM allocations", "         WHERE id = 7"]
+    """With --sql guards read "if", each is numbered, further lines are indented."""
+    lines = text(made(action(1)), View(sql=True)).splitlines()
+    at = lines.index("     1. if SELECT guard")
+    assert lines[at + 1 : at + 3] == ["     2. DELETE FROM allocations", "        WHERE id = 7"]
 
 
-def test_without_detail_there_are_no_statements():
+def test_without_rows_there_is_the_summary():
     """The short text names the repairs alone."""
-    assert "DELETE" not in text(made(action(1)), detail=False)
+    assert "allocations 7" not in text(made(action(1)), View(rows=False))
+
+
+def test_a_plan_can_be_narrowed():
+    """To actions by id, to repairs by name; one that it does not have is named."""
+    whole = made(action(1), action(2, repair="other"))
+    assert [a.id for a in narrowed(whole, ["a2"], []).actions] == ["a2"]
+    assert [a.id for a in narrowed(whole, [], ["some-repair"]).actions] == ["a1"]
+    assert narrowed(whole, [], []) == whole
+    with pytest.raises(UsageError, match="no action 'a3'"):
+        narrowed(whole, ["a3"], [])
+    with pytest.raises(UsageError, match="no repair 'none'"):
+        narrowed(whole, [], ["none"])
+
+
+@pytest.mark.attack("a plan file says in its own words what its steps do not show")
+def test_what_only_the_file_says_is_marked():
+    """Reasons and evidence of a file without a trusted signature never stand as ours, nor do messages of a workflow."""
+    said = action(1, instead="it is harmless", evidence=("All is well.",), check="")
+    shown = text(made(said), View(vouched=False))
+    assert shown.count("the file says:\n      by db, for it is harmless\n      All is well.") == 1
+    assert "No trusted key has signed this file." in shown
+    assert "the file says" not in text(made(said))
+    lane = text(
+        made(replace(said, message="drains nothing"), workflow="w", facts={"room": "enough"}), View(vouched=False)
+    )
+    assert "the file says:\n      drains nothing\n" in lane
+    assert "the file says that it has seen:\n  room: enough" in lane
+
+
+@pytest.mark.attack("a name or a text of the cloud draws lines of its own into a plan")
+def test_hostile_texts_stay_in_their_place():
+    """Line ends, escapes and characters that turn the direction of writing are escaped, wherever they come from."""
+    evil = "x\n\na9  harmless (safe, by db)\x1b[2J\u202e"
+    step = UpdateRow(database="cinder", table="volumes", pk={"id": evil}, before={"name": evil}, after={"name": "y"})
+    left = Left(check=evil, fingerprint="f", resource_type="server", resource_id=evil, message=evil, reason=evil)
+    whole = made(
+        action(1, message=evil, resource_id=evil, why=evil, instead=evil, evidence=(evil,), steps=(step,)),
+        action(2, steps=(Manual(text=evil),), risk=Risk.MANUAL, statements=()),
+        deferred=(left,),
+        incomplete={evil: evil},
+    )
+    for view in (View(names={("server", evil): Named(evil, evil, evil)}), View(sql=True), View(vouched=False)):
+        shown = text(whole, view)
+        assert "\x1b" not in shown
+        assert "\u202e" not in shown
+        assert not any(line.startswith("a9") for line in shown.splitlines())
+
+
+def test_a_counter_and_a_call():
+    """What is counted, and what is sent."""
+    bump = BumpRow(database="placement", table="resource_providers", pk={"id": 3}, column="generation")
+    shown = text(made(action(1, steps=(bump, CALL), statements=("UPDATE", "[compute API] DELETE /servers/s"))))
+    assert "     1. ~ resource_providers 3 (placement): generation + 1" in shown
+    assert "     2. > [compute API] DELETE /servers/s  IRREVERSIBLE" in shown
+    assert "  compute API server.delete: 1 call" in shown
 
 
 def test_what_is_unsafe_says_what_may_be_lost_and_how_to_consent():
@@ -59,7 +184,7 @@ def test_what_is_unsafe_says_what_may_be_lost_and_how_to_consent():
     shown = text(made(action(1, risk=Risk.UNSAFE, why="the guest may write on")))
     assert "some-repair (UNSAFE, by db)" in shown
     assert "what may be lost: the guest may write on" in shown
-    assert "needs consent: --accept some-repair" in shown
+    assert "needs consent by --accept: some-repair" in shown
 
 
 def test_what_cannot_be_taken_back_says_so_twice():
@@ -76,7 +201,7 @@ def test_what_is_for_a_human_stands_apart():
     shown = text(made(mixed, by_hand))
     assert "by hand (stackmend never does these):" in shown
     assert "      look at the host" in shown
-    assert "    you: close the session" in shown
+    assert "     1. you: close the session" in shown
 
 
 def test_what_is_left_out_has_its_reason():

@@ -1,22 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of what findings are about, read when they are shown: snapshots hold identifiers alone."""
+"""Names of what findings, plans and runs are about, read when they are shown: snapshots hold identifiers alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stackmend.app.session import Session
+from stackmend.app import apis
+from stackmend.app.config import Config
+from stackmend.app.session import Session, has_api
+from stackmend.drivers.api.reading import ApiReading
+from stackmend.drivers.api.session import segment
 from stackmend.model.errors import StackmendError
 from stackmend.model.finding import Finding
-from stackmend.model.naming import Named
+from stackmend.model.naming import Named, Object, mentioned
+from stackmend.model.plan import Action, Left
 from stackmend.model.ports import Live
 from stackmend.model.snapshot import CELL
 
-Object = tuple[str, str]
 #: objects of one kind whose names are looked up; more are shown without
 MOST = 2_000
+#: projects that Keystone's API is asked for, where its database is not configured
+_ASKED = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,33 +38,71 @@ class _Kind:
     host: str = ""
 
 
+_SERVER = _Kind("", "instances", "uuid", "display_name", "project_id", "host")
 _KINDS = {
-    "server": _Kind("", "instances", "uuid", "display_name", "project_id", "host"),
+    "server": _SERVER,
+    "consumer": _SERVER,  # in Placement: a server, if it is one
     "volume": _Kind("cinder", "volumes", "id", "display_name", "project_id"),
     "port": _Kind("neutron", "ports", "id", "name", "project_id"),
     "image": _Kind("glance", "images", "id", "name", "owner"),
 }
 
 
-def names(session: Session, findings: Iterable[Finding]) -> dict[Object, Named]:
-    """(resource type, id) -> what it is called; servers that a finding mentions are in it, too.
+def of_findings(findings: Iterable[Finding]) -> Iterator[Object]:
+    """What findings are about and mention."""
+    for finding in findings:
+        yield finding.resource_type, finding.resource_id
+        if server := finding.evidence.get("server"):
+            yield "server", str(server)
+        yield from mentioned(finding.message)
+
+
+def of_actions(actions: Iterable[Action | Left]) -> Iterator[Object]:
+    """What repairs, and what is left without one, are about and mention."""
+    for action in actions:
+        yield action.resource_type, action.resource_id
+        yield from mentioned(action.reason if isinstance(action, Left) else action.message)
+
+
+def known(config: Config, wanted: Iterable[Object]) -> dict[Object, Named]:
+    """As :func:`names`; nothing where the cloud has no database, or none can be found."""
+    try:
+        return names(Session.of(config), wanted)
+    except StackmendError:
+        return {}
+
+
+def names(session: Session, wanted: Iterable[Object]) -> dict[Object, Named]:
+    """(resource type, id) -> what it is called.
 
     What cannot be read has no name: that is no reason to show less of a finding.
     """
-    wanted: dict[str, dict[str, None]] = {}
-    for finding in findings:
-        wanted.setdefault(finding.resource_type, {})[finding.resource_id] = None
-        if server := finding.evidence.get("server"):
-            wanted.setdefault("server", {})[str(server)] = None
+    kinds: dict[str, dict[str, None]] = {}
+    for kind, id_ in wanted:
+        kinds.setdefault(kind, {})[id_] = None
     with session.live() as live:
         found = {
             (kind, id_): named
-            for kind, ids in wanted.items()
+            for kind, ids in kinds.items()
             if kind in _KINDS
             for id_, named in _of_kind(live, session, _KINDS[kind], list(ids)[:MOST])
         }
-        projects = _projects(live, {named.project for named in found.values()} - {""})
+        projects = _projects(live, session, {named.project for named in found.values()} - {""})
     return {key: replace(named, project=projects.get(named.project, named.project)) for key, named in found.items()}
+
+
+def hosts(config: Config) -> list[str]:
+    """Names of the hosts with a nova-compute: of the cells, or of the API where no database is configured."""
+    session = Session.looking(config)
+    if session.databases.addresses:
+        with session.live() as live:
+            cells = [d for d in sorted(session.databases.addresses) if d.startswith(CELL)]
+            rows = [row for d in cells for row in _rows(live, d, "services", {"binary": "nova-compute", "deleted": 0})]
+    else:
+        with closing(apis.sign_in(config)) as signed:
+            api = ApiReading(signed, apis.SystemClock())
+            rows = [dict(one) for one in api.every("compute", "/os-services?binary=nova-compute", "services")]
+    return sorted({str(row["host"]) for row in rows if row["host"]})
 
 
 def _of_kind(live: Live, session: Session, kind: _Kind, ids: Sequence[str]) -> Iterator[tuple[str, Named]]:
@@ -69,8 +114,22 @@ def _of_kind(live: Live, session: Session, kind: _Kind, ids: Sequence[str]) -> I
             yield str(row[kind.key]), Named(_text(row, kind.name), _text(row, kind.project), _text(row, kind.host))
 
 
-def _projects(live: Live, ids: set[str]) -> dict[str, str]:
-    return {str(row["id"]): _text(row, "name") for row in _rows(live, "keystone", "project", {"id": sorted(ids)})}
+def _projects(live: Live, session: Session, ids: set[str]) -> dict[str, str]:
+    """Names of projects by their ids: of Keystone's database, or of its API where that is not configured."""
+    if "keystone" in session.databases.addresses or not ids or not has_api(session.config):
+        rows = _rows(live, "keystone", "project", {"id": sorted(ids)})
+        return {str(row["id"]): _text(row, "name") for row in rows}
+    try:
+        with closing(apis.sign_in(session.config)) as signed:
+            api = ApiReading(signed, apis.SystemClock())
+            return {id_: name for id_ in sorted(ids)[:_ASKED] if (name := _asked(api, id_))}
+    except StackmendError:
+        return {}
+
+
+def _asked(api: ApiReading, project: str) -> str:
+    body = api.get("identity", f"/projects/{segment(project)}") or {}
+    return _text(body.get("project") or {}, "name")
 
 
 def _rows(live: Live, database: str, table: str, where: Mapping[str, Any]) -> list[dict[str, Any]]:

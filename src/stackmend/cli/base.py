@@ -149,6 +149,15 @@ class Command(command.Command):
         fallback = shutil.get_terminal_size((80, 24)).columns if self.stdout.isatty() or "COLUMNS" in os.environ else 80
         return max(40, min(fallback, 120))
 
+    @property
+    def arrow(self) -> str:
+        """From this to that, as the terminal can write it."""
+        try:
+            "\u2192".encode(getattr(self.stdout, "encoding", None) or "ascii")
+        except UnicodeEncodeError:
+            return "->"
+        return "\u2192"
+
     def watch(self) -> AbstractContextManager[Progress]:
         """A progress bar, where somebody is looking."""
         notes = self.notes

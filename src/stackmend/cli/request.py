@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from stackmend.cli.applying import finish
 from stackmend.cli.base import Printing
 from stackmend.cli.options import add_consent, add_strategy, positive
+from stackmend.cli.showing import parts, view_of
 from stackmend.model.errors import Exit, UsageError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Planned(Printing):
             return finish(self, plan, parsed_args, again=self._again(parsed_args))
         if parsed_args.out and plan.actions:
             plans.write(self.config(), plan, parsed_args.out)
-        self.show(shown.plan(plan), parsed_args)
+        self.show(shown.plan(plan, view_of(self, self.config(), parts(plan))), parsed_args)
         if not plan.runnable:
             return self._nothing(plan)
         consent = [word for name in plan.needs_consent for word in ("--accept", name)]

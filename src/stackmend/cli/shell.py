@@ -9,14 +9,15 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from typing import Any, TextIO
 
 from cliff import help as cliff_help
 from cliff.app import App
 
 from stackmend import __version__
+from stackmend.cli import help as helping
 from stackmend.cli import notes
+from stackmend.cli.completion import Complete
 from stackmend.cli.logs import logging_to
 from stackmend.cli.manager import Commands
 from stackmend.cli.notes import Notes
@@ -43,24 +44,6 @@ First steps:
 'stackmend help COMMAND' explains a command."""
 
 
-class Help(cliff_help.HelpCommand):
-    """print help for a command."""
-
-    def _load_hooks(self) -> None:
-        self._hooks: list[Any] = []
-
-    def get_epilog(self) -> str:
-        """None."""
-        return ""
-
-    def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Print it; what is no command gets the nearest that are."""
-        try:
-            return int(super().take_action(parsed_args))
-        except ValueError:
-            return int(self.app.unknown(parsed_args.cmd))
-
-
 class Shell(App):
     """The application: cliff's, with help that loads no entry points and errors that go to stderr."""
 
@@ -68,7 +51,8 @@ class Shell(App):
 
     def __init__(self, stdout: TextIO, stderr: TextIO) -> None:
         super().__init__(DESCRIPTION, __version__, Commands(), stdout=stdout, stderr=stderr)
-        self.command_manager.add_command("help", Help)
+        self.command_manager.add_command("help", helping.Help)
+        self.command_manager.add_command("complete", Complete)
 
     def build_option_parser(
         self, description: str | None, version: str | None, argparse_kwargs: dict[str, Any] | None = None
@@ -136,8 +120,8 @@ class Shell(App):
 
     def run(self, argv: list[str]) -> int:
         """Parse the global options and run the command."""
-        self.options, remainder = self.parser.parse_known_args(_front(argv))
-        remainder = [*remainder, *argv[len(_front(argv)) :]]
+        self.options, remainder = self.parser.parse_known_args(front(argv))
+        remainder = [*remainder, *argv[len(front(argv)) :]]
         with logging_to(self.stderr, self.options.verbose_level, self.options.log_file):
             if not remainder:
                 self.parser.print_usage(self.stderr)
@@ -150,26 +134,22 @@ class Shell(App):
         try:
             factory, name, rest = self.command_manager.find_command(argv)
         except ValueError:
-            return self.unknown(argv)
+            words = [word for word in argv if word not in ("-h", "--help")]
+            asked = helping.group(self, words) if len(words) < len(argv) else None
+            return helping.unknown(self, argv) if asked is None else asked
         command = factory(self, self.options, cmd_name=name)
         parser = command.get_parser(f"{self.NAME} {name}")
+        parsed, strange = parser.parse_known_args(rest)
+        if strange:
+            parser.print_usage(self.stderr)
+            said = f"unrecognized arguments: {' '.join(strange)}"
+            near = helping.option_like(parser, strange)
+            Notes(self.stderr).fail(said, near or f"'stackmend help {name}' explains it.")
+            return int(Exit.USAGE)
         try:
-            return int(command.run(parser.parse_args(rest)))
+            return int(command.run(parsed))
         except cliff_help.HelpExit:
             return int(Exit.CLEAN)
-
-    def unknown(self, argv: list[str]) -> int:
-        """Say that there is no such command, and which are near."""
-        words = [] if argv[0].startswith("-") else [word for word in argv if not word.startswith("-")]
-        names = self.command_manager.get_command_names()
-        below = [name for name in names if words and name.split()[0] == words[0]]
-        asked = " ".join(words[:2])
-        nouns = {name.split()[0] for name in names}
-        near = below or get_close_matches(asked, names, 3) or get_close_matches(asked.partition(" ")[0], nouns)
-        message = f"there is no command '{asked}'" if words else f"'{argv[0]}' is not an option of stackmend itself"
-        hint = f"Did you mean: {', '.join(near)}?" if near else "'stackmend --help' lists the commands."
-        Notes(self.stderr).fail(message, hint)
-        return int(Exit.USAGE)
 
 
 class _ListCommands(argparse.Action):
@@ -177,17 +157,13 @@ class _ListCommands(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         """Print and leave."""
-        shell = self.default
-        lines = []
-        for name, entry in shell.command_manager:
-            summary = (entry.load().__doc__ or "").strip().splitlines()[0]
-            lines.append(f"  {name:<20} {summary[0].lower()}{summary[1:].rstrip('.')}")
+        shell, lines = self.default, helping.listing(self.default)
         text = parser.format_help().replace(EPILOG, "commands:\n" + "\n".join(lines) + "\n\n" + EPILOG)
         print(text, end="", file=shell.stdout)
         parser.exit()
 
 
-def _front(argv: Sequence[str]) -> list[str]:
+def front(argv: Sequence[str]) -> list[str]:
     """The words up to the command: what follows it belongs to the command, whatever it is called."""
     takes_value = {"--config", "--root", "--layout", "--database-timeout", "--log-file"}
     index = 0

@@ -8,20 +8,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from textwrap import TextWrapper
 
 from stackmend.model.check import Severity
 from stackmend.model.finding import Finding, Says, State
-from stackmend.model.naming import Named
-from stackmend.report.table import columns
-from stackmend.report.words import count, listed
+from stackmend.model.naming import NOBODY, Named, Object
+from stackmend.report.view import titled, told
+from stackmend.report.words import WIDTH, count, listed, wrapped
 
-#: columns that it takes where nobody says how many there are
-WIDTH = 80
 #: findings that are listed in full; of longer lists so many of each group are
 MANY, SOME = 200, 10
 _RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
-_NOBODY = Named()
 
 
 class Group(StrEnum):
@@ -38,14 +34,14 @@ class View:
     """What the page is made of besides the findings."""
 
     titles: Mapping[str, str]  #: check -> the first line of its page
-    names: Mapping[tuple[str, str], Named]  #: (resource type, id) -> what people call it
+    names: Mapping[Object, Named]  #: (resource type, id) -> what people call it
     now: datetime  #: UTC, aware
     by: Group = Group.CHECK
     width: int = WIDTH
 
     def named(self, finding: Finding) -> Named:
         """What the finding's object is called, and whose it is."""
-        return self.names.get((finding.resource_type, finding.resource_id), _NOBODY)
+        return self.names.get((finding.resource_type, finding.resource_id), NOBODY)
 
 
 def page(findings: Iterable[Finding], view: View) -> str:
@@ -79,7 +75,7 @@ def _group(finding: Finding, view: View) -> str:
     named = view.named(finding)
     if view.by is Group.SERVER:
         server = finding.resource_id if finding.resource_type == "server" else str(finding.evidence.get("server") or "")
-        name = view.names.get(("server", server), _NOBODY).name
+        name = view.names.get(("server", server), NOBODY).name
         return " ".join(part for part in ("server", name, server) if part) if server else "of no server"
     if view.by is Group.PROJECT:
         return f"project {named.project}" if named.project else "of no project that is known"
@@ -94,7 +90,7 @@ def _section(name: str, found: Sequence[Finding], most: int, view: View) -> list
     what = Counter(f.resource_type for f in found)
     lines = [f"{worst.severity.value.upper():<8} {name}   {_counted(what)}"]
     if of_check and (title := view.titles.get(name)):
-        lines += _wrapped(title, "", view.width)
+        lines += wrapped(title, view.width)
     for finding in found[:most]:
         lines += ["", *_entry(finding, view, of_check=of_check)]
     if len(found) > most:
@@ -109,28 +105,15 @@ def _counted(what: Counter[str]) -> str:
 
 def _entry(finding: Finding, view: View, *, of_check: bool) -> Iterator[str]:
     named = view.named(finding)
-    title = f"  {named.name or finding.resource_type}"
-    if columns(title) + 2 + len(finding.resource_id) <= view.width:
-        yield f"{title}  {finding.resource_id}"
-    else:
-        yield title
-        yield f"    {finding.resource_id}"
+    yield from titled(named.name or finding.resource_type, finding.resource_id, view.width)
     about = [f"project {named.project}"] if named.project else []
     about += [f"host {named.host}"] if named.host else []
     about += [f"found for {age}"] if finding.first_seen and (age := _age(finding.first_seen, view.now)) else []
-    yield from _wrapped(", ".join([*about, f"finding {finding.fingerprint}"]), "    ", view.width)
-    told = _told(finding, view)
-    text = told if of_check else f"{finding.severity.value}, {finding.check}: {told}"
-    yield from _wrapped(text, "    ", view.width)
-    yield from (line for note in _notes(finding) for line in _wrapped(note, "    ", view.width))
-
-
-def _told(finding: Finding, view: View) -> str:
-    """The message, for a reader who has the object's name and identifier before him."""
-    text = finding.message.replace(f"{finding.resource_type} {finding.resource_id}", f"this {finding.resource_type}")
-    server = str(finding.evidence.get("server") or "")
-    name = view.names.get(("server", server), _NOBODY).name
-    return text.replace(f"server {server}", f"server {name} ({server})") if name else text
+    yield from wrapped(", ".join([*about, f"finding {finding.fingerprint}"]), view.width, "    ")
+    says = told(finding.message, finding.resource_type, finding.resource_id, view.names)
+    text = says if of_check else f"{finding.severity.value}, {finding.check}: {says}"
+    yield from wrapped(text, view.width, "    ")
+    yield from (line for note in _notes(finding) for line in wrapped(note, view.width, "    "))
 
 
 def _notes(finding: Finding) -> Iterator[str]:
@@ -153,10 +136,3 @@ def _age(since: str, now: datetime) -> str:
         return f"{gone.days} days"
     hours = int(gone / timedelta(hours=1))
     return count(hours, "hour") if hours > 0 else ""
-
-
-def _wrapped(text: str, indent: str, width: int) -> list[str]:
-    wrapper = TextWrapper(
-        width=width, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
-    return wrapper.wrap(text)

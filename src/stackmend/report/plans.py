@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plan as text that a human can read and sign off."""
+"""A plan as text that a human can read and sign off: what of how much, then a block for each repair."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from stackmend.model.plan import Action, Left, Plan
-from stackmend.model.step import Gate, Manual, Risk, irreversible, writes
+from stackmend.model.errors import UsageError
+from stackmend.model.plan import Action, Left, Plan, to_json
+from stackmend.model.step import Risk
+from stackmend.report import changes
 from stackmend.report.document import Document
-from stackmend.report.words import count
+from stackmend.report.view import PLAIN, View
+from stackmend.report.words import count, listed
 
 COLUMNS = (
     ("Action", "id"),
@@ -23,15 +29,15 @@ COLUMNS = (
 _ON_A_LINE = 4
 
 
-def plan(shown: Plan, *, detail: bool = True) -> Document:
+def plan(shown: Plan, view: View = PLAIN) -> Document:
     """The plan (docs/schemas/plan.json): as text, or its actions as records."""
-    data = shown.as_dict()
-    return Document(data=_plain(data), columns=COLUMNS, text=text(shown, detail=detail))
+    # bytes as the plan file writes them
+    return Document(data=json.loads(to_json(shown.as_dict())), columns=COLUMNS, text=text(shown, view))
 
 
-def text(shown: Plan, *, detail: bool = True) -> str:
-    """The whole plan in words; without ``detail`` the statements are left out."""
-    return "\n".join(_lines(shown, detail))
+def text(shown: Plan, view: View = PLAIN) -> str:
+    """The whole plan in words."""
+    return "\n".join(_lines(shown, view))
 
 
 def headline(shown: Plan) -> str:
@@ -45,44 +51,116 @@ def headline(shown: Plan) -> str:
 _REST = (("manual", "by hand"), ("deferred", "to do in a later plan"), ("not_repaired", "not repaired"))
 
 
-def _lines(shown: Plan, detail: bool) -> Iterator[str]:
-    yield f"plan {shown.id}, made {shown.created_at} by stackmend {shown.version}"
+def narrowed(shown: Plan, ids: Sequence[str], repairs: Sequence[str]) -> Plan:
+    """The plan with these actions, of these repairs, alone. UsageError for one that it does not have."""
+    if not ids and not repairs:
+        return shown
+    actions = chosen(shown.actions, ids, repairs, "the plan")
+    deferred, not_repaired = (
+        tuple(one for one in left if one.repair in repairs) for left in (shown.deferred, shown.not_repaired)
+    )
+    return replace(shown, actions=actions, deferred=deferred, not_repaired=not_repaired)
+
+
+def chosen(actions: Sequence[Action], ids: Sequence[str], repairs: Sequence[str], what: str) -> tuple[Action, ...]:
+    """The actions with these ids and of these repairs. UsageError for one that ``what`` does not have."""
+    for wanted, word, known in (
+        (ids, "action", [one.id for one in actions]),
+        (repairs, "repair", sorted({one.repair for one in actions})),
+    ):
+        for name in wanted:
+            if name not in known:
+                raise UsageError(f"{what} has no {word} '{name}'", f"It has: {listed(known, 40) or 'none'}.")
+    return tuple(one for one in actions if (not ids or one.id in ids) and (not repairs or one.repair in repairs))
+
+
+def heading(action: Action) -> str:
+    """Id, repair, how much consent it wants, and by what it is done."""
+    return f"{action.id}  {action.repair} ({_risk(action.risk)}, by {action.strategy})"
+
+
+def _risk(risk: Risk) -> str:
+    return risk.value if risk is Risk.SAFE else risk.value.upper()
+
+
+_UNSIGNED = (
+    "No trusted key has signed this file. What is shown is made of its steps again; what only the file says is marked."
+)
+
+
+def _lines(shown: Plan, view: View) -> Iterator[str]:
+    yield from view.wrapped(f"plan {shown.id}, made {shown.created_at} by stackmend {shown.version}", "")
     yield headline(shown)
-    if shown.needs_consent:
-        yield f"needs consent: {', '.join(f'--accept {name}' for name in shown.needs_consent)}"
-    gone = [action.id for action in shown.runnable if action.irreversible]
-    if gone:
-        yield f"IRREVERSIBLE: {', '.join(gone)}"
-    yield from _seen(shown)
+    if not view.vouched:
+        yield from view.wrapped(_UNSIGNED, "")
+    yield from _summary(shown, view)
+    yield from _seen(shown, view)
     for action in shown.runnable:
         yield ""
-        yield from _action(action, detail)
-    yield from _by_hand(shown.manual)
-    yield from _left("later (rows of an earlier repair: make a new plan after this one)", shown.deferred)
-    yield from _left("not repaired", shown.not_repaired)
-    yield from _left_out(shown)
+        yield from _action(action, view, shown.workflow)
+    if shown.runnable and view.rows and not view.sql:
+        yield ""
+        yield from view.wrapped(
+            "A row is changed only if it still reads as it does here. Every statement with its guards: --sql", ""
+        )
+    yield from _by_hand(shown.manual, view, shown.workflow)
+    yield from _left("later (rows of an earlier repair: make a new plan after this one)", shown.deferred, view)
+    yield from _left("not repaired", shown.not_repaired, view)
+    yield from _left_out(shown, view)
     limits = shown.limits
     yield ""
-    yield (
+    yield from view.wrapped(
         f"limits: {count(limits.max_rows, 'row')} in all, {limits.max_share:.0%} of a table "
-        f"(but always {limits.share_floor}), stop after {count(limits.max_failures, 'failure')}"
+        f"(but always {limits.share_floor}), stop after {count(limits.max_failures, 'failure')}",
+        "",
     )
 
 
-def _seen(shown: Plan) -> Iterator[str]:
+def _summary(shown: Plan, view: View) -> Iterator[str]:
+    """How many of which repair, rows by database and table, what needs consent, what cannot be taken back."""
+    risks = {action.repair: action.risk for action in shown.runnable}
+    numbers = Counter(action.repair for action in shown.runnable)
+    if numbers:
+        yield "repairs:"
+    yield from (f"  {number:>6,}  {name} ({_risk(risks[name])})" for name, number in sorted(numbers.items()))
+    rows = changes.tally(shown.runnable)
+    if rows:
+        yield "changes:"
+    for where, what, marks in rows:
+        told = ", ".join(f"{number:,} {_MARKS[mark][number != 1]}" for mark, number in sorted(marks.items()))
+        yield from view.wrapped(f"{where} {what}: {told}", "  ", "      ")
+    if shown.needs_consent:
+        yield from view.wrapped(f"needs consent by --accept: {', '.join(shown.needs_consent)}", "", "  ")
+    gone = [action.id for action in shown.runnable if action.irreversible]
+    if gone:
+        yield from view.wrapped(f"IRREVERSIBLE: {', '.join(gone)}", "", "  ")
+
+
+_MARKS = {
+    "+": ("row new (+)", "rows new (+)"),
+    "~": ("row changed (~)", "rows changed (~)"),
+    "-": ("row deleted (-)", "rows deleted (-)"),
+    "call": ("call", "calls"),
+    "command": ("command", "commands"),
+}
+
+
+def _seen(shown: Plan, view: View) -> Iterator[str]:
     """What a workflow has found out before; of what it acts on, its lanes tell."""
     if not shown.workflow or not shown.facts:
         return
     acted = {action.resource_id for action in shown.actions}
     yield ""
-    yield "seen:"
+    yield "seen:" if view.vouched else "the file says that it has seen:"
     for name, value in shown.facts.items():
         if isinstance(value, Mapping) and (
             len(value) > _ON_A_LINE or any(isinstance(one, Mapping) for one in value.values())
         ):
-            yield from (f"  {name}: {key}: {_words(one)}" for key, one in value.items() if key not in acted)
+            for key, one in value.items():
+                if key not in acted:
+                    yield from view.wrapped(f"{name}: {key}: {_words(one)}", "  ", "    ")
         else:
-            yield f"  {name}: {_words(value)}"
+            yield from view.wrapped(f"{name}: {_words(value)}", "  ", "    ")
 
 
 def _words(value: object) -> str:
@@ -96,66 +174,67 @@ def _words(value: object) -> str:
     return "unknown" if value is None else str(value)
 
 
-def _action(action: Action, detail: bool) -> Iterator[str]:
-    risk = action.risk.value if action.risk is Risk.SAFE else action.risk.value.upper()
-    yield f"{action.id}  {action.repair} ({risk}, by {action.strategy})  {action.resource_type} {action.resource_id}"
-    yield f"    {action.check + ': ' if action.check else ''}{action.message}"
-    if action.why:
-        yield f"    what may be lost: {action.why}"
-    if action.instead:
-        yield f"    by {action.strategy}, for {action.instead}"
-    yield from (f"    {line}" for line in action.evidence)
-    if not detail:
+def _action(action: Action, view: View, workflow: str) -> Iterator[str]:
+    yield from view.wrapped(heading(action), "", "    ")
+    yield from view.about(action.resource_type, action.resource_id)
+    yield from why(action, view, workflow)
+    if not view.rows:
         return
+    if not view.sql:
+        yield from changes.guards(action.steps, view)
     for number, step in enumerate(action.steps):
-        mark = "  IRREVERSIBLE" if irreversible(step) else ""
-        label = f"{number + 1:>3}." if writes(step) else "you:" if isinstance(step, Gate | Manual) else " if "
-        for line in _statement(action, number).splitlines():
-            yield f"    {label} {line}{mark}"
-            label, mark = "    ", ""
+        if view.sql or not changes.is_guard(step):
+            yield from changes.lines(action, number, view)
 
 
-def _statement(action: Action, number: int) -> str:
-    if number < len(action.statements):
-        return action.statements[number]
-    step = action.steps[number]
-    return step.text if isinstance(step, Manual) else step.kind
+def why(action: Action, view: View, workflow: str = "") -> Iterator[str]:
+    """Why it is done, what may be lost, and what speaks for it and against it."""
+    says = view.told(action.message, action.resource_type, action.resource_id)
+    # of a repair it is made of the finding again; of a workflow it is what the plan says
+    doubted = [] if view.vouched or not workflow else [says]
+    if not doubted:
+        yield from view.wrapped(f"{action.check + ': ' if action.check else ''}{says}", "    ")
+    if action.why:
+        yield from view.wrapped(f"what may be lost: {action.why}", "    ", "      ")
+    told = [*doubted, *([f"by {action.strategy}, for {action.instead}"] if action.instead else []), *action.evidence]
+    if view.vouched:
+        yield from (line for one in told for line in view.wrapped(one, "    ", "      "))
+    elif len(told) == 1:
+        yield from view.wrapped(f"the file says: {told[0]}", "    ", "      ")
+    elif told:
+        yield "    the file says:"
+        yield from (line for one in told for line in view.wrapped(one, "      ", "        "))
 
 
-def _by_hand(actions: Sequence[Action]) -> Iterator[str]:
+def _by_hand(actions: Sequence[Action], view: View, workflow: str) -> Iterator[str]:
     if not actions:
         return
     yield ""
     yield "by hand (stackmend never does these):"
     for action in actions:
-        yield f"  {action.id}  {action.resource_type} {action.resource_id}: {action.message}"
+        yield from view.wrapped(f"{action.id}  {action.repair}" if action.repair else action.id, "", "    ")
+        yield from view.about(action.resource_type, action.resource_id)
+        yield from why(action, view, workflow)
         for number in range(len(action.steps)):
-            for line in _statement(action, number).splitlines():
-                yield f"      {line}"
+            for line in changes.statement(action, number).splitlines():
+                yield from view.wrapped(line, "      ")
 
 
-def _left(title: str, left: Sequence[Left]) -> Iterator[str]:
+def _left(title: str, left: Sequence[Left], view: View) -> Iterator[str]:
     if not left:
         return
     yield ""
-    yield f"{title}:"
+    yield f"{title}:" if view.vouched else f"{title}, as the file says:"
     for one in left:
-        yield f"  {one.check}  {one.resource_type} {one.resource_id}: {one.reason}"
+        called = view.called(one.resource_type, one.resource_id)
+        says = view.told(one.reason, one.resource_type, one.resource_id)
+        yield from view.wrapped(f"{one.check or one.repair}  {called}: {says}", "  ", "      ")
 
 
-def _left_out(shown: Plan) -> Iterator[str]:
+def _left_out(shown: Plan, view: View) -> Iterator[str]:
     if not shown.incomplete:
         return
     yield ""
-    yield "INCOMPLETE: these checks have no answer, so nothing is planned for them:"
+    yield from view.wrapped("INCOMPLETE: these checks have no answer, so nothing is planned for them:", "")
     for check, reason in sorted(shown.incomplete.items()):
-        yield f"  {check}: {reason}"
-
-
-def _plain(data: object) -> object:
-    """The plan's values with bytes as the plan file writes them."""
-    import json
-
-    from stackmend.model.plan import to_json
-
-    return json.loads(to_json(data))
+        yield from view.wrapped(f"{check}: {reason}", "  ", "      ")

@@ -7,10 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from stackmend.model.journal import Entry, Remark, RunRecord, RunResult, RunState
+from stackmend.model.journal import RunRecord, RunResult, RunState
 from stackmend.model.plan import Action
 from stackmend.model.step import Gate, writes
+from stackmend.report.changes import statement
 from stackmend.report.document import Document
+from stackmend.report.plans import chosen
+from stackmend.report.sheets import Happened, Sheet, requests, sheet
+from stackmend.report.view import PLAIN, View
 from stackmend.report.words import count, lasted, pace
 
 COLUMNS = (
@@ -73,24 +77,27 @@ def runs(found: Iterable[RunRecord]) -> Document:
     return Document(data=[record(run) for run in found], columns=COLUMNS)
 
 
-def steps(actions: Sequence[Action], entries: Sequence[Entry]) -> list[dict[str, Any]]:
+def steps(happened: Happened) -> list[dict[str, Any]]:
     """Every step with the state of its last entry; the images stay in the journal."""
-    last = {entry.step: entry for entry in entries}
+    of_step = happened.of_step()
     rows: list[dict[str, Any]] = []
-    for action in actions:
+    for action in happened.actions:
         for number, step in enumerate(action.steps):
-            entry = last.get(len(rows))
+            entries = of_step.get(len(rows), [])
+            last = entries[-1] if entries else None
             rows.append(
                 {
                     "step": len(rows),
                     "action": action.id,
+                    "number": number + 1,
                     "repair": action.repair,
                     "resource": {"type": action.resource_type, "id": action.resource_id},
                     "kind": step.kind,
-                    "state": entry.state.value if entry else "planned",
-                    "at": entry.at if entry else "",
-                    "note": entry.note if entry else "",
-                    "statement": action.statements[number] if number < len(action.statements) else step.kind,
+                    "state": last.state.value if last else "planned",
+                    "at": last.at if last else "",
+                    "note": last.note if last else "",
+                    "requests": requests(entries),
+                    "statement": statement(action, number),
                 }
             )
     return rows
@@ -112,23 +119,25 @@ def _pace(found: RunRecord, progress: Mapping[str, int]) -> str:
     return f"{done:,} of {total:,} done" + (f" in {lasted(seconds)}" if found.ended_at else "")
 
 
-def run(
-    found: RunRecord, actions: Sequence[Action], entries: Sequence[Entry], remarks: Sequence[Remark] = ()
-) -> Document:
-    """One run with its steps (docs/schemas/run.json)."""
-    said = [{"at": _to_the_second(remark.at), "text": remark.text} for remark in remarks]
-    data = record(found) | {"steps": steps(actions, entries), "remarks": said}
-    data["progress"] = _progress(actions, data["steps"])
-    lines = [
-        f"run {found.id}: {found.kind}, {found.state.value}" + (f", undoes {found.undoes}" if found.undoes else ""),
-        f"  by {found.operator} on {found.host}, {found.created_at} to {found.ended_at or '(not ended)'}",
-        f"  plan {found.plan}",
-        f"  steps: {_pace(found, data['progress'])}",
-        *(f"  {remark['at']}  {remark['text']}" for remark in said),
-    ]
-    for row in data["steps"]:
-        at, first = row["at"][11:19], row["statement"].splitlines()[0]
-        lines.append(f"  {row['step']:>4}  {at:<8}  {row['state']:<8}  {row['action']:<5} {first}")
-        if row["note"]:
-            lines.append(f"                            {row['note']}")
-    return Document(data=data, columns=COLUMNS, text="\n".join(lines))
+def run(happened: Happened, view: View = PLAIN, ids: Sequence[str] = (), repairs: Sequence[str] = ()) -> Document:
+    """One run with its steps (docs/schemas/run.json). ``ids``, ``repairs``: these alone, else UsageError."""
+    shown = _chosen(happened, ids, repairs)
+    every = steps(happened)
+    wanted = {action.id for action in shown}
+    said = [{"at": _to_the_second(remark.at), "text": remark.text} for remark in happened.remarks]
+    data = record(happened.run) | {"steps": [row for row in every if row["action"] in wanted], "remarks": said}
+    data["progress"] = _progress(happened.actions, every)
+    return Document(data=data, columns=COLUMNS, text=_sheet(happened, shown, every, view).text)
+
+
+def paper(happened: Happened, view: View = PLAIN, ids: Sequence[str] = (), repairs: Sequence[str] = ()) -> Sheet:
+    """The same to be attached to a ticket: :mod:`stackmend.report.attachments` writes it."""
+    return _sheet(happened, _chosen(happened, ids, repairs), steps(happened), view)
+
+
+def _chosen(happened: Happened, ids: Sequence[str], repairs: Sequence[str]) -> tuple[Action, ...]:
+    return chosen(happened.actions, ids, repairs, f"run {happened.run.id}")
+
+
+def _sheet(happened: Happened, shown: Sequence[Action], every: Sequence[Mapping[str, Any]], view: View) -> Sheet:
+    return sheet(happened, _pace(happened.run, _progress(happened.actions, every)), shown, view)

@@ -5,6 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stackmend.report.clean import printable
+from stackmend.report.table import columns
+
+#: columns of a text where nobody says how many there are
+WIDTH = 80
+
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """``1 row``, ``2 rows``, ``12,000 rows``; ``plural=""`` for a noun without one."""
@@ -33,3 +39,21 @@ def lasted(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{max(0, seconds):.0f} s"
+
+
+def wrapped(text: str, width: int = WIDTH, indent: str = "", hang: str | None = None) -> list[str]:
+    """Lines of at most ``width`` columns, but for a word that is longer: an identifier is never broken.
+
+    The first begins with ``indent``, the others with ``hang``, by default the same. Line ends in ``text``, like all
+    control characters, are escaped.
+    """
+    lines, line = [], indent
+    empty = True
+    for word in printable(text).split(" "):
+        if not empty and columns(line) + 1 + columns(word) > width:
+            lines.append(line.rstrip(" "))
+            line, empty = indent if hang is None else hang, True
+        if empty and not word and lines:
+            continue  # a gap between words that the end of the line has taken
+        line, empty = f"{line}{word}" if empty else f"{line} {word}", False
+    return [*lines, line] if text else []

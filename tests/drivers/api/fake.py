@@ -418,6 +418,10 @@ class Fake:
             "issued_at": "2026-01-01T00:00:00.000000Z", "roles": [{"id": "r", "name": "admin"}],
         }}  # fmt: skip
 
+    def project(self, _body: Any, project: str) -> Reply:
+        row = self.row("keystone", "SELECT id, name FROM project WHERE id = :id", id=project)
+        return (200, {"project": row}) if row else (404, {"error": {"message": "Could not find project"}})
+
     def version(self, service: str) -> Reply:
         path, low, high = self.SERVICES[service]
         major = {"compute": "v2.1", "block-storage": "v3.0", "placement": "v1.0", "identity": "v3.14"}[service]
@@ -431,6 +435,7 @@ class Fake:
 def _routes(fake: Fake) -> Iterator[tuple[str, str, Callable[..., Reply]]]:
     one = "([^/?]+)"
     yield "POST", "/identity/v3/auth/tokens", fake.token
+    yield "GET", f"/identity/v3/projects/{one}", fake.project
     for service, (path, _, _) in fake.SERVICES.items():
         if service != "network":
             yield "GET", f"{path}/?", lambda _body, name=service: fake.version(name)

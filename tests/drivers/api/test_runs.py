@@ -296,12 +296,15 @@ def test_the_command_line_from_plan_to_undo(
     assert main([*front, *asked]) == Exit.FINDINGS
     assert main([*front, "plan", "show", plan]) == Exit.CLEAN
     shown = capsys.readouterr().out
-    assert f'[block-storage API] POST /volumes/{stuck}/action {{"os-roll_detaching": {{}}}}' in shown
+    asked = " ".join(shown.split())
+    assert f'> [block-storage API] POST /volumes/{stuck}/action {{"os-roll_detaching": {{}}}}' in asked
     assert "by api" in shown
     assert main([*front, "plan", "apply", plan, "--yes"]) == Exit.REPAIRED
     assert status(built, stuck) == "in-use"
     run = runs.list_runs(load(config.origin))[0].id
     assert main([*front, "run", "show", run]) == Exit.CLEAN
-    assert "done (req-" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert mark_of(run, 0) in shown
+    assert "2 requests: req-" in shown
     assert main([*front, "run", "undo", run, "--yes"]) == Exit.CLEAN
     assert status(built, stuck) == "detaching"

@@ -87,14 +87,14 @@ class Audit(Printing):
 
     def _for_people(self, report: Report, parsed_args: argparse.Namespace) -> tuple[str, list[str]]:
         """(the findings as text, their numbers by area and project)."""
-        from stackmend.app.names import names
+        from stackmend.app.names import names, of_findings
         from stackmend.app.session import Session
         from stackmend.engine import catalogue
         from stackmend.report.audits import Group, View, page, tally
 
         view = View(
             titles={name: text.split("\n", 1)[0] for name, text in catalogue.pages().items()},
-            names=names(Session.looking(self.config()), report.findings),
+            names=names(Session.looking(self.config()), of_findings(report.findings)),
             now=datetime.now(UTC),
             by=Group(parsed_args.group_by),
             width=self.width,

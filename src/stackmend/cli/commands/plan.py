@@ -10,6 +10,7 @@ from stackmend.cli.applying import finish
 from stackmend.cli.base import Printing
 from stackmend.cli.catalogue import checks_named
 from stackmend.cli.options import add_consent, add_selection, add_strategy, whole
+from stackmend.cli.showing import add_showing, parts, view_of
 from stackmend.model import files
 from stackmend.model.errors import ConfigError, Exit
 
@@ -66,7 +67,7 @@ class PlanCreate(Printing):
                 progress=progress,
             )
         signer = plans.write(config, plan, out) if out else ""
-        self.show(shown.plan(plan, detail=not out), parsed_args)
+        self.show(shown.plan(plan, view_of(self, config, parts(plan), rows=not out)), parsed_args)
         notes = self.notes
         for check, reason in sorted(plan.incomplete.items()):
             notes.warn(f"no answer from {check}: {reason}")
@@ -112,14 +113,23 @@ class _PlanFile(Printing):
 
 
 class PlanShow(_PlanFile):
-    """Show a plan file: every statement, what it risks, what is left out and why.
+    """Show a plan file: what each repair changes from what to what, what it risks, what is left out and why.
 
-    All of it is made of the steps again, not read from the file: what is shown is what 'plan apply' would do.
+    All of it is made of the steps again, not read from the file: what is shown is what 'plan apply' would do. A row
+    that is new has +, one that is changed ~, one that is deleted -; a call of an API has >, a command on a host $.
+    Names of servers, volumes and projects are looked up in the databases, where these are configured.
     """
 
     examples = """
   $ stackmend plan show plan.json
+  $ stackmend plan show plan.json --repair rebuild-info-cache
+  $ stackmend plan show plan.json --action a18 --sql     # its statements, with their guards
   $ stackmend plan show plan.json -f json"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        add_showing(parser)
+        super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Read the file and print it."""
@@ -128,7 +138,10 @@ class PlanShow(_PlanFile):
 
         config = self._known()
         filed = plans.read(config, parsed_args.plan, signed=parsed_args.require_signature)
-        self.show(shown.plan(self.told(filed)), parsed_args)
+        plan = shown.narrowed(self.told(filed), parsed_args.action, parsed_args.repair)
+        where = None if parsed_args.no_names else config
+        view = view_of(self, where, parts(plan), sql=parsed_args.sql, vouched=bool(filed.signer))
+        self.show(shown.plan(plan, view), parsed_args)
         return int(Exit.CLEAN)
 
     def _known(self) -> Config | None:

@@ -4,12 +4,23 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stackmend.cli.applying import company, report, tell_reach
 from stackmend.cli.base import Printing
 from stackmend.cli.options import positive, since
-from stackmend.model.errors import ConsentError, Exit
+from stackmend.cli.redact import redact
+from stackmend.cli.showing import add_showing, parts, view_of
+from stackmend.model import files
+from stackmend.model.errors import ConsentError, Exit, UsageError
 from stackmend.model.journal import RunState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stackmend.report.sheets import Sheet
 
 
 class RunList(Printing):
@@ -61,18 +72,69 @@ class _OneRun(Printing):
 
 
 class RunShow(_OneRun):
-    """Show a run with its steps and what became of each."""
+    """Show a run: what became of each repair and each of its steps, when, and by which requests.
+
+    --report writes the same, with every statement, as one file to be attached to a ticket: HTML or Markdown by the end
+    of its name, Markdown on standard output for "-". It holds names and addresses of the cloud, and no secrets.
+    """
 
     examples = """
-  $ stackmend run show 20261121-031502-7f3a"""
+  $ stackmend run show 20261121-031502-7f3a
+  $ stackmend run show 20261121-031502-7f3a --action a18 --sql
+  $ stackmend run show 20261121-031502-7f3a --report run.html"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        add_showing(parser)
+        parser.add_argument("--report", metavar="FILE", help="write a report to this file (.html, .md; - is stdout)")
+        super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Print it."""
+        """Print it, or write the report."""
         from stackmend.app import runs
         from stackmend.report import runs as shown
+        from stackmend.report.sheets import Happened
 
-        self.show(shown.run(*runs.show_run(self.config(), parsed_args.run)), parsed_args)
+        make = self._form(parsed_args.report) if parsed_args.report else None
+        config = self.config()
+        run, actions, entries, remarks = runs.show_run(config, parsed_args.run)
+        # whoever wrote it into a note: what looks like a password is not shown
+        happened = Happened(
+            run=run,
+            actions=tuple(actions),
+            entries=tuple(entry._replace(note=redact(entry.note)) for entry in entries),
+            remarks=tuple(remark._replace(text=redact(remark.text)) for remark in remarks),
+        )
+        view = view_of(self, None if parsed_args.no_names else config, actions, sql=parsed_args.sql)
+        some = (tuple(parsed_args.action), tuple(parsed_args.repair))
+        if make is None:
+            self.show(shown.run(happened, view, *some), parsed_args)
+            return int(Exit.CLEAN)
+        literal = shown.paper(happened, replace(view, sql=True), *some)
+        self._written(parsed_args.report, make(shown.paper(happened, replace(view, sql=False), *some), literal))
         return int(Exit.CLEAN)
+
+    def _form(self, name: str) -> Callable[[Sheet, Sheet], str]:
+        """What writes a report of that name; UsageError for one that no form goes with."""
+        from stackmend.report import attachments
+
+        ending = Path(name).suffix.lower()
+        form = attachments.FORMS.get(".md" if name == "-" else ending)
+        if form is None:
+            raise UsageError(f"no report is called {name}", f"Its name ends in {' or '.join(attachments.FORMS)}.")
+        return form
+
+    def _written(self, name: str, text: str) -> None:
+        """Write the report."""
+        if name == "-":
+            self.stdout.write(text)
+            self.stdout.flush()
+            return
+        try:
+            files.write(name, text)
+        except files.Refused as problem:
+            raise UsageError(f"the report {name} {problem}", "Choose another path for --report.") from None
+        self.notes.say(f"the report is in {name}")
 
 
 class RunResume(_OneRun):
@@ -124,6 +186,7 @@ class RunUndo(_OneRun):
         group = parser.add_mutually_exclusive_group()
         group.add_argument("-y", "--yes", action="store_true", help="undo it; without it nothing is changed")
         group.add_argument("--dry-run", action="store_true", help="only show what it would do")
+        parser.add_argument("--sql", action="store_true", help="show every statement with its guards, literally")
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -143,8 +206,9 @@ class RunUndo(_OneRun):
         from stackmend.app import runs
         from stackmend.report import plans as shown
 
-        plan, moved = runs.undo_plan(self.config(), parsed_args.run)
-        self.show(shown.plan(plan), parsed_args)
+        config = self.config()
+        plan, moved = runs.undo_plan(config, parsed_args.run)
+        self.show(shown.plan(plan, view_of(self, config, parts(plan), sql=parsed_args.sql)), parsed_args)
         for line in moved:
             self.notes.warn(line)
         if not plan.actions:

@@ -32,7 +32,12 @@ __all__ = ["Answer", "ApiSession", "LostError", "Request", "UnsentError", "confi
 #: headers in which services name a request; Nova and Cinder send two with the same id
 _IDS = ("x-openstack-request-id", "x-compute-request-id")
 #: major versions of the services that have several
-_MAJOR = {"compute": ("2.0", "2.latest"), "block-storage": ("3.0", "3.latest"), "image": ("2.0", "2.latest")}
+_MAJOR = {
+    "compute": ("2.0", "2.latest"),
+    "block-storage": ("3.0", "3.latest"),
+    "identity": ("3.0", "3.latest"),
+    "image": ("2.0", "2.latest"),
+}
 _LONGEST = 300  #: characters of a service's own words that are passed on
 #: what of the account must not be seen
 _SECRET = ("password", "token", "secret", "passcode", "passwd")

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What changes in a JSON document, member by member: of a network cache of 3 KB, the address that is new."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Any
+
+#: items of a list that are aligned; longer ones are compared place by place
+_ALIGNED = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member that is new (``+``), gone (``-``) or other (``~``). ``path``: ``network.subnets[0].cidr``."""
+
+    mark: str
+    path: str
+    before: Any = None
+    after: Any = None
+
+
+class _TwiceError(ValueError):
+    """An object names a member twice: what readers make of it differs."""
+
+
+def document(value: object) -> Any:
+    """The list or object that a value of a row holds as JSON, else None."""
+    if not isinstance(value, str) or value[:1] not in ("[", "{"):
+        return None
+    try:
+        return json.loads(value, object_pairs_hook=_once)
+    except (ValueError, RecursionError):
+        return None
+
+
+def difference(before: Any, after: Any) -> list[Member] | None:
+    """The members that differ, [] where the documents say the same; None where they are too deep to be compared."""
+    try:
+        return list(_differing(before, after, ""))
+    except RecursionError:
+        return None
+
+
+def leaves(value: Any, path: str = "") -> list[tuple[str, Any]]:
+    """(path, value) of everything in a document that holds nothing more; those nearest to its top come first."""
+    found: list[tuple[str, Any]] = []
+    level = [(path, value)]
+    while level:
+        below: list[tuple[str, Any]] = []
+        for name, one in level:
+            inner = list(_inside(name, one))
+            below += inner
+            if not inner:
+                found.append((name, one))
+        level = below
+    return found
+
+
+def _inside(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        yield from ((_below(path, name), one) for name, one in value.items())
+    elif isinstance(value, list):
+        yield from ((f"{path}[{place}]", one) for place, one in enumerate(value))
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _TwiceError
+    return found
+
+
+def _below(path: str, name: str) -> str:
+    plain = name if name and all(c.isalnum() or c in "_-:/" for c in name) else json.dumps(name)
+    return f"{path}.{plain}" if path else plain
+
+
+def _differing(before: Any, after: Any, path: str) -> Iterator[Member]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in [*before, *(name for name in after if name not in before)]:
+            below = _below(path, name)
+            if name not in after:
+                yield Member("-", below, before=before[name])
+            elif name not in before:
+                yield Member("+", below, after=after[name])
+            else:
+                yield from _differing(before[name], after[name], below)
+    elif isinstance(before, list) and isinstance(after, list):
+        yield from _items(before, after, path)
+    elif type(before) is not type(after) or json.dumps(before) != json.dumps(after):
+        yield Member("~", path, before, after)
+
+
+def _items(before: list[Any], after: list[Any], path: str) -> Iterator[Member]:
+    old, new = _by_id(before), _by_id(after)
+    if old is not None and new is not None:
+        yield from _differing_by_id(old, new, path)
+        return
+    if max(len(before), len(after)) > _ALIGNED:
+        yield from _side_by_side(before, after, path, 0, 0)
+        return
+    texts = [[json.dumps(one, sort_keys=True) for one in some] for some in (before, after)]
+    for what, i, i_end, j, j_end in SequenceMatcher(None, texts[0], texts[1], autojunk=False).get_opcodes():
+        if what != "equal":
+            yield from _side_by_side(before[i:i_end], after[j:j_end], path, i, j)
+
+
+def _side_by_side(before: Sequence[Any], after: Sequence[Any], path: str, i: int, j: int) -> Iterator[Member]:
+    """Two stretches of a list that begin at ``i`` and ``j``: pairwise as far as they go, the rest is new or gone."""
+    both = min(len(before), len(after))
+    for place in range(both):
+        yield from _differing(before[place], after[place], f"{path}[{j + place}]")
+    yield from (Member("-", f"{path}[{i + place}]", before=before[place]) for place in range(both, len(before)))
+    yield from (Member("+", f"{path}[{j + place}]", after=after[place]) for place in range(both, len(after)))
+
+
+def _by_id(items: Sequence[Any]) -> dict[str, Any] | None:
+    """Items by their ids, where each has one of its own: so does a network cache."""
+    found = {one["id"]: one for one in items if isinstance(one, dict) and isinstance(one.get("id"), str)}
+    return found if len(found) == len(items) else None
+
+
+def _differing_by_id(old: dict[str, Any], new: dict[str, Any], path: str) -> Iterator[Member]:
+    for name, one in old.items():
+        if name not in new:
+            yield Member("-", f"{path}[{name}]", before=one)
+        else:
+            yield from _differing(one, new[name], f"{path}[{name}]")
+    yield from (Member("+", f"{path}[{name}]", after=one) for name, one in new.items() if name not in old)
+    kept, order = [name for name in old if name in new], [name for name in new if name in old]
+    if kept != order:
+        yield Member("~", f"{path}: order", ", ".join(kept), ", ".join(order))
