@@ -15,7 +15,7 @@ N ?=
 # workers of pytest: one a core, each with a MariaDB of its own, and one for the lab; 0 for none
 JOBS ?= auto
 
-.PHONY: help demo test test-lab attack lint bench docs services clean
+.PHONY: help demo check test test-lab attack lint bench docs services clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -23,6 +23,12 @@ help: ## this list
 demo: ## build a toy cloud, break it, audit, plan, apply, undo; needs nothing, touches nothing else
 	@scripts/setup.sh demo
 	@scripts/timed.sh "the demo" .uv/demo/bin/stackmend demo
+
+check: ## a first answer to a change: ruff, mypy, the layers, and the tests that build no cloud and begin no server
+	@scripts/setup.sh lint
+	@scripts/setup.sh test
+	@scripts/timed.sh "ruff, mypy and lint-imports" sh -c '.uv/lint/bin/ruff check -q && .uv/lint/bin/ruff format -q --check && .uv/lint/bin/mypy && .uv/lint/bin/lint-imports >/dev/null'
+	@scripts/timed.sh "the quick tests" .uv/test/bin/python -m pytest -q -n $(JOBS) --maxprocesses 8 -m "quick and not long and not lab" $(TESTS)
 
 test: ## the tests, on a private MariaDB, the services' own migrations, and a real control plane; TESTS="tests/cli -k plan" for some
 	@scripts/setup.sh test

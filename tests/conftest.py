@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -48,3 +51,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.long)
         if mark := item.get_closest_marker("attack"):
             item.user_properties.append(("attack", mark.args[0]))
+        if isinstance(item, pytest.Function) and not any(map(_builds, _modules(item))):
+            item.add_marker(pytest.mark.quick)
+
+
+def _modules(item: pytest.Function) -> set[ModuleType]:
+    """Where a test and its fixtures are written."""
+    fixtures = [made for found in item._fixtureinfo.name2fixturedefs.values() for made in found]
+    return {item.module, *(sys.modules[made.func.__module__] for made in fixtures)} - {sys.modules[__name__]}
+
+
+@cache
+def _builds(module: ModuleType) -> bool:
+    """Whether something of the lab is used there, which builds clouds and begins servers."""
+    homes = (value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "") or ""
+             for value in vars(module).values())  # fmt: skip
+    return any(home.startswith("stackmend.lab") for home in homes if isinstance(home, str))

@@ -13,7 +13,7 @@ import pytest
 from stackmend import __version__
 from stackmend.cli.base import Command
 from stackmend.cli.shell import Shell, guard
-from stackmend.model.errors import Exit, StackmendError, StaleError
+from stackmend.model.errors import Exit, LockedError, StackmendError
 
 #: what takes long to import, and has no business in a help text
 HEAVY = (
@@ -157,7 +157,7 @@ def _fails_with(problem, *options):
 
 def test_a_known_error_is_two_lines_and_its_exit_code(capsys):
     """An error of ours is shown with its hint, without a traceback, under its own exit code."""
-    code = _fails_with(StaleError("the row has moved on", "Make a new plan."))
+    code = _fails_with(LockedError("the row has moved on", "Make a new plan."))
     assert code == Exit.STOPPED
     assert capsys.readouterr() == ("", "error: the row has moved on\nhint: Make a new plan.\n")
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from stackmend.drivers.duck import DuckQuery, QueryTooLarge, open_snapshot, steps
+from stackmend.drivers.duck import DuckQuery, open_snapshot, steps
 from stackmend.drivers.shape import schema
 from stackmend.engine.audit import ask
 from stackmend.model.audit import Outcome
@@ -79,19 +79,33 @@ def test_the_same_query_within_the_cap_is_answered(scratch: Path) -> None:
     query.close()
 
 
-def test_nothing_is_left_behind(scratch: Path) -> None:
-    """The private folder is there while the query lives, and gone afterwards, also after errors."""
-    query = DuckQuery(memory="60MB", spill="20MB", threads=1)
-    (folder,) = scratch.iterdir()
-    assert folder.stat().st_mode & 0o777 == 0o700
-    with pytest.raises(QueryTooLarge) as caught:
-        query.rows(LARGE, {})
-    assert caught.value.hint
-    assert sum(file.stat().st_size for file in folder.rglob("*")) <= 20_000_000
-    with pytest.raises(StackmendError, match="nothing_here"):
-        query.rows("SELECT 1 FROM nothing_here", {})
-    query.close()
-    assert list(scratch.iterdir()) == []
+SPILLING = """
+import sys
+from pathlib import Path
+from stackmend.drivers.duck import DuckQuery, QueryTooLarge
+from stackmend.model.errors import StackmendError
+query = DuckQuery(memory="60MB", spill="20MB", threads=1)
+(folder,) = Path(sys.argv[1]).iterdir()
+print(oct(folder.stat().st_mode & 0o777))
+for sql in (sys.argv[2], "SELECT 1 FROM nothing_here"):
+    try:
+        query.rows(sql, {})
+    except QueryTooLarge as problem:
+        print(bool(problem.hint), sum(file.stat().st_size for file in folder.rglob("*")) <= 20_000_000)
+    except StackmendError as problem:
+        print("nothing_here" in problem.message)
+query.close()
+"""
+
+
+def test_nothing_is_left_behind(tmp_path: Path) -> None:
+    """The private folder is there while the program runs, and gone afterwards, also after errors."""
+    done = subprocess.run(
+        [sys.executable, "-c", SPILLING, tmp_path, LARGE],
+        capture_output=True, text=True, check=True, env={**os.environ, "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert done.stdout.splitlines() == ["0o700", "True True", "True"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_parameter_is_bound_and_no_text(small: DuckQuery) -> None:
