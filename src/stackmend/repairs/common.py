@@ -75,6 +75,15 @@ def quiet(live: Live, database: str, server: Value) -> None:
             raise CannotRepair(f"server {server} is busy: {event['event']} began at {event['start_time']}")
 
 
+def settled(live: Live, rows: Iterable[Record], what: str) -> None:
+    """CannotRepair where a service wrote one of these rows a moment ago: it may be in the middle of something."""
+    now = moment(live.now())
+    for row in rows:
+        written = row["updated_at"] or row["created_at"]
+        if moment(written) > now - _ASKED:
+            raise CannotRepair(f"{what} was written at {written}: wait {_ASKED.seconds // 60} minutes, then plan again")
+
+
 def still_of(ports: Iterable[Record]) -> Iterator[Step]:
     """Guards: each port is still the same one, of the same device and project."""
     names = ("device_id", "project_id", "network_id", "mac_address")

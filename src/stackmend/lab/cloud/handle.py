@@ -100,6 +100,11 @@ class Cloud:
                 return server
         raise LookupError(f"the cloud has no further server of the kind {kind}: build a larger one")
 
+    @property
+    def picked(self) -> frozenset[str]:
+        """Uuids of the servers that somebody has got."""
+        return frozenset(self._picked)
+
     def servers(self, kind: str | None = None) -> list[Server]:
         """The servers it remembers, of one kind or all."""
         return [s for s in self._servers if kind in (None, s.kind)]

@@ -17,8 +17,9 @@ As a request it takes `volume` and, where several servers have it, `server`.
 ## Guards
 Every cell is asked who maps the volume. A server that maps it and of which Cinder has no attachment must be named, and
 while another one maps it so, nothing is done: the volume would look free. The root disk of a live server is refused,
-and so are a server something is happening to, a pair with two attachments (live migration), a server that has nothing
-of the volume, an attachment to a host, and a volume that Cinder is working on. "Gone" is asked of every cell again in
+and so are a server something is happening to or was asked of just now, a pair with two attachments (live migration), a
+server that has nothing of the volume, an attachment to a host, and a volume that Cinder is working on, or whose
+attachment it wrote within two minutes. "Gone" is asked of every cell again in
 the moment of writing. Each remaining attachment must still be there.
 
 ## Undo
@@ -40,9 +41,11 @@ from stackmend.model.step import ExpectNone, Manual, Risk, Step, Values, writes
 from stackmend.repairs import calls
 from stackmend.repairs.calls import SERVER, api_of, call, guarded, shown
 from stackmend.repairs.cinder._rows import drop_mapping, soft_delete, soft_delete_all, status_set
-from stackmend.repairs.common import Record, idle, no_such_server
+from stackmend.repairs.common import Record, idle, no_such_server, quiet, settled
 
 _GONE = frozenset({"deleted-server", "unknown-server"})
+#: statuses in which a volume stays until somebody wants something of it
+_ENDS = frozenset({"in-use", "available", "error"})
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
@@ -119,6 +122,9 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     if volume["status"] not in AT_REST and not str(volume["status"]).startswith("error"):
         raise CannotRepair(f"volume {volume['id']} is {volume['status']}: wait for Cinder to end that")
     now, mine = live.now(), _chosen(target, seen)
+    # Cinder writes volume and attachment one after the other, and what it is at has such a status
+    settled(live, [] if volume["status"] in _ENDS else [volume], f"volume {volume['id']}, which is {volume['status']},")
+    settled(live, (a for pair in mine for a in pair.attachments), f"the attachment of volume {volume['id']}")
     steps: list[Step] = []
     for pair in mine:
         steps += _let_go(pair, live, now)
@@ -172,6 +178,7 @@ def _let_go(pair: Pair, live: Live, now: str) -> Iterator[Step]:
             )
         if pair.root:
             raise CannotRepair(_root(pair))
+        quiet(live, pair.server.database, pair.server.uuid)
         yield from idle(live, pair.server.database, row)
     for database, mapping in pair.mappings:
         yield drop_mapping(live, database, mapping, now)

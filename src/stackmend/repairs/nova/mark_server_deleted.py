@@ -13,8 +13,8 @@ volumes are named, to be let go through the API; `stackmend audit` finds them ot
 and destroys a guest that still runs (rule RW9): that is what `cleaned = 0` asks for.
 
 ## Guards
-No migration is in progress, no task but a deletion, nothing that was asked for just now; no other cell has the server;
-the server is where it was, and each row reads as planned.
+No migration is in progress, no task but a deletion that has not moved for two minutes, nothing that was asked for just
+now; no other cell has the server; the server is where it was, and each row reads as planned.
 
 In the databases it is refused while anything says that the guest lives: a port that is ACTIVE on a host, an attached
 volume, Nova's power state. Whoever lets go of its ports and volumes afterwards would take them from a guest that runs.
@@ -35,7 +35,7 @@ from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import InsertRow, Manual, Risk, Step
 from stackmend.repairs.calls import SERVER, api_of, call, guarded
-from stackmend.repairs.common import Record, at_rest, quiet, the_server
+from stackmend.repairs.common import Record, at_rest, quiet, settled, the_server
 from stackmend.repairs.deletion import children, mapping, mark
 from stackmend.repairs.placement.delete_allocations import removed_allocations
 from stackmend.repairs.whereabouts import still
@@ -63,6 +63,8 @@ def api(target: Row, live: Live) -> Iterator[Step]:
 def _refuse_busy(live: Live, database: str, row: Record) -> None:
     if row["task_state"] not in _DELETING:
         raise CannotRepair(f"server {row['uuid']} is busy: {row['task_state']}")
+    if row["task_state"] is not None:
+        settled(live, [row], f"server {row['uuid']}, which is {row['task_state']},")
     at_rest(live, database, row["uuid"])
     quiet(live, database, row["uuid"])
 

@@ -18,7 +18,8 @@ survive the server: the healer marks all of them to be deleted with it. Then tha
 ## Guards
 The server is idle and where it was, and nothing was asked of it just now; its ports are still its, and the cache row
 reads as it did when the plan was made. It refuses where the document lists a port that Neutron does not have, for then
-it is the last record of that NIC; where Nova would raise (a network whose segments make no sense), and for a port of an
+it is the last record of that NIC, or has as another server's, nobody's or another project's, which the guest may still
+use; where Nova would raise (a network whose segments make no sense), and for a port of an
 active server that is not bound: written down, a failed binding sets the server to ERROR when its compute service
 starts.
 
@@ -128,14 +129,27 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 
 def _nothing_lost(live: Live, server: Record, old: list[dict[str, object]] | None) -> None:
-    """CannotRepair where the document lists a port that Neutron does not have: it is the last record of that NIC."""
+    """CannotRepair where the document lists a port that it would no longer list: the guest may have that NIC."""
     listed = sorted({str(vif["id"]) for vif in old or [] if vif.get("id")})
-    known = {str(row["id"]) for row in live.rows("neutron", "ports", {"id": listed})} if listed else set()
+    known = {str(row["id"]): row for row in live.rows("neutron", "ports", {"id": listed})} if listed else {}
     for port in listed:
-        if port not in known:
+        row = known.get(port)
+        if row is None:
             raise CannotRepair(
                 f"the network cache of server {server['uuid']} is the last record of port {port}, which Neutron does"
                 " not have: mend info-cache-stale-port first (restore-port, or drop-stale-vif)"
+            )
+        if row["device_id"] != server["uuid"]:
+            raise CannotRepair(
+                f"the network cache of server {server['uuid']} lists port {port}, which Neutron has as"
+                f" {row['device_id'] or 'nobody'}'s: its guest may still have that NIC. Mend info-cache-stale-port"
+                " first (drop-stale-vif)"
+            )
+        if row["project_id"] != server["project_id"]:
+            raise CannotRepair(
+                f"port {port} is of project {row['project_id']}, its server {server['uuid']} of {server['project_id']}:"
+                " Nova, and so this, would leave a NIC out that the guest has. Give the server a port of its own"
+                " project first"
             )
 
 
