@@ -16,9 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.app import plans
+from stackmend.app import plans, runs
 from stackmend.app.audits import audit
 from stackmend.app.config import Config, load
+from stackmend.app.ports import ports_of
+from stackmend.app.servers import where
 from stackmend.app.session import Session
 from stackmend.engine import catalogue
 from stackmend.lab import schemas
@@ -26,7 +28,7 @@ from stackmend.lab.cloud import Cloud, build
 from stackmend.lab.cloud.build import DATABASES
 from stackmend.lab.plants import broken, port_binding_wrong_host
 from stackmend.model.audit import Outcome, Report
-from stackmend.model.errors import Exit
+from stackmend.model.errors import Exit, SourceError
 from stackmend.model.finding import Finding, State
 from stackmend.tables import Kind, tables
 
@@ -130,6 +132,12 @@ def mapped_twice(files: Files) -> None:
     files.cloud.update("nova_api", "cell_mappings", {"name": "cell2"}, database_connection=url)
 
 
+def mapped_to_one_empty(files: Files) -> None:
+    """The mappings of both cells lead to one database, freshly migrated: it has no row that could be another cell's."""
+    files.empty("cell:cell1")
+    mapped_twice(files)
+
+
 def asleep(files: Files) -> None:
     """The database of cell2 is a copy of two years ago: its servers are the same, nothing was written since."""
     for table, columns in {
@@ -159,6 +167,7 @@ OTHERS: dict[str, Damage] = {
     **{f"{cell} not mapped": unmapped(cell, children=False) for cell in CELLS},
     **{f"{cell} never mapped": unmapped(cell, children=True) for cell in ("cell1", "cell2")},
     "cell2 mapped to cell1's database": mapped_twice,
+    "both cells mapped to one empty database": mapped_to_one_empty,
     "cell2 a copy of long ago": asleep,
     "neutron restored from a dump": restored,
 }
@@ -298,6 +307,34 @@ def test_a_second_look_at_the_wrong_source(healthy: Files) -> None:
         assert answer.rows == {}
         assert all("it has none of the" in answer.unknown[name] for name in names)
     healthy.cloud.restore()
+
+
+@pytest.mark.attack("exchanges a database, and asks what needs no audit")
+def test_what_is_told_without_an_audit(healthy: Files) -> None:
+    """The ports and the place of a server are not told of an empty Neutron or cell: which it is, and why, is."""
+    server = next(s for s in healthy.cloud.servers("active") if s.cell == "cell1")
+    for ask, database in ((ports_of, "neutron"), (where, "neutron"), (where, "placement"), (ports_of, "cell:cell1")):
+        healthy.cloud.restore()
+        assert ask(healthy.config(), server.uuid)
+        healthy.empty(database)
+        with pytest.raises(SourceError, match="it has none of the"):
+            ask(healthy.config(), server.uuid)
+    healthy.cloud.restore()
+
+
+@pytest.mark.attack("exchanges a database between a plan by request and its application")
+def test_a_request_that_is_planned_again_at_the_wrong_source(healthy: Files) -> None:
+    """The plan of a file is planned again of sources that are believed: on an empty Placement it is stale."""
+    healthy.cloud.restore()
+    server = healthy.cloud.pick("cell0_error")
+    plan = plans.request(healthy.config(), "mark-server-deleted", {"server": server.uuid}, allow_db=True)
+    assert len(plan.actions) == 1
+    healthy.empty("placement")
+    before = healthy.cloud.dump()
+    result = runs.apply(healthy.config(), plan, accept=("all",), filed=True)
+    assert healthy.cloud.dump() == before
+    healthy.cloud.restore()
+    assert (result.done, result.stale, result.exit) == (0, 1, Exit.STOPPED)
 
 
 @pytest.mark.parametrize(("one", "other", "says"), [

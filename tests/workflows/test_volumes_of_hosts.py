@@ -4,18 +4,22 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
-from stackmend.app import runs, volumes, workflows
+from stackmend.app import host_status, runs, volumes, workflows
 from stackmend.cli.shell import main
+from stackmend.drivers.dialects import Address
+from stackmend.lab import schemas
 from stackmend.lab.cloud import Server
 from stackmend.lab.plants._volumes import attach, new_volume
-from stackmend.model.errors import Exit, UsageError
+from stackmend.model.errors import Exit, SourceError, UsageError
 from stackmend.model.plan import Plan
 from stackmend.model.step import ApiCall, HostCommand, Manual
 from stackmend.model.volume import Pair
@@ -145,6 +149,30 @@ def test_the_list_as_it_is_typed(site: Site, pair: tuple[Server, str], capsys: p
     shown = {one["volume"]: one for one in document}
     assert shown[pair[1]]["differences"] == ["it is exported to c0009"]
     assert main([*config, "volume", "list", "--host", "nowhere"]) == Exit.USAGE
+
+
+@pytest.mark.attack("exchanges Cinder's or a cell's database for an empty one, and asks about a host")
+@pytest.mark.parametrize(("database", "service"), [("cinder", "cinder"), (CELL, "nova")])
+def test_a_wrong_database_tells_nothing_of_a_host(site: Site, tmp_path: Path, database: str, service: str) -> None:
+    """Volumes are not called detached, attachments not none: the source is named, with what speaks against it."""
+    file = tmp_path / "empty.db"
+    connection = sqlite3.connect(file, isolation_level=None)
+    schemas.create_on_sqlite(connection, service)
+    connection.close()
+    empty = Address.from_url(f"sqlite:///{file}", database)
+    config = site.config
+    if database == CELL:
+        config = replace(config, cells={CELL.removeprefix("cell:"): empty})
+    else:
+        config = replace(config, databases={**config.databases, database: empty})
+    told = host_status.status(config, TO, audited=False)
+    attachments = next(view for view in told.views if view.source == "cinder")
+    if database == CELL:
+        with pytest.raises(SourceError, match="it has none of the"):
+            volumes.on_host(config, TO)
+    else:
+        assert "it has none of the" in attachments.why_not
+        assert not attachments.servers
 
 
 # ---- reattach ----

@@ -31,7 +31,7 @@ def status(config: Config, host: str, *, audited: bool = True, progress: Progres
 
     ApiError without an API, UsageError for a host that no service knows.
     """
-    session = Session.looking(config)
+    session = Session.looking(config).believed()
     with ExitStack() as stack:
         api, why = stack.enter_context(apis.reading(config, session, "auto"))
         if api is None:

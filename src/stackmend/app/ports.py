@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stackmend.app.config import Config
-from stackmend.app.discovery import connect
-from stackmend.drivers.live import LiveDatabases
+from stackmend.app.session import Session
 from stackmend.model.errors import SourceError, UsageError
 from stackmend.model.port import ServerPort
 from stackmend.model.ports import Live
@@ -19,14 +18,11 @@ from stackmend.model.snapshot import cell_database
 def ports_of(config: Config, server: str) -> tuple[ServerPort, ...]:
     """The ports of a live server, in the order of its cache, then those that only Neutron has.
 
-    UsageError when no cell has the server; SourceError when a cell or Neutron cannot be read.
+    UsageError when no cell has the server; SourceError when a cell or Neutron cannot be read, or is not
+    believed.
     """
-    databases = connect(config)
-    live = LiveDatabases(databases.addresses, databases.errors, cells_known=databases.cells_known)
-    try:
+    with Session.of(config).believed().live() as live:
         return _ports(live, server)
-    finally:
-        live.close()
 
 
 def _ports(live: Live, server: str) -> tuple[ServerPort, ...]:

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
 from stackmend.app import apis
 from stackmend.app.config import Config
-from stackmend.app.session import Session
+from stackmend.app.session import BELIEVED, Session
 from stackmend.drivers.api.operations import describe, waits
 from stackmend.engine import anew
 from stackmend.engine.planner import enforce
@@ -22,6 +23,7 @@ class Replanning:
     def __init__(self, config: Config, session: Session, plan: Plan) -> None:
         """PlanFileError for a moment that is still to come, LimitError for more than the limits allow."""
         self._config, self._session = config, session
+        self._believed, self._judged = session, -BELIEVED
         self._moment = anew.moment_of(plan)
         if not session.databases.addresses:
             return
@@ -37,6 +39,8 @@ class Replanning:
 
         A plan does not tell ``--via``: an action counts where any of the ways that lead to its strategy gives it.
         """
+        if time.monotonic() - self._judged > BELIEVED:
+            self._believed, self._judged = self._session.believed(), time.monotonic()
         found: dict[str, str] = {}
         left = list(actions)
         ways = ["auto", "api"] if any(action.strategy == "api" for action, _ in actions) else ["auto"]
@@ -45,7 +49,7 @@ class Replanning:
                 break
             with (
                 apis.reading(self._config, self._session, via) as (api, why),
-                self._session.live(api, self._moment) as live,
+                self._believed.live(api, self._moment) as live,
             ):
                 if via != "db" and api is None and why:
                     continue

@@ -86,9 +86,7 @@ def apply(
     readers, sha256 = Session.looking(config), plan.sha256
     if only:
         plan = plan.only(only)
-    unread = readers.databases.errors.get("nova_api")
-    if unread and plan.cloud != readers.databases.identity:  # its cells are a part of what a cloud is known by
-        raise SourceError(f"plan {plan.id} cannot be told to be for this cloud: {unread}", "Nothing was changed.")
+    _recognised(readers, plan.cloud, f"plan {plan.id}")
     consent(plan, readers.databases.identity, accept, _kinds(config))
     if not plan.runnable:
         return RunResult(run="", done=0, stale=0, failed=0, in_doubt=0, exit=Exit.CLEAN)
@@ -368,7 +366,15 @@ def _operator() -> str:
         return f"uid {os.getuid()}"
 
 
+def _recognised(session: Session, cloud: str, what: str) -> None:
+    """SourceError where it differs perhaps only because nova_api, whose cells are a part of a cloud, was not read."""
+    unread = session.databases.errors.get("nova_api")
+    if unread and cloud != session.databases.identity:
+        raise SourceError(f"{what} cannot be told to be of this cloud: {unread}", "Nothing was changed.")
+
+
 def _same_cloud(record: RunRecord, session: Session) -> None:
+    _recognised(session, record.cloud, f"run {record.id}")
     if record.cloud != session.databases.identity:
         raise PlanFileError(
             f"run {record.id} was made on another cloud ({record.cloud}, this one is {session.databases.identity})",

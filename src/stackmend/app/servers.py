@@ -53,7 +53,7 @@ class Whereabouts:
 
 def where(config: Config, server: str) -> Whereabouts:
     """Ask everything about one server. UsageError where no cell has it; SourceError where a record cannot be read."""
-    with Session.looking(config).live(None) as live:
+    with Session.of(config).believed().live() as live:
         for cell in live.cells():
             row = live.row(cell_database(cell), "instances", {"uuid": server, "deleted": 0})
             if row is not None and not row.get("hidden"):

@@ -26,7 +26,7 @@ from stackmend.model.ports import Api
 from stackmend.model.snapshot import CELL
 
 #: seconds for which a judgement of the sources holds while a plan is applied
-_BELIEVED = 60.0
+BELIEVED = 60.0
 
 
 def silent(what: str, rows: int, expected: int | None) -> None:
@@ -126,11 +126,11 @@ class Session:
 
         The sources are judged before that, and again once a minute: they may have been exchanged since the audit.
         """
-        session, judged = self, -_BELIEVED
+        session, judged = self, -BELIEVED
 
         def again(candidates: Mapping[str, Rows]) -> Confirmed:
             nonlocal session, judged
-            if time.monotonic() - judged > _BELIEVED:
+            if time.monotonic() - judged > BELIEVED:
                 session = self.believed((checks[name] for name in candidates), connections)
                 judged = time.monotonic()
             known = session.databases

@@ -28,7 +28,7 @@ def on_host(config: Config, host: str) -> tuple[Pair, ...]:
     ApiError or ConfigError where there is no API, UsageError for a host that Nova does not know, SourceError where a
     service or a database that is configured does not answer.
     """
-    session = Session.looking(config)
+    session = Session.looking(config).believed()
     with ExitStack() as stack:
         api, why = stack.enter_context(apis.reading(config, session, "auto"))
         if api is None:
