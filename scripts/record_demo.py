@@ -6,6 +6,7 @@ Run it after a change of what the demo prints: ``python scripts/record_demo.py``
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
@@ -16,9 +17,15 @@ from rich.console import Console
 from rich.text import Text
 
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "demo.svg"
-WIDTH = 118
-#: lines of output kept after each command, before it is cut short
-KEPT = 14
+WIDTH = 100
+#: what is shown of the demo -> lines of its output at the beginning, and of the others those that match
+SHOWN = {
+    "what is wrong": (6, r"^\d+ errors|^by area"),
+    "how it would be mended": (2, "^needs consent"),
+    "do it": (0, "repairs done|^to take it back"),
+    "the cloud is healthy again": (0, "^no findings"),
+    "take it all back": (0, "taken back|^Every row"),
+}
 
 
 def record() -> list[str]:
@@ -34,31 +41,34 @@ def record() -> list[str]:
 
 
 def shortened(lines: list[str]) -> list[str]:
-    """At most KEPT lines of output under each command, and a note of what was left out."""
-    shown: list[str] = []
+    """The commands that matter, with some lines of output each, and a note of what was left out."""
+    blocks: dict[str, list[str]] = {}
     block: list[str] = []
-    for line in [*lines, "# end"]:
-        if line.startswith(("# ", "$ ")):
-            left = len(block) - KEPT
-            shown += block if left <= 2 else [*block[: KEPT - 3], f"... {left} lines more ...", *block[-3:]]
-            block = []
-            shown.append(line)
-        else:
+    for line in lines:
+        if line.startswith("# "):
+            block = blocks.setdefault(line[2:], [])
+        elif line and not line.startswith("[exit"):
             block.append(line)
-    return shown[:-1]
+    found: list[str] = []
+    for what, (first, later) in SHOWN.items():
+        command, *output = blocks[what]
+        told = [line for line in output[first:] if re.search(later, line)]
+        left = len(output) - first - len(told)
+        found += [command, *output[:first], *([f"... {left} lines more ..."] if left else []), *told]
+    return found
 
 
 def picture(lines: list[str]) -> str:
     """The lines as SVG."""
-    console = Console(record=True, width=WIDTH, file=open("/dev/null", "w"), force_terminal=True)  # noqa: SIM115
+    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     for line in lines:
         text = Text(line[:WIDTH], no_wrap=True)
         if line.startswith("$ "):
             text.stylize("bold green")
-        elif line.startswith(("# ", "[exit")):
+        elif line.startswith("... "):
             text.stylize("dim")
-        text.highlight_regex(r"\| error +\|", "red")
-        text.highlight_regex(r"\| warning +\|", "yellow")
+        text.highlight_regex(r"^ERROR", "bold red")
+        text.highlight_regex(r"^WARNING", "yellow")
         console.print(text)
     svg = console.export_svg(title="stackmend demo", unique_id="stackmend-demo")
     return re.sub(r"[ \t]+$", "", svg, flags=re.MULTILINE)

@@ -46,6 +46,15 @@ def test_a_source_that_cannot_be_read_says_nothing() -> None:
     assert host.as_dict()["views"][1]["count"] is None
 
 
+def test_it_fits_the_terminal() -> None:
+    """Long lines go on below themselves; an identifier is never broken."""
+    server = "5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55"
+    shown = status(found(blocks=(f"server {server} is {'very ' * 20}busy",))).text.splitlines()
+    assert max(map(len, shown)) <= 80
+    assert any(server in line for line in shown)
+    assert shown[-1].startswith("      ")
+
+
 def test_a_long_list_is_cut_on_the_screen_only() -> None:
     """The document has them all."""
     host = found(blocks=tuple(f"server {n} is stopped" for n in range(30)))

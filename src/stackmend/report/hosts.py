@@ -8,15 +8,19 @@ from typing import Any
 
 from stackmend.model.host import HostStatus, View
 from stackmend.report.document import Document
-from stackmend.report.words import count
+from stackmend.report.words import WIDTH, count, wrapped
 
 #: findings and servers that are named on the screen; all are in the document
 _SHOWN = 10
 
 
-def status(found: HostStatus) -> Document:
+def status(found: HostStatus, width: int = WIDTH) -> Document:
     """The host (docs/schemas/host-status.json)."""
-    return Document(data=found.as_dict(), text="\n".join(_lines(found)))
+    lines = []
+    for line in _lines(found):
+        indent = line[: len(line) - len(line.lstrip(" "))]
+        lines += wrapped(line.strip(" "), width, indent, indent + "    ") or [""]
+    return Document(data=found.as_dict(), text="\n".join(lines))
 
 
 def _lines(found: HostStatus) -> Iterator[str]:

@@ -33,7 +33,7 @@ class HostShowStatus(Printing):
 
         with self.watch() as progress:
             found = status(self.config(), parsed_args.host, audited=not parsed_args.no_audit, progress=progress)
-        self.show(shown.status(found), parsed_args)
+        self.show(shown.status(found, self.width), parsed_args)
         if found.unknown:
             return int(Exit.INCOMPLETE)
         return int(Exit.FINDINGS if found.findings else Exit.CLEAN)

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What people see is as the docs show it: the pictures are of a run like this one."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from stackmend.report.table import columns
+
+ROOT = Path(__file__).parent.parent
+IMAGES = ROOT / "docs" / "images"
+AGAIN = "python scripts/record_pictures.py records them again, if it is meant to look so"
+
+
+def _load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("record_pictures", ROOT / "scripts" / "record_pictures.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+pictures = _load()
+
+
+def test_audit_plan_and_run_look_as_in_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text of audit, plan show and run show at 80 and 160 columns, of a cloud whose names come from a seed."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "STACKMEND_ROOT", "STACKMEND_LAYOUT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, text in pictures.record(tmp_path).items():
+        assert text == (IMAGES / f"{name}.txt").read_text(encoding="utf-8"), f"{name}: {AGAIN}"
+        assert max(map(columns, text.splitlines())) <= int(name.rpartition("-")[2])
+
+
+@pytest.mark.parametrize("path", sorted(IMAGES.glob("*-*.txt")), ids=lambda path: path.stem)
+def test_a_picture_is_of_its_text(path: Path) -> None:
+    """Each picture is the one that its text makes."""
+    svg = path.with_suffix(".svg").read_text(encoding="utf-8")
+    assert svg == pictures.picture(path.stem, path.read_text(encoding="utf-8")), AGAIN
+
+
+def test_every_picture_is_shown() -> None:
+    """The page of the docs has all of them."""
+    page = (ROOT / "docs" / "output.md").read_text(encoding="utf-8")
+    names = [path.stem for path in IMAGES.glob("*-*.txt")]
+    assert {name.rpartition("-")[0] for name in names} >= {"audit", "plan-show", "run-show"}
+    assert [name for name in names if f"images/{name}.svg" not in page] == []
+
+
+def test_the_picture_of_the_front_page_fits_a_screen() -> None:
+    """README and index show at most thirty lines of a terminal."""
+    svg = (IMAGES / "demo.svg").read_text(encoding="utf-8")
+    assert 10 <= svg.count('id="stackmend-demo-line-') + 1 <= 30
