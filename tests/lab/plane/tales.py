@@ -51,7 +51,7 @@ def a_delete_takes_the_owners_port(plane: Plane) -> None:
     thing = _emptied(plane, "delete")
     thing.cloud.compute.delete_server(thing.server)
     wait(thing.gone, f"server {thing.server} to be gone")
-    assert [port for port in thing.nics if thing.cloud.network.find_port(port)] == []
+    wait(lambda: not any(map(thing.cloud.network.find_port, thing.nics)), f"the ports of {thing.server} to be gone")
 
 
 def the_first_option_changes_the_address(plane: Plane) -> None:
