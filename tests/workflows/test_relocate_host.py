@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -451,5 +452,5 @@ def test_as_it_is_typed(files: Site, capsys: pytest.CaptureFixture[str]) -> None
     assert main([*words, "--fenced", "--allow-db", "--no-boot"]) == Exit.FINDINGS
     said = capsys.readouterr()
     assert f"host relocate {HOST} --to {TO} --allow-db --server {server.uuid} --fenced --shared --no-boot" in said.err
-    assert "UPDATE `instances` SET `host` = 'c0003'" in said.out
+    assert re.search(rf'^ +host +"{HOST}" (→|->) "{TO}"$', said.out, re.MULTILINE), said.out
     assert files.cloud.dump() == before
