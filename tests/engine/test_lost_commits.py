@@ -20,7 +20,7 @@ from stackmend.engine.lanes import last_entries
 from stackmend.lab.mariadb import MariaDB
 from stackmend.model.errors import Exit
 from stackmend.model.journal import Entry, RunState
-from stackmend.model.plan import Plan
+from stackmend.model.plan import Plan, save
 from stackmend.model.step import ExpectNone, ExpectRow, StepState, UpdateRow
 
 from .ground import Ground, made
@@ -186,6 +186,30 @@ def test_the_last_look_before_the_commit(on_sqlite: Ground) -> None:
     assert reads(here, steps[-1]) == steps[-1].before["description"]
     assert here.cloud.dump() != before_nova
     assert journal_is_true(here, result.run, steps[-1])
+
+
+@pytest.mark.attack("kills the run between its COMMIT and its second look, and brings a server to life")
+@pytest.mark.parametrize("lives", [True, False])
+@pytest.mark.parametrize("absent", [True, False])
+def test_a_run_that_died_after_its_commit_looks_again(on_sqlite: Ground, absent: bool, lives: bool) -> None:
+    """Resumed, it looks at what the group rested on, and takes it back where that no longer holds; else it is done."""
+    here = on_sqlite
+    uuid, steps = guarded(here, absent=absent)
+    other = change(here, 5)
+    file = here.folder / "guarded.json"
+    save(made(here, steps, [other]), file)
+    assert here.run("apply", file, deadly=4)["writes"] == ["lock", "begin", "note intent", "note done"]
+    assert reads(here, steps[-1]) == steps[-1].after["description"]
+    if lives:
+        revive(here, uuid)
+    record = here.last()
+    assert record is not None
+    result = runs.resume(here.config, record.id)
+    assert (result.exit, result.stale) == ((Exit.STOPPED, 1) if lives else (Exit.REPAIRED, 0)), result.notes
+    assert ("taken back by run" in "".join(result.notes)) is lives
+    assert reads(here, steps[-1]) == (steps[-1].before if lives else steps[-1].after)["description"]
+    assert reads(here, other) == other.after["description"]
+    assert journal_is_true(here, record.id, steps[-1])
 
 
 @pytest.mark.attack("takes the locks on guards away and brings a server to life at the very commit")

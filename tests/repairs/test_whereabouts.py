@@ -87,7 +87,8 @@ def test_one_host_column_of_a_living_host_goes_back(desk: Desk, tmp_path: Path) 
     before = place(desk, server)
     desk.cloud.update(server.database, "instances", {"uuid": server.uuid}, host=neighbour(desk.cloud, server)["host"])
     (action,) = planned(desk, server.uuid)
-    assert any("(overruled)" in line and "has it on host" in line for line in action["evidence"])
+    (line,) = [line for line in action["evidence"] if "has it on host" in line]
+    assert "(overruled)" in line or "(explained: " in line  # by the move that its history may happen to have
     mend(desk, server.uuid, tmp_path / "plan.json")
     assert place(desk, server) == before
     assert planned(desk, server.uuid) == []

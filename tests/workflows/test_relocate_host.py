@@ -14,7 +14,7 @@ from stackmend.cli.shell import main
 from stackmend.lab.cloud import Server
 from stackmend.lab.mariadb import MariaDB
 from stackmend.model.errors import Exit, SourceError, UsageError
-from stackmend.model.step import Manual
+from stackmend.model.step import Manual, Risk
 
 from .dead_host import CELL, HOST, TO, Site, moves, only, refusal, refused, standing
 
@@ -75,6 +75,26 @@ def test_by_rows_alone_it_is_whole_and_taken_back_to_the_byte(site: Site, kind: 
     back = runs.undo(site.config, first.run)
     assert back.exit is Exit.CLEAN, back.notes
     assert site.cloud.dump() == before
+
+
+@pytest.mark.attack("hangs a table of an extension on the bindings that a relocation deletes or moves")
+def test_what_a_foreign_key_would_take_along_is_left_to_a_human(site: Site) -> None:
+    """Its rows would go without being in the plan, in the journal or in undo: that server stays, by name."""
+    server, other = site.put(), site.put()
+    site.cloud.execute(
+        "neutron",
+        "CREATE TABLE leased (id INTEGER PRIMARY KEY, port_id VARCHAR(36) NOT NULL, host VARCHAR(255) NOT NULL,"
+        " FOREIGN KEY (port_id, host) REFERENCES ml2_port_bindings (port_id, host) ON DELETE CASCADE)",
+    )
+    try:
+        site.cloud.execute("neutron", "INSERT INTO leased VALUES (1, :p, :h)", {"p": server.ports[0], "h": HOST})
+        plan = site.plan(server, other, via="db")
+    finally:
+        site.cloud.execute("neutron", "DROP TABLE leased")
+    assert [action.resource_id for action in moves(plan)] == [other.uuid]
+    (stays,) = [action for action in plan.actions if action.resource_id == server.uuid]
+    assert "1 row of leased would" in stays.why
+    assert stays.risk is Risk.MANUAL
 
 
 def test_the_record_is_what_the_old_host_acts_on(site: Site) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection, Mapping
 from contextlib import closing, suppress
 from datetime import UTC, datetime
@@ -28,7 +29,10 @@ from stackmend.model.snapshot import Manifest
 
 
 def create(config: Config, *, into: str | None = None, progress: Progress = silent) -> tuple[Path, Manifest]:
-    """Collect everything into a new folder (default: one in the state folder named by the time)."""
+    """Collect everything into a new folder (default: one in the state folder named by the time).
+
+    Where it comes to nothing the folder is removed.
+    """
     session = Session.looking(config)
     name = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = Path(into) if into else _home(config) / name
@@ -40,8 +44,14 @@ def create(config: Config, *, into: str | None = None, progress: Progress = sile
         raise UsageError(f"{folder} {what}", "Choose another folder for the snapshot.") from None
     if full:
         raise UsageError(f"{folder} exists and is not empty", "Choose another folder for the snapshot.")
-    with apis.standing_in(config, session) as (session, _):
-        return folder, session.collector().collect(labels(), folder, progress)
+    manifest = None
+    try:
+        with apis.standing_in(config, session) as (session, _):
+            manifest = session.collector().collect(labels(), folder, progress)
+            return folder, manifest
+    finally:
+        if manifest is None:  # Ctrl-C, too: half a snapshot is none
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def list_snapshots(config: Config) -> list[tuple[Path, Manifest]]:

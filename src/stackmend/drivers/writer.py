@@ -147,7 +147,7 @@ class DatabaseWriter:
             self._let_go({step.database for group in groups for step in group.steps} - {database})
         self._left = batch.left
         images |= {number: {"value": value} for number, value in batch.values.items()}
-        regrets = self._after_commit([groups[index] for index in batch.accepted])
+        regrets = self.second_look([groups[index] for index in batch.accepted])
         return batch, {
             index: done(groups[index], images)._replace(regret=regret)
             for index, regret in zip(batch.accepted, regrets, strict=True)
@@ -208,8 +208,8 @@ class DatabaseWriter:
         if reason := next(filter(None, broken), ""):
             raise Lost(database) from WriteError(reason)
 
-    def _after_commit(self, groups: Sequence[Group]) -> list[str]:
-        """For each group that was committed why it has to be taken back, or "": the guards, once more."""
+    def second_look(self, groups: Sequence[Group]) -> list[str]:
+        """Look at the guards once more; see :class:`stackmend.model.writer.Writer`."""
         others = {step.database for group in groups for step in group.steps if step.database != group.database}
         reason = ""
         for _ in range(2):
@@ -280,7 +280,7 @@ class DatabaseWriter:
             return [every(group, StepState.IN_DOUBT, f"{note}: {cannot(problem)}") for group in groups]
         # only the server itself can say that it was rolled back: what reads as before may be committed in a moment
         doubt = f"{note}: the rows read as before it, but it may yet arrive"
-        regrets = self._after_commit(groups)
+        regrets = self.second_look(groups)
         return [
             every(group, StepState.IN_DOUBT, doubt)
             if verdict.state is StepState.PLANNED

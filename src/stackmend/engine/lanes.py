@@ -51,6 +51,7 @@ class Lane:
     note: str = ""
     already: bool = False  #: nothing was left to do
     made: int = 0  #: steps that changed something
+    regret: str = ""  #: why what an earlier process has committed of it has to be taken back
     begun: dict[int, Mapping[str, Any]] = field(default_factory=dict)  #: intents of an earlier process: their images
     batches: dict[int, int] = field(default_factory=dict)  #: step -> its transaction, of an earlier process
 

@@ -117,6 +117,7 @@ def probe(tools: Tools, record: RunRecord, found: Sequence[Lane]) -> None:
     """Settle every segment that has an intent and no outcome: done, to do again, or in doubt.
 
     The groups of a transaction were made together or not at all, so one that is surely done speaks for the others.
+    Where the guards of one that is done do not hold any more its lane says so (``regret``), to be taken back.
     """
     batches: dict[tuple[str, int], list[Lane]] = {}
     entries: list[Entry] = []
@@ -138,8 +139,14 @@ def probe(tools: Tools, record: RunRecord, found: Sequence[Lane]) -> None:
         verdicts = probed(tools.writer, groups, images)
         committed = any(verdict.state is StepState.DONE for verdict in verdicts)
         rolled_back = any(verdict.state is StepState.PLANNED for verdict in verdicts)
+        made: list[tuple[Lane, Group]] = []
         for lane, group, verdict in zip(some, groups, verdicts, strict=True):
+            before = lane.at
             entries += _settle(lane, group, verdict, committed=committed and not rolled_back, open=rolled_back)
+            made += [(lane, group)] if lane.at > before else []
+        # the process that has committed them may not have come to its second look
+        for (lane, _), why in zip(made, tools.writer.second_look([group for _, group in made]), strict=True):
+            lane.regret = why
     if entries:
         tools.journal.note(record.id, entries)
 

@@ -123,6 +123,9 @@ class Runner:
             ) from problem
 
     def _run(self, *, checked: bool) -> RunResult:
+        for lane in self._lanes:
+            if lane.regret:
+                self._regret(lane, lane.regret)
         if checked:
             self._confirm()
         for stage in sorted({lane.action.stage for lane in self._lanes}):

@@ -11,13 +11,14 @@ from typing import Any
 
 from stackmend import __version__
 from stackmend.engine import catalogue
+from stackmend.engine.cascade import taken_along
 from stackmend.engine.literal import Describe, Waits, literal, marked, named, never
 from stackmend.engine.planner import Arguments, faulty
 from stackmend.engine.vocabulary import foreign
 from stackmend.model.errors import UsageError
 from stackmend.model.plan import Action, Left, Limits, Plan
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import ApiCall, Gate, HostCommand, RowStep
+from stackmend.model.step import ApiCall, Gate, HostCommand, Manual, Risk, RowStep
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 
@@ -51,11 +52,19 @@ def plan(
         return _plan(workflow, (), _refused(workflow, arguments, str(answer)), sight, cloud, limits)
     actions: list[Action] = []
     for draft in sorted(drafts, key=lambda one: one.stage):
-        if action := _action(
-            workflow, replace(draft, steps=marked(draft.steps, waits)), f"a{len(actions) + 1}", gates, describe
-        ):
+        draft = _whole(draft, sight)
+        draft = replace(draft, steps=marked(draft.steps, waits))
+        if action := _action(workflow, draft, f"a{len(actions) + 1}", gates, describe):
             actions.append(action)
     return _plan(workflow, tuple(actions), (), sight, cloud, limits)
+
+
+def _whole(draft: LaneDraft, sight: Sight) -> LaneDraft:
+    """The lane; for a human where its rows would take others with them that it does not name."""
+    rows = [step for step in draft.steps if isinstance(step, RowStep)]
+    if not rows or sight.live is None or not (why := taken_along(rows, sight.live)):
+        return draft
+    return replace(draft, steps=(Manual(text=f"not begun: {why}"),), risk=Risk.MANUAL, why=why)
 
 
 def _plan(

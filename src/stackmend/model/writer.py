@@ -55,6 +55,13 @@ class Writer(Protocol):
         """
         ...
 
+    def second_look(self, groups: Sequence[Group]) -> list[str]:
+        """For each group that was committed, of one database, why it has to be taken back, or "".
+
+        What it expects of other databases is looked at once more; where that cannot be read it is taken back, too.
+        """
+        ...
+
     def differences(self, groups: Sequence[Group]) -> list[str]:
         """A sentence for each row that does not read as these groups of one database, all done, have left it.
 
