@@ -36,6 +36,8 @@ _NEW = (
     (re.compile(r"\bstackmend \d+\.\d+\.\d+\S*?(?=[;,\s]|$)"), "stackmend 0.1.0"),
     (re.compile(r"\bin [\d.]+ (?:s|min)\b"), "in 2 s"),
     (re.compile(r"\bfinding [0-9a-f]{16}\b"), "finding 4be05a70c1d293e8"),
+    # a new check draws no picture anew
+    (re.compile(r"\bin \d+ of \d+ checks\b"), "in 29 of 29 checks"),
 )
 _UUID = re.compile(r"\b[0-9a-f]{8}-([0-9a-f]{4})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 SEED = 12
