@@ -117,6 +117,22 @@ def test_a_misspelt_option_gets_a_suggestion(run):
     assert "error: unrecognized arguments: --requre-signature\nhint: Did you mean: --require-signature?" in done.err
 
 
+@pytest.mark.attack("an option is given -- for a value, and means all or nothing")
+@pytest.mark.parametrize(
+    ("argv", "option"),
+    [
+        (["plan", "apply", "plan.json", "--yes", "--only=--"], "--only"),
+        (["run", "list", "--limit=--"], "--limit"),
+        (["audit", "--check=--"], "--check"),
+    ],
+)
+def test_two_dashes_are_no_value(run, argv, option):
+    """argparse makes an empty list of them: --only would choose every action."""
+    done = run(*argv)
+    assert done.code == Exit.USAGE
+    assert f"error: {option} has no value" in done.err
+
+
 def test_an_unknown_global_option_is_named(run):
     """An option that stackmend itself does not have is not taken for a command."""
     done = run("--bogus", "audit")

@@ -49,6 +49,7 @@ class Command(command.Command):
     #: the ``openstack`` client need not authenticate before: most commands ask no API, and the others do it themselves
     auth_required: ClassVar[bool] = False
     _warned = False  #: that the configuration can be read by anybody
+    _single: frozenset[str] = frozenset()  #: names of options that take one value
 
     _stderr: TextIO | None = None
 
@@ -68,6 +69,7 @@ class Command(command.Command):
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         self.add_arguments(parser)
+        self._single = frozenset(a.dest for a in parser._actions if a.nargs in (None, "?") and a.default != [])
         return parser
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -107,7 +109,7 @@ class Command(command.Command):
         for name, value in vars(parsed_args).items():
             values = value if isinstance(value, list) else [value]
             option = f"--{name.replace('_', '-')}"
-            if any(isinstance(one, list) for one in values):
+            if any(isinstance(one, list) for one in values) or (value == [] and name in self._single):
                 raise UsageError(f"{option} has no value", f"If it begins with a dash, write {option}=VALUE.")
             for one in values:
                 if isinstance(one, str) and ("\0" in one or not _is_text(one)):

@@ -177,7 +177,7 @@ class PlanApply(_PlanFile):
         parser.add_argument(
             "--only",
             type=lambda text: text.split(","),
-            default=[],
+            default=(),
             metavar="IDS",
             help="these actions alone, by their ids in the plan: a1,a3",
         )
