@@ -14,7 +14,7 @@ import pytest
 from stackmend.app import plans, runs
 from stackmend.cli.shell import main
 from stackmend.lab.plants import allocation_orphan, server_deleted_incompletely
-from stackmend.model.errors import ConsentError, Exit, LimitError, PlanFileError
+from stackmend.model.errors import ConsentError, Exit, LimitError, PlanFileError, SourceError
 from stackmend.model.plan import Limits, Plan
 from stackmend.model.step import ApiCall, DeleteRow, Risk, UpdateRow
 
@@ -154,6 +154,25 @@ def test_a_plan_of_another_cloud(here: Ground, elsewhere: Ground) -> None:
         with pytest.raises(PlanFileError, match="another cloud"):
             act(shared, run)
     assert elsewhere.cloud.dump() == before
+
+
+@pytest.mark.attack("takes nova_api away, and resumes or undoes a run")
+def test_a_cloud_that_cannot_be_told_is_not_called_another(here: Ground) -> None:
+    """What cannot be read is named, with the exit code of sources: a cluster without quorum is no other cloud."""
+    plan = orphans(here)
+    run = runs.apply(here.config, plan, accept=("all",)).run
+    before, file = here.cloud.dump(), Path(here.cloud.databases["nova_api"].removeprefix("sqlite:///"))
+    aside = file.with_suffix(".aside")
+    file.rename(aside)
+    try:
+        for act in (runs.undo, runs.resume, runs.undo_plan):
+            with pytest.raises(SourceError, match=f"run {run} cannot be told to be of this cloud"):
+                act(here.config, run)
+    finally:
+        file.unlink(missing_ok=True)
+        aside.rename(file)
+    assert here.cloud.dump() == before
+    assert runs.undo(here.config, run).exit is Exit.CLEAN
 
 
 def _cut(text: str) -> str:
