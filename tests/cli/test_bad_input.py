@@ -131,7 +131,7 @@ def test_a_request_for_a_server_that_is_not_there(run, cloud_config):
     """A typo in a uuid changes nothing and says so."""
     done = run("--config", cloud_config, "port", "list", "--server", SERVER)
     assert (done.code, done.out) == (Exit.USAGE, "")
-    assert f"error: there is no server {SERVER}" in done.err
+    assert f"error: there is no server '{SERVER}'" in done.err
 
 
 def test_toml_that_is_nested_without_end(run, config):

@@ -37,7 +37,7 @@ def test_a_host_of_another_cell_is_called_that(run: Callable[..., Ran], cloud: C
     assert ran.code == Exit.STOPPED
     assert f"host {host} is in cell {other.removeprefix('cell:')}" in ran.err
     ran = run(*line, "no-such-host")
-    assert "there is no compute host no-such-host" in ran.err
+    assert (ran.code, "there is no host 'no-such-host'" in ran.err) == (Exit.USAGE, True)
 
 
 def test_a_waiver_is_taken_back_by_what_one_has_at_hand(

@@ -69,7 +69,7 @@ def test_an_unknown_server_is_an_error(desk: Desk) -> None:
     """A name, or an id that is none: usage, with a hint."""
     code, _, err = desk.type("server", "where", "web-1")
     assert code == Exit.USAGE
-    assert "no cell has a live server web-1" in err
+    assert "there is no server 'web-1'" in err
 
 
 @pytest.mark.parametrize("kind", ["resized", "live_migrating", "building", "rebooting"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +47,7 @@ def audit(
     config: Config,
     *,
     checks: Sequence[str] = (),
-    servers: Sequence[str] = (),
+    about: Collection[str] = (),
     snapshot: str | None = None,
     settle: float | None = None,
     use_api: bool = True,
@@ -55,6 +55,7 @@ def audit(
 ) -> Report:
     """Ask the checks (all, or those named) about the cloud, or about a snapshot of it.
 
+    ``about``: ids and names of hosts (:mod:`stackmend.app.selecting`); only what names one of them is told.
     What they find live is looked at a second time on rows read anew. ``settle``: seconds to wait before that for
     findings that span databases; by default nothing where all databases were read at one moment, else two minutes, and
     nothing for findings that earlier audits have found that long. With ``use_api`` and an API to ask, services without
@@ -66,16 +67,16 @@ def audit(
     if snapshot is not None:
         folder = find(config, snapshot)
         manifest = read_manifest(folder)
-        rows, results, manifest = _ask(chosen, folder, manifest, config, servers)
+        rows, results, manifest = _ask(chosen, folder, manifest, config, about)
         return _report(session, chosen, rows, results, manifest, State.CANDIDATE, whole=False)
     with apis.standing_in(config, session) if use_api else nullcontext((session, "")) as (session, note):
-        return _live(session, chosen, tuple(servers), settle, use_api, [note] if note else [], progress)
+        return _live(session, chosen, frozenset(about), settle, use_api, [note] if note else [], progress)
 
 
 def _live(
     session: Session,
     chosen: Mapping[str, Check],
-    servers: tuple[str, ...],
+    about: Collection[str],
     settle: float | None,
     use_api: bool,
     notes: list[str],
@@ -84,7 +85,7 @@ def _live(
     with scratch("audit") as name:
         folder = Path(name)
         manifest = session.collector().collect(_labels(chosen), folder, progress)
-        rows, results, manifest = _ask(chosen, folder, manifest, session.config, servers)
+        rows, results, manifest = _ask(chosen, folder, manifest, session.config, about)
     _settle(session, chosen, rows, manifest, settle, progress)
     confirmed, unknown = _confirm(session, chosen, rows, manifest, progress)
     for name, reason in unknown.items():
@@ -102,7 +103,7 @@ def _live(
         results,
         manifest,
         State.CONFIRMED,
-        whole=not servers,
+        whole=not about,
         unsure={n: rows[n] for n in unknown},
         said=said,
         notes=notes,
@@ -118,10 +119,10 @@ def _labels(checks: Mapping[str, Check]) -> set[str]:
 
 
 def _ask(
-    checks: Mapping[str, Check], folder: Path, manifest: Manifest, config: Config, servers: Sequence[str]
+    checks: Mapping[str, Check], folder: Path, manifest: Manifest, config: Config, about: Collection[str]
 ) -> tuple[Found, dict[str, CheckResult], Manifest]:
     rows, results, manifest = asked(checks, folder, manifest, config)
-    return {name: narrowed(found, servers) for name, found in rows.items()}, results, manifest
+    return {name: narrowed(found, about) for name, found in rows.items()}, results, manifest
 
 
 def _settle(

@@ -30,7 +30,7 @@ def dangers(config: Config, api: Api, host: str, deed: str, progress: Progress) 
     if deed in _AT_ONCE:
         now = {name: dict.fromkeys(check.ages, 0) for name, check in known.items()}
         config = replace(config, ages={**config.ages, **now})
-    report = audit(config, checks=tuple(known), servers=servers, settle=0, progress=progress)
+    report = audit(config, checks=tuple(known), about=servers, settle=0, progress=progress)
     for name, reason in report.incomplete.items():
         raise SourceError(
             f"check {name} has no answer: {reason}",

@@ -202,7 +202,7 @@ def _findings(
     config: Config, servers: Sequence[str], progress: Progress
 ) -> tuple[Sequence[Mapping[str, Any]], tuple[str, ...]]:
     try:
-        report = audit(config, servers=servers, progress=progress)
+        report = audit(config, about=servers, progress=progress)
     except StackmendError as problem:
         return (), (f"its servers could not be audited: {problem.message}",)
     found = [

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from stackmend.app import apis
 from stackmend.app.config import Config
 from stackmend.app.session import Session, has_api
+from stackmend.cloud.objects import KINDS, Kind, of_row
 from stackmend.drivers.api.reading import ApiReading
 from stackmend.drivers.api.session import segment
 from stackmend.model.errors import StackmendError
@@ -26,25 +27,13 @@ MOST = 2_000
 _ASKED = 50
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """Where a kind of object is, and which columns say what."""
-
-    database: str  #: "" for every cell
-    table: str
-    key: str
-    name: str = ""
-    project: str = ""
-    host: str = ""
-
-
-_SERVER = _Kind("", "instances", "uuid", "display_name", "project_id", "host")
-_KINDS = {
-    "server": _SERVER,
-    "consumer": _SERVER,  # in Placement: a server, if it is one
-    "volume": _Kind("cinder", "volumes", "id", "display_name", "project_id"),
-    "port": _Kind("neutron", "ports", "id", "name", "project_id"),
-    "image": _Kind("glance", "images", "id", "name", "owner"),
+#: type of what a finding is about -> kind of the object; a consumer in Placement is a server, if it is one
+_NAMED = {
+    "server": KINDS["server"],
+    "consumer": KINDS["server"],
+    "volume": KINDS["volume"],
+    "port": KINDS["port"],
+    "image": KINDS["image"],
 }
 
 
@@ -84,8 +73,8 @@ def names(session: Session, wanted: Iterable[Object]) -> dict[Object, Named]:
         found = {
             (kind, id_): named
             for kind, ids in kinds.items()
-            if kind in _KINDS
-            for id_, named in _of_kind(live, session, _KINDS[kind], list(ids)[:MOST])
+            if kind in _NAMED
+            for id_, named in _of_kind(live, session, _NAMED[kind], list(ids)[:MOST])
         }
         projects = _projects(live, session, {named.project for named in found.values()} - {""})
     return {key: replace(named, project=projects.get(named.project, named.project)) for key, named in found.items()}
@@ -105,13 +94,12 @@ def hosts(config: Config) -> list[str]:
     return sorted({str(row["host"]) for row in rows if row["host"]})
 
 
-def _of_kind(live: Live, session: Session, kind: _Kind, ids: Sequence[str]) -> Iterator[tuple[str, Named]]:
-    databases = (
-        [kind.database] if kind.database else [d for d in sorted(session.databases.addresses) if d.startswith(CELL)]
-    )
-    for database in databases:
+def _of_kind(live: Live, session: Session, kind: Kind, ids: Sequence[str]) -> Iterator[tuple[str, Named]]:
+    cells = [name for name in sorted(session.databases.addresses) if name.startswith(CELL)]
+    for database in cells if kind.service == "nova" else [kind.service]:
         for row in _rows(live, database, kind.table, {kind.key: ids}):
-            yield str(row[kind.key]), Named(_text(row, kind.name), _text(row, kind.project), _text(row, kind.host))
+            known = of_row(kind, row)
+            yield known.id, Named(known.name, known.project, known.host)
 
 
 def _projects(live: Live, session: Session, ids: set[str]) -> dict[str, str]:

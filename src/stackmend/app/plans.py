@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,7 +75,7 @@ def create(
     config: Config,
     *,
     checks: Sequence[str] = (),
-    servers: Sequence[str] = (),
+    about: Collection[str] = (),
     via: str = "auto",
     allow_db: bool = False,
     max_rows: int | None = None,
@@ -85,11 +85,12 @@ def create(
 ) -> Plan:
     """Audit, confirm, and plan the repair of what is found. LimitError where it would change too much.
 
-    ``repairs`` are those to use where a finding could be mended in several ways.
+    ``about`` as for :func:`stackmend.app.audits.audit`. ``repairs`` are those to use where a finding could be mended
+    in several ways.
     """
     wishes = replace(_wishes(config, via, allow_db, max_rows), repairs=frozenset(repairs))
     session = Session.of(config)
-    report = audit(config, checks=checks, servers=servers, settle=settle, use_api=via != "db", progress=progress)
+    report = audit(config, checks=checks, about=about, settle=settle, use_api=via != "db", progress=progress)
     session = session.without(report.manifest.failed())
     with apis.reading(config, session, via) as (api, why), session.live(api) as live:
         return _planner(session, live, wishes, why).plan(

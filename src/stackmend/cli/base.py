@@ -31,6 +31,7 @@ from stackmend.model.errors import Exit, OutputError, StackmendError, UsageError
 
 if TYPE_CHECKING:
     from stackmend.app.config import Config
+    from stackmend.app.selecting import About
     from stackmend.model.ports import Progress
     from stackmend.report.document import Document
 
@@ -84,6 +85,7 @@ class Command(command.Command):
         try:
             with redacted(), ending():
                 self._sensible(parsed_args)
+                self._found(parsed_args)
                 return int(self.take_action(parsed_args) or Exit.CLEAN)
         except StackmendError as problem:
             self._traceback()
@@ -116,6 +118,28 @@ class Command(command.Command):
                     raise UsageError(
                         f"{name} {one!r} is no UTF-8 text", "Look at what typed it; a file can be renamed."
                     )
+
+    def _found(self, parsed_args: argparse.Namespace) -> None:
+        """Put ids in the place of names (:func:`stackmend.cli.options.add_object`), and say whose they are."""
+        given: dict[str, str] = getattr(parsed_args, "objects", None) or {}
+        asked = {dest: value for dest in given if (value := getattr(parsed_args, dest))}
+        if not asked:
+            return
+        from stackmend.app.selecting import About, chosen
+
+        every = [(given[dest], one) for dest, value in asked.items() for one in _several(value)]
+        found = chosen(self.config(), dict.fromkeys(every))
+        self.about(About.of(found.values()))
+        for dest, value in asked.items():
+            ids = [found[given[dest], one].id for one in _several(value)]
+            setattr(parsed_args, dest, ids if isinstance(value, list) else ids[0])
+
+    def about(self, about: About) -> None:
+        """Say what is meant by the names that were typed."""
+        for line in about.notes:
+            self.notes.say(line)
+        for line in about.doubts:
+            self.notes.warn(line)
 
     def option(self, name: str, default: Any = None) -> Any:
         """A global option where it is set, else the default; a plugin's carry its name, but for cliff's own."""
@@ -211,6 +235,10 @@ class Command(command.Command):
     def _traceback(self) -> None:
         if self.option("debug", False):
             self.notes.lines(traceback.format_exc().rstrip().splitlines())
+
+
+def _several(value: str | list[str]) -> list[str]:
+    return value if isinstance(value, list) else [value]
 
 
 def _is_text(value: str) -> bool:

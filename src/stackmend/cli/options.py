@@ -5,16 +5,35 @@ from __future__ import annotations
 
 import argparse
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 #: nobody waits longer, and no number that is none (inf, nan) is longer or shorter
 DAY = 86_400
 VIA = ("auto", "api", "db")
+#: kind of an object -> what its option of an audit is for
+ABOUT = {
+    "server": "only what names this server",
+    "volume": "only what names this volume",
+    "port": "only what names this port",
+    "host": "only what names this host, or a server on it",
+    "project": "only what names a server, volume or port of this project",
+}
 #: of anything that is counted
 MOST = 1_000_000_000
 
 
+def add_object(parser: argparse.ArgumentParser, kind: str, *flags: str, **options: Any) -> None:
+    """An argument that takes the name or the id of an object; the command finds its id there.
+
+    ``kind``: as in :data:`stackmend.cloud.objects.KINDS`.
+    """
+    options.setdefault("metavar", kind.upper())
+    action = parser.add_argument(*flags, **options)
+    parser.set_defaults(objects={**(parser.get_default("objects") or {}), action.dest: kind})
+
+
 def add_selection(parser: argparse.ArgumentParser) -> None:
-    """``--check`` and ``--server``."""
+    """``--check``, and what the findings are to be about."""
     parser.add_argument(
         "--check",
         action="append",
@@ -22,13 +41,14 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="ask this check only, may be repeated ('stackmend check list' has them)",
     )
-    parser.add_argument(
-        "--server",
-        action="append",
-        default=[],
-        metavar="UUID",
-        help="look at this server only, may be repeated",
-    )
+    group = parser.add_argument_group("what it is about, by name or id; all may be repeated, and add up")
+    for kind, text in ABOUT.items():
+        group.add_argument(f"--{kind}", action="append", default=[], metavar=kind.upper(), help=text)
+
+
+def selection(parsed_args: argparse.Namespace) -> list[tuple[str, str]]:
+    """(kind, as typed) of everything that findings are to be about."""
+    return [(kind, text) for kind in ABOUT for text in getattr(parsed_args, kind)]
 
 
 def add_strategy(parser: argparse.ArgumentParser) -> None:

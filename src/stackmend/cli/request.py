@@ -69,10 +69,15 @@ class Planned(Printing):
         if plan.actions:
             self.notes.say("stackmend cannot do this: the plan says what to do by hand")
             return int(Exit.FINDINGS)
+        if not plan.not_repaired:
+            self.notes.say("nothing is to be done")
         for left in plan.not_repaired:
+            if left.done:
+                self.notes.say(left.reason)
+                continue
             hint = "Add --allow-db to consent to a change of the databases." if "--allow-db" in left.reason else ""
             self.notes.fail(left.reason, hint)
-        return int(Exit.STOPPED if plan.not_repaired else Exit.CLEAN)
+        return int(Exit.CLEAN if all(left.done for left in plan.not_repaired) else Exit.STOPPED)
 
     def _again(self, parsed_args: argparse.Namespace) -> tuple[str, ...]:
         """This command line without consent and output options."""

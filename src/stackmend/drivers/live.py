@@ -132,6 +132,32 @@ class LiveDatabases:
         back_out(connection)
         return int(found)
 
+    def pluck(
+        self, database: str, table: str, columns: Sequence[str], where: Values, most: int = 1_000_000
+    ) -> list[tuple[Value, ...]]:
+        """Some columns of the rows that match all of ``where``, ``most`` of them at most; SourceError as of rows."""
+        info = self._connections.table(database, table)
+        wanted = [*columns, *where]
+        if unknown := sorted({*wanted} - set(info.columns)) or sorted({*wanted} & secret_columns(database, table)):
+            raise SourceError(f"{table} in database {database} shows no column {unknown[0]}", "See its release.")
+        dialect, connection = self._connections.get(database)
+        sql = f"SELECT {', '.join(map(dialect.quote, columns))} FROM {dialect.quote(table)}"
+        tests = [f"{dialect.quote(column)} = {dialect.placeholder}" for column in where]
+        sql += (f" WHERE {' AND '.join(tests)}" if tests else "") + f" LIMIT {most:d}"
+        found = dialect.select(connection, sql, list(where.values()))
+        back_out(connection)
+        return found
+
+    def holding(self, database: str, table: str, column: str, text: str) -> list[tuple[Value, ...]]:
+        """Keys of a row whose document in this column has the text somewhere, [] for none; no wildcards in the text."""
+        info = self._connections.table(database, table)
+        dialect, connection = self._connections.get(database)
+        keys, own = ", ".join(map(dialect.quote, info.key)), dialect.quote(column)
+        sql = f"SELECT {keys} FROM {dialect.quote(table)} WHERE {own} LIKE {dialect.placeholder} LIMIT 1"
+        found = dialect.select(connection, sql, [f"%{text}%"])
+        back_out(connection)
+        return found
+
     def _ask(self, key: _Key, database: str, table: str, where: _Where) -> list[Record]:
         info = self._connections.table(database, table)
         if unknown := sorted(set(where) - set(info.columns)):

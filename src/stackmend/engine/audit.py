@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from stackmend.model.audit import CheckResult, Outcome
 from stackmend.model.check import Check
 from stackmend.model.errors import Exit, StackmendError
-from stackmend.model.finding import Finding, State, finding_of
+from stackmend.model.finding import Finding, State, alike, finding_of, same
 from stackmend.model.ports import Query
 from stackmend.model.snapshot import CELL, UNREADABLE, Manifest, Source
 from stackmend.tables import Table, tables
@@ -27,6 +28,10 @@ _UNQUALIFIED, _NAMED = re.compile(r"(?<![\w.])(\w+)\b(?!\.)"), re.compile(r"\bAS
 #: what may follow a table without being its alias
 _NO_ALIAS = frozenset({"WHERE", "JOIN", "LEFT", "RIGHT", "FULL", "CROSS", "INNER", "ON", "GROUP", "ORDER", "UNION"})
 _CACHES = f"{VIFS.service}_{VIFS.name}"
+#: an age that everything has, also what a service with a clock that is ahead has written
+_AGELESS = -86_400
+#: columns that say which cell or what kind of damage: no object is called that
+_NO_NAMES = frozenset({"cell", "code"})
 #: what is made of a column while it is collected: without it they are NULL, or have no rows
 _MADE_OF = {"network_info": frozenset({"document", "vifs", "length", "crc32", VIFS.label})}
 
@@ -236,12 +241,38 @@ def ask(
     return rows, results
 
 
-def narrowed(rows: Iterable[dict[str, Any]], servers: Iterable[str]) -> list[dict[str, Any]]:
-    """The rows that name one of these servers; all of them where no server is asked for."""
-    wanted = {server.lower() for server in servers}
+def too_young(
+    checks: Iterable[Check],
+    query: Query,
+    manifest: Manifest,
+    ages: Mapping[str, Mapping[str, int]],
+    rows: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> dict[str, list[dict[str, Any]]]:
+    """Check -> rows that its age alone keeps from ``rows``: the same SQL, with nothing too young for it.
+
+    Only checks with an answer and an age are asked; one that cannot be asked like that holds back nothing that is
+    known.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for check in checks:
+        if check.name not in rows or not any({**check.ages, **ages.get(check.name, {})}.values()):
+            continue
+        named = {same(check, row) for row in rows[check.name]}
+        with suppress(StackmendError):
+            every = query.rows(
+                check.sql, parameters(check, manifest.now, {check.name: dict.fromkeys(check.ages, _AGELESS)})
+            )
+            if more := [row for row in every if same(check, row) not in named]:
+                found[check.name] = more
+    return found
+
+
+def narrowed(rows: Iterable[dict[str, Any]], about: Collection[str]) -> list[dict[str, Any]]:
+    """The rows that name one of these objects (ids, and names of hosts); all of them where none is asked for."""
+    wanted = {alike(name) for name in about}
     if not wanted:
         return list(rows)
-    return [row for row in rows if any(isinstance(v, str) and v.lower() in wanted for v in row.values())]
+    return [row for row in rows if any(alike(v) in wanted for column, v in row.items() if column not in _NO_NAMES)]
 
 
 def findings_of(check: Check, rows: Iterable[Mapping[str, Any]], state: State) -> list[Finding]:

@@ -19,7 +19,7 @@ from stackmend.model.errors import LimitError, SourceError, UsageError
 from stackmend.model.finding import Finding, Row, State, jsonable
 from stackmend.model.plan import Action, Left, Limits, Plan, changed_by, row_id
 from stackmend.model.ports import Live
-from stackmend.model.repair import CannotRepair, Repair, Steps
+from stackmend.model.repair import AlreadySo, CannotRepair, Repair, Steps
 from stackmend.model.step import (
     ApiCall,
     BumpRow,
@@ -76,6 +76,17 @@ class Arguments(dict[str, Any]):
     def __missing__(self, name: str) -> Any:
         given = ", ".join(self) or "none"
         raise UsageError(f"{self._repair} needs the argument {name!r}", f"Given were: {given}.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Not:
+    """Why no strategy answers."""
+
+    reason: str
+    done: bool = False  #: nothing is to be done
+
+
+_DONE = _Not(_NOTHING, done=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +180,7 @@ class Planner:
         rivals = [repair for repair in offered if bool(repair.codes) == bool(offered[0].codes)]
         if len(named) == 1 or len(rivals) == 1:
             return (named or rivals)[0]
-        fit = [repair for repair in (named or rivals) if self._steps(repair, finding.evidence) != _NOTHING]
+        fit = [repair for repair in (named or rivals) if self._steps(repair, finding.evidence) != _DONE]
         if len(fit) > 1:
             ways = " or ".join(f"--repair {repair.name}" for repair in fit)
             self._left.append(
@@ -187,8 +198,12 @@ class Planner:
 
     def _add(self, repair: Repair, stage: int, finding: Finding, target: Row) -> None:
         found = self._steps(repair, target)
-        if isinstance(found, str):
-            self._left.append(_left(finding, found, repair.name))
+        if isinstance(found, _Not):
+            left = _left(finding, found.reason, repair.name)
+            if found.done and isinstance(target, Arguments):
+                said = f"{repair.resource} {finding.resource_id} is as asked for, nothing is to be done"
+                left = replace(left, done=True, reason=said if found is _DONE else found.reason)
+            self._left.append(left)
             return
         if fault := next(filter(None, (self._fault(repair, step) for step in found.steps)), ""):
             self._left.append(_left(finding, f"the repair is refused: {fault}", repair.name))
@@ -218,10 +233,8 @@ class Planner:
         """Why a step must not be in a plan; a repair of nobody's catalogue has no source to go by."""
         return faulty(step) or (foreign(repair.name, step) if repair.name in catalogue.modules() else "")
 
-    def _steps(self, repair: Repair, target: Row) -> _Found | str:
+    def _steps(self, repair: Repair, target: Row) -> _Found | _Not:
         """The steps of the first strategy that can do it; or why none can."""
-        if not repair.strategies:
-            return "it has no strategy"
         excluded: list[str] = []  #: strategies that may not be used here
         unable: list[str] = []  #: why strategies that were asked cannot do it
         if repair.no_api and self._wishes.via != "db":
@@ -229,7 +242,9 @@ class Planner:
         for name, strategy in repair.strategies.items():
             if why := self._excluded(repair, name):
                 if why == _CONSENT and isinstance(target, Arguments) and (sooner := self._unable(strategy, target)):
-                    unable.append(sooner)  # consent would not help
+                    if sooner.done:
+                        return sooner
+                    unable.append(sooner.reason)  # consent would not help
                     continue
                 excluded.append(why)
                 if why == self._absent.get(name):
@@ -239,6 +254,8 @@ class Planner:
                 steps = tuple(strategy(target, self._live))
                 if why := taken_along(steps, self._live):
                     raise CannotRepair(why)
+            except AlreadySo as answer:
+                return _Not(str(answer), done=True)
             except CannotRepair as answer:
                 unable.append(f"the API cannot: {answer}" if name == "api" else str(answer))
                 continue
@@ -246,20 +263,21 @@ class Planner:
                 unable.append(f"the {'API' if name == 'api' else 'rows'} could not be read: {problem.message}")
                 continue
             if not steps or not (repair.risk is Risk.MANUAL or any(writes(step) for step in steps)):
-                return _NOTHING
+                return _DONE
             return _Found(name, steps, "; ".join(unable))
         # what may be allowed comes first: it is what the operator can do about it
-        return "; ".join(dict.fromkeys([*excluded, *unable])) or "it has no strategy"
+        return _Not("; ".join(dict.fromkeys([*excluded, *unable])) or "it has no strategy")
 
-    def _unable(self, strategy: Steps, target: Row) -> str:
-        """Why a strategy could not do it even if it were allowed, or "". It only reads."""
+    def _unable(self, strategy: Steps, target: Row) -> _Not | None:
+        """Why a strategy could not do it, or need not, even if it were allowed; None where it could. It only reads."""
         try:
-            tuple(strategy(target, self._live))
+            return None if any(map(writes, tuple(strategy(target, self._live)))) else _DONE
+        except AlreadySo as answer:
+            return _Not(str(answer), done=True)
         except CannotRepair as answer:
-            return str(answer)
+            return _Not(str(answer))
         except SourceError as problem:
-            return f"the rows could not be read: {problem.message}"
-        return ""
+            return _Not(f"the rows could not be read: {problem.message}")
 
     def _excluded(self, repair: Repair, name: str) -> str:
         """Why a strategy may not even be asked, or ""."""

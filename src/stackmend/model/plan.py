@@ -103,6 +103,7 @@ class Left:
     message: str
     reason: str  #: a sentence
     repair: str = ""  #: the repair that would have been used
+    done: bool = False  #: nothing is to be repaired: it is as the operator asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,3 +44,7 @@ class Repair:
 
 class CannotRepair(Exception):  # noqa: N818 - an answer, not an error
     """The rows do not allow this repair; the text says why and what to do instead."""
+
+
+class AlreadySo(CannotRepair):
+    """It is as the request would make it; the text says so. To yield nothing says the same without a text."""

@@ -127,6 +127,7 @@ class ShowingFake(Fake):
         held = [] if cell == BUILD else self.cloud.rows(cell, sql, {"u": row["uuid"]})
         shown = {
             "id": row["uuid"],
+            "name": row.get("display_name"),
             "status": "DELETED" if row["deleted"] else "ACTIVE",
             "tenant_id": row["project_id"],
             "created": iso(row["created_at"]),
@@ -281,6 +282,7 @@ class ShowingFake(Fake):
         held = [one for one in self.attachments(row["id"]) if one["attach_status"] == "attached"]
         return {
             **{name: row[name] for name in ("id", "status", "size")},
+            "name": row["display_name"],
             "multiattach": bool(row["multiattach"]),
             "encrypted": bool(row["encryption_key_id"]),
             "created_at": iso(row["created_at"]),

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.catalogue import checks_named
-from stackmend.cli.options import add_selection, seconds
+from stackmend.cli.options import add_selection, seconds, selection
 from stackmend.model.errors import Exit
 
 if TYPE_CHECKING:
+    from stackmend.app.selecting import About
     from stackmend.model.audit import Report
 
 
@@ -27,7 +28,9 @@ class Audit(Printing):
     examples = """
   $ stackmend audit
   $ stackmend audit --check allocation-orphan --check volume-stuck-detaching
-  $ stackmend audit --server 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55
+  $ stackmend audit --server web-1 --volume 0f3c9a52-3a3f-4f6e-8d6b-1f1f3a8f7b10
+  $ stackmend audit --host compute-07           # what names it, or a server on it
+  $ stackmend audit --project demo --group-by server
   $ stackmend audit --settle 120                # look twice, two minutes apart
   $ stackmend audit --group-by project
   $ stackmend audit -f json > findings.json
@@ -59,11 +62,12 @@ class Audit(Printing):
         from stackmend.app.audits import audit
         from stackmend.report import findings
 
+        about = self._about(parsed_args)
         with self.watch() as progress:
             report = audit(
                 self.config(),
                 checks=checks_named(parsed_args.check),
-                servers=tuple(parsed_args.server),
+                about=about.names,
                 snapshot=parsed_args.snapshot,
                 settle=parsed_args.settle,
                 use_api=not parsed_args.no_api,
@@ -84,6 +88,20 @@ class Audit(Printing):
         if report.exit in (Exit.FINDINGS, Exit.INCOMPLETE) and report.findings and rows and not parsed_args.snapshot:
             notes.next(self.typed("plan", "create", "--allow-db", "--out", "plan.json"))
         return int(report.exit)
+
+    def _about(self, parsed_args: argparse.Namespace) -> About:
+        """What was named; what is meant by it is said."""
+        from stackmend.app import selecting
+
+        asked = selection(parsed_args)
+        if not asked:
+            return selecting.About()
+        if parsed_args.snapshot is not None:
+            found = selecting.about_snapshot(self.config(), parsed_args.snapshot, asked)
+        else:
+            found = selecting.about(self.config(), asked)
+        self.about(found)
+        return found
 
     def _for_people(self, report: Report, parsed_args: argparse.Namespace) -> tuple[str, list[str]]:
         """(the findings as text, their numbers by area and project)."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 
 from stackmend.cli.base import Printing
+from stackmend.cli.options import add_object
 from stackmend.model.errors import Exit
 
 
@@ -22,7 +23,7 @@ class HostShowStatus(Printing):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("host", metavar="HOST", help="name of the host, as 'openstack compute service list' has it")
+        add_object(parser, "host", "host", help="name of the host, as 'openstack compute service list' has it")
         parser.add_argument("--no-audit", action="store_true", help="do not ask the checks about its servers")
         super().add_arguments(parser)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from stackmend.cli.options import positive, seconds
+from stackmend.cli.options import add_object, positive, seconds
 from stackmend.cli.request import Working
 
 
@@ -60,8 +60,8 @@ class DrainHost(Working):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("host", metavar="HOST", help="name of the host, as 'openstack compute service list' has it")
-        parser.add_argument("--to", metavar="HOST", help="move all of them there (default: the scheduler chooses)")
+        add_object(parser, "host", "host", help="name of the host, as 'openstack compute service list' has it")
+        add_object(parser, "host", "--to", help="move all of them there (default: the scheduler chooses)")
         parser.add_argument("--cold", action="store_true", help="move servers that are stopped, too, and confirm it")
         parser.add_argument(
             "--wake", action="store_true", help="resume suspended servers for the move, and suspend them again"
@@ -98,7 +98,7 @@ class ReturnHost(Working):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("host", metavar="HOST", help="name of the host, as 'openstack compute service list' has it")
+        add_object(parser, "host", "host", help="name of the host, as 'openstack compute service list' has it")
         parser.add_argument("--no-canary", action="store_true", help="enable it without trying it")
         parser.add_argument("--flavor", metavar="NAME", help="of the canary (default: the smallest that fits)")
         parser.add_argument("--image", metavar="NAME", help="of the canary (default: the smallest)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 
+from stackmend.cli.options import add_object
 from stackmend.cli.request import Working
 
 
@@ -26,8 +27,8 @@ class HostEvacuate(Working):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("host", metavar="HOST", help="the dead host")
-        parser.add_argument("--to", metavar="HOST", help="evacuate to this host (default: the scheduler's choice)")
+        add_object(parser, "host", "host", help="the dead host")
+        add_object(parser, "host", "--to", help="evacuate to this host (default: the scheduler's choice)")
         parser.add_argument(
             "--fenced",
             action="store_true",

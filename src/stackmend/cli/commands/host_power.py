@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from stackmend.cli.options import seconds
+from stackmend.cli.options import add_object, seconds
 from stackmend.cli.request import Working
 
 
@@ -23,7 +23,7 @@ class HostPower(Working):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("host", metavar="HOST", help="name of the host, as 'openstack compute service list' has it")
+        add_object(parser, "host", "host", help="name of the host, as 'openstack compute service list' has it")
         parser.add_argument("action", choices=("off", "on", "reboot"), help="what is to be done")
         parser.add_argument("--with-servers", action="store_true", help="servers that run there may be cut off")
         parser.add_argument(

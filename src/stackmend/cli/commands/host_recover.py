@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 
+from stackmend.cli.options import add_object
 from stackmend.cli.request import Working
 
 #: option -> argument of the workflow
@@ -28,7 +29,7 @@ class HostRecover(Working):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("host", metavar="HOST", help="the host that was restarted")
+        add_object(parser, "host", "host", help="the host that was restarted")
         parser.add_argument(
             "--since",
             metavar="TIME",

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from stackmend.cli.options import add_object
 from stackmend.cli.request import Working
 from stackmend.model.errors import UsageError
 
@@ -26,15 +27,13 @@ class HostRelocate(Working):
     examples = """
   $ stackmend host relocate c01 --to c02 --allow-db --fenced
   $ stackmend host relocate c01 --to c02 --allow-db --shared --out plan.json
-  $ stackmend host relocate c01 --to c02 --allow-db --server 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --no-boot"""
+  $ stackmend host relocate c01 --to c02 --allow-db --server web-1 --no-boot"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("host", metavar="HOST", help="the dead host")
-        parser.add_argument("--to", required=True, metavar="HOST", help="the host where they are to be")
-        parser.add_argument(
-            "--server", action="append", default=[], metavar="UUID", help="this server only, may be repeated"
-        )
+        add_object(parser, "host", "host", help="the dead host")
+        add_object(parser, "host", "--to", required=True, help="the host where they are to be")
+        add_object(parser, "server", "--server", action="append", default=[], help="this server only, may be repeated")
         parser.add_argument("--allow-db", action="store_true", help="consent to a change of the databases")
         parser.add_argument(
             "--via",

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from stackmend.cli.options import add_object
 from stackmend.cli.request import Working
 from stackmend.model.errors import Exit, UsageError
 
@@ -47,9 +48,7 @@ class HostSalvage(Working):
         mode.add_argument("--to", metavar="HOST", help="copy the disks of its servers to this host")
         mode.add_argument("--orphans", action="store_true", help="directories that no server owns: with --quarantine")
         parser.add_argument("--quarantine", action="store_true", help="move orphans aside")
-        parser.add_argument(
-            "--server", action="append", default=[], metavar="UUID", help="this server only, may be repeated"
-        )
+        add_object(parser, "server", "--server", action="append", default=[], help="this server only, may be repeated")
         parser.add_argument("--from-host", metavar="HOST", help="where its disks are read (default: the host itself)")
         parser.add_argument(
             "--from-path", metavar="DIR", help="its instances directory there (default: [hosts] instances_path)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 
+from stackmend.cli.options import add_object
 from stackmend.cli.request import Working
 
 
@@ -13,7 +14,7 @@ class _Services(Working):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("host", metavar="HOST", help="name of the host, as 'openstack compute service list' has it")
+        add_object(parser, "host", "host", help="name of the host, as 'openstack compute service list' has it")
         parser.add_argument(
             "--service",
             action="append",

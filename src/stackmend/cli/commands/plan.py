@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stackmend.cli.applying import finish
 from stackmend.cli.base import Printing
 from stackmend.cli.catalogue import checks_named
-from stackmend.cli.options import add_consent, add_selection, add_strategy, whole
+from stackmend.cli.options import add_consent, add_selection, add_strategy, selection, whole
 from stackmend.cli.showing import add_showing, parts, view_of
 from stackmend.model import files
 from stackmend.model.errors import ConfigError, Exit
@@ -32,6 +32,7 @@ class PlanCreate(Printing):
   $ stackmend plan create --out plan.json
   $ stackmend plan create --out plan.json --check info-cache-empty --allow-db
   $ stackmend plan create --out plan.json --check info-cache-stale-port --repair restore-port --allow-db
+  $ stackmend plan create --server web-1 --allow-db
   $ stackmend plan create                       # only show it"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -51,15 +52,19 @@ class PlanCreate(Printing):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Make the plan, write it where asked, and show it."""
-        from stackmend.app import plans
+        from stackmend.app import plans, selecting
         from stackmend.report import plans as shown
 
         out, config = parsed_args.out, self.config()
+        about = selecting.About()
+        if asked := selection(parsed_args):
+            about = selecting.about(config, asked)
+            self.about(about)
         with self.watch() as progress:
             plan = plans.create(
                 config,
                 checks=checks_named(parsed_args.check),
-                servers=tuple(parsed_args.server),
+                about=about.names,
                 via=parsed_args.via,
                 allow_db=parsed_args.allow_db,
                 max_rows=parsed_args.max_rows,

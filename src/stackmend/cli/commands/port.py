@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 
 from stackmend.cli.base import Printing
+from stackmend.cli.options import add_object
 from stackmend.cli.request import Request
 from stackmend.model.errors import Exit
 from stackmend.model.port import Fate
@@ -18,12 +19,12 @@ class PortList(Printing):
     """
 
     examples = """
-  $ stackmend port list --server 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55
+  $ stackmend port list --server web-1
   $ stackmend port list --server 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 -f json"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("--server", required=True, metavar="UUID", help="the server")
+        add_object(parser, "server", "--server", required=True, help="the server, by name or id")
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -45,7 +46,7 @@ class _PortRequest(Request):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("port", metavar="PORT", help="uuid of the port")
+        add_object(parser, "port", "port", help="the port, by name or id")
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 
 from stackmend.cli.base import Printing
+from stackmend.cli.options import add_object
 from stackmend.cli.request import Request
 from stackmend.model.errors import Exit
 
@@ -17,7 +18,7 @@ class _ServerRequest(Request):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("server", metavar="UUID", help="the server")
+        add_object(parser, "server", "server", help="the server, by name or id")
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
@@ -37,7 +38,7 @@ class ServerCacheRebuild(_ServerRequest):
 
     repair = "rebuild-info-cache"
     examples = """
-  $ stackmend server cache rebuild 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --allow-db
+  $ stackmend server cache rebuild web-1 --allow-db
   $ stackmend server cache rebuild 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --allow-db --yes"""
 
 
@@ -59,7 +60,7 @@ class ServerMarkDeleted(_ServerRequest):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
         parser.add_argument("--cleaned", action="store_true", help="its files are gone from the host already")
-        parser.add_argument("--overrule", metavar="HOST", help=_OVERRULED)
+        add_object(parser, "host", "--overrule", help=_OVERRULED)
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
@@ -98,15 +99,15 @@ class ServerSetHost(_ServerRequest):
 
     repair = "set-server-host"
     examples = """
-  $ stackmend server where 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55
+  $ stackmend server where web-1
   $ stackmend server set-host 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --host compute7 --allow-db
   $ stackmend server set-host 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --host compute7 --overrule compute3 --allow-db"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("--host", required=True, help="the compute host on which the guest really is")
+        add_object(parser, "host", "--host", required=True, help="the compute host on which the guest really is")
         parser.add_argument("--node", help="its hypervisor node, where the host has several")
-        parser.add_argument("--overrule", metavar="HOST", help=_OVERRULED)
+        add_object(parser, "host", "--overrule", help=_OVERRULED)
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
@@ -129,7 +130,7 @@ class ServerWhere(Printing):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("server", metavar="UUID", help="the server")
+        add_object(parser, "server", "server", help="the server, by name or id")
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:

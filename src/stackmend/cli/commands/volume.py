@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 
+from stackmend.cli.options import add_object
 from stackmend.cli.request import Request
 
 
@@ -13,7 +14,7 @@ class _VolumeRequest(Request):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("volume", metavar="UUID", help="the volume")
+        add_object(parser, "volume", "volume", help="the volume, by name or id")
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
@@ -35,11 +36,11 @@ class VolumeDetach(_VolumeRequest):
     examples = """
   $ stackmend volume detach 0f3c9a52-3a3f-4f6e-8d6b-1f1f3a8f7b10 --via api
   $ stackmend volume detach 0f3c9a52-3a3f-4f6e-8d6b-1f1f3a8f7b10 --allow-db
-  $ stackmend volume detach --server 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --allow-db VOLUME"""
+  $ stackmend volume detach --server web-1 --allow-db data-1"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("--server", metavar="UUID", help="from this server, where several have it")
+        add_object(parser, "server", "--server", help="from this server, where several have it")
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:

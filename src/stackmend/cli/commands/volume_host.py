@@ -7,7 +7,7 @@ import argparse
 import shlex
 
 from stackmend.cli.base import Printing
-from stackmend.cli.options import seconds
+from stackmend.cli.options import add_object, seconds
 from stackmend.cli.request import Working
 from stackmend.model.errors import Exit, UsageError
 
@@ -24,7 +24,7 @@ class VolumeList(Printing):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("--host", required=True, metavar="HOST", help="the compute host")
+        add_object(parser, "host", "--host", required=True, help="the compute host")
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -49,8 +49,8 @@ class _PairWorking(Working):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("volume", metavar="VOLUME", help="uuid of the volume")
-        parser.add_argument("--server", required=True, metavar="UUID", help="the server that has it")
+        add_object(parser, "volume", "volume", help="the volume, by name or id")
+        add_object(parser, "server", "--server", required=True, help="the server that has it")
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
@@ -71,7 +71,7 @@ class VolumeReattach(_PairWorking):
     workflow = "reattach-volume"
     examples = """
   $ stackmend volume reattach --server 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 0f3c9a52-3a3f-4f6e-8d6b-1f1f3a8f7b10
-  $ stackmend volume reattach --server SERVER --guest-probe 'guest-is-up {server}' VOLUME --yes"""
+  $ stackmend volume reattach --server web-1 --guest-probe 'guest-is-up {server}' data-1 --yes"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
@@ -118,7 +118,7 @@ class VolumeRefresh(_PairWorking):
     workflow = "refresh-volume"
     examples = """
   $ stackmend volume refresh --server 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 0f3c9a52-3a3f-4f6e-8d6b-1f1f3a8f7b10
-  $ stackmend volume refresh --server SERVER --manage-on control1 VOLUME --yes --accept refresh-volume"""
+  $ stackmend volume refresh --server web-1 --manage-on control1 data-1 --yes --accept refresh-volume"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""

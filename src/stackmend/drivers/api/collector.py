@@ -45,7 +45,7 @@ class ApiTables:
 
     def __init__(self, reading: ApiReading, services: Iterable[str], seconds: float | None = None) -> None:
         self.services = frozenset(services)
-        self._reading, self._seconds = reading, seconds
+        self.reading, self._seconds = reading, seconds
         self._lock = threading.Lock()
 
     def serves(self, label: str) -> bool:
@@ -68,7 +68,7 @@ class ApiTables:
 
     def look(self, findings: Sequence[Mapping[str, Any]]) -> Look:
         """A look at what these findings are about."""
-        return Look(self._reading, findings, self._seconds)
+        return Look(self.reading, findings, self._seconds)
 
     def now(self) -> str:
         """UTC now, as this machine has it: services tell no time."""
@@ -78,7 +78,7 @@ class ApiTables:
         """Read tables whole into a snapshot, beside those of databases that are there already."""
         wanted = {label for label in labels if label != UNREADABLE}
         found = {source.database: source for source in self.sources(wanted)}
-        look = Look(self._reading)
+        look = Look(self.reading)
         look.progress = lambda what, rows: progress(what, rows, None)
         errors: dict[str, str] = {}
         counts: dict[str, dict[str, int]] = {name: {} for name in found}

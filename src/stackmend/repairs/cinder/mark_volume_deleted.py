@@ -33,7 +33,7 @@ from stackmend.cloud.attachments import Reading
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import DeleteRow, ExpectNone, ExpectRow, Manual, Risk, Step, Value
+from stackmend.model.step import DeleteRow, ExpectNone, ExpectRow, Manual, Risk, Step, Value, writes
 from stackmend.repairs.calls import api_of, call, guarded, shown
 from stackmend.repairs.cinder import _deletion
 from stackmend.repairs.common import Record, change, idle, no_such_server
@@ -46,6 +46,8 @@ def api(target: Row, live: Live) -> Iterator[Step]:
     """Calls of Cinder; nothing where the volume is deleted already."""
     seen = attachments.read(live, target["volume"])
     if seen.row is not None and seen.row["deleted"]:
+        if not any(map(writes, _rest(seen, seen.row, live))):
+            return
         raise CannotRepair("Cinder does not show a volume that is marked deleted")
     _refuse_in_use(seen, live)
     services = api_of(live)

@@ -32,7 +32,7 @@ from collections.abc import Iterator
 from stackmend.cloud import attachments
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
-from stackmend.model.repair import CannotRepair, Repair
+from stackmend.model.repair import AlreadySo, CannotRepair, Repair
 from stackmend.model.step import InsertRow, Manual, Risk, Step
 from stackmend.repairs.calls import SERVER, api_of, call, guarded
 from stackmend.repairs.common import Record, at_rest, quiet, settled, the_server
@@ -46,7 +46,7 @@ _RUNNING = 1  #: ``instances.power_state``
 
 def api(target: Row, live: Live) -> Iterator[Step]:
     """Calls of Nova."""
-    database, row = the_server(target, live)
+    database, row = _living(target, live)
     _refuse_busy(live, database, row)
     server, services = str(row["uuid"]), api_of(live)
     made = call("compute", "force-delete", server=server)
@@ -60,6 +60,17 @@ def api(target: Row, live: Live) -> Iterator[Step]:
         yield guarded(made, found, SERVER)
 
 
+def _living(target: Row, live: Live) -> tuple[str, Record]:
+    """As :func:`the_server`; a deleted one is as it is to be."""
+    seen = attachments.server(live, str(target["server"]))
+    if seen.known and not seen.alive:
+        raise AlreadySo(
+            f"server {target['server']} is deleted already: 'stackmend audit --server {target['server']}' tells whether"
+            " all of it is"
+        )
+    return the_server(target, live)
+
+
 def _refuse_busy(live: Live, database: str, row: Record) -> None:
     if row["task_state"] not in _DELETING:
         raise CannotRepair(f"server {row['uuid']} is busy: {row['task_state']}")
@@ -71,7 +82,7 @@ def _refuse_busy(live: Live, database: str, row: Record) -> None:
 
 def db(target: Row, live: Live) -> Iterator[Step]:
     """Steps on the cell, the API database and Placement."""
-    database, row = the_server(target, live)
+    database, row = _living(target, live)
     _refuse_busy(live, database, row)
     attachments.server(live, row["uuid"])  # raises where another cell has it as well
     _lifeless(live, row, str(target.get("overrule") or ""))

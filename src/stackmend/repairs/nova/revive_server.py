@@ -28,7 +28,7 @@ from datetime import timedelta
 from stackmend.cloud import attachments
 from stackmend.model.finding import Row
 from stackmend.model.ports import Live
-from stackmend.model.repair import CannotRepair, Repair
+from stackmend.model.repair import AlreadySo, CannotRepair, Repair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import ExpectNone, Manual, Risk, Step, Value
 from stackmend.repairs.common import Record, at_rest, change, moment
@@ -83,7 +83,7 @@ def _marked(target: Row, live: Live) -> tuple[str, Record | None]:
     if attachments.server(live, str(target["server"])).alive:
         if "code" in target:
             return "", None
-        raise CannotRepair(f"server {target['server']} is not marked deleted")
+        raise AlreadySo(f"server {target['server']} lives: it is not marked deleted")
     for cell in (target["cell"],) if target.get("cell") else live.cells():
         row = live.row(cell_database(cell), "instances", {"uuid": target["server"]})
         if row is not None and not row.get("hidden"):
