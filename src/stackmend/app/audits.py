@@ -15,11 +15,11 @@ from stackmend.app import apis
 from stackmend.app.config import Config
 from stackmend.app.findings import keep_last
 from stackmend.app.session import Session, has_api, silent, utcnow
-from stackmend.app.snapshots import asked, find
+from stackmend.app.snapshots import Asked, asked, find
 from stackmend.drivers.collector import read_manifest
 from stackmend.drivers.scratch import scratch
 from stackmend.engine import catalogue, memory, sources
-from stackmend.engine.audit import exit_of, findings_of, narrowed
+from stackmend.engine.audit import exit_of, findings_of, narrowed, suspected
 from stackmend.engine.confirm import explain, uncertain
 from stackmend.engine.crosscheck import Sides, witnesses
 from stackmend.model.audit import CheckResult, Outcome, Report
@@ -51,6 +51,7 @@ def audit(
     snapshot: str | None = None,
     settle: float | None = None,
     use_api: bool = True,
+    young: bool = False,
     progress: Progress = silent,
 ) -> Report:
     """Ask the checks (all, or those named) about the cloud, or about a snapshot of it.
@@ -59,7 +60,8 @@ def audit(
     What they find live is looked at a second time on rows read anew. ``settle``: seconds to wait before that for
     findings that span databases; by default nothing where all databases were read at one moment, else two minutes, and
     nothing for findings that earlier audits have found that long. With ``use_api`` and an API to ask, services without
-    a database are read from it, and the services confirm what databases showed. Exit code:
+    a database are read from it, and the services confirm what databases showed. With ``young`` the report has, apart
+    from the findings, what is suspected and was held back for its age. Exit code:
     :class:`stackmend.model.audit.Report`.
     """
     session = Session.looking(config) if use_api else Session.of(config)
@@ -67,10 +69,10 @@ def audit(
     if snapshot is not None:
         folder = find(config, snapshot)
         manifest = read_manifest(folder)
-        rows, results, manifest = _ask(chosen, folder, manifest, config, about)
-        return _report(session, chosen, rows, results, manifest, State.CANDIDATE, whole=False)
+        answer = _ask(chosen, folder, manifest, config, about, young)
+        return _report(session, chosen, answer.rows, answer, State.CANDIDATE, whole=False)
     with apis.standing_in(config, session) if use_api else nullcontext((session, "")) as (session, note):
-        return _live(session, chosen, frozenset(about), settle, use_api, [note] if note else [], progress)
+        return _live(session, chosen, frozenset(about), settle, use_api, young, [note] if note else [], progress)
 
 
 def _live(
@@ -79,13 +81,15 @@ def _live(
     about: Collection[str],
     settle: float | None,
     use_api: bool,
+    young: bool,
     notes: list[str],
     progress: Progress,
 ) -> Report:
     with scratch("audit") as name:
         folder = Path(name)
         manifest = session.collector().collect(_labels(chosen), folder, progress)
-        rows, results, manifest = _ask(chosen, folder, manifest, session.config, about)
+        answer = _ask(chosen, folder, manifest, session.config, about, young)
+    rows, results, manifest = answer.rows, answer.results, answer.manifest
     _settle(session, chosen, rows, manifest, settle, progress)
     confirmed, unknown = _confirm(session, chosen, rows, manifest, progress)
     for name, reason in unknown.items():
@@ -100,8 +104,7 @@ def _live(
         session,
         chosen,
         confirmed,
-        results,
-        manifest,
+        answer,
         State.CONFIRMED,
         whole=not about,
         unsure={n: rows[n] for n in unknown},
@@ -119,10 +122,11 @@ def _labels(checks: Mapping[str, Check]) -> set[str]:
 
 
 def _ask(
-    checks: Mapping[str, Check], folder: Path, manifest: Manifest, config: Config, about: Collection[str]
-) -> tuple[Found, dict[str, CheckResult], Manifest]:
-    rows, results, manifest = asked(checks, folder, manifest, config)
-    return {name: narrowed(found, about) for name, found in rows.items()}, results, manifest
+    checks: Mapping[str, Check], folder: Path, manifest: Manifest, config: Config, about: Collection[str], young: bool
+) -> Asked:
+    answer = asked(checks, folder, manifest, config, young=young)
+    rows, held = ({n: narrowed(some, about) for n, some in found.items()} for found in (answer.rows, answer.young))
+    return replace(answer, rows=rows, young=held)
 
 
 def _settle(
@@ -194,8 +198,7 @@ def _report(
     session: Session,
     checks: Mapping[str, Check],
     rows: Found,
-    results: dict[str, CheckResult],
-    manifest: Manifest,
+    answer: Asked,
     state: State,
     *,
     whole: bool,
@@ -203,7 +206,7 @@ def _report(
     said: Mapping[str, Witness] | None = None,
     notes: Sequence[str] = (),
 ) -> Report:
-    found: list[Finding] = []
+    results, found = answer.results, list[Finding]()
     for name, some in rows.items():
         found += [
             _heard(finding, (said or {}).get(finding.fingerprint)) for finding in findings_of(checks[name], some, state)
@@ -212,8 +215,9 @@ def _report(
         found += findings_of(checks[name], some, State.CANDIDATE)
     listed, swallowed = explain(checks, found)
     silent = {name: result.reason for name, result in results.items() if result.outcome is not Outcome.OK}
-    listed = uncertain(checks, listed, silent, shown=manifest.nova_is_shown)
-    listed, more = _remembered(session, listed, found, results, whole=whole)
+    listed = uncertain(checks, listed, silent, shown=answer.manifest.nova_is_shown)
+    held = _held(session, checks, answer, found)
+    listed, held, more = _remembered(session, listed, held, found, results, whole=whole)
     counts: dict[str, int] = {}
     for finding in listed:
         counts[finding.check] = counts.get(finding.check, 0) + 1
@@ -223,10 +227,18 @@ def _report(
     return Report(
         findings=tuple(listed),
         checks=results,
-        manifest=manifest,
+        manifest=answer.manifest,
         exit=exit_of(listed, results.values()),
         notes=(*notes, *more),
+        young=tuple(held),
     )
+
+
+def _held(session: Session, checks: Mapping[str, Check], answer: Asked, found: Sequence[Finding]) -> list[Finding]:
+    """What is suspected and too young, but for what a finding, or another suspicion, explains."""
+    ages = session.config.ages
+    young = [one for name, rows in answer.young.items() for one in suspected(checks[name], rows, ages)]
+    return [one for one in explain(checks, [*found, *young])[0] if one.young]
 
 
 def _heard(finding: Finding, witness: Witness | None) -> Finding:
@@ -236,14 +248,22 @@ def _heard(finding: Finding, witness: Witness | None) -> Finding:
 
 
 def _remembered(
-    session: Session, listed: list[Finding], found: list[Finding], results: Mapping[str, CheckResult], *, whole: bool
-) -> tuple[list[Finding], tuple[str, ...]]:
-    """The findings with their memory and waivers; an audit works without a journal too, and says so."""
+    session: Session,
+    listed: list[Finding],
+    held: list[Finding],
+    found: list[Finding],
+    results: Mapping[str, CheckResult],
+    *,
+    whole: bool,
+) -> tuple[list[Finding], list[Finding], tuple[str, ...]]:
+    """The findings and what is held back, with waivers; findings with their memory. It works without a journal, too."""
     cloud, now = session.databases.identity, utcnow()
     try:
         with session.journal() as journal:
             known = journal.remembered(cloud)
-            listed = memory.waived(memory.recall(listed, known, now), journal.waivers(cloud), now)
+            waivers = journal.waivers(cloud)
+            listed = memory.waived(memory.recall(listed, known, now), waivers, now)
+            held = memory.waived(held, waivers, now)
             seen = {finding.fingerprint: finding.check for finding in found}
             sure = {name for name, r in results.items() if r.outcome is Outcome.OK}
             gone = [mark for mark, k in known.items() if whole and k.check in sure and mark not in seen]
@@ -251,5 +271,5 @@ def _remembered(
             if whole:
                 keep_last(session.config, listed)
     except JournalError as problem:
-        return listed, (f"findings are not remembered: {problem.message}",)
-    return listed, ()
+        return listed, held, (f"findings are not remembered: {problem.message}",)
+    return listed, held, ()

@@ -138,4 +138,5 @@ def _finding(document: dict[str, Any]) -> Finding:
         waiver=document["waiver"],
         api=witness_of(document.get("api")),
         unsure=document.get("unsure", ""),
+        young=document.get("young", False),
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Collection, Mapping
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from stackmend.drivers.collector import read_manifest
 from stackmend.drivers.duck import DuckQuery, open_snapshot
 from stackmend.drivers.shape import labels
 from stackmend.engine import catalogue
-from stackmend.engine.audit import ask, findings_of
+from stackmend.engine.audit import ask, findings_of, too_young
 from stackmend.engine.sources import judged
 from stackmend.model import files
 from stackmend.model.audit import CheckResult
@@ -93,21 +94,34 @@ def _findings(config: Config, name: str) -> dict[str, dict[str, Finding]]:
     """Check -> fingerprint -> finding, of the checks that have an answer."""
     folder, manifest = show(config, name)
     checks = catalogue.checks()
-    rows, results, _ = asked(checks, folder, manifest, config)
+    answer = asked(checks, folder, manifest, config)
     return {
         check: {f.fingerprint: f for f in findings_of(checks[check], found, State.CANDIDATE)}
-        for check, found in rows.items()
-        if not results[check].reason
+        for check, found in answer.rows.items()
+        if not answer.results[check].reason
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What checks answered."""
+
+    rows: dict[str, list[dict[str, Any]]]  #: check -> rows it returned
+    results: dict[str, CheckResult]
+    manifest: Manifest  #: with the sources that are not believed
+    young: dict[str, list[dict[str, Any]]]  #: check -> rows that their age alone held back
+
+
 def asked(
-    checks: Mapping[str, Check], folder: Path, manifest: Manifest, config: Config
-) -> tuple[dict[str, list[dict[str, Any]]], dict[str, CheckResult], Manifest]:
-    """(check -> rows it returned, check -> result, the manifest with the sources that are not believed)."""
+    checks: Mapping[str, Check], folder: Path, manifest: Manifest, config: Config, *, young: bool = False
+) -> Asked:
+    """Ask the checks about a snapshot; ``young``: what they hold back for its age, too."""
     with closing(_Opened(folder, manifest.now)) as opened:
         manifest = judged(manifest, checks.values(), opened)
-        return *ask(checks.values(), opened(manifest.failed()), manifest, config.ages), manifest
+        query = opened(manifest.failed())
+        rows, results = ask(checks.values(), query, manifest, config.ages)
+        held = too_young(checks.values(), query, manifest, config.ages, rows) if young else {}
+        return Asked(rows, results, manifest, held)
 
 
 class _Opened:

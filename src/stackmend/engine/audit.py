@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -278,6 +278,18 @@ def narrowed(rows: Iterable[dict[str, Any]], about: Collection[str]) -> list[dic
 def findings_of(check: Check, rows: Iterable[Mapping[str, Any]], state: State) -> list[Finding]:
     """The findings that rows stand for."""
     return [finding_of(check, row, state) for row in rows]
+
+
+def suspected(check: Check, rows: Iterable[Mapping[str, Any]], ages: Mapping[str, Mapping[str, int]]) -> list[Finding]:
+    """The findings that rows of :func:`too_young` would be: never more than candidates."""
+    own = {**check.ages, **ages.get(check.name, {})}
+    text = ", ".join(f"{name} < {_span(seconds)}" for name, seconds in own.items())
+    found = findings_of(check, rows, State.CANDIDATE)
+    return [replace(finding, young=True, unsure=f"too young to tell: {text}") for finding in found]
+
+
+def _span(seconds: int) -> str:
+    return f"{seconds / 60:g} min" if seconds < 7200 else f"{seconds / 3600:g} h"
 
 
 def exit_of(findings: Iterable[Finding], results: Iterable[CheckResult]) -> Exit:

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from stackmend.model.errors import Exit
-from stackmend.model.finding import Finding
+from stackmend.model.finding import Finding, State
 from stackmend.model.snapshot import Manifest
 
 
@@ -52,6 +52,13 @@ class Report:
     manifest: Manifest
     exit: Exit
     notes: tuple[str, ...] = field(default=())  #: what the operator should know besides
+    young: tuple[Finding, ...] = ()  #: suspected, and held back: too young to tell
+
+    def with_young(self) -> Report:
+        """With what was held back among the findings, as candidates."""
+        open_ = self.exit is Exit.CLEAN and any(one.state is not State.WAIVED for one in self.young)
+        found = (*self.findings, *self.young)
+        return replace(self, findings=found, young=(), exit=Exit.FINDINGS if open_ else self.exit)
 
     @property
     def incomplete(self) -> dict[str, str]:

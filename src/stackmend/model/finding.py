@@ -66,6 +66,7 @@ class Finding:
     waiver: str | None = None  #: the reason, when waived
     api: Witness | None = None  #: what the APIs say; None where they were not asked
     unsure: str = ""  #: why it stays a candidate though it was seen again: what would tell is not known
+    young: bool = False  #: suspected alone: what it is about was not left alone for long enough to tell
 
     def as_dict(self) -> dict[str, Any]:
         """The shape of ``audit -f json`` (docs/schemas/findings.json)."""
@@ -83,6 +84,7 @@ class Finding:
             "waiver": self.waiver,
             "api": self.api.as_dict() if self.api else None,
             "unsure": self.unsure,
+            "young": self.young,
         }
 
 

@@ -70,12 +70,26 @@ def summary(report: Report) -> list[str]:
     unsure = sum(f.state is State.CANDIDATE for f in open_)
     line += "".join(f"; {n} {word}" for n, word in ((waived, "waived"), (explained, "explained by a root cause")) if n)
     lines = [line]
+    young = [f for f in open_ if f.young]
+    unsure -= len(young)
+    if young:
+        lines.append(f"{count(len(young), 'suspicion')} among them, too young to tell")
     if unsure:
         against = sum(f.api is not None and f.api.says is Says.CONTRADICTS for f in open_)
         why = {0: "seen once only", unsure: "the services show something else"}
         both = "seen once only, or the services show something else"
         lines.append(f"{count(unsure, 'finding')} not confirmed: {why.get(against, both)}")
-    return [*lines, *report.notes]
+    return [*lines, *held_back(report), *report.notes]
+
+
+def held_back(report: Report) -> list[str]:
+    """What is suspected and too young to tell: how much, how it is listed, of which checks and how long they wait."""
+    open_ = [f for f in report.young if f.state is not State.WAIVED]
+    if not open_:
+        return []
+    kinds = Counter(f"{f.check} ({f.unsure.partition(': ')[2]})" for f in open_)
+    line = f"{len(open_):,} suspected, too young to tell: --include-young lists {'it' if len(open_) == 1 else 'them'}"
+    return [line, *(f"  {number:,} {kind}" for kind, number in sorted(kinds.items()))]
 
 
 def without_answer(report: Report) -> list[str]:

@@ -32,6 +32,7 @@ class Audit(Printing):
   $ stackmend audit --host compute-07           # what names it, or a server on it
   $ stackmend audit --project demo --group-by server
   $ stackmend audit --settle 120                # look twice, two minutes apart
+  $ stackmend audit --include-young             # also what may still be at work, or happened just now
   $ stackmend audit --group-by project
   $ stackmend audit -f json > findings.json
   $ stackmend audit -f value -c resource.id -c message"""
@@ -47,6 +48,11 @@ class Audit(Printing):
             type=seconds,
             metavar="SECONDS",
             help="wait so long before the second look at findings that span databases",
+        )
+        parser.add_argument(
+            "--include-young",
+            action="store_true",
+            help="list what is suspected and too young to tell, as candidates; a plan never has them",
         )
         parser.add_argument("--no-api", action="store_true", help="ask databases alone, though an API is configured")
         parser.add_argument(
@@ -71,8 +77,10 @@ class Audit(Printing):
                 snapshot=parsed_args.snapshot,
                 settle=parsed_args.settle,
                 use_api=not parsed_args.no_api,
+                young=True,
                 progress=progress,
             )
+        report = report.with_young() if parsed_args.include_young else report
         text, tally = self._for_people(report, parsed_args) if parsed_args.format == TEXT else ("", [])
         self.show(findings.findings(report.findings, text), parsed_args)
         notes = self.notes
