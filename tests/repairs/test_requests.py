@@ -211,7 +211,8 @@ def test_a_server_goes_with_its_claims(desk: Desk) -> None:
     held = desk.rows("placement", "allocations", consumer_id=server.uuid)
     words = ("server", "set-host", server.uuid, "--host", node["host"])
     assert f"--overrule {server.host}" in desk.refused(*words)
-    assert "--overrule" in desk.refused(*words, "--overrule", "another")
+    assert "--overrule" in desk.refused(*words, "--overrule", node["host"])
+    assert "there is no host 'another'" in desk.type(*words, "--overrule", "another")[2]
     desk.done(*words, "--overrule", str(server.host))
     row = desk.server(server)
     assert (row["host"], row["node"], row["compute_id"]) == (node["host"], node["hypervisor_hostname"], node["id"])
@@ -283,15 +284,17 @@ def test_a_server_that_still_holds_something_is_not_purged(desk: Desk) -> None:
 def test_a_deleted_server_has_no_cache_and_no_host(desk: Desk) -> None:
     """What is deleted is not rebuilt, moved or deleted again."""
     server = desk.cloud.pick("deleted")
-    for words in (("cache", "rebuild", server.uuid), ("set-host", server.uuid, "--host", "c0001"),
-                  ("mark-deleted", server.uuid)):  # fmt: skip
+    for words in (("cache", "rebuild", server.uuid), ("set-host", server.uuid, "--host", "c0001")):
         assert "no cell has a live server" in desk.refused("server", *words)
+    code, _, err = desk.type("server", "mark-deleted", server.uuid, "--yes")
+    assert (code, f"server {server.uuid} is deleted already" in err) == (Exit.CLEAN, True)
 
 
 def test_a_host_must_be_a_host(desk: Desk) -> None:
     """Unknown, of another cell, or without a service: refused by name."""
     server = desk.cloud.pick("active")
-    assert "nowhere" in desk.refused("server", "set-host", server.uuid, "--host", "nowhere")
+    code, _, err = desk.type("server", "set-host", server.uuid, "--host", "nowhere", "--allow-db")
+    assert (code, "there is no host 'nowhere'" in err) == (Exit.USAGE, True)
     other = next(s for s in desk.cloud.servers("active") if s.cell != server.cell)
     assert other.host
     assert other.host in desk.refused("server", "set-host", server.uuid, "--host", other.host)

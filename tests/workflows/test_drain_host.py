@@ -423,6 +423,30 @@ def test_a_host_is_enabled_and_tried_and_the_canary_is_gone(cloud: Told, drill: 
     assert (host.disabled, host.servers, len(cloud.world.deleted)) == (False, {}, 1)
 
 
+def test_what_a_canary_is_made_of_is_known_before_anything_is_planned(cloud: Told, drill: Drill) -> None:
+    """Network, image and flavor by name or id; what is not there, is several or does not fit is a usage error."""
+    give_image(cloud)
+    nets = {"n1": "tenant-net", "n2": "twin", "n3": "twin", "n4": "empty"}
+    cloud.told["/networks"] = {
+        "networks": [{"id": n, "name": name, "subnets": [] if name == "empty" else ["s"]} for n, name in nets.items()]
+    }
+    for asked in ("tenant-net", "n1"):
+        plan = drill.plan("return-host", {"host": HOST, "network": asked})
+        (made,) = [s for a in plan.actions for s in a.steps if getattr(s, "operation", "") == "create-canary"]
+        assert made.arguments["network"] == "n1"
+    for option, text, words, hint in (
+        ("network", "tenant-nt", "there is no network 'tenant-nt'", "tenant-net"),
+        ("network", "twin", "2 networks are called 'twin'", "n2, n3"),
+        ("network", "empty", "has no subnet", ""),
+        ("image", "tinny", "there is no active image 'tinny'", "tiny"),
+        ("flavor", "no-such", "there is no flavor 'no-such'", "openstack flavor list"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            drill.plan("return-host", {"host": HOST, option: text})
+        assert words in caught.value.message
+        assert hint in caught.value.hint
+
+
 def test_a_host_is_enabled_without_a_canary_where_that_is_asked_for(cloud: Told, drill: Drill) -> None:
     """Nothing is created."""
     cloud.world.hosts[HOST].disabled = True

@@ -56,6 +56,17 @@ def connector(sight: Sight, host: str) -> str:
     return json.dumps(found, sort_keys=True)
 
 
+def manages(sight: Sight, host: str) -> None:
+    """CannotRepair unless a host that the operator names has a nova-manage; HostUnreachable where there is no way."""
+    if sight.hosts is None:
+        return
+    done = sight.hosts.run(host, (*inside(sight), "sh", "-c", "command -v nova-manage"), limit=_ASKING)
+    if done.code != 0:
+        raise CannotRepair(
+            f"there is no nova-manage on {host}: name a host by --manage-on that has one, and reaches Nova's databases"
+        )
+
+
 def refreshed(
     sight: Sight, found: str, *, server: str, volume: str, attachment: str, manage: str
 ) -> HostCommand:  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 from stackmend.model.errors import SourceError, UsageError
@@ -73,10 +74,18 @@ def named(found: Sequence[Server], names: Sequence[str], option: str) -> list[st
     for name in names:
         mine = [guest.id for guest in found if name in (guest.id, guest.name)]
         if len(mine) != 1:
-            what = "is not on the host" if not mine else "is the name of several: say which by its id"
-            raise UsageError(f"{option} {name}: it {what}", "'stackmend host status HOST' shows how many there are.")
+            raise UsageError(*_not_one(found, name, option, mine))
         ids.append(mine[0])
     return ids
+
+
+def _not_one(found: Sequence[Server], name: str, option: str, mine: Sequence[str]) -> tuple[str, str]:
+    """(what is wrong with a name, what to do about it)."""
+    if mine:
+        return f"{option} {name}: it is the name of several", f"Name one by its id: {', '.join(mine)}."
+    near = get_close_matches(name, [text for guest in found for text in (guest.name, guest.id)])
+    other = "'stackmend host status HOST' shows how many there are."
+    return f"{option} {name}: it is not on the host", f"Did you mean {', '.join(near)}?" if near else other
 
 
 def stages(found: Sequence[Server], first: Sequence[str], begin: int) -> dict[str, int]:

@@ -44,6 +44,8 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
                         risk=Risk.MANUAL, why="no way to hosts is configured: see [hosts]")  # fmt: skip
         return
     manage = str(arguments.get("manage") or found.host)
+    if manage != found.host:
+        _attachments.manages(sight, manage)
     yield LaneDraft(
         **lane,
         message=f"its connection to {found.host} is made anew",

@@ -69,6 +69,8 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     move = _move(arguments, sight, sight.live)
     if _dead.service(sight, move.to)["state"] != "up":
         raise CannotRepair(f"nova-compute on {move.to} is not up")
+    if move.manage != move.to and move.via != "db":
+        _attachments.manages(sight, move.manage)
     servers = _servers(sight.live, move, arguments.get("servers") or ())
     sight.facts["relocation"] = {"from": move.source, "to": move.to, "servers": [str(s["uuid"]) for s in servers]}
     drafts = [_lane(sight, sight.live, move, server) for server in servers]

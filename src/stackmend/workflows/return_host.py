@@ -12,7 +12,8 @@ it. For as long as the canary takes, other servers can be scheduled there too.
 
 ## Guards
 nova-compute must be up at a time later than the plan; a host that was declared dead is given back only when every
-evacuation from it is completed. A server comes back only if it is as it was seen, elsewhere and in a state that moves.
+evacuation from it is completed. Flavor, image and network of the canary are looked for, and must fit each other, before
+anything is planned. A server comes back only if it is as it was seen, elsewhere and in a state that moves.
 
 ## Undo
 Disables the host again with the reason that it had.
@@ -21,8 +22,9 @@ Disables the host again with the reason that it had.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any
 
 from stackmend.model.errors import UsageError
@@ -37,6 +39,7 @@ from stackmend.workflows._servers import Server
 _BACK, _ENABLE, _CANARY, _JUDGE, _CLEAN, _SERVES, _HOME = range(7)
 _FLAVORS = "2.61"
 _GIB = 1024**3
+_NETWORKS = "See 'openstack network list'."
 
 
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
@@ -112,15 +115,17 @@ def _enabled(own: Compute) -> LaneDraft:
 def _tried(sight: Sight, own: Compute, arguments: Row) -> Iterator[LaneDraft]:
     image = _image(sight, str(arguments.get("image") or ""))
     size = int(arguments.get("volume") or 0)
+    if size and size < _gigabytes(image):
+        raise UsageError(f"--volume {size}: image {image['name']} needs {_gigabytes(image)} GiB", "Name more, or none.")
     flavor = _flavor(sight, str(arguments.get("flavor") or ""), image, size)
+    network = _network(sight, str(arguments.get("network") or ""))
     digest = hashlib.sha256(f"{own.host} {sight.now}".encode()).hexdigest()[:8]
     name = f"stackmend-canary-{own.host}-{digest}"
     about = {"name": name, "host": own.host}
     made = {
-        **about, "flavor": flavor["id"], "image": image["id"], "network": arguments.get("network") or None,
-        "volume": size,
+        **about, "flavor": flavor["id"], "image": image["id"], "network": network.get("id"), "volume": size,
     }  # fmt: skip
-    sight.facts["canary"] = {"name": name, "flavor": flavor["name"], "image": image["name"]}
+    sight.facts["canary"] = {"name": name, "flavor": flavor["name"], "image": image["name"], **_told(network)}
     reason = own.reason or "the canary of stackmend did not come up"
     create = ApiCall(service="compute", operation="create-canary", arguments=made, inverse=None)
     judge = ApiCall(
@@ -136,32 +141,64 @@ def _tried(sight: Sight, own: Compute, arguments: Row) -> Iterator[LaneDraft]:
         yield LaneDraft(resource_type="host", resource_id=own.host, message=message, stage=stage, steps=(step,))
 
 
+def _told(network: Mapping[str, Any]) -> dict[str, Any]:
+    return {"network": network.get("name") or network["id"]} if network else {}
+
+
+def _named(what: str, wanted: str, every: Sequence[Mapping[str, Any]], hint: str) -> Mapping[str, Any]:
+    """The one of this id, else of this name; UsageError for none, with near names, and for several, with their ids."""
+    found = [one for one in every if wanted == one["id"]] or [one for one in every if wanted == one.get("name")]
+    if not found:
+        near = get_close_matches(wanted, [str(one.get("name") or "") for one in every])
+        raise UsageError(f"there is no {what} {wanted!r}", f"Did you mean {', '.join(near)}?" if near else hint)
+    if len(found) > 1:
+        ids = ", ".join(sorted(str(one["id"]) for one in found))
+        raise UsageError(f"{len(found)} {what}s are called {wanted!r}", f"Name one by its id: {ids}.")
+    return found[0]
+
+
+def _network(sight: Sight, wanted: str) -> Mapping[str, Any]:
+    """The network of this name or id; {} where none is asked for."""
+    if not wanted:
+        return {}
+    found = _named("network", wanted, list(sight.api.every("network", "/networks", "networks")), _NETWORKS)
+    if found.get("subnets") == []:
+        raise UsageError(f"network {wanted} has no subnet: Nova makes no server there", "Name another one.")
+    return found
+
+
 def _image(sight: Sight, wanted: str) -> Mapping[str, Any]:
     """The one of this name or id, else the smallest."""
-    every = [
-        one for one in sight.api.every("image", "/images?status=active&sort=size:asc", "images")
-        if (wanted in (one["id"], one.get("name")) if wanted else not one.get("block_device_mapping"))
-    ]  # fmt: skip
-    if not every:
-        raise UsageError(
-            f"there is no active image {wanted or 'for a canary'}", "Name one by --image, or leave out the canary."
-        )
-    return min(every, key=lambda one: (int(one.get("size") or 0), str(one["id"])))
+    every = list(sight.api.every("image", "/images?status=active&sort=size:asc", "images"))
+    if wanted:
+        return _named("active image", wanted, every, "See 'openstack image list --all'.")
+    plain = [one for one in every if not one.get("block_device_mapping")]
+    if not plain:
+        raise UsageError("there is no active image for a canary", "Name one by --image, or leave out the canary.")
+    return min(plain, key=lambda one: (int(one.get("size") or 0), str(one["id"])))
+
+
+def _gigabytes(image: Mapping[str, Any]) -> int:
+    """What a disk of this image takes."""
+    return max(int(image.get("min_disk") or 0), -(-int(image.get("size") or 0) // _GIB))
 
 
 def _flavor(sight: Sight, wanted: str, image: Mapping[str, Any], volume: int) -> Mapping[str, Any]:
     """The one of this name or id, else the smallest that the image fits in and that asks for nothing special."""
     found = list(sight.api.every("compute", "/flavors/detail?is_public=none", "flavors", _FLAVORS))
+
+    def holds(one: Mapping[str, Any]) -> bool:
+        room = volume or int(one["disk"]) == 0 or one["disk"] >= _gigabytes(image)
+        return bool(one["ram"] >= int(image.get("min_ram") or 0) and room)
+
     if wanted:
-        named = [one for one in found if wanted in (one["id"], one["name"])]
-        if not named:
-            raise UsageError(f"there is no flavor {wanted}", "See 'openstack flavor list --all'.")
-        return named[0]
-    disk = max(int(image.get("min_disk") or 0), -(-int(image.get("size") or 0) // _GIB))
+        named = _named("flavor", wanted, found, "See 'openstack flavor list --all'.")
+        if not holds(named):
+            raise UsageError(f"image {image['name']} does not fit flavor {wanted}", "Name another one of the two.")
+        return named
     fits = [
         one for one in found
-        if not one.get("extra_specs") and not one.get("OS-FLV-DISABLED:disabled")
-        and one["ram"] >= int(image.get("min_ram") or 0) and (volume or int(one["disk"]) == 0 or one["disk"] >= disk)
+        if holds(one) and not one.get("extra_specs") and not one.get("OS-FLV-DISABLED:disabled")
     ]  # fmt: skip
     if not fits:
         raise UsageError(

@@ -20,18 +20,24 @@ NOBODY = "5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55"
 
 
 @pytest.fixture(scope="module")
-def fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShowingFake]:
-    """The services of a cloud."""
-    cloud = build(tmp_path_factory.mktemp("named") / "cloud", servers=120, seed=5)
-    with serving(ShowingFake(cloud, tmp_path_factory.mktemp("account"))) as found:
-        yield found  # type: ignore[misc]
+def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A cloud whose databases nobody reads."""
+    cloud = build(tmp_path_factory.mktemp("named") / "cloud", servers=120)
+    yield cloud
     cloud.close()
 
 
 @pytest.fixture(scope="module")
-def shown(fake: ShowingFake, tmp_path_factory: pytest.TempPathFactory) -> tuple[Cloud, Config]:
+def fake(named: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShowingFake]:
+    """Its services."""
+    with serving(ShowingFake(named, tmp_path_factory.mktemp("account"))) as found:
+        yield found  # type: ignore[misc]
+
+
+@pytest.fixture(scope="module")
+def shown(named: Cloud, fake: ShowingFake, tmp_path_factory: pytest.TempPathFactory) -> tuple[Cloud, Config]:
     """The cloud, and a configuration with its APIs alone."""
-    return fake.cloud, configured(tmp_path_factory.mktemp("config"), fake)
+    return named, configured(tmp_path_factory.mktemp("config"), fake)
 
 
 def test_by_id_by_name_and_not_at_all(shown: tuple[Cloud, Config]) -> None:

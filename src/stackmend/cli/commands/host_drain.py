@@ -102,7 +102,7 @@ class ReturnHost(Working):
         parser.add_argument("--no-canary", action="store_true", help="enable it without trying it")
         parser.add_argument("--flavor", metavar="NAME", help="of the canary (default: the smallest that fits)")
         parser.add_argument("--image", metavar="NAME", help="of the canary (default: the smallest)")
-        parser.add_argument("--network", metavar="UUID", help="give the canary a port in this network (default: none)")
+        parser.add_argument("--network", metavar="NAME", help="give the canary a port in this network (default: none)")
         parser.add_argument(
             "--volume", type=positive, metavar="GIB", help="let the canary boot from a volume of this size"
         )

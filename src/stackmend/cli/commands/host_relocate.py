@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 class HostRelocate(Working):
     """Relocate the servers of a dead host by database: the last resort, where 'openstack server evacuate' cannot work.
 
-    The host must be down and cut off from storage and network; the other one is in the same cell. Servers that have
-    something of their host alone (PCI devices, pinned CPUs, local disks) stay, with the reason.
+    The host must be down and cut off from storage and network; the other one is in the same cell. Nova's API is asked
+    whether that is so, with --via db too. Servers that have something of their host alone (PCI devices, pinned CPUs,
+    local disks) stay, with the reason.
     """
 
     workflow = "relocate-host"
@@ -39,7 +40,8 @@ class HostRelocate(Working):
             "--via",
             choices=("auto", "db"),
             default="auto",
-            help="capacity and ports by the APIs, or by rows too, without a start (default: auto)",
+            help="capacity and ports by the APIs, or by rows too, without a start; the state of the hosts is asked of"
+            " Nova's API either way (default: auto)",
         )
         parser.add_argument(
             "--fenced", action="store_true", help="you have seen to it that HOST runs nothing and reaches no storage"

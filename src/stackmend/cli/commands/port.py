@@ -11,6 +11,9 @@ from stackmend.cli.request import Request
 from stackmend.model.errors import Exit
 from stackmend.model.port import Fate
 
+#: next steps that are shown
+_SHOWN = 3
+
 
 class PortList(Printing):
     """List the ports of a server, and for each whether Nova deletes it with the server.
@@ -34,10 +37,14 @@ class PortList(Printing):
 
         found = ports_of(self.config(), parsed_args.server)
         self.show(shown.ports(found), parsed_args)
-        dying = sum(port.fate is Fate.DELETED for port in found)
+        dying = [port for port in found if port.fate is Fate.DELETED]
         if dying:
-            self.notes.say(f"{dying} of {len(found)} would be deleted with the server, its address lost")
-            self.notes.next(self.typed("port", "keep", "--allow-db", "PORT"))
+            self.notes.say(f"{len(dying)} of {len(found)} would be deleted with the server, its address lost")
+        if any(not port.in_cache for port in dying):
+            # until the cache lists it nothing can be kept
+            self.notes.next(self.typed("server", "cache", "rebuild", "--allow-db", parsed_args.server))
+        elif dying:
+            self.notes.next(*(self.typed("port", "keep", "--allow-db", port.port) for port in dying[:_SHOWN]))
         return int(Exit.CLEAN)
 
 

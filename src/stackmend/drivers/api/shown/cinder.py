@@ -62,11 +62,14 @@ def _all(look: Look) -> dict[str, Volume]:
 
 
 def attachments(look: Look, wanted: Wanted) -> list[Mapping[str, Any]]:
-    """The attachments of these volumes; all of them for None."""
+    """The attachments of these volumes, or of these servers; all of them for None."""
     _administrator(look)
     if wanted is None:
         return look.once("list", "attachments", lambda: _pages(look, ""))
-    some = look.many("held", wanted["volume_id"], lambda name: _pages(look, f"&volume_id={segment(name)}"))
+    if "volume_id" in wanted:
+        some = look.many("held", wanted["volume_id"], lambda name: _pages(look, f"&volume_id={segment(name)}"))
+    else:
+        some = look.many("of", wanted["instance_uuid"], lambda name: _pages(look, f"&instance_id={segment(name)}"))
     return [one for held in some.values() for one in held]
 
 
