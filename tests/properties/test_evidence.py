@@ -337,6 +337,25 @@ def test_a_request_that_is_planned_again_at_the_wrong_source(healthy: Files) -> 
     assert (result.done, result.stale, result.exit) == (0, 1, Exit.STOPPED)
 
 
+def test_providers_that_are_no_compute_nodes(healthy: Files) -> None:
+    """Purged nodes with what evacuated servers have left there, and shared storage, make nobody doubt a source."""
+    healthy.cloud.restore()
+    cloud, servers = healthy.cloud, healthy.cloud.servers("active")[:8]
+    classes = {row["name"]: row["id"] for row in cloud.rows("placement", "SELECT id, name FROM resource_classes")}
+    for number, server in enumerate(servers):
+        disk = number % 2
+        uuid = f"{server.uuid[:-4]}90e{number}"
+        row = cloud.insert("placement", "resource_providers", uuid=uuid, name=f"provider-{number}", generation=1)
+        cloud.update("placement", "resource_providers", {"id": row}, root_provider_id=row)
+        cloud.insert(
+            "placement", "allocations", consumer_id=server.uuid, resource_provider_id=row, used=1,
+            resource_class_id=classes["DISK_GB" if disk else "VCPU"],
+        )  # fmt: skip
+    report = healthy.look()
+    healthy.cloud.restore()
+    assert [source.doubt for source in report.manifest.sources if source.doubt] == []
+
+
 @pytest.mark.parametrize(("one", "other", "says"), [
     ("cell:cell1", "neutron", "it holds Neutron's tables"),
     ("cell:cell1", "cinder", "it holds Cinder's tables"),
