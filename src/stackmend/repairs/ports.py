@@ -21,6 +21,8 @@ CHILDREN = frozenset(
         "qos_port_policy_bindings", "securitygroupportbindings",
     }
 )  # fmt: skip
+#: tables whose rows are a part of the ``standardattributes`` row that they refer to: what a port waits for, its tags
+MARKS = frozenset({"provisioningblocks", "tags"})
 #: what of a binding's profile belongs to the host it was on (nova/network/neutron.py, _unbind_ports)
 _OF_HOST = frozenset(
     {
@@ -126,6 +128,8 @@ def _unmarked(live: Live, port: Record) -> Iterator[Step]:
                 yield change(live, "neutron", table, row, {column: None})
         elif column in live.key("neutron", table):
             for row in live.rows("neutron", table, {column: port["standard_attr_id"]}):
+                if table not in MARKS:
+                    raise CannotRepair(f"port {port['id']} is used by {table}: take it from there first")
                 yield _removed(live, table, row)
 
 

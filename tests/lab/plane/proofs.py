@@ -131,11 +131,11 @@ class Desk:
         listed = json.loads(self.run("audit", *asked, "-f", "json", codes=(Exit.CLEAN, Exit.FINDINGS)))
         return {finding["fingerprint"]: finding for finding in listed}
 
-    def plan(self, name: str, strategy: str, things: Iterable[str], chosen: str = "") -> Path:
-        """A plan by one strategy for what concerns these things; ``chosen``: the repair, where there are several."""
+    def plan(self, name: str, strategy: str, findings: Iterable[Json], chosen: str = "") -> Path:
+        """A plan by one strategy for these findings; ``chosen``: the repair, where there are several."""
         out = self.folder / f"{name}.json"
         allow = ["--allow-db"] if strategy == "db" else []
-        asked = [word for thing in sorted(set(things)) for word in ("--server", thing)]
+        asked = [word for words in sorted({_asked(finding) for finding in findings}) for word in words]
         asked += ["--repair", chosen] if chosen else []
         codes = (Exit.CLEAN, Exit.FINDINGS)
         self.run("plan", "create", "--via", strategy, *allow, *asked, "--out", str(out), "-f", "json", codes=codes)
@@ -253,7 +253,7 @@ class Rehearsal:
             answer = self.answers[proof.name]
             assert answer.thing is not None
             for mark, finding in found.items():
-                own = finding["check"] == proof.check and answer.key.items() <= finding["key"].items()
+                own = finding["check"] == proof.check and _same(answer.key, finding["key"])
                 if own or (finding["check"] in proof.also and answer.thing.concerns(finding)):
                     answer.found[mark] = finding["check"]
                     known.add(mark)
@@ -277,15 +277,17 @@ class Rehearsal:
         if not mine:  # a plan for nothing in particular is one for everything
             return
         for name in sorted({p.repair for p in mine if p.chosen}):
-            names = [one for p in mine if p.chosen and p.repair == name for one in self._thing(p).names]
-            path = self.desk.plan(f"{strategy}{turn}-{name}", strategy, names, name)
+            found = self._left([p for p in mine if p.chosen and p.repair == name])
+            path = self.desk.plan(f"{strategy}{turn}-{name}", strategy, found, name)
             self._planned(mine, json.loads(path.read_text())["plan"]["actions"])
             result = self.desk.apply(path, (Exit.REPAIRED, Exit.STOPPED))
             if not turn:
                 self.chosen.append(result["run"])
         for number in range(4):
-            names = [name for p in mine for name in self._thing(p).names]
-            path = self.desk.plan(f"{strategy}{turn}-{number}", strategy, names)
+            found = self._left(mine)
+            if not found:
+                break
+            path = self.desk.plan(f"{strategy}{turn}-{number}", strategy, found)
             plan = json.loads(path.read_text())["plan"]
             self._planned(mine, plan["actions"])
             if not plan["actions"]:
@@ -296,6 +298,11 @@ class Rehearsal:
                 self.again[strategy] = self.desk.apply(path, (Exit.CLEAN, Exit.STOPPED))
         if not turn:
             self._seen_clean(mine)
+
+    def _left(self, proofs: Sequence[Proof]) -> list[Json]:
+        """The findings of these proofs that there still are."""
+        marks = {mark for proof in proofs for mark in self.answers[proof.name].found}
+        return [finding for mark, finding in self.desk.audit().items() if mark in marks]
 
     def _planned(self, mine: Sequence[Proof], actions: Sequence[Json]) -> None:
         by_mark = {action["fingerprint"]: action for action in actions}
@@ -421,6 +428,19 @@ def attempt(do: Callable[[], None]) -> BaseException | None:
 def pairs() -> set[tuple[str, str]]:
     """Every repair of stackmend with each of its strategies."""
     return {(name, strategy) for name, repair in catalogue.repairs().items() for strategy in repair.strategies}
+
+
+def _same(key: Json, found: Json) -> bool:
+    """Whether two keys name one thing: what both say is the same."""
+    both = key.keys() & found.keys()
+    return bool(both) and all(key[name] == found[name] for name in both)
+
+
+def _asked(finding: Json) -> tuple[str, str]:
+    """The option that narrows a plan to a finding, and its value."""
+    options = {"port": "--port", "volume": "--volume", "consumer": "--server", "server": "--server"}
+    known = {**finding["evidence"], **finding["key"]}
+    return next((option, str(known[name])) for name, option in options.items() if known.get(name))
 
 
 def _told(finding: Json) -> str:

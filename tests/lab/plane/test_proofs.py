@@ -69,7 +69,7 @@ def test_novas_own_healer_is_waited_for(plane, tmp_path, rehearsal):
     more.mkdir()
     try:
         set_options(more / "healing.conf", healing)
-        plan = desk.plan("healer", "api", [thing.server])
+        plan = desk.plan("healer", "api", [before[found[0]]])
         plane.configure(f"compute-{host}", healing)
         plane.stop(f"nova-compute-{host}")
         plane.start(f"nova-compute-{host}")

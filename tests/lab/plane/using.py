@@ -230,7 +230,8 @@ def server_with_port_back(thing: Thing) -> None:
     nics = thing.nics_now()
     assert set(nics) == {*thing.nics, thing.port}
     assert set(thing.plane.guests(thing.host())[thing.server]["vifs"]) == set(nics), "the guest has other NICs"
-    thing.cloud.network.update_port(thing.port, description="restored")
+    for state in (False, True):
+        thing.cloud.network.update_port(thing.port, admin_state_up=state)
     thing.whole(nics)
     thing.reboot()
     thing.whole(nics)

@@ -25,4 +25,4 @@ def make(plane: Plane) -> dict[str, Any]:
     statement = "UPDATE volumes SET attach_status = 'detached', status = 'available' WHERE id = %s"
     scene.sql("cinder", statement, volume)
     scene.past(servers=server, volumes=volume)
-    return {"volume": volume}
+    return {"volume": volume, "server": server}

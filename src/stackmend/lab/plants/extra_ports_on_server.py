@@ -57,8 +57,19 @@ def _adopted(cloud: Cloud, server: Server, host: str) -> str:
     return port
 
 
+def never_up(cloud: Cloud) -> dict[str, Any]:
+    """Neutron still waits for the host that never plugged it, and somebody has tagged it: both goes with the port."""
+    server = cloud.pick("active")
+    port = _of_build(cloud, server)
+    marked = port_of(cloud, port)["standard_attr_id"]
+    cloud.insert("neutron", "provisioningblocks", standard_attr_id=marked, entity="L2")
+    cloud.insert("neutron", "tags", standard_attr_id=marked, tag="leftover")
+    return {"server": server.uuid, "port": port}
+
+
 VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
     "of_the_build": of_the_build,
+    "never_up": never_up,
     "adopted": adopted,
     "adopted_elsewhere": adopted_elsewhere,
 }

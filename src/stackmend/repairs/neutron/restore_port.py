@@ -7,8 +7,8 @@ Inserts the port with its old id, MAC, addresses, network and binding, as Neutro
 named after it, and the agent knows the port by it. Neutron's API takes no id for a new port.
 
 Nova remembers neither the port's name nor its tags, QoS policy, allowed address pairs and security groups: it gets the
-groups of the server's other ports, else the default one of its project. Neutron tells its agents of the port when it is
-next updated: the plan says how.
+groups of the server's other ports, else the default one of its project. Neutron tells its agents of the port when
+something of it changes that concerns them, and its description does not: the plan says how.
 
 It is right when Neutron lost the port: rows deleted by SQL, a database restored from an older dump. When somebody
 deleted the port on purpose and the event to Nova was lost, `drop-stale-vif` is right. No row tells the two apart, so
@@ -91,8 +91,8 @@ def _row(table: str, values: Record, *key: str) -> InsertRow:
 def _afterwards(live: Live, port: Remembered, vif: Record) -> Iterator[Step]:
     name = port.row["id"]
     yield Manual(
-        text="Let Neutron tell its agents of the port, and see to its name, tags and security groups: openstack port"
-        f" set --description 'restored' {name}"
+        text="Let Neutron tell its agents of the port, which cuts its traffic for a moment: openstack port set"
+        f" --disable {name}, then openstack port set --enable {name}. See to its name, tags and security groups."
     )
     if live.columns("neutron", "ovn_revision_numbers") and live.rows(
         "neutron", "ovn_revision_numbers", {"resource_uuid": port.row["network_id"]}
