@@ -253,7 +253,7 @@ class Rehearsal:
             answer = self.answers[proof.name]
             assert answer.thing is not None
             for mark, finding in found.items():
-                own = finding["check"] == proof.check and _same(answer.key, finding["key"])
+                own = finding["check"] == proof.check and same(answer.key, finding["key"])
                 if own or (finding["check"] in proof.also and answer.thing.concerns(finding)):
                     answer.found[mark] = finding["check"]
                     known.add(mark)
@@ -430,7 +430,7 @@ def pairs() -> set[tuple[str, str]]:
     return {(name, strategy) for name, repair in catalogue.repairs().items() for strategy in repair.strategies}
 
 
-def _same(key: Json, found: Json) -> bool:
+def same(key: Json, found: Json) -> bool:
     """Whether two keys name one thing: what both say is the same."""
     both = key.keys() & found.keys()
     return bool(both) and all(key[name] == found[name] for name in both)
