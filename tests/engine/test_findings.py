@@ -191,6 +191,6 @@ def test_an_audit_of_some_servers_forgets_nothing(on_sqlite: Ground) -> None:
     info_cache_empty.plant(here.cloud)
     (finding,) = audited(here).findings
     other = here.cloud.pick("active").uuid
-    assert audits.audit(here.config, servers=(other,), settle=0).findings == ()
+    assert audits.audit(here.config, about=(other,), settle=0).findings == ()
     assert audits.audit(here.config, checks=("allocation-orphan",), settle=0).findings == ()
     assert remembered(here, finding.fingerprint, "gone") == ""

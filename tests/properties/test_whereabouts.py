@@ -226,7 +226,7 @@ def assert_story(ground: Ground, damage: list[Callable[[Ground], None]], order: 
         hit(ground)
     seen = [ground.records()]
     for checks in (*((name,) for name in order), (), ()):
-        plan = plans.create(ground.config, checks=checks, servers=(ground.server.uuid,), allow_db=True, settle=0)
+        plan = plans.create(ground.config, checks=checks, about=(ground.server.uuid,), allow_db=True, settle=0)
         for left in plan.not_repaired:
             assert "stackmend server where" in left.reason, left.reason
         if not plan.runnable:
