@@ -79,14 +79,16 @@ class Slow:
             holder.close()
 
     def at_the_second_stage(self, process: subprocess.Popen[Any]) -> str:
-        """Wait until the first stage is done; the run."""
+        """Wait until the first stage is done and the second is begun; the run."""
         for _ in range(1200):
             assert process.poll() is None
             run = self.here.last()
             if run is not None:
                 with self.here.journal() as journal:
-                    if any(entry.state is StepState.DONE for entry in journal.entries(run.id)):
-                        return run.id
+                    states = {entry.state for entry in journal.entries(run.id)}
+                if {StepState.DONE, StepState.INTENT} <= states:
+                    time.sleep(1)  # from the intent to the lock that it waits for
+                    return run.id
             time.sleep(0.05)
         raise AssertionError("the run does not come to its second stage")
 

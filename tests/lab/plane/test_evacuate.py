@@ -60,7 +60,7 @@ def test_a_killed_host_is_evacuated_and_comes_back(loss: Loss) -> None:
     # Nova keeps what they hold of the old host until it is back: that is no finding
     assert loss.providers("db") == {loss.host, loss.other}
     moved = [loss.servers[name] for name in ("db", "web", "off", "cattle")]
-    report = audits.audit(loss.config, servers=moved, settle=0)
+    report = audits.audit(loss.config, about=moved, settle=0)
     assert [(one.check, one.resource_id) for one in report.findings] == []
 
     # the machine is up again, with guests that nobody fenced away: they go before its nova-compute does anything
