@@ -291,8 +291,8 @@ def _audit_settling(slow: Slow, folder: Path) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(folder)}
     )
-    for look in (any, lambda names: not any(names)):
-        while process.poll() is None and not look(folder.iterdir()):
+    for there in (True, False):  # what it collects into
+        while process.poll() is None and any(folder.glob("stackmend-audit-*")) is not there:
             time.sleep(0.02)
     time.sleep(1)
     return process

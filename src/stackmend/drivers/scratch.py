@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import atexit
+import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,8 +18,10 @@ class Scratch:
     """One folder, until it is removed."""
 
     def __init__(self, what: str) -> None:
-        self.name = tempfile.mkdtemp(prefix=f"stackmend-{what}-")
+        # known before it is there: a signal may come in between
+        self.name = os.path.join(tempfile.gettempdir(), f"stackmend-{what}-{secrets.token_hex(8)}")
         _THERE.add(self.name)
+        os.mkdir(self.name, 0o700)
 
     def remove(self) -> None:
         """Remove it with everything in it."""

@@ -37,4 +37,4 @@ def test_every_source_is_asked(plane: Plane, capsys: pytest.CaptureFixture[str])
 def test_a_host_that_nobody_knows(plane: Plane, capsys: pytest.CaptureFixture[str]) -> None:
     """It is a mistake of the operator, not an empty host."""
     assert main(["--config", str(plane.toml), "host", "status", "c99"]) == Exit.USAGE
-    assert "no service of Nova runs on a host 'c99'" in capsys.readouterr().err
+    assert "there is no host 'c99'" in capsys.readouterr().err
