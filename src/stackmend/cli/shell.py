@@ -22,7 +22,7 @@ from stackmend.cli.logs import logging_to
 from stackmend.cli.manager import Commands
 from stackmend.cli.notes import Notes
 from stackmend.cli.options import silence
-from stackmend.cli.signals import exit_code
+from stackmend.cli.signals import exit_code, tidy
 from stackmend.cli.streams import hush, open_closed_ones, reason, steady
 from stackmend.model.errors import Exit, OutputError, StackmendError
 
@@ -184,6 +184,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.flush()
     if argv is None and code > INTERRUPTED_ABOVE and threading.active_count() > 1:
         # what a thread still waits for (a database that does not answer) must not hold up who said to end
+        tidy()
         os._exit(code)
     return code
 

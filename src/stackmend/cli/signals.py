@@ -153,10 +153,15 @@ class _Watch(threading.Thread):
                     _leave(number)
 
 
-def _leave(number: int) -> None:
-    """End though the main thread does not come back: as safe as a kill -9, but for temporary folders, and quieter."""
+def tidy() -> None:
+    """Remove the temporary folders, where the program will not come to its own end."""
     if scratch := sys.modules.get("stackmend.drivers.scratch"):
         scratch.remove_all()
+
+
+def _leave(number: int) -> None:
+    """End though the main thread does not come back: as safe as a kill -9, but for temporary folders, and quieter."""
+    tidy()
     with suppress(OSError):
         os.write(2, f"error: {INTERRUPTED[0]}\nhint: {INTERRUPTED[1]}\n".encode())
     os._exit(128 + number)
