@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pty
 import shutil
 import subprocess
+import termios
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,7 @@ def test_the_prompt_says_where_one_is(tmp_path: Path, name: str) -> None:
         stderr=slave,
         env={**os.environ, "HOME": str(tmp_path), **more},
         start_new_session=True,
+        preexec_fn=_own,  # fish is not interactive without a terminal of its own
     )
     os.close(slave)
     os.write(master, b"echo mine=$MINE; exit\n")
@@ -41,6 +44,10 @@ def test_the_prompt_says_where_one_is(tmp_path: Path, name: str) -> None:
     if name == "bash":
         assert "(lab) mine> " in text
         assert "mine=yes" in text
+
+
+def _own() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def _all(master: int) -> bytes:
