@@ -11,6 +11,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+from stackmend.app.apis import SystemClock
 from stackmend.app.session import silent, utcnow
 from stackmend.drivers.dialects.base import Address
 from stackmend.drivers.journal import DatabaseJournal
@@ -68,7 +69,9 @@ def batched(server: MariaDB, folder: Path, ids: list[str], before: str, after: s
         id=run, kind="undo", plan="bench", sha256="", cloud="bench", version="", operator="", host="",
         pid=os.getpid(), created_at=utcnow(),
     )  # fmt: skip
-    tools = Tools(journal=journal, writer=writer, ask=lambda _: Confirmed(), progress=silent, executors={})
+    tools = Tools(
+        journal=journal, writer=writer, ask=lambda _: Confirmed(), progress=silent, executors={}, clock=SystemClock()
+    )
     try:
         journal.begin(record, actions)
         result = Runner(tools, record, lanes(actions)).run(checked=False)
