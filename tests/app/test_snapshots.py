@@ -14,13 +14,15 @@ from stackmend.lab.cloud import build
 
 
 @pytest.mark.attack("interrupts a snapshot while it is collected")
-@pytest.mark.parametrize("into", [True, False], ids=["a-folder-of-ones-own", "the-state-folder"])
-def test_an_interrupted_snapshot_leaves_nothing(tmp_path: Path, into: bool) -> None:
-    """No folder that looks like one is left behind; the next one under the same name is made."""
+@pytest.mark.parametrize("into", ["", "new", "there"], ids=["the-state-folder", "a-folder-of-ones-own", "an-empty-one"])
+def test_an_interrupted_snapshot_leaves_nothing(tmp_path: Path, into: str) -> None:
+    """No folder that looks like one is left behind, one that was there stays; the next one of the same name is made."""
     cloud = build(tmp_path / "cloud", servers=60, seed=3)
     toml = tmp_path / "stackmend.toml"
     toml.write_text(cloud.toml(), encoding="utf-8")
     config, folder = load(str(toml)), tmp_path / "taken" if into else None
+    if into == "there":
+        (tmp_path / "taken").mkdir()
     told: list[str] = []
 
     def interrupted(what: str, rows: int, expected: int | None) -> None:
@@ -32,7 +34,7 @@ def test_an_interrupted_snapshot_leaves_nothing(tmp_path: Path, into: bool) -> N
         snapshots.create(config, into=str(folder) if folder else None, progress=interrupted)
     left = [file for file in tmp_path.rglob("*.parquet") if "cloud" not in file.parts[-3:-1]]
     assert left == []
-    assert folder is None or not folder.exists()
+    assert folder is None or folder.exists() is (into == "there")
     made, manifest = snapshots.create(config, into=str(folder) if folder else None)
     cloud.close()
     assert (made / "manifest.json").exists()

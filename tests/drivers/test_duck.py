@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ from pyarrow import parquet
 
 from stackmend.drivers.duck import DuckQuery, open_snapshot, steps
 from stackmend.drivers.shape import schema
-from stackmend.engine.audit import ask
+from stackmend.engine.audit import ask, too_young
 from stackmend.model.audit import Outcome
 from stackmend.model.check import Check, Severity
 from stackmend.model.errors import StackmendError
@@ -31,8 +32,13 @@ LARGE = (
 @pytest.fixture
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder in which temporary folders are made."""
+    DuckQuery().close()  # the engine that all share has a folder of its own until the program ends
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
+
+
+#: a row that is too young
+HELD = "SELECT 7 AS n FROM clock WHERE now < $idle"
 
 
 def check(name: str, sql: str) -> Check:
@@ -72,6 +78,19 @@ def test_a_query_over_the_cap_is_an_error_result_and_no_pass(small: DuckQuery) -
     assert rows == {"first": [{"n": 1}], "last": [{"n": 2}]}
 
 
+def test_what_cannot_be_asked_for_its_young_is_said(small: DuckQuery) -> None:
+    """A check that fails once nothing is too young for it holds back nobody knows what, not nothing."""
+    manifest = Manifest(format="", created_at=NOW, now=NOW, skew=0.0, sources=(), cells_known=True)
+    sql = "SELECT 1 AS n FROM clock WHERE CASE WHEN $idle > now THEN error('too much') ELSE 'old' END = 'young'"
+    asked = [replace(check("fails", sql), ages={"idle": 600}), replace(check("holds", HELD), ages={"idle": 600})]
+    rows, _ = ask(asked, small, manifest)
+    assert rows == {"fails": [], "holds": []}
+    held, notes = too_young(asked, small, manifest, {}, rows)
+    assert held == {"holds": [{"n": 7}]}
+    assert len(notes) == 1
+    assert notes[0].startswith("what fails holds back for its age is not known: a query failed: ")
+
+
 def test_the_same_query_within_the_cap_is_answered(scratch: Path) -> None:
     """It was the cap that refused it: with room on disk the same memory is enough."""
     query = DuckQuery(memory="60MB", spill="1GB", threads=1)
@@ -81,6 +100,7 @@ def test_the_same_query_within_the_cap_is_answered(scratch: Path) -> None:
 
 SPILLING = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from stackmend.drivers.duck import DuckQuery, QueryTooLarge
 from stackmend.model.errors import StackmendError

@@ -229,7 +229,7 @@ def _report(
         checks=results,
         manifest=answer.manifest,
         exit=exit_of(listed, results.values()),
-        notes=(*notes, *more),
+        notes=(*notes, *answer.notes, *more),
         young=tuple(held),
     )
 

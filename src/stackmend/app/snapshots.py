@@ -32,12 +32,13 @@ from stackmend.model.snapshot import Manifest
 def create(config: Config, *, into: str | None = None, progress: Progress = silent) -> tuple[Path, Manifest]:
     """Collect everything into a new folder (default: one in the state folder named by the time).
 
-    Where it comes to nothing the folder is removed.
+    Where it comes to nothing what was written is removed, and the folder where it was not there before.
     """
     session = Session.looking(config)
     name = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = Path(into) if into else _home(config) / name
     try:
+        own = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         full = any(folder.iterdir())
     except (OSError, ValueError) as problem:
@@ -52,7 +53,19 @@ def create(config: Config, *, into: str | None = None, progress: Progress = sile
             return folder, manifest
     finally:
         if manifest is None:  # Ctrl-C, too: half a snapshot is none
-            shutil.rmtree(folder, ignore_errors=True)
+            _cleared(folder, whole=own)
+
+
+def _cleared(folder: Path, *, whole: bool) -> None:
+    """Remove what a snapshot has written; ``whole``: the folder too. What cannot be removed does not hide the cause."""
+    with suppress(OSError):
+        for part in [*folder.iterdir()]:
+            if part.is_dir():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
+                part.unlink(missing_ok=True)
+        if whole:
+            folder.rmdir()
 
 
 def list_snapshots(config: Config) -> list[tuple[Path, Manifest]]:
@@ -110,6 +123,7 @@ class Asked:
     results: dict[str, CheckResult]
     manifest: Manifest  #: with the sources that are not believed
     young: dict[str, list[dict[str, Any]]]  #: check -> rows that their age alone held back
+    notes: tuple[str, ...] = ()  #: of which checks that is not known, and why
 
 
 def asked(
@@ -120,8 +134,8 @@ def asked(
         manifest = judged(manifest, checks.values(), opened)
         query = opened(manifest.failed())
         rows, results = ask(checks.values(), query, manifest, config.ages)
-        held = too_young(checks.values(), query, manifest, config.ages, rows) if young else {}
-        return Asked(rows, results, manifest, held)
+        held, notes = too_young(checks.values(), query, manifest, config.ages, rows) if young else ({}, ())
+        return Asked(rows, results, manifest, held, notes)
 
 
 class _Opened:

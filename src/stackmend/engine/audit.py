@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -247,24 +246,26 @@ def too_young(
     manifest: Manifest,
     ages: Mapping[str, Mapping[str, int]],
     rows: Mapping[str, Sequence[Mapping[str, Any]]],
-) -> dict[str, list[dict[str, Any]]]:
-    """Check -> rows that its age alone keeps from ``rows``: the same SQL, with nothing too young for it.
+) -> tuple[dict[str, list[dict[str, Any]]], tuple[str, ...]]:
+    """(check -> rows that its age alone keeps from ``rows``, which checks could not be asked for that, and why).
 
-    Only checks with an answer and an age are asked; one that cannot be asked like that holds back nothing that is
-    known.
+    The same SQL, with nothing too young for it. Only checks with an answer and an age are asked.
     """
     found: dict[str, list[dict[str, Any]]] = {}
+    unasked: list[str] = []
     for check in checks:
         if check.name not in rows or not any({**check.ages, **ages.get(check.name, {})}.values()):
             continue
         named = {same(check, row) for row in rows[check.name]}
-        with suppress(StackmendError):
-            every = query.rows(
-                check.sql, parameters(check, manifest.now, {check.name: dict.fromkeys(check.ages, _AGELESS)})
-            )
-            if more := [row for row in every if same(check, row) not in named]:
-                found[check.name] = more
-    return found
+        ageless = parameters(check, manifest.now, {check.name: dict.fromkeys(check.ages, _AGELESS)})
+        try:
+            every = query.rows(check.sql, ageless)
+        except StackmendError as problem:
+            unasked.append(f"what {check.name} holds back for its age is not known: {problem.message}")
+            continue
+        if more := [row for row in every if same(check, row) not in named]:
+            found[check.name] = more
+    return found, tuple(unasked)
 
 
 def narrowed(rows: Iterable[dict[str, Any]], about: Collection[str]) -> list[dict[str, Any]]:
