@@ -240,6 +240,25 @@ def test_a_document_that_cannot_be_written(slow: Slow, how: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_the_temporary_folder_is_known_before_a_signal_ends_anything(tmp_path: Path) -> None:
+    """Else the file with which tempfile tries a folder is left by a signal in between."""
+    told = (
+        "import tempfile\n"
+        "from stackmend.cli import signals\n"
+        "print(tempfile.tempdir)\n"
+        "with signals.ending():\n"
+        "    print(tempfile.tempdir)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", told],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["None", str(tmp_path)]
+
+
 @pytest.mark.attack("SIGTERM, SIGHUP or Ctrl-C in the middle of an audit")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_audit_that_is_interrupted(

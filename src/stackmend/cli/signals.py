@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -101,6 +102,7 @@ def _listening(handler: _Handler, first: Callable[[int], None], patience: int) -
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    _find_temporary_folder()
     before = {number: signal.getsignal(number) for number in SIGNALS}
     mine = [number for number, old in before.items() if old is not signal.SIG_IGN and old is not None]
     watch = _Watch(first, patience)
@@ -114,6 +116,19 @@ def _listening(handler: _Handler, first: Callable[[int], None], patience: int) -
             signal.signal(number, before[number])
         signal.set_wakeup_fd(outer, warn_on_full_buffer=False)
         watch.close()
+
+
+def _find_temporary_folder() -> None:
+    """Have tempfile try once where it may write, while no signal can come: the file it tries with would stay.
+
+    Only before the first other thread begins: signals are blocked thread by thread.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        with suppress(FileNotFoundError):  # there is none: whoever needs one says so
+            tempfile.gettempdir()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Watch(threading.Thread):
