@@ -259,6 +259,25 @@ def test_the_temporary_folder_is_known_before_a_signal_ends_anything(tmp_path: P
     assert done.stdout.split() == ["None", str(tmp_path)]
 
 
+@pytest.mark.parametrize("takes_it_for", [ValueError, None])
+def test_an_interruption_that_somebody_took_for_a_failure(takes_it_for: type[Exception] | None) -> None:
+    """A library calls Python, and says in an error of its own, or not at all, that this was interrupted."""
+    told = (
+        "import signal\n"
+        "from stackmend.cli import signals\n"
+        "try:\n"
+        "    with signals.ending():\n"
+        "        try:\n"
+        "            signal.raise_signal(signal.SIGTERM)\n"
+        "        except KeyboardInterrupt:\n"
+        f"            {f'raise {takes_it_for.__name__}' if takes_it_for else 'pass'}\n"
+        "except KeyboardInterrupt as problem:\n"
+        "    print(signals.exit_code(problem))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(128 + signal.SIGTERM)]
+
+
 @pytest.mark.attack("SIGTERM, SIGHUP or Ctrl-C in the middle of an audit")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_audit_that_is_interrupted(
