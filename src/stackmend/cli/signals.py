@@ -55,15 +55,13 @@ def ending() -> Iterator[None]:
     with _listening(raise_it, lambda number: None, patience=1):
         try:
             yield
-        except Interrupted:
-            raise
-        except (Exception, KeyboardInterrupt) as problem:
-            # code that is not Python says in words of its own that it was interrupted, or that something failed
-            if seen or isinstance(problem, KeyboardInterrupt):
-                raise Interrupted(seen[-1] if seen else int(signal.SIGINT)) from problem
-            raise
-        if seen:  # somebody on the way took it for a failure of his own
-            raise Interrupted(seen[-1])
+        except KeyboardInterrupt as problem:
+            # code that is not Python has only said that it was interrupted
+            raise Interrupted(int(signal.SIGINT)) from problem
+        finally:
+            # also where somebody on the way took it for a failure of his own, as DuckDB does
+            if seen:
+                raise Interrupted(seen[-1])
 
 
 @dataclass(slots=True)
