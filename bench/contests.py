@@ -15,11 +15,11 @@ from typing import Any
 
 from bench import baselines, repairs, server_side
 from bench.measure import Cost, child, ratio, say, timed
-from stackmend.app.config import load
 from stackmend.app.snapshots import create
-from stackmend.drivers.duck import open_snapshot
-from stackmend.engine import catalogue
-from stackmend.engine.audit import ask
+from stackmend.config.settings import load
+from stackmend.drivers.snapshot.query import open_snapshot
+from stackmend.engine.auditing import catalogue
+from stackmend.engine.auditing.ask import ask
 from stackmend.lab.cloud import Cloud
 from stackmend.lab.mariadb import MariaDB
 from stackmend.model.errors import Exit

@@ -27,11 +27,11 @@ from bench.measure import say
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.operations import describe, waits
 from stackmend.drivers.api.reading import ApiReading
-from stackmend.drivers.journal import DatabaseJournal
-from stackmend.engine import working
-from stackmend.engine.confirm import Confirmed
-from stackmend.engine.lanes import lanes
-from stackmend.engine.runner import Runner, Tools
+from stackmend.drivers.journal.store import DatabaseJournal
+from stackmend.engine.auditing.confirm import Confirmed
+from stackmend.engine.planning import workflow_planner
+from stackmend.engine.running.lanes import lanes
+from stackmend.engine.running.runner import Runner, Tools
 from stackmend.lab.simulated import Cloud, Faults, invariants
 from stackmend.model.api import Answer, Request
 from stackmend.model.errors import Exit, SourceError
@@ -161,9 +161,9 @@ def _plan(cloud: Counted, name: str) -> Plan:
     """The plan of one host; asked for again where a service breaks down meanwhile."""
     for _ in range(_TRIES):
         sight = Sight(api=ApiReading(cloud, cloud.clock), live=None, hosts=None, now=cloud.clock.now().isoformat())
-        drain = working.workflow_of("drain-host")
+        drain = workflow_planner.workflow_of("drain-host")
         with suppress(SourceError):
-            return working.plan(
+            return workflow_planner.plan(
                 drain, {"host": name}, sight, cloud=cloud.name, limits=LIMITS, describe=describe, waits=waits
             )
     raise SourceError(f"{name} cannot be planned")
@@ -210,7 +210,7 @@ def scripted(size: Size) -> dict[str, Any]:
 def _cloud(size: Size, faults: Faults | None = None) -> Counted:
     cloud = Counted(1, size.hosts, size.servers, faults=faults)
     # the first use loads what is loaded once
-    working.workflow_of("drain-host")
+    workflow_planner.workflow_of("drain-host")
     cloud.requests, cloud.spent = 0, 0.0
     return cloud
 

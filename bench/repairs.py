@@ -13,13 +13,13 @@ from pathlib import Path
 
 from stackmend.app.apis import SystemClock
 from stackmend.app.session import silent, utcnow
-from stackmend.drivers.dialects.base import Address
-from stackmend.drivers.journal import DatabaseJournal
-from stackmend.drivers.seal import Sealer
-from stackmend.drivers.writer import DatabaseWriter
-from stackmend.engine.confirm import Confirmed
-from stackmend.engine.lanes import lanes
-from stackmend.engine.runner import Runner, Tools
+from stackmend.drivers.database.dialects.base import Address
+from stackmend.drivers.journal.store import DatabaseJournal
+from stackmend.drivers.writing.seal import Sealer
+from stackmend.drivers.writing.writer import DatabaseWriter
+from stackmend.engine.auditing.confirm import Confirmed
+from stackmend.engine.running.lanes import lanes
+from stackmend.engine.running.runner import Runner, Tools
 from stackmend.lab.mariadb import MariaDB
 from stackmend.model.journal import RunRecord
 from stackmend.model.plan import Action

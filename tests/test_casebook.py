@@ -21,10 +21,10 @@ from typing import Any
 import pytest
 
 from stackmend.app import audits, plans, runs
-from stackmend.app.config import Config, load
 from stackmend.cli.shell import main
-from stackmend.engine import catalogue
-from stackmend.engine.losses import undeclared
+from stackmend.config.settings import Config, load
+from stackmend.engine.auditing import catalogue
+from stackmend.engine.planning.losses import undeclared
 from stackmend.lab.cloud import Cloud, build
 from stackmend.lab.mariadb import MariaDB
 from stackmend.lab.plants import PLANT, Case, broken, healthy, modules

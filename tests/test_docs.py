@@ -14,9 +14,9 @@ from types import ModuleType
 
 import pytest
 
-from stackmend.app.config import KEYS
 from stackmend.cli.shell import Shell
-from stackmend.engine import catalogue
+from stackmend.config.settings import KEYS
+from stackmend.engine.auditing import catalogue
 from stackmend.model.errors import Exit
 from stackmend.report.pages import CHECK_SECTIONS, page
 

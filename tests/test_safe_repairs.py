@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from stackmend.app import plans
-from stackmend.app.config import load
-from stackmend.engine import catalogue
-from stackmend.engine.losses import undeclared
+from stackmend.config.settings import load
+from stackmend.engine.auditing import catalogue
+from stackmend.engine.planning.losses import undeclared
 from stackmend.lab.cloud import build
 from stackmend.lab.plants import broken
 from stackmend.model.step import Risk

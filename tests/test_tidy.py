@@ -18,9 +18,9 @@ FILE_LIMIT = 500
 FUNCTION_LIMIT = 60
 
 #: the two boundaries at which anything may be caught: a command tells the user, a lane must not take others with it
-MAY_CATCH_ALL = {"cli/base.py", "engine/runner.py"}
+MAY_CATCH_ALL = {"cli/base.py", "engine/running/runner.py"}
 #: where a thread hands whatever went wrong to the thread that waits for it, which raises it again
-HANDS_OVER = {"drivers/collector.py", "drivers/stream.py"}
+HANDS_OVER = {"drivers/snapshot/collector.py", "drivers/snapshot/stream.py"}
 #: what talks to a terminal
 MAY_PRINT = ("cli/", "report/")
 

@@ -18,8 +18,8 @@ from types import ModuleType
 import stackmend.checks
 import stackmend.repairs
 import stackmend.workflows
-from stackmend.app.config import KEYS
 from stackmend.cli.shell import Shell
+from stackmend.config.settings import KEYS
 from stackmend.model.check import Check
 from stackmend.model.errors import Exit
 from stackmend.model.repair import Repair

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from stackmend.app.audits import audit
-from stackmend.app.config import load
 from stackmend.cli.shell import main
+from stackmend.config.settings import load
 from stackmend.lab.cloud import Cloud, build
 from stackmend.lab.mariadb import MariaDB
 from stackmend.lab.plants import allocation_orphan, volume_stuck_error_deleting

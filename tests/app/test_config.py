@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.app.config import DATABASES, KEYS, SWITCHES, Config, load
+from stackmend.config.settings import DATABASES, KEYS, SWITCHES, Config, load
 from stackmend.drivers.hosts.transport import Routes
 from stackmend.model.errors import ConfigError
 from stackmend.model.plan import Limits

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from stackmend.app import config as configuration
 from stackmend.app.discovery import CELL0, Databases, connect, expand
+from stackmend.config import settings as configuration
 from stackmend.lab.cloud import Cloud, build
 
 SERVICES = Path(os.environ.get("STACKMEND_SERVICES", Path(__file__).parents[2] / ".services")).absolute()

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.app.config import DATABASES, Config, load, survey
-from stackmend.app.described import describe
 from stackmend.app.discovery import connect
-from stackmend.app.layouts import ANSIBLE, KOLLA, LAYOUTS, PACKAGES, inside
-from stackmend.drivers.dialects import Address
+from stackmend.config.description import describe
+from stackmend.config.layouts import ANSIBLE, KOLLA, LAYOUTS, PACKAGES, inside
+from stackmend.config.settings import DATABASES, Config, load, survey
+from stackmend.drivers.database.dialects import Address
 from stackmend.lab.cloud import Cloud, build
 from stackmend.model.errors import ConfigError
 

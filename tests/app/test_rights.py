@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from stackmend.app.audits import audit
-from stackmend.app.config import Config, load
 from stackmend.app.session import Session
-from stackmend.drivers.dialects.rights import Sight, sight
-from stackmend.engine import catalogue
-from stackmend.engine.audit import mentioned
+from stackmend.config.settings import Config, load
+from stackmend.drivers.database.dialects.rights import Sight, sight
+from stackmend.engine.auditing import catalogue
+from stackmend.engine.auditing.ask import mentioned
 from stackmend.lab.cloud import Cloud, build
 from stackmend.lab.mariadb import MariaDB
 from stackmend.lab.plants import extra_ports_on_server, port_without_server

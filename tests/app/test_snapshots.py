@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stackmend.app import snapshots
-from stackmend.app.config import load
+from stackmend.config.settings import load
 from stackmend.lab.cloud import build
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from stackmend.app.audits import audit
-from stackmend.app.config import load
-from stackmend.engine import catalogue
+from stackmend.config.settings import load
+from stackmend.engine.auditing import catalogue
 from stackmend.lab.cloud import Cloud, build
 from stackmend.lab.plants import port_without_server, unreadable_row
 from stackmend.model.audit import Outcome, Report

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.app.config import load
 from stackmend.app.selecting import about, chosen, labelled, witnesses
 from stackmend.cloud.objects import KINDS
-from stackmend.engine import catalogue
+from stackmend.config.settings import load
+from stackmend.engine.auditing import catalogue
 from stackmend.lab.cloud import Cloud, Server, build
 from stackmend.lab.mariadb import MariaDB
 from stackmend.lab.plants import (

@@ -12,9 +12,9 @@ import jsonschema
 import pytest
 
 from stackmend.app.audits import audit
-from stackmend.app.config import load
-from stackmend.engine import catalogue
-from stackmend.engine.audit import parameters
+from stackmend.config.settings import load
+from stackmend.engine.auditing import catalogue
+from stackmend.engine.auditing.ask import parameters
 from stackmend.lab.cloud import Cloud
 from stackmend.lab.plants import info_cache_empty, volume_stuck_detaching
 from stackmend.model.errors import Exit

@@ -18,14 +18,14 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from stackmend.app.config import load
 from stackmend.app.discovery import connect
-from stackmend.drivers.collector import DatabaseCollector, read_manifest
-from stackmend.drivers.dialects import Address
-from stackmend.drivers.duck import DuckQuery, open_snapshot
-from stackmend.drivers.shape import labels, schema
-from stackmend.engine import catalogue
-from stackmend.engine.audit import standing
+from stackmend.config.settings import load
+from stackmend.drivers.database.dialects import Address
+from stackmend.drivers.snapshot.collector import DatabaseCollector, read_manifest
+from stackmend.drivers.snapshot.query import DuckQuery, open_snapshot
+from stackmend.drivers.snapshot.shape import labels, schema
+from stackmend.engine.auditing import catalogue
+from stackmend.engine.auditing.ask import standing
 from stackmend.lab import schemas
 from stackmend.lab.cloud import Cloud, build
 from stackmend.lab.mariadb import MariaDB
@@ -301,9 +301,9 @@ PYTHON_READER = """
 import json, sys
 from pathlib import Path
 sys.modules["MySQLdb"] = None
-from stackmend.drivers.collector import DatabaseCollector
-from stackmend.drivers.dialects import Address
-from stackmend.drivers.dialects import mysql
+from stackmend.drivers.snapshot.collector import DatabaseCollector
+from stackmend.drivers.database.dialects import Address
+from stackmend.drivers.database.dialects import mysql
 assert mysql._mysql is None
 asked = []
 def progress(what, rows, expected):

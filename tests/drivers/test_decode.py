@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pymysql import Connection
 
-from stackmend.drivers.decode import NULL, SEPARATOR, Unpackable, packed, plain
-from stackmend.drivers.dialects import Address, dialect_of
-from stackmend.drivers.dialects.mysql import _NativeReader, _PythonReader
-from stackmend.drivers.selects import Select, select
+from stackmend.drivers.database.dialects import Address, dialect_of
+from stackmend.drivers.database.dialects.mysql import _NativeReader, _PythonReader
+from stackmend.drivers.snapshot.decode import NULL, SEPARATOR, Unpackable, packed, plain
+from stackmend.drivers.snapshot.selects import Select, select
 from stackmend.lab.mariadb import MariaDB
 from stackmend.tables import Column, Kind, Table
 

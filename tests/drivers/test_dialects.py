@@ -16,11 +16,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stackmend.drivers.dialects import Address, Connection, Dialect, dialect_of
-from stackmend.drivers.dialects.mysql import _NativeReader, _PythonReader
+from stackmend.drivers.database.dialects import Address, Connection, Dialect, dialect_of
+from stackmend.drivers.database.dialects.mysql import _NativeReader, _PythonReader
 from stackmend.lab.mariadb import MariaDB
 from stackmend.model.errors import ConfigError, SourceError, StackmendError
-from stackmend.model.ports import Reference
+from stackmend.model.protocols import Reference
 
 SECRET = "Xyzzy-plugh-42"
 TABLES = (

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from stackmend.drivers.duck import DuckQuery, open_snapshot, steps
-from stackmend.drivers.shape import schema
-from stackmend.engine.audit import ask, too_young
+from stackmend.drivers.snapshot.query import DuckQuery, open_snapshot, steps
+from stackmend.drivers.snapshot.shape import schema
+from stackmend.engine.auditing.ask import ask, too_young
 from stackmend.model.audit import Outcome
 from stackmend.model.check import Check, Severity
 from stackmend.model.errors import StackmendError
@@ -102,7 +102,7 @@ SPILLING = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from stackmend.drivers.duck import DuckQuery, QueryTooLarge
+from stackmend.drivers.snapshot.query import DuckQuery, QueryTooLarge
 from stackmend.model.errors import StackmendError
 query = DuckQuery(memory="60MB", spill="20MB", threads=1)
 (folder,) = Path(sys.argv[1]).iterdir()
@@ -178,7 +178,7 @@ def test_a_quote_in_a_path_is_a_quote(scratch: Path) -> None:
 def test_nothing_is_fetched_from_anywhere() -> None:
     """DuckDB neither installs nor loads extensions by itself; asking for one is an error, not a download."""
     program = (
-        "from stackmend.drivers.duck import DuckQuery\n"
+        "from stackmend.drivers.snapshot.query import DuckQuery\n"
         "q = DuckQuery()\n"
         "names = ('autoinstall_known_extensions', 'autoload_known_extensions')\n"
         "print([q.rows(f\"SELECT current_setting('{n}') AS v\", {})[0]['v'] for n in names])\n"

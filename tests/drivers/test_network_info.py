@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stackmend.drivers.network_info import Exploder
+from stackmend.drivers.snapshot.network_info import Exploder
 
 GOOD = b'[{"id": "p1", "address": "fa:16:3e:00:00:01", "network": {"id": "n1"}, "type": "ovs", "active": true}]'
 

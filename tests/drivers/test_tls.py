@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import trustme
 
-from stackmend.drivers.dialects import Address
-from stackmend.drivers.dialects.mysql import MySQL, _NativeReader, _PythonReader
+from stackmend.drivers.database.dialects import Address
+from stackmend.drivers.database.dialects.mysql import MySQL, _NativeReader, _PythonReader
 from stackmend.lab.mariadb import MariaDB
 from stackmend.model.errors import SourceError
 

@@ -20,8 +20,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stackmend.app import plans, runs
-from stackmend.app.config import load
-from stackmend.drivers.journal import DatabaseJournal
+from stackmend.config.settings import load
+from stackmend.drivers.journal.store import DatabaseJournal
 from stackmend.model.errors import JournalError, StackmendError
 from stackmend.model.journal import Entry, RunRecord, RunState
 from stackmend.model.plan import Action

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from stackmend.app import audits, plans
-from stackmend.app.config import Config, load
 from stackmend.app.session import Session
-from stackmend.drivers.journal import DatabaseJournal
+from stackmend.config.settings import Config, load
+from stackmend.drivers.journal.store import DatabaseJournal
 from stackmend.lab.cloud import Cloud, build
 from stackmend.lab.mariadb import MariaDB
 from stackmend.lab.plants import (

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.drivers.journal import DatabaseJournal
-from stackmend.engine import resume as resuming
-from stackmend.engine.confirm import Confirmed
-from stackmend.engine.gates import GateExecutor
-from stackmend.engine.lanes import lanes
-from stackmend.engine.runner import Runner, Tools
+from stackmend.drivers.journal.store import DatabaseJournal
+from stackmend.engine.auditing.confirm import Confirmed
+from stackmend.engine.running import resume as resuming
+from stackmend.engine.running.gates import GateExecutor
+from stackmend.engine.running.lanes import lanes
+from stackmend.engine.running.runner import Runner, Tools
 from stackmend.model.errors import Exit
 from stackmend.model.journal import RunRecord, RunResult, RunState
 from stackmend.model.plan import Action, Limits

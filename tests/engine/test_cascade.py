@@ -15,18 +15,18 @@ import pytest
 import sqlalchemy as sa
 
 from stackmend.app import plans, runs
-from stackmend.app.config import load
 from stackmend.app.session import Session
-from stackmend.drivers.dialects import Address
-from stackmend.drivers.rows import Connections
-from stackmend.drivers.seal import Sealer
-from stackmend.drivers.writer import DatabaseWriter
-from stackmend.engine.lanes import lanes
+from stackmend.config.settings import load
+from stackmend.drivers.database.dialects import Address
+from stackmend.drivers.database.rows import Connections
+from stackmend.drivers.writing.seal import Sealer
+from stackmend.drivers.writing.writer import DatabaseWriter
+from stackmend.engine.running.lanes import lanes
 from stackmend.lab.mariadb import MariaDB
 from stackmend.lab.plants import port_without_server
 from stackmend.model.errors import Exit, SourceError
 from stackmend.model.plan import Plan
-from stackmend.model.ports import Reference
+from stackmend.model.protocols import Reference
 from stackmend.model.step import DeleteRow, InsertRow, StepState, UpdateRow
 from stackmend.model.writer import Group
 

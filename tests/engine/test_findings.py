@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from stackmend.app import audits, findings, plans, runs
-from stackmend.engine import catalogue
+from stackmend.engine.auditing import catalogue
 from stackmend.lab.plants import allocation_orphan, info_cache_empty, port_without_server
 from stackmend.model.audit import Report
 from stackmend.model.errors import Exit, UsageError

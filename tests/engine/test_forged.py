@@ -17,7 +17,7 @@ import pytest
 
 from stackmend.app import plans, runs
 from stackmend.cli.shell import main
-from stackmend.drivers import signing
+from stackmend.drivers.journal import signing
 from stackmend.lab.plants import allocation_orphan, server_deleted_incompletely
 from stackmend.model.errors import Exit, PlanFileError
 from stackmend.model.plan import canonical, from_json, to_json
@@ -213,7 +213,7 @@ def test_limits_of_a_file_are_no_wider_than_those_here(here: Ground, file: Path,
 
 def plans_config(here: Ground, name: str) -> Any:
     """The configuration in another file of the same folder."""
-    from stackmend.app.config import load
+    from stackmend.config.settings import load
 
     return load(str(here.folder / name))
 

@@ -13,8 +13,8 @@ from tests.drivers.writing.cutting import Wire, wire
 from tests.drivers.writing.galera import Galera, missing
 
 from stackmend.app import audits, runs
-from stackmend.app.config import Config, load
-from stackmend.engine.lanes import last_entries
+from stackmend.config.settings import Config, load
+from stackmend.engine.running.lanes import last_entries
 from stackmend.lab.cloud import Cloud, build
 from stackmend.lab.mariadb import MariaDB
 from stackmend.model.errors import Exit, StackmendError

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stackmend.app import plans, runs
-from stackmend.app.config import load
+from stackmend.config.settings import load
 from stackmend.model.errors import Exit, JournalError
 from stackmend.model.plan import Plan
 from stackmend.model.step import UpdateRow

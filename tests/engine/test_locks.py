@@ -15,10 +15,10 @@ import pytest
 import sqlalchemy as sa
 
 from stackmend.app import plans, runs
-from stackmend.app.config import load
 from stackmend.app.session import Session
 from stackmend.cli.shell import main
-from stackmend.drivers import locks
+from stackmend.config.settings import load
+from stackmend.drivers.journal import lease
 from stackmend.lab.mariadb import MariaDB
 from stackmend.lab.plants import allocation_orphan
 from stackmend.model.errors import Exit, JournalError, LockedError, UsageError
@@ -188,7 +188,7 @@ def test_a_process_that_cannot_be_seen_counts_until_its_lease_runs_out(here: Gro
 )
 def test_a_pid_is_a_hint_at_most(here: Ground, plan: Plan, process: str) -> None:
     """The holder's pid is that of a living process here: it counts only with its boot, namespace and start."""
-    kernel, _, start = locks.process(os.getppid()).rpartition(" ")
+    kernel, _, start = lease.process(os.getppid()).rpartition(" ")
     known = process.replace("the same boot, another namespace", f"{kernel[:-1]}0 {start}")
     if process.startswith("the same pid"):
         known = f"{kernel} {int(start) + 1}"  # the one that held it is gone, and its number was given away again
@@ -204,7 +204,7 @@ def test_a_pid_is_a_hint_at_most(here: Ground, plan: Plan, process: str) -> None
 
 def test_a_process_that_is_seen_to_live_keeps_its_lease(here: Ground, plan: Plan) -> None:
     """A clock that was set forward makes nobody dead who is there."""
-    held(here, plan, pid=os.getppid(), process=locks.process(os.getppid()))
+    held(here, plan, pid=os.getppid(), process=lease.process(os.getppid()))
     sql(here, "UPDATE stackmend_leases SET expires = :then, beat = :then", {"then": ago(timedelta(hours=1))})
     with pytest.raises(LockedError) as refused:
         runs.apply(here.config, plan)
@@ -252,7 +252,7 @@ def test_a_lease_is_renewed_while_a_step_takes_long(tmp_path: Path) -> None:
         if len(beats) == 2:
             raise JournalError("away for a moment")
 
-    with locks.Heart(beat, 0.01):
+    with lease.Heart(beat, 0.01):
         time.sleep(0.5)
     assert len(beats) > 5
     seen = len(beats)

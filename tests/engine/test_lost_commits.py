@@ -13,10 +13,10 @@ import pytest
 from tests.drivers.writing.cutting import Wire, wire
 
 from stackmend.app import runs
-from stackmend.app.config import Config, load
 from stackmend.app.session import Session
-from stackmend.drivers.journal import DatabaseJournal
-from stackmend.engine.lanes import last_entries
+from stackmend.config.settings import Config, load
+from stackmend.drivers.journal.store import DatabaseJournal
+from stackmend.engine.running.lanes import last_entries
 from stackmend.lab.mariadb import MariaDB
 from stackmend.model.errors import Exit
 from stackmend.model.journal import Entry, RunState

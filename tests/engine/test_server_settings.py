@@ -18,8 +18,8 @@ import pymysql
 import pytest
 
 from stackmend.app import plans
-from stackmend.drivers.dialects import Address, dialect_of
-from stackmend.drivers.dialects.mysql import MySQL, _NativeReader, _PythonReader
+from stackmend.drivers.database.dialects import Address, dialect_of
+from stackmend.drivers.database.dialects.mysql import MySQL, _NativeReader, _PythonReader
 from stackmend.lab.mariadb import MariaDB
 from stackmend.model.errors import Exit, SourceError
 

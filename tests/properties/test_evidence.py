@@ -18,11 +18,11 @@ import pytest
 
 from stackmend.app import plans, runs
 from stackmend.app.audits import audit
-from stackmend.app.config import Config, load
 from stackmend.app.ports import ports_of
 from stackmend.app.servers import where
 from stackmend.app.session import Session
-from stackmend.engine import catalogue
+from stackmend.config.settings import Config, load
+from stackmend.engine.auditing import catalogue
 from stackmend.lab import schemas
 from stackmend.lab.cloud import Cloud, build
 from stackmend.lab.cloud.build import DATABASES

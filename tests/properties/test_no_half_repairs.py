@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stackmend.app import audits, plans, runs
-from stackmend.app.config import Config, load
+from stackmend.config.settings import Config, load
 from stackmend.lab.cloud import Cloud, Server, build
 from stackmend.lab.plants._volumes import attach, attached, drop_attachment, drop_mapping
 from stackmend.lab.plants.volume_stuck_error_deleting import new_snapshot

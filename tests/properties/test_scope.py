@@ -21,14 +21,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stackmend.app import config as configuration
 from stackmend.app import discovery
-from stackmend.drivers.collector import DatabaseCollector
-from stackmend.engine import catalogue
+from stackmend.config import settings as configuration
+from stackmend.drivers.snapshot.collector import DatabaseCollector
+from stackmend.engine.auditing import catalogue
 from stackmend.lab.cloud import build
 from stackmend.lab.plants import broken, healthy
 from stackmend.model.check import Check, Scope
-from stackmend.model.ports import Query
+from stackmend.model.protocols import Query
 from stackmend.model.snapshot import UNREADABLE
 from stackmend.tables.views import VIEWS
 

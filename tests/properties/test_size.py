@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import pytest
 
 from stackmend.app import snapshots
-from stackmend.app.config import load
-from stackmend.drivers.duck import DuckQuery, open_snapshot
-from stackmend.engine import catalogue
-from stackmend.engine.audit import parameters
+from stackmend.config.settings import load
+from stackmend.drivers.snapshot.query import DuckQuery, open_snapshot
+from stackmend.engine.auditing import catalogue
+from stackmend.engine.auditing.ask import parameters
 from stackmend.lab.cloud import build
 from stackmend.lab.plants import broken
 from stackmend.model.snapshot import UNREADABLE, Manifest

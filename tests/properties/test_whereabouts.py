@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from stackmend.app import plans, runs
-from stackmend.app.config import Config, load
 from stackmend.cloud.whereabouts import Confidence, Evidence, Move, Place, Witness, judge
+from stackmend.config.settings import Config, load
 from stackmend.lab.cloud import Cloud, Server, build
 from stackmend.lab.plants._servers import bind, migrated, neighbour, provider, touch
 from stackmend.model.plan import Action

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.app.config import load
+from stackmend.config.settings import load
 from stackmend.lab.cloud import Cloud, build
 
 from .desk import Desk

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stackmend.app import audits, plans, runs
-from stackmend.app.config import Config
+from stackmend.config.settings import Config
 from stackmend.lab.cloud import Cloud
 from stackmend.model.errors import Exit
 from stackmend.model.plan import Plan

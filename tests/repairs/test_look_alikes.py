@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from stackmend.app import runs
-from stackmend.app.config import Config, load
 from stackmend.app.session import Session, utcnow
+from stackmend.config.settings import Config, load
 from stackmend.drivers.api.operations import describe, waits
-from stackmend.drivers.live import LiveDatabases
-from stackmend.engine.planner import Planner, Wishes
+from stackmend.drivers.database.live import LiveDatabases
+from stackmend.engine.planning.planner import Planner, Wishes
 from stackmend.lab.cloud import Cloud, build
 from stackmend.lab.plants import Case, healthy
 from stackmend.lab.plants._servers import neighbour

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from stackmend.app import plans, runs
-from stackmend.app.config import Config, load
+from stackmend.config.settings import Config, load
 from stackmend.lab.cloud import Cloud, Server, build
 from stackmend.repairs import network_info
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from stackmend.app import plans, runs
-from stackmend.app.config import Config, load
 from stackmend.cloud.attachments import implied
+from stackmend.config.settings import Config, load
 from stackmend.lab.cloud import Cloud, Server, build
 from stackmend.lab.plants import (
     volume_deleted_incompletely,

@@ -11,16 +11,17 @@ from typing import Any
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.operations import describe, waits
 from stackmend.drivers.api.reading import ApiReading
-from stackmend.engine import resume as resuming
-from stackmend.engine import undo, working
-from stackmend.engine.confirm import Confirmed
-from stackmend.engine.gates import GateExecutor
-from stackmend.engine.lanes import lanes
-from stackmend.engine.runner import Runner, Tools
+from stackmend.engine.auditing.confirm import Confirmed
+from stackmend.engine.planning import workflow_planner
+from stackmend.engine.running import resume as resuming
+from stackmend.engine.running import undo
+from stackmend.engine.running.gates import GateExecutor
+from stackmend.engine.running.lanes import lanes
+from stackmend.engine.running.runner import Runner, Tools
 from stackmend.lab.simulated import Cloud
 from stackmend.model.journal import Entry, RunRecord, RunResult, RunState
 from stackmend.model.plan import Action, Limits, Plan
-from stackmend.model.ports import Clock, Hosts
+from stackmend.model.protocols import Clock, Hosts
 from stackmend.model.workflow import Sight
 from stackmend.model.writer import Executor, Group, Verdict
 
@@ -119,9 +120,9 @@ class Drill:
             api=ApiReading(self.cloud, self.clock), live=None, hosts=self.hosts, now=self.clock.now().isoformat(),
             settings=self.settings, findings=self.findings,
         )  # fmt: skip
-        return working.plan(
-            working.workflow_of(workflow), arguments, sight, cloud=self.cloud.name, limits=self.limits, gates=gates,
-            describe=describe, waits=waits,
+        return workflow_planner.plan(
+            workflow_planner.workflow_of(workflow), arguments, sight, cloud=self.cloud.name, limits=self.limits,
+            gates=gates, describe=describe, waits=waits,
         )  # fmt: skip
 
     def apply(self, plan: Plan, *, dies: tuple[int, bool] | None = None) -> RunResult:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stackmend.drivers.hosts.executor import HostExecutor
 from stackmend.drivers.hosts.transport import Routes, Transport
-from stackmend.model.ports import Clock
+from stackmend.model.protocols import Clock
 
 from .drill import Drill
 

@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from stackmend.drivers.journal import DatabaseJournal
+from stackmend.drivers.journal.store import DatabaseJournal
 from stackmend.lab.simulated import Cloud, Faults, invariants
 from stackmend.lab.simulated.things import Group
 from stackmend.model.errors import Exit, SourceError

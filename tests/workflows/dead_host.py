@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stackmend.app import audits, workflows
-from stackmend.app.config import Config, load
+from stackmend.config.settings import Config, load
 from stackmend.lab.cloud import Cloud, Server, build
 from stackmend.lab.mariadb import MariaDB
 from stackmend.lab.plants._volumes import attach, new_volume

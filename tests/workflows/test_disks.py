@@ -17,11 +17,11 @@ import pytest
 from stackmend.app.apis import SystemClock
 from stackmend.drivers.hosts.executor import HostExecutor
 from stackmend.drivers.hosts.transport import Routes, carried
+from stackmend.hosts import disks, inventory
+from stackmend.hosts.disk_scripts import IDENTITY
 from stackmend.model.disks import QUARANTINE, WORK
 from stackmend.model.step import HostCommand, StepState
 from stackmend.model.writer import Outcome
-from stackmend.workflows import _disks, _inventory
-from stackmend.workflows._disk_scripts import IDENTITY
 
 from ..drivers.hosts.conftest import Host
 from .instances import MIB, Instances, here, qemu, tool
@@ -39,19 +39,19 @@ class Move:
         self.new = Instances(tmp / "alive" / "srv/instances")
         self.hosts = here("c01", "c02")
         settings = {"hosts.local": ["c01", "c02"]}
-        self.source = _disks.Place.of(settings, "c01", str(self.old.path), home=HOME)
-        self.target = _disks.Place.of(settings, "c02", str(self.new.path))
+        self.source = disks.Place.of(settings, "c01", str(self.old.path), home=HOME)
+        self.target = disks.Place.of(settings, "c02", str(self.new.path))
 
     def steps(self, name: str) -> list[HostCommand]:
         """What salvages one server: its bases, its directory, and putting that in place."""
-        found = _inventory.inventory(self.hosts, "c01", str(self.old.path), home=HOME)
+        found = inventory.inventory(self.hosts, "c01", str(self.old.path), home=HOME)
         folder = found.folder(name)
         bases = list(dict.fromkeys(path for disk in folder.disks for path in disk.chain))
-        copies = [_disks.copy_file(self.source, self.target, path, found.base(path).image.size, "t") for path in bases]
+        copies = [disks.copy_file(self.source, self.target, path, found.base(path).image.size, "t") for path in bases]
         return [
             *copies,
-            _disks.copy_folder(self.source, self.target, folder, name, "t"),
-            _disks.put_in_place(self.source, self.target, folder, name, found, "t"),
+            disks.copy_folder(self.source, self.target, folder, name, "t"),
+            disks.put_in_place(self.source, self.target, folder, name, found, "t"),
         ]
 
     def do(self, step: HostCommand) -> Outcome:
@@ -265,9 +265,9 @@ def test_an_orphan_goes_aside_and_comes_back(move: Move) -> None:
     """By one rename each; one that is another directory by now, in use, changed or somebody's base is left alone."""
     name = move.old.server()
     based = move.old.server()
-    place = _disks.Place.of({"hosts.local": ["c01"]}, "c01", str(move.old.path))
-    found = _inventory.inventory(move.hosts, "c01", str(move.old.path))
-    step = _disks.aside(place, found.folder(name), "t")
+    place = disks.Place.of({"hosts.local": ["c01"]}, "c01", str(move.old.path))
+    found = inventory.inventory(move.hosts, "c01", str(move.old.path))
+    step = disks.aside(place, found.folder(name), "t")
     path, kept = move.old.path / name, move.old.path / QUARANTINE / "t" / name
     before = picture(path)
     with (path / "disk").open("rb"):
@@ -295,7 +295,7 @@ def test_the_data_go_by_ssh_from_one_host_to_the_other(move: Move, tmp_path: Pat
         far.start()
         routes = Routes(transport="ssh", ssh_config=str(far.config))
         settings = {"hosts.carry": carried(routes), "hosts.local": ["c02"]}
-        move.source = _disks.Place.of(settings, "c01", str(move.old.path), home=HOME)
+        move.source = disks.Place.of(settings, "c01", str(move.old.path), home=HOME)
         base = move.old.base()
         name, second = move.old.server(base), move.old.server()
         (move.old.path / name / "a 'b' $(touch x)").write_bytes(b"odd")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stackmend.drivers.api.operations import describe
-from stackmend.engine import undo
+from stackmend.engine.running import undo
 from stackmend.lab.simulated import Faults, invariants
 from stackmend.lab.simulated.things import Server
 from stackmend.lab.simulated.world import FLAVORS

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stackmend.drivers.hosts.transport import Routes, Transport
-from stackmend.drivers.journal import DatabaseJournal
+from stackmend.drivers.journal.store import DatabaseJournal
 from stackmend.lab.simulated import invariants
 from stackmend.lab.simulated.things import RUNNING, SHUTDOWN, Host, Server
 from stackmend.lab.simulated.world import FLAVORS

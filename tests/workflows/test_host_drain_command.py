@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from stackmend.app import runs
-from stackmend.app.config import Config, load
 from stackmend.app.session import Session
 from stackmend.cli.commands.host_drain import DrainHost, ReturnHost
 from stackmend.cli.manager import Commands
 from stackmend.cli.request import Working
-from stackmend.drivers.locks import stamp
-from stackmend.engine import catalogue
+from stackmend.config.settings import Config, load
+from stackmend.drivers.journal.lease import stamp
+from stackmend.engine.auditing import catalogue
 from stackmend.model.errors import UsageError
 from stackmend.model.journal import Entry, RunRecord
 from stackmend.model.plan import Action

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from stackmend.hosts import inventory
 from stackmend.model.disks import Inventory, Kind
 from stackmend.model.errors import SourceError
-from stackmend.workflows import _inventory
 
 from .instances import MIB, Instances, here, qemu
 
@@ -25,7 +25,7 @@ def made(tmp_path: Path) -> Instances:
 
 def look(made: Instances, **more: object) -> Inventory:
     """The inventory of it."""
-    return _inventory.inventory(here("c01"), "c01", str(made.path), **more)
+    return inventory.inventory(here("c01"), "c01", str(made.path), **more)
 
 
 def test_a_server_with_its_disk_and_the_base_that_it_is_on(made: Instances) -> None:
@@ -63,7 +63,7 @@ def test_a_missing_base_and_one_that_is_cut_short_are_told_for_every_disk_on_the
         f"{whole}/disk.swap: its base _base/swap_64 is broken: it is cut short: 3145728 bytes, its name says 67108864",
     )
     assert found.base(f"_base/{gone}").missing
-    again = _inventory.checked(here("c01"), found, str(made.path), [f"{cut}/disk", f"_base/{short}"])
+    again = inventory.checked(here("c01"), found, str(made.path), [f"{cut}/disk", f"_base/{short}"])
     assert again.folder(cut).broken[0].startswith(f"{cut}/disk: its base _base/{short} is broken: it is corrupt: ")
     assert again.folder(lost).broken == found.folder(lost).broken
 
@@ -75,7 +75,7 @@ def test_qemu_img_check_is_asked_of_each_file_alone(made: Instances) -> None:
     (made.path / "_base" / base).unlink()
     with (made.path / bad / "disk").open("r+b") as disk:
         disk.truncate(200_000)
-    found = _inventory.checked(here("c01"), look(made), str(made.path), [f"{good}/disk", f"{bad}/disk"])
+    found = inventory.checked(here("c01"), look(made), str(made.path), [f"{good}/disk", f"{bad}/disk"])
     assert found.folder(good).disks[0].image.check == "clean"
     assert found.folder(bad).disks[0].image.check.startswith("corrupt: ")
     assert found.folder(bad).broken[-1].startswith(f"{bad}/disk: it is corrupt: ")
@@ -194,5 +194,5 @@ def test_storage_is_shared_when_another_host_says_that_it_uses_it(made: Instance
 def test_a_directory_that_is_not_there_is_an_error_with_its_name(made: Instances) -> None:
     """An empty answer is never taken for an empty directory."""
     with pytest.raises(SourceError, match="nowhere cannot be read") as caught:
-        _inventory.inventory(here("c01"), "c01", str(made.path / "nowhere"))
+        inventory.inventory(here("c01"), "c01", str(made.path / "nowhere"))
     assert "instances_path" in caught.value.hint

@@ -14,7 +14,7 @@ import pytest
 
 from stackmend.drivers.hosts.executor import HostExecutor
 from stackmend.drivers.hosts.transport import Routes, Transport
-from stackmend.drivers.journal import DatabaseJournal
+from stackmend.drivers.journal.store import DatabaseJournal
 from stackmend.model.errors import Exit
 from stackmend.model.plan import Plan
 from stackmend.model.step import HostCommand, irreversible

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from stackmend.drivers.api.operations.consoles import TROUBLES, shown
-from stackmend.drivers.journal import DatabaseJournal
+from stackmend.drivers.journal.store import DatabaseJournal
 from stackmend.lab.simulated import invariants
 from stackmend.lab.simulated.things import RUNNING, Host, Server
 from stackmend.model.errors import Exit, SourceError, UsageError

@@ -15,9 +15,9 @@ import jsonschema
 import pytest
 
 from stackmend.app import disks, runs, workflows
-from stackmend.app.config import Config, load
 from stackmend.cli.shell import main
-from stackmend.drivers.journal import DatabaseJournal
+from stackmend.config.settings import Config, load
+from stackmend.drivers.journal.store import DatabaseJournal
 from stackmend.lab.cloud import Cloud, Server, build
 from stackmend.model.disks import QUARANTINE, WORK, Verdict
 from stackmend.model.errors import ConfigError, Exit, SourceError, UsageError

@@ -15,7 +15,7 @@ import pytest
 
 from stackmend.app import host_status, runs, volumes, workflows
 from stackmend.cli.shell import main
-from stackmend.drivers.dialects import Address
+from stackmend.drivers.database.dialects import Address
 from stackmend.lab import schemas
 from stackmend.lab.cloud import Server
 from stackmend.lab.plants._volumes import attach, new_volume

@@ -9,15 +9,15 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from stackmend.app.config import Config
 from stackmend.app.session import Session, has_api
+from stackmend.config.settings import Config
 from stackmend.drivers.api.collector import SERVICES, ApiTables
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.reading import ApiReading
 from stackmend.drivers.api.session import ApiSession
-from stackmend.drivers.collector import DatabaseCollector
-from stackmend.drivers.shape import labels
-from stackmend.engine.crosscheck import ASKING
+from stackmend.drivers.snapshot.collector import DatabaseCollector
+from stackmend.drivers.snapshot.shape import labels
+from stackmend.engine.auditing.witness import ASKING
 from stackmend.model.errors import ApiError, ConfigError, SourceError, StackmendError
 from stackmend.model.snapshot import CELL, Manifest
 from stackmend.model.step import ApiCall
@@ -28,7 +28,7 @@ NONE = "no API is configured"
 
 
 class SystemClock:
-    """The time of this machine (:class:`stackmend.model.ports.Clock`)."""
+    """The time of this machine (:class:`stackmend.model.protocols.Clock`)."""
 
     def now(self) -> datetime:
         """UTC, aware."""
@@ -40,7 +40,7 @@ class SystemClock:
 
 
 class Silent:
-    """Implements :class:`stackmend.model.ports.Api` where there is none: whatever is asked, it says why."""
+    """Implements :class:`stackmend.model.protocols.Api` where there is none: whatever is asked, it says why."""
 
     insisted = False
 

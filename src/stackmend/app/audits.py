@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from stackmend.app import apis
-from stackmend.app.config import Config
 from stackmend.app.findings import keep_last
 from stackmend.app.session import Session, has_api, silent, utcnow
 from stackmend.app.snapshots import Asked, asked, find
-from stackmend.drivers.collector import read_manifest
+from stackmend.config.settings import Config
 from stackmend.drivers.scratch import scratch
-from stackmend.engine import catalogue, memory, sources
-from stackmend.engine.audit import exit_of, findings_of, narrowed, suspected
-from stackmend.engine.confirm import explain, uncertain
-from stackmend.engine.crosscheck import Sides, witnesses
+from stackmend.drivers.snapshot.collector import read_manifest
+from stackmend.engine.auditing import catalogue, history, sources
+from stackmend.engine.auditing.ask import exit_of, findings_of, narrowed, suspected
+from stackmend.engine.auditing.confirm import explain, uncertain
+from stackmend.engine.auditing.witness import Sides, witnesses
 from stackmend.model.audit import CheckResult, Outcome, Report
 from stackmend.model.check import Check
 from stackmend.model.errors import JournalError
 from stackmend.model.finding import Finding, Says, State, Witness, fingerprint
-from stackmend.model.ports import Progress
+from stackmend.model.protocols import Progress
 from stackmend.model.snapshot import UNREADABLE, Manifest
 
 #: seconds between two looks at findings that span databases which were not read at one moment (rule R1)
@@ -147,7 +147,7 @@ def _settle(
             known = journal.remembered(session.databases.identity)
     except JournalError:
         known = {}
-    if all(memory.old_enough(mark, known, utcnow(), seconds) for mark in asked):
+    if all(history.old_enough(mark, known, utcnow(), seconds) for mark in asked):
         return
     begin = time.monotonic()
     while (gone := time.monotonic() - begin) < seconds:
@@ -262,8 +262,8 @@ def _remembered(
         with session.journal() as journal:
             known = journal.remembered(cloud)
             waivers = journal.waivers(cloud)
-            listed = memory.waived(memory.recall(listed, known, now), waivers, now)
-            held = memory.waived(held, waivers, now)
+            listed = history.waived(history.recall(listed, known, now), waivers, now)
+            held = history.waived(held, waivers, now)
             seen = {finding.fingerprint: finding.check for finding in found}
             sure = {name for name, r in results.items() if r.outcome is Outcome.OK}
             gone = [mark for mark, k in known.items() if whole and k.check in sure and mark not in seen]

@@ -8,10 +8,10 @@ from dataclasses import replace
 from urllib.parse import quote
 
 from stackmend.app.audits import audit
-from stackmend.app.config import Config
-from stackmend.engine import catalogue
+from stackmend.config.settings import Config
+from stackmend.engine.auditing import catalogue
 from stackmend.model.errors import SourceError
-from stackmend.model.ports import Api, Progress
+from stackmend.model.protocols import Api, Progress
 
 #: deeds that are done when a host was off: its servers are not idle for long, and are to be judged now
 _AT_ONCE = frozenset({"start", "rebuild"})

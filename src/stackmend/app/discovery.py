@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote, urlparse
 
-from stackmend.app.config import Account, Config
-from stackmend.app.layouts import anchored
-from stackmend.drivers.dialects import Address, dialect_of
+from stackmend.config.layouts import anchored
+from stackmend.config.settings import Account, Config
+from stackmend.drivers.database.dialects import Address, dialect_of
 from stackmend.model.errors import ConfigError, SourceError
 from stackmend.model.snapshot import cell_database
 

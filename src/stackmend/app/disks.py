@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from stackmend.app import apis, hosts
-from stackmend.app.config import Config
 from stackmend.app.session import Session, has_api
+from stackmend.config.settings import Config
+from stackmend.hosts.inventory import checked, inventory
+from stackmend.hosts.owners import AGE, no_orphan, owners
 from stackmend.model.disks import Inventory, Owner
 from stackmend.model.errors import ConfigError
-from stackmend.workflows._inventory import checked, inventory
-from stackmend.workflows._owners import AGE, no_orphan, owners
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ import secrets
 from dataclasses import replace
 from typing import Any
 
-from stackmend.app.config import Config
 from stackmend.app.session import Session, utcnow
-from stackmend.engine import catalogue, memory
+from stackmend.config.settings import Config
+from stackmend.engine.auditing import catalogue, history
 from stackmend.model.check import Severity
 from stackmend.model.errors import JournalError, UsageError
 from stackmend.model.finding import Finding, State, witness_of
@@ -52,7 +52,7 @@ def list_findings(config: Config) -> tuple[Finding, ...]:
     with session.journal() as journal:
         waivers = journal.waivers(session.databases.identity)
     plain = [replace(f, state=State.CONFIRMED, waiver=None) if f.state is State.WAIVED else f for f in found]
-    return tuple(memory.waived(plain, waivers, utcnow()))
+    return tuple(history.waived(plain, waivers, utcnow()))
 
 
 def show(config: Config, fingerprint: str) -> Finding:
@@ -92,7 +92,7 @@ def waive(
         check=check,
         resource=resource,
     )
-    memory.validate(waiver)
+    history.validate(waiver)
     session = Session.looking(config)
     with session.journal() as journal:
         journal.waive(session.databases.identity, waiver)

@@ -10,13 +10,13 @@ from typing import Any
 
 from stackmend.app import apis, hosts, workflows
 from stackmend.app.audits import audit
-from stackmend.app.config import Config
 from stackmend.app.session import Session, silent
+from stackmend.config.settings import Config
 from stackmend.drivers.api.session import segment
-from stackmend.engine import catalogue
+from stackmend.engine.auditing import catalogue
 from stackmend.model.errors import ApiError, SourceError, StackmendError, UsageError
 from stackmend.model.host import HostStatus, View
-from stackmend.model.ports import Api, Live, Progress
+from stackmend.model.protocols import Api, Live, Progress
 from stackmend.model.step import Manual
 
 #: the first microversion that shows services by their uuids and the host of a migration's end

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stackmend.app.apis import SystemClock
-from stackmend.app.config import Config
+from stackmend.config.settings import Config
 from stackmend.drivers.hosts import facts as reading
 from stackmend.drivers.hosts.executor import HostExecutor
 from stackmend.drivers.hosts.transport import Transport, carried, own_names

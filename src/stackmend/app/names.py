@@ -9,16 +9,16 @@ from dataclasses import replace
 from typing import Any
 
 from stackmend.app import apis
-from stackmend.app.config import Config
 from stackmend.app.session import Session, has_api
 from stackmend.cloud.objects import KINDS, Kind, of_row
+from stackmend.config.settings import Config
 from stackmend.drivers.api.reading import ApiReading
 from stackmend.drivers.api.session import segment
 from stackmend.model.errors import StackmendError
 from stackmend.model.finding import Finding
 from stackmend.model.naming import Named, Object, mentioned
 from stackmend.model.plan import Action, Left
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.snapshot import CELL
 
 #: objects of one kind whose names are looked up; more are shown without

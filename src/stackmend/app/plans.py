@@ -9,16 +9,16 @@ from typing import Any
 
 from stackmend.app import apis, hosts
 from stackmend.app.audits import audit
-from stackmend.app.config import Config
 from stackmend.app.session import Session, silent, utcnow
-from stackmend.drivers import signing
+from stackmend.config.settings import Config
 from stackmend.drivers.api.operations import describe, operations, waits
-from stackmend.drivers.live import LiveDatabases
-from stackmend.engine.planner import Planner, Wishes
-from stackmend.engine.vetting import Judge, bounded, vetted
+from stackmend.drivers.database.live import LiveDatabases
+from stackmend.drivers.journal import signing
+from stackmend.engine.planning.planner import Planner, Wishes
+from stackmend.engine.planning.vetting import Judge, bounded, vetted
 from stackmend.model.errors import PlanFileError
 from stackmend.model.plan import Limits, Plan, load, loaded, save
-from stackmend.model.ports import Progress
+from stackmend.model.protocols import Progress
 
 __all__ = ["Filed", "create", "load", "read", "request", "save", "write"]
 

@@ -7,11 +7,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from stackmend.app.config import Config
 from stackmend.app.session import Session
+from stackmend.config.settings import Config
 from stackmend.model.errors import SourceError, UsageError
 from stackmend.model.port import ServerPort
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.snapshot import cell_database
 
 

@@ -7,24 +7,24 @@ import time
 from collections.abc import Mapping, Sequence
 
 from stackmend.app import apis
-from stackmend.app.config import Config
 from stackmend.app.session import BELIEVED, Session
+from stackmend.config.settings import Config
 from stackmend.drivers.api.operations import describe, waits
-from stackmend.engine import anew
-from stackmend.engine.planner import enforce
+from stackmend.engine.planning import replan
+from stackmend.engine.planning.planner import enforce
 from stackmend.model.errors import PlanFileError
 from stackmend.model.finding import Row
 from stackmend.model.plan import Action, Plan
 
 
 class Replanning:
-    """Implements :data:`stackmend.engine.anew.Again` for the plan of a file."""
+    """Implements :data:`stackmend.engine.planning.replan.Again` for the plan of a file."""
 
     def __init__(self, config: Config, session: Session, plan: Plan) -> None:
         """PlanFileError for a moment that is still to come, LimitError for more than the limits allow."""
         self._config, self._session = config, session
         self._believed, self._judged = session, -BELIEVED
-        self._moment = anew.moment_of(plan)
+        self._moment = replan.moment_of(plan)
         if not session.databases.addresses:
             return
         with session.live() as live:
@@ -54,7 +54,7 @@ class Replanning:
                 if via != "db" and api is None and why:
                     continue
                 live.expect([target or action.target for action, target in left])
-                differing = anew.differing(left, live, waits, describe)
+                differing = replan.differing(left, live, waits, describe)
             # the first answer is the one to tell: it had most to look at
             found = {name: found.get(name, reason) for name, reason in differing.items()}
             left = [(action, target) for action, target in left if action.id in differing]

@@ -14,25 +14,25 @@ from datetime import UTC, datetime
 
 from stackmend import __version__
 from stackmend.app import apis, hosts
-from stackmend.app.config import Config
 from stackmend.app.replanning import Replanning
 from stackmend.app.session import Session, has_api, silent, utcnow
+from stackmend.config.settings import Config
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.operations import describe
-from stackmend.drivers.journal import DatabaseJournal
-from stackmend.drivers.locks import Heart, stamp
-from stackmend.drivers.seal import Sealer
-from stackmend.drivers.writer import DatabaseWriter
-from stackmend.engine import catalogue
-from stackmend.engine import resume as resuming
-from stackmend.engine import undo as undoing
-from stackmend.engine.gates import Ask, GateExecutor, unattended
-from stackmend.engine.lanes import Lane, lanes
-from stackmend.engine.runner import Runner, Tools, Watch, consent, never, nobody
+from stackmend.drivers.journal.lease import Heart, stamp
+from stackmend.drivers.journal.store import DatabaseJournal
+from stackmend.drivers.writing.seal import Sealer
+from stackmend.drivers.writing.writer import DatabaseWriter
+from stackmend.engine.auditing import catalogue
+from stackmend.engine.running import resume as resuming
+from stackmend.engine.running import undo as undoing
+from stackmend.engine.running.gates import Ask, GateExecutor, unattended
+from stackmend.engine.running.lanes import Lane, lanes
+from stackmend.engine.running.runner import Runner, Tools, Watch, consent, never, nobody
 from stackmend.model.errors import Exit, JournalError, PlanFileError, SourceError, UsageError
 from stackmend.model.journal import Entry, Journal, Remark, RunRecord, RunResult, RunState
 from stackmend.model.plan import Action, Limits, Plan
-from stackmend.model.ports import Progress
+from stackmend.model.protocols import Progress
 from stackmend.model.step import ApiCall, Gate, InsertRow, StepState, writes
 
 

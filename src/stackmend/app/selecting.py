@@ -15,19 +15,19 @@ from functools import cache
 from typing import Any
 
 from stackmend.app import apis
-from stackmend.app.config import Config
 from stackmend.app.session import Session
 from stackmend.app.snapshots import find
 from stackmend.cloud import objects
 from stackmend.cloud.objects import KINDS, MEMBERS, MENTIONS, UUID, Kind, Known
+from stackmend.config.settings import Config
 from stackmend.drivers.api.collector import ApiTables
-from stackmend.drivers.collector import read_manifest
-from stackmend.drivers.duck import DuckQuery, open_snapshot
-from stackmend.drivers.live import LiveDatabases
-from stackmend.drivers.shape import labels, schema
-from stackmend.engine import catalogue
+from stackmend.drivers.database.live import LiveDatabases
+from stackmend.drivers.snapshot.collector import read_manifest
+from stackmend.drivers.snapshot.query import DuckQuery, open_snapshot
+from stackmend.drivers.snapshot.shape import labels, schema
+from stackmend.engine.auditing import catalogue
 from stackmend.model.errors import SourceError, StackmendError, UsageError
-from stackmend.model.ports import Api
+from stackmend.model.protocols import Api
 from stackmend.model.snapshot import CELL, Manifest
 from stackmend.tables import tables
 from stackmend.tables.nova import VIFS

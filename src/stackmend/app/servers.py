@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from stackmend.app import hosts
-from stackmend.app.config import Config
 from stackmend.app.session import Session
 from stackmend.cloud.whereabouts import Evidence, Verdict, judge
 from stackmend.cloud.witnesses import Guests, read
+from stackmend.config.settings import Config
 from stackmend.model.errors import UsageError
 from stackmend.model.snapshot import cell_database
 

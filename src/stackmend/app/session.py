@@ -11,18 +11,18 @@ from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from stackmend.app.config import Config
 from stackmend.app.discovery import Databases, connect
-from stackmend.drivers.collector import DatabaseCollector
-from stackmend.drivers.journal import DatabaseJournal
-from stackmend.drivers.live import LiveDatabases
-from stackmend.drivers.recollect import Elsewhere
-from stackmend.drivers.rows import Connections
-from stackmend.engine import catalogue, sources
-from stackmend.engine.confirm import Confirmed, Rows, confirm
+from stackmend.config.settings import Config
+from stackmend.drivers.database.live import LiveDatabases
+from stackmend.drivers.database.rows import Connections
+from stackmend.drivers.journal.store import DatabaseJournal
+from stackmend.drivers.snapshot.collector import DatabaseCollector
+from stackmend.drivers.snapshot.recollect import Elsewhere
+from stackmend.engine.auditing import catalogue, sources
+from stackmend.engine.auditing.confirm import Confirmed, Rows, confirm
 from stackmend.model.check import Check
 from stackmend.model.errors import ConfigError
-from stackmend.model.ports import Api
+from stackmend.model.protocols import Api
 from stackmend.model.snapshot import CELL
 
 #: seconds for which a judgement of the sources holds while a plan is applied

@@ -12,20 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from stackmend.app import apis
-from stackmend.app.config import Config
 from stackmend.app.session import Session, silent
-from stackmend.drivers.collector import read_manifest
-from stackmend.drivers.duck import DuckQuery, open_snapshot
-from stackmend.drivers.shape import labels
-from stackmend.engine import catalogue
-from stackmend.engine.audit import ask, findings_of, too_young
-from stackmend.engine.sources import judged
+from stackmend.config.settings import Config
+from stackmend.drivers.snapshot.collector import read_manifest
+from stackmend.drivers.snapshot.query import DuckQuery, open_snapshot
+from stackmend.drivers.snapshot.shape import labels
+from stackmend.engine.auditing import catalogue
+from stackmend.engine.auditing.ask import ask, findings_of, too_young
+from stackmend.engine.auditing.sources import judged
 from stackmend.model import files
 from stackmend.model.audit import CheckResult
 from stackmend.model.check import Check
 from stackmend.model.errors import SourceError, UsageError
 from stackmend.model.finding import Finding, State
-from stackmend.model.ports import Progress
+from stackmend.model.protocols import Progress
 from stackmend.model.snapshot import Manifest
 
 

@@ -9,10 +9,10 @@ from typing import Any
 from urllib.parse import quote
 
 from stackmend.app import apis
-from stackmend.app.config import Config
 from stackmend.app.session import Session
+from stackmend.config.settings import Config
 from stackmend.model.errors import ApiError, UsageError
-from stackmend.model.ports import Api, Live
+from stackmend.model.protocols import Api, Live
 from stackmend.model.snapshot import cell_database
 from stackmend.model.volume import Pair
 

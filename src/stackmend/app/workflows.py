@@ -9,15 +9,16 @@ from dataclasses import replace
 from typing import Any
 
 from stackmend.app import apis, hosts
-from stackmend.app.config import Config
 from stackmend.app.dangers import dangers
 from stackmend.app.session import Session, silent, utcnow
+from stackmend.config.settings import Config
 from stackmend.drivers.api.operations import describe, waits
-from stackmend.engine import catalogue, working
-from stackmend.engine.planner import Arguments
+from stackmend.engine.auditing import catalogue
+from stackmend.engine.planning import workflow_planner
+from stackmend.engine.planning.planner import Arguments
 from stackmend.model.errors import ApiError
 from stackmend.model.plan import Plan
-from stackmend.model.ports import Progress
+from stackmend.model.protocols import Progress
 from stackmend.model.workflow import Sight
 
 
@@ -39,7 +40,7 @@ def plan(
     which all databases are read. ApiError or ConfigError where there is no API, SourceError where something that has to
     be known could not be read, UsageError for an unknown workflow or a missing argument.
     """
-    workflow = working.workflow_of(name)
+    workflow = workflow_planner.workflow_of(name)
     session = Session.looking(config).believed()
     with ExitStack() as stack:
         found, why = stack.enter_context(apis.reading(config, session, "auto"))
@@ -59,7 +60,7 @@ def plan(
             repairs=catalogue.repairs(),
             findings=findings,
         )
-        return working.plan(
+        return workflow_planner.plan(
             workflow,
             arguments,
             sight,

@@ -15,12 +15,12 @@ from stackmend.model.step import RowStep, writes
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from stackmend.app.config import Config
     from stackmend.app.runs import Company
     from stackmend.cli.base import Printing
+    from stackmend.config.settings import Config
     from stackmend.model.journal import RunResult
     from stackmend.model.plan import Plan
-    from stackmend.model.ports import Progress
+    from stackmend.model.protocols import Progress
     from stackmend.report.document import Document
 
 
@@ -68,7 +68,7 @@ def finish(
 
 def _also_by_rows(plan: Plan) -> list[str]:
     """The repairs that were to go through the API and could go through the databases."""
-    from stackmend.engine import catalogue
+    from stackmend.engine.auditing import catalogue
 
     known = catalogue.repairs()
     by_api = {action.repair for action in plan.runnable if action.strategy == "api"}

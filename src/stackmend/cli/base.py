@@ -30,9 +30,9 @@ from stackmend.cli.streams import hush, reason, steady
 from stackmend.model.errors import Exit, OutputError, StackmendError, UsageError
 
 if TYPE_CHECKING:
-    from stackmend.app.config import Config
     from stackmend.app.selecting import About
-    from stackmend.model.ports import Progress
+    from stackmend.config.settings import Config
+    from stackmend.model.protocols import Progress
     from stackmend.report.document import Document
 
 #: global options that every application on cliff has
@@ -191,7 +191,7 @@ class Command(command.Command):
 
     def config(self) -> Config:
         """The configuration; ConfigError when it is wrong. As a plugin, with the client's cloud where it names none."""
-        from stackmend.app.config import load
+        from stackmend.config.settings import load
 
         found = load(*self.where(), **self.whose())
         if found.exposed and not self._warned:

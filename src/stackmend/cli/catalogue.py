@@ -16,14 +16,14 @@ T = TypeVar("T")
 
 def check_named(name: str) -> Check:
     """The check of that name; UsageError with the nearest names when there is none."""
-    from stackmend.engine import catalogue
+    from stackmend.engine.auditing import catalogue
 
     return _named("check", name, catalogue.checks())
 
 
 def repair_named(name: str) -> Repair:
     """The repair of that name; UsageError with the nearest names when there is none."""
-    from stackmend.engine import catalogue
+    from stackmend.engine.auditing import catalogue
 
     return _named("repair", name, catalogue.repairs())
 
@@ -35,7 +35,7 @@ def checks_named(names: Sequence[str]) -> tuple[str, ...]:
 
 def repairs_of(check: Check) -> tuple[Repair, ...]:
     """Every repair that mends findings of this check."""
-    from stackmend.engine import catalogue
+    from stackmend.engine.auditing import catalogue
 
     return tuple(repair for repair in catalogue.repairs().values() if check.name in repair.checks)
 

@@ -19,7 +19,7 @@ from cliff import command
 from stackmend.model.errors import Exit, StackmendError
 
 if TYPE_CHECKING:
-    from stackmend.app.config import Config
+    from stackmend.config.settings import Config
 
 #: (word, what it is)
 Word = tuple[str, str]
@@ -176,7 +176,7 @@ class Line:
         """The configuration that is named on the line, with little patience."""
         from dataclasses import replace
 
-        from stackmend.app.config import load
+        from stackmend.config.settings import load
 
         options, _ = self._shell.parser.parse_known_args(self._front)
         found = load(options.config, Path(options.root) if options.root else None, layout=options.layout)
@@ -194,20 +194,20 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[Word]:
 
 
 def _pages(names: Iterable[str]) -> Iterator[Word]:
-    from stackmend.engine import catalogue
+    from stackmend.engine.auditing import catalogue
 
     pages = catalogue.pages()
     yield from ((name, pages[name].split("\n", 1)[0]) for name in sorted(names))
 
 
 def _checks(_line: Line) -> Iterator[Word]:
-    from stackmend.engine import catalogue
+    from stackmend.engine.auditing import catalogue
 
     return _pages(catalogue.checks())
 
 
 def _repairs(_line: Line) -> Iterator[Word]:
-    from stackmend.engine import catalogue
+    from stackmend.engine.auditing import catalogue
 
     return _pages(catalogue.repairs())
 

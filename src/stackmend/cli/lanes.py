@@ -12,8 +12,8 @@ from stackmend.report.words import pace
 
 if TYPE_CHECKING:
     from stackmend.cli.notes import Notes
-    from stackmend.engine.lanes import Lane
-    from stackmend.model.ports import Progress
+    from stackmend.engine.running.lanes import Lane
+    from stackmend.model.protocols import Progress
     from stackmend.model.step import Gate
     from stackmend.model.writer import Pending
 

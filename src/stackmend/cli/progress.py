@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from stackmend.model.ports import Progress
+from stackmend.model.protocols import Progress
 
 
 def silent(what: str, rows: int, expected: int | None) -> None:

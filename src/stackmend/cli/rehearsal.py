@@ -169,7 +169,7 @@ def choices() -> list[str]:
 
 
 def _mendable() -> frozenset[str]:
-    from stackmend.engine import catalogue
+    from stackmend.engine.auditing import catalogue
     from stackmend.model.step import Risk
 
     repairs = [r for r in catalogue.repairs().values() if r.risk is not Risk.MANUAL and "db" in r.strategies]

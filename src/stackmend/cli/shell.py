@@ -26,7 +26,7 @@ from stackmend.cli.signals import exit_code, tidy
 from stackmend.cli.streams import hush, open_closed_ones, reason, steady
 from stackmend.model.errors import Exit, OutputError, StackmendError
 
-LAYOUTS = ("packages", "kolla", "openstack-ansible")  #: of stackmend.app.layouts, which takes long to import
+LAYOUTS = ("packages", "kolla", "openstack-ansible")  #: of stackmend.config.layouts, which takes long to import
 INTERRUPTED_ABOVE = 128  #: exit codes of interrupted commands: 128 and the number of the signal
 BROKEN_PIPE = 141  #: 128 + SIGPIPE
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from stackmend.app.config import Config
     from stackmend.cli.base import Command
+    from stackmend.config.settings import Config
     from stackmend.model.plan import Action, Left, Plan
     from stackmend.report.view import View
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import cell_database
 

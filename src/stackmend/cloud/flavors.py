@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
 
 #: parts of names of extra specs by which Nova asks for more than three numbers, or somewhere else

@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 
 Record = Mapping[str, Any]
 

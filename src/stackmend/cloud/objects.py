@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from stackmend.model.errors import SourceError
-from stackmend.model.ports import Api
+from stackmend.model.protocols import Api
 from stackmend.tables.nova import SOFT_CHILDREN
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)

@@ -10,7 +10,7 @@ from typing import Any
 
 from stackmend.cloud.whereabouts import Evidence, Move, Place, Witness
 from stackmend.model.errors import SourceError
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.tables.views import TERMINAL
 
 Record = Mapping[str, Any]

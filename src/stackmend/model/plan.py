@@ -331,7 +331,7 @@ def save(plan: Plan, path: str | os.PathLike[str], sign: Sign | None = None) -> 
 def load(path: str | os.PathLike[str]) -> Plan:
     """Read a plan file; PlanFileError when it is missing, truncated, edited, foreign or of another format.
 
-    It is what the file says, no more: :mod:`stackmend.engine.vetting` tells whether it can be true.
+    It is what the file says, no more: :mod:`stackmend.engine.planning.vetting` tells whether it can be true.
     """
     return loaded(path)[0]
 

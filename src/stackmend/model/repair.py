@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from stackmend.model.finding import Row
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.step import Risk, Step
 
 #: ``target`` is the finding's evidence row, or the arguments of an operator's request.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stackmend.model.finding import Row
-from stackmend.model.ports import Api, Hosts, Live
+from stackmend.model.protocols import Api, Hosts, Live
 from stackmend.model.repair import Repair
 from stackmend.model.step import ApiCall, Manual, Risk, Step
 

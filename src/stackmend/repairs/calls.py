@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from stackmend.model.ports import Api, Live
+from stackmend.model.protocols import Api, Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import ApiCall
 

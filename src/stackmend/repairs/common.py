@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from stackmend.model.finding import Row
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import ExpectNone, ExpectRow, Step, UpdateRow, Value, Values

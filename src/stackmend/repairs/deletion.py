@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.step import DeleteRow, Step, Values
 from stackmend.repairs.common import Record, change, marked_deleted
 from stackmend.tables.nova import HARD_CHILDREN, SOFT_CHILDREN

@@ -9,7 +9,7 @@ from typing import Any
 from stackmend.cloud.whereabouts import Confidence, Evidence, Place, Verdict, judge
 from stackmend.cloud.witnesses import read
 from stackmend.model.finding import Row
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import ExpectRow, Step
 from stackmend.repairs.common import Record, the_server

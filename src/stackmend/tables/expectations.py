@@ -3,8 +3,9 @@
 
 A database can answer and be the wrong one: freshly migrated, another cell's, a copy of last year, restored from a
 dump. Its rows are then no evidence, and least of all those that it lacks. So each source is held against what others
-say of it before a check speaks (:mod:`stackmend.engine.sources`). The statements below do that: each returns what a
-source *should* hold, item by item, and whether it does. A row of its own for each new witness; nothing else to edit.
+say of it before a check speaks (:mod:`stackmend.engine.auditing.sources`). The statements below do that: each returns
+what a source *should* hold, item by item, and whether it does. A row of its own for each new witness; nothing
+else to edit.
 
 They are asked twice: in an audit about everything that was collected, and when a plan is made or applied about a
 sample that is read anew (``NEWEST``), for a source may have changed since.

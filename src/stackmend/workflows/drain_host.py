@@ -30,14 +30,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from stackmend.cloud import hosts, servers
+from stackmend.cloud.hosts import Compute
+from stackmend.cloud.servers import Server
+from stackmend.hosts import agents, moving
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import ApiCall, Gate, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
-from stackmend.workflows import _agents, _hosts, _moving, _servers
-from stackmend.workflows._hosts import Compute
-from stackmend.workflows._servers import Server
 
 _DISABLE, _SERVERS, _AGENTS, _EMPTY = range(4)
 _OF_AGENTS = "network:"
@@ -53,7 +54,7 @@ class _Seen:
     nodes: Mapping[str, str]  #: provider -> host
     moves: tuple[Mapping[str, Any], ...]
     ports: Mapping[str, list[Mapping[str, Any]]]
-    room: Mapping[_hosts.Need, Mapping[str, int]]
+    room: Mapping[hosts.Need, Mapping[str, int]]
 
     @property
     def providers(self) -> list[str]:
@@ -77,15 +78,15 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     yield from drafts
     yield from _strangers(sight, seen)
     if arguments.get("agents"):
-        yield from _agents.lanes(sight, seen.host.host, _AGENTS)
+        yield from agents.lanes(sight, seen.host.host, _AGENTS)
     yield _empty(seen, bool(arguments.get("agents")))
 
 
-def _wishes(arguments: Row) -> _moving.Wishes:
+def _wishes(arguments: Row) -> moving.Wishes:
     on_stall = str(arguments.get("on_stall") or "abort")
     if on_stall not in ("abort", "force-complete", "wait"):
         raise UsageError(f"--on-stall {on_stall!r} is none of abort, force-complete, wait")
-    return _moving.Wishes(
+    return moving.Wishes(
         to=str(arguments["to"]) if arguments.get("to") else None,
         cold=bool(arguments.get("cold")),
         wake=bool(arguments.get("wake")),
@@ -100,30 +101,30 @@ def _wishes(arguments: Row) -> _moving.Wishes:
 
 
 def _look(sight: Sight, host: str, to: str | None) -> _Seen:
-    api, found = sight.api, _hosts.computes(sight.api)
-    own = _hosts.compute(found, host)
+    api, found = sight.api, hosts.computes(sight.api)
+    own = hosts.compute(found, host)
     if own.state != "up" or own.forced_down:
         raise CannotRepair(
             f"nova-compute on {host} is down, and nothing can be moved away without it: start it, or, if the host is"
             f" dead, 'stackmend host evacuate {host}'"
         )
-    fit = _fit(found, host, _hosts.cells(sight.live))
+    fit = _fit(found, host, hosts.cells(sight.live))
     _destination(found, fit, host, to)
-    groups, ports, shown = _servers.groups(api), _servers.ports(api, host), _servers.on_host(api, host)
-    servers = tuple(
+    groups, ports, shown = servers.groups(api), servers.ports(api, host), servers.on_host(api, host)
+    here = tuple(
         replace(one, ports=tuple(ports.get(one.id, ())), groups=tuple(groups.get(one.id, ()))) for one in shown
     )
     allowed = frozenset({to}) if to else fit
-    nodes = _hosts.nodes(api, host)
+    nodes = hosts.nodes(api, host)
     targets = {provider: name for provider, name in nodes.items() if name in allowed}
     return _Seen(
         host=own,
-        servers=servers,
+        servers=here,
         fit=allowed,
         nodes=nodes,
-        moves=tuple(_hosts.open_moves(api, host)),
+        moves=tuple(hosts.open_moves(api, host)),
         ports=ports,
-        room={need: _hosts.room(api, need, targets) for need in dict.fromkeys(one.need for one in servers)},
+        room={need: hosts.room(api, need, targets) for need in dict.fromkeys(one.need for one in here)},
     )
 
 
@@ -143,7 +144,7 @@ def _destination(found: Mapping[str, Compute], fit: frozenset[str], host: str, t
         return
     if to == host:
         raise UsageError("a host cannot be drained to itself", "Name another one by --to, or leave it to Nova.")
-    one = _hosts.compute(found, to)
+    one = hosts.compute(found, to)
     if one.fit:
         raise CannotRepair(f"{to} is in another cell than {host}: servers do not move there")
     raise CannotRepair(f"{to} is {one.status} and {one.state}: Nova moves nothing there")
@@ -152,13 +153,13 @@ def _destination(found: Mapping[str, Compute], fit: frozenset[str], host: str, t
 # -- servers
 
 
-def _drafts(sight: Sight, seen: _Seen, wishes: _moving.Wishes) -> Iterator[LaneDraft]:
+def _drafts(sight: Sight, seen: _Seen, wishes: moving.Wishes) -> Iterator[LaneDraft]:
     """The biggest first: what takes longest is begun first."""
     images: dict[str, Mapping[str, Any]] = {}
     where: dict[str, str | None] = {one.id: one.host for one in seen.servers}
     for one in sorted(seen.servers, key=lambda s: (-s.memory, -s.disk, s.name, s.id)):
         hindered = "" if one.task_state else "; ".join(_hindered(sight, seen, one, images, where))
-        yield _moving.lane(one, wishes, hindered)
+        yield moving.lane(one, wishes, hindered)
 
 
 def _hindered(
@@ -172,23 +173,23 @@ def _hindered(
         )
     yield from (f"mend it first: {finding}" for finding in sight.findings.get(one.id, ()))
     if one.vm_state in ("active", "paused", "suspended"):
-        for why in _servers.immovable(sight.api, one, _servers.image_of(sight.api, one, images)):
+        for why in servers.immovable(sight.api, one, servers.image_of(sight.api, one, images)):
             yield f"{why}: stop it at a time that suits its owner, then --cold moves it"
     if one.vm_state in ("active", "paused", "suspended", "stopped"):
-        yield from _servers.crowded(sight.api, one, seen.fit, where)
+        yield from servers.crowded(sight.api, one, seen.fit, where)
         if not seen.room.get(one.need):
             yield f"no host has room for it ({_needs(one.need)})"
 
 
-def _needs(need: _hosts.Need) -> str:
+def _needs(need: hosts.Need) -> str:
     return ", ".join((f"flavor {need.flavor}", *(f"{name} {amount}" for name, amount in need.resources)))
 
 
-def _wanted(seen: _Seen) -> Counter[_hosts.Need]:
+def _wanted(seen: _Seen) -> Counter[hosts.Need]:
     return Counter(one.need for one in seen.servers)
 
 
-def _told(need: _hosts.Need, count: int, room: Mapping[str, int]) -> str:
+def _told(need: hosts.Need, count: int, room: Mapping[str, int]) -> str:
     """Room for the servers of one flavor, as if there were no others."""
     total = sum(room.values())
     short = "" if total >= count else ": NOT ENOUGH"
@@ -244,7 +245,7 @@ def _strangers(sight: Sight, seen: _Seen) -> Iterator[LaneDraft]:
                 " server resize confirm' or 'revert'",
             )  # fmt: skip
     moving = {str(move.get("uuid")) for move in seen.moves} | {str(move["instance_uuid"]) for move in seen.moves}
-    for one in sorted(_hosts.consumers(sight.api, seen.providers) - known - moving):
+    for one in sorted(hosts.consumers(sight.api, seen.providers) - known - moving):
         yield _by_hand(
             host, "consumer", one,
             f"it has an allocation of {host}, and Nova lists no such server there: one that was deleted and can be"
@@ -285,4 +286,4 @@ def _empty(seen: _Seen, agents: bool) -> LaneDraft:
     )  # fmt: skip
 
 
-WORKFLOW = Workflow(name="drain-host", risk=Risk.SAFE, lanes=lanes, deed="move", unsafe={"resume": _moving.WOKEN})
+WORKFLOW = Workflow(name="drain-host", risk=Risk.SAFE, lanes=lanes, deed="move", unsafe={"resume": moving.WOKEN})

@@ -31,14 +31,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stackmend.cloud import hosts, servers
+from stackmend.cloud.servers import Server
+from stackmend.hosts import fencing, guests
+from stackmend.hosts.guests import Place
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import ApiCall, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
-from stackmend.workflows import _dead, _guests, _hosts, _servers
-from stackmend.workflows._guests import Place
-from stackmend.workflows._servers import Server
 
 #: from this microversion on a server is stopped where it arrives
 _STOPPED = "2.95"
@@ -95,15 +96,15 @@ class _Job:
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     """Proof of death, a lane for each server, and what is to happen when the host comes back."""
     host, to = str(arguments["host"]), str(arguments.get("to") or "")
-    found = _dead.silent(sight, host)
-    _hosts.nodes(sight.api, host)  # refuses machines of ironic
-    fence = list(_dead.fence(sight, host, bool(arguments.get("fenced"))))
+    found = fencing.silent(sight, host)
+    hosts.nodes(sight.api, host)  # refuses machines of ironic
+    fence = list(fencing.fence(sight, host, bool(arguments.get("fenced"))))
     fit = _destinations(sight, host, to)
-    guests = _guests.guests(sight, host)
-    consent = frozenset(_guests.named(guests, arguments.get("consent") or (), "--consent-rebuild"))
-    first = _guests.named(guests, arguments.get("first") or (), "--first")
-    stages = _guests.stages(guests, first, _SERVERS)
-    evacuations = _dead.open_evacuations(sight, host)
+    lost = guests.guests(sight, host)
+    consent = frozenset(guests.named(lost, arguments.get("consent") or (), "--consent-rebuild"))
+    first = guests.named(lost, arguments.get("first") or (), "--first")
+    stages = guests.stages(lost, first, _SERVERS)
+    evacuations = fencing.open_evacuations(sight, host)
     job = _Job(
         host=host,
         to=to,
@@ -112,28 +113,28 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         start=bool(arguments.get("start", True)),
         shared=bool(arguments.get("shared")),
         consent=consent,
-        there=_guests.on_disk(sight, to),
+        there=guests.on_disk(sight, to),
         old=_old(evacuations),
         fit=fit,
-        where={guest.id: guest.host for guest in guests},
+        where={guest.id: guest.host for guest in lost},
     )
-    drafts = [_lane(sight, job, guest, stages[guest.id]) for guest in guests]
+    drafts = [_lane(sight, job, guest, stages[guest.id]) for guest in lost]
     sight.facts["host"], sight.facts["to"] = host, to or "where the scheduler puts them"
     sight.facts["servers"] = {draft.resource_id: dict(draft.target) for draft in drafts}
     moving = any(draft.risk is not Risk.MANUAL for draft in drafts)
     if moving:
         yield from fence
-        yield _dead.declared(sight, host, found)
+        yield fencing.declared(sight, host, found)
     yield from drafts
     if moving or job.old:
-        yield from _dead.afterwards(sight, host, _RETURN, moving=moving)
+        yield from fencing.afterwards(sight, host, _RETURN, moving=moving)
 
 
 def _destinations(sight: Sight, host: str, to: str) -> frozenset[str]:
     """Hosts to go to; CannotRepair where there is none."""
     if to == host:
         raise UsageError("a host cannot be evacuated to itself", "Name another one by --to, or leave it to Nova.")
-    found = list(sight.api.every("compute", "/os-services?binary=nova-compute", "services", _dead.SERVICES))
+    found = list(sight.api.every("compute", "/os-services?binary=nova-compute", "services", fencing.SERVICES))
     fit = frozenset(str(one["host"]) for one in found if one["state"] == "up" and one["status"] == "enabled") - {host}
     if to and to not in {str(one["host"]) for one in found}:
         raise UsageError(f"there is no compute host {to}", "See 'openstack compute service list'.")
@@ -159,7 +160,7 @@ def _old(evacuations: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def _lane(sight: Sight, job: _Job, guest: Server, stage: int) -> LaneDraft:
-    place = _guests.place(sight, guest, job.there, job.to, job.shared)
+    place = guests.place(sight, guest, job.there, job.to, job.shared)
     target = {
         "name": guest.name, "vm_state": guest.vm_state, "task_state": guest.task_state, "disk": place.kind,
         "disk_why": place.why, "volumes": list(guest.volumes), "groups": [str(group["id"]) for group in guest.groups],
@@ -193,10 +194,10 @@ def _hindered(sight: Sight, job: _Job, guest: Server, place: Place) -> Iterator[
         yield f"its state is {guest.vm_state}"
         return
     yield from (f"mend it first: {finding}" for finding in sight.findings.get(guest.id, ()))
-    yield from _guests.obstacles(sight, guest)
+    yield from guests.obstacles(sight, guest)
     # Nova would leave it in error
-    yield from _servers.crowded(sight.api, guest, job.fit, job.where)
-    if place.kind == "local" and _guests.image_gone(sight, guest):
+    yield from servers.crowded(sight.api, guest, job.fit, job.where)
+    if place.kind == "local" and guests.image_gone(sight, guest):
         yield f"its disk would be built from image {guest.image}, and that is gone"
     elif not place.keeps and guest.id not in job.consent:
         yield (

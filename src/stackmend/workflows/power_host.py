@@ -22,15 +22,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stackmend.cloud import hosts, servers
+from stackmend.hosts.units import hook
 from stackmend.model.errors import SourceError, UsageError
 from stackmend.model.facts import mounts
 from stackmend.model.finding import Row
-from stackmend.model.ports import Hosts
+from stackmend.model.protocols import Hosts
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import ApiCall, HostCommand, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
-from stackmend.workflows import _hosts, _servers
-from stackmend.workflows._units import hook
 
 #: action -> (hook, what power_status must print then, the hook that takes it back)
 _HOOKS = {"off": ("power_off", "off", "power_on"), "on": ("power_on", "on", "power_off"), "reboot": ("reboot", "", "")}
@@ -56,7 +56,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     command = hook(sight.settings, name, host, back=back, wanted=wanted, limit=limit)
     if command is None:
         raise CannotRepair(f"[hooks] {name} is not configured: stackmend does not know how to do it")
-    own = _hosts.compute(_hosts.computes(sight.api), host)
+    own = hosts.compute(hosts.computes(sight.api), host)
     if action != "on":
         _cut_off(sight, host, allowed=bool(arguments.get("with_servers")))
     steps: list[Step] = [command]
@@ -72,7 +72,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
 
 
 def _cut_off(sight: Sight, host: str, *, allowed: bool) -> None:
-    running = [one for one in _servers.on_host(sight.api, host) if one.power_state == _RUNNING]
+    running = [one for one in servers.on_host(sight.api, host) if one.power_state == _RUNNING]
     if running and not allowed:
         raise CannotRepair(
             f"{len(running)} servers run on {host}, {running[0].name} first of all: 'stackmend host drain {host}', or"

@@ -23,16 +23,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stackmend.hosts import fencing
+from stackmend.hosts.disks import Place, aside, stamp_of
+from stackmend.hosts.inventory import inventory
+from stackmend.hosts.owners import AGE, no_orphan, owners
 from stackmend.model.disks import Folder, Owner, Verdict
 from stackmend.model.finding import Row
 from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import ApiCall, ExpectNone, ExpectRow, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
-from stackmend.workflows import _dead
-from stackmend.workflows._disks import Place, aside, stamp_of
-from stackmend.workflows._inventory import inventory
-from stackmend.workflows._owners import AGE, no_orphan, owners
 
 
 def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
@@ -47,7 +47,7 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     home = str(sight.settings.get("hosts.instances_path", "/var/lib/nova/instances"))
     path = str(arguments.get("path") or home).rstrip("/")
     place = Place.of(sight.settings, host, path)
-    now = _dead.now(sight).timestamp()
+    now = fencing.now(sight).timestamp()
     found = inventory(sight.hosts, host, path, prefix=place.container, now=now)
     if found.storage.shared is not False:
         raise CannotRepair(f"{path} of {host} may be shared: {found.storage.why}. Other hosts may own what is in it")

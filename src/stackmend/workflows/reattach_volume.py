@@ -20,13 +20,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stackmend.cloud import pairs
+from stackmend.cloud.pairs import Pair
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import ApiCall, HostCommand, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
-from stackmend.workflows import _pairs
-from stackmend.workflows._pairs import Pair
 
 #: states in which Nova attaches and detaches (nova/compute/api.py)
 _FIT = frozenset({"active", "paused", "stopped"})
@@ -39,7 +39,7 @@ _ASK = '"$@" || exit 1'
 
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     """One lane for the pair. CannotRepair where it may not be begun."""
-    found = _pairs.pair(arguments, sight)
+    found = pairs.pair(arguments, sight)
     if found.root:
         raise CannotRepair(
             f"volume {found.volume} is the root disk of server {found.server}, which cannot be detached: 'stackmend"

@@ -33,12 +33,12 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+from stackmend.cloud.servers import Server
+from stackmend.hosts import fencing, guests, reboots
 from stackmend.model.finding import Row
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import ApiCall, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
-from stackmend.workflows import _dead, _guests, _reboots
-from stackmend.workflows._servers import Server
 
 #: stages: servers by their order, then all consoles
 _SERVERS, _CONSOLES = 1, 1000
@@ -71,23 +71,23 @@ class _Host:
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     """A lane for each server that is to run, and one for each console afterwards."""
     name = str(arguments["host"])
-    booted = _reboots.boot(sight, name, str(arguments.get("since") or ""))
-    log = _reboots.log(sight, name)
+    booted = reboots.boot(sight, name, str(arguments.get("since") or ""))
+    log = reboots.log(sight, name)
     _serving(sight, name, booted, log)
-    guests = _guests.guests(sight, name)
+    lost = guests.guests(sight, name)
     host = _Host(
         name=name,
         booted=booted,
-        now=_dead.now(sight).strftime("%Y-%m-%dT%H:%M:%S"),
+        now=fencing.now(sight).strftime("%Y-%m-%dT%H:%M:%S"),
         findings=sight.findings,
-        off=frozenset(_guests.named(guests, arguments.get("off") or (), "--leave-off")),
-        also=frozenset(_guests.named(guests, arguments.get("also") or (), "--start")),
+        off=frozenset(guests.named(lost, arguments.get("off") or (), "--leave-off")),
+        also=frozenset(guests.named(lost, arguments.get("also") or (), "--start")),
         log=log,
         consoles=bool(arguments.get("consoles", True)),
     )
-    first = _guests.named(guests, arguments.get("first") or (), "--first")
-    stages = _guests.stages(guests, first, _SERVERS)
-    verdicts = {guest.id: _verdict(sight, host, guest) for guest in guests}
+    first = guests.named(lost, arguments.get("first") or (), "--first")
+    stages = guests.stages(lost, first, _SERVERS)
+    verdicts = {guest.id: _verdict(sight, host, guest) for guest in lost}
     sight.facts["host"] = name
     sight.facts["booted"] = booted.isoformat() if booted else None
     sight.facts["servers"] = {
@@ -98,9 +98,9 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
             "to_do": verdicts[guest.id].how,
             "why": verdicts[guest.id].why,
         }
-        for guest in guests
+        for guest in lost
     }
-    for guest in guests:
+    for guest in lost:
         yield from _lanes(sight, host, guest, verdicts[guest.id], stages[guest.id])
 
 
@@ -109,15 +109,15 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
 
 def _serving(sight: Sight, host: str, booted: datetime | None, log: Sequence[str]) -> None:
     """CannotRepair unless nova-compute is there again, is heard, and the network agents are."""
-    found = _dead.service(sight, host)
-    beat = _dead.moment(found.get("updated_at"))
+    found = fencing.service(sight, host)
+    beat = fencing.moment(found.get("updated_at"))
     if found.get("forced_down"):
-        open_ = [one for one in _dead.open_evacuations(sight, host) if one["status"] in _OPEN]
+        open_ = [one for one in fencing.open_evacuations(sight, host) if one["status"] in _OPEN]
         more = f", and has yet to clean up after {len(open_)} evacuations" if open_ else ""
         raise CannotRepair(
             f"{host} is forced down{more}: nothing may be started on it ('stackmend host return {host}')"
         )
-    lost = _reboots.connected(log)
+    lost = reboots.connected(log)
     if found["state"] != "up":
         raise CannotRepair(f"nova-compute on {host} is down{f': {lost}' if lost else ': start it first'}")
     if booted and beat and beat < booted:
@@ -146,7 +146,7 @@ def _verdict(sight: Sight, host: _Host, guest: Server) -> _Verdict:
     if not guest.idle:
         return _Verdict(how="ask", why=_FORGOTTEN.format(guest.task_state))
     if guest.vm_state == "active":
-        runs = _reboots.running(sight, guest)
+        runs = reboots.running(sight, guest)
         runs = guest.power_state == _RUNNING if runs is None else runs
         return _Verdict(how="leave", why="it runs") if runs else _Verdict(how="reboot", why="it is active, and is off")
     if guest.vm_state == "stopped":
@@ -159,8 +159,8 @@ def _verdict(sight: Sight, host: _Host, guest: Server) -> _Verdict:
 def _stopped(sight: Sight, host: _Host, guest: Server) -> _Verdict:
     if guest.id in host.also:
         return _Verdict(how="start", why="it is to run (--start)")
-    stop = _reboots.newest(sight, guest.id)
-    sync = _reboots.by_sync(stop, host.booted)
+    stop = reboots.newest(sight, guest.id)
+    sync = reboots.by_sync(stop, host.booted)
     if sync and stop is not None:
         return _Verdict(how="start", why=f"nova-compute found it off and stopped it ({_when(stop)})")
     if sync is None and stop is not None:
@@ -174,13 +174,13 @@ def _stopped(sight: Sight, host: _Host, guest: Server) -> _Verdict:
     return _Verdict(how="leave", why=f"somebody stopped it ({_when(stop)})" if stop else "it was stopped")
 
 
-def _when(stop: _reboots.Stop | None) -> str:
+def _when(stop: reboots.Stop | None) -> str:
     return f"{stop.action} at {stop.at.strftime('%Y-%m-%d %H:%M:%S')}" if stop and stop.at else "no action tells when"
 
 
 def _broken(host: _Host, guest: Server) -> _Verdict:
-    told = "; ".join(filter(None, (guest.fault or "no fault is recorded", _reboots.reason(host.log, guest.id))))
-    at = _dead.moment(guest.fault_at)
+    told = "; ".join(filter(None, (guest.fault or "no fault is recorded", reboots.reason(host.log, guest.id))))
+    at = fencing.moment(guest.fault_at)
     if guest.id in host.also or (host.booted and at and at >= host.booted):
         return _Verdict(how="reset", why=f"it is in error: {told}")
     return _Verdict(how="ask", why=f"it is in error, and not since the boot: {told}. To start it: --start {guest.id}")
@@ -191,7 +191,7 @@ def _lanes(sight: Sight, host: _Host, guest: Server, verdict: _Verdict, stage: i
         yield from _stuck(sight, host, guest, stage)
         return
     target = {"name": guest.name, "vm_state": guest.vm_state, "power_state": guest.power_state, "why": verdict.why}
-    findings = (*host.findings.get(guest.id, ()), *_guests.harms(sight, guest))
+    findings = (*host.findings.get(guest.id, ()), *guests.harms(sight, guest))
     if verdict.how == "ask" or findings:
         why = "; ".join((verdict.why, *(f"a start would do harm: {finding}" for finding in findings)))
         yield LaneDraft(
@@ -204,7 +204,7 @@ def _lanes(sight: Sight, host: _Host, guest: Server, verdict: _Verdict, stage: i
         steps=tuple(_steps(host, guest, verdict.how)), slots=(f"to:{host.name}",), target=target,
     )  # fmt: skip
     if host.consoles:
-        before = _reboots.console(sight, guest).get("console")
+        before = reboots.console(sight, guest).get("console")
         yield LaneDraft(
             resource_type="server", resource_id=guest.id, message=f"the console of {guest.name} moves", stage=_CONSOLES,
             steps=(_call("console-moves", {"server": guest.id, "before": before}),),
@@ -215,7 +215,7 @@ def _stuck(sight: Sight, host: _Host, guest: Server, stage: int) -> Iterator[Lan
     """A guest that runs, and shows on its console that it did not come up."""
     if guest.vm_state != "active" or not host.consoles:
         return
-    shows = _reboots.console(sight, guest).get("shows")
+    shows = reboots.console(sight, guest).get("shows")
     if shows in ("", "login"):
         return
     text = f"it runs, and its console shows {shows}: that is for its owner, nobody types into it"

@@ -18,26 +18,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from stackmend.cloud import pairs
+from stackmend.cloud.pairs import Pair
+from stackmend.hosts import attachments
 from stackmend.model.finding import Row
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import ApiCall, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
-from stackmend.workflows import _attachments, _pairs
-from stackmend.workflows._pairs import Pair
 
 
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     """One lane for the pair; a manual one where hosts cannot be reached."""
-    found = _pairs.pair(arguments, sight)
+    found = pairs.pair(arguments, sight)
     if found.vm_state not in ("active", "stopped"):
         raise CannotRepair(f"server {found.server} is {found.vm_state}: it has to be stopped, or active to be stopped")
     lane: dict[str, Any] = {
         "resource_type": "volume", "resource_id": found.volume, "target": {"server": found.server, **found.target},
     }  # fmt: skip
-    connector = _attachments.connector(sight, found.host)
+    connector = attachments.connector(sight, found.host)
     if not connector:
         words = [f"openstack server stop {found.server}"] if found.vm_state == "active" else []
-        words.append(_attachments.by_hand(found.host, found.server, [found.volume]))
+        words.append(attachments.by_hand(found.host, found.server, [found.volume]))
         words += [f"openstack server start {found.server}"] if found.vm_state == "active" else []
         text = "; ".join(words)
         yield LaneDraft(**lane, message="its connection is made anew by hand", steps=(Manual(text=text),),
@@ -45,7 +46,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         return
     manage = str(arguments.get("manage") or found.host)
     if manage != found.host:
-        _attachments.manages(sight, manage)
+        attachments.manages(sight, manage)
     yield LaneDraft(
         **lane,
         message=f"its connection to {found.host} is made anew",
@@ -61,7 +62,7 @@ def _steps(sight: Sight, found: Pair, connector: str, manage: str) -> Iterator[S
     )
     if found.vm_state == "active":
         yield ApiCall(service="compute", operation="stop", arguments=about, expect=found.guards, inverse=start)
-    yield _attachments.refreshed(
+    yield attachments.refreshed(
         sight, connector, server=found.server, volume=found.volume, attachment=found.attachment, manage=manage
     )
     if found.vm_state == "active":

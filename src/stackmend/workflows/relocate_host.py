@@ -25,14 +25,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from stackmend.cloud import hosts
+from stackmend.hosts import attachments, fencing
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import CELL, cell_database
 from stackmend.model.step import ApiCall, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
-from stackmend.workflows import _attachments, _dead, _hosts
 
 #: stages of the plan, after the fence and the declaration
 _SERVERS, _RETURN = 2, 4
@@ -63,24 +64,24 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         raise CannotRepair("a relocation changes rows: name the databases under [databases]")
     if arguments["host"] == arguments["to"]:
         raise UsageError("a host cannot be relocated to itself", "Name another one by --to.")
-    dead = _dead.silent(sight, str(arguments["host"]))
-    _hosts.nodes(sight.api, str(arguments["host"]))  # refuses machines of ironic
-    fence = list(_dead.fence(sight, str(arguments["host"]), bool(arguments.get("fenced"))))
+    dead = fencing.silent(sight, str(arguments["host"]))
+    hosts.nodes(sight.api, str(arguments["host"]))  # refuses machines of ironic
+    fence = list(fencing.fence(sight, str(arguments["host"]), bool(arguments.get("fenced"))))
     move = _move(arguments, sight, sight.live)
-    if _dead.service(sight, move.to)["state"] != "up":
+    if fencing.service(sight, move.to)["state"] != "up":
         raise CannotRepair(f"nova-compute on {move.to} is not up")
     if move.manage != move.to and move.via != "db":
-        _attachments.manages(sight, move.manage)
+        attachments.manages(sight, move.manage)
     servers = _servers(sight.live, move, arguments.get("servers") or ())
     sight.facts["relocation"] = {"from": move.source, "to": move.to, "servers": [str(s["uuid"]) for s in servers]}
     drafts = [_lane(sight, sight.live, move, server) for server in servers]
     moving = any(draft.risk is not Risk.MANUAL for draft in drafts)
     if moving:
         yield from fence
-        yield _dead.declared(sight, move.source, dead)
+        yield fencing.declared(sight, move.source, dead)
     yield from drafts
     if moving:
-        yield from _dead.afterwards(sight, move.source, _RETURN)
+        yield from fencing.afterwards(sight, move.source, _RETURN)
 
 
 def _move(arguments: Row, sight: Sight, live: Live) -> _Move:
@@ -215,15 +216,15 @@ def _steps(
     found = list(repair(target, live))
     _fits(live, move, server)
     yield from found
-    connector = _attachments.connector(sight, move.to) if volumes and move.via != "db" else ""
+    connector = attachments.connector(sight, move.to) if volumes and move.via != "db" else ""
     runs = server["vm_state"] in _RAN
     if move.via == "db" or (volumes and not connector):
         if volumes:
-            yield Manual(text=_attachments.by_hand(move.to, name, list(volumes)))
+            yield Manual(text=attachments.by_hand(move.to, name, list(volumes)))
         yield Manual(text=f"then start it: openstack server reboot --hard {name}" if runs else _stopped(name))
         return
     for volume, attachment in volumes.items():
-        yield _attachments.refreshed(
+        yield attachments.refreshed(
             sight, connector, server=name, volume=volume, attachment=attachment, manage=move.manage
         )
     if runs and move.boot:

@@ -27,14 +27,15 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
+from stackmend.cloud import hosts, servers
+from stackmend.cloud.hosts import Compute
+from stackmend.cloud.servers import Server
+from stackmend.hosts import moving
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import ApiCall, Gate, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
-from stackmend.workflows import _hosts, _moving, _servers
-from stackmend.workflows._hosts import Compute
-from stackmend.workflows._servers import Server
 
 _BACK, _ENABLE, _CANARY, _JUDGE, _CLEAN, _SERVES, _HOME = range(7)
 _FLAVORS = "2.61"
@@ -45,7 +46,7 @@ _NETWORKS = "See 'openstack network list'."
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     """Really back, enabled, tried by a canary, and the servers that are wanted back."""
     host = str(arguments["host"])
-    own = _hosts.compute(_hosts.computes(sight.api), host)
+    own = hosts.compute(hosts.computes(sight.api), host)
     wanted = [str(one) for one in arguments.get("back") or ()]
     sight.facts.update(host=host, service={"status": own.status, "reason": own.reason, "state": own.state})
     yield _really_back(sight, own)
@@ -65,7 +66,7 @@ def _about(own: Compute) -> dict[str, Any]:
 
 def _really_back(sight: Sight, own: Compute) -> LaneDraft:
     steps: list[Step] = []
-    waiting = _hosts.evacuations(sight.api, own.host)
+    waiting = hosts.evacuations(sight.api, own.host)
     if waiting:
         steps.append(ApiCall(service="compute", operation="evacuations-completed", arguments={"host": own.host}))
     if own.forced_down:
@@ -214,14 +215,14 @@ def _home(sight: Sight, own: Compute, wanted: list[str], arguments: Row) -> Iter
     """The servers that are wanted back: those that run move while they run, those that are stopped cold."""
     if not wanted:
         return
-    groups = _servers.groups(sight.api)
+    groups = servers.groups(sight.api)
     images: dict[str, Mapping[str, Any]] = {}
-    wishes = _moving.Wishes(
+    wishes = moving.Wishes(
         to=own.host, cold=True, stage=_HOME, limit=float(arguments.get("timeout") or 3600),
         stall=float(arguments.get("stall") or 900), on_stall=str(arguments.get("on_stall") or "abort"),
     )  # fmt: skip
     for name in dict.fromkeys(wanted):
-        found = _servers.server(sight.api, name)
+        found = servers.server(sight.api, name)
         if found is None:
             yield _stays(name, own, "it was deleted")
         elif found.host == own.host:
@@ -230,13 +231,13 @@ def _home(sight: Sight, own: Compute, wanted: list[str], arguments: Row) -> Iter
             yield _stays(name, own, "it is on no host: unshelve it, and Nova puts it where there is room")
         else:
             one = replace(found, groups=tuple(groups.get(name, ())))
-            yield _moving.lane(one, wishes, "; ".join(_hindered(sight, one, own, images)))
+            yield moving.lane(one, wishes, "; ".join(_hindered(sight, one, own, images)))
 
 
 def _hindered(sight: Sight, one: Server, own: Compute, images: dict[str, Mapping[str, Any]]) -> Iterator[str]:
     if one.task_state is None and one.vm_state in ("active", "paused"):
-        yield from _servers.immovable(sight.api, one, _servers.image_of(sight.api, one, images))
-    yield from _servers.crowded(sight.api, one, [own.host], {})
+        yield from servers.immovable(sight.api, one, servers.image_of(sight.api, one, images))
+    yield from servers.crowded(sight.api, one, [own.host], {})
 
 
 def _stays(name: str, own: Compute, why: str) -> LaneDraft:

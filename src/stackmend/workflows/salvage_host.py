@@ -37,15 +37,15 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from stackmend.hosts import fencing
+from stackmend.hosts.disks import Place, copy_file, copy_folder, put_in_place, stamp_of
+from stackmend.hosts.inventory import checked, inventory
 from stackmend.model.disks import Base, Disk, Folder, Inventory
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import ApiCall, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
-from stackmend.workflows import _dead
-from stackmend.workflows._disks import Place, copy_file, copy_folder, put_in_place, stamp_of
-from stackmend.workflows._inventory import checked, inventory
 
 #: bytes of the target that stay free
 _RESERVE = 1 << 30
@@ -68,8 +68,8 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         raise CannotRepair('no way to hosts is configured: [hosts] transport = "ssh" is the usual one')
     if host == to:
         raise UsageError("the target is the host itself", "Name another one: --to HOST.")
-    service = _dead.silent(sight, host)
-    if _dead.service(sight, to)["state"] != "up":
+    service = fencing.silent(sight, host)
+    if fencing.service(sight, to)["state"] != "up":
         raise CannotRepair(f"nova-compute on {to} is not up: nothing could be evacuated to it")
     two = _both(arguments, sight, host, to)
     servers = _servers(arguments, sight, host)
@@ -85,7 +85,7 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         resource_type="host",
         resource_id=host,
         message=f"nothing was heard of {host} since the plan was made",
-        steps=(_dead.unheard(host, service),),
+        steps=(fencing.unheard(host, service),),
         required=True,
     )
     stamp = stamp_of(sight.now)
@@ -105,7 +105,7 @@ def _both(arguments: Row, sight: Sight, host: str, to: str) -> _Two:
     elsewhere = at != host or path != home
     source = Place.of(settings, at, path, home=home, inside=not elsewhere)
     target = Place.of(settings, to, str(arguments.get("to_path") or home).rstrip("/"))
-    now = _dead.now(sight).timestamp()
+    now = fencing.now(sight).timestamp()
     found = inventory(sight.hosts, at, path, home=home, prefix=source.container, now=now)
     there = inventory(sight.hosts, to, target.path, prefix=target.container, now=now)
     shared = found.storage.shared and not elsewhere

@@ -22,11 +22,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stackmend.hosts.units import held, stop, units
 from stackmend.model.finding import Row
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import Risk
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
-from stackmend.workflows._units import held, stop, units
 
 DEFAULT = ("nova-compute",)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.app.config import Config, load
+from stackmend.config.settings import Config, load
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.session import ApiSession
 from stackmend.lab.cloud import Cloud, build

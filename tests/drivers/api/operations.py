@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.operations import operations
 from stackmend.drivers.api.reading import ApiReading
-from stackmend.model.ports import Clock
+from stackmend.model.protocols import Clock
 from stackmend.model.step import ApiCall, StepState
 from stackmend.model.writer import Outcome
 

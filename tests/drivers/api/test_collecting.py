@@ -21,10 +21,10 @@ import stackmend.lab.plants as plants
 from stackmend.app import plans
 from stackmend.app.apis import asking
 from stackmend.app.audits import audit
-from stackmend.app.config import Config, load
 from stackmend.app.session import Session
-from stackmend.engine import catalogue
-from stackmend.engine.crosscheck import Sides, witnesses
+from stackmend.config.settings import Config, load
+from stackmend.engine.auditing import catalogue
+from stackmend.engine.auditing.witness import Sides, witnesses
 from stackmend.lab.cloud import Cloud, build
 from stackmend.lab.plants import port_without_server
 from stackmend.lab.plants._servers import new_port

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from stackmend.app.config import Config
 from stackmend.app.names import known, of_actions
+from stackmend.config.settings import Config
 from stackmend.lab.cloud import Cloud
 from stackmend.model.plan import Left
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from stackmend.app import audits, plans, runs
-from stackmend.app.config import Config
-from stackmend.engine import catalogue
+from stackmend.config.settings import Config
+from stackmend.engine.auditing import catalogue
 from stackmend.lab.cloud import Cloud, Server
 from stackmend.lab.plants import (
     allocation_orphan,

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from stackmend.app import plans, runs
-from stackmend.app.config import Config, load
 from stackmend.app.session import Session
 from stackmend.cli.shell import main
-from stackmend.drivers.journal import DatabaseJournal
-from stackmend.drivers.locks import stamp
+from stackmend.config.settings import Config, load
+from stackmend.drivers.journal.lease import stamp
+from stackmend.drivers.journal.store import DatabaseJournal
 from stackmend.lab.cloud import Cloud
 from stackmend.lab.plants import (
     allocation_orphan,

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from stackmend.app.config import Config
 from stackmend.app.selecting import about, chosen
+from stackmend.config.settings import Config
 from stackmend.lab.cloud import Cloud, build
 from stackmend.model.errors import SourceError, UsageError
 

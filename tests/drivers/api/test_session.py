@@ -9,8 +9,8 @@ import pytest
 from keystoneauth1.exceptions import DiscoveryFailure
 
 from stackmend.app import apis
-from stackmend.app.config import Config, load
 from stackmend.app.session import Session
+from stackmend.config.settings import Config, load
 from stackmend.drivers.api.reading import ApiReading
 from stackmend.drivers.api.session import ApiSession, LostError, Request, UnsentError
 from stackmend.model.errors import ApiError, ConfigError, SourceError, StackmendError

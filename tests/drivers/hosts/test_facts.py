@@ -14,7 +14,7 @@ from stackmend.drivers.hosts.facts import facts
 from stackmend.drivers.hosts.transport import Routes, Transport
 from stackmend.model.errors import HostUnreachable, SourceError
 from stackmend.model.facts import HostFacts, Mount
-from stackmend.model.ports import Completed
+from stackmend.model.protocols import Completed
 
 from .conftest import Host
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from stackmend.app import plans, runs, workflows
-from stackmend.app.config import Config, load
+from stackmend.config.settings import Config, load
 from stackmend.lab.cloud import build
 from stackmend.model.errors import Exit
 from stackmend.model.plan import Plan
@@ -125,7 +125,7 @@ def test_a_run_that_was_killed_is_resumed(desk: Desk, tmp_path: Path) -> None:
     (program := tmp_path / "first.py").write_text(
         textwrap.dedent(f"""
             from stackmend.app import plans, runs
-            from stackmend.app.config import load
+            from stackmend.config.settings import load
             runs.apply(load({str(desk.file)!r}), plans.load({str(tmp_path / "plan.json")!r}))
         """)
     )

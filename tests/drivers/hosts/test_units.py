@@ -10,10 +10,10 @@ import pytest
 
 from stackmend.app.apis import SystemClock
 from stackmend.drivers.hosts.executor import HostExecutor
+from stackmend.hosts.units import hook, start, stop, units
 from stackmend.model.errors import HostUnreachable
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import HostCommand, StepState
-from stackmend.workflows._units import hook, start, stop, units
 
 from .booted import Booted, Docked, NotHereError
 from .managers import HOST, Machine, RedHat

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.app.config import load
 from stackmend.app.session import Session
-from stackmend.drivers.seal import Sealer
+from stackmend.config.settings import load
+from stackmend.drivers.writing.seal import Sealer
 from stackmend.lab.cloud import Cloud, build
 from stackmend.lab.mariadb import MariaDB
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stackmend.app.session import Session
-from stackmend.drivers.seal import Sealer
-from stackmend.drivers.writer import DatabaseWriter
+from stackmend.drivers.writing.seal import Sealer
+from stackmend.drivers.writing.writer import DatabaseWriter
 from stackmend.lab.cloud import Cloud
 from stackmend.model.journal import Entry
 from stackmend.model.step import RowStep, StepState, UpdateRow

@@ -13,7 +13,7 @@ from typing import Any
 from openstack.exceptions import SDKException
 
 from stackmend.app import apis, runs, workflows
-from stackmend.app.config import Config, load
+from stackmend.config.settings import Config, load
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.lab.plane import Plane
 from stackmend.lab.plane.seed import IMAGE, wait, wait_server

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from stackmend.app.audits import audit
-from stackmend.app.config import Config, load
 from stackmend.cli.shell import main
-from stackmend.engine import catalogue
+from stackmend.config.settings import Config, load
+from stackmend.engine.auditing import catalogue
 from stackmend.lab import breaks
 from stackmend.lab.breaks._past import let_time_pass
 from stackmend.lab.plane import Plane

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from stackmend.cli.shell import main
-from stackmend.engine.catalogue import checks
+from stackmend.engine.auditing.catalogue import checks
 from stackmend.lab import breaks
 from stackmend.model.errors import Exit, UsageError
 

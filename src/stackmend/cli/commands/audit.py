@@ -115,7 +115,7 @@ class Audit(Printing):
         """(the findings as text, their numbers by area and project)."""
         from stackmend.app.names import names, of_findings
         from stackmend.app.session import Session
-        from stackmend.engine import catalogue
+        from stackmend.engine.auditing import catalogue
         from stackmend.report.audits import Group, View, page, tally
 
         view = View(

@@ -19,7 +19,7 @@ class CheckList(Printing):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print them."""
-        from stackmend.engine import catalogue
+        from stackmend.engine.auditing import catalogue
         from stackmend.report import pages
         from stackmend.report.document import Document
 
@@ -45,7 +45,7 @@ class CheckShow(Printing):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print its page."""
-        from stackmend.engine import catalogue
+        from stackmend.engine.auditing import catalogue
         from stackmend.report import pages
 
         check = check_named(parsed_args.check)

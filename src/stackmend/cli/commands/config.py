@@ -24,8 +24,8 @@ class ConfigShow(Printing):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print it."""
-        from stackmend.app.config import survey
-        from stackmend.app.described import describe
+        from stackmend.config.description import describe
+        from stackmend.config.settings import survey
         from stackmend.report import config as shown
 
         config, problems = survey(*self.where(), **self.whose())
@@ -53,7 +53,7 @@ class ConfigKey(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Make it."""
-        from stackmend.drivers import signing
+        from stackmend.drivers.journal import signing
 
         path = Path(parsed_args.out) if parsed_args.out else self.config().key_folder / "plan-key.pem"
         name = signing.make(path)

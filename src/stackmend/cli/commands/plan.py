@@ -15,8 +15,8 @@ from stackmend.model import files
 from stackmend.model.errors import ConfigError, Exit
 
 if TYPE_CHECKING:
-    from stackmend.app.config import Config
     from stackmend.app.plans import Filed
+    from stackmend.config.settings import Config
     from stackmend.model.plan import Plan
 
 

@@ -19,7 +19,7 @@ class RepairList(Printing):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print them."""
-        from stackmend.engine import catalogue
+        from stackmend.engine.auditing import catalogue
         from stackmend.report import pages
         from stackmend.report.document import Document
 
@@ -42,7 +42,7 @@ class RepairShow(Printing):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print its page."""
-        from stackmend.engine import catalogue
+        from stackmend.engine.auditing import catalogue
         from stackmend.report import pages
 
         repair = repair_named(parsed_args.repair)

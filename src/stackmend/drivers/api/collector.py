@@ -16,13 +16,13 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import compute, dataset, parquet
 
-from stackmend.drivers.api.look import Look
+from stackmend.drivers.api.reader import Look
 from stackmend.drivers.api.reading import ApiReading
-from stackmend.drivers.api.shown import shown
-from stackmend.drivers.api.shown.nova import CELL as API_CELL
-from stackmend.drivers.shape import DERIVED, schema
+from stackmend.drivers.api.tables import shown
+from stackmend.drivers.api.tables.nova import CELL as API_CELL
+from stackmend.drivers.snapshot.shape import DERIVED, schema
 from stackmend.model.errors import SourceError
-from stackmend.model.ports import Progress
+from stackmend.model.protocols import Progress
 from stackmend.model.snapshot import UNREADABLE, Source, cell_database
 from stackmend.tables import Table, tables
 from stackmend.tables.nova import VIFS
@@ -38,7 +38,7 @@ _NAMING = {
 
 
 class ApiTables:
-    """The tables of some services, as their APIs show them; see :class:`stackmend.drivers.recollect.Elsewhere`.
+    """The tables of some services, as their APIs show them (:class:`stackmend.drivers.snapshot.recollect.Elsewhere`).
 
     ``seconds``: how long one narrow look may ask (None: as long as it takes).
     """

@@ -18,7 +18,7 @@ from stackmend.drivers.api.operations import Operation, Picture, operation_of
 from stackmend.drivers.api.reading import BUSY, LONGEST_PAUSE, PAUSE, TRIES, ApiReading, hint
 from stackmend.model.api import Answer, Request, Session
 from stackmend.model.errors import ApiError, LostError, SourceError, UnsentError
-from stackmend.model.ports import Clock
+from stackmend.model.protocols import Clock
 from stackmend.model.step import ApiCall, CallStep, StepState
 from stackmend.model.writer import Outcome, Pending
 

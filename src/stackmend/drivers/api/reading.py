@@ -9,7 +9,7 @@ from typing import Any
 from stackmend.drivers.api.operations import Operation, operation_of
 from stackmend.model.api import Answer, Request, Session
 from stackmend.model.errors import ApiError, LostError, SourceError, UnsentError
-from stackmend.model.ports import Clock
+from stackmend.model.protocols import Clock
 from stackmend.model.step import ApiCall
 
 #: a read is repeated so often while a service says that it is busy, or does not answer
@@ -21,7 +21,7 @@ BUSY = frozenset({413, 429, 502, 503, 504})
 
 
 class ApiReading:
-    """Implements :class:`stackmend.model.ports.Api`, and the reader that operations look through."""
+    """Implements :class:`stackmend.model.protocols.Api`, and the reader that operations look through."""
 
     def __init__(self, session: Session, clock: Clock) -> None:
         self._session, self._clock = session, clock

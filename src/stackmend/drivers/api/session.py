@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from stackmend.drivers.patience import waiting
+from stackmend.drivers.database.patience import waiting
 from stackmend.model.api import Answer, Request
 from stackmend.model.errors import ConfigError, LostError, UnsentError
 

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 
 from stackmend.drivers.hosts.words import last_line, named
 from stackmend.model.errors import ApiError, HostLost, HostUnreachable, SourceError
-from stackmend.model.ports import Clock, Completed
+from stackmend.model.protocols import Clock, Completed
 from stackmend.model.step import CallStep, HostCommand, StepState
 from stackmend.model.writer import Outcome, Pending
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from stackmend.model.errors import SourceError
 from stackmend.model.facts import HostFacts, mounts
-from stackmend.model.ports import Hosts
+from stackmend.model.protocols import Hosts
 
 #: what each part is taken from; the separator is in none of them
 _SCRIPT = (

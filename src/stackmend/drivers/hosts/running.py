@@ -16,7 +16,7 @@ from typing import NamedTuple
 from stackmend.drivers.hosts.child import KEPT, Child
 from stackmend.drivers.hosts.words import last_line, named
 from stackmend.model.errors import HostLost, HostUnreachable, SourceError
-from stackmend.model.ports import Completed
+from stackmend.model.protocols import Completed
 
 _LOG = logging.getLogger(__name__)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ways to hosts (:class:`stackmend.model.ports.Hosts`): the operator's own ssh, this machine, and what comes between.
+"""Ways to hosts (:class:`stackmend.model.protocols.Hosts`): the operator's own ssh, this machine, what is between.
 
 ssh is OpenSSH's client with the operator's configuration, agent, jump hosts and known hosts (docs/adr/0013). Nothing
 is ever asked for, and a host whose key is not known is refused. One connection to a host is shared by all commands
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from stackmend.drivers.hosts.running import Running, Way
 from stackmend.model.errors import HostUnreachable
-from stackmend.model.ports import Completed
+from stackmend.model.protocols import Completed
 
 #: nothing that ssh or a hook could take for an option
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:%-]*")
@@ -88,7 +88,7 @@ class Transport:
     _sockets: str = field(default="", init=False)
 
     def run(self, host: str, argv: Sequence[str], *, limit: float = 60.0, stdin: bytes = b"") -> Completed:
-        """Run one command to its end (:meth:`stackmend.model.ports.Hosts.run`)."""
+        """Run one command to its end (:meth:`stackmend.model.protocols.Hosts.run`)."""
         running = self.start(host, argv, limit=limit, stdin=stdin)
         try:
             while (done := running.poll(_LOOK)) is None:

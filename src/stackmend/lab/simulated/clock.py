@@ -15,7 +15,7 @@ Course = Generator[float, None, None]
 
 
 class Clock:
-    """Implements :class:`stackmend.model.ports.Clock`. An event costs O(log n) of those that are to come."""
+    """Implements :class:`stackmend.model.protocols.Clock`. An event costs O(log n) of those that are to come."""
 
     def __init__(self) -> None:
         self.seconds = 0.0  #: since START

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from stackmend.cloud.attachments import Reading
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import BumpRow, ExpectNone, ExpectRow, Step, Value, Values
 from stackmend.repairs.cinder._rows import soft_delete_all

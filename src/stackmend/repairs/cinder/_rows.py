@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from stackmend.cloud import attachments
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.step import ExpectRow, Step, UpdateRow, Value
 from stackmend.repairs.common import Record, change, marked_deleted
 

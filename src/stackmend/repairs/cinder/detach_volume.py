@@ -34,7 +34,7 @@ from dataclasses import replace
 from stackmend.cloud import attachments
 from stackmend.cloud.attachments import AT_REST, Pair, Reading
 from stackmend.model.finding import Row
-from stackmend.model.ports import Api, Live
+from stackmend.model.protocols import Api, Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import ExpectNone, Manual, Risk, Step, Values, writes

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 
 from stackmend.cloud import attachments
 from stackmend.model.finding import Row
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectNone, ExpectRow, Risk, Step, Values
 from stackmend.repairs.cinder import _deletion

@@ -31,7 +31,7 @@ from collections.abc import Iterator
 from stackmend.cloud import attachments
 from stackmend.cloud.attachments import Reading
 from stackmend.model.finding import Row
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import DeleteRow, ExpectNone, ExpectRow, Manual, Risk, Step, Value, writes
 from stackmend.repairs.calls import api_of, call, guarded, shown

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 
 from stackmend.cloud import attachments
 from stackmend.model.finding import Row
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectRow, Manual, Risk, Step, Value
 from stackmend.repairs.cinder import _deletion

@@ -21,7 +21,7 @@ from dataclasses import replace
 
 from stackmend.cloud import attachments
 from stackmend.model.finding import Row
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectRow, Risk, Step
 from stackmend.repairs.calls import api_of, call, guarded, shown

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from stackmend.model.finding import Row
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import Manual, Risk, Step
 from stackmend.repairs import calls

@@ -26,7 +26,7 @@ from dataclasses import replace
 from typing import Any
 
 from stackmend.model.finding import Row
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import Manual, Risk, Step, Value

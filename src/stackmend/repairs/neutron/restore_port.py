@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackmend.model.finding import Row
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectNone, ExpectRow, InsertRow, Manual, Risk, Step
 from stackmend.repairs import nics

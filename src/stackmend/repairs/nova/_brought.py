@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from stackmend.cloud.flavors import amounts
 from stackmend.cloud.whereabouts import Evidence, Place
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import Manual, Step
 from stackmend.repairs import calls

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import ExpectNone, ExpectRow, Step, Value

@@ -29,7 +29,7 @@ from collections.abc import Iterator
 from stackmend.cloud import attachments
 from stackmend.cloud.attachments import AT_REST, UNMOVED, Reading, Server
 from stackmend.model.finding import Row
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectNone, Manual, Risk, Step, Value
 from stackmend.repairs import calls

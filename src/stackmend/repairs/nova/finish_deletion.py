@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackmend.model.finding import Row
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import ExpectRow, Risk, Step

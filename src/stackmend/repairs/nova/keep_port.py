@@ -20,7 +20,7 @@ from collections.abc import Iterator
 
 from stackmend.cloud.nics import Standing, read
 from stackmend.model.finding import Row
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectRow, Risk, Step
 from stackmend.repairs.common import change, idle, quiet, the_server

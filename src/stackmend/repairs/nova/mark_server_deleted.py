@@ -31,7 +31,7 @@ from collections.abc import Iterator
 
 from stackmend.cloud import attachments
 from stackmend.model.finding import Row
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import AlreadySo, CannotRepair, Repair
 from stackmend.model.step import InsertRow, Manual, Risk, Step
 from stackmend.repairs.calls import SERVER, api_of, call, guarded

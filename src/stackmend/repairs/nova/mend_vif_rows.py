@@ -21,7 +21,7 @@ from collections.abc import Iterator
 
 from stackmend.cloud.nics import Standing, read
 from stackmend.model.finding import Row
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import Risk, Step
 from stackmend.repairs import nics

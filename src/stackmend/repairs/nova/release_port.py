@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackmend.model.finding import Row
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import Repair
 from stackmend.model.step import Risk, Step
 from stackmend.repairs.common import made_by_owner, the_server

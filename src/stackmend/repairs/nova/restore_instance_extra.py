@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from stackmend.model.finding import Row
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectRow, InsertRow, Risk, Step
 from stackmend.repairs.common import Record, change, marked_deleted, the_server

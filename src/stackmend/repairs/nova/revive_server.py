@@ -27,7 +27,7 @@ from datetime import timedelta
 
 from stackmend.cloud import attachments
 from stackmend.model.finding import Row
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import AlreadySo, CannotRepair, Repair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import ExpectNone, Manual, Risk, Step, Value

@@ -31,7 +31,7 @@ from stackmend.cloud import attachments
 from stackmend.cloud.whereabouts import Evidence, Place, Verdict
 from stackmend.cloud.witnesses import occupant
 from stackmend.model.finding import Row
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import Risk, Step
 from stackmend.repairs.common import Record, quiet, the_server

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from stackmend.model.finding import Row
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import BumpRow, DeleteRow, Risk, Step, Value
 from stackmend.repairs import calls

@@ -26,7 +26,7 @@ from dataclasses import replace
 
 from stackmend.cloud.flavors import amounts
 from stackmend.model.finding import Row
-from stackmend.model.ports import Live
+from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import BumpRow, DeleteRow, InsertRow, Risk, Step, Values
 from stackmend.repairs import calls

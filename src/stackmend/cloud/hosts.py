@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What workflows ask of hosts: their services, nodes and agents, open migrations, and room for more servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote
+
+from stackmend.model.errors import UsageError
+from stackmend.model.protocols import Api, Live
+from stackmend.model.repair import CannotRepair
+
+#: services by their uuids; hypervisors by the uuids of their providers
+SERVICES = "2.53"
+#: migrations in pages, with their uuids
+MIGRATIONS = "2.59"
+#: roots of nested providers among candidates, and forbidden traits
+_CANDIDATES = "1.29"
+_TREE = "1.14"
+#: statuses of a migration that is over (nova/objects/migration.py)
+OVER = frozenset({"completed", "confirmed", "reverted", "error", "failed", "cancelled", "done"})
+#: evacuations whose source has not cleaned up
+EVACUATED = frozenset({"accepted", "pre-migrating", "done"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compute:
+    """nova-compute of a host, as Nova shows it."""
+
+    host: str
+    service: str  #: uuid
+    status: str
+    reason: str | None
+    state: str
+    forced_down: bool
+    heartbeat: str | None
+    zone: str
+
+    @property
+    def fit(self) -> bool:
+        """Whether servers can be moved to it."""
+        return self.status == "enabled" and self.state == "up" and not self.forced_down
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """What one server takes of a host, by class of resource."""
+
+    flavor: str
+    resources: tuple[tuple[str, int], ...]
+    traits: tuple[str, ...] = ()
+
+
+def segment(text: object) -> str:
+    """Text as one segment of a path."""
+    return quote(str(text), safe="")
+
+
+def computes(api: Api) -> dict[str, Compute]:
+    """Host -> its nova-compute, for every host of the cloud."""
+    body = api.get("compute", "/os-services?binary=nova-compute", SERVICES) or {}
+    return {
+        str(one["host"]): Compute(
+            host=str(one["host"]),
+            service=str(one["id"]),
+            status=one["status"],
+            reason=one.get("disabled_reason"),
+            state=one["state"],
+            forced_down=bool(one.get("forced_down")),
+            heartbeat=one.get("updated_at"),
+            zone=str(one.get("zone") or ""),
+        )
+        for one in body.get("services", ())
+    }
+
+
+def compute(found: Mapping[str, Compute], host: str) -> Compute:
+    """The one of this host; UsageError where there is none."""
+    if host not in found:
+        raise UsageError(f"there is no compute host {host}", "See 'openstack compute service list'.")
+    return found[host]
+
+
+def cells(live: Live | None) -> dict[str, Any]:
+    """Host -> number of its cell; {} where the databases cannot be asked: the APIs do not tell."""
+    if live is None:
+        return {}
+    return {str(row["host"]): row["cell_id"] for row in live.rows("nova_api", "host_mappings", {})}
+
+
+def nodes(api: Api, leaving: str) -> dict[str, str]:
+    """Uuid of a node, which is that of its provider -> its host, for every host of the cloud.
+
+    CannotRepair where the servers of ``leaving`` are machines of ironic's: such a one is its own host, and stays.
+    """
+    found = list(api.every("compute", "/os-hypervisors/detail", "hypervisors", SERVICES))
+    if any(one.get("hypervisor_type") == "ironic" and one["service"]["host"] == leaving for one in found):
+        raise CannotRepair(
+            f"nova-compute on {leaving} only speaks for machines of ironic: a server there is a machine of its own,"
+            " which runs on without it, and cannot be moved"
+        )
+    return {str(one["id"]): str(one["service"]["host"]) for one in found}
+
+
+def open_moves(api: Api, host: str) -> list[Mapping[str, Any]]:
+    """Migrations from or to a host that are not over."""
+    every = api.every("compute", f"/os-migrations?host={segment(host)}", "migrations", MIGRATIONS)
+    return [one for one in every if one["status"] not in OVER]
+
+
+def evacuations(api: Api, host: str) -> list[Mapping[str, Any]]:
+    """Evacuations from a host that it has not cleaned up after."""
+    path = f"/os-migrations?migration_type=evacuation&source_compute={segment(host)}"
+    return [one for one in api.every("compute", path, "migrations", MIGRATIONS) if one["status"] in EVACUATED]
+
+
+def consumers(api: Api, providers: Iterable[str]) -> set[str]:
+    """What has an allocation of these providers, or of those below them."""
+    found: set[str] = set()
+    for root in providers:
+        tree = api.get("placement", f"/resource_providers?in_tree={segment(root)}", _TREE) or {}
+        for one in tree.get("resource_providers", ()):
+            held = api.get("placement", f"/resource_providers/{segment(one['uuid'])}/allocations", _TREE) or {}
+            found |= set(held.get("allocations", ()))
+    return found
+
+
+def agents(api: Api, host: str) -> list[Mapping[str, Any]]:
+    """Agents of Neutron on a host."""
+    return list(api.every("network", f"/agents?host={segment(host)}", "agents"))
+
+
+def room(api: Api, need: Need, allowed: Mapping[str, str]) -> dict[str, int]:
+    """Host -> how many servers of this need it has room for, each need for itself; ``allowed``: provider -> host."""
+    resources = ",".join(f"{name}:{amount}" for name, amount in need.resources)
+    if not resources:
+        return dict.fromkeys(allowed.values(), 1)
+    traits = ",".join(("!COMPUTE_STATUS_DISABLED", *need.traits))
+    path = f"/allocation_candidates?resources={resources}&required={traits}"
+    body = api.get("placement", path, _CANDIDATES) or {}
+    summaries = body.get("provider_summaries") or {}
+    found: dict[str, int] = {}
+    for request in body.get("allocation_requests") or ():
+        roots = {str(summaries[one]["root_provider_uuid"]) for one in request["allocations"] if one in summaries}
+        host = next((allowed[one] for one in roots if one in allowed), None)
+        if host is not None:
+            fits = min(_times(summaries, one, held["resources"]) for one, held in request["allocations"].items())
+            found[host] = max(found.get(host, 0), fits)
+    if not found and "PCPU" in (names := dict(need.resources)):
+        # hosts that were never told of dedicated CPUs: Nova asks a second time, too (scheduler/manager.py)
+        names["VCPU"] = names.pop("PCPU") + names.get("VCPU", 0)
+        return room(api, replace(need, resources=tuple(sorted(names.items()))), allowed)
+    return found
+
+
+def _times(summaries: Mapping[str, Any], provider: str, wanted: Mapping[str, int]) -> int:
+    """How often a provider can give this."""
+    has = summaries[provider]["resources"]
+    return min(int(has[name]["capacity"] - has[name]["used"]) // int(amount) for name, amount in wanted.items())

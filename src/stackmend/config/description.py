@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The configuration as ``config show`` tells it: what was found where, and what counts; never a password."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from stackmend.config.layouts import containers
+from stackmend.config.settings import DATABASES, Account, Config
+from stackmend.config.sources import Found, Source
+from stackmend.drivers.database.dialects.base import Address
+from stackmend.model.errors import ConfigError
+
+#: options of a URL whose values are no secret
+_SHOWN = ("charset", "plugin", "ssl_ca", "ssl_cert", "ssl_check_hostname", "ssl_verify_cert", "unix_socket")
+_CLOUDS = ("etc/openstack/clouds.yaml", "etc/kolla/clouds.yaml", "root/.config/openstack/clouds.yaml")
+
+
+def describe(config: Config, problems: Sequence[ConfigError]) -> dict[str, Any]:
+    """The document of docs/schemas/config.json."""
+    found = config.found
+    return {
+        "file": None if found else config.origin,
+        "root": str(found.root) if found else None,
+        "layout": found.layout if found else None,
+        "databases": _found(found) if found else _configured(config.databases, config.origin),
+        "cells": _configured(config.cells, config.origin),
+        "hidden": [str(hidden.path) for hidden in found.hidden] if found else [],
+        "nova": {
+            "base": _redacted(config.base_url, "Nova's [database]connection"),
+            "settings": dict(config.nova_settings),
+        },
+        "api": {
+            "cloud": config.cloud,
+            "clouds": str(config.clouds) if config.clouds else None,
+            "found": [str(path) for path in _clouds(found)] if found else [],
+        },
+        "reader": _name(config.reader),
+        "writer": _name(config.writer),
+        "libvirt": config.libvirt,
+        "state": {"directory": str(config.state), "journal": _redacted(config.journal_url, "[state] journal")},
+        "limits": asdict(config.limits),
+        "ages": {check: dict(ages) for check, ages in config.ages.items()},
+        "problems": [{"message": problem.message, "hint": problem.hint} for problem in problems],
+    }
+
+
+def _found(found: Found) -> list[dict[str, Any]]:
+    """One entry for each database and file, the one that counts first; one where no file knows it."""
+    entries: list[dict[str, Any]] = []
+    for database in DATABASES:
+        sources = [source for source in found.sources if source.database == database]
+        ordered = sorted(sources, key=lambda source: source.state.value != "used")
+        entries += [_source(source) for source in ordered] or [_entry(database, "missing")]
+    return entries
+
+
+def _source(source: Source) -> dict[str, Any]:
+    return _entry(
+        source.database,
+        source.state.value,
+        source.address,
+        layout=source.place.layout,
+        container=source.place.container or None,
+        path=str(source.place.path),
+        note=source.problem.message if source.problem else source.note or None,
+    )
+
+
+def _configured(addresses: Mapping[str, Address], origin: str) -> list[dict[str, Any]]:
+    return [_entry(name, "used", address, path=origin) for name, address in addresses.items()]
+
+
+def _entry(database: str, state: str, address: Address | None = None, **more: str | None) -> dict[str, Any]:
+    options = address.options if address else {}
+    return {
+        "database": database,
+        "state": state,
+        "address": address.redacted if address else None,
+        "options": {name: value if name in _SHOWN else "(not shown)" for name, value in sorted(options.items())},
+        **{name: more.get(name) for name in ("layout", "container", "path", "note")},
+    }
+
+
+def _redacted(url: str | None, what: str) -> str | None:
+    """The URL without password and options; templates and kinds that are not understood are only said to be there."""
+    if not url:
+        return None
+    try:
+        return Address.from_url(url, what).redacted
+    except ConfigError:
+        return "(not shown)"
+
+
+def _name(account: Account | None) -> str | None:
+    return account.username if account else None
+
+
+def _clouds(found: Found) -> Iterator[Path]:
+    """The files with accounts of clouds below the root and in containers; nothing in them is read."""
+    for base in (found.root, *(root for _, root in containers(found.root, []))):
+        yield from (base / path for path in _CLOUDS if os.path.isfile(base / path))

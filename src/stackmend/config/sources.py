@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the services' own files say of the databases: which file counts for which, and where two disagree.
+
+Several files usually say the same (a kolla controller has one for each process, OpenStack-Ansible one for each
+container). Where they name different databases nobody but the operator knows which cloud is meant: that is an error,
+for a repair in the wrong cloud, or an audit of two halves of different ones, would be worse than none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+
+from stackmend.config.layouts import ANSIBLE, LAYOUTS, SERVICES, Hidden, Place, anchored, places
+from stackmend.config.service_files import Reading, read
+from stackmend.drivers.database.dialects.base import Address
+from stackmend.model.errors import ConfigError
+
+_AS_ROOT = "Run as root, or as a user who may read the services' files."
+_LOCAL = ("localhost", "127.0.0.1", "::1")
+
+
+class State(Enum):
+    """What a file is to a database."""
+
+    USED = "used"  #: the address is from here
+    SAME = "same"  #: says the same as the one that is used
+    DIFFERS = "differs"  #: names another database
+    NONE = "none"  #: says nothing of it
+    UNUSABLE = "unusable"  #: cannot be read, or what it says makes no sense
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file and what it says of one database."""
+
+    database: str
+    place: Place
+    state: State
+    address: Address | None = None
+    problem: ConfigError | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Everything that was found below a root."""
+
+    root: Path
+    layout: str | None = None
+    sources: Sequence[Source] = ()
+    hidden: Sequence[Hidden] = ()
+    base_url: str | None = field(default=None, repr=False)
+    nova_settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def used(self) -> dict[str, Source]:
+        """Database -> the file that counts."""
+        return {source.database: source for source in self.sources if source.state is State.USED}
+
+    @property
+    def silent(self) -> bool:
+        """Whether no file names a database, and none is there that might: this is no controller."""
+        return not self.hidden and all(source.state is State.NONE for source in self.sources)
+
+    def problems(self) -> list[ConfigError]:
+        """Why this cannot be used as it is; nothing when it can."""
+        used = self.used
+        found = [self._disagreement(used[s.database], s) for s in self.sources if s.state is State.DIFFERS]
+        found += [s.problem for s in self.sources if s.problem and s.database not in used]
+        if not used:
+            return list({problem.message: problem for problem in found}.values()) or [self._nothing()]
+        found += [*self._halves(), *self._unread()]
+        return list({problem.message: problem for problem in found}.values())
+
+    def _disagreement(self, used: Source, other: Source) -> ConfigError:
+        one, two = used.place, other.place
+        hint = (
+            f"Say which one counts: --layout {one.layout} or --layout {two.layout} (STACKMEND_LAYOUT)."
+            if one.layout != two.layout
+            else "Write a TOML file with [databases], or remove the file that no service reads any more."
+        )
+        return ConfigError(
+            f"{one.path} and {two.path} name different databases for {used.database}:"
+            f" {used.address} and {other.address}",
+            hint,
+        )
+
+    def _halves(self) -> list[ConfigError]:
+        """Two layouts that each supply what the other lacks, on servers that have nothing in common."""
+        servers: dict[str, set[tuple[str, int]]] = {}
+        for source in self.used.values():
+            if source.address:
+                servers.setdefault(source.place.layout, set()).add((source.address.host, source.address.port))
+        (one, ours), *others = servers.items()
+        return [
+            ConfigError(
+                f"{one} and {two} name databases on different servers: {_listed(ours)}, and {_listed(theirs)}",
+                f"Say which one counts: --layout {one} or --layout {two} (STACKMEND_LAYOUT), or write a TOML file.",
+            )
+            for two, theirs in others
+            if not ours & theirs
+        ]
+
+    def _unread(self) -> list[ConfigError]:
+        """Files that may not be read, of services whose database nothing else names."""
+        lacking = {s.name for s in SERVICES if not set(s.options) & set(self.used)}
+        paths = [str(hidden.path) for hidden in self.hidden if hidden.service in lacking]
+        return [ConfigError(f"{', '.join(paths)} cannot be read: permission denied", _AS_ROOT)] if paths else []
+
+    def _nothing(self) -> ConfigError:
+        empty = sorted({str(source.place.path) for source in self.sources})
+        if empty:
+            return ConfigError(
+                f"no configuration: no database is named in {', '.join(empty)}",
+                "Only controllers know the databases. Run there, copy their files and name the folder by --root,"
+                " or write a TOML file and name it by --config or STACKMEND_CONFIG.",
+            )
+        if self.hidden:
+            return ConfigError(
+                f"no configuration: {', '.join(str(hidden.path) for hidden in self.hidden)} may not be read",
+                _AS_ROOT,
+            )
+        where = "" if self.root == Path("/") else f" below {self.root}"
+        looked = self.layout or "packages, kolla or OpenStack-Ansible"
+        return ConfigError(
+            f"no configuration: neither --config nor the services' own files ({looked}) were found{where}",
+            "Write a TOML file with [databases] and name it by --config or STACKMEND_CONFIG, run where"
+            " /etc/nova/nova.conf or /etc/kolla/nova-api/nova.conf is, or name a folder with copies by --root."
+            " With an account in OS_CLOUD the services' APIs are enough for an audit.",
+        )
+
+
+def look(root: Path, layout: str | None = None) -> Found:
+    """Look below ``root``; nothing that is wrong with a file is an error yet."""
+    if layout and layout not in LAYOUTS:
+        raise ConfigError(f"there is no layout {layout}", f"Known are {', '.join(LAYOUTS)}.")
+    if not root.is_dir():
+        raise ConfigError(f"the root {root} is no folder", "Look at --root or STACKMEND_ROOT.")
+    there, hidden = places(root.absolute(), layout)
+    sources: list[Source] = []
+    readings: dict[Place, Reading] = {}
+    for place in there:
+        try:
+            readings[place] = read(place)
+        except ConfigError as problem:
+            sources += [Source(name, place, State.UNUSABLE, problem=problem) for name in place.service.options]
+            continue
+        sources += [_source(place, name, readings[place].urls.get(name)) for name in place.service.options]
+    sources = _weighed(sources)
+    nova = next((readings[place] for place in _novas(sources, there) if place in readings), None)
+    return Found(
+        root=root,
+        layout=layout,
+        sources=sources,
+        hidden=hidden,
+        base_url=nova.base if nova else None,
+        nova_settings=nova.settings if nova else {},
+    )
+
+
+def _source(place: Place, database: str, url: str | None) -> Source:
+    if url is None:
+        return Source(database, place, State.NONE)
+    try:
+        address = anchored(Address.from_url(url, f"the connection of {database} in {place.path}"), place.root)
+    except ConfigError as problem:
+        return Source(database, place, State.UNUSABLE, problem=problem)
+    local = address.host in _LOCAL or "unix_socket" in address.options
+    if missing := address.missing_files():
+        return Source(database, place, State.USED, address, note=f"{', '.join(missing)} is not there")
+    own = "the container" if place.layout == ANSIBLE else "the machine whose files these are"
+    note = f"this address is that of {own}, not of this machine" if local and place.root != Path("/") else ""
+    return Source(database, place, State.USED, address, note=note)
+
+
+def _weighed(sources: Sequence[Source]) -> list[Source]:
+    """The first that names a database is used; the later ones say the same or differ."""
+    first: dict[str, Address] = {}
+    found: list[Source] = []
+    for source in sources:
+        if source.state is State.USED and source.address:
+            used = first.setdefault(source.database, source.address)
+            if used is not source.address:
+                same = _where(used) == _where(source.address)
+                source = replace(source, state=State.SAME if same else State.DIFFERS)
+        found.append(source)
+    return found
+
+
+def _where(address: Address) -> tuple[str, ...]:
+    """What makes two addresses name one database, whatever the account."""
+    host = "localhost" if address.host in _LOCAL else address.host.lower()
+    return (address.scheme, host, str(address.port), address.options.get("unix_socket", ""), address.database)
+
+
+def _novas(sources: Sequence[Source], there: Sequence[Place]) -> list[Place]:
+    """The places whose [database] may be the base of cell URLs: that of the API database, else any of Nova's."""
+    used = [source.place for source in sources if source.database == "nova_api" and source.state is State.USED]
+    return used or [place for place in there if place.service.name == "nova"]
+
+
+def _listed(servers: set[tuple[str, int]]) -> str:
+    return ", ".join(f"{host}:{port}" for host, port in sorted(servers))

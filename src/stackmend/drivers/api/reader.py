@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One look at the services: what was read once is not read again in it, several requests are under way at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from stackmend.drivers.api.reading import ApiReading
+from stackmend.drivers.api.session import Answer
+from stackmend.drivers.api.tables import Row, Wanted, shown
+from stackmend.drivers.snapshot.shape import schema
+from stackmend.model.errors import SourceError, TimeIsUp
+
+#: requests under way at a time
+WORKERS = 8
+#: a list is begun anew so often when the object its next page starts at has gone
+TRIES = 3
+
+_T = TypeVar("_T")
+_S = TypeVar("_S")
+
+
+class Look:
+    """What the services showed so far. ``findings`` are those that it is for; none for a look at everything.
+
+    ``seconds``: after that nothing more is asked (TimeIsUp).
+    """
+
+    def __init__(
+        self, reading: ApiReading, findings: Sequence[Mapping[str, Any]] = (), seconds: float | None = None
+    ) -> None:
+        self._reading = reading
+        self._end = None if seconds is None else time.monotonic() + seconds
+        self._kept: dict[tuple[str, str], Any] = {}
+        self.findings = findings
+        self.alive: frozenset[str] | None = None  #: ids of all live servers, once they are known
+        self.progress: Callable[[str, int], None] = lambda _what, _rows: None
+
+    def read(self, label: str, wanted: Wanted) -> pa.Table:
+        """The rows of a table, narrowed; SourceError where they cannot be known."""
+        if wanted is not None and any(not values for values in wanted.values()):
+            return schema(label).empty_table()
+        rows = shown()[label].rows(self, wanted) if label in shown() else ()
+        try:
+            return pa.Table.from_pylist([row for row in rows if _matches(row, wanted)], schema(label))
+        except (LookupError, TypeError, ValueError) as problem:
+            raise SourceError(
+                f"what the API shows makes no {label}: {type(problem).__name__}: {problem}",
+                "The service, or a proxy before it, answers in another form than every release does.",
+            ) from problem
+
+    def get(self, service: str, path: str, microversion: str = "") -> Any:
+        """The JSON of a resource, None where there is none."""
+        answer = self.ask(service, path, microversion)
+        return None if answer is None else answer.body
+
+    def ask(self, service: str, path: str, microversion: str = "") -> Answer | None:
+        """The answer with the JSON of a resource, None where there is none."""
+        if self._end is not None and time.monotonic() > self._end:
+            raise TimeIsUp("the time for asking the services is over")
+        return self._reading.ask(service, path, microversion)
+
+    def offers(self, service: str, microversion: str) -> bool:
+        """Whether the service has this microversion."""
+        return self._reading.offers(service, microversion)
+
+    def every(self, service: str, path: str, key: str, microversion: str = "") -> list[Mapping[str, Any]]:
+        """All of a collection, each member once; begun anew where a page could not follow the one before."""
+        for left in reversed(range(TRIES)):
+            found: dict[str, Mapping[str, Any]] = {}
+            try:
+                for count, one in enumerate(self._reading.every(service, path, key, microversion)):
+                    # a migration's number is that of its cell
+                    found[str(one.get("uuid") or one.get("id") or one.get("name"))] = one
+                    if count % 1000 == 0:
+                        self.progress(f"{service} {key}", count)
+                return list(found.values())
+            except SourceError:
+                if not found or not left:
+                    raise
+        raise SourceError(f"{key} of {service} could not be listed")
+
+    def each(self, function: Callable[[_S], _T], items: Iterable[_S]) -> list[_T]:
+        """The function of each item, several at a time; the first error ends it."""
+        todo = list(items)
+        if len(todo) < 2:
+            return [function(item) for item in todo]
+        with ThreadPoolExecutor(min(WORKERS, len(todo))) as pool:
+            return list(pool.map(function, todo))
+
+    def once(self, kind: str, name: str, make: Callable[[], _T]) -> _T:
+        """What ``make`` makes, the same for the whole look."""
+        if (kind, name) not in self._kept:
+            self._kept[kind, name] = make()
+        found: _T = self._kept[kind, name]
+        return found
+
+    def keep(self, kind: str, found: Mapping[str, Any]) -> None:
+        """Keep what was read of several objects at once, by their names."""
+        for name, value in found.items():
+            self._kept[kind, name] = value
+
+    def kept(self, kind: str) -> dict[str, Any]:
+        """Everything of a kind that was read so far."""
+        return {name: value for (known, name), value in self._kept.items() if known == kind}
+
+    def many(self, kind: str, names: Iterable[str], make: Callable[[str], Any]) -> dict[str, Any]:
+        """Several of a kind by their names, those read already and the others; None where there is none."""
+        wanted = list(dict.fromkeys(names))
+        todo = [name for name in wanted if (kind, name) not in self._kept]
+        self.keep(kind, dict(zip(todo, self.each(make, todo), strict=True)))
+        return {name: self._kept[kind, name] for name in wanted}
+
+
+def _matches(row: Row, wanted: Wanted) -> bool:
+    return wanted is None or all(row.get(column) in values for column, values in wanted.items())

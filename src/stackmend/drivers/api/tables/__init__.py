@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the services' APIs show of the tables that checks read, one module a service, found by walking this package.
+
+A module holds ``SHOWN``. What is not listed there is *missing* by name, and silences the checks that need it. Rows have
+the columns of the table as far as they can be known; how one that an API shows in another form is made is said there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stackmend.drivers.api.reader import Look
+
+Row = dict[str, Any]
+#: column -> the values wanted (all columns must match); None for the whole table
+Wanted = Mapping[str, Sequence[Any]] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """How one table is read from the services."""
+
+    label: str
+    columns: tuple[str, ...]  #: that are filled
+    #: the rows; more than is wanted does no harm. SourceError where they cannot be known whole
+    rows: Callable[[Look, Wanted], Iterable[Row]]
+
+
+@cache
+def shown() -> Mapping[str, Shown]:
+    """Label -> how it is read."""
+    found: dict[str, Shown] = {}
+    for info in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name):
+        for one in importlib.import_module(f"{__name__}.{info.name}").SHOWN:
+            found[one.label] = one
+    return found
+
+
+def moment(text: str | None) -> datetime | None:
+    """A time as a service writes it, as tables have it: UTC, naive."""
+    if not text:
+        return None
+    found = datetime.fromisoformat(text)
+    return found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found
+
+
+def number(text: str) -> int:
+    """A number in the place of an id that no API shows: the same for the same text, so that tables still join."""
+    return int(hashlib.sha256(text.encode()).hexdigest()[:15], 16)

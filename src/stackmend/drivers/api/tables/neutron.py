@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Neutron's API. Only the administrator is shown every port: one without its host proves that others may be hidden.
+
+Of a port's bindings the list shows the one that is ACTIVE. The number that joins a port to its times is made of its id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from stackmend.drivers.api.reader import Look
+from stackmend.drivers.api.tables import Row, Shown, Wanted, moment, number
+from stackmend.model.errors import SourceError
+
+_HOST = "binding:host_id"
+_FIELDS = (
+    "id", "project_id", "device_id", "device_owner", "mac_address", "network_id", "status", "admin_state_up", "name",
+    "description", "created_at", "updated_at", "revision_number", "tags", "allowed_address_pairs", _HOST,
+    "binding:vif_type", "binding:vnic_type", "binding:profile",
+)  # fmt: skip
+_SHOW = "".join(f"&fields={name}" for name in _FIELDS)
+_PAGE = 1000
+#: ids in one request
+_SOME = 40
+
+Port = Mapping[str, Any]
+
+
+def ports(look: Look, wanted: Wanted) -> list[Port]:
+    """The ports with these ids, or of these devices; all of them for None. SourceError unless all are shown."""
+    if wanted is None:
+        return look.once("list", "ports", lambda: _whole(look, f"/ports?limit={_PAGE}{_SHOW}"))
+    column, values = next(iter(wanted.items()))
+    groups = [values[n : n + _SOME] for n in range(0, len(values), _SOME)]
+    paths = [f"/ports?limit={_PAGE}{_SHOW}" + "".join(f"&{column}={value}" for value in some) for some in groups]
+    return [port for some in look.each(lambda path: _whole(look, path), paths) for port in some]
+
+
+def _whole(look: Look, path: str) -> list[Port]:
+    found = look.every("network", path, "ports")
+    if any(_HOST not in port for port in found):
+        raise SourceError("Neutron does not show this account the hosts of ports", "[api] cloud needs the role admin.")
+    _administrator(look)
+    look.keep("port", {port["id"]: port for port in found})
+    return found
+
+
+def _administrator(look: Look) -> None:
+    """SourceError unless the account may see everything: what is others' is left out without a word, quotas are not."""
+
+    def make() -> bool:
+        return look.get("network", "/quotas") is not None
+
+    if not look.once("proof", "network", make):
+        raise SourceError("Neutron does not show this account quotas", "[api] cloud needs the role admin.")
+
+
+def _of(look: Look, wanted: Wanted, column: str) -> list[Port]:
+    """Ports by their ids in another table's column, read before or not."""
+    if wanted is None:
+        return ports(look, None)
+    known = look.kept("port")
+    found = [known[name] for name in wanted[column] if name in known]
+    lacking = [name for name in wanted[column] if name not in known]
+    return found + (ports(look, {"id": lacking}) if lacking else [])
+
+
+def _rows(look: Look, wanted: Wanted) -> Iterator[Row]:
+    same = ("id", "project_id", "device_id", "device_owner", "mac_address", "network_id", "status", "admin_state_up")
+    for port in ports(look, wanted):
+        row = {name: port[name] for name in same}
+        yield {**row, "standard_attr_id": number(port["id"]), "named": bool(port["name"])}
+
+
+def _attributes(look: Look, wanted: Wanted) -> Iterator[Row]:
+    for port in ports(look, None) if wanted is None else look.kept("port").values():
+        yield {
+            "id": number(port["id"]),
+            "revision_number": port.get("revision_number"),
+            "created_at": moment(port["created_at"]),
+            "updated_at": moment(port["updated_at"]),
+            "described": bool(port.get("description")),
+        }
+
+
+def _bindings(look: Look, wanted: Wanted) -> Iterator[Row]:
+    for port in _of(look, wanted, "port_id"):
+        yield {
+            "port_id": port["id"],
+            "host": port[_HOST] or "",
+            "vif_type": port["binding:vif_type"],
+            "vnic_type": port["binding:vnic_type"],
+            "status": "ACTIVE",
+            "migrating": "migrating_to" in (port.get("binding:profile") or {}),
+        }
+
+
+def _pairs(look: Look, wanted: Wanted) -> Iterator[Row]:
+    for port in _of(look, wanted, "port_id"):
+        for pair in port.get("allowed_address_pairs") or ():
+            yield {"port_id": port["id"], "ip_address": pair["ip_address"]}
+
+
+def _tags(look: Look, wanted: Wanted) -> Iterator[Row]:
+    for port in ports(look, None) if wanted is None else look.kept("port").values():
+        for tag in port.get("tags") or ():
+            yield {"standard_attr_id": number(port["id"]), "tag": tag}
+
+
+SHOWN = (
+    Shown(
+        label="neutron_ports", rows=_rows,
+        columns=("id", "project_id", "device_id", "device_owner", "mac_address", "network_id", "status",
+                 "admin_state_up", "standard_attr_id", "named"),
+    ),
+    Shown(
+        label="neutron_standardattributes", rows=_attributes,
+        columns=("id", "revision_number", "created_at", "updated_at", "described"),
+    ),
+    Shown(
+        label="neutron_ml2_port_bindings", rows=_bindings,
+        columns=("port_id", "host", "vif_type", "vnic_type", "status", "migrating"),
+    ),
+    Shown(label="neutron_allowedaddresspairs", rows=_pairs, columns=("port_id", "ip_address")),
+    Shown(label="neutron_tags", rows=_tags, columns=("standard_attr_id", "tag")),
+)  # fmt: skip

@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nova's API. Which cell a server is in is not shown: all are in one called "api", but for builds that failed (cell0).
+
+* Servers of a cell that does not answer are of status UNKNOWN where the list was asked without any filter and page, its
+  services always: both are looked at, and every server that another service knows is asked for by its id.
+* A plain list leaves out soft-deleted servers: they are asked for.
+* Deleted servers are shown one by one (``deleted=True``), while their rows last.
+* A server being built is shown like any other; a mapping without cell or build request is no server for the API.
+* The network cache is seen through the addresses of a server: there are none where it is empty, or its row is gone.
+  Its VIFs have no ids there, so each is taken for the server's port with its MAC address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from stackmend.drivers.api.reader import Look
+from stackmend.drivers.api.session import segment
+from stackmend.drivers.api.tables import Row, Shown, Wanted, cinder, moment, neutron, number
+from stackmend.model.errors import SourceError
+
+#: the first that shows what cannot be reached as UNKNOWN; with 2.75 servers can no longer be asked for by "uuid"
+DOWN = "2.69"
+#: hypervisors by uuid; migrations with uuids, in pages; actions with the time of their last event
+NODES, MIGRATIONS, ACTIONS = "2.53", "2.59", "2.58"
+CELL = "api"
+_HOST = "OS-EXT-SRV-ATTR:host"
+#: (G-IDLE) events begun before count no more
+_RECENT = timedelta(hours=2)
+#: an event after a restart of nova-compute leaves the time of its action as it was: so many are looked into anyway
+_LATEST = 3
+
+
+def _server(look: Look, name: str) -> Any:
+    """A server as shown, with "gone" in it where it is a deleted one; None. SourceError where nobody can tell."""
+    body = look.get("compute", f"/servers/{segment(name)}", DOWN)
+    if body is not None:
+        if body["server"].get("status") == "UNKNOWN":
+            raise SourceError(f"the cell of server {name} does not answer to Nova's API")
+        return _shown_whole(body["server"])
+    path = f"/servers/detail?all_tenants=1&deleted=True&uuid={segment(name)}"
+    found = [one for one in look.every("compute", path, "servers", DOWN) if one["id"] == name]
+    return {**_shown_whole(found[0]), "gone": True} if found else None
+
+
+def _shown_whole(server: Mapping[str, Any]) -> Mapping[str, Any]:
+    if _HOST not in server or "os-extended-volumes:volumes_attached" not in server:
+        raise SourceError("Nova does not show this account the hosts of servers", "[api] cloud needs the role admin.")
+    return server
+
+
+def _all(look: Look) -> dict[str, Any]:
+    """Every live server by id."""
+
+    def make() -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for more in ("", "&status=SOFT_DELETED&soft_deleted=True"):
+            for one in look.every("compute", f"/servers/detail?all_tenants=1{more}", "servers", DOWN):
+                if one.get("status") == "UNKNOWN":
+                    raise SourceError("a cell does not answer to Nova's API: servers of status UNKNOWN are listed")
+                found[one["id"]] = _shown_whole(one)
+        _services(look)
+        look.keep("server", found)
+        return found
+
+    return look.once("list", "servers", make)
+
+
+def _servers(look: Look, names: Iterable[Any] | None) -> list[Mapping[str, Any]]:
+    """The servers with these ids, deleted ones too; all live ones for None."""
+    if names is None:
+        return list(_all(look).values())
+    found = look.many("server", [str(name) for name in names], lambda name: _server(look, name))
+    if None in found.values():  # "none" counts only from a Nova that shows everything, and has every cell
+        look.once("proof", "compute", lambda: _services(look))
+    return [server for server in found.values() if server is not None]
+
+
+def _live(look: Look, names: Iterable[Any] | None) -> list[Mapping[str, Any]]:
+    return [server for server in _servers(look, names) if not _deleted(server)]
+
+
+def _deleted(server: Mapping[str, Any]) -> bool:
+    """A server that can be restored is listed among the deleted ones, and is none."""
+    return bool(server.get("gone")) and server["OS-EXT-STS:vm_state"] != "soft-delete"
+
+
+def _cell(server: Mapping[str, Any]) -> str:
+    unborn = server[_HOST] is None and not server["OS-SRV-USG:launched_at"]
+    return "cell0" if unborn and server["OS-EXT-STS:vm_state"] == "error" else CELL
+
+
+def _instances(look: Look, wanted: Wanted) -> Iterator[Row]:
+    for server in _servers(look, None if wanted is None else wanted.get("uuid")):
+        yield {
+            "cell": _cell(server),
+            "uuid": server["id"],
+            "project_id": server["tenant_id"],
+            "host": server[_HOST],
+            "node": server["OS-EXT-SRV-ATTR:hypervisor_hostname"],
+            "vm_state": server["OS-EXT-STS:vm_state"],
+            "task_state": server["OS-EXT-STS:task_state"],
+            "power_state": server["OS-EXT-STS:power_state"],
+            "hidden": False,
+            "created_at": moment(server["created"]),
+            "updated_at": moment(server["updated"]),
+            "launched_at": moment(server["OS-SRV-USG:launched_at"]),
+            "terminated_at": moment(server["OS-SRV-USG:terminated_at"]),
+            "deleted": _deleted(server),
+        }
+
+
+def _macs(server: Mapping[str, Any]) -> set[str]:
+    return {one["OS-EXT-IPS-MAC:mac_addr"] for some in server["addresses"].values() for one in some}
+
+
+def _caches(look: Look, wanted: Wanted) -> Iterator[Row]:
+    for server in _live(look, None if wanted is None else wanted.get("instance_uuid")):
+        vifs = max(len(_macs(server)), 1) if server["addresses"] else 0
+        yield {
+            "cell": _cell(server),
+            "instance_uuid": server["id"],
+            "deleted": False,
+            "document": "list" if vifs else "empty",
+            "vifs": vifs,
+        }
+
+
+def _vifs(look: Look, wanted: Wanted) -> Iterator[Row]:
+    names = None if wanted is None else wanted.get("instance_uuid")
+    ports = neutron.ports(look, None if names is None else {"device_id": names})
+    of: dict[tuple[str, str], str] = {(port["device_id"], port["mac_address"]): port["id"] for port in ports}
+    for server in _live(look, names):
+        for mac in sorted(_macs(server)):
+            if port := of.get((server["id"], mac)):
+                yield {"cell": _cell(server), "instance_uuid": server["id"], "port_id": port, "address": mac}
+
+
+def _mappings(look: Look, wanted: Wanted) -> Iterator[Row]:
+    """Nova is asked by server: for one volume, those that its attachments and the findings name."""
+    names: Iterable[Any] | None = None if wanted is None else wanted.get("instance_uuid")
+    if wanted is not None and names is None and look.findings:
+        of = cinder.attachments(look, {"volume_id": wanted["volume_id"]})
+        named = [finding.get("server") for finding in look.findings] + [one["instance"] for one in of]
+        names = [name for name in named if name]
+    for server in _live(look, names):
+        for volume in server["os-extended-volumes:volumes_attached"]:
+            yield {
+                "cell": _cell(server),
+                "instance_uuid": server["id"],
+                "volume_id": volume["id"],
+                "destination_type": "volume",
+                "delete_on_termination": volume.get("delete_on_termination"),
+                "deleted": False,
+            }
+
+
+def _migrations(look: Look, wanted: Wanted) -> Iterator[Row]:
+    names = None if wanted is None else wanted.get("instance_uuid")
+    paths = ["/os-migrations"] if names is None else [f"/os-migrations?instance_uuid={segment(n)}" for n in names]
+    read = look.each(lambda path: look.every("compute", path, "migrations", MIGRATIONS), paths)
+    same = ("id", "uuid", "instance_uuid", "status", "migration_type", "source_compute", "source_node")
+    for one in (migration for some in read for migration in some):
+        if "source_compute" not in one or one["source_compute"] is None:
+            raise SourceError("Nova does not show this account the hosts of migrations", "It needs the role admin.")
+        yield {
+            **{name: one[name] for name in same},
+            "cell": CELL,
+            "dest_compute": one["dest_compute"],
+            "dest_node": one["dest_node"],
+            "created_at": moment(one["created_at"]),
+            "updated_at": moment(one["updated_at"]),
+            "deleted": False,
+        }
+
+
+def _actions(look: Look, wanted: Wanted) -> Iterator[Row]:
+    """The latest actions of each server: an event begun since (G-IDLE) belongs to one of them."""
+    since = datetime.now(UTC).replace(tzinfo=None) - _RECENT
+
+    def of(name: str) -> list[Row]:
+        path = f"/servers/{segment(name)}/os-instance-actions"
+        body = look.get("compute", f"{path}?limit=20", ACTIONS) or {"instanceActions": []}
+        found = []
+        for place, one in enumerate(body["instanceActions"]):
+            start, last = moment(one["start_time"]), moment(one.get("updated_at"))
+            mark = number(name + one["request_id"])
+            row = {"cell": CELL, "id": mark, "instance_uuid": name, "action": one["action"], "start_time": start}
+            found.append({**row, "request_id": one["request_id"]})
+            if place < _LATEST or max(time for time in (start, last, since) if time) > since:
+                whole = look.get("compute", f"{path}/{segment(one['request_id'])}", ACTIONS)
+                events = whole["instanceAction"].get("events") or () if whole else ()
+                look.keep("events", {f"{mark}": [(mark, event) for event in events]})
+        return found
+
+    for some in look.each(of, () if wanted is None else wanted.get("instance_uuid", ())):
+        yield from some
+
+
+def _events(look: Look, wanted: Wanted) -> Iterator[Row]:
+    """Of the actions that were read before."""
+    del wanted
+    for mark, event in (one for some in look.kept("events").values() for one in some):
+        yield {
+            "cell": CELL,
+            "action_id": mark,
+            "event": event["event"],
+            "result": event["result"],
+            "start_time": moment(event["start_time"]),
+            "finish_time": moment(event["finish_time"]),
+        }
+
+
+def _services(look: Look) -> list[Mapping[str, Any]]:
+    """Nova's services as they are at this moment; SourceError where a cell does not answer."""
+    found = look.every("compute", "/os-services", "services", DOWN)
+    down = sorted(str(one["host"]) for one in found if one["status"] == "UNKNOWN")
+    if down:
+        hosts = ", ".join(down[:3]) + (f" and {len(down) - 3} more" if len(down) > 3 else "")
+        raise SourceError(f"a cell does not answer to Nova's API: the services on {hosts} are of status UNKNOWN")
+    return found
+
+
+def _service_rows(look: Look, wanted: Wanted) -> Iterator[Row]:
+    del wanted
+    now = datetime.now(UTC).replace(tzinfo=None)
+    for one in _services(look):
+        # Nova itself says who is heard of: times of several cells, all in one here, are not to be held together
+        heard = now if one["state"] == "up" else moment(one.get("updated_at"))
+        yield {
+            "cell": CELL,
+            "host": one["host"],
+            "binary": one["binary"],
+            "disabled": one["status"] == "disabled",
+            "forced_down": one.get("forced_down"),
+            "updated_at": heard,
+            "deleted": False,
+        }
+
+
+def _nodes(look: Look, wanted: Wanted) -> Iterator[Row]:
+    del wanted
+    found = look.every("compute", "/os-hypervisors/detail", "hypervisors", NODES)
+    _services(look)  # the list leaves out those of a cell that does not answer, and says nothing of it
+    for one in found:
+        yield {
+            "cell": CELL,
+            "uuid": one["id"],
+            "host": one["service"]["host"],
+            "hypervisor_hostname": one["hypervisor_hostname"],
+            "hypervisor_type": one["hypervisor_type"],
+            "deleted": False,
+        }
+
+
+def _zones(look: Look, wanted: Wanted) -> Iterator[Row]:
+    del wanted
+    for one in look.every("compute", "/os-aggregates", "aggregates", NODES):
+        if zone := one["availability_zone"]:
+            yield {"id": one["id"], "value": zone}
+
+
+def _nothing(look: Look, wanted: Wanted) -> Iterator[Row]:
+    """Part of the list of servers."""
+    del look, wanted
+    yield from ()
+
+
+SHOWN = (
+    Shown(
+        label="nova_instances", rows=_instances,
+        columns=("uuid", "project_id", "host", "node", "vm_state", "task_state", "power_state", "hidden", "created_at",
+                 "updated_at", "launched_at", "terminated_at", "deleted"),
+    ),
+    Shown(label="nova_instance_info_caches", rows=_caches, columns=("instance_uuid", "deleted", "document", "vifs")),
+    Shown(label="nova_vifs", rows=_vifs, columns=("instance_uuid", "port_id", "address")),
+    Shown(
+        label="nova_block_device_mapping", rows=_mappings,
+        columns=("instance_uuid", "volume_id", "destination_type", "delete_on_termination", "deleted"),
+    ),
+    Shown(
+        label="nova_migrations", rows=_migrations,
+        columns=("id", "uuid", "instance_uuid", "status", "migration_type", "source_compute", "source_node",
+                 "dest_compute", "dest_node", "created_at", "updated_at", "deleted"),
+    ),
+    Shown(
+        label="nova_instance_actions", rows=_actions,
+        columns=("id", "instance_uuid", "action", "request_id", "start_time"),
+    ),
+    Shown(
+        label="nova_instance_actions_events", rows=_events,
+        columns=("action_id", "event", "result", "start_time", "finish_time"),
+    ),
+    Shown(
+        label="nova_services", rows=_service_rows,
+        columns=("host", "binary", "disabled", "forced_down", "updated_at", "deleted"),
+    ),
+    Shown(
+        label="nova_compute_nodes", rows=_nodes,
+        columns=("uuid", "host", "hypervisor_hostname", "hypervisor_type", "deleted"),
+    ),
+    Shown(label="nova_api_aggregate_metadata", rows=_zones, columns=("id", "value")),
+    Shown(label="nova_api_build_requests", rows=_nothing, columns=("instance_uuid",)),
+    Shown(
+        label="nova_api_instance_mappings",
+        rows=_nothing,
+        columns=("instance_uuid", "cell_id", "created_at", "queued_for_delete"),
+    ),
+)  # fmt: skip

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the rest of stackmend asks of a database dialect."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from stackmend.drivers.database.dialects.rights import Sight
+from stackmend.drivers.database.patience import SILENCE
+from stackmend.model.errors import ConfigError
+from stackmend.model.protocols import Reference
+
+_ACCOUNT = re.compile(
+    r"(?P<scheme>[\w+.-]+://)(?:(?P<username>[^:/?#@]*)(?::(?P<password>.*))?@)?(?P<rest>[^@]*)\Z", re.DOTALL
+)
+#: options that name files
+FILES = ("ssl_ca", "ssl_cert", "ssl_key")
+_SCHEMES = {"mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite"}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a database is and who asks; its text never shows the password."""
+
+    scheme: str  #: "mysql" or "sqlite"
+    database: str  #: schema on a server, or the path of a file
+    host: str = ""
+    port: int = 3306
+    username: str = ""
+    password: str = field(default="", repr=False)
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    name: str = field(default="", compare=False)  #: what the cloud calls it: "neutron"
+    silence: float = field(default=SILENCE, compare=False)  #: seconds of silence after which it is given up
+
+    @classmethod
+    def from_url(cls, url: str, what: str = "the database URL") -> Address:
+        """Parse an SQLAlchemy URL; ConfigError, without the password, when it is none that is understood.
+
+        As with SQLAlchemy a password may hold ``/``, ``?`` and ``#`` as they are: it ends at the last ``@``.
+        """
+        account = _ACCOUNT.match(url.strip())
+        username, password, rest = account.group("username", "password", "rest") if account else (None, None, url)
+        try:
+            parts = urlsplit(f"{account['scheme']}{rest}" if account else url)
+            port = parts.port or 3306
+        except ValueError as problem:
+            raise ConfigError(
+                f"{what} is malformed: {_why(problem)}",
+                "Write it as mysql+pymysql://account:password@host:3306/database; percent-encode special characters.",
+            ) from None
+        scheme = _SCHEMES.get(parts.scheme.split("+")[0])
+        if scheme is None:
+            raise ConfigError(
+                f"{what} has the unsupported scheme {parts.scheme.split('+')[0] or 'none'!r}",
+                "Supported are mysql:// (MariaDB and MySQL) and sqlite://.",
+            )
+        options = dict(parse_qsl(parts.query))
+        if scheme == "sqlite":
+            if not parts.path.strip("/"):
+                raise ConfigError(f"{what} names no file", "Write it as sqlite:////absolute/path.db.")
+            return cls("sqlite", unquote(parts.path.removeprefix("/")), options=options)
+        if not parts.path.strip("/"):
+            raise ConfigError(f"{what} names no database", "It ends in /<database>.")
+        if "/" in parts.path.strip("/") or "@" in parts.path + parts.query + parts.fragment:
+            # what is left of an account that was not understood: nothing of it may be shown
+            raise ConfigError(f"{what} is malformed: it names no database", "Percent-encode special characters.")
+        return cls(
+            scheme,
+            unquote(parts.path.strip("/")),
+            parts.hostname or "localhost",
+            port,
+            unquote(username or ""),
+            unquote(password or ""),
+            options,
+        )
+
+    @property
+    def redacted(self) -> str:
+        """The address as errors and documents show it."""
+        if self.scheme == "sqlite":
+            return f"sqlite:///{self.database}"
+        return f"mysql://{self.username}@{self.host}:{self.port}/{self.database}"
+
+    @property
+    def server(self) -> tuple[str, ...]:
+        """What tells database servers (and accounts on them) apart: one consistent view spans one of these."""
+        if self.scheme == "sqlite":
+            return ("sqlite", self.database)
+        return ("mysql", self.host, str(self.port), self.username, self.options.get("unix_socket", ""))
+
+    def missing_files(self) -> list[str]:
+        """The files of its options that are not there."""
+        named = (self.options[name] for name in FILES if name in self.options)
+        return [path for path in named if not os.path.exists(path)]
+
+    def under(self, username: str, password: str) -> Address:
+        """The same database for another account."""
+        return self if self.scheme == "sqlite" else replace(self, username=username, password=password)
+
+    def __str__(self) -> str:
+        return self.redacted
+
+
+def _why(problem: ValueError) -> str:
+    """The reason without what was being parsed, for that may be the password."""
+    return "the port is no number" if "port" in str(problem).lower() else "it cannot be parsed"
+
+
+@dataclass(frozen=True, slots=True)
+class TableInfo:
+    """A table as the database's own catalogue describes it (R7)."""
+
+    columns: Mapping[str, str]  #: name -> type
+    key: tuple[str, ...]  #: columns of the primary key
+    references: tuple[Reference, ...] = ()  #: what its rows refer to
+    rows: int | None = None  #: roughly how many, where the database knows at no cost
+
+
+def reference(table: str, pairs: Sequence[tuple[str, str, str]]) -> Reference:
+    """A foreign key of ``table``, of (column, table referred to, its column)."""
+    return Reference(table, tuple(p[0] for p in pairs), pairs[0][1], tuple(p[2] for p in pairs))
+
+
+class Connection(Protocol):
+    """The part of a DBAPI connection that is used."""
+
+    def cursor(self) -> Any: ...
+    def commit(self) -> None: ...
+    def rollback(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Reader(Protocol):
+    """Streams whole tables inside one consistent, read-only view."""
+
+    #: True where rows come cheaper as one text each (see ``packed``) than column by column
+    packs: bool
+
+    def begin(self) -> None:
+        """Open the view; every later read sees the databases as they are now."""
+        ...
+
+    def stream(self, sql: str, batch: int, database: str = "") -> Iterator[Sequence[tuple[Any, ...]]]:
+        """Rows in batches; text may come as bytes. A broken stream is a SourceError, never an end.
+
+        ``database``: what the one that is read is called, where it is not the one that was connected to.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class Dialect(Protocol):
+    """One kind of database. Every failure is a SourceError (reading) with a text that names the database."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def placeholder(self) -> str: ...
+    @property
+    def for_update(self) -> str: ...
+    @property
+    def folds(self) -> bool:
+        """Whether it compares text without regard to case."""
+        ...
+
+    @property
+    def for_share(self) -> str:
+        """Ends a SELECT whose rows nobody may change until the transaction ends; SELECT is right enough for it."""
+        ...
+
+    def quote(self, name: str) -> str:
+        """A name as an identifier."""
+        ...
+
+    def qualified(self, address: Address, table: str) -> str:
+        """A table of a database, as any connection to its server may name it."""
+        ...
+
+    def connect(self, address: Address, *, write: bool = False) -> Connection:
+        """Open a connection; unless ``write`` it is technically unable to change anything."""
+        ...
+
+    def begin_snapshot(self, connection: Connection) -> None:
+        """Begin one consistent, read-only view of every database of the server."""
+        ...
+
+    def begin_write(self, connection: Connection) -> None:
+        """Begin a transaction that may write."""
+        ...
+
+    def introspect(self, connection: Connection, database: str | None = None) -> dict[str, TableInfo]:
+        """The tables of a database (default: the one connected to)."""
+        ...
+
+    def sight(self, connection: Connection, database: str | None = None) -> Sight:
+        """What the account may see of a database (default: the one connected to)."""
+        ...
+
+    def triggers(self, connection: Connection) -> frozenset[str]:
+        """The tables that have triggers, as far as the account may see them."""
+        ...
+
+    def utcnow(self, connection: Connection) -> str:
+        """The server's clock, UTC, ``YYYY-MM-DD HH:MM:SS``."""
+        ...
+
+    def select(self, connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows, in canonical values: None, int, float, str, bytes; times as text exactly as stored."""
+        ...
+
+    def reader(self, address: Address) -> Reader:
+        """A connection for reading whole tables; several databases of its server can be read through it."""
+        ...
+
+    def null_safe(self, column: str) -> str:
+        """A condition on one parameter under which NULL equals NULL."""
+        ...

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The live databases as repairs see them: read-only, row by row, without the secrets.
+
+One of these serves one plan. Answers are kept, and what a repair asks about one finding is asked for the next few
+hundred of them in the same statement: a repair looks up ``{"consumer_id": target["consumer"]}`` for one finding after
+another, so N findings would cost N round trips for every question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeGuard
+
+from stackmend.drivers.database.dialects.base import Address
+from stackmend.drivers.database.rows import CHUNK, Connections, fetch
+from stackmend.drivers.database.transactions import back_out
+from stackmend.model.errors import SourceError
+from stackmend.model.protocols import Api, Reference
+from stackmend.model.snapshot import CELL, cell_database
+from stackmend.model.step import Value, Values
+from stackmend.tables import secret_columns
+
+_Where = Mapping[str, Value | Sequence[Value]]
+_Key = tuple[Any, ...]
+Record = dict[str, Value]
+
+
+class LiveDatabases:
+    """A :class:`stackmend.model.protocols.Live` on the databases at these addresses.
+
+    ``errors`` are databases that exist and cannot be reached; ``cells_known``: the list of cells was read; ``api`` is
+    handed on to repairs; ``now`` is the moment of a plan that is made again.
+    """
+
+    def __init__(
+        self,
+        addresses: Mapping[str, Address],
+        errors: Mapping[str, str],
+        *,
+        cells_known: bool,
+        settings: Callable[[str], str | None] = lambda _name: None,
+        api: Api | None = None,
+        now: str = "",
+    ) -> None:
+        self._connections = Connections(addresses, errors)
+        self._databases = {**dict.fromkeys(addresses), **dict.fromkeys(errors)}
+        self._cells_known = cells_known
+        self._settings = settings
+        self._api = api
+        self._answers: dict[_Key, list[Record]] = {}
+        self._ahead: list[Mapping[str, Any]] = []
+        self._at = 0
+        self._now = now
+
+    @property
+    def api(self) -> Api | None:
+        """The services' APIs; None where there is none, or it is not to be used."""
+        return self._api
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._connections.close()
+
+    def expect(self, targets: Iterable[Mapping[str, Any]]) -> None:
+        """Say which targets will be asked about, in this order: their rows are read some hundred at a time."""
+        self._ahead, self._at = list(targets), 0
+
+    def rows(self, database: str, table: str, where: _Where) -> list[Record]:
+        """Every row that matches all of ``where``, by primary key; SourceError when it cannot be read."""
+        key = (database, table, tuple((c, tuple(v) if _several(v) else v) for c, v in where.items()))
+        found = self._answers.get(key)
+        if found is None:
+            found = self._ask(key, database, table, where)
+        return [dict(row) for row in found]
+
+    def row(self, database: str, table: str, where: Values) -> Record | None:
+        """The one row that matches, or None; several raise SourceError."""
+        found = self.rows(database, table, where)
+        if len(found) > 1:
+            raise SourceError(
+                f"{len(found)} rows of {table} in database {database} answer to ({', '.join(where)}), one was expected",
+                "Two rows that should be one are damage of their own: see the checks of that service.",
+            )
+        return found[0] if found else None
+
+    def key(self, database: str, table: str) -> tuple[str, ...]:
+        """Names of the primary key's columns."""
+        return self._connections.table(database, table).key
+
+    def columns(self, database: str, table: str) -> tuple[str, ...]:
+        """Names of the table's columns; () when the release has no such table, SourceError where it may be hidden."""
+        if not self._connections.has(database, table):
+            return ()
+        return tuple(self._connections.table(database, table).columns)
+
+    def referring(self, database: str, table: str) -> list[tuple[str, str]]:
+        """(table, column) of every foreign key to ``table``."""
+        return [(found.table, column) for found in self.references(database, table) for column in found.columns]
+
+    def references(self, database: str, table: str) -> list[Reference]:
+        """Every foreign key to ``table``; SourceError where the account may not see all tables that there are."""
+        return self._connections.referring(database, table)
+
+    def cells(self) -> tuple[str, ...]:
+        """Names of all cells; SourceError unless the list is known and every one of them answers (R2)."""
+        if not self._cells_known:
+            raise SourceError(
+                "the list of cells is not known", "nova_api.cell_mappings has to be readable: see [databases]."
+            )
+        found = tuple(sorted(name.removeprefix(CELL) for name in self._databases if name.startswith(CELL)))
+        for cell in found:
+            self._connections.tables(cell_database(cell))
+        return found
+
+    def now(self) -> str:
+        """UTC now, as the databases print a datetime; one moment for the whole plan."""
+        if not self._now:
+            databases = [name for name in self._databases if name == "nova_api"] or list(self._databases)
+            dialect, connection = self._connections.get(databases[0])
+            self._now = dialect.utcnow(connection)
+            back_out(connection)
+        return self._now
+
+    def setting(self, name: str) -> str | None:
+        """A setting of Nova's own files, or None."""
+        return self._settings(name)
+
+    def count(self, database: str, table: str) -> int:
+        """How many rows a table has."""
+        dialect, connection = self._connections.get(database)
+        ((found,),) = dialect.select(connection, f"SELECT COUNT(*) FROM {dialect.quote(table)}")
+        back_out(connection)
+        return int(found)
+
+    def pluck(
+        self, database: str, table: str, columns: Sequence[str], where: Values, most: int = 1_000_000
+    ) -> list[tuple[Value, ...]]:
+        """Some columns of the rows that match all of ``where``, ``most`` of them at most; SourceError as of rows."""
+        info = self._connections.table(database, table)
+        wanted = [*columns, *where]
+        if unknown := sorted({*wanted} - set(info.columns)) or sorted({*wanted} & secret_columns(database, table)):
+            raise SourceError(f"{table} in database {database} shows no column {unknown[0]}", "See its release.")
+        dialect, connection = self._connections.get(database)
+        sql = f"SELECT {', '.join(map(dialect.quote, columns))} FROM {dialect.quote(table)}"
+        tests = [f"{dialect.quote(column)} = {dialect.placeholder}" for column in where]
+        sql += (f" WHERE {' AND '.join(tests)}" if tests else "") + f" LIMIT {most:d}"
+        found = dialect.select(connection, sql, list(where.values()))
+        back_out(connection)
+        return found
+
+    def holding(self, database: str, table: str, column: str, text: str) -> list[tuple[Value, ...]]:
+        """Keys of a row whose document in this column has the text somewhere, [] for none; no wildcards in the text."""
+        info = self._connections.table(database, table)
+        dialect, connection = self._connections.get(database)
+        keys, own = ", ".join(map(dialect.quote, info.key)), dialect.quote(column)
+        sql = f"SELECT {keys} FROM {dialect.quote(table)} WHERE {own} LIKE {dialect.placeholder} LIMIT 1"
+        found = dialect.select(connection, sql, [f"%{text}%"])
+        back_out(connection)
+        return found
+
+    def _ask(self, key: _Key, database: str, table: str, where: _Where) -> list[Record]:
+        info = self._connections.table(database, table)
+        if unknown := sorted(set(where) - set(info.columns)):
+            raise SourceError(f"{table} in database {database} has no column {unknown[0]}", "See its release.")
+        secret = secret_columns(database, table)
+        columns = tuple(c for c in info.columns if c not in secret)
+        by = tuple(where)
+        wanted: list[_Key] = [()]
+        for value in where.values():
+            options = list(dict.fromkeys(value)) if _several(value) else [value]
+            wanted = [(*head, option) for head in wanted for option in options]
+        more = [] if any(map(_several, where.values())) else self._foreseen(where)
+        rows = self._read(database, table, columns, by, [*wanted, *more], info.key)
+        for values in more:
+            self._answers.setdefault((database, table, tuple(zip(by, values, strict=True))), [])
+        if not more:
+            self._answers[key] = [dict(zip(columns, row, strict=True)) for row in rows]
+            return self._answers[key]
+        return self._sort_out(key, columns, by, [*wanted, *more], rows)
+
+    def _sort_out(
+        self, key: _Key, columns: Sequence[str], by: Sequence[str], wanted: Sequence[_Key], rows: Sequence[_Key]
+    ) -> list[Record]:
+        """Give the rows of a common question to those they answer."""
+        mine: dict[_Key, list[Record]] = {values: [] for values in wanted}
+        for row in rows:
+            record = dict(zip(columns, row, strict=True))
+            values = tuple(record[c] for c in by)
+            if values not in mine:
+                # a collation that ignores case found it: who asked for it cannot be told, so all ask on their own
+                for each in wanted:
+                    self._answers.pop((*key[:2], tuple(zip(by, each, strict=True))), None)
+                self._ahead = []
+                return self._ask(key, key[0], key[1], dict(zip(by, wanted[0], strict=True)))
+            mine[values].append(record)
+        for each, found in mine.items():
+            self._answers[(*key[:2], tuple(zip(by, each, strict=True)))] = found
+        return mine[wanted[0]]
+
+    def _foreseen(self, where: _Where) -> list[_Key]:
+        """The same question for the targets to come, where it is about a column of the target."""
+        found: dict[_Key, None] = {}
+        for number in range(self._at, min(self._at + CHUNK, len(self._ahead))):
+            named = {column: _name_of(value, self._ahead[number]) for column, value in where.items()}
+            if any(named.values()):
+                self._at = number
+                for other in self._ahead[number + 1 : number + CHUNK]:
+                    values = tuple([other.get(named[c]) if named[c] else value for c, value in where.items()])
+                    if None not in values:
+                        found[values] = None
+                break
+        return [values for values in found if values != tuple(where.values())]
+
+    def _read(
+        self, database: str, table: str, columns: Sequence[str], by: Sequence[str], wanted: list[_Key], key: _Key
+    ) -> list[_Key]:
+        if not wanted:
+            return []
+        dialect, connection = self._connections.get(database)
+        rows = fetch(dialect, connection, table, columns, by, wanted, order=key)
+        back_out(connection)
+        if len(wanted) > CHUNK and key:
+            places = [columns.index(column) for column in key]
+            rows.sort(key=lambda row: [(row[n] is None, row[n]) for n in places])
+        return rows
+
+
+def _several(value: Value | Sequence[Value]) -> TypeGuard[Sequence[Value]]:
+    return not isinstance(value, str | bytes | int | float) and value is not None
+
+
+def _name_of(value: object, target: Mapping[str, Any]) -> str:
+    """The column of the target that has this value: text only, for small numbers are alike by chance."""
+    if not isinstance(value, str) or len(value) < 8:
+        return ""
+    return next((name for name, own in target.items() if own == value), "")

@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Collects the databases of a cloud into a snapshot, or reads a few rows of them anew.
+
+One consistent, read-only view per database server and account, all opened as close together as can be; tables stream
+through in narrow batches, so that memory does not grow with the cloud. A stream that breaks makes its source failed:
+what came of that table is thrown away, and nothing is concluded from it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from stackmend.drivers.database.dialects import Address, Dialect, TableInfo, dialect_of
+from stackmend.drivers.database.dialects.base import Reader
+from stackmend.drivers.database.rows import Connections
+from stackmend.drivers.snapshot.decoder import Complaints
+from stackmend.drivers.snapshot.query import DuckQuery
+from stackmend.drivers.snapshot.recollect import Elsewhere, Recollection
+from stackmend.drivers.snapshot.selects import foreign, missing, select, unseen
+from stackmend.drivers.snapshot.shape import DERIVED
+from stackmend.drivers.snapshot.stream import Pipeline, TableStream
+from stackmend.model.errors import SilentError, SourceError
+from stackmend.model.protocols import Progress
+from stackmend.model.snapshot import CELL, UNREADABLE, Manifest, Source
+from stackmend.tables import Table, tables
+
+FORMAT = "stackmend-snapshot/1"
+#: seconds in which the threads that read have to end when somebody interrupts them
+_PATIENCE = 10.0
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What is known of one database while it is read."""
+
+    database: str
+    address: Address
+    dialect: Dialect
+    known: dict[str, TableInfo] = field(default_factory=dict)
+    release: str = ""
+    start: str = ""
+    end: str = ""
+    rows: dict[str, int] = field(default_factory=dict)
+    error: str = ""
+    missing: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unseen: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def source(self) -> Source:
+        return Source(
+            database=self.database,
+            release=self.release,
+            start=self.start,
+            end=self.end,
+            rows=self.rows,
+            error=self.error,
+            missing=self.missing,
+            unseen=self.unseen,
+        )
+
+
+class DatabaseCollector:
+    """A :class:`stackmend.model.protocols.Collector` on databases.
+
+    ``addresses`` and ``errors`` by database name; ``cells_known`` tells whether every cell is among them.
+    ``connections``: used by :meth:`recollect` and left open, for those who look many times. ``elsewhere``: read in the
+    place of databases that are not there.
+    """
+
+    def __init__(
+        self,
+        addresses: Mapping[str, Address],
+        errors: Mapping[str, str],
+        *,
+        cells_known: bool,
+        connections: Connections | None = None,
+        elsewhere: Elsewhere | None = None,
+    ) -> None:
+        self._addresses, self._errors, self._cells_known = addresses, errors, cells_known
+        self._connections, self._elsewhere = connections, elsewhere
+
+    def collect(self, labels: Iterable[str], into: Path, progress: Progress) -> Manifest:
+        """Read the tables with these labels from every database that has them."""
+        into.mkdir(parents=True, exist_ok=True)
+        wanted = {DERIVED.get(label, label) for label in labels} - {UNREADABLE}
+        for label in {*wanted, *(d for d, base in DERIVED.items() if base in wanted), UNREADABLE}:
+            (into / label).mkdir(exist_ok=True)
+        complaints = Complaints()
+        silent: dict[tuple[str, ...], str] = {}
+        readings = [
+            self._introspected(name, wanted, silent) for name in sorted(self._addresses) if _serves(name, wanted)
+        ]
+        now = _now(readings)
+        skew = self._read(readings, wanted, into, progress, complaints)
+        complaints.write(into / UNREADABLE)
+        failed = [
+            Source(database=name, error=why)
+            for name, why in sorted(self._errors.items())
+            if name not in self._addresses and _serves(name, wanted)
+        ]
+        absent = [
+            Source(database=name, error="not configured")
+            for name in sorted(_services(wanted) - {"nova"})
+            if name not in self._addresses and name not in self._errors
+        ]
+        begin = datetime.now(UTC)
+        shown = self._elsewhere.collect(wanted | DERIVED.keys(), into, progress) if self._elsewhere else []
+        if shown:
+            skew = max(skew, (datetime.now(UTC) - begin).total_seconds())
+            absent = [source for source in absent if source.database not in {s.database for s in shown}]
+        manifest = Manifest(
+            format=FORMAT,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            now=now,
+            skew=skew,
+            sources=tuple([r.source() for r in readings] + failed + absent + shown),
+            cells_known=self._cells_known or any(s.database == "nova_api" and not s.error for s in shown),
+        )
+        write_manifest(manifest, into)
+        return manifest
+
+    def recollect(self, reads: Mapping[str, Mapping[str, str]], findings: Sequence[Mapping[str, Any]]) -> DuckQuery:
+        """Read anew what is in the scope of these findings; SourceError when any of it cannot be read."""
+        for name, why in self._errors.items():
+            if _serves(name, set(reads)):
+                raise SourceError(f"{name} cannot be read: {why}", "Nothing that needs it can be confirmed.")
+        if self._connections is not None:
+            return Recollection(self._addresses, self._connections, self._elsewhere).query(reads, findings)
+        with closing(Connections(self._addresses, self._errors)) as own:
+            return Recollection(self._addresses, own, self._elsewhere).query(reads, findings)
+
+    def _introspected(self, database: str, wanted: set[str], silent: dict[tuple[str, ...], str]) -> _Reading:
+        address = self._addresses[database]
+        reading = _Reading(database, address, dialect_of(address))
+        if database in self._errors:
+            reading.error = self._errors[database]
+            return reading
+        if address.server in silent:  # asked once, not for each of its databases
+            reading.error = f"{address.redacted} cannot be read: {silent[address.server]}"
+            return reading
+        try:
+            connection = reading.dialect.connect(address)
+            try:
+                reading.known = reading.dialect.introspect(connection, address.database)
+                sight = reading.dialect.sight(connection, address.database)
+                if "alembic_version" in reading.known:
+                    versions = reading.dialect.select(connection, "SELECT version_num FROM alembic_version")
+                    reading.release = ", ".join(sorted(str(v[0]) for v in versions))
+                reading.start = reading.dialect.utcnow(connection)
+            finally:
+                connection.close()
+        except SourceError as problem:
+            reading.error = problem.message
+            if isinstance(problem, SilentError):
+                silent[address.server] = problem.message.rpartition("cannot be read: ")[2]
+            return reading
+        reading.error = foreign(database, reading.known)
+        for table in _tables_of(database, wanted):
+            _note(reading.missing, table.label, missing(table, reading.known))
+            _note(reading.unseen, table.label, unseen(table, reading.known, sight))
+        return reading
+
+    def _read(
+        self, readings: list[_Reading], wanted: set[str], into: Path, progress: Progress, complaints: Complaints
+    ) -> float:
+        """Open all views, then stream; returns the seconds between the first view and the last."""
+        groups: dict[tuple[str, ...], list[_Reading]] = {}
+        for reading in readings:
+            if not reading.error:
+                groups.setdefault(reading.address.server, []).append(reading)
+        opened = [(group, _open(group)) for group in groups.values()]
+        times = []
+        for group, reader in opened:
+            if reader is not None:
+                _begin(group, reader)
+                times.append(datetime.now(UTC))
+        over = threading.Event()
+
+        def told(what: str, rows: int, expected: int | None) -> None:
+            if over.is_set():
+                raise SourceError("nobody wants it any more")
+            progress(what, rows, expected)
+
+        threads = [
+            threading.Thread(target=_stream_all, args=(group, reader, wanted, into, told, complaints))
+            for group, reader in opened
+            if reader is not None
+        ]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        except BaseException:
+            # interrupted: the threads end after their batch, or the folder that is removed next would be made again
+            over.set()
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join(_PATIENCE)
+            raise
+        complaints.raise_failure()
+        return (max(times) - min(times)).total_seconds() if times else 0.0
+
+
+def _note(lacking: dict[str, tuple[str, ...]], label: str, columns: Sequence[str]) -> None:
+    if columns:
+        lacking[label] = tuple(dict.fromkeys((*lacking.get(label, ()), *columns)))
+
+
+def _open(group: list[_Reading]) -> Reader | None:
+    try:
+        return group[0].dialect.reader(group[0].address)
+    except SourceError as problem:
+        _fail(group, problem)
+        return None
+
+
+def _begin(group: list[_Reading], reader: Reader) -> None:
+    try:
+        reader.begin()
+    except SourceError as problem:
+        _fail(group, problem)
+
+
+def _fail(group: list[_Reading], problem: SourceError) -> None:
+    for reading in group:
+        reading.error = reading.error or problem.message
+
+
+def _stream_all(
+    group: list[_Reading], reader: Reader, wanted: set[str], into: Path, progress: Progress, complaints: Complaints
+) -> None:
+    """Read every table of every database of one server; a failure ends that database, the others are tried."""
+    try:
+        streams: list[tuple[_Reading, TableStream]] = []
+        with Pipeline() as pipeline:
+            for reading in group:
+                for number, table in enumerate(_tables_of(reading.database, wanted)):
+                    query = None if _hopeless(reading, table) else select(
+                        reading.dialect, reading.address, table, reading.known
+                    )  # fmt: skip
+                    if query is not None:
+                        key = reading.known[table.name].key
+                        stream = TableStream(query, reading.database, key, into, number, progress, complaints)
+                        streams.append((reading, stream))
+                        _fetch(reading, stream, reader, pipeline, group[0].address)
+        with Pipeline() as pipeline:
+            for reading, stream in streams:
+                if stream.again():
+                    _fetch(reading, stream, reader, pipeline, group[0].address)
+        for reading, stream in streams:
+            _settle(reading, stream)
+    except BaseException as problem:  # handed to the thread that waits
+        complaints.failure = problem
+        raise
+    finally:
+        reader.close()
+
+
+def _hopeless(reading: _Reading, table: Table) -> bool:
+    return bool(reading.error) or "*" in reading.missing.get(table.label, ())
+
+
+def _fetch(reading: _Reading, stream: TableStream, reader: Reader, pipeline: Pipeline, first: Address) -> None:
+    table = stream.query.table
+    try:
+        stream.fetch(reader, pipeline, reading.known[table.name].rows if not table.where else None)
+    except SourceError as problem:
+        # the connection knows the first database of its server alone
+        reading.error = problem.message.replace(first.redacted, reading.address.redacted)
+    reading.end = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _settle(reading: _Reading, stream: TableStream) -> None:
+    """Count what is whole, remove what is not."""
+    label = stream.query.table.label
+    if stream.failure is None:
+        reading.rows[label] = reading.rows.get(label, 0) + stream.rows
+        return
+    stream.remove()
+    if not isinstance(stream.failure, SourceError):
+        raise stream.failure
+
+
+def _now(readings: list[_Reading]) -> str:
+    """The clock of the databases: Nova's API database first, for it judges the ages of servers."""
+    starts = [r.start for r in sorted(readings, key=lambda r: r.database != "nova_api") if r.start]
+    return starts[0] if starts else datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _services(wanted: set[str]) -> set[str]:
+    return {t.service for label in wanted for t in tables().get(DERIVED.get(label, label), ())}
+
+
+def _serves(database: str, wanted: set[str]) -> bool:
+    return ("nova" if database.startswith(CELL) else database) in _services(wanted)
+
+
+def _tables_of(database: str, wanted: set[str]) -> list[Table]:
+    service = "nova" if database.startswith(CELL) else database
+    return [t for label in sorted(wanted) for t in tables().get(label, ()) if t.service == service and t.bulk]
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write ``manifest.json``, last and at once: a folder without it is no snapshot."""
+    partial = folder / "manifest.json.partial"
+    partial.write_text(json.dumps(asdict(manifest), indent=1) + "\n")
+    partial.rename(folder / "manifest.json")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read ``manifest.json``; SourceError when it is missing or none of this format."""
+    try:
+        document = json.loads((folder / "manifest.json").read_text())
+        if document["format"] != FORMAT:
+            raise SourceError(f"snapshot {folder} has the format {document['format']}", "Take a new snapshot.")
+        sources = tuple(
+            Source(**{**s, **{n: {k: tuple(v) for k, v in s.get(n, {}).items()} for n in ("missing", "unseen")}})
+            for s in document["sources"]
+        )
+        return Manifest(**{**document, "sources": sources})
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise SourceError(
+            f"{folder} is no whole snapshot: {type(problem).__name__}",
+            "It is one once manifest.json is in it; take a new one with 'stackmend snapshot create'.",
+        ) from problem

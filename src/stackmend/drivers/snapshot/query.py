@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SQL over collected tables, on DuckDB: bounded in memory and on disk.
+
+A query that would need more than the spill cap is refused with :class:`QueryTooLarge`; the check that asked gets an
+error result, never a pass (docs/performance.md: a memory limit alone only moves the damage to the disk).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from glob import escape
+from itertools import count
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from stackmend.drivers.scratch import Scratch
+from stackmend.drivers.snapshot.interrupts import interrupts
+from stackmend.drivers.snapshot.shape import file_stem, labels, schema
+from stackmend.model.errors import SourceError, StackmendError
+from stackmend.tables.views import VIEWS
+
+MEMORY = "350MB"
+SPILL = "1GB"
+#: bytes of the files of a table below which it is read at once: a query of files costs ten milliseconds more
+_SMALL = 256 * 1024
+_PARAMETER = re.compile(r"\$(\w+)")
+_STEP = re.compile(r"\s*(WITH|,)\s+(\w+)\s+AS\s*\(", re.IGNORECASE)
+#: for the names of databases; and no two threads begin an engine
+_NUMBERS, _BEGINNING = count(), Lock()
+_BRACKET = re.compile(r"""'[^']*'|"[^"]*"|[()]""")
+
+
+class QueryTooLarge(StackmendError):  # noqa: N818 - an answer, not an error
+    """A check needs more memory and disk than it is allowed."""
+
+
+class DuckQuery:
+    """Tables by label, the views over them and ``clock``; implements :class:`stackmend.model.protocols.Query`.
+
+    A database of its own in an engine that all share which have the same limits: they are the limits of all together.
+    """
+
+    def __init__(self, *, memory: str = MEMORY, spill: str = SPILL, threads: int | None = None) -> None:
+        self._spill = spill
+        self._name = f"query{next(_NUMBERS)}"
+        with _BEGINNING:
+            self._connection = _engine(memory, spill, threads).cursor()
+        self._rows(f"ATTACH ':memory:' AS {self._name}")
+        self._rows(f"USE {self._name}")
+
+    def add_files(self, label: str, files: Sequence[Path]) -> None:
+        """A table from Parquet files; an empty one without any. SourceError when one is damaged."""
+        if not files:
+            self.add(label, schema(label).empty_table())
+            return
+        # a name with * in it is a name here, no pattern
+        names = ", ".join("'" + escape(str(f)).replace("'", "''") + "'" for f in files)
+        kind = "TABLE" if sum(f.stat().st_size for f in files) < _SMALL else "VIEW"
+        try:
+            source = f"read_parquet([{names}])"
+            columns = [(name, type_ == "VARCHAR") for name, type_, *_ in self._rows(f"DESCRIBE FROM {source}")[1]]
+            self._rows(f'CREATE {kind} "{label}" AS {_compared(source, columns)}')
+        except duckdb.Error as problem:
+            raise SourceError(
+                f"table {label} of a snapshot cannot be read: {str(problem).splitlines()[0]}",
+                "Its file is damaged; take a new snapshot.",
+            ) from problem
+
+    def add(self, label: str, table: pa.Table) -> None:
+        """A table from memory."""
+        self._connection.register("incoming", table)
+        columns = [(field.name, pa.types.is_string(field.type)) for field in table.schema]
+        self._rows(f'CREATE TABLE "{label}" AS {_compared("incoming", columns)}')
+        self._connection.unregister("incoming")
+
+    def ready(self, now: str, present: set[str]) -> None:
+        """Add ``clock`` and every view whose tables are ``present``."""
+        self._rows("CREATE TABLE clock AS SELECT CAST(? AS TIMESTAMP) AS now", [now])
+        for name, view in VIEWS.items():
+            if set(view.needs) <= present:
+                self._rows(f'CREATE VIEW "{name}" AS {view.sql}')
+
+    def rows(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Run one statement; only the parameters it names are bound.
+
+        What stands under WITH is run first, a step at a time, each into a temporary table: of a table the planner
+        knows how few rows it has, and joins the large ones to it; of a subquery it guesses, often thousandfold wrong.
+        """
+        named, last = steps(sql)
+        try:
+            for name, step in named:
+                self._rows(f'CREATE OR REPLACE TEMP TABLE "{name}" AS {step}', _named(step, parameters))
+            names, found = self._rows(last, _named(last, parameters))
+            return [dict(zip(names, row, strict=True)) for row in found]
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as problem:
+            raise QueryTooLarge(
+                f"a query needs more than its memory and the {self._spill} it may spill to disk:"
+                f" {str(problem).splitlines()[0]}",
+                "Report the check: its SQL joins too much. The other checks are not affected.",
+            ) from problem
+        except duckdb.Error as problem:
+            raise StackmendError(f"a query failed: {str(problem).splitlines()[0]}") from problem
+        finally:
+            # a database that cannot even drop them must not hide why the query failed
+            with suppress(duckdb.Error):
+                for name, _ in named:
+                    self._rows(f'DROP TABLE IF EXISTS temp."{name}"')
+
+    def _rows(self, sql: str, parameters: object = None) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """(names of the columns, rows) of one statement."""
+        with interrupts():
+            cursor = self._connection.execute(sql, parameters)
+            return [d[0] for d in cursor.description or ()], cursor.fetchall()
+
+    def close(self) -> None:
+        """Give the tables up."""
+        # a database that is in use is not detached; one that does not know the word any more has nothing left
+        with suppress(duckdb.Error):
+            self._rows("USE memory")
+            self._rows(f"DETACH {self._name}")
+        self._connection.close()
+
+
+@cache
+def _engine(memory: str, spill: str, threads: int | None) -> duckdb.DuckDBPyConnection:
+    """DuckDB with these limits; to begin one takes sixty times as long as to add a database to one that runs."""
+    engine = duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": memory,
+            "temp_directory": Scratch("duckdb").name,
+            "threads": threads or os.cpu_count() or 1,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "preserve_insertion_order": False,
+        },
+    )
+    # not above: given before there is a database DuckDB stores it, shows it, and does not keep to it
+    engine.execute(f"SET max_temp_directory_size = '{spill}'")
+    return engine
+
+
+def _compared(source: str, columns: Iterable[tuple[str, bool]]) -> str:
+    """All columns (name, whether it is text), text so that it compares as in MariaDB: in any letters, blanks or not.
+
+    The value stays as it was written, but for blanks at its end.
+    """
+    terms = [f"""RTRIM("{name}", ' ') COLLATE NOCASE AS "{name}\"""" if text else f'"{name}"' for name, text in columns]
+    return f"SELECT {', '.join(terms)} FROM {source}"
+
+
+def _named(sql: str, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Those of the parameters that it names."""
+    return {name: parameters[name] for name in set(_PARAMETER.findall(sql)) if name in parameters} or None
+
+
+def steps(sql: str) -> tuple[list[tuple[str, str]], str]:
+    """The (name, query) pairs under the WITH of a statement, and what follows them; comments are not understood."""
+    found: list[tuple[str, str]] = []
+    rest = sql
+    while (step := _STEP.match(rest)) and (step[1] == ",") is bool(found):
+        depth = 1
+        for token in _BRACKET.finditer(rest, step.end()):
+            depth += {"(": 1, ")": -1}.get(token[0], 0)
+            if depth == 0:
+                found.append((step[2], rest[step.end() : token.start()]))
+                rest = rest[token.end() :]
+                break
+        else:
+            return [], sql
+    return found, rest
+
+
+def open_snapshot(folder: Path, now: str, *, spill: str = SPILL, without: Collection[str] = ()) -> DuckQuery:
+    """The tables of a snapshot; ``now`` is the clock of its manifest. Tables not collected are absent.
+
+    ``without``: databases whose rows are left out.
+    """
+    left_out = {file_stem(database) for database in without}
+    query = DuckQuery(spill=spill)
+    try:
+        present = set()
+        for label in sorted(labels()):
+            place = folder / label
+            if place.is_dir():
+                # the planner takes every file to be as long as the first one, which must not be that of cell0
+                files = [file for file in place.glob("*.parquet") if file.stem.rpartition("-")[0] not in left_out]
+                query.add_files(label, sorted(files, key=lambda file: -file.stat().st_size))
+                present.add(label)
+        query.ready(now, present)
+    except StackmendError:
+        query.close()
+        raise
+    return query

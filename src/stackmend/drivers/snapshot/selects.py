@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The SELECTs that collect a table: narrow columns, never a star, nothing that the release lacks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from stackmend.drivers.database.dialects import Address, Dialect, TableInfo
+from stackmend.drivers.database.dialects.rights import Sight
+from stackmend.drivers.snapshot.decode import NULL, SEPARATOR
+from stackmend.model.snapshot import CELL
+from stackmend.tables import Column, Kind, Table, tables
+
+_OWN = re.compile(r"\bt\.(\w+)")
+_JOINED = re.compile(r"JOIN (\w+) (\w+) ON")
+_NAMED = re.compile(r"\b([a-z])\.(\w+)")
+#: a database with so much of a service's tables is that service's
+_MOST = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Select:
+    """How to read one table of one database."""
+
+    table: Table
+    columns: tuple[Column, ...]  #: without network_info
+    document: bool  #: network_info comes as a value of its own, last
+    plain: str  #: SQL with a value a column
+    packed: str  #: SQL with one text for all columns
+
+
+def foreign(database: str, known: Iterable[str]) -> str:
+    """Whose tables a database holds that has less than half of its own service's, a sentence; else ""."""
+    own = "nova" if database.startswith(CELL) else database
+    there = set(known)
+    names: dict[str, set[str]] = {}
+    for part in (part for parts in tables().values() for part in parts):
+        names.setdefault(part.service, set()).add(part.name)
+    shares = {service: len(some & there) / len(some) for service, some in names.items()}
+    best = max(shares, key=lambda service: (shares[service], service == own))
+    if best == own or shares[best] < _MOST or shares.get(own, 0) >= _MOST:
+        return ""
+    what = {"nova": "a cell's", "nova_api": "nova_api's"}.get(best, f"{best.capitalize()}'s")
+    return f"it holds {what} tables: wrong database?"
+
+
+def missing(table: Table, known: Mapping[str, TableInfo]) -> tuple[str, ...]:
+    """Columns that the table should have and this release lacks; () when all is there.
+
+    ("*",) when the table itself is missing, or what tells which of its rows are wanted.
+    """
+    info = known.get(table.name)
+    if info is None or not _selectable(table, known):
+        return () if table.optional else ("*",)
+    return tuple(c.name for c in table.columns if not c.optional and not _present(c, info))
+
+
+def unseen(table: Table, known: Mapping[str, TableInfo], sight: Sight) -> tuple[str, ...]:
+    """Columns that are not shown and may be hidden from the account; ("*",) when the table may be.
+
+    What an account sees whole and does not find is not there: that is :func:`missing`, or a release that lacks it.
+    """
+    names = {"t": table.name} | {alias: name for name, alias in _JOINED.findall(table.join)}
+    if any(name not in known and not sight.everything for name in names.values()):
+        return ("*",)
+    told = _NAMED.findall(f"{table.join} {table.where}")
+    if any(c not in known[names[a]].columns and not sight.whole(names[a]) for a, c in told if names[a] in known):
+        return ("*",)
+    info = known.get(table.name)
+    if info is None or sight.whole(table.name):
+        return ()
+    return tuple(column.name for column in table.columns if not _present(column, info))
+
+
+def select(
+    dialect: Dialect, address: Address, table: Table, known: Mapping[str, TableInfo], narrow: str = ""
+) -> Select | None:
+    """The SELECT of a table; None where the release has no such table. ``narrow`` is one more condition."""
+    info = known.get(table.name)
+    if info is None or not _selectable(table, known):
+        return None
+    columns = tuple(c for c in table.columns if c.kind is not Kind.NETWORK_INFO)
+    document = any(c.kind is Kind.NETWORK_INFO and _present(c, info) for c in table.columns)
+    values = [_value(dialect, c) if _present(c, info) else "NULL" for c in columns]
+    source = f"FROM {dialect.qualified(address, table.name)} t"
+    if table.join:
+        source += " " + _JOINED.sub(
+            lambda m: f"JOIN {dialect.qualified(address, m.group(1))} {m.group(2)} ON", table.join
+        )
+    conditions = [c for c in (table.where, narrow) if c]
+    if conditions:
+        source += " WHERE " + " AND ".join(f"({c})" for c in conditions)
+    more = f", t.{dialect.quote('network_info')}" if document else ""
+    text = ", ".join(f"COALESCE({v}, '{NULL}')" for v in values)
+    return Select(
+        table=table,
+        columns=columns,
+        document=document,
+        plain=f"SELECT {', '.join(values)}{more} {source}",
+        packed=f"SELECT CONCAT_WS('{SEPARATOR}', {text}){more} {source}",
+    )
+
+
+def _selectable(table: Table, known: Mapping[str, TableInfo]) -> bool:
+    """Whether every table and column of the join and of the condition is there."""
+    called = {"t": table.name} | {alias: name for name, alias in _JOINED.findall(table.join)}
+    return all(name in known for name in called.values()) and all(
+        column in known[called[alias]].columns for alias, column in _NAMED.findall(f"{table.join} {table.where}")
+    )
+
+
+def _value(dialect: Dialect, column: Column) -> str:
+    if column.expr:
+        return f"({column.expr})"
+    own = f"t.{dialect.quote(column.name)}"
+    return f"({own} <> 0)" if column.kind is Kind.DELETED else own
+
+
+def _present(column: Column, info: TableInfo) -> bool:
+    names: Sequence[str] = _OWN.findall(column.expr) if column.expr else [column.name]
+    return all(name in info.columns for name in names)

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looks whether steps are done, from the live rows alone: for a resume, and for a plan that is applied twice.
+
+It asks where the write went, with the same account, and locks what it reads: a transaction that is still committing is
+waited for, and a cluster's node has to have applied all that was committed before it may answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stackmend.drivers.database.rows import Connections, fetch
+from stackmend.drivers.writing.batch import Pk, Record
+from stackmend.model.journal import Entry
+from stackmend.model.step import BumpRow, DeleteRow, InsertRow, StepState, UpdateRow
+from stackmend.model.writer import Group, Verdict
+
+_Image = Mapping[str, Any] | None
+#: a row of a group: its place, by which columns, their values
+_Row = tuple[str, str, tuple[str, ...], Pk]
+
+
+class _Net:
+    """What a group comes to, row by row: the image before its first step and after its last."""
+
+    def __init__(self, group: Group, connections: Connections) -> None:
+        self.before: dict[_Row, _Image] = {}
+        self.after: dict[_Row, _Image] = {}
+        self.counts: list[tuple[_Row, BumpRow, int]] = []
+        for step, number in zip(group.steps, group.numbers, strict=True):
+            if isinstance(step, BumpRow):
+                self.counts.append((_place(step, step.pk, connections), step, number))
+            elif isinstance(step, InsertRow):
+                self._step(_place(step, step.key), None, step.values)
+            elif isinstance(step, UpdateRow):
+                self._step(_place(step, step.pk, connections), step.before, step.after)
+            elif isinstance(step, DeleteRow):
+                self._step(_place(step, step.pk, connections), step.before, None)
+
+    def _step(self, row: _Row, before: _Image, after: _Image) -> None:
+        self.before.setdefault(row, before)
+        earlier = self.after.get(row)
+        self.after[row] = {**earlier, **after} if earlier and after else after
+
+
+class Probe:
+    """The standing of groups of one database. Counters are told by the images of their intents."""
+
+    def __init__(self, connections: Connections, groups: Sequence[Group], images: Mapping[int, _Image]) -> None:
+        self._connections, self._groups, self._images = connections, groups, images
+        self._rows: dict[_Row, list[Record]] = {}
+
+    def verdicts(self) -> list[Verdict]:
+        """DONE, PLANNED or IN_DOUBT for each group. SourceError when the rows cannot be read."""
+        if not self._groups:
+            return []
+        nets = [_Net(group, self._connections) for group in self._groups]
+        database = self._groups[0].database
+        try:
+            self._read(nets)
+        finally:
+            self._connections.leave(database)
+        spans = self._spans(nets)
+        return [self._verdict(g, n, spans) for g, n in zip(self._groups, nets, strict=True)]
+
+    def _read(self, nets: Sequence[_Net]) -> None:
+        database = self._groups[0].database
+        wanted: dict[tuple[str, tuple[str, ...]], tuple[dict[str, None], dict[Pk, None]]] = {}
+        for net in nets:
+            found = [(row, image) for images in (net.before, net.after) for row, image in images.items()]
+            found += [(row, {step.column: None}) for row, step, _ in net.counts]
+            for (_, table, by, values), image in found:
+                columns, keys = wanted.setdefault((table, by), ({}, {}))
+                columns.update(dict.fromkeys((*by, *(image or ()))))
+                keys[values] = None
+        self._connections.tables(database)
+        dialect, connection = self._connections.get(database)
+        dialect.begin_write(connection)
+        for (table, by), (columns, keys) in wanted.items():
+            known = self._connections.table(database, table)
+            names = tuple(dict.fromkeys((*columns, *known.key)))
+            for values in fetch(dialect, connection, table, names, by, keys, lock=dialect.for_update):
+                row = dict(zip(names, values, strict=True))
+                self._rows.setdefault((database, table, by, tuple([row[c] for c in by])), []).append(row)
+
+    def _verdict(self, group: Group, net: _Net, spans: Mapping[tuple[_Row, str], tuple[int, int]]) -> Verdict:
+        if net.before:
+            after = all(self._reads(row, image) for row, image in net.after.items())
+            before = all(self._reads(row, image) for row, image in net.before.items())
+        else:
+            now = [(self._count(row, step), spans.get((row, step.column))) for row, step, _ in net.counts]
+            after = all(span is not None and value == span[1] for value, span in now)
+            before = all(span is not None and value == span[0] for value, span in now)
+        if after and not before:
+            entries = [
+                Entry(n, StepState.DONE, self._outcome(n, s)) for s, n in zip(group.steps, group.numbers, strict=True)
+            ]
+            return Verdict(StepState.DONE, "found done", entries)
+        if before and not after:
+            return Verdict(StepState.PLANNED, "", [])
+        note = "the rows read neither as before nor as after the step"
+        return Verdict(StepState.IN_DOUBT, note, [Entry(n, StepState.IN_DOUBT, None, note) for n in group.numbers])
+
+    def _reads(self, row: _Row, image: _Image) -> bool:
+        found = self._rows.get(row, [])
+        if image is None:
+            return not found
+        return len(found) == 1 and all(found[0][column] == value for column, value in image.items())
+
+    def _count(self, row: _Row, step: BumpRow) -> Any:
+        found = self._rows.get(row, [])
+        return found[0][step.column] if len(found) == 1 else None
+
+    def _spans(self, nets: Sequence[_Net]) -> dict[tuple[_Row, str], tuple[int, int]]:
+        """What each counter read before the transaction, and what it reads after all of it."""
+        found: dict[tuple[_Row, str], tuple[int, int]] = {}
+        for net in nets:
+            for row, step, number in net.counts:
+                image = self._images.get(number)
+                if image and isinstance(image.get("value"), int):
+                    value = image["value"]
+                    delta = step.by if step.left is None else self._undo_delta(row, step, value, found)
+                    first = found.get((row, step.column), (value, 0))[0]
+                    found[row, step.column] = (first, value + delta)
+        return found
+
+    @staticmethod
+    def _undo_delta(row: _Row, step: BumpRow, value: int, found: Mapping[tuple[_Row, str], tuple[int, int]]) -> int:
+        """As the writer decides it: away while the counter reads as it was left, else on."""
+        ours = found[row, step.column][1] if (row, step.column) in found else step.left
+        return -step.by if value == ours else step.by
+
+    def _outcome(self, number: int, step: Any) -> Record | None:
+        if isinstance(step, InsertRow):
+            key = self._connections.table(step.database, step.table).key
+            found = self._rows[_place(step, step.key)][0]
+            return {"pk": {column: found[column] for column in key}}
+        image = self._images.get(number)
+        if isinstance(step, BumpRow) and image:
+            return {"value": image["value"] + step.by}
+        return None
+
+
+def _place(step: Any, values: Mapping[str, Any], connections: Connections | None = None) -> _Row:
+    by = tuple(values)
+    if connections is not None:
+        by = connections.table(step.database, step.table).key or by
+    return step.database, step.table, by, tuple([values[c] for c in by])

@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes row steps: hundreds of independent groups in one guarded, journalled transaction (docs/performance.md).
+
+All rows are locked and read (``SELECT ... FOR UPDATE``), compared with the plan, announced in the journal, written by
+lists of primary keys, counted, committed. A group whose rows differ is stale and left out, the others go on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from stackmend.drivers.database.dialects.base import Address, Connection, Dialect
+from stackmend.drivers.database.rows import Connections, fetch
+from stackmend.drivers.database.transactions import Lost, Unknown, back_out, commit, execute, telling
+from stackmend.drivers.writing.batch import Batch, Pk, Record, Slot, Spot, cannot
+from stackmend.drivers.writing.comparing import Comparison
+from stackmend.drivers.writing.probing import Probe
+from stackmend.drivers.writing.seal import Sealer
+from stackmend.drivers.writing.statements import insert, statements
+from stackmend.model.errors import SilentError, SourceError, WriteError
+from stackmend.model.journal import Entry
+from stackmend.model.step import InsertRow, StepState
+from stackmend.model.writer import Group, Intent, Verdict
+
+#: how often a transaction that lost a deadlock, a lock or a cluster's certification is tried
+_ATTEMPTS = 5
+_PAUSE = 0.1  #: seconds before the second attempt; doubled each time
+
+
+class DatabaseWriter:
+    """A :class:`stackmend.model.writer.Writer`. The only code that changes a database of the cloud.
+
+    ``addresses`` are those with the writing account. Guards in other databases and probes go through it as well: what
+    another account is shown may be older than what is written.
+    """
+
+    def __init__(
+        self,
+        addresses: Mapping[str, Address],
+        errors: Mapping[str, str],
+        sealer: Sealer,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._writing = Connections(addresses, errors, write=True)
+        self._sealer = sealer
+        self._sleep = sleep
+        self._left: dict[tuple[Spot, str], int] = {}
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._writing.close()
+
+    def write(self, groups: Sequence[Group], intent: Intent) -> list[Verdict]:
+        """Make these groups of one database; see :class:`stackmend.model.writer.Writer`."""
+        found: dict[int, Verdict] = {}
+        pending = list(range(len(groups)))
+        while pending:
+            pending = self._together(groups, pending, intent, found)
+        return [found[index] for index in range(len(groups))]
+
+    def probe(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, Any]]) -> list[Verdict]:
+        """Look whether groups are done; see :class:`stackmend.model.writer.Writer`."""
+        return Probe(self._writing, groups, images).verdicts()
+
+    def differences(self, groups: Sequence[Group]) -> list[str]:
+        """Compare rows with what groups have left; see :class:`stackmend.model.writer.Writer`."""
+        return Comparison(self._writing, self._sealer, groups).differences()
+
+    def _together(
+        self, groups: Sequence[Group], chosen: list[int], intent: Intent, found: dict[int, Verdict]
+    ) -> list[int]:
+        """One transaction; returns the groups that need another one. Halves a batch that the database refuses."""
+        some = [groups[index] for index in chosen]
+        try:
+            # patient with the whole batch; its halves are tried once, to find the group that does not go
+            batch, verdicts = self._patiently(some, intent, _ATTEMPTS if len(chosen) == len(groups) else 1)
+        except SourceError as problem:
+            found.update({index: failed(groups[index], cannot(problem)) for index in chosen})
+            return []
+        except WriteError as problem:
+            if len(chosen) == 1:
+                found[chosen[0]] = failed(some[0], cannot(problem))
+                return []
+            half = len(chosen) // 2
+            return [
+                *self._together(groups, chosen[:half], intent, found),
+                *self._together(groups, chosen[half:], intent, found),
+            ]
+        for number, index in enumerate(chosen):
+            if number in batch.stale:
+                found[index] = every(some[number], StepState.STALE, batch.stale[number])
+            elif number in batch.broken:
+                found[index] = failed(some[number], batch.broken[number])
+            elif number in verdicts:
+                found[index] = verdicts[number]
+        return [chosen[number] for number in batch.later]
+
+    def _patiently(self, groups: Sequence[Group], intent: Intent, attempts: int) -> tuple[Batch, dict[int, Verdict]]:
+        """One transaction, tried again when it lost against another one."""
+        for attempt in range(attempts):
+            try:
+                return self._attempt(groups, intent)
+            except Lost as problem:
+                reason = str(problem.__cause__)
+                self._sleep(_PAUSE * 2**attempt)
+        raise WriteError(
+            f"database {groups[0].database} gave other sessions precedence {attempts} times: {reason}",
+            "Nothing was changed; run it again when the rows are less busy.",
+        )
+
+    def _attempt(self, groups: Sequence[Group], intent: Intent) -> tuple[Batch, dict[int, Verdict]]:
+        database = groups[0].database
+        dialect, connection = self._writing.get(database)
+        batch = Batch(groups, self._writing, self._sealer.seal, self._left)
+        kept = announced = False
+        try:
+            with telling(f"database {database}"):
+                dialect.begin_write(connection)
+                self._read(batch, database)
+                batch.judge()
+            images: dict[int, Record] = {}
+            if batch.accepted:
+                intent(batch.intents)
+                announced = True
+                for slot in batch.program():
+                    images |= self._make(dialect, connection, slot)
+                self._last_look(batch, database)
+                commit(connection, f"database {database}")
+                kept = True
+        except Unknown:
+            self._writing.drop(database)
+            chosen = [groups[index] for index in batch.accepted]
+            known = {entry.step: entry.image or {} for entry in batch.intents}
+            return batch, dict(zip(batch.accepted, self._after_lost_commit(chosen, known), strict=True))
+        except SilentError as problem:
+            if not announced:
+                raise
+            # surely not committed, but it may hold its rows until the server goes on: whoever resumes asks the rows
+            note = f"{cannot(problem)} in the middle of the transaction"
+            return batch, {index: every(groups[index], StepState.IN_DOUBT, note) for index in batch.accepted}
+        finally:
+            if not kept and not back_out(connection):
+                self._writing.drop(database)
+            self._let_go({step.database for group in groups for step in group.steps} - {database})
+        self._left = batch.left
+        images |= {number: {"value": value} for number, value in batch.values.items()}
+        regrets = self.second_look([groups[index] for index in batch.accepted])
+        return batch, {
+            index: done(groups[index], images)._replace(regret=regret)
+            for index, regret in zip(batch.accepted, regrets, strict=True)
+        }
+
+    def _read(self, batch: Batch, database: str) -> None:
+        """The rows that the batch touches, and what it asks for, all locked; of other databases only shared."""
+        for place, pks in batch.touched.items():
+            key, columns = batch.keys[place], tuple(batch.reads[place])
+            for values in self._fetch(database, place, columns, key, pks):
+                row = dict(zip(columns, values, strict=True))
+                batch.rows[(*place, tuple([row[c] for c in key]))] = row
+        batch.follow()
+        for asked, wanted in batch.asked.items():
+            place, by = asked[:2], asked[2]
+            columns = tuple(dict.fromkeys((*by, *batch.keys[place])))
+            same = {_loose(values): values for values in wanted}
+            for values in self._fetch(database, place, columns, by, wanted):
+                row = dict(zip(columns, values, strict=True))
+                which = same.get(_loose(tuple([row[c] for c in by])))
+                # where the collation finds more alike than we know of, every question counts as answered
+                for each in [which] if which is not None else list(wanted):
+                    batch.taken.setdefault((asked, each), []).append(row)
+
+    def _fetch(
+        self,
+        database: str,
+        place: tuple[str, str],
+        columns: Sequence[str],
+        by: Sequence[str],
+        wanted: Mapping[Pk, None],
+    ) -> list[tuple[Any, ...]]:
+        dialect, connection = self._writing.get(place[0])
+        lock = dialect.for_update if place[0] == database else dialect.for_share
+        return fetch(dialect, connection, place[1], columns, by, wanted, lock=lock)
+
+    # -- guards in other databases
+
+    def _broken(self, groups: Sequence[Group]) -> list[str]:
+        """For each group which guard in another database does not hold now, or ""."""
+        found = [""] * len(groups)
+        by: dict[str, dict[int, Group]] = {}
+        for index, group in enumerate(groups):
+            for database in {step.database for step in group.steps} - {group.database}:
+                by.setdefault(database, {})[index] = _only(group, database)
+        for some in by.values():
+            batch = Batch(list(some.values()), self._writing, self._sealer.seal, {})
+            self._read(batch, "")
+            batch.judge()
+            for number, index in enumerate(some):
+                found[index] = found[index] or batch.stale.get(number, "") or batch.broken.get(number, "")
+        return found
+
+    def _last_look(self, batch: Batch, database: str) -> None:
+        """Right before the commit: a cluster may have taken our locks away, and files have none. Lost if so."""
+        with telling(f"database {database}"):
+            broken = self._broken([batch.groups[index] for index in batch.accepted])
+        if reason := next(filter(None, broken), ""):
+            raise Lost(database) from WriteError(reason)
+
+    def second_look(self, groups: Sequence[Group]) -> list[str]:
+        """Look at the guards once more; see :class:`stackmend.model.writer.Writer`."""
+        others = {step.database for group in groups for step in group.steps if step.database != group.database}
+        reason = ""
+        for _ in range(2):
+            try:
+                return self._broken(groups)
+            except SourceError as problem:
+                reason = f"its guards could not be looked at again: {cannot(problem)}"
+                for database in others:
+                    self._writing.drop(database)
+            finally:
+                self._let_go(others)
+        return [reason if {s.database for s in group.steps} & others else "" for group in groups]
+
+    def _let_go(self, others: Iterable[str]) -> None:
+        """Give up the locks on other databases."""
+        for other in others:
+            self._writing.leave(other)
+
+    def _make(self, dialect: Dialect, connection: Connection, slot: Slot) -> dict[int, Record]:
+        """Write a slot; the primary keys that the database assigned, by step number."""
+        shape = slot.shape
+        what = f"database {shape.database}, table {shape.table}"
+        if shape.kind != "insert":
+            for statement in statements(dialect, slot):
+                execute(connection, *statement, what)
+            return {}
+        alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        for _, step in slot.items:
+            row = self._whole(step)
+            alike.setdefault(tuple(row), []).append(row)
+        for rows in alike.values():
+            for statement in insert(dialect, shape.table, rows):
+                execute(connection, *statement, what)
+        if set(shape.key) <= set(shape.columns):
+            keys = {n: {c: s.values[c] for c in shape.key} for n, (_, s) in zip(slot.numbers, slot.items, strict=True)}
+        else:
+            keys = self._assigned(dialect, connection, slot)
+        return {number: {"pk": pk} for number, pk in keys.items()}
+
+    def _whole(self, step: InsertRow) -> dict[str, Any]:
+        return {**step.values, **self._sealer.unseal(step.sealed)} if step.sealed else dict(step.values)
+
+    def _assigned(self, dialect: Dialect, connection: Connection, slot: Slot) -> dict[int, Record]:
+        """The primary keys of new rows, found by the columns that identify them."""
+        shape = slot.shape
+        numbers = {_loose(values): n for n, (values, _) in zip(slot.numbers, slot.items, strict=True)}
+        found = {}
+        columns = (*shape.key, *shape.reads)
+        with telling(f"database {shape.database}, table {shape.table}"):
+            rows = fetch(dialect, connection, shape.table, columns, shape.reads, [values for values, _ in slot.items])
+        for row in rows:
+            number = numbers.get(_loose(row[len(shape.key) :]))
+            if number is not None:
+                found[number] = dict(zip(shape.key, row, strict=False))
+        if len(found) != len(slot.items) or len(rows) != len(slot.items):
+            raise WriteError(
+                f"new rows of {shape.table} cannot be told apart by ({', '.join(shape.reads)})",
+                "The repair has to name columns that identify the row.",
+            )
+        return found
+
+    def _after_lost_commit(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, Any]]) -> list[Verdict]:
+        """The connection broke while committing: ask the rows."""
+        note = "the connection broke while it was committed"
+        try:
+            verdicts = self.probe(groups, images)
+        except SourceError as problem:
+            return [every(group, StepState.IN_DOUBT, f"{note}: {cannot(problem)}") for group in groups]
+        # only the server itself can say that it was rolled back: what reads as before may be committed in a moment
+        doubt = f"{note}: the rows read as before it, but it may yet arrive"
+        regrets = self.second_look(groups)
+        return [
+            every(group, StepState.IN_DOUBT, doubt)
+            if verdict.state is StepState.PLANNED
+            else verdict._replace(regret=regret if verdict.state is StepState.DONE else "")
+            for group, verdict, regret in zip(groups, verdicts, regrets, strict=True)
+        ]
+
+
+def done(group: Group, images: Mapping[int, Record]) -> Verdict:
+    """The verdict on a group whose transaction was committed."""
+    return Verdict(StepState.DONE, "", [Entry(n, StepState.DONE, images.get(n)) for n in group.numbers])
+
+
+def failed(group: Group, note: str) -> Verdict:
+    """The verdict on a group of which nothing was kept."""
+    return every(group, StepState.FAILED, note)
+
+
+def every(group: Group, state: StepState, note: str) -> Verdict:
+    """The same for all steps of a group."""
+    return Verdict(state, note, [Entry(n, state, None, note) for n in group.numbers])
+
+
+def _only(group: Group, database: str) -> Group:
+    """What a group expects of one other database."""
+    pairs = [(s, n) for s, n in zip(group.steps, group.numbers, strict=True) if s.database == database]
+    return Group(group.lane, database, tuple(s for s, _ in pairs), tuple(n for _, n in pairs))
+
+
+def _loose(values: Sequence[Any]) -> tuple[Any, ...]:
+    """Values as a case-blind, blank-padding collation sees them."""
+    return tuple([v.casefold().rstrip(" ") if isinstance(v, str) else v for v in values])

@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asks the checks, and says which of them have no answer (rules R1, R2)."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from stackmend.model.audit import CheckResult, Outcome
+from stackmend.model.check import Check
+from stackmend.model.errors import Exit, StackmendError
+from stackmend.model.finding import Finding, State, alike, finding_of, same
+from stackmend.model.protocols import Query
+from stackmend.model.snapshot import CELL, UNREADABLE, Manifest, Source
+from stackmend.tables import Table, tables
+from stackmend.tables.nova import VIFS
+from stackmend.tables.views import VIEWS
+
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_UNKNOWN = "not every cell is known: cell_mappings could not be read, or a cell of it is not among the sources"
+#: identifiers said of no table; names that a statement gives
+_UNQUALIFIED, _NAMED = re.compile(r"(?<![\w.])(\w+)\b(?!\.)"), re.compile(r"\bAS\s+\w+")
+#: what may follow a table without being its alias
+_NO_ALIAS = frozenset({"WHERE", "JOIN", "LEFT", "RIGHT", "FULL", "CROSS", "INNER", "ON", "GROUP", "ORDER", "UNION"})
+_CACHES = f"{VIFS.service}_{VIFS.name}"
+#: an age that everything has, also what a service with a clock that is ahead has written
+_AGELESS = -86_400
+#: columns that say which cell or what kind of damage: no object is called that
+_NO_NAMES = frozenset({"cell", "code"})
+#: what is made of a column while it is collected: without it they are NULL, or have no rows
+_MADE_OF = {"network_info": frozenset({"document", "vifs", "length", "crc32", VIFS.label})}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether a check may speak on this snapshot."""
+
+    speaks: bool
+    complete: bool
+    reason: str = ""
+
+
+def standing(check: Check, manifest: Manifest) -> Standing:
+    """What the manifest allows a check to say.
+
+    A source in ``needs`` that failed forbids any verdict, and so does a table or column it mentions that is not there:
+    rows that nobody could read must not pass for rows that do not exist. Another source it reads that failed makes it
+    incomplete: what it finds is shown, but no finding is not "clean"; so does a table it can spare.
+    """
+    failed = manifest.troubles()
+    known = {source.database for source in manifest.sources}
+    for need in sorted(check.needs):
+        if need == "cells":
+            reason = _cells(manifest, failed)
+        elif need in failed:
+            reason = failed[need]
+        else:
+            reason = "" if need in known else f"database {need} is not configured"
+        if reason:
+            return Standing(False, False, reason)
+    spared = _spared(check, manifest)
+    if lacking := _unseen(check, manifest) or _missing(check, manifest):
+        return Standing(False, False, "; ".join(lacking))
+    services = {t.service for label in check.reads for t in tables().get(label, ())}
+    everything = UNREADABLE in check.reads
+    shown = sorted({source.called for source in manifest.sources if source.api})
+    if everything and shown:
+        why = f"{', '.join(shown)} {'shows' if len(shown) == 1 else 'show'} no rows as they are stored"
+        return Standing(any(not source.api and not source.error for source in manifest.sources), False, why)
+    reasons = [why for database, why in sorted(failed.items()) if everything or service(database) in services]
+    if not reasons and not manifest.cells_known and (everything or "nova" in services):
+        reasons = [_UNKNOWN]
+    if everything:
+        reasons += [
+            f"the account has no right to see {', '.join(sorted(source.unseen))} in {source.called}"
+            for source in manifest.sources
+            if source.unseen
+        ]
+    reasons += spared
+    return Standing(True, not reasons, "; ".join(reasons))
+
+
+def _spared(check: Check, manifest: Manifest) -> list[str]:
+    """What is not shown of tables that the check can spare."""
+    found = []
+    for source in (source for source in manifest.sources if source.api):
+        own = {label for label, parts in tables().items() if any(_serves(source, part) for part in parts)}
+        for spare in sorted(check.spares):
+            label, _, rows = spare.partition(".")
+            if label in own and (rows or label in source.missing):
+                found.append(f"{source.called} does not show {f'{rows} rows of ' if rows else ''}{label}")
+    return found
+
+
+def _serves(source: Source, part: Table) -> bool:
+    return part.service == ("nova" if source.database.startswith(CELL) else source.database)
+
+
+def service(database: str) -> str:
+    """The service that a database belongs to, as :class:`stackmend.tables.Table` names it."""
+    return "nova" if database.startswith(CELL) else database
+
+
+def _cells(manifest: Manifest, failed: Mapping[str, str]) -> str:
+    # nova_api is who says which cells there are
+    if broken := [why for name, why in sorted(failed.items()) if name == "nova_api" or name.startswith(CELL)]:
+        return "; ".join(broken)
+    if not manifest.cells_known:
+        return _UNKNOWN
+    return ""
+
+
+def mentioned(check: Check) -> frozenset[str]:
+    """Every identifier in the SQL of a check and of the views it uses, and every column of its scopes."""
+    words = {word for text in _texts(check) for word in _WORD.findall(text)}
+    for name in words & set(VIEWS):
+        words |= set(VIEWS[name].needs)
+    for label, scope in check.reads.items():
+        words |= {label, *scope}
+    return frozenset(words)
+
+
+def _texts(check: Check) -> list[str]:
+    """The SQL of a check and of every view it uses."""
+    found, seen = [check.sql], set[str]()
+    for text in found:
+        views = (set(_WORD.findall(text)) & set(VIEWS)) - seen
+        seen |= views
+        found += [VIEWS[view].sql for view in sorted(views)]
+    return found
+
+
+def _asked(check: Check, label: str) -> frozenset[str]:
+    """Names that may be columns of this table: those said of its aliases, and those said of no table at all.
+
+    Where a statement has the table without an alias, every word of it may be one.
+    """
+    found = set(check.reads.get(label, ()))
+    for text in _texts(check):
+        words = _WORD.findall(text)
+        if label not in words:
+            continue
+        aliases: list[str] = re.findall(rf"(?:FROM|JOIN)\s+{label}\b(?:\s+(\w+))?", text)
+        if len(aliases) < words.count(label) or any(not a or a.upper() in _NO_ALIAS for a in aliases):
+            found |= set(words)
+            continue
+        found |= {column for alias in aliases for column in re.findall(rf"\b{alias}\.(\w+)", text)}
+        found |= set(_UNQUALIFIED.findall(_NAMED.sub("", text)))
+    return frozenset(found)
+
+
+def _unseen(check: Check, manifest: Manifest) -> list[str]:
+    """Tables and columns that the check mentions and that may be hidden from the account: they are not "not there"."""
+    words = mentioned(check)
+    found = []
+    for source in manifest.sources:
+        for label, columns in sorted(source.unseen.items()):
+            names = {label, VIFS.label} if label == _CACHES else {label}
+            if not words & names:
+                continue
+            asked = frozenset().union(*(_asked(check, name) for name in names))
+            hidden = [c for c in columns if c == "*" or asked & _MADE_OF.get(c, frozenset({c}))]
+            found += [
+                f"the account has no right to see {f'table {label}' if c == '*' else f'{label}.{c}'} in {source.called}"
+                for c in hidden
+            ]
+    return found
+
+
+def _missing(check: Check, manifest: Manifest) -> list[str]:
+    """Tables and columns that the check mentions and a source lacks, unless they are known to come and go."""
+    words = mentioned(check)
+    found = []
+    for source in manifest.sources:
+        lacked = []
+        for label, columns in sorted(source.missing.items()):
+            parts = tables().get(label, ())
+            if label in check.spares or not words & {label, VIFS.label if label == _CACHES else label}:
+                continue
+            if "*" in columns:
+                if source.api or not parts or not all(part.optional for part in parts):
+                    lacked.append(("table", label))
+                continue
+            asked = _asked(check, label) | (_asked(check, VIFS.label) if label == _CACHES else frozenset())
+            optional = {c.name for part in parts for c in part.columns if c.optional}
+            lacking = sorted(c for c in columns if c not in optional and asked & _MADE_OF.get(c, frozenset({c})))
+            lacked += [("column", f"{label}.{column}") for column in lacking]
+        if source.api and lacked:
+            names = [name for _, name in lacked]
+            more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+            found.append(f"{source.called} does not show {', '.join(names[:6])}{more}")
+        else:
+            found += [f"{kind} {name} is missing in {source.called}" for kind, name in lacked]
+    return found
+
+
+def parameters(check: Check, now: str, ages: Mapping[str, Mapping[str, int]] | None = None) -> dict[str, Any]:
+    """``$now`` and the thresholds of a check; ``ages``: check -> name -> seconds, as set for the site."""
+    moment = datetime.fromisoformat(now).replace(tzinfo=None)
+    own = {**check.ages, **{k: v for k, v in (ages or {}).get(check.name, {}).items() if k in check.ages}}
+    found: dict[str, Any] = {name: moment - timedelta(seconds=seconds) for name, seconds in own.items()}
+    if "$now" in check.sql:
+        found["now"] = moment
+    return {name: value for name, value in found.items() if f"${name}" in check.sql}
+
+
+def ask(
+    checks: Iterable[Check],
+    query: Query,
+    manifest: Manifest,
+    ages: Mapping[str, Mapping[str, int]] | None = None,
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, CheckResult]]:
+    """Run the checks on a snapshot: (check -> rows it returned, check -> result).
+
+    An error of one check is its result, never a pass, and does not stop the others.
+    """
+    rows: dict[str, list[dict[str, Any]]] = {}
+    results: dict[str, CheckResult] = {}
+    for check in checks:
+        allowed = standing(check, manifest)
+        if not allowed.speaks:
+            results[check.name] = CheckResult(check=check.name, outcome=Outcome.INCOMPLETE, reason=allowed.reason)
+            continue
+        begin = time.monotonic()
+        try:
+            rows[check.name] = query.rows(check.sql, parameters(check, manifest.now, ages))
+        except StackmendError as problem:
+            results[check.name] = CheckResult(check=check.name, outcome=Outcome.ERROR, reason=problem.message)
+            continue
+        results[check.name] = CheckResult(
+            check=check.name,
+            outcome=Outcome.OK if allowed.complete else Outcome.INCOMPLETE,
+            reason=allowed.reason,
+            seconds=time.monotonic() - begin,
+        )
+    return rows, results
+
+
+def too_young(
+    checks: Iterable[Check],
+    query: Query,
+    manifest: Manifest,
+    ages: Mapping[str, Mapping[str, int]],
+    rows: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> tuple[dict[str, list[dict[str, Any]]], tuple[str, ...]]:
+    """(check -> rows that its age alone keeps from ``rows``, which checks could not be asked for that, and why).
+
+    The same SQL, with nothing too young for it. Only checks with an answer and an age are asked.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    unasked: list[str] = []
+    for check in checks:
+        if check.name not in rows or not any({**check.ages, **ages.get(check.name, {})}.values()):
+            continue
+        named = {same(check, row) for row in rows[check.name]}
+        ageless = parameters(check, manifest.now, {check.name: dict.fromkeys(check.ages, _AGELESS)})
+        try:
+            every = query.rows(check.sql, ageless)
+        except StackmendError as problem:
+            unasked.append(f"what {check.name} holds back for its age is not known: {problem.message}")
+            continue
+        if more := [row for row in every if same(check, row) not in named]:
+            found[check.name] = more
+    return found, tuple(unasked)
+
+
+def narrowed(rows: Iterable[dict[str, Any]], about: Collection[str]) -> list[dict[str, Any]]:
+    """The rows that name one of these objects (ids, and names of hosts); all of them where none is asked for."""
+    wanted = {alike(name) for name in about}
+    if not wanted:
+        return list(rows)
+    return [row for row in rows if any(alike(v) in wanted for column, v in row.items() if column not in _NO_NAMES)]
+
+
+def findings_of(check: Check, rows: Iterable[Mapping[str, Any]], state: State) -> list[Finding]:
+    """The findings that rows stand for."""
+    return [finding_of(check, row, state) for row in rows]
+
+
+def suspected(check: Check, rows: Iterable[Mapping[str, Any]], ages: Mapping[str, Mapping[str, int]]) -> list[Finding]:
+    """The findings that rows of :func:`too_young` would be: never more than candidates."""
+    own = {**check.ages, **ages.get(check.name, {})}
+    text = ", ".join(f"{name} < {_span(seconds)}" for name, seconds in own.items())
+    found = findings_of(check, rows, State.CANDIDATE)
+    return [replace(finding, young=True, unsure=f"too young to tell: {text}") for finding in found]
+
+
+def _span(seconds: int) -> str:
+    return f"{seconds / 60:g} min" if seconds < 7200 else f"{seconds / 3600:g} h"
+
+
+def exit_of(findings: Iterable[Finding], results: Iterable[CheckResult]) -> Exit:
+    """7 where any check has no answer, else 3 where something unwaived was found, else 0."""
+    if any(result.outcome is not Outcome.OK for result in results):
+        return Exit.INCOMPLETE
+    if any(finding.state is not State.WAIVED for finding in findings):
+        return Exit.FINDINGS
+    return Exit.CLEAN

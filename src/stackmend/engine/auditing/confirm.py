@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looks a second time: the same SQL on rows read anew (rule R1), and puts children under their root causes.
+
+A child whose possible cause has no answer is not planned: it could be the cause's symptom, and be mended the wrong way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from stackmend.engine.auditing.ask import parameters
+from stackmend.model.check import Check
+from stackmend.model.errors import StackmendError
+from stackmend.model.finding import Finding, State, alike, fingerprint, same
+from stackmend.model.protocols import Collector
+
+Rows = Sequence[Mapping[str, Any]]
+
+#: findings whose rows are read anew together
+CHUNK = 500
+
+
+@dataclass(slots=True)
+class Confirmed:
+    """What a second look answers."""
+
+    #: check -> fingerprint -> the row as it reads now
+    rows: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)  #: check -> why it could not be asked again
+
+
+def confirm(
+    checks: Mapping[str, Check],
+    candidates: Mapping[str, Rows],
+    collector: Collector,
+    ages: Mapping[str, Mapping[str, int]] | None = None,
+) -> Confirmed:
+    """Ask the checks again for these rows (check -> rows they returned): those they return again are confirmed.
+
+    Thresholds are counted from the clock of the databases. Where anything cannot be read nothing of that check is
+    confirmed.
+    """
+    found = Confirmed()
+    for name, rows in candidates.items():
+        try:
+            found.rows[name] = _again(checks[name], rows, collector, ages) if rows else {}
+        except StackmendError as problem:
+            found.unknown[name] = problem.message
+    return found
+
+
+def _again(
+    check: Check,
+    rows: Rows,
+    collector: Collector,
+    ages: Mapping[str, Mapping[str, int]] | None,
+) -> dict[str, dict[str, Any]]:
+    kept: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(rows), CHUNK):
+        part = rows[start : start + CHUNK]
+        asked = {same(check, row): row for row in part}
+        query = collector.recollect(check.reads, part)
+        try:
+            now = query.rows("SELECT CAST(now AS TEXT) AS now FROM clock", {})[0]["now"]
+            answers = query.rows(check.sql, parameters(check, now, ages))
+        finally:
+            query.close()
+        for row in answers:
+            if one := asked.get(same(check, row)):
+                # named as before, though another of its tables may write the name in other letters
+                kept[fingerprint(check, one)] = {**row, **{column: one[column] for column in check.key}}
+    return kept
+
+
+def explain(checks: Mapping[str, Check], findings: Iterable[Finding]) -> tuple[list[Finding], dict[str, int]]:
+    """Count findings under their root causes: (those left, with ``explains`` set; check -> findings swallowed).
+
+    A root cause that is itself explained hands its children on.
+    """
+    every = list(findings)
+    parent: dict[int, int] = {}
+    index = _Index(every)
+    for number, finding in enumerate(every):
+        for cause, columns in checks[finding.check].explained_by.items():
+            above = index.find(cause, tuple(columns.values()), tuple(alike(finding.evidence.get(c)) for c in columns))
+            if above is not None and above != number:
+                parent[number] = above
+                break
+    roots = [_root(number, parent) for number in range(len(every))]
+    counts: dict[int, int] = {}
+    swallowed: dict[str, int] = {}
+    for number, root in enumerate(roots):
+        if number != root:
+            counts[root] = counts.get(root, 0) + 1
+            swallowed[every[number].check] = swallowed.get(every[number].check, 0) + 1
+    listed = [replace(every[n], explains=counts.get(n, 0)) for n, root in enumerate(roots) if n == root]
+    return listed, swallowed
+
+
+def _root(number: int, parent: Mapping[int, int]) -> int:
+    """The topmost cause. Causes that explain each other in a circle explain nothing: the first of them stays."""
+    path = [number]
+    while path[-1] in parent and parent[path[-1]] not in path:
+        path.append(parent[path[-1]])
+    last = path[-1]
+    return min(path[path.index(parent[last]) :]) if last in parent else last
+
+
+def uncertain(
+    checks: Mapping[str, Check], listed: Iterable[Finding], silent: Mapping[str, str], *, shown: bool = False
+) -> list[Finding]:
+    """Those that nobody here can be sure of are candidates, and say why.
+
+    A root cause may explain them of which no answer is known (``silent``: check -> why it has none, or not a whole
+    one), or Nova is ``shown`` by its API alone, which does not tell what they rest on.
+    """
+    found = []
+    for finding in listed:
+        check = checks[finding.check]
+        if shown and (why := check.untold.get(str(finding.evidence.get("code")))):
+            why = why.format_map(finding.evidence)
+        else:
+            why = _untold_cause(check, finding, silent)
+        found.append(replace(finding, state=State.CANDIDATE, unsure=why) if why else finding)
+    return found
+
+
+def _untold_cause(check: Check, finding: Finding, silent: Mapping[str, str]) -> str:
+    for cause, columns in check.explained_by.items():
+        if cause in silent and all(finding.evidence.get(column) is not None for column in columns):
+            return f"{cause} may explain it, and has no answer: {silent[cause]}"
+    return ""
+
+
+class _Index:
+    """Findings by check and columns."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self._by_check: dict[str, list[int]] = {}
+        for number, finding in enumerate(findings):
+            self._by_check.setdefault(finding.check, []).append(number)
+        self._findings = findings
+        self._made: dict[tuple[str, tuple[str, ...]], dict[tuple[Any, ...], int]] = {}
+
+    def find(self, check: str, columns: tuple[str, ...], values: tuple[Any, ...]) -> int | None:
+        """The number of a finding of that check with these values, none of them NULL."""
+        if None in values:
+            return None
+        made = self._made.get((check, columns))
+        if made is None:
+            made = self._made[check, columns] = {}
+            for number in self._by_check.get(check, ()):
+                evidence = self._findings[number].evidence
+                made.setdefault(tuple(alike(evidence.get(c)) for c in columns), number)
+        return made.get(values)

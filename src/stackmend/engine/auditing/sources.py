@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Judges the sources before the checks speak: one that lacks what the others expect of it is no evidence.
+
+The expectations are :mod:`stackmend.tables.expectations`. A source that fails one is *doubted*: it counts as one that
+could not be read, with a reason that names what it lacks, how many of how many, and what may be wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from stackmend.model.check import Check
+from stackmend.model.errors import SourceError
+from stackmend.model.protocols import Collector, Query
+from stackmend.model.snapshot import CELL, UNREADABLE, Manifest
+from stackmend.tables import tables
+from stackmend.tables.expectations import (
+    EXPECTATIONS,
+    GAP,
+    IN_A_ROW,
+    NONE_OF,
+    STALE,
+    WRITTEN,
+    Expectation,
+)
+from stackmend.tables.nova import VIFS
+
+_Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """Why a source is not believed."""
+
+    source: str  #: name of the database
+    expectation: str
+    expected: int = 0
+    absent: int = 0
+    older: bool = False  #: it was put back to an older state, rather than being another database
+    text: str = ""
+
+
+def labels(checks: Iterable[Check]) -> set[str]:
+    """The tables that the sources of these checks are judged by."""
+    return {label for one in concerning(checks) for label in one.reads} - {VIFS.label}
+
+
+def concerning(checks: Iterable[Check]) -> list[Expectation]:
+    """The expectations that judge a source of these checks."""
+    read: set[str] = set()
+    for check in checks:
+        if UNREADABLE in check.reads:
+            return list(EXPECTATIONS)
+        read |= {service_of(label) for label in check.reads} | {"nova" if n == "cells" else n for n in check.needs}
+    if "nova" in read:
+        read.add("nova_api")  # who names the cells
+    return [one for one in EXPECTATIONS if one.of in read]
+
+
+def service_of(label: str) -> str:
+    """The service whose databases hold the table."""
+    return "nova" if label == VIFS.label else next((part.service for part in tables().get(label, ())), "")
+
+
+def judged(manifest: Manifest, checks: Iterable[Check], opened: Callable[[Collection[str]], Query]) -> Manifest:
+    """The manifest with every source doubted that the others speak against.
+
+    ``opened``: the snapshot without the rows of some databases, which the caller closes. Nova is judged first, for it
+    bears witness about all others: a cell that is doubted says nothing of them.
+    """
+    read = {label for source in manifest.sources for label in source.rows}
+    read -= {label for source in manifest.sources for label in (*source.missing, *source.unseen)}
+    concern = [one for one in concerning(checks) if one.reads.keys() - {VIFS.label} <= read]
+    for stage in (True, False):
+        query = opened(manifest.failed())
+        found = [
+            doubt for one in concern if early(one) is stage and _known(one, manifest) for doubt in _failing(query, one)
+        ]
+        found += _stale(query, sorted(read & WRITTEN.keys())) if stage and concern else []
+        manifest = doubting(manifest, found)
+    return manifest
+
+
+def early(one: Expectation) -> bool:
+    """Whether it judges Nova by Nova alone."""
+    return {service_of(label) for label in one.reads} <= {"nova", "nova_api"}
+
+
+def _known(one: Expectation, manifest: Manifest) -> bool:
+    """Whether it can be asked: part of the cells bear witness too, but none is judged by what was not read."""
+    failed = manifest.failed()
+    if one.every_cell and (not manifest.cells_known or any(name.startswith(CELL) for name in failed)):
+        return False
+    there = {source.database for source in manifest.sources} - failed.keys()
+    services = {service_of(label) for label in one.reads}
+    return all(any(name.startswith(CELL) for name in there) if s == "nova" else s in there for s in services)
+
+
+def doubting(manifest: Manifest, found: Sequence[Doubt]) -> Manifest:
+    """The manifest with these doubts."""
+    texts = texts_of(found)
+    sources = tuple(replace(s, doubt=texts[s.database]) if s.database in texts else s for s in manifest.sources)
+    return replace(manifest, sources=sources)
+
+
+def texts_of(found: Sequence[Doubt]) -> dict[str, str]:
+    """Source -> what speaks against it, the first two things."""
+    texts: dict[str, list[str]] = {}
+    for doubt in found:
+        texts.setdefault(doubt.source, []).append(doubt.text)
+    return {source: "; ".join(dict.fromkeys(some[:2])) for source, some in texts.items()}
+
+
+def sample(collector: Collector, expectations: Iterable[Expectation]) -> list[Doubt]:
+    """What speaks against the sources as they are now, by a few hundred rows read anew.
+
+    What cannot be read speaks against nothing: whoever needs it finds out by himself.
+    """
+    found: list[Doubt] = []
+    for one in expectations:
+        try:
+            query = collector.recollect(one.reads, [{}])
+        except SourceError:
+            continue
+        try:
+            found += _failing(query, one)
+        finally:
+            query.close()
+    return found
+
+
+def _failing(query: Query, one: Expectation) -> list[Doubt]:
+    counted = query.rows(
+        f"""SELECT source, COUNT(*) AS expected, COUNT(CASE WHEN NOT present THEN 1 END) AS absent,
+                   MIN(CASE WHEN NOT present THEN item END) AS example
+              FROM ({one.sql}) named GROUP BY source ORDER BY source""",
+        {},
+    )
+    found: list[Doubt] = []
+    for row in counted:
+        expected, absent = int(row["expected"]), int(row["absent"])
+        if (expected >= NONE_OF and absent == expected) or (absent >= one.least and absent >= one.share * expected):
+            found.append(_lacking(one, row))
+        elif one.own and absent >= IN_A_ROW and (gap := _gap(query, one, str(row["source"]))):
+            found.append(_older(one, row, gap))
+    return found
+
+
+def _lacking(one: Expectation, row: _Row) -> Doubt:
+    expected, absent = int(row["expected"]), int(row["absent"])
+    much = "none" if absent == expected else str(expected - absent)
+    says = one.says.format(absent=absent, expected=expected) or f"it has {much} of the {expected} {one.what}"
+    return Doubt(
+        source=row["source"],
+        expectation=one.name,
+        expected=expected,
+        absent=absent,
+        text=f"{says}: {one.cause} (the first of them: {row['example']})",
+    )
+
+
+def _older(one: Expectation, row: _Row, gap: tuple[int, datetime, datetime]) -> Doubt:
+    many, since, until = gap
+    return Doubt(
+        source=row["source"],
+        expectation=one.name,
+        expected=int(row["expected"]),
+        absent=int(row["absent"]),
+        older=True,
+        text=(
+            f"it looks older than the others: it has nothing of the time from {since:%Y-%m-%d %H:%M} to"
+            f" {until:%Y-%m-%d %H:%M}, and lacks the {many} {one.what} of that time: was it restored from a dump?"
+        ),
+    )
+
+
+def _gap(query: Query, one: Expectation, source: str) -> tuple[int, datetime, datetime] | None:
+    """(how many, since, until) of the longest row of lacking items in a time of which the source has nothing at all."""
+    runs = query.rows(
+        f"""SELECT MIN(made) AS since, MAX(made) AS until, COUNT(CASE WHEN NOT present THEN 1 END) AS many
+              FROM (SELECT made, item, present,
+                           SUM(CASE WHEN present THEN 1 ELSE 0 END) OVER (ORDER BY made, item) AS island
+                      FROM ({one.sql}) named WHERE source = $source AND made IS NOT NULL) placed
+             WHERE NOT present
+             GROUP BY island HAVING COUNT(*) >= {IN_A_ROW} ORDER BY many DESC LIMIT 20""",
+        {"source": source},
+    )
+    for run in runs:
+        since, until = run["since"], run["until"]
+        if (until - since).total_seconds() < GAP:
+            continue
+        own = query.rows(
+            f"SELECT COUNT(*) AS n FROM ({one.own}) own WHERE source = $source AND made BETWEEN $since AND $until",
+            {"source": source, "since": since, "until": until},
+        )
+        if not own[0]["n"]:
+            return int(run["many"]), since, until
+    return None
+
+
+def _stale(query: Query, written: Sequence[str]) -> list[Doubt]:
+    """Sources that nothing was written to for long, while others were."""
+    newest: dict[str, datetime] = {}
+    for label in written:
+        name = f"'{CELL}' || cell" if service_of(label) == "nova" else f"'{service_of(label)}'"
+        for row in query.rows(f"SELECT {name} AS source, MAX({WRITTEN[label]}) AS made FROM {label} GROUP BY 1", {}):
+            if row["made"] is not None:
+                newest[row["source"]] = max(row["made"], newest.get(row["source"], row["made"]))
+    # cell0 has no services, and no server comes into it where all goes well
+    cells = {source: at for source, at in newest.items() if source.startswith(CELL) and source != f"{CELL}cell0"}
+    latest = max(newest.values(), default=None)
+    return [
+        Doubt(
+            source=source,
+            expectation="written",
+            text=(
+                f"its newest row is of {at:%Y-%m-%d}, {(latest - at).days} days older than those of the others:"
+                " a copy, or a replica that has stopped?"
+            ),
+        )
+        for source, at in sorted(cells.items())
+        if latest is not None and latest - at > timedelta(days=STALE)
+    ]

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asks the services' APIs about what databases showed: a finding that they contradict is not confirmed.
+
+A check that can be answered from what the APIs show is asked again on that. Of another one the objects it is about are
+compared, as far as both sides show them: a service that reads other databases than we do is found out that way, too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stackmend.engine.auditing.ask import parameters, standing
+from stackmend.model.check import Check
+from stackmend.model.errors import SourceError, TimeIsUp
+from stackmend.model.finding import Says, Witness, alike, fingerprint, same
+from stackmend.model.protocols import Collector, Query
+from stackmend.model.snapshot import Manifest
+
+Rows = Sequence[Mapping[str, Any]]
+
+#: findings of one check that the services are asked about
+ASKED = 500
+#: seconds for asking the services about one check's findings
+ASKING = 60.0
+#: findings of one check that are asked about one by one where they cannot be together
+ONE_BY_ONE = 50
+_LIVE = "NOT COALESCE(deleted, FALSE)"
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    """What both sides show of an object: its table, and the columns that do not change by themselves."""
+
+    what: str
+    key: str
+    columns: tuple[str, ...]
+    where: str = _LIVE
+
+
+_OBJECTS = {
+    "nova_instances": _Object(
+        "server", "uuid", ("host", "node", "vm_state"), f"{_LIVE} AND NOT COALESCE(hidden, FALSE)"
+    ),
+    "neutron_ports": _Object("port", "id", ("device_id", "device_owner", "mac_address"), "TRUE"),
+    "cinder_volumes": _Object("volume", "id", ("status", "migration_status")),
+    "cinder_volume_attachment": _Object("attachment", "id", ("volume_id", "instance_uuid", "attach_status")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Where to look, and how much: ``manifest`` says what the APIs show at all."""
+
+    databases: Collector
+    apis: Collector
+    manifest: Manifest
+    ages: Mapping[str, Mapping[str, int]]
+    most: int = ASKED
+    seconds: float = ASKING
+
+
+Ask = Callable[[Rows], dict[str, Witness]]
+
+
+def witnesses(check: Check, rows: Rows, sides: Sides) -> tuple[dict[str, Witness], list[str]]:
+    """(fingerprint -> what the APIs say of the findings with these rows, which of them they were not asked about).
+
+    Nothing where they show nothing of what the check is about.
+    """
+    ask = _way(check, sides)
+    if ask is None:
+        return {}, []
+    said, late = _together(check, rows[: sides.most], ask, time.monotonic() + sides.seconds)
+    notes = [
+        f"{count} of {len(rows)} findings of {check.name} were not compared with what the services show: {why}"
+        for count, why in (
+            (late, f"the time for asking them was over ({sides.seconds:.0f} s for a check)"),
+            (len(rows) - sides.most, f"they are asked about {sides.most} of a check at most"),
+        )
+        if count > 0
+    ]
+    return said, notes
+
+
+def _way(check: Check, sides: Sides) -> Ask | None:
+    stand = standing(check, sides.manifest)
+    reads = {label: scope for label, scope in check.reads.items() if label in _OBJECTS}
+    if stand.speaks:
+        return lambda part: _again(check, part, sides, whole=stand.complete)
+    if not reads or any("." in origin for scope in reads.values() for origin in scope.values()):
+        return None
+    return lambda part: _compared(check, reads, part, sides)
+
+
+def _together(check: Check, rows: Rows, ask: Ask, end: float) -> tuple[dict[str, Witness], int]:
+    """All in one look; where that fails, each in one of its own, so that one cell that is down hides no other.
+
+    Beside it: for how many there was no time.
+    """
+    try:
+        return ask(rows), 0
+    except TimeIsUp as problem:
+        return _unknown(check, rows, problem), len(rows)
+    except SourceError as problem:
+        if not 1 < len(rows) <= ONE_BY_ONE:
+            return _unknown(check, rows, problem), 0
+    said: dict[str, Witness] = {}
+    for number, row in enumerate(rows):
+        if time.monotonic() > end:
+            left = rows[number:]
+            return said | _unknown(check, left, TimeIsUp("the time for asking the services is over")), len(left)
+        said |= _together(check, [row], ask, end)[0]
+    return said, 0
+
+
+def _unknown(check: Check, rows: Rows, problem: SourceError) -> dict[str, Witness]:
+    return {fingerprint(check, row): Witness(Says.UNKNOWN, problem.message) for row in rows}
+
+
+def _again(check: Check, rows: Rows, sides: Sides, *, whole: bool) -> dict[str, Witness]:
+    query = sides.apis.recollect(check.reads, rows)
+    try:
+        now = query.rows("SELECT CAST(now AS TEXT) AS now FROM clock", {})[0]["now"]
+        seen = {same(check, row) for row in query.rows(check.sql, parameters(check, now, sides.ages))}
+    finally:
+        query.close()
+    other = (
+        Witness(Says.CONTRADICTS, "what the services show is consistent")
+        if whole
+        else Witness(Says.UNKNOWN, "the services do not show all that it takes")
+    )
+    return {fingerprint(check, row): Witness(Says.SUPPORTS) if same(check, row) in seen else other for row in rows}
+
+
+def _compared(check: Check, reads: Mapping[str, Mapping[str, str]], rows: Rows, sides: Sides) -> dict[str, Witness]:
+    ours = sides.databases.recollect(reads, rows)
+    try:
+        theirs = sides.apis.recollect(reads, rows)
+        try:
+            differences = [one for label in reads for one in _differences(label, ours, theirs)]
+        finally:
+            theirs.close()
+    finally:
+        ours.close()
+    found = {}
+    for row in rows:
+        names = {alike(value) for value in row.values() if isinstance(value, str)}
+        why = [text for of, text in differences if of & names]
+        found[fingerprint(check, row)] = Witness(Says.CONTRADICTS, "; ".join(why)) if why else Witness(Says.SUPPORTS)
+    return found
+
+
+def _differences(label: str, ours: Query, theirs: Query) -> Iterator[tuple[set[str], str]]:
+    """(ids it is about, what differs) for each object that the two sides show differently."""
+    of = _OBJECTS[label]
+    sql = f'SELECT {", ".join((of.key, *of.columns))} FROM "{label}" WHERE {of.where}'
+    left, right = ({alike(row[of.key]): row for row in side.rows(sql, {})} for side in (ours, theirs))
+    for name in sorted(left.keys() | right.keys()):
+        one, other = left.get(name), right.get(name)
+        ids = {name} | {
+            alike(row[c]) for row in (one, other) if row for c in of.columns if c.endswith(("_id", "_uuid"))
+        }
+        if one is None or other is None:
+            yield (
+                ids,
+                f"{of.what} {name} is {'not ' if one is None else ''}in the database, and {_shown(other)} by its API",
+            )
+            continue
+        for column in of.columns:
+            if alike(one[column] or "") != alike(other[column] or ""):
+                yield ids, f"{column} of {of.what} {name} is {one[column]} in the database, {other[column]} for its API"
+
+
+def _shown(row: Mapping[str, Any] | None) -> str:
+    return "not shown" if row is None else "shown"

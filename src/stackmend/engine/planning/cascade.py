@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a database would delete or change by itself along with a step: by the foreign keys of the live schema.
+
+Whatever the rule of the key is, such a row is a reason to refuse: by CASCADE it would be lost and by SET NULL changed
+without being in the plan, in the journal or in undo, and by RESTRICT the step would fail. A repair names every row
+that it means to take away, children first; then nothing is left here. The writer looks again at apply, with locks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from stackmend.model.plan import row_id
+from stackmend.model.protocols import Live, Reference
+from stackmend.model.step import DeleteRow, InsertRow, Step, UpdateRow, Value
+
+_Spot = tuple[str, str, tuple[tuple[str, Any], ...]]
+
+
+def taken_along(steps: Iterable[Step], live: Live) -> str:
+    """Why these steps would take more with them than they say, or "". SourceError where that cannot be known."""
+    seen = _Seen(live)
+    for step in steps:
+        if isinstance(step, DeleteRow | UpdateRow) and (why := seen.refers(step)):
+            return why
+        seen.take(step)
+    return ""
+
+
+class _Seen:
+    """What the steps so far have done."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._rows: dict[_Spot, Mapping[str, Value] | None] = {}  #: what is known of rows; None: deleted
+
+    def take(self, step: Step) -> None:
+        if isinstance(step, DeleteRow):
+            self._rows[row_id(step)] = None
+        elif isinstance(step, UpdateRow):
+            spot = row_id(step)
+            self._rows[spot] = {**(self._rows.get(spot) or {}), **step.after}
+        elif isinstance(step, InsertRow):
+            self._rows[row_id(step)] = step.values
+
+    def refers(self, step: DeleteRow | UpdateRow) -> str:
+        """Why the step may not be made now, or ""."""
+        known = {**step.before, **step.pk}
+        for reference in self._live.references(step.database, step.table):
+            named = reference.parent_columns
+            if isinstance(step, UpdateRow):
+                known |= step.before
+                if all(c not in step.after or step.after[c] == step.before[c] for c in named):
+                    continue
+            if not set(named) <= set(known):
+                return f"{reference.table} refers to columns of {step.table} that the step does not show"
+            if (values := [known[c] for c in named]) and None not in values and (n := self._left(step, reference)):
+                what = "go with" if isinstance(step, DeleteRow) else "change with"
+                rows = f"{n} row{'s' * (n > 1)} of {reference.table}"
+                return f"{rows} would {what} a row of {step.table}, and the repair does not name them"
+        return ""
+
+    def _left(self, step: DeleteRow | UpdateRow, reference: Reference) -> int:
+        """How many rows refer to the row of the step, after what the steps before have done."""
+        database, table = step.database, reference.table
+        known = {**step.pk, **step.before}
+        where = {c: known[p] for c, p in zip(reference.columns, reference.parent_columns, strict=True)}
+        found: set[_Spot] = set()
+        for row in self._live.rows(database, table, where):
+            key = self._live.key(database, table) or tuple(row)
+            found.add((database, table, tuple(sorted((c, row[c]) for c in key))))
+        found |= {spot for spot, row in self._rows.items() if spot[:2] == (database, table) and _reads(row, where)}
+        found.discard(row_id(step))
+        return sum(spot not in self._rows or _reads(self._rows[spot], where) for spot in found)
+
+
+def _reads(row: Mapping[str, Value] | None, where: Mapping[str, Value]) -> bool:
+    """Whether a row, as far as it is known, still reads so."""
+    return row is not None and all(row.get(column, value) == value for column, value in where.items())

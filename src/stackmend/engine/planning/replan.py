@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plans the actions of a plan file once more when it is carried out: what comes out otherwise is not done.
+
+Repairs are pure: the same finding, the same rows and the same moment give the same steps, to the byte. So a step that
+somebody wrote into a file, took out of it or changed is told from one that a repair asked for; and so is a plan whose
+ground has moved (docs/adr/0021). What a check finds is taken as it finds it now, never from the file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import zip_longest
+from typing import Any
+
+from stackmend.engine.auditing import catalogue
+from stackmend.engine.auditing.confirm import Confirmed
+from stackmend.engine.planning.planner import Arguments
+from stackmend.engine.planning.step_text import Describe, Waits, literal, marked
+from stackmend.engine.running.lanes import Lane
+from stackmend.model.errors import SourceError, UsageError
+from stackmend.model.finding import Row
+from stackmend.model.plan import Action, Plan, canonical, step_dict
+from stackmend.model.protocols import Live
+from stackmend.model.repair import CannotRepair
+from stackmend.model.step import Step
+
+#: actions with what their checks find now, {} for requests -> action's id -> why it would not be planned like that
+Again = Callable[[Sequence[tuple[Action, Row]]], Mapping[str, str]]
+
+#: how far the moment of a plan may lie before and after it was made, by the clocks of two machines and its length
+_BEFORE, _AFTER = timedelta(minutes=2), timedelta(hours=1)
+
+
+def moment_of(plan: Plan) -> str:
+    """The moment that the steps of a plan were made of; of a file that does not tell, the one its steps name most."""
+    if plan.now:
+        return plan.now
+    made = datetime.fromisoformat(plan.created_at).replace(tzinfo=None)
+    counted: Counter[str] = Counter()
+    for action in plan.actions:
+        for step in action.steps:
+            for values in (getattr(step, "after", {}), getattr(step, "values", {})):
+                counted.update(v for v in values.values() if isinstance(v, str) and _near(v, made))
+    return counted.most_common(1)[0][0] if counted else ""
+
+
+def _near(text: str, made: datetime) -> bool:
+    try:
+        return made - _BEFORE <= datetime.fromisoformat(text).replace(tzinfo=None) <= made + _AFTER
+    except ValueError:
+        return False
+
+
+def otherwise(lanes: Sequence[Lane], answer: Confirmed, again: Again) -> dict[Lane, str]:
+    """The lanes, of those that were not begun, that would not be planned any more as they are, and why."""
+    fresh = {lane.action.id: lane for lane in lanes if lane.open and lane.at == 0 and not lane.begun}
+    actions = [lane.action for lane in fresh.values()]
+    about = [(a, answer.rows[a.check][a.fingerprint] if a.check else {}) for a in actions]
+    return {fresh[name]: why for name, why in again(about).items()}
+
+
+def differing(actions: Sequence[tuple[Action, Row]], live: Live, waits: Waits, describe: Describe) -> dict[str, str]:
+    """Id -> why the repair would not plan that action like that; those that come out the same are not in it."""
+    found = {}
+    for action, target in actions:
+        again = _steps(action, target, live, waits)
+        if isinstance(again, str):
+            found[action.id] = again
+        elif why := _difference(action.steps, again, describe):
+            found[action.id] = why
+    return found
+
+
+def _steps(action: Action, target: Row, live: Live, waits: Waits) -> tuple[Step, ...] | str:
+    strategy = catalogue.repairs()[action.repair].strategies[action.strategy]
+    try:
+        return marked(strategy(target if action.check else Arguments(action.repair, action.target), live), waits)
+    except CannotRepair as answer:
+        return f"{action.repair} cannot be done now: {answer}"
+    except (SourceError, UsageError) as problem:
+        return f"it could not be planned again: {problem.message}"
+
+
+def _difference(planned: Sequence[Step], again: Sequence[Step], describe: Describe) -> str:
+    for number, (one, other) in enumerate(zip_longest(planned, again), 1):
+        if one is None:
+            return f"planned again it has one step more, {_told(other, describe)}"
+        if other is None:
+            return f"planned again it has no step {number}, {_told(one, describe)}"
+        if _bytes(one) != _bytes(other):
+            return f"planned again its step {number} is {_told(other, describe)}, and not {_told(one, describe)}"
+    return ""
+
+
+def _told(step: Any, describe: Describe) -> str:
+    return literal(step, describe)[:400]
+
+
+def _bytes(step: Step) -> bytes:
+    return canonical(step_dict(step))

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a plan file says of itself is not believed (docs/adr/0021): everything a human reads is made of the steps again.
+
+Risk, what may be lost, statements, messages and which object an action is about come from the steps, the repair and the
+check of *this* version. What no repair or workflow of it can ask for is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from stackmend import __version__
+from stackmend.engine.auditing import catalogue
+from stackmend.engine.auditing.ask import findings_of
+from stackmend.engine.planning.planner import asked, faulty
+from stackmend.engine.planning.step_text import Describe, Waits, literal, marked
+from stackmend.engine.planning.vocabulary import command, foreign
+from stackmend.model.errors import PlanFileError
+from stackmend.model.finding import State, jsonable
+from stackmend.model.plan import Action, Limits, Plan
+from stackmend.model.step import ApiCall, HostCommand, Risk, Step
+
+#: faults that are named, of all there are
+_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """What is known where a plan file is read."""
+
+    describe: Describe
+    waits: Waits
+    known: Callable[[ApiCall], bool]  #: whether there is such an operation
+    settings: Mapping[str, Any] | None  #: of hosts and hooks; None where no configuration is at hand
+    vouched: bool = False  #: the plan is signed by a key that is trusted
+
+
+def vetted(plan: Plan, judge: Judge, file: str) -> Plan:
+    """The plan with all that can be derived derived. PlanFileError for what this version cannot have planned."""
+    actions, faults = [], []
+    for action in plan.actions:
+        fault = _fault(plan, action, judge)
+        if not fault:
+            derived, fault = _derived(action, judge)
+            actions.append(derived)
+            if plan.version == __version__:
+                fault = fault or _weaker(action, derived)
+        if fault:
+            faults.append(f"{action.id}: {fault}")
+    if len({action.id for action in plan.actions}) != len(plan.actions):
+        faults.append("two actions have one id")
+    if faults:
+        more = f" (and {len(faults) - _NAMED} more)" if len(faults) > _NAMED else ""
+        other = (
+            "" if plan.version == __version__ else f" It was made by stackmend {plan.version}, this is {__version__}."
+        )
+        raise PlanFileError(
+            f"{file} holds what this stackmend does not plan: {'; '.join(faults[:_NAMED])}{more}",
+            f"Do not apply it: make a new plan, and look who has changed this one.{other}",
+        )
+    return replace(plan, actions=tuple(actions))
+
+
+def bounded(limits: Limits, allowed: Limits) -> Limits:
+    """Limits of a file as far as they are not wider than those that are allowed here."""
+    return replace(
+        limits,
+        max_rows=min(limits.max_rows, allowed.max_rows),
+        max_share=min(limits.max_share, allowed.max_share),
+        share_floor=min(limits.share_floor, allowed.share_floor),
+        max_failures=min(limits.max_failures, allowed.max_failures),
+    )
+
+
+def _fault(plan: Plan, action: Action, judge: Judge) -> str:
+    """Why this version cannot have planned it, or ""."""
+    if plan.workflow:
+        if plan.workflow not in catalogue.workflows() or action.repair != plan.workflow or action.check:
+            return f"there is no workflow {action.repair}"
+    else:
+        repair = catalogue.repairs().get(action.repair)
+        if repair is None:
+            return f"there is no repair {action.repair}"
+        if action.strategy not in repair.strategies:
+            return f"{action.repair} has no strategy {action.strategy}"
+        if action.check and repair not in catalogue.offered(action.check, action.target.get("code")):
+            return f"{action.repair} does not mend what {action.check} finds"
+    return next((fault for step in action.steps for fault in _faults(action, step, judge)), "")
+
+
+def _faults(action: Action, step: Step, judge: Judge) -> Iterator[str]:
+    if fault := faulty(step) or foreign(action.repair, step):
+        yield fault
+    if isinstance(step, ApiCall):
+        for call in (step, *((step.inverse,) if step.inverse else ())):
+            if not judge.known(call):
+                yield f"there is no operation {call.operation} of {call.service}"
+    if isinstance(step, HostCommand) and (fault := command(action.repair, step, judge.settings, vouched=judge.vouched)):
+        yield fault
+
+
+def _derived(action: Action, judge: Judge) -> tuple[Action, str]:
+    """(the action as this version would show it, why it cannot be shown)."""
+    steps = marked(action.steps, judge.waits)
+    try:
+        statements = tuple(literal(step, judge.describe) for step in steps)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        return action, "the arguments of a call are not those of its operation"
+    if action.repair in catalogue.workflows():
+        risk, why = catalogue.workflows()[action.repair].judged(steps)
+        return replace(action, steps=steps, statements=statements, risk=risk, why=why or action.why), ""
+    found = _of_repair(replace(action, steps=steps, statements=statements))
+    return (found, "") if found else (action, f"{action.check or action.repair} does not go with what it names")
+
+
+def _of_repair(action: Action) -> Action | None:
+    """The action of a repair, as the finding or the request in it makes it; None where it makes another one."""
+    repair = catalogue.repairs()[action.repair]
+    try:
+        if action.check:
+            (finding,) = findings_of(catalogue.checks()[action.check], [action.target], State.CONFIRMED)
+        else:
+            finding = asked(repair, action.target)
+    except (KeyError, TypeError, ValueError):
+        return None
+    if finding.fingerprint != action.fingerprint:
+        return None
+    return replace(
+        action,
+        risk=repair.risk,
+        why=repair.why,
+        stage=catalogue.stage(repair.name),
+        required=False,
+        slots=(),
+        key=jsonable(finding.key),
+        resource_type=finding.resource_type,
+        resource_id=finding.resource_id,
+        message=finding.message,
+    )
+
+
+def _weaker(said: Action, true: Action) -> str:
+    """What an action of a file of this very version says less than its steps do, or ""."""
+    order = [Risk.SAFE, Risk.UNSAFE, Risk.MANUAL]
+    if order.index(said.risk) < order.index(true.risk):
+        return f"it is {true.risk.value}, and called {said.risk.value}"
+    return "its text is not what its steps do" if said.statements not in ((), true.statements) else ""

@@ -1,0 +1,481 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one runner: takes lanes through the writer and the executors, with the journal before and after every step.
+
+Lanes go side by side, in batches of those whose next segment is on the same database; a lane that is stale or fails
+stops alone. The order inside a lane is kept, and a stage of the plan is over before the next one begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from stackmend.engine.planning.replan import Again, otherwise
+from stackmend.engine.running.call_scheduler import Traffic
+from stackmend.engine.running.lanes import Call, Lane, batches, lanes, last_entries
+from stackmend.engine.running.undo import inverse
+from stackmend.engine.running.verify import Ask, by_check, compare, probed, verify
+from stackmend.model.errors import (
+    ConsentError,
+    Exit,
+    InDoubtError,
+    JournalError,
+    PlanFileError,
+    StackmendError,
+)
+from stackmend.model.journal import Entry, Journal, RunRecord, RunResult, RunState
+from stackmend.model.plan import Plan
+from stackmend.model.protocols import Clock, Progress
+from stackmend.model.step import CallStep, StepState
+from stackmend.model.writer import Executor, Group, Outcome, Pending, Verdict, Writer, mark_of
+
+_ALREADY = {"already": True}
+#: of a call that failed: a service may have taken it
+SENT = {"sent": True}
+_FAILURES = (StepState.FAILED, StepState.IN_DOUBT)
+_GONE = "the finding does not hold any more, and the rows are not as the repair would leave them"
+
+
+#: (every lane of the run, calls that are under way)
+Watch = Callable[[Sequence[Lane], Mapping[Lane, Pending]], None]
+
+
+def never() -> str:
+    """Nobody asks to stop."""
+    return ""
+
+
+def nobody(lanes: Sequence[Lane], moving: Mapping[Lane, Pending]) -> None:
+    """Watches nothing."""
+    del lanes, moving
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What a runner works with."""
+
+    journal: Journal
+    writer: Writer
+    ask: Ask
+    progress: Progress
+    executors: Mapping[str, Executor]  #: kind of step ("api", "command", "gate") -> who does it
+    clock: Clock
+    #: is told what is under way, whenever that changes: lane -> its call; and all lanes
+    watch: Watch = nobody
+    #: why nothing more is to be begun ("SIGTERM"), "" while it is to go on
+    stop: Callable[[], str] = never
+    #: plans the actions of a file again; None where they were planned by this process, or are in the journal already
+    again: Again | None = None
+
+
+def consent(plan: Plan, cloud: str, accept: Collection[str], executors: Collection[str]) -> None:
+    """Refuse a plan for another cloud (PlanFileError), with steps nobody here can do, or without consent by name."""
+    if plan.cloud != cloud:
+        raise PlanFileError(
+            f"plan {plan.id} was made for another cloud ({plan.cloud}, this one is {cloud})",
+            "Use the configuration it was made with, or make a new plan.",
+        )
+    steps = [step for action in plan.runnable for step in action.steps]
+    undoable = sorted({s.kind for s in steps if isinstance(s, CallStep)} - set(executors))
+    if undoable:
+        raise ConsentError(
+            f"the plan holds steps that cannot be done here: {', '.join(undoable)}",
+            "Configure what they need, or make the plan with --via db --allow-db.",
+        )
+    missing = plan.unconsented(accept)
+    if missing and (plan.workflow or len(missing) == len(plan.runnable)):
+        names = sorted({action.repair for action in missing})
+        raise ConsentError(
+            f"{', '.join(names)} may lose something and needs consent by name",
+            f"Read the plan, then repeat with {' '.join(f'--accept {name}' for name in names)}.",
+        )
+
+
+class Runner:
+    """One run from its first step to its result."""
+
+    def __init__(self, tools: Tools, record: RunRecord, lanes: Sequence[Lane], *, batches: int = 0) -> None:
+        self._tools, self._record, self._lanes = tools, record, lanes
+        self._batch = batches  #: number of the last transaction
+        self._notes: list[str] = []
+        self._unverified = False
+        self._waiting: list[str] = []  #: fingerprints of findings that stand until a human has done his part
+        self._stopped = ""  #: why it ended before its time
+        self._different = False  #: an undo has not brought back every row
+        self._failures = sum(lane.state in _FAILURES for lane in lanes)
+
+    def run(self, *, checked: bool) -> RunResult:
+        """Do everything that is open; ``checked``: ask the findings' checks before and after.
+
+        JournalError, with what was changed by then, where the journal cannot be written on the way.
+        """
+        try:
+            return self._run(checked=checked)
+        except JournalError as problem:
+            made = sum(lane.made for lane in self._lanes)
+            if not made:
+                raise
+            changes = f"{made} change{'s' if made != 1 else ''}"
+            raise JournalError(
+                f"{problem.message}: run {self._record.id} stopped after {changes}; what was done is noted",
+                f"Make the journal writable again, then run 'stackmend run resume {self._record.id}': it goes on where"
+                " this ended.",
+            ) from problem
+
+    def _run(self, *, checked: bool) -> RunResult:
+        for lane in self._lanes:
+            if lane.regret:
+                self._regret(lane, lane.regret)
+        if checked:
+            self._confirm()
+        for stage in sorted({lane.action.stage for lane in self._lanes}):
+            lanes = [lane for lane in self._lanes if lane.action.stage == stage]
+            self._stage(lanes)
+            if stopped := [lane for lane in lanes if lane.action.required and lane.state is not StepState.DONE]:
+                self._notes.append(f"what comes after {_name(stopped[0])} was not begun")
+                break
+        self._tools.watch(self._lanes, {})
+        # after that nobody reads databases for minutes: what is done is asked about when the run goes on
+        short = bool(self._stopped) and any(lane.open for lane in self._lanes)
+        if short:
+            self._notes.append(f"{self._stopped}: the rest was not begun")
+            self._tools.journal.remark(self._record.id, self._stopped)
+        remaining = self._verify() if checked and not short else ()
+        if self._record.kind == "undo":
+            self._compare()
+        return self._end(remaining)
+
+    # -- before and after
+
+    def _confirm(self) -> None:
+        """Ask the checks again: lanes whose finding is gone are done already, or stale."""
+        asked = [lane for lane in self._lanes if lane.open and lane.at == 0 and lane.action.check and not lane.begun]
+        self._tools.progress("confirming", 0, len(asked))
+        answer = self._tools.ask(by_check(asked))
+        gone = {}
+        for lane in asked:
+            name = lane.action.check
+            if name in answer.unknown:
+                note = f"check {name} could not be asked again: {answer.unknown[name]}"
+                self._close(lane, StepState.FAILED, note)
+            elif lane.action.fingerprint not in answer.rows.get(name, {}):
+                gone[lane] = _GONE
+        if self._tools.again is not None:
+            gone |= otherwise([lane for lane in self._lanes if lane not in gone], answer, self._tools.again)
+        done = self._found_done(list(gone))
+        for lane, why in gone.items():
+            if lane in done:
+                lane.already, lane.state = True, StepState.DONE
+                self._note([Entry(n, StepState.DONE, _ALREADY, "done already") for g in lane.groups for n in g.numbers])
+            else:
+                self._close(lane, StepState.STALE, why)
+
+    def _found_done(self, lanes: Sequence[Lane]) -> set[Lane]:
+        """The lanes of which every segment is done already, whoever did it; of several calls the last one tells."""
+        lacking = set()
+        for lane in lanes:
+            calls = [segment for segment in lane.segments if isinstance(segment, Call)]
+            if calls and self._executor(calls[-1]).probe(calls[-1].step) is not StepState.DONE:
+                lacking.add(lane)
+        by: dict[str, list[Group]] = {}
+        for lane in lanes:
+            for group in lane.groups:
+                by.setdefault(group.database, []).append(group)
+        for groups in by.values():
+            for group, verdict in zip(groups, probed(self._tools.writer, groups, {}), strict=True):
+                if verdict.state is not StepState.DONE:
+                    lacking.add(self._lanes[group.lane])
+        return set(lanes) - lacking
+
+    def _verify(self) -> tuple[str, ...]:
+        """Fingerprints of findings that are still there after their repair."""
+        done = [lane for lane in self._lanes if lane.state is StepState.DONE and lane.action.check]
+        self._tools.progress("verifying", 0, len(done))
+        verified = verify(done, self._tools.ask)
+        self._unverified = bool(verified.unknown)
+        for check, reason in verified.unknown.items():
+            self._notes.append(f"check {check} could not be asked after the repair: {reason}")
+        still = []
+        for lane in verified.still:
+            if waits := lane.awaited:
+                self._waiting.append(lane.action.fingerprint)
+                self._notes.append(f"{_name(lane)}: done, and {lane.action.check} finds it until this is done: {waits}")
+            else:
+                still.append(lane.action.fingerprint)
+                self._notes.append(f"{_name(lane)}: {lane.action.check} still finds it after the repair")
+        return tuple(still)
+
+    def _compare(self) -> None:
+        """The last act of an undo: look whether every row that it has put back is as it was."""
+        compared = compare(self._lanes, self._tools.writer)
+        self._different = bool(compared.different)
+        self._unverified = bool(compared.unknown)
+        self._notes += [f"not brought back: {what}" for what in compared.different]
+        for database, reason in compared.unknown.items():
+            self._notes.append(f"the rows of {database} could not be compared after undo: {reason}")
+
+    def _end(self, remaining: tuple[str, ...]) -> RunResult:
+        states = [lane.state for lane in self._lanes]
+        doubt, left = states.count(StepState.IN_DOUBT), states.count(StepState.PLANNED)
+        held = states.count(StepState.HELD)
+        left += held
+        stopped = states.count(StepState.STALE) + states.count(StepState.FAILED) + left
+        if doubt:
+            state, code = RunState.IN_DOUBT, Exit.IN_DOUBT
+        elif stopped or remaining or self._different:
+            state, code = RunState.STOPPED if stopped or self._different else RunState.DONE, Exit.STOPPED
+        else:
+            state, code = RunState.DONE, self._good()
+        self._tools.journal.end(self._record.id, state)
+        notes = [f"{_name(lane)}: {lane.state.value}: {lane.note}" for lane in self._lanes if lane.note]
+        return RunResult(
+            run=self._record.id,
+            done=states.count(StepState.DONE),
+            stale=states.count(StepState.STALE),
+            failed=states.count(StepState.FAILED),
+            in_doubt=doubt,
+            exit=code,
+            already=sum(lane.already for lane in self._lanes),
+            left=left,
+            steps=sum(lane.made for lane in self._lanes),
+            remaining=remaining,
+            waiting=tuple(self._waiting),
+            notes=(*notes, *self._notes),
+            held=tuple(lane.gate for lane in self._lanes if lane.state is StepState.HELD),
+            manual=tuple(text for lane in self._lanes if lane.state is StepState.DONE for _, text in lane.manual()),
+        )
+
+    def _good(self) -> Exit:
+        """The exit code of a run that did all of its work; one that found nothing left to do has repaired nothing."""
+        if self._unverified:
+            return Exit.INCOMPLETE
+        repaired = any(lane.state is StepState.DONE and not lane.already for lane in self._lanes)
+        return Exit.REPAIRED if repaired and self._record.kind == "apply" else Exit.CLEAN
+
+    # -- on the way
+
+    def _stage(self, lanes: Sequence[Lane]) -> None:
+        """Everything of one stage: rows in batches, calls beside each other as far as the limits let them."""
+        traffic = Traffic(self._record.limits)
+        rows: dict[str, list[Lane]] = {}
+        for lane in lanes:
+            self._queue(lane, rows, traffic)
+        while (rows or traffic.busy) and not self._halted():
+            self._tools.progress("applying", sum(not lane.open for lane in self._lanes), len(self._lanes))
+            if rows:
+                for batch in batches(rows.pop(max(rows, key=lambda name: len(rows[name])))):
+                    self._rows(batch)
+                    for lane in batch:
+                        self._queue(lane, rows, traffic)
+                    if self._halted():
+                        break
+            self._calls(rows, traffic)
+        self._drain(traffic)
+
+    def _queue(self, lane: Lane, rows: dict[str, list[Lane]], traffic: Traffic) -> None:
+        """Put a lane where its next segment is made."""
+        if not lane.open:
+            return
+        segment = lane.segment
+        if isinstance(segment, Group):
+            rows.setdefault(segment.database, []).append(lane)
+        else:
+            traffic.wait(lane)
+
+    def _calls(self, rows: dict[str, list[Lane]], traffic: Traffic) -> None:
+        """Begin the calls that may begin, look at those that are due; wait only when there is nothing else to do."""
+        while not self._halted() and (lane := traffic.admit()) is not None:
+            found = self._begin(lane)
+            if isinstance(found, Pending):
+                traffic.begun(lane, found)
+            else:
+                traffic.over(lane)
+                self._over(lane, found)
+                self._queue(lane, rows, traffic)
+        if not traffic.moving:
+            return
+        self._tools.watch(self._lanes, traffic.moving)
+        if not rows:
+            self._await(traffic)
+        self._look(rows, traffic)
+
+    def _await(self, traffic: Traffic) -> None:
+        at = traffic.next_look()
+        if at is not None and (pause := (at - self._tools.clock.now()).total_seconds()) > 0:
+            self._tools.clock.sleep(pause)
+
+    def _look(self, rows: dict[str, list[Lane]], traffic: Traffic) -> None:
+        """Look at every call that is due."""
+        now = self._tools.clock.now()
+        while (lane := traffic.due(now)) is not None:
+            found = self._go_on(lane, traffic.moving[lane])
+            if isinstance(found, Pending):
+                traffic.goes_on(lane, found)
+            else:
+                traffic.over(lane)
+                self._over(lane, found)
+                self._queue(lane, rows, traffic)
+
+    def _drain(self, traffic: Traffic) -> None:
+        """Nothing new is begun after that, but what is under way is seen to its end."""
+        while traffic.moving:
+            self._tools.watch(self._lanes, traffic.moving)
+            self._await(traffic)
+            self._look({}, traffic)
+
+    def _halted(self) -> bool:
+        """Whether nothing more is to be begun: after too many failures, or because somebody said so."""
+        if self._stopped:
+            return True
+        if reason := self._tools.stop():
+            self._stopped = f"told to stop ({reason})"
+        elif self._failures > self._record.limits.max_failures:
+            self._stopped = f"stopped after {self._failures} failures"
+        else:
+            return False
+        return True
+
+    def _rows(self, lanes: Sequence[Lane]) -> None:
+        """The next groups of these lanes, all on one database."""
+        groups = [lane.segment for lane in lanes if isinstance(lane.segment, Group)]
+        verdicts = self._tools.writer.write(groups, self._intent)
+        entries: list[Entry] = []
+        stale: list[tuple[Lane, Group, Verdict]] = []
+        for lane, group, verdict in zip(lanes, groups, verdicts, strict=True):
+            if verdict.state is StepState.STALE:
+                stale.append((lane, group, verdict))
+                continue
+            entries += verdict.entries
+            self._settle(lane, verdict)
+        # before the stale ones are looked at, which may fail: what is committed has to be written down
+        self._note(entries)
+        for lane, verdict in zip(lanes, verdicts, strict=True):
+            if verdict.regret:
+                self._regret(lane, verdict.regret)
+        self._note(self._stale(stale))
+
+    def _settle(self, lane: Lane, verdict: Verdict) -> None:
+        if verdict.state is StepState.DONE:
+            lane.advance()
+        else:
+            self._stop(lane, verdict.state, verdict.note)
+
+    def _stop(self, lane: Lane, state: StepState, note: str) -> None:
+        lane.stop(state, note)
+        self._failures += state in _FAILURES
+
+    def _stale(self, found: Sequence[tuple[Lane, Group, Verdict]]) -> list[Entry]:
+        """Groups whose rows are not as planned: done already (the plan is applied twice), or stale indeed."""
+        if not found:
+            return []
+        entries: list[Entry] = []
+        looks = probed(self._tools.writer, [group for _, group, _ in found], {})
+        for (lane, group, verdict), probe in zip(found, looks, strict=True):
+            if probe.state is not StepState.DONE:
+                entries += verdict.entries
+                self._stop(lane, StepState.STALE, verdict.note)
+                continue
+            mine = any(number in lane.begun for number in group.numbers)
+            if mine:
+                # the transaction of the process that died was committed after all, after we had looked
+                entries += probe.entries
+                lane.advance()
+            else:
+                entries += [Entry(n, StepState.DONE, _ALREADY, "done already") for n in group.numbers]
+                lane.already = lane.made == 0
+                lane.skip()
+        return entries
+
+    def _regret(self, lane: Lane, why: str) -> None:
+        """Take back what a lane has done, as an undo of its own: what it rested on changed while it was committed."""
+        journal, mine = self._tools.journal, self._record.id
+        every = [one.action for one in self._lanes]
+        others = frozenset(action.id for action in every if action is not lane.action)
+        entries = journal.entries(mine)
+        actions, lost = inverse(every, entries, others)
+        back = replace(self._record, id=f"{mine}-{lane.action.id}", kind="undo", undoes=mine, ended_at="")
+        journal.begin(back, actions)
+        # also where the run was told to stop: a group is taken back whole
+        result = Runner(replace(self._tools, stop=never), back, lanes(actions)).run(checked=False)
+        whole = result.exit is Exit.CLEAN and not lost
+        done = sorted(n for n, e in last_entries(entries).items() if e.state is StepState.DONE and n in _numbers(lane))
+        if whole:
+            note = f"{why}: taken back by run {back.id}"
+            self._note([Entry(n, StepState.STALE, None, note) for n in done])
+            lane.made = 0
+            self._stop(lane, StepState.STALE, note)
+            return
+        note = f"{why}, and it could not be taken back whole (run {back.id}): {'; '.join((*result.notes, *lost))}"
+        # it does not go on when the run is resumed
+        self._note([Entry(n, StepState.FAILED, None, note) for n in _numbers(lane) if n > max(done)][:1])
+        self._stop(lane, StepState.FAILED, note)
+
+    def _begin(self, lane: Lane) -> Outcome | Pending:
+        """The next step of a lane where it is no row step."""
+        call = lane.call
+        mark = mark_of(self._record.id, call.number)
+        self._intent([Entry(call.number, StepState.INTENT, None, f"known to the services as {mark}")])
+        return self._guarded(lambda: self._executor(call).begin(call.step, mark))
+
+    def _go_on(self, lane: Lane, pending: Pending) -> Outcome | Pending:
+        return self._guarded(lambda: self._executor(lane.call).go_on(pending))
+
+    def _guarded(self, ask: Callable[[], Outcome | Pending]) -> Outcome | Pending:
+        try:
+            return ask()
+        except StackmendError as problem:
+            return Outcome(StepState.FAILED, f"{problem.message}. {problem.hint}".strip())
+        except Exception as problem:  # noqa: BLE001
+            # the lane's boundary: whatever it was, it must not take the other lanes with it, and its effect is unknown
+            return Outcome(StepState.IN_DOUBT, f"unexpected {type(problem).__name__}")
+
+    def _over(self, lane: Lane, outcome: Outcome) -> None:
+        """A call is over: write it down, and let its lane go on or stop."""
+        call = lane.call
+        # what an earlier process of this run has begun is ours, though it is found done
+        already = outcome.already and call.number not in lane.begun
+        image = _ALREADY if already else SENT if outcome.sent else None
+        self._note([Entry(call.number, outcome.state, image, outcome.note)])
+        if already:
+            lane.skip()
+            lane.already = lane.made == 0 and not lane.open
+        else:
+            self._settle(lane, Verdict(outcome.state, outcome.note, []))
+
+    def _executor(self, call: Call) -> Executor:
+        return self._tools.executors[call.step.kind]
+
+    # -- the journal
+
+    def _intent(self, entries: Sequence[Entry]) -> None:
+        if entries:
+            self._batch += 1
+            number = self._batch
+            self._tools.journal.note(self._record.id, [Entry(e[0], e[1], e[2], e[3], number) for e in entries])
+
+    def _note(self, entries: Sequence[Entry]) -> None:
+        """Write down outcomes; when that fails after a commit, a human has to know."""
+        if not entries:
+            return
+        try:
+            self._tools.journal.note(self._record.id, entries)
+        except JournalError as problem:
+            raise InDoubtError(
+                f"run {self._record.id}: changes were committed, but their outcome could not be noted:"
+                f" {problem.message}",
+                f"Make the journal writable again, then run 'stackmend run resume {self._record.id}': it looks at the"
+                " rows, completes the record and goes on.",
+            ) from problem
+
+    def _close(self, lane: Lane, state: StepState, note: str) -> None:
+        self._stop(lane, state, note)
+        self._note([Entry(lane.first, state, None, note)])
+
+
+def _numbers(lane: Lane) -> range:
+    return range(lane.first, lane.first + len(lane.action.steps))
+
+
+def _name(lane: Lane) -> str:
+    action = lane.action
+    return f"{action.id} {action.repair} {action.resource_type} {action.resource_id}"

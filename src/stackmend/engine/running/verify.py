@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""After a run the checks concerned are asked once more for the findings concerned: a repair is done when they agree.
+
+And the rows: what a probe says of them, and whether an undo has put them back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stackmend.engine.auditing.confirm import Confirmed
+from stackmend.engine.running.lanes import Lane
+from stackmend.model.errors import SourceError
+from stackmend.model.journal import Entry
+from stackmend.model.step import StepState
+from stackmend.model.writer import Group, Verdict, Writer
+
+#: asks checks again: check -> rows they returned before
+Ask = Callable[[Mapping[str, Sequence[Mapping[str, Any]]]], Confirmed]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What the checks say after a run."""
+
+    still: tuple[Lane, ...]  #: their finding is still there
+    unknown: Mapping[str, str]  #: check -> why it could not be asked
+
+
+def verify(done: Sequence[Lane], ask: Ask) -> Verified:
+    """Ask the checks of these lanes about their findings."""
+    answer = ask(by_check(done))
+    still = [lane for lane in done if lane.action.fingerprint in answer.rows.get(lane.action.check, {})]
+    return Verified(tuple(still), answer.unknown)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Rows after an undo."""
+
+    different: tuple[str, ...]  #: a sentence for each that reads otherwise than it should
+    unknown: Mapping[str, str]  #: database -> why it could not be read
+
+
+def compare(lanes: Iterable[Lane], writer: Writer) -> Compared:
+    """Look whether the rows read as the lanes that are done have left them."""
+    by: dict[str, list[Group]] = {}
+    for lane in sorted(lanes, key=lambda one: (one.action.stage, one.number)):
+        if lane.state is StepState.DONE and not lane.already:
+            for group in lane.groups:
+                by.setdefault(group.database, []).append(group)
+    different: list[str] = []
+    unknown: dict[str, str] = {}
+    for database, groups in by.items():
+        try:
+            different += writer.differences(groups)
+        except SourceError as problem:
+            unknown[database] = problem.message
+    return Compared(tuple(different), unknown)
+
+
+def probed(writer: Writer, groups: Sequence[Group], images: Mapping[int, Mapping[str, Any]]) -> list[Verdict]:
+    """What a probe of these groups says; in doubt, with the reason, where the rows cannot be read."""
+    try:
+        return writer.probe(groups, images)
+    except SourceError as problem:
+        note = f"{problem.message}. {problem.hint}".strip()
+        return [
+            Verdict(StepState.IN_DOUBT, note, [Entry(n, StepState.IN_DOUBT, None, note) for n in group.numbers])
+            for group in groups
+        ]
+
+
+def by_check(lanes: Iterable[Lane]) -> dict[str, list[Mapping[str, Any]]]:
+    """Check -> the rows it returned for these lanes."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for lane in lanes:
+        found.setdefault(lane.action.check, []).append(lane.action.target)
+    return found

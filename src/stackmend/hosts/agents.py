@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Takes routers and networks off the agents of a host that is to be maintained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stackmend.cloud import hosts
+from stackmend.model.protocols import Api
+from stackmend.model.step import ApiCall, Manual, Risk, Step
+from stackmend.model.workflow import LaneDraft, Sight
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kind:
+    """What one kind of agent serves."""
+
+    agent: str  #: agent_type
+    path: str
+    thing: str
+    first: str  #: an interruption is shorter when the new one begins first, where Neutron lets two serve
+    then: str
+
+
+#: Neutron lets a router that is not highly available be on one agent only; a network may be on several
+_KINDS = (
+    _Kind(agent="L3 agent", path="l3-routers", thing="router", first="take-router", then="give-router"),
+    _Kind(agent="DHCP agent", path="dhcp-networks", thing="network", first="give-network", then="take-network"),
+)
+
+
+def lanes(sight: Sight, host: str, stage: int) -> Iterator[LaneDraft]:
+    """A lane for each agent that serves something: that goes to others, then it gets no more work.
+
+    In this order, for it is taken back the other way round: Neutron gives nothing to an agent that is down (404).
+    """
+    mine = hosts.agents(sight.api, host)
+    for kind in _KINDS:
+        every = list(sight.api.every("network", f"/agents?agent_type={hosts.segment(kind.agent)}", "agents"))
+        others = [one for one in every if one["alive"] and one["admin_state_up"] and one["host"] != host]
+        for agent in mine:
+            if agent["agent_type"] == kind.agent:
+                yield _lane(sight.api, agent, kind, others, stage)
+
+
+def _lane(api: Api, agent: Mapping[str, Any], kind: _Kind, others: list[Mapping[str, Any]], stage: int) -> LaneDraft:
+    host, name = str(agent["host"]), str(agent["id"])
+    body = api.get("network", f"/agents/{hosts.segment(name)}/{kind.path}") or {}
+    served = [one for one in body.get(f"{kind.thing}s", ()) if not (one.get("ha") or one.get("distributed"))]
+    steps: list[Step] = []
+    for number, one in enumerate(served):
+        thing = str(one["id"])
+        if not others:
+            return LaneDraft(
+                resource_type="agent", resource_id=name, message=f"{kind.agent} stays at work on {host}", stage=stage,
+                steps=(Manual(text=f"{kind.agent} of {host} serves {len(served)} {kind.thing}s, and no other agent of"
+                                   " this kind is alive"),),
+                risk=Risk.MANUAL,
+            )  # fmt: skip
+        other = str(others[number % len(others)]["id"])
+        calls = {
+            f"give-{kind.thing}": _call(kind, f"give-{kind.thing}", thing, other, f"take-{kind.thing}"),
+            f"take-{kind.thing}": _call(kind, f"take-{kind.thing}", thing, name, f"give-{kind.thing}"),
+        }
+        steps += [calls[kind.first], calls[kind.then]]
+    closing = ApiCall(
+        service="network", operation="set-agent", arguments={"agent": name, "up": False}, expect={"agent": "present"},
+        inverse=ApiCall(service="network", operation="set-agent", arguments={"agent": name, "up": True}),
+    )  # fmt: skip
+    steps.append(closing)
+    return LaneDraft(
+        resource_type="agent", resource_id=name, stage=stage, steps=tuple(steps),
+        message=f"{kind.agent} of {host}: its {len(served)} {kind.thing}s go to others",
+        target={"agent": name, "host": host, kind.thing: [str(one["id"]) for one in served]},
+    )  # fmt: skip
+
+
+def _call(kind: _Kind, operation: str, thing: str, agent: str, back: str) -> ApiCall:
+    about = {kind.thing: thing, "agent": agent}
+    return ApiCall(
+        service="network", operation=operation, arguments=about,
+        inverse=ApiCall(service="network", operation=back, arguments=about),
+    )  # fmt: skip

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Servers of a host that is dead or was: the list made sure of, where disks are, in what order they start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any
+
+from stackmend.cloud import servers
+from stackmend.cloud.hosts import segment
+from stackmend.cloud.servers import Server
+from stackmend.model.errors import SourceError, UsageError
+from stackmend.model.repair import CannotRepair
+from stackmend.model.workflow import Sight
+
+#: shows the shares of one server
+_SHARES = "2.97"
+_BASIC = "2.1"
+_PROVIDERS = "1.14"
+#: Nova's own default; {} of it are the directories of servers
+INSTANCES = "/var/lib/nova/instances"
+
+
+def guests(sight: Sight, host: str) -> list[Server]:
+    """Every server of the host, by name. CannotRepair where Nova does not show all that Placement knows of.
+
+    Nova leaves out the servers of a cell that is down, without a word: Placement's allocations are the proof.
+    """
+    listed = servers.on_host(sight.api, host)
+    _complete(sight, host, listed)
+    ports: dict[str, list[Mapping[str, Any]]] = {}
+    for port in sight.api.every("network", f"/ports?binding:host_id={segment(host)}", "ports"):
+        ports.setdefault(str(port.get("device_id")), []).append(port)
+    groups = servers.groups(sight.api)
+    return [
+        replace(one, ports=tuple(ports.get(one.id) or _elsewhere(sight, one)), groups=tuple(groups.get(one.id, ())))
+        for one in listed
+    ]
+
+
+def _elsewhere(sight: Sight, one: Server) -> Sequence[Mapping[str, Any]]:
+    """Its ports, bound to another host or to none after a move that failed."""
+    body = sight.api.get("network", f"/ports?device_id={segment(one.id)}") or {}
+    found: Sequence[Mapping[str, Any]] = body.get("ports", ())
+    return found
+
+
+def _complete(sight: Sight, host: str, listed: Sequence[Server]) -> None:
+    nodes = {one.node for one in listed} or {host}
+    lacking = sorted(consumers(sight, nodes) - {one.id for one in listed})
+    for name in lacking:
+        body = sight.api.get("compute", f"/servers/{segment(name)}", _BASIC)
+        # else a migration's allocation, one of an evacuated server, or an orphan
+        if body and body["server"].get("OS-EXT-SRV-ATTR:host") == host:
+            raise CannotRepair(f"Nova's list of the servers on {host} is not whole: server {name} is not in it")
+
+
+def consumers(sight: Sight, nodes: set[str]) -> set[str]:
+    """Who has an allocation on these nodes."""
+    found: set[str] = set()
+    for node in sorted(nodes):
+        body = sight.api.get("placement", f"/resource_providers?name={segment(node)}", _PROVIDERS)
+        for provider in (body or {}).get("resource_providers", ()):
+            held = sight.api.get("placement", f"/resource_providers/{provider['uuid']}/allocations", _PROVIDERS)
+            found |= set((held or {}).get("allocations", {}))
+    return found
+
+
+def named(found: Sequence[Server], names: Sequence[str], option: str) -> list[str]:
+    """Ids of the servers that an option names by id or name, in its order; UsageError for one that is not there."""
+    ids = []
+    for name in names:
+        mine = [guest.id for guest in found if name in (guest.id, guest.name)]
+        if len(mine) != 1:
+            raise UsageError(*_not_one(found, name, option, mine))
+        ids.append(mine[0])
+    return ids
+
+
+def _not_one(found: Sequence[Server], name: str, option: str, mine: Sequence[str]) -> tuple[str, str]:
+    """(what is wrong with a name, what to do about it)."""
+    if mine:
+        return f"{option} {name}: it is the name of several", f"Name one by its id: {', '.join(mine)}."
+    near = get_close_matches(name, [text for guest in found for text in (guest.name, guest.id)])
+    other = "'stackmend host status HOST' shows how many there are."
+    return f"{option} {name}: it is not on the host", f"Did you mean {', '.join(near)}?" if near else other
+
+
+def stages(found: Sequence[Server], first: Sequence[str], begin: int) -> dict[str, int]:
+    """Server -> stage in which it is dealt with: those of ``first`` in that order, then by their own order."""
+    stage = {server: begin + number for number, server in enumerate(first)}
+    after = begin + len(first)
+    ranks = sorted({guest.order for guest in found if guest.id not in stage})
+    stage |= {guest.id: after + ranks.index(guest.order) for guest in found if guest.id not in stage}
+    return stage
+
+
+# -- where disks are
+
+
+def on_disk(sight: Sight, host: str) -> frozenset[str] | None:
+    """Servers whose directory is on a host, which is what Nova goes by when it evacuates to it; None: not known."""
+    if not host or sight.hosts is None:
+        return None
+    path = str(sight.settings.get("hosts.instances_path") or INSTANCES)
+    inside = tuple(sight.settings.get("hosts.container") or ())
+    argv = (*inside, "find", path, "-mindepth", "1", "-maxdepth", "1", "-type", "d", "-printf", "%f\\n")
+    try:
+        done = sight.hosts.run(host, argv)
+    except SourceError as problem:
+        sight.facts["disks"] = f"what is on the disks of {host} could not be read: {problem.message}"
+        return None
+    if done.code != 0:
+        sight.facts["disks"] = f"what is on the disks of {host} could not be read: exit code {done.code}"
+        return None
+    return frozenset(done.out.decode(errors="replace").split())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the disks of a server are, and what is known by that."""
+
+    kind: str  #: "volume", "rbd", "shared", "there" (its directory is on the destination) or "local"
+    why: str
+    lost: tuple[str, ...] = ()  #: what is lost by an evacuation, in words
+
+    @property
+    def keeps(self) -> bool:
+        """Whether nothing that a guest has written is lost."""
+        return not self.lost
+
+
+def place(sight: Sight, guest: Server, there: frozenset[str] | None, to: str, shared: bool) -> Place:
+    """Classify a server (docs/hosts-evacuate.md). What is not known is local: Nova would build its disk anew."""
+    extra = int(guest.flavor.get("ephemeral") or 0)
+    empty = (f"its ephemeral disk ({extra} GiB) begins empty",) if extra else ()
+    if there is not None and guest.id in there:
+        return Place(kind="there", why=f"its directory is on {to}")
+    if sight.settings.get("nova.libvirt.images_type") == "rbd":
+        return Place(kind="rbd", why="nova.conf says that images_type is rbd")
+    if shared:
+        return Place(kind="shared", why="the operator says that all hosts see the same disks (--shared)")
+    if sight.settings.get("hosts.shared_instances"):
+        return Place(kind="shared", why="[hosts] shared_instances says that all hosts see the same disks")
+    if not guest.image and guest.volumes:
+        return Place(kind="volume", why="it boots from a volume", lost=empty)
+    root = "its root disk is built anew from its image: everything written to it since is lost"
+    why = "nothing says that its disk is anywhere but on the dead host"
+    return Place(kind="local", why=why, lost=(root, *empty))
+
+
+def obstacles(sight: Sight, guest: Server) -> Iterator[str]:
+    """What keeps Nova from evacuating a server at all, in words (nova/compute/api.py: evacuate)."""
+    image = guest.image and (sight.api.get("image", f"/images/{segment(guest.image)}") or {})
+    properties: Mapping[str, Any] = image or {}
+    if guest.specs.get("hw:tpm_version") or properties.get("hw_tpm_version"):
+        yield "it has a vTPM, whose state is on the dead host and whose secret is its owner's: Nova refuses to evacuate"
+    if sight.api.offers("compute", _SHARES):
+        body = sight.api.get("compute", f"/servers/{segment(guest.id)}/shares", _SHARES)
+        if (body or {}).get("shares"):
+            yield "it has shares of Manila: Nova refuses to evacuate while they are attached"
+    if kinds := sorted({str(p.get("binding:vnic_type")) for p in guest.ports} & _ACCELERATORS):
+        yield f"it has ports of type {', '.join(kinds)}: Nova refuses to evacuate"
+    if sight.live is not None and not sight.live.rows("nova_api", "request_specs", {"instance_uuid": guest.id}):
+        yield "its request spec is missing: Nova cannot schedule it"
+
+
+def harms(sight: Sight, guest: Server) -> Iterator[str]:
+    """What its next start would take from it, in words: seen at once, where checks wait until a server is idle.
+
+    Nova's list of addresses is its network cache, and a start defines the guest with the NICs of that (A1, A11); of
+    its volumes it keeps those that Cinder has attached to it (H7).
+    """
+    for port in guest.ports:
+        if port.get("fixed_ips") and str(port.get("mac_address")).lower() not in guest.macs:
+            yield f"Nova's network cache does not have port {port['id']}: it would start without that NIC"
+    for name in guest.volumes:
+        body = sight.api.get("block-storage", f"/volumes/{segment(name)}", "3.0")
+        attached = () if body is None else body["volume"]["attachments"]
+        if guest.id not in {str(one["server_id"]) for one in attached}:
+            yield f"Cinder does not have volume {name} attached to it: it would start without that disk"
+
+
+_ACCELERATORS = frozenset({"accelerator-direct", "accelerator-direct-physical"})
+
+
+def image_gone(sight: Sight, guest: Server) -> bool:
+    """Whether the image that a rebuild needs is not there any more."""
+    return bool(guest.image) and sight.api.get("image", f"/images/{segment(guest.image)}") is None

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lane of a server that is to leave its host: by what it is doing, with the steps that take it away or the reason.
+
+What interrupts a guest is done only where that was asked for: a cold move of one that is stopped by ``--cold``, a
+suspended one is woken for its move by ``--wake``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stackmend.cloud.servers import Server
+from stackmend.model.step import ApiCall, Manual, Risk, Step
+from stackmend.model.workflow import LaneDraft
+
+WOKEN = "the guest runs while it is moved: its clock jumps, and whoever it talks to hears of it"
+
+#: vm_state -> why nobody but its owner, or an administrator who looks, can say what is to become of it
+_LEFT = {
+    "building": "it is being built, or never was: look again when it is over",
+    "rescued": "it was booted from a rescue disk, and somebody may be at work in it: 'openstack server unrescue' ends"
+    " that, then plan again",
+    "resized": "its resize waits to be confirmed or reverted: 'openstack server resize confirm' or 'revert', then plan"
+    " again",
+    "soft-delete": "it is deleted and can be restored: restore it, or delete it for good, then plan again",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """How servers are to be moved."""
+
+    to: str | None = None
+    cold: bool = False
+    wake: bool = False
+    limit: float = 3600.0  #: seconds for one server
+    stall: float = 900.0  #: seconds without progress
+    on_stall: str = "abort"
+    stage: int = 1
+
+    def moving(self, one: Server) -> dict[str, Any]:
+        """Arguments of a move. Without a destination of its own a server gets a second one when a move has failed."""
+        again: list[str | None] = [] if self.to else [None]
+        return {
+            "server": one.id, "from": one.host, "to": self.to, "elsewhere": again, "limit": self.limit,
+        }  # fmt: skip
+
+
+def lane(one: Server, wishes: Wishes, hindered: str) -> LaneDraft:
+    """The lane of a server on a host; ``hindered``: why it cannot be moved as it is, "" if it can."""
+    if hindered:
+        return left(one, hindered, wishes.stage)
+    if one.task_state == "deleting":
+        gone = ApiCall(service="compute", operation="server-gone", arguments={"server": one.id, "limit": wishes.limit})
+        return _draft(one, wishes, "is being deleted", (gone,))
+    if one.task_state not in (None, "migrating"):
+        return left(one, f"something is under way with it ({one.task_state}): plan again when it is over", wishes.stage)
+    if why := _LEFT.get(one.vm_state):
+        return left(one, why, wishes.stage)
+    if one.vm_state in ("active", "paused"):
+        return _draft(one, wishes, f"{one.vm_state}, moves while it runs", (live(one, wishes),))
+    if one.vm_state == "stopped":
+        return _stopped(one, wishes)
+    if one.vm_state == "suspended":
+        return _suspended(one, wishes)
+    if one.vm_state == "shelved":
+        return _draft(one, wishes, "shelved, leaves its host: its image is kept", (_change(one, "shelve-offload"),))
+    if one.vm_state == "error":
+        fault = f": {one.fault}" if one.fault else ""
+        why = (
+            f"it is in error{fault}. Mend it first: 'stackmend audit --server {one.id}'; where that finds nothing and"
+            f" its guest is well, 'openstack server set --state active {one.id}'"
+        )
+        return left(one, why, wishes.stage)
+    return left(one, f"its state is {one.vm_state}, and this version knows no way for that", wishes.stage)
+
+
+def left(one: Server, why: str, stage: int = 1) -> LaneDraft:
+    """A server that stays where it is."""
+    return LaneDraft(
+        resource_type="server", resource_id=one.id, message=f"{one.name} stays on {one.host}", stage=stage,
+        steps=(Manual(text=f"{one.name} is not moved: {why}"),), risk=Risk.MANUAL, why=why, target=one.shown(),
+    )  # fmt: skip
+
+
+def live(one: Server, wishes: Wishes) -> ApiCall:
+    """The move of a server that runs; one that somebody else is moving already is waited for."""
+    about = {**wishes.moving(one), "stall": wishes.stall, "on_stall": wishes.on_stall}
+    # what is under way has lost its old state when it is over, wherever it ended
+    guard = {} if one.task_state else {"server.vm_state": one.vm_state, "server.host": one.host}
+    return ApiCall(service="compute", operation="live-migrate", arguments=about, expect={"server": "present", **guard})
+
+
+def cold(one: Server, wishes: Wishes) -> tuple[Step, ...]:
+    """The move of a server that is stopped. Until it is confirmed it can be reverted; the old disk is kept so long."""
+    about = {**wishes.moving(one), "limit": wishes.limit}
+    back = ApiCall(
+        service="compute", operation="revert-resize", arguments={"server": one.id, "from": one.host},
+        expect={"server.vm_state": "resized"},
+    )  # fmt: skip
+    guard = {"server": "present", "server.vm_state": one.vm_state, "server.task_state": None, "server.host": one.host}
+    return (
+        ApiCall(service="compute", operation="cold-migrate", arguments=about, expect=guard, inverse=back),
+        ApiCall(service="compute", operation="confirm-resize", arguments={"server": one.id, "from": one.host}),
+    )
+
+
+def _stopped(one: Server, wishes: Wishes) -> LaneDraft:
+    if one.locked:
+        reason = f" ({one.locked_reason})" if one.locked_reason else ""
+        why = f"it is stopped and locked{reason}: somebody may be at work on its disk. Unlock it, then plan again"
+        return left(one, why, wishes.stage)
+    if not wishes.cold:
+        why = "it is stopped, and a cold move was not asked for: --cold moves it, and confirms the move"
+        return left(one, why, wishes.stage)
+    return _draft(one, wishes, "stopped, moves cold", cold(one, wishes))
+
+
+def _suspended(one: Server, wishes: Wishes) -> LaneDraft:
+    if not wishes.wake:
+        why = "it is suspended, and Nova moves none that is: --wake resumes it, moves it, and suspends it again"
+        return left(one, why, wishes.stage)
+    moved = ApiCall(service="compute", operation="live-migrate", arguments=live(one, wishes).arguments)
+    asleep = _change(one, "suspend")
+    steps = (_change(one, "resume", inverse=asleep), moved, asleep)
+    return _draft(one, wishes, "suspended, is woken, moves, and is suspended again", steps)
+
+
+def _change(one: Server, operation: str, inverse: ApiCall | None = None) -> ApiCall:
+    guard: Mapping[str, Any] = {"server": "present", "server.vm_state": one.vm_state}
+    return ApiCall(
+        service="compute", operation=operation, arguments={"server": one.id}, inverse=inverse,
+        expect={} if operation == "suspend" else guard,
+    )  # fmt: skip
+
+
+def _draft(one: Server, wishes: Wishes, what: str, steps: tuple[Step, ...]) -> LaneDraft:
+    locked = f", locked{f' ({one.locked_reason})' if one.locked_reason else ''}" if one.locked else ""
+    slots = (f"from:{one.host}", *((f"to:{wishes.to}",) if wishes.to else ()))
+    return LaneDraft(
+        resource_type="server", resource_id=one.id, message=f"{one.name}: {what}{locked}", steps=steps,
+        stage=wishes.stage, slots=(*slots, *(f"group:{group['id']}" for group in one.groups)), target=one.shown(),
+    )  # fmt: skip

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whose the directories of an instances directory are, by what Nova knows (rules R1 to R8).
+
+That nobody owns a directory is said only where nova_api and every cell were read (R2). The API alone can prove that a
+server is there, never that none is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from stackmend.hosts.inventory import OLD_NAME
+from stackmend.model.disks import Folder, Inventory, Owner, Verdict
+from stackmend.model.errors import SourceError
+from stackmend.model.protocols import Api, Live
+from stackmend.model.snapshot import cell_database
+
+#: states of a migration that is over (G-MIG)
+_OVER = frozenset({"completed", "confirmed", "reverted", "error", "failed", "cancelled", "done"})
+#: evacuations after which the source host has something to clean up when its nova-compute starts
+_PENDING = frozenset({"accepted", "pre-migrating", "done"})
+_DAY = 86_400.0
+#: days that a directory must not have changed before it may be called an orphan
+AGE = 7.0
+_IDS = 500
+
+Record = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the databases say of some servers."""
+
+    rows: dict[str, list[tuple[str, Record]]] = field(default_factory=dict)  #: uuid -> (cell, row), deleted ones too
+    by_number: dict[int, list[tuple[str, Record]]] = field(default_factory=dict)
+    moves: dict[str, list[Record]] = field(default_factory=dict)
+    requested: set[str] = field(default_factory=set)
+    mapped: set[str] = field(default_factory=set)
+
+
+def owners(found: Inventory, live: Live | None, api: Api | None) -> dict[str, Owner]:
+    """Name of each directory -> whose it is. What could not be read makes it UNKNOWN, with the reason."""
+    why = "no database of Nova is configured, and its API shows no such server"
+    if live is not None:
+        try:
+            return _by_rows(found, live)
+        except SourceError as problem:
+            why = f"not every cell could be read: {problem.message}"
+    return {folder.name: _by_api(folder, found.host, api, why) for folder in found.folders}
+
+
+def _by_rows(found: Inventory, live: Live) -> dict[str, Owner]:
+    uuids = sorted({folder.server for folder in found.folders if folder.server})
+    numbers = sorted({n for folder in found.folders if (n := _number(folder)) is not None})
+    known = _read(live, uuids, numbers)
+    now = live.now()
+    answer: dict[str, Owner] = {}
+    for folder in found.folders:
+        rows = known.rows.get(folder.server, []) if folder.server else []
+        number = _number(folder)
+        if not folder.server and number is not None:
+            rows = known.by_number.get(number, [])
+            if len(rows) > 1:
+                rows = [(cell, row) for cell, row in rows if row["host"] == found.host]
+                if len(rows) != 1:
+                    answer[folder.name] = Owner(
+                        verdict=Verdict.UNKNOWN, why=f"several cells have an instance with id {number}"
+                    )
+                    continue
+        server = folder.server or (str(rows[0][1]["uuid"]) if rows else "")
+        answer[folder.name] = _judged(server, rows, known, found.host, now)
+    return answer
+
+
+def _number(folder: Folder) -> int | None:
+    match = OLD_NAME.match(folder.name)
+    return int(match[1], 16) if match else None
+
+
+def _read(live: Live, uuids: Sequence[str], numbers: Sequence[int]) -> _Known:
+    """Everything that could know these servers; SourceError unless all of it can be read (R2)."""
+    known = _Known()
+    cells = live.cells()
+    for some in _some(numbers):
+        for cell in cells:
+            for row in live.rows(cell_database(cell), "instances", {"id": some}):
+                known.by_number.setdefault(int(str(row["id"])), []).append((cell, row))
+    every = [*uuids, *(str(row["uuid"]) for rows in known.by_number.values() for _, row in rows)]
+    for some in _some(sorted(set(every))):
+        for cell in cells:
+            for row in live.rows(cell_database(cell), "instances", {"uuid": some}):
+                known.rows.setdefault(str(row["uuid"]), []).append((cell, row))
+            for row in live.rows(cell_database(cell), "migrations", {"instance_uuid": some}):
+                known.moves.setdefault(str(row["instance_uuid"]), []).append(row)
+        known.requested |= {
+            str(r["instance_uuid"]) for r in live.rows("nova_api", "build_requests", {"instance_uuid": some})
+        }
+        known.mapped |= {
+            str(r["instance_uuid"]) for r in live.rows("nova_api", "instance_mappings", {"instance_uuid": some})
+        }
+    return known
+
+
+def _some(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
+    for at in range(0, len(values), _IDS):
+        yield values[at : at + _IDS]
+
+
+def _judged(server: str, rows: Sequence[tuple[str, Record]], known: _Known, host: str, now: str) -> Owner:
+    """Whose a directory is, by every row about its server."""
+    live = [(cell, row) for cell, row in rows if not row["deleted"]]
+    if why := _moving(known.moves.get(server, ()), host):
+        return _owner(Verdict.MOVING, why, server, live or rows)
+    if here := [(cell, row) for cell, row in live if row["host"] == host]:
+        if here[0][1]["task_state"]:
+            return _owner(Verdict.MOVING, f"it is {here[0][1]['task_state']}", server, here)
+        return _owner(Verdict.HERE, "its server lives here", server, here)
+    if live:
+        row = live[0][1]
+        if row["task_state"] or row["vm_state"] in ("building", "resized"):
+            return _owner(Verdict.MOVING, f"its server is {row['task_state'] or row['vm_state']}", server, live)
+        where = f"on {row['host']}" if row["host"] else f"on no host ({row['vm_state']})"
+        return _owner(Verdict.ELSEWHERE, f"its server lives {where}", server, live)
+    if server in known.requested:
+        return _owner(Verdict.MOVING, "its server is being built", server, rows)
+    if rows:
+        age = _age(str(rows[0][1].get("deleted_at") or ""), now)
+        if age is None or age < _DAY:
+            return _owner(Verdict.MOVING, "its server was deleted less than a day ago", server, rows)
+        return _owner(Verdict.DELETED, f"its server was deleted at {rows[0][1]['deleted_at']}", server, rows)
+    if server in known.mapped:
+        return _owner(Verdict.UNKNOWN, "it is mapped to a cell that has no such server", server, rows)
+    return _owner(Verdict.NOBODY, "no cell knows such a server", server, rows)
+
+
+def _moving(moves: Iterable[Record], host: str) -> str:
+    """Why something is under way between this host and another, or ""."""
+    for move in moves:
+        kind, status = move.get("migration_type"), str(move["status"])
+        if host not in (move["source_compute"], move["dest_compute"]):
+            continue
+        if kind == "evacuation" and move["source_compute"] == host and status in _PENDING:
+            return "it was evacuated from here: nova-compute cleans up when it starts"
+        if not move["deleted"] and status not in _OVER:
+            return f"a {kind} of its server between {move['source_compute']} and {move['dest_compute']} is {status}"
+    return ""
+
+
+def _age(then: str, now: str) -> float | None:
+    try:
+        return (datetime.fromisoformat(now) - datetime.fromisoformat(then)).total_seconds()
+    except ValueError:
+        return None
+
+
+def _owner(verdict: Verdict, why: str, server: str, rows: Sequence[tuple[str, Record]]) -> Owner:
+    cell, row = rows[0] if rows else ("", {})
+    return Owner(
+        verdict=verdict,
+        why=why,
+        server=server,
+        host=str(row.get("host") or ""),
+        name=str(row.get("display_name") or ""),
+        state=str(row.get("vm_state") or ""),
+        cell=cell,
+        row=int(str(row.get("id") or 0)),
+    )
+
+
+def _by_api(folder: Folder, host: str, api: Api | None, why: str) -> Owner:
+    """What the API can prove: that a server is there."""
+    if api is None or not folder.server:
+        return Owner(verdict=Verdict.UNKNOWN, why=why if folder.server else "its old name cannot be told")
+    try:
+        body = api.get("compute", f"/servers/{folder.server}", "2.1")
+    except SourceError as problem:
+        return Owner(verdict=Verdict.UNKNOWN, why=problem.message, server=folder.server)
+    if body is None:
+        return Owner(verdict=Verdict.UNKNOWN, why=why, server=folder.server)
+    server = body["server"]
+    at, task = str(server.get("OS-EXT-SRV-ATTR:host") or ""), server.get("OS-EXT-STS:task_state")
+    state = str(server.get("OS-EXT-STS:vm_state") or "")
+    if task or state in ("building", "resized"):
+        verdict, said = Verdict.MOVING, f"its server is {task or state}"
+    elif at == host:
+        verdict, said = Verdict.HERE, "its server lives here"
+    else:
+        # a move that is not cleaned up after is seen in the databases alone
+        verdict, said = Verdict.UNKNOWN, f"its server lives {f'on {at}' if at else 'on no host'}, says the API alone"
+    return Owner(
+        verdict=verdict, why=said, server=folder.server, host=at, name=str(server.get("name") or ""), state=state
+    )
+
+
+def no_orphan(folder: Folder, owner: Owner, found: Inventory, now: float, days: float = AGE) -> str:
+    """Why a directory must not be called an orphan; "" where it may (rules R2, R3)."""
+    based = [
+        disk.image.path
+        for other in found.folders
+        if other.name != folder.name
+        for disk in other.disks
+        if any(path.startswith(f"{folder.name}/") for path in disk.chain)
+    ]
+    reasons = (
+        (owner.verdict not in (Verdict.NOBODY, Verdict.ELSEWHERE, Verdict.DELETED), owner.why),
+        (found.storage.shared is not False, f"the storage may be shared: {found.storage.why}"),
+        (bool(folder.open_by), f"in use by {', '.join(folder.open_by)}"),
+        (not found.every_process, "what has it open cannot be seen without being root there"),
+        (bool(folder.domain), f"libvirt has the domain {folder.domain} for it"),
+        (bool(based), f"{', '.join(based)} is based on it"),
+        (any("cannot be read" in text for text in folder.problems), "it cannot be read whole"),
+        (folder.modified > now - days * _DAY, f"it changed less than {days:g} days ago"),
+    )
+    return next((why for so, why in reasons if so), "")

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of a host that was restarted: since when it runs, what ran before, and what its nova-compute says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from stackmend.cloud.servers import Server
+from stackmend.hosts.fencing import moment
+from stackmend.model.errors import SourceError, UsageError
+from stackmend.model.step import ApiCall
+from stackmend.model.workflow import Sight
+
+#: pages of actions are there from this microversion on
+_ACTIONS = "2.58"
+#: seconds before a boot in which the host was going down: libvirt stops guests, and nova-compute still records it
+GOING_DOWN = 900
+#: actions that leave a guest's power as it is
+_BESIDE = frozenset(
+    {
+        "lock", "unlock", "createImage", "createBackup", "attach_volume", "detach_volume", "attach_interface",
+        "detach_interface", "swap_volume", "extend_volume", "addFixedIp", "removeFixedIp", "changePassword",
+        "live-migration", "live_migration_cancel", "live_migration_force_complete", "attach_share", "detach_share",
+        "resetState", "trigger_crash_dump",
+    }
+)  # fmt: skip
+#: where packages and containers keep the log of nova-compute
+_LOGS = ("/var/log/nova/nova-compute.log", "/var/log/kolla/nova/nova-compute.log")
+_LOG_LINES = 20000
+#: what nova-compute and oslo.messaging write when they are, or are not, connected
+_CONNECTED = re.compile(r"Reconnected to AMQP server|Connected to AMQP server")
+_LOST = re.compile(r"AMQP server .* is unreachable|Connection failed: .*(?:ECONNREFUSED|refused|timed out)", re.I)
+
+
+def boot(sight: Sight, host: str, since: str) -> datetime | None:
+    """When the host was started: as the operator says, else as its kernel does; None where neither is known."""
+    if since:
+        try:
+            return moment(since)
+        except ValueError:
+            raise UsageError(f"--since {since}: no time", "Write it as 2026-11-21T03:00:00, in UTC.") from None
+    if sight.hosts is None:
+        return None
+    try:
+        done = sight.hosts.run(host, ("cat", "/proc/stat"))
+    except SourceError as problem:
+        sight.facts["boot_unknown"] = problem.message
+        return None
+    match = re.search(rb"^btime (\d+)$", done.out, re.M)
+    return datetime.fromtimestamp(int(match[1]), UTC) if match else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """The newest action that changed the power of a server."""
+
+    action: str
+    at: datetime | None
+    nobody: bool  #: nobody asked for it: nova-compute did it of its own accord
+    failed: bool = False
+
+
+def newest(sight: Sight, server: str) -> Stop | None:
+    """What was done last with a server's power, None where nothing is recorded.
+
+    When a guest is found off, nova-compute asks its own API to stop it, in a context without user
+    (nova/compute/manager.py: _sync_instance_power_state): a ``stop`` of nobody.
+    """
+    path = f"/servers/{quote(server, safe='')}/os-instance-actions?limit=50"
+    body: Mapping[str, Any] = sight.api.get("compute", path, _ACTIONS) or {}
+    every = [one for one in body.get("instanceActions", ()) if one["action"] not in _BESIDE]
+    one = max(every, key=lambda one: str(one["start_time"]), default=None)
+    if one is None:
+        return None
+    return Stop(
+        action=str(one["action"]),
+        at=moment(one["start_time"]),
+        nobody=not one.get("user_id"),
+        failed=bool(one.get("message")),
+    )
+
+
+def by_sync(stop: Stop | None, booted: datetime | None) -> bool | None:
+    """Whether nova-compute stopped it when its host went down or came up; None where that cannot be told."""
+    if stop is None or stop.action != "stop" or not stop.nobody:
+        return False
+    if booted is None or stop.at is None:
+        return None
+    return stop.at >= booted - timedelta(seconds=GOING_DOWN)
+
+
+def running(sight: Sight, guest: Server) -> bool | None:
+    """Whether the hypervisor runs it now; None where it does not say. SourceError where nova-compute is deaf."""
+    call = ApiCall(service="compute", operation="guest-power", arguments={"server": guest.id})
+    found = sight.api.look(call).get("running")
+    return None if found is None else bool(found)
+
+
+def console(sight: Sight, guest: Server) -> Mapping[str, Any]:
+    """What its console shows now: ``console`` (a digest, None without one) and ``shows``."""
+    call = ApiCall(service="compute", operation="console-moves", arguments={"server": guest.id, "before": None})
+    return sight.api.look(call)
+
+
+def log(sight: Sight, host: str) -> Sequence[str]:
+    """The last lines of nova-compute's log, () where none can be read."""
+    if sight.hosts is None:
+        return ()
+    try:
+        done = sight.hosts.run(host, ("tail", "-q", "-n", str(_LOG_LINES), *_LOGS))
+    except SourceError as problem:
+        sight.facts["log_unknown"] = problem.message
+        return ()
+    return done.out.decode(errors="replace").splitlines()
+
+
+def connected(lines: Sequence[str]) -> str:
+    """The last line of the log that says it lost RabbitMQ, "" where it does not, or has it back."""
+    for line in reversed(lines):
+        if _CONNECTED.search(line):
+            return ""
+        if _LOST.search(line):
+            return line.strip()[:300]
+    return ""
+
+
+def reason(lines: Sequence[str], server: str) -> str:
+    """The last error of the log that is about a server, ""."""
+    found = (line for line in reversed(lines) if server in line and re.search(r"\b(?:ERROR|CRITICAL)\b", line))
+    line = next(found, "")
+    return re.sub(r"^.*?\b(?:ERROR|CRITICAL)\b\s+\S+\s+(?:\[[^\]]*\]\s*)*", "", line).strip()[:300]

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Services of a host, whoever manages them: stopped so that configuration management cannot start them, and back.
+
+Each :class:`Manager` is a few scripts for the host's shell. What a service was before is written to a file there, under
+:data:`HELD`, so that a later start gives back exactly that, also after a restart, and from another machine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stackmend.model.errors import SourceError
+from stackmend.model.protocols import Hosts
+from stackmend.model.repair import CannotRepair
+from stackmend.model.step import HostCommand
+
+HELD = "/var/lib/stackmend/held"
+#: seconds for a service to end or to begin; nova-compute waits for what it is doing
+_LIMIT = 300.0
+
+#: prints what is there of each service: "record SERVICE ...", "systemd SERVICE UNIT Key=value ...",
+#: "docker SERVICE NAME RUNNING POLICY", "init SERVICE NAME RUNNING ENABLED MODE"
+_LOOK = r"""held=$1; shift
+systemctl show -p Version >/dev/null 2>&1 && systemd=yes
+for s in "$@"; do
+  u=$(printf %s "$s" | tr - _)
+  [ ! -e "$held/$s" ] || echo "record $s $(cat "$held/$s")"
+  if [ -n "$systemd" ]; then
+    for n in "$s" "openstack-$s" "kolla-$u-container" "tripleo_$u" "container-$u"; do
+      p="-p LoadState -p ActiveState -p UnitFileState -p FragmentPath"
+      f=$(systemctl show $p "$n.service" | tr '\n' ' ') || exit 3
+      c=; [ ! -e "/etc/systemd/system/$n.service.d/stackmend.conf" ] || c=Held=yes
+      echo "systemd $s $n.service $f $c"
+    done
+  elif [ -e "/etc/init.d/$s" ]; then
+    r=inactive; ! sh "/etc/init.d/$s" status >/dev/null 2>&1 || r=active
+    e=disabled; ! ls /etc/rc[2-5].d/S[0-9][0-9]"$s" >/dev/null 2>&1 || e=enabled
+    echo "init $s $s $r $e $(stat -c %a "/etc/init.d/$s")"
+  fi
+  for c in docker podman; do
+    f='{{.State.Running}} {{.HostConfig.RestartPolicy.Name}}:{{.HostConfig.RestartPolicy.MaximumRetryCount}}'
+    ! command -v $c >/dev/null || ! i=$($c inspect --type container -f "$f" "$u" 2>/dev/null) || echo "$c $s $u $i"
+  done
+done"""
+
+#: $1 the name, $2 what it was, $3 the file that remembers it: written first, and never over an older one
+_REMEMBER = 'set -e; mkdir -p "${3%/*}"; [ -e "$3" ] || printf "%s\\n" "$2" >"$3"; '
+_FORGET = '; rm -f "$3"'
+#: a unit of the operator's own, in /etc, cannot be masked: a condition that never holds does the same
+_CONDITION = 'd="/etc/systemd/system/$1.d"; '
+#: systemd forgets of a masked unit how it is to be stopped (ExecStop=, KillMode=: what a neutron agent leaves running
+#: would be killed; seen on systemd 252). So the condition keeps it from being started until it has ended and is masked.
+_HOLD = (
+    _CONDITION + 'mkdir -p "$d"; printf "[Unit]\\nConditionPathExists=!/\\n" >"$d/stackmend.conf"; '
+    'systemctl daemon-reload; systemctl stop "$1"'
+)
+_RELEASE = _CONDITION + 'rm -f "$d/stackmend.conf"; rmdir "$d" 2>/dev/null || :; systemctl daemon-reload'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One service as a host has it."""
+
+    service: str  #: as OpenStack calls it: "nova-compute"
+    manager: str  #: "systemd", "condition" (systemd, a unit in /etc), "docker", "podman", "init"
+    name: str  #: of the unit or container
+    active: bool
+    #: what else is to be given back: "masked" or "free", a restart policy, or "enabled 755"
+    before: str
+    held: bool = False  #: it was stopped by us and is still kept from being started
+
+    @property
+    def line(self) -> str:
+        """What it was, in a line of text."""
+        return f"{self.manager} {self.name} {'active' if self.active else 'inactive'} {self.before}"
+
+
+def units(hosts: Hosts, host: str, services: Sequence[str]) -> dict[str, Unit]:
+    """Service -> what manages it there. CannotRepair where nothing does, SourceError where it cannot be seen."""
+    for service in services:
+        if not service.replace("-", "").replace("_", "").isalnum():
+            raise CannotRepair(f"{service!r} is no name of a service")
+    done = hosts.run(host, ("sh", "-c", _LOOK, "look", HELD, *services))
+    if done.code != 0:
+        why = done.err.decode("utf-8", "replace").strip().splitlines()[-1:] or [f"exit code {done.code}"]
+        raise SourceError(f"the services of {host} cannot be seen: {why[0]}", "See [hosts] prefix: it takes root.")
+    lines = [words for line in done.out.decode("utf-8", "replace").splitlines() if len(words := line.split()) > 2]
+    records = {words[1]: words[2:] for words in lines if words[0] == "record"}
+    found = {}
+    for service in services:
+        there = [unit for words in lines if words[1] == service and (unit := _unit(words)) is not None]
+        if not there:
+            raise CannotRepair(
+                f"{host} has no service {service}: looked for units of systemd, containers of docker and podman, and"
+                f" /etc/init.d. Name it with --service as it is called there"
+            )
+        # of a unit and the container that it runs, the unit; of several, the one that runs
+        unit = next((u for u in there if u.active), next((u for u in there if u.held), there[0]))
+        found[service] = _remembered(unit, records.get(service, []))
+    return found
+
+
+def _unit(words: Sequence[str]) -> Unit | None:
+    kind, service, name, *rest = words
+    if kind == "systemd":
+        values = dict(word.split("=", 1) for word in rest if "=" in word)
+        if values.get("LoadState") not in ("loaded", "masked"):
+            return None
+        masked = values.get("UnitFileState") == "masked" or values["LoadState"] == "masked"
+        own = values.get("FragmentPath", "").startswith("/etc/systemd/system/") and not masked
+        return Unit(
+            service=service,
+            manager="condition" if own else "systemd",
+            name=name,
+            # what is about to run or to end is not stopped
+            active=values.get("ActiveState") not in ("inactive", "failed"),
+            before="masked" if masked else "free",
+            held="Held" in values,
+        )
+    if kind in ("docker", "podman"):
+        running, policy = rest
+        plain = policy if policy.startswith("on-failure") and not policy.endswith(":0") else policy.partition(":")[0]
+        return Unit(service=service, manager=kind, name=name, active=running == "true", before=plain or "no")
+    if kind == "init":
+        running, enabled, mode = rest
+        return Unit(
+            service=service, manager=kind, name=name, active=running == "active", before=f"{enabled} {mode.zfill(3)}"
+        )
+    return None
+
+
+def _remembered(unit: Unit, record: Sequence[str]) -> Unit:
+    """With what it was before it was stopped, where that was written down."""
+    if len(record) < 4 or record[:2] != [unit.manager, unit.name]:
+        return unit
+    return Unit(
+        service=unit.service,
+        manager=unit.manager,
+        name=unit.name,
+        active=record[2] == "active",
+        before=" ".join(record[3:]),
+        held=True,
+    )
+
+
+def stop(host: str, unit: Unit) -> HostCommand:
+    """Stop it and keep it stopped: whatever starts services there cannot start this one, also after a restart."""
+    return HostCommand(
+        host=host,
+        argv=_command(_REMEMBER + _STOP[_kind(unit)], unit),
+        probe=_command(_STOPPED[_kind(unit)], unit),
+        inverse=_command(_back(unit), unit),
+        limit=_LIMIT,
+    )
+
+
+def start(host: str, unit: Unit) -> HostCommand:
+    """Give it back as it was; one of which nothing is remembered is freed and started."""
+    was = unit if unit.held else _free(unit)
+    return HostCommand(
+        host=host,
+        argv=_command(_back(was), was),
+        probe=_command(_given_back(was), was),
+        inverse=_command(_REMEMBER + _STOP[_kind(was)], was),
+        limit=_LIMIT,
+    )
+
+
+def held(host: str, found: Mapping[str, Unit]) -> str:
+    """What is there, in words, for whoever reads the plan."""
+    return "; ".join(f"{unit.service} is {unit.manager}'s {unit.name}" for unit in found.values()) + f" on {host}"
+
+
+def hook(
+    settings: Mapping[str, Any], name: str, host: str, *, back: str = "", wanted: str = "", limit: float = 600.0
+) -> HostCommand | None:
+    """The operator's command for a machine's power, run here; None where none is configured.
+
+    ``wanted``: what ``power_status`` must print when it is done ("on", "off"); ``back``: the hook that takes it back.
+    """
+
+    def words(of: str) -> tuple[str, ...]:
+        return tuple(str(word).replace("{host}", host) for word in settings.get(f"hooks.{of}") or ())
+
+    argv = words(name)
+    if not argv:
+        return None
+    status = words("power_status") if wanted else ()
+    probe = ("sh", "-c", _POWER, "power", wanted, *status) if status else ()
+    return HostCommand(host="", argv=argv, probe=probe, inverse=(words(back) or None) if back else None, limit=limit)
+
+
+#: $1 what is wanted, then the hook: "Chassis Power is off" and "off" are the same; what is neither cannot be told
+_POWER = (
+    'w=$1; shift; s=$("$@") || exit 2; case $(printf %s "$s" | tr A-Z a-z | tail -n 1) in '
+    '*off) n=off ;; *on) n=on ;; *) echo "neither on nor off: $s" >&2; exit 2 ;; esac; [ "$n" = "$w" ]'
+)
+
+
+def _command(script: str, unit: Unit) -> tuple[str, ...]:
+    return ("sh", "-c", script, unit.manager, unit.name, unit.line, f"{HELD}/{unit.service}")
+
+
+def _kind(unit: Unit) -> str:
+    return "container" if unit.manager in ("docker", "podman") else unit.manager
+
+
+def _free(unit: Unit) -> Unit:
+    before = {"systemd": "free", "condition": "free", "init": "enabled 755"}.get(unit.manager, unit.before)
+    return Unit(service=unit.service, manager=unit.manager, name=unit.name, active=True, before=before)
+
+
+_ACTIVE = 'a=$(systemctl show -p ActiveState "$1") || exit 2; a=${a#*=}; '
+_INSPECT = (
+    'i=$("$0" inspect --type container -f "{{.State.Running}} {{.HostConfig.RestartPolicy.Name}}" "$1") || exit 2; '
+)
+
+_STOP = {
+    "systemd": f'{_HOLD}; systemctl mask "$1"; {_RELEASE}',
+    "condition": _HOLD,
+    "container": '"$0" update --restart=no "$1" >/dev/null; "$0" stop "$1" >/dev/null',
+    "init": 'service "$1" stop; if command -v update-rc.d >/dev/null; then update-rc.d "$1" disable; '
+    'else chkconfig "$1" off; fi; chmod a-x "/etc/init.d/$1"',
+}
+
+_STOPPED = {
+    "systemd": _ACTIVE + 'f=$(systemctl show -p UnitFileState "$1") || exit 2; '
+    'case "$a ${f#*=}" in "inactive masked"|"failed masked") exit 0 ;; esac; exit 1',
+    "condition": _ACTIVE
+    + _CONDITION
+    + '[ -e "$d/stackmend.conf" ] || exit 1; case "$a" in inactive|failed) exit 0 ;; esac; exit 1',
+    "container": _INSPECT + 'case "$i" in "false no"|"false ") exit 0 ;; esac; exit 1',
+    "init": '[ ! -x "/etc/init.d/$1" ]',
+}
+
+
+def _back(unit: Unit) -> str:
+    """The script that gives a service back as this unit says that it was."""
+    run = unit.active
+    if unit.manager in ("systemd", "condition"):
+        script = f"set -e; {_RELEASE}"
+        script += '; systemctl unmask "$1"' if unit.manager == "systemd" else ""
+        script += '; systemctl start "$1"' if run else ""
+        script += '; systemctl mask "$1"' if unit.before == "masked" else ""
+    elif unit.manager == "init":
+        enabled, mode = unit.before.split()
+        enable = 'if command -v update-rc.d >/dev/null; then update-rc.d "$1" enable; else chkconfig "$1" on; fi'
+        script = f'set -e; chmod {mode} "/etc/init.d/$1"' + (f"; {enable}" if enabled == "enabled" else "")
+        script += '; service "$1" start' if run else ""
+    else:
+        script = f'set -e; "$0" update --restart={unit.before} "$1" >/dev/null'
+        script += '; "$0" start "$1" >/dev/null' if run else ""
+    return script + _FORGET
+
+
+def _given_back(unit: Unit) -> str:
+    """The probe for it: nothing is remembered any more, and it is as it was."""
+    script = '[ ! -e "$3" ] || exit 1; '
+    if unit.manager in ("systemd", "condition"):
+        wanted = "active" if unit.active else "inactive"
+        masked = "masked" if unit.before == "masked" else "*"
+        free = "" if unit.before == "masked" else '[ "${f#*=}" != masked ] || exit 1; '
+        condition = _CONDITION + '[ ! -e "$d/stackmend.conf" ] || exit 1; ' if unit.manager == "condition" else ""
+        look = 'f=$(systemctl show -p UnitFileState "$1") || exit 2; '
+        return (
+            f'{script}{condition}{_ACTIVE}{look}{free}case "$a ${{f#*=}}" in {wanted}\\ {masked}) ;; *) exit 1 ;; esac'
+        )
+    if unit.manager == "init":
+        return script + ('service "$1" status >/dev/null 2>&1 || exit 1' if unit.active else '[ -x "/etc/init.d/$1" ]')
+    wanted = f"{'true' if unit.active else 'false'} {unit.before.partition(':')[0]}"
+    return f'{script}{_INSPECT}[ "$i" = "{wanted}" ]'
+
+
+#: what a unit was before, as a line of text has it: nothing that a shell could take for more
+_BEFORE = {
+    "systemd": r"masked|free",
+    "condition": r"masked|free",
+    "init": r"(enabled|disabled) [0-7]{3,4}",
+    "docker": r"no|always|unless-stopped|on-failure(:\d+)?",
+    "podman": r"no|always|unless-stopped|on-failure(:\d+)?",
+}
+
+
+def own_command(argv: tuple[str, ...]) -> bool:
+    """Whether it is one of the commands above: made again of the unit that it names, it comes out the same."""
+    try:
+        _, _, _, _, _, line, held = argv
+        manager, name, active, before = line.split(" ", 3)
+    except ValueError:
+        return False
+    if not re.fullmatch(r"[\w@][\w@.:\\-]*", name) or not re.fullmatch(_BEFORE.get(manager, "(?!)"), before):
+        return False
+    service = held.removeprefix(f"{HELD}/")
+    unit = Unit(service=service, manager=manager, name=name, active=active == "active", before=before)
+    known = (_REMEMBER + _STOP[_kind(unit)], _STOPPED[_kind(unit)], _back(unit), _given_back(unit))
+    return "/" not in service and any(argv == _command(script, unit) for script in known)
