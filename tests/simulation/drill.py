@@ -21,9 +21,9 @@ from stackmend.engine.running.runner import Runner, Tools
 from stackmend.lab.simulated import Cloud
 from stackmend.model.journal import Entry, RunRecord, RunResult, RunState
 from stackmend.model.plan import Action, Limits, Plan
-from stackmend.model.protocols import Clock, Hosts
+from stackmend.model.protocols import Clock, Executor, Hosts
 from stackmend.model.workflow import Sight
-from stackmend.model.writer import Executor, Group, Verdict
+from stackmend.model.writer import Group, Verdict
 
 
 class Killed(BaseException):

@@ -30,9 +30,9 @@ from stackmend.engine.running.gates import Ask, GateExecutor, unattended
 from stackmend.engine.running.lanes import Lane, lanes
 from stackmend.engine.running.runner import Runner, Tools, Watch, consent, never, nobody
 from stackmend.model.errors import Exit, JournalError, PlanFileError, SourceError, UsageError
-from stackmend.model.journal import Entry, Journal, Remark, RunRecord, RunResult, RunState
+from stackmend.model.journal import Entry, Remark, RunRecord, RunResult, RunState
 from stackmend.model.plan import Action, Limits, Plan
-from stackmend.model.protocols import Progress
+from stackmend.model.protocols import Journal, Progress
 from stackmend.model.step import ApiCall, Gate, InsertRow, StepState, writes
 
 

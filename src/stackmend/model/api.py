@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 #: (lowest, highest) microversion, each as (major, minor)
 Versions = tuple[tuple[int, int], tuple[int, int]]
@@ -40,23 +40,3 @@ class Answer:
     def good(self) -> bool:
         """Whether the service has accepted it."""
         return 200 <= self.status < 300
-
-
-class Session(Protocol):
-    """Says requests to the services of one cloud, each one once."""
-
-    name: str  #: of the cloud
-
-    def send(self, request: Request, mark: str = "") -> Answer:
-        """Send it once. UnsentError when it surely was not received, LostError when nobody knows."""
-        ...
-
-    def client(self, service: str) -> tuple[Any, str]:
-        """(a client of the service, its endpoint). UnsentError where the cloud has no such service."""
-        ...
-
-    def versions(self, service: str) -> Versions | None:
-        """(lowest, highest) microversion that the service offers; None where it has none."""
-        ...
-
-    def close(self) -> None: ...

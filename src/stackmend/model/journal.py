@@ -7,13 +7,13 @@ it announces commits, an outcome follows the commit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from stackmend.model.errors import Exit
-from stackmend.model.plan import Action, Limits
+from stackmend.model.plan import Limits
 from stackmend.model.step import StepState
 
 
@@ -94,80 +94,6 @@ class Waiver:
     fingerprint: str = ""
     check: str = ""
     resource: str = ""  #: "" any
-
-
-class Journal(Protocol):
-    """Where runs are written down. Every method raises JournalError when the journal cannot be read or written."""
-
-    def begin(self, run: RunRecord, actions: Sequence[Action]) -> None:
-        """Write down a run and all its steps as planned."""
-        ...
-
-    def note(self, run: str, entries: Sequence[Entry]) -> None:
-        """Append entries; they are on disk when this returns. LeaseError for intents of a run that lost its lease."""
-        ...
-
-    def remark(self, run: str, text: str) -> None:
-        """Note what happened to a run as a whole."""
-        ...
-
-    def remarks(self, run: str) -> list[Remark]:
-        """What was noted of a run as a whole, in the order written."""
-        ...
-
-    def end(self, run: str, state: RunState) -> None:
-        """Close a run (or reopen it: RUNNING); LeaseError where it is another process's by now."""
-        ...
-
-    def run(self, run: str) -> RunRecord:
-        """One run; UsageError when there is none."""
-        ...
-
-    def runs(self) -> list[RunRecord]:
-        """All runs, newest first."""
-        ...
-
-    def actions(self, run: str) -> list[Action]:
-        """The actions of a run, with their steps."""
-        ...
-
-    def entries(self, run: str) -> list[Entry]:
-        """Every entry of a run, in the order written."""
-        ...
-
-    def lock(self, cloud: str, run: RunRecord) -> None:
-        """Take the lease on a cloud for this run; LockedError while another run holds it."""
-        ...
-
-    def beat(self, run: str) -> None:
-        """Say that the holder of the lease is alive; LeaseError where it is another one's by now."""
-        ...
-
-    def unlock(self, run: str) -> None:
-        """Give the lease back."""
-        ...
-
-
-class Memory(Protocol):
-    """What was found before, and what is accepted."""
-
-    def remembered(self, cloud: str) -> dict[str, Remembered]:
-        """Fingerprint -> what is known of it."""
-        ...
-
-    def remember(self, cloud: str, seen: Mapping[str, str], gone: Sequence[str], now: str) -> None:
-        """Note findings seen (fingerprint -> check) and fingerprints that a whole audit did not find again."""
-        ...
-
-    def waivers(self, cloud: str) -> list[Waiver]:
-        """All waivers, expired ones too."""
-        ...
-
-    def waive(self, cloud: str, waiver: Waiver) -> None: ...
-
-    def unwaive(self, cloud: str, waiver: str) -> None:
-        """Take a waiver back; UsageError when there is none of that id."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the engine, the checks and the repairs need from the world; drivers implement it."""
+"""Every protocol of the hexagon: what engine, repairs and workflows need of the world; drivers implement it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from stackmend.model.api import Answer, Request, Versions
+from stackmend.model.journal import Entry, Remark, Remembered, RunRecord, RunState, Waiver
+from stackmend.model.plan import Action
 from stackmend.model.snapshot import Manifest
-from stackmend.model.step import ApiCall, Value, Values
+from stackmend.model.step import ApiCall, CallStep, StepState, Value, Values
+from stackmend.model.writer import Group, Intent, Outcome, Pending, Verdict
 
 #: (what is being read, rows so far, rows expected or None)
 Progress = Callable[[str, int, int | None], None]
@@ -162,3 +166,151 @@ class Clock(Protocol):
         ...
 
     def sleep(self, seconds: float) -> None: ...
+
+
+class Session(Protocol):
+    """Says requests to the services of one cloud, each one once."""
+
+    name: str  #: of the cloud
+
+    def send(self, request: Request, mark: str = "") -> Answer:
+        """Send it once. UnsentError when it surely was not received, LostError when nobody knows."""
+        ...
+
+    def client(self, service: str) -> tuple[Any, str]:
+        """(a client of the service, its endpoint). UnsentError where the cloud has no such service."""
+        ...
+
+    def versions(self, service: str) -> Versions | None:
+        """(lowest, highest) microversion that the service offers; None where it has none."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Writer(Protocol):
+    """Makes row steps."""
+
+    def write(self, groups: Sequence[Group], intent: Intent) -> list[Verdict]:
+        """Make these groups of one database in one transaction, each one only if its rows are as it expects.
+
+        Verdicts are in the order of the groups. JournalError from ``intent`` passes through, after a rollback.
+        """
+        ...
+
+    def probe(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, Any]]) -> list[Verdict]:
+        """Look whether groups of one database, begun in one transaction, are done; nothing is written.
+
+        ``images`` are those of their intents, by step number; {} when they were never begun. States: DONE (with the
+        outcomes of the steps), PLANNED (nothing of it is done) or IN_DOUBT. Raises SourceError when unreadable.
+        """
+        ...
+
+    def second_look(self, groups: Sequence[Group]) -> list[str]:
+        """For each group that was committed, of one database, why it has to be taken back, or "".
+
+        What it expects of other databases is looked at once more; where that cannot be read it is taken back, too.
+        """
+        ...
+
+    def differences(self, groups: Sequence[Group]) -> list[str]:
+        """A sentence for each row that does not read as these groups of one database, all done, have left it.
+
+        What an update guards counts, too. Counters do not. Raises SourceError when unreadable.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class Executor(Protocol):
+    """Does one kind of step that is not about a row: API calls, commands on hosts, gates. It never sleeps for long."""
+
+    def begin(self, step: CallStep, mark: str) -> Outcome | Pending:
+        """Begin it. ``mark`` names this step of this run, and is in the journal before. StackmendError is a failure.
+
+        A step that is under way already, begun by whoever it was, is waited for.
+        """
+        ...
+
+    def go_on(self, pending: Pending) -> Outcome | Pending:
+        """Look at a step that was begun."""
+        ...
+
+    def probe(self, step: CallStep) -> StepState:
+        """From live state: PLANNED (to do), INTENT (under way), DONE or FAILED; IN_DOUBT where it cannot tell."""
+        ...
+
+
+class Journal(Protocol):
+    """Where runs are written down. Every method raises JournalError when the journal cannot be read or written."""
+
+    def begin(self, run: RunRecord, actions: Sequence[Action]) -> None:
+        """Write down a run and all its steps as planned."""
+        ...
+
+    def note(self, run: str, entries: Sequence[Entry]) -> None:
+        """Append entries; they are on disk when this returns. LeaseError for intents of a run that lost its lease."""
+        ...
+
+    def remark(self, run: str, text: str) -> None:
+        """Note what happened to a run as a whole."""
+        ...
+
+    def remarks(self, run: str) -> list[Remark]:
+        """What was noted of a run as a whole, in the order written."""
+        ...
+
+    def end(self, run: str, state: RunState) -> None:
+        """Close a run (or reopen it: RUNNING); LeaseError where it is another process's by now."""
+        ...
+
+    def run(self, run: str) -> RunRecord:
+        """One run; UsageError when there is none."""
+        ...
+
+    def runs(self) -> list[RunRecord]:
+        """All runs, newest first."""
+        ...
+
+    def actions(self, run: str) -> list[Action]:
+        """The actions of a run, with their steps."""
+        ...
+
+    def entries(self, run: str) -> list[Entry]:
+        """Every entry of a run, in the order written."""
+        ...
+
+    def lock(self, cloud: str, run: RunRecord) -> None:
+        """Take the lease on a cloud for this run; LockedError while another run holds it."""
+        ...
+
+    def beat(self, run: str) -> None:
+        """Say that the holder of the lease is alive; LeaseError where it is another one's by now."""
+        ...
+
+    def unlock(self, run: str) -> None:
+        """Give the lease back."""
+        ...
+
+
+class Memory(Protocol):
+    """What was found before, and what is accepted."""
+
+    def remembered(self, cloud: str) -> dict[str, Remembered]:
+        """Fingerprint -> what is known of it."""
+        ...
+
+    def remember(self, cloud: str, seen: Mapping[str, str], gone: Sequence[str], now: str) -> None:
+        """Note findings seen (fingerprint -> check) and fingerprints that a whole audit did not find again."""
+        ...
+
+    def waivers(self, cloud: str) -> list[Waiver]:
+        """All waivers, expired ones too."""
+        ...
+
+    def waive(self, cloud: str, waiver: Waiver) -> None: ...
+
+    def unwaive(self, cloud: str, waiver: str) -> None:
+        """Take a waiver back; UsageError when there is none of that id."""
+        ...

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from stackmend.model.journal import Entry
-from stackmend.model.step import CallStep, RowStep, StepState
+from stackmend.model.step import RowStep, StepState
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,41 +37,6 @@ class Verdict(NamedTuple):
 Intent = Callable[[list[Entry]], None]
 
 
-class Writer(Protocol):
-    """Makes row steps."""
-
-    def write(self, groups: Sequence[Group], intent: Intent) -> list[Verdict]:
-        """Make these groups of one database in one transaction, each one only if its rows are as it expects.
-
-        Verdicts are in the order of the groups. JournalError from ``intent`` passes through, after a rollback.
-        """
-        ...
-
-    def probe(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, Any]]) -> list[Verdict]:
-        """Look whether groups of one database, begun in one transaction, are done; nothing is written.
-
-        ``images`` are those of their intents, by step number; {} when they were never begun. States: DONE (with the
-        outcomes of the steps), PLANNED (nothing of it is done) or IN_DOUBT. Raises SourceError when unreadable.
-        """
-        ...
-
-    def second_look(self, groups: Sequence[Group]) -> list[str]:
-        """For each group that was committed, of one database, why it has to be taken back, or "".
-
-        What it expects of other databases is looked at once more; where that cannot be read it is taken back, too.
-        """
-        ...
-
-    def differences(self, groups: Sequence[Group]) -> list[str]:
-        """A sentence for each row that does not read as these groups of one database, all done, have left it.
-
-        What an update guards counts, too. Counters do not. Raises SourceError when unreadable.
-        """
-        ...
-
-    def close(self) -> None: ...
-
-
 class Outcome(NamedTuple):
     """What became of a step that is not about a row."""
 
@@ -88,25 +53,6 @@ class Pending:
     at: datetime  #: when to look again; UTC
     told: str  #: how far it is, for whoever watches
     state: Any  #: the executor's own
-
-
-class Executor(Protocol):
-    """Does one kind of step that is not about a row: API calls, commands on hosts, gates. It never sleeps for long."""
-
-    def begin(self, step: CallStep, mark: str) -> Outcome | Pending:
-        """Begin it. ``mark`` names this step of this run, and is in the journal before. StackmendError is a failure.
-
-        A step that is under way already, begun by whoever it was, is waited for.
-        """
-        ...
-
-    def go_on(self, pending: Pending) -> Outcome | Pending:
-        """Look at a step that was begun."""
-        ...
-
-    def probe(self, step: CallStep) -> StepState:
-        """From live state: PLANNED (to do), INTENT (under way), DONE or FAILED; IN_DOUBT where it cannot tell."""
-        ...
 
 
 def mark_of(run: str, step: int) -> str:

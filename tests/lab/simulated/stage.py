@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from stackmend.model.api import Answer, Request, Session
+from stackmend.model.api import Answer, Request
+from stackmend.model.protocols import Session
 
 #: what is seen of a server: vm_state, task_state, and whether it is where it was
 State = tuple[str, str | None, str]

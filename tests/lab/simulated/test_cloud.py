@@ -9,8 +9,9 @@ import pytest
 
 from stackmend.drivers.api.reading import ApiReading
 from stackmend.lab.simulated import Cloud, Faults, invariants
-from stackmend.model.api import Request, Session
+from stackmend.model.api import Request
 from stackmend.model.errors import LostError, UnsentError
+from stackmend.model.protocols import Session
 
 
 def stop(cloud: Cloud) -> Request:

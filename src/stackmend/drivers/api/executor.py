@@ -16,9 +16,9 @@ from typing import Any
 
 from stackmend.drivers.api.operations import Operation, Picture, operation_of
 from stackmend.drivers.api.reading import BUSY, LONGEST_PAUSE, PAUSE, TRIES, ApiReading, hint
-from stackmend.model.api import Answer, Request, Session
+from stackmend.model.api import Answer, Request
 from stackmend.model.errors import ApiError, LostError, SourceError, UnsentError
-from stackmend.model.protocols import Clock
+from stackmend.model.protocols import Clock, Session
 from stackmend.model.step import ApiCall, CallStep, StepState
 from stackmend.model.writer import Outcome, Pending
 
@@ -62,7 +62,7 @@ class _Try:
 
 
 class ApiExecutor:
-    """Implements :class:`stackmend.model.writer.Executor` for API calls. ``session`` is opened at the first use."""
+    """Implements :class:`stackmend.model.protocols.Executor` for API calls. ``session`` is opened at the first use."""
 
     def __init__(self, session: Callable[[], Session], clock: Clock) -> None:
         self._open, self._clock = session, clock

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stackmend.drivers.api.operations import Operation, operation_of
-from stackmend.model.api import Answer, Request, Session
+from stackmend.model.api import Answer, Request
 from stackmend.model.errors import ApiError, LostError, SourceError, UnsentError
-from stackmend.model.protocols import Clock
+from stackmend.model.protocols import Clock, Session
 from stackmend.model.step import ApiCall
 
 #: a read is repeated so often while a service says that it is busy, or does not answer

@@ -82,7 +82,7 @@ class _Under:
 
 
 class HostExecutor:
-    """Implements :class:`stackmend.model.writer.Executor` for commands on hosts."""
+    """Implements :class:`stackmend.model.protocols.Executor` for commands on hosts."""
 
     def __init__(self, hosts: Starting, clock: Clock) -> None:
         self._hosts, self._clock = hosts, clock

@@ -117,7 +117,7 @@ _WAIVERS = _table(
 
 
 class DatabaseJournal:
-    """A :class:`stackmend.model.journal.Journal` and ``Memory`` in the database with this SQLAlchemy URL.
+    """A :class:`stackmend.model.protocols.Journal` and ``Memory`` in the database with this SQLAlchemy URL.
 
     ``silence``: seconds after which a server of MariaDB or MySQL that does not answer is given up.
     """

@@ -30,7 +30,7 @@ _PAUSE = 0.1  #: seconds before the second attempt; doubled each time
 
 
 class DatabaseWriter:
-    """A :class:`stackmend.model.writer.Writer`. The only code that changes a database of the cloud.
+    """A :class:`stackmend.model.protocols.Writer`. The only code that changes a database of the cloud.
 
     ``addresses`` are those with the writing account. Guards in other databases and probes go through it as well: what
     another account is shown may be older than what is written.
@@ -54,7 +54,7 @@ class DatabaseWriter:
         self._writing.close()
 
     def write(self, groups: Sequence[Group], intent: Intent) -> list[Verdict]:
-        """Make these groups of one database; see :class:`stackmend.model.writer.Writer`."""
+        """Make these groups of one database; see :class:`stackmend.model.protocols.Writer`."""
         found: dict[int, Verdict] = {}
         pending = list(range(len(groups)))
         while pending:
@@ -62,11 +62,11 @@ class DatabaseWriter:
         return [found[index] for index in range(len(groups))]
 
     def probe(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, Any]]) -> list[Verdict]:
-        """Look whether groups are done; see :class:`stackmend.model.writer.Writer`."""
+        """Look whether groups are done; see :class:`stackmend.model.protocols.Writer`."""
         return Probe(self._writing, groups, images).verdicts()
 
     def differences(self, groups: Sequence[Group]) -> list[str]:
-        """Compare rows with what groups have left; see :class:`stackmend.model.writer.Writer`."""
+        """Compare rows with what groups have left; see :class:`stackmend.model.protocols.Writer`."""
         return Comparison(self._writing, self._sealer, groups).differences()
 
     def _together(
@@ -209,7 +209,7 @@ class DatabaseWriter:
             raise Lost(database) from WriteError(reason)
 
     def second_look(self, groups: Sequence[Group]) -> list[str]:
-        """Look at the guards once more; see :class:`stackmend.model.writer.Writer`."""
+        """Look at the guards once more; see :class:`stackmend.model.protocols.Writer`."""
         others = {step.database for group in groups for step in group.steps if step.database != group.database}
         reason = ""
         for _ in range(2):

@@ -19,7 +19,7 @@ def unattended(gate: Gate) -> bool:
 
 
 class GateExecutor:
-    """Implements :class:`stackmend.model.writer.Executor` for gates: open when acknowledged by name, or asked for."""
+    """Implements :class:`stackmend.model.protocols.Executor` for gates: open when acknowledged by name or asked for."""
 
     def __init__(self, acknowledged: Collection[str] = (), ask: Ask = unattended) -> None:
         self._acknowledged, self._ask = frozenset(acknowledged), ask

@@ -23,11 +23,11 @@ from stackmend.model.errors import (
     PlanFileError,
     StackmendError,
 )
-from stackmend.model.journal import Entry, Journal, RunRecord, RunResult, RunState
+from stackmend.model.journal import Entry, RunRecord, RunResult, RunState
 from stackmend.model.plan import Plan
-from stackmend.model.protocols import Clock, Progress
+from stackmend.model.protocols import Clock, Executor, Journal, Progress, Writer
 from stackmend.model.step import CallStep, StepState
-from stackmend.model.writer import Executor, Group, Outcome, Pending, Verdict, Writer, mark_of
+from stackmend.model.writer import Group, Outcome, Pending, Verdict, mark_of
 
 _ALREADY = {"already": True}
 #: of a call that failed: a service may have taken it

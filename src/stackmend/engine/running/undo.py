@@ -13,6 +13,7 @@ from stackmend.engine.running.lanes import Lane, intents, last_entries
 from stackmend.model.errors import InDoubtError, SourceError, UsageError
 from stackmend.model.journal import Entry, RunRecord, RunState
 from stackmend.model.plan import Action, Left, row_id
+from stackmend.model.protocols import Writer
 from stackmend.model.step import (
     ApiCall,
     BumpRow,
@@ -27,7 +28,7 @@ from stackmend.model.step import (
     irreversible,
     writes,
 )
-from stackmend.model.writer import Group, Writer
+from stackmend.model.writer import Group
 
 _Spot = tuple[Any, ...]
 

@@ -14,8 +14,9 @@ from stackmend.engine.auditing.confirm import Confirmed
 from stackmend.engine.running.lanes import Lane
 from stackmend.model.errors import SourceError
 from stackmend.model.journal import Entry
+from stackmend.model.protocols import Writer
 from stackmend.model.step import StepState
-from stackmend.model.writer import Group, Verdict, Writer
+from stackmend.model.writer import Group, Verdict
 
 #: asks checks again: check -> rows they returned before
 Ask = Callable[[Mapping[str, Sequence[Mapping[str, Any]]]], Confirmed]

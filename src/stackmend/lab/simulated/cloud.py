@@ -29,7 +29,7 @@ _LOWEST: Mapping[str, Version] = {"compute": (2, 1), "block-storage": (3, 0), "p
 
 
 class Cloud:
-    """A :class:`stackmend.model.api.Session` with a simulated cloud. The same seed and requests: the same answers.
+    """A :class:`stackmend.model.protocols.Session` with a simulated cloud. Same seed and requests: same answers.
 
     ``hosts`` hosts of ``servers_per_host`` servers each, dealt to ``cells`` cells; ``states``: vm_state -> weight, and
     "locked" as one of them. ``latency``: seconds that a request takes. ``versions``: of services that are older.
