@@ -36,7 +36,7 @@ test: ## the tests, on a private MariaDB, the services' own migrations, and a re
 
 test-lab: ## the tests that use a real control plane, also those that move whole hosts for many minutes; TESTS="-k volume" for some
 	@scripts/setup.sh test
-	@scripts/timed.sh "the tests on the lab" .uv/test/bin/python -m pytest -n 0 -m lab $(or $(TESTS),tests/lab/plane)
+	@scripts/timed.sh "the tests on the lab" .uv/test/bin/python -m pytest -n 0 -m lab $(or $(TESTS),tests/lab/control_plane)
 
 attack: ## every attack on what the README promises, the long ones too; writes docs/explanation/attacks.md; ATTACKS="-k galera" for some
 	@scripts/setup.sh test

@@ -122,7 +122,7 @@ _STYLES = (
 
 def of_lab(lab: Path) -> dict[str, str]:
     """The texts of ``host status`` on a lab that is up: of its first host with a server."""
-    from stackmend.lab.plane import Plane
+    from stackmend.lab.control_plane import Plane
 
     plane = Plane(lab)
     host = next(s.compute_host for s in plane.connect().compute.servers(all_projects=True) if s.compute_host)

@@ -15,7 +15,7 @@ import pytest
 
 from stackmend.lab.mariadb import MariaDB
 
-_LAB = Path(__file__).parent / "lab" / "plane"
+_LAB = Path(__file__).parent / "lab" / "control_plane"
 
 
 @pytest.hookimpl(optionalhook=True)

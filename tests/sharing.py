@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from xdist.scheduler import LoadScopeScheduling
 
 #: all in there use the lab but these
-LAB_FOLDER = "lab/plane"
+LAB_FOLDER = "lab/control_plane"
 WITHOUT_LAB = frozenset({"test_commands", "test_configuration", "test_layout", "test_levers", "test_process"})
 #: what wants a lab on which nothing was broken yet comes first (and the tales, begun with the operations, are over
 #: before others pull levers or disable hosts), what stops it last, the rest between

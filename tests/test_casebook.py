@@ -34,7 +34,7 @@ from stackmend.model.journal import RunResult
 from stackmend.model.plan import Plan
 from stackmend.model.step import Risk
 
-from .truth import contradictions
+from .support.volume_truth import contradictions
 
 #: so many servers that any plant finds what it needs
 FEW = 250

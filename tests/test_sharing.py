@@ -13,13 +13,17 @@ import pytest
 
 from .sharing import FIRST, LAB, LAST, LOT, WITHOUT_LAB, Sharing, lots, turn
 
-PLANE = Path(__file__).parent / "lab" / "plane"
+PLANE = Path(__file__).parent / "lab" / "control_plane"
 
 
 def test_the_lab_is_one_lot():
     """Whatever file of its the tests are in."""
     found = lots(
-        [f"tests/lab/plane/{name}.py::test_{number}" for name in (*FIRST, "test_x", *LAST) for number in range(LOT)]
+        [
+            f"tests/lab/control_plane/{name}.py::test_{number}"
+            for name in (*FIRST, "test_x", *LAST)
+            for number in range(LOT)
+        ]
     )
     assert set(found.values()) == {LAB}
 
@@ -29,7 +33,7 @@ def test_the_rest_goes_in_small_lots():
     names = [f"tests/cli/test_a.py::test_{number}" for number in range(LOT + 1)]
     names += [
         "tests/cli/test_b.py::test_0",
-        "tests/lab/plane/test_layout.py::test_0",
+        "tests/lab/control_plane/test_layout.py::test_0",
         "tests/lab/test_plane.py::test_0",
     ]
     found = lots(names)
@@ -59,7 +63,7 @@ class Worker:
 def test_no_worker_comes_back_to_a_file_that_it_left(seed: int):
     """Whatever sizes the files have, and whoever is quick: fixtures of a module are made once in each worker."""
     dice = random.Random(seed)
-    names = [f"tests/lab/plane/test_proofs.py::test_{number}" for number in range(30)]
+    names = [f"tests/lab/control_plane/test_proofs.py::test_{number}" for number in range(30)]
     names += [f"tests/test_{file}.py::test_{n}" for file in range(20) for n in range(dice.randrange(1, 5 * LOT))]
     options = SimpleNamespace(loadscopereorder=True, maxschedchunk=None)
     workers = [Worker(number) for number in range(3)]

@@ -20,7 +20,7 @@ from stackmend.lab.mariadb import MariaDB
 from stackmend.lab.plants import allocation_orphan, port_without_server, volume_stuck_detaching
 from stackmend.model.errors import Exit
 
-from ..drivers.freezing import Relay
+from ..support.frozen_server import Relay
 from .conftest import PROGRAM, Ran
 
 #: seconds of silence that are waited for; it is said after half of them

@@ -9,7 +9,7 @@ import pytest
 
 from stackmend.lab.mariadb import MariaDB
 
-from .ground import Ground, Mortal, ground
+from ..support.damaged_cloud import Ground, Mortal, ground
 
 
 @pytest.fixture(scope="session")

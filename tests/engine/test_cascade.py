@@ -30,7 +30,7 @@ from stackmend.model.protocols import Reference
 from stackmend.model.step import DeleteRow, InsertRow, StepState, UpdateRow
 from stackmend.model.writer import Group
 
-from .ground import Ground, Mortal, damaged, ground, made
+from ..support.damaged_cloud import Ground, Mortal, damaged, ground, made
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from stackmend.model.errors import Exit, UsageError
 from stackmend.model.finding import State
 from stackmend.model.plan import Plan
 
-from .ground import Ground, unasked
+from ..support.damaged_cloud import Ground, unasked
 
 LONG_AGO = "2020-01-01T00:00:00+00:00"
 

@@ -22,7 +22,7 @@ from stackmend.lab.plants import allocation_orphan, server_deleted_incompletely
 from stackmend.model.errors import Exit, PlanFileError
 from stackmend.model.plan import canonical, from_json, to_json
 
-from .ground import Ground
+from ..support.damaged_cloud import Ground
 
 Document = dict[str, Any]
 Edit = Callable[[Document], None]

@@ -21,7 +21,7 @@ from stackmend.model.errors import Exit, StackmendError
 from stackmend.model.journal import RunState
 from stackmend.model.step import ExpectNone, ExpectRow, StepState, UpdateRow
 
-from .ground import Ground, Mortal, made
+from ..support.damaged_cloud import Ground, Mortal, made
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 

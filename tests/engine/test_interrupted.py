@@ -26,7 +26,7 @@ from stackmend.model.errors import Exit
 from stackmend.model.journal import RunState
 from stackmend.model.step import StepState
 
-from .ground import Ground
+from ..support.damaged_cloud import Ground
 
 PROGRAM = Path(sys.executable).with_name("stackmend")
 #: the database of each stage, and what is wrong there

@@ -13,7 +13,7 @@ from stackmend.model.errors import Exit, JournalError
 from stackmend.model.plan import Plan
 from stackmend.model.step import UpdateRow
 
-from .ground import Ground, made
+from ..support.damaged_cloud import Ground, made
 
 #: commits of the plan below
 STAGES = 3

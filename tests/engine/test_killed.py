@@ -19,7 +19,7 @@ from stackmend.lab.mariadb import MariaDB
 from stackmend.model.errors import Exit
 from stackmend.model.journal import RunState
 
-from .ground import Ground, Mortal, damaged, ground, unasked
+from ..support.damaged_cloud import Ground, Mortal, damaged, ground, unasked
 
 Dump = dict[tuple[str, str], list[str]]
 #: of the moments at which a run can die, so many are left out where it takes long

@@ -18,7 +18,7 @@ from stackmend.model.errors import ConsentError, Exit, LimitError, PlanFileError
 from stackmend.model.plan import Limits, Plan
 from stackmend.model.step import ApiCall, DeleteRow, Risk, UpdateRow
 
-from .ground import Ground, Mortal, ground, made
+from ..support.damaged_cloud import Ground, Mortal, ground, made
 
 ATTRIBUTES = {"database": "neutron", "table": "standardattributes"}
 

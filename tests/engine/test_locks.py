@@ -26,7 +26,7 @@ from stackmend.model.journal import RunRecord, RunState
 from stackmend.model.plan import Plan
 from stackmend.model.step import UpdateRow
 
-from .ground import Ground, Mortal, made
+from ..support.damaged_cloud import Ground, Mortal, made
 
 #: what makes a container as far as process ids go: the host name stays
 CONTAINER = ("unshare", "--pid", "--fork", "--mount-proc", "--uts", "--kill-child")

@@ -23,7 +23,7 @@ from stackmend.model.journal import Entry, RunState
 from stackmend.model.plan import Plan, save
 from stackmend.model.step import ExpectNone, ExpectRow, StepState, UpdateRow
 
-from .ground import Ground, made
+from ..support.damaged_cloud import Ground, made
 
 ATTRIBUTES = {"database": "neutron", "table": "standardattributes"}
 

@@ -23,7 +23,7 @@ from stackmend.drivers.database.dialects.mysql import MySQL, _NativeReader, _Pyt
 from stackmend.lab.mariadb import MariaDB
 from stackmend.model.errors import Exit, SourceError
 
-from .ground import Ground, Mortal, damaged, ground, unasked
+from ..support.damaged_cloud import Ground, Mortal, damaged, ground, unasked
 
 #: global settings that change what statements mean, or what is kept of them; together, as far as they go together
 DANGEROUS = {

@@ -15,7 +15,7 @@ from stackmend.model.errors import Exit, JournalError, UsageError
 from stackmend.model.plan import Plan
 from stackmend.model.step import BumpRow, DeleteRow, InsertRow, UpdateRow
 
-from .ground import SECRET, Ground, made, secretive
+from ..support.damaged_cloud import SECRET, Ground, made, secretive
 
 ATTRIBUTES = {"database": "neutron", "table": "standardattributes"}
 

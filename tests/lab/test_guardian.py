@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from stackmend.lab.control_plane.process import Keeper
 from stackmend.lab.guardian import guarded, reap
-from stackmend.lab.plane.process import Keeper
 
 #: a run of pytest with a service for its session, which never ends by itself
 TESTS = """
@@ -92,7 +92,7 @@ def test_a_service_of_a_lab_ends_with_whoever_began_it(tmp_path: Path) -> None:
         "import os, sys, time\n"
         "from pathlib import Path\n"
         "from stackmend.lab.guardian import Guardian\n"
-        "from stackmend.lab.plane.process import Keeper\n"
+        "from stackmend.lab.control_plane.process import Keeper\n"
         "whole = Path(sys.argv[1]); lab = whole / 'lab'; (lab / 'run').mkdir(parents=True)\n"
         "guardian = Guardian(lab, whole)\n"
         "keeper = Keeper(lab, lab / 'run')\n"

@@ -17,7 +17,7 @@ from stackmend.lab.migrations import described, migrated
 SERVICES = Path(os.environ.get("STACKMEND_SERVICES", Path(__file__).parents[2] / ".services")).absolute()
 
 
-#: their migrations take minutes, and the lab has run them, with the same outcome (tests/lab/plane/test_plane.py)
+#: their migrations take minutes, and the lab has run them, with the same outcome (lab/control_plane/test_plane.py)
 BY_THE_LAB = ("nova", "nova_api", "neutron")
 
 

@@ -22,7 +22,7 @@ from stackmend.lab.plants._volumes import attach, attached, drop_attachment, dro
 from stackmend.lab.plants.volume_stuck_error_deleting import new_snapshot
 from stackmend.model.errors import Exit
 
-from ..truth import contradictions
+from ..support.volume_truth import contradictions
 
 #: a whole cloud is restored, audited and mended for each example
 MANY = 60

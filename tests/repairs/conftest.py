@@ -11,8 +11,8 @@ import pytest
 from stackmend.config.settings import load
 from stackmend.lab.cloud import Cloud, build
 
-from .desk import Desk
-from .stage import Stage
+from ..support.repair_stage import Stage
+from ..support.requests import Desk
 
 
 @pytest.fixture(scope="module")

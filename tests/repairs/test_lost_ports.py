@@ -13,7 +13,7 @@ from stackmend.lab.plants._networks import CHILDREN, drop_port, new_port, vifs
 from stackmend.model.errors import ConsentError, UsageError
 from stackmend.model.step import Risk
 
-from .stage import Stage, reasons
+from ..support.repair_stage import Stage, reasons
 
 CHECK = "info-cache-stale-port"
 

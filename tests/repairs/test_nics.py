@@ -17,7 +17,7 @@ from stackmend.lab.plants import extra_ports_on_server, vif_rows_mismatch
 from stackmend.lab.plants._networks import nic_rows, vifs, write
 from stackmend.lab.plants._servers import neighbour, new_port
 
-from .stage import Stage
+from ..support.repair_stage import Stage
 
 BORN = datetime(2026, 3, 1, 12)
 LAUNCHED = BORN + timedelta(minutes=3)

@@ -12,7 +12,7 @@ from stackmend.lab.plants._servers import neighbour
 from stackmend.lab.plants._volumes import attached
 from stackmend.model.errors import Exit
 
-from .desk import Desk
+from ..support.requests import Desk
 
 
 @pytest.mark.attack("asks by name for the deletion of a server whose guest, ports or volumes live")

@@ -17,7 +17,7 @@ from stackmend.lab.plants._servers import neighbour
 from stackmend.lab.plants._volumes import attach, attached, busy, new_volume
 from stackmend.model.errors import Exit
 
-from .desk import Desk
+from ..support.requests import Desk
 
 NOBODY = "00000000-0000-4000-8000-00000000dead"
 Row = dict[str, Any]

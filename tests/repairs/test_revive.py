@@ -12,7 +12,7 @@ from stackmend.lab.cloud import Cloud, Server
 from stackmend.lab.plants import server_deleted_incompletely
 from stackmend.model.errors import Exit
 
-from .stage import Stage
+from ..support.repair_stage import Stage
 
 CHECK = "server-deleted-incompletely"
 

@@ -31,7 +31,7 @@ from stackmend.lab.plants._volumes import (
 from stackmend.model.errors import Exit
 from stackmend.model.plan import Plan
 
-from ..truth import contradictions
+from ..support.volume_truth import contradictions
 
 Row = dict[str, Any]
 

@@ -15,7 +15,7 @@ from stackmend.lab.plants import allocation_wrong_provider, server_on_nonexisten
 from stackmend.lab.plants._servers import alone, neighbour, touch
 from stackmend.model.errors import Exit
 
-from .desk import Desk
+from ..support.requests import Desk
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "schemas" / "where.json").read_text())
 AMOUNTS = {"VCPU": "vcpus", "MEMORY_MB": "memory_mb", "DISK_GB": "root_gb"}

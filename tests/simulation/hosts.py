@@ -15,7 +15,7 @@ from stackmend.drivers.hosts.executor import HostExecutor
 from stackmend.drivers.hosts.transport import Routes, Transport
 from stackmend.model.protocols import Clock
 
-from .drill import Drill
+from ..support.simulated_runs import Drill
 
 #: program -> what it does on these hosts; what it is for others is not touched
 _PROGRAMS = {

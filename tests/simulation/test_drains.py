@@ -18,7 +18,7 @@ from stackmend.model.errors import Exit, SourceError
 from stackmend.model.journal import RunResult
 from stackmend.model.plan import Limits, Plan
 
-from .drill import Drill
+from ..support.simulated_runs import Drill
 
 DRAINED = "c01"
 STATES = {

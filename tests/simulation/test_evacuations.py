@@ -12,7 +12,7 @@ from stackmend.model.errors import Exit, SourceError
 from stackmend.model.journal import RunResult
 from stackmend.model.plan import Limits
 
-from .drill import Drill
+from ..support.simulated_runs import Drill
 
 DEAD = "c01"
 STATES = {"active": 6, "stopped": 2, "paused": 1, "suspended": 0.5, "locked": 1, "error": 0.3}

@@ -11,9 +11,9 @@ from stackmend.model.errors import Exit
 from stackmend.model.plan import Plan
 from stackmend.model.step import Manual
 
-from ..simulation.drill import Drill
 from ..simulation.hosts import fence
-from ..simulation.told import HOST, Told
+from ..support.simulated_runs import Drill
+from ..support.simulated_servers import HOST, Told
 
 
 @pytest.fixture

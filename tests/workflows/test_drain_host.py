@@ -19,8 +19,8 @@ from stackmend.model.errors import Exit, SourceError, UsageError
 from stackmend.model.plan import Action, Plan
 from stackmend.model.step import ApiCall, Manual, Risk, StepState
 
-from ..simulation.drill import Drill
-from ..simulation.told import HOST, Told
+from ..support.simulated_runs import Drill
+from ..support.simulated_servers import HOST, Told
 
 KINDS = ("active", "paused", "stopped", "suspended", "rescued", "error", "resized", "shelved", "locked")
 

@@ -18,10 +18,10 @@ from stackmend.model.api import Request
 from stackmend.model.errors import Exit, UsageError
 from stackmend.model.plan import Limits, Plan
 
-from ..simulation.drill import Drill
 from ..simulation.hosts import fence
 from ..simulation.plans import lane, manual, operations, refused
-from ..simulation.told import Told
+from ..support.simulated_runs import Drill
+from ..support.simulated_servers import Told
 
 DEAD, OTHER, THIRD = "c01", "c02", "c03"
 

@@ -17,10 +17,10 @@ from stackmend.lab.simulated.things import RUNNING, Host, Server
 from stackmend.model.errors import Exit, SourceError, UsageError
 from stackmend.model.plan import Limits, Plan
 
-from ..simulation.drill import Drill
 from ..simulation.hosts import machine
 from ..simulation.plans import lane, manual, operations, refused
-from ..simulation.told import HOST, Told
+from ..support.simulated_runs import Drill
+from ..support.simulated_servers import HOST, Told
 
 
 class Site:

@@ -8,9 +8,9 @@ import pytest
 from stackmend.model.errors import Exit
 from stackmend.model.plan import Plan
 
-from ..simulation.drill import Drill
 from ..simulation.plans import lane, manual
-from ..simulation.told import HOST, Told
+from ..support.simulated_runs import Drill
+from ..support.simulated_servers import HOST, Told
 
 
 @pytest.fixture

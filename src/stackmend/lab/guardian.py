@@ -26,7 +26,7 @@ _GRACE = 10.0
 
 
 class Guardian:
-    """Guards the services whose mark begins with ``folder`` (:mod:`stackmend.lab.plane.process`).
+    """Guards the services whose mark begins with ``folder`` (:mod:`stackmend.lab.control_plane.process`).
 
     ``remove``: what is removed once they have ended; nothing where it is None.
     """
@@ -93,7 +93,7 @@ def _begun(pid: int) -> int | None:
 
 
 def _end(folder: Path, remove: Path | None) -> None:
-    from stackmend.lab.plane.process import Keeper
+    from stackmend.lab.control_plane.process import Keeper
 
     Keeper(folder, folder / "run").end_strays(_GRACE)
     if remove is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every operation, tried on a world: the fake, or the real services of the lab (tests/lab/plane/test_operations.py)."""
+"""Every operation, tried on a world: the fake, or the real services (tests/lab/control_plane/test_operations.py)."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class Apart(Machine):
 
 
 class Booted(Apart):
-    """Its units are real; what the stand-ins tell by files, systemd tells. It sees no units but those of the test."""
+    """Its units are real; what the fakes tell by files, systemd tells. It sees no units but those of the test."""
 
     def __init__(self, folder: Path) -> None:
         (units := folder / "units").mkdir(parents=True)

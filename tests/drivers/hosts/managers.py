@@ -158,7 +158,7 @@ class Machine:
         return found
 
     def runs(self) -> bool:
-        """Whether any service does, by what the stand-ins know."""
+        """Whether any service does, by what the fakes know."""
         words = [path.read_text() for path in self.folder.glob("units/*/active")]
         words += [path.read_text() for path in self.folder.glob("containers/*/running")]
         return bool({"active\n", "true\n"} & set(words)) or self.path("/var/lib/running").exists()

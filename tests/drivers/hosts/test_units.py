@@ -39,20 +39,20 @@ STOPPED: dict[str, Make] = {
 }
 
 
-#: with stand-ins, and with the real things
-HOSTS = {"stand-in": Machine, "red hat": RedHat, "systemd": Booted, "docker": Docked}
+#: with fakes, and with the real things
+HOSTS = {"fake": Machine, "red hat": RedHat, "systemd": Booted, "docker": Docked}
 
 
 def cases(kinds: Iterable[str]) -> list[tuple[str, str]]:
-    """(host, kind): with a stand-in all kinds, and each again where the real thing can be begun."""
+    """(host, kind): with a fake all kinds, and each again where the real thing can be begun."""
     real = {"systemd": "systemd", "init": "systemd", "docker": "docker"}
     known = [(real[word], kind) for kind in kinds if (word := kind.partition(",")[0]) in real]
-    return [*(("stand-in", kind) for kind in kinds), ("red hat", "init"), *known]
+    return [*(("fake", kind) for kind in kinds), ("red hat", "init"), *known]
 
 
-@pytest.fixture(params=["stand-in", "systemd"])
+@pytest.fixture(params=["fake", "systemd"])
 def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
-    """A host without any service: the stand-ins must do what the real things do."""
+    """A host without any service: the fakes must do what the real things do."""
     of = HOSTS[request.param]
     if why := of.why_not():
         pytest.skip(why)

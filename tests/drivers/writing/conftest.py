@@ -15,7 +15,7 @@ from stackmend.drivers.writing.seal import Sealer
 from stackmend.lab.cloud import Cloud, build
 from stackmend.lab.mariadb import MariaDB
 
-from .desk import Desk
+from ...support.written_groups import Desk
 
 Place = tuple[Cloud, Session]
 

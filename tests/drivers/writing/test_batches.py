@@ -9,7 +9,7 @@ import pytest
 
 from stackmend.model.step import DeleteRow, InsertRow, StepState, UpdateRow
 
-from .desk import Desk, described
+from ...support.written_groups import Desk, described
 
 DONE, STALE, FAILED = StepState.DONE, StepState.STALE, StepState.FAILED
 GROUPS = 500

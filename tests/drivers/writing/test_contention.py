@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from stackmend.model.step import InsertRow, StepState
 from stackmend.model.writer import Verdict
 
-from .desk import Desk, described
+from ...support.written_groups import Desk, described
 
 DONE, STALE, FAILED = StepState.DONE, StepState.STALE, StepState.FAILED
 

@@ -10,7 +10,7 @@ import pytest
 from stackmend.model.errors import JournalError
 from stackmend.model.step import BumpRow, DeleteRow, ExpectNone, ExpectRow, InsertRow, StepState, UpdateRow
 
-from .desk import Desk, described
+from ...support.written_groups import Desk, described
 
 DONE, STALE, FAILED = StepState.DONE, StepState.STALE, StepState.FAILED
 NOBODY = "00000000-0000-4000-8000-00000000dead"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulated cloud behaves as scenes.py says; tests/lab/plane/test_conformance.py plays that on real services."""
+"""The simulated cloud behaves as scenes.py says; tests/lab/control_plane plays that on real services."""
 
 from __future__ import annotations
 

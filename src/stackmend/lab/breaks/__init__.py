@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal
 
-from stackmend.lab.plane import Plane
-from stackmend.lab.plane.telling import Tell, silently
+from stackmend.lab.control_plane import Plane
+from stackmend.lab.control_plane.progress import Tell, silently
 from stackmend.model.errors import UsageError
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from stackmend.lab.plane import Plane
+from stackmend.lab.control_plane import Plane
 
 HOURS = 3
 

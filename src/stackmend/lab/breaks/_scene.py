@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from stackmend.lab.breaks._past import let_time_pass
-from stackmend.lab.plane import Plane
-from stackmend.lab.plane.seed import NETWORKS, create_server, wait, wait_server, wait_volume
+from stackmend.lab.control_plane import Plane
+from stackmend.lab.control_plane.seed import NETWORKS, create_server, wait, wait_server, wait_volume
 
 
 class Scene:

@@ -7,7 +7,7 @@ from typing import Any
 
 from stackmend.lab.breaks import Break
 from stackmend.lab.breaks._scene import Scene
-from stackmend.lab.plane import Plane
+from stackmend.lab.control_plane import Plane
 
 BREAK = Break(
     "extra-ports-on-server",

@@ -7,8 +7,8 @@ from typing import Any
 
 from stackmend.lab.breaks import Break
 from stackmend.lab.breaks._scene import Scene
-from stackmend.lab.plane import Plane
-from stackmend.lab.plane.seed import wait
+from stackmend.lab.control_plane import Plane
+from stackmend.lab.control_plane.seed import wait
 
 BREAK = Break(
     "server-deleted-incompletely",

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the fakes for agents of Neutron begin: ``PROGRAM HOST... --config-file neutron.conf``."""
+
+import sys
+
+from neutron.agent import rpc as agent_rpc
+from neutron.common import config
+from neutron.conf.agent import common as agent_config
+from neutron_lib import context as contexts
+from neutron_lib.agent import topics
+from oslo_config import cfg
+
+
+def begin():
+    """(names of the hosts, where states are reported, the context for that)."""
+    first = sys.argv.index("--config-file")
+    hosts, files = sys.argv[1:first], sys.argv[first:]
+    config.register_common_config_options()
+    agent_config.register_agent_state_opts_helper(cfg.CONF)
+    config.init(files)
+    config.setup_logging()
+    return hosts, agent_rpc.PluginReportStateAPI(topics.REPORTS), contexts.get_admin_context_without_session()

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One real control plane for the whole session: it takes minutes and 3 GiB."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from stackmend.lab.control_plane import Plane
+from stackmend.lab.guardian import Guardian, reap
+
+from ...sharing import turn
+from .old_recipes import TALES
+from .proofs import TABLE, Rehearsal, written
+from .repairs import BY_NAME, HEALER, PROOFS, of_break
+
+#: environment variable that has the table of the docs written anew, by a run of all proofs
+WRITE = "STACKMEND_WRITE_PROOFS"
+#: files of tests that move whole hosts for many minutes: make test-lab runs them, make test does not
+LONG = frozenset(
+    {"test_lost_end", "test_agents", "test_drain", "test_moves", "test_evacuate", "test_recover", "test_conformance"}
+)
+#: they tell of every request, and pytest keeps it
+TALKATIVE = ("keystoneauth", "openstack", "stevedore", "urllib3")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a lab, and put it first, in an order that holds."""
+    using = [item for item in items if "plane" in getattr(item, "fixturenames", ())]
+    for item in using:
+        item.add_marker(pytest.mark.lab)
+        if item.path.stem in LONG:
+            item.add_marker(pytest.mark.long)
+    using.sort(key=lambda item: turn(item.path.stem))
+    items[:] = [*using, *(item for item in items if item.get_closest_marker("lab") is None)]
+
+
+@pytest.fixture(scope="session")
+def plane() -> Iterator[Plane]:
+    """A lab that serves, with its seed; the one of STACKMEND_LAB where that is set, else a new one, removed after."""
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    if given := os.environ.get("STACKMEND_LAB"):
+        lab = Plane(Path(given))
+        lab.up()
+        yield lab
+        return
+    # not pytest's folder: its name may hold what services do not take
+    with tempfile.TemporaryDirectory(prefix="stackmend-lab-") as folder:
+        reap()
+        lab = Plane(Path(folder) / "lab")
+        guardian = Guardian(lab.folder, Path(folder))
+        try:
+            lab.up(lambda text: print(text))
+            yield lab
+        finally:
+            lab.down()
+            guardian.release()
+
+
+@pytest.fixture(scope="session")
+def rehearsal(plane: Plane, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Rehearsal:
+    """All proofs whose tests are asked for (``-k``), made once; each test reads its own answers."""
+    parameters = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    asked = {found["name"] for found in parameters if found.get("name") in BY_NAME}
+    asked |= {of_break(found["broken"]).name for found in parameters if "broken" in found}
+    asked = asked or set(BY_NAME)
+    done = Rehearsal(plane, [proof for proof in PROOFS if proof.name in asked], tmp_path_factory.mktemp("proofs"))
+    done.run()
+    if os.environ.get(WRITE):
+        known = json.loads(TABLE.read_text())["proofs"] if TABLE.exists() else []
+        kept = [line for line in known if line["name"] in BY_NAME and line["name"] not in asked]
+        TABLE.write_text(json.dumps(written(done, kept, HEALER), indent=1) + "\n")
+    return done
+
+
+@pytest.fixture(scope="session")
+def told(plane: Plane) -> Iterator[dict[str, Future[None]]]:
+    """All tales, begun: other tests go on meanwhile."""
+    with ThreadPoolExecutor(len(TALES)) as pool:
+        yield {tale.__name__: pool.submit(tale, plane) for tale in TALES}

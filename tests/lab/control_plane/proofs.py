@@ -1,0 +1,447 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The road of a proof: break many things, one audit, a plan for each strategy, apply, undo, apply, and use them.
+
+What costs time is done once for all proofs; every proof has an object of its own, and its own answer to each question.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from stackmend.app.audits import audit
+from stackmend.cli.shell import main
+from stackmend.config.settings import Config, load
+from stackmend.engine.auditing import catalogue
+from stackmend.lab import breaks
+from stackmend.lab.breaks._past import let_time_pass
+from stackmend.lab.control_plane import Plane
+from stackmend.model.audit import Report
+from stackmend.model.errors import Exit
+
+from .using import Thing
+
+#: what a run of all proofs writes where STACKMEND_WRITE_PROOFS is set
+TABLE = Path(__file__).parents[3] / "docs" / "proved.json"
+
+Json = dict[str, Any]
+Make = Callable[[Plane], Json]
+
+
+class Impatient(Plane):
+    """Does not wait for a nova-compute that was started: what asks it next waits for it anyhow, in RabbitMQ."""
+
+    def __init__(self, plane: Plane) -> None:
+        super().__init__(plane.folder)
+        self._heard: set[str] = set()
+        self.connect = plane.connect  # one token for all
+
+    def start(self, name: str) -> None:
+        """Start it and remember its name."""
+        self._heard.add(name)
+        super().start(name)
+
+    def wait(self, progress: Callable[[str], None] = lambda text: None) -> None:
+        """Wait where an API was started."""
+        heard, self._heard = self._heard, set()
+        if not all(name.startswith("nova-compute-") for name in heard):
+            super().wait(progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """One way in which a thing breaks, one repair of it by one strategy, and how the thing is used afterwards."""
+
+    check: str  #: that finds it; "" for a repair that an operator asks for
+    repair: str
+    strategy: str
+    use: Callable[[Thing], None]
+    make: Make
+    how: str = "sql"  #: or "service", as in stackmend.lab.breaks
+    way: str = ""  #: tells two proofs of one repair apart
+    also: tuple[str, ...] = ()  #: other checks that find the same damage, mended by the same strategy
+    words: Callable[[Json], list[str]] | None = None  #: of the command, for a repair that is asked for
+    harm: Callable[[Thing], None] | None = None  #: what the damage does to who uses the thing
+    #: whether undo brings the damage back; None: rows do, calls do not
+    undo: bool | None = None
+    restarts: bool = False  #: services are stopped to break it: nothing else may be broken meanwhile
+    blinds: bool = False  #: Nova's API lists no servers while it is broken
+    elsewhere: bool = False  #: only on a host where nothing else is broken
+    chosen: bool = False  #: the operator has to name the repair
+
+    @property
+    def undone(self) -> bool:
+        """Whether undo has to bring the damage back."""
+        return self.undo if self.undo is not None else self.strategy == "db"
+
+    @property
+    def name(self) -> str:
+        """Of the test."""
+        return "-".join(filter(None, (self.repair, self.strategy, self.way or self.check)))
+
+
+def broken(name: str, repair: str, strategy: str, use: Callable[[Thing], None], **more: Any) -> Proof:
+    """A proof that begins with a break of the lab."""
+    module = breaks.modules()[name]
+    found = module.BREAK
+    way = "" if name == found.check else name
+    return Proof(found.check, repair, strategy, use, module.make, how=found.how, way=way, **more)
+
+
+@dataclass(slots=True)
+class Answers:
+    """What became of one proof."""
+
+    key: Json = field(default_factory=dict)
+    thing: Thing | None = None
+    found: dict[str, str] = field(default_factory=dict)  #: fingerprint -> check
+    planned: tuple[str, str] | None = None  #: repair and strategy of the plan
+    applied: bool = False
+    clean: bool = False
+    undone: bool | None = None  #: whether undo brought the damage back, and the second apply mended it; None: not asked
+    used: bool = False
+    problem: BaseException | None = None  #: what went wrong in making or using it
+
+
+class Desk:
+    """``stackmend`` as an operator types it, on one lab; in this process, for its imports cost more than its work."""
+
+    def __init__(self, plane: Plane, folder: Path) -> None:
+        self.plane, self.folder = plane, folder
+
+    def run(self, *words: str, codes: Iterable[int] = (0,)) -> str:
+        """One command; its standard output. AssertionError with all it said for another exit code."""
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            code = main(["--config", str(self.plane.toml), *words])
+        assert code in {int(c) for c in codes}, f"{words}: {code}\n{out.getvalue()}{err.getvalue()}"
+        return out.getvalue()
+
+    def audit(self, *checks: str) -> dict[str, Json]:
+        """Fingerprint -> finding of a whole audit, or of some checks."""
+        asked = [word for check in checks for word in ("--check", check)]
+        listed = json.loads(self.run("audit", *asked, "-f", "json", codes=(Exit.CLEAN, Exit.FINDINGS)))
+        return {finding["fingerprint"]: finding for finding in listed}
+
+    def plan(self, name: str, strategy: str, findings: Iterable[Json], chosen: str = "") -> Path:
+        """A plan by one strategy for these findings; ``chosen``: the repair, where there are several."""
+        out = self.folder / f"{name}.json"
+        allow = ["--allow-db"] if strategy == "db" else []
+        asked = [word for words in sorted({_asked(finding) for finding in findings}) for word in words]
+        asked += ["--repair", chosen] if chosen else []
+        codes = (Exit.CLEAN, Exit.FINDINGS)
+        self.run("plan", "create", "--via", strategy, *allow, *asked, "--out", str(out), "-f", "json", codes=codes)
+        return out
+
+    def apply(self, plan: Path, codes: Iterable[int] = (Exit.REPAIRED,)) -> Json:
+        """Do what a plan says; its result."""
+        result: Json = json.loads(
+            self.run("plan", "apply", str(plan), "--yes", "--accept", "all", "-f", "json", codes=codes)
+        )
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What audits said of the damage."""
+
+    by_both: Mapping[str, Json]  #: fingerprint -> finding
+
+    by_rows: Report  #: databases alone
+    by_api: Report  #: an account alone
+    before: set[str]  #: what the account showed before anything was broken
+
+
+class Rehearsal:
+    """All proofs, done together; what each came to is in ``answers``."""
+
+    def __init__(self, plane: Plane, proofs: Sequence[Proof], folder: Path) -> None:
+        self.plane, self.proofs = plane, proofs
+        self.desk = Desk(plane, folder)
+        self.answers: dict[str, Answers] = {proof.name: Answers() for proof in proofs}
+        self.before: dict[str, Json] = {}
+        self.surplus: list[str] = []  #: findings that no proof has planted
+        self.left: list[str] = []  #: findings after everything was used
+        self.runs: dict[str, str] = {}  #: strategy -> id of its run
+        self.chosen: list[str] = []  #: runs of repairs that the operator named
+        self.again: dict[str, Json] = {}  #: strategy -> what a second apply of its plan came to
+        self.seen: Sight | None = None  #: what audits said of it while the APIs could
+        self._shown: set[str] = set()
+
+    def run(self) -> None:
+        """Everything, in order; how long each part took goes to standard output."""
+        self.before = self.desk.audit()
+        self._shown = {finding.fingerprint for finding in audit(self._account(), settle=0).findings}
+        parts = (self._break, self._look, self._break_the_list, self._find, self._suffer, self._mend_by_api,
+                 self._mend_by_db, self._request, self._clean, self._undo, self._use)  # fmt: skip
+        for part in parts:
+            begun, worked = time.monotonic(), time.process_time()
+            part()
+            spent = f"{time.monotonic() - begun:6.1f} s, {time.process_time() - worked:5.1f} s of CPU"
+            print(f"{spent}  {part.__name__}")
+        self.left = [_told(f) for mark, f in self.desk.audit().items() if mark not in self.before]
+
+    # ---- the steps ----
+
+    def _account(self) -> Config:
+        """An account of the lab, and nothing else."""
+        path = self.desk.folder / "api.toml"
+        accounts = f'[api]\ncloud = "lab"\nclouds = "{self.plane.clouds_yaml}"\n'
+        path.write_text(f'{accounts}[state]\ndirectory = "{path.with_suffix("")}"\n', encoding="utf-8")
+        return load(str(path))
+
+    def _good(self) -> list[Proof]:
+        """Those that are broken, and went well so far."""
+        answers = self.answers
+        return [p for p in self.proofs if answers[p.name].problem is None and answers[p.name].thing is not None]
+
+    def _break(self) -> None:
+        alone = [proof for proof in self.proofs if proof.restarts]
+        # on a host of its own: it goes beside those that restart another host, and is done with the APIs before they do
+        beside = [proof for proof in alone if proof.elsewhere]
+        groups: dict[Make, list[Proof]] = {}
+        for proof in self.proofs:
+            if not proof.restarts and not proof.blinds:
+                groups.setdefault(proof.make, []).append(proof)
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(self._make, [beside, [proof for proof in alone if proof not in beside]]))
+        self.plane.up()
+        # one after another what is broken alike: names are looked up before they are taken
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(self._make, groups.values()))
+        # services that were started since have touched rows of servers that they found
+        self._let_time_pass()
+
+    def _look(self) -> None:
+        """What APIs alone and databases alone show."""
+        rows, shown = audit(load(str(self.plane.toml)), settle=0, use_api=False), audit(self._account(), settle=0)
+        self.seen = Sight(self.desk.audit(), rows, shown, self._shown)
+
+    def _break_the_list(self) -> None:
+        self._make([proof for proof in self.proofs if proof.blinds])
+        self._let_time_pass()
+
+    def _make(self, proofs: Sequence[Proof]) -> None:
+        plane = Impatient(self.plane)
+        for proof in proofs:
+            answer = self.answers[proof.name]
+
+            def make(proof: Proof = proof, answer: Answers = answer) -> None:
+                answer.key = proof.make(plane)
+                answer.thing = Thing(self.plane, answer.key)
+
+            answer.problem = attempt(make)
+            if answer.problem:
+                self.plane.release_all()
+                self.plane.up()
+
+    def _things(self) -> list[Thing]:
+        return [self._thing(proof) for proof in self._good()]
+
+    def _find(self) -> None:
+        found = {mark: f for mark, f in self.desk.audit().items() if mark not in self.before}
+        known: set[str] = set()
+        for proof in self._good():
+            answer = self.answers[proof.name]
+            assert answer.thing is not None
+            for mark, finding in found.items():
+                own = finding["check"] == proof.check and same(answer.key, finding["key"])
+                if own or (finding["check"] in proof.also and answer.thing.concerns(finding)):
+                    answer.found[mark] = finding["check"]
+                    known.add(mark)
+        self.surplus = [_told(finding) for mark, finding in found.items() if mark not in known]
+
+    def _suffer(self) -> None:
+        for proof in self._good():
+            harm, thing = proof.harm, self._thing(proof)
+            if harm:
+                self.answers[proof.name].problem = attempt(lambda harm=harm, thing=thing: harm(thing))
+
+    def _mend_by_api(self) -> None:
+        self._mend("api")
+
+    def _mend_by_db(self) -> None:
+        self._mend("db")
+
+    def _mend(self, strategy: str, turn: str = "") -> None:
+        """Until nothing is deferred: repairs that touch the same rows come one after another."""
+        mine = [p for p in self._good() if p.strategy == strategy and not p.words]
+        if not mine:  # a plan for nothing in particular is one for everything
+            return
+        for name in sorted({p.repair for p in mine if p.chosen}):
+            found = self._left([p for p in mine if p.chosen and p.repair == name])
+            path = self.desk.plan(f"{strategy}{turn}-{name}", strategy, found, name)
+            self._planned(mine, json.loads(path.read_text())["plan"]["actions"])
+            result = self.desk.apply(path, (Exit.REPAIRED, Exit.STOPPED))
+            if not turn:
+                self.chosen.append(result["run"])
+        for number in range(4):
+            found = self._left(mine)
+            if not found:
+                break
+            path = self.desk.plan(f"{strategy}{turn}-{number}", strategy, found)
+            plan = json.loads(path.read_text())["plan"]
+            self._planned(mine, plan["actions"])
+            if not plan["actions"]:
+                break
+            result = self.desk.apply(path, (Exit.REPAIRED, Exit.STOPPED))
+            if number == 0 and not turn:
+                self.runs[strategy] = result["run"]
+                self.again[strategy] = self.desk.apply(path, (Exit.CLEAN, Exit.STOPPED))
+        if not turn:
+            self._seen_clean(mine)
+
+    def _left(self, proofs: Sequence[Proof]) -> list[Json]:
+        """The findings of these proofs that there still are."""
+        marks = {mark for proof in proofs for mark in self.answers[proof.name].found}
+        return [finding for mark, finding in self.desk.audit().items() if mark in marks]
+
+    def _planned(self, mine: Sequence[Proof], actions: Sequence[Json]) -> None:
+        by_mark = {action["fingerprint"]: action for action in actions}
+        for proof in mine:
+            answer = self.answers[proof.name]
+            for mark in answer.found:
+                action = by_mark.get(mark)
+                if action and action["check"] == proof.check:
+                    answer.planned = (action["repair"], action["strategy"])
+
+    def _request(self) -> None:
+        """Repairs that an operator asks for, each by its own command."""
+        for proof in self._good():
+            if proof.words:
+                answer = self.answers[proof.name]
+                via = ["--via", proof.strategy, *(["--allow-db"] if proof.strategy == "db" else [])]
+                try:
+                    words = [*proof.words(answer.key), *via, "--yes", "--accept", "all", "-f", "json"]
+                    self.desk.run(*words, codes=(Exit.REPAIRED,))
+                    answer.planned, answer.applied = (proof.repair, proof.strategy), True
+                except AssertionError as problem:
+                    answer.problem = problem
+
+    def _clean(self) -> None:
+        self._seen_clean([p for p in self._good() if p.words])
+        for proof in self._good():
+            answer = self.answers[proof.name]
+            answer.applied = answer.applied or answer.planned is not None
+
+    def _seen_clean(self, proofs: Sequence[Proof]) -> None:
+        """Looked at before another strategy may mend it, too."""
+        now = self.desk.audit()
+        for proof in proofs:
+            answer = self.answers[proof.name]
+            answer.clean = not any(mark in now for mark in answer.found)
+
+    def _undo(self) -> None:
+        """Runs are taken back whole, which breaks again what can be taken back; then all is mended again."""
+        for run in (*self.runs.values(), *self.chosen):
+            self.desk.run("run", "undo", run, "--yes", "-f", "json", codes=(Exit.CLEAN, Exit.STOPPED))
+        self._let_time_pass()
+        now = self.desk.audit()
+        mine = [p for p in self._good() if p.undone and not p.words]
+        back = {p.name: all(mark in now for mark in self.answers[p.name].found) for p in mine}
+        for strategy in self.runs:
+            self._mend(strategy, "-again")
+        now = self.desk.audit()
+        for proof in mine:
+            answer = self.answers[proof.name]
+            answer.undone = back[proof.name] and not any(mark in now for mark in answer.found)
+
+    def _let_time_pass(self) -> None:
+        """A thing that something was done with a moment ago is left alone by the checks."""
+        ids: dict[str, set[str]] = {"servers": set(), "volumes": set(), "ports": set(), "consumers": set()}
+        for thing in self._things():
+            ids["servers"].add(thing.server)
+            ids["volumes"].add(thing.volume)
+            # with its server where it has one: a port that is older than its server is taken for its owner's
+            ids["ports"].add("" if thing.server else thing.port)
+            ids["consumers"] |= thing.names
+        let_time_pass(self.plane, **{kind: sorted(some - {""}) for kind, some in ids.items() if some - {""}})
+
+    def _use(self) -> None:
+        def use(proof: Proof) -> None:
+            answer = self.answers[proof.name]
+            answer.problem = attempt(lambda: proof.use(self._thing(proof)))
+            answer.used = answer.problem is None
+
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(use, [p for p in self._good() if self.answers[p.name].clean]))
+
+    def _thing(self, proof: Proof) -> Thing:
+        thing = self.answers[proof.name].thing
+        assert thing is not None
+        return thing
+
+
+def written(rehearsal: Rehearsal, kept: Iterable[Json], *apart: Proof) -> Json:
+    """What docs/proved.json holds: the releases, and each proof that holds.
+
+    ``kept``: lines of proofs that were not run now; ``apart``: proofs of tests of their own.
+    """
+    services = ("keystone", "glance", "openstack-placement", "nova", "neutron", "cinder")
+    found = {name: version(rehearsal.plane, name) for name in services}
+    held = [proof for proof in rehearsal.proofs if rehearsal.answers[proof.name].used]
+    lines = [described(proof) | {"undone": rehearsal.answers[proof.name].undone} for proof in held]
+    lines += [described(proof) | {"undone": None} for proof in apart]
+    lines += kept
+    return {"releases": found, "proofs": sorted(lines, key=lambda line: line["name"])}
+
+
+def described(proof: Proof) -> Json:
+    """What can be said of a proof before it is run."""
+    module = next((m for m in breaks.modules().values() if m.make is proof.make), None)
+    return {
+        "name": proof.name,
+        "repair": proof.repair,
+        "strategy": proof.strategy,
+        "found": proof.check or "asked for",
+        "how": proof.how,
+        "broken": _sentence(module.BREAK.summary if module else proof.make.__doc__),
+        "used": _sentence(proof.use.__doc__),
+    }
+
+
+def version(plane: Plane, distribution: str) -> str:
+    """Of a package in the services' environment."""
+    folders = [str(path) for path in Path(plane.layout.services).glob("lib/python3*/site-packages")]
+    return next(iter(metadata.distributions(name=distribution, path=folders))).version
+
+
+def _sentence(text: str | None) -> str:
+    line = " ".join((text or "").split("\n\n")[0].split()).removesuffix(".")
+    return line[:1].lower() + line[1:] if not line.startswith(("Nova", "Cinder", "Neutron", "Placement")) else line
+
+
+def attempt(do: Callable[[], None]) -> BaseException | None:
+    """What it raised: one proof that fails must not hide the others."""
+    with ThreadPoolExecutor(1) as alone:
+        return alone.submit(do).exception()
+
+
+def pairs() -> set[tuple[str, str]]:
+    """Every repair of stackmend with each of its strategies."""
+    return {(name, strategy) for name, repair in catalogue.repairs().items() for strategy in repair.strategies}
+
+
+def same(key: Json, found: Json) -> bool:
+    """Whether two keys name one thing: what both say is the same."""
+    both = key.keys() & found.keys()
+    return bool(both) and all(key[name] == found[name] for name in both)
+
+
+def _asked(finding: Json) -> tuple[str, str]:
+    """The option that narrows a plan to a finding, and its value."""
+    options = {"port": "--port", "volume": "--volume", "consumer": "--server", "server": "--server"}
+    known = {**finding["evidence"], **finding["key"]}
+    return next((option, str(known[name])) for name, option in options.items() if known.get(name))
+
+
+def _told(finding: Json) -> str:
+    return f"{finding['check']}: {finding['message']}"

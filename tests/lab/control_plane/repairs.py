@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every repair by each of its strategies: what is broken for it, and how the thing is used once it is mended."""
+
+from __future__ import annotations
+
+from stackmend.lab import breaks
+
+from . import consequences, damage
+from . import using as use
+from .proofs import Proof, broken
+
+#: breaks that restart services come first, those of them last that stop an API
+PROOFS = (
+    broken("preserve-on-delete-wrong", "keep-port", "db", use.server, restarts=True, elsewhere=True),
+    broken("allocation-wrong-provider", "move-allocations", "api", use.server, undo=True, restarts=True,
+           also=("allocation-orphan", "port-binding-inactive-leftover")),
+    Proof("port-binding-inactive-leftover", "drop-inactive-binding", "api", use.server, damage.killed_move,
+          how="service", undo=True, restarts=True, also=("allocation-orphan", "allocation-wrong-provider")),
+    broken("nova-bdm-cinder-detached", "drop-stale-bdm", "api", use.server_without_volume, restarts=True),
+    broken("volume-stuck-detaching", "roll-detaching", "api", use.server_with_volume, undo=True, restarts=True),
+    broken("server-wrong-host", "set-server-host", "db", use.server, restarts=True, also=("allocation-orphan",)),
+    broken("allocation-orphan", "delete-allocations", "api", use.no_allocation, undo=True, restarts=True),
+    broken("volume-in-use-server-gone", "detach-volume", "api", use.free_volume, restarts=True),
+    broken("info-cache-stale-port", "drop-stale-vif", "db", use.server, restarts=True, chosen=True),
+    broken("volume-stuck-error-deleting", "mark-volume-deleted", "api", use.no_volume),
+    broken("port-without-server", "release-leftover-port", "api", use.port),
+    broken("port-without-server", "release-leftover-port", "db", use.port),
+    broken("extra-ports-on-server", "release-leftover-port", "api", use.server_without_port,
+           harm=consequences.one_nic_too_many),
+    broken("extra-ports-on-server", "release-leftover-port", "db", use.server_without_port),
+    broken("port-binding-wrong-host", "rebind-port", "api", use.server, undo=True),
+    broken("port-binding-wrong-host", "rebind-port", "db", use.bound_server),
+    broken("cinder-attached-nova-not", "restore-bdm", "db", use.server_with_volume, harm=consequences.unknown_to_nova),
+    broken("info-cache-empty", "rebuild-info-cache", "db", use.server, harm=consequences.addresses_hidden),
+    broken("info-cache-row-missing", "rebuild-info-cache", "db", use.server),
+    broken("info-cache-missing-port", "rebuild-info-cache", "db", use.server),
+    broken("soft-deleted-server-cache-empty", "rebuild-info-cache", "db", use.restored_server),
+    broken("vif-rows-mismatch", "mend-vif-rows", "db", use.server),
+    broken("server-deleted-incompletely", "finish-deletion", "db", use.archived_server),
+    broken("server-on-nonexistent-host", "restore-host", "db", use.server),
+    broken("volume-deleted-incompletely", "finish-volume-deletion", "db", use.purgeable_volume),
+    broken("snapshot-deleted-incompletely", "finish-snapshot-deletion", "db", use.purgeable_part),
+    broken("attachment-deleted-incompletely", "finish-attachment-deletion", "db", use.purgeable_part),
+    broken("volume-status-attachment-mismatch", "restore-volume-status", "api", use.server_with_volume,
+           harm=consequences.free_and_not_detachable),
+    Proof("volume-status-attachment-mismatch", "restore-volume-status", "db", use.server_with_volume,
+          damage.freed_by_hand, harm=consequences.free_and_not_detachable),
+    Proof("volume-deleted-incompletely", "revive-volume", "db", use.server_with_volume, damage.deleted_under_a_server),
+    broken("server-half-purged", "restore-instance-extra", "db", use.server, blinds=True),
+    Proof("allocation-orphan", "delete-allocations", "db", use.no_allocation, damage.orphan),
+    Proof("allocation-wrong-provider", "move-allocations", "db", use.server, damage.wrong_provider),
+    Proof("port-binding-inactive-leftover", "drop-inactive-binding", "db", use.server, damage.bound_twice,
+          how="service", harm=consequences.not_to_that_host),
+    Proof("nova-bdm-cinder-detached", "drop-stale-bdm", "db", use.server_without_volume, damage.stale_mapping,
+          harm=consequences.listed_but_not_attached),
+    Proof("volume-stuck-detaching", "roll-detaching", "db", use.server_with_volume, damage.detaching,
+          harm=consequences.neither_detached_nor_deleted),
+    Proof("volume-stuck-detaching", "detach-volume", "api", use.server_without_volume, damage.detaching_mapping_gone,
+          way="mapping-gone"),
+    Proof("volume-stuck-detaching", "detach-volume", "db", use.server_without_volume, damage.detaching_attachment_gone,
+          way="attachment-gone", also=("nova-bdm-cinder-detached",)),
+    Proof("volume-stuck-detaching", "detach-volume", "db", use.free_volume, damage.detaching_both_gone,
+          way="both-gone"),
+    Proof("volume-in-use-server-gone", "detach-volume", "db", use.free_volume, damage.volume_of_nobody),
+    Proof("info-cache-stale-port", "drop-stale-vif", "api", use.server, damage.freed_port, way="freed"),
+    Proof("info-cache-stale-port", "restore-port", "db", use.server_with_port_back, damage.stale_port, chosen=True),
+    Proof("volume-stuck-error-deleting", "mark-volume-deleted", "db", use.no_volume, damage.error_deleting,
+          harm=consequences.undeletable),
+    Proof("server-deleted-incompletely", "finish-deletion", "db", use.no_server, damage.marked_deleted,
+          way="old-recipe", harm=consequences.deleted_but_running, undo=False, chosen=True),
+    Proof("server-deleted-incompletely", "revive-server", "db", use.server, damage.marked_deleted, way="revived",
+          chosen=True),
+    Proof("", "keep-port", "db", use.kept_port, damage.novas_port, way="request",
+          words=lambda key: ["port", "keep", key["port"]]),
+    Proof("", "detach-volume", "api", use.server_without_volume, damage.plain_volume, way="request",
+          words=lambda key: ["volume", "detach", key["volume"]]),
+    Proof("", "detach-volume", "db", use.server_without_volume, damage.plain_volume, way="request",
+          words=lambda key: ["volume", "detach", key["volume"]]),
+    Proof("", "release-port", "db", use.released_port, damage.own_port, way="request",
+          words=lambda key: ["port", "release", key["port"]]),
+    Proof("", "mark-server-deleted", "api", use.no_server, damage.half_deleted, way="request",
+          words=lambda key: ["server", "mark-deleted", key["server"]]),
+    Proof("", "mark-server-deleted", "db", use.no_server, damage.half_deleted, way="request",
+          words=lambda key: ["server", "mark-deleted", key["server"], "--overrule", key["host"]]),
+    Proof("", "purge-server", "db", use.purged_server, damage.long_deleted, way="request",
+          words=lambda key: ["server", "purge", key["server"]]),
+)  # fmt: skip
+#: the one that needs Nova to be set otherwise while it is mended
+HEALER = Proof(
+    "info-cache-empty", "rebuild-info-cache", "api", use.unmoved_server, damage.emptied_elsewhere, way="healer"
+)
+BY_NAME = {proof.name: proof for proof in PROOFS}
+
+
+def of_break(name: str) -> Proof:
+    """The first proof of what that break of the lab breaks."""
+    make = breaks.modules()[name].make
+    return next(proof for proof in PROOFS if proof.make is make)

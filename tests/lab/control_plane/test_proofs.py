@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every repair by each of its strategies on the real services: broken, found, mended, taken back, mended, and used."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from stackmend.lab.control_plane.configuration import set_options
+from stackmend.model.errors import Exit
+
+from .proofs import TABLE, Desk, described, pairs
+from .repairs import BY_NAME, HEALER, PROOFS
+from .using import Thing
+
+#: a part of the workflow relocate-host, which has a file of its own
+ELSEWHERE = {("relocate-server", "db")}
+
+
+def test_every_strategy_has_a_proof():
+    """And no proof is of something that is not there."""
+    assert {(proof.repair, proof.strategy) for proof in (*PROOFS, HEALER)} == pairs() - ELSEWHERE
+    assert len(BY_NAME) == len(PROOFS)
+
+
+def test_the_docs_name_every_proof():
+    """The committed table is that of a run of these proofs: ``STACKMEND_WRITE_PROOFS=1 pytest`` on this file."""
+    listed = [{k: v for k, v in line.items() if k != "undone"} for line in json.loads(TABLE.read_text())["proofs"]]
+    assert listed == sorted(map(described, (*PROOFS, HEALER)), key=lambda line: line["name"])
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_a_repair_holds_on_the_real_services(rehearsal, name):
+    """The check finds it; that repair by that strategy mends it, and undo and redo it; then the services use it."""
+    proof, answer = BY_NAME[name], rehearsal.answers[name]
+    if answer.problem is not None:
+        raise answer.problem
+    if proof.check:
+        assert proof.check in answer.found.values(), "the audit did not find it"
+    assert answer.planned == (proof.repair, proof.strategy)
+    assert answer.clean, "the audit found it again"
+    assert answer.undone is not False, "undo did not bring the damage back, or it could not be mended again"
+    assert answer.used
+
+
+def test_audits_find_nothing_else(rehearsal):
+    """Neither beside what was broken, nor after everything was used while nova-compute's periodic tasks ran."""
+    assert rehearsal.surplus == []
+    assert rehearsal.left == []
+
+
+def test_a_plan_is_done_once(rehearsal):
+    """Applied a second time it changes nothing."""
+    assert [again["steps"] for again in rehearsal.again.values()] == [0] * len(rehearsal.runs)
+
+
+def test_novas_own_healer_is_waited_for(plane, tmp_path, rehearsal):
+    """Where nova.conf says that it is on, and no port is to survive, the plan is to wait; and Nova heals."""
+    desk, host = Desk(plane, tmp_path), plane.hosts[-1]
+    healing = {"DEFAULT": {"heal_instance_info_cache_interval": 2}}
+    thing = Thing(plane, HEALER.make(plane))
+    before = desk.audit(HEALER.check)
+    found = [mark for mark, finding in before.items() if thing.concerns(finding)]
+    assert len(found) == 1
+
+    more = plane.layout.configuration / "nova.conf.d"
+    more.mkdir()
+    try:
+        set_options(more / "healing.conf", healing)
+        plan = desk.plan("healer", "api", [before[found[0]]])
+        plane.configure(f"compute-{host}", healing)
+        plane.stop(f"nova-compute-{host}")
+        plane.start(f"nova-compute-{host}")
+        assert desk.apply(plan, (Exit.REPAIRED, Exit.CLEAN))["done"] == 1
+    finally:
+        shutil.rmtree(more)
+        plane.reset_options()
+        plane.up()
+
+    assert found[0] not in desk.audit(HEALER.check)
+    HEALER.use(thing)
