@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.drivers.writing.cutting import Wire, wire
-from tests.drivers.writing.galera import Galera, missing
+from tests.support.cut_wire import Wire, wire
+from tests.support.galera import Galera, missing
 
 from stackmend.app import audits, runs
 from stackmend.config.settings import Config, load

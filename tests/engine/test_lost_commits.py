@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.drivers.writing.cutting import Wire, wire
+from tests.support.cut_wire import Wire, wire
 
 from stackmend.app import runs
 from stackmend.app.session import Session
