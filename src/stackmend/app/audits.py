@@ -25,9 +25,12 @@ from stackmend.engine.auditing.witness import Sides, witnesses
 from stackmend.model.audit import CheckResult, Outcome, Report
 from stackmend.model.check import Check
 from stackmend.model.errors import JournalError
+from stackmend.model.events import Events
 from stackmend.model.finding import Finding, Says, State, Witness, fingerprint
 from stackmend.model.protocols import Progress
 from stackmend.model.snapshot import UNREADABLE, Manifest
+
+_EVENTS = Events(__name__)
 
 #: seconds between two looks at findings that span databases which were not read at one moment (rule R1)
 SETTLE = 120.0
@@ -167,6 +170,7 @@ def _confirm(
             progress("confirming", number, len(todo))
             answer = again({name: found})
             confirmed[name] = list(answer.rows.get(name, {}).values())
+            _EVENTS.detail("looked again", check=name, before=len(found), rows=len(confirmed[name]))
             unknown |= answer.unknown
     return confirmed, unknown
 
@@ -189,6 +193,7 @@ def _witnesses(
             heard, more = witnesses(checks[name], found, sides)
             said |= heard
             unasked += more
+            _EVENTS.detail("services asked", check=name, findings=len(found), heard=len(heard))
     counts = Counter(witness.says for witness in said.values())
     text = ", ".join(f"{count} {_WORDS[says]}" for says, count in sorted(counts.items()))
     return said, [*([f"what the services' APIs say of the findings: {text}"] if text else []), *unasked]
@@ -224,11 +229,13 @@ def _report(
     results = {
         name: replace(r, findings=counts.get(name, 0), explained=swallowed.get(name, 0)) for name, r in results.items()
     }
+    code = exit_of(listed, results.values())
+    _EVENTS.milestone("audited", findings=len(listed), young=len(held), checks=len(results), exit=int(code))
     return Report(
         findings=tuple(listed),
         checks=results,
         manifest=answer.manifest,
-        exit=exit_of(listed, results.values()),
+        exit=code,
         notes=(*notes, *answer.notes, *more),
         young=tuple(held),
     )

@@ -3,18 +3,23 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TextIO
 
 from stackmend.cli.redact import redact
 from stackmend.model.errors import UsageError
+from stackmend.model.events import EVENT, FACTS
 
 _LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO}
 #: warnings of our own are for the person who runs it: ``--quiet`` does not swallow them
 _OWN = logging.WARNING
 _LINE = "%(asctime)s %(levelname)s %(name)s %(message)s"
+#: of a log file
+FORMATS = ("text", "json")
 
 
 class _Redacted(logging.Formatter):
@@ -22,6 +27,31 @@ class _Redacted(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return redact(super().format(record))
+
+
+class _JsonLine(_Redacted):
+    """One JSON object a line: when, level, logger, event, its facts; a message where it is none of our events."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        event = getattr(record, EVENT, None)
+        line = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            **({"message": record.getMessage()} if event is None else {"event": event, **getattr(record, FACTS)}),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(_without_secrets(line))
+
+
+def _without_secrets(value: object) -> object:
+    """The same for JSON, with every text through the net by itself: afterwards it might no longer be JSON."""
+    if isinstance(value, Mapping):
+        return {str(name): _without_secrets(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_without_secrets(inner) for inner in value]
+    return value if value is None or isinstance(value, int | float) else redact(str(value))
 
 
 class _Around(_Redacted):
@@ -50,8 +80,11 @@ def redacted() -> Iterator[None]:
 
 
 @contextmanager
-def logging_to(stream: TextIO, verbosity: int, file: str | None) -> Iterator[None]:
-    """Set up the root logger for one command, and take it down again so that ``main`` can be called twice."""
+def logging_to(stream: TextIO, verbosity: int, file: str | None, form: str = FORMATS[0]) -> Iterator[None]:
+    """Set up the root logger for one command, and take it down again so that ``main`` can be called twice.
+
+    ``form``: of the file, one of FORMATS.
+    """
     root = logging.getLogger()
     if any(isinstance(handler.formatter, _Redacted) for handler in root.handlers):
         yield  # a command within a command: the demo
@@ -63,10 +96,10 @@ def logging_to(stream: TextIO, verbosity: int, file: str | None) -> Iterator[Non
     console.setFormatter(_Redacted("%(levelname)s: %(message)s"))
     handlers: list[logging.Handler] = [console]
     if file:
-        handlers.append(_to_file(file))
+        handlers.append(_to_file(file, form))
     for handler in handlers:
         root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
+    root.setLevel(logging.DEBUG if file else min(level, _OWN))
     try:
         yield
     finally:
@@ -80,12 +113,12 @@ def _is_own(record: logging.LogRecord) -> bool:
     return record.name.partition(".")[0] == "stackmend"
 
 
-def _to_file(path: str) -> logging.Handler:
+def _to_file(path: str, form: str) -> logging.Handler:
     try:
         handler = logging.FileHandler(path, encoding="utf-8")
     except OSError as problem:
         raise UsageError(
             f"the log file {path} cannot be written: {problem.strerror}", "Choose another path for --log-file."
         ) from None
-    handler.setFormatter(_Redacted(_LINE))
+    handler.setFormatter(_JsonLine() if form == "json" else _Redacted(_LINE))
     return handler

@@ -18,6 +18,7 @@ from stackmend import __version__
 from stackmend.cli import help as helping
 from stackmend.cli import notes
 from stackmend.cli.completion import Complete
+from stackmend.cli.logs import FORMATS as LOG_FORMATS
 from stackmend.cli.logs import logging_to
 from stackmend.cli.manager import Commands
 from stackmend.cli.notes import Notes
@@ -111,6 +112,9 @@ class Shell(App):
             help="no progress, no summary: warnings and errors only",
         )
         parser.add_argument("--log-file", metavar="FILE", help="write a full log to this file")
+        parser.add_argument(
+            "--log-format", choices=LOG_FORMATS, default=LOG_FORMATS[0], help="of that file; json: one object a line"
+        )
         parser.add_argument("--no-color", action="store_true", help="no colours (also NO_COLOR)")
         parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
         return parser
@@ -122,7 +126,7 @@ class Shell(App):
         """Parse the global options and run the command."""
         self.options, remainder = self.parser.parse_known_args(front(argv))
         remainder = [*remainder, *argv[len(front(argv)) :]]
-        with logging_to(self.stderr, self.options.verbose_level, self.options.log_file):
+        with logging_to(self.stderr, self.options.verbose_level, self.options.log_file, self.options.log_format):
             if not remainder:
                 self.parser.print_usage(self.stderr)
                 Notes(self.stderr).fail("no command was given", "'stackmend --help' lists the commands.")
@@ -165,7 +169,7 @@ class _ListCommands(argparse.Action):
 
 def front(argv: Sequence[str]) -> list[str]:
     """The words up to the command: what follows it belongs to the command, whatever it is called."""
-    takes_value = {"--config", "--root", "--layout", "--database-timeout", "--log-file"}
+    takes_value = {"--config", "--root", "--layout", "--database-timeout", "--log-file", "--log-format"}
     index = 0
     while index < len(argv) and argv[index].startswith("-"):
         index += 2 if argv[index] in takes_value else 1

@@ -19,6 +19,9 @@ from urllib.parse import quote
 from stackmend.drivers.database.patience import waiting
 from stackmend.model.api import Answer, Request
 from stackmend.model.errors import ConfigError, LostError, UnsentError
+from stackmend.model.events import Events
+
+_EVENTS = Events(__name__)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,7 +142,13 @@ class ApiSession:
         if mark:
             options["global_request_id"] = mark
         what = f"{request.method} {request.path}"
-        with self._failing(what), waiting(f"the service {request.service}", what, self._timeout):
+        with (
+            _EVENTS.timed(
+                "request", service=request.service, method=request.method, path=request.path, mark=mark
+            ) as facts,
+            self._failing(what),
+            waiting(f"the service {request.service}", what, self._timeout),
+        ):
             answer = client.request(
                 request.path,
                 request.method,
@@ -153,7 +162,9 @@ class ApiSession:
                 headers={"Accept": "application/json"},
                 **options,
             )
-        return self._answer(answer)
+            found = self._answer(answer)
+            facts |= {"status": found.status, "ids": found.ids}
+        return found
 
     def client(self, service: str) -> tuple[Adapter, str]:
         """(an adapter of the service, its endpoint with the version). UnsentError where the catalogue has none."""

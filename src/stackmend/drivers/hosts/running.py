@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 import secrets
@@ -16,9 +15,10 @@ from typing import NamedTuple
 from stackmend.drivers.hosts.child import KEPT, Child
 from stackmend.drivers.hosts.words import last_line, named
 from stackmend.model.errors import HostLost, HostUnreachable, SourceError
+from stackmend.model.events import Events
 from stackmend.model.protocols import Completed
 
-_LOG = logging.getLogger(__name__)
+_EVENTS = Events(__name__)
 
 #: seconds for signing in
 CONNECT = 30.0
@@ -164,7 +164,11 @@ class Running:
                 "Something between that command and here changes what is printed: see [hosts] prefix and container.",
             )
         if answer.around:
-            _LOG.info("%s printed around %s: %s", self._where, named(self._argv), shown(answer.around))
+            _EVENTS.milestone(
+                "printed around a command", host=self._where, command=named(self._argv), text=shown(answer.around)
+            )
+        seconds = round(time.monotonic() - self._began, 3)
+        _EVENTS.detail("command", host=self._where, command=named(self._argv), exit=ended, seconds=seconds)
         return Completed(ended, answer.output, err)
 
     def _late(self) -> HostLost:

@@ -27,9 +27,12 @@ from stackmend.drivers.snapshot.selects import foreign, missing, select, unseen
 from stackmend.drivers.snapshot.shape import DERIVED
 from stackmend.drivers.snapshot.stream import Pipeline, TableStream
 from stackmend.model.errors import SilentError, SourceError
+from stackmend.model.events import Events
 from stackmend.model.protocols import Progress
 from stackmend.model.snapshot import CELL, UNREADABLE, Manifest, Source
 from stackmend.tables import Table, tables
+
+_EVENTS = Events(__name__)
 
 FORMAT = "stackmend-snapshot/1"
 #: seconds in which the threads that read have to end when somebody interrupts them
@@ -123,6 +126,13 @@ class DatabaseCollector:
             cells_known=self._cells_known or any(s.database == "nova_api" and not s.error for s in shown),
         )
         write_manifest(manifest, into)
+        for source in manifest.sources:
+            _EVENTS.detail(
+                "source collected", source=source.database, rows=sum(source.rows.values()), error=source.error
+            )
+        _EVENTS.milestone(
+            "collected", sources=len(manifest.sources), failed=len(manifest.failed()), skew=round(manifest.skew, 3)
+        )
         return manifest
 
     def recollect(self, reads: Mapping[str, Mapping[str, str]], findings: Sequence[Mapping[str, Any]]) -> DuckQuery:

@@ -20,9 +20,12 @@ from stackmend.drivers.writing.probing import Probe
 from stackmend.drivers.writing.seal import Sealer
 from stackmend.drivers.writing.statements import insert, statements
 from stackmend.model.errors import SilentError, SourceError, WriteError
+from stackmend.model.events import Events
 from stackmend.model.journal import Entry
 from stackmend.model.step import InsertRow, StepState
 from stackmend.model.writer import Group, Intent, Verdict
+
+_EVENTS = Events(__name__)
 
 #: how often a transaction that lost a deadlock, a lock or a cluster's certification is tried
 _ATTEMPTS = 5
@@ -75,8 +78,10 @@ class DatabaseWriter:
         """One transaction; returns the groups that need another one. Halves a batch that the database refuses."""
         some = [groups[index] for index in chosen]
         try:
-            # patient with the whole batch; its halves are tried once, to find the group that does not go
-            batch, verdicts = self._patiently(some, intent, _ATTEMPTS if len(chosen) == len(groups) else 1)
+            with _EVENTS.timed("transaction", database=some[0].database, groups=len(some)) as facts:
+                # patient with the whole batch; its halves are tried once, to find the group that does not go
+                batch, verdicts = self._patiently(some, intent, _ATTEMPTS if len(chosen) == len(groups) else 1)
+                facts |= {"written": len(verdicts), "stale": len(batch.stale), "later": len(batch.later)}
         except SourceError as problem:
             found.update({index: failed(groups[index], cannot(problem)) for index in chosen})
             return []

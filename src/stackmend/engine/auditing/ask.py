@@ -13,12 +13,15 @@ from typing import Any
 from stackmend.model.audit import CheckResult, Outcome
 from stackmend.model.check import Check
 from stackmend.model.errors import Exit, StackmendError
+from stackmend.model.events import Events
 from stackmend.model.finding import Finding, State, alike, finding_of, same
 from stackmend.model.protocols import Query
 from stackmend.model.snapshot import CELL, UNREADABLE, Manifest, Source
 from stackmend.tables import Table, tables
 from stackmend.tables.nova import VIFS
 from stackmend.tables.views import VIEWS
+
+_EVENTS = Events(__name__)
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _UNKNOWN = "not every cell is known: cell_mappings could not be read, or a cell of it is not among the sources"
@@ -224,18 +227,24 @@ def ask(
         allowed = standing(check, manifest)
         if not allowed.speaks:
             results[check.name] = CheckResult(check=check.name, outcome=Outcome.INCOMPLETE, reason=allowed.reason)
+            _EVENTS.detail("check not asked", check=check.name, reason=allowed.reason)
             continue
         begin = time.monotonic()
         try:
             rows[check.name] = query.rows(check.sql, parameters(check, manifest.now, ages))
         except StackmendError as problem:
             results[check.name] = CheckResult(check=check.name, outcome=Outcome.ERROR, reason=problem.message)
+            _EVENTS.detail("check failed", check=check.name, error=problem.message)
             continue
         results[check.name] = CheckResult(
             check=check.name,
             outcome=Outcome.OK if allowed.complete else Outcome.INCOMPLETE,
             reason=allowed.reason,
             seconds=time.monotonic() - begin,
+        )
+        seconds = round(time.monotonic() - begin, 3)
+        _EVENTS.detail(
+            "check asked", check=check.name, rows=len(rows[check.name]), reason=allowed.reason, seconds=seconds
         )
     return rows, results
 

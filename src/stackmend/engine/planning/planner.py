@@ -16,6 +16,7 @@ from stackmend.engine.planning.step_text import Describe, Waits, literal, marked
 from stackmend.engine.planning.vocabulary import foreign
 from stackmend.model.check import Severity
 from stackmend.model.errors import LimitError, SourceError, UsageError
+from stackmend.model.events import Events
 from stackmend.model.finding import Finding, Row, State, jsonable
 from stackmend.model.plan import Action, Left, Limits, Plan, changed_by, row_id
 from stackmend.model.protocols import Live
@@ -34,6 +35,8 @@ from stackmend.model.step import (
     writes,
 )
 from stackmend.tables import secret_columns
+
+_EVENTS = Events(__name__)
 
 #: a repair that finds nothing to do
 _CONSENT = "needs --allow-db"
@@ -204,10 +207,15 @@ class Planner:
                 said = f"{repair.resource} {finding.resource_id} is as asked for, nothing is to be done"
                 left = replace(left, done=True, reason=said if found is _DONE else found.reason)
             self._left.append(left)
+            self._say("not repaired", repair, finding, reason=left.reason)
             return
         if fault := next(filter(None, (self._fault(repair, step) for step in found.steps)), ""):
             self._left.append(_left(finding, f"the repair is refused: {fault}", repair.name))
+            self._say("repair refused", repair, finding, reason=fault)
             return
+        self._say(
+            "repair planned", repair, finding, strategy=found.strategy, steps=len(found.steps), instead=found.instead
+        )
         self._actions.append(
             Action(
                 id="",
@@ -228,6 +236,10 @@ class Planner:
                 evidence=repair.evidence(target, self._live),
             )
         )
+
+    @staticmethod
+    def _say(event: str, repair: Repair, finding: Finding, **facts: Any) -> None:
+        _EVENTS.detail(event, repair=repair.name, check=finding.check, resource=finding.resource_id, **facts)
 
     def _fault(self, repair: Repair, step: Step) -> str:
         """Why a step must not be in a plan; a repair of nobody's catalogue has no source to go by."""
@@ -311,6 +323,9 @@ class Planner:
             not_repaired=tuple(self._left),
             limits=self._wishes.limits,
             now=self._moment(),
+        )
+        _EVENTS.milestone(
+            "planned", plan=plan.id, actions=len(kept), not_repaired=len(self._left), deferred=len(self._deferred)
         )
         enforce(plan, self._count)
         return plan

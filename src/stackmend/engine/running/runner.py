@@ -23,11 +23,14 @@ from stackmend.model.errors import (
     PlanFileError,
     StackmendError,
 )
+from stackmend.model.events import Events
 from stackmend.model.journal import Entry, RunRecord, RunResult, RunState
 from stackmend.model.plan import Plan
 from stackmend.model.protocols import Clock, Executor, Journal, Progress, Writer
 from stackmend.model.step import CallStep, StepState
 from stackmend.model.writer import Group, Outcome, Pending, Verdict, mark_of
+
+_EVENTS = Events(__name__)
 
 _ALREADY = {"already": True}
 #: of a call that failed: a service may have taken it
@@ -109,6 +112,7 @@ class Runner:
 
         JournalError, with what was changed by then, where the journal cannot be written on the way.
         """
+        _EVENTS.milestone("run begun", run=self._record.id, kind=self._record.kind, actions=len(self._lanes))
         try:
             return self._run(checked=checked)
         except JournalError as problem:
@@ -227,6 +231,7 @@ class Runner:
         else:
             state, code = RunState.DONE, self._good()
         self._tools.journal.end(self._record.id, state)
+        _EVENTS.milestone("run ended", run=self._record.id, state=state.value, exit=int(code))
         notes = [f"{_name(lane)}: {lane.state.value}: {lane.note}" for lane in self._lanes if lane.note]
         return RunResult(
             run=self._record.id,
@@ -357,11 +362,13 @@ class Runner:
     def _settle(self, lane: Lane, verdict: Verdict) -> None:
         if verdict.state is StepState.DONE:
             lane.advance()
+            _EVENTS.detail("action went on", run=self._record.id, action=lane.action.id)
         else:
             self._stop(lane, verdict.state, verdict.note)
 
     def _stop(self, lane: Lane, state: StepState, note: str) -> None:
         lane.stop(state, note)
+        _EVENTS.milestone("action stopped", run=self._record.id, action=lane.action.id, state=state.value, reason=note)
         self._failures += state in _FAILURES
 
     def _stale(self, found: Sequence[tuple[Lane, Group, Verdict]]) -> list[Entry]:
@@ -415,6 +422,7 @@ class Runner:
         call = lane.call
         mark = mark_of(self._record.id, call.number)
         self._intent([Entry(call.number, StepState.INTENT, None, f"known to the services as {mark}")])
+        _EVENTS.detail("call begun", run=self._record.id, action=lane.action.id, step=call.number, request=mark)
         return self._guarded(lambda: self._executor(call).begin(call.step, mark))
 
     def _go_on(self, lane: Lane, pending: Pending) -> Outcome | Pending:
@@ -434,6 +442,9 @@ class Runner:
         call = lane.call
         # what an earlier process of this run has begun is ours, though it is found done
         already = outcome.already and call.number not in lane.begun
+        _EVENTS.detail(
+            "call ended", run=self._record.id, step=call.number, state=outcome.state.value, note=outcome.note
+        )
         image = _ALREADY if already else SENT if outcome.sent else None
         self._note([Entry(call.number, outcome.state, image, outcome.note)])
         if already:

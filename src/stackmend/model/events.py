@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Events: what was asked of whom, how long it took, what was decided and why; records of Python's own logging.
+
+An event has a name that does not change and facts beside it, so that a machine can read it (``--log-format json``). It
+holds names, identifiers, numbers and reasons; never a row's values, never a secret. Milestones are INFO (``-v``), each
+statement, request and command is DEBUG (``-vv``, ``--log-file``).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+#: attributes of a record that are ours
+EVENT, FACTS = "stackmend_event", "stackmend_facts"
+
+
+class Events:
+    """The events of one module, by its ``__name__``."""
+
+    def __init__(self, module: str) -> None:
+        self._logger = logging.getLogger(module)
+
+    def milestone(self, event: str, /, **facts: Any) -> None:
+        """Something that an operator wants to see pass by."""
+        self._say(logging.INFO, event, facts)
+
+    def detail(self, event: str, /, **facts: Any) -> None:
+        """One statement, request, command or decision of many."""
+        self._say(logging.DEBUG, event, facts)
+
+    @contextmanager
+    def timed(self, event: str, /, **facts: Any) -> Iterator[dict[str, Any]]:
+        """A detail with its ``seconds``; what is put into the dictionary on the way goes with it, as does an error."""
+        begun = time.monotonic()
+        try:
+            yield facts
+        except BaseException as problem:
+            facts.setdefault("error", getattr(problem, "message", "") or type(problem).__name__)
+            raise
+        finally:
+            self.detail(event, **facts, seconds=round(time.monotonic() - begun, 3))
+
+    def _say(self, level: int, event: str, facts: dict[str, Any]) -> None:
+        if self._logger.isEnabledFor(level):
+            known = {name: fact for name, fact in facts.items() if fact not in (None, "")}
+            self._logger.log(level, "%s", _Line(event, known), extra={EVENT: event, FACTS: known})
+
+
+class _Line:
+    """``event name=fact ...``, made only when somebody reads it."""
+
+    def __init__(self, event: str, facts: dict[str, Any]) -> None:
+        self._event, self._facts = event, facts
+
+    def __str__(self) -> str:
+        return " ".join((self._event, *(f"{name}={_word(fact)}" for name, fact in self._facts.items())))
+
+
+def _word(fact: object) -> str:
+    text = str(fact)
+    return repr(text) if not text or any(c.isspace() or c in "'\"=" or not c.isprintable() for c in text) else text
