@@ -22,12 +22,12 @@ from stackmend.report.pages import CHECK_SECTIONS, page
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *DOCS.glob("adr/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *DOCS.glob("adr/*.md"), *DOCS.glob("explanation/*.md")])
 REPAIR_SECTIONS = ("What it does", "Guards", "Undo")
 
 
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate", DOCS / "_ext" / "generate.py")
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, DOCS / "_ext" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -35,13 +35,22 @@ def _load() -> ModuleType:
     return module
 
 
-generate = _load()
+generate = _load("generate")
+architecture = _load("architecture")
 SHELL = Shell(sys.stdout, sys.stderr)
 COMMANDS = dict(iter(SHELL.command_manager))
 
 
 def _parser(name: str):
     return COMMANDS[name].load()(SHELL, None, cmd_name=name).get_parser(f"stackmend {name}")
+
+
+def test_the_rooms_are_those_of_the_source():
+    """The table of packages is made of their docstrings, none is missing or silent (docs/_ext/architecture.py)."""
+    text = architecture.PAGE.read_text(encoding="utf-8")
+    assert architecture.page(text) == text
+    assert set(architecture.FLOORS) == {path.parent.name for path in architecture.SOURCE.glob("*/__init__.py")}
+    assert not [line for line in architecture.rooms().splitlines() if line.endswith("|  |")]
 
 
 @pytest.mark.parametrize("name", sorted(catalogue.checks()))

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: thin cliff commands, one noun a file in :mod:`stackmend.cli.commands`."""
+"""The command line: thin cliff commands, one noun a file in ``cli/commands``."""
