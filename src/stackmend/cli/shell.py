@@ -94,27 +94,7 @@ class Shell(App):
             metavar="SECONDS",
             help="silence after which a database is given up; else [timeouts] database, else 300",
         )
-        volume = parser.add_mutually_exclusive_group()
-        volume.add_argument(
-            "-v",
-            "--verbose",
-            action="count",
-            dest="verbose_level",
-            default=1,
-            help="say more on stderr; twice: everything",
-        )
-        volume.add_argument(
-            "-q",
-            "--quiet",
-            action="store_const",
-            dest="verbose_level",
-            const=0,
-            help="no progress, no summary: warnings and errors only",
-        )
-        parser.add_argument("--log-file", metavar="FILE", help="write a full log to this file")
-        parser.add_argument(
-            "--log-format", choices=LOG_FORMATS, default=LOG_FORMATS[0], help="of that file; json: one object a line"
-        )
+        _add_telling(parser)
         parser.add_argument("--no-color", action="store_true", help="no colours (also NO_COLOR)")
         parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
         return parser
@@ -154,6 +134,31 @@ class Shell(App):
             return int(command.run(parsed))
         except cliff_help.HelpExit:
             return int(Exit.CLEAN)
+
+
+def _add_telling(parser: argparse.ArgumentParser) -> None:
+    """The options of how much is said, and where."""
+    volume = parser.add_mutually_exclusive_group()
+    volume.add_argument(
+        "-v",
+        "--verbose",
+        action="count",
+        dest="verbose_level",
+        default=1,
+        help="say more on stderr; twice: everything",
+    )
+    volume.add_argument(
+        "-q",
+        "--quiet",
+        action="store_const",
+        dest="verbose_level",
+        const=0,
+        help="no progress, no summary: warnings and errors only",
+    )
+    parser.add_argument("--log-file", metavar="FILE", help="write a full log to this file")
+    parser.add_argument(
+        "--log-format", choices=LOG_FORMATS, default=LOG_FORMATS[0], help="of that file; json: one object a line"
+    )
 
 
 class _ListCommands(argparse.Action):

@@ -9,6 +9,7 @@ statement, request and command is DEBUG (``-vv``, ``--log-file``).
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,13 +36,13 @@ class Events:
     @contextmanager
     def timed(self, event: str, /, **facts: Any) -> Iterator[dict[str, Any]]:
         """A detail with its ``seconds``; what is put into the dictionary on the way goes with it, as does an error."""
-        begun = time.monotonic()
+        begun, whole = time.monotonic(), False
         try:
             yield facts
-        except BaseException as problem:
-            facts.setdefault("error", getattr(problem, "message", "") or type(problem).__name__)
-            raise
+            whole = True
         finally:
+            if not whole and (problem := sys.exc_info()[1]) is not None:
+                facts["error"] = getattr(problem, "message", "") or type(problem).__name__
             self.detail(event, **facts, seconds=round(time.monotonic() - begun, 3))
 
     def _say(self, level: int, event: str, facts: dict[str, Any]) -> None:
