@@ -112,13 +112,14 @@ def test_a_wish_that_was_granted_can_be_taken_back(desk: Desk, wish: Callable[[D
     run = desk.done(*words)
     granted = desk.cloud.dump()
     assert granted != planted
-    code, _, err = desk.type(*words, "--allow-db", "--yes", "--accept", "all")
+    code, out, err = desk.type(*words, "--allow-db", "--yes", "--accept", "all")
     gone = words[:2] == ("server", "purge")  # nothing tells its id from a typing error any more
     assert code == (Exit.USAGE if gone else Exit.CLEAN), err
     assert (
         any(why in err for why in ("nothing is to be done", "is deleted already", "is not marked deleted")) is not gone
     )
     assert ("there is no server" in err) is gone
+    assert "not repaired" not in out
     assert desk.cloud.dump() == granted
     assert desk.type("run", "undo", run, "--yes")[0] == Exit.CLEAN
     assert desk.cloud.dump() == planted

@@ -44,11 +44,14 @@ def headline(shown: Plan) -> str:
     """One line of numbers."""
     counts = shown.counts
     parts = [f"{count(counts['actions'], 'repair')} with {count(counts['steps'], 'change')}"]
-    parts += [f"{counts[key]} {word}" for key, word in _REST if counts[key]]
-    return ", ".join(parts)
-
-
-_REST = (("manual", "by hand"), ("deferred", "to do in a later plan"), ("not_repaired", "not repaired"))
+    right = sum(left.done for left in shown.not_repaired)
+    rest = {
+        "by hand": counts["manual"],
+        "to do in a later plan": counts["deferred"],
+        "not repaired": counts["not_repaired"] - right,
+        "right already": right,
+    }
+    return ", ".join([*parts, *(f"{number} {word}" for word, number in rest.items() if number)])
 
 
 def narrowed(shown: Plan, ids: Sequence[str], repairs: Sequence[str]) -> Plan:
@@ -105,7 +108,8 @@ def _lines(shown: Plan, view: View) -> Iterator[str]:
         )
     yield from _by_hand(shown.manual, view, shown.workflow)
     yield from _left("later (rows of an earlier repair: make a new plan after this one)", shown.deferred, view)
-    yield from _left("not repaired", shown.not_repaired, view)
+    yield from _left("not repaired", [left for left in shown.not_repaired if not left.done], view)
+    yield from _left("right already", [left for left in shown.not_repaired if left.done], view)
     yield from _left_out(shown, view)
     limits = shown.limits
     yield ""

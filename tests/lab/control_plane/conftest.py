@@ -19,7 +19,7 @@ from stackmend.lab.guardian import Guardian, reap
 from ...sharing import turn
 from .old_recipes import TALES
 from .proofs import TABLE, Rehearsal, written
-from .repairs import BY_NAME, HEALER, PROOFS, of_break
+from .repairs import ALL, BY_NAME, HEALER, of_break
 
 #: environment variable that has the table of the docs written anew, by a run of all proofs
 WRITE = "STACKMEND_WRITE_PROOFS"
@@ -72,7 +72,7 @@ def rehearsal(plane: Plane, tmp_path_factory: pytest.TempPathFactory, request: p
     asked = {found["name"] for found in parameters if found.get("name") in BY_NAME}
     asked |= {of_break(found["broken"]).name for found in parameters if "broken" in found}
     asked = asked or set(BY_NAME)
-    done = Rehearsal(plane, [proof for proof in PROOFS if proof.name in asked], tmp_path_factory.mktemp("proofs"))
+    done = Rehearsal(plane, [proof for proof in ALL if proof.name in asked], tmp_path_factory.mktemp("proofs"))
     done.run()
     if os.environ.get(WRITE):
         known = json.loads(TABLE.read_text())["proofs"] if TABLE.exists() else []

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from stackmend.engine.auditing import catalogue
 from stackmend.lab import breaks
 
 from . import consequences, damage
 from . import using as use
-from .proofs import Proof, broken
+from .proofs import Proof, broken, pairs
 
 #: breaks that restart services come first, those of them last that stop an API
 PROOFS = (
@@ -89,7 +92,20 @@ PROOFS = (
 HEALER = Proof(
     "info-cache-empty", "rebuild-info-cache", "api", use.unmoved_server, damage.emptied_elsewhere, way="healer"
 )
-BY_NAME = {proof.name: proof for proof in PROOFS}
+#: a part of the workflow relocate-host, which has a file of its own
+ELSEWHERE = {("relocate-server", "db")}
+
+
+def _unsaid() -> Iterator[Proof]:
+    """Repairs of which nothing more is said: their check's break, mended and taken back, and not used."""
+    said = {(proof.repair, proof.strategy) for proof in (*PROOFS, HEALER)} | ELSEWHERE
+    for repair, strategy in sorted(pairs() - said):
+        for check in catalogue.repairs()[repair].checks[:1]:
+            yield Proof(check, repair, strategy, lambda _thing: None, breaks.find(check).make)
+
+
+ALL = (*PROOFS, *_unsaid())
+BY_NAME = {proof.name: proof for proof in ALL}
 
 
 def of_break(name: str) -> Proof:

@@ -53,7 +53,25 @@ def test_an_unknown_break_is_refused(plane):
         breaks.make(plane, "everything")
 
 
-@pytest.mark.parametrize("name", ["extra-ports-on-server", "volume-stuck-error-deleting"])
+#: breaks of the lab, and plants of the embedded cloud made by the same statements here
+BROKEN = (
+    "extra-ports-on-server",
+    "volume-stuck-error-deleting",
+    "snapshot-deleted-incompletely:no_time",
+    "volume-stuck-detaching:mapping_gone",
+    "info-cache-empty:plant",
+    "allocation-orphan:plant",
+    "port-without-server:plant",
+)
+
+
+def test_a_plant_that_the_lab_cannot_make_is_refused(plane):
+    """With what it makes."""
+    with pytest.raises(UsageError, match="the lab makes no server of the kind ironic: active, deleted"):
+        breaks.make(plane, "info-cache-empty:ironic")
+
+
+@pytest.mark.parametrize("name", BROKEN)
 def test_a_break_is_found(plane, audit, capsys, name):
     """Typed by an operator, too, exactly that finding comes up, and the services are well again (all: test_proofs)."""
     before = audit()

@@ -190,7 +190,8 @@ class LabBreak(_Lab, Printing):
 
     examples = """
   $ stackmend lab break
-  $ stackmend lab break volume-stuck-detaching"""
+  $ stackmend lab break volume-stuck-detaching
+  $ stackmend lab break volume-stuck-detaching:mapping_gone  # a plant of the embedded cloud, by its variant"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
@@ -210,7 +211,7 @@ class LabBreak(_Lab, Printing):
         plane = self.plane(parsed_args)
         plane.layout  # noqa: B018 - says that there is no lab, before anything else
         key = breaks.make(plane, parsed_args.name)
-        entry = breaks.modules()[parsed_args.name].BREAK
+        entry = breaks.find(parsed_args.name).BREAK
         data = {"name": entry.name, "how": entry.how, "check": entry.check, "also": list(entry.also), "key": key}
         columns = (("Name", "name"), ("How", "how"), ("Found by", "check"), ("Key", "key"))
         self.show(Document(data=data, columns=columns), parsed_args)

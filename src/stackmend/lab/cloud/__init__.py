@@ -3,6 +3,6 @@
 the states a real cloud has, and nothing wrong with it until something is planted (:mod:`stackmend.lab.plants`)."""
 
 from stackmend.lab.cloud.build import build
-from stackmend.lab.cloud.handle import Cloud, Server
+from stackmend.lab.cloud.handle import Cloud, CloudRows, Server
 
-__all__ = ["Cloud", "Server", "build"]
+__all__ = ["Cloud", "CloudRows", "Server", "build"]

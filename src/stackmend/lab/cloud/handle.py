@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -39,35 +40,94 @@ class Server:
         return f"cell:{self.cell}"
 
 
-class Store(Protocol):
-    """Where a cloud's databases are."""
+class Statements(Protocol):
+    """Where a cloud's databases are, and how statements get there."""
 
     def url(self, database: str) -> str: ...
     def databases(self) -> tuple[str, ...]: ...
-    def state(self) -> Path: ...
     def run(self, database: str, sql: str, parameters: Mapping[str, Any]) -> tuple[list[Row], Any]:
         """(rows, last id) of one statement with ``:name`` parameters."""
         ...
 
     def quote(self, name: str) -> str: ...
+
+
+class Store(Statements, Protocol):
+    """The same of an embedded cloud, which can be put back."""
+
+    def state(self) -> Path: ...
     def dump(self) -> dict[tuple[str, str], list[str]]: ...
     def save(self) -> None: ...
     def restore(self) -> None: ...
     def close(self) -> None: ...
 
 
-class Cloud:
-    """A cloud on real schemas. Databases have stackmend's names: ``nova_api``, ``cell:cell1``, ``neutron``, ..."""
+class CloudRows(ABC):
+    """What damage is written to: rows by database, and servers in a given state.
 
-    def __init__(self, store: Store, now: datetime, servers: list[Server]) -> None:
-        self._store, self._now, self._servers = store, now, servers
-        self._picked: set[str] = set()
-        self._saved: set[str] = set()
+    The embedded cloud is one, and the real databases of a lab are another (:mod:`stackmend.lab.breaks`), so that a plant
+    can be made on both. Databases have stackmend's names: ``nova_api``, ``cell:cell1``, ``neutron``, ...
+    """
+
+    def __init__(self, statements: Statements) -> None:
+        self._statements = statements
+
+    @abstractmethod
+    def pick(self, kind: str = "active") -> Server:
+        """A server of that kind that nobody has got yet; LookupError when there is none left."""
 
     @property
     def databases(self) -> dict[str, str]:
         """Database -> SQLAlchemy URL."""
-        return {name: self._store.url(name) for name in self._store.databases()}
+        return {name: self._statements.url(name) for name in self._statements.databases()}
+
+    def ago(self, seconds: float) -> str:
+        """So many seconds ago, however long the cloud has been there: what is recent is so for an audit too."""
+        return text(datetime.now(UTC) - timedelta(seconds=seconds))
+
+    def rows(self, database: str, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
+        """Rows of a query with ``:name`` parameters, in SQL that every dialect understands."""
+        return self._statements.run(database, sql, params or {})[0]
+
+    def execute(self, database: str, sql: str, params: Mapping[str, Any] | None = None) -> None:
+        """Run one statement and commit it."""
+        self._statements.run(database, sql, params or {})
+
+    def insert(self, database: str, table: str, **values: Any) -> Any:
+        """Insert a row; returns its ``id``, given or assigned."""
+        q = self._statements.quote
+        names, marks = ", ".join(q(c) for c in values), ", ".join(f":{c}" for c in values)
+        last = self._statements.run(database, f"INSERT INTO {q(table)} ({names}) VALUES ({marks})", values)[1]
+        return values.get("id", last)
+
+    def update(self, database: str, table: str, where: Mapping[str, Any], **values: Any) -> None:
+        """Set columns of the rows that match."""
+        q = self._statements.quote
+        sets = ", ".join(f"{q(c)} = :{c}" for c in values)
+        condition, parameters = self._where(where)
+        self._statements.run(database, f"UPDATE {q(table)} SET {sets} WHERE {condition}", {**values, **parameters})
+
+    def delete(self, database: str, table: str, where: Mapping[str, Any]) -> None:
+        """Delete the rows that match."""
+        condition, parameters = self._where(where)
+        self._statements.run(database, f"DELETE FROM {self._statements.quote(table)} WHERE {condition}", parameters)
+
+    def _where(self, where: Mapping[str, Any]) -> tuple[str, Row]:
+        terms = [
+            f"{self._statements.quote(c)} IS NULL" if v is None else f"{self._statements.quote(c)} = :w_{c}"
+            for c, v in where.items()
+        ]
+        return " AND ".join(terms), {f"w_{c}": v for c, v in where.items() if v is not None}
+
+
+class Cloud(CloudRows):
+    """An embedded cloud on real schemas."""
+
+    def __init__(self, store: Store, now: datetime, servers: list[Server]) -> None:
+        super().__init__(store)
+        self._store, self._now, self._servers = store, now, servers
+        self._picked: set[str] = set()
+        self._saved: set[str] = set()
 
     @property
     def now(self) -> str:
@@ -78,10 +138,6 @@ class Cloud:
     def state(self) -> Path:
         """The folder for stackmend's journal and snapshots."""
         return self._store.state()
-
-    def ago(self, seconds: float) -> str:
-        """So many seconds ago, however long the cloud has been there: what is recent is so for an audit too."""
-        return text(datetime.now(UTC) - timedelta(seconds=seconds))
 
     def toml(self, *, same_account: bool = False) -> str:
         """A configuration for stackmend; the cells are left to be discovered.
@@ -109,40 +165,6 @@ class Cloud:
         """The servers it remembers, of one kind or all."""
         return [s for s in self._servers if kind in (None, s.kind)]
 
-    def rows(self, database: str, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
-        """Rows of a query with ``:name`` parameters, in SQL that every dialect understands."""
-        return self._store.run(database, sql, params or {})[0]
-
-    def execute(self, database: str, sql: str, params: Mapping[str, Any] | None = None) -> None:
-        """Run one statement and commit it."""
-        self._store.run(database, sql, params or {})
-
-    def insert(self, database: str, table: str, **values: Any) -> Any:
-        """Insert a row; returns its ``id``, given or assigned."""
-        q = self._store.quote
-        names, marks = ", ".join(q(c) for c in values), ", ".join(f":{c}" for c in values)
-        last = self._store.run(database, f"INSERT INTO {q(table)} ({names}) VALUES ({marks})", values)[1]
-        return values.get("id", last)
-
-    def update(self, database: str, table: str, where: Mapping[str, Any], **values: Any) -> None:
-        """Set columns of the rows that match."""
-        q = self._store.quote
-        sets = ", ".join(f"{q(c)} = :{c}" for c in values)
-        condition, parameters = self._where(where)
-        self._store.run(database, f"UPDATE {q(table)} SET {sets} WHERE {condition}", {**values, **parameters})
-
-    def delete(self, database: str, table: str, where: Mapping[str, Any]) -> None:
-        """Delete the rows that match."""
-        condition, parameters = self._where(where)
-        self._store.run(database, f"DELETE FROM {self._store.quote(table)} WHERE {condition}", parameters)
-
-    def _where(self, where: Mapping[str, Any]) -> tuple[str, Row]:
-        terms = [
-            f"{self._store.quote(c)} IS NULL" if v is None else f"{self._store.quote(c)} = :w_{c}"
-            for c, v in where.items()
-        ]
-        return " AND ".join(terms), {f"w_{c}": v for c, v in where.items() if v is not None}
-
     def dump(self) -> dict[tuple[str, str], list[str]]:
         """(database, table) -> its rows as sorted text, for comparison to the byte; empty tables are left out."""
         return self._store.dump()
@@ -160,6 +182,16 @@ class Cloud:
     def close(self) -> None:
         """Close the connections."""
         self._store.close()
+
+
+def run(connection: pymysql.Connection[Any], sql: str, parameters: Mapping[str, Any]) -> tuple[list[Row], Any]:
+    """(rows, last id) of one statement with ``:name`` parameters on MariaDB."""
+    statement = sql.replace("%", "%%")
+    for name in sorted(parameters, key=len, reverse=True):
+        statement = statement.replace(f":{name}", f"%({name})s")
+    with connection.cursor(pymysql.cursors.DictCursor) as cursor:
+        cursor.execute(statement, dict(parameters))
+        return list(cursor.fetchall()), cursor.lastrowid
 
 
 class SQLiteStore:
@@ -256,12 +288,7 @@ class MariaDBStore:
         return f"`{name}`"
 
     def run(self, database: str, sql: str, parameters: Mapping[str, Any]) -> tuple[list[Row], Any]:
-        text = sql.replace("%", "%%")
-        for name in sorted(parameters, key=len, reverse=True):
-            text = text.replace(f":{name}", f"%({name})s")
-        with self.connections[database].cursor(pymysql.cursors.DictCursor) as cursor:
-            cursor.execute(text, dict(parameters))
-            return list(cursor.fetchall()), cursor.lastrowid
+        return run(self.connections[database], sql, parameters)
 
     def dump(self) -> dict[tuple[str, str], list[str]]:
         found = {}

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from stackmend.lab.cloud import Cloud
+from stackmend.lab.cloud import CloudRows
 
 #: the variant that every module has
 PLANT = "plant"
@@ -28,7 +28,7 @@ class Case:
 
     check: str
     variant: str
-    make: Callable[[Cloud], Any]  #: a plant returns the key of the finding
+    make: Callable[[CloudRows], Any]  #: a plant returns the key of the finding
     refused: str = ""  #: a part of the reason for which it is not repaired, by design
     chosen: str = ""  #: the repair that the operator names, where there are several
 

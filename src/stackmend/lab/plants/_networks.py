@@ -8,7 +8,7 @@ import json
 import uuid
 from typing import Any
 
-from stackmend.lab.cloud import Cloud, Server
+from stackmend.lab.cloud import CloudRows, Server
 
 #: seconds: older than every age that a check of networks waits
 OLD = 3 * 3600
@@ -23,25 +23,25 @@ CHILDREN = (
 )
 
 
-def cache(cloud: Cloud, server: Server) -> dict[str, Any]:
+def cache(cloud: CloudRows, server: Server) -> dict[str, Any]:
     """The server's cache row."""
     sql = "SELECT id, network_info, deleted FROM instance_info_caches WHERE instance_uuid = :u"
     return cloud.rows(server.database, sql, {"u": server.uuid})[0]
 
 
-def vifs(cloud: Cloud, server: Server) -> list[dict[str, Any]]:
+def vifs(cloud: CloudRows, server: Server) -> list[dict[str, Any]]:
     """The VIFs of the server's cache."""
     found: list[dict[str, Any]] = json.loads(cache(cloud, server)["network_info"])
     return found
 
 
-def write(cloud: Cloud, server: Server, document: str | None) -> None:
+def write(cloud: CloudRows, server: Server, document: str | None) -> None:
     """Let the server's cache hold this text, since long ago."""
     values = {"network_info": document, "updated_at": cloud.ago(OLD)}
     cloud.update(server.database, "instance_info_caches", {"instance_uuid": server.uuid}, **values)
 
 
-def keep(cloud: Cloud, server: Server, port: str, flag: bool) -> None:
+def keep(cloud: CloudRows, server: Server, port: str, flag: bool) -> None:
     """Set ``preserve_on_delete`` of one VIF."""
     found = vifs(cloud, server)
     for vif in found:
@@ -50,7 +50,7 @@ def keep(cloud: Cloud, server: Server, port: str, flag: bool) -> None:
     write(cloud, server, json.dumps(found))
 
 
-def port_of(cloud: Cloud, port: str) -> dict[str, Any]:
+def port_of(cloud: CloudRows, port: str) -> dict[str, Any]:
     """A port's row."""
     sql = (
         "SELECT id, project_id, network_id, mac_address, device_id, device_owner, status, standard_attr_id"
@@ -59,18 +59,18 @@ def port_of(cloud: Cloud, port: str) -> dict[str, Any]:
     return cloud.rows("neutron", sql, {"p": port})[0]
 
 
-def attribute(cloud: Cloud, port: str, **values: Any) -> None:
+def attribute(cloud: CloudRows, port: str, **values: Any) -> None:
     """Set columns of the port's standardattributes row."""
     cloud.update("neutron", "standardattributes", {"id": port_of(cloud, port)["standard_attr_id"]}, **values)
 
 
-def standard(cloud: Cloud, kind: str, created: str) -> int:
+def standard(cloud: CloudRows, kind: str, created: str) -> int:
     """A new row of standardattributes; its id."""
     values = {"resource_type": kind, "revision_number": 2, "created_at": created, "updated_at": created}
     return int(cloud.insert("neutron", "standardattributes", **values, description=""))
 
 
-def new_port(cloud: Cloud, beside: Server, device: str, created: str, host: str = "", **values: Any) -> str:
+def new_port(cloud: CloudRows, beside: Server, device: str, created: str, host: str = "", **values: Any) -> str:
     """A port in the network of a server, whole as Neutron makes it: addresses, binding, security; its id.
 
     It is bound to ``host`` and, unless ``values`` say else, of that server's project and owned by Nova.
@@ -101,7 +101,7 @@ def new_port(cloud: Cloud, beside: Server, device: str, created: str, host: str 
     return port
 
 
-def _bind(cloud: Cloud, port: str, host: str, network: str) -> None:
+def _bind(cloud: CloudRows, port: str, host: str, network: str) -> None:
     binding = {"port_id": port, "host": host, "vnic_type": "normal", "profile": "", "status": "ACTIVE"}
     if not host:
         cloud.insert("neutron", "ml2_port_bindings", **binding, vif_type="unbound", vif_details="")
@@ -112,7 +112,7 @@ def _bind(cloud: Cloud, port: str, host: str, network: str) -> None:
     cloud.insert("neutron", "ml2_port_binding_levels", **level)
 
 
-def _address(cloud: Cloud, port: str, network: str) -> None:
+def _address(cloud: CloudRows, port: str, network: str) -> None:
     """An address of the network's IPv4 subnet that nobody has."""
     sql = "SELECT id, cidr FROM subnets WHERE network_id = :n AND ip_version = 4"
     subnet = cloud.rows("neutron", sql, {"n": network})[0]
@@ -126,7 +126,7 @@ def _address(cloud: Cloud, port: str, network: str) -> None:
     cloud.insert("neutron", "ipamallocations", ip_address=address, ipam_subnet_id=ipam[0]["id"], status="ALLOCATED")
 
 
-def drop_port(cloud: Cloud, port: str) -> None:
+def drop_port(cloud: CloudRows, port: str) -> None:
     """Delete a port as Neutron does: floating IPs let go of it, its addresses are given back."""
     number = port_of(cloud, port)["standard_attr_id"]
     loose = {"fixed_port_id": None, "fixed_ip_address": None, "router_id": None, "status": "DOWN"}
@@ -143,7 +143,7 @@ def drop_port(cloud: Cloud, port: str) -> None:
     cloud.delete("neutron", "standardattributes", {"id": number})
 
 
-def free_port(cloud: Cloud, port: str) -> None:
+def free_port(cloud: CloudRows, port: str) -> None:
     """Free a port as Neutron does when it is unbound and its device is taken away."""
     cloud.delete("neutron", "ml2_port_binding_levels", {"port_id": port})
     unbound = {"host": "", "vif_type": "unbound", "vif_details": ""}
@@ -151,25 +151,25 @@ def free_port(cloud: Cloud, port: str) -> None:
     cloud.update("neutron", "ports", {"id": port}, device_id="", device_owner="", status="DOWN")
 
 
-def move_binding(cloud: Cloud, port: str, host: str) -> None:
+def move_binding(cloud: CloudRows, port: str, host: str) -> None:
     """Let the port be bound to another host, its levels with it."""
     for table in ("ml2_port_bindings", "ml2_port_binding_levels"):
         cloud.update("neutron", table, {"port_id": port}, host=host)
 
 
-def other_host(cloud: Cloud, server: Server) -> str:
+def other_host(cloud: CloudRows, server: Server) -> str:
     """Another compute host of the server's cell."""
     sql = "SELECT host FROM compute_nodes WHERE host <> :h AND hypervisor_type = 'QEMU' ORDER BY host"
     return str(cloud.rows(server.database, sql, {"h": server.host or ""})[0]["host"])
 
 
-def nic_rows(cloud: Cloud, server: Server) -> list[dict[str, Any]]:
+def nic_rows(cloud: CloudRows, server: Server) -> list[dict[str, Any]]:
     """The server's live ``virtual_interfaces`` rows, in the order of its NICs."""
     sql = "SELECT id, uuid, address, tag FROM virtual_interfaces WHERE instance_uuid = :u AND deleted = 0 ORDER BY id"
     return cloud.rows(server.database, sql, {"u": server.uuid})
 
 
-def new_nic_row(cloud: Cloud, server: Server, port: str, **values: Any) -> int:
+def new_nic_row(cloud: CloudRows, server: Server, port: str, **values: Any) -> int:
     """A row of ``virtual_interfaces`` for a port that need not exist; its id."""
     mac = "fa:21:" + ":".join(port[n : n + 2] for n in (0, 2, 4, 6))
     defaults = {
@@ -182,18 +182,18 @@ def new_nic_row(cloud: Cloud, server: Server, port: str, **values: Any) -> int:
     return int(cloud.insert(server.database, "virtual_interfaces", **{**defaults, **values}))
 
 
-def changed(cloud: Cloud, server: Server, seconds: int = 60) -> None:
+def changed(cloud: CloudRows, server: Server, seconds: int = 60) -> None:
     """Let Nova have changed the server so many seconds ago."""
     cloud.update(server.database, "instances", {"uuid": server.uuid}, updated_at=cloud.ago(seconds))
 
 
-def busy(cloud: Cloud, server: Server, task_state: str = "rebooting_hard") -> None:
+def busy(cloud: CloudRows, server: Server, task_state: str = "rebooting_hard") -> None:
     """Let something be happening to the server, since a minute."""
     values = {"task_state": task_state, "updated_at": cloud.ago(60)}
     cloud.update(server.database, "instances", {"uuid": server.uuid}, **values)
 
 
-def moment(cloud: Cloud, server: Server, column: str = "created_at") -> str:
+def moment(cloud: CloudRows, server: Server, column: str = "created_at") -> str:
     """A time of the server's row."""
     sql = "SELECT created_at, launched_at FROM instances WHERE uuid = :u"
     return str(cloud.rows(server.database, sql, {"u": server.uuid})[0][column])

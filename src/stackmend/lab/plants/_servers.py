@@ -7,13 +7,13 @@ import json
 import uuid
 from typing import Any
 
-from stackmend.lab.cloud import Cloud, Server
+from stackmend.lab.cloud import CloudRows, Server
 
 #: seconds: older than every age that a check of servers waits
 OLD = 6 * 3600
 
 
-def cache(cloud: Cloud, server: Server) -> list[dict[str, Any]]:
+def cache(cloud: CloudRows, server: Server) -> list[dict[str, Any]]:
     """The VIFs of the server's network cache."""
     sql = "SELECT network_info FROM instance_info_caches WHERE instance_uuid = :u"
     document = cloud.rows(server.database, sql, {"u": server.uuid})[0]["network_info"]
@@ -21,32 +21,32 @@ def cache(cloud: Cloud, server: Server) -> list[dict[str, Any]]:
     return found
 
 
-def write_cache(cloud: Cloud, server: Server, document: Any) -> None:
+def write_cache(cloud: CloudRows, server: Server, document: Any) -> None:
     """Replace the server's network cache by VIFs, or by any text."""
     text = document if document is None or isinstance(document, str) else json.dumps(document)
     cloud.update(server.database, "instance_info_caches", {"instance_uuid": server.uuid}, network_info=text)
 
 
-def touch(cloud: Cloud, server: Server, seconds: float = OLD) -> None:
+def touch(cloud: CloudRows, server: Server, seconds: float = OLD) -> None:
     """Let the server have been changed that long ago."""
     cloud.update(server.database, "instances", {"uuid": server.uuid}, updated_at=cloud.ago(seconds))
 
 
-def neighbour(cloud: Cloud, server: Server) -> dict[str, Any]:
+def neighbour(cloud: CloudRows, server: Server) -> dict[str, Any]:
     """The compute node of another host in the server's cell."""
     sql = "SELECT * FROM compute_nodes WHERE host <> :h AND hypervisor_type = 'QEMU' AND deleted = 0 ORDER BY id"
     found: dict[str, Any] = cloud.rows(server.database, sql, {"h": server.host or ""})[0]
     return found
 
 
-def without_volumes(cloud: Cloud) -> Server:
+def without_volumes(cloud: CloudRows) -> Server:
     """An active server that has none."""
     while (server := cloud.pick("active")).volumes:
         pass
     return server
 
 
-def alone(cloud: Cloud, server: Server, *, silent: bool = False) -> str:
+def alone(cloud: CloudRows, server: Server, *, silent: bool = False) -> str:
     """Put a server alone on a host of its own, with everything of it; the host's name. ``silent``: for three hours."""
     host, node, sql = (
         f"lonely-{server.uuid[:8]}",
@@ -73,7 +73,7 @@ def alone(cloud: Cloud, server: Server, *, silent: bool = False) -> str:
     return host
 
 
-def settle(cloud: Cloud, server: Server, host: str, node: str, compute: Any) -> None:
+def settle(cloud: CloudRows, server: Server, host: str, node: str, compute: Any) -> None:
     """Have Nova's rows and Cinder's attachments say that host, as if the server had been built there."""
     cloud.update(
         server.database, "instances", {"uuid": server.uuid}, host=host, node=node, launched_on=host, compute_id=compute
@@ -85,7 +85,9 @@ def settle(cloud: Cloud, server: Server, host: str, node: str, compute: Any) -> 
     cloud.update("cinder", "volume_attachment", where, attached_host=host)
 
 
-def migrated(cloud: Cloud, server: Server, node: dict[str, Any], status: str, source: str, age: float = 9000) -> str:
+def migrated(
+    cloud: CloudRows, server: Server, node: dict[str, Any], status: str, source: str, age: float = 9000
+) -> str:
     """Insert a live migration to that compute node, which ended so; its uuid."""
     move = server.migration[:-4] + "beef"
     cloud.insert(
@@ -96,12 +98,12 @@ def migrated(cloud: Cloud, server: Server, node: dict[str, Any], status: str, so
     return move
 
 
-def provider(cloud: Cloud, node_uuid: str) -> int:
+def provider(cloud: CloudRows, node_uuid: str) -> int:
     """``resource_providers.id`` of a compute node."""
     return int(cloud.rows("placement", "SELECT id FROM resource_providers WHERE uuid = :u", {"u": node_uuid})[0]["id"])
 
 
-def bind(cloud: Cloud, port: str, host: str) -> None:
+def bind(cloud: CloudRows, port: str, host: str) -> None:
     """Let the port's ACTIVE binding name that host."""
     cloud.execute(
         "neutron",
@@ -111,7 +113,7 @@ def bind(cloud: Cloud, port: str, host: str) -> None:
     cloud.execute("neutron", "UPDATE ml2_port_binding_levels SET host = :h WHERE port_id = :p", {"h": host, "p": port})
 
 
-def new_port(cloud: Cloud, server: Server, *, host: str = "", age: float = OLD, **values: Any) -> str:
+def new_port(cloud: CloudRows, server: Server, *, host: str = "", age: float = OLD, **values: Any) -> str:
     """Insert a port of the server's network with an address, its binding and its children; its id."""
     like = cloud.rows("neutron", "SELECT * FROM ports WHERE id = :p", {"p": server.ports[0]})[0]
     fixed = cloud.rows("neutron", "SELECT * FROM ipallocations WHERE port_id = :p", {"p": server.ports[0]})[0]
@@ -156,7 +158,7 @@ def new_port(cloud: Cloud, server: Server, *, host: str = "", age: float = OLD, 
     return port
 
 
-def new_consumer(cloud: Cloud, consumer: str, provider_id: int, *, kind: int | None = 1, age: float = OLD) -> None:
+def new_consumer(cloud: CloudRows, consumer: str, provider_id: int, *, kind: int | None = 1, age: float = OLD) -> None:
     """Insert a consumer with an allocation of every class a server has."""
     cloud.insert(
         "placement", "consumers", uuid=consumer, project_id=1, user_id=1, generation=1, consumer_type_id=kind,

@@ -6,13 +6,13 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from stackmend.lab.cloud import Cloud, Server
+from stackmend.lab.cloud import CloudRows, Server
 
 #: seconds: older than every age that a check of volumes waits
 OLD = 3 * 3600
 
 
-def new_volume(cloud: Cloud, project: str = "", **values: Any) -> str:
+def new_volume(cloud: CloudRows, project: str = "", **values: Any) -> str:
     """Insert an available volume with a row of metadata; its id."""
     volume = str(uuid.uuid4())
     kinds = cloud.rows("cinder", "SELECT id FROM volume_types WHERE deleted = 0 ORDER BY name", {})
@@ -39,13 +39,13 @@ def new_volume(cloud: Cloud, project: str = "", **values: Any) -> str:
     return volume
 
 
-def child(cloud: Cloud, table: str, volume: str, **values: Any) -> Any:
+def child(cloud: CloudRows, table: str, volume: str, **values: Any) -> Any:
     """Insert a live row that belongs to the volume; its primary key."""
     defaults = {"volume_id": volume, "created_at": cloud.ago(OLD), "deleted": 0}
     return cloud.insert("cinder", table, **{**defaults, **values})
 
 
-def new_attachment(cloud: Cloud, volume: str, server: str | None, host: str | None = "c1", **values: Any) -> str:
+def new_attachment(cloud: CloudRows, volume: str, server: str | None, host: str | None = "c1", **values: Any) -> str:
     """Insert a live attachment of the volume; its id. Without a server it is one to a host."""
     attachment = str(uuid.uuid4())
     defaults = {
@@ -64,7 +64,7 @@ def new_attachment(cloud: Cloud, volume: str, server: str | None, host: str | No
     return attachment
 
 
-def new_mapping(cloud: Cloud, server: Server, volume: str, attachment: str | None, **values: Any) -> int:
+def new_mapping(cloud: CloudRows, server: Server, volume: str, attachment: str | None, **values: Any) -> int:
     """Insert the block device mapping of a data disk into the server's cell; its id."""
     defaults = {
         "uuid": str(uuid.uuid4()),
@@ -86,7 +86,7 @@ def new_mapping(cloud: Cloud, server: Server, volume: str, attachment: str | Non
     return int(cloud.insert(server.database, "block_device_mapping", **{**defaults, **values}))
 
 
-def attach(cloud: Cloud, server: Server, volume: str, **values: Any) -> tuple[str, int]:
+def attach(cloud: CloudRows, server: Server, volume: str, **values: Any) -> tuple[str, int]:
     """Attach the volume to the server on both sides, as Nova leaves it; (attachment, id of the mapping)."""
     attachment = new_attachment(cloud, volume, server.uuid, server.host, **values)
     mapping = new_mapping(cloud, server, volume, attachment)
@@ -101,31 +101,31 @@ def attach(cloud: Cloud, server: Server, volume: str, **values: Any) -> tuple[st
     return attachment, mapping
 
 
-def attached(cloud: Cloud, kind: str = "active") -> tuple[Server, str, str, int]:
+def attached(cloud: CloudRows, kind: str = "active") -> tuple[Server, str, str, int]:
     """A server of that kind with a data disk attached: (server, volume, attachment, id of the mapping)."""
     server = cloud.pick(kind)
     volume = new_volume(cloud, server.project_id)
     return server, volume, *attach(cloud, server, volume)
 
 
-def drop_mapping(cloud: Cloud, server: Server, mapping: int) -> None:
+def drop_mapping(cloud: CloudRows, server: Server, mapping: int) -> None:
     """Mark the mapping deleted as Nova does."""
     values = {"deleted": mapping, "deleted_at": cloud.ago(OLD)}
     cloud.update(server.database, "block_device_mapping", {"id": mapping}, **values)
 
 
-def drop_attachment(cloud: Cloud, attachment: str) -> None:
+def drop_attachment(cloud: CloudRows, attachment: str) -> None:
     """Mark the attachment deleted as Cinder does; the volume is left as it says."""
     values = {"deleted": 1, "deleted_at": cloud.ago(OLD), "detach_time": cloud.ago(OLD), "attach_status": "detached"}
     cloud.update("cinder", "volume_attachment", {"id": attachment}, **values)
 
 
-def free(cloud: Cloud, volume: str) -> None:
+def free(cloud: CloudRows, volume: str) -> None:
     """Let the volume say that it is available."""
     cloud.update("cinder", "volumes", {"id": volume}, status="available", attach_status="detached")
 
 
-def act(cloud: Cloud, server: Server, action: str) -> None:
+def act(cloud: CloudRows, server: Server, action: str) -> None:
     """Let the server have an action that has been running for half an hour."""
     row = cloud.insert(
         server.database,
@@ -149,7 +149,7 @@ def act(cloud: Cloud, server: Server, action: str) -> None:
     )
 
 
-def busy(cloud: Cloud, server: Server, task_state: str) -> None:
+def busy(cloud: CloudRows, server: Server, task_state: str) -> None:
     """Let something be happening to the server, since a minute."""
     values = {"task_state": task_state, "updated_at": cloud.ago(60)}
     cloud.update(server.database, "instances", {"uuid": server.uuid}, **values)

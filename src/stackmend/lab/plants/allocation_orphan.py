@@ -7,25 +7,25 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from stackmend.lab.cloud import Cloud
+from stackmend.lab.cloud import CloudRows
 from stackmend.lab.plants._servers import new_consumer
 
 
-def plant(cloud: Cloud) -> dict[str, Any]:
+def plant(cloud: CloudRows) -> dict[str, Any]:
     """A server was deleted while Placement was down."""
     server = cloud.pick("deleted")
     new_consumer(cloud, server.uuid, 1)
     return {"consumer": server.uuid}
 
 
-def unknown(cloud: Cloud) -> dict[str, Any]:
+def unknown(cloud: CloudRows) -> dict[str, Any]:
     """The server was archived before its allocation went; the consumer is older than consumer types."""
     consumer = str(uuid.uuid4())
     new_consumer(cloud, consumer, 2, kind=None)
     return {"consumer": consumer}
 
 
-def finished_migration(cloud: Cloud) -> dict[str, Any]:
+def finished_migration(cloud: CloudRows) -> dict[str, Any]:
     """A resize ended in error, and its claim on the source stayed."""
     server = cloud.pick("active")
     consumer = str(uuid.uuid4())
@@ -38,18 +38,18 @@ def finished_migration(cloud: Cloud) -> dict[str, Any]:
     return {"consumer": consumer}
 
 
-VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "unknown": unknown,
     "finished_migration": finished_migration,
 }
 
 
-def foreign_type(cloud: Cloud) -> None:
+def foreign_type(cloud: CloudRows) -> None:
     """A consumer of another kind: not Nova's."""
     new_consumer(cloud, str(uuid.uuid4()), 1, kind=3)
 
 
-def custom_classes(cloud: Cloud) -> None:
+def custom_classes(cloud: CloudRows) -> None:
     """A consumer that holds custom classes alone."""
     consumer = str(uuid.uuid4())
     cloud.insert("placement", "consumers", uuid=consumer, project_id=1, user_id=1, generation=1,
@@ -57,32 +57,32 @@ def custom_classes(cloud: Cloud) -> None:
     cloud.insert("placement", "allocations", resource_provider_id=1, consumer_id=consumer, resource_class_id=5, used=1)
 
 
-def resized(cloud: Cloud) -> None:
+def resized(cloud: CloudRows) -> None:
     """A migration that waits for its confirmation holds the source."""
     cloud.pick("resized")
 
 
-def live_migrating(cloud: Cloud) -> None:
+def live_migrating(cloud: CloudRows) -> None:
     """A live migration holds the source."""
     cloud.pick("live_migrating")
 
 
-def being_scheduled(cloud: Cloud) -> None:
+def being_scheduled(cloud: CloudRows) -> None:
     """A server without a row in any cell yet has its claim already."""
     new_consumer(cloud, cloud.pick("unscheduled").uuid, 1)
 
 
-def young(cloud: Cloud) -> None:
+def young(cloud: CloudRows) -> None:
     """A claim of half an hour ago."""
     new_consumer(cloud, str(uuid.uuid4()), 1, age=1800)
 
 
-def across_cells(cloud: Cloud) -> None:
+def across_cells(cloud: CloudRows) -> None:
     """A cross-cell resize: the same server in two cells, one of them hidden."""
     cloud.pick("cross_cell")
 
 
-LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
     "foreign_type": foreign_type,
     "custom_classes": custom_classes,
     "resized": resized,

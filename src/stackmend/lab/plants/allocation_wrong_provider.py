@@ -6,25 +6,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stackmend.lab.cloud import Cloud, Server
+from stackmend.lab.cloud import CloudRows, Server
 from stackmend.lab.plants._servers import OLD, neighbour, new_consumer, provider, touch
 
 
-def plant(cloud: Cloud) -> dict[str, Any]:
+def plant(cloud: CloudRows) -> dict[str, Any]:
     """A migration was reverted half way: the server is charged to the other host alone."""
     server = cloud.pick("active")
     node = _elsewhere(cloud, server)
     return {"server": server.uuid, "wrong_provider": node["uuid"]}
 
 
-def _elsewhere(cloud: Cloud, server: Server) -> dict[str, Any]:
+def _elsewhere(cloud: CloudRows, server: Server) -> dict[str, Any]:
     node = neighbour(cloud, server)
     there = provider(cloud, str(node["uuid"]))
     cloud.update("placement", "allocations", {"consumer_id": server.uuid}, resource_provider_id=there)
     return node
 
 
-def both(cloud: Cloud) -> dict[str, Any]:
+def both(cloud: CloudRows) -> dict[str, Any]:
     """The source of an evacuation never came back to give its share up, and the record of it is gone."""
     server = cloud.pick("stopped")
     node = neighbour(cloud, server)
@@ -35,7 +35,7 @@ def both(cloud: Cloud) -> dict[str, Any]:
     return {"server": server.uuid, "wrong_provider": node["uuid"]}
 
 
-def other_amounts(cloud: Cloud) -> dict[str, Any]:
+def other_amounts(cloud: CloudRows) -> dict[str, Any]:
     """A resize failed in its last step: the server is charged elsewhere, with the amounts of the flavor it had."""
     server = cloud.pick("active")
     node = _elsewhere(cloud, server)
@@ -44,7 +44,7 @@ def other_amounts(cloud: Cloud) -> dict[str, Any]:
     return {"server": server.uuid, "wrong_provider": node["uuid"]}
 
 
-def amounts_that_nobody_can_tell(cloud: Cloud) -> dict[str, Any]:
+def amounts_that_nobody_can_tell(cloud: CloudRows) -> dict[str, Any]:
     """Its flavor asks for more than Nova's three numbers."""
     server = cloud.pick("active")
     node = _elsewhere(cloud, server)
@@ -56,7 +56,7 @@ def amounts_that_nobody_can_tell(cloud: Cloud) -> dict[str, Any]:
     return {"server": server.uuid, "wrong_provider": node["uuid"]}
 
 
-def offloaded(cloud: Cloud) -> dict[str, Any]:
+def offloaded(cloud: CloudRows) -> dict[str, Any]:
     """An unshelve failed, and what it had claimed was not given back."""
     server = cloud.pick("shelved_offloaded")
     node = neighbour(cloud, server)
@@ -72,7 +72,7 @@ def offloaded(cloud: Cloud) -> dict[str, Any]:
     return {"server": server.uuid, "wrong_provider": node["uuid"]}
 
 
-def source_deleted(cloud: Cloud) -> dict[str, Any]:
+def source_deleted(cloud: CloudRows) -> dict[str, Any]:
     """The source of an evacuation was taken out of the cloud: nobody is left to give its share back."""
     server = cloud.pick("evacuated")
     where = {"instance_uuid": server.uuid, "migration_type": "evacuation"}
@@ -91,7 +91,7 @@ def source_deleted(cloud: Cloud) -> dict[str, Any]:
     return {"server": server.uuid, "wrong_provider": uuid}
 
 
-VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "both": both,
     "other_amounts": other_amounts,
     "amounts_that_nobody_can_tell": amounts_that_nobody_can_tell,
@@ -101,34 +101,34 @@ VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
 NOT_REPAIRED = {"amounts_that_nobody_can_tell": "cannot be told from its flavor"}
 
 
-def evacuated(cloud: Cloud) -> None:
+def evacuated(cloud: CloudRows) -> None:
     """The source of an evacuation has not come back yet: its share is legal."""
     cloud.pick("evacuated")
 
 
-def resized(cloud: Cloud) -> None:
+def resized(cloud: CloudRows) -> None:
     """A resize waits for its confirmation."""
     cloud.pick("resized")
 
 
-def live_migrating(cloud: Cloud) -> None:
+def live_migrating(cloud: CloudRows) -> None:
     """A live migration: the server holds the target already."""
     cloud.pick("live_migrating")
 
 
-def baremetal(cloud: Cloud) -> None:
+def baremetal(cloud: CloudRows) -> None:
     """Nodes move between the hosts of the service."""
     cloud.pick("ironic")
 
 
-def just_moved(cloud: Cloud) -> None:
+def just_moved(cloud: CloudRows) -> None:
     """The server was moved a minute ago."""
     server = cloud.pick("active")
     _elsewhere(cloud, server)
     touch(cloud, server, 60)
 
 
-def unshelving(cloud: Cloud) -> None:
+def unshelving(cloud: CloudRows) -> None:
     """An offloaded server is being brought back: it holds capacity, and has no host yet."""
     server = cloud.pick("shelved_offloaded")
     new_consumer(cloud, server.uuid, provider(cloud, str(neighbour(cloud, server)["uuid"])), age=30)
@@ -136,7 +136,7 @@ def unshelving(cloud: Cloud) -> None:
     touch(cloud, server, 30)
 
 
-LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
     "evacuated": evacuated,
     "resized": resized,
     "live_migrating": live_migrating,

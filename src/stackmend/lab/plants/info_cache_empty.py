@@ -6,64 +6,64 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stackmend.lab.cloud import Cloud
+from stackmend.lab.cloud import CloudRows
 from stackmend.lab.plants._networks import busy, cache, changed, new_port, write
 
 
-def _emptied(cloud: Cloud, kind: str, document: str | None = "[]") -> dict[str, Any]:
+def _emptied(cloud: CloudRows, kind: str, document: str | None = "[]") -> dict[str, Any]:
     server = cloud.pick(kind)
     write(cloud, server, document)
     return {"server": server.uuid}
 
 
-def plant(cloud: Cloud) -> dict[str, Any]:
+def plant(cloud: CloudRows) -> dict[str, Any]:
     """A refresh met a Neutron that answered with nothing (seed 0)."""
     return _emptied(cloud, "active")
 
 
-def null(cloud: Cloud) -> dict[str, Any]:
+def null(cloud: CloudRows) -> dict[str, Any]:
     """The document is NULL."""
     return _emptied(cloud, "stopped", None)
 
 
-def no_text(cloud: Cloud) -> dict[str, Any]:
+def no_text(cloud: CloudRows) -> dict[str, Any]:
     """The document is an empty text."""
     return _emptied(cloud, "active", "")
 
 
-def cut_short(cloud: Cloud) -> dict[str, Any]:
+def cut_short(cloud: CloudRows) -> dict[str, Any]:
     """The document ends in the middle of a word."""
     server = cloud.pick("active")
     write(cloud, server, cache(cloud, server)["network_info"][:120])
     return {"server": server.uuid}
 
 
-def premade(cloud: Cloud) -> dict[str, Any]:
+def premade(cloud: CloudRows) -> dict[str, Any]:
     """The port is the customer's own: it would be deleted with the server."""
     return _emptied(cloud, "premade_port")
 
 
-def several(cloud: Cloud) -> dict[str, Any]:
+def several(cloud: CloudRows) -> dict[str, Any]:
     """Three NICs, whose order must be found again."""
     return _emptied(cloud, "multi_nic")
 
 
-def shelved(cloud: Cloud) -> dict[str, Any]:
+def shelved(cloud: CloudRows) -> dict[str, Any]:
     """Shelved and offloaded: no host would ever heal it."""
     return _emptied(cloud, "shelved_offloaded")
 
 
-def soft_error(cloud: Cloud) -> dict[str, Any]:
+def soft_error(cloud: CloudRows) -> dict[str, Any]:
     """A server in ERROR that is still on its host."""
     return _emptied(cloud, "error")
 
 
-def ironic(cloud: Cloud) -> dict[str, Any]:
+def ironic(cloud: CloudRows) -> dict[str, Any]:
     """A baremetal server: its ports are owned by baremetal:none."""
     return _emptied(cloud, "ironic")
 
 
-VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "null": null,
     "no_text": no_text,
     "cut_short": cut_short,
@@ -75,36 +75,36 @@ VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
 }
 
 
-def no_nic(cloud: Cloud) -> None:
+def no_nic(cloud: CloudRows) -> None:
     """A server that was asked for without any NIC."""
     write(cloud, cloud.pick("no_nic"), "[]")
 
 
-def building(cloud: Cloud) -> None:
+def building(cloud: CloudRows) -> None:
     """A server being built: its ports are there already, its cache is not."""
     write(cloud, cloud.pick("building"), "[]")
 
 
-def server_busy(cloud: Cloud) -> None:
+def server_busy(cloud: CloudRows) -> None:
     """A server that Nova is at work on."""
     server = cloud.pick("active")
     write(cloud, server, "[]")
     busy(cloud, server)
 
 
-def just_changed(cloud: Cloud) -> None:
+def just_changed(cloud: CloudRows) -> None:
     """Nova wrote the server a minute ago: the cache may follow."""
     server = cloud.pick("active")
     write(cloud, server, "[]")
     changed(cloud, server)
 
 
-def migrating(cloud: Cloud) -> None:
+def migrating(cloud: CloudRows) -> None:
     """A server that is being migrated."""
     write(cloud, cloud.pick("live_migrating"), "[]")
 
 
-def failed_build(cloud: Cloud) -> None:
+def failed_build(cloud: CloudRows) -> None:
     """A build that failed in its cell, before there was a host: nothing ever ran."""
     server = cloud.pick("error")
     write(cloud, server, "[]")
@@ -112,14 +112,14 @@ def failed_build(cloud: Cloud) -> None:
     cloud.update(server.database, "instances", {"uuid": server.uuid}, **values)
 
 
-def foreign_port(cloud: Cloud) -> None:
+def foreign_port(cloud: CloudRows) -> None:
     """A port of another project names a server without NICs: Nova never caches such a port (A6)."""
     server, neighbour = cloud.pick("no_nic"), cloud.pick("active")
     write(cloud, server, "[]")
     new_port(cloud, neighbour, server.uuid, cloud.ago(90_000), project_id="f" * 32)
 
 
-LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
     "no_nic": no_nic,
     "building": building,
     "server_busy": server_busy,

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from stackmend.lab.cloud import Cloud, Server
+from stackmend.lab.cloud import CloudRows, Server
 from stackmend.lab.plants._networks import (
     OLD,
     attribute,
@@ -22,25 +22,25 @@ from stackmend.lab.plants._networks import (
 )
 
 
-def _without(cloud: Cloud, server: Server, port: str) -> dict[str, Any]:
+def _without(cloud: CloudRows, server: Server, port: str) -> dict[str, Any]:
     write(cloud, server, json.dumps([vif for vif in vifs(cloud, server) if vif["id"] != port]))
     return {"server": server.uuid, "port": port}
 
 
-def _one_more(cloud: Cloud, server: Server, **values: Any) -> str:
+def _one_more(cloud: CloudRows, server: Server, **values: Any) -> str:
     """A NIC more: a port bound to the server's host, with its row, and not in the cache."""
     port = new_port(cloud, server, server.uuid, cloud.ago(2 * OLD), host=server.host or "", **values)
     new_nic_row(cloud, server, port, address=f"{port_of(cloud, port)['mac_address']}/{port}")
     return port
 
 
-def plant(cloud: Cloud) -> dict[str, Any]:
+def plant(cloud: CloudRows) -> dict[str, Any]:
     """The cache was emptied, and a NIC attached afterwards: two of three are missing no more, one still is."""
     server = cloud.pick("multi_nic")
     return _without(cloud, server, server.ports[1])
 
 
-def premade(cloud: Cloud) -> dict[str, Any]:
+def premade(cloud: CloudRows) -> dict[str, Any]:
     """The port is the customer's own, made before the server: it would be deleted with it."""
     server = cloud.pick("multi_nic")
     port = server.ports[0]
@@ -49,32 +49,32 @@ def premade(cloud: Cloud) -> dict[str, Any]:
     return _without(cloud, server, port)
 
 
-def working(cloud: Cloud) -> dict[str, Any]:
+def working(cloud: CloudRows) -> dict[str, Any]:
     """Nova has no row of it, but it is ACTIVE on the server's host."""
     server = cloud.pick("active")
     port = new_port(cloud, server, server.uuid, cloud.ago(OLD), host=str(server.host), status="ACTIVE")
     return {"server": server.uuid, "port": port}
 
 
-def stopped(cloud: Cloud) -> dict[str, Any]:
+def stopped(cloud: CloudRows) -> dict[str, Any]:
     """The server is off, its ports are DOWN: the row tells."""
     server = cloud.pick("stopped")
     return {"server": server.uuid, "port": _one_more(cloud, server)}
 
 
-def shelved(cloud: Cloud) -> dict[str, Any]:
+def shelved(cloud: CloudRows) -> dict[str, Any]:
     """Shelved and offloaded: its ports are not bound."""
     server = cloud.pick("shelved_offloaded")
     return {"server": server.uuid, "port": _one_more(cloud, server)}
 
 
-def soft_deleted(cloud: Cloud) -> dict[str, Any]:
+def soft_deleted(cloud: CloudRows) -> dict[str, Any]:
     """Reclaiming the server would delete the port, whoever made it."""
     server = cloud.pick("soft_deleted")
     return {"server": server.uuid, "port": _one_more(cloud, server)}
 
 
-VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "premade": premade,
     "working": working,
     "stopped": stopped,
@@ -83,19 +83,19 @@ VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
 }
 
 
-def building(cloud: Cloud) -> None:
+def building(cloud: CloudRows) -> None:
     """A server being built: its ports come one after another."""
     server = cloud.pick("building")
     _one_more(cloud, server)
 
 
-def being_attached(cloud: Cloud) -> None:
+def being_attached(cloud: CloudRows) -> None:
     """A NIC is being attached: port and row are there, the cache follows."""
     server = cloud.pick("active")
     attribute(cloud, _one_more(cloud, server), updated_at=cloud.ago(60))
 
 
-def just_written(cloud: Cloud) -> None:
+def just_written(cloud: CloudRows) -> None:
     """Nova wrote the cache a minute ago."""
     server = cloud.pick("active")
     _one_more(cloud, server)
@@ -103,21 +103,21 @@ def just_written(cloud: Cloud) -> None:
     cloud.update(server.database, "instance_info_caches", where, updated_at=cloud.ago(60))
 
 
-def just_changed(cloud: Cloud) -> None:
+def just_changed(cloud: CloudRows) -> None:
     """Nova wrote the server a minute ago."""
     server = cloud.pick("active")
     _one_more(cloud, server)
     changed(cloud, server)
 
 
-def server_busy(cloud: Cloud) -> None:
+def server_busy(cloud: CloudRows) -> None:
     """Nova is at work on the server."""
     server = cloud.pick("active")
     _one_more(cloud, server)
     busy(cloud, server)
 
 
-def hidden_copy(cloud: Cloud) -> None:
+def hidden_copy(cloud: CloudRows) -> None:
     """The hidden half of a cross-cell resize has a cache of its own, which nobody reads."""
     server = cloud.pick("cross_cell")
     for database in cloud.databases:
@@ -128,18 +128,18 @@ def hidden_copy(cloud: Cloud) -> None:
                 cloud.update(database, "instance_info_caches", where, network_info="[]", updated_at=cloud.ago(OLD))
 
 
-def foreign_project(cloud: Cloud) -> None:
+def foreign_project(cloud: CloudRows) -> None:
     """A port of another project: Nova never lists such a port, whoever works with it (A6)."""
     server = cloud.pick("active")
     _one_more(cloud, server, project_id="f" * 32)
 
 
-def subport(cloud: Cloud) -> None:
+def subport(cloud: CloudRows) -> None:
     """The subport of a trunk belongs to the trunk."""
     cloud.pick("trunk")
 
 
-LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
     "building": building,
     "being_attached": being_attached,
     "just_written": just_written,

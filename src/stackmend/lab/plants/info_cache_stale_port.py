@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from stackmend.lab.cloud import Cloud, Server
+from stackmend.lab.cloud import CloudRows, Server
 from stackmend.lab.plants._networks import (
     CHILDREN,
     OLD,
@@ -25,30 +25,30 @@ from stackmend.lab.plants._networks import (
 )
 
 
-def _gone(cloud: Cloud, server: Server, number: int = 0) -> dict[str, Any]:
+def _gone(cloud: CloudRows, server: Server, number: int = 0) -> dict[str, Any]:
     port = server.ports[number]
     drop_port(cloud, port)
     return {"server": server.uuid, "port": port}
 
 
-def plant(cloud: Cloud) -> dict[str, Any]:
+def plant(cloud: CloudRows) -> dict[str, Any]:
     """The port was deleted while nova-compute was down: the event was lost."""
     return _gone(cloud, cloud.pick("active"))
 
 
-def one_of_three(cloud: Cloud) -> dict[str, Any]:
+def one_of_three(cloud: CloudRows) -> dict[str, Any]:
     """The middle one of three NICs."""
     return _gone(cloud, cloud.pick("multi_nic"), 1)
 
 
-def freed(cloud: Cloud) -> dict[str, Any]:
+def freed(cloud: CloudRows) -> dict[str, Any]:
     """The port was taken off the server in Neutron alone, and belongs to nobody now."""
     server = cloud.pick("premade_port")
     free_port(cloud, server.ports[0])
     return {"server": server.uuid, "port": server.ports[0]}
 
 
-def given_away(cloud: Cloud) -> dict[str, Any]:
+def given_away(cloud: CloudRows) -> dict[str, Any]:
     """The port is another server's by now, whole and well."""
     server, other = cloud.pick("active"), cloud.pick("active")
     port = server.ports[0]
@@ -65,22 +65,22 @@ def given_away(cloud: Cloud) -> dict[str, Any]:
     return {"server": server.uuid, "port": port}
 
 
-def stopped(cloud: Cloud) -> dict[str, Any]:
+def stopped(cloud: CloudRows) -> dict[str, Any]:
     """The server is off: it will not start with that NIC."""
     return _gone(cloud, cloud.pick("stopped"))
 
 
-def lost(cloud: Cloud) -> dict[str, Any]:
+def lost(cloud: CloudRows) -> dict[str, Any]:
     """Neutron's database lost the port of a running guest: it is made again."""
     return _gone(cloud, cloud.pick("active"))
 
 
-def lost_of_three(cloud: Cloud) -> dict[str, Any]:
+def lost_of_three(cloud: CloudRows) -> dict[str, Any]:
     """One of three NICs, with a device tag that Nova still knows."""
     return _gone(cloud, cloud.pick("multi_nic"), 2)
 
 
-def lost_by_sql(cloud: Cloud) -> dict[str, Any]:
+def lost_by_sql(cloud: CloudRows) -> dict[str, Any]:
     """`DELETE FROM ports`: what has no foreign key stayed, its address in Neutron's own address management too."""
     server = cloud.pick("premade_port")
     port = server.ports[0]
@@ -92,17 +92,17 @@ def lost_by_sql(cloud: Cloud) -> dict[str, Any]:
     return {"server": server.uuid, "port": port}
 
 
-def lost_while_off(cloud: Cloud) -> dict[str, Any]:
+def lost_while_off(cloud: CloudRows) -> dict[str, Any]:
     """The server is off."""
     return _gone(cloud, cloud.pick("stopped"))
 
 
-def lost_while_shelved(cloud: Cloud) -> dict[str, Any]:
+def lost_while_shelved(cloud: CloudRows) -> dict[str, Any]:
     """The server has no host: its port was not bound."""
     return _gone(cloud, cloud.pick("shelved_offloaded"))
 
 
-def taken(cloud: Cloud) -> dict[str, Any]:
+def taken(cloud: CloudRows) -> dict[str, Any]:
     """Somebody else has the address by now."""
     server = cloud.pick("active")
     port = server.ports[0]
@@ -113,7 +113,7 @@ def taken(cloud: Cloud) -> dict[str, Any]:
     return {"server": server.uuid, "port": port}
 
 
-VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "one_of_three": one_of_three,
     "freed": freed,
     "given_away": given_away,
@@ -139,19 +139,19 @@ CHOSEN = {
 NOT_REPAIRED = {"taken": "of nobody's by now"}
 
 
-def foreign_project(cloud: Cloud) -> None:
+def foreign_project(cloud: CloudRows) -> None:
     """The port has another project, but is the server's: a matter of its own (A6), and the guest uses it."""
     cloud.update("neutron", "ports", {"id": cloud.pick("active").ports[0]}, project_id="f" * 32)
 
 
-def server_busy(cloud: Cloud) -> None:
+def server_busy(cloud: CloudRows) -> None:
     """A detach under way: Neutron is done with the port, Nova not yet."""
     server = cloud.pick("active")
     drop_port(cloud, server.ports[0])
     busy(cloud, server, "deleting")
 
 
-def just_detached(cloud: Cloud) -> None:
+def just_detached(cloud: CloudRows) -> None:
     """The cache was written a minute ago: it is still being brought up to date."""
     server = cloud.pick("active")
     drop_port(cloud, server.ports[0])
@@ -159,20 +159,20 @@ def just_detached(cloud: Cloud) -> None:
     cloud.update(server.database, "instance_info_caches", where, updated_at=cloud.ago(60))
 
 
-def just_changed(cloud: Cloud) -> None:
+def just_changed(cloud: CloudRows) -> None:
     """Nova wrote the server a minute ago."""
     server = cloud.pick("active")
     drop_port(cloud, server.ports[0])
     changed(cloud, server)
 
 
-def deleted_server(cloud: Cloud) -> None:
+def deleted_server(cloud: CloudRows) -> None:
     """A deleted server's cache keeps its last content."""
     server, other = cloud.pick("deleted"), cloud.pick("active")
     write(cloud, server, json.dumps([{**vif, "id": server.uuid} for vif in vifs(cloud, other)]))
 
 
-LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
     "foreign_project": foreign_project,
     "server_busy": server_busy,
     "just_detached": just_detached,

@@ -7,11 +7,11 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from stackmend.lab.cloud import Cloud
+from stackmend.lab.cloud import CloudRows
 from stackmend.lab.plants._servers import OLD, new_consumer
 
 
-def _mapped(cloud: Cloud, cell: int | None = 2, age: float = OLD, queued: int | None = 0) -> str:
+def _mapped(cloud: CloudRows, cell: int | None = 2, age: float = OLD, queued: int | None = 0) -> str:
     server = str(uuid.uuid4())
     cloud.insert(
         "nova_api", "instance_mappings", instance_uuid=server, cell_id=cell, project_id="p", user_id="u",
@@ -20,48 +20,48 @@ def _mapped(cloud: Cloud, cell: int | None = 2, age: float = OLD, queued: int | 
     return server
 
 
-def plant(cloud: Cloud) -> dict[str, Any]:
+def plant(cloud: CloudRows) -> dict[str, Any]:
     """The row was deleted by hand; the guest runs on, its allocation is its own and no orphan."""
     server = _mapped(cloud)
     new_consumer(cloud, server, 1)
     return {"server": server}
 
 
-def archived(cloud: Cloud) -> dict[str, Any]:
+def archived(cloud: CloudRows) -> dict[str, Any]:
     """An old release archived the server, and left its mapping."""
     return {"server": _mapped(cloud, age=400 * 86400)}
 
 
-VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {"archived": archived}
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"archived": archived}
 NOT_REPAIRED = dict.fromkeys(("plant", "archived"), "there is no repair for it yet")
 
 
-def queued(cloud: Cloud) -> None:
+def queued(cloud: CloudRows) -> None:
     """Somebody deleted the server: its rows are gone first."""
     _mapped(cloud, queued=1)
 
 
-def never_said(cloud: Cloud) -> None:
+def never_said(cloud: CloudRows) -> None:
     """A mapping of a release that did not say yet whether the server was deleted."""
     _mapped(cloud, queued=None)
 
 
-def not_scheduled(cloud: Cloud) -> None:
+def not_scheduled(cloud: CloudRows) -> None:
     """A server that no cell was found for: its mapping names none."""
     _mapped(cloud, cell=None)
 
 
-def young(cloud: Cloud) -> None:
+def young(cloud: CloudRows) -> None:
     """Half an hour ago: a build whose conductor is slow."""
     _mapped(cloud, age=1800)
 
 
-def being_built(cloud: Cloud) -> None:
+def being_built(cloud: CloudRows) -> None:
     """A server with a build request, and no row in any cell yet."""
     cloud.pick("unscheduled")
 
 
-LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
     "queued": queued,
     "never_said": never_said,
     "not_scheduled": not_scheduled,

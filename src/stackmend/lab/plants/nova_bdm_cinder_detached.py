@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from stackmend.lab.cloud import Cloud, Server
+from stackmend.lab.cloud import CloudRows, Server
 from stackmend.lab.plants._volumes import (
     OLD,
     attach,
@@ -25,7 +25,7 @@ def _key(server: Server, volume: str, mapping: int) -> dict[str, Any]:
     return {"server": server.uuid, "volume": volume, "bdm": mapping}
 
 
-def plant(cloud: Cloud) -> dict[str, Any]:
+def plant(cloud: CloudRows) -> dict[str, Any]:
     """`cinder reset-state --attach-status detached`: the attachment goes, Nova is not told."""
     server, volume, attachment, mapping = attached(cloud)
     drop_attachment(cloud, attachment)
@@ -33,7 +33,7 @@ def plant(cloud: Cloud) -> dict[str, Any]:
     return _key(server, volume, mapping)
 
 
-def root(cloud: Cloud) -> dict[str, Any]:
+def root(cloud: CloudRows) -> dict[str, Any]:
     """The same with the disk the server boots from."""
     server, volume, attachment, mapping = attached(cloud)
     cloud.update(server.database, "block_device_mapping", {"id": mapping}, boot_index=0)
@@ -42,7 +42,7 @@ def root(cloud: Cloud) -> dict[str, Any]:
     return _key(server, volume, mapping)
 
 
-def volume_deleted(cloud: Cloud) -> dict[str, Any]:
+def volume_deleted(cloud: CloudRows) -> dict[str, Any]:
     """The volume was deleted in Cinder with all that belongs to it."""
     server, volume, attachment, mapping = attached(cloud)
     drop_attachment(cloud, attachment)
@@ -53,14 +53,14 @@ def volume_deleted(cloud: Cloud) -> dict[str, Any]:
     return _key(server, volume, mapping)
 
 
-def volume_purged(cloud: Cloud) -> dict[str, Any]:
+def volume_purged(cloud: CloudRows) -> dict[str, Any]:
     """Cinder has never heard of the volume: its rows were purged."""
     server = cloud.pick("active")
     volume = str(uuid.uuid4())
     return _key(server, volume, new_mapping(cloud, server, volume, str(uuid.uuid4())))
 
 
-def other_server(cloud: Cloud) -> dict[str, Any]:
+def other_server(cloud: CloudRows) -> dict[str, Any]:
     """The volume was freed by hand and has gone to another server since."""
     server, volume, attachment, mapping = attached(cloud)
     drop_attachment(cloud, attachment)
@@ -68,7 +68,7 @@ def other_server(cloud: Cloud) -> dict[str, Any]:
     return _key(server, volume, mapping)
 
 
-def other_attachment(cloud: Cloud) -> dict[str, Any]:
+def other_attachment(cloud: CloudRows) -> dict[str, Any]:
     """A migration that was rolled back badly: attached, by an attachment Nova does not know."""
     server, volume, attachment, mapping = attached(cloud)
     drop_attachment(cloud, attachment)
@@ -76,14 +76,14 @@ def other_attachment(cloud: Cloud) -> dict[str, Any]:
     return _key(server, volume, mapping)
 
 
-def still_in_use(cloud: Cloud) -> dict[str, Any]:
+def still_in_use(cloud: CloudRows) -> dict[str, Any]:
     """The attachment alone was removed by SQL: the volume goes on saying that it is in use."""
     server, volume, attachment, mapping = attached(cloud)
     drop_attachment(cloud, attachment)
     return _key(server, volume, mapping)
 
 
-def root_elsewhere(cloud: Cloud) -> dict[str, Any]:
+def root_elsewhere(cloud: CloudRows) -> dict[str, Any]:
     """The root disk of a stopped server was freed by hand and has gone to another server since."""
     server, volume, attachment, mapping = attached(cloud, "stopped")
     cloud.update(server.database, "block_device_mapping", {"id": mapping}, boot_index=0)
@@ -92,21 +92,21 @@ def root_elsewhere(cloud: Cloud) -> dict[str, Any]:
     return _key(server, volume, mapping)
 
 
-def attachment_of_another(cloud: Cloud) -> dict[str, Any]:
+def attachment_of_another(cloud: CloudRows) -> dict[str, Any]:
     """The very attachment that Nova means, and Cinder says that it is a host's."""
     server, volume, attachment, mapping = attached(cloud)
     cloud.update("cinder", "volume_attachment", {"id": attachment}, instance_uuid=None)
     return _key(server, volume, mapping)
 
 
-def no_attachment_id(cloud: Cloud) -> dict[str, Any]:
+def no_attachment_id(cloud: CloudRows) -> dict[str, Any]:
     """A mapping from before Queens, of a volume that was detached in Cinder."""
     server = cloud.pick("stopped")
     volume = new_volume(cloud, server.project_id)
     return _key(server, volume, new_mapping(cloud, server, volume, None))
 
 
-VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "root": root,
     "volume_deleted": volume_deleted,
     "volume_purged": volume_purged,
@@ -125,21 +125,21 @@ NOT_REPAIRED = {
 }
 
 
-def being_attached(cloud: Cloud) -> None:
+def being_attached(cloud: CloudRows) -> None:
     """Nova has just reserved a device name for a volume that is about to be attached."""
     server = cloud.pick("active")
     volume = new_volume(cloud, server.project_id)
     new_mapping(cloud, server, volume, None, created_at=cloud.ago(20), updated_at=None)
 
 
-def being_detached(cloud: Cloud) -> None:
+def being_detached(cloud: CloudRows) -> None:
     """Cinder is done with a detach, Nova drops its mapping in a moment."""
     _, volume, attachment, _ = attached(cloud)
     drop_attachment(cloud, attachment)
     cloud.update("cinder", "volumes", {"id": volume}, status="detaching", updated_at=cloud.ago(20))
 
 
-def old_attachment(cloud: Cloud) -> None:
+def old_attachment(cloud: CloudRows) -> None:
     """Attached before Queens: Nova never noted the id of an attachment that is there."""
     server = cloud.pick("active")
     volume = new_volume(cloud, server.project_id, status="in-use", attach_status="attached")
@@ -147,21 +147,21 @@ def old_attachment(cloud: Cloud) -> None:
     new_mapping(cloud, server, volume, None)
 
 
-def failed_build(cloud: Cloud) -> None:
+def failed_build(cloud: CloudRows) -> None:
     """A build that was given up: Nova gave the volume back and keeps its mapping, the server never ran."""
     server = cloud.pick("cell0_error")
     volume = new_volume(cloud, server.project_id)
     new_mapping(cloud, server, volume, str(uuid.uuid4()))
 
 
-def boot_from_volume(cloud: Cloud) -> None:
+def boot_from_volume(cloud: CloudRows) -> None:
     """A server being built from an image on a volume that does not exist yet."""
     server = cloud.pick("building")
     values = {"source_type": "image", "boot_index": 0, "connection_info": None, "device_name": None}
     new_mapping(cloud, server, "", None, **{**values, "volume_id": None})
 
 
-def server_busy(cloud: Cloud) -> None:
+def server_busy(cloud: CloudRows) -> None:
     """The server is being rebooted, and Nova is clearing up by itself."""
     server, volume, attachment, _ = attached(cloud)
     drop_attachment(cloud, attachment)
@@ -169,21 +169,21 @@ def server_busy(cloud: Cloud) -> None:
     busy(cloud, server, "rebooting_hard")
 
 
-def live_migration(cloud: Cloud) -> None:
+def live_migration(cloud: CloudRows) -> None:
     """A live migration: Nova has switched to the new attachment, the old one is still there."""
     server, volume, _, mapping = attached(cloud, "live_migrating")
     new = new_attachment(cloud, volume, server.uuid, "c2")
     cloud.update(server.database, "block_device_mapping", {"id": mapping}, attachment_id=new)
 
 
-def local_disk(cloud: Cloud) -> None:
+def local_disk(cloud: CloudRows) -> None:
     """A mapping of a local disk has no volume."""
     server = cloud.pick("active")
     values = {"destination_type": "local", "source_type": "blank", "volume_id": None, "connection_info": None}
     new_mapping(cloud, server, "", None, **values)
 
 
-LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
     "being_attached": being_attached,
     "being_detached": being_detached,
     "old_attachment": old_attachment,

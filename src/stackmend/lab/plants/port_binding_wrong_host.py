@@ -6,18 +6,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stackmend.lab.cloud import Cloud
+from stackmend.lab.cloud import CloudRows
 from stackmend.lab.plants._servers import bind, neighbour, touch
 
 
-def plant(cloud: Cloud) -> dict[str, Any]:
+def plant(cloud: CloudRows) -> dict[str, Any]:
     """An evacuation failed half way: the port stayed with the old host."""
     server = cloud.pick("active")
     bind(cloud, server.ports[0], str(neighbour(cloud, server)["host"]))
     return {"server": server.uuid, "port": server.ports[0]}
 
 
-def inactive_there(cloud: Cloud) -> dict[str, Any]:
+def inactive_there(cloud: CloudRows) -> dict[str, Any]:
     """The right host has an INACTIVE binding left of a live migration: the primary key is taken."""
     server = cloud.pick("active")
     bind(cloud, server.ports[0], str(neighbour(cloud, server)["host"]))
@@ -28,44 +28,44 @@ def inactive_there(cloud: Cloud) -> dict[str, Any]:
     return {"server": server.uuid, "port": server.ports[0]}
 
 
-VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {"inactive_there": inactive_there}
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"inactive_there": inactive_there}
 
 
-def live_migrating(cloud: Cloud) -> None:
+def live_migrating(cloud: CloudRows) -> None:
     """A live migration: an ACTIVE and an INACTIVE binding."""
     cloud.pick("live_migrating")
 
 
-def offloaded(cloud: Cloud) -> None:
+def offloaded(cloud: CloudRows) -> None:
     """An offloaded server of an old release: its ports stay bound to where it was."""
     server = cloud.pick("shelved_offloaded")
     bind(cloud, server.ports[0], "c0001")
 
 
-def baremetal(cloud: Cloud) -> None:
+def baremetal(cloud: CloudRows) -> None:
     """A baremetal port is bound to the node, the server is on the service's host."""
     cloud.pick("ironic")
 
 
-def spelling(cloud: Cloud) -> None:
+def spelling(cloud: CloudRows) -> None:
     """The same host in other letters."""
     server = cloud.pick("active")
     bind(cloud, server.ports[0], str(server.host).upper())
 
 
-def just_moved(cloud: Cloud) -> None:
+def just_moved(cloud: CloudRows) -> None:
     """The server was moved a minute ago."""
     server = cloud.pick("active")
     bind(cloud, server.ports[0], str(neighbour(cloud, server)["host"]))
     touch(cloud, server, 60)
 
 
-def resized(cloud: Cloud) -> None:
+def resized(cloud: CloudRows) -> None:
     """A resize waits for its confirmation."""
     cloud.pick("resized")
 
 
-LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
     "live_migrating": live_migrating,
     "offloaded": offloaded,
     "baremetal": baremetal,

@@ -6,18 +6,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stackmend.lab.cloud import Cloud
+from stackmend.lab.cloud import CloudRows
 from stackmend.lab.plants._servers import cache, write_cache
 
 
-def plant(cloud: Cloud) -> dict[str, Any]:
+def plant(cloud: CloudRows) -> dict[str, Any]:
     """A heal of an empty cache made every flag false."""
     server = cloud.pick("premade_port")
     write_cache(cloud, server, [{**vif, "preserve_on_delete": False} for vif in cache(cloud, server)])
     return {"server": server.uuid, "port": server.ports[0]}
 
 
-def described(cloud: Cloud) -> dict[str, Any]:
+def described(cloud: CloudRows) -> dict[str, Any]:
     """The port was made with the server's network, but its owner has described it since."""
     server = cloud.pick("active")
     cloud.execute(
@@ -29,7 +29,7 @@ def described(cloud: Cloud) -> dict[str, Any]:
     return {"server": server.uuid, "port": server.ports[0]}
 
 
-def tagged(cloud: Cloud) -> dict[str, Any]:
+def tagged(cloud: CloudRows) -> dict[str, Any]:
     """The port has a tag; the server has other ports that are Nova's own."""
     server = cloud.pick("multi_nic")
     sql = "SELECT standard_attr_id FROM ports WHERE id = :p"
@@ -38,20 +38,20 @@ def tagged(cloud: Cloud) -> dict[str, Any]:
     return {"server": server.uuid, "port": server.ports[0]}
 
 
-VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {"described": described, "tagged": tagged}
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"described": described, "tagged": tagged}
 
 
-def kept(cloud: Cloud) -> None:
+def kept(cloud: CloudRows) -> None:
     """A pre-made port that is marked to be kept."""
     cloud.pick("premade_port")
 
 
-def made_by_nova(cloud: Cloud) -> None:
+def made_by_nova(cloud: CloudRows) -> None:
     """A port that Nova made in the moment of the build."""
     cloud.pick("active")
 
 
-def attached_by_network(cloud: Cloud) -> None:
+def attached_by_network(cloud: CloudRows) -> None:
     """A NIC added later by network: younger than the server, as old as its row."""
     server = cloud.pick("active")
     cloud.execute(
@@ -62,7 +62,7 @@ def attached_by_network(cloud: Cloud) -> None:
     cloud.update(server.database, "virtual_interfaces", {"uuid": server.ports[0]}, created_at=cloud.ago(86395))
 
 
-LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
     "kept": kept,
     "made_by_nova": made_by_nova,
     "attached_by_network": attached_by_network,

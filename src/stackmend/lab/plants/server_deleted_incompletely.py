@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stackmend.lab.cloud import Cloud, Server
+from stackmend.lab.cloud import CloudRows, Server
 
 
-def plant(cloud: Cloud) -> dict[str, Any]:
+def plant(cloud: CloudRows) -> dict[str, Any]:
     """SQL from a blog post: deleted=1, and the times and the state of a living server."""
     server = cloud.pick("deleted")
     cloud.execute(
@@ -21,7 +21,7 @@ def plant(cloud: Cloud) -> dict[str, Any]:
     return _key(server)
 
 
-def children(cloud: Cloud) -> dict[str, Any]:
+def children(cloud: CloudRows) -> dict[str, Any]:
     """The deletion crashed before the children were marked."""
     server = cloud.pick("deleted")
     for table in ("block_device_mapping", "instance_extra", "instance_system_metadata"):
@@ -31,7 +31,7 @@ def children(cloud: Cloud) -> dict[str, Any]:
     return _key(server)
 
 
-def fields(cloud: Cloud) -> dict[str, Any]:
+def fields(cloud: CloudRows) -> dict[str, Any]:
     """The row is marked, but says that the server runs and was never terminated."""
     server = cloud.pick("deleted")
     where = {"uuid": server.uuid}
@@ -39,14 +39,14 @@ def fields(cloud: Cloud) -> dict[str, Any]:
     return _key(server)
 
 
-def mapping(cloud: Cloud) -> dict[str, Any]:
+def mapping(cloud: CloudRows) -> dict[str, Any]:
     """The API database still counts the server."""
     server = cloud.pick("deleted")
     cloud.update("nova_api", "instance_mappings", {"instance_uuid": server.uuid}, queued_for_delete=0)
     return _key(server)
 
 
-def pci(cloud: Cloud) -> dict[str, Any]:
+def pci(cloud: CloudRows) -> dict[str, Any]:
     """A PCI device is still the server's, and a console token with its secret is left."""
     server = cloud.pick("deleted")
     node = cloud.rows(server.database, "SELECT id FROM compute_nodes ORDER BY id", {})[0]["id"]
@@ -65,7 +65,7 @@ def _key(server: Server) -> dict[str, Any]:
     return {"server": server.uuid, "cell": server.cell}
 
 
-VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "children": children,
     "fields": fields,
     "mapping": mapping,
@@ -73,17 +73,17 @@ VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
 }
 
 
-def restorable(cloud: Cloud) -> None:
+def restorable(cloud: CloudRows) -> None:
     """A soft-deleted server is a live row that can be restored."""
     cloud.pick("soft_deleted")
 
 
-def never_scheduled(cloud: Cloud) -> None:
+def never_scheduled(cloud: CloudRows) -> None:
     """A server that never had a host: Nova deletes it without touching its state."""
     cloud.pick("deleted_hostless")
 
 
-def late_fault(cloud: Cloud) -> None:
+def late_fault(cloud: CloudRows) -> None:
     """A fault was written after the deletion."""
     server = cloud.pick("deleted")
     cloud.insert(
@@ -92,7 +92,7 @@ def late_fault(cloud: Cloud) -> None:
     )  # fmt: skip
 
 
-def files_tried(cloud: Cloud) -> None:
+def files_tried(cloud: CloudRows) -> None:
     """nova-compute has tried to remove the files, and counts that in a row that stays live (seen on real services)."""
     server = cloud.pick("deleted")
     cloud.insert(
@@ -101,14 +101,14 @@ def files_tried(cloud: Cloud) -> None:
     )  # fmt: skip
 
 
-def just_now(cloud: Cloud) -> None:
+def just_now(cloud: CloudRows) -> None:
     """The deletion is under way."""
     server = cloud.pick("deleted")
     where = {"uuid": server.uuid}
     cloud.update(server.database, "instances", where, deleted_at=cloud.ago(30), terminated_at=None)
 
 
-LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
     "restorable": restorable,
     "never_scheduled": never_scheduled,
     "late_fault": late_fault,

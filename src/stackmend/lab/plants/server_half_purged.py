@@ -6,18 +6,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stackmend.lab.cloud import Cloud, Server
+from stackmend.lab.cloud import CloudRows, Server
 from stackmend.lab.plants._servers import touch
 
 
-def plant(cloud: Cloud) -> dict[str, Any]:
+def plant(cloud: CloudRows) -> dict[str, Any]:
     """A purge script took the row and failed at the server itself."""
     server = cloud.pick("active")
     cloud.delete(server.database, "instance_extra", {"instance_uuid": server.uuid})
     return {"server": server.uuid}
 
 
-def marked_deleted(cloud: Cloud) -> dict[str, Any]:
+def marked_deleted(cloud: CloudRows) -> dict[str, Any]:
     """The row is there, marked deleted."""
     server = cloud.pick("stopped")
     cloud.execute(
@@ -28,7 +28,7 @@ def marked_deleted(cloud: Cloud) -> dict[str, Any]:
     return {"server": server.uuid}
 
 
-def archived(cloud: Cloud) -> dict[str, Any]:
+def archived(cloud: CloudRows) -> dict[str, Any]:
     """Archiving moved the row into the shadow table."""
     server = cloud.pick("active")
     row = _extra(cloud, server)
@@ -37,14 +37,14 @@ def archived(cloud: Cloud) -> dict[str, Any]:
     return {"server": server.uuid}
 
 
-def without_flavor(cloud: Cloud) -> dict[str, Any]:
+def without_flavor(cloud: CloudRows) -> dict[str, Any]:
     """The row has no flavor."""
     server = cloud.pick("active")
     cloud.update(server.database, "instance_extra", {"instance_uuid": server.uuid}, flavor=None)
     return {"server": server.uuid}
 
 
-def duplicate(cloud: Cloud) -> dict[str, Any]:
+def duplicate(cloud: CloudRows) -> dict[str, Any]:
     """Two live rows: nothing in the schema prevents them."""
     server = cloud.pick("active")
     row = {k: _text(v) for k, v in _extra(cloud, server).items() if k != "id"}
@@ -52,7 +52,7 @@ def duplicate(cloud: Cloud) -> dict[str, Any]:
     return {"server": server.uuid}
 
 
-def _extra(cloud: Cloud, server: Server) -> dict[str, Any]:
+def _extra(cloud: CloudRows, server: Server) -> dict[str, Any]:
     sql = "SELECT * FROM instance_extra WHERE instance_uuid = :u"
     return cloud.rows(server.database, sql, {"u": server.uuid})[0]
 
@@ -61,7 +61,7 @@ def _text(value: Any) -> Any:
     return value if isinstance(value, int | str | None) else str(value)
 
 
-VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "marked_deleted": marked_deleted,
     "archived": archived,
     "without_flavor": without_flavor,
@@ -69,25 +69,25 @@ VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
 }
 
 
-def being_built(cloud: Cloud) -> None:
+def being_built(cloud: CloudRows) -> None:
     """A server under way may not have its row yet."""
     server = cloud.pick("building")
     cloud.delete(server.database, "instance_extra", {"instance_uuid": server.uuid})
 
 
-def deleted(cloud: Cloud) -> None:
+def deleted(cloud: CloudRows) -> None:
     """A deleted server's row is marked deleted."""
     cloud.pick("deleted")
 
 
-def just_changed(cloud: Cloud) -> None:
+def just_changed(cloud: CloudRows) -> None:
     """The server was changed a minute ago."""
     server = cloud.pick("active")
     cloud.update(server.database, "instance_extra", {"instance_uuid": server.uuid}, flavor=None)
     touch(cloud, server, 60)
 
 
-LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
     "being_built": being_built,
     "deleted": deleted,
     "just_changed": just_changed,

@@ -6,18 +6,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stackmend.lab.cloud import Cloud, Server
+from stackmend.lab.cloud import CloudRows, Server
 from stackmend.lab.plants._servers import bind, migrated, neighbour, provider, touch
 
 
-def plant(cloud: Cloud) -> dict[str, Any]:
+def plant(cloud: CloudRows) -> dict[str, Any]:
     """Somebody has moved every record of a running server by hand."""
     server = cloud.pick("stopped")
     _taken(cloud, server)
     return {"server": server.uuid}
 
 
-def _taken(cloud: Cloud, server: Server) -> dict[str, Any]:
+def _taken(cloud: CloudRows, server: Server) -> dict[str, Any]:
     node = neighbour(cloud, server)
     where = {"uuid": server.uuid}
     name = node["hypervisor_hostname"]
@@ -32,13 +32,13 @@ def _taken(cloud: Cloud, server: Server) -> dict[str, Any]:
 NOT_REPAIRED = {"plant": "there is no repair"}
 
 
-def moved(cloud: Cloud) -> None:
+def moved(cloud: CloudRows) -> None:
     """A live migration brought it there."""
     server = cloud.pick("stopped")
     migrated(cloud, server, _taken(cloud, server), "completed", str(server.host))
 
 
-def rebooted(cloud: Cloud) -> None:
+def rebooted(cloud: CloudRows) -> None:
     """It was rebooted there since, which is the proof."""
     server = cloud.pick("stopped")
     node = _taken(cloud, server)
@@ -52,21 +52,21 @@ def rebooted(cloud: Cloud) -> None:
     )  # fmt: skip
 
 
-def unshelved(cloud: Cloud) -> None:
+def unshelved(cloud: CloudRows) -> None:
     """An unshelve launches a server anew, and leaves no migration."""
     server = cloud.pick("stopped")
     node = _taken(cloud, server)
     cloud.update(server.database, "instances", {"uuid": server.uuid}, launched_on=node["host"])
 
 
-def just_taken(cloud: Cloud) -> None:
+def just_taken(cloud: CloudRows) -> None:
     """A minute ago."""
     server = cloud.pick("stopped")
     _taken(cloud, server)
     touch(cloud, server, 60)
 
 
-LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
     "moved": moved,
     "rebooted": rebooted,
     "unshelved": unshelved,

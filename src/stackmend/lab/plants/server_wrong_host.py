@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stackmend.lab.cloud import Cloud, Server
+from stackmend.lab.cloud import CloudRows, Server
 from stackmend.lab.plants._servers import (
     OLD,
     alone,
@@ -20,7 +20,7 @@ from stackmend.lab.plants._servers import (
 )
 
 
-def plant(cloud: Cloud) -> dict[str, Any]:
+def plant(cloud: CloudRows) -> dict[str, Any]:
     """A live migration failed after the guest had moved."""
     server = cloud.pick("active")
     node = _moved(cloud, server)
@@ -28,7 +28,7 @@ def plant(cloud: Cloud) -> dict[str, Any]:
     return {"server": server.uuid}
 
 
-def _moved(cloud: Cloud, server: Server) -> dict[str, Any]:
+def _moved(cloud: CloudRows, server: Server) -> dict[str, Any]:
     """Let everything but Nova's own row say another host."""
     node = neighbour(cloud, server)
     for port in server.ports:
@@ -38,7 +38,7 @@ def _moved(cloud: Cloud, server: Server) -> dict[str, Any]:
     return node
 
 
-def by_hand(cloud: Cloud) -> dict[str, Any]:
+def by_hand(cloud: CloudRows) -> dict[str, Any]:
     """SQL moved host and node to a typing error of a living host; a note of an old resize is left."""
     server = cloud.pick("multi_nic")
     node = neighbour(cloud, server)
@@ -52,7 +52,7 @@ def by_hand(cloud: Cloud) -> dict[str, Any]:
     return {"server": server.uuid}
 
 
-def end_lost(cloud: Cloud) -> dict[str, Any]:
+def end_lost(cloud: CloudRows) -> dict[str, Any]:
     """A live migration is completed since hours, and the server still called migrating on its source.
 
     As told in issue 1440 of bigstack-oss/cubecos, where drains waited for such servers for ever.
@@ -65,7 +65,7 @@ def end_lost(cloud: Cloud) -> dict[str, Any]:
     return {"server": server.uuid}
 
 
-def source_died(cloud: Cloud) -> dict[str, Any]:
+def source_died(cloud: CloudRows) -> dict[str, Any]:
     """nova-compute of the source died before it noted the end: the migration is running for ever."""
     server = cloud.pick("active")
     source = alone(cloud, server, silent=True)
@@ -83,7 +83,7 @@ def source_died(cloud: Cloud) -> dict[str, Any]:
     return {"server": server.uuid}
 
 
-def all_three_columns(cloud: Cloud) -> dict[str, Any]:
+def all_three_columns(cloud: CloudRows) -> dict[str, Any]:
     """SQL moved host, node and compute_id of a server without volumes: Nova alone against Neutron and Placement."""
     server = without_volumes(cloud)
     node = neighbour(cloud, server)
@@ -94,7 +94,7 @@ def all_three_columns(cloud: Cloud) -> dict[str, Any]:
     return {"server": server.uuid}
 
 
-VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "by_hand": by_hand,
     "end_lost": end_lost,
     "source_died": source_died,
@@ -103,24 +103,24 @@ VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
 NOT_REPAIRED = {"all_three_columns": "A human must look"}
 
 
-def live_migrating(cloud: Cloud) -> None:
+def live_migrating(cloud: CloudRows) -> None:
     """A live migration: the allocation is on the target already."""
     cloud.pick("live_migrating")
 
 
-def resized(cloud: Cloud) -> None:
+def resized(cloud: CloudRows) -> None:
     """A resize waits for its confirmation, with a claim on both hosts."""
     cloud.pick("resized")
 
 
-def just_moved(cloud: Cloud) -> None:
+def just_moved(cloud: CloudRows) -> None:
     """The last steps of a migration are under way."""
     server = cloud.pick("active")
     _moved(cloud, server)
     touch(cloud, server, 120)
 
 
-def long_migrating(cloud: Cloud) -> None:
+def long_migrating(cloud: CloudRows) -> None:
     """A live migration has run for hours; the guest has switched over, and the source, which lives, cleans up."""
     server = cloud.pick("active")
     node = _moved(cloud, server)
@@ -129,7 +129,7 @@ def long_migrating(cloud: Cloud) -> None:
     touch(cloud, server, OLD)
 
 
-def just_ended(cloud: Cloud) -> None:
+def just_ended(cloud: CloudRows) -> None:
     """A live migration was completed an hour ago: what is left to do may take long."""
     server = cloud.pick("active")
     node = _moved(cloud, server)
@@ -138,7 +138,7 @@ def just_ended(cloud: Cloud) -> None:
     touch(cloud, server, 3600)
 
 
-LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
     "live_migrating": live_migrating,
     "resized": resized,
     "just_moved": just_moved,

@@ -6,18 +6,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stackmend.lab.cloud import Cloud
+from stackmend.lab.cloud import CloudRows
 from stackmend.lab.plants._networks import busy, changed, free_port, nic_rows, write
 
 
-def plant(cloud: Cloud) -> dict[str, Any]:
+def plant(cloud: CloudRows) -> dict[str, Any]:
     """The cache was empty when the server was deleted."""
     server = cloud.pick("soft_deleted")
     write(cloud, server, "[]")
     return {"server": server.uuid}
 
 
-def premade(cloud: Cloud) -> dict[str, Any]:
+def premade(cloud: CloudRows) -> dict[str, Any]:
     """The port is the customer's own, and the document is NULL."""
     server = cloud.pick("soft_deleted")
     cloud.update("neutron", "ports", {"id": server.ports[0]}, name="address of the mail server")
@@ -25,10 +25,10 @@ def premade(cloud: Cloud) -> dict[str, Any]:
     return {"server": server.uuid}
 
 
-VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {"premade": premade}
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"premade": premade}
 
 
-def no_nic(cloud: Cloud) -> None:
+def no_nic(cloud: CloudRows) -> None:
     """The server has no ports any more."""
     server = cloud.pick("soft_deleted")
     for row in nic_rows(cloud, server):
@@ -38,21 +38,21 @@ def no_nic(cloud: Cloud) -> None:
     write(cloud, server, "[]")
 
 
-def being_reclaimed(cloud: Cloud) -> None:
+def being_reclaimed(cloud: CloudRows) -> None:
     """nova-compute is deleting it."""
     server = cloud.pick("soft_deleted")
     write(cloud, server, "[]")
     busy(cloud, server, "deleting")
 
 
-def just_deleted(cloud: Cloud) -> None:
+def just_deleted(cloud: CloudRows) -> None:
     """It was deleted a minute ago."""
     server = cloud.pick("soft_deleted")
     write(cloud, server, "[]")
     changed(cloud, server)
 
 
-LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
     "no_nic": no_nic,
     "being_reclaimed": being_reclaimed,
     "just_deleted": just_deleted,

@@ -7,11 +7,11 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from stackmend.lab.cloud import Cloud
+from stackmend.lab.cloud import CloudRows
 from stackmend.lab.plants._servers import write_cache
 
 
-def plant(cloud: Cloud) -> dict[str, Any]:
+def plant(cloud: CloudRows) -> dict[str, Any]:
     """The network cache of a server without NICs was cut short."""
     server = cloud.pick("no_nic")
     write_cache(cloud, server, '[{"id": ')
@@ -28,7 +28,7 @@ def plant(cloud: Cloud) -> dict[str, Any]:
 NOT_REPAIRED = {"plant": "no repair"}
 
 
-def odd_text(cloud: Cloud) -> None:
+def odd_text(cloud: CloudRows) -> None:
     """Text with line feeds, tabs and separators is odd, and readable."""
     server = cloud.pick("active")
     where = {"uuid": server.uuid}
@@ -37,4 +37,4 @@ def odd_text(cloud: Cloud) -> None:
         cloud.update("neutron", "ports", {"id": port}, project_id=f"{server.project_id}"[:20] + "\n\t\x1f")
 
 
-LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {"odd_text": odd_text}
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {"odd_text": odd_text}

@@ -7,18 +7,18 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from stackmend.lab.cloud import Cloud, Server
+from stackmend.lab.cloud import CloudRows, Server
 from stackmend.lab.plants._servers import new_port, touch
 
 
-def plant(cloud: Cloud) -> dict[str, Any]:
+def plant(cloud: CloudRows) -> dict[str, Any]:
     """A server older than Newton, never migrated: a port without a row."""
     server = cloud.pick("active")
     cloud.delete(server.database, "virtual_interfaces", {"uuid": server.ports[0]})
     return {"server": server.uuid}
 
 
-def surplus(cloud: Cloud) -> dict[str, Any]:
+def surplus(cloud: CloudRows) -> dict[str, Any]:
     """A detach was cut short when the port was unbound: it is its user's, and cannot be attached any more."""
     server = cloud.pick("active")
     port = new_port(cloud, server, name="of-a-user", device_id="", device_owner="")
@@ -26,21 +26,21 @@ def surplus(cloud: Cloud) -> dict[str, Any]:
     return {"server": server.uuid}
 
 
-def leftover(cloud: Cloud) -> dict[str, Any]:
+def leftover(cloud: CloudRows) -> dict[str, Any]:
     """The port was deleted while it was attached: Nova leaves the row."""
     server, port = cloud.pick("active"), str(uuid.uuid4())
     _row(cloud, server, port, f"fa:22:00:00:00:01/{port}")
     return {"server": server.uuid}
 
 
-def bare_address(cloud: Cloud) -> dict[str, Any]:
+def bare_address(cloud: CloudRows) -> dict[str, Any]:
     """The address has the form of old releases."""
     server = cloud.pick("stopped")
     cloud.update(server.database, "virtual_interfaces", {"uuid": server.ports[0]}, address="fa:22:00:00:00:02")
     return {"server": server.uuid}
 
 
-def mismarked(cloud: Cloud) -> dict[str, Any]:
+def mismarked(cloud: CloudRows) -> dict[str, Any]:
     """SQL from a blog post: deleted=1 on a NIC that is in use."""
     server = cloud.pick("active")
     cloud.execute(
@@ -51,7 +51,7 @@ def mismarked(cloud: Cloud) -> dict[str, Any]:
     return {"server": server.uuid}
 
 
-def _row(cloud: Cloud, server: Server, port: str, address: str) -> int:
+def _row(cloud: CloudRows, server: Server, port: str, address: str) -> int:
     return int(
         cloud.insert(
             server.database, "virtual_interfaces", uuid=port, address=address, instance_uuid=server.uuid, deleted=0,
@@ -60,7 +60,7 @@ def _row(cloud: Cloud, server: Server, port: str, address: str) -> int:
     )  # fmt: skip
 
 
-VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "surplus": surplus,
     "leftover": leftover,
     "bare_address": bare_address,
@@ -68,21 +68,21 @@ VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
 }
 
 
-def detached_long_ago(cloud: Cloud) -> None:
+def detached_long_ago(cloud: CloudRows) -> None:
     """A row marked deleted with its own id: the port was detached in the ordinary way."""
     server, port = cloud.pick("active"), str(uuid.uuid4())
     row = _row(cloud, server, port, f"fa:22:00:00:00:03/{port}")
     cloud.update(server.database, "virtual_interfaces", {"id": row}, deleted=row, deleted_at=cloud.ago(3600))
 
 
-def being_attached(cloud: Cloud) -> None:
+def being_attached(cloud: CloudRows) -> None:
     """The row is not written yet: the server was changed a moment ago."""
     server = cloud.pick("active")
     cloud.delete(server.database, "virtual_interfaces", {"uuid": server.ports[0]})
     touch(cloud, server, 20)
 
 
-LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
     "detached_long_ago": detached_long_ago,
     "being_attached": being_attached,
 }

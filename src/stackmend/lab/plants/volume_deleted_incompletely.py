@@ -6,30 +6,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stackmend.lab.cloud import Cloud
+from stackmend.lab.cloud import CloudRows
 from stackmend.lab.plants._volumes import OLD, attached, drop_attachment, drop_mapping, new_volume
 from stackmend.lab.plants.volume_stuck_error_deleting import new_snapshot
 
 
-def _delete(cloud: Cloud, volume: str) -> dict[str, Any]:
+def _delete(cloud: CloudRows, volume: str) -> dict[str, Any]:
     """The statement from the web: the volume alone."""
     gone = {"deleted": 1, "deleted_at": cloud.ago(OLD), "updated_at": cloud.ago(OLD)}
     cloud.update("cinder", "volumes", {"id": volume}, status="deleted", **gone)
     return {"volume": volume}
 
 
-def _delete_children(cloud: Cloud, volume: str) -> None:
+def _delete_children(cloud: CloudRows, volume: str) -> None:
     gone = {"deleted": 1, "deleted_at": cloud.ago(OLD)}
     for table in ("volume_metadata", "volume_admin_metadata"):
         cloud.update("cinder", table, {"volume_id": volume}, **gone)
 
 
-def plant(cloud: Cloud) -> dict[str, Any]:
+def plant(cloud: CloudRows) -> dict[str, Any]:
     """The metadata stays alive."""
     return _delete(cloud, new_volume(cloud))
 
 
-def attachment(cloud: Cloud) -> dict[str, Any]:
+def attachment(cloud: CloudRows) -> dict[str, Any]:
     """Attachment, its specs and the admin metadata stay alive; Nova has let go."""
     server, volume, attachment_id, mapping = attached(cloud)
     drop_mapping(cloud, server, mapping)
@@ -38,19 +38,19 @@ def attachment(cloud: Cloud) -> dict[str, Any]:
     return _delete(cloud, volume)
 
 
-def still_attached(cloud: Cloud) -> dict[str, Any]:
+def still_attached(cloud: CloudRows) -> dict[str, Any]:
     """A running server has it: what is wrong is the row of the volume."""
     return _delete(cloud, attached(cloud)[1])
 
 
-def still_attached_whole(cloud: Cloud) -> dict[str, Any]:
+def still_attached_whole(cloud: CloudRows) -> dict[str, Any]:
     """The same, and the metadata was marked at the same moment."""
     volume = attached(cloud, "stopped")[1]
     _delete_children(cloud, volume)
     return _delete(cloud, volume)
 
 
-def snapshot(cloud: Cloud) -> dict[str, Any]:
+def snapshot(cloud: CloudRows) -> dict[str, Any]:
     """A snapshot, which its owner counts on, stays alive with its metadata."""
     volume = new_volume(cloud)
     values = {"snapshot_id": new_snapshot(cloud, volume), "key": "by", "value": "nightly", "deleted": 0}
@@ -58,7 +58,7 @@ def snapshot(cloud: Cloud) -> dict[str, Any]:
     return _delete(cloud, volume)
 
 
-def snapshot_on_its_way(cloud: Cloud) -> dict[str, Any]:
+def snapshot_on_its_way(cloud: CloudRows) -> dict[str, Any]:
     """A snapshot that was being deleted stays alive, with its metadata."""
     volume = new_volume(cloud)
     name = new_snapshot(cloud, volume)
@@ -68,7 +68,7 @@ def snapshot_on_its_way(cloud: Cloud) -> dict[str, Any]:
     return _delete(cloud, volume)
 
 
-def no_time(cloud: Cloud) -> dict[str, Any]:
+def no_time(cloud: CloudRows) -> dict[str, Any]:
     """All children are marked, but nobody noted when."""
     volume = new_volume(cloud)
     _delete_children(cloud, volume)
@@ -77,7 +77,7 @@ def no_time(cloud: Cloud) -> dict[str, Any]:
     return key
 
 
-VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "attachment": attachment,
     "still_attached": still_attached,
     "still_attached_whole": still_attached_whole,
@@ -87,7 +87,7 @@ VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
 }
 
 
-def deleted_well(cloud: Cloud) -> None:
+def deleted_well(cloud: CloudRows) -> None:
     """Deleted by Cinder, after it had been attached for a while."""
     server, volume, attachment_id, mapping = attached(cloud)
     drop_mapping(cloud, server, mapping)
@@ -97,12 +97,12 @@ def deleted_well(cloud: Cloud) -> None:
     cloud.update("cinder", "volumes", {"id": volume}, attach_status="detached")
 
 
-def children_deleted(cloud: Cloud) -> None:
+def children_deleted(cloud: CloudRows) -> None:
     """A volume that is alive, with metadata that its owner deleted."""
     _delete_children(cloud, new_volume(cloud))
 
 
-LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
     "deleted_well": deleted_well,
     "children_deleted": children_deleted,
 }

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stackmend.lab.cloud import Cloud
+from stackmend.lab.cloud import CloudRows
 from stackmend.lab.plants._volumes import (
     attach,
     attached,
@@ -18,14 +18,14 @@ from stackmend.lab.plants._volumes import (
 )
 
 
-def plant(cloud: Cloud) -> dict[str, Any]:
+def plant(cloud: CloudRows) -> dict[str, Any]:
     """The recipe's own statement, on a volume that a running server has."""
     _, volume, _, _ = attached(cloud)
     free(cloud, volume)
     return {"volume": volume}
 
 
-def root(cloud: Cloud) -> dict[str, Any]:
+def root(cloud: CloudRows) -> dict[str, Any]:
     """The same with the disk the server boots from."""
     server, volume, _, mapping = attached(cloud)
     cloud.update(server.database, "block_device_mapping", {"id": mapping}, boot_index=0)
@@ -33,21 +33,21 @@ def root(cloud: Cloud) -> dict[str, Any]:
     return {"volume": volume}
 
 
-def reset_state(cloud: Cloud) -> dict[str, Any]:
+def reset_state(cloud: CloudRows) -> dict[str, Any]:
     """`cinder reset-state --state available`: attach_status stays."""
     _, volume, _, _ = attached(cloud, "stopped")
     cloud.update("cinder", "volumes", {"id": volume}, status="available")
     return {"volume": volume}
 
 
-def half_statement(cloud: Cloud) -> dict[str, Any]:
+def half_statement(cloud: CloudRows) -> dict[str, Any]:
     """Only attach_status was set: Cinder then refuses to begin a detach."""
     _, volume, _, _ = attached(cloud)
     cloud.update("cinder", "volumes", {"id": volume}, attach_status="detached")
     return {"volume": volume}
 
 
-def shared(cloud: Cloud) -> dict[str, Any]:
+def shared(cloud: CloudRows) -> dict[str, Any]:
     """A volume that two servers may share."""
     _, volume, _, _ = attached(cloud)
     attach(cloud, cloud.pick("active"), volume)
@@ -56,7 +56,7 @@ def shared(cloud: Cloud) -> dict[str, Any]:
     return {"volume": volume}
 
 
-def shelved(cloud: Cloud) -> dict[str, Any]:
+def shelved(cloud: CloudRows) -> dict[str, Any]:
     """An offloaded server keeps its volume reserved, and somebody set it free."""
     server = cloud.pick("shelved_offloaded")
     volume = new_volume(cloud, server.project_id)
@@ -65,14 +65,14 @@ def shelved(cloud: Cloud) -> dict[str, Any]:
     return {"volume": volume}
 
 
-def to_host(cloud: Cloud) -> dict[str, Any]:
+def to_host(cloud: CloudRows) -> dict[str, Any]:
     """Attached to a host, and set free by hand."""
     volume = new_volume(cloud)
     new_attachment(cloud, volume, None, "control")
     return {"volume": volume}
 
 
-def second_writer(cloud: Cloud) -> dict[str, Any]:
+def second_writer(cloud: CloudRows) -> dict[str, Any]:
     """Set free by hand, attached to a second server, and set free once more."""
     _, volume, _, _ = attached(cloud)
     attach(cloud, cloud.pick("active"), volume)
@@ -80,14 +80,14 @@ def second_writer(cloud: Cloud) -> dict[str, Any]:
     return {"volume": volume}
 
 
-def second_writer_in_use(cloud: Cloud) -> dict[str, Any]:
+def second_writer_in_use(cloud: CloudRows) -> dict[str, Any]:
     """Set free by hand, and attached to a second server: the status is right again."""
     _, volume, _, _ = attached(cloud)
     attach(cloud, cloud.pick("active"), volume)
     return {"volume": volume}
 
 
-def nobody(cloud: Cloud) -> dict[str, Any]:
+def nobody(cloud: CloudRows) -> dict[str, Any]:
     """Attachment and mapping were removed, the status stayed."""
     server, volume, attachment, mapping = attached(cloud)
     drop_mapping(cloud, server, mapping)
@@ -95,12 +95,12 @@ def nobody(cloud: Cloud) -> dict[str, Any]:
     return {"volume": volume}
 
 
-def reserved_for_nobody(cloud: Cloud) -> dict[str, Any]:
+def reserved_for_nobody(cloud: CloudRows) -> dict[str, Any]:
     """Reserved for an attachment that is gone."""
     return {"volume": new_volume(cloud, status="reserved")}
 
 
-VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "root": root,
     "reset_state": reset_state,
     "half_statement": half_statement,
@@ -115,20 +115,20 @@ VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
 NOT_REPAIRED = {"second_writer": "may not be shared", "second_writer_in_use": "may not be shared"}
 
 
-def failed_attach(cloud: Cloud) -> None:
+def failed_attach(cloud: CloudRows) -> None:
     """An attach that failed leaves an attachment in error: such a volume is rightly free (cinder/db/api.py)."""
     server = cloud.pick("active")
     values = {"attach_status": "error_attaching", "connector": None}
     new_attachment(cloud, new_volume(cloud), server.uuid, server.host, **values)
 
 
-def uploading(cloud: Cloud) -> None:
+def uploading(cloud: CloudRows) -> None:
     """A volume that is attached and copied into an image meanwhile."""
     _, volume, _, _ = attached(cloud)
     cloud.update("cinder", "volumes", {"id": volume}, status="uploading", previous_status="in-use")
 
 
-def reserving(cloud: Cloud) -> None:
+def reserving(cloud: CloudRows) -> None:
     """Reserved a moment ago: Cinder sets the status before the attachment and attach_status when it is used."""
     server = cloud.pick("shelved_offloaded")
     volume = new_volume(cloud, server.project_id)
@@ -136,7 +136,7 @@ def reserving(cloud: Cloud) -> None:
     cloud.update("cinder", "volumes", {"id": volume}, attach_status="detached")
 
 
-def just_freed(cloud: Cloud) -> None:
+def just_freed(cloud: CloudRows) -> None:
     """Cinder is between the two writes of a detach."""
     server, volume, _, mapping = attached(cloud)
     drop_mapping(cloud, server, mapping)
@@ -145,20 +145,20 @@ def just_freed(cloud: Cloud) -> None:
     cloud.update("cinder", "volume_attachment", {"volume_id": volume}, updated_at=cloud.ago(20))
 
 
-def in_error(cloud: Cloud) -> None:
+def in_error(cloud: CloudRows) -> None:
     """A volume in error keeps its attachment, and its status."""
     _, volume, _, _ = attached(cloud)
     cloud.update("cinder", "volumes", {"id": volume}, status="error")
 
 
-def migrated(cloud: Cloud) -> None:
+def migrated(cloud: CloudRows) -> None:
     """The hidden half of a volume migration."""
     _, volume, _, _ = attached(cloud)
     free(cloud, volume)
     cloud.update("cinder", "volumes", {"id": volume}, migration_status="migrating")
 
 
-LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
     "failed_attach": failed_attach,
     "uploading": uploading,
     "reserving": reserving,

@@ -7,17 +7,17 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from stackmend.lab.cloud import Cloud
+from stackmend.lab.cloud import CloudRows
 from stackmend.lab.plants._volumes import OLD, child, new_volume
 
 
-def _stuck(cloud: Cloud, **values: Any) -> str:
+def _stuck(cloud: CloudRows, **values: Any) -> str:
     volume = new_volume(cloud, status="error_deleting", terminated_at=cloud.ago(OLD), **values)
     child(cloud, "volume_admin_metadata", volume, key="readonly", value="False")
     return volume
 
 
-def plant(cloud: Cloud) -> dict[str, Any]:
+def plant(cloud: CloudRows) -> dict[str, Any]:
     """The driver failed to delete a plain volume, whose project has one volume too many in its quota."""
     project = uuid.uuid4().hex
     volume = _stuck(cloud, project=project)
@@ -43,12 +43,12 @@ def plant(cloud: Cloud) -> dict[str, Any]:
     return {"volume": volume}
 
 
-def encrypted(cloud: Cloud) -> dict[str, Any]:
+def encrypted(cloud: CloudRows) -> dict[str, Any]:
     """An encrypted volume: its key is gone before its data."""
     return {"volume": _stuck(cloud, encryption_key_id=str(uuid.uuid4()))}
 
 
-def image_cache(cloud: Cloud) -> dict[str, Any]:
+def image_cache(cloud: CloudRows) -> dict[str, Any]:
     """A volume of the image cache, on which a service that died was working."""
     volume = _stuck(cloud)
     cloud.insert(
@@ -75,14 +75,14 @@ def image_cache(cloud: Cloud) -> dict[str, Any]:
     return {"volume": volume}
 
 
-def with_snapshot(cloud: Cloud) -> dict[str, Any]:
+def with_snapshot(cloud: CloudRows) -> dict[str, Any]:
     """A snapshot is still alive: the volume cannot go."""
     volume = _stuck(cloud)
     new_snapshot(cloud, volume)
     return {"volume": volume}
 
 
-def new_snapshot(cloud: Cloud, volume: str) -> str:
+def new_snapshot(cloud: CloudRows, volume: str) -> str:
     """Insert a live snapshot of the volume; its id."""
     snapshot = str(uuid.uuid4())
     values = {"id": snapshot, "status": "available", "volume_size": 8, "progress": "100%", "use_quota": 1}
@@ -91,7 +91,7 @@ def new_snapshot(cloud: Cloud, volume: str) -> str:
     return snapshot
 
 
-VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "encrypted": encrypted,
     "image_cache": image_cache,
     "with_snapshot": with_snapshot,
@@ -99,22 +99,22 @@ VARIANTS: dict[str, Callable[[Cloud], dict[str, Any]]] = {
 NOT_REPAIRED = {"with_snapshot": "live snapshot"}
 
 
-def just_failed(cloud: Cloud) -> None:
+def just_failed(cloud: CloudRows) -> None:
     """The deletion failed a minute ago; its owner is looking at it."""
     new_volume(cloud, status="error_deleting", updated_at=cloud.ago(60))
 
 
-def error(cloud: Cloud) -> None:
+def error(cloud: CloudRows) -> None:
     """A volume in error that nobody wanted to delete."""
     new_volume(cloud, status="error")
 
 
-def migration_target(cloud: Cloud) -> None:
+def migration_target(cloud: CloudRows) -> None:
     """The other half of a migration, which Cinder removes by itself."""
     new_volume(cloud, status="error_deleting", migration_status=f"target:{uuid.uuid4()}")
 
 
-LOOK_ALIKES: dict[str, Callable[[Cloud], None]] = {
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
     "just_failed": just_failed,
     "error": error,
     "migration_target": migration_target,
