@@ -14,6 +14,8 @@ ATTACKS ?=
 N ?=
 # workers of pytest: one a core, each with a MariaDB of its own, and one for the lab; 0 for none
 JOBS ?= auto
+# tests begin hundreds of programs: none of them is to compile the source anew
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo check test test-lab attack lint bench docs services clean
 
