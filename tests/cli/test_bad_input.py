@@ -164,11 +164,12 @@ def test_a_user_without_a_name(tmp_path):
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
     code = (
         "import os, pwd\n"
-        "from stackmend.app import config, runs\n"
+        "from stackmend.app import runs\n"
+        "from stackmend.config import settings\n"
         "from stackmend.model.errors import ConfigError\n"
         "os.setgid(54321); os.setuid(54321)\n"  # after the imports: others may not read this interpreter
         "print(runs._operator())\n"
-        "try: config.default_state()\n"
+        "try: settings.default_state()\n"
         "except ConfigError as problem: print(problem.hint)"
     )
     done = subprocess.run(

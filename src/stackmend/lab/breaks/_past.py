@@ -58,6 +58,8 @@ def let_time_pass(plane: Plane, **things: Sequence[str]) -> None:
     """Move every moment of these things back by three hours: ``servers``, ``ports``, ``volumes``, ``consumers``."""
     done: set[tuple[str, str, str]] = set()
     for kind, ids in things.items():
+        if not ids:
+            continue
         for database, table, column in _tables(plane, kind):
             _move(plane, database, table, column, ids, done)
         marks = ", ".join(["%s"] * len(ids))
