@@ -40,7 +40,7 @@ class LabRows(CloudRows):
         volumes = [scene.attached(server)] if kind == "active" and not self._picked % 2 else []
         ports = scene.ports(server)
         make(scene, server)
-        let_time_pass(self._plane, servers=[server], ports=ports, volumes=volumes, consumers=[server])
+        let_time_pass(self._plane, servers=[server], volumes=volumes)
         return self._seen(server, kind, ports, volumes)
 
     def _seen(self, server: str, kind: str, ports: list[str], volumes: list[str]) -> Server:

@@ -147,21 +147,29 @@ def new_port(cloud: CloudRows, server: Server, *, host: str = "", age: float = O
             segment_id=None,
         )
     address = f"10.99.{int(port[0:2], 16)}.{int(port[2:4], 16)}"
+    ipam = cloud.rows("neutron", "SELECT id FROM ipamsubnets WHERE neutron_subnet_id = :s", {"s": fixed["subnet_id"]})
     cloud.insert(
         "neutron", "ipallocations", port_id=port, ip_address=address, subnet_id=fixed["subnet_id"],
         network_id=fixed["network_id"],
     )  # fmt: skip
-    cloud.insert(
-        "neutron", "ipamallocations", ip_address=address, ipam_subnet_id=fixed["subnet_id"], status="ALLOCATED"
-    )
+    cloud.insert("neutron", "ipamallocations", ip_address=address, ipam_subnet_id=ipam[0]["id"], status="ALLOCATED")
     cloud.insert("neutron", "portsecuritybindings", port_id=port, port_security_enabled=1)
     return port
 
 
-def new_consumer(cloud: CloudRows, consumer: str, provider_id: int, *, kind: int | None = 1, age: float = OLD) -> None:
-    """Insert a consumer with an allocation of every class a server has."""
+def _consumer_type(cloud: CloudRows, name: str) -> int:
+    """Placement makes the row of a type when the first consumer comes that has it."""
+    known = cloud.rows("placement", "SELECT id FROM consumer_types WHERE name = :n", {"n": name})
+    return int(known[0]["id"] if known else cloud.insert("placement", "consumer_types", name=name))
+
+
+def new_consumer(
+    cloud: CloudRows, consumer: str, provider_id: int, *, kind: str | None = "INSTANCE", age: float = OLD
+) -> None:
+    """Insert a consumer of that type (None: older than types) with an allocation of every class a server has."""
     cloud.insert(
-        "placement", "consumers", uuid=consumer, project_id=1, user_id=1, generation=1, consumer_type_id=kind,
+        "placement", "consumers", uuid=consumer, project_id=1, user_id=1, generation=1,
+        consumer_type_id=None if kind is None else _consumer_type(cloud, kind),
         created_at=cloud.ago(age), updated_at=cloud.ago(age),
     )  # fmt: skip
     for number, used in ((1, 2), (2, 4096), (3, 40)):

@@ -34,7 +34,7 @@ def finished_migration(cloud: CloudRows) -> dict[str, Any]:
         migration_type="resize",
         source_compute=server.host, dest_compute=server.host, deleted=0, created_at=cloud.ago(9000),
     )  # fmt: skip
-    new_consumer(cloud, consumer, 1, kind=2)
+    new_consumer(cloud, consumer, 1, kind="MIGRATION")
     return {"consumer": consumer}
 
 
@@ -46,7 +46,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
 
 def foreign_type(cloud: CloudRows) -> None:
     """A consumer of another kind: not Nova's."""
-    new_consumer(cloud, str(uuid.uuid4()), 1, kind=3)
+    new_consumer(cloud, str(uuid.uuid4()), 1, kind="LICENSE_SERVER")
 
 
 def custom_classes(cloud: CloudRows) -> None:

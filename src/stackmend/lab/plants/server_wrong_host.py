@@ -72,7 +72,7 @@ def source_died(cloud: CloudRows) -> dict[str, Any]:
     held = provider(cloud, f"{server.uuid[:-4]}c0de")
     node = _moved(cloud, server)
     move = migrated(cloud, server, node, "running", source)
-    new_consumer(cloud, move, held, kind=2)
+    new_consumer(cloud, move, held, kind="MIGRATION")
     cloud.update(server.database, "instances", {"uuid": server.uuid}, task_state="migrating", progress=97)
     touch(cloud, server, OLD)
     for port in server.ports:
