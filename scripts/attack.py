@@ -6,13 +6,14 @@ Usage: scripts/attack.py [ARGUMENT OF PYTEST]...    (make attack ATTACKS="-k gal
 
 An attack is a test with ``@pytest.mark.attack("what the attacker does")``. Several tests may carry one title: they are
 one row of ``docs/explanation/attacks.md``. A test that tries something many times says how often with
-``record_property("tries", n)``. The page is written only by a whole run: a choice of tests prints the table and leaves
-the page as it is.
+``record_property("tries", n)``. A whole run writes the page; a choice by ``-k`` writes the rows of the attacks of which
+all tests were chosen, and leaves the others as they are.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "explanation" / "attacks.md"
 _HEAD = """# What was attacked
 
-Made by `make attack`: each row is an attack on a promise, how often it was tried in the last whole run, and whether the
+Made by `make attack`: each row is an attack on a promise, how often it was tried when it was last run, and whether the
 promise held. The tests are in the files named; their docstrings state what must hold.
 
 | attack | tried | held | tests |
@@ -54,6 +55,11 @@ class Table:
 
     def __init__(self) -> None:
         self.attacks: dict[str, Attack] = {}
+        self.partly: set[str] = set()  #: titles of which not every test was chosen
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        """A title of which a test is left out has no row of this run; with workers the controller hears of none."""
+        self.partly |= {str(mark.args[0]) for item in items if (mark := item.get_closest_marker("attack"))}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Count a test once: when it was called, or where it did not come to that."""
@@ -69,22 +75,34 @@ class Table:
         if report.failed:
             attack.failed.append(report.nodeid)
 
-    def rows(self) -> str:
-        """The rows of the table."""
-        found = []
-        for title, attack in sorted(self.attacks.items()):
+    def rows(self) -> dict[str, str]:
+        """Title -> its row of the table."""
+        found = {}
+        for title, attack in self.attacks.items():
             files = ", ".join(f"`{name}`" for name in sorted(attack.files))
-            found.append(f"| {title} | {attack.tried:,} | {attack.held} | {files} |\n")
-        return "".join(found)
+            found[title] = f"| {title} | {attack.tried:,} | {attack.held} | {files} |\n"
+        return found
+
+
+def kept() -> dict[str, str]:
+    """Title -> its row on the page as it is."""
+    if not PAGE.exists():
+        return {}
+    lines = PAGE.read_text(encoding="utf-8").removeprefix(_HEAD).splitlines(keepends=True)
+    return {line.split(" | ")[0].removeprefix("| "): line for line in lines if line.startswith("| ")}
 
 
 def main(arguments: list[str]) -> int:
     """Run the attacks; the exit status is pytest's."""
     table = Table()
-    status = pytest.main(["-m", "attack", *arguments], plugins=[table])
-    print(_HEAD.split("\n\n")[-1] + table.rows())
-    if "-k" not in arguments and not any(Path(a.split("::")[0]).exists() for a in arguments) and table.attacks:
-        PAGE.write_text(_HEAD + table.rows(), encoding="utf-8")
+    some = "-k" in arguments
+    # of a choice only the process that collects knows what was left out
+    status = pytest.main(["-m", "attack", *arguments, *(["-n0"] if some else [])], plugins=[table])
+    rows = {title: row for title, row in table.rows().items() if title not in table.partly}
+    print(_HEAD.split("\n\n")[-1] + "".join(row for _, row in sorted(rows.items())))
+    if rows and not any(Path(argument.split("::")[0]).exists() for argument in arguments):
+        rows = {**(kept() if some else {}), **rows}
+        PAGE.write_text(_HEAD + "".join(row for _, row in sorted(rows.items())), encoding="utf-8")
     return int(status)
 
 
