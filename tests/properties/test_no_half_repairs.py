@@ -133,11 +133,20 @@ some = st.lists(st.sampled_from(sorted(DAMAGE)), min_size=1, max_size=3, unique=
 
 
 @pytest.mark.parametrize(
-    "name", ["the recipe", "deleted", "attachment dropped", "attachment of nobody", "a second server"]
+    "names",
+    [
+        ["the recipe"],
+        ["deleted"],
+        ["attachment dropped"],
+        ["attachment of nobody"],
+        ["a second server"],
+        ["attachment of nobody", "a second server"],
+    ],
+    ids=" and ".join,
 )
-def test_no_repair_stops_half_way(ground: Ground, name: str) -> None:
+def test_no_repair_stops_half_way(ground: Ground, names: list[str]) -> None:
     """Whatever was typed: whole afterwards, or named; and what both services agree on is parted by nobody."""
-    assert_whole_after(ground, [name])
+    assert_whole_after(ground, names)
 
 
 @pytest.mark.long

@@ -126,6 +126,20 @@ class Reading:
         """Pairs of living servers that have a mapping, whatever Cinder says."""
         return tuple(pair for pair in self.pairs if pair.holds)
 
+    def meant_by_others(self, mine: Sequence[Pair]) -> None:
+        """CannotRepair where a living server that is not to let go means an attachment of these: whose it is ties."""
+        gone = {pair.server.uuid for pair in mine}
+        taken = {a["id"] for pair in mine for a in pair.attachments}
+        for pair in self.holders:
+            for database, mapping in pair.mappings if pair.server.uuid not in gone else ():
+                if mapping["attachment_id"] in taken:
+                    raise CannotRepair(
+                        f"{database} has a block device mapping of the living {pair.server} that names the very"
+                        f" attachment {mapping['attachment_id']}, which Cinder has for another server: no row tells"
+                        " which of the two is wrong. Look which guest has a disk with serial"
+                        f" {self.volume} (virsh dumpxml)"
+                    )
+
     def still_mapped(self, mine: Sequence[Pair] = ()) -> None:
         """CannotRepair where another living server maps the volume and Cinder would not know: then it is not free."""
         gone = {pair.server.uuid for pair in mine}

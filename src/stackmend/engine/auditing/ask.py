@@ -75,8 +75,9 @@ def standing(check: Check, manifest: Manifest) -> Standing:
         why = f"{', '.join(shown)} {'shows' if len(shown) == 1 else 'show'} no rows as they are stored"
         return Standing(any(not source.api and not source.error for source in manifest.sources), False, why)
     reasons = [why for database, why in sorted(failed.items()) if everything or service(database) in services]
-    if not reasons and not manifest.cells_known and (everything or "nova" in services):
-        reasons = [_UNKNOWN]
+    if not reasons and (everything or "nova" in services):
+        # nova_api is who says which cells there are: of one that it does not name nothing was read
+        reasons = [why for why in (failed.get("nova_api") or ("" if manifest.cells_known else _UNKNOWN),) if why]
     if everything:
         reasons += [
             f"the account has no right to see {', '.join(sorted(source.unseen))} in {source.called}"

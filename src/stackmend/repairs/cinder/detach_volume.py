@@ -122,6 +122,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     if volume["status"] not in AT_REST and not str(volume["status"]).startswith("error"):
         raise CannotRepair(f"volume {volume['id']} is {volume['status']}: wait for Cinder to end that")
     now, mine = live.now(), _chosen(target, seen)
+    seen.meant_by_others(mine)
     # Cinder writes volume and attachment one after the other, and what it is at has such a status
     settled(live, [] if volume["status"] in _ENDS else [volume], f"volume {volume['id']}, which is {volume['status']},")
     settled(live, (a for pair in mine for a in pair.attachments), f"the attachment of volume {volume['id']}")
