@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -188,6 +189,26 @@ def relettered() -> dict[str, Damage]:
     return found
 
 
+def joining(name: str) -> frozenset[str]:
+    """Checks of what the database itself joins by that column while it is read.
+
+    SQLite compares there to the letter, as no service's database does, so they may lose what they found.
+    """
+    database, _, column = name.removesuffix(" in capitals").partition(" ")
+    service = DATABASES[database][0]
+    labels = set()
+    for label, parts in tables().items():
+        for part in parts:
+            called = {"t": part.name, **{alias: table for table, alias in _JOIN.findall(part.join)}}
+            sides = {f"{called[alias]}.{of}" for alias, of in _SIDE.findall(part.join)}
+            labels |= {label} if part.service == service and column in sides else set()
+    return frozenset(name for name, check in catalogue.checks().items() if labels & set(check.reads))
+
+
+_JOIN = re.compile(r"JOIN (\w+) (\w+) ON")
+_SIDE = re.compile(r"\b(\w+)\.(\w+)")
+
+
 def _identifies(column: str) -> bool:
     return column in {"id", "uuid", "host", "node", "hypervisor_hostname", "consumer_id"} or column.endswith(
         ("_id", "_uuid", "_host", "_compute", "_node")
@@ -207,8 +228,11 @@ def _marks(findings: tuple[Finding, ...]) -> set[str]:
     return {f"{f.check} {sorted(f.key.items())}".lower() for f in findings}
 
 
-def attack(files: Files, name: str, damage: Damage, *, read: bool) -> list[str]:
-    """What is wrong with the answer of an audit after the damage; ``read``: the sources are as good as before."""
+def attack(files: Files, name: str, damage: Damage, *, read: bool, excused: frozenset[str] = frozenset()) -> list[str]:
+    """What is wrong with the answer of an audit after the damage; ``read``: the sources are as good as before.
+
+    ``excused``: checks that may no longer find what they found.
+    """
     files.cloud.restore()
     damage(files)
     try:
@@ -226,7 +250,7 @@ def attack(files: Files, name: str, damage: Damage, *, read: bool) -> list[str]:
     wrong += [
         f"{name}: not found any more, without a word: {f.message}"
         for f in files.before.findings
-        if not _marks((f,)) <= after and f.check not in silent
+        if not _marks((f,)) <= after and f.check not in silent | excused
     ]
     if read and silent:
         wrong.append(f"{name}: {sorted(silent)} have no answer: {report.checks[min(silent)].reason}")
@@ -283,7 +307,14 @@ def test_servers_in_capitals(healthy: Files) -> None:
 @pytest.mark.attack("writes ids and host names in capitals")
 def test_all_letters(planted: Files, record_property: Note) -> None:
     """Each column in capitals: what is found is what was found before."""
-    assert all_of(planted, relettered(), record_property, read=True) == []
+    damages = relettered()
+    record_property("tries", len(damages))
+    wrong = [
+        text
+        for name, damage in damages.items()
+        for text in attack(planted, name, damage, read=True, excused=joining(name))
+    ]
+    assert wrong == []
 
 
 # -- the judgement holds when a plan is made and inside apply

@@ -13,6 +13,7 @@ from stackmend.drivers.hosts.child import KEPT
 from stackmend.drivers.hosts.facts import facts
 from stackmend.drivers.hosts.transport import Routes, Transport
 from stackmend.model.errors import HostLost, HostUnreachable, SourceError
+from stackmend.model.events import EVENT, FACTS
 
 from .conftest import Host
 
@@ -60,7 +61,9 @@ def test_what_came_around_is_kept_for_whoever_looks(host: Host, caplog: pytest.L
     with caplog.at_level(logging.INFO, "stackmend"):
         transport.run("c01", ("true",))
     transport.close()
-    assert "c01 printed around true: '\\x1b[31mWelcome\\n'" in caplog.text
+    (event,) = (record for record in caplog.records if getattr(record, EVENT, "") == "printed around a command")
+    assert getattr(event, FACTS) == {"host": "c01", "command": "true", "text": "'\\x1b[31mWelcome\\n'"}
+    assert "\x1b" not in caplog.text
 
 
 @pytest.mark.attack("prints without end, before the command and as its answer")
