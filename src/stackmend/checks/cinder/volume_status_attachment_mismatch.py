@@ -7,6 +7,7 @@ else. The `code` says what:
 
 * `free-but-attached`: it calls itself available or detached, and there is an attachment;
 * `two-servers`: it may not be shared, and two servers have it by now, whatever it calls itself;
+* `only-in-error`: it calls itself available and attached, and every attachment of it is in error;
 * `taken-but-unattached`: it calls itself in use, reserved or attached, and neither an attachment nor a mapping of
   Nova's is there.
 
@@ -27,8 +28,9 @@ dumpxml` on the host that the attachment names: its serial number is the volume'
 ## Repair and its risk
 `restore-volume-status` lets the row say again what the attachments do: nothing is taken from anybody. Between
 `two-servers` a human decides, at once and before anything else: stop one of them, and `volume detach --server` it; no
-repair makes such a volume shareable to silence this. What nobody has, `detach-volume` sets free, unless a server still
-maps it; if a guest has the disk all the same, it then writes to a volume that is free: look first.
+repair makes such a volume shareable to silence this. Of `only-in-error` no row tells whether a guest has the disk: look
+there, then `volume detach` it or set its status by Cinder. What nobody has, `detach-volume` sets free, unless a server
+still maps it; if a guest has the disk all the same, it then writes to a volume that is free: look first.
 """
 
 from stackmend.model.check import Check, Severity
@@ -49,6 +51,8 @@ CHECK = Check(
         "nova_instances": {"uuid": "nova_block_device_mapping.instance_uuid"},
     },
     ages={"grace": 900},
+    by_hand="of an attachment in error no row tells whether the guest has the disk. Look which guest has a disk with"
+    " serial {volume} (virsh dumpxml)",
     # causes of their own, whose repairs set the status as well
     explained_by={
         "volume-in-use-server-gone": {"volume": "volume"},
@@ -73,6 +77,7 @@ CHECK = Check(
                    COALESCE(h.attachments, 0) AS attachments, COALESCE(h.servers, 0) AS servers,
                    COALESCE(v.updated_at, v.created_at) AS since,
                    CASE WHEN h.volume_id IS NULL THEN 'taken-but-unattached'
+                        WHEN h.counted = 0 THEN 'only-in-error'
                         WHEN h.holders > 1 AND NOT COALESCE(v.multiattach, FALSE) THEN 'two-servers'
                         ELSE 'free-but-attached' END AS code
               FROM cinder_volumes v
@@ -81,6 +86,7 @@ CHECK = Check(
                AND COALESCE(v.updated_at, v.created_at) < $grace
                AND COALESCE(h.changed_at, v.created_at) < $grace
                AND ((h.counted > 0 AND v.status = 'available')
+                 OR (h.counted = 0 AND v.status = 'available' AND v.attach_status = 'attached')
                  OR (h.holders > 1 AND v.status IN ('in-use', 'reserved') AND NOT COALESCE(v.multiattach, FALSE))
                  OR (h.attached > 0 AND v.status = 'in-use' AND v.attach_status = 'detached')
                  OR (h.volume_id IS NULL AND (v.status IN ('in-use', 'reserved')

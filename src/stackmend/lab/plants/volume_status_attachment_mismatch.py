@@ -100,6 +100,14 @@ def reserved_for_nobody(cloud: CloudRows) -> dict[str, Any]:
     return {"volume": new_volume(cloud, status="reserved")}
 
 
+def only_in_error(cloud: CloudRows) -> dict[str, Any]:
+    """A detach failed in Cinder, and somebody reset the state to available: the guest may well have the disk."""
+    _, volume, attachment, _ = attached(cloud)
+    cloud.update("cinder", "volume_attachment", {"id": attachment}, attach_status="error_detaching")
+    cloud.update("cinder", "volumes", {"id": volume}, status="available")
+    return {"volume": volume}
+
+
 VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "root": root,
     "reset_state": reset_state,
@@ -109,10 +117,15 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "to_host": to_host,
     "second_writer": second_writer,
     "second_writer_in_use": second_writer_in_use,
+    "only_in_error": only_in_error,
     "nobody": nobody,
     "reserved_for_nobody": reserved_for_nobody,
 }
-NOT_REPAIRED = {"second_writer": "may not be shared", "second_writer_in_use": "may not be shared"}
+NOT_REPAIRED = {
+    "second_writer": "may not be shared",
+    "second_writer_in_use": "may not be shared",
+    "only_in_error": "no row tells whether the guest has the disk",
+}
 
 
 def failed_attach(cloud: CloudRows) -> None:
