@@ -30,6 +30,7 @@ from stackmend.lab.plants._volumes import (
 )
 from stackmend.model.errors import Exit
 from stackmend.model.plan import Plan
+from stackmend.model.step import ExpectNone
 
 from ..support.volume_truth import contradictions
 
@@ -130,6 +131,22 @@ def test_a_detach_lets_other_servers_keep_the_volume(stage: Stage) -> None:
     assert stage.row("volume_attachment", other)["deleted"] == 0
     assert stage.row("volumes", volume)["status"] == "in-use"
     assert mapping
+
+
+def test_a_detach_is_stale_when_a_mapping_comes_to_name_the_attachment(stage: Stage) -> None:
+    """A guard of the statement itself, in each cell whose mappings do not name the attachment when it is planned."""
+    cloud = stage.cloud
+    server, volume, attachment, _ = attached(cloud)
+    elsewhere = next(s for s in cloud.servers("active") if s.database != server.database)
+    _, mapping = attach(cloud, elsewhere, volume)
+    plan = stage.request("detach-volume", volume=volume, server=server.uuid)
+    guards = [step for step in plan.actions[0].steps if isinstance(step, ExpectNone)]
+    assert {"volume_id": volume, "deleted": 0, "attachment_id": attachment} in [step.where for step in guards]
+    assert elsewhere.database in {step.database for step in guards}
+    cloud.update(elsewhere.database, "block_device_mapping", {"id": mapping}, attachment_id=attachment)
+    result = runs.apply(stage.config, plan, accept=("all",))
+    assert (result.stale, result.done) == (1, 0)
+    assert stage.row("volume_attachment", attachment)["deleted"] == 0
 
 
 def test_a_detach_is_stale_when_another_attachment_has_gone(stage: Stage) -> None:

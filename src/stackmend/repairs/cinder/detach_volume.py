@@ -139,8 +139,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     steps += status_set(live, volume, rest, let_go=any(pair.attachments for pair in mine))
     if not any(writes(step) for step in steps):
         return
-    if free:
-        yield from _mapped_by_nobody(seen, live)
+    yield from _no_new_mapping(seen, mine, live, free=free)
     yield Manual(
         text=f"on the host ({_hosts(mine)}): see that no guest has volume {volume['id']} (serial in virsh dumpxml),"
         " and close its session; the export on the back end stays until Cinder terminates the connection"
@@ -194,13 +193,20 @@ def _root(pair: Pair) -> str:
     )
 
 
-def _mapped_by_nobody(seen: Reading, live: Live) -> Iterator[Step]:
-    """Guards: no cell that has no mapping of the volume has got one since."""
-    having = {database for pair in seen.pairs for database, _ in pair.mappings}
+def _no_new_mapping(seen: Reading, mine: Sequence[Pair], live: Live, *, free: bool) -> Iterator[Step]:
+    """Guards: no cell has come to map the volume that gets free, or to name an attachment that goes."""
+    mapped = [(database, mapping["attachment_id"]) for pair in seen.pairs for database, mapping in pair.mappings]
     for cell in live.cells():
-        if (database := cell_database(cell)) not in having:
-            where: Values = {"volume_id": seen.volume, "deleted": 0}
+        database = cell_database(cell)
+        where: Values = {"volume_id": seen.volume, "deleted": 0}
+        named = {attachment for other, attachment in mapped if other == database}
+        if free and not any(other == database for other, _ in mapped):
             yield ExpectNone(database=database, table="block_device_mapping", where=where)
+            continue
+        for attachment in (str(a["id"]) for pair in mine for a in pair.attachments):
+            if attachment not in named:
+                only = {**where, "attachment_id": attachment}
+                yield ExpectNone(database=database, table="block_device_mapping", where=only)
 
 
 def _names(pairs: Sequence[Pair]) -> str:
