@@ -15,7 +15,7 @@ from types import ModuleType
 import pytest
 
 from stackmend.cli.shell import Shell
-from stackmend.config.settings import KEYS
+from stackmend.config.document import reference
 from stackmend.engine.auditing import catalogue
 from stackmend.model.errors import Exit
 from stackmend.report.pages import CHECK_SECTIONS, page
@@ -111,10 +111,11 @@ def test_every_exit_code_is_documented():
 def test_every_configuration_key_is_documented():
     """The page of the configuration has each section and key."""
     made = generate.settings()
-    for section, keys in KEYS.items():
+    for section, keys in reference().items():
         assert f"## `[{section}]`" in made
-        for key, meaning in keys.items():
-            assert f"| `{'NAME' if key == '*' else key}` | {meaning} |" in made
+        for name, key in keys.items():
+            assert key.meaning
+            assert f"| `{'NAME' if name == '*' else name}` | {key.kind} | {key.meaning} |" in made
     assert "{stackmend-settings}" in (DOCS / "configuration.md").read_text()
 
 

@@ -19,7 +19,7 @@ import stackmend.checks
 import stackmend.repairs
 import stackmend.workflows
 from stackmend.cli.shell import Shell
-from stackmend.config.settings import KEYS
+from stackmend.config.document import reference
 from stackmend.model.check import Check
 from stackmend.model.errors import Exit
 from stackmend.model.repair import Repair
@@ -221,11 +221,13 @@ def exit_codes() -> str:
 
 
 def settings() -> str:
-    """The tables of configuration keys."""
+    """The tables of configuration keys, made of the types that decode them."""
     parts = []
-    for section, keys in KEYS.items():
-        rows = "".join(f"| `{'NAME' if key == '*' else key}` | {meaning} |\n" for key, meaning in keys.items())
-        parts.append(f"## `[{section}]`\n\n| key | meaning |\n|---|---|\n{rows}\n")
+    for section, keys in reference().items():
+        rows = "".join(
+            f"| `{'NAME' if name == '*' else name}` | {key.kind} | {key.meaning} |\n" for name, key in keys.items()
+        )
+        parts.append(f"## `[{section}]`\n\n| key | value | meaning |\n|---|---|---|\n{rows}\n")
     return "".join(parts)
 
 

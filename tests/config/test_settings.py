@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.config.settings import DATABASES, KEYS, SWITCHES, Config, load
+from stackmend.config.decoding import read_document
+from stackmend.config.document import reference
+from stackmend.config.settings import DATABASES, Config, load
 from stackmend.drivers.hosts.transport import Routes
 from stackmend.model.errors import ConfigError
 from stackmend.model.plan import Limits
@@ -17,7 +19,15 @@ from stackmend.model.plan import Limits
 SECRET = "Xyzzy-plugh-42"
 URL = f"mysql+pymysql://reader:{SECRET}@db.example/nova"
 Write = Callable[[str], Path]
-LISTS = [f"{section}.{key}" for section, keys in KEYS.items() for key, meaning in keys.items() if "list:" in meaning]
+KEYS = reference()
+
+
+def of_kind(*kinds: str) -> list[str]:
+    """The keys whose values are of these kinds, with their sections."""
+    return [f"{section}.{name}" for section, keys in KEYS.items() for name, key in keys.items() if key.kind in kinds]
+
+
+LISTS, SWITCHES = of_kind("list of texts"), of_kind("true or false")
 
 
 @pytest.fixture(autouse=True)
@@ -145,6 +155,16 @@ def test_a_configuration_shows_no_password(write: Write) -> None:
     assert SECRET not in f"{config!r} {config}"
 
 
+def test_a_decoded_file_shows_no_password(write: Write) -> None:
+    """Neither do the tables that the file is decoded to."""
+    document = read_document(
+        write(f'[databases]\nneutron = "{URL}"\n[reader]\nusername = "r"\npassword = "{SECRET}"\n')
+    )
+    assert document.reader is not None
+    assert (document.databases.neutron, document.reader.password) == (URL, SECRET)
+    assert SECRET not in f"{document!r} {document.databases!r} {document.reader!r}"
+
+
 @pytest.mark.parametrize("section", sorted(name for name, keys in KEYS.items() if "*" not in keys))
 def test_an_unknown_key_is_refused_in_every_section(write: Write, section: str) -> None:
     """Key, section and file are named; where the key is near a known one that is proposed, else all are listed."""
@@ -167,16 +187,7 @@ def test_an_unknown_section_is_refused(write: Write, wrong: str, near: str) -> N
 
 @pytest.mark.parametrize(
     "key",
-    [
-        f"{section}.{key}"
-        for section, keys in KEYS.items()
-        for key in keys
-        if key != "*"
-        and section not in ("limits", "ages")
-        and (section, key) not in (("api", "timeout"), ("timeouts", "database"))
-        and f"{section}.{key}" not in SWITCHES
-        and f"{section}.{key}" not in LISTS
-    ],
+    [key for key in of_kind("text") if not key.endswith("*")],
 )
 @pytest.mark.parametrize("value", ["7", "true", '["x"]', "{a = 1}", "2026-01-01"])
 def test_every_text_must_be_a_text(write: Write, key: str, value: str) -> None:
@@ -185,6 +196,26 @@ def test_every_text_must_be_a_text(write: Write, key: str, value: str) -> None:
     error = refused(write(f"[{section}]\n{name} = {value}\n"))
     assert name in error.message
     assert "cloud.toml" in error.message
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["databases.nova_api", "databases.cells.cell1", "reader.username", "api.clouds", "state.directory", "plans.key"],
+)
+def test_what_would_mean_another_place_is_not_empty(write: Write, key: str) -> None:
+    """A database that nobody asks, or a state folder beside the file, is not what an empty text asks for."""
+    section, name = key.rsplit(".", 1)
+    error = refused(write(f'[{section}]\n{name} = ""\n'))
+    assert section in error.message
+    assert "cloud.toml" in error.message
+
+
+@pytest.mark.attack("a password with a control character in the configuration file")
+def test_a_control_character_shows_nothing_around_it(write: Write) -> None:
+    """The key is named, not its text."""
+    error = refused(write(f'[reader]\nusername = "r"\npassword = "{SECRET}\\u0007"\n'))
+    assert "password in [reader] of " in error.message
+    assert "control character" in error.message
 
 
 @pytest.mark.parametrize("value", ["1", '"yes"', "[true]"])

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the text of the TOML file to its types; an error names the file, the table and the key, and never a value."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from stackmend.config.document import Document, Hooks, Key, Table, ages, keys, tables
+from stackmend.model.errors import ConfigError
+
+_T = TypeVar("_T", bound=Table)
+
+
+def read_document(path: Path) -> Document:
+    """Read and decode the file; ConfigError where anything in it is not as the types have it."""
+    known = tables()
+    found: dict[str, Any] = {}
+    for name, values in _parse(path).items():
+        if name not in (*known, "ages"):
+            raise unknown(f"section [{name}]", name, (*known, "ages"), path)
+        if not isinstance(values, dict):
+            raise ConfigError(f"{name} in {path} must be a section", f"Write [{name}] on a line of its own.")
+        found[name] = _table(known[name], values, name, path) if name in known else _ages(values, path)
+    return Document(**found)
+
+
+def unknown(what: str, name: str, known: Collection[str], path: Path) -> ConfigError:
+    """The error that a name is of which nothing is known, with the nearest one that is."""
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(sorted(known))}."
+    return ConfigError(f"unknown {what} in {path}", hint)
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(
+            f"configuration file {path} does not exist", "Look at --config or STACKMEND_CONFIG."
+        ) from None
+    except (OSError, UnicodeDecodeError) as problem:
+        why = problem.strerror if isinstance(problem, OSError) else "it is no UTF-8 text"
+        raise ConfigError(f"configuration file {path} cannot be read: {why}", "Check its owner and mode.") from None
+    except tomllib.TOMLDecodeError as problem:
+        raise ConfigError(f"configuration file {path} is no valid TOML: {problem}", "Text goes into quotes.") from None
+    except RecursionError:
+        raise ConfigError(f"configuration file {path} is nested too deeply", "Two levels are all it has.") from None
+
+
+def _table(kind: type[_T], values: dict[str, Any], section: str, path: Path) -> _T:
+    known = keys(kind)
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in known:
+            raise unknown(f"key {name} in [{section}]", name, known, path)
+        where = f"[{section}.{name}] in {path}" if known[name].is_table else f"{name} in [{section}] of {path}"
+        found[name] = _value(known[name], value, where)
+        if kind is Hooks and not any("{host}" in word for word in found[name]):
+            raise ConfigError(f"{where} does not say which host it is for", "Put {host} where its name belongs.")
+    return kind(**found)
+
+
+def _ages(values: dict[str, Any], path: Path) -> dict[str, Any]:
+    each = ages()
+    return {name: _value(replace(each, name=name), value, f"[ages] {name} in {path}") for name, value in values.items()}
+
+
+def _value(key: Key, value: object, where: str) -> Any:
+    """The value in its type; what msgspec says of one that does not fit names types, our error says what to write."""
+    if any(character < " " for text in _texts(value) for character in text):
+        # no name, path or URL has any, and a NUL byte ends it for everybody else
+        raise ConfigError(f"{where} has a control character", "Write it without.")
+    try:
+        return msgspec.convert(value, key.type)
+    except msgspec.ValidationError:
+        must, write = key.wrong()
+        raise ConfigError(f"{where} {must}", write) from None
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (text for text in (*value, *value.values()) if isinstance(text, str))

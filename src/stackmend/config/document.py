@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The TOML file as types: every table and key, what it may hold, what it is for, and what it is where it is not given.
+
+This is all there is to say of a key. Decoding, the refusal of unknown keys and the pages of the documentation are made
+of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from msgspec import Meta
+
+from stackmend.drivers.api.session import TIMEOUT
+from stackmend.drivers.database.patience import SILENCE
+from stackmend.model.plan import Limits as PlanLimits
+
+#: where Nova keeps the disks of servers unless told otherwise
+INSTANCES = "/var/lib/nova/instances"
+
+#: a request that may take longer than a day has no limit
+_LONGEST = 86_400
+#: seconds that a check may be told to wait before it believes in damage
+_OLDEST = 366 * 86_400
+_LIMITS = PlanLimits()
+
+
+def says(meaning: str) -> Meta:
+    """What a key is for."""
+    return Meta(description=meaning)
+
+
+def _kind(title: str, must: str, write: str, **bounds: Any) -> Meta:
+    """A kind of values: its name, what an error says of a value that is none, and how to write one."""
+    return Meta(title=title, extra={"must": must, "write": write}, **bounds)
+
+
+Text = Annotated[str, _kind("text", "be a text", '{key} = "..."')]
+#: a text that would mean something else, or nothing, where it is empty
+Filled = Annotated[str, _kind("text", "be a text that is not empty", '{key} = "..."', min_length=1)]
+Word = Annotated[str, Meta(min_length=1)]
+Words = Annotated[
+    tuple[Word, ...], _kind("list of texts", "be a list of texts", '{key} = ["program", "option"]', min_length=1)
+]
+Switch = Annotated[bool, _kind("true or false", "be true or false", "{key} = true")]
+Seconds = Annotated[float, _kind("seconds", "be a number of seconds", "{key} = {default:.0f}", gt=0, lt=_LONGEST)]
+Whole = Annotated[int, _kind("whole number", "be a whole number, 0 or more", "{key} = {default}", ge=0)]
+Share = Annotated[float, _kind("share", "be a number from 0 to 1", "{key} = {default}", ge=0, le=1)]
+Transport = Annotated[Literal["", "ssh", "local"], _kind("text", "be ssh or local", '{key} = "ssh"')]
+Destination = Annotated[
+    str,
+    _kind(
+        "text",
+        "have {{host}} in it, and not begin with a dash",
+        '{key} = "root@{{host}}"',
+        pattern=r"\A(?!-)[^\0]*\{host\}",
+    ),
+]
+Folder = Annotated[str, _kind("text", "begin with a slash", '{key} = "{default}"', pattern=r"\A/.*[^/]/*\Z")]
+Cells = Annotated[dict[str, Filled], _kind("text", "hold texts", 'name = "URL", a line each')]
+Ages = Annotated[
+    dict[str, Annotated[int, Meta(ge=0, le=_OLDEST)]],
+    _kind("table", f"be a table of seconds, from 0 to {_OLDEST} (a year)", "[ages.{key}] and idle = 600"),
+]
+
+
+class Table:
+    """One table of the file. It may hold passwords, so its text shows nothing of it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Databases(Table):
+    """[databases]"""
+
+    nova_api: Annotated[Filled, says("SQLAlchemy URL of Nova's API database")] = ""
+    neutron: Annotated[Filled, says("SQLAlchemy URL of Neutron's database")] = ""
+    cinder: Annotated[Filled, says("SQLAlchemy URL of Cinder's database")] = ""
+    glance: Annotated[Filled, says("SQLAlchemy URL of Glance's database")] = ""
+    placement: Annotated[Filled, says("SQLAlchemy URL of Placement's database")] = ""
+    keystone: Annotated[Filled, says("SQLAlchemy URL of Keystone's database")] = ""
+    cells: Annotated[
+        Cells,
+        says("URL of a cell's database, by the name of the cell; else nova_api.cell_mappings is asked"),
+    ] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Files(Table):
+    """[files]"""
+
+    nova: Annotated[
+        Text,
+        says(
+            "nova.conf: base of cell URL templates, ovs_bridge, flat_injected,"
+            " heal_instance_info_cache_interval, images_type"
+        ),
+    ] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Reader(Table):
+    """[reader]"""
+
+    username: Annotated[Filled, says("account used instead of the one in a discovered cell URL")] = ""
+    password: Annotated[Text, says("its password")] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Writer(Table):
+    """[writer]"""
+
+    username: Annotated[Filled, says("account for plan apply, run resume and run undo alone")] = ""
+    password: Annotated[Text, says("its password")] = ""
+    same_account: Annotated[
+        Switch, says("true: there is none, the accounts of [databases] write, too; default false")
+    ] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Timeouts(Table):
+    """[timeouts]"""
+
+    database: Annotated[
+        Seconds,
+        says(
+            "seconds of complete silence after which a database is given up, also in the middle of a"
+            f" table; default {SILENCE:.0f}. It is said after 30"
+        ),
+    ] = SILENCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Api(Table):
+    """[api]"""
+
+    cloud: Annotated[
+        Text,
+        says("a name in clouds.yaml; default $OS_CLOUD, else the account that $OS_AUTH_URL and the like make"),
+    ] = ""
+    clouds: Annotated[
+        Filled,
+        says(
+            "a clouds.yaml of its own, relative to this file; default where every client looks for it",
+        ),
+    ] = ""
+    timeout: Annotated[Seconds, says(f"seconds that one request may take; default {TIMEOUT:.0f}")] = TIMEOUT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Hosts(Table):
+    """[hosts]"""
+
+    transport: Annotated[
+        Transport,
+        says("how commands get to hosts: ssh, or local (this machine is the host); default: not at all"),
+    ] = ""
+    destination: Annotated[
+        Destination, says('what ssh is told, with {host}: "root@{host}.example"; default "{host}"')
+    ] = "{host}"
+    ssh_config: Annotated[Text, says("a file that ssh reads instead of yours, relative to this file")] = ""
+    prefix: Annotated[Words, says('before every command on a host, such as ["sudo", "-n"]')] = ()
+    container: Annotated[
+        Words,
+        says('before a command that belongs inside, such as ["docker", "exec", "-i", "nova_compute"]'),
+    ] = ()
+    local: Annotated[
+        Words, says("names of hosts that are this machine; by transport local, default its own names")
+    ] = ()
+    libvirt: Annotated[Text, says("libvirt URI of a host, with {host}")] = ""
+    instances_path: Annotated[Folder, says(f"where hosts keep the disks of servers; default {INSTANCES}")] = INSTANCES
+    shared_instances: Annotated[
+        Switch, says("true where that directory is one and the same on all hosts; default false")
+    ] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Hooks(Table):
+    """[hooks]"""
+
+    power_off: Annotated[Words, says("a command, run here, that takes the power of {host} away")] = ()
+    power_on: Annotated[Words, says("a command that gives it back")] = ()
+    power_status: Annotated[Words, says("a command that prints on or off")] = ()
+    reboot: Annotated[Words, says("a command that restarts {host} by its power or its controller")] = ()
+    purge_queue: Annotated[
+        Words,
+        says("a command that empties the queue compute.{host} of RabbitMQ; it may be run twice"),
+    ] = ()
+    fence: Annotated[
+        Words,
+        says("a command that ends with 0 only if {host} surely runs nothing and reaches no storage any more"),
+    ] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class State(Table):
+    """[state]"""
+
+    directory: Annotated[
+        Filled,
+        says("where the journal and snapshots are kept; default $STACKMEND_STATE or ~/.local/state/stackmend"),
+    ] = ""
+    journal: Annotated[Text, says("SQLAlchemy URL of the journal; default an SQLite file in the directory")] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Plans(Table):
+    """[plans]"""
+
+    key: Annotated[
+        Filled,
+        says("private key that signs plans, relative to this file; default plan-key.pem beside it"),
+    ] = ""
+    trusted: Annotated[
+        Words,
+        says("public keys whose plans are trusted, relative to this file; default plan-key.pub beside it"),
+    ] = ()
+    require_signature: Annotated[
+        Switch, says("true: plan apply takes only plans that a trusted key has signed; default false")
+    ] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Limits(Table):
+    """[limits]"""
+
+    max_rows: Annotated[Whole, says("rows one plan may change")] = _LIMITS.max_rows
+    max_share: Annotated[Share, says("share of a table's rows that one plan may update or delete, 0 to 1")] = (
+        _LIMITS.max_share
+    )
+    share_floor: Annotated[Whole, says("rows of a table that are always allowed")] = _LIMITS.share_floor
+    max_failures: Annotated[Whole, says("lanes that may fail before a run stops")] = _LIMITS.max_failures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Document(Table):
+    """The whole file."""
+
+    databases: Databases = field(default_factory=Databases)
+    files: Files = field(default_factory=Files)
+    reader: Reader | None = None
+    writer: Writer | None = None
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    api: Api = field(default_factory=Api)
+    hosts: Hosts = field(default_factory=Hosts)
+    hooks: Hooks = field(default_factory=Hooks)
+    state: State = field(default_factory=State)
+    plans: Plans = field(default_factory=Plans)
+    limits: Limits = field(default_factory=Limits)
+    ages: dict[str, Ages] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What there is to say of one key."""
+
+    name: str
+    type: Any  #: what its value is decoded to
+    default: Any
+
+    @property
+    def kind(self) -> str:
+        """What its value is: "text", "list of texts", "seconds"."""
+        return str(next(meta.title for meta in self._metas if meta.title))
+
+    @property
+    def meaning(self) -> str:
+        """What it is for."""
+        return str(next(meta.description for meta in self._metas if meta.description))
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it is a table of its own, with any names in it."""
+        return get_origin(get_args(self.type)[0]) is dict
+
+    def wrong(self) -> tuple[str, str]:
+        """What an error says of a wrong value, and how to write a right one: ("must be a text", "Write ...")."""
+        said = next(meta.extra for meta in self._metas if meta.extra)
+        must, write = (said[part].format(key=self.name, default=self.default) for part in ("must", "write"))
+        return f"must {must}", f"Write {write}."
+
+    @property
+    def _metas(self) -> tuple[Meta, ...]:
+        return get_args(self.type)[1:]
+
+
+def keys(table: type[Table]) -> dict[str, Key]:
+    """The keys of a table by name, in their order."""
+    types, usual = get_type_hints(table, include_extras=True), table()
+    return {name: Key(name, types[name], getattr(usual, name)) for name in types}
+
+
+def tables() -> dict[str, type[Table]]:
+    """The tables of the file by name, without [ages], whose names are those of checks."""
+    types = get_type_hints(Document)
+    return {
+        name: kind
+        for name in types
+        for kind in (types[name], *get_args(types[name]))
+        if isinstance(kind, type) and issubclass(kind, Table)
+    }
+
+
+def ages() -> Key:
+    """What there is to say of each table in [ages]."""
+    return Key("NAME", Annotated[Ages, says("seconds for each of the ages on the page of the check NAME")], {})
+
+
+def reference() -> dict[str, dict[str, Key]]:
+    """Every table as one writes it -> its keys; "*" is any name."""
+    found: dict[str, dict[str, Key]] = {}
+    for name, table in tables().items():
+        known = keys(table)
+        found[name] = {key: about for key, about in known.items() if not about.is_table}
+        found |= {f"{name}.{key}": {"*": about} for key, about in known.items() if about.is_table}
+    return found | {"ages": {"*": ages()}}
