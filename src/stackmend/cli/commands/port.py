@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``port``: which ports die with their server, and whether they should."""
+"""``port``: which ports die with their server, and whether they should; and whose an address is."""
 
 from __future__ import annotations
 
 import argparse
 
 from stackmend.cli.base import Printing
-from stackmend.cli.options import add_object
+from stackmend.cli.options import add_object, silence
 from stackmend.cli.request import Request
 from stackmend.model.errors import Exit
 from stackmend.model.port import Fate
@@ -48,6 +48,65 @@ class PortList(Printing):
         return int(Exit.CLEAN)
 
 
+class PortFind(Printing):
+    """Say who has an address, who had it, and from where it can be reached.
+
+    Ports of Neutron have it now. Servers had it whose network caches still list it, or, for a MAC, whose rows of NICs
+    do; deleted and archived ones as well. Nova empties the cache of a server that it deletes in good order, so that
+    nothing found is no proof that nobody had it.
+    """
+
+    default_format = "text"
+    examples = """
+  $ stackmend port find 10.0.0.5
+  $ stackmend port find fa:16:3e:12:34:56 -f json
+  $ stackmend port find 2001:db8::5"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("address", metavar="IP|MAC", help="the address: IPv4, IPv6 or MAC")
+        super().add_arguments(parser)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Print it; exit code 7 where something could not be read."""
+        from stackmend.app import addresses
+        from stackmend.report import addresses as shown
+
+        found = addresses.find(self.config(), parsed_args.address)
+        self.show(shown.whose(found), parsed_args)
+        for source, why in sorted(found.unread.items()):
+            self.notes.warn(f"{source}: {why}")
+        return int(Exit.INCOMPLETE if found.unread else Exit.CLEAN)
+
+
+class PortCheck(Printing):
+    """Try a TCP connection to an address, from where this program runs.
+
+    Nothing is sent. 'refused' is an answer, too: something has the address. Needs no configuration.
+    """
+
+    examples = """
+  $ stackmend port check 10.0.0.5
+  $ stackmend port check 10.0.0.5:443 '[2001:db8::5]:22' --limit 2"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("address", metavar="IP[:PORT]", nargs="+", help="the address; the port is 22 by default")
+        parser.add_argument(
+            "--limit", type=silence, default=5.0, metavar="SECONDS", help="for each of them (default: 5)"
+        )
+        super().add_arguments(parser)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Print what came of it; exit code 3 where one is not open."""
+        from stackmend.app import reach
+        from stackmend.report import addresses as shown
+
+        found = list(reach.check(parsed_args.address, parsed_args.limit))
+        self.show(shown.reached(found), parsed_args)
+        return int(Exit.CLEAN if all(one.state == "open" for one in found) else Exit.FINDINGS)
+
+
 class _PortRequest(Request):
     """A request about one port."""
 
@@ -81,4 +140,10 @@ class PortRelease(_PortRequest):
   $ stackmend port release 8a2b6d1c-0f5e-4f0b-b5ad-6a6f1a2b3c4d --allow-db --yes"""
 
 
-COMMANDS = {"port list": PortList, "port keep": PortKeep, "port release": PortRelease}
+COMMANDS = {
+    "port list": PortList,
+    "port find": PortFind,
+    "port check": PortCheck,
+    "port keep": PortKeep,
+    "port release": PortRelease,
+}

@@ -148,12 +148,12 @@ class LiveDatabases:
         back_out(connection)
         return found
 
-    def holding(self, database: str, table: str, column: str, text: str) -> list[tuple[Value, ...]]:
-        """Keys of a row whose document in this column has the text somewhere, [] for none; no wildcards in the text."""
+    def holding(self, database: str, table: str, column: str, text: str, most: int = 1) -> list[tuple[Value, ...]]:
+        """Keys of rows, so many at most, whose column has the text somewhere; no wildcards in the text."""
         info = self._connections.table(database, table)
         dialect, connection = self._connections.get(database)
         keys, own = ", ".join(map(dialect.quote, info.key)), dialect.quote(column)
-        sql = f"SELECT {keys} FROM {dialect.quote(table)} WHERE {own} LIKE {dialect.placeholder} LIMIT 1"
+        sql = f"SELECT {keys} FROM {dialect.quote(table)} WHERE {own} LIKE {dialect.placeholder} LIMIT {most:d}"
         found = dialect.select(connection, sql, [f"%{text}%"])
         back_out(connection)
         return found

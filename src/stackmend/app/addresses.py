@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An address, IP or MAC: which port has it, which servers had it, and from where it can be reached."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from ipaddress import IPv4Network, ip_address, ip_network
+from typing import Any
+
+from stackmend.app import apis
+from stackmend.app.session import Session
+from stackmend.cloud.networks import ByApi, InRows, Networks, within
+from stackmend.config.settings import Config
+from stackmend.drivers.database.live import LiveDatabases
+from stackmend.model.address import Floating, Former, Holder, Place, Port, Subnet, Whose
+from stackmend.model.errors import SourceError, StackmendError, UsageError
+from stackmend.model.snapshot import CELL
+
+_MAC = re.compile(r"[0-9a-f]{12}")
+#: documents of Nova that are read of one cell; more mention what is everybody's, such as a gateway
+MOST = 200
+#: subnets of one address that are looked at: projects use the same private ranges
+_PLACES = 50
+_NO_NOVA = "no database of it is configured: its API does not tell who had an address"
+
+
+def address_of(text: str) -> tuple[str, str]:
+    """("ip" or "mac", the address as Neutron writes it); UsageError for a text that is neither."""
+    plain = text.strip().lower()
+    digits = re.sub(r"[:.\-]", "", plain)
+    if _MAC.fullmatch(digits) and re.fullmatch(r"([0-9a-f]{2}[:-]){5}[0-9a-f]{2}|([0-9a-f]{4}\.){2}[0-9a-f]{4}", plain):
+        return "mac", ":".join(digits[n : n + 2] for n in range(0, 12, 2))
+    try:
+        return "ip", str(ip_address(plain))
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is no address", "Write an IPv4 or IPv6 address, or a MAC as fa:16:3e:00:00:01."
+        ) from None
+
+
+@contextmanager
+def asking(config: Config) -> Iterator[tuple[Networks, LiveDatabases | None, Session]]:
+    """(Neutron, by its rows or else its API; the databases, None where none is configured; the session)."""
+    session = Session.looking(config).believed()
+    with ExitStack() as stack:
+        live = stack.enter_context(session.live()) if config.databases else None
+        if live is not None and "neutron" in config.databases:
+            yield InRows(live), live, session
+            return
+        api, why = stack.enter_context(apis.reading(config, session, "auto"))
+        if api is None:
+            raise SourceError(
+                f"Neutron can be read neither in its database nor by its API: {why}",
+                "Name neutron under [databases], or a cloud under [api].",
+            )
+        yield ByApi(api), live, session
+
+
+def find(config: Config, text: str) -> Whose:
+    """All that is known of an address. Nothing is changed.
+
+    UsageError for a text that is no address, SourceError where Neutron cannot be read. A cell that cannot be read is
+    noted in ``unread``.
+    """
+    kind, address = address_of(text)
+    with asking(config) as (networks, live, session):
+        unread: dict[str, str] = {}
+        holding = networks.ports(**{"address" if kind == "ip" else "mac_address": address})
+        floating = networks.floating(floating_ip_address=address) if kind == "ip" else []
+        cells = _cells(session, live, unread)
+        places = tuple(_places(networks, address, holding)) if kind == "ip" else ()
+        everybodys = any(place.role for place in places)
+        led = networks.ports(id=[one.port for one in floating if one.port]) if floating else []
+        now = {(port.device, port.id) for port in (*holding, *led)}
+        former = list(_former(live, cells, kind, address, now, everybodys, unread))
+        return Whose(
+            address=address,
+            kind=kind,
+            holders=tuple(_holders(networks, live, cells, holding, unread)),
+            former=tuple(former),
+            places=places,
+            floating=tuple(floating),
+            unread=unread,
+        )
+
+
+# -- who has it
+
+
+def _holders(
+    networks: Networks, live: LiveDatabases | None, cells: list[str], ports: list[Port], unread: dict[str, str]
+) -> Iterator[Holder]:
+    leading: dict[str, list[Floating]] = {}
+    for one in networks.floating(port_id=[port.id for port in ports]) if ports else ():
+        leading.setdefault(one.port, []).append(one)
+    for port in ports:
+        yield Holder(
+            port=port,
+            server=_title(live, cells, port, unread),
+            floating=tuple(one.address for one in leading.get(port.id, ())),
+        )
+
+
+def _title(live: LiveDatabases | None, cells: list[str], port: Port, unread: dict[str, str]) -> str:
+    """The name of a port's server, "" where it has none or nobody can tell."""
+    if live is None or not port.is_of_server or not port.device:
+        return ""
+    for cell in cells:
+        for row in _read(unread, cell, live.rows, cell, "instances", {"uuid": port.device, "deleted": 0}):
+            return str(row["display_name"] or "")
+    return ""
+
+
+# -- who had it
+
+
+def _cells(session: Session, live: LiveDatabases | None, unread: dict[str, str]) -> list[str]:
+    """Databases of the cells that can be read; what is lacking is noted."""
+    known = session.databases
+    found = [name for name in sorted(known.addresses) if name.startswith(CELL)]
+    unread |= {name: why for name, why in known.errors.items() if name.startswith(CELL)}
+    if live is None or not found:
+        unread.setdefault("nova", _NO_NOVA)
+    elif not known.cells_known:
+        unread["nova_api"] = "not every cell is known"
+    return found
+
+
+def _former(
+    live: LiveDatabases | None,
+    cells: list[str],
+    kind: str,
+    address: str,
+    now: set[tuple[str, str]],
+    everybodys: bool,
+    unread: dict[str, str],
+) -> Iterator[Former]:
+    """Servers whose caches, or whose rows of NICs, have the address but for the (server, port) of ``now``."""
+    seen: set[tuple[str, str]] = set()
+    for cell in cells if live is not None and not everybodys else ():
+        for archive in ("", "shadow_"):
+            every = [*_cached(live, cell, archive, address, unread)]
+            every += _noted(live, cell, archive, address, unread) if kind == "mac" else []
+            for server, port, mac, addresses, witness in every:
+                if (server, port) not in now | seen:
+                    seen.add((server, port))
+                    yield _of_server(live, cell, archive, server, unread)(port, mac, addresses, witness)
+
+
+_Told = tuple[str, str, str, tuple[str, ...], str]
+
+
+def _cached(
+    live: LiveDatabases | None, cell: str, archive: str, address: str, unread: dict[str, str]
+) -> Iterator[_Told]:
+    table = f"{archive}instance_info_caches"
+    for row in _holding(live, cell, table, "network_info", f'"{address}"', unread):
+        for vif in _vifs(row["network_info"]):
+            addresses = tuple(_addresses(vif))
+            if address == str(vif.get("address") or "").lower() or address in addresses:
+                mac = str(vif.get("address") or "")
+                yield str(row["instance_uuid"]), str(vif.get("id") or ""), mac, addresses, table
+
+
+def _noted(
+    live: LiveDatabases | None, cell: str, archive: str, address: str, unread: dict[str, str]
+) -> Iterator[_Told]:
+    table = f"{archive}virtual_interfaces"
+    for row in _holding(live, cell, table, "address", address, unread):
+        # Nova appends the port's id, for several ports may have one MAC
+        if str(row["address"] or "").lower().partition("/")[0] == address:
+            yield str(row["instance_uuid"]), str(row["uuid"] or ""), address, (), table
+
+
+def _holding(
+    live: LiveDatabases | None, cell: str, table: str, column: str, text: str, unread: dict[str, str]
+) -> list[dict[str, Any]]:
+    """The rows whose column has the text somewhere; a cloud need not have the tables of what was archived."""
+    if live is None or (table.startswith("shadow_") and not _read(unread, cell, live.columns, cell, table)):
+        return []
+    keys = _read(unread, cell, live.holding, cell, table, column, text, MOST)
+    if len(keys) == MOST:
+        unread[f"{cell} {table}"] = f"more than {MOST} rows have it: only these were read"
+    if not keys:
+        return []
+    name = next(iter(live.key(cell, table)), "id")
+    return _read(unread, cell, live.rows, cell, table, {name: [key[0] for key in keys]})
+
+
+def _of_server(live: LiveDatabases | None, cell: str, archive: str, server: str, unread: dict[str, str]) -> Any:
+    """What makes a record of what was told of a server."""
+    row: Mapping[str, Any] = {}
+    for table in (f"{archive}instances", "instances"):
+        for one in _read(unread, cell, live.rows, cell, table, {"uuid": server}) if live and not row else ():
+            row = one
+
+    def made(port: str, mac: str, addresses: tuple[str, ...], witness: str) -> Former:
+        gone = row.get("deleted_at") if row.get("deleted") else None
+        return Former(
+            server=server,
+            name=str(row.get("display_name") or ""),
+            project=str(row.get("project_id") or ""),
+            host=str(row.get("host") or ""),
+            deleted_at=None if gone is None else str(gone),
+            port=port,
+            mac=mac,
+            addresses=addresses,
+            witness=witness,
+        )
+
+    return made
+
+
+def _vifs(document: Any) -> list[Mapping[str, Any]]:
+    try:
+        found = json.loads(str(document or "[]"))
+    except ValueError:
+        return []
+    return [vif for vif in found if isinstance(vif, Mapping)] if isinstance(found, list) else []
+
+
+def _addresses(vif: Mapping[str, Any]) -> Iterator[str]:
+    """Fixed and floating addresses of a VIF."""
+    network = vif.get("network")
+    for subnet in (network.get("subnets") or ()) if isinstance(network, Mapping) else ():
+        for fixed in subnet.get("ips") or ():
+            yield str(fixed.get("address"))
+            yield from (str(one.get("address")) for one in fixed.get("floating_ips") or ())
+
+
+# -- where it lies
+
+
+def _places(networks: Networks, address: str, holding: list[Port]) -> Iterator[Place]:
+    """The subnets of the ports that have it; where none has it, every subnet that it is of."""
+    of = {subnet for port in holding for at, subnet in port.fixed if at == address}
+    asked = ip_address(address)
+    every = [one for one in networks.subnets() if (one.id in of if of else asked in ip_network(one.cidr, strict=False))]
+    for subnet in sorted(every, key=lambda one: (one.network, one.id))[:_PLACES]:
+        yield _place(networks, address, subnet)
+
+
+def _place(networks: Networks, address: str, subnet: Subnet) -> Place:
+    owners = ["network:dhcp", "network:router_interface", "network:router_interface_distributed",
+              "network:ha_router_replicated_interface"]  # fmt: skip
+    serving = networks.ports(network_id=subnet.network, device_owner=owners)
+    here = [port for port in serving if port.owner != "network:dhcp" and subnet.id in {s for _, s in port.fixed}]
+    ways = sorted({port.device for port in here if port.device})
+    gates = networks.ports(device_id=ways, device_owner="network:router_gateway") if ways else []
+    known = networks.networks([subnet.network, *(port.network for port in gates)])
+    names, pools = networks.routers(ways), networks.pools(subnet.id)
+    own = known.get(subnet.network)
+    return Place(
+        subnet=subnet,
+        network_name=own.name if own else "",
+        role=_role(address, subnet),
+        in_pool=within(address, pools) if pools else None,
+        routers=tuple(names.get(way) or way for way in ways),
+        external=tuple(sorted({known[port.network].name for port in gates if port.network in known})),
+        dhcp_hosts=tuple(sorted({port.host for port in serving if port.owner == "network:dhcp" and port.host})),
+        provider=own.provider if own else "",
+        is_external=bool(own and own.is_external),
+    )
+
+
+def _role(address: str, subnet: Subnet) -> str:
+    """What it is in the subnet where it is none that a server may have."""
+    of = ip_network(subnet.cidr, strict=False)
+    if subnet.gateway and ip_address(subnet.gateway) == ip_address(address):
+        return "gateway"
+    if isinstance(of, IPv4Network) and of.prefixlen < 31:
+        if ip_address(address) == of.network_address:
+            return "network address"
+        if ip_address(address) == of.broadcast_address:
+            return "broadcast address"
+    return ""
+
+
+def _read(unread: dict[str, str], source: str, ask: Any, *arguments: Any) -> list[Any]:
+    """What it answers; [] where it cannot be read, which is noted."""
+    try:
+        return list(ask(*arguments))
+    except StackmendError as problem:
+        unread[source] = problem.message
+        return []

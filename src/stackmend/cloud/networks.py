@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ports, subnets and floating addresses as Neutron has them: of its rows, or of its API where there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+from stackmend.model.address import Floating, Port, Subnet
+from stackmend.model.protocols import Api, Live
+
+Row = Mapping[str, Any]
+
+#: what a port may be looked for by -> as Neutron's API calls it; in rows they have the names of ``ports``
+_ASKED = {
+    "id": "id",
+    "device_id": "device_id",
+    "device_owner": "device_owner",
+    "project_id": "project_id",
+    "network_id": "network_id",
+    "mac_address": "mac_address",
+    "host": "binding:host_id",
+    "address": "fixed_ips",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A network as Neutron has it."""
+
+    id: str
+    name: str
+    is_external: bool
+    provider: str  #: "vlan 101 on physnet1"
+
+
+class Networks(Protocol):
+    """What is asked of Neutron. SourceError where it does not answer."""
+
+    def ports(self, **where: str | Sequence[str]) -> list[Port]:
+        """The ports that match all of these: id, device_id, device_owner, project_id, network_id, mac_address, host,
+        address. A list means any of."""
+        ...
+
+    def subnets(self) -> list[Subnet]: ...
+    def pools(self, subnet: str) -> list[tuple[str, str]]:
+        """(first, last) address of each allocation pool."""
+        ...
+
+    def networks(self, ids: Iterable[str]) -> dict[str, Network]: ...
+    def routers(self, ids: Iterable[str]) -> dict[str, str]:
+        """Id -> name."""
+        ...
+
+    def floating(self, **where: str | Sequence[str]) -> list[Floating]:
+        """Those that match: ``floating_ip_address``, ``fixed_ip_address``, ``port_id``."""
+        ...
+
+
+class InRows:
+    """:class:`Networks` of Neutron's database."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def ports(self, **where: str | Sequence[str]) -> list[Port]:
+        """The ports that match all of these."""
+        wanted: dict[str, Any] = dict(where)
+        for name, table, column in (
+            ("address", "ipallocations", "ip_address"),
+            ("host", "ml2_port_bindings", "host"),
+        ):
+            if name in wanted:
+                found = {str(row["port_id"]) for row in self._rows(table, {column: wanted.pop(name)}) if row["port_id"]}
+                wanted["id"] = sorted(found & set(wanted["id"]) if "id" in wanted else found)
+        if wanted.get("id") == []:
+            return []
+        rows = self._rows("ports", wanted)
+        ids = [str(row["id"]) for row in rows]
+        fixed: dict[str, list[tuple[str, str]]] = {}
+        for row in self._rows("ipallocations", {"port_id": ids}) if ids else ():
+            fixed.setdefault(str(row["port_id"]), []).append((str(row["ip_address"]), str(row["subnet_id"])))
+        bound = {
+            str(row["port_id"]): row
+            for row in (self._rows("ml2_port_bindings", {"port_id": ids}) if ids else ())
+            if row["status"] == "ACTIVE"
+        }
+        every = [_port_of(row, bound.get(str(row["id"]), {}), fixed.get(str(row["id"]), [])) for row in rows]
+        # a binding that is not the ACTIVE one is of a host that the port is only about to be on, or was
+        return [one for one in every if "host" not in where or one.host in _several(where["host"])]
+
+    def subnets(self) -> list[Subnet]:
+        """All of them."""
+        return [_subnet(row) for row in self._rows("subnets", {})]
+
+    def pools(self, subnet: str) -> list[tuple[str, str]]:
+        """(first, last) address of each allocation pool."""
+        rows = self._rows("ipallocationpools", {"subnet_id": subnet})
+        return [(str(row["first_ip"]), str(row["last_ip"])) for row in rows]
+
+    def networks(self, ids: Iterable[str]) -> dict[str, Network]:
+        """Id -> network."""
+        wanted = sorted(set(ids))
+        if not wanted:
+            return {}
+        external = {str(row["network_id"]) for row in self._rows("externalnetworks", {"network_id": wanted})}
+        segments = {
+            str(row["network_id"]): _provider(row["network_type"], row["segmentation_id"], row["physical_network"])
+            for row in self._rows("networksegments", {"network_id": wanted})
+        }
+        return {
+            str(row["id"]): Network(
+                id=str(row["id"]),
+                name=str(row["name"] or ""),
+                is_external=str(row["id"]) in external,
+                provider=segments.get(str(row["id"]), ""),
+            )
+            for row in self._rows("networks", {"id": wanted})
+        }
+
+    def routers(self, ids: Iterable[str]) -> dict[str, str]:
+        """Id -> name."""
+        wanted = sorted(set(ids))
+        rows = self._rows("routers", {"id": wanted}) if wanted else []
+        return {str(row["id"]): str(row["name"] or "") for row in rows}
+
+    def floating(self, **where: str | Sequence[str]) -> list[Floating]:
+        """Those that match."""
+        wanted = {("fixed_port_id" if name == "port_id" else name): value for name, value in where.items()}
+        return [_floating(row, "fixed_port_id") for row in self._rows("floatingips", wanted)]
+
+    def _rows(self, table: str, where: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return self._live.rows("neutron", table, where)
+
+
+class ByApi:
+    """:class:`Networks` of Neutron's API."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def ports(self, **where: str | Sequence[str]) -> list[Port]:
+        """The ports that match all of these."""
+        pairs = [
+            (_ASKED[name], f"ip_address={one}" if name == "address" else one)
+            for name, value in where.items()
+            for one in _several(value)
+        ]
+        found = []
+        for body in self._every("ports", pairs):
+            fixed = [(str(one["ip_address"]), str(one["subnet_id"])) for one in body.get("fixed_ips") or ()]
+            binding = {"host": body.get("binding:host_id"), "vif_type": body.get("binding:vif_type")}
+            found.append(_port_of(body, binding, fixed))
+        return found
+
+    def subnets(self) -> list[Subnet]:
+        """All of them."""
+        return [_subnet(body) for body in self._every("subnets", [])]
+
+    def pools(self, subnet: str) -> list[tuple[str, str]]:
+        """(first, last) address of each allocation pool."""
+        body = (self._api.get("network", f"/subnets/{subnet}") or {}).get("subnet") or {}
+        return [(str(pool["start"]), str(pool["end"])) for pool in body.get("allocation_pools") or ()]
+
+    def networks(self, ids: Iterable[str]) -> dict[str, Network]:
+        """Id -> network."""
+        return {
+            str(body["id"]): Network(
+                id=str(body["id"]),
+                name=str(body.get("name") or ""),
+                is_external=bool(body.get("router:external")),
+                provider=_provider(
+                    body.get("provider:network_type"),
+                    body.get("provider:segmentation_id"),
+                    body.get("provider:physical_network"),
+                ),
+            )
+            for body in self._by_ids("networks", ids)
+        }
+
+    def routers(self, ids: Iterable[str]) -> dict[str, str]:
+        """Id -> name."""
+        return {str(body["id"]): str(body.get("name") or "") for body in self._by_ids("routers", ids)}
+
+    def floating(self, **where: str | Sequence[str]) -> list[Floating]:
+        """Those that match."""
+        pairs = [(name, one) for name, value in where.items() for one in _several(value)]
+        return [_floating(body, "port_id") for body in self._every("floatingips", pairs)]
+
+    def _by_ids(self, key: str, ids: Iterable[str]) -> Iterator[Row]:
+        wanted = sorted(set(ids))
+        return self._every(key, [("id", one) for one in wanted]) if wanted else iter(())
+
+    def _every(self, key: str, pairs: Sequence[tuple[str, str]]) -> Iterator[Row]:
+        return self._api.every("network", f"/{key}{'?' + urlencode(pairs) if pairs else ''}", key)
+
+
+def within(address: str, pools: Iterable[tuple[str, str]]) -> bool:
+    """Whether an address is in one of these ranges."""
+    asked = ip_address(address)
+    return any(
+        int(ip_address(first)) <= int(asked) <= int(ip_address(last))
+        for first, last in pools
+        if ip_address(first).version == asked.version
+    )
+
+
+def _port_of(row: Row, binding: Row, fixed: Iterable[tuple[str, str]]) -> Port:
+    def text(name: str, of: Row = row) -> str:
+        return str(of.get(name) or "")
+
+    return Port(
+        id=text("id"),
+        name=text("name"),
+        project=text("project_id"),
+        network=text("network_id"),
+        mac=text("mac_address"),
+        status=text("status"),
+        owner=text("device_owner"),
+        device=text("device_id"),
+        host=text("host", binding),
+        vif_type=text("vif_type", binding),
+        fixed=tuple(sorted(fixed)),
+    )
+
+
+def _subnet(row: Row) -> Subnet:
+    return Subnet(
+        id=str(row["id"]),
+        name=str(row.get("name") or ""),
+        network=str(row["network_id"]),
+        cidr=str(row["cidr"]),
+        gateway=str(row.get("gateway_ip") or ""),
+    )
+
+
+def _floating(row: Row, port: str) -> Floating:
+    return Floating(
+        id=str(row["id"]),
+        address=str(row["floating_ip_address"]),
+        project=str(row.get("project_id") or ""),
+        port=str(row.get(port) or ""),
+        fixed=str(row.get("fixed_ip_address") or ""),
+    )
+
+
+def _provider(kind: Any, number: Any, physical: Any) -> str:
+    words = f"{kind or ''} {'' if number is None else number}".strip()
+    return f"{words} on {physical}" if physical else words
+
+
+def _several(value: str | Sequence[str]) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether something answers at an address, by a TCP connection from this machine."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from typing import NamedTuple
+
+#: what the kernel says -> what that means of the address
+_WORDS = {
+    errno.ECONNREFUSED: ("refused", "something is there, and nothing listens on that port"),
+    errno.EHOSTUNREACH: ("unreachable", "there is no way to it, or nothing answers to its address in its network"),
+    errno.ENETUNREACH: ("unreachable", "this machine has no route to it"),
+    errno.ECONNRESET: ("refused", "the connection was reset: something is there"),
+    errno.EACCES: ("unreachable", "this machine may not connect to it"),
+    errno.EPERM: ("unreachable", "a firewall of this machine keeps it from connecting"),
+}
+
+
+class Reached(NamedTuple):
+    """What came of one attempt."""
+
+    address: str
+    port: int
+    state: str  #: "open", "refused", "silent" or "unreachable"
+    why: str
+    seconds: float
+
+    @property
+    def is_there(self) -> bool:
+        """Whether something has answered at all."""
+        return self.state in ("open", "refused")
+
+
+def connect(address: str, port: int, limit: float) -> Reached:
+    """Connect once, for ``limit`` seconds at most, and close again; nothing is sent."""
+    begun = time.monotonic()
+    state, why = "open", "it answers"
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as end:
+            end.settimeout(limit)
+            end.connect((address, port))
+    except TimeoutError:
+        state, why = "silent", f"no answer within {limit:g} s: nobody has it, or a filter drops what is sent to it"
+    except OSError as problem:
+        state, why = _WORDS.get(problem.errno or 0, ("unreachable", problem.strerror or str(problem)))
+    return Reached(address, port, state, why, round(time.monotonic() - begun, 3))
