@@ -42,8 +42,9 @@ class Ground:
         self.config: Config = load(str(toml))
 
     def agreed(self) -> bool:
-        """Whether mapping and attachment of the pair are there and name each other."""
-        held = self.cloud.rows("cinder", "SELECT deleted FROM volume_attachment WHERE id = :a", {"a": self.attachment})
+        """Whether mapping and attachment are there and name each other, and Cinder has not begun to end it."""
+        sql = "SELECT deleted FROM volume_attachment WHERE id = :a AND attach_status NOT LIKE 'error%'"
+        held = self.cloud.rows("cinder", sql, {"a": self.attachment})
         sql = "SELECT deleted, attachment_id FROM block_device_mapping WHERE id = :m"
         mapped = self.cloud.rows(self.server.database, sql, {"m": self.mapping})
         alive = bool(held and mapped) and not held[0]["deleted"] and mapped[0]["deleted"] == 0
@@ -141,6 +142,8 @@ some = st.lists(st.sampled_from(sorted(DAMAGE)), min_size=1, max_size=3, unique=
         ["attachment of nobody"],
         ["a second server"],
         ["attachment of nobody", "a second server"],
+        ["attachment in error", "detached"],
+        ["attachment in error", "detaching"],
     ],
     ids=" and ".join,
 )

@@ -7,7 +7,8 @@ else. The `code` says what:
 
 * `free-but-attached`: it calls itself available or detached, and there is an attachment;
 * `two-servers`: it may not be shared, and two servers have it by now, whatever it calls itself;
-* `only-in-error`: it calls itself available and attached, and every attachment of it is in error;
+* `only-in-error`: its two columns contradict each other (available and attached, or in use and detached), and every
+  attachment of it is in error;
 * `taken-but-unattached`: it calls itself in use, reserved or attached, and neither an attachment nor a mapping of
   Nova's is there.
 
@@ -86,7 +87,7 @@ CHECK = Check(
                AND COALESCE(v.updated_at, v.created_at) < $grace
                AND COALESCE(h.changed_at, v.created_at) < $grace
                AND ((h.counted > 0 AND v.status = 'available')
-                 OR (h.counted = 0 AND v.status = 'available' AND v.attach_status = 'attached')
+                 OR (h.counted = 0 AND v.status || '/' || v.attach_status IN ('available/attached', 'in-use/detached'))
                  OR (h.holders > 1 AND v.status IN ('in-use', 'reserved') AND NOT COALESCE(v.multiattach, FALSE))
                  OR (h.attached > 0 AND v.status = 'in-use' AND v.attach_status = 'detached')
                  OR (h.volume_id IS NULL AND (v.status IN ('in-use', 'reserved')

@@ -108,6 +108,14 @@ def only_in_error(cloud: CloudRows) -> dict[str, Any]:
     return {"volume": volume}
 
 
+def in_error_half_typed(cloud: CloudRows) -> dict[str, Any]:
+    """A detach failed in Cinder, and somebody typed half of what the recipe says."""
+    _, volume, attachment, _ = attached(cloud)
+    cloud.update("cinder", "volume_attachment", {"id": attachment}, attach_status="error_detaching")
+    cloud.update("cinder", "volumes", {"id": volume}, attach_status="detached")
+    return {"volume": volume}
+
+
 VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "root": root,
     "reset_state": reset_state,
@@ -118,6 +126,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "second_writer": second_writer,
     "second_writer_in_use": second_writer_in_use,
     "only_in_error": only_in_error,
+    "in_error_half_typed": in_error_half_typed,
     "nobody": nobody,
     "reserved_for_nobody": reserved_for_nobody,
 }
@@ -125,6 +134,7 @@ NOT_REPAIRED = {
     "second_writer": "may not be shared",
     "second_writer_in_use": "may not be shared",
     "only_in_error": "no row tells whether the guest has the disk",
+    "in_error_half_typed": "no row tells whether the guest has the disk",
 }
 
 
