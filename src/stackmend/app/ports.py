@@ -1,76 +1,210 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which ports a server has, and which of them die with it: what no API shows."""
+"""Which ports there are, what about them does not agree, and which of them die with their server: no API shows that."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
-from stackmend.app.session import Session
+from stackmend.app.addresses import asking
+from stackmend.cloud.networks import Networks
 from stackmend.config.settings import Config
+from stackmend.model.address import Port
 from stackmend.model.errors import SourceError, UsageError
-from stackmend.model.port import ServerPort
-from stackmend.model.protocols import Live
+from stackmend.model.port import PortPage, ServerPort
+from stackmend.model.protocols import Api, Live
 from stackmend.model.snapshot import cell_database
 
+#: what ports are listed by -> what Neutron calls it
+_BY = {"server": "device_id", "project": "project_id", "network": "network_id", "host": "host"}
+_RUNNING = 1  #: ``instances.power_state``
+_HOST = "2.3"
+Record = Mapping[str, Any]
 
-def ports_of(config: Config, server: str) -> tuple[ServerPort, ...]:
-    """The ports of a live server, in the order of its cache, then those that only Neutron has.
 
-    UsageError when no cell has the server; SourceError when a cell or Neutron cannot be read, or is not
-    believed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Server:
+    """What Nova says of a server, and its cache: port -> VIF, None where it is not known."""
+
+    uuid: str
+    row: Record
+    vifs: Mapping[str, Record] | None
+
+
+def ports_of(config: Config, by: str, name: str) -> tuple[ServerPort, ...]:
+    """The ports of a server, a project, a network or (by their bindings) a host, with what does not agree about each.
+
+    Of a server they are in the order of its cache, then those that only Neutron has. UsageError when nobody has the
+    server; SourceError when a cell or Neutron cannot be read, or is not believed.
     """
-    with Session.of(config).believed().live() as live:
-        return _ports(live, server)
+    with asking(config) as (networks, live, _):
+        nova = _Nova(config, live, networks)
+        found = {port.id: port for port in networks.ports(**{_BY[by]: name})}
+        if by != "server":
+            servers = nova.servers(port.device for port in found.values() if port.is_of_server)
+            every = [_listed(id_, port, servers, nova) for id_, port in found.items()]
+            return tuple(sorted(every, key=lambda one: (one.server_name, one.server, one.port)))
+        servers = nova.servers([name])
+        if name not in servers:
+            raise UsageError(f"there is no server {name}", "No cell has a live one of that uuid.")
+        cached = servers[name].vifs or {}
+        order = [*cached, *(id_ for id_ in found if id_ not in cached)]
+        return tuple(_listed(id_, found.get(id_), servers, nova, name) for id_ in order)
 
 
-def _ports(live: Live, server: str) -> tuple[ServerPort, ...]:
-    database = _database(live, server)
-    cached = _cached(live, database, server)
-    neutron = {str(row["id"]): row for row in live.rows("neutron", "ports", {"device_id": server})}
-    found = [_port(live, port, vif, neutron.get(port)) for port, vif in cached.items()]
-    found += [_port(live, port, None, row) for port, row in neutron.items() if port not in cached]
-    return tuple(found)
+def port_of(config: Config, id_: str) -> PortPage:
+    """One port with its network and floating addresses; errors as of :func:`ports_of`."""
+    with asking(config) as (networks, live, _):
+        nova = _Nova(config, live, networks)
+        port = next(iter(networks.ports(id=id_)), None)
+        if port is None:
+            raise UsageError(f"Neutron has no port {id_}", "'stackmend port find' looks for an address or a MAC.")
+        servers = nova.servers([port.device] if port.is_of_server else [])
+        within = {subnet for _, subnet in port.fixed}
+        network = networks.networks([port.network]).get(port.network)
+        return PortPage(
+            listed=_listed(port.id, port, servers, nova),
+            network_name=network.name if network else "",
+            subnets=tuple(one.cidr for one in networks.subnets() if one.id in within),
+            floating=tuple(one.address for one in networks.floating(port_id=port.id)),
+        )
 
 
-def _database(live: Live, server: str) -> str:
-    for cell in live.cells():
-        if live.rows(cell_database(cell), "instances", {"uuid": server, "deleted": 0}):
-            return cell_database(cell)
-    raise UsageError(f"there is no server {server}", "No cell has a live one of that uuid.")
+# -- Nova's side
 
 
-def _cached(live: Live, database: str, server: str) -> dict[str, Mapping[str, Any]]:
-    """Port -> VIF of the server's cache; SourceError when it cannot be read as one."""
-    rows = live.rows(database, "instance_info_caches", {"instance_uuid": server, "deleted": 0})
+class _Nova:
+    """Servers, of the cells' rows, or of the API where no cell is configured."""
+
+    def __init__(self, config: Config, live: Live | None, networks: Networks) -> None:
+        self._live = live if config.cells or "nova_api" in config.databases else None
+        self._api: Api | None = getattr(networks, "api", None)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether somebody can be asked for servers."""
+        return self._live is not None or self._api is not None
+
+    def servers(self, ids: Iterable[str]) -> dict[str, _Server]:
+        """Uuid -> living server, of those that there are. SourceError unless every cell, or Nova, answers."""
+        wanted = sorted({one for one in ids if one})
+        if self._live is None:
+            return {one.uuid: one for one in _asked(self._api, wanted)} if self._api else {}
+        found: dict[str, _Server] = {}
+        for cell in self._live.cells() if wanted else ():
+            database = cell_database(cell)
+            rows = self._live.rows(database, "instances", {"uuid": wanted, "deleted": 0})
+            here = {str(row["uuid"]): row for row in rows if not row.get("hidden")}
+            where: dict[str, Any] = {"instance_uuid": sorted(here), "deleted": 0}
+            caches = self._live.rows(database, "instance_info_caches", where) if here else []
+            documents = {str(row["instance_uuid"]): row["network_info"] for row in caches}
+            for uuid, row in here.items():
+                found[uuid] = _Server(uuid=uuid, row=row, vifs=_vifs(uuid, documents.get(uuid)))
+        return found
+
+
+def _asked(api: Api, ids: Iterable[str]) -> Iterator[_Server]:
+    for uuid in ids:
+        body = (api.get("compute", f"/servers/{quote(uuid, safe='')}", _HOST) or {}).get("server")
+        if body:
+            row = {
+                "display_name": body.get("name"),
+                "project_id": body.get("tenant_id"),
+                "host": body.get("OS-EXT-SRV-ATTR:host"),
+                "node": body.get("OS-EXT-SRV-ATTR:hypervisor_hostname"),
+                "vm_state": body.get("OS-EXT-STS:vm_state"),
+                "task_state": body.get("OS-EXT-STS:task_state"),
+                "power_state": body.get("OS-EXT-STS:power_state"),
+            }
+            yield _Server(uuid=uuid, row=row, vifs=None)
+
+
+def _vifs(server: str, document: object) -> dict[str, Record]:
+    """Port -> VIF of a cache; SourceError when it cannot be read as one."""
     try:
-        vifs = json.loads(str(rows[0]["network_info"] or "[]")) if rows else []
-        return {str(vif["id"]): vif for vif in vifs}
+        return {str(vif["id"]): vif for vif in json.loads(str(document or "[]"))}
     except (ValueError, TypeError, KeyError):
         raise SourceError(
             f"the network info cache of server {server} cannot be read", "Rebuild it: 'stackmend server cache rebuild'."
         ) from None
 
 
-def _port(live: Live, port: str, vif: Mapping[str, Any] | None, row: Mapping[str, Any] | None) -> ServerPort:
-    addresses = live.rows("neutron", "ipallocations", {"port_id": port}) if row else []
+# -- both sides
+
+
+def _listed(id_: str, port: Port | None, servers: Mapping[str, _Server], nova: _Nova, server: str = "") -> ServerPort:
+    """A port. ``server``: whose cache it is listed for, where Neutron has it no more."""
+    own = servers.get(port.device if port and port.device else server)
+    known = own is not None and own.vifs is not None
+    vif = own.vifs.get(id_) if own is not None and own.vifs is not None else None
+    addresses = tuple(sorted(address for address, _ in port.fixed)) if port else ()
+    text = {name: str(own.row.get(name) or "") if own else "" for name in ("display_name", "host")}
     return ServerPort(
-        port=port,
-        addresses=tuple(sorted(str(address["ip_address"]) for address in addresses)) or _addresses(vif),
-        network=str(row["network_id"]) if row else _network(vif),
-        in_cache=vif is not None,
-        in_neutron=row is not None,
+        port=id_,
+        addresses=addresses or _addresses(vif),
+        network=port.network if port else _network(vif),
+        in_cache=vif is not None if known else None,
+        in_neutron=port is not None,
         preserve_on_delete=None if vif is None else bool(vif.get("preserve_on_delete", False)),
+        neutron=port or Port(id=""),
+        server=own.uuid if own else "",
+        server_name=text["display_name"],
+        server_host=text["host"],
+        differences=tuple(_differences(port, own, vif, nova.is_known)),
     )
 
 
-def _network(vif: Mapping[str, Any] | None) -> str | None:
+def _differences(port: Port | None, server: _Server | None, vif: Record | None, asked: bool) -> Iterator[str]:
+    """What is not as it is for a port of a server at rest."""
+    if port is None:
+        yield "Neutron has no such port"
+    elif port.is_of_server and server is None and asked:
+        yield f"no cell has a living server {port.device}"
+    elif server is not None:
+        yield from _of_cache(port, server, vif)
+        yield from _of_binding(port, server.row)
+        if port.project and server.row.get("project_id") and port.project != server.row["project_id"]:
+            yield f"its server is of project {server.row['project_id']}"
+
+
+def _of_cache(port: Port, server: _Server, vif: Record | None) -> Iterator[str]:
+    if server.vifs is None or server.row.get("task_state") is not None:
+        return
+    if vif is None:
+        yield "the server's cache does not list it"
+        return
+    cached, fixed = set(_addresses(vif)), {address for address, _ in port.fixed}
+    if cached != fixed:
+        yield f"the cache has the addresses {', '.join(sorted(cached)) or 'none'}"
+    if str(vif.get("address") or "").lower() != port.mac.lower():
+        yield f"the cache has the MAC {vif.get('address')}"
+
+
+def _of_binding(port: Port, row: Record) -> Iterator[str]:
+    """Where it is bound; a server on its way is bound to either end."""
+    if port.vif_type == "binding_failed":
+        yield f"its binding to {port.host or 'its host'} failed"
+    if row.get("task_state") is not None or not row.get("host"):
+        return
+    here = {str(row[name]).lower() for name in ("host", "node") if row.get(name)}
+    if port.host and port.host.lower() not in here:
+        yield f"it is bound to {port.host}, the server is on {row['host']}"
+    runs = row.get("vm_state") == "active" and row.get("power_state") == _RUNNING
+    if runs and not port.host:
+        yield "it is bound to no host, and its server runs"
+    elif runs and port.status == "DOWN":
+        yield "it is DOWN, and its server runs"
+
+
+def _network(vif: Record | None) -> str | None:
     network = (vif or {}).get("network")
     return str(network["id"]) if isinstance(network, Mapping) and "id" in network else None
 
 
-def _addresses(vif: Mapping[str, Any] | None) -> tuple[str, ...]:
+def _addresses(vif: Record | None) -> tuple[str, ...]:
     network = (vif or {}).get("network")
     subnets = network.get("subnets", []) if isinstance(network, Mapping) else []
     return tuple(str(ip.get("address")) for subnet in subnets for ip in subnet.get("ips", []))

@@ -140,7 +140,7 @@ class ByApi:
     """:class:`Networks` of Neutron's API."""
 
     def __init__(self, api: Api) -> None:
-        self._api = api
+        self.api = api
 
     def ports(self, **where: str | Sequence[str]) -> list[Port]:
         """The ports that match all of these."""
@@ -162,7 +162,7 @@ class ByApi:
 
     def pools(self, subnet: str) -> list[tuple[str, str]]:
         """(first, last) address of each allocation pool."""
-        body = (self._api.get("network", f"/subnets/{subnet}") or {}).get("subnet") or {}
+        body = (self.api.get("network", f"/subnets/{subnet}") or {}).get("subnet") or {}
         return [(str(pool["start"]), str(pool["end"])) for pool in body.get("allocation_pools") or ()]
 
     def networks(self, ids: Iterable[str]) -> dict[str, Network]:
@@ -195,7 +195,7 @@ class ByApi:
         return self._every(key, [("id", one) for one in wanted]) if wanted else iter(())
 
     def _every(self, key: str, pairs: Sequence[tuple[str, str]]) -> Iterator[Row]:
-        return self._api.every("network", f"/{key}{'?' + urlencode(pairs) if pairs else ''}", key)
+        return self.api.every("network", f"/{key}{'?' + urlencode(pairs) if pairs else ''}", key)
 
 
 def within(address: str, pools: Iterable[tuple[str, str]]) -> bool:

@@ -49,6 +49,10 @@ KINDS = {
             name="port", service="neutron", table="ports", key="id", title="name", project="project_id",
             state="status", listing="openstack port list",
         ),
+        Kind(
+            name="network", service="neutron", table="networks", key="id", title="name", project="project_id",
+            state="status", listing="openstack network list",
+        ),
         Kind(name="image", service="glance", table="images", key="id", title="name", project="owner", state="status"),
         Kind(
             name="host", service="nova", table="services", key="host", alive={"deleted": 0},
@@ -216,6 +220,7 @@ _SHOWN = {
         version="3.0", project="os-vol-tenant-attr:tenant_id",
     ),
     "port": _Shown(service="network", path="/ports", members="ports", host="binding:host_id"),
+    "network": _Shown(service="network", path="/networks", members="networks"),
     "host": _Shown(service="compute", path="/os-services", members="services", version="2.53", key="host", project=""),
     "project": _Shown(service="identity", path="/projects", members="projects", project="domain_id", state=""),
 }  # fmt: skip

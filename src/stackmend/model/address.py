@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+#: ``device_owner`` of ports of containers, whose ``device_id`` is no server (G-OWNER)
+_CONTAINERS = ("compute:kuryr", "compute:zun")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
@@ -27,7 +30,8 @@ class Port:
     @property
     def is_of_server(self) -> bool:
         """True for a port that Nova, or Ironic through it, has put on a server."""
-        return self.owner.startswith("compute:") or self.owner == "baremetal:none"
+        nova = self.owner.startswith("compute:") and self.owner not in _CONTAINERS
+        return nova or self.owner == "baremetal:none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

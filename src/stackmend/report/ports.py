@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ports of a server, and their fate."""
+"""Ports, what about them does not agree, and their fate."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from stackmend.model.port import ServerPort
-from stackmend.report.document import Document
+from stackmend.model.port import PortPage, ServerPort
+from stackmend.report.document import Document, cell
 
-COLUMNS = (
+#: of one server: what becomes of each
+OF_SERVER = (
     ("Port", "port"),
     ("Addresses", "addresses"),
     ("Network", "network"),
@@ -16,9 +17,30 @@ COLUMNS = (
     ("In Neutron", "in_neutron"),
     ("Preserve On Delete", "preserve_on_delete"),
     ("With The Server", "fate"),
+    ("Differences", "differences"),
+)
+#: of many
+COLUMNS = (
+    ("Port", "port"),
+    ("Addresses", "addresses"),
+    ("Status", "status"),
+    ("Bound Host", "bound_host"),
+    ("Device Owner", "device_owner"),
+    ("Server", "server_name"),
+    ("With The Server", "fate"),
+    ("Differences", "differences"),
 )
 
 
-def ports(found: Iterable[ServerPort]) -> Document:
+def ports(found: Iterable[ServerPort], *, of_server: bool = False) -> Document:
     """The ports (docs/schemas/ports.json)."""
-    return Document(data=[port.as_dict() for port in found], columns=COLUMNS)
+    return Document(data=[port.as_dict() for port in found], columns=OF_SERVER if of_server else COLUMNS)
+
+
+def port(found: PortPage) -> Document:
+    """One port (docs/schemas/port.json)."""
+    data = found.as_dict()
+    width = max(map(len, data))
+    return Document(
+        data=data, text="\n".join(f"{name:<{width}}  {cell(value)}".rstrip() for name, value in data.items())
+    )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from stackmend.cli.base import Printing
 from stackmend.cli.options import add_object, silence
@@ -11,41 +12,93 @@ from stackmend.cli.request import Request
 from stackmend.model.errors import Exit
 from stackmend.model.port import Fate
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stackmend.model.port import ServerPort
+
 #: next steps that are shown
 _SHOWN = 3
+#: what ports are listed by
+_BY = {
+    "server": "those of this server, by name or id",
+    "project": "those of this project",
+    "network": "those of this network",
+    "host": "those that are bound to this compute host",
+}
 
 
 class PortList(Printing):
-    """List the ports of a server, and for each whether Nova deletes it with the server.
+    """List ports with binding and addresses, what does not agree, and whether Nova deletes them with their server.
 
-    Reads the server's network info cache and Neutron's ports; no API shows this.
+    Reads Neutron's ports and the network info caches of their servers; no API shows these. Where no database is
+    configured the APIs are asked, and what becomes of a port stays unknown. Whoever looks by --project, --network or
+    --host sees the ports that Neutron has; by --server those that only the cache lists, too.
     """
 
     examples = """
   $ stackmend port list --server web-1
-  $ stackmend port list --server 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 -f json"""
+  $ stackmend port list --network internal
+  $ stackmend port list --host compute3 -f json
+  $ stackmend port list --project demo -c port -c addresses -c differences"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        add_object(parser, "server", "--server", required=True, help="the server, by name or id")
+        group = parser.add_mutually_exclusive_group(required=True)
+        for kind, text in _BY.items():
+            group.add_argument(f"--{kind}", metavar=kind.upper(), help=text)
+        parser.set_defaults(objects={kind: kind for kind in _BY})
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Print them."""
+        """Print them; exit code 3 where something does not agree."""
         from stackmend.app.ports import ports_of
         from stackmend.report import ports as shown
 
-        found = ports_of(self.config(), parsed_args.server)
-        self.show(shown.ports(found), parsed_args)
+        by = next(kind for kind in _BY if getattr(parsed_args, kind) is not None)
+        found = ports_of(self.config(), by, getattr(parsed_args, by))
+        self.show(shown.ports(found, of_server=by == "server"), parsed_args)
+        if by == "server":
+            self._fates(found, parsed_args.server)
+        odd = sum(bool(port.differences) for port in found)
+        if not odd:
+            return int(Exit.CLEAN)
+        self.notes.say(f"{odd} of {len(found)} do not agree")
+        self.notes.next(self.typed("audit", *(() if by == "network" else (f"--{by}", getattr(parsed_args, by)))))
+        return int(Exit.FINDINGS)
+
+    def _fates(self, found: Sequence[ServerPort], server: str) -> None:
+        """Say what would be lost with the server, and what to do about it."""
         dying = [port for port in found if port.fate is Fate.DELETED]
         if dying:
             self.notes.say(f"{len(dying)} of {len(found)} would be deleted with the server, its address lost")
         if any(not port.in_cache for port in dying):
             # until the cache lists it nothing can be kept
-            self.notes.next(self.typed("server", "cache", "rebuild", "--allow-db", parsed_args.server))
+            self.notes.next(self.typed("server", "cache", "rebuild", "--allow-db", server))
         elif dying:
             self.notes.next(*(self.typed("port", "keep", "--allow-db", port.port) for port in dying[:_SHOWN]))
-        return int(Exit.CLEAN)
+
+
+class PortShow(Printing):
+    """Show one port: addresses, network, binding, server, floating addresses, and what does not agree."""
+
+    default_format = "text"
+    examples = """
+  $ stackmend port show 8a2b6d1c-0f5e-4f0b-b5ad-6a6f1a2b3c4d"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        add_object(parser, "port", "port", help="the port, by name or id")
+        super().add_arguments(parser)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Print it; exit code 3 where something does not agree."""
+        from stackmend.app.ports import port_of
+        from stackmend.report import ports as shown
+
+        found = port_of(self.config(), parsed_args.port)
+        self.show(shown.port(found), parsed_args)
+        return int(Exit.FINDINGS if found.listed.differences else Exit.CLEAN)
 
 
 class PortFind(Printing):
@@ -142,6 +195,7 @@ class PortRelease(_PortRequest):
 
 COMMANDS = {
     "port list": PortList,
+    "port show": PortShow,
     "port find": PortFind,
     "port check": PortCheck,
     "port keep": PortKeep,

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``port list`` and ``port show``: by server, project, network and host, with what does not agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from stackmend.lab.cloud import Cloud, Server
+from stackmend.model.errors import Exit
+
+from .test_road import conforms
+
+NOBODY = "00000000-1111-2222-3333-444444444444"
+
+
+@pytest.fixture
+def stackmend(run: Any, cloud_config: Any) -> Any:
+    """Run a command on the cloud."""
+    return lambda *argv: run("--config", cloud_config, *argv)
+
+
+def listed(stackmend: Any, by: str, name: str, code: Exit = Exit.CLEAN) -> dict[str, Any]:
+    """Port -> its record."""
+    ran = stackmend("port", "list", f"--{by}", name, "-f", "json")
+    assert ran.code == code, (ran.err, [one for one in ran.out.splitlines() if "it" in one][:5])
+    return {one["port"]: one for one in conforms(ran.out, "ports")}
+
+
+def test_a_healthy_cloud_agrees(cloud: Cloud, stackmend: Any) -> None:
+    """Every port of every project is listed, ports of containers among them, and none has a difference."""
+    seen: dict[str, Any] = {}
+    for row in cloud.rows("neutron", "SELECT DISTINCT project_id AS p FROM ports WHERE project_id <> ''"):
+        found = listed(stackmend, "project", row["p"])
+        assert {one["project"] for one in found.values()} == {row["p"]}
+        seen |= found
+    every = {row["id"] for row in cloud.rows("neutron", "SELECT id FROM ports WHERE project_id <> ''")}
+    assert set(seen) == every
+    assert {tuple(one["differences"]) for one in seen.values()} == {()}
+    assert any(one["fate"] is None and one["device_owner"] == "network:dhcp" for one in seen.values())
+
+
+def test_by_network_and_host(cloud: Cloud, stackmend: Any) -> None:
+    """A network by its id; a host by the ACTIVE bindings alone."""
+    network = cloud.rows("neutron", "SELECT id, name FROM networks WHERE name <> 'public' LIMIT 1")[0]
+    found = listed(stackmend, "network", network["id"])
+    assert found
+    assert {one["network"] for one in found.values()} == {network["id"]}
+    host = cloud.pick("active").host
+    sql = "SELECT port_id FROM ml2_port_bindings WHERE host = :h AND status = 'ACTIVE'"
+    wanted = {row["port_id"] for row in cloud.rows("neutron", sql, {"h": host})}
+    assert set(listed(stackmend, "host", str(host))) == wanted != set()
+
+
+def no_binding_there(cloud: Cloud, server: Server) -> None:
+    cloud.update("neutron", "ml2_port_bindings", {"port_id": server.ports[0]}, host="c0009")
+
+
+def failed(cloud: Cloud, server: Server) -> None:
+    cloud.update("neutron", "ml2_port_bindings", {"port_id": server.ports[0]}, vif_type="binding_failed")
+
+
+def down(cloud: Cloud, server: Server) -> None:
+    cloud.update("neutron", "ports", {"id": server.ports[0]}, status="DOWN")
+
+
+def emptied(cloud: Cloud, server: Server) -> None:
+    cloud.update(server.database, "instance_info_caches", {"instance_uuid": server.uuid}, network_info="[]")
+
+
+def another_address(cloud: Cloud, server: Server) -> None:
+    where = {"port_id": server.ports[0]}
+    cloud.execute("neutron", "UPDATE ipallocations SET ip_address = '10.255.0.9' WHERE port_id = :p"
+                  " AND ip_address LIKE '10.%'", {"p": where["port_id"]})  # fmt: skip
+
+
+def another_mac(cloud: Cloud, server: Server) -> None:
+    cloud.update("neutron", "ports", {"id": server.ports[0]}, mac_address="fa:16:3e:ff:ff:01")
+
+
+def foreign(cloud: Cloud, server: Server) -> None:
+    cloud.update(server.database, "instances", {"uuid": server.uuid}, project_id="somebody-else")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (no_binding_there, "it is bound to c0009, the server is on"),
+        (failed, "its binding to"),
+        (down, "it is DOWN, and its server runs"),
+        (emptied, "the server's cache does not list it"),
+        (another_address, "the cache has the addresses 10."),
+        (another_mac, "the cache has the MAC fa:"),
+        (foreign, "its server is of project somebody-else"),
+    ],
+)
+def test_what_does_not_agree_is_said(
+    cloud: Cloud, stackmend: Any, spoil: Callable[[Cloud, Server], None], words: str
+) -> None:
+    """In the list and on the page of the port, with exit code 3."""
+    server = cloud.pick("active")
+    spoil(cloud, server)
+    (difference,) = listed(stackmend, "server", server.uuid, Exit.FINDINGS)[server.ports[0]]["differences"]
+    assert difference.startswith(words)
+    ran = stackmend("port", "show", server.ports[0], "-f", "json")
+    assert ran.code == Exit.FINDINGS, ran.err
+    assert conforms(ran.out, "port")["differences"] == [difference]
+
+
+def test_a_port_of_no_server_and_a_port_that_is_gone(cloud: Cloud, stackmend: Any) -> None:
+    """Its server is in no cell; and the cache of another lists what Neutron has no more."""
+    left, gone = cloud.pick("active"), cloud.pick("active")
+    cloud.update("neutron", "ports", {"id": left.ports[0]}, device_id=NOBODY)
+    ran = stackmend("port", "show", left.ports[0], "-f", "json")
+    assert conforms(ran.out, "port")["differences"] == [f"no cell has a living server {NOBODY}"]
+    cloud.delete("neutron", "ports", {"id": gone.ports[0]})
+    one = listed(stackmend, "server", gone.uuid, Exit.FINDINGS)[gone.ports[0]]
+    assert (one["differences"], one["fate"]) == (["Neutron has no such port"], "absent")
+
+
+def test_the_page_of_a_port(cloud: Cloud, stackmend: Any) -> None:
+    """Network by name, subnets and floating addresses; nothing is changed."""
+    row = cloud.rows("neutron", "SELECT * FROM floatingips WHERE fixed_port_id IS NOT NULL LIMIT 1")[0]
+    before = cloud.dump()
+    ran = stackmend("port", "show", row["fixed_port_id"], "-f", "json")
+    page = conforms(ran.out, "port")
+    assert page["floating"] == [row["floating_ip_address"]]
+    assert row["fixed_ip_address"] in page["addresses"]
+    assert page["network_name"]
+    assert page["subnets"]
+    assert "floating" in stackmend("port", "show", row["fixed_port_id"]).out
+    assert cloud.dump() == before
+
+
+def test_one_of_them_has_to_be_named(stackmend: Any) -> None:
+    """Nobody lists a whole cloud by chance, nor by two things at once."""
+    assert stackmend("port", "list").code == Exit.USAGE
+    assert stackmend("port", "list", "--server", "a", "--host", "b").code == Exit.USAGE
