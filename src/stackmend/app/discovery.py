@@ -12,11 +12,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from urllib.parse import quote, urlparse
+from urllib.parse import urlparse
 
 from stackmend.config.layouts import anchored
 from stackmend.config.settings import Account, Config
 from stackmend.drivers.database.dialects import Address, dialect_of
+from stackmend.drivers.database.urls import of_server
 from stackmend.model.errors import ConfigError, SourceError
 from stackmend.model.snapshot import cell_database
 
@@ -106,8 +107,7 @@ def _base_of(config: Config) -> str | None:
     api = config.databases.get("nova_api")
     if api is None or api.scheme == "sqlite":
         return None
-    account = f"{quote(api.username, safe='')}:{quote(api.password, safe='')}"
-    return f"mysql+pymysql://{account}@{api.host}:{api.port}/{api.database}"
+    return of_server(api.username, api.password, api.host, api.port, api.database)
 
 
 def expand(url: str, base: str | None) -> str:
@@ -124,7 +124,7 @@ def expand(url: str, base: str | None) -> str:
 
 
 def _fields(base: str) -> dict[str, object]:
-    parts = urlparse(base)
+    parts = urlparse(base)  # not SQLAlchemy: it is what Nova does, whose cells these are
     fields: dict[str, object] = {
         name: getattr(parts, name)
         for name in ("username", "password", "hostname", "port", "scheme", "query", "fragment")

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from stackmend.config.decoding import read_document, unknown
 from stackmend.config.document import INSTANCES, Databases, Hosts, Reader, Writer, keys
@@ -18,6 +17,7 @@ from stackmend.config.sources import Found, look
 from stackmend.drivers.api.session import TIMEOUT, configured
 from stackmend.drivers.database.dialects.base import Address
 from stackmend.drivers.database.patience import SILENCE
+from stackmend.drivers.database.urls import of_file, parsed
 from stackmend.drivers.hosts.transport import Routes
 from stackmend.model.errors import ConfigError
 from stackmend.model.plan import Limits
@@ -71,7 +71,7 @@ class Config:
     @property
     def journal_url(self) -> str:
         """SQLAlchemy URL of the journal."""
-        return self.journal or f"sqlite:///{self.state / 'journal.db'}"
+        return self.journal or of_file(self.state / "journal.db")
 
     @property
     def key_folder(self) -> Path:
@@ -171,8 +171,16 @@ def _exposed(config: Config, path: Path) -> bool:
         return False
     secrets = [address.password for address in (*config.databases.values(), *config.cells.values())]
     secrets += [account.password for account in (config.reader, config.writer) if account]
-    secrets += [urlsplit(config.journal).password or ""] if config.journal else []
+    secrets += [_password_of(config.journal)] if config.journal else []
     return stat.S_ISREG(mode) and bool(mode & stat.S_IROTH) and any(secrets)
+
+
+def _password_of(url: str) -> str:
+    """Something where the URL has a password, or may have one: what is wrong with it is said where it is used."""
+    try:
+        return str(parsed(url).password or "")
+    except ValueError:
+        return url
 
 
 def _from_services(found: Found) -> Config:

@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from stackmend.drivers.database.patience import SILENCE, waiting
+from stackmend.drivers.database.urls import parsed
 from stackmend.drivers.journal.lease import Leases, stamp
 from stackmend.model.errors import JournalError, StackmendError, UsageError
 from stackmend.model.journal import Entry, Remark, Remembered, RunRecord, RunState, Waiver
@@ -125,10 +126,10 @@ class DatabaseJournal:
     def __init__(self, url: str, silence: float = SILENCE) -> None:
         self._silence = silence
         try:
-            self._url = _parsed(url)
+            self._url = parsed(url)
             self._shown = self._url.render_as_string(hide_password=True)
             self._engine = sa.create_engine(self._url, **self._options())
-        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as problem:
+        except (ValueError, sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as problem:
             raise JournalError(f"the journal has no usable URL: {problem}", "See 'journal' in the TOML file.") from None
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _durable)
@@ -398,17 +399,6 @@ class DatabaseJournal:
                     "Use the stackmend that wrote it, or set 'journal' to another URL.",
                 )
         self._ready = True
-
-
-def _parsed(url: str) -> sa.URL:
-    """The URL; ArgumentError, which shows nothing of it, where a password that was not encoded tears it apart."""
-    try:
-        found = sa.make_url(url)
-    except ValueError:
-        raise sa.exc.ArgumentError("its port is no number; percent-encode special characters") from None
-    if "@" in (found.host or ""):
-        raise sa.exc.ArgumentError("its host is no name; percent-encode special characters")
-    return found
 
 
 def _state(row: sa.RowMapping, living: Collection[str]) -> RunState:

@@ -4,20 +4,16 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from stackmend.drivers.database.dialects.rights import Sight
 from stackmend.drivers.database.patience import SILENCE
+from stackmend.drivers.database.urls import parsed
 from stackmend.model.errors import ConfigError
 from stackmend.model.protocols import Reference
 
-_ACCOUNT = re.compile(
-    r"(?P<scheme>[\w+.-]+://)(?:(?P<username>[^:/?#@]*)(?::(?P<password>.*))?@)?(?P<rest>[^@]*)\Z", re.DOTALL
-)
 #: options that name files
 FILES = ("ssl_ca", "ssl_cert", "ssl_key")
 _SCHEMES = {"mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite"}
@@ -39,45 +35,33 @@ class Address:
 
     @classmethod
     def from_url(cls, url: str, what: str = "the database URL") -> Address:
-        """Parse an SQLAlchemy URL; ConfigError, without the password, when it is none that is understood.
-
-        As with SQLAlchemy a password may hold ``/``, ``?`` and ``#`` as they are: it ends at the last ``@``.
-        """
-        account = _ACCOUNT.match(url.strip())
-        username, password, rest = account.group("username", "password", "rest") if account else (None, None, url)
+        """Parse an SQLAlchemy URL; ConfigError, without the password, when it is none that is understood."""
         try:
-            parts = urlsplit(f"{account['scheme']}{rest}" if account else url)
-            port = parts.port or 3306
+            parts = parsed(url)
         except ValueError as problem:
             raise ConfigError(
-                f"{what} is malformed: {_why(problem)}",
+                f"{what} is malformed: {problem}",
                 "Write it as mysql+pymysql://account:password@host:3306/database; percent-encode special characters.",
             ) from None
-        scheme = _SCHEMES.get(parts.scheme.split("+")[0])
+        scheme = _SCHEMES.get(parts.get_backend_name())
         if scheme is None:
             raise ConfigError(
-                f"{what} has the unsupported scheme {parts.scheme.split('+')[0] or 'none'!r}",
+                f"{what} has the unsupported scheme {parts.get_backend_name()!r}",
                 "Supported are mysql:// (MariaDB and MySQL) and sqlite://.",
             )
-        options = dict(parse_qsl(parts.query))
+        options = {name: value if isinstance(value, str) else value[-1] for name, value in parts.query.items()}
+        database = parts.database or ""
         if scheme == "sqlite":
-            if not parts.path.strip("/"):
+            if not database.strip("/"):
                 raise ConfigError(f"{what} names no file", "Write it as sqlite:////absolute/path.db.")
-            return cls("sqlite", unquote(parts.path.removeprefix("/")), options=options)
-        if not parts.path.strip("/"):
+            return cls("sqlite", database, options=options)
+        database = database.strip("/")
+        if not database:
             raise ConfigError(f"{what} names no database", "It ends in /<database>.")
-        if "/" in parts.path.strip("/") or "@" in parts.path + parts.query + parts.fragment:
-            # what is left of an account that was not understood: nothing of it may be shown
+        if "/" in database:
             raise ConfigError(f"{what} is malformed: it names no database", "Percent-encode special characters.")
-        return cls(
-            scheme,
-            unquote(parts.path.strip("/")),
-            parts.hostname or "localhost",
-            port,
-            unquote(username or ""),
-            unquote(password or ""),
-            options,
-        )
+        host = (parts.host or "localhost").lower()
+        return cls(scheme, database, host, parts.port or 3306, parts.username or "", str(parts.password or ""), options)
 
     @property
     def redacted(self) -> str:
@@ -104,11 +88,6 @@ class Address:
 
     def __str__(self) -> str:
         return self.redacted
-
-
-def _why(problem: ValueError) -> str:
-    """The reason without what was being parsed, for that may be the password."""
-    return "the port is no number" if "port" in str(problem).lower() else "it cannot be parsed"
 
 
 @dataclass(frozen=True, slots=True)
