@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of a bench run, as it goes into docs/performance.md."""
+"""The table of a bench run, as it goes into docs/explanation/performance.md."""
 
 from __future__ import annotations
 

@@ -22,7 +22,13 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 # (page, name, what it is, authors, section)
 man_pages = [
-    ("commands", "stackmend", "find, explain and mend where the parts of an OpenStack cloud disagree", [author], 1),
-    ("configuration", "stackmend.toml", "configuration of stackmend", [author], 5),
+    (
+        "reference/commands",
+        "stackmend",
+        "find, explain and mend where the parts of an OpenStack cloud disagree",
+        [author],
+        1,
+    ),
+    ("reference/configuration", "stackmend.toml", "configuration of stackmend", [author], 5),
 ]
 html_title = f"stackmend {release}"

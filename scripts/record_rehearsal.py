@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Record a real rehearsal on a lab for the docs: docs/rehearsal/*.txt. Nothing in those files is written by hand.
+"""Record a real rehearsal on a lab: docs/how-to/rehearsal/*.txt. Nothing in those files is written by hand.
 
 Run it on a lab that is up, after a change of what the commands print:
 ``python scripts/record_rehearsal.py /path/of/the/lab``. Nothing may be wrong there. It removes what it makes.
@@ -19,7 +19,7 @@ from pathlib import Path
 from stackmend.lab.control_plane import Plane
 from stackmend.lab.control_plane.seed import wait, wait_server
 
-PAGES = Path(__file__).parent.parent / "docs" / "rehearsal"
+PAGES = Path(__file__).parent.parent / "docs" / "how-to" / "rehearsal"
 #: widest line that a page shows whole
 WIDTH = 150
 

@@ -22,7 +22,10 @@ from stackmend.report.pages import CHECK_SECTIONS, page
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *DOCS.glob("adr/*.md"), *DOCS.glob("explanation/*.md")])
+ROOMS = ("adr", "tutorial", "how-to", "reference", "explanation")
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *DOCS.glob("*.md"), *(page for room in ROOMS for page in DOCS.glob(f"{room}/*.md"))]
+)
 REPAIR_SECTIONS = ("What it does", "Guards", "Undo")
 
 
@@ -105,7 +108,7 @@ def test_every_exit_code_is_documented():
     table = generate.exit_codes()
     for code in Exit:
         assert re.search(rf"^\| {code.value} \| {code.name} \| .+ \|$", table, re.MULTILINE)
-    assert "{stackmend-exit-codes}" in (DOCS / "concepts.md").read_text()
+    assert "{stackmend-exit-codes}" in (DOCS / "explanation" / "concepts.md").read_text()
 
 
 def test_every_configuration_key_is_documented():
@@ -116,7 +119,7 @@ def test_every_configuration_key_is_documented():
         for name, key in keys.items():
             assert key.meaning
             assert f"| `{'NAME' if name == '*' else name}` | {key.kind} | {key.meaning} |" in made
-    assert "{stackmend-settings}" in (DOCS / "configuration.md").read_text()
+    assert "{stackmend-settings}" in (DOCS / "reference" / "configuration.md").read_text()
 
 
 def _shown() -> list[tuple[str, str]]:
@@ -201,20 +204,20 @@ def test_every_schema_is_valid_and_listed(path):
     import jsonschema
 
     jsonschema.Draft202012Validator.check_schema(json.loads(path.read_text()))
-    assert f"schemas/{path.name}>" in (DOCS / "schemas.md").read_text()
+    assert f"schemas/{path.name}>" in (DOCS / "reference" / "schemas.md").read_text()
 
 
 def test_links_between_files_lead_somewhere():
     """No link to a file that is not there; pages that the build makes are known by name."""
     made = {
-        f"{kind}/{name}.md"
-        for kind, names in (("checks", catalogue.checks()), ("repairs", catalogue.repairs()))
+        DOCS / "reference" / kind / f"{name}.md"
+        for kind, names in (("checks", catalogue.checks()), ("repairs", catalogue.repairs()), ("workflows", ()))
         for name in ("index", *names)
     }
     broken = []
     for path in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
-            found = (path.parent / target).exists() or target in made
-            if not found:
+            found = (path.parent / target).resolve()
+            if not found.exists() and found not in made:
                 broken.append(f"{path.name}: {target}")
     assert broken == []

@@ -46,7 +46,7 @@ def test_a_picture_is_of_its_text(path: Path) -> None:
 
 def test_every_picture_is_shown() -> None:
     """The page of the docs has all of them."""
-    page = (ROOT / "docs" / "output.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "output.md").read_text(encoding="utf-8")
     names = [path.stem for path in IMAGES.glob("*-*.txt")]
     assert {name.rpartition("-")[0] for name in names} >= {"audit", "plan-show", "run-show"}
     assert [name for name in names if f"images/{name}.svg" not in page] == []

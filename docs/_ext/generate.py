@@ -170,8 +170,8 @@ def workflows_index() -> str:
 
 
 def proofs() -> str:
-    """The table of proofs, of what the lab wrote down of them (docs/proved.json)."""
-    found = json.loads((Path(__file__).parent.parent / "proved.json").read_text())
+    """The table of proofs, of what the lab wrote down of them (docs/reference/proved.json)."""
+    found = json.loads((ROOT / "docs" / "reference" / "proved.json").read_text())
     releases = ", ".join(f"{service} {version}" for service, version in found["releases"].items())
     undone = {True: "yes", False: "**no**", None: "-"}
     rows = "".join(

@@ -65,5 +65,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("stackmend-settings", Settings)
     app.add_directive("stackmend-bench", Bench)
     app.add_directive("stackmend-proofs", Proofs)
-    app.connect("builder-inited", lambda running: generate.write(Path(running.srcdir)))
+    app.connect("builder-inited", lambda running: generate.write(Path(running.srcdir) / "reference"))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

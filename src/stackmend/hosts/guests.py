@@ -133,7 +133,7 @@ class Place:
 
 
 def place(sight: Sight, guest: Server, there: frozenset[str] | None, to: str, shared: bool) -> Place:
-    """Classify a server (docs/hosts-evacuate.md). What is not known is local: Nova would build its disk anew."""
+    """Classify a server (docs/how-to/host-died.md). What is not known is local: Nova would build its disk anew."""
     extra = int(guest.flavor.get("ephemeral") or 0)
     empty = (f"its ephemeral disk ({extra} GiB) begins empty",) if extra else ()
     if there is not None and guest.id in there:

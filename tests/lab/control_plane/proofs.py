@@ -30,7 +30,7 @@ from stackmend.model.errors import Exit
 from .using import Thing
 
 #: what a run of all proofs writes where STACKMEND_WRITE_PROOFS is set
-TABLE = Path(__file__).parents[3] / "docs" / "proved.json"
+TABLE = Path(__file__).parents[3] / "docs" / "reference" / "proved.json"
 
 Json = dict[str, Any]
 Make = Callable[[Plane], Json]
@@ -381,7 +381,7 @@ class Rehearsal:
 
 
 def written(rehearsal: Rehearsal, kept: Iterable[Json], *apart: Proof) -> Json:
-    """What docs/proved.json holds: the releases, and each proof that holds.
+    """What docs/reference/proved.json holds: the releases, and each proof that holds.
 
     ``kept``: lines of proofs that were not run now; ``apart``: proofs of tests of their own.
     """

@@ -2,7 +2,7 @@
 """SQL over collected tables, on DuckDB: bounded in memory and on disk.
 
 A query that would need more than the spill cap is refused with :class:`QueryTooLarge`; the check that asked gets an
-error result, never a pass (docs/performance.md: a memory limit alone only moves the damage to the disk).
+error result, never a pass (docs/explanation/performance.md: a memory limit alone only moves the damage to the disk).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from stackmend.drivers.writing.batch import Pk, Slot
 _BYTES = 4 << 20
 #: parameters a statement (SQLite allows 32,766)
 _PARAMETERS = 20_000
-#: so many different new values of a row are worth a statement each; above, CASE is quicker (docs/performance.md)
+#: up to so many different new values, one statement each; above, CASE is quicker (docs/explanation/performance.md)
 _DISTINCT = 4
 
 

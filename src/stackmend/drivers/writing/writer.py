@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes row steps: hundreds of independent groups in one guarded, journalled transaction (docs/performance.md).
+"""Writes row steps: hundreds of independent groups in one guarded, journalled transaction.
+
+docs/explanation/performance.md says what that costs.
 
 All rows are locked and read (``SELECT ... FOR UPDATE``), compared with the plan, announced in the journal, written by
 lists of primary keys, counted, committed. A group whose rows differ is stale and left out, the others go on.

@@ -22,7 +22,8 @@ from stackmend.model.step import (
 )
 from stackmend.model.writer import Group
 
-#: row steps a transaction (docs/performance.md: 2,000 gain nothing, and a cluster certifies small ones more readily)
+#: row steps a transaction: 2,000 gain nothing, and a cluster certifies small ones more readily
+#: (docs/explanation/performance.md)
 BATCH = 500
 
 

@@ -87,7 +87,10 @@ def _zone(live: Live, host: str) -> str | None:
 
 
 def movable(live: Live, database: str, server: Record, to: str, *, shared: bool) -> None:
-    """CannotRepair where the server cannot be made anew on that host from what is there (docs/hosts-relocate.md)."""
+    """CannotRepair where the server cannot be rebuilt on that host from what is there.
+
+    docs/how-to/relocate-by-database.md has the list.
+    """
     name = server["uuid"]
     if server["vm_state"] not in MOVABLE:
         raise CannotRepair(f"server {name} is {server['vm_state']}: only {', '.join(sorted(MOVABLE))} ones are moved")
