@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stackmend.app.session import Session, has_api
+from stackmend.cloud import block_storage, compute, network, placement
 from stackmend.config.settings import Config
 from stackmend.drivers.api.collector import SERVICES, ApiTables
 from stackmend.drivers.api.executor import ApiExecutor
@@ -22,8 +23,6 @@ from stackmend.model.errors import ApiError, ConfigError, SourceError, Stackmend
 from stackmend.model.snapshot import CELL, Manifest
 from stackmend.model.step import ApiCall
 
-#: the first microversion that shows services by their uuids
-_UUIDS = "2.53"
 NONE = "no API is configured"
 
 
@@ -165,11 +164,11 @@ def asking(
         yield DatabaseCollector({}, {}, cells_known=True, elsewhere=shown), manifest, ""
 
 
-#: service -> (what its API lists of the first few, key of the list, key of the id; the table and its column)
+#: database -> (ids that its API lists first, what they are, the table and its column)
 _ALIKE = {
-    "neutron": ("network", "/networks?limit=5", "networks", "id", "networks", "id"),
-    "cinder": ("block-storage", "/volumes/detail?all_tenants=1&limit=5", "volumes", "id", "volumes", "id"),
-    "placement": ("placement", "/resource_providers", "resource_providers", "uuid", "resource_providers", "uuid"),
+    "neutron": (network.few, "networks", "networks", "id"),
+    "cinder": (block_storage.few, "volumes", "volumes", "id"),
+    "placement": (placement.few, "resource_providers", "resource_providers", "uuid"),
 }
 
 
@@ -177,11 +176,10 @@ def _alike(found: ApiReading, session: Session) -> None:
     """ApiError unless every service that has a database here knows something of it through its API."""
     if "nova_api" in session.config.databases:
         same_cloud(found, session)
-    for database, (service, path, key, name, table, column) in _ALIKE.items():
+    for database, (few, key, table, column) in _ALIKE.items():
         if database not in session.databases.addresses:
             continue
-        body = found.get(service, path, "1.14" if service == "placement" else "") or {key: []}
-        shown = [str(one[name]) for one in body[key][:5]]
+        shown = few(found)
         with session.live() as live:
             if not shown or not live.rows(database, table, {column: shown}):
                 raise ApiError(
@@ -192,7 +190,7 @@ def _alike(found: ApiReading, session: Session) -> None:
 
 def same_cloud(found: ApiReading, session: Session) -> None:
     """ApiError unless the API is that of the databases: one of Nova's conductors must be in both."""
-    shown = {str(service["id"]) for service in found.every("compute", "/os-services", "services", _UUIDS)}
+    shown = {str(service["id"]) for service in compute.every_service(found)}
     with session.live() as live:
         for database in session.databases.addresses:
             if not database.startswith(CELL):

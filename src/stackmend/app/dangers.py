@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from urllib.parse import quote
 
 from stackmend.app.audits import audit
+from stackmend.cloud import compute
 from stackmend.config.settings import Config
 from stackmend.engine.auditing import catalogue
 from stackmend.model.errors import SourceError
@@ -22,8 +22,7 @@ def dangers(config: Config, api: Api, host: str, deed: str, progress: Progress) 
 
     SourceError where one of the checks has no answer: no answer is not "no finding".
     """
-    path = f"/servers/detail?all_tenants=1&host={quote(host, safe='')}"
-    servers = [str(one["id"]) for one in api.every("compute", path, "servers", "2.53")]
+    servers = [str(one["id"]) for one in compute.servers_on(api, host)]
     known = {name: check for name, check in catalogue.checks().items() if deed in check.hinders}
     if not servers or not known:
         return {}

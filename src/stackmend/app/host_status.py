@@ -11,18 +11,15 @@ from typing import Any
 from stackmend.app import apis, hosts, workflows
 from stackmend.app.audits import audit
 from stackmend.app.session import Session, silent
+from stackmend.cloud import compute, network, placement
+from stackmend.cloud.hosts import open_moves
 from stackmend.config.settings import Config
-from stackmend.drivers.api.session import segment
 from stackmend.engine.auditing import catalogue
 from stackmend.model.errors import ApiError, SourceError, StackmendError, UsageError
 from stackmend.model.host import HostStatus, View
 from stackmend.model.protocols import Api, Live, Progress
 from stackmend.model.step import Manual
 
-#: the first microversion that shows services by their uuids and the host of a migration's end
-_SERVICES, _MIGRATIONS, _PROVIDERS = "2.53", "2.59", "1.14"
-#: states of a migration that is over (nova/objects/migration.py)
-OVER = frozenset({"completed", "confirmed", "reverted", "error", "failed", "cancelled", "done"})
 _DRAIN = "drain-host"
 
 
@@ -53,7 +50,7 @@ class _Look:
 
     def __init__(self, api: Api, live: Live | None, config: Config, host: str) -> None:
         self._api, self._live, self._config = api, live, config
-        self._host, self._quoted = host, segment(host)
+        self._host = host
         self.unknown: list[str] = []
         self.servers: frozenset[str] = frozenset()
 
@@ -64,9 +61,7 @@ class _Look:
             raise UsageError(
                 f"no service of Nova runs on a host {self._host!r}", "See 'openstack compute service list'."
             )
-        servers = list(
-            self._api.every("compute", f"/servers/detail?all_tenants=1&host={self._quoted}", "servers", _SERVICES)
-        )
+        servers = compute.servers_on(self._api, self._host)
         self.servers = frozenset(str(server["id"]) for server in servers)
         providers: list[Mapping[str, Any]] = []
         views = (
@@ -87,7 +82,6 @@ class _Look:
         }
 
     def _services(self) -> list[dict[str, Any]]:
-        body = self._api.get("compute", f"/os-services?host={self._quoted}", _SERVICES)
         return [
             {
                 "binary": one["binary"],
@@ -97,7 +91,7 @@ class _Look:
                 "forced_down": bool(one.get("forced_down")),
                 "updated_at": one.get("updated_at"),
             }
-            for one in (body or {}).get("services", ())
+            for one in compute.services(self._api, self._host)
         ]
 
     def _agents(self) -> list[dict[str, Any]]:
@@ -108,11 +102,10 @@ class _Look:
                 "admin_state_up": one["admin_state_up"],
                 "heartbeat_at": one.get("heartbeat_timestamp"),
             }
-            for one in self._api.every("network", f"/agents?host={self._quoted}", "agents")
+            for one in network.agents(self._api, self._host)
         ]
 
     def _moves(self) -> list[dict[str, Any]]:
-        path = f"/os-migrations?host={self._quoted}"
         return [
             {
                 "server": one["instance_uuid"],
@@ -121,15 +114,13 @@ class _Look:
                 "from": one.get("source_compute"),
                 "to": one.get("dest_compute"),
             }
-            for one in self._api.every("compute", path, "migrations", _MIGRATIONS)
-            if one["status"] not in OVER
+            for one in open_moves(self._api, self._host)
         ]
 
     def _ports(self) -> tuple[frozenset[str], int]:
-        path = f"/ports?binding:host_id={self._quoted}&fields=id&fields=device_id&fields=device_owner"
         ports = [
             port
-            for port in self._api.every("network", path, "ports")
+            for port in network.bound(self._api, self._host, "id", "device_id", "device_owner")
             if str(port.get("device_owner", "")).startswith("compute:")
         ]
         return frozenset(str(port["device_id"]) for port in ports), len(ports)
@@ -147,17 +138,14 @@ class _Look:
     def _allocations(self, providers: list[Mapping[str, Any]]) -> tuple[frozenset[str], int]:
         consumers: set[str] = set()
         for node in self._nodes():
-            body = self._api.get("placement", f"/resource_providers?name={segment(node)}", _PROVIDERS)
-            for one in (body or {}).get("resource_providers", ()):
-                at = f"/resource_providers/{one['uuid']}"
-                held = (self._api.get("placement", f"{at}/allocations", _PROVIDERS) or {}).get("allocations", {})
-                consumers |= set(held)
-                providers.append({"uuid": one["uuid"], "name": one["name"], **self._usage(at)})
+            for one in placement.named(self._api, node):
+                consumers |= set(placement.allocations(self._api, one["uuid"]))
+                providers.append({"uuid": one["uuid"], "name": one["name"], **self._usage(one["uuid"])})
         return frozenset(consumers), len(consumers)
 
-    def _usage(self, at: str) -> dict[str, Any]:
-        used = (self._api.get("placement", f"{at}/usages", _PROVIDERS) or {}).get("usages", {})
-        total = (self._api.get("placement", f"{at}/inventories", _PROVIDERS) or {}).get("inventories", {})
+    def _usage(self, provider: object) -> dict[str, Any]:
+        used = placement.usages(self._api, provider)
+        total = placement.inventories(self._api, provider)
         return {
             name: {"used": used.get(name, 0), "total": int((one["total"] - one["reserved"]) * one["allocation_ratio"])}
             for name, one in sorted(total.items())
@@ -165,7 +153,7 @@ class _Look:
 
     def _nodes(self) -> list[str]:
         """Names of the compute nodes of the host: several with ironic."""
-        found = self._api.every("compute", "/os-hypervisors/detail", "hypervisors", _SERVICES)
+        found = compute.hypervisors(self._api)
         return [str(one["hypervisor_hostname"]) for one in found if one["service"]["host"] == self._host]
 
     def _view(self, source: str, what: str, ask: Callable[[], tuple[frozenset[str], int]]) -> View:

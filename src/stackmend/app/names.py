@@ -10,10 +10,10 @@ from typing import Any
 
 from stackmend.app import apis
 from stackmend.app.session import Session, has_api
+from stackmend.cloud import compute, identity
 from stackmend.cloud.objects import KINDS, Kind, of_row
 from stackmend.config.settings import Config
 from stackmend.drivers.api.reading import ApiReading
-from stackmend.drivers.api.session import segment
 from stackmend.model.errors import StackmendError
 from stackmend.model.finding import Finding
 from stackmend.model.naming import Named, Object, mentioned
@@ -90,7 +90,7 @@ def hosts(config: Config) -> list[str]:
     else:
         with closing(apis.sign_in(config)) as signed:
             api = ApiReading(signed, apis.SystemClock())
-            rows = [dict(one) for one in api.every("compute", "/os-services?binary=nova-compute", "services")]
+            rows = [dict(one) for one in compute.every_compute(api)]
     return sorted({str(row["host"]) for row in rows if row["host"]})
 
 
@@ -110,14 +110,9 @@ def _projects(live: Live, session: Session, ids: set[str]) -> dict[str, str]:
     try:
         with closing(apis.sign_in(session.config)) as signed:
             api = ApiReading(signed, apis.SystemClock())
-            return {id_: name for id_ in sorted(ids)[:_ASKED] if (name := _asked(api, id_))}
+            return {id_: name for id_ in sorted(ids)[:_ASKED] if (name := identity.project_name(api, id_))}
     except StackmendError:
         return {}
-
-
-def _asked(api: ApiReading, project: str) -> str:
-    body = api.get("identity", f"/projects/{segment(project)}") or {}
-    return _text(body.get("project") or {}, "name")
 
 
 def _rows(live: Live, database: str, table: str, where: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -6,19 +6,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
-from urllib.parse import quote
 
 from stackmend.app import apis
 from stackmend.app.session import Session
+from stackmend.cloud import block_storage, compute
 from stackmend.config.settings import Config
-from stackmend.model.errors import ApiError, UsageError
+from stackmend.model.errors import ApiError
 from stackmend.model.protocols import Api, Live
 from stackmend.model.snapshot import cell_database
 from stackmend.model.volume import Pair
 
-#: lists the attachments of a server, with Cinder's ids of them and without
-_WITH_IDS, _WITHOUT = "2.89", "2.79"
-_ATTACHMENTS = "3.27"
 _Found = Mapping[str, Any]
 
 
@@ -39,12 +36,9 @@ def on_host(config: Config, host: str) -> tuple[Pair, ...]:
 
 def pairs(api: Api, live: Live | None, host: str) -> Iterator[Pair]:
     """As :func:`on_host`, from these ports."""
-    path = f"/os-services?host={quote(host, safe='')}&binary=nova-compute"
-    if not (api.get("compute", path, "2.53") or {}).get("services"):
-        raise UsageError(f"there is no compute host {host}", "See 'openstack compute service list'.")
-    listed = f"/servers/detail?all_tenants=1&host={quote(host, safe='')}"
+    compute.service(api, host)
     # the list is paged by id: an answer that ignores the filter must not count
-    servers = [s for s in api.every("compute", listed, "servers", "2.3") if s.get("OS-EXT-SRV-ATTR:host") == host]
+    servers = [s for s in compute.servers_on(api, host) if s.get("OS-EXT-SRV-ATTR:host") == host]
     rows = _rows(live, [str(server["id"]) for server in servers])
     for server in sorted(servers, key=lambda one: (str(one.get("name", "")), str(one["id"]))):
         yield from _of(api, server, rows)
@@ -52,23 +46,12 @@ def pairs(api: Api, live: Live | None, host: str) -> Iterator[Pair]:
 
 def _of(api: Api, server: _Found, rows: Mapping[str, Mapping[str, _Found]] | None) -> Iterator[Pair]:
     name = str(server["id"])
-    nova = {str(one["volumeId"]): one for one in _by_nova(api, name)}
-    path = f"/attachments?all_tenants=1&instance_id={quote(name, safe='')}"
-    cinder = {
-        str(one["volume_id"]): one
-        for one in api.every("block-storage", path, "attachments", _ATTACHMENTS)
-        if one.get("instance") == name
-    }
+    nova = {str(one["volumeId"]): one for one in compute.attachments(api, name)}
+    cinder = {str(one["volume_id"]): one for one in block_storage.attachments(api, name)}
     mapped = None if rows is None else rows.get(name, {})
     for volume in sorted({*nova, *cinder, *(mapped or {})}):
-        body = api.get("block-storage", f"/volumes/{quote(volume, safe='')}", "3.0")
-        yield _pair(server, volume, nova.get(volume), (body or {}).get("volume"), cinder.get(volume), mapped)
-
-
-def _by_nova(api: Api, server: str) -> list[_Found]:
-    version = next((v for v in (_WITH_IDS, _WITHOUT) if api.offers("compute", v)), "2.1")
-    body = api.get("compute", f"/servers/{quote(server, safe='')}/os-volume_attachments", version)
-    return list((body or {}).get("volumeAttachments", ()))
+        shown = block_storage.volume(api, volume)
+        yield _pair(server, volume, nova.get(volume), shown, cinder.get(volume), mapped)
 
 
 def _rows(live: Live | None, servers: list[str]) -> dict[str, dict[str, _Found]] | None:

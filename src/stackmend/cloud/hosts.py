@@ -6,23 +6,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote
 
+from stackmend.cloud import compute as nova
+from stackmend.cloud import placement
+from stackmend.cloud.states import EVACUATED, OVER
 from stackmend.model.errors import UsageError
 from stackmend.model.protocols import Api, Live
 from stackmend.model.repair import CannotRepair
 
-#: services by their uuids; hypervisors by the uuids of their providers
-SERVICES = "2.53"
-#: migrations in pages, with their uuids
-MIGRATIONS = "2.59"
 #: roots of nested providers among candidates, and forbidden traits
 _CANDIDATES = "1.29"
-_TREE = "1.14"
-#: statuses of a migration that is over (nova/objects/migration.py)
-OVER = frozenset({"completed", "confirmed", "reverted", "error", "failed", "cancelled", "done"})
-#: evacuations whose source has not cleaned up
-EVACUATED = frozenset({"accepted", "pre-migrating", "done"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +46,8 @@ class Need:
     traits: tuple[str, ...] = ()
 
 
-def segment(text: object) -> str:
-    """Text as one segment of a path."""
-    return quote(str(text), safe="")
-
-
 def computes(api: Api) -> dict[str, Compute]:
     """Host -> its nova-compute, for every host of the cloud."""
-    body = api.get("compute", "/os-services?binary=nova-compute", SERVICES) or {}
     return {
         str(one["host"]): Compute(
             host=str(one["host"]),
@@ -72,7 +59,7 @@ def computes(api: Api) -> dict[str, Compute]:
             heartbeat=one.get("updated_at"),
             zone=str(one.get("zone") or ""),
         )
-        for one in body.get("services", ())
+        for one in nova.every_compute(api)
     }
 
 
@@ -95,7 +82,7 @@ def nodes(api: Api, leaving: str) -> dict[str, str]:
 
     CannotRepair where the servers of ``leaving`` are machines of ironic's: such a one is its own host, and stays.
     """
-    found = list(api.every("compute", "/os-hypervisors/detail", "hypervisors", SERVICES))
+    found = nova.hypervisors(api)
     if any(one.get("hypervisor_type") == "ironic" and one["service"]["host"] == leaving for one in found):
         raise CannotRepair(
             f"nova-compute on {leaving} only speaks for machines of ironic: a server there is a machine of its own,"
@@ -106,30 +93,21 @@ def nodes(api: Api, leaving: str) -> dict[str, str]:
 
 def open_moves(api: Api, host: str) -> list[Mapping[str, Any]]:
     """Migrations from or to a host that are not over."""
-    every = api.every("compute", f"/os-migrations?host={segment(host)}", "migrations", MIGRATIONS)
-    return [one for one in every if one["status"] not in OVER]
+    return [one for one in nova.migrations(api, host) if one["status"] not in OVER]
 
 
 def evacuations(api: Api, host: str) -> list[Mapping[str, Any]]:
     """Evacuations from a host that it has not cleaned up after."""
-    path = f"/os-migrations?migration_type=evacuation&source_compute={segment(host)}"
-    return [one for one in api.every("compute", path, "migrations", MIGRATIONS) if one["status"] in EVACUATED]
+    return [one for one in nova.evacuations(api, host) if one["status"] in EVACUATED]
 
 
 def consumers(api: Api, providers: Iterable[str]) -> set[str]:
     """What has an allocation of these providers, or of those below them."""
     found: set[str] = set()
     for root in providers:
-        tree = api.get("placement", f"/resource_providers?in_tree={segment(root)}", _TREE) or {}
-        for one in tree.get("resource_providers", ()):
-            held = api.get("placement", f"/resource_providers/{segment(one['uuid'])}/allocations", _TREE) or {}
-            found |= set(held.get("allocations", ()))
+        for one in placement.tree(api, root):
+            found |= set(placement.allocations(api, one["uuid"]))
     return found
-
-
-def agents(api: Api, host: str) -> list[Mapping[str, Any]]:
-    """Agents of Neutron on a host."""
-    return list(api.every("network", f"/agents?host={segment(host)}", "agents"))
 
 
 def room(api: Api, need: Need, allowed: Mapping[str, str]) -> dict[str, int]:

@@ -20,13 +20,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from stackmend.cloud.states import RUNNING
 from stackmend.model.protocols import Live
 
 Record = Mapping[str, Any]
 
 #: between Nova's clock and Neutron's, and between a server's creation and that of its first port
 _MINUTE = timedelta(seconds=60)
-_RUNNING = 1  #: ``instances.power_state``
 
 
 class Standing(StrEnum):
@@ -84,7 +84,7 @@ def _standing(server: Record, port: Witnesses, here: set[str], others: bool, fil
     if port.noted:
         return Standing.NIC, "Nova has a row of that NIC"
     elsewhere = bool(here) and port.bound not in here
-    dead = port.up and not port.active and server["power_state"] == _RUNNING
+    dead = port.up and not port.active and server["power_state"] == RUNNING
     if port.cached:
         if others and _of_build(server, port) and (elsewhere or dead):
             return Standing.ADOPTED, f"Nova never noted it as a NIC, it was made in the build, it is {state}"

@@ -7,7 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stackmend.cloud.hosts import Need, segment
+from stackmend.cloud import compute, network
+from stackmend.cloud import image as glance
+from stackmend.cloud.hosts import Need
+from stackmend.model.api import segment
 from stackmend.model.errors import SourceError
 from stackmend.model.protocols import Api
 
@@ -15,10 +18,8 @@ from stackmend.model.protocols import Api
 _SHOWN = "2.73"
 #: properties of the image
 _IMAGE = "2.98"
-_SHARES = "2.97"
 _GROUPS = "2.64"
 _PAGE = 1000
-_BASIC = "2.1"
 #: metadata and tag by which an owner or operator says when a server is started: smaller ones first
 ORDER = "stackmend:order"
 #: where a server without order stands
@@ -169,11 +170,9 @@ def _order(one: Mapping[str, Any]) -> int:
 
 def ports(api: Api, host: str) -> dict[str, list[Mapping[str, Any]]]:
     """Device -> its ports whose active binding is on this host."""
-    fields = "".join(
-        f"&fields={name}" for name in ("id", "device_id", "device_owner", "binding:host_id", "binding:vnic_type")
-    )
+    fields = ("id", "device_id", "device_owner", "binding:host_id", "binding:vnic_type")
     found: dict[str, list[Mapping[str, Any]]] = {}
-    for port in api.every("network", f"/ports?binding:host_id={segment(host)}{fields}", "ports"):
+    for port in network.bound(api, host, *fields):
         # the filter of Neutron finds inactive bindings too
         if port.get("binding:host_id") == host:
             found.setdefault(str(port.get("device_id") or ""), []).append(port)
@@ -203,8 +202,8 @@ def crowded(api: Api, one: Server, fit: Iterable[str], where: dict[str, str | No
         policy, others = group.get("policy"), [str(m) for m in group["members"] if str(m) != one.id]
         for member in others:
             if member not in where:
-                found = api.get("compute", f"/servers/{segment(member)}", _BASIC)
-                where[member] = None if found is None else found["server"].get("OS-EXT-SRV-ATTR:host")
+                found = compute.server(api, member)
+                where[member] = None if found is None else found.get("OS-EXT-SRV-ATTR:host")
         beside = [host for member in others if (host := where[member])]
         # the host that it leaves is one of its group's, also where it is alone in it (nova/scheduler/utils.py, nova 34)
         if policy == "affinity" and not every.intersection(beside):
@@ -231,10 +230,8 @@ def immovable(api: Api, one: Server, image: Mapping[str, Any]) -> Iterator[str]:
         yield "it has a virtual TPM whose secret only its owner can read"
     if any(port.get("binding:vnic_type") in ("direct-physical", "accelerator-direct") for port in one.ports):
         yield "a port of it is a device of its host"
-    if api.offers("compute", _SHARES):
-        body = api.get("compute", f"/servers/{segment(one.id)}/shares", _SHARES) or {}
-        if body.get("shares"):
-            yield "it has shares of Manila attached"
+    if compute.shares(api, one.id):
+        yield "it has shares of Manila attached"
 
 
 def image_of(api: Api, one: Server, known: dict[str, Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -245,6 +242,6 @@ def image_of(api: Api, one: Server, known: dict[str, Mapping[str, Any]]) -> Mapp
             body = api.get("compute", f"/servers/{segment(one.id)}", _IMAGE) or {"server": {}}
             found = ((body["server"].get("image") or {}) or {}).get("properties") or {}
         elif one.image:
-            found = api.get("image", f"/images/{segment(one.image)}") or {}
+            found = glance.image(api, one.image) or {}
         known[one.image] = found
     return known[one.image]

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stackmend.cloud import hosts
+from stackmend.cloud import network
 from stackmend.model.protocols import Api
 from stackmend.model.step import ApiCall, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight
@@ -18,7 +18,7 @@ class _Kind:
     """What one kind of agent serves."""
 
     agent: str  #: agent_type
-    path: str
+    serves: Callable[[Api, str], Sequence[Mapping[str, Any]]]
     thing: str
     first: str  #: an interruption is shorter when the new one begins first, where Neutron lets two serve
     then: str
@@ -26,8 +26,8 @@ class _Kind:
 
 #: Neutron lets a router that is not highly available be on one agent only; a network may be on several
 _KINDS = (
-    _Kind(agent="L3 agent", path="l3-routers", thing="router", first="take-router", then="give-router"),
-    _Kind(agent="DHCP agent", path="dhcp-networks", thing="network", first="give-network", then="take-network"),
+    _Kind(agent="L3 agent", serves=network.routers_of, thing="router", first="take-router", then="give-router"),
+    _Kind(agent="DHCP agent", serves=network.networks_of, thing="network", first="give-network", then="take-network"),
 )
 
 
@@ -36,9 +36,9 @@ def lanes(sight: Sight, host: str, stage: int) -> Iterator[LaneDraft]:
 
     In this order, for it is taken back the other way round: Neutron gives nothing to an agent that is down (404).
     """
-    mine = hosts.agents(sight.api, host)
+    mine = network.agents(sight.api, host)
     for kind in _KINDS:
-        every = list(sight.api.every("network", f"/agents?agent_type={hosts.segment(kind.agent)}", "agents"))
+        every = network.agents_of(sight.api, kind.agent)
         others = [one for one in every if one["alive"] and one["admin_state_up"] and one["host"] != host]
         for agent in mine:
             if agent["agent_type"] == kind.agent:
@@ -47,8 +47,7 @@ def lanes(sight: Sight, host: str, stage: int) -> Iterator[LaneDraft]:
 
 def _lane(api: Api, agent: Mapping[str, Any], kind: _Kind, others: list[Mapping[str, Any]], stage: int) -> LaneDraft:
     host, name = str(agent["host"]), str(agent["id"])
-    body = api.get("network", f"/agents/{hosts.segment(name)}/{kind.path}") or {}
-    served = [one for one in body.get(f"{kind.thing}s", ()) if not (one.get("ha") or one.get("distributed"))]
+    served = [one for one in kind.serves(api, name) if not (one.get("ha") or one.get("distributed"))]
     steps: list[Step] = []
     for number, one in enumerate(served):
         thing = str(one["id"])

@@ -6,30 +6,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
 
+from stackmend.cloud import compute
 from stackmend.model.errors import UsageError
 from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import ApiCall, Gate, HostCommand, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight
 
-#: shows services by their uuids
-SERVICES = "2.53"
-#: shows migrations of one host and type
-MIGRATIONS = "2.59"
 #: seconds without a heartbeat after which Nova takes a service for dead, by default (service_down_time)
 SILENT = 60
-
-
-def service(sight: Sight, host: str) -> Mapping[str, Any]:
-    """nova-compute of a host as Nova shows it; UsageError where there is none."""
-    path = f"/os-services?host={quote(host, safe='')}&binary=nova-compute"
-    found = (sight.api.get("compute", path, SERVICES) or {}).get("services") or ()
-    if not found:
-        raise UsageError(f"there is no compute host {host}", "See 'openstack compute service list'.")
-    shown: Mapping[str, Any] = found[0]
-    return shown
 
 
 def moment(text: object) -> datetime | None:
@@ -54,7 +40,7 @@ def silent(sight: Sight, host: str) -> Mapping[str, Any]:
     Forced down says nothing of life: then the heartbeat itself has to be old. The API shows when the service changed
     last, which may have been by an operator; the database shows the heartbeat.
     """
-    found = service(sight, host)
+    found = compute.service(sight.api, host)
     if found["state"] == "up":
         raise CannotRepair(
             f"nova-compute on {host} is up: servers of a host that lives are moved by 'stackmend host drain {host}'."
@@ -154,12 +140,6 @@ def declared(sight: Sight, host: str, found: Mapping[str, Any]) -> LaneDraft:
     )
 
 
-def open_evacuations(sight: Sight, host: str) -> list[Mapping[str, Any]]:
-    """Evacuations from a host, whatever became of them, the newest first."""
-    path = f"/os-migrations?migration_type=evacuation&source_compute={quote(host, safe='')}"
-    return list(sight.api.every("compute", path, "migrations", MIGRATIONS))
-
-
 def afterwards(sight: Sight, host: str, stage: int, *, moving: bool = True) -> Iterator[LaneDraft]:
     """The last lanes: its queue is emptied by the operator's hook, where there is one; and what its return takes.
 
@@ -205,5 +185,5 @@ def returning(host: str, *, purged: bool = False) -> str:
         f" completed. (3) 'stackmend host return {host}' waits until every record is completed, and lets nothing move"
         " back before; only then lift the fence and take back forced_down. Starting a guest there by hand before that"
         " is a second writer on its disks. If the host never comes back: delete its compute service"
-        " (DELETE /os-services), which needs it empty, and its network agents"
+        " ('openstack compute service delete'), which needs it empty, and its network agents"
     )

@@ -8,17 +8,13 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-from stackmend.cloud import servers
-from stackmend.cloud.hosts import segment
+from stackmend.cloud import block_storage, compute, network, placement, servers
+from stackmend.cloud import image as glance
 from stackmend.cloud.servers import Server
 from stackmend.model.errors import SourceError, UsageError
 from stackmend.model.repair import CannotRepair
 from stackmend.model.workflow import Sight
 
-#: shows the shares of one server
-_SHARES = "2.97"
-_BASIC = "2.1"
-_PROVIDERS = "1.14"
 #: Nova's own default; {} of it are the directories of servers
 INSTANCES = "/var/lib/nova/instances"
 
@@ -31,29 +27,27 @@ def guests(sight: Sight, host: str) -> list[Server]:
     listed = servers.on_host(sight.api, host)
     _complete(sight, host, listed)
     ports: dict[str, list[Mapping[str, Any]]] = {}
-    for port in sight.api.every("network", f"/ports?binding:host_id={segment(host)}", "ports"):
+    for port in network.bound(sight.api, host):
         ports.setdefault(str(port.get("device_id")), []).append(port)
     groups = servers.groups(sight.api)
+    # after a move that failed its ports are bound to another host, or to none
     return [
-        replace(one, ports=tuple(ports.get(one.id) or _elsewhere(sight, one)), groups=tuple(groups.get(one.id, ())))
+        replace(
+            one,
+            ports=tuple(ports.get(one.id) or network.ports_of(sight.api, one.id)),
+            groups=tuple(groups.get(one.id, ())),
+        )
         for one in listed
     ]
-
-
-def _elsewhere(sight: Sight, one: Server) -> Sequence[Mapping[str, Any]]:
-    """Its ports, bound to another host or to none after a move that failed."""
-    body = sight.api.get("network", f"/ports?device_id={segment(one.id)}") or {}
-    found: Sequence[Mapping[str, Any]] = body.get("ports", ())
-    return found
 
 
 def _complete(sight: Sight, host: str, listed: Sequence[Server]) -> None:
     nodes = {one.node for one in listed} or {host}
     lacking = sorted(consumers(sight, nodes) - {one.id for one in listed})
     for name in lacking:
-        body = sight.api.get("compute", f"/servers/{segment(name)}", _BASIC)
+        shown = compute.server(sight.api, name)
         # else a migration's allocation, one of an evacuated server, or an orphan
-        if body and body["server"].get("OS-EXT-SRV-ATTR:host") == host:
+        if shown and shown.get("OS-EXT-SRV-ATTR:host") == host:
             raise CannotRepair(f"Nova's list of the servers on {host} is not whole: server {name} is not in it")
 
 
@@ -61,10 +55,8 @@ def consumers(sight: Sight, nodes: set[str]) -> set[str]:
     """Who has an allocation on these nodes."""
     found: set[str] = set()
     for node in sorted(nodes):
-        body = sight.api.get("placement", f"/resource_providers?name={segment(node)}", _PROVIDERS)
-        for provider in (body or {}).get("resource_providers", ()):
-            held = sight.api.get("placement", f"/resource_providers/{provider['uuid']}/allocations", _PROVIDERS)
-            found |= set((held or {}).get("allocations", {}))
+        for provider in placement.named(sight.api, node):
+            found |= set(placement.allocations(sight.api, provider["uuid"]))
     return found
 
 
@@ -153,14 +145,11 @@ def place(sight: Sight, guest: Server, there: frozenset[str] | None, to: str, sh
 
 def obstacles(sight: Sight, guest: Server) -> Iterator[str]:
     """What keeps Nova from evacuating a server at all, in words (nova/compute/api.py: evacuate)."""
-    image = guest.image and (sight.api.get("image", f"/images/{segment(guest.image)}") or {})
-    properties: Mapping[str, Any] = image or {}
+    properties: Mapping[str, Any] = (glance.image(sight.api, guest.image) if guest.image else None) or {}
     if guest.specs.get("hw:tpm_version") or properties.get("hw_tpm_version"):
         yield "it has a vTPM, whose state is on the dead host and whose secret is its owner's: Nova refuses to evacuate"
-    if sight.api.offers("compute", _SHARES):
-        body = sight.api.get("compute", f"/servers/{segment(guest.id)}/shares", _SHARES)
-        if (body or {}).get("shares"):
-            yield "it has shares of Manila: Nova refuses to evacuate while they are attached"
+    if compute.shares(sight.api, guest.id):
+        yield "it has shares of Manila: Nova refuses to evacuate while they are attached"
     if kinds := sorted({str(p.get("binding:vnic_type")) for p in guest.ports} & _ACCELERATORS):
         yield f"it has ports of type {', '.join(kinds)}: Nova refuses to evacuate"
     if sight.live is not None and not sight.live.rows("nova_api", "request_specs", {"instance_uuid": guest.id}):
@@ -177,8 +166,8 @@ def harms(sight: Sight, guest: Server) -> Iterator[str]:
         if port.get("fixed_ips") and str(port.get("mac_address")).lower() not in guest.macs:
             yield f"Nova's network cache does not have port {port['id']}: it would start without that NIC"
     for name in guest.volumes:
-        body = sight.api.get("block-storage", f"/volumes/{segment(name)}", "3.0")
-        attached = () if body is None else body["volume"]["attachments"]
+        volume = block_storage.volume(sight.api, name)
+        attached = () if volume is None else volume["attachments"]
         if guest.id not in {str(one["server_id"]) for one in attached}:
             yield f"Cinder does not have volume {name} attached to it: it would start without that disk"
 
@@ -188,4 +177,4 @@ _ACCELERATORS = frozenset({"accelerator-direct", "accelerator-direct-physical"})
 
 def image_gone(sight: Sight, guest: Server) -> bool:
     """Whether the image that a rebuild needs is not there any more."""
-    return bool(guest.image) and sight.api.get("image", f"/images/{segment(guest.image)}") is None
+    return bool(guest.image) and glance.image(sight.api, guest.image) is None

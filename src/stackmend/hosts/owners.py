@@ -12,16 +12,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from stackmend.cloud import compute
+from stackmend.cloud.states import EVACUATED, OVER, UNDECIDED
 from stackmend.hosts.inventory import OLD_NAME
 from stackmend.model.disks import Folder, Inventory, Owner, Verdict
 from stackmend.model.errors import SourceError
 from stackmend.model.protocols import Api, Live
 from stackmend.model.snapshot import cell_database
 
-#: states of a migration that is over (G-MIG)
-_OVER = frozenset({"completed", "confirmed", "reverted", "error", "failed", "cancelled", "done"})
-#: evacuations after which the source host has something to clean up when its nova-compute starts
-_PENDING = frozenset({"accepted", "pre-migrating", "done"})
 _DAY = 86_400.0
 #: days that a directory must not have changed before it may be called an orphan
 AGE = 7.0
@@ -142,9 +140,9 @@ def _moving(moves: Iterable[Record], host: str) -> str:
         kind, status = move.get("migration_type"), str(move["status"])
         if host not in (move["source_compute"], move["dest_compute"]):
             continue
-        if kind == "evacuation" and move["source_compute"] == host and status in _PENDING:
+        if kind == "evacuation" and move["source_compute"] == host and status in EVACUATED:
             return "it was evacuated from here: nova-compute cleans up when it starts"
-        if not move["deleted"] and status not in _OVER:
+        if not move["deleted"] and status not in OVER:
             return f"a {kind} of its server between {move['source_compute']} and {move['dest_compute']} is {status}"
     return ""
 
@@ -175,15 +173,14 @@ def _by_api(folder: Folder, host: str, api: Api | None, why: str) -> Owner:
     if api is None or not folder.server:
         return Owner(verdict=Verdict.UNKNOWN, why=why if folder.server else "its old name cannot be told")
     try:
-        body = api.get("compute", f"/servers/{folder.server}", "2.1")
+        server = compute.server(api, folder.server)
     except SourceError as problem:
         return Owner(verdict=Verdict.UNKNOWN, why=problem.message, server=folder.server)
-    if body is None:
+    if server is None:
         return Owner(verdict=Verdict.UNKNOWN, why=why, server=folder.server)
-    server = body["server"]
     at, task = str(server.get("OS-EXT-SRV-ATTR:host") or ""), server.get("OS-EXT-STS:task_state")
     state = str(server.get("OS-EXT-STS:vm_state") or "")
-    if task or state in ("building", "resized"):
+    if task or state in UNDECIDED:
         verdict, said = Verdict.MOVING, f"its server is {task or state}"
     elif at == host:
         verdict, said = Verdict.HERE, "its server lives here"

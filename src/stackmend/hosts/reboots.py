@@ -8,16 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote
 
+from stackmend.cloud import compute
 from stackmend.cloud.servers import Server
 from stackmend.hosts.fencing import moment
 from stackmend.model.errors import SourceError, UsageError
 from stackmend.model.step import ApiCall
 from stackmend.model.workflow import Sight
 
-#: pages of actions are there from this microversion on
-_ACTIONS = "2.58"
 #: seconds before a boot in which the host was going down: libvirt stops guests, and nova-compute still records it
 GOING_DOWN = 900
 #: actions that leave a guest's power as it is
@@ -71,9 +69,7 @@ def newest(sight: Sight, server: str) -> Stop | None:
     When a guest is found off, nova-compute asks its own API to stop it, in a context without user
     (nova/compute/manager.py: _sync_instance_power_state): a ``stop`` of nobody.
     """
-    path = f"/servers/{quote(server, safe='')}/os-instance-actions?limit=50"
-    body: Mapping[str, Any] = sight.api.get("compute", path, _ACTIONS) or {}
-    every = [one for one in body.get("instanceActions", ()) if one["action"] not in _BESIDE]
+    every = [one for one in compute.actions(sight.api, server) if one["action"] not in _BESIDE]
     one = max(every, key=lambda one: str(one["start_time"]), default=None)
     if one is None:
         return None

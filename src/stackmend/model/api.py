@@ -8,9 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 #: (lowest, highest) microversion, each as (major, minor)
 Versions = tuple[tuple[int, int], tuple[int, int]]
+
+
+def segment(text: object) -> str:
+    """Text as one segment of a path, whatever it holds."""
+    return quote(str(text), safe="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

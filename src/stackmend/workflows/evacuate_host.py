@@ -31,8 +31,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stackmend.cloud import hosts, servers
+from stackmend.cloud import compute, hosts, servers
 from stackmend.cloud.servers import Server
+from stackmend.cloud.states import EVACUABLE, EVACUATING, RAN
 from stackmend.hosts import fencing, guests
 from stackmend.hosts.guests import Place
 from stackmend.model.errors import UsageError
@@ -41,10 +42,6 @@ from stackmend.model.repair import CannotRepair
 from stackmend.model.step import ApiCall, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
-#: from this microversion on a server is stopped where it arrives
-_STOPPED = "2.95"
-#: and before that it is as it was; the scheduler looks at a named host
-_KEPT = "2.68"
 #: stages of the plan: fence, declare, then servers by their order, and the words for the return at the end
 _SERVERS, _RETURN = 2, 1000
 
@@ -72,8 +69,6 @@ _LEFT = {
     "resize_confirming": "a move was under way when its host died: its disk may be on either host. Look at both first",
     "resize_reverting": "a move was under way when its host died: its disk may be on either host. Look at both first",
 }
-_EVACUABLE = frozenset({"active", "stopped", "error"})
-_RAN = frozenset({"active", "paused", "rescued"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +99,12 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     consent = frozenset(guests.named(lost, arguments.get("consent") or (), "--consent-rebuild"))
     first = guests.named(lost, arguments.get("first") or (), "--first")
     stages = guests.stages(lost, first, _SERVERS)
-    evacuations = fencing.open_evacuations(sight, host)
+    evacuations = compute.evacuations(sight.api, host)
     job = _Job(
         host=host,
         to=to,
         since=_since(found, evacuations),
-        stopped=sight.api.offers("compute", _STOPPED),
+        stopped=sight.api.offers("compute", compute.STOPPED),
         start=bool(arguments.get("start", True)),
         shared=bool(arguments.get("shared")),
         consent=consent,
@@ -134,7 +129,7 @@ def _destinations(sight: Sight, host: str, to: str) -> frozenset[str]:
     """Hosts to go to; CannotRepair where there is none."""
     if to == host:
         raise UsageError("a host cannot be evacuated to itself", "Name another one by --to, or leave it to Nova.")
-    found = list(sight.api.every("compute", "/os-services?binary=nova-compute", "services", fencing.SERVICES))
+    found = compute.every_compute(sight.api)
     fit = frozenset(str(one["host"]) for one in found if one["state"] == "up" and one["status"] == "enabled") - {host}
     if to and to not in {str(one["host"]) for one in found}:
         raise UsageError(f"there is no compute host {to}", "See 'openstack compute service list'.")
@@ -154,7 +149,7 @@ def _old(evacuations: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     """Server -> its evacuations from this host that came to nothing or are of an earlier time."""
     found: dict[str, list[str]] = {}
     for one in evacuations:
-        if one["status"] not in ("accepted", "pre-migrating"):
+        if one["status"] not in EVACUATING:
             found.setdefault(str(one["instance_uuid"]), []).append(str(one["uuid"]))
     return found
 
@@ -190,7 +185,7 @@ def _hindered(sight: Sight, job: _Job, guest: Server, place: Place) -> Iterator[
     if state in _LEFT:
         yield _LEFT[state]
         return
-    if guest.vm_state not in _EVACUABLE and guest.vm_state not in _RESET:
+    if guest.vm_state not in EVACUABLE and guest.vm_state not in _RESET:
         yield f"its state is {guest.vm_state}"
         return
     yield from (f"mend it first: {finding}" for finding in sight.findings.get(guest.id, ()))
@@ -216,20 +211,20 @@ def _told(job: _Job, guest: Server, place: Place) -> Iterator[str]:
     if guest.vm_state == "error":
         yield "it is in error: Nova starts it where it arrives"
     elif not job.stopped and (_runs_after(guest) or _reset(guest)):
-        yield f"Nova starts it where it arrives (it leaves servers stopped from {_STOPPED} on)"
+        yield f"Nova starts it where it arrives (it leaves servers stopped from {compute.STOPPED} on)"
     if guest.specs.get("accel:device_profile"):
         yield "it has an accelerator of Cyborg: Nova refuses unless every host is new enough"
 
 
 def _runs_after(guest: Server) -> bool:
     """Whether it ran, or was about to."""
-    return guest.vm_state in _RAN or (guest.vm_state == "stopped" and guest.task_state == "powering-on")
+    return guest.vm_state in RAN or (guest.vm_state == "stopped" and guest.task_state == "powering-on")
 
 
 def _reset(guest: Server) -> bool:
     """Whether its state has to be reset; one that is being evacuated already is waited for."""
     under_way = (guest.task_state or "").startswith("rebuild")
-    return guest.vm_state not in _EVACUABLE or (not guest.idle and not under_way)
+    return guest.vm_state not in EVACUABLE or (not guest.idle and not under_way)
 
 
 def _steps(job: _Job, guest: Server) -> Iterator[Step]:
@@ -240,7 +235,8 @@ def _steps(job: _Job, guest: Server) -> Iterator[Step]:
         yield _call("reset-state", {"server": guest.id, "state": state}, _expect(job, guest, guest.vm_state))
     task = None if _reset(guest) else guest.task_state
     about: dict[str, Any] = {
-        "server": guest.id, "from": job.host, "to": job.to or None, "version": _STOPPED if job.stopped else _KEPT,
+        "server": guest.id, "from": job.host, "to": job.to or None,
+        "version": compute.STOPPED if job.stopped else compute.LOOKED_AT,
         "old": list(job.old.get(guest.id, ())), "since": job.since,
     }  # fmt: skip
     expect = {**_expect(job, guest, state), "server.task_state": task, "service.reports": False}

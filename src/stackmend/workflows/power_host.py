@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackmend.cloud import hosts, servers
+from stackmend.cloud.states import RUNNING
 from stackmend.hosts.units import hook
 from stackmend.model.errors import SourceError, UsageError
 from stackmend.model.facts import mounts
@@ -35,8 +36,6 @@ from stackmend.model.workflow import LaneDraft, Sight, Workflow
 #: action -> (hook, what power_status must print then, the hook that takes it back)
 _HOOKS = {"off": ("power_off", "off", "power_on"), "on": ("power_on", "on", "power_off"), "reboot": ("reboot", "", "")}
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
-#: nova.compute.power_state.RUNNING
-_RUNNING = 1
 #: $1 is the boot id of before: done when there is another one
 _RESTARTED = f'b=$(cat {_BOOT_ID}) && [ "$b" != "$1" ]'
 #: pairs of a mount's target and kind: done when each is there, and can be written to
@@ -72,7 +71,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
 
 
 def _cut_off(sight: Sight, host: str, *, allowed: bool) -> None:
-    running = [one for one in servers.on_host(sight.api, host) if one.power_state == _RUNNING]
+    running = [one for one in servers.on_host(sight.api, host) if one.power_state == RUNNING]
     if running and not allowed:
         raise CannotRepair(
             f"{len(running)} servers run on {host}, {running[0].name} first of all: 'stackmend host drain {host}', or"

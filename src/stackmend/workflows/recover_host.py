@@ -31,9 +31,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
+from stackmend.cloud import compute, network
 from stackmend.cloud.servers import Server
+from stackmend.cloud.states import EVACUATED, RUNNING
 from stackmend.hosts import fencing, guests, reboots
 from stackmend.model.finding import Row
 from stackmend.model.repair import CannotRepair
@@ -42,7 +43,6 @@ from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 #: stages: servers by their order, then all consoles
 _SERVERS, _CONSOLES = 1, 1000
-_RUNNING = 1
 _FORGOTTEN = "it was {0}: nova-compute takes that up again by itself when it starts; look again in a minute"
 
 
@@ -109,10 +109,10 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
 
 def _serving(sight: Sight, host: str, booted: datetime | None, log: Sequence[str]) -> None:
     """CannotRepair unless nova-compute is there again, is heard, and the network agents are."""
-    found = fencing.service(sight, host)
+    found = compute.service(sight.api, host)
     beat = fencing.moment(found.get("updated_at"))
     if found.get("forced_down"):
-        open_ = [one for one in fencing.open_evacuations(sight, host) if one["status"] in _OPEN]
+        open_ = [one for one in compute.evacuations(sight.api, host) if one["status"] in EVACUATED]
         more = f", and has yet to clean up after {len(open_)} evacuations" if open_ else ""
         raise CannotRepair(
             f"{host} is forced down{more}: nothing may be started on it ('stackmend host return {host}')"
@@ -125,15 +125,10 @@ def _serving(sight: Sight, host: str, booted: datetime | None, log: Sequence[str
     if lost:
         raise CannotRepair(f"nova-compute on {host} runs without RabbitMQ: {lost}")
     dead = sorted(
-        str(one["agent_type"])
-        for one in sight.api.every("network", f"/agents?host={quote(host, safe='')}", "agents")
-        if not one["alive"] and one["admin_state_up"]
+        str(one["agent_type"]) for one in network.agents(sight.api, host) if not one["alive"] and one["admin_state_up"]
     )
     if dead:
         raise CannotRepair(f"agents of Neutron on {host} are not alive: {', '.join(dead)}. Ports cannot be bound there")
-
-
-_OPEN = frozenset({"accepted", "pre-migrating", "done"})
 
 
 # -- servers
@@ -147,7 +142,7 @@ def _verdict(sight: Sight, host: _Host, guest: Server) -> _Verdict:
         return _Verdict(how="ask", why=_FORGOTTEN.format(guest.task_state))
     if guest.vm_state == "active":
         runs = reboots.running(sight, guest)
-        runs = guest.power_state == _RUNNING if runs is None else runs
+        runs = guest.power_state == RUNNING if runs is None else runs
         return _Verdict(how="leave", why="it runs") if runs else _Verdict(how="reboot", why="it is active, and is off")
     if guest.vm_state == "stopped":
         return _stopped(sight, host, guest)

@@ -25,7 +25,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stackmend.cloud import hosts
+from stackmend.cloud import compute, hosts
+from stackmend.cloud.states import IN_MEMORY
 from stackmend.hosts import attachments, fencing
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
@@ -68,7 +69,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     hosts.nodes(sight.api, str(arguments["host"]))  # refuses machines of ironic
     fence = list(fencing.fence(sight, str(arguments["host"]), bool(arguments.get("fenced"))))
     move = _move(arguments, sight, sight.live)
-    if fencing.service(sight, move.to)["state"] != "up":
+    if compute.service(sight.api, move.to)["state"] != "up":
         raise CannotRepair(f"nova-compute on {move.to} is not up")
     if move.manage != move.to and move.via != "db":
         attachments.manages(sight, move.manage)
@@ -217,7 +218,7 @@ def _steps(
     _fits(live, move, server)
     yield from found
     connector = attachments.connector(sight, move.to) if volumes and move.via != "db" else ""
-    runs = server["vm_state"] in _RAN
+    runs = server["vm_state"] in IN_MEMORY
     if move.via == "db" or (volumes and not connector):
         if volumes:
             yield Manual(text=attachments.by_hand(move.to, name, list(volumes)))

@@ -27,7 +27,8 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
-from stackmend.cloud import hosts, servers
+from stackmend.cloud import compute, hosts, network, servers
+from stackmend.cloud import image as glance
 from stackmend.cloud.hosts import Compute
 from stackmend.cloud.servers import Server
 from stackmend.hosts import moving
@@ -38,7 +39,6 @@ from stackmend.model.step import ApiCall, Gate, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 _BACK, _ENABLE, _CANARY, _JUDGE, _CLEAN, _SERVES, _HOME = range(7)
-_FLAVORS = "2.61"
 _GIB = 1024**3
 _NETWORKS = "See 'openstack network list'."
 
@@ -162,7 +162,7 @@ def _network(sight: Sight, wanted: str) -> Mapping[str, Any]:
     """The network of this name or id; {} where none is asked for."""
     if not wanted:
         return {}
-    found = _named("network", wanted, list(sight.api.every("network", "/networks", "networks")), _NETWORKS)
+    found = _named("network", wanted, network.networks(sight.api), _NETWORKS)
     if found.get("subnets") == []:
         raise UsageError(f"network {wanted} has no subnet: Nova makes no server there", "Name another one.")
     return found
@@ -170,7 +170,7 @@ def _network(sight: Sight, wanted: str) -> Mapping[str, Any]:
 
 def _image(sight: Sight, wanted: str) -> Mapping[str, Any]:
     """The one of this name or id, else the smallest."""
-    every = list(sight.api.every("image", "/images?status=active&sort=size:asc", "images"))
+    every = glance.active(sight.api)
     if wanted:
         return _named("active image", wanted, every, "See 'openstack image list --all'.")
     plain = [one for one in every if not one.get("block_device_mapping")]
@@ -186,7 +186,7 @@ def _gigabytes(image: Mapping[str, Any]) -> int:
 
 def _flavor(sight: Sight, wanted: str, image: Mapping[str, Any], volume: int) -> Mapping[str, Any]:
     """The one of this name or id, else the smallest that the image fits in and that asks for nothing special."""
-    found = list(sight.api.every("compute", "/flavors/detail?is_public=none", "flavors", _FLAVORS))
+    found = compute.flavors(sight.api)
 
     def holds(one: Mapping[str, Any]) -> bool:
         room = volume or int(one["disk"]) == 0 or one["disk"] >= _gigabytes(image)

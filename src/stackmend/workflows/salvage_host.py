@@ -35,8 +35,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
+from stackmend.cloud import compute
 from stackmend.hosts import fencing
 from stackmend.hosts.disks import Place, copy_file, copy_folder, put_in_place, stamp_of
 from stackmend.hosts.inventory import checked, inventory
@@ -69,7 +69,7 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     if host == to:
         raise UsageError("the target is the host itself", "Name another one: --to HOST.")
     service = fencing.silent(sight, host)
-    if fencing.service(sight, to)["state"] != "up":
+    if compute.service(sight.api, to)["state"] != "up":
         raise CannotRepair(f"nova-compute on {to} is not up: nothing could be evacuated to it")
     two = _both(arguments, sight, host, to)
     servers = _servers(arguments, sight, host)
@@ -128,8 +128,7 @@ def _both(arguments: Row, sight: Sight, host: str, to: str) -> _Two:
 
 def _servers(arguments: Row, sight: Sight, host: str) -> list[Mapping[str, Any]]:
     """The servers of the host, or those that were asked for; UsageError for one that is not on it."""
-    path = f"/servers/detail?all_tenants=1&host={quote(host, safe='')}"
-    every = {str(one["id"]): one for one in sight.api.every("compute", path, "servers", "2.1")}
+    every = {str(one["id"]): one for one in compute.servers_on(sight.api, host)}
     asked = [str(name) for name in arguments.get("servers") or ()]
     for name in asked:
         if name not in every:

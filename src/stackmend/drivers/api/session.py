@@ -14,10 +14,9 @@ from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from stackmend.drivers.database.patience import waiting
-from stackmend.model.api import Answer, Request
+from stackmend.model.api import Answer, Request, segment
 from stackmend.model.errors import ConfigError, LostError, UnsentError
 from stackmend.model.events import Events
 
@@ -53,11 +52,6 @@ TIMEOUT = 75.0
 
 #: ways to sign in that want a password
 _BY_PASSWORD = ("password", "v3password", "v3oidcpassword")
-
-
-def segment(text: object) -> str:
-    """Text as one segment of a path, whatever it holds."""
-    return quote(str(text), safe="")
 
 
 class ApiSession:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from stackmend.cloud.attachments import Reading
+from stackmend.cloud.states import COPYING, SNAPSHOT_GIVEN_UP
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import BumpRow, ExpectNone, ExpectRow, Step, Value, Values
@@ -18,10 +19,6 @@ _ALSO: dict[str, dict[str, Value]] = {
     "volume_attachment": {"attach_status": "deleted"},
     "snapshots": {"status": "deleted"},
 }
-#: statuses of a snapshot that is on its way out, or never was one
-_GIVEN_UP = ("deleting", "error_deleting", "deleted", "error")
-#: statuses of a backup that is being made or read back
-_COPYING = ("creating", "restoring")
 
 
 def children(live: Live, volume: object, at: Value) -> Iterator[Step]:
@@ -40,7 +37,7 @@ def children(live: Live, volume: object, at: Value) -> Iterator[Step]:
 def wanted_snapshots(live: Live, volume: object) -> list[Record]:
     """Live snapshots of the volume that nobody is deleting."""
     rows = live.rows("cinder", "snapshots", {"volume_id": str(volume), "deleted": 0})
-    return [row for row in rows if row["status"] not in _GIVEN_UP]
+    return [row for row in rows if row["status"] not in SNAPSHOT_GIVEN_UP]
 
 
 def refuse_mapped(seen: Reading) -> None:
@@ -60,7 +57,7 @@ def refuse_copied(live: Live, volume: str) -> None:
         ("volume_id", "is being made of it"),
         ("temp_volume_id", "uses it meanwhile"),
     ):
-        where: dict[str, Value | Sequence[Value]] = {column: volume, "deleted": 0, "status": _COPYING}
+        where: dict[str, Value | Sequence[Value]] = {column: volume, "deleted": 0, "status": COPYING}
         if column == "volume_id":
             where["status"] = "creating"
         if column not in live.columns("cinder", "backups"):

@@ -33,6 +33,7 @@ from dataclasses import replace
 
 from stackmend.cloud import attachments
 from stackmend.cloud.attachments import AT_REST, Pair, Reading
+from stackmend.cloud.states import SETTLED
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Api, Live
 from stackmend.model.repair import CannotRepair, Repair
@@ -44,8 +45,6 @@ from stackmend.repairs.cinder._rows import drop_mapping, soft_delete, soft_delet
 from stackmend.repairs.common import Record, idle, no_such_server, quiet, settled
 
 _GONE = frozenset({"deleted-server", "unknown-server"})
-#: statuses in which a volume stays until somebody wants something of it
-_ENDS = frozenset({"in-use", "available", "error"})
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
@@ -124,7 +123,9 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     now, mine = live.now(), _chosen(target, seen)
     seen.meant_by_others(mine)
     # Cinder writes volume and attachment one after the other, and what it is at has such a status
-    settled(live, [] if volume["status"] in _ENDS else [volume], f"volume {volume['id']}, which is {volume['status']},")
+    settled(
+        live, [] if volume["status"] in SETTLED else [volume], f"volume {volume['id']}, which is {volume['status']},"
+    )
     settled(live, (a for pair in mine for a in pair.attachments), f"the attachment of volume {volume['id']}")
     steps: list[Step] = []
     for pair in mine:

@@ -30,6 +30,7 @@ from collections.abc import Iterator
 
 from stackmend.cloud import attachments
 from stackmend.cloud.attachments import Reading
+from stackmend.cloud.states import VOLUME_GIVEN_UP
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
@@ -37,9 +38,6 @@ from stackmend.model.step import DeleteRow, ExpectNone, ExpectRow, Manual, Risk,
 from stackmend.repairs.calls import api_of, call, guarded, shown
 from stackmend.repairs.cinder import _deletion
 from stackmend.repairs.common import Record, change, idle, no_such_server
-
-#: statuses in which a volume may be given up; the API knows the same ones and "deleting" belongs to a living service
-_GIVEN_UP = frozenset({"error_deleting", "error", "available", "error_restoring", "error_extending"})
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
@@ -91,7 +89,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 def _refuse_in_use(seen: Reading, live: Live) -> Record:
     """The volume's row; CannotRepair where anything of the cloud still counts on the volume."""
     volume = seen.live()
-    if volume["status"] not in _GIVEN_UP:
+    if volume["status"] not in VOLUME_GIVEN_UP:
         raise CannotRepair(f"volume {seen.volume} is {volume['status']}")
     if volume.get("group_id") or volume.get("consistencygroup_id"):
         raise CannotRepair(f"volume {seen.volume} belongs to a group: take it out first")

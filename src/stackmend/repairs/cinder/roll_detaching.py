@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from stackmend.cloud import attachments
+from stackmend.cloud.states import HELD
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
@@ -46,7 +47,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     volume = seen.live()
     if volume["status"] != "detaching":
         return
-    if attachments.implied(seen.attachments) != ("in-use", "attached"):
+    if attachments.implied(seen.attachments) != HELD:
         words = ", ".join(str(a["attach_status"]) for a in seen.attachments) or "none"
         raise CannotRepair(f"no attachment of volume {volume['id']} is whole to go back to ({words})")
     for pair in seen.pairs:

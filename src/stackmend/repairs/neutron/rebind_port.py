@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from stackmend.cloud.states import UNBOUND
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
@@ -35,8 +36,6 @@ from stackmend.repairs.whereabouts import at_home, evidence
 
 #: kinds of NICs that need no device of their host
 _PLAIN = frozenset({"normal", "baremetal", "smart-nic"})
-#: what a port is while nobody plugs it
-_UNBOUND = frozenset({"unbound", "binding_failed"})
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
@@ -63,7 +62,7 @@ def rebound_by_api(live: Live, port: str, host: str, believed: str, *, stuck: bo
         calls.idle(found, found["device_id"])
     if found["server.host"] != believed:
         raise CannotRepair(f"Nova's API shows server {found['device_id']} on {found['server.host']}, not on {believed}")
-    if found["binding:host_id"] == host and found["binding:vif_type"] not in _UNBOUND:
+    if found["binding:host_id"] == host and found["binding:vif_type"] not in UNBOUND:
         return
     if found["binding:vnic_type"] not in _PLAIN:
         raise CannotRepair(

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackmend.cloud.flavors import amounts
+from stackmend.cloud.states import UNSETTLED
 from stackmend.cloud.whereabouts import Evidence, Place
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
@@ -20,9 +21,6 @@ from stackmend.repairs.placement.move_allocations import moved, moved_by_api
 from stackmend.repairs.ports import alone
 from stackmend.repairs.whereabouts import still
 from stackmend.tables.views import TERMINAL
-
-#: a move that ended without saying where the guest is
-_UNSETTLED = frozenset({"error", "failed"})
 
 
 def brought(live: Live, database: str, server: Record, seen: Evidence, place: Place) -> Iterator[Step]:
@@ -58,7 +56,7 @@ def _settled(live: Live, database: str, server: Record, place: Place) -> Iterato
     last = max(moves, key=lambda move: int(str(move["id"])), default=None)
     left = last is not None and last["status"] not in TERMINAL
     arrived = last is not None and last["dest_compute"] == place.host
-    if last is not None and (left or (arrived and last["status"] in _UNSETTLED)):
+    if last is not None and (left or (arrived and last["status"] in UNSETTLED)):
         yield change(live, database, "migrations", last, {"status": "completed" if arrived else "error"})
         for extra in live.rows(database, "instance_extra", {"instance_uuid": server["uuid"], "deleted": 0}):
             if extra["migration_context"]:

@@ -6,16 +6,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from stackmend.cloud.states import EVACUATED, REMADE
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import ExpectNone, ExpectRow, Step, Value
 from stackmend.repairs.common import Record
 
-#: states of a server that can be made anew from its disks; what was in memory is lost with the host
-MOVABLE = frozenset({"active", "stopped", "error", "paused", "suspended"})
-#: evacuations that nova-compute of the source still acts on when it starts (nova, _destroy_evacuated_instances)
-ACTING = ("accepted", "pre-migrating", "done")
 #: Nova's name for the zone of hosts that are in none (default_availability_zone)
 _DEFAULT_ZONE = "nova"
 _TPM = ("hw:tpm_version", "hw_tpm_version")
@@ -92,8 +89,8 @@ def movable(live: Live, database: str, server: Record, to: str, *, shared: bool)
     docs/how-to/relocate-by-database.md has the list.
     """
     name = server["uuid"]
-    if server["vm_state"] not in MOVABLE:
-        raise CannotRepair(f"server {name} is {server['vm_state']}: only {', '.join(sorted(MOVABLE))} ones are moved")
+    if server["vm_state"] not in REMADE:
+        raise CannotRepair(f"server {name} is {server['vm_state']}: only {', '.join(sorted(REMADE))} ones are moved")
     if server["task_state"] is not None:
         raise CannotRepair(
             f"server {name} is busy ({server['task_state']}) and nobody will end that: reset its state first, with"
@@ -158,7 +155,8 @@ def pinned(topology: object) -> bool:
 def _no_bomb(live: Live, database: str, server: Record, to: str) -> None:
     """Nova deletes a guest that has an evacuation from its host on record, also where the record is marked deleted."""
     where: Record = {
-        "instance_uuid": server["uuid"], "source_compute": to, "migration_type": "evacuation", "status": list(ACTING),
+        "instance_uuid": server["uuid"], "source_compute": to, "migration_type": "evacuation",
+        "status": list(EVACUATED),
     }  # fmt: skip
     for move in live.rows(database, "migrations", where):
         raise CannotRepair(

@@ -30,6 +30,7 @@ import uuid
 from collections.abc import Iterator
 
 from stackmend.cloud import attachments
+from stackmend.cloud.states import DELETING, RUNNING
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import AlreadySo, CannotRepair, Repair
@@ -39,9 +40,6 @@ from stackmend.repairs.common import Record, at_rest, quiet, settled, the_server
 from stackmend.repairs.deletion import children, mapping, mark
 from stackmend.repairs.placement.delete_allocations import removed_allocations
 from stackmend.repairs.whereabouts import still
-
-_DELETING = frozenset({None, "deleting", "soft-deleting"})
-_RUNNING = 1  #: ``instances.power_state``
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
@@ -72,7 +70,7 @@ def _living(target: Row, live: Live) -> tuple[str, Record]:
 
 
 def _refuse_busy(live: Live, database: str, row: Record) -> None:
-    if row["task_state"] not in _DELETING:
+    if row["task_state"] is not None and row["task_state"] not in DELETING:
         raise CannotRepair(f"server {row['uuid']} is busy: {row['task_state']}")
     if row["task_state"] is not None:
         settled(live, [row], f"server {row['uuid']}, which is {row['task_state']},")
@@ -117,7 +115,7 @@ def _lifeless(live: Live, row: Record, overruled: str) -> None:
 
 def _signs(live: Live, row: Record) -> Iterator[tuple[str, str]]:
     """(host, what says that the guest is there): Neutron's word, Cinder's and Nova's."""
-    if row["power_state"] == _RUNNING and row["host"]:
+    if row["power_state"] == RUNNING and row["host"]:
         yield str(row["host"]), f"Nova has it running on {row['host']}"
     ports = [p["id"] for p in live.rows("neutron", "ports", {"device_id": row["uuid"], "status": "ACTIVE"})]
     bound = live.rows("neutron", "ml2_port_bindings", {"port_id": ports, "status": "ACTIVE"}) if ports else []

@@ -32,6 +32,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackmend.cloud.nics import Standing, read
+from stackmend.cloud.states import UNBOUND
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
@@ -40,9 +41,6 @@ from stackmend.repairs import calls, nics
 from stackmend.repairs.calls import SERVER, api_of, call, guarded
 from stackmend.repairs.common import Record, change, idle, quiet, still_of, the_server
 from stackmend.repairs.network_info import Builder, compute_version, parsed, serialised
-
-_UNBOUND = frozenset({"unbound", "binding_failed", None})
-
 
 #: longest wait for Nova's healer, in seconds; it takes one server of a host at a time
 _PATIENCE = 600
@@ -169,7 +167,7 @@ def _leftovers(live: Live, database: str, server: Record, old: list[dict[str, ob
 
 
 def _sound(server: Record, vifs: list[dict[str, object]]) -> None:
-    failed = [str(v["id"]) for v in vifs if v["type"] in _UNBOUND]
+    failed = [str(v["id"]) for v in vifs if v["type"] is None or v["type"] in UNBOUND]
     if failed and server["vm_state"] == "active":
         raise CannotRepair(
             f"port {failed[0]} is a NIC of the active server {server['uuid']}, and not bound. Let Neutron bind it to"

@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from stackmend.cloud import attachments
+from stackmend.cloud.states import BY_POWER
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import AlreadySo, CannotRepair, Repair
@@ -36,8 +37,6 @@ from stackmend.tables.nova import SOFT_CHILDREN
 
 #: actions by which Nova itself deletes a server
 _DELETIONS = frozenset({"delete", "forceDelete", "softDelete"})
-#: ``instances.power_state`` -> vm_state, where the row says no more than 'deleted'
-_STATES: dict[Value, str] = {1: "active", 3: "paused", 4: "stopped", 7: "suspended"}
 #: children that one statement after another marked
 _SAME = timedelta(seconds=60)
 
@@ -61,7 +60,8 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     for cell in live.cells():
         where: dict[str, Value] = {"uuid": server, "deleted": 0}
         yield ExpectNone(database=cell_database(cell), table="instances", where=where)
-    state = row["vm_state"] if row["vm_state"] not in (None, "deleted") else _STATES.get(row["power_state"])
+    # the row may say no more than 'deleted'
+    state = row["vm_state"] if row["vm_state"] not in (None, "deleted") else BY_POWER.get(row["power_state"])
     if state is None:
         raise CannotRepair(f"no row says what server {server} was before: its power state is {row['power_state']}")
     after = {"deleted": 0, "deleted_at": None, "terminated_at": None, "vm_state": state, "task_state": None}

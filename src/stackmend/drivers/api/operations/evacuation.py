@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from stackmend.cloud.states import EVACUATED, EVACUATING
 from stackmend.drivers.api.operations import Arguments, Operation, Picture, Reader, _servers
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.errors import SourceError
@@ -16,10 +17,6 @@ from stackmend.model.step import StepState
 _SERVICES = "2.53"
 #: shows migrations of one server or type in pages, the newest first
 _MIGRATIONS = "2.59"
-#: an evacuation that was asked for and is not over on its destination
-UNDER_WAY = frozenset({"accepted", "pre-migrating"})
-#: one whose source host, at the next start of its nova-compute, destroys the guest that it still has
-PENDING = UNDER_WAY | {"done"}
 _RUNNING = 1
 #: seconds that the clocks of two API hosts may differ; nova-compute reports every ten
 _SKEW = timedelta(seconds=5)
@@ -59,7 +56,7 @@ def evacuations(reader: Reader, query: str) -> Iterator[Mapping[str, Any]]:
 def _declared(reader: Reader, arguments: Arguments) -> Picture:
     """The service, and how many evacuations its host has yet to clean up after."""
     pending = [
-        one for one in evacuations(reader, f"source_compute={segment(arguments['host'])}") if one["status"] in PENDING
+        one for one in evacuations(reader, f"source_compute={segment(arguments['host'])}") if one["status"] in EVACUATED
     ]
     return {**service(reader, arguments["host"]), "evacuations": len(pending)}
 
@@ -125,7 +122,7 @@ def _left(picture: Picture, arguments: Arguments) -> StepState:
     if picture["server.host"] != arguments["from"]:
         return StepState.DONE if picture["server.task_state"] is None else StepState.INTENT
     task = str(picture["server.task_state"] or "")
-    if task.startswith("rebuild") or picture["evacuation"] in UNDER_WAY:
+    if task.startswith("rebuild") or picture["evacuation"] in EVACUATING:
         return StepState.INTENT
     if picture["evacuation"] in ("failed", "error"):
         return StepState.FAILED
@@ -222,7 +219,7 @@ def _is_whole(picture: Picture, _: Arguments) -> StepState:
 def _cleaned(reader: Reader, arguments: Arguments) -> Picture:
     """``open``: evacuations from the host that its nova-compute has not cleaned up after."""
     query = f"source_compute={segment(arguments['host'])}"
-    open_ = [one for one in evacuations(reader, query) if one["status"] in PENDING]
+    open_ = [one for one in evacuations(reader, query) if one["status"] in EVACUATED]
     servers = sorted({str(one["instance_uuid"]) for one in open_})
     return {"open": len(open_), "servers": ", ".join(servers[:5]) + (" ..." if len(servers) > 5 else "")}
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from stackmend.cloud.states import CAME_TO_NOTHING, OVER
 from stackmend.drivers.api.operations import Arguments, Operation, Picture, Reader, _servers
 from stackmend.drivers.api.operations.power import action
 from stackmend.drivers.api.session import Request, segment
@@ -28,9 +29,6 @@ COLD = "2.56"
 RECORDS = "2.59"
 #: what an event of an action failed with; before that there is a traceback without its last line
 _DETAILS = "2.84"
-#: statuses of a migration that is over (nova/objects/migration.py)
-OVER = frozenset({"completed", "confirmed", "reverted", "error", "failed", "cancelled", "done"})
-_CAME_TO_NOTHING = frozenset({"error", "failed", "cancelled"})
 
 
 def last(reader: Reader, server: object, kinds: Iterable[str]) -> Any:
@@ -63,7 +61,7 @@ def _record(reader: Reader, server: object, record: Any) -> Picture:
     if record is None:
         return {"migration.status": None}
     found = {"migration.status": record["status"]}
-    if record["status"] in _CAME_TO_NOTHING and (words := why(reader, server)):
+    if record["status"] in CAME_TO_NOTHING and (words := why(reader, server)):
         found["failure"] = words
     return found
 

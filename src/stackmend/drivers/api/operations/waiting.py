@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from stackmend.cloud.states import OVER
 from stackmend.drivers.api.operations import Arguments, Operation, Picture, Reader, _servers, host_services
-from stackmend.drivers.api.operations.moves import OVER, RECORDS
+from stackmend.drivers.api.operations.moves import RECORDS
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.step import StepState
 

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cinder, as its API shows it to an administrator: volumes and their attachments.
+
+Every function may raise SourceError, where Cinder does not answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stackmend.model.api import segment
+from stackmend.model.protocols import Api
+
+Shown = Mapping[str, Any]
+
+_VOLUMES = "3.0"
+#: attachments as a resource of their own
+_ATTACHMENTS = "3.27"
+
+
+def volume(api: Api, name: str) -> Shown | None:
+    """One volume, None where there is none."""
+    body = api.get("block-storage", f"/volumes/{segment(name)}", _VOLUMES)
+    return None if body is None else body["volume"]
+
+
+def attachments(api: Api, server: str) -> list[Shown]:
+    """The attachments of a server."""
+    path = f"/attachments?all_tenants=1&instance_id={segment(server)}"
+    every = api.every("block-storage", path, "attachments", _ATTACHMENTS)
+    return [one for one in every if one.get("instance") == server]
+
+
+def few(api: Api) -> list[str]:
+    """Ids of some volumes, by which a cloud is known again."""
+    return [
+        str(one["id"])
+        for one in (api.get("block-storage", "/volumes/detail?all_tenants=1&limit=5") or {}).get("volumes", ())[:5]
+    ]

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Neutron, as its API shows it to an administrator: agents and what they serve, ports, networks.
+
+Every function may raise SourceError, where Neutron does not answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stackmend.model.api import segment
+from stackmend.model.protocols import Api
+
+Shown = Mapping[str, Any]
+
+
+def agents(api: Api, host: str) -> list[Shown]:
+    """Agents on a host."""
+    return list(api.every("network", f"/agents?host={segment(host)}", "agents"))
+
+
+def agents_of(api: Api, kind: str) -> list[Shown]:
+    """Agents of one type (``L3 agent``) on any host."""
+    return list(api.every("network", f"/agents?agent_type={segment(kind)}", "agents"))
+
+
+def routers_of(api: Api, agent: str) -> list[Shown]:
+    """Routers that an L3 agent serves."""
+    return list((api.get("network", f"/agents/{segment(agent)}/l3-routers") or {}).get("routers", ()))
+
+
+def networks_of(api: Api, agent: str) -> list[Shown]:
+    """Networks that a DHCP agent serves."""
+    return list((api.get("network", f"/agents/{segment(agent)}/dhcp-networks") or {}).get("networks", ()))
+
+
+def networks(api: Api) -> list[Shown]:
+    """Every network."""
+    return list(api.every("network", "/networks", "networks"))
+
+
+def bound(api: Api, host: str, *fields: str) -> list[Shown]:
+    """Ports with a binding on a host, inactive ones too; with these fields, by default with all."""
+    wanted = "".join(f"&fields={name}" for name in fields)
+    return list(api.every("network", f"/ports?binding:host_id={segment(host)}{wanted}", "ports"))
+
+
+def ports_of(api: Api, server: str) -> list[Shown]:
+    """Ports of a server, wherever they are bound."""
+    return list((api.get("network", f"/ports?device_id={segment(server)}") or {}).get("ports", ()))
+
+
+def few(api: Api) -> list[str]:
+    """Ids of some networks, by which a cloud is known again."""
+    body = api.get("network", "/networks?limit=5") or {}
+    return [str(one["id"]) for one in body.get("networks", ())[:5]]

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Placement, as its API shows it to an administrator: providers, what they have, and who holds it.
+
+Every function may raise SourceError, where Placement does not answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stackmend.model.api import segment
+from stackmend.model.protocols import Api
+
+Shown = Mapping[str, Any]
+
+#: nested providers, with the root of each
+_TREE = "1.14"
+
+
+def named(api: Api, node: str) -> list[Shown]:
+    """The providers of this name, which is that of the compute node."""
+    body = api.get("placement", f"/resource_providers?name={segment(node)}", _TREE) or {}
+    return list(body.get("resource_providers", ()))
+
+
+def tree(api: Api, root: str) -> list[Shown]:
+    """A provider and those below it."""
+    body = api.get("placement", f"/resource_providers?in_tree={segment(root)}", _TREE) or {}
+    return list(body.get("resource_providers", ()))
+
+
+def allocations(api: Api, provider: object) -> Shown:
+    """Consumer -> what it holds of a provider."""
+    return _part(api, provider, "allocations")
+
+
+def usages(api: Api, provider: object) -> Shown:
+    """Class of resource -> how much of it is held."""
+    return _part(api, provider, "usages")
+
+
+def inventories(api: Api, provider: object) -> Shown:
+    """Class of resource -> what a provider has of it."""
+    return _part(api, provider, "inventories")
+
+
+def _part(api: Api, provider: object, part: str) -> Shown:
+    body = api.get("placement", f"/resource_providers/{segment(provider)}/{part}", _TREE) or {}
+    found: Shown = body.get(part) or {}
+    return found
+
+
+def few(api: Api) -> list[str]:
+    """Ids of some providers, by which a cloud is known again."""
+    return [
+        str(one["uuid"])
+        for one in (api.get("placement", "/resource_providers", _TREE) or {}).get("resource_providers", ())[:5]
+    ]
