@@ -28,7 +28,15 @@ EVACUABLE = frozenset({"active", "stopped", "error"})
 REMADE = frozenset({"active", "stopped", "error", "paused", "suspended"})
 #: vm_state of one whose guest has memory
 IN_MEMORY = frozenset({"active", "paused"})
-#: the same, from a rescue disk too
+#: vm_state of one whose guest has memory, or a saved image of it
+WITH_STATE = IN_MEMORY | {"suspended"}
+#: vm_state of one that Nova moves: live while it has memory, cold when it is stopped
+MOVED = WITH_STATE | {"stopped"}
+#: vm_state of one whose volumes can be detached and attached (nova/compute/api.py: attach_volume, detach_volume)
+ATTACHES = IN_MEMORY | {"stopped"}
+#: vm_state of one that can be stopped and started
+POWERED = frozenset({"active", "stopped"})
+#: as IN_MEMORY, from a rescue disk too
 RAN = IN_MEMORY | {"rescued"}
 #: vm_state in which something is under way without a task, or waits for its owner
 UNDECIDED = frozenset({"building", "resized"})

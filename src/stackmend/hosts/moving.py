@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stackmend.cloud.servers import Server
+from stackmend.cloud.states import IN_MEMORY
 from stackmend.model.step import ApiCall, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft
 
@@ -59,7 +60,7 @@ def lane(one: Server, wishes: Wishes, hindered: str) -> LaneDraft:
         return left(one, f"something is under way with it ({one.task_state}): plan again when it is over", wishes.stage)
     if why := _LEFT.get(one.vm_state):
         return left(one, why, wishes.stage)
-    if one.vm_state in ("active", "paused"):
+    if one.vm_state in IN_MEMORY:
         return _draft(one, wishes, f"{one.vm_state}, moves while it runs", (live(one, wishes),))
     if one.vm_state == "stopped":
         return _stopped(one, wishes)

@@ -118,7 +118,7 @@ def _judged(server: str, rows: Sequence[tuple[str, Record]], known: _Known, host
         return _owner(Verdict.HERE, "its server lives here", server, here)
     if live:
         row = live[0][1]
-        if row["task_state"] or row["vm_state"] in ("building", "resized"):
+        if row["task_state"] or row["vm_state"] in UNDECIDED:
             return _owner(Verdict.MOVING, f"its server is {row['task_state'] or row['vm_state']}", server, live)
         where = f"on {row['host']}" if row["host"] else f"on no host ({row['vm_state']})"
         return _owner(Verdict.ELSEWHERE, f"its server lives {where}", server, live)

@@ -33,6 +33,7 @@ from typing import Any
 from stackmend.cloud import hosts, servers
 from stackmend.cloud.hosts import Compute
 from stackmend.cloud.servers import Server
+from stackmend.cloud.states import MOVED, WITH_STATE
 from stackmend.hosts import agents, moving
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
@@ -172,10 +173,10 @@ def _hindered(
             f" event list {one.id}'; where records disagree, 'stackmend server where {one.id}' tells"
         )
     yield from (f"mend it first: {finding}" for finding in sight.findings.get(one.id, ()))
-    if one.vm_state in ("active", "paused", "suspended"):
+    if one.vm_state in WITH_STATE:
         for why in servers.immovable(sight.api, one, servers.image_of(sight.api, one, images)):
             yield f"{why}: stop it at a time that suits its owner, then --cold moves it"
-    if one.vm_state in ("active", "paused", "suspended", "stopped"):
+    if one.vm_state in MOVED:
         yield from servers.crowded(sight.api, one, seen.fit, where)
         if not seen.room.get(one.need):
             yield f"no host has room for it ({_needs(one.need)})"

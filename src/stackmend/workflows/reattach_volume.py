@@ -22,14 +22,13 @@ from collections.abc import Iterator
 
 from stackmend.cloud import pairs
 from stackmend.cloud.pairs import Pair
+from stackmend.cloud.states import ATTACHES
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import ApiCall, HostCommand, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
-#: states in which Nova attaches and detaches (nova/compute/api.py)
-_FIT = frozenset({"active", "paused", "stopped"})
 #: seconds that a guest may take to come up, and to let go of a disk
 _GUEST, _LETTING_GO = 900, 900
 #: asks until the answer is yes
@@ -45,8 +44,10 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
             f"volume {found.volume} is the root disk of server {found.server}, which cannot be detached: 'stackmend"
             f" volume refresh --server {found.server} {found.volume}' makes its connection anew, and so does shelving"
         )
-    if found.vm_state not in _FIT:
-        raise CannotRepair(f"server {found.server} is {found.vm_state}: Nova detaches from {', '.join(sorted(_FIT))}")
+    if found.vm_state not in ATTACHES:
+        raise CannotRepair(
+            f"server {found.server} is {found.vm_state}: Nova detaches from {', '.join(sorted(ATTACHES))}"
+        )
     if why := sight.api.lacks("compute", "attach-volume"):
         raise CannotRepair(why)
     yield LaneDraft(

@@ -20,6 +20,7 @@ from typing import Any
 
 from stackmend.cloud import pairs
 from stackmend.cloud.pairs import Pair
+from stackmend.cloud.states import POWERED
 from stackmend.hosts import attachments
 from stackmend.model.finding import Row
 from stackmend.model.repair import CannotRepair
@@ -30,7 +31,7 @@ from stackmend.model.workflow import LaneDraft, Sight, Workflow
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     """One lane for the pair; a manual one where hosts cannot be reached."""
     found = pairs.pair(arguments, sight)
-    if found.vm_state not in ("active", "stopped"):
+    if found.vm_state not in POWERED:
         raise CannotRepair(f"server {found.server} is {found.vm_state}: it has to be stopped, or active to be stopped")
     lane: dict[str, Any] = {
         "resource_type": "volume", "resource_id": found.volume, "target": {"server": found.server, **found.target},

@@ -40,7 +40,6 @@ from stackmend.model.workflow import LaneDraft, Sight, Workflow
 _SERVERS, _RETURN = 2, 4
 #: tables of a cell that know a compute host
 _OF_HOST = ("services", "compute_nodes", "instances")
-_RAN = frozenset({"active", "paused"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ from stackmend.cloud import compute, hosts, network, servers
 from stackmend.cloud import image as glance
 from stackmend.cloud.hosts import Compute
 from stackmend.cloud.servers import Server
+from stackmend.cloud.states import IN_MEMORY
 from stackmend.hosts import moving
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
@@ -235,7 +236,7 @@ def _home(sight: Sight, own: Compute, wanted: list[str], arguments: Row) -> Iter
 
 
 def _hindered(sight: Sight, one: Server, own: Compute, images: dict[str, Mapping[str, Any]]) -> Iterator[str]:
-    if one.task_state is None and one.vm_state in ("active", "paused"):
+    if one.task_state is None and one.vm_state in IN_MEMORY:
         yield from servers.immovable(sight.api, one, servers.image_of(sight.api, one, images))
     yield from servers.crowded(sight.api, one, [own.host], {})
 
