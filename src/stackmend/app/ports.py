@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from stackmend.app.addresses import asking
+from stackmend.cloud import compute
 from stackmend.cloud.networks import Networks
 from stackmend.config.settings import Config
 from stackmend.model.address import Port
@@ -21,7 +21,6 @@ from stackmend.model.snapshot import cell_database
 #: what ports are listed by -> what Neutron calls it
 _BY = {"server": "device_id", "project": "project_id", "network": "network_id", "host": "host"}
 _RUNNING = 1  #: ``instances.power_state``
-_HOST = "2.3"
 Record = Mapping[str, Any]
 
 
@@ -108,7 +107,7 @@ class _Nova:
 
 def _asked(api: Api, ids: Iterable[str]) -> Iterator[_Server]:
     for uuid in ids:
-        body = (api.get("compute", f"/servers/{quote(uuid, safe='')}", _HOST) or {}).get("server")
+        body = compute.server(api, uuid)
         if body:
             row = {
                 "display_name": body.get("name"),
