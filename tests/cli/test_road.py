@@ -89,6 +89,12 @@ def test_people_see_each_finding_and_what_is_next(broken_cloud, stackmend, cloud
     assert f"next: stackmend --config {cloud_config} plan create --allow-db --out plan.json" in done.err
 
 
+def test_what_is_next_is_about_the_same(broken_cloud, stackmend):
+    """An audit of one check suggests a plan of that check, not of everything."""
+    check = json.loads(stackmend("audit", "-f", "json").out)[0]["check"]
+    assert f"plan create --check {check} --allow-db --out plan.json" in stackmend("audit", "--check", check).err
+
+
 def test_an_audit_for_people_names_servers_and_projects(broken_cloud, stackmend):
     """Grouped by check, worst first; each object with its name, project and host."""
     done = stackmend("audit", "--group-by", "project")

@@ -51,6 +51,12 @@ def selection(parsed_args: argparse.Namespace) -> list[tuple[str, str]]:
     return [(kind, text) for kind in ABOUT for text in getattr(parsed_args, kind)]
 
 
+def selected(parsed_args: argparse.Namespace) -> list[str]:
+    """The words of :func:`add_selection` as typed, for a command that is to be about the same."""
+    words = [word for check in parsed_args.check for word in ("--check", check)]
+    return words + [word for kind, text in selection(parsed_args) for word in (f"--{kind}", text)]
+
+
 def add_strategy(parser: argparse.ArgumentParser) -> None:
     """``--via`` and ``--allow-db``."""
     parser.add_argument(

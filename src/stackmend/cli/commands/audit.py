@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.catalogue import checks_named
-from stackmend.cli.options import add_selection, seconds, selection
+from stackmend.cli.options import add_selection, seconds, selected, selection
 from stackmend.model.errors import Exit
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Audit(Printing):
             notes.say(line)
         rows = any(not source.api and not source.error for source in report.manifest.sources)
         if report.exit in (Exit.FINDINGS, Exit.INCOMPLETE) and report.findings and rows and not parsed_args.snapshot:
-            notes.next(self.typed("plan", "create", "--allow-db", "--out", "plan.json"))
+            notes.next(self.typed("plan", "create", *selected(parsed_args), "--allow-db", "--out", "plan.json"))
         return int(report.exit)
 
     def _about(self, parsed_args: argparse.Namespace) -> About:
