@@ -344,7 +344,11 @@ def test_a_second_look_at_the_wrong_source(healthy: Files) -> None:
 def test_what_is_told_without_an_audit(healthy: Files) -> None:
     """The ports and the place of a server are not told of an empty Neutron or cell: which it is, and why, is."""
     server = next(s for s in healthy.cloud.servers("active") if s.cell == "cell1")
-    for ask, database in ((ports_of, "neutron"), (where, "neutron"), (where, "placement"), (ports_of, "cell:cell1")):
+
+    def ports(config: Config, uuid: str) -> object:
+        return ports_of(config, "server", uuid)
+
+    for ask, database in ((ports, "neutron"), (where, "neutron"), (where, "placement"), (ports, "cell:cell1")):
         healthy.cloud.restore()
         assert ask(healthy.config(), server.uuid)
         healthy.empty(database)
