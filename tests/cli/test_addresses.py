@@ -158,12 +158,16 @@ def test_an_address_of_nobody(cloud: Cloud, stackmend: Any) -> None:
     assert (document["holders"], document["former"], document["places"]) == ([], [], [])
 
 
-def test_a_broken_document_is_passed_over(cloud: Cloud, stackmend: Any) -> None:
-    """A cache that is no JSON and mentions the address ends nothing."""
+def test_a_broken_document_is_said(cloud: Cloud, cloud_config: Any, run: Any) -> None:
+    """A cache that is no JSON and mentions the address ends nothing, and is named: its server may have had it."""
     server = cloud.pick("active")
     broken = f'[{{"address": "{NOBODYS}"'
     cloud.update(server.database, "instance_info_caches", {"instance_uuid": server.uuid}, network_info=broken)
-    assert found(stackmend, NOBODYS)["former"] == []
+    ran = run("--config", cloud_config, "port", "find", NOBODYS, "-f", "json")
+    document = conforms(ran.out, "address")
+    assert ran.code == Exit.INCOMPLETE
+    assert document["former"] == []
+    assert [server.uuid in source for source in document["unread"]] == [True]
 
 
 def test_a_cell_that_cannot_be_read_is_said(cloud: Cloud, cloud_config: Any, run: Any) -> None:

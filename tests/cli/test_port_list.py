@@ -134,6 +134,20 @@ def test_the_page_of_a_port(cloud: Cloud, stackmend: Any) -> None:
     assert cloud.dump() == before
 
 
+@pytest.mark.parametrize("document", ["[{", '{"id": 1}', '[{"address": "fa:16:3e:00:00:01"}]', '["x"]'])
+def test_one_broken_cache_does_not_hide_the_other_ports(cloud: Cloud, stackmend: Any, document: str) -> None:
+    """It is said of the ports of its server; asked for that server alone it is an error with a way out."""
+    server = cloud.pick("active")
+    cloud.update(server.database, "instance_info_caches", {"instance_uuid": server.uuid}, network_info=document)
+    network = listed(stackmend, "host", str(server.host), Exit.FINDINGS)
+    assert len(network) > len(server.ports)
+    odd = {id_: one["differences"] for id_, one in network.items() if one["differences"]}
+    assert odd == {id_: ["the server's cache cannot be read"] for id_ in server.ports}
+    ran = stackmend("port", "list", "--server", server.uuid)
+    assert "cannot be read" in ran.err
+    assert "server cache rebuild" in ran.err
+
+
 def test_one_of_them_has_to_be_named(stackmend: Any) -> None:
     """Nobody lists a whole cloud by chance, nor by two things at once."""
     assert stackmend("port", "list").code == Exit.USAGE

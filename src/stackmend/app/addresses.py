@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 
 from stackmend.app import apis
 from stackmend.app.session import Session
+from stackmend.cloud import caches
 from stackmend.cloud.networks import ByApi, InRows, Networks, within
 from stackmend.config.settings import Config
 from stackmend.drivers.database.live import LiveDatabases
@@ -158,8 +158,13 @@ def _cached(
 ) -> Iterator[_Told]:
     table = f"{archive}instance_info_caches"
     for row in _holding(live, cell, table, "network_info", f'"{address}"', unread):
-        for vif in _vifs(row["network_info"]):
-            addresses = tuple(_addresses(vif))
+        try:
+            vifs = caches.vifs(row["network_info"])
+        except ValueError:
+            unread[f"{cell} {table} of server {row['instance_uuid']}"] = "it is no list of VIFs"
+            continue
+        for vif in vifs:
+            addresses = caches.fixed(vif) + caches.floating(vif)
             if address == str(vif.get("address") or "").lower() or address in addresses:
                 mac = str(vif.get("address") or "")
                 yield str(row["instance_uuid"]), str(vif.get("id") or ""), mac, addresses, table
@@ -183,7 +188,7 @@ def _holding(
         return []
     keys = _read(unread, cell, live.holding, cell, table, column, text, MOST)
     if len(keys) == MOST:
-        unread[f"{cell} {table}"] = f"more than {MOST} rows have it: only these were read"
+        unread[f"{cell} {table}"] = f"{MOST} rows or more have it: only so many were read"
     if not keys:
         return []
     name = next(iter(live.key(cell, table)), "id")
@@ -212,23 +217,6 @@ def _of_server(live: LiveDatabases | None, cell: str, archive: str, server: str,
         )
 
     return made
-
-
-def _vifs(document: Any) -> list[Mapping[str, Any]]:
-    try:
-        found = json.loads(str(document or "[]"))
-    except ValueError:
-        return []
-    return [vif for vif in found if isinstance(vif, Mapping)] if isinstance(found, list) else []
-
-
-def _addresses(vif: Mapping[str, Any]) -> Iterator[str]:
-    """Fixed and floating addresses of a VIF."""
-    network = vif.get("network")
-    for subnet in (network.get("subnets") or ()) if isinstance(network, Mapping) else ():
-        for fixed in subnet.get("ips") or ():
-            yield str(fixed.get("address"))
-            yield from (str(one.get("address")) for one in fixed.get("floating_ips") or ())
 
 
 # -- where it lies

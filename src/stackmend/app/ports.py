@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from stackmend.app.addresses import asking
-from stackmend.cloud import compute
+from stackmend.cloud import caches, compute
 from stackmend.cloud.networks import Networks
+from stackmend.cloud.states import RUNNING
 from stackmend.config.settings import Config
 from stackmend.model.address import Port
 from stackmend.model.errors import SourceError, UsageError
@@ -20,7 +20,6 @@ from stackmend.model.snapshot import cell_database
 
 #: what ports are listed by -> what Neutron calls it
 _BY = {"server": "device_id", "project": "project_id", "network": "network_id", "host": "host"}
-_RUNNING = 1  #: ``instances.power_state``
 Record = Mapping[str, Any]
 
 
@@ -31,6 +30,7 @@ class _Server:
     uuid: str
     row: Record
     vifs: Mapping[str, Record] | None
+    has_broken_cache: bool = False
 
 
 def ports_of(config: Config, by: str, name: str) -> tuple[ServerPort, ...]:
@@ -49,6 +49,11 @@ def ports_of(config: Config, by: str, name: str) -> tuple[ServerPort, ...]:
         servers = nova.servers([name])
         if name not in servers:
             raise UsageError(f"there is no server {name}", "No cell has a live one of that uuid.")
+        if servers[name].has_broken_cache:
+            raise SourceError(
+                f"the network info cache of server {name} cannot be read",
+                "Rebuild it: 'stackmend server cache rebuild'.",
+            )
         cached = servers[name].vifs or {}
         order = [*cached, *(id_ for id_ in found if id_ not in cached)]
         return tuple(_listed(id_, found.get(id_), servers, nova, name) for id_ in order)
@@ -98,10 +103,14 @@ class _Nova:
             rows = self._live.rows(database, "instances", {"uuid": wanted, "deleted": 0})
             here = {str(row["uuid"]): row for row in rows if not row.get("hidden")}
             where: dict[str, Any] = {"instance_uuid": sorted(here), "deleted": 0}
-            caches = self._live.rows(database, "instance_info_caches", where) if here else []
-            documents = {str(row["instance_uuid"]): row["network_info"] for row in caches}
+            stored = self._live.rows(database, "instance_info_caches", where) if here else []
+            documents = {str(row["instance_uuid"]): row["network_info"] for row in stored}
             for uuid, row in here.items():
-                found[uuid] = _Server(uuid=uuid, row=row, vifs=_vifs(uuid, documents.get(uuid)))
+                try:
+                    vifs = {str(vif["id"]): vif for vif in caches.vifs(documents.get(uuid))}
+                    found[uuid] = _Server(uuid=uuid, row=row, vifs=vifs)
+                except ValueError:
+                    found[uuid] = _Server(uuid=uuid, row=row, vifs=None, has_broken_cache=True)
         return found
 
 
@@ -121,16 +130,6 @@ def _asked(api: Api, ids: Iterable[str]) -> Iterator[_Server]:
             yield _Server(uuid=uuid, row=row, vifs=None)
 
 
-def _vifs(server: str, document: object) -> dict[str, Record]:
-    """Port -> VIF of a cache; SourceError when it cannot be read as one."""
-    try:
-        return {str(vif["id"]): vif for vif in json.loads(str(document or "[]"))}
-    except (ValueError, TypeError, KeyError):
-        raise SourceError(
-            f"the network info cache of server {server} cannot be read", "Rebuild it: 'stackmend server cache rebuild'."
-        ) from None
-
-
 # -- both sides
 
 
@@ -143,8 +142,8 @@ def _listed(id_: str, port: Port | None, servers: Mapping[str, _Server], nova: _
     text = {name: str(own.row.get(name) or "") if own else "" for name in ("display_name", "host")}
     return ServerPort(
         port=id_,
-        addresses=addresses or _addresses(vif),
-        network=port.network if port else _network(vif),
+        addresses=addresses or caches.fixed(vif or {}),
+        network=port.network if port else caches.network(vif or {}).get("id"),
         in_cache=vif is not None if known else None,
         in_neutron=port is not None,
         preserve_on_delete=None if vif is None else bool(vif.get("preserve_on_delete", False)),
@@ -170,12 +169,14 @@ def _differences(port: Port | None, server: _Server | None, vif: Record | None, 
 
 
 def _of_cache(port: Port, server: _Server, vif: Record | None) -> Iterator[str]:
+    if server.has_broken_cache:
+        yield "the server's cache cannot be read"
     if server.vifs is None or server.row.get("task_state") is not None:
         return
     if vif is None:
         yield "the server's cache does not list it"
         return
-    cached, fixed = set(_addresses(vif)), {address for address, _ in port.fixed}
+    cached, fixed = set(caches.fixed(vif)), {address for address, _ in port.fixed}
     if cached != fixed:
         yield f"the cache has the addresses {', '.join(sorted(cached)) or 'none'}"
     if str(vif.get("address") or "").lower() != port.mac.lower():
@@ -191,19 +192,8 @@ def _of_binding(port: Port, row: Record) -> Iterator[str]:
     here = {str(row[name]).lower() for name in ("host", "node") if row.get(name)}
     if port.host and port.host.lower() not in here:
         yield f"it is bound to {port.host}, the server is on {row['host']}"
-    runs = row.get("vm_state") == "active" and row.get("power_state") == _RUNNING
+    runs = row.get("vm_state") == "active" and row.get("power_state") == RUNNING
     if runs and not port.host:
         yield "it is bound to no host, and its server runs"
     elif runs and port.status == "DOWN":
         yield "it is DOWN, and its server runs"
-
-
-def _network(vif: Record | None) -> str | None:
-    network = (vif or {}).get("network")
-    return str(network["id"]) if isinstance(network, Mapping) and "id" in network else None
-
-
-def _addresses(vif: Record | None) -> tuple[str, ...]:
-    network = (vif or {}).get("network")
-    subnets = network.get("subnets", []) if isinstance(network, Mapping) else []
-    return tuple(str(ip.get("address")) for subnet in subnets for ip in subnet.get("ips", []))

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network info cache of a server (``instance_info_caches.network_info``), as far as it is read for addresses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Vif = Mapping[str, Any]
+
+
+def vifs(document: object) -> list[Vif]:
+    """The VIFs that a cache lists, none for NULL; ValueError where it is no list of objects with ids."""
+    found = json.loads(str(document or "[]"))
+    if not isinstance(found, list) or not all(isinstance(vif, dict) and "id" in vif for vif in found):
+        raise ValueError("no list of VIFs")
+    return found
+
+
+def fixed(vif: Vif) -> tuple[str, ...]:
+    """Its fixed addresses."""
+    return tuple(str(one.get("address")) for one in _fixed(vif))
+
+
+def floating(vif: Vif) -> tuple[str, ...]:
+    """The floating addresses that lead to it."""
+    return tuple(str(one.get("address")) for at in _fixed(vif) for one in _objects(at.get("floating_ips")))
+
+
+def network(vif: Vif) -> Mapping[str, Any]:
+    """Its network, {} where it has none."""
+    found = vif.get("network")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _fixed(vif: Vif) -> Iterator[Mapping[str, Any]]:
+    for subnet in _objects(network(vif).get("subnets")):
+        yield from _objects(subnet.get("ips"))
+
+
+def _objects(found: object) -> list[Mapping[str, Any]]:
+    return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
