@@ -29,7 +29,7 @@ demo: ## build a toy cloud, break it, audit, plan, apply, undo; needs nothing, t
 check: ## a first answer to a change: ruff, mypy, the layers, and the tests that build no cloud and begin no server
 	@scripts/setup.sh lint
 	@scripts/setup.sh test
-	@scripts/timed.sh "ruff, mypy and lint-imports" sh -c '.uv/lint/bin/ruff check -q && .uv/lint/bin/ruff format -q --check && .uv/lint/bin/mypy && .uv/lint/bin/lint-imports >/dev/null'
+	@scripts/timed.sh "ruff, mypy and lint-imports" sh -c '.uv/lint/bin/ruff check -q && .uv/lint/bin/ruff format -q --check && .uv/lint/bin/mypy && .uv/lint/bin/lint-imports >/dev/null && .uv/lint/bin/lint-imports --config lab/pyproject.toml >/dev/null'
 	@scripts/timed.sh "the quick tests" .uv/test/bin/python -m pytest -q -n $(JOBS) --maxprocesses 8 -m "quick and not long and not lab" $(TESTS)
 
 test: ## the tests, on a private MariaDB, the services' own migrations, and a real control plane; TESTS="tests/cli -k plan" for some
@@ -50,6 +50,7 @@ lint: ## ruff, mypy and the layers of imports
 	@scripts/timed.sh "ruff format" .uv/lint/bin/ruff format --check
 	@scripts/timed.sh "mypy" .uv/lint/bin/mypy
 	@scripts/timed.sh "lint-imports" .uv/lint/bin/lint-imports
+	@scripts/timed.sh "lint-imports of the lab" .uv/lint/bin/lint-imports --config lab/pyproject.toml
 
 bench: ## measure against a cloud of N servers: make bench N=100000
 	@scripts/setup.sh bench
@@ -66,4 +67,4 @@ services: ## only the OpenStack services that the tests run migrations of, into 
 clean: ## remove what make made here (not Debian's packages, not your .venv, not a .services that is a link)
 	@rm -rf .uv docs/_build build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@[ -L .services ] || rm -rf .services
-	@find src tests bench docs scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find src lab tests bench docs scripts -name __pycache__ -type d -prune -exec rm -rf {} +

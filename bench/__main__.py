@@ -20,9 +20,9 @@ from typing import Any
 from bench import contests
 from bench.measure import say
 from bench.report import table
-from stackmend.lab.cloud import Cloud, build
-from stackmend.lab.mariadb import MariaDB
-from stackmend.lab.plants import broken
+from stackmend_lab.cloud import Cloud, build
+from stackmend_lab.mariadb import MariaDB
+from stackmend_lab.plants import broken
 
 #: as a real control plane is set up; utf8mb3 everywhere, so that the SQL of baseline (c) can use indexes at all
 SETTINGS = {

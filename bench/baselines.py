@@ -15,8 +15,8 @@ from collections.abc import Iterable
 import pymysql
 from pymysql.constants import CLIENT, COMMAND
 
-from stackmend.lab.mariadb import MariaDB
 from stackmend.tables import Table, tables
+from stackmend_lab.mariadb import MariaDB
 
 
 def selects(labels: Iterable[str], databases: dict[str, str]) -> list[str]:

@@ -20,9 +20,9 @@ from stackmend.config.settings import load
 from stackmend.drivers.snapshot.query import open_snapshot
 from stackmend.engine.auditing import catalogue
 from stackmend.engine.auditing.ask import ask
-from stackmend.lab.cloud import Cloud
-from stackmend.lab.mariadb import MariaDB
 from stackmend.model.errors import Exit
+from stackmend_lab.cloud import Cloud
+from stackmend_lab.mariadb import MariaDB
 
 #: objects changed by a contestant of the repairs: stackmend's, the single statements
 BATCHED, SINGLE = 10_000, 2_000

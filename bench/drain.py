@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.measure import Cost, ratio, say, timed
-from stackmend.lab.control_plane import Plane
-from stackmend.lab.control_plane.seed import create_server, wait_server
+from stackmend_lab.control_plane import Plane
+from stackmend_lab.control_plane.seed import create_server, wait_server
 
 #: both in cell1
 HOSTS = ("c01", "c02")

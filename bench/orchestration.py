@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``python -m bench.orchestration --hosts N --servers M``: what draining host after host costs, without waiting for it.
 
-A simulated cloud (stackmend.lab.simulated), its time told; the planner, runner, executor, operations and a journal on
+A simulated cloud (stackmend_lab.simulated), its time told; the planner, runner, executor, operations and a journal on
 disk are the real ones. CPU time that the simulated services take is taken off. Against it: a script that sends each
 server off and looks every five seconds whether it has arrived, with no guard, journal or proof that the host is empty.
 The same drains are measured again in a cloud of four times as many hosts: what stackmend keeps must not grow with it.
@@ -32,12 +32,12 @@ from stackmend.engine.auditing.confirm import Confirmed
 from stackmend.engine.planning import workflow_planner
 from stackmend.engine.running.lanes import lanes
 from stackmend.engine.running.runner import Runner, Tools
-from stackmend.lab.simulated import Cloud, Faults, invariants
 from stackmend.model.api import Answer, Request
 from stackmend.model.errors import Exit, SourceError
 from stackmend.model.journal import RunRecord
 from stackmend.model.plan import Limits, Plan
 from stackmend.model.workflow import Sight
+from stackmend_lab.simulated import Cloud, Faults, invariants
 
 LIMITS = Limits(parallel=20, max_rows=1_000_000)
 #: of every hundred calls and moves some go wrong

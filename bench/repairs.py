@@ -20,11 +20,11 @@ from stackmend.drivers.writing.writer import DatabaseWriter
 from stackmend.engine.auditing.confirm import Confirmed
 from stackmend.engine.running.lanes import lanes
 from stackmend.engine.running.runner import Runner, Tools
-from stackmend.lab.mariadb import MariaDB
 from stackmend.model.journal import RunRecord
 from stackmend.model.plan import Action
 from stackmend.model.repair import Risk
 from stackmend.model.step import UpdateRow
+from stackmend_lab.mariadb import MariaDB
 
 _SQL = "UPDATE ports SET status = %s WHERE id = %s AND status = %s"
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Write src/stackmend/lab/schema/*.json from the services' own migrations.
+"""Write lab/src/stackmend_lab/schema/*.json from the services' own migrations.
 
 Usage: uv run scripts/describe_schemas.py [SERVICES_ENVIRONMENT]   (default: .services, as `make services` makes it)
 """
@@ -13,13 +13,13 @@ import sys
 import time
 from pathlib import Path
 
-from stackmend.lab.mariadb import MariaDB
-from stackmend.lab.migrations import migrated
-from stackmend.lab.schemas import SERVICES
+from stackmend_lab.mariadb import MariaDB
+from stackmend_lab.migrations import migrated
+from stackmend_lab.schemas import SERVICES
 
 #: an object or list without another one in it; braces in strings do not occur
 INNERMOST = re.compile(r"[{\[][^{}\[\]]*[}\]]")
-FOLDER = Path(__file__).parents[1] / "src/stackmend/lab/schema"
+FOLDER = Path(__file__).parents[1] / "lab/src/stackmend_lab/schema"
 
 
 def main() -> None:

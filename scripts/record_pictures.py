@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.text import Text
 
 from stackmend.cli.shell import main
-from stackmend.lab.cloud import build
-from stackmend.lab.plants import allocation_wrong_provider, info_cache_missing_port, volume_in_use_server_gone
+from stackmend_lab.cloud import build
+from stackmend_lab.plants import allocation_wrong_provider, info_cache_missing_port, volume_in_use_server_gone
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 WIDTHS = (80, 160)
@@ -122,7 +122,7 @@ _STYLES = (
 
 def of_lab(lab: Path) -> dict[str, str]:
     """The texts of ``host status`` on a lab that is up: of its first host with a server."""
-    from stackmend.lab.control_plane import Plane
+    from stackmend_lab.control_plane import Plane
 
     plane = Plane(lab)
     host = next(s.compute_host for s in plane.connect().compute.servers(all_projects=True) if s.compute_host)

@@ -16,8 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from stackmend.lab.control_plane import Plane
-from stackmend.lab.control_plane.seed import wait, wait_server
+from stackmend_lab.control_plane import Plane
+from stackmend_lab.control_plane.seed import wait, wait_server
 
 PAGES = Path(__file__).parent.parent / "docs" / "how-to" / "rehearsal"
 #: widest line that a page shows whole

@@ -10,7 +10,7 @@
 #   .uv/demo ...  an environment for each target: what uv.lock says, nothing else; a .venv of your own is not touched
 #   .uv/log       the output of every step
 #   .uv/docker    Docker's programs, for root on a Debian without them: unpacked, not installed; its tests start it
-#   .services     the services themselves (src/stackmend/lab/services.txt), whose migrations the tests run
+#   .services     the services themselves (lab/src/stackmend_lab/services.txt), whose migrations the tests run
 #
 # An environment is whole when its stamp says from what it was made. The stamp comes last: what was interrupted before
 # is made anew.
@@ -20,7 +20,7 @@ cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
 STAMP=.made-from
-SERVICES=src/stackmend/lab/services.txt
+SERVICES=lab/src/stackmend_lab/services.txt
 UV=.uv/tool/bin/uv
 
 # made_from TEXT... -- FILE...: what a stamp holds; environments know their own path, and their Python's
@@ -174,11 +174,11 @@ fill_environment() {
     write_stamp "$folder" "$want"
 }
 
-# environment NAME [GROUP...]: .uv/NAME with stackmend (editable), what it needs, and these groups
+# environment NAME [GROUP...]: .uv/NAME with stackmend, the lab where a group wants it (both editable), and what they need
 environment() {
     local folder=.uv/$1 want
     # the entry points too: with a new command the package has to be installed again
-    want=$(made_from "$@" "$("$PYTHON" scripts/entry_points.py)" -- uv.lock pyproject.toml)
+    want=$(made_from "$@" "$("$PYTHON" scripts/entry_points.py)" -- uv.lock pyproject.toml lab/pyproject.toml)
     is_made "$folder" "$want" ||
         step "environment-$1" "environment $folder from uv.lock" fill_environment "$folder" "$want" "${@:2}"
 }
@@ -252,8 +252,7 @@ main() {
     esac
     uv_itself
     case $target in
-        demo) environment demo ;;
-        lint | docs) environment "$target" "$target" ;;
+        demo | lint | docs) environment "$target" "$target" ;;
         test | bench) environment test test ;;
     esac
     case $target in

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from stackmend.lab.mariadb import MariaDB
+from stackmend_lab.mariadb import MariaDB
 
 _LAB = Path(__file__).parent / "lab" / "control_plane"
 
@@ -66,4 +66,4 @@ def _builds(module: ModuleType) -> bool:
     """Whether something of the lab is used there, which builds clouds and begins servers."""
     homes = (value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "") or ""
              for value in vars(module).values())  # fmt: skip
-    return any(home.startswith("stackmend.lab") for home in homes if isinstance(home, str))
+    return any(home.startswith("stackmend_lab") for home in homes if isinstance(home, str))

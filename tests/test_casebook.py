@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The case book: every way of breaking a cloud that the catalogue knows, found, mended and taken back, on real schemas.
 
-A case is a plant or a variant of :mod:`stackmend.lab.plants`. Each is gone through as an operator would: the audit
+A case is a plant or a variant of :mod:`stackmend_lab.plants`. Each is gone through as an operator would: the audit
 names it and nothing else, the plan is applied, the audit is clean and what was mended is whole (:mod:`.truth`), the
 plan applied again does nothing, and undo gives the very bytes back. Look-alikes are healthy: the audit must not say a
 word about them.
@@ -25,14 +25,14 @@ from stackmend.cli.shell import main
 from stackmend.config.settings import Config, load
 from stackmend.engine.auditing import catalogue
 from stackmend.engine.planning.losses import undeclared
-from stackmend.lab.cloud import Cloud, build
-from stackmend.lab.mariadb import MariaDB
-from stackmend.lab.plants import PLANT, Case, broken, healthy, modules
 from stackmend.model.audit import Report
 from stackmend.model.errors import Exit
 from stackmend.model.journal import RunResult
 from stackmend.model.plan import Plan
 from stackmend.model.step import Risk
+from stackmend_lab.cloud import Cloud, build
+from stackmend_lab.mariadb import MariaDB
+from stackmend_lab.plants import PLANT, Case, broken, healthy, modules
 
 from .support.volume_truth import contradictions
 
@@ -148,7 +148,7 @@ def crowd(many: Stage) -> Stage:
 @pytest.mark.parametrize("check", sorted(catalogue.checks()))
 def test_a_check_is_rehearsed(check: str) -> None:
     """A check has a plant and a look-alike, and what it says of refusals is about variants it has."""
-    assert check in modules(), f"src/stackmend/lab/plants/{check.replace('-', '_')}.py is missing"
+    assert check in modules(), f"lab/src/stackmend_lab/plants/{check.replace('-', '_')}.py is missing"
     module = modules()[check]
     assert callable(module.plant)
     assert module.LOOK_ALIKES

@@ -24,7 +24,6 @@ from stackmend.app import snapshots
 from stackmend.config.settings import load
 from stackmend.drivers.snapshot.query import DuckQuery, open_snapshot, steps
 from stackmend.engine.auditing import catalogue
-from stackmend.lab.cloud import build
 from stackmend.model.check import Check
 from stackmend.model.finding import finding_of
 from stackmend.model.repair import Repair
@@ -34,6 +33,7 @@ from stackmend.model.workflow import Workflow
 from stackmend.tables import Kind, tables
 from stackmend.tables.nova import VIFS
 from stackmend.tables.views import VIEWS
+from stackmend_lab.cloud import build
 
 CHECK_SECTIONS = [
     "## What is wrong",

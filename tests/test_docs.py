@@ -157,7 +157,7 @@ def test_every_command_shown_is_one_that_parses(place, line, capsys):
 def _hints() -> list[tuple[str, str]]:
     """(file, command line) of every command that a text of the program names; values that it fills in are X."""
     found = []
-    for path in sorted((ROOT / "src").rglob("*.py")):
+    for path in sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "lab").rglob("*.py")]):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.JoinedStr):
                 text = "".join(str(v.value) if isinstance(v, ast.Constant) else "X" for v in node.values)

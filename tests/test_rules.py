@@ -23,7 +23,7 @@ FOREIGN = re.compile(r"\b(design|perf|style|features|anchors2)\.md\b|\bcatalogue
 
 def texts() -> Iterator[tuple[str, str]]:
     """(path, text) of everything that may cite."""
-    for folder, pattern in (("src", "*.py"), ("tests", "*.py"), ("bench", "*.py"), ("docs", "*.md")):
+    for folder, pattern in (("src", "*.py"), ("lab", "*.py"), ("tests", "*.py"), ("bench", "*.py"), ("docs", "*.md")):
         for path in sorted((ROOT / folder).rglob(pattern)):
             if "_build" not in path.parts and path != Path(__file__):
                 yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")

@@ -11,9 +11,9 @@ from stackmend.app import plans
 from stackmend.config.settings import load
 from stackmend.engine.auditing import catalogue
 from stackmend.engine.planning.losses import undeclared
-from stackmend.lab.cloud import build
-from stackmend.lab.plants import broken
 from stackmend.model.step import Risk
+from stackmend_lab.cloud import build
+from stackmend_lab.plants import broken
 
 
 @pytest.mark.attack("a repair that runs unattended deletes the last record of something")

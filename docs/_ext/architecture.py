@@ -8,21 +8,22 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 SOURCE = ROOT / "src" / "stackmend"
+LAB = ROOT / "lab" / "src" / "stackmend_lab"
 PAGE = ROOT / "docs" / "explanation" / "architecture.md"
 BEGIN, END = "<!-- the rooms: begin -->\n", "<!-- the rooms: end -->\n"
-#: from the top down, as imports go (import-linter holds it); the lab stands beside
+#: from the top down, as imports go (import-linter holds it)
 FLOORS = (
     "cli", "app", "config", "engine", "drivers", "report", "checks", "repairs", "workflows", "hosts", "cloud", "tables",
-    "model", "lab",
+    "model",
 )  # fmt: skip
 
 
 def rooms() -> str:
     """A table of every package with what it is for: the first line of its docstring."""
     lines = ["| room | what is in it |", "|---|---|"]
-    for floor in FLOORS:
-        for init in sorted((SOURCE / floor).rglob("__init__.py")):
-            name = init.parent.relative_to(SOURCE).as_posix()
+    for root, floor in (*((SOURCE, SOURCE / name) for name in FLOORS), (LAB.parent, LAB)):
+        for init in sorted(floor.rglob("__init__.py")):
+            name = init.parent.relative_to(root).as_posix()
             lines.append(f"| `{name}/` | {_first_line(init)} |")
     return "\n".join(lines) + "\n"
 

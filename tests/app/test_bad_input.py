@@ -22,11 +22,11 @@ import pytest
 from stackmend.app.audits import audit
 from stackmend.cli.shell import main
 from stackmend.config.settings import load
-from stackmend.lab.cloud import Cloud, build
-from stackmend.lab.mariadb import MariaDB
-from stackmend.lab.plants import allocation_orphan, volume_stuck_error_deleting
 from stackmend.model.audit import Outcome
 from stackmend.model.errors import Exit
+from stackmend_lab.cloud import Cloud, build
+from stackmend_lab.mariadb import MariaDB
+from stackmend_lab.plants import allocation_orphan, volume_stuck_error_deleting
 
 PROGRAM = Path(sys.executable).with_name("stackmend")
 SECRET = "Xyzzy-plugh-42"

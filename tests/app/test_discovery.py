@@ -14,7 +14,7 @@ import pytest
 
 from stackmend.app.discovery import CELL0, Databases, connect, expand
 from stackmend.config import settings as configuration
-from stackmend.lab.cloud import Cloud, build
+from stackmend_lab.cloud import Cloud, build
 
 SERVICES = Path(os.environ.get("STACKMEND_SERVICES", Path(__file__).parents[2] / ".services")).absolute()
 SECRET = "Xyzzy-plugh-42"

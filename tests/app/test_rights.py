@@ -15,12 +15,12 @@ from stackmend.config.settings import Config, load
 from stackmend.drivers.database.dialects.rights import Sight, sight
 from stackmend.engine.auditing import catalogue
 from stackmend.engine.auditing.ask import mentioned
-from stackmend.lab.cloud import Cloud, build
-from stackmend.lab.mariadb import MariaDB
-from stackmend.lab.plants import extra_ports_on_server, port_without_server
 from stackmend.model.audit import Outcome, Report
 from stackmend.model.errors import Exit, SourceError
 from stackmend.tables import tables
+from stackmend_lab.cloud import Cloud, build
+from stackmend_lab.mariadb import MariaDB
+from stackmend_lab.plants import extra_ports_on_server, port_without_server
 
 READER = ("partly", "reader-of-parts")
 PREFIX = "rights_"

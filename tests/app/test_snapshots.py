@@ -10,7 +10,7 @@ import pytest
 
 from stackmend.app import snapshots
 from stackmend.config.settings import load
-from stackmend.lab.cloud import build
+from stackmend_lab.cloud import build
 
 
 @pytest.mark.attack("interrupts a snapshot while it is collected")

@@ -11,12 +11,12 @@ import pytest
 from stackmend.app.audits import audit
 from stackmend.config.settings import load
 from stackmend.engine.auditing import catalogue
-from stackmend.lab.cloud import Cloud, build
-from stackmend.lab.plants import port_without_server, unreadable_row
 from stackmend.model.audit import Outcome, Report
 from stackmend.model.errors import Exit
 from stackmend.model.snapshot import UNREADABLE
 from stackmend.tables import tables
+from stackmend_lab.cloud import Cloud, build
+from stackmend_lab.plants import port_without_server, unreadable_row
 
 SECRET = "Xyzzy-plugh-42"
 CHECKS = catalogue.checks()

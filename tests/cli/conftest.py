@@ -14,7 +14,7 @@ import pytest
 
 from stackmend.cli.rehearsal import plant
 from stackmend.cli.shell import main
-from stackmend.lab.cloud import Cloud, build
+from stackmend_lab.cloud import Cloud, build
 
 PROGRAM = Path(sys.executable).with_name("stackmend")
 CLIENT = Path(sys.executable).with_name("openstack")

@@ -12,8 +12,8 @@ import pytest
 
 from stackmend.app.addresses import address_of
 from stackmend.app.reach import target
-from stackmend.lab.cloud import Cloud, Server
 from stackmend.model.errors import Exit, UsageError
+from stackmend_lab.cloud import Cloud, Server
 
 from .test_road import conforms
 

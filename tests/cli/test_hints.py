@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from stackmend.lab.cloud import Cloud
 from stackmend.model.errors import Exit
+from stackmend_lab.cloud import Cloud
 
 from .conftest import Ran
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from stackmend.cli.logs import logging_to
-from stackmend.lab.cloud import Cloud
 from stackmend.model.errors import Exit
 from stackmend.model.events import Events
+from stackmend_lab.cloud import Cloud
 
 from .conftest import Ran
 

@@ -13,15 +13,15 @@ from stackmend.app.selecting import about, chosen, labelled, witnesses
 from stackmend.cloud.objects import KINDS
 from stackmend.config.settings import load
 from stackmend.engine.auditing import catalogue
-from stackmend.lab.cloud import Cloud, Server, build
-from stackmend.lab.mariadb import MariaDB
-from stackmend.lab.plants import (
+from stackmend.model.errors import Exit, SourceError, UsageError
+from stackmend_lab.cloud import Cloud, Server, build
+from stackmend_lab.mariadb import MariaDB
+from stackmend_lab.plants import (
     allocation_orphan,
     info_cache_stale_port,
     port_without_server,
     server_deleted_incompletely,
 )
-from stackmend.model.errors import Exit, SourceError, UsageError
 
 from .conftest import Ran
 

@@ -16,8 +16,8 @@ import pytest
 
 from stackmend.cli.manager import Commands
 from stackmend.cli.shell import Shell
-from stackmend.lab.cloud import build
 from stackmend.model.errors import Exit
+from stackmend_lab.cloud import build
 
 #: seconds after which a line hangs
 ENOUGH = 60

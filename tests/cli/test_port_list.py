@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from stackmend.lab.cloud import Cloud, Server
 from stackmend.model.errors import Exit
+from stackmend_lab.cloud import Cloud, Server
 
 from .test_road import conforms
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.lab.cloud import Cloud, build
-from stackmend.lab.mariadb import MariaDB
-from stackmend.lab.plants import allocation_orphan, port_without_server, volume_stuck_detaching
 from stackmend.model.errors import Exit
+from stackmend_lab.cloud import Cloud, build
+from stackmend_lab.mariadb import MariaDB
+from stackmend_lab.plants import allocation_orphan, port_without_server, volume_stuck_detaching
 
 from ..support.frozen_server import Relay
 from .conftest import PROGRAM, Ran

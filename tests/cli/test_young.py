@@ -15,9 +15,9 @@ from stackmend.app.audits import audit
 from stackmend.config.settings import load
 from stackmend.engine.auditing import catalogue
 from stackmend.engine.auditing.ask import parameters
-from stackmend.lab.cloud import Cloud
-from stackmend.lab.plants import info_cache_empty, volume_stuck_detaching
 from stackmend.model.errors import Exit
+from stackmend_lab.cloud import Cloud
+from stackmend_lab.plants import info_cache_empty, volume_stuck_detaching
 
 from .conftest import Ran
 

@@ -16,8 +16,8 @@ from stackmend.config.description import describe
 from stackmend.config.layouts import ANSIBLE, KOLLA, LAYOUTS, PACKAGES, inside
 from stackmend.config.settings import DATABASES, Config, load, survey
 from stackmend.drivers.database.dialects import Address
-from stackmend.lab.cloud import Cloud, build
 from stackmend.model.errors import ConfigError
+from stackmend_lab.cloud import Cloud, build
 
 SECRET = "Xyzzy-plugh-42"
 RABBIT = "rabbit-secret-7"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stackmend.lab.mariadb import MariaDB
+from stackmend_lab.mariadb import MariaDB
 
 from ..support.damaged_cloud import Ground, Mortal, ground
 

@@ -22,13 +22,13 @@ from stackmend.drivers.database.rows import Connections
 from stackmend.drivers.writing.seal import Sealer
 from stackmend.drivers.writing.writer import DatabaseWriter
 from stackmend.engine.running.lanes import lanes
-from stackmend.lab.mariadb import MariaDB
-from stackmend.lab.plants import port_without_server
 from stackmend.model.errors import Exit, SourceError
 from stackmend.model.plan import Plan
 from stackmend.model.protocols import Reference
 from stackmend.model.step import DeleteRow, InsertRow, StepState, UpdateRow
 from stackmend.model.writer import Group
+from stackmend_lab.mariadb import MariaDB
+from stackmend_lab.plants import port_without_server
 
 from ..support.damaged_cloud import Ground, Mortal, damaged, ground, made
 

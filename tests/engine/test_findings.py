@@ -11,11 +11,11 @@ import sqlalchemy as sa
 
 from stackmend.app import audits, findings, plans, runs
 from stackmend.engine.auditing import catalogue
-from stackmend.lab.plants import allocation_orphan, info_cache_empty, port_without_server
 from stackmend.model.audit import Report
 from stackmend.model.errors import Exit, UsageError
 from stackmend.model.finding import State
 from stackmend.model.plan import Plan
+from stackmend_lab.plants import allocation_orphan, info_cache_empty, port_without_server
 
 from ..support.damaged_cloud import Ground, unasked
 

@@ -18,9 +18,9 @@ import pytest
 from stackmend.app import plans, runs
 from stackmend.cli.shell import main
 from stackmend.drivers.journal import signing
-from stackmend.lab.plants import allocation_orphan, server_deleted_incompletely
 from stackmend.model.errors import Exit, PlanFileError
 from stackmend.model.plan import canonical, from_json, to_json
+from stackmend_lab.plants import allocation_orphan, server_deleted_incompletely
 
 from ..support.damaged_cloud import Ground
 

@@ -15,11 +15,11 @@ from tests.support.galera import Galera, missing
 from stackmend.app import audits, runs
 from stackmend.config.settings import Config, load
 from stackmend.engine.running.lanes import last_entries
-from stackmend.lab.cloud import Cloud, build
-from stackmend.lab.mariadb import MariaDB
 from stackmend.model.errors import Exit, StackmendError
 from stackmend.model.journal import RunState
 from stackmend.model.step import ExpectNone, ExpectRow, StepState, UpdateRow
+from stackmend_lab.cloud import Cloud, build
+from stackmend_lab.mariadb import MariaDB
 
 from ..support.damaged_cloud import Ground, Mortal, made
 

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from stackmend.app import plans
-from stackmend.lab.mariadb import MariaDB
 from stackmend.model.errors import Exit
 from stackmend.model.journal import RunState
+from stackmend_lab.mariadb import MariaDB
 
 from ..support.damaged_cloud import Ground, Mortal, damaged, ground, unasked
 

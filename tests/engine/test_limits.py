@@ -13,10 +13,10 @@ import pytest
 
 from stackmend.app import plans, runs
 from stackmend.cli.shell import main
-from stackmend.lab.plants import allocation_orphan, server_deleted_incompletely
 from stackmend.model.errors import ConsentError, Exit, LimitError, PlanFileError, SourceError
 from stackmend.model.plan import Limits, Plan
 from stackmend.model.step import ApiCall, DeleteRow, Risk, UpdateRow
+from stackmend_lab.plants import allocation_orphan, server_deleted_incompletely
 
 from ..support.damaged_cloud import Ground, Mortal, ground, made
 

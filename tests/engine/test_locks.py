@@ -19,12 +19,12 @@ from stackmend.app.session import Session
 from stackmend.cli.shell import main
 from stackmend.config.settings import load
 from stackmend.drivers.journal import lease
-from stackmend.lab.mariadb import MariaDB
-from stackmend.lab.plants import allocation_orphan
 from stackmend.model.errors import Exit, JournalError, LockedError, UsageError
 from stackmend.model.journal import RunRecord, RunState
 from stackmend.model.plan import Plan
 from stackmend.model.step import UpdateRow
+from stackmend_lab.mariadb import MariaDB
+from stackmend_lab.plants import allocation_orphan
 
 from ..support.damaged_cloud import Ground, Mortal, made
 

@@ -17,11 +17,11 @@ from stackmend.app.session import Session
 from stackmend.config.settings import Config, load
 from stackmend.drivers.journal.store import DatabaseJournal
 from stackmend.engine.running.lanes import last_entries
-from stackmend.lab.mariadb import MariaDB
 from stackmend.model.errors import Exit
 from stackmend.model.journal import Entry, RunState
 from stackmend.model.plan import Plan, save
 from stackmend.model.step import ExpectNone, ExpectRow, StepState, UpdateRow
+from stackmend_lab.mariadb import MariaDB
 
 from ..support.damaged_cloud import Ground, made
 

@@ -20,8 +20,8 @@ import pytest
 from stackmend.app import plans
 from stackmend.drivers.database.dialects import Address, dialect_of
 from stackmend.drivers.database.dialects.mysql import MySQL, _NativeReader, _PythonReader
-from stackmend.lab.mariadb import MariaDB
 from stackmend.model.errors import Exit, SourceError
+from stackmend_lab.mariadb import MariaDB
 
 from ..support.damaged_cloud import Ground, Mortal, damaged, ground, unasked
 

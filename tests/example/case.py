@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stackmend.lab.cloud import CloudRows
-from stackmend.lab.plants._volumes import new_volume
+from stackmend_lab.cloud import CloudRows
+from stackmend_lab.plants._volumes import new_volume
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from stackmend.lab.cloud import Cloud, build
-from stackmend.lab.cloud.kinds import KINDS
-from stackmend.lab.mariadb import MariaDB
+from stackmend_lab.cloud import Cloud, build
+from stackmend_lab.cloud.kinds import KINDS
+from stackmend_lab.mariadb import MariaDB
 
 SERVERS = 300
 

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.lab.control_plane.process import Keeper
-from stackmend.lab.guardian import guarded, reap
+from stackmend_lab.control_plane.process import Keeper
+from stackmend_lab.guardian import guarded, reap
 
 #: a run of pytest with a service for its session, which never ends by itself
 TESTS = """
 import os, time
 from pathlib import Path
 import pytest
-from stackmend.lab.mariadb import MariaDB
+from stackmend_lab.mariadb import MariaDB
 @pytest.fixture(scope="session")
 def server():
     with MariaDB() as server:
@@ -91,8 +91,8 @@ def test_a_service_of_a_lab_ends_with_whoever_began_it(tmp_path: Path) -> None:
     program = (
         "import os, sys, time\n"
         "from pathlib import Path\n"
-        "from stackmend.lab.guardian import Guardian\n"
-        "from stackmend.lab.control_plane.process import Keeper\n"
+        "from stackmend_lab.guardian import Guardian\n"
+        "from stackmend_lab.control_plane.process import Keeper\n"
         "whole = Path(sys.argv[1]); lab = whole / 'lab'; (lab / 'run').mkdir(parents=True)\n"
         "guardian = Guardian(lab, whole)\n"
         "keeper = Keeper(lab, lab / 'run')\n"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.lab import schemas
-from stackmend.lab.mariadb import MariaDB
-from stackmend.lab.migrations import described, migrated
+from stackmend_lab import schemas
+from stackmend_lab.mariadb import MariaDB
+from stackmend_lab.migrations import described, migrated
 
 SERVICES = Path(os.environ.get("STACKMEND_SERVICES", Path(__file__).parents[2] / ".services")).absolute()
 

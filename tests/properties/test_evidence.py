@@ -24,14 +24,14 @@ from stackmend.app.servers import where
 from stackmend.app.session import Session
 from stackmend.config.settings import Config, load
 from stackmend.engine.auditing import catalogue
-from stackmend.lab import schemas
-from stackmend.lab.cloud import Cloud, build
-from stackmend.lab.cloud.build import DATABASES
-from stackmend.lab.plants import broken, port_binding_wrong_host
 from stackmend.model.audit import Outcome, Report
 from stackmend.model.errors import Exit, SourceError
 from stackmend.model.finding import Finding, State
 from stackmend.tables import Kind, tables
+from stackmend_lab import schemas
+from stackmend_lab.cloud import Cloud, build
+from stackmend_lab.cloud.build import DATABASES
+from stackmend_lab.plants import broken, port_binding_wrong_host
 
 Damage = Callable[["Files"], None]
 Note = Callable[[str, object], None]

@@ -25,12 +25,12 @@ from stackmend.app import discovery
 from stackmend.config import settings as configuration
 from stackmend.drivers.snapshot.collector import DatabaseCollector
 from stackmend.engine.auditing import catalogue
-from stackmend.lab.cloud import build
-from stackmend.lab.plants import broken, healthy
 from stackmend.model.check import Check, Scope
 from stackmend.model.protocols import Query
 from stackmend.model.snapshot import UNREADABLE
 from stackmend.tables.views import VIEWS
+from stackmend_lab.cloud import build
+from stackmend_lab.plants import broken, healthy
 
 #: candidates looked at in one example
 CANDIDATES = 4

@@ -16,9 +16,9 @@ from stackmend.config.settings import load
 from stackmend.drivers.snapshot.query import DuckQuery, open_snapshot
 from stackmend.engine.auditing import catalogue
 from stackmend.engine.auditing.ask import parameters
-from stackmend.lab.cloud import build
-from stackmend.lab.plants import broken
 from stackmend.model.snapshot import UNREADABLE, Manifest
+from stackmend_lab.cloud import build
+from stackmend_lab.plants import broken
 
 from .grown import grow
 

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from stackmend.app import plans, runs
 from stackmend.cloud.whereabouts import Confidence, Evidence, Move, Place, Witness, judge
 from stackmend.config.settings import Config, load
-from stackmend.lab.cloud import Cloud, Server, build
-from stackmend.lab.plants._servers import bind, migrated, neighbour, provider, touch
 from stackmend.model.plan import Action
+from stackmend_lab.cloud import Cloud, Server, build
+from stackmend_lab.plants._servers import bind, migrated, neighbour, provider, touch
 
 A, B, C = 1, 2, 3
 PLACES = {n: Place(id=n, uuid=f"u{n}", host=f"c{n}", node=f"c{n}") for n in (A, B, C)}

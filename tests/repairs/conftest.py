@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stackmend.config.settings import load
-from stackmend.lab.cloud import Cloud, build
+from stackmend_lab.cloud import Cloud, build
 
 from ..support.repair_stage import Stage
 from ..support.requests import Desk

@@ -8,8 +8,8 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from stackmend.lab.cloud import Cloud, Server
-from stackmend.lab.plants._networks import attribute, new_port, port_of, vifs, write
+from stackmend_lab.cloud import Cloud, Server
+from stackmend_lab.plants._networks import attribute, new_port, port_of, vifs, write
 
 from .network_rows import add_address, add_floating, add_segment, add_subnet, bind, dhcp_port, lost, network_of
 

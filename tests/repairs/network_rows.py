@@ -7,8 +7,8 @@ import json
 import uuid
 from typing import Any
 
-from stackmend.lab.cloud import Cloud, Server
-from stackmend.lab.plants._networks import port_of, standard, write
+from stackmend_lab.cloud import Cloud, Server
+from stackmend_lab.plants._networks import port_of, standard, write
 
 Row = dict[str, Any]
 

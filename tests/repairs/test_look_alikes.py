@@ -22,13 +22,13 @@ from stackmend.config.settings import Config, load
 from stackmend.drivers.api.operations import describe, waits
 from stackmend.drivers.database.live import LiveDatabases
 from stackmend.engine.planning.planner import Planner, Wishes
-from stackmend.lab.cloud import Cloud, build
-from stackmend.lab.plants import Case, healthy
-from stackmend.lab.plants._servers import neighbour
 from stackmend.model.errors import ConsentError
 from stackmend.model.plan import Plan
 from stackmend.model.step import Risk, Step, UpdateRow, writes
 from stackmend.tables.views import TERMINAL
+from stackmend_lab.cloud import Cloud, build
+from stackmend_lab.plants import Case, healthy
+from stackmend_lab.plants._servers import neighbour
 
 CASES = list(healthy())
 #: of so many cases one is gone through in a short run, beside those that a request once did not leave alone

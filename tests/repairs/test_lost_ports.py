@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from stackmend.app import runs
-from stackmend.lab.cloud import Server
-from stackmend.lab.plants._networks import CHILDREN, drop_port, new_port, vifs
 from stackmend.model.errors import ConsentError, UsageError
 from stackmend.model.step import Risk
+from stackmend_lab.cloud import Server
+from stackmend_lab.plants._networks import CHILDREN, drop_port, new_port, vifs
 
 from ..support.repair_stage import Stage, reasons
 

@@ -21,8 +21,8 @@ import pytest
 
 from stackmend.app import plans, runs
 from stackmend.config.settings import Config, load
-from stackmend.lab.cloud import Cloud, Server, build
 from stackmend.repairs import network_info
+from stackmend_lab.cloud import Cloud, Server, build
 
 from .network_cases import CASES, Case
 from .network_rows import neutron_api

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stackmend.cloud.nics import Standing, Witnesses, judge
-from stackmend.lab.plants import extra_ports_on_server, vif_rows_mismatch
-from stackmend.lab.plants._networks import nic_rows, vifs, write
-from stackmend.lab.plants._servers import neighbour, new_port
+from stackmend_lab.plants import extra_ports_on_server, vif_rows_mismatch
+from stackmend_lab.plants._networks import nic_rows, vifs, write
+from stackmend_lab.plants._servers import neighbour, new_port
 
 from ..support.repair_stage import Stage
 

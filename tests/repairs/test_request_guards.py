@@ -7,10 +7,10 @@ import json
 
 import pytest
 
-from stackmend.lab.plants._networks import write
-from stackmend.lab.plants._servers import neighbour
-from stackmend.lab.plants._volumes import attached
 from stackmend.model.errors import Exit
+from stackmend_lab.plants._networks import write
+from stackmend_lab.plants._servers import neighbour
+from stackmend_lab.plants._volumes import attached
 
 from ..support.requests import Desk
 

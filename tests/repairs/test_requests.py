@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from stackmend.lab.plants._networks import port_of, vifs, write
-from stackmend.lab.plants._servers import neighbour
-from stackmend.lab.plants._volumes import attach, attached, busy, new_volume
 from stackmend.model.errors import Exit
+from stackmend_lab.plants._networks import port_of, vifs, write
+from stackmend_lab.plants._servers import neighbour
+from stackmend_lab.plants._volumes import attach, attached, busy, new_volume
 
 from ..support.requests import Desk
 

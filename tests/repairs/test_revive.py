@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from stackmend.app import audits, plans, runs
-from stackmend.lab.cloud import Cloud, Server
-from stackmend.lab.plants import server_deleted_incompletely
 from stackmend.model.errors import Exit
+from stackmend_lab.cloud import Cloud, Server
+from stackmend_lab.plants import server_deleted_incompletely
 
 from ..support.repair_stage import Stage
 

@@ -12,13 +12,16 @@ import pytest
 from stackmend.app import plans, runs
 from stackmend.cloud.attachments import implied
 from stackmend.config.settings import Config, load
-from stackmend.lab.cloud import Cloud, Server, build
-from stackmend.lab.plants import (
+from stackmend.model.errors import Exit
+from stackmend.model.plan import Plan
+from stackmend.model.step import ExpectNone
+from stackmend_lab.cloud import Cloud, Server, build
+from stackmend_lab.plants import (
     volume_deleted_incompletely,
     volume_status_attachment_mismatch,
     volume_stuck_error_deleting,
 )
-from stackmend.lab.plants._volumes import (
+from stackmend_lab.plants._volumes import (
     attach,
     attached,
     busy,
@@ -28,9 +31,6 @@ from stackmend.lab.plants._volumes import (
     new_mapping,
     new_volume,
 )
-from stackmend.model.errors import Exit
-from stackmend.model.plan import Plan
-from stackmend.model.step import ExpectNone
 
 from ..support.volume_truth import contradictions
 

@@ -10,10 +10,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from stackmend.lab.cloud import Server
-from stackmend.lab.plants import allocation_wrong_provider, server_on_nonexistent_host, server_wrong_host
-from stackmend.lab.plants._servers import alone, neighbour, touch
 from stackmend.model.errors import Exit
+from stackmend_lab.cloud import Server
+from stackmend_lab.plants import allocation_wrong_provider, server_on_nonexistent_host, server_wrong_host
+from stackmend_lab.plants._servers import alone, neighbour, touch
 
 from ..support.requests import Desk
 

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from stackmend.lab.simulated.things import Server
 from stackmend.model.plan import Action, Plan
 from stackmend.model.step import ApiCall, Manual, Risk
+from stackmend_lab.simulated.things import Server
 
 
 def refused(plan: Plan) -> str:

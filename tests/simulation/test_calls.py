@@ -6,9 +6,9 @@ from __future__ import annotations
 import pytest
 
 from stackmend.drivers.api.executor import ApiExecutor
-from stackmend.lab.simulated import Cloud, Faults, invariants
 from stackmend.model.step import ApiCall, StepState
 from stackmend.model.writer import Pending
+from stackmend_lab.simulated import Cloud, Faults, invariants
 
 
 def _moves(cloud: Cloud, operation: str) -> ApiCall:

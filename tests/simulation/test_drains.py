@@ -12,11 +12,11 @@ from random import Random
 import pytest
 
 from stackmend.drivers.journal.store import DatabaseJournal
-from stackmend.lab.simulated import Cloud, Faults, invariants
-from stackmend.lab.simulated.things import Group
 from stackmend.model.errors import Exit, SourceError
 from stackmend.model.journal import RunResult
 from stackmend.model.plan import Limits, Plan
+from stackmend_lab.simulated import Cloud, Faults, invariants
+from stackmend_lab.simulated.things import Group
 
 from ..support.simulated_runs import Drill
 

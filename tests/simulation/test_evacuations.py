@@ -7,10 +7,10 @@ from random import Random
 
 import pytest
 
-from stackmend.lab.simulated import Cloud, Faults, invariants
 from stackmend.model.errors import Exit, SourceError
 from stackmend.model.journal import RunResult
 from stackmend.model.plan import Limits
+from stackmend_lab.simulated import Cloud, Faults, invariants
 
 from ..support.simulated_runs import Drill
 

@@ -17,9 +17,12 @@ from stackmend.app import audits, plans
 from stackmend.app.session import Session
 from stackmend.config.settings import Config, load
 from stackmend.drivers.journal.store import DatabaseJournal
-from stackmend.lab.cloud import Cloud, build
-from stackmend.lab.mariadb import MariaDB
-from stackmend.lab.plants import (
+from stackmend.model.journal import RunRecord
+from stackmend.model.plan import Action, Limits, Plan
+from stackmend.model.step import Risk, Step
+from stackmend_lab.cloud import Cloud, build
+from stackmend_lab.mariadb import MariaDB
+from stackmend_lab.plants import (
     allocation_orphan,
     extra_ports_on_server,
     info_cache_row_missing_or_deleted,
@@ -28,9 +31,6 @@ from stackmend.lab.plants import (
     volume_stuck_detaching,
     volume_stuck_error_deleting,
 )
-from stackmend.model.journal import RunRecord
-from stackmend.model.plan import Action, Limits, Plan
-from stackmend.model.step import Risk, Step
 
 #: damage whose repairs take steps of every kind, on several databases, several of them sharing a transaction
 DAMAGE: tuple[Callable[[Cloud], Any], ...] = (

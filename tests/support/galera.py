@@ -20,8 +20,8 @@ from typing import Any, Self
 
 import pymysql
 
-from stackmend.lab.guardian import Guardian
-from stackmend.lab.mariadb import MariaDB, free_port
+from stackmend_lab.guardian import Guardian
+from stackmend_lab.mariadb import MariaDB, free_port
 
 NODES = 3
 #: where distributions have the library

@@ -8,9 +8,9 @@ from typing import Any
 
 from stackmend.app import audits, plans, runs
 from stackmend.config.settings import Config
-from stackmend.lab.cloud import Cloud
 from stackmend.model.errors import Exit
 from stackmend.model.plan import Plan
+from stackmend_lab.cloud import Cloud
 
 
 @dataclass(frozen=True, slots=True)

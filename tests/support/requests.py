@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from stackmend.cli.shell import main
-from stackmend.lab.cloud import Cloud, Server
 from stackmend.model.errors import Exit
+from stackmend_lab.cloud import Cloud, Server
 
 Row = dict[str, Any]
 

@@ -18,12 +18,12 @@ from stackmend.engine.running import undo
 from stackmend.engine.running.gates import GateExecutor
 from stackmend.engine.running.lanes import lanes
 from stackmend.engine.running.runner import Runner, Tools
-from stackmend.lab.simulated import Cloud
 from stackmend.model.journal import Entry, RunRecord, RunResult, RunState
 from stackmend.model.plan import Action, Limits, Plan
 from stackmend.model.protocols import Clock, Executor, Hosts
 from stackmend.model.workflow import Sight
 from stackmend.model.writer import Group, Verdict
+from stackmend_lab.simulated import Cloud
 
 
 class Killed(BaseException):

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackmend.lab.simulated import Cloud
-from stackmend.lab.simulated.things import Group, Server
-from stackmend.lab.simulated.world import FLAVORS, server
 from stackmend.model.api import Answer, Request
+from stackmend_lab.simulated import Cloud
+from stackmend_lab.simulated.things import Group, Server
+from stackmend_lab.simulated.world import FLAVORS, server
 
 HOST = "c01"
 

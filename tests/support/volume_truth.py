@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from stackmend.lab.cloud import Cloud
+from stackmend_lab.cloud import Cloud
 
 Row = dict[str, Any]
 

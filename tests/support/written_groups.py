@@ -10,10 +10,10 @@ from typing import Any
 from stackmend.app.session import Session
 from stackmend.drivers.writing.seal import Sealer
 from stackmend.drivers.writing.writer import DatabaseWriter
-from stackmend.lab.cloud import Cloud
 from stackmend.model.journal import Entry
 from stackmend.model.step import RowStep, StepState, UpdateRow
 from stackmend.model.writer import Group, Verdict
+from stackmend_lab.cloud import Cloud
 
 
 @dataclass

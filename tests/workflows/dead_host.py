@@ -11,11 +11,11 @@ from typing import Any
 
 from stackmend.app import audits, workflows
 from stackmend.config.settings import Config, load
-from stackmend.lab.cloud import Cloud, Server, build
-from stackmend.lab.mariadb import MariaDB
-from stackmend.lab.plants._volumes import attach, new_volume
 from stackmend.model.plan import Action, Plan
 from stackmend.model.step import Manual
+from stackmend_lab.cloud import Cloud, Server, build
+from stackmend_lab.mariadb import MariaDB
+from stackmend_lab.plants._volumes import attach, new_volume
 
 from ..drivers.api.serving import serving
 from .services import Services, nova_manage, quoted

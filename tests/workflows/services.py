@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-from stackmend.lab.cloud import Cloud
-from stackmend.lab.cloud.build import DATABASES
-from stackmend.lab.cloud.handle import MariaDBStore, SQLiteStore
-from stackmend.lab.mariadb import MariaDB
+from stackmend_lab.cloud import Cloud
+from stackmend_lab.cloud.build import DATABASES
+from stackmend_lab.cloud.handle import MariaDBStore, SQLiteStore
+from stackmend_lab.mariadb import MariaDB
 
 from ..drivers.api.fake import Fake, Reply
 from ..drivers.api.showing import CELLS, ShowingFake, iso

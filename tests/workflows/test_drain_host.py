@@ -11,13 +11,13 @@ import pytest
 
 from stackmend.drivers.api.operations import describe
 from stackmend.engine.running import undo
-from stackmend.lab.simulated import Faults, invariants
-from stackmend.lab.simulated.things import Server
-from stackmend.lab.simulated.world import FLAVORS
 from stackmend.model.api import Request
 from stackmend.model.errors import Exit, SourceError, UsageError
 from stackmend.model.plan import Action, Plan
 from stackmend.model.step import ApiCall, Manual, Risk, StepState
+from stackmend_lab.simulated import Faults, invariants
+from stackmend_lab.simulated.things import Server
+from stackmend_lab.simulated.world import FLAVORS
 
 from ..support.simulated_runs import Drill
 from ..support.simulated_servers import HOST, Told

@@ -11,12 +11,12 @@ import pytest
 
 from stackmend.drivers.hosts.transport import Routes, Transport
 from stackmend.drivers.journal.store import DatabaseJournal
-from stackmend.lab.simulated import invariants
-from stackmend.lab.simulated.things import RUNNING, SHUTDOWN, Host, Server
-from stackmend.lab.simulated.world import FLAVORS
 from stackmend.model.api import Request
 from stackmend.model.errors import Exit, UsageError
 from stackmend.model.plan import Limits, Plan
+from stackmend_lab.simulated import invariants
+from stackmend_lab.simulated.things import RUNNING, SHUTDOWN, Host, Server
+from stackmend_lab.simulated.world import FLAVORS
 
 from ..simulation.hosts import fence
 from ..simulation.plans import lane, manual, operations, refused

@@ -12,10 +12,10 @@ import pytest
 
 from stackmend.drivers.api.operations.consoles import TROUBLES, shown
 from stackmend.drivers.journal.store import DatabaseJournal
-from stackmend.lab.simulated import invariants
-from stackmend.lab.simulated.things import RUNNING, Host, Server
 from stackmend.model.errors import Exit, SourceError, UsageError
 from stackmend.model.plan import Limits, Plan
+from stackmend_lab.simulated import invariants
+from stackmend_lab.simulated.things import RUNNING, Host, Server
 
 from ..simulation.hosts import machine
 from ..simulation.plans import lane, manual, operations, refused

@@ -11,10 +11,10 @@ import pytest
 
 from stackmend.app import runs
 from stackmend.cli.shell import main
-from stackmend.lab.cloud import Server
-from stackmend.lab.mariadb import MariaDB
 from stackmend.model.errors import Exit, SourceError, UsageError
 from stackmend.model.step import Manual, Risk
+from stackmend_lab.cloud import Server
+from stackmend_lab.mariadb import MariaDB
 
 from .dead_host import CELL, HOST, TO, Site, moves, only, refusal, refused, standing
 

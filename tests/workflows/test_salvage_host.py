@@ -18,11 +18,11 @@ from stackmend.app import disks, runs, workflows
 from stackmend.cli.shell import main
 from stackmend.config.settings import Config, load
 from stackmend.drivers.journal.store import DatabaseJournal
-from stackmend.lab.cloud import Cloud, Server, build
 from stackmend.model.disks import QUARANTINE, WORK, Verdict
 from stackmend.model.errors import ConfigError, Exit, SourceError, UsageError
 from stackmend.model.plan import Action, Plan
 from stackmend.model.step import Manual, StepState
+from stackmend_lab.cloud import Cloud, Server, build
 
 from ..drivers.api.serving import serving
 from .instances import Instances, qemu

@@ -16,13 +16,13 @@ import pytest
 from stackmend.app import host_status, runs, volumes, workflows
 from stackmend.cli.shell import main
 from stackmend.drivers.database.dialects import Address
-from stackmend.lab import schemas
-from stackmend.lab.cloud import Server
-from stackmend.lab.plants._volumes import attach, new_volume
 from stackmend.model.errors import Exit, SourceError, UsageError
 from stackmend.model.plan import Plan
 from stackmend.model.step import ApiCall, HostCommand, Manual
 from stackmend.model.volume import Pair
+from stackmend_lab import schemas
+from stackmend_lab.cloud import Server
+from stackmend_lab.plants._volumes import attach, new_volume
 
 from .dead_host import CELL, TO, Row, Site, refused, standing
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from stackmend.model.errors import Exit
 
 if TYPE_CHECKING:
-    from stackmend.lab.cloud import Cloud
+    from stackmend_lab.cloud import Cloud
 
 Main = Callable[[Sequence[str]], int]
 
@@ -101,7 +101,7 @@ class Rehearsal:
         self._say(f"\nEvery row is back: {sum(len(table) for table in rows.values()):,} rows compared.")
 
     def _build(self) -> Cloud:
-        from stackmend.lab.cloud import build
+        from stackmend_lab.cloud import build
 
         cloud = build(self.folder, servers=self.servers)
         (self.folder / "cloud.toml").write_text(cloud.toml(), encoding="utf-8")
@@ -155,7 +155,7 @@ class Rehearsal:
 
 def plant(cloud: Cloud) -> list[tuple[str, Mapping[str, Any]]]:
     """Break one thing for each check that has a repair; (check, key of the finding) of each."""
-    from stackmend.lab.plants import PLANT, broken
+    from stackmend_lab.plants import PLANT, broken
 
     mendable = _mendable()
     return [(case.check, case.make(cloud)) for case in broken() if case.variant == PLANT and case.check in mendable]
@@ -163,7 +163,7 @@ def plant(cloud: Cloud) -> list[tuple[str, Mapping[str, Any]]]:
 
 def choices() -> list[str]:
     """The repairs that an operator would name for what :func:`plant` breaks, where there are several."""
-    from stackmend.lab.plants import PLANT, broken
+    from stackmend_lab.plants import PLANT, broken
 
     return sorted({case.chosen for case in broken() if case.variant == PLANT and case.chosen})
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is said to a service and what it answers: the port between operations and a session with a cloud.
 
-:class:`stackmend.drivers.api.session.ApiSession` is such a session, and :class:`stackmend.lab.simulated.Cloud` is one.
+:class:`stackmend.drivers.api.session.ApiSession` is such a session, and :class:`stackmend_lab.simulated.Cloud` is one.
 """
 
 from __future__ import annotations

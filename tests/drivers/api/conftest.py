@@ -13,7 +13,7 @@ import pytest
 from stackmend.config.settings import Config, load
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.session import ApiSession
-from stackmend.lab.cloud import Cloud, build
+from stackmend_lab.cloud import Cloud, build
 
 from .fake import Fake
 from .serving import serving

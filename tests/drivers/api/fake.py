@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from stackmend.lab.cloud import Cloud
-from stackmend.lab.cloud.handle import SQLiteStore
-from stackmend.lab.plants._networks import drop_port
+from stackmend_lab.cloud import Cloud
+from stackmend_lab.cloud.handle import SQLiteStore
+from stackmend_lab.plants._networks import drop_port
 
 PASSWORD = "hunter2-the-password"
 TOKEN = "gAAAAA-the-token-that-nobody-may-see"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
-from stackmend.lab.cloud import Cloud
+from stackmend_lab.cloud import Cloud
 
 from .fake import Fake, RefusedError, Reply
 

@@ -14,8 +14,8 @@ import pytest
 from stackmend.app.addresses import find
 from stackmend.app.ports import port_of, ports_of
 from stackmend.config.settings import Config, load
-from stackmend.lab.cloud import Cloud, build
 from stackmend.model.errors import SourceError
+from stackmend_lab.cloud import Cloud, build
 
 from .fake import Reply
 from .serving import serving

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-import stackmend.lab.plants as plants
+import stackmend_lab.plants as plants
 from stackmend.app import plans
 from stackmend.app.apis import asking
 from stackmend.app.audits import audit
@@ -25,12 +25,12 @@ from stackmend.app.session import Session
 from stackmend.config.settings import Config, load
 from stackmend.engine.auditing import catalogue
 from stackmend.engine.auditing.witness import Sides, witnesses
-from stackmend.lab.cloud import Cloud, build
-from stackmend.lab.plants import port_without_server
-from stackmend.lab.plants._servers import new_port
 from stackmend.model.audit import Outcome, Report
 from stackmend.model.errors import ConfigError, Exit
 from stackmend.model.finding import Says, State
+from stackmend_lab.cloud import Cloud, build
+from stackmend_lab.plants import port_without_server
+from stackmend_lab.plants._servers import new_port
 
 from .serving import serving
 from .showing import CELLS, ShowingFake

@@ -13,10 +13,10 @@ import pytest
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.operations import describe
 from stackmend.drivers.api.session import ApiSession
-from stackmend.lab.cloud import Cloud
-from stackmend.lab.plants._volumes import attach, new_volume
 from stackmend.model.errors import ApiError, SourceError
 from stackmend.model.step import ApiCall, StepState
+from stackmend_lab.cloud import Cloud
+from stackmend_lab.plants._volumes import attach, new_volume
 
 from .conftest import HandClock
 from .fake import PASSWORD, TOKEN, Fake

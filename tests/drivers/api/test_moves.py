@@ -11,10 +11,10 @@ import pytest
 
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.operations import operations
-from stackmend.lab.simulated import Cloud, Faults
 from stackmend.model.api import Answer, Request
 from stackmend.model.step import ApiCall, StepState
 from stackmend.model.writer import Outcome
+from stackmend_lab.simulated import Cloud, Faults
 
 PLANNED, INTENT, DONE, FAILED = StepState.PLANNED, StepState.INTENT, StepState.DONE, StepState.FAILED
 ABOUT = {"server": "s1", "from": "c01", "to": None, "elsewhere": [None]}

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from stackmend.app.names import known, of_actions
 from stackmend.config.settings import Config
-from stackmend.lab.cloud import Cloud
 from stackmend.model.plan import Left
+from stackmend_lab.cloud import Cloud
 
 from .fake import Fake, Fault
 

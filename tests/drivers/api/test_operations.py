@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from stackmend.drivers.api.executor import ApiExecutor
-from stackmend.lab.cloud import Cloud, Server
-from stackmend.lab.plants._networks import drop_port, new_port, other_host, port_of, vifs
-from stackmend.lab.plants._volumes import attach, new_volume
+from stackmend_lab.cloud import Cloud, Server
+from stackmend_lab.plants._networks import drop_port, new_port, other_host, port_of, vifs
+from stackmend_lab.plants._volumes import attach, new_volume
 
 from .conftest import HandClock
 from .fake import Fake

@@ -12,8 +12,12 @@ import pytest
 from stackmend.app import audits, plans, runs
 from stackmend.config.settings import Config
 from stackmend.engine.auditing import catalogue
-from stackmend.lab.cloud import Cloud, Server
-from stackmend.lab.plants import (
+from stackmend.model.errors import Exit
+from stackmend.model.plan import Plan
+from stackmend.model.repair import Repair
+from stackmend.model.step import ApiCall, StepState, irreversible
+from stackmend_lab.cloud import Cloud, Server
+from stackmend_lab.plants import (
     allocation_orphan,
     allocation_wrong_provider,
     extra_ports_on_server,
@@ -27,11 +31,7 @@ from stackmend.lab.plants import (
     volume_stuck_detaching,
     volume_stuck_error_deleting,
 )
-from stackmend.lab.plants._networks import cache, keep, other_host, write
-from stackmend.model.errors import Exit
-from stackmend.model.plan import Plan
-from stackmend.model.repair import Repair
-from stackmend.model.step import ApiCall, StepState, irreversible
+from stackmend_lab.plants._networks import cache, keep, other_host, write
 
 from .fake import Fake
 

@@ -15,20 +15,20 @@ from stackmend.cli.shell import main
 from stackmend.config.settings import Config, load
 from stackmend.drivers.journal.lease import stamp
 from stackmend.drivers.journal.store import DatabaseJournal
-from stackmend.lab.cloud import Cloud
-from stackmend.lab.plants import (
-    allocation_orphan,
-    info_cache_empty,
-    port_without_server,
-    volume_in_use_server_gone,
-    volume_stuck_detaching,
-)
 from stackmend.model.errors import ApiError, ConsentError, Exit, LimitError
 from stackmend.model.journal import Entry, RunRecord
 from stackmend.model.plan import Plan, save
 from stackmend.model.plan import load as load_plan
 from stackmend.model.step import ApiCall, StepState
 from stackmend.model.writer import mark_of
+from stackmend_lab.cloud import Cloud
+from stackmend_lab.plants import (
+    allocation_orphan,
+    info_cache_empty,
+    port_without_server,
+    volume_in_use_server_gone,
+    volume_stuck_detaching,
+)
 
 from .fake import PASSWORD, TOKEN, Fake
 

@@ -9,8 +9,8 @@ import pytest
 
 from stackmend.app.selecting import about, chosen
 from stackmend.config.settings import Config
-from stackmend.lab.cloud import Cloud, build
 from stackmend.model.errors import SourceError, UsageError
+from stackmend_lab.cloud import Cloud, build
 
 from .serving import serving
 from .showing import ShowingFake

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from stackmend.drivers.database.dialects import Address, Connection, Dialect, dialect_of
 from stackmend.drivers.database.dialects.mysql import _NativeReader, _PythonReader
-from stackmend.lab.mariadb import MariaDB
 from stackmend.model.errors import ConfigError, SourceError, StackmendError
 from stackmend.model.protocols import Reference
+from stackmend_lab.mariadb import MariaDB
 
 SECRET = "Xyzzy-plugh-42"
 TABLES = (

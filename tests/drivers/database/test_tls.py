@@ -13,8 +13,8 @@ import trustme
 
 from stackmend.drivers.database.dialects import Address
 from stackmend.drivers.database.dialects.mysql import MySQL, _NativeReader, _PythonReader
-from stackmend.lab.mariadb import MariaDB
 from stackmend.model.errors import SourceError
+from stackmend_lab.mariadb import MariaDB
 
 _CIPHER = "SELECT VARIABLE_VALUE FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = 'Ssl_cipher'"
 

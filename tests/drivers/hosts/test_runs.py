@@ -15,10 +15,10 @@ import pytest
 
 from stackmend.app import plans, runs, workflows
 from stackmend.config.settings import Config, load
-from stackmend.lab.cloud import build
 from stackmend.model.errors import Exit
 from stackmend.model.plan import Plan
 from stackmend.model.step import StepState
+from stackmend_lab.cloud import build
 
 from .conftest import until
 from .managers import HOST, Machine

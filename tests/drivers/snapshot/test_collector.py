@@ -26,12 +26,12 @@ from stackmend.drivers.snapshot.query import DuckQuery, open_snapshot
 from stackmend.drivers.snapshot.shape import labels, schema
 from stackmend.engine.auditing import catalogue
 from stackmend.engine.auditing.ask import standing
-from stackmend.lab import schemas
-from stackmend.lab.cloud import Cloud, build
-from stackmend.lab.mariadb import MariaDB
 from stackmend.model.errors import SourceError
 from stackmend.model.snapshot import UNREADABLE, Manifest
 from stackmend.tables import Kind, secrets, tables
+from stackmend_lab import schemas
+from stackmend_lab.cloud import Cloud, build
+from stackmend_lab.mariadb import MariaDB
 
 PORTS = 30_000
 WIDE = "x" * 250

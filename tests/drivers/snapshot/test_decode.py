@@ -18,8 +18,8 @@ from stackmend.drivers.database.dialects import Address, dialect_of
 from stackmend.drivers.database.dialects.mysql import _NativeReader, _PythonReader
 from stackmend.drivers.snapshot.decode import NULL, SEPARATOR, Unpackable, packed, plain
 from stackmend.drivers.snapshot.selects import Select, select
-from stackmend.lab.mariadb import MariaDB
 from stackmend.tables import Column, Kind, Table
+from stackmend_lab.mariadb import MariaDB
 
 TABLE = Table(
     service="neutron",

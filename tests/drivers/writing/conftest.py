@@ -12,8 +12,8 @@ import pytest
 from stackmend.app.session import Session
 from stackmend.config.settings import load
 from stackmend.drivers.writing.seal import Sealer
-from stackmend.lab.cloud import Cloud, build
-from stackmend.lab.mariadb import MariaDB
+from stackmend_lab.cloud import Cloud, build
+from stackmend_lab.mariadb import MariaDB
 
 from ...support.written_groups import Desk
 

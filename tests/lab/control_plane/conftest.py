@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.lab.control_plane import Plane
-from stackmend.lab.guardian import Guardian, reap
+from stackmend_lab.control_plane import Plane
+from stackmend_lab.guardian import Guardian, reap
 
 from ...sharing import turn
 from .old_recipes import TALES

@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 from openstack.exceptions import BadRequestException, HttpException, NotFoundException
 
-from stackmend.lab.breaks._past import let_time_pass
-from stackmend.lab.control_plane.seed import wait_server
+from stackmend_lab.breaks._past import let_time_pass
+from stackmend_lab.control_plane.seed import wait_server
 
 from .using import Thing
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackmend.lab.breaks import port_binding_inactive_leftover
-from stackmend.lab.breaks._scene import Scene
-from stackmend.lab.control_plane import Plane
-from stackmend.lab.control_plane.seed import wait
+from stackmend_lab.breaks import port_binding_inactive_leftover
+from stackmend_lab.breaks._scene import Scene
+from stackmend_lab.control_plane import Plane
+from stackmend_lab.control_plane.seed import wait
 
 Json = dict[str, Any]
 

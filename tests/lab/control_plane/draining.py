@@ -20,8 +20,8 @@ from typing import Any
 import requests
 import yaml
 
-from stackmend.lab.control_plane import Plane
-from stackmend.lab.control_plane.seed import create_server, wait, wait_server, wait_volume
+from stackmend_lab.control_plane import Plane
+from stackmend_lab.control_plane.seed import create_server, wait, wait_server, wait_volume
 
 Json = dict[str, Any]
 #: a server that runs, of each of these; "moved" has its resize from the host unconfirmed

@@ -15,12 +15,12 @@ from openstack.exceptions import SDKException
 from stackmend.app import apis, runs, workflows
 from stackmend.config.settings import Config, load
 from stackmend.drivers.api.executor import ApiExecutor
-from stackmend.lab.control_plane import Plane
-from stackmend.lab.control_plane.seed import IMAGE, wait, wait_server
 from stackmend.model.journal import RunResult
 from stackmend.model.plan import Plan
 from stackmend.model.step import ApiCall, StepState
 from stackmend.model.writer import Outcome
+from stackmend_lab.control_plane import Plane
+from stackmend_lab.control_plane.seed import IMAGE, wait, wait_server
 
 RUNNING, SHUTDOWN = 1, 4
 _PURGE = """#!{python}

@@ -12,9 +12,9 @@ import pymysql
 import pytest
 from openstack.exceptions import NotFoundException
 
-from stackmend.lab.breaks._scene import Scene
-from stackmend.lab.control_plane import Plane
-from stackmend.lab.control_plane.seed import wait
+from stackmend_lab.breaks._scene import Scene
+from stackmend_lab.control_plane import Plane
+from stackmend_lab.control_plane.seed import wait
 
 from . import damage
 from .using import Thing

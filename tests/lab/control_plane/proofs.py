@@ -21,11 +21,11 @@ from stackmend.app.audits import audit
 from stackmend.cli.shell import main
 from stackmend.config.settings import Config, load
 from stackmend.engine.auditing import catalogue
-from stackmend.lab import breaks
-from stackmend.lab.breaks._past import let_time_pass
-from stackmend.lab.control_plane import Plane
 from stackmend.model.audit import Report
 from stackmend.model.errors import Exit
+from stackmend_lab import breaks
+from stackmend_lab.breaks._past import let_time_pass
+from stackmend_lab.control_plane import Plane
 
 from .using import Thing
 
@@ -65,7 +65,7 @@ class Proof:
     strategy: str
     use: Callable[[Thing], None]
     make: Make
-    how: str = "sql"  #: or "service", as in stackmend.lab.breaks
+    how: str = "sql"  #: or "service", as in stackmend_lab.breaks
     way: str = ""  #: tells two proofs of one repair apart
     also: tuple[str, ...] = ()  #: other checks that find the same damage, mended by the same strategy
     words: Callable[[Json], list[str]] | None = None  #: of the command, for a repair that is asked for

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackmend.engine.auditing import catalogue
-from stackmend.lab import breaks
+from stackmend_lab import breaks
 
 from . import consequences, damage
 from . import using as use

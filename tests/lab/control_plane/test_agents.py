@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from stackmend.lab.control_plane import Plane
-from stackmend.lab.control_plane.seed import create_server, wait, wait_server
-from stackmend.lab.control_plane.services import FAKE_BACKENDS
 from stackmend.model.errors import Exit
+from stackmend_lab.control_plane import Plane
+from stackmend_lab.control_plane.seed import create_server, wait, wait_server
+from stackmend_lab.control_plane.services import FAKE_BACKENDS
 
 from .draining import Tool
 

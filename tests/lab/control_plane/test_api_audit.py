@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import pytest
 
-from stackmend.lab import breaks
 from stackmend.model.audit import Outcome, Report
 from stackmend.model.errors import Exit
 from stackmend.model.finding import Says, State
+from stackmend_lab import breaks
 
 from .proofs import Proof, Rehearsal, Sight, same
 from .repairs import of_break

@@ -8,8 +8,8 @@ import shutil
 import pytest
 
 from stackmend.cli.shell import main
-from stackmend.lab.control_plane import install
 from stackmend.model.errors import Exit
+from stackmend_lab.control_plane import install
 
 
 @pytest.mark.parametrize("command", ["down", "status", "shell", "heal"])

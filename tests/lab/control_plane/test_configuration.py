@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stackmend.lab.control_plane import configuration, layout
-from stackmend.lab.control_plane.services import Stage, environment, table
+from stackmend_lab.control_plane import configuration, layout
+from stackmend_lab.control_plane.services import Stage, environment, table
 
 
 @pytest.fixture

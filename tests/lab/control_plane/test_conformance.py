@@ -13,8 +13,8 @@ import pytest
 from openstack.exceptions import SDKException
 
 from stackmend.drivers.api.session import ApiSession
-from stackmend.lab.control_plane import Plane
-from stackmend.lab.control_plane.seed import IMAGE, NETWORKS, wait
+from stackmend_lab.control_plane import Plane
+from stackmend_lab.control_plane.seed import IMAGE, NETWORKS, wait
 
 from ..simulated.scenes import SCENES, Scene
 from ..simulated.stage import Stage

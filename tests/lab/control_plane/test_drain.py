@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.lab.control_plane import Plane
 from stackmend.model.errors import Exit
+from stackmend_lab.control_plane import Plane
 
 from .draining import MOVES, Scene, Tool, moody
 

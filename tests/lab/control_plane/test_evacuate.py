@@ -10,11 +10,11 @@ import pytest
 from openstack.exceptions import BadRequestException
 
 from stackmend.app import audits
-from stackmend.lab.control_plane import Plane
-from stackmend.lab.control_plane.seed import wait
 from stackmend.model.errors import Exit
 from stackmend.model.plan import Plan
 from stackmend.model.step import StepState
+from stackmend_lab.control_plane import Plane
+from stackmend_lab.control_plane.seed import wait
 
 from .lost_hosts import RUNNING, Loss
 

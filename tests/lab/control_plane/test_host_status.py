@@ -10,8 +10,8 @@ import jsonschema
 import pytest
 
 from stackmend.cli.shell import main
-from stackmend.lab.control_plane import Plane
 from stackmend.model.errors import Exit
+from stackmend_lab.control_plane import Plane
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "schemas" / "host-status.json"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.lab.control_plane import layout
-from stackmend.lab.mariadb import LabError
 from stackmend.model.errors import UsageError
+from stackmend_lab.control_plane import layout
+from stackmend_lab.mariadb import LabError
 
 SERVICES = Path("/opt/services")
 

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from stackmend.lab.breaks._scene import Scene
-from stackmend.lab.control_plane.seed import wait_server
 from stackmend.model.errors import Exit
+from stackmend_lab.breaks._scene import Scene
+from stackmend_lab.control_plane.seed import wait_server
 
 from .proofs import Desk
 

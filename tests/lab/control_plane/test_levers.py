@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.lab.control_plane import Plane, configuration, layout, services
-from stackmend.lab.mariadb import LabError
 from stackmend.model.errors import UsageError
+from stackmend_lab.control_plane import Plane, configuration, layout, services
+from stackmend_lab.mariadb import LabError
 
 OBEY = "import sys; from lab_levers import obey; obey(*sys.argv[1:3], RuntimeError('as told')); print('went on')"
 

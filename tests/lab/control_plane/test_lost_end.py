@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from stackmend.lab import breaks
 from stackmend.model.errors import Exit
+from stackmend_lab import breaks
 
 from .proofs import Desk
 

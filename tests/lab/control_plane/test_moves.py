@@ -13,10 +13,10 @@ import pytest
 from stackmend.app.apis import SystemClock
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.session import ApiSession
-from stackmend.lab.control_plane import Plane
-from stackmend.lab.control_plane.seed import create_server, wait, wait_server
 from stackmend.model.step import ApiCall, StepState
 from stackmend.model.writer import Outcome
+from stackmend_lab.control_plane import Plane
+from stackmend_lab.control_plane.seed import create_server, wait, wait_server
 
 
 class Operator:

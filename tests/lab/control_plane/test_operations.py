@@ -12,8 +12,8 @@ import pytest
 from stackmend.app.apis import SystemClock
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.session import ApiSession
-from stackmend.lab.control_plane import Plane
-from stackmend.lab.control_plane.seed import create_server, wait, wait_server, wait_volume
+from stackmend_lab.control_plane import Plane
+from stackmend_lab.control_plane.seed import create_server, wait, wait_server, wait_volume
 
 from ...drivers.api.operations import Guest, Operations, World
 

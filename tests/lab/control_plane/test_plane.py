@@ -14,14 +14,14 @@ import jsonschema
 import pytest
 
 from stackmend.cli.shell import main
-from stackmend.lab import schemas
-from stackmend.lab.control_plane import Plane, layout
-from stackmend.lab.control_plane.databases import connect
-from stackmend.lab.control_plane.process import Keeper
-from stackmend.lab.control_plane.services import table
-from stackmend.lab.mariadb import LabError
-from stackmend.lab.migrations import described
 from stackmend.model.errors import Exit
+from stackmend_lab import schemas
+from stackmend_lab.control_plane import Plane, layout
+from stackmend_lab.control_plane.databases import connect
+from stackmend_lab.control_plane.process import Keeper
+from stackmend_lab.control_plane.services import table
+from stackmend_lab.mariadb import LabError
+from stackmend_lab.migrations import described
 
 from ..test_schemas import BY_THE_LAB
 from .using import running

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from stackmend.lab.control_plane.process import Keeper, Process, is_alive, started_at, tail
-from stackmend.lab.mariadb import LabError
+from stackmend_lab.control_plane.process import Keeper, Process, is_alive, started_at, tail
+from stackmend_lab.mariadb import LabError
 
 SLEEP = (sys.executable, "-c", "import time; time.sleep(600)")
 #: ignores the polite signal

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.lab.control_plane.prompt import prompting
+from stackmend_lab.control_plane.prompt import prompting
 
 
 @pytest.mark.parametrize("name", ["bash", "dash", "zsh", "fish"])

@@ -8,8 +8,8 @@ import shutil
 
 import pytest
 
-from stackmend.lab.control_plane.configuration import set_options
 from stackmend.model.errors import Exit
+from stackmend_lab.control_plane.configuration import set_options
 
 from .proofs import TABLE, Desk, described, pairs
 from .repairs import ALL, BY_NAME, ELSEWHERE, HEALER, PROOFS

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.lab.control_plane import Plane
-from stackmend.lab.control_plane.seed import wait
 from stackmend.model.errors import Exit
+from stackmend_lab.control_plane import Plane
+from stackmend_lab.control_plane.seed import wait
 
 from .lost_hosts import RUNNING, Loss
 

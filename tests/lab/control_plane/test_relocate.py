@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from stackmend.cli.shell import main
-from stackmend.lab.control_plane import Plane
-from stackmend.lab.control_plane.seed import NETWORKS, create_server, wait, wait_server, wait_volume
 from stackmend.model.errors import Exit
+from stackmend_lab.control_plane import Plane
+from stackmend_lab.control_plane.seed import NETWORKS, create_server, wait, wait_server, wait_volume
 
 from .using import Thing
 

@@ -11,8 +11,8 @@ import pytest
 
 from stackmend.cli.shell import main
 from stackmend.engine.auditing.catalogue import checks
-from stackmend.lab import breaks
 from stackmend.model.errors import Exit, UsageError
+from stackmend_lab import breaks
 
 from .proofs import Desk
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.lab.control_plane import layout
-from stackmend.lab.control_plane.process import MARK
-from stackmend.lab.control_plane.services import table
+from stackmend_lab.control_plane import layout
+from stackmend_lab.control_plane.process import MARK
+from stackmend_lab.control_plane.services import table
 
 from .using import running
 

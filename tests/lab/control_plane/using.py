@@ -9,9 +9,9 @@ from typing import Any
 
 from openstack.exceptions import NotFoundException
 
-from stackmend.lab.control_plane import Plane
-from stackmend.lab.control_plane.seed import NETWORKS, wait, wait_server, wait_volume
-from stackmend.lab.mariadb import LabError
+from stackmend_lab.control_plane import Plane
+from stackmend_lab.control_plane.seed import NETWORKS, wait, wait_server, wait_volume
+from stackmend_lab.mariadb import LabError
 
 Json = dict[str, Any]
 #: a NIC as its owner knows it: MAC and addresses

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from stackmend.drivers.api.reading import ApiReading
-from stackmend.lab.simulated import Cloud, Faults, invariants
 from stackmend.model.api import Request
 from stackmend.model.errors import LostError, UnsentError
 from stackmend.model.protocols import Session
+from stackmend_lab.simulated import Cloud, Faults, invariants
 
 
 def stop(cloud: Cloud) -> Request:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from stackmend.lab.simulated import Cloud, Faults, invariants
-from stackmend.lab.simulated.world import FLAVORS, IMAGE, NETWORK
+from stackmend_lab.simulated import Cloud, Faults, invariants
+from stackmend_lab.simulated.world import FLAVORS, IMAGE, NETWORK
 
 from .scenes import SCENES, Scene
 from .stage import Stage

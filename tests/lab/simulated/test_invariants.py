@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from stackmend.lab.simulated import Cloud, invariants
-from stackmend.lab.simulated.things import Group, Server
-from stackmend.lab.simulated.world import World
+from stackmend_lab.simulated import Cloud, invariants
+from stackmend_lab.simulated.things import Group, Server
+from stackmend_lab.simulated.world import World
 
 
 def _lost(world: World, server: Server) -> None:

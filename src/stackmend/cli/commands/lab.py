@@ -15,7 +15,7 @@ from stackmend.cli.base import Command, Printing
 from stackmend.model.errors import Exit
 
 if TYPE_CHECKING:
-    from stackmend.lab.control_plane import Plane
+    from stackmend_lab.control_plane import Plane
 
 
 class _Lab(Command):
@@ -32,7 +32,7 @@ class _Lab(Command):
 
     def plane(self, parsed_args: argparse.Namespace, **more: Any) -> Plane:
         """The lab that is meant."""
-        from stackmend.lab.control_plane import Plane, default_folder
+        from stackmend_lab.control_plane import Plane, default_folder
 
         return Plane(Path(parsed_args.folder) if parsed_args.folder else default_folder(), **more)
 
@@ -168,7 +168,7 @@ class LabShell(_Lab):
         import subprocess
 
         plane = self.plane(parsed_args)
-        from stackmend.lab.control_plane.prompt import prompting
+        from stackmend_lab.control_plane.prompt import prompting
 
         shell = os.environ.get("SHELL") or "/bin/sh"
         words, more = (("-c", parsed_args.line), {}) if parsed_args.line else prompting(shell, plane.layout.state)
@@ -200,8 +200,8 @@ class LabBreak(_Lab, Printing):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """List or break."""
-        from stackmend.lab import breaks
         from stackmend.report.document import Document
+        from stackmend_lab import breaks
 
         if parsed_args.name is None:
             data: Any = [asdict(entry) | {"also": list(entry.also)} for entry in breaks.breaks()]
@@ -231,7 +231,7 @@ class LabHeal(_Lab):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Heal."""
-        from stackmend.lab import breaks
+        from stackmend_lab import breaks
 
         plane = self.plane(parsed_args)
         plane.layout  # noqa: B018 - says that there is no lab, before anything else

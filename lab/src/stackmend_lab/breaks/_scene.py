@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What breaks are made of: servers, ports and volumes of their own, hosts that die in the middle of something."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from stackmend_lab.breaks._past import let_time_pass
+from stackmend_lab.control_plane import Plane
+from stackmend_lab.control_plane.seed import NETWORKS, create_server, wait, wait_server, wait_volume
+
+
+class Scene:
+    """A lab, and things on it that belong to one break."""
+
+    def __init__(self, plane: Plane, name: str) -> None:
+        self.plane = plane
+        self.connection = plane.connect()
+        self.cloud: Any = self.connection
+        self._name = name
+        self.host = plane.hosts[0]  #: of the first cell, where things break
+        self.cell = "cell:cell1"
+
+    @property
+    def aside(self) -> str:
+        """The last host of the first cell, for damage that keeps nova-compute from working: none other is restarted."""
+        return [host for host, cell in self.plane.layout.hosts.items() if cell == "cell1"][-1]
+
+    def name(self) -> str:
+        """A name that nothing has, and that nobody takes at the same time."""
+        return f"broken-{self._name}-{secrets.token_hex(4)}"
+
+    def server(self, nics: list[dict[str, str]] | None = None, host: str | None = None) -> str:
+        """An active server on that host with a NIC in net1, unless other NICs (or none, []) are asked for; its id."""
+        found = [{"uuid": self.network()}] if nics is None else nics
+        host = host or self.host
+        # one that is starting takes a server that is on its way to it for one that it has lost
+        self.plane.wait_host(host)
+        server = create_server(self.connection, self.name(), found, f"nova:{host}")
+        wait_server(self.connection, server)
+        return server
+
+    def network(self, number: int = 0) -> str:
+        """Id of a network of the seed."""
+        return str(self.cloud.network.find_network(list(NETWORKS)[number]).id)
+
+    def ports(self, server: str) -> list[str]:
+        """Ids of a server's ports, as Neutron has them."""
+        return [str(port.id) for port in self.cloud.network.ports(device_id=server)]
+
+    def own_port(self, **fields: Any) -> str:
+        """A port that a user made; its id."""
+        fields = {"network_id": self.network(), "name": self.name(), **fields}
+        return str(self.cloud.network.create_port(**fields).id)
+
+    def volume(self) -> str:
+        """A volume that is available; its id."""
+        volume = self.cloud.block_storage.create_volume(name=self.name(), size=1)
+        wait_volume(self.connection, volume.id)
+        return str(volume.id)
+
+    def attached(self, server: str) -> str:
+        """A volume attached to a server; its id."""
+        volume = self.volume()
+        self.cloud.compute.create_volume_attachment(server, volume_id=volume)
+        wait_volume(self.connection, volume, "in-use")
+        return volume
+
+    def other_host(self) -> str:
+        """Another host of the same cell; the same one where the cell has but one."""
+        hosts = [host for host, cell in self.plane.layout.hosts.items() if cell == "cell1"]
+        return hosts[1 % len(hosts)]
+
+    @contextmanager
+    def held(self, place: str, action: str) -> Iterator[None]:
+        """Hold an action; what is done inside runs into it, and is let go at the end."""
+        self.plane.lever(place, action, "hold")
+        try:
+            yield
+        finally:
+            self.plane.release(place, action)
+
+    def wait_held(self, place: str, action: str) -> None:
+        """Wait until somebody is held there."""
+        self.plane.wait_held(place, action)
+
+    def crash(self, service: str) -> None:
+        """kill -9."""
+        self.plane.kill(service)
+
+    def revive(self, *services: str) -> None:
+        """Start services and wait until everything serves."""
+        for service in services:
+            self.plane.start(service)
+        self.plane.wait()
+
+    def killed_in_move(self, server: str, action: str) -> str:
+        """Kill nova-compute when it has come to ``action`` of a live migration; the host that the server was to go to.
+
+        It is started again, gives the migration up, and three hours pass.
+        """
+        target = self._died_in_move(server, action)
+        self.revive(f"nova-compute-{self.host}")
+        self.wait_row(self.cell, "SELECT uuid FROM instances WHERE uuid = %s AND task_state IS NULL", server)
+        if server not in self.plane.guests(self.host):
+            # nova-compute misses it a turn later, and what it notes then makes the server look busy once more
+            missed = "SELECT uuid FROM instances WHERE uuid = %s AND power_state = 0"
+            self.wait_row(self.cell, missed, server, seconds=90)
+        moves = self.sql(self.cell, "SELECT uuid FROM migrations WHERE instance_uuid = %s", server)
+        self.past(servers=server, consumers=[row["uuid"] for row in moves])
+        return target
+
+    def _died_in_move(self, server: str, action: str) -> str:
+        target = self.other_host()
+        with self.held(self.host, action):
+            self.cloud.compute.live_migrate_server(server, host=target, block_migration="auto")
+            self.wait_held(self.host, action)
+            self.crash(f"nova-compute-{self.host}")
+        return target
+
+    def lost_in_move(self, server: str, action: str) -> str:
+        """As :meth:`killed_in_move`, but nova-compute stays dead and is not heard of for three hours."""
+        target = self._died_in_move(server, action)
+        moves = self.sql(self.cell, "SELECT uuid FROM migrations WHERE instance_uuid = %s", server)
+        self.past(servers=server, consumers=[row["uuid"] for row in moves])
+        silent = "last_seen_up - INTERVAL 3 HOUR"
+        statement = f"UPDATE services SET last_seen_up = {silent}, updated_at = {silent} WHERE host = %s"
+        self.sql(self.cell, f"{statement} AND `binary` = 'nova-compute'", self.host)
+        return target
+
+    def lose_guest(self, host: str, server: str) -> None:
+        """The machine came back without that guest: it was set up anew. Only while its nova-compute is down."""
+        self.plane.forget_guest(host, server)
+
+    def sql(self, database: str, statement: str, *parameters: Any) -> list[dict[str, Any]]:
+        """Run a statement."""
+        return self.plane.sql(database, statement, parameters)
+
+    def past(self, **things: str | list[str]) -> None:
+        """Let three hours pass for some things: damage counts only once nobody can be at work on it any more."""
+        let_time_pass(self.plane, **{kind: [ids] if isinstance(ids, str) else ids for kind, ids in things.items()})
+
+    def wait_row(self, database: str, statement: str, *parameters: Any, seconds: float = 60) -> Mapping[str, Any]:
+        """Wait until a query has a row; the first one."""
+        rows = wait(lambda: self.sql(database, statement, *parameters), f"a row of: {statement}", seconds)
+        return rows[0]

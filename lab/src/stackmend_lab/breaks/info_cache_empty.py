@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A server's network cache is emptied, while the server has a port of its owner's and one that Nova made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackmend_lab.breaks import Break
+from stackmend_lab.breaks._scene import Scene
+from stackmend_lab.control_plane import Plane
+
+BREAK = Break(
+    "info-cache-empty",
+    "info-cache-empty",
+    "sql",
+    "the network cache of a server with a port of its owner's and one of Nova's becomes []",
+)
+
+
+def make(plane: Plane) -> dict[str, Any]:
+    """As a refresh leaves it that met a failing Neutron."""
+    scene = Scene(plane, BREAK.name)
+    server = scene.server([{"port": scene.own_port()}, {"uuid": scene.network(1)}])
+    scene.sql(scene.cell, "UPDATE instance_info_caches SET network_info = '[]' WHERE instance_uuid = %s", server)
+    scene.past(servers=server)
+    return {"server": server}

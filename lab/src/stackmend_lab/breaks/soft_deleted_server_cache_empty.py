@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A server waits to be reclaimed or restored, and its network cache is emptied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackmend_lab.breaks import Break
+from stackmend_lab.breaks._scene import Scene
+from stackmend_lab.control_plane import Plane
+from stackmend_lab.control_plane.seed import wait_server
+
+BREAK = Break(
+    "soft-deleted-server-cache-empty",
+    "soft-deleted-server-cache-empty",
+    "sql",
+    "the network cache of a soft-deleted server with a port of its owner's and one of Nova's becomes []",
+)
+
+
+def make(plane: Plane) -> dict[str, Any]:
+    """Stopped, then marked as nova-api and nova-compute do where ``reclaim_instance_interval`` is set; here it is not.
+
+    So nothing reclaims it meanwhile.
+    """
+    scene = Scene(plane, BREAK.name)
+    server = scene.server([{"port": scene.own_port()}, {"uuid": scene.network(1)}])
+    scene.cloud.compute.stop_server(server)
+    wait_server(scene.connection, server, "SHUTOFF")
+    marked = "UPDATE instances SET vm_state = 'soft-delete', deleted_at = UTC_TIMESTAMP() WHERE uuid = %s"
+    scene.sql(scene.cell, marked, server)
+    scene.sql(scene.cell, "UPDATE instance_info_caches SET network_info = '[]' WHERE instance_uuid = %s", server)
+    scene.past(servers=server)
+    return {"server": server}

@@ -1,0 +1,356 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A built cloud in hand: look at it, break it, put it back."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import pymysql
+
+from stackmend_lab.cloud.kinds import text
+from stackmend_lab.mariadb import MariaDB
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One server of a built cloud."""
+
+    uuid: str
+    kind: str
+    cell: str
+    host: str | None
+    node: str | None
+    project_id: str
+    ports: tuple[str, ...]
+    volumes: tuple[str, ...]
+    migration: str  #: uuid that its migration has, where it has one
+
+    @property
+    def database(self) -> str:
+        """Name of the database its row is in."""
+        return f"cell:{self.cell}"
+
+
+class Statements(Protocol):
+    """Where a cloud's databases are, and how statements get there."""
+
+    def url(self, database: str) -> str: ...
+    def databases(self) -> tuple[str, ...]: ...
+    def run(self, database: str, sql: str, parameters: Mapping[str, Any]) -> tuple[list[Row], Any]:
+        """(rows, last id) of one statement with ``:name`` parameters."""
+        ...
+
+    def quote(self, name: str) -> str: ...
+
+
+class Store(Statements, Protocol):
+    """The same of an embedded cloud, which can be put back."""
+
+    def state(self) -> Path: ...
+    def dump(self) -> dict[tuple[str, str], list[str]]: ...
+    def save(self) -> None: ...
+    def restore(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class CloudRows(ABC):
+    """What damage is written to: rows by database, and servers in a given state.
+
+    The embedded cloud is one, and the real databases of a lab are another (:mod:`stackmend_lab.breaks`), so that a plant
+    can be made on both. Databases have stackmend's names: ``nova_api``, ``cell:cell1``, ``neutron``, ...
+    """
+
+    def __init__(self, statements: Statements) -> None:
+        self._statements = statements
+
+    @abstractmethod
+    def pick(self, kind: str = "active") -> Server:
+        """A server of that kind that nobody has got yet; LookupError when there is none left."""
+
+    @property
+    def databases(self) -> dict[str, str]:
+        """Database -> SQLAlchemy URL."""
+        return {name: self._statements.url(name) for name in self._statements.databases()}
+
+    def ago(self, seconds: float) -> str:
+        """So many seconds ago, however long the cloud has been there: what is recent is so for an audit too."""
+        return text(datetime.now(UTC) - timedelta(seconds=seconds))
+
+    def rows(self, database: str, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
+        """Rows of a query with ``:name`` parameters, in SQL that every dialect understands."""
+        return self._statements.run(database, sql, params or {})[0]
+
+    def execute(self, database: str, sql: str, params: Mapping[str, Any] | None = None) -> None:
+        """Run one statement and commit it."""
+        self._statements.run(database, sql, params or {})
+
+    def insert(self, database: str, table: str, **values: Any) -> Any:
+        """Insert a row; returns its ``id``, given or assigned."""
+        q = self._statements.quote
+        names, marks = ", ".join(q(c) for c in values), ", ".join(f":{c}" for c in values)
+        last = self._statements.run(database, f"INSERT INTO {q(table)} ({names}) VALUES ({marks})", values)[1]
+        return values.get("id", last)
+
+    def update(self, database: str, table: str, where: Mapping[str, Any], **values: Any) -> None:
+        """Set columns of the rows that match."""
+        q = self._statements.quote
+        sets = ", ".join(f"{q(c)} = :{c}" for c in values)
+        condition, parameters = self._where(where)
+        self._statements.run(database, f"UPDATE {q(table)} SET {sets} WHERE {condition}", {**values, **parameters})
+
+    def delete(self, database: str, table: str, where: Mapping[str, Any]) -> None:
+        """Delete the rows that match."""
+        condition, parameters = self._where(where)
+        self._statements.run(database, f"DELETE FROM {self._statements.quote(table)} WHERE {condition}", parameters)
+
+    def _where(self, where: Mapping[str, Any]) -> tuple[str, Row]:
+        terms = [
+            f"{self._statements.quote(c)} IS NULL" if v is None else f"{self._statements.quote(c)} = :w_{c}"
+            for c, v in where.items()
+        ]
+        return " AND ".join(terms), {f"w_{c}": v for c, v in where.items() if v is not None}
+
+
+class Cloud(CloudRows):
+    """An embedded cloud on real schemas."""
+
+    def __init__(self, store: Store, now: datetime, servers: list[Server]) -> None:
+        super().__init__(store)
+        self._store, self._now, self._servers = store, now, servers
+        self._picked: set[str] = set()
+        self._saved: set[str] = set()
+
+    @property
+    def now(self) -> str:
+        """When it was built, UTC, as databases print it."""
+        return text(self._now)
+
+    @property
+    def state(self) -> Path:
+        """The folder for stackmend's journal and snapshots."""
+        return self._store.state()
+
+    def toml(self, *, same_account: bool = False) -> str:
+        """A configuration for stackmend; the cells are left to be discovered.
+
+        ``same_account``: that whoever reads writes, too, is agreed to.
+        """
+        lines = [f'{name} = "{url}"' for name, url in self.databases.items() if not name.startswith("cell:")]
+        lines += ["", "[writer]", "same_account = true"] if same_account else []
+        return "\n".join(["[databases]", *lines, "", "[state]", f'directory = "{self.state}"', ""])
+
+    def pick(self, kind: str = "active") -> Server:
+        """A server of that kind that nobody has got yet; LookupError when there is none left."""
+        for server in self._servers:
+            if server.kind == kind and server.uuid not in self._picked:
+                self._picked.add(server.uuid)
+                return server
+        raise LookupError(f"the cloud has no further server of the kind {kind}: build a larger one")
+
+    @property
+    def picked(self) -> frozenset[str]:
+        """Uuids of the servers that somebody has got."""
+        return frozenset(self._picked)
+
+    def servers(self, kind: str | None = None) -> list[Server]:
+        """The servers it remembers, of one kind or all."""
+        return [s for s in self._servers if kind in (None, s.kind)]
+
+    def dump(self) -> dict[tuple[str, str], list[str]]:
+        """(database, table) -> its rows as sorted text, for comparison to the byte; empty tables are left out."""
+        return self._store.dump()
+
+    def save(self) -> None:
+        """Remember all rows, for :meth:`restore`."""
+        self._store.save()
+        self._saved = set(self._picked)
+
+    def restore(self) -> None:
+        """Put all rows back as they were when saved; servers picked since may be picked again."""
+        self._store.restore()
+        self._picked = set(self._saved)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._store.close()
+
+
+def run(connection: pymysql.Connection[Any], sql: str, parameters: Mapping[str, Any]) -> tuple[list[Row], Any]:
+    """(rows, last id) of one statement with ``:name`` parameters on MariaDB."""
+    statement = sql.replace("%", "%%")
+    for name in sorted(parameters, key=len, reverse=True):
+        statement = statement.replace(f":{name}", f"%({name})s")
+    with connection.cursor(pymysql.cursors.DictCursor) as cursor:
+        cursor.execute(statement, dict(parameters))
+        return list(cursor.fetchall()), cursor.lastrowid
+
+
+class SQLiteStore:
+    """A cloud in SQLite files."""
+
+    def __init__(self, folder: Path, files: dict[str, Path], connections: dict[str, sqlite3.Connection]) -> None:
+        self._folder, self._files, self.connections = folder, files, connections
+
+    def cell_urls(self) -> dict[str, str]:
+        """What nova_api.cell_mappings says of each cell."""
+        return {name.removeprefix("cell:"): self.url(name) for name in self._files if name.startswith("cell:")}
+
+    def loaded(self) -> None:
+        """Nothing to do: the rows are written."""
+
+    def url(self, database: str) -> str:
+        return f"sqlite:///{self._files[database]}"
+
+    def databases(self) -> tuple[str, ...]:
+        return tuple(self._files)
+
+    def state(self) -> Path:
+        return self._folder / "state"
+
+    def quote(self, name: str) -> str:
+        return f'"{name}"'
+
+    def run(self, database: str, sql: str, parameters: Mapping[str, Any]) -> tuple[list[Row], Any]:
+        cursor = self.connections[database].execute(sql, parameters)
+        names = [d[0] for d in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()], cursor.lastrowid
+
+    def dump(self) -> dict[tuple[str, str], list[str]]:
+        found = {}
+        for database, connection in self.connections.items():
+            for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                if table == "sqlite_sequence":
+                    continue
+                rows = sorted(repr(row) for row in connection.execute(f'SELECT * FROM "{table}"'))
+                if rows:
+                    found[database, table] = rows
+        return found
+
+    def save(self) -> None:
+        saved = self._folder / "saved"
+        saved.mkdir(exist_ok=True)
+        for file in self._files.values():
+            shutil.copyfile(file, saved / file.name)
+
+    def restore(self) -> None:
+        for database, file in self._files.items():
+            self.connections[database].close()
+            shutil.copyfile(self._folder / "saved" / file.name, file)
+            self.connections[database] = sqlite3.connect(file, isolation_level=None)
+            self.connections[database].execute("PRAGMA synchronous = OFF")
+
+    def close(self) -> None:
+        for connection in self.connections.values():
+            connection.close()
+
+
+class MariaDBStore:
+    """A cloud on a private MariaDB."""
+
+    def __init__(
+        self,
+        server: MariaDB,
+        names: dict[str, str],
+        connections: dict[str, pymysql.Connection[Any]],
+        state: Path,
+    ) -> None:
+        self._server, self._names, self.connections, self._state = server, names, connections, state
+        self._sums: dict[str, int] = {}
+
+    def cell_urls(self) -> dict[str, str]:
+        """What nova_api.cell_mappings says of each cell: a literal URL, and a template for cell2."""
+        urls = {n.removeprefix("cell:"): self.url(n) for n in self._names if n.startswith("cell:")}
+        template = "{scheme}://{username}:{password}@{hostname}:{port}/"
+        return {**urls, "cell2": template + self._names["cell:cell2"] + "?charset=utf8"}
+
+    def loaded(self) -> None:
+        """Let the server count anew what is in its tables."""
+
+    def url(self, database: str) -> str:
+        return self._server.url(self._names[database])
+
+    def databases(self) -> tuple[str, ...]:
+        return tuple(self._names)
+
+    def state(self) -> Path:
+        return self._state
+
+    def quote(self, name: str) -> str:
+        return f"`{name}`"
+
+    def run(self, database: str, sql: str, parameters: Mapping[str, Any]) -> tuple[list[Row], Any]:
+        return run(self.connections[database], sql, parameters)
+
+    def dump(self) -> dict[tuple[str, str], list[str]]:
+        found = {}
+        for database, connection in self.connections.items():
+            with connection.cursor() as cursor:
+                for table, columns in self._columns(database).items():
+                    # the server writes a row as text: to take its columns apart here costs twice as much
+                    cursor.execute(
+                        f"SELECT CONCAT_WS(', ', {', '.join(f'QUOTE(`{c}`)' for c in columns)}) FROM `{table}`"
+                    )
+                    rows = sorted(row for (row,) in cursor.fetchall())
+                    if rows:
+                        found[database, table] = rows
+        return found
+
+    def _columns(self, database: str) -> dict[str, list[str]]:
+        """Table -> its columns in their order."""
+        found: dict[str, list[str]] = {}
+        with self.connections[database].cursor() as cursor:
+            cursor.execute(
+                "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = DATABASE()"
+                " ORDER BY table_name, ordinal_position"
+            )
+            for table, column in cursor.fetchall():
+                found.setdefault(table, []).append(column)
+        return found
+
+    def _tables(self, database: str) -> list[str]:
+        with self.connections[database].cursor() as cursor:
+            cursor.execute("SHOW TABLES")
+            return [row[0] for row in cursor.fetchall()]
+
+    def _checksums(self, database: str) -> dict[str, int]:
+        tables = ", ".join(f"`{t}`" for t in self._tables(database))
+        with self.connections[database].cursor() as cursor:
+            cursor.execute(f"CHECKSUM TABLE {tables}")
+            return {row[0]: row[1] for row in cursor.fetchall()}
+
+    def save(self) -> None:
+        for database, name in self._names.items():
+            with self.connections[database].cursor() as cursor:
+                cursor.execute(f"CREATE OR REPLACE DATABASE `saved_{name}`")
+                for full, checksum in self._checksums(database).items():
+                    self._sums[full] = checksum
+                    if checksum:
+                        table = full.split(".", 1)[1]
+                        cursor.execute(f"CREATE TABLE `saved_{name}`.`{table}` LIKE `{name}`.`{table}`")
+                        cursor.execute(f"INSERT INTO `saved_{name}`.`{table}` SELECT * FROM `{name}`.`{table}`")
+
+    def restore(self) -> None:
+        for database, name in self._names.items():
+            with self.connections[database].cursor() as cursor:
+                cursor.execute("SET SESSION foreign_key_checks = 0, unique_checks = 0")
+                for full, checksum in self._checksums(database).items():
+                    if checksum == self._sums[full]:
+                        continue
+                    table = full.split(".", 1)[1]
+                    cursor.execute(f"DELETE FROM `{name}`.`{table}`")
+                    if self._sums[full]:
+                        cursor.execute(f"INSERT INTO `{name}`.`{table}` SELECT * FROM `saved_{name}`.`{table}`")
+                cursor.execute("SET SESSION foreign_key_checks = 1, unique_checks = 1")
+
+    def close(self) -> None:
+        for connection in self.connections.values():
+            connection.close()

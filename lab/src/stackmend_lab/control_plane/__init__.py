@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real control plane as plain processes: Keystone, Glance, Placement, Nova, Neutron and Cinder with MariaDB and
+RabbitMQ of their own, all in one folder; only hypervisor, network agent and storage are fakes (``fake_backends/``).
+"""
+
+from __future__ import annotations
+
+from stackmend_lab.control_plane.layout import Layout, default_folder
+from stackmend_lab.control_plane.plane import Plane, ServiceState
+
+__all__ = ["Layout", "Plane", "ServiceState", "default_folder"]

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes of a lab: begun in a session of their own, known by process id and start time, and by a mark.
+
+A process id alone may be somebody else's by now; together with the start time it is not. Children that outlive their
+parent (a worker whose master was killed) are found by ``STACKMEND_LAB_PROCESS`` in their environment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stackmend_lab.mariadb import MARK, LabError
+
+_POLL = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that was started: its id, and when, in the kernel's ticks since boot."""
+
+    pid: int
+    begun: int
+
+
+class Keeper:
+    """Starts and ends the processes of one lab; ``folder`` is what their mark begins with."""
+
+    def __init__(self, folder: Path, pids: Path) -> None:
+        self._folder = folder
+        self._pids = pids
+
+    def start(self, name: str, argv: Sequence[str], environment: Mapping[str, str], log: Path) -> Process:
+        """Start a program unless it runs; what a former one left running is ended first."""
+        running = self.alive(name)
+        if running:
+            return running
+        self.end([name], grace=2)
+        with log.open("ab") as output:
+            try:
+                pid = os.posix_spawn(
+                    argv[0],
+                    list(argv),
+                    # services that give themselves a title write it over their environment, and with it over the mark
+                    {**environment, MARK: self._mark(name), "SPT_NOENV": "1"},
+                    file_actions=[
+                        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                        (os.POSIX_SPAWN_DUP2, output.fileno(), 1),
+                        (os.POSIX_SPAWN_DUP2, output.fileno(), 2),
+                    ],
+                    setsid=True,
+                )
+            except OSError as problem:
+                raise LabError(f"{argv[0]} cannot be started: {problem.strerror}") from None
+        process = Process(pid, _begun(pid) or 0)
+        file = self._pids / f"{name}.pid"
+        temporary = file.with_suffix(".new")
+        temporary.write_text(f"{process.pid} {process.begun}\n")
+        temporary.replace(file)
+        # for a moment after it was begun, the kernel does not show its environment yet
+        _until(lambda: _mark_of(pid) or not is_alive(process), 10)
+        return process
+
+    def known(self, name: str) -> Process | None:
+        """The process last started under that name, whether or not it still runs."""
+        try:
+            pid, begun = (self._pids / f"{name}.pid").read_text().split()
+            return Process(int(pid), int(begun))
+        except (OSError, ValueError):
+            return None
+
+    def alive(self, name: str) -> Process | None:
+        """The running process of that name."""
+        process = self.known(name)
+        return process if process and is_alive(process) else None
+
+    def names(self) -> list[str]:
+        """Names that were started and not ended."""
+        return sorted(path.stem for path in self._pids.glob("*.pid"))
+
+    def kill(self, name: str) -> Process | None:
+        """``kill -9`` the one process, as a crash would; its children are left to themselves."""
+        process = self.alive(name)
+        if process:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+            _until(lambda: not is_alive(process), 10)
+        return process
+
+    def end(self, names: Iterable[str], grace: float) -> None:
+        """TERM, and after ``grace`` seconds KILL, whatever runs under these names; returns when all are gone."""
+        marks = {self._mark(name): name for name in names}
+        leaders = [p for p in map(self.alive, marks.values()) if p]
+        for leader in leaders:
+            _send(leader, signal.SIGTERM)
+        members = self._members(marks)
+        for process in members:
+            if process not in leaders and _orphan(process, leaders):
+                _send(process, signal.SIGTERM)
+        if not _until(lambda: not any(map(is_alive, [*leaders, *members])), grace):
+            deadline = time.monotonic() + 20
+            while left := {*self._members(marks), *(p for p in [*leaders, *members] if is_alive(p))}:
+                for process in left:
+                    _send(process, signal.SIGKILL)
+                if time.monotonic() > deadline:
+                    raise LabError(f"processes {', '.join(str(p.pid) for p in left)} cannot be ended")
+                time.sleep(_POLL)
+        for name in marks.values():
+            (self._pids / f"{name}.pid").unlink(missing_ok=True)
+
+    def strays(self) -> list[Process]:
+        """Every process of this lab, under whatever name."""
+        return self._members(None)
+
+    def end_strays(self, grace: float) -> None:
+        """End what is left of this lab, even if no file knows of it any more."""
+        left = self.strays()
+        for process in left:
+            _send(process, signal.SIGTERM)
+        if _until(lambda: not any(map(is_alive, left)), grace):
+            return
+        for process in left:
+            _send(process, signal.SIGKILL)
+        _until(lambda: not self.strays(), 10)
+
+    def _mark(self, name: str) -> str:
+        return f"{self._folder}:{name}"
+
+    def _members(self, marks: Mapping[str, str] | None) -> list[Process]:
+        """Living processes of these names (mark -> name); None: of any of this lab.
+
+        By their marks, and by the sessions of those that were begun: one that is about to end has its files, and its
+        port, longer than it has an environment.
+        """
+        names = self.names() if marks is None else marks.values()
+        sessions = {process.pid: process for process in map(self.known, names) if process}
+        found = []
+        for pid in (int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()):
+            begun = _begun(pid)
+            if begun is None:
+                continue
+            leader, mark = sessions.get(_session(pid)), _mark_of(pid)
+            own = mark.startswith(self._mark("")) and (marks is None or mark in marks)
+            if own or (not mark and leader is not None and leader.begun <= begun):
+                found.append(Process(pid, begun))
+        return found
+
+
+def _mark_of(pid: int) -> str:
+    """The mark of a process; "" where it has none, or is not ours to read."""
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return ""
+    prefix = f"{MARK}=".encode()
+    found = next((value for value in environment.split(b"\0") if value.startswith(prefix)), prefix)
+    return os.fsdecode(found[len(prefix) :])
+
+
+def is_alive(process: Process) -> bool:
+    """Whether exactly this process runs; one that ended and was not waited for does not."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(process.pid, os.WNOHANG)
+    return _begun(process.pid) == process.begun
+
+
+def started_at(process: Process) -> float:
+    """When it was started, in seconds since the epoch."""
+    boot = next(int(line.split()[1]) for line in Path("/proc/stat").read_text().splitlines() if line[:5] == "btime")
+    return boot + process.begun / os.sysconf("SC_CLK_TCK")
+
+
+def tail(log: Path, lines: int = 12) -> list[str]:
+    """The last lines of a log; of a Python traceback what it ended with."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 20000))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return []
+    return [line[:300] for line in text.splitlines() if line.strip()][-lines:]
+
+
+def _begun(pid: int) -> int | None:
+    """Start time of a living process, None for a dead one.
+
+    A zombie is dead only when its last thread is: until then what it had open is open, and its port taken.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    state, threads, begun = fields[0], int(fields[17]), int(fields[19])
+    return None if state == "X" or (state == "Z" and threads <= 1) else begun
+
+
+def _orphan(process: Process, leaders: Sequence[Process]) -> bool:
+    """Whether no living leader would end it: the child of one that is stopping is the leader's business."""
+    session = _session(process.pid)
+    return session != 0 and session not in {leader.pid for leader in leaders}
+
+
+def _session(pid: int) -> int:
+    """Of a process; 0 where there is none."""
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return 0
+
+
+def _send(process: Process, number: signal.Signals) -> None:
+    if is_alive(process):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
+
+
+def _until(done: Callable[[], object], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL)
+    return True

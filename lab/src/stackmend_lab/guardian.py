@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ends the services that somebody began when he is gone, however he went, and removes their folder.
+
+A guardian is a process of its own session: neither Ctrl-C nor the end of a terminal reaches it. It reads from a pipe
+whose other end only its ward holds, so it wakes when that one dies, by ``kill -9`` too. What even a guardian could not
+clear away (the machine went down, it was killed itself) is cleared away by :func:`reap` at the next start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+#: names of folders that belong to one run
+OF_A_RUN = ("stackmend-db-", "stackmend-lab-")
+_OWNER = "owner.json"
+#: seconds that services get to end by themselves
+_GRACE = 10.0
+
+
+class Guardian:
+    """Guards the services whose mark begins with ``folder`` (:mod:`stackmend_lab.control_plane.process`).
+
+    ``remove``: what is removed once they have ended; nothing where it is None.
+    """
+
+    def __init__(self, folder: Path, remove: Path | None) -> None:
+        self._remove = remove
+        if remove is not None:
+            owner = {"pid": os.getpid(), "begun": _begun(os.getpid()), "folder": str(folder)}
+            (remove / _OWNER).write_text(json.dumps(owner))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(folder), *([str(remove)] if remove else [])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd="/",
+        )
+
+    def release(self) -> None:
+        """Nothing is left to guard."""
+        if self._process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._process.stdin.write(b"done")
+                self._process.stdin.flush()
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+        self._process.wait(60)
+        if self._remove is not None:
+            (self._remove / _OWNER).unlink(missing_ok=True)
+
+
+@contextmanager
+def guarded(folder: Path, remove: Path | None) -> Iterator[None]:
+    """Guard it as long as the ``with`` block."""
+    guardian = Guardian(folder, remove)
+    try:
+        yield
+    finally:
+        guardian.release()
+
+
+def reap(below: Path | None = None) -> list[Path]:
+    """Clear away what dead runs have left; the folders. Those of living runs, and of others, are left alone."""
+    found = []
+    below = below or Path(tempfile.gettempdir())
+    for path in (path for prefix in OF_A_RUN for path in below.glob(f"{prefix}*")):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            state = path.lstat()
+            owner = json.loads((path / _OWNER).read_text())
+            folder = Path(owner["folder"])
+            mine = state.st_uid == os.getuid() and path.is_dir() and not path.is_symlink()
+            if mine and folder.is_relative_to(path) and _begun(int(owner["pid"])) != owner["begun"]:
+                _end(folder, path)
+                found.append(path)
+    return found
+
+
+def _begun(pid: int) -> int | None:
+    """Start time of a process in the kernel's ticks since boot; None where there is none."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        return None
+
+
+def _end(folder: Path, remove: Path | None) -> None:
+    from stackmend_lab.control_plane.process import Keeper
+
+    Keeper(folder, folder / "run").end_strays(_GRACE)
+    if remove is not None:
+        shutil.rmtree(remove, ignore_errors=True)
+
+
+def main(folder: str, remove: str | None = None) -> None:
+    """Wait until the ward says that it is done, or says nothing any more."""
+    if os.read(0, 4) != b"done":
+        _end(Path(folder), Path(remove) if remove else None)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be broken in an embedded cloud: one module a check, called as the check with ``_`` for ``-``.
+
+Each holds ``plant(cloud)``, which breaks one object as the catalogue says and returns the key of the finding
+expected; ``VARIANTS``, further ways in which it comes about; ``LOOK_ALIKES``, healthy things that resemble it; and,
+where a repair is refused by design, ``NOT_REPAIRED``, the name of a variant and a part of the reason; where the
+operator has to choose between repairs, ``CHOSEN``, the name of a variant and the repair.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from stackmend_lab.cloud import CloudRows
+
+#: the variant that every module has
+PLANT = "plant"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One way of breaking one object, or one healthy thing that looks broken."""
+
+    check: str
+    variant: str
+    make: Callable[[CloudRows], Any]  #: a plant returns the key of the finding
+    refused: str = ""  #: a part of the reason for which it is not repaired, by design
+    chosen: str = ""  #: the repair that the operator names, where there are several
+
+    def __str__(self) -> str:
+        return f"{self.check}:{self.variant}"
+
+
+def modules() -> dict[str, ModuleType]:
+    """Check -> the module that breaks what it finds, by name."""
+    names = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+    return {name.replace("_", "-"): importlib.import_module(f"{__name__}.{name}") for name in names}
+
+
+def broken() -> Iterator[Case]:
+    """Every plant and variant."""
+    for check, module in modules().items():
+        refused, chosen = getattr(module, "NOT_REPAIRED", {}), getattr(module, "CHOSEN", {})
+        for variant, make in {PLANT: module.plant, **getattr(module, "VARIANTS", {})}.items():
+            yield Case(check, variant, make, refused.get(variant, ""), chosen.get(variant, ""))
+
+
+def healthy() -> Iterator[Case]:
+    """Every look-alike."""
+    for check, module in modules().items():
+        for variant, make in getattr(module, "LOOK_ALIKES", {}).items():
+            yield Case(check, variant, make)

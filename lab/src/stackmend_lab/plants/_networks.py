@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Healthy ports, caches and NIC rows to break, and the handles to break them with."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import uuid
+from typing import Any
+
+from stackmend_lab.cloud import CloudRows, Server
+
+#: seconds: older than every age that a check of networks waits
+OLD = 3 * 3600
+DETAILS = {"port_filter": True, "connectivity": "l2", "bridge_name": "br-int", "datapath_type": "system"}
+#: tables with rows that belong to a port alone
+CHILDREN = (
+    "ipallocations",
+    "ml2_port_binding_levels",
+    "ml2_port_bindings",
+    "portsecuritybindings",
+    "securitygroupportbindings",
+)
+
+
+def cache(cloud: CloudRows, server: Server) -> dict[str, Any]:
+    """The server's cache row."""
+    sql = "SELECT id, network_info, deleted FROM instance_info_caches WHERE instance_uuid = :u"
+    return cloud.rows(server.database, sql, {"u": server.uuid})[0]
+
+
+def vifs(cloud: CloudRows, server: Server) -> list[dict[str, Any]]:
+    """The VIFs of the server's cache."""
+    found: list[dict[str, Any]] = json.loads(cache(cloud, server)["network_info"])
+    return found
+
+
+def write(cloud: CloudRows, server: Server, document: str | None) -> None:
+    """Let the server's cache hold this text, since long ago."""
+    values = {"network_info": document, "updated_at": cloud.ago(OLD)}
+    cloud.update(server.database, "instance_info_caches", {"instance_uuid": server.uuid}, **values)
+
+
+def keep(cloud: CloudRows, server: Server, port: str, flag: bool) -> None:
+    """Set ``preserve_on_delete`` of one VIF."""
+    found = vifs(cloud, server)
+    for vif in found:
+        if vif["id"] == port:
+            vif["preserve_on_delete"] = flag
+    write(cloud, server, json.dumps(found))
+
+
+def port_of(cloud: CloudRows, port: str) -> dict[str, Any]:
+    """A port's row."""
+    sql = (
+        "SELECT id, project_id, network_id, mac_address, device_id, device_owner, status, standard_attr_id"
+        " FROM ports WHERE id = :p"
+    )
+    return cloud.rows("neutron", sql, {"p": port})[0]
+
+
+def attribute(cloud: CloudRows, port: str, **values: Any) -> None:
+    """Set columns of the port's standardattributes row."""
+    cloud.update("neutron", "standardattributes", {"id": port_of(cloud, port)["standard_attr_id"]}, **values)
+
+
+def standard(cloud: CloudRows, kind: str, created: str) -> int:
+    """A new row of standardattributes; its id."""
+    values = {"resource_type": kind, "revision_number": 2, "created_at": created, "updated_at": created}
+    return int(cloud.insert("neutron", "standardattributes", **values, description=""))
+
+
+def new_port(cloud: CloudRows, beside: Server, device: str, created: str, host: str = "", **values: Any) -> str:
+    """A port in the network of a server, whole as Neutron makes it: addresses, binding, security; its id.
+
+    It is bound to ``host`` and, unless ``values`` say else, of that server's project and owned by Nova.
+    """
+    model = port_of(cloud, beside.ports[0])
+    port = str(uuid.uuid4())
+    mac = "fa:20:" + ":".join(port[n : n + 2] for n in (0, 2, 4, 6))
+    defaults = {
+        "id": port,
+        "project_id": model["project_id"],
+        "name": "",
+        "network_id": model["network_id"],
+        "mac_address": mac,
+        "admin_state_up": 1,
+        "status": "DOWN",
+        "device_id": device,
+        "device_owner": "compute:nova",
+        "standard_attr_id": standard(cloud, "ports", created),
+        "ip_allocation": "immediate",
+    }
+    cloud.insert("neutron", "ports", **{**defaults, **values})
+    _bind(cloud, port, host, model["network_id"])
+    _address(cloud, port, model["network_id"])
+    cloud.insert("neutron", "portsecuritybindings", port_id=port, port_security_enabled=1)
+    groups = "SELECT security_group_id FROM securitygroupportbindings WHERE port_id = :p"
+    for row in cloud.rows("neutron", groups, {"p": beside.ports[0]}):
+        cloud.insert("neutron", "securitygroupportbindings", port_id=port, security_group_id=row["security_group_id"])
+    return port
+
+
+def _bind(cloud: CloudRows, port: str, host: str, network: str) -> None:
+    binding = {"port_id": port, "host": host, "vnic_type": "normal", "profile": "", "status": "ACTIVE"}
+    if not host:
+        cloud.insert("neutron", "ml2_port_bindings", **binding, vif_type="unbound", vif_details="")
+        return
+    cloud.insert("neutron", "ml2_port_bindings", **binding, vif_type="ovs", vif_details=json.dumps(DETAILS))
+    segments = cloud.rows("neutron", "SELECT id FROM networksegments WHERE network_id = :n", {"n": network})
+    level = {"port_id": port, "host": host, "level": 0, "driver": "openvswitch", "segment_id": segments[0]["id"]}
+    cloud.insert("neutron", "ml2_port_binding_levels", **level)
+
+
+def _address(cloud: CloudRows, port: str, network: str) -> None:
+    """An address of the network's IPv4 subnet that nobody has."""
+    sql = "SELECT id, cidr FROM subnets WHERE network_id = :n AND ip_version = 4"
+    subnet = cloud.rows("neutron", sql, {"n": network})[0]
+    taken = "SELECT ip_address FROM ipallocations WHERE subnet_id = :s"
+    used = {row["ip_address"] for row in cloud.rows("neutron", taken, {"s": subnet["id"]})}
+    block = ipaddress.ip_network(subnet["cidr"])
+    address = next(str(block[-n]) for n in range(3, 60_000) if str(block[-n]) not in used)
+    values = {"ip_address": address, "subnet_id": subnet["id"], "network_id": network}
+    cloud.insert("neutron", "ipallocations", port_id=port, **values)
+    ipam = cloud.rows("neutron", "SELECT id FROM ipamsubnets WHERE neutron_subnet_id = :s", {"s": subnet["id"]})
+    cloud.insert("neutron", "ipamallocations", ip_address=address, ipam_subnet_id=ipam[0]["id"], status="ALLOCATED")
+
+
+def drop_port(cloud: CloudRows, port: str) -> None:
+    """Delete a port as Neutron does: floating IPs let go of it, its addresses are given back."""
+    number = port_of(cloud, port)["standard_attr_id"]
+    loose = {"fixed_port_id": None, "fixed_ip_address": None, "router_id": None, "status": "DOWN"}
+    cloud.update("neutron", "floatingips", {"fixed_port_id": port}, **loose)
+    fixed = "SELECT ip_address, subnet_id FROM ipallocations WHERE port_id = :p"
+    for row in cloud.rows("neutron", fixed, {"p": port}):
+        ipam = "SELECT id FROM ipamsubnets WHERE neutron_subnet_id = :s"
+        for subnet in cloud.rows("neutron", ipam, {"s": row["subnet_id"]}):
+            where = {"ipam_subnet_id": subnet["id"], "ip_address": row["ip_address"]}
+            cloud.delete("neutron", "ipamallocations", where)
+    for table in CHILDREN:
+        cloud.delete("neutron", table, {"port_id": port})
+    cloud.delete("neutron", "ports", {"id": port})
+    cloud.delete("neutron", "standardattributes", {"id": number})
+
+
+def free_port(cloud: CloudRows, port: str) -> None:
+    """Free a port as Neutron does when it is unbound and its device is taken away."""
+    cloud.delete("neutron", "ml2_port_binding_levels", {"port_id": port})
+    unbound = {"host": "", "vif_type": "unbound", "vif_details": ""}
+    cloud.update("neutron", "ml2_port_bindings", {"port_id": port}, **unbound)
+    cloud.update("neutron", "ports", {"id": port}, device_id="", device_owner="", status="DOWN")
+
+
+def move_binding(cloud: CloudRows, port: str, host: str) -> None:
+    """Let the port be bound to another host, its levels with it."""
+    for table in ("ml2_port_bindings", "ml2_port_binding_levels"):
+        cloud.update("neutron", table, {"port_id": port}, host=host)
+
+
+def other_host(cloud: CloudRows, server: Server) -> str:
+    """Another compute host of the server's cell."""
+    sql = "SELECT host FROM compute_nodes WHERE host <> :h AND hypervisor_type = 'QEMU' ORDER BY host"
+    return str(cloud.rows(server.database, sql, {"h": server.host or ""})[0]["host"])
+
+
+def nic_rows(cloud: CloudRows, server: Server) -> list[dict[str, Any]]:
+    """The server's live ``virtual_interfaces`` rows, in the order of its NICs."""
+    sql = "SELECT id, uuid, address, tag FROM virtual_interfaces WHERE instance_uuid = :u AND deleted = 0 ORDER BY id"
+    return cloud.rows(server.database, sql, {"u": server.uuid})
+
+
+def new_nic_row(cloud: CloudRows, server: Server, port: str, **values: Any) -> int:
+    """A row of ``virtual_interfaces`` for a port that need not exist; its id."""
+    mac = "fa:21:" + ":".join(port[n : n + 2] for n in (0, 2, 4, 6))
+    defaults = {
+        "uuid": port,
+        "address": f"{mac}/{port}",
+        "instance_uuid": server.uuid,
+        "created_at": cloud.ago(2 * OLD),
+        "deleted": 0,
+    }
+    return int(cloud.insert(server.database, "virtual_interfaces", **{**defaults, **values}))
+
+
+def changed(cloud: CloudRows, server: Server, seconds: int = 60) -> None:
+    """Let Nova have changed the server so many seconds ago."""
+    cloud.update(server.database, "instances", {"uuid": server.uuid}, updated_at=cloud.ago(seconds))
+
+
+def busy(cloud: CloudRows, server: Server, task_state: str = "rebooting_hard") -> None:
+    """Let something be happening to the server, since a minute."""
+    values = {"task_state": task_state, "updated_at": cloud.ago(60)}
+    cloud.update(server.database, "instances", {"uuid": server.uuid}, **values)
+
+
+def moment(cloud: CloudRows, server: Server, column: str = "created_at") -> str:
+    """A time of the server's row."""
+    sql = "SELECT created_at, launched_at FROM instances WHERE uuid = :u"
+    return str(cloud.rows(server.database, sql, {"u": server.uuid})[0][column])

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small ways to damage servers and ports, and what tells one host from another."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from stackmend_lab.cloud import CloudRows, Server
+
+#: seconds: older than every age that a check of servers waits
+OLD = 6 * 3600
+
+
+def cache(cloud: CloudRows, server: Server) -> list[dict[str, Any]]:
+    """The VIFs of the server's network cache."""
+    sql = "SELECT network_info FROM instance_info_caches WHERE instance_uuid = :u"
+    document = cloud.rows(server.database, sql, {"u": server.uuid})[0]["network_info"]
+    found: list[dict[str, Any]] = json.loads(document)
+    return found
+
+
+def write_cache(cloud: CloudRows, server: Server, document: Any) -> None:
+    """Replace the server's network cache by VIFs, or by any text."""
+    text = document if document is None or isinstance(document, str) else json.dumps(document)
+    cloud.update(server.database, "instance_info_caches", {"instance_uuid": server.uuid}, network_info=text)
+
+
+def touch(cloud: CloudRows, server: Server, seconds: float = OLD) -> None:
+    """Let the server have been changed that long ago."""
+    cloud.update(server.database, "instances", {"uuid": server.uuid}, updated_at=cloud.ago(seconds))
+
+
+def neighbour(cloud: CloudRows, server: Server) -> dict[str, Any]:
+    """The compute node of another host in the server's cell."""
+    sql = "SELECT * FROM compute_nodes WHERE host <> :h AND hypervisor_type = 'QEMU' AND deleted = 0 ORDER BY id"
+    found: dict[str, Any] = cloud.rows(server.database, sql, {"h": server.host or ""})[0]
+    return found
+
+
+def without_volumes(cloud: CloudRows) -> Server:
+    """An active server that has none."""
+    while (server := cloud.pick("active")).volumes:
+        pass
+    return server
+
+
+def alone(cloud: CloudRows, server: Server, *, silent: bool = False) -> str:
+    """Put a server alone on a host of its own, with everything of it; the host's name. ``silent``: for three hours."""
+    host, node, sql = (
+        f"lonely-{server.uuid[:8]}",
+        f"{server.uuid[:-4]}c0de",
+        "SELECT * FROM {} WHERE host = :h AND deleted = 0",
+    )
+    numbers = {}
+    for table, more in (
+        ("services", {"uuid": f"{server.uuid[:-4]}5e12"}),
+        ("compute_nodes", {"uuid": node, "hypervisor_hostname": host}),
+    ):
+        row = cloud.rows(server.database, sql.format(table), {"h": server.host})[0]
+        own = {k: v if isinstance(v, int | float | str | None) else str(v) for k, v in row.items() if k != "id"}
+        numbers[table] = cloud.insert(server.database, table, **{**own, **more, "host": host})
+    if silent:
+        beat = cloud.ago(3 * 3600)
+        cloud.update(server.database, "services", {"host": host}, last_seen_up=beat, updated_at=beat)
+    number = cloud.insert("placement", "resource_providers", uuid=node, name=host, generation=1)
+    cloud.update("placement", "resource_providers", {"id": number}, root_provider_id=number)
+    cloud.update("placement", "allocations", {"consumer_id": server.uuid}, resource_provider_id=number)
+    settle(cloud, server, host, host, numbers["compute_nodes"])
+    for port in server.ports:
+        bind(cloud, port, host)
+    return host
+
+
+def settle(cloud: CloudRows, server: Server, host: str, node: str, compute: Any) -> None:
+    """Have Nova's rows and Cinder's attachments say that host, as if the server had been built there."""
+    cloud.update(
+        server.database, "instances", {"uuid": server.uuid}, host=host, node=node, launched_on=host, compute_id=compute
+    )
+    events = "UPDATE instance_actions_events SET host = :h WHERE action_id IN"
+    events += " (SELECT id FROM instance_actions WHERE instance_uuid = :u)"
+    cloud.execute(server.database, events, {"h": host, "u": server.uuid})
+    where = {"instance_uuid": server.uuid, "deleted": 0}
+    cloud.update("cinder", "volume_attachment", where, attached_host=host)
+
+
+def migrated(
+    cloud: CloudRows, server: Server, node: dict[str, Any], status: str, source: str, age: float = 9000
+) -> str:
+    """Insert a live migration to that compute node, which ended so; its uuid."""
+    move = server.migration[:-4] + "beef"
+    cloud.insert(
+        server.database, "migrations", uuid=move, instance_uuid=server.uuid, status=status,
+        migration_type="live-migration", source_compute=source, source_node=source, dest_compute=node["host"],
+        dest_node=node["hypervisor_hostname"], deleted=0, created_at=cloud.ago(age + 60), updated_at=cloud.ago(age),
+    )  # fmt: skip
+    return move
+
+
+def provider(cloud: CloudRows, node_uuid: str) -> int:
+    """``resource_providers.id`` of a compute node."""
+    return int(cloud.rows("placement", "SELECT id FROM resource_providers WHERE uuid = :u", {"u": node_uuid})[0]["id"])
+
+
+def bind(cloud: CloudRows, port: str, host: str) -> None:
+    """Let the port's ACTIVE binding name that host."""
+    cloud.execute(
+        "neutron",
+        "UPDATE ml2_port_bindings SET host = :h WHERE port_id = :p AND status = 'ACTIVE'",
+        {"h": host, "p": port},
+    )
+    cloud.execute("neutron", "UPDATE ml2_port_binding_levels SET host = :h WHERE port_id = :p", {"h": host, "p": port})
+
+
+def new_port(cloud: CloudRows, server: Server, *, host: str = "", age: float = OLD, **values: Any) -> str:
+    """Insert a port of the server's network with an address, its binding and its children; its id."""
+    like = cloud.rows("neutron", "SELECT * FROM ports WHERE id = :p", {"p": server.ports[0]})[0]
+    fixed = cloud.rows("neutron", "SELECT * FROM ipallocations WHERE port_id = :p", {"p": server.ports[0]})[0]
+    port = str(uuid.uuid4())
+    attribute = cloud.insert(
+        "neutron",
+        "standardattributes",
+        resource_type="ports",
+        revision_number=2,
+        created_at=cloud.ago(age),
+        updated_at=cloud.ago(age),
+        description="",
+    )
+    row = {**like, "id": port, "name": "", "status": "DOWN", "standard_attr_id": attribute}
+    row["mac_address"] = f"fa:20:{port[0:2]}:{port[2:4]}:{port[4:6]}:{port[6:8]}"
+    cloud.insert("neutron", "ports", **{**row, **values})
+    kind = "ovs" if host else "unbound"
+    details = '{"port_filter": true, "bridge_name": "br-int"}' if host else ""
+    cloud.insert(
+        "neutron", "ml2_port_bindings", port_id=port, host=host, vif_type=kind, vnic_type="normal", profile="{}",
+        vif_details=details, status="ACTIVE",
+    )  # fmt: skip
+    if host:
+        cloud.insert(
+            "neutron",
+            "ml2_port_binding_levels",
+            port_id=port,
+            host=host,
+            level=0,
+            driver="openvswitch",
+            segment_id=None,
+        )
+    address = f"10.99.{int(port[0:2], 16)}.{int(port[2:4], 16)}"
+    ipam = cloud.rows("neutron", "SELECT id FROM ipamsubnets WHERE neutron_subnet_id = :s", {"s": fixed["subnet_id"]})
+    cloud.insert(
+        "neutron", "ipallocations", port_id=port, ip_address=address, subnet_id=fixed["subnet_id"],
+        network_id=fixed["network_id"],
+    )  # fmt: skip
+    cloud.insert("neutron", "ipamallocations", ip_address=address, ipam_subnet_id=ipam[0]["id"], status="ALLOCATED")
+    cloud.insert("neutron", "portsecuritybindings", port_id=port, port_security_enabled=1)
+    return port
+
+
+def _consumer_type(cloud: CloudRows, name: str) -> int:
+    """Placement makes the row of a type when the first consumer comes that has it."""
+    known = cloud.rows("placement", "SELECT id FROM consumer_types WHERE name = :n", {"n": name})
+    return int(known[0]["id"] if known else cloud.insert("placement", "consumer_types", name=name))
+
+
+def new_consumer(
+    cloud: CloudRows, consumer: str, provider_id: int, *, kind: str | None = "INSTANCE", age: float = OLD
+) -> None:
+    """Insert a consumer of that type (None: older than types) with an allocation of every class a server has."""
+    cloud.insert(
+        "placement", "consumers", uuid=consumer, project_id=1, user_id=1, generation=1,
+        consumer_type_id=None if kind is None else _consumer_type(cloud, kind),
+        created_at=cloud.ago(age), updated_at=cloud.ago(age),
+    )  # fmt: skip
+    for number, used in ((1, 2), (2, 4096), (3, 40)):
+        cloud.insert(
+            "placement", "allocations", resource_provider_id=provider_id, consumer_id=consumer,
+            resource_class_id=number, used=used, created_at=cloud.ago(age), updated_at=cloud.ago(age),
+        )  # fmt: skip

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Healthy volumes to break: made for the occasion, so that no two plants share one."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from stackmend_lab.cloud import CloudRows, Server
+
+#: seconds: older than every age that a check of volumes waits
+OLD = 3 * 3600
+
+
+def new_volume(cloud: CloudRows, project: str = "", **values: Any) -> str:
+    """Insert an available volume with a row of metadata; its id."""
+    volume = str(uuid.uuid4())
+    kinds = cloud.rows("cinder", "SELECT id FROM volume_types WHERE deleted = 0 ORDER BY name", {})
+    defaults = {
+        "id": volume,
+        "project_id": project or uuid.uuid4().hex,
+        "user_id": uuid.uuid4().hex,
+        "host": "control@rbd#rbd",
+        "size": 8,
+        "availability_zone": "nova",
+        "status": "available",
+        "attach_status": "detached",
+        "volume_type_id": kinds[0]["id"] if kinds else str(uuid.uuid4()),
+        "bootable": 0,
+        "multiattach": 0,
+        "use_quota": 1,
+        "shared_targets": 0,
+        "created_at": cloud.ago(2 * OLD),
+        "updated_at": cloud.ago(OLD),
+        "deleted": 0,
+    }
+    cloud.insert("cinder", "volumes", **{**defaults, **values})
+    child(cloud, "volume_metadata", volume, key="purpose", value="rehearsal")
+    return volume
+
+
+def child(cloud: CloudRows, table: str, volume: str, **values: Any) -> Any:
+    """Insert a live row that belongs to the volume; its primary key."""
+    defaults = {"volume_id": volume, "created_at": cloud.ago(OLD), "deleted": 0}
+    return cloud.insert("cinder", table, **{**defaults, **values})
+
+
+def new_attachment(cloud: CloudRows, volume: str, server: str | None, host: str | None = "c1", **values: Any) -> str:
+    """Insert a live attachment of the volume; its id. Without a server it is one to a host."""
+    attachment = str(uuid.uuid4())
+    defaults = {
+        "id": attachment,
+        "instance_uuid": server,
+        "attached_host": host,
+        "mountpoint": "/dev/vdz",
+        "attach_status": "attached",
+        "attach_mode": "rw",
+        "attach_time": cloud.ago(OLD),
+        "updated_at": cloud.ago(OLD),
+        "connector": f'{{"host": "{host}"}}',
+        "connection_info": f'{{"driver_volume_type": "rbd", "name": "volumes/volume-{volume}"}}',
+    }
+    child(cloud, "volume_attachment", volume, **{**defaults, **values})
+    return attachment
+
+
+def new_mapping(cloud: CloudRows, server: Server, volume: str, attachment: str | None, **values: Any) -> int:
+    """Insert the block device mapping of a data disk into the server's cell; its id."""
+    defaults = {
+        "uuid": str(uuid.uuid4()),
+        "instance_uuid": server.uuid,
+        "source_type": "volume",
+        "destination_type": "volume",
+        "device_type": "disk",
+        "disk_bus": "virtio",
+        "device_name": "/dev/vdz",
+        "volume_id": volume,
+        "volume_size": 8,
+        "attachment_id": attachment,
+        "delete_on_termination": 0,
+        "connection_info": f'{{"driver_volume_type": "rbd", "serial": "{volume}"}}',
+        "created_at": cloud.ago(OLD),
+        "updated_at": cloud.ago(OLD),
+        "deleted": 0,
+    }
+    return int(cloud.insert(server.database, "block_device_mapping", **{**defaults, **values}))
+
+
+def attach(cloud: CloudRows, server: Server, volume: str, **values: Any) -> tuple[str, int]:
+    """Attach the volume to the server on both sides, as Nova leaves it; (attachment, id of the mapping)."""
+    attachment = new_attachment(cloud, volume, server.uuid, server.host, **values)
+    mapping = new_mapping(cloud, server, volume, attachment)
+    mode = {"volume_id": volume, "key": "attached_mode", "deleted": 0}
+    if not cloud.rows(
+        "cinder", "SELECT id FROM volume_admin_metadata WHERE volume_id = :v AND deleted = 0", {"v": volume}
+    ):
+        child(cloud, "volume_admin_metadata", volume, key=mode["key"], value="rw")
+    word = values.get("attach_status", "attached")
+    status = "in-use" if word == "attached" else word
+    cloud.update("cinder", "volumes", {"id": volume}, status=status, attach_status=word)
+    return attachment, mapping
+
+
+def attached(cloud: CloudRows, kind: str = "active") -> tuple[Server, str, str, int]:
+    """A server of that kind with a data disk attached: (server, volume, attachment, id of the mapping)."""
+    server = cloud.pick(kind)
+    volume = new_volume(cloud, server.project_id)
+    return server, volume, *attach(cloud, server, volume)
+
+
+def drop_mapping(cloud: CloudRows, server: Server, mapping: int) -> None:
+    """Mark the mapping deleted as Nova does."""
+    values = {"deleted": mapping, "deleted_at": cloud.ago(OLD)}
+    cloud.update(server.database, "block_device_mapping", {"id": mapping}, **values)
+
+
+def drop_attachment(cloud: CloudRows, attachment: str) -> None:
+    """Mark the attachment deleted as Cinder does; the volume is left as it says."""
+    values = {"deleted": 1, "deleted_at": cloud.ago(OLD), "detach_time": cloud.ago(OLD), "attach_status": "detached"}
+    cloud.update("cinder", "volume_attachment", {"id": attachment}, **values)
+
+
+def free(cloud: CloudRows, volume: str) -> None:
+    """Let the volume say that it is available."""
+    cloud.update("cinder", "volumes", {"id": volume}, status="available", attach_status="detached")
+
+
+def act(cloud: CloudRows, server: Server, action: str) -> None:
+    """Let the server have an action that has been running for half an hour."""
+    row = cloud.insert(
+        server.database,
+        "instance_actions",
+        action=action,
+        instance_uuid=server.uuid,
+        request_id=f"req-{uuid.uuid4()}",
+        project_id=server.project_id,
+        start_time=cloud.ago(1800),
+        created_at=cloud.ago(1800),
+        deleted=0,
+    )
+    cloud.insert(
+        server.database,
+        "instance_actions_events",
+        action_id=row,
+        event=f"compute_{action}",
+        start_time=cloud.ago(1800),
+        created_at=cloud.ago(1800),
+        deleted=0,
+    )
+
+
+def busy(cloud: CloudRows, server: Server, task_state: str) -> None:
+    """Let something be happening to the server, since a minute."""
+    values = {"task_state": task_state, "updated_at": cloud.ago(60)}
+    cloud.update(server.database, "instances", {"uuid": server.uuid}, **values)

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Caches that list ports which are not the server's any more (catalogue A3)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from stackmend_lab.cloud import CloudRows, Server
+from stackmend_lab.plants._networks import (
+    CHILDREN,
+    OLD,
+    busy,
+    cache,
+    changed,
+    drop_port,
+    free_port,
+    new_nic_row,
+    new_port,
+    nic_rows,
+    port_of,
+    vifs,
+    write,
+)
+
+
+def _gone(cloud: CloudRows, server: Server, number: int = 0) -> dict[str, Any]:
+    port = server.ports[number]
+    drop_port(cloud, port)
+    return {"server": server.uuid, "port": port}
+
+
+def plant(cloud: CloudRows) -> dict[str, Any]:
+    """The port was deleted while nova-compute was down: the event was lost."""
+    return _gone(cloud, cloud.pick("active"))
+
+
+def one_of_three(cloud: CloudRows) -> dict[str, Any]:
+    """The middle one of three NICs."""
+    return _gone(cloud, cloud.pick("multi_nic"), 1)
+
+
+def freed(cloud: CloudRows) -> dict[str, Any]:
+    """The port was taken off the server in Neutron alone, and belongs to nobody now."""
+    server = cloud.pick("premade_port")
+    free_port(cloud, server.ports[0])
+    return {"server": server.uuid, "port": server.ports[0]}
+
+
+def given_away(cloud: CloudRows) -> dict[str, Any]:
+    """The port is another server's by now, whole and well."""
+    server, other = cloud.pick("active"), cloud.pick("active")
+    port = server.ports[0]
+    for row in nic_rows(cloud, server):
+        values = {"deleted": row["id"], "deleted_at": cloud.ago(OLD)}
+        cloud.update(server.database, "virtual_interfaces", {"id": row["id"]}, **values)
+    sql = "UPDATE ports SET device_id = :o, project_id = :j WHERE id = :p"
+    cloud.execute("neutron", sql, {"o": other.uuid, "j": other.project_id, "p": port})
+    for table in ("ml2_port_bindings", "ml2_port_binding_levels"):
+        cloud.update("neutron", table, {"port_id": port}, host=other.host)
+    given = [{**vif, "preserve_on_delete": True} for vif in vifs(cloud, server)]
+    write(cloud, other, json.dumps([*vifs(cloud, other), *given]))
+    new_nic_row(cloud, other, port, address=f"{port_of(cloud, port)['mac_address']}/{port}")
+    return {"server": server.uuid, "port": port}
+
+
+def stopped(cloud: CloudRows) -> dict[str, Any]:
+    """The server is off: it will not start with that NIC."""
+    return _gone(cloud, cloud.pick("stopped"))
+
+
+def lost(cloud: CloudRows) -> dict[str, Any]:
+    """Neutron's database lost the port of a running guest: it is made again."""
+    return _gone(cloud, cloud.pick("active"))
+
+
+def lost_of_three(cloud: CloudRows) -> dict[str, Any]:
+    """One of three NICs, with a device tag that Nova still knows."""
+    return _gone(cloud, cloud.pick("multi_nic"), 2)
+
+
+def lost_by_sql(cloud: CloudRows) -> dict[str, Any]:
+    """`DELETE FROM ports`: what has no foreign key stayed, its address in Neutron's own address management too."""
+    server = cloud.pick("premade_port")
+    port = server.ports[0]
+    loose = {"fixed_port_id": None, "fixed_ip_address": None, "router_id": None, "status": "DOWN"}
+    cloud.update("neutron", "floatingips", {"fixed_port_id": port}, **loose)
+    for table in CHILDREN:
+        cloud.delete("neutron", table, {"port_id": port})
+    cloud.delete("neutron", "ports", {"id": port})
+    return {"server": server.uuid, "port": port}
+
+
+def lost_while_off(cloud: CloudRows) -> dict[str, Any]:
+    """The server is off."""
+    return _gone(cloud, cloud.pick("stopped"))
+
+
+def lost_while_shelved(cloud: CloudRows) -> dict[str, Any]:
+    """The server has no host: its port was not bound."""
+    return _gone(cloud, cloud.pick("shelved_offloaded"))
+
+
+def taken(cloud: CloudRows) -> dict[str, Any]:
+    """Somebody else has the address by now."""
+    server = cloud.pick("active")
+    port = server.ports[0]
+    fixed = cloud.rows("neutron", "SELECT ip_address, subnet_id FROM ipallocations WHERE port_id = :p", {"p": port})[0]
+    other = new_port(cloud, server, "", cloud.ago(OLD), device_owner="")
+    _gone(cloud, server)
+    cloud.update("neutron", "ipallocations", {"port_id": other}, ip_address=fixed["ip_address"])
+    return {"server": server.uuid, "port": port}
+
+
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
+    "one_of_three": one_of_three,
+    "freed": freed,
+    "given_away": given_away,
+    "stopped": stopped,
+    "lost": lost,
+    "lost_of_three": lost_of_three,
+    "lost_by_sql": lost_by_sql,
+    "lost_while_off": lost_while_off,
+    "lost_while_shelved": lost_while_shelved,
+    "taken": taken,
+}
+CHOSEN = {
+    "plant": "drop-stale-vif",
+    "one_of_three": "drop-stale-vif",
+    "stopped": "drop-stale-vif",
+    "lost": "restore-port",
+    "lost_of_three": "restore-port",
+    "lost_by_sql": "restore-port",
+    "lost_while_off": "restore-port",
+    "lost_while_shelved": "restore-port",
+    "taken": "restore-port",
+}
+NOT_REPAIRED = {"taken": "of nobody's by now"}
+
+
+def foreign_project(cloud: CloudRows) -> None:
+    """The port has another project, but is the server's: a matter of its own (A6), and the guest uses it."""
+    cloud.update("neutron", "ports", {"id": cloud.pick("active").ports[0]}, project_id="f" * 32)
+
+
+def server_busy(cloud: CloudRows) -> None:
+    """A detach under way: Neutron is done with the port, Nova not yet."""
+    server = cloud.pick("active")
+    drop_port(cloud, server.ports[0])
+    busy(cloud, server, "deleting")
+
+
+def just_detached(cloud: CloudRows) -> None:
+    """The cache was written a minute ago: it is still being brought up to date."""
+    server = cloud.pick("active")
+    drop_port(cloud, server.ports[0])
+    where = {"id": cache(cloud, server)["id"]}
+    cloud.update(server.database, "instance_info_caches", where, updated_at=cloud.ago(60))
+
+
+def just_changed(cloud: CloudRows) -> None:
+    """Nova wrote the server a minute ago."""
+    server = cloud.pick("active")
+    drop_port(cloud, server.ports[0])
+    changed(cloud, server)
+
+
+def deleted_server(cloud: CloudRows) -> None:
+    """A deleted server's cache keeps its last content."""
+    server, other = cloud.pick("deleted"), cloud.pick("active")
+    write(cloud, server, json.dumps([{**vif, "id": server.uuid} for vif in vifs(cloud, other)]))
+
+
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
+    "foreign_project": foreign_project,
+    "server_busy": server_busy,
+    "just_detached": just_detached,
+    "just_changed": just_changed,
+    "deleted_server": deleted_server,
+}

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inactive bindings that moves have left (catalogue A12)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from stackmend_lab.cloud import CloudRows, Server
+from stackmend_lab.plants._servers import neighbour, new_port, touch
+
+
+def plant(cloud: CloudRows) -> dict[str, Any]:
+    """nova-compute was killed in a live migration: the server stayed, the binding on the target, too."""
+    server = cloud.pick("active")
+    return _left(cloud, server, server.ports[0])
+
+
+def of_a_stopped_server(cloud: CloudRows) -> dict[str, Any]:
+    """It was stopped since."""
+    server = cloud.pick("stopped")
+    return _left(cloud, server, server.ports[0])
+
+
+def never_bound(cloud: CloudRows) -> dict[str, Any]:
+    """Nobody on the target could bind it: there are no levels."""
+    server = cloud.pick("active")
+    return _left(cloud, server, server.ports[0], kind="unbound")
+
+
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
+    "of_a_stopped_server": of_a_stopped_server,
+    "never_bound": never_bound,
+}
+
+
+def _left(cloud: CloudRows, server: Server, port: str, *, kind: str = "ovs", nic: str = "normal") -> dict[str, Any]:
+    """Bind a port on another host besides; the key of the finding."""
+    host = str(neighbour(cloud, server)["host"])
+    cloud.insert(
+        "neutron", "ml2_port_bindings", port_id=port, host=host, vif_type=kind, vnic_type=nic, profile="{}",
+        vif_details="{}", status="INACTIVE",
+    )  # fmt: skip
+    if kind != "unbound":
+        cloud.insert(
+            "neutron", "ml2_port_binding_levels", port_id=port, host=host, level=0, driver="openvswitch",
+            segment_id=None,
+        )  # fmt: skip
+    return {"server": server.uuid, "port": port, "left_host": host}
+
+
+def live_migrating(cloud: CloudRows) -> None:
+    """A live migration is under way, and has been for long: the guest has much memory."""
+    server = cloud.pick("active")
+    target = _left(cloud, server, server.ports[0])["left_host"]
+    cloud.insert(
+        server.database, "migrations", uuid=server.migration[:-4] + "beef", instance_uuid=server.uuid,
+        status="running", migration_type="live-migration", source_compute=server.host, source_node=server.node,
+        dest_compute=target, deleted=0, created_at=cloud.ago(9000), updated_at=cloud.ago(8000),
+    )  # fmt: skip
+
+
+def just_failed(cloud: CloudRows) -> None:
+    """A migration has failed a minute ago: it may still be taken back."""
+    server = cloud.pick("active")
+    _left(cloud, server, server.ports[0])
+    touch(cloud, server, 60)
+
+
+def resized(cloud: CloudRows) -> None:
+    """A resize waits for its confirmation."""
+    server = cloud.pick("resized")
+    _left(cloud, server, server.ports[0])
+
+
+def baremetal(cloud: CloudRows) -> None:
+    """A baremetal port has a binding for the node besides: no move has left it."""
+    server = cloud.pick("ironic")
+    _left(cloud, server, server.ports[0], kind="other", nic="baremetal")
+
+
+def subport(cloud: CloudRows) -> None:
+    """A subport of a trunk: its bindings follow those of the trunk's port."""
+    server = cloud.pick("active")
+    port = new_port(cloud, server, host=str(server.host), device_id="", device_owner="trunk:subport")
+    _left(cloud, server, port)
+
+
+def share(cloud: CloudRows) -> None:
+    """The port of a share server: Manila binds it on several hosts, too."""
+    server = cloud.pick("active")
+    port = new_port(cloud, server, host=str(server.host), device_id=server.project_id, device_owner="manila:share")
+    _left(cloud, server, port)
+
+
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
+    "live_migrating": live_migrating,
+    "just_failed": just_failed,
+    "resized": resized,
+    "baremetal": baremetal,
+    "subport": subport,
+    "share": share,
+}

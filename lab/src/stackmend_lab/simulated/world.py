@@ -1,0 +1,439 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The state of a simulated cloud: every change keeps its indexes, so that nothing is ever searched for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from random import Random
+
+from stackmend_lab.simulated.clock import Clock, Course
+from stackmend_lab.simulated.faults import Faults
+from stackmend_lab.simulated.things import (
+    PAUSED,
+    RUNNING,
+    SHUTDOWN,
+    Attachment,
+    Consumer,
+    Deed,
+    Flavor,
+    Group,
+    Host,
+    Json,
+    Migration,
+    Port,
+    Resources,
+    Server,
+)
+
+#: seconds after its last heartbeat in which a service is taken for up
+SERVICE_DOWN = 60.0
+#: the same of an agent of Neutron
+AGENT_DOWN = 75.0
+#: a nova-compute compares power states within so many seconds of its start, and then so often
+FUZZY, SYNC = 60.0, 600.0
+#: what guests of these states are in a hypervisor's eyes: 0 none, 1 running, 3 paused, 4 shut down
+POWER = {
+    "active": 1, "stopped": 4, "paused": 3, "suspended": 4, "rescued": 1, "error": 1, "resized": 1, "shelved": 4,
+    "shelved_offloaded": 4,
+}  # fmt: skip
+FLAVORS = (
+    Flavor("1", "small", 1, 1024, 10),
+    Flavor("2", "medium", 2, 4096, 20),
+    Flavor("3", "large", 4, 8192, 40),
+)
+IMAGE = "5b1f0d3e-8a52-4c1f-9d5e-1a6a4f6b7c01"
+NETWORK = "0d9f4f5e-3d0b-4ab8-8b0c-7b1f2a3c4d02"
+PROJECT, USER = "6f1ed002ab5595859014ebf0951522d9", "aa1ed002ab5595859014ebf0951522d8"
+#: evacuations whose source destroys the guest that it still has when its nova-compute starts
+_EVACUATED = ("accepted", "pre-migrating", "done")
+
+
+class World:
+    """Hosts, servers, ports, attachments, allocations; and what was ever asked for."""
+
+    def __init__(self, seed: int, faults: Faults) -> None:
+        self.random, self.faults, self.clock = Random(seed), faults, Clock()
+        self.hosts: dict[str, Host] = {}
+        self.nodes: dict[str, Host] = {}
+        self.services: dict[str, Host] = {}
+        self.cells: dict[str, list[Host]] = {}
+        self.servers: dict[str, Server] = {}
+        self.ports: dict[str, Port] = {}
+        self.attachments: dict[str, Attachment] = {}
+        self.volumes: dict[str, set[str]] = {}  #: volume -> its attachments
+        self.consumers: dict[str, Consumer] = {}
+        self.groups: dict[str, Group] = {}
+        self.migrations: list[Migration] = []
+        self.touched: set[str] = set()  #: servers of which something was asked
+        self.harmed: dict[str, str] = {}  #: server -> the fault that has left it half moved
+        self.deleted: set[str] = set()
+        self.images: dict[str, Json] = {
+            IMAGE: {"id": IMAGE, "name": "cirros", "status": "active", "min_disk": 0, "min_ram": 0,
+                    "disk_format": "qcow2"},
+        }  # fmt: skip
+        self.power_sync = True  #: whether nova-computes compare power states
+        self._numbers = self._born = 0
+
+    # -- names
+
+    def uuid(self) -> str:
+        """A new one."""
+        text = f"{self.random.getrandbits(128):032x}"
+        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-9{text[17:20]}-{text[20:]}"
+
+    def number(self) -> int:
+        """Of the next server."""
+        self._born += 1
+        return self._born
+
+    def dice(self, share: float) -> bool:
+        """True in this share of the cases."""
+        return share > 0 and self.random.random() < share
+
+    # -- hosts
+
+    def up(self, host: Host) -> bool:
+        """Whether Nova takes its nova-compute for up."""
+        if host.forced_down:
+            return False
+        return host.running or self.clock.seconds - host.beat <= SERVICE_DOWN
+
+    def stop(self, host: Host, *, machine: bool = False) -> None:
+        """Its nova-compute is no more; with ``machine`` nothing on it is."""
+        if host.running:
+            host.beat = self.clock.seconds
+        host.running = False
+        host.starts += 1
+        if machine and host.alive:
+            self.silence(host)
+            host.alive = False
+            host.guests = dict.fromkeys(host.guests, SHUTDOWN)
+
+    def start(self, host: Host) -> None:
+        """Its nova-compute starts, on a machine that runs: it takes up what it finds (init_host)."""
+        host.agent_running = host.agent_running or not host.alive
+        host.alive = host.running = True
+        host.changed = self.clock.seconds
+        self._destroy_evacuated(host)
+        for server in host.servers.values():
+            if server.task_state == "migrating":
+                self.harmed.setdefault(server.id, f"nova-compute of {host.name} restarted while it moved")
+                for migration in server.migrations or ():
+                    if migration.status == "running":
+                        self.record(migration, "error")
+                self.set(server, task_state=None)
+            elif server.task_state in ("powering-on", "powering-off"):
+                self.clock.run(self._powered(server, host, server.task_state))
+        if self.power_sync:
+            self.clock.run(self._synced(host))
+
+    def _destroy_evacuated(self, host: Host) -> None:
+        for migration in host.moves:
+            if migration.kind == "evacuation" and migration.source == host.name and migration.status in _EVACUATED:
+                host.guests.pop(migration.server, None)
+                if migration.server in self.servers:
+                    self.release(migration.server, host.node)
+                    self.record(migration, "completed")
+
+    def silence(self, host: Host) -> None:
+        """Its network agent is no more."""
+        if host.agent_running:
+            host.agent_beat = self.clock.seconds
+        host.agent_running = False
+
+    def agent_alive(self, host: Host) -> bool:
+        """Whether Neutron takes its network agent for alive."""
+        return host.agent_running or self.clock.seconds - host.agent_beat <= AGENT_DOWN
+
+    # -- guests
+
+    def boot(self, server: Server, host: Host) -> None:
+        """Its guest starts there, and writes to its console."""
+        host.guests[server.id] = RUNNING
+        self._plugged(server, True)
+        text = "login: " if server.boots is None else server.boots
+        if text:
+            server.console = f"booted at {self.clock.text()}\n{text}"
+
+    def halt(self, server: Server, host: Host) -> None:
+        """Its guest is off there."""
+        if server.id in host.guests:
+            host.guests[server.id] = SHUTDOWN
+        self._plugged(server, False)
+
+    def _plugged(self, server: Server, up: bool) -> None:
+        for name in server.ports:
+            if name in self.ports:
+                self.ports[name].up = up
+
+    def _synced(self, host: Host) -> Course:
+        """nova-compute compares power states as long as any of them differs (_sync_power_states)."""
+        life, pause = host.starts, self.random.uniform(1.0, FUZZY)
+        while True:
+            yield pause
+            if host.starts != life or not any(self._differs(server, host) for server in host.servers.values()):
+                return
+            pause = SYNC
+            for server in list(host.servers.values()):
+                if self._differs(server, host) and server.task_state is None:
+                    self._sync(server, host)
+
+    def _differs(self, server: Server, host: Host) -> bool:
+        state = host.guests.get(server.id, 0)
+        off = server.vm_state in ("active", "paused") and state == SHUTDOWN
+        return off or (server.vm_state == "stopped" and state in (RUNNING, PAUSED)) or server.power_state != state
+
+    def _sync(self, server: Server, host: Host) -> None:
+        """The row says what the hypervisor says; what is off, or runs and should not, is stopped by nobody."""
+        server.power_state = host.guests.get(server.id, 0)
+        if not self._differs(server, host):
+            return
+        self.set(server, task_state="powering-off")
+        self.acted(server, "stop", f"req-{self.uuid()}", None)
+        self.clock.run(self._powered(server, host, "powering-off"))
+
+    def _powered(self, server: Server, host: Host, task: str) -> Course:
+        """nova-compute of its own accord."""
+        life = host.starts
+        yield self.random.uniform(0.2, 2.0)
+        if host.starts != life or server.host != host.name or server.task_state != task:
+            return
+        if task == "powering-on":
+            self.boot(server, host)
+            self.set(server, vm_state="active", power_state=RUNNING, task_state=None)
+        else:
+            self.halt(server, host)
+            self.set(server, vm_state="stopped", power_state=SHUTDOWN, task_state=None)
+
+    # -- servers
+
+    def set(self, server: Server, **values: object) -> None:
+        """Change fields of it."""
+        for name, value in values.items():
+            setattr(server, name, value)
+        server.updated = self.clock.seconds
+        if values.get("fault"):
+            server.failed = self.clock.seconds
+
+    def move(self, server: Server, host: str | None) -> None:
+        """Nova has it there from now on."""
+        if server.host is not None:
+            self.hosts[server.host].servers.pop(server.id, None)
+        server.host = host
+        if host is not None:
+            self.hosts[host].servers[server.id] = server
+
+    def acted(self, server: Server, action: str, request: str, user: str | None = USER) -> Deed:
+        """Something was asked of it."""
+        self.touched.add(server.id)
+        if server.actions is None:
+            server.actions = []
+        made = Deed(action, request, self.clock.seconds, user)
+        server.actions.append(made)
+        return made
+
+    def failed(self, server: Server, action: str, fault: str, **values: object) -> None:
+        """What was asked of it came to nothing."""
+        last = next((deed for deed in reversed(server.actions or ()) if deed.action == action), None)
+        if last is not None:
+            last.message = "Error"
+        self.set(server, fault=fault, task_state=None, **values)
+
+    # -- migrations
+
+    def migrate(self, kind: str, server: Server, status: str, to: str | None = None) -> Migration:
+        """A new record."""
+        self._numbers += 1
+        now = self.clock.seconds
+        made = Migration(self._numbers, self.uuid(), kind, server.id, server.host or "", status, now, now)
+        self.migrations.append(made)
+        if server.migrations is None:
+            server.migrations = []
+        server.migrations.append(made)
+        self.hosts[made.source].moves.append(made)
+        if to:
+            self.aim(made, to)
+        return made
+
+    def aim(self, migration: Migration, to: str) -> None:
+        """It has a destination."""
+        if migration.to != to:
+            migration.to = to
+            self.hosts[to].moves.append(migration)
+
+    def record(self, migration: Migration, status: str) -> None:
+        """Its status changes."""
+        migration.status, migration.updated = status, self.clock.seconds
+
+    # -- placement
+
+    def allocate(self, consumer: str, node: str, resources: Resources) -> None:
+        """The consumer holds that there, too."""
+        holder = self.consumers.setdefault(consumer, Consumer({}, 0))
+        holder.held[node] = resources
+        holder.generation += 1
+        host = self.nodes[node]
+        host.consumers.add(consumer)
+        for name, amount in resources.items():
+            host.used[name] = host.used.get(name, 0) + amount
+        host.generation += 1
+
+    def release(self, consumer: str, node: str | None = None) -> None:
+        """The consumer holds nothing there (or nowhere) any more."""
+        holder = self.consumers.get(consumer)
+        if holder is None:
+            return
+        for name in [node] if node else list(holder.held):
+            resources = holder.held.pop(name, None)
+            if resources is None:
+                continue
+            host = self.nodes[name]
+            host.consumers.discard(consumer)
+            host.generation += 1
+            for kind, amount in resources.items():
+                host.used[kind] -= amount
+        holder.generation += 1
+        if not holder.held:
+            del self.consumers[consumer]
+
+    def hand_over(self, giver: str, taker: str) -> None:
+        """All that one consumer holds is another's."""
+        held = dict(self.consumers[giver].held) if giver in self.consumers else {}
+        self.release(giver)
+        for node, resources in held.items():
+            self.allocate(taker, node, resources)
+
+    def fits(self, host: Host, resources: Resources) -> bool:
+        """Whether there is room."""
+        return all(host.used.get(name, 0) + amount <= host.room.get(name, 0) for name, amount in resources.items())
+
+    # -- network
+
+    def bind(self, port: Port, host: str, status: str) -> None:
+        """A binding more, or another status of one."""
+        if host not in port.bindings:
+            self.hosts[host].bound[port.id] = 1
+        port.bindings[host] = status
+
+    def unbind(self, port: Port, host: str) -> None:
+        """A binding less."""
+        if port.bindings.pop(host, None) is not None:
+            self.hosts[host].bound.pop(port.id, None)
+
+    def activate(self, port: Port, host: str) -> None:
+        """The port is bound there, and was bound where it was."""
+        for other in list(port.bindings):
+            port.bindings[other] = "INACTIVE"
+        self.bind(port, host, "ACTIVE")
+
+    # -- volumes
+
+    def attach(self, volume: str, server: str, host: str) -> Attachment:
+        """An attachment more."""
+        made = Attachment(self.uuid(), volume, server, host)
+        self.attachments[made.id] = made
+        self.volumes.setdefault(volume, set()).add(made.id)
+        self.hosts[host].attached.add(made.id)
+        return made
+
+    def detach(self, attachment: str) -> None:
+        """An attachment less."""
+        gone = self.attachments.pop(attachment, None)
+        if gone is not None:
+            self.volumes[gone.volume].discard(attachment)
+            self.hosts[gone.host].attached.discard(attachment)
+
+    def detach_at(self, server: Server, host: str) -> None:
+        """Its volumes are not attached there any more."""
+        for volume in server.volumes:
+            for name in sorted(self.volumes[volume]):
+                if self.attachments[name].host == host and self.attachments[name].server == server.id:
+                    self.detach(name)
+
+
+def build(
+    world: World, hosts: int, servers_per_host: int, cells: int, states: Mapping[str, float], names: Sequence[str] = ()
+) -> None:
+    """Fill it. ``states``: vm_state -> weight, and "locked" as one of them; every fourth server has a volume."""
+    most = max(2, servers_per_host + servers_per_host // 2 + 2)
+    room = {"VCPU": 4 * most, "MEMORY_MB": 8192 * most, "DISK_GB": 40 * most}
+    width = max(2, len(str(hosts)))
+    for number in range(1, hosts + 1):
+        name = names[number - 1] if names else f"c{number:0{width}d}"
+        cell = f"cell{(number - 1) % cells + 1}"
+        host = Host(name, cell, number, world.uuid(), world.uuid(), world.uuid(), room)
+        world.hosts[name] = world.nodes[host.node] = world.services[host.service] = host
+        world.cells.setdefault(cell, []).append(host)
+    kinds, weights = list(states), list(states.values())
+    for host in world.hosts.values():
+        for _ in range(servers_per_host):
+            kind = world.random.choices(kinds, weights)[0] if len(kinds) > 1 else kinds[0]
+            server(world, host, world.random.choice(FLAVORS), kind)
+    schedule_faults(world)
+
+
+def server(
+    world: World, host: Host, flavor: Flavor, kind: str = "active", *, volume: bool = False, name: str = ""
+) -> Server:
+    """A server more, of this state, with one port and its allocation.
+
+    It boots from a volume where that is said, else from the image, with a volume beside where its number says so.
+    """
+    state, number = "active" if kind == "locked" else kind, world.number()
+    made = Server(
+        world.uuid(), number, flavor, host.name, vm_state=state, power_state=POWER.get(state, 1),
+        image="" if volume else IMAGE, locked=kind == "locked", created=-float(number), updated=-float(number),
+        name=name or f"server-{number}",
+    )  # fmt: skip
+    world.servers[made.id] = made
+    host.servers[made.id] = made
+    plug(world, made, host)
+    made.console = "booted a while ago\nlogin: "
+    host.guests[made.id] = made.power_state
+    world.ports[made.ports[0]].up = made.power_state != SHUTDOWN
+    if volume or number % 4 == 0:
+        made.volumes = (world.uuid(),)
+        world.attach(made.volumes[0], made.id, host.name)
+    world.allocate(made.id, host.node, flavor.resources)
+    if state == "resized":
+        _resized(world, made)
+    return made
+
+
+def plug(world: World, made: Server, host: Host) -> None:
+    """A port for it."""
+    low, middle, high = made.number & 255, made.number >> 8 & 255, made.number >> 16 & 255
+    mac, address = f"fa:16:3e:{high:02x}:{middle:02x}:{low:02x}", f"10.{high}.{middle}.{low}"
+    port = Port(world.uuid(), NETWORK, mac, address, made.id)
+    world.ports[port.id] = port
+    world.bind(port, host.name, "ACTIVE")
+    made.ports = (port.id,)
+
+
+def _resized(world: World, made: Server) -> None:
+    """It waits for a human to confirm that it has come from another host."""
+    others = [h for h in world.cells[world.hosts[made.host or ""].cell] if h.name != made.host]
+    source = world.random.choice(others or [world.hosts[made.host or ""]])
+    record = world.migrate("migration", made, "finished", made.host)
+    record.source, made.old_state = source.name, "active"
+    source.moves.append(record)
+    if others:
+        world.allocate(record.id, source.node, made.flavor.resources)
+
+
+def schedule_faults(world: World) -> None:
+    """Hosts that die, and those whose nova-compute restarts."""
+    faults, names = world.faults, [name for name in world.hosts if name not in world.faults.spared]
+    chosen = world.random.sample(names, min(len(names), faults.deaths + faults.restarts))
+    for number, name in enumerate(chosen):
+        host, at = world.hosts[name], world.random.uniform(0, faults.span)
+        if number < faults.deaths:
+            world.clock.after(at, lambda host=host: world.stop(host, machine=True))  # type: ignore[misc]
+        else:
+            world.clock.after(at, lambda host=host: world.stop(host))  # type: ignore[misc]
+            world.clock.after(at + world.random.uniform(5, 90), lambda host=host: _again(world, host))  # type: ignore[misc]
+
+
+def _again(world: World, host: Host) -> None:
+    if host.alive:
+        world.start(host)
