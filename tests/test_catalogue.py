@@ -250,7 +250,8 @@ def test_a_check_runs_and_returns_what_it_promises(module: ModuleType, empty: du
     cursor = empty.execute(literal(check))
     returned = {column[0] for column in cursor.description or ()}
     assert cursor.fetchall() == []
-    fields = {name for _, name, _, _ in string.Formatter().parse(check.message) if name}
+    texts = (check.message, *check.codes.values())
+    fields = {name for text in texts for _, name, _, _ in string.Formatter().parse(text) if name}
     scope = {source for where in check.reads.values() for source in where.values() if "." not in source}
     causes = {column for columns_ in check.explained_by.values() for column in columns_}
     assert {*check.key, check.resource[1], *fields, *scope, *causes} <= returned
@@ -261,11 +262,38 @@ def test_a_message_is_one_readable_line(module: ModuleType) -> None:
     """A message can be formatted from any row, without braces left over and without a full stop."""
     check: Check = module.CHECK
     names = {name for _, name, _, _ in string.Formatter().parse(check.message) if name}
+    names |= {name for words in check.codes.values() for _, name, _, _ in string.Formatter().parse(words) if name}
     row: dict[str, Any] = dict.fromkeys({*names, *check.key, check.resource[1]}, "x")
-    text = finding_of(check, row).message
-    assert "\n" not in text
-    assert not text.endswith(".")
-    assert not set("{}") & set(text)
+    for code in check.codes or ("",):
+        text = finding_of(check, row | {"code": code} if code else row).message
+        assert "\n" not in text
+        assert not text.endswith(".")
+        assert not set("{}") & set(text)
+
+
+@each_check
+def test_a_code_never_stands_alone_in_a_message(module: ModuleType) -> None:
+    """Every code that the SQL can return has its words, and no word is left over."""
+    check: Check = module.CHECK
+    if "{code}" not in check.message:
+        assert not check.codes
+        return
+    statement = re.sub(r"\$\w+", "TIMESTAMP '2026-11-21 03:00:00'", check.sql)
+    shown = duckdb.execute("SELECT json_serialize_sql(?::VARCHAR)", [statement]).fetchall()[0][0]
+    assert set(_codes(json.loads(shown))) == {*check.codes}
+
+
+def _codes(tree: Any, *, inside: bool = False) -> Iterator[str]:
+    """The texts that a column called ``code`` may have, in a statement as DuckDB parses it."""
+    if isinstance(tree, list):
+        for one in tree:
+            yield from _codes(one, inside=inside)
+    elif isinstance(tree, dict):
+        inside = inside or tree.get("alias") == "code"
+        if inside and tree.get("class") == "CONSTANT":
+            yield tree["literal"]["text"]
+        for name, one in tree.items():
+            yield from _codes(one, inside=inside and name != "when_expr")
 
 
 @each_check

@@ -104,6 +104,11 @@ class Verdict:
         return self.place is not None
 
     @property
+    def surely(self) -> str:
+        """How sure the place is, as an adverb."""
+        return "certainly" if self.confidence is Confidence.CERTAIN else "likely"
+
+    @property
     def against(self) -> tuple[Witness, ...]:
         """The witnesses that say another place, those that are explained among them."""
         return against(self.witnesses, self.place.id) if self.place else ()
@@ -111,7 +116,7 @@ class Verdict:
     def sentences(self) -> tuple[str, ...]:
         """The verdict and its witnesses, a sentence each."""
         if self.place is not None:
-            head = f"It is {'certainly' if self.confidence is Confidence.CERTAIN else 'likely'} on {self.place}."
+            head = f"It is {self.surely} on {self.place}."
         else:
             head = f"Where it is cannot be told: {self.reason}."
         return (head, *(_sentence(witness, self.place) for witness in self.witnesses if witness.says))

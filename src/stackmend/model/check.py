@@ -50,11 +50,14 @@ class Check:
     name: str  #: kebab-case as in the catalogue; public and permanent
     catalogue: str  #: number of the catalogue entry, e.g. "A1"
     severity: Severity
-    message: str  #: one line; ``{column}`` of the returned row
+    #: one line; ``{column}`` of the returned row, and for ``{code}`` what it means (:attr:`codes`)
+    message: str
     resource: tuple[str, str]  #: (type, column): the main object, e.g. ("server", "server")
     key: tuple[str, ...]  #: columns that identify a finding
     reads: Mapping[str, Scope]
     sql: str
+    #: ``code`` of a finding -> what it means, for people; ``{column}`` as in the message
+    codes: Mapping[str, str] = field(default_factory=dict)
     status: Status = Status.STABLE
     ages: Mapping[str, int] = field(default_factory=dict)  #: seconds; may be set per site
     #: sources whose failure forbids any verdict (R2): "nova_api", "cells" (every cell), "neutron", ...

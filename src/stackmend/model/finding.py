@@ -99,10 +99,18 @@ def finding_of(check: Check, row: Row, state: State = State.CANDIDATE) -> Findin
         key=key,
         resource_type=kind,
         resource_id=str(row[column]),
-        message=check.message.format_map(_Readable(row)),
+        message=_message(check, row),
         evidence=dict(row),
         fingerprint=fingerprint(check, row),
     )
+
+
+def _message(check: Check, row: Row) -> str:
+    """What is wrong, for people: the code of the row in words."""
+    shown = dict(row)
+    if words := check.codes.get(row.get("code", "")):
+        shown["code"] = words.format_map(_Readable(row))
+    return check.message.format_map(_Readable(shown))
 
 
 def alike(value: Any) -> Any:

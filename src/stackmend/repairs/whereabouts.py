@@ -49,7 +49,7 @@ def at_home(live: Live, database: str, server: Record) -> None:
     place = place_of(server["uuid"], verdict)
     if place.id not in seen.recorded:
         raise CannotRepair(
-            f"server {server['uuid']} is {verdict.confidence.value} on {place}, not on {server['host']}, node"
+            f"server {server['uuid']} is {verdict.surely} on {place}, not on {server['host']}, node"
             f" {server['node']}: its row is what is wrong. {human(server['uuid'])}"
         )
 
@@ -61,7 +61,7 @@ def lives_elsewhere(live: Live, database: str, server: Record) -> None:
     if place is not None and place.alive and str(place.host).lower() != str(server["host"]).lower():
         told = " ".join(witness.says + "." for witness in verdict.witnesses if place.id in witness.places)
         raise CannotRepair(
-            f"server {server['uuid']} is {verdict.confidence.value} on {place}, which lives: it would run twice. {told}"
+            f"server {server['uuid']} is {verdict.surely} on {place}, which lives: it would run twice. {told}"
             f" If its guest is there: 'stackmend server set-host {server['uuid']} --host {place.host}'"
         )
 

@@ -31,7 +31,11 @@ CHECK = Check(
     name="volume-in-use-server-gone",
     catalogue="H6",
     severity=Severity.ERROR,
-    message="volume {volume} is attached to {servers} server(s) that are gone, one is {server} ({code})",
+    message="volume {volume} is attached to {servers} server(s) that are gone, one is {server}, {code}",
+    codes={
+        "deleted-server": "which is deleted",
+        "unknown-server": "which no cell knows",
+    },
     resource=("volume", "volume"),
     key=("volume",),
     needs=EVERY_SERVER | {"cinder"},

@@ -40,8 +40,13 @@ CHECK = Check(
     name="volume-status-attachment-mismatch",
     catalogue="H10",
     severity=Severity.ERROR,
-    message="volume {volume} says that it is {said}, and {attached} attachment(s) of it to {servers} server(s) are live"
-    " ({code})",
+    message="volume {volume} is {said}, and has {attached} live attachment(s) to {servers} server(s): {code}",
+    codes={
+        "free-but-attached": "it is not free",
+        "two-servers": "two servers have it, and it may not be shared",
+        "only-in-error": "every attachment of it is in error",
+        "taken-but-unattached": "nobody has it",
+    },
     resource=("volume", "volume"),
     key=("volume",),
     needs=frozenset({"cells", "cinder"}),

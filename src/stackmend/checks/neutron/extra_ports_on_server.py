@@ -36,7 +36,11 @@ CHECK = Check(
     name="extra-ports-on-server",
     catalogue="A8",
     severity=Severity.WARNING,
-    message="port {port} carries the id of server {server}, which does not own it ({code}, bound to {port_host})",
+    message="port {port} has the id of server {server} and is no NIC of it: {code}",
+    codes={
+        "unlisted": "it is bound to {port_host}, and the server's network cache does not list it",
+        "adopted": "it is bound to {port_host}, and Nova's periodic heal has put it into the server's network cache",
+    },
     resource=("port", "port"),
     key=("server", "port"),
     needs=frozenset({"neutron"}),

@@ -28,7 +28,11 @@ CHECK = Check(
     name="port-without-server",
     catalogue="A7",
     severity=Severity.ERROR,
-    message="port {port} belongs to server {server}, which is {code}",
+    message="port {port} belongs to server {server}, which {code}",
+    codes={
+        "deleted": "is deleted",
+        "unknown": "no cell knows",
+    },
     resource=("port", "port"),
     key=("port",),
     needs=EVERY_SERVER | {"neutron"},

@@ -28,6 +28,11 @@ CHECK = Check(
     catalogue="A2",
     severity=Severity.ERROR,
     message="the network cache row of server {server} is {code}",
+    codes={
+        "missing": "missing",
+        "marked deleted": "marked deleted",
+        "neither live nor deleted": "marked neither live nor deleted",
+    },
     resource=("server", "server"),
     key=("server",),
     hinders=frozenset({"move", "start", "rebuild"}),

@@ -33,7 +33,11 @@ CHECK = Check(
     name="info-cache-stale-port",
     catalogue="A3",
     severity=Severity.ERROR,
-    message="the network cache of server {server} lists port {port}, which is {code}",
+    message="the network cache of server {server} lists port {port}, which {code}",
+    codes={
+        "gone": "Neutron does not have",
+        "not of this server": "belongs to another device, or to none",
+    },
     resource=("server", "server"),
     key=("server", "port"),
     needs=frozenset({"neutron"}),

@@ -38,7 +38,7 @@ CHECK = Check(
     name="nova-bdm-cinder-detached",
     catalogue="H7",
     severity=Severity.ERROR,
-    message="server {server} has a block device mapping of volume {volume}, {fault} ({code})",
+    message="server {server} has a block device mapping of volume {volume}, {fault}",
     resource=("server", "server"),
     key=("server", "volume", "bdm"),
     needs=frozenset({"cells", "cinder"}),
@@ -81,6 +81,8 @@ CHECK = Check(
                          || ', while Nova means ' || COALESCE(b.attachment_id, 'none')
                     WHEN COUNT(h.instance_uuid) > 0 THEN 'which Cinder has attached to server ' || MIN(h.instance_uuid)
                     WHEN COUNT(h.volume_id) > 0 THEN 'which Cinder has attached to a host'
+                    WHEN b.attachment_id IS NULL
+                    THEN 'which names no attachment, and Cinder has the volume attached to nobody'
                     ELSE 'which Cinder has attached to nobody' END AS fault
           FROM loose b
           JOIN idle_servers s ON s.uuid = b.instance_uuid AND s.cell = b.cell

@@ -31,6 +31,16 @@ CHECK = Check(
     catalogue="A5",
     severity=Severity.ERROR,
     message="port {port} of server {server} will be deleted with it, but was there before: {code}",
+    codes={
+        "name": "it has a name",
+        "description": "it has a description",
+        "tags": "it has tags",
+        "address-pairs": "it has allowed address pairs",
+        "qos-policy": "it has a QoS policy",
+        "trunk": "it has a trunk",
+        "dns-domain": "it has a DNS domain",
+        "older": "it is older than the server",
+    },
     resource=("port", "port"),
     key=("server", "port"),
     needs=frozenset({"neutron"}),
@@ -51,14 +61,14 @@ CHECK = Check(
     sql="""
         WITH suspects AS (
             SELECT s.uuid, s.cell, s.created_at, p.id AS port, a.created_at AS port_created_at,
-                   CASE WHEN p.named THEN 'it has a name'
-                        WHEN a.described THEN 'it has a description'
-                        WHEN t.standard_attr_id IS NOT NULL THEN 'it has tags'
-                        WHEN x.port_id IS NOT NULL THEN 'it has allowed address pairs'
-                        WHEN q.port_id IS NOT NULL THEN 'it has a QoS policy'
-                        WHEN k.port_id IS NOT NULL THEN 'it has a trunk'
-                        WHEN d.port_id IS NOT NULL THEN 'it has a DNS domain'
-                        ELSE 'it is older than the server' END AS code
+                   CASE WHEN p.named THEN 'name'
+                        WHEN a.described THEN 'description'
+                        WHEN t.standard_attr_id IS NOT NULL THEN 'tags'
+                        WHEN x.port_id IS NOT NULL THEN 'address-pairs'
+                        WHEN q.port_id IS NOT NULL THEN 'qos-policy'
+                        WHEN k.port_id IS NOT NULL THEN 'trunk'
+                        WHEN d.port_id IS NOT NULL THEN 'dns-domain'
+                        ELSE 'older' END AS code
               FROM idle_servers s
               JOIN nova_vifs v ON v.instance_uuid = s.uuid AND v.cell = s.cell
               JOIN neutron_ports p ON p.id = v.port_id AND p.device_id = s.uuid
@@ -81,6 +91,6 @@ CHECK = Check(
             ON r.uuid = u.port AND r.instance_uuid = u.uuid AND NOT COALESCE(r.deleted, FALSE)
          WHERE NOT COALESCE(c.deleted, TRUE)
          GROUP BY u.uuid, u.cell, u.port, u.port_created_at, u.created_at, u.code
-        HAVING u.code <> 'it is older than the server' OR MIN(r.created_at) IS NULL
+        HAVING u.code <> 'older' OR MIN(r.created_at) IS NULL
             OR u.port_created_at < MIN(r.created_at) - INTERVAL 60 SECOND""",
 )

@@ -45,7 +45,7 @@ CHECK = Check(
     severity=Severity.WARNING,
     message=(
         "the rows of the NICs of server {server} do not fit its ports: {missing} missing, {surplus} surplus,"
-        " {addresses} with a wrong address, {mismarked} mismarked, {leftovers} left of deleted ports"
+        " {addresses} with a wrong address, {mismarked} wrongly marked deleted, {leftovers} left of deleted ports"
     ),
     resource=("server", "server"),
     key=("server",),

@@ -30,7 +30,12 @@ CHECK = Check(
     name="allocation-orphan",
     catalogue="E1",
     severity=Severity.WARNING,
-    message="consumer {consumer} ({code}) holds allocations on {providers} provider(s) but is no live server",
+    message="consumer {consumer} holds allocations on {providers} provider(s), but is no live server: {code}",
+    codes={
+        "deleted-server": "it is a deleted server",
+        "finished-migration": "it is a migration that has ended",
+        "unknown": "no cell knows a server or migration of that id",
+    },
     resource=("consumer", "consumer"),
     key=("consumer",),
     needs=EVERY_SERVER | {"placement"},

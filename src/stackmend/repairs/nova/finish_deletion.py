@@ -56,5 +56,5 @@ REPAIR = Repair(
     checks=("server-deleted-incompletely",),
     strategies={"db": db},
     no_api="no API shows a server that is marked deleted",
-    why="with cleaned=0 a deletion that Nova can see at last lets its host remove the server's disks (rule RW9)",
+    why="Nova then sees the deletion: where the row has cleaned = 0, the host removes the disks of the server",
 )
