@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from stackmend.model.errors import Exit
 from stackmend_lab.cloud import Cloud
 
@@ -38,6 +40,19 @@ def test_a_host_of_another_cell_is_called_that(run: Callable[..., Ran], cloud: C
     assert f"host {host} is in cell {other.removeprefix('cell:')}" in ran.err
     ran = run(*line, "no-such-host")
     assert (ran.code, "there is no host 'no-such-host'" in ran.err) == (Exit.USAGE, True)
+
+
+@pytest.mark.parametrize(
+    "words", [("C0001x", "--inventory"), ("C0001x", "--to", "c0002"), ("c0001", "--to", "C0001x")], ids=" ".join
+)
+def test_a_host_to_salvage_is_looked_up_first(
+    words: tuple[str, ...], run: Callable[..., Ran], cloud: Cloud, cloud_config: Path
+) -> None:
+    """A typing error is said before anything is read of a host, with what is near."""
+    del cloud
+    ran = run("--config", cloud_config, "host", "salvage", *words)
+    assert (ran.code, "there is no host 'C0001x'" in ran.err) == (Exit.USAGE, True), ran.err
+    assert "Did you mean c0001" in ran.err
 
 
 def test_a_waiver_is_taken_back_by_what_one_has_at_hand(

@@ -16,11 +16,12 @@ from stackmend.drivers.database.live import LiveDatabases
 from stackmend.drivers.journal import signing
 from stackmend.engine.planning.planner import Planner, Wishes
 from stackmend.engine.planning.vetting import Judge, bounded, vetted
+from stackmend.model.audit import Report
 from stackmend.model.errors import PlanFileError
 from stackmend.model.plan import Limits, Plan, load, loaded, save
 from stackmend.model.protocols import Progress
 
-__all__ = ["Filed", "create", "load", "read", "request", "save", "write"]
+__all__ = ["Filed", "create", "load", "mending", "read", "request", "save", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +86,28 @@ def create(
 ) -> Plan:
     """Audit, confirm, and plan the repair of what is found. LimitError where it would change too much.
 
-    ``about`` as for :func:`stackmend.app.audits.audit`. ``repairs`` are those to use where a finding could be mended
-    in several ways.
+    ``about`` as for :func:`stackmend.app.audits.audit`; the others as for :func:`mending`.
+    """
+    report = audit(config, checks=checks, about=about, settle=settle, use_api=via != "db", progress=progress)
+    return mending(config, report, via=via, allow_db=allow_db, max_rows=max_rows, repairs=repairs, progress=progress)
+
+
+def mending(
+    config: Config,
+    report: Report,
+    *,
+    via: str = "auto",
+    allow_db: bool = False,
+    max_rows: int | None = None,
+    repairs: Sequence[str] = (),
+    progress: Progress = silent,
+) -> Plan:
+    """Plan the repair of what a live audit has found. LimitError where it would change too much.
+
+    ``repairs`` are those to use where a finding could be mended in several ways.
     """
     wishes = replace(_wishes(config, via, allow_db, max_rows), repairs=frozenset(repairs))
-    session = Session.of(config)
-    report = audit(config, checks=checks, about=about, settle=settle, use_api=via != "db", progress=progress)
-    session = session.without(report.manifest.failed())
+    session = Session.of(config).without(report.manifest.failed())
     with apis.reading(config, session, via) as (api, why), session.live(api) as live:
         return _planner(session, live, wishes, why).plan(
             report.findings,

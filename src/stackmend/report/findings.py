@@ -88,7 +88,8 @@ def held_back(report: Report) -> list[str]:
     if not open_:
         return []
     kinds = Counter(f"{f.check} ({f.unsure.partition(': ')[2]})" for f in open_)
-    line = f"{len(open_):,} suspected, too young to tell: --include-young lists {'it' if len(open_) == 1 else 'them'}"
+    them = "it" if len(open_) == 1 else "them"
+    line = f"{len(open_):,} suspected, too young to tell: 'audit --include-young' lists {them}"
     return [line, *(f"  {number:,} {kind}" for kind, number in sorted(kinds.items()))]
 
 

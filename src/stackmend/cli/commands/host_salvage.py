@@ -42,10 +42,10 @@ class HostSalvage(Working):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("host", metavar="HOST", help="the host, as 'openstack compute service list' has it")
+        add_object(parser, "host", "host", help="the host, as 'openstack compute service list' has it")
         mode = parser.add_mutually_exclusive_group(required=True)
         mode.add_argument("--inventory", action="store_true", help="show what is there, and whose it is")
-        mode.add_argument("--to", metavar="HOST", help="copy the disks of its servers to this host")
+        add_object(mode, "host", "--to", help="copy the disks of its servers to this host")
         mode.add_argument("--orphans", action="store_true", help="directories that no server owns: with --quarantine")
         parser.add_argument("--quarantine", action="store_true", help="move orphans aside")
         add_object(parser, "server", "--server", action="append", default=[], help="this server only, may be repeated")

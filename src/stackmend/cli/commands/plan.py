@@ -25,6 +25,7 @@ class PlanCreate(Printing):
 
     Exit code 0: nothing was found, 3: the plan has steps, or findings that cannot be repaired (it says why), 7: a
     source could not be read. The plan holds the rows as they are now: apply refuses any of them that has moved on.
+    What is suspected and too young to tell is counted, and never planned.
     Where there is a key ('stackmend config key') the file is signed.
     """
 
@@ -52,20 +53,28 @@ class PlanCreate(Printing):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Make the plan, write it where asked, and show it."""
-        from stackmend.app import plans, selecting
+        from stackmend.app import audits, plans, selecting
+        from stackmend.report import findings as found
         from stackmend.report import plans as shown
 
-        out, config = parsed_args.out, self.config()
+        out, config, via = parsed_args.out, self.config(), parsed_args.via
         about = selecting.About()
         if asked := selection(parsed_args):
             about = selecting.about(config, asked)
             self.about(about)
         with self.watch() as progress:
-            plan = plans.create(
+            report = audits.audit(
                 config,
                 checks=checks_named(parsed_args.check),
                 about=about.names,
-                via=parsed_args.via,
+                use_api=via != "db",
+                young=True,
+                progress=progress,
+            )
+            plan = plans.mending(
+                config,
+                report,
+                via=via,
                 allow_db=parsed_args.allow_db,
                 max_rows=parsed_args.max_rows,
                 repairs=tuple(parsed_args.repair),
@@ -77,6 +86,8 @@ class PlanCreate(Printing):
         for check, reason in sorted(plan.incomplete.items()):
             notes.warn(f"no answer from {check}: {reason}")
         notes.say(shown.headline(plan))
+        for line in found.held_back(report):
+            notes.say(line)
         if plan.not_repaired and not plan.actions:
             notes.say("nothing of what was found can be repaired like this: the plan says why")
         self._next(plan, out, signer, parsed_args.max_rows)
