@@ -113,9 +113,9 @@ class Site:
 
 
 @contextmanager
-def standing(folder: Path, server: MariaDB | None = None) -> Iterator[Site]:
-    """A cloud of four hosts in two cells, with its services."""
-    cloud = build(server or folder / "cloud", servers=300, seed=17, hosts=4, prefix="relocate_" if server else "")
+def standing(folder: Path, server: MariaDB | None = None, hosts: int = 4) -> Iterator[Site]:
+    """A cloud of so many hosts in two cells, with its services."""
+    cloud = build(server or folder / "cloud", servers=300, seed=17, hosts=hosts, prefix="relocate_" if server else "")
     cloud.save()
     services = Services.on(server, "relocate_", cloud, folder) if server else Services(cloud, folder)
     with serving(services):

@@ -404,6 +404,24 @@ def test_what_a_machine_must_not_decide_is_left(drill: Drill, cloud: Told, shown
     assert (left.host == DEAD, other.host == DEAD) == (True, False)
 
 
+@pytest.mark.parametrize("lives", [True, False])
+def test_a_move_that_never_ended_may_have_arrived(drill: Drill, cloud: Told, lives: bool) -> None:
+    """Its task state was reset, and its guest may run on the target: only where that is dead, too, it does not."""
+    server, other = put(cloud, "moving"), put(cloud, "other")
+    cloud.world.migrate("live-migration", server, "running", to=OTHER)
+    cloud.die(DEAD)
+    if not lives:
+        cloud.die(OTHER)
+    plan = evacuate(drill)
+    if lives:
+        text = manual(plan, server)
+        assert f"its live-migration to {OTHER} never ended (running), and that host lives" in text
+        assert f"'stackmend host relocate {DEAD} --to {OTHER} --server {server.id}'" in text
+    else:
+        assert "leave-dead-host" in operations(plan, server)
+    assert "leave-dead-host" in operations(plan, other)
+
+
 def test_a_server_with_a_finding_stays_until_it_is_mended(drill: Drill, cloud: Told) -> None:
     """Without it, it would arrive without its NICs."""
     harmed, other = put(cloud, "harmed"), put(cloud, "other")

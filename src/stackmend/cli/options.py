@@ -22,8 +22,8 @@ ABOUT = {
 MOST = 1_000_000_000
 
 
-def add_object(parser: argparse.ArgumentParser, kind: str, *flags: str, **options: Any) -> None:
-    """An argument that takes the name or the id of an object; the command finds its id there.
+def add_object(parser: argparse._ActionsContainer, kind: str, *flags: str, **options: Any) -> None:
+    """An argument, of a parser or a group, that takes the name or id of an object; the command finds its id there.
 
     ``kind``: as in :data:`stackmend.cloud.objects.KINDS`.
     """

@@ -13,6 +13,7 @@ from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import ExpectRow, Step
 from stackmend.repairs.common import Record, the_server
+from stackmend.tables.views import TERMINAL
 
 
 def weighed(live: Live, database: str, server: Record) -> tuple[Evidence, Verdict]:
@@ -54,9 +55,13 @@ def at_home(live: Live, database: str, server: Record) -> None:
         )
 
 
-def lives_elsewhere(live: Live, database: str, server: Record) -> None:
-    """CannotRepair where the records have the server on another host than its row, and that host lives."""
-    _, verdict = weighed(live, database, server)
+def lives_elsewhere(live: Live, database: str, server: Record, to: str) -> None:
+    """CannotRepair where its guest may run on a host that lives: made anew on host ``to`` it would run twice.
+
+    That is where the records have it on another host than its row, and where a move to another host than ``to`` never
+    ended: a live migration's guest runs on the target before any record says so.
+    """
+    seen, verdict = weighed(live, database, server)
     place = verdict.place
     if place is not None and place.alive and str(place.host).lower() != str(server["host"]).lower():
         told = " ".join(witness.says + "." for witness in verdict.witnesses if place.id in witness.places)
@@ -64,6 +69,15 @@ def lives_elsewhere(live: Live, database: str, server: Record) -> None:
             f"server {server['uuid']} is {verdict.surely} on {place}, which lives: it would run twice. {told}"
             f" If its guest is there: 'stackmend server set-host {server['uuid']} --host {place.host}'"
         )
+    living = {place.host.lower() for place in seen.places.values() if place.alive}
+    for move in live.rows(database, "migrations", {"instance_uuid": server["uuid"], "deleted": 0}):
+        target = str(move["dest_compute"] or "").lower()
+        if move["status"] not in TERMINAL and target in living - {to.lower(), str(server["host"]).lower()}:
+            raise CannotRepair(
+                f"server {server['uuid']}: its {move['migration_type'] or 'migration'} to {move['dest_compute']} never"
+                f" ended ({move['status']}), and that host lives: its guest may run there, and would run twice."
+                f" Relocate it to {move['dest_compute']}, where a hard reboot replaces that guest"
+            )
 
 
 def still(database: str, server: Record, *more: str) -> Iterator[Step]:

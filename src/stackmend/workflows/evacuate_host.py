@@ -11,6 +11,7 @@ comes back: that is right.
   Whether it reports is looked at again when the run begins, and before each server.
 * The host is cut off: `[hooks] fence` ends with 0, or the operator says so by `--fenced`, which is journalled.
 * The list of servers is whole: what Placement holds for the host is compared with what Nova lists.
+* A server whose move to another host never ended stays, where that host lives: its guest may run there.
 * A server whose disk is not known to be elsewhere (volume, rbd, shared directory, or its directory found on the
   destination) would be built anew from its image. It is left where it is, unless `--consent-rebuild` names it.
 * A server with a finding by which it would not come up whole stays, with the finding: with an empty network cache it
@@ -84,6 +85,7 @@ class _Job:
     consent: frozenset[str]
     there: frozenset[str] | None
     old: Mapping[str, Sequence[str]]  #: server -> evacuations that are over
+    open: Mapping[str, Mapping[str, Any]]  #: server -> a move to a host that lives, and that never ended
     fit: frozenset[str]  #: where they may go
     where: dict[str, str | None]  #: hosts of servers, as far as they are known
 
@@ -110,6 +112,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         consent=consent,
         there=guests.on_disk(sight, to),
         old=_old(evacuations),
+        open=_open(sight, host),
         fit=fit,
         where={guest.id: guest.host for guest in lost},
     )
@@ -154,6 +157,19 @@ def _old(evacuations: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     return found
 
 
+def _open(sight: Sight, host: str) -> dict[str, Mapping[str, Any]]:
+    """Server -> its move from this host that never ended, where the host it led to lives.
+
+    A resize that waits for its confirmation is told by the server's state, an evacuation is waited for.
+    """
+    living = {str(one["host"]) for one in compute.every_compute(sight.api) if one["state"] == "up"} - {host}
+    return {
+        str(move["instance_uuid"]): move
+        for move in hosts.open_moves(sight.api, host)
+        if move["dest_compute"] in living and move["status"] != "finished" and move["migration_type"] != "evacuation"
+    }
+
+
 def _lane(sight: Sight, job: _Job, guest: Server, stage: int) -> LaneDraft:
     place = guests.place(sight, guest, job.there, job.to, job.shared)
     target = {
@@ -189,6 +205,13 @@ def _hindered(sight: Sight, job: _Job, guest: Server, place: Place) -> Iterator[
         yield f"its state is {guest.vm_state}"
         return
     yield from (f"mend it first: {finding}" for finding in sight.findings.get(guest.id, ()))
+    if move := job.open.get(guest.id):
+        kind, to = move["migration_type"] or "migration", move["dest_compute"]
+        yield (
+            f"its {kind} to {to} never ended ({move['status']}), and that host lives: its guest may run there, and"
+            f" would run twice. Look there: 'virsh list --all --uuid'. If it is there: 'stackmend server set-host"
+            f" {guest.id} --host {to}'; if not: 'stackmend host relocate {job.host} --to {to} --server {guest.id}'"
+        )
     yield from guests.obstacles(sight, guest)
     # Nova would leave it in error
     yield from servers.crowded(sight.api, guest, job.fit, job.where)
