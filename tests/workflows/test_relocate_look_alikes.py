@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from stackmend.app import audits, runs, workflows
-from stackmend.lab.plants import Case, healthy
 from stackmend.model.errors import Exit
 from stackmend.model.plan import Plan
 from stackmend.tables.views import TERMINAL
+from stackmend_lab.plants import Case, healthy
 
 from .dead_host import Site, moves, standing
 
