@@ -18,6 +18,7 @@ from stackmend.engine.running.lanes import lanes
 from stackmend.engine.running.runner import Runner, Tools
 from stackmend.model.errors import Exit
 from stackmend.model.journal import RunRecord, RunResult, RunState
+from stackmend.model.operations import Foreign
 from stackmend.model.plan import Action, Limits
 from stackmend.model.step import ApiCall, CallStep, Gate, Risk, Step, StepState
 from stackmend.model.writer import Group, Outcome, Pending, Verdict
@@ -82,7 +83,7 @@ class Trips:
         if self.clock.now() < self.begun[name] + timedelta(seconds=10):
             return Pending(self.clock.now() + timedelta(seconds=1), f"{name} is on its way", pending.state)
         self.under_way.discard(name)
-        if pending.state.operation == "fails":
+        if pending.state.name == "fails":
             return Outcome(StepState.FAILED, f"{name} came to nothing")
         return Outcome(StepState.DONE, "arrived")
 
@@ -92,12 +93,12 @@ class Trips:
         if begun is None:
             return StepState.PLANNED
         over = self.clock.now() >= begun + timedelta(seconds=10)
-        return StepState.DONE if over and step.operation != "fails" else StepState.INTENT
+        return StepState.DONE if over and step.name != "fails" else StepState.INTENT
 
 
 def trip(name: str, operation: str = "goes") -> ApiCall:
-    """A call."""
-    return ApiCall(service="compute", operation=operation, arguments={"name": name})
+    """A call, of which the executor here knows what becomes of it."""
+    return Foreign(service="compute", name=operation, given={"name": name}, why="it is none").call()
 
 
 def action(number: int, *steps: Step, **more: object) -> Action:

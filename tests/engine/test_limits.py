@@ -14,8 +14,9 @@ import pytest
 from stackmend.app import plans, runs
 from stackmend.cli.shell import main
 from stackmend.model.errors import ConsentError, Exit, LimitError, PlanFileError, SourceError
+from stackmend.model.operations.network import DeletePort
 from stackmend.model.plan import Limits, Plan
-from stackmend.model.step import ApiCall, DeleteRow, Risk, UpdateRow
+from stackmend.model.step import DeleteRow, Risk, UpdateRow
 from stackmend_lab.plants import allocation_orphan, server_deleted_incompletely
 
 from ..support.damaged_cloud import Ground, Mortal, ground, made
@@ -126,7 +127,7 @@ def test_without_yes_nothing_is_applied(here: Ground, capsys: pytest.CaptureFixt
 def test_steps_that_nobody_can_do_here(here: Ground) -> None:
     """A plan with calls of an API that is not configured is refused whole."""
     plan = orphans(here)
-    call = ApiCall(service="neutron", operation="update_port", arguments={})
+    call = DeletePort(port="p1").call()
     mixed = replace(plan, actions=(*plan.actions, replace(plan.actions[0], steps=(call,))))
     before = here.cloud.dump()
     with pytest.raises(ConsentError, match="cannot be done here: api"):

@@ -10,14 +10,15 @@ import pytest
 
 from stackmend.model.errors import UsageError
 from stackmend.model.naming import Named
+from stackmend.model.operations.compute import ForceDelete
 from stackmend.model.plan import Action, Left, Plan
-from stackmend.model.step import ApiCall, BumpRow, DeleteRow, ExpectNone, ExpectRow, Manual, Risk, UpdateRow
+from stackmend.model.step import BumpRow, DeleteRow, ExpectNone, ExpectRow, Manual, Risk, UpdateRow
 from stackmend.report.plans import headline, narrowed, plan, text
 from stackmend.report.view import View
 
 GUARD = ExpectRow(database="cinder", table="volumes", pk={"id": "v"}, expect={"deleted": 0})
 DELETE = DeleteRow(database="placement", table="allocations", pk={"id": 7}, before={"id": 7, "blob": b"\xff"})
-CALL = ApiCall(service="compute", operation="server.delete", arguments={"server": "s"})
+CALL = ForceDelete(server="s").call()
 
 
 def action(number, **values):
@@ -176,7 +177,7 @@ def test_a_counter_and_a_call():
     shown = text(made(action(1, steps=(bump, CALL), statements=("UPDATE", "[compute API] DELETE /servers/s"))))
     assert "     1. ~ resource_providers 3 (placement): generation + 1" in shown
     assert "     2. > [compute API] DELETE /servers/s  IRREVERSIBLE" in shown
-    assert "  compute API server.delete: 1 call" in shown
+    assert "  compute API force-delete: 1 call" in shown
 
 
 def test_what_is_unsafe_says_what_may_be_lost_and_how_to_consent():

@@ -29,4 +29,4 @@ def manual(plan: Plan, server: Server) -> str:
 
 def operations(plan: Plan, server: Server) -> list[str]:
     """Names of the calls of its first lane."""
-    return [step.operation for step in lane(plan, server).steps if isinstance(step, ApiCall)]
+    return [step.name for step in lane(plan, server).steps if isinstance(step, ApiCall)]

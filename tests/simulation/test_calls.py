@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from stackmend.drivers.api.executor import ApiExecutor
+from stackmend.model.operations import operation_of
 from stackmend.model.step import ApiCall, StepState
 from stackmend.model.writer import Pending
 from stackmend_lab.simulated import Cloud, Faults, invariants
@@ -14,14 +15,12 @@ from stackmend_lab.simulated import Cloud, Faults, invariants
 def _moves(cloud: Cloud, operation: str) -> ApiCall:
     """A move of the first server, guarded as a plan guards it."""
     server = next(iter(cloud.world.servers.values()))
-    return ApiCall(
-        service="compute",
-        operation=operation,
-        arguments={"server": server.id, "from": server.host, "to": None, "elsewhere": []},
-        expect={
+    arguments = {"server": server.id, "from": server.host, "to": None, "elsewhere": []}
+    return operation_of("compute", operation, arguments).call(
+        {
             "server": "present", "server.host": server.host, "server.vm_state": server.vm_state,
             "server.task_state": None,
-        },
+        }
     )  # fmt: skip
 
 
@@ -60,7 +59,7 @@ def test_a_move_that_stands_still_is_relieved(relief: str, host: str) -> None:
     call = _moves(cloud, "live-migrate")
     arguments = {**call.arguments, "stall": 30, "on_stall": relief}
     outcome = ApiExecutor(lambda: cloud, cloud.clock).do(
-        ApiCall(service="compute", operation="live-migrate", arguments=arguments), "req-1"
+        operation_of("compute", "live-migrate", arguments).call(), "req-1"
     )
     server = cloud.world.servers[str(call.arguments["server"])]
     assert (server.host == "c01") is (host == "c01")

@@ -50,7 +50,7 @@ def of(plan: Plan, one: Server) -> Action:
 
 def operations(action: Action) -> list[str]:
     """Names of its calls."""
-    return [step.operation for step in action.steps if isinstance(step, ApiCall)]
+    return [step.name for step in action.steps if isinstance(step, ApiCall)]
 
 
 def words(action: Action) -> str:
@@ -127,7 +127,7 @@ def test_a_server_that_is_being_deleted_is_waited_for(cloud: Told, drill: Drill)
     assert operations(of(plan, going)) == ["server-gone"]
     (step,) = of(plan, moving).steps
     assert isinstance(step, ApiCall)
-    assert (step.operation, dict(step.expect)) == ("live-migrate", {"server": "present"})
+    assert (step.name, dict(step.expect)) == ("live-migrate", {"server": "present"})
 
 
 def test_waking_wants_consent_and_the_rest_does_not(cloud: Told, drill: Drill) -> None:
@@ -148,9 +148,9 @@ def test_the_host_is_disabled_first_and_asked_last(cloud: Told, drill: Drill) ->
     (step,) = first.steps
     assert isinstance(step, ApiCall)
     assert step.inverse is not None
-    assert (step.arguments["reason"], step.inverse.operation) == ("CHG-7", "enable-service")
+    assert (step.arguments["reason"], step.inverse.name) == ("CHG-7", "enable-service")
     assert dict(step.inverse.expect) == {"service": "present", "reason": "CHG-7"}
-    asked = [(step.service, step.operation) for step in last.steps if isinstance(step, ApiCall)]
+    asked = [(step.service, step.name) for step in last.steps if isinstance(step, ApiCall)]
     assert asked == [(name, "host-empty") for name in ("compute", "network", "placement", "block-storage")]
     assert isinstance(last.steps[-1], ApiCall)
     assert last.steps[-1].arguments["volumes"] == list(with_volume.volumes)
@@ -432,7 +432,7 @@ def test_what_a_canary_is_made_of_is_known_before_anything_is_planned(cloud: Tol
     }
     for asked in ("tenant-net", "n1"):
         plan = drill.plan("return-host", {"host": HOST, "network": asked})
-        (made,) = [s for a in plan.actions for s in a.steps if getattr(s, "operation", "") == "create-canary"]
+        (made,) = [s for a in plan.actions for s in a.steps if getattr(s, "name", "") == "create-canary"]
         assert made.arguments["network"] == "n1"
     for option, text, words, hint in (
         ("network", "tenant-nt", "there is no network 'tenant-nt'", "tenant-net"),

@@ -18,6 +18,7 @@ from stackmend.drivers.journal.lease import stamp
 from stackmend.engine.auditing import catalogue
 from stackmend.model.errors import UsageError
 from stackmend.model.journal import Entry, RunRecord
+from stackmend.model.operations import operation_of
 from stackmend.model.plan import Action
 from stackmend.model.step import ApiCall, Risk, StepState
 
@@ -72,7 +73,8 @@ def test_who_looks_for_findings_first_can_be_told_not_to() -> None:
 
 
 def _move(operation: str, server: str, host: str = "c01") -> ApiCall:
-    return ApiCall(service="compute", operation=operation, arguments={"server": server, "from": host})
+    arguments = {"server": server, "from": host, "to": None, "elsewhere": [None], "limit": 3600.0}
+    return operation_of("compute", operation, arguments).call()
 
 
 @pytest.fixture

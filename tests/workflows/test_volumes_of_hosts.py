@@ -272,7 +272,7 @@ def test_a_guest_that_is_off_is_not_waited_for(site: Site, pair: tuple[Server, s
     """There is nothing to see on its console; nor where the operator does not want to wait."""
     site.cloud.update(CELL, "instances", {"uuid": pair[0].uuid}, vm_state="stopped", power_state=4)
     (action,) = plan(site, "reattach-volume", pair).runnable
-    calls = [step.operation for step in action.steps if isinstance(step, ApiCall)]
+    calls = [step.name for step in action.steps if isinstance(step, ApiCall)]
     assert calls == ["release-volume", "attach-volume"]
 
 

@@ -20,8 +20,8 @@ from stackmend.drivers.snapshot.collector import DatabaseCollector
 from stackmend.drivers.snapshot.shape import labels
 from stackmend.engine.auditing.witness import ASKING
 from stackmend.model.errors import ApiError, ConfigError, SourceError, StackmendError
+from stackmend.model.operations import Operation, Seen
 from stackmend.model.snapshot import CELL, Manifest
-from stackmend.model.step import ApiCall
 
 NONE = "no API is configured"
 
@@ -46,14 +46,14 @@ class Silent:
     def __init__(self, why: str) -> None:
         self._why = why
 
-    def lacks(self, service: str, operation: str) -> str:
+    def lacks(self, operation: type[Operation[Any]]) -> str:
         """Everything is lacking."""
-        del service, operation
+        del operation
         return self._why
 
-    def look(self, call: ApiCall) -> Mapping[str, Any]:
+    def look(self, operation: Operation[Seen]) -> Seen:
         """SourceError."""
-        raise self._refusal(call.service)
+        raise self._refusal(operation.SERVICE)
 
     def get(self, service: str, path: str, microversion: str = "") -> Any:
         """SourceError."""

@@ -11,7 +11,7 @@ from stackmend.app import apis, hosts
 from stackmend.app.audits import audit
 from stackmend.app.session import Session, silent, utcnow
 from stackmend.config.settings import Config
-from stackmend.drivers.api.operations import describe, operations, waits
+from stackmend.drivers.api.operations import describe, waits
 from stackmend.drivers.database.live import LiveDatabases
 from stackmend.drivers.journal import signing
 from stackmend.engine.planning.planner import Planner, Wishes
@@ -62,7 +62,6 @@ def read(config: Config | None, path: str, *, signed: bool = False, max_rows: in
     judge = Judge(
         describe=describe,
         waits=waits,
-        known=lambda call: (call.service, call.operation) in operations(),
         settings=hosts.settings(config) if config else None,
         vouched=bool(signer),
     )

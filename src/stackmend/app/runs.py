@@ -31,6 +31,7 @@ from stackmend.engine.running.lanes import Lane, lanes
 from stackmend.engine.running.runner import Runner, Tools, Watch, consent, never, nobody
 from stackmend.model.errors import Exit, JournalError, PlanFileError, SourceError, UsageError
 from stackmend.model.journal import Entry, Remark, RunRecord, RunResult, RunState
+from stackmend.model.operations.compute import MoveOperation
 from stackmend.model.plan import Action, Limits, Plan
 from stackmend.model.protocols import Journal, Progress
 from stackmend.model.step import ApiCall, Gate, InsertRow, StepState, writes
@@ -59,7 +60,6 @@ def reach(config: Config) -> str:
 
 
 #: operations that take a server to another host
-_MOVES = ("live-migrate", "cold-migrate")
 #: makes what writes the journal of a session; tests pass one that dies at the n-th write
 MakeJournal = Callable[[str, float], DatabaseJournal]
 
@@ -282,9 +282,9 @@ def moved_from(config: Config, run: str, host: str) -> list[str]:
     _, actions, entries, _ = show_run(config, run)
     own = undoing.own_steps(actions, entries)
     found = [
-        str(step.arguments["server"])
+        step.operation.server
         for step in own
-        if isinstance(step, ApiCall) and step.operation in _MOVES and step.arguments.get("from") == host
+        if isinstance(step, ApiCall) and isinstance(step.operation, MoveOperation) and step.operation.from_ == host
     ]
     if not found:
         raise UsageError(f"run {run} has moved no server from {host}", f"See 'stackmend run show {run}'.")

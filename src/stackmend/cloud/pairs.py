@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
+from stackmend.model.operations.servers import ServerSeen
 from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.workflow import Sight
@@ -43,7 +44,7 @@ class Pair:
         return {name: getattr(self, name) for name in names}
 
     @property
-    def guards(self) -> Row:
+    def guards(self) -> ServerSeen:
         """What must not have changed about the server."""
         return {
             "server": "present", "server.host": self.host, "server.vm_state": self.vm_state, "server.task_state": None,

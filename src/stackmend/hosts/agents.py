@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from stackmend.cloud import network
+from stackmend.model.operations.network import GiveNetwork, GiveRouter, SetAgent, TakeNetwork, TakeRouter
 from stackmend.model.protocols import Api
-from stackmend.model.step import ApiCall, Manual, Risk, Step
+from stackmend.model.step import Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight
 
 
@@ -20,14 +21,28 @@ class _Kind:
     agent: str  #: agent_type
     serves: Callable[[Api, str], Sequence[Mapping[str, Any]]]
     thing: str
-    first: str  #: an interruption is shorter when the new one begins first, where Neutron lets two serve
-    then: str
+    moved: Callable[[str, str, str], tuple[Step, Step]]  #: the thing from one agent to another
 
 
-#: Neutron lets a router that is not highly available be on one agent only; a network may be on several
+def _router(router: str, agent: str, other: str) -> tuple[Step, Step]:
+    """Neutron lets a router that is not highly available be on one agent only."""
+    return (
+        TakeRouter(router=router, agent=agent).call(inverse=GiveRouter(router=router, agent=agent).call()),
+        GiveRouter(router=router, agent=other).call(inverse=TakeRouter(router=router, agent=other).call()),
+    )
+
+
+def _network(name: str, agent: str, other: str) -> tuple[Step, Step]:
+    """A network may be on several: the interruption is shorter when the new one begins first."""
+    return (
+        GiveNetwork(network=name, agent=other).call(inverse=TakeNetwork(network=name, agent=other).call()),
+        TakeNetwork(network=name, agent=agent).call(inverse=GiveNetwork(network=name, agent=agent).call()),
+    )
+
+
 _KINDS = (
-    _Kind(agent="L3 agent", serves=network.routers_of, thing="router", first="take-router", then="give-router"),
-    _Kind(agent="DHCP agent", serves=network.networks_of, thing="network", first="give-network", then="take-network"),
+    _Kind(agent="L3 agent", serves=network.routers_of, thing="router", moved=_router),
+    _Kind(agent="DHCP agent", serves=network.networks_of, thing="network", moved=_network),
 )
 
 
@@ -59,26 +74,10 @@ def _lane(api: Api, agent: Mapping[str, Any], kind: _Kind, others: list[Mapping[
                 risk=Risk.MANUAL,
             )  # fmt: skip
         other = str(others[number % len(others)]["id"])
-        calls = {
-            f"give-{kind.thing}": _call(kind, f"give-{kind.thing}", thing, other, f"take-{kind.thing}"),
-            f"take-{kind.thing}": _call(kind, f"take-{kind.thing}", thing, name, f"give-{kind.thing}"),
-        }
-        steps += [calls[kind.first], calls[kind.then]]
-    closing = ApiCall(
-        service="network", operation="set-agent", arguments={"agent": name, "up": False}, expect={"agent": "present"},
-        inverse=ApiCall(service="network", operation="set-agent", arguments={"agent": name, "up": True}),
-    )  # fmt: skip
-    steps.append(closing)
+        steps += kind.moved(thing, name, other)
+    steps.append(SetAgent(agent=name, up=False).call({"agent": "present"}, SetAgent(agent=name, up=True).call()))
     return LaneDraft(
         resource_type="agent", resource_id=name, stage=stage, steps=tuple(steps),
         message=f"{kind.agent} of {host}: its {len(served)} {kind.thing}s go to others",
         target={"agent": name, "host": host, kind.thing: [str(one["id"]) for one in served]},
-    )  # fmt: skip
-
-
-def _call(kind: _Kind, operation: str, thing: str, agent: str, back: str) -> ApiCall:
-    about = {kind.thing: thing, "agent": agent}
-    return ApiCall(
-        service="network", operation=operation, arguments=about,
-        inverse=ApiCall(service="network", operation=back, arguments=about),
     )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 
 from stackmend.cloud import compute
 from stackmend.model.errors import UsageError
+from stackmend.model.operations.compute_hosts import AwaitSilence, DeclareDown, DeclaredSeen, DeclareUp
 from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import ApiCall, Gate, HostCommand, Manual, Risk, Step
@@ -101,8 +102,7 @@ def fence(sight: Sight, host: str, word: bool) -> Iterator[LaneDraft]:
 
 def unheard(host: str, found: Mapping[str, Any]) -> ApiCall:
     """Look again, when the plan is carried out: nothing was heard of it since."""
-    changed = found.get("updated_at")
-    return ApiCall(service="compute", operation="await-silence", arguments={"host": host, "changed": changed})
+    return AwaitSilence(host=host, changed=found.get("updated_at")).call()
 
 
 def declared(sight: Sight, host: str, found: Mapping[str, Any]) -> LaneDraft:
@@ -111,24 +111,15 @@ def declared(sight: Sight, host: str, found: Mapping[str, Any]) -> LaneDraft:
     It can be taken back as long as no evacuation from the host is open: then its return has work to do first. Its gate
     is where a human says once more that the host is cut off, where gates are wanted.
     """
-    about = {"host": host, "service": str(found["id"])}
-    back = ApiCall(service="compute", operation="declare-up", arguments=about, expect={"evacuations": 0})
-    changed = found.get("updated_at")
+    service = str(found["id"])
+    back = DeclareUp(host=host, service=service).call({"evacuations": 0})
+    expect: DeclaredSeen = {"service.state": "down", "service.changed": found.get("updated_at")}
     steps: tuple[Step, ...] = (
         Gate(name=f"fenced-{host}", text=f"{host} runs nothing, and reaches no storage and no network"),
         unheard(host, found),
     )
     if not found.get("forced_down"):
-        steps = (
-            *steps,
-            ApiCall(
-                service="compute",
-                operation="declare-down",
-                arguments=about,
-                expect={"service.state": "down", "service.changed": changed},
-                inverse=back,
-            ),
-        )
+        steps = (*steps, DeclareDown(host=host, service=service).call(expect, back))
     return LaneDraft(
         resource_type="host",
         resource_id=host,

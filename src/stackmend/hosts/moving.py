@@ -7,12 +7,21 @@ suspended one is woken for its move by ``--wake``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from stackmend.cloud.servers import Server
 from stackmend.cloud.states import IN_MEMORY
+from stackmend.model.operations.compute import (
+    ColdMigrate,
+    ConfirmResize,
+    LiveMigrate,
+    Resume,
+    RevertResize,
+    ServerGone,
+    ShelveOffload,
+    Suspend,
+)
+from stackmend.model.operations.servers import ServerSeen
 from stackmend.model.step import ApiCall, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft
 
@@ -41,12 +50,17 @@ class Wishes:
     on_stall: str = "abort"
     stage: int = 1
 
-    def moving(self, one: Server) -> dict[str, Any]:
-        """Arguments of a move. Without a destination of its own a server gets a second one when a move has failed."""
-        again: list[str | None] = [] if self.to else [None]
-        return {
-            "server": one.id, "from": one.host, "to": self.to, "elsewhere": again, "limit": self.limit,
-        }  # fmt: skip
+    @property
+    def elsewhere(self) -> tuple[str | None, ...]:
+        """Without a destination of its own a server gets a second one when a move has failed."""
+        return () if self.to else (None,)
+
+    def live(self, one: Server) -> LiveMigrate:
+        """The move of a server that runs."""
+        return LiveMigrate(
+            server=one.id, from_=one.host, to=self.to, elsewhere=self.elsewhere, limit=self.limit, stall=self.stall,
+            on_stall=self.on_stall,
+        )  # fmt: skip
 
 
 def lane(one: Server, wishes: Wishes, hindered: str) -> LaneDraft:
@@ -54,7 +68,7 @@ def lane(one: Server, wishes: Wishes, hindered: str) -> LaneDraft:
     if hindered:
         return left(one, hindered, wishes.stage)
     if one.task_state == "deleting":
-        gone = ApiCall(service="compute", operation="server-gone", arguments={"server": one.id, "limit": wishes.limit})
+        gone = ServerGone(server=one.id, limit=wishes.limit).call()
         return _draft(one, wishes, "is being deleted", (gone,))
     if one.task_state not in (None, "migrating"):
         return left(one, f"something is under way with it ({one.task_state}): plan again when it is over", wishes.stage)
@@ -67,7 +81,12 @@ def lane(one: Server, wishes: Wishes, hindered: str) -> LaneDraft:
     if one.vm_state == "suspended":
         return _suspended(one, wishes)
     if one.vm_state == "shelved":
-        return _draft(one, wishes, "shelved, leaves its host: its image is kept", (_change(one, "shelve-offload"),))
+        return _draft(
+            one,
+            wishes,
+            "shelved, leaves its host: its image is kept",
+            (ShelveOffload(server=one.id).call(_guard(one)),),
+        )
     if one.vm_state == "error":
         fault = f": {one.fault}" if one.fault else ""
         why = (
@@ -88,24 +107,26 @@ def left(one: Server, why: str, stage: int = 1) -> LaneDraft:
 
 def live(one: Server, wishes: Wishes) -> ApiCall:
     """The move of a server that runs; one that somebody else is moving already is waited for."""
-    about = {**wishes.moving(one), "stall": wishes.stall, "on_stall": wishes.on_stall}
     # what is under way has lost its old state when it is over, wherever it ended
-    guard = {} if one.task_state else {"server.vm_state": one.vm_state, "server.host": one.host}
-    return ApiCall(service="compute", operation="live-migrate", arguments=about, expect={"server": "present", **guard})
+    if one.task_state:
+        return wishes.live(one).call({"server": "present"})
+    return wishes.live(one).call({"server": "present", "server.vm_state": one.vm_state, "server.host": one.host})
 
 
 def cold(one: Server, wishes: Wishes) -> tuple[Step, ...]:
     """The move of a server that is stopped. Until it is confirmed it can be reverted; the old disk is kept so long."""
-    about = {**wishes.moving(one), "limit": wishes.limit}
-    back = ApiCall(
-        service="compute", operation="revert-resize", arguments={"server": one.id, "from": one.host},
-        expect={"server.vm_state": "resized"},
-    )  # fmt: skip
-    guard = {"server": "present", "server.vm_state": one.vm_state, "server.task_state": None, "server.host": one.host}
+    move = ColdMigrate(server=one.id, from_=one.host, to=wishes.to, elsewhere=wishes.elsewhere, limit=wishes.limit)
+    back = RevertResize(server=one.id, from_=one.host).call({"server.vm_state": "resized"})
     return (
-        ApiCall(service="compute", operation="cold-migrate", arguments=about, expect=guard, inverse=back),
-        ApiCall(service="compute", operation="confirm-resize", arguments={"server": one.id, "from": one.host}),
-    )
+        move.call(
+            {
+                "server": "present", "server.vm_state": one.vm_state, "server.task_state": None,
+                "server.host": one.host,
+            },
+            back,
+        ),
+        ConfirmResize(server=one.id, from_=one.host).call(),
+    )  # fmt: skip
 
 
 def _stopped(one: Server, wishes: Wishes) -> LaneDraft:
@@ -123,18 +144,13 @@ def _suspended(one: Server, wishes: Wishes) -> LaneDraft:
     if not wishes.wake:
         why = "it is suspended, and Nova moves none that is: --wake resumes it, moves it, and suspends it again"
         return left(one, why, wishes.stage)
-    moved = ApiCall(service="compute", operation="live-migrate", arguments=live(one, wishes).arguments)
-    asleep = _change(one, "suspend")
-    steps = (_change(one, "resume", inverse=asleep), moved, asleep)
+    asleep = Suspend(server=one.id).call()
+    steps = (Resume(server=one.id).call(_guard(one), asleep), wishes.live(one).call(), asleep)
     return _draft(one, wishes, "suspended, is woken, moves, and is suspended again", steps)
 
 
-def _change(one: Server, operation: str, inverse: ApiCall | None = None) -> ApiCall:
-    guard: Mapping[str, Any] = {"server": "present", "server.vm_state": one.vm_state}
-    return ApiCall(
-        service="compute", operation=operation, arguments={"server": one.id}, inverse=inverse,
-        expect={} if operation == "suspend" else guard,
-    )  # fmt: skip
+def _guard(one: Server) -> ServerSeen:
+    return {"server": "present", "server.vm_state": one.vm_state}
 
 
 def _draft(one: Server, wishes: Wishes, what: str, steps: tuple[Step, ...]) -> LaneDraft:

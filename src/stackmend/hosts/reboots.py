@@ -4,16 +4,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from stackmend.cloud import compute
 from stackmend.cloud.servers import Server
 from stackmend.hosts.fencing import moment
 from stackmend.model.errors import SourceError, UsageError
-from stackmend.model.step import ApiCall
+from stackmend.model.operations.compute import ConsoleMoves, ConsoleSeen, GuestPower
 from stackmend.model.workflow import Sight
 
 #: seconds before a boot in which the host was going down: libvirt stops guests, and nova-compute still records it
@@ -92,15 +91,12 @@ def by_sync(stop: Stop | None, booted: datetime | None) -> bool | None:
 
 def running(sight: Sight, guest: Server) -> bool | None:
     """Whether the hypervisor runs it now; None where it does not say. SourceError where nova-compute is deaf."""
-    call = ApiCall(service="compute", operation="guest-power", arguments={"server": guest.id})
-    found = sight.api.look(call).get("running")
-    return None if found is None else bool(found)
+    return sight.api.look(GuestPower(server=guest.id))["running"]
 
 
-def console(sight: Sight, guest: Server) -> Mapping[str, Any]:
+def console(sight: Sight, guest: Server) -> ConsoleSeen:
     """What its console shows now: ``console`` (a digest, None without one) and ``shows``."""
-    call = ApiCall(service="compute", operation="console-moves", arguments={"server": guest.id, "before": None})
-    return sight.api.look(call)
+    return sight.api.look(ConsoleMoves(server=guest.id, before=None))
 
 
 def log(sight: Sight, host: str) -> Sequence[str]:

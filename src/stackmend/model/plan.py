@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_type_hints
 
-from stackmend.model import files
+from stackmend.model import files, operations
 from stackmend.model.errors import PlanFileError, UsageError
 from stackmend.model.finding import Row
 from stackmend.model.step import STEP_TYPES, ApiCall, Gate, InsertRow, Risk, Step, irreversible, writes
@@ -205,6 +205,16 @@ class Plan:
 
 def step_dict(step: Step) -> dict[str, Any]:
     """A step as a dictionary that starts with its ``kind``; the inverse of :func:`step_of`."""
+    if isinstance(step, ApiCall):
+        return {
+            "kind": step.kind,
+            "service": step.service,
+            "operation": step.name,
+            "arguments": dict(step.arguments),
+            "expect": dict(step.expect),
+            "inverse": None if step.inverse is None else step_dict(step.inverse),
+            "waits": step.waits,
+        }
     found: dict[str, Any] = {"kind": step.kind}
     for name in step.__dataclass_fields__:
         value = getattr(step, name)
@@ -212,8 +222,6 @@ def step_dict(step: Step) -> dict[str, Any]:
             value = dict(value)
         elif isinstance(value, tuple):
             value = list(value)
-        elif isinstance(value, ApiCall):
-            value = step_dict(value)
         found[name] = value
     return found
 
@@ -237,30 +245,41 @@ def step_of(data: Mapping[str, Any]) -> Step:
     for name in _WORDS:
         if isinstance(values.get(name), list):
             values[name] = tuple(values[name])
-    if isinstance(values.get("inverse"), dict):
-        values["inverse"] = step_of(values["inverse"])
+    if kind is ApiCall:
+        return _call_of(**values)
     step: Step = kind(**values)
     return step
 
 
+def _call_of(
+    service: str,
+    operation: str,
+    arguments: Mapping[str, object],
+    expect: Mapping[str, object],
+    inverse: Mapping[str, object] | None,
+    waits: bool,
+) -> ApiCall:
+    back = None if inverse is None else step_of(inverse)
+    mappings = isinstance(arguments, Mapping) and bool(arguments) and isinstance(expect, Mapping)
+    if not (mappings and isinstance(waits, bool) and isinstance(back, ApiCall | None)):
+        raise TypeError(f"the call {operation} of {service}")
+    return operations.call_of(service, operation, arguments, expect, back, waits)
+
+
 def _sound(step: Step) -> None:
     """TypeError where a value is of another type than a plan file may hold."""
+    if isinstance(step, ApiCall):
+        return  # its operation has judged it: ApiCall.fault tells
     hints = get_type_hints(type(step))
     for name in (one.name for one in fields(step)):
         value = getattr(step, name)
         if name in _ROWS:
-            good = isinstance(value, dict) and (isinstance(step, ApiCall) or all(map(_is_value, value.values())))
-        elif isinstance(step, ApiCall) and name == "inverse":
-            good = value is None or isinstance(value, ApiCall)
-            if isinstance(value, ApiCall):
-                _sound(value)
+            good = isinstance(value, dict) and all(map(_is_value, value.values()))
         elif name in _WORDS:
             good = isinstance(value, tuple) and all(isinstance(word, str) for word in value)
             good = good or (name == "inverse" and value is None)
         elif name == "left":
             good = value is None
-        elif name == "arguments":
-            good = isinstance(value, dict)
         else:
             plain = type(value) is hints[name] or (hints[name] is float and type(value) is int)
             good = plain and (name not in _BOUND or _BOUND[name](value))
@@ -378,12 +397,6 @@ def plan_of(data: Mapping[str, Any]) -> Plan:
             "not_repaired": tuple(Left(**left) for left in values["not_repaired"]),
         }
     )
-
-
-def changed_by(call: ApiCall) -> tuple[str, str]:
-    """What a call changes, ("port", its id): its first argument names it, whichever service is asked."""
-    name, value = next(iter(call.arguments.items()))
-    return name, str(value)
 
 
 def row_id(step: Any) -> tuple[str, str, tuple[tuple[str, Any], ...]]:

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, Protocol
 
 from stackmend.model.api import Answer, Request, Versions
 from stackmend.model.journal import Entry, Remark, Remembered, RunRecord, RunState, Waiver
+from stackmend.model.operations import Operation, Seen
 from stackmend.model.plan import Action
 from stackmend.model.snapshot import Manifest
-from stackmend.model.step import ApiCall, CallStep, StepState, Value, Values
+from stackmend.model.step import CallStep, StepState, Value, Values
 from stackmend.model.writer import Group, Intent, Outcome, Pending, Verdict
 
 #: (what is being read, rows so far, rows expected or None)
@@ -27,11 +28,11 @@ class Api(Protocol):
         """True where the operator asked for the API alone (``--via api``), though it may disturb a guest."""
         ...
 
-    def lacks(self, service: str, operation: str) -> str:
+    def lacks(self, operation: type[Operation[Any]]) -> str:
         """Why the operation cannot be had from this cloud (its microversion, its extension), or ""."""
         ...
 
-    def look(self, call: ApiCall) -> Mapping[str, Any]:
+    def look(self, operation: Operation[Seen]) -> Seen:
         """What the operation would find now: the values that ``expect`` of a call is compared with.
 
         SourceError when a service does not answer, or not with what was asked for.

@@ -11,9 +11,11 @@ A *database* is named as in :mod:`stackmend.model.snapshot`: ``nova_api``, ``cel
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
+
+from stackmend.model.operations import ApiCall as ApiCall  # one of the steps
 
 Value = None | int | float | str | bytes
 Values = Mapping[str, Value]
@@ -115,24 +117,6 @@ class ExpectNone(RowStep):
     kind: ClassVar[str] = "expect-none"
 
     where: Values
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiCall:
-    """One call of a service's API, with its inverse where there is one.
-
-    ``arguments`` are those of the operation; the first one names the object that is changed. ``expect`` is the guard:
-    what the operation finds just before it is made must still read so.
-    """
-
-    kind: ClassVar[str] = "api"
-
-    service: str
-    operation: str
-    arguments: Mapping[str, Any]
-    expect: Mapping[str, Any] = field(default_factory=dict)
-    inverse: ApiCall | None = None
-    waits: bool = False  #: nothing is sent, its outcome is only waited for; the planner finds that out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stackmend.model.finding import Row
+from stackmend.model.operations import Operation
 from stackmend.model.protocols import Api, Hosts, Live
 from stackmend.model.repair import Repair
 from stackmend.model.step import ApiCall, Manual, Risk, Step
@@ -73,7 +74,7 @@ class Workflow:
     lanes: Lanes
     why: str = ""  #: for unsafe and manual: what may be lost, in one sentence
     #: operations that make a lane of a safe workflow unsafe -> what may be lost by them
-    unsafe: Mapping[str, str] = field(default_factory=dict)
+    unsafe: Mapping[type[Operation[Any]], str] = field(default_factory=dict)
     #: what it does to servers of its argument ``host``, by the word that checks name: see ``Check.hinders``
     deed: str = ""
     needs_api: bool = True  #: False: it asks hosts alone, and can be planned while no API answers
@@ -83,6 +84,6 @@ class Workflow:
         if all(isinstance(step, Manual) for step in steps):
             return Risk.MANUAL, ""
         for step in steps:
-            if isinstance(step, ApiCall) and step.operation in self.unsafe:
-                return Risk.UNSAFE, self.unsafe[step.operation]
+            if isinstance(step, ApiCall) and type(step.operation) in self.unsafe:
+                return Risk.UNSAFE, self.unsafe[type(step.operation)]
         return self.risk, self.why

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
+from stackmend.model.operations import ApiCall, Operation, Seen
+from stackmend.model.operations.network import PortSeen, PortValues, ReturnPort, UpdatePort
+from stackmend.model.operations.placement import Allocations, AllocationsSeen, SetAllocations
 from stackmend.model.protocols import Api, Live
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import ApiCall
 
 Found = Mapping[str, Any]
 
@@ -17,25 +18,24 @@ Found = Mapping[str, Any]
 SERVER = ("server", "server.host", "server.vm_state", "server.task_state")
 
 
-def api_of(live: Live, *operations: tuple[str, str]) -> Api:
-    """The services' APIs; CannotRepair where the cloud lacks one of these (service, operation)."""
+def api_of(live: Live, *operations: type[Operation[Any]]) -> Api:
+    """The services' APIs; CannotRepair where the cloud lacks one of these operations."""
     if live.api is None:
         raise CannotRepair("no API is at hand")
-    for service, operation in operations:
-        if why := live.api.lacks(service, operation):
+    for operation in operations:
+        if why := live.api.lacks(operation):
             raise CannotRepair(why)
     return live.api
 
 
-def call(service: str, operation: str, **arguments: Any) -> ApiCall:
-    """A call without guards."""
-    return ApiCall(service=service, operation=operation, arguments=arguments)
+def guarded(made: Operation[Seen], found: Seen, names: Iterable[str], inverse: ApiCall | None = None) -> ApiCall:
+    """A call with these values of what was found as its guards."""
+    return made.call(chosen(found, names), inverse)
 
 
-def guarded(made: ApiCall, found: Found, names: Iterable[str], **more: Any) -> ApiCall:
-    """The call with these values of what was found as its guards; ``more``: those that are to be something else."""
-    expect = {name: found[name] for name in names if name in found}
-    return replace(made, expect={**expect, **more})
+def chosen(found: Seen, names: Iterable[str]) -> Seen:
+    """These values of what was found, as far as they were looked at."""
+    return cast("Seen", {name: found[name] for name in names if name in found})
 
 
 def shown(found: Found, what: str) -> None:
@@ -58,30 +58,25 @@ def nobody(found: Found, server: object) -> None:
         raise CannotRepair(f"Nova's API shows server {server}, which its rows do not: look at its mapping to a cell")
 
 
-def port_updated(port: str, values: Found, before: Found, expect: Found) -> ApiCall:
+def port_updated(
+    port: str, values: PortValues, before: PortSeen, expect: PortSeen, back: type[UpdatePort | ReturnPort] = UpdatePort
+) -> ApiCall:
     """Set attributes of a port; taken back, those get the values of ``before`` where they still are as set."""
-    inverse = ApiCall(
-        service="network",
-        operation="update-port",
-        arguments={"port": port, "values": {name: before[name] for name in values}},
-        expect=dict(values),
-    )
-    made = call("network", "update-port", port=port, values=dict(values))
-    return replace(made, expect=dict(expect), inverse=inverse)
+    inverse = back(port=port, values=cast("PortValues", chosen(before, values))).call(cast("PortSeen", values))
+    return UpdatePort(port=port, values=values).call(expect, inverse)
 
 
-def allocations_set(consumer: str, wanted: Mapping[str, Any], found: Found, guards: Iterable[str]) -> ApiCall:
+def allocations(api: Api, consumer: str) -> AllocationsSeen:
+    """What a consumer holds, as Placement shows it."""
+    return api.look(SetAllocations(consumer=consumer, allocations={}, generation=None, project=None, user=None))
+
+
+def allocations_set(consumer: str, wanted: Allocations, found: AllocationsSeen, guards: Iterable[str]) -> ApiCall:
     """Give a consumer these allocations, none for {}; taken back, it gets those that it had."""
-    owner = {"project": found["project"], "user": found["user"]}
+    held, generation, project, user = found["allocations"], found["generation"], found["project"], found["user"]
+    made = SetAllocations(consumer=consumer, allocations=wanted, generation=generation, project=project, user=user)
     # an empty set takes the consumer with it; else its generation counts on
-    after = found["generation"] + 1 if wanted else None
-    made = call(
-        "placement", "set-allocations", consumer=consumer, allocations=wanted, generation=found["generation"], **owner
-    )
-    inverse = ApiCall(
-        service="placement",
-        operation="set-allocations",
-        arguments={"consumer": consumer, "allocations": found["allocations"], "generation": after, **owner},
-        expect={"allocations": wanted, "generation": after},
-    )
-    return replace(guarded(made, found, ("allocations", "generation", *guards)), inverse=inverse)
+    after = generation + 1 if wanted and generation is not None else None
+    back = SetAllocations(consumer=consumer, allocations=held, generation=after, project=project, user=user)
+    inverse = back.call({"allocations": wanted, "generation": after})
+    return guarded(made, found, ("allocations", "generation", *guards), inverse)

@@ -102,7 +102,7 @@ def tally(actions: Sequence[Action]) -> list[tuple[str, str, Counter[str]]]:
             mark = "+" if isinstance(step, InsertRow) else "-" if isinstance(step, DeleteRow) else "~"
             found.setdefault((step.database, step.table), Counter())[mark] += 1
         elif isinstance(step, ApiCall) and not step.waits:
-            found.setdefault((f"{step.service} API", step.operation), Counter())["call"] += 1
+            found.setdefault((f"{step.service} API", step.name), Counter())["call"] += 1
         elif isinstance(step, HostCommand) and step.argv:
             found.setdefault(("hosts", step.host or "this machine"), Counter())["command"] += 1
     return [(where, what, numbers) for (where, what), numbers in sorted(found.items())]

@@ -37,8 +37,13 @@ from stackmend.cloud.states import MOVED, WITH_STATE
 from stackmend.hosts import agents, moving
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
+from stackmend.model.operations.block_storage import VolumesAway
+from stackmend.model.operations.compute import Resume
+from stackmend.model.operations.compute_hosts import DisableService, EnableService, ServersAway
+from stackmend.model.operations.network import PortsAway
+from stackmend.model.operations.placement import ProvidersEmpty
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import ApiCall, Gate, Manual, Risk, Step
+from stackmend.model.step import Gate, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 _DISABLE, _SERVERS, _AGENTS, _EMPTY = range(4)
@@ -211,16 +216,9 @@ def _estimate(seen: _Seen, moving: set[str]) -> str:
 
 def _disable(seen: _Seen, reason: str, estimate: str) -> LaneDraft:
     host = seen.host
-    about = {"service": host.service, "host": host.host}
-    back = ApiCall(
-        service="compute", operation="enable-service", arguments=about, expect={"service": "present", "reason": reason}
-    )
-    disable = ApiCall(
-        service="compute",
-        operation="disable-service",
-        arguments={**about, "reason": reason},
-        expect={"service": "present", "state": "up", "forced_down": False},
-        inverse=back,
+    back = EnableService(service=host.service, host=host.host).call({"service": "present", "reason": reason})
+    disable = DisableService(service=host.service, host=host.host, reason=reason).call(
+        {"service": "present", "state": "up", "forced_down": False}, back
     )
     steps: tuple[Step, ...] = (
         disable,
@@ -274,17 +272,16 @@ def _empty(seen: _Seen, agents: bool) -> LaneDraft:
     host = seen.host.host
     volumes = sorted({volume for one in seen.servers for volume in one.volumes})
     steps = [
-        ApiCall(service="compute", operation="host-empty", arguments={"host": host}),
-        ApiCall(service="network", operation="host-empty", arguments={"host": host, "agents": agents}),
-        ApiCall(service="placement", operation="host-empty", arguments={"host": host, "providers": seen.providers}),
+        ServersAway(host=host).call(),
+        PortsAway(host=host, agents=agents).call(),
+        ProvidersEmpty(host=host, providers=tuple(seen.providers)).call(),
     ]
     if volumes:
-        about = {"host": host, "volumes": volumes}
-        steps.append(ApiCall(service="block-storage", operation="host-empty", arguments=about))
+        steps.append(VolumesAway(host=host, volumes=tuple(volumes)).call())
     return LaneDraft(
         resource_type="host", resource_id=host, message=f"{host} is empty, says every service", steps=tuple(steps),
         stage=_EMPTY,
     )  # fmt: skip
 
 
-WORKFLOW = Workflow(name="drain-host", risk=Risk.SAFE, lanes=lanes, deed="move", unsafe={"resume": moving.WOKEN})
+WORKFLOW = Workflow(name="drain-host", risk=Risk.SAFE, lanes=lanes, deed="move", unsafe={Resume: moving.WOKEN})

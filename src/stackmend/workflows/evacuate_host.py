@@ -39,8 +39,10 @@ from stackmend.hosts import fencing, guests
 from stackmend.hosts.guests import Place
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
+from stackmend.model.operations.compute import ResetState, Start
+from stackmend.model.operations.compute_hosts import AwaitWhole, LeaveDeadHost, LeavingSeen
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import ApiCall, Manual, Risk, Step
+from stackmend.model.step import Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 #: stages of the plan: fence, declare, then servers by their order, and the words for the return at the end
@@ -255,34 +257,28 @@ def _steps(job: _Job, guest: Server) -> Iterator[Step]:
     if _reset(guest):
         # to "active", not "error": a server in error runs where it arrives, whatever it did before
         state = "active"
-        yield _call("reset-state", {"server": guest.id, "state": state}, _expect(job, guest, guest.vm_state))
-    task = None if _reset(guest) else guest.task_state
-    about: dict[str, Any] = {
-        "server": guest.id, "from": job.host, "to": job.to or None,
-        "version": compute.STOPPED if job.stopped else compute.LOOKED_AT,
-        "old": list(job.old.get(guest.id, ())), "since": job.since,
-    }  # fmt: skip
-    expect = {**_expect(job, guest, state), "server.task_state": task, "service.reports": False}
-    yield _call("leave-dead-host", about, expect)
+        yield ResetState(server=guest.id, state=state).call(
+            {"server": "present", "server.host": job.host, "server.vm_state": guest.vm_state}
+        )
+    expect: LeavingSeen = {
+        "server": "present",
+        "server.host": job.host,
+        "server.vm_state": state,
+        "server.task_state": None if _reset(guest) else guest.task_state,
+        "service.reports": False,
+    }
+    yield LeaveDeadHost(
+        server=guest.id, from_=job.host, to=job.to or None,
+        version=compute.STOPPED if job.stopped else compute.LOOKED_AT,
+        old=tuple(job.old.get(guest.id, ())), since=job.since,
+    ).call(expect)  # fmt: skip
     runs = state == "error" or (_runs_after(guest) and (job.start or not job.stopped))
     if job.stopped and runs and state != "error":
-        yield _call("start", {"server": guest.id}, {})
-    yield _call(
-        "await-whole",
-        {
-            "server": guest.id, "at": job.to, "left": job.host, "running": runs,
-            "ports": [str(port["id"]) for port in guest.ports], "volumes": list(guest.volumes),
-        },
-        {},
-    )  # fmt: skip
-
-
-def _expect(job: _Job, guest: Server, state: str) -> dict[str, Any]:
-    return {"server": "present", "server.host": job.host, "server.vm_state": state}
-
-
-def _call(operation: str, arguments: Mapping[str, Any], expect: Mapping[str, Any]) -> ApiCall:
-    return ApiCall(service="compute", operation=operation, arguments=arguments, expect=expect)
+        yield Start(server=guest.id).call()
+    yield AwaitWhole(
+        server=guest.id, at=job.to, left=job.host, running=runs,
+        ports=tuple(str(port["id"]) for port in guest.ports), volumes=tuple(guest.volumes),
+    ).call()  # fmt: skip
 
 
 WORKFLOW = Workflow(

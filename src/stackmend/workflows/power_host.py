@@ -28,9 +28,11 @@ from stackmend.hosts.units import hook
 from stackmend.model.errors import SourceError, UsageError
 from stackmend.model.facts import mounts
 from stackmend.model.finding import Row
+from stackmend.model.operations.compute_hosts import ServiceUp
+from stackmend.model.operations.network import AgentsAlive
 from stackmend.model.protocols import Hosts
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import ApiCall, HostCommand, Risk, Step
+from stackmend.model.step import HostCommand, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 #: action -> (hook, what power_status must print then, the hook that takes it back)
@@ -86,9 +88,8 @@ def _back(sight: Sight, host: str, action: str, service: str, limit: float) -> I
         sight.facts["not_known"] = "boot id and mounts of the host: no way to it is configured ([hosts] transport)"
     elif action == "reboot":
         yield from _as_before(sight, sight.hosts, host, limit)
-    about = {"service": service, "host": host, "limit": limit}
-    yield ApiCall(service="compute", operation="service-up", arguments=about)
-    yield ApiCall(service="network", operation="agents-alive", arguments={"host": host, "limit": limit})
+    yield ServiceUp(service=service, host=host, limit=limit).call()
+    yield AgentsAlive(host=host, limit=limit).call()
 
 
 def _read(hosts: Hosts, host: str, path: str) -> str:

@@ -29,9 +29,10 @@ from stackmend.hosts.inventory import inventory
 from stackmend.hosts.owners import AGE, no_orphan, owners
 from stackmend.model.disks import Folder, Owner, Verdict
 from stackmend.model.finding import Row
+from stackmend.model.operations.compute import ServerAway
 from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import cell_database
-from stackmend.model.step import ApiCall, ExpectNone, ExpectRow, Risk, Step
+from stackmend.model.step import ExpectNone, ExpectRow, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 
@@ -86,7 +87,7 @@ def _guards(folder: Folder, owner: Owner, host: str, cells: tuple[str, ...]) -> 
         for cell in cells:
             yield ExpectNone(database=cell_database(cell), table="instances", where={"uuid": server, "deleted": 0})
         yield ExpectNone(database="nova_api", table="build_requests", where={"instance_uuid": server})
-    yield ApiCall(service="compute", operation="server-away", arguments={"server": server, "host": host})
+    yield ServerAway(server=server, host=host).call()
 
 
 WORKFLOW = Workflow(name="quarantine-orphans", risk=Risk.SAFE, lanes=_lanes)

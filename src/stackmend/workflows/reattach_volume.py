@@ -19,14 +19,16 @@ back.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 from stackmend.cloud import pairs
 from stackmend.cloud.pairs import Pair
 from stackmend.cloud.states import ATTACHES
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
+from stackmend.model.operations.compute import AttachVolume, AwaitLogin, PairSeen, ReleaseVolume
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import ApiCall, HostCommand, Manual, Risk, Step
+from stackmend.model.step import HostCommand, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 #: seconds that a guest may take to come up, and to let go of a disk
@@ -48,7 +50,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         raise CannotRepair(
             f"server {found.server} is {found.vm_state}: Nova detaches from {', '.join(sorted(ATTACHES))}"
         )
-    if why := sight.api.lacks("compute", "attach-volume"):
+    if why := sight.api.lacks(AttachVolume):
         raise CannotRepair(why)
     yield LaneDraft(
         resource_type="volume",
@@ -77,22 +79,16 @@ def _waited(arguments: Row, found: Pair) -> Iterator[Step]:
             limit=limit,
         )
     else:
-        about = {"server": found.server, "limit": limit}
-        yield ApiCall(service="compute", operation="await-login", arguments=about)
+        yield AwaitLogin(server=found.server, limit=limit).call()
 
 
 def _again(found: Pair) -> Iterator[Step]:
-    about = {"server": found.server, "volume": found.volume}
-    kept = {**about, "delete_on_termination": found.delete_on_termination, "tag": found.tag}
-    there = ApiCall(
-        service="compute", operation="attach-volume", arguments=kept, expect={**found.guards, "mapping": None}
-    )
-    yield ApiCall(
-        service="compute",
-        operation="release-volume",
-        arguments={**about, "limit": _LETTING_GO},
-        expect={**found.guards, "attachment": found.attachment, "volume.status": "in-use"},
-        inverse=there,
+    server, volume = found.server, found.volume
+    there = AttachVolume(
+        server=server, volume=volume, delete_on_termination=found.delete_on_termination, tag=found.tag
+    ).call(cast("PairSeen", {**found.guards, "mapping": None}))
+    yield ReleaseVolume(server=server, volume=volume, limit=_LETTING_GO).call(
+        cast("PairSeen", {**found.guards, "attachment": found.attachment, "volume.status": "in-use"}), there
     )
     yield there
     tag = f" --tag {found.tag}" if found.tag else ""

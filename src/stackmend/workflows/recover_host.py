@@ -30,15 +30,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from stackmend.cloud import compute, network
 from stackmend.cloud.servers import Server
 from stackmend.cloud.states import EVACUATED, RUNNING
 from stackmend.hosts import fencing, guests, reboots
 from stackmend.model.finding import Row
+from stackmend.model.operations.compute import ConsoleMoves, RebootHard, ResetState, Start, Stop
+from stackmend.model.operations.compute_hosts import AwaitWhole
+from stackmend.model.operations.servers import ServerSeen
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import ApiCall, Manual, Risk, Step
+from stackmend.model.step import Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 #: stages: servers by their order, then all consoles
@@ -202,7 +204,7 @@ def _lanes(sight: Sight, host: _Host, guest: Server, verdict: _Verdict, stage: i
         before = reboots.console(sight, guest).get("console")
         yield LaneDraft(
             resource_type="server", resource_id=guest.id, message=f"the console of {guest.name} moves", stage=_CONSOLES,
-            steps=(_call("console-moves", {"server": guest.id, "before": before}),),
+            steps=(ConsoleMoves(server=guest.id, before=before).call(),),
         )  # fmt: skip
 
 
@@ -221,36 +223,23 @@ def _stuck(sight: Sight, host: _Host, guest: Server, stage: int) -> Iterator[Lan
 
 
 def _steps(host: _Host, guest: Server, how: str) -> Iterator[Step]:
-    about = {"server": guest.id}
-    expect = {
-        "server": "present",
-        "server.host": host.name,
-        "server.vm_state": guest.vm_state,
-        "server.task_state": None,
-    }
+    state = guest.vm_state
+    expect: ServerSeen = {
+        "server": "present", "server.host": host.name, "server.vm_state": state, "server.task_state": None,
+    }  # fmt: skip
     if how == "start":
-        yield _call("start", about, expect, inverse=_call("stop", about, {"server.host": host.name}))
+        yield Start(server=guest.id).call(expect, Stop(server=guest.id).call({"server.host": host.name}))
     else:
         if how == "reset":
-            yield _call("reset-state", {**about, "state": "active"}, expect)
-            expect = {**expect, "server.vm_state": "active"}
-        yield _call("reboot-hard", {**about, "after": host.now}, expect)
-    yield _call(
-        "await-whole",
-        {
-            "server": guest.id, "at": host.name, "left": "", "running": True,
-            "ports": [str(port["id"]) for port in guest.ports], "volumes": list(guest.volumes),
-        },
-    )  # fmt: skip
-
-
-def _call(
-    operation: str,
-    arguments: Mapping[str, Any],
-    expect: Mapping[str, Any] | None = None,
-    inverse: ApiCall | None = None,
-) -> ApiCall:
-    return ApiCall(service="compute", operation=operation, arguments=arguments, expect=expect or {}, inverse=inverse)
+            yield ResetState(server=guest.id, state="active").call(expect)
+            state = "active"
+        yield RebootHard(server=guest.id, after=host.now).call(
+            {"server": "present", "server.host": host.name, "server.vm_state": state, "server.task_state": None}
+        )
+    yield AwaitWhole(
+        server=guest.id, at=host.name, left="", running=True,
+        ports=tuple(str(port["id"]) for port in guest.ports), volumes=tuple(guest.volumes),
+    ).call()  # fmt: skip
 
 
 WORKFLOW = Workflow(name="recover-host", risk=Risk.SAFE, lanes=lanes, deed="start")

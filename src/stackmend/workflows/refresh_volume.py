@@ -23,8 +23,9 @@ from stackmend.cloud.pairs import Pair
 from stackmend.cloud.states import POWERED
 from stackmend.hosts import attachments
 from stackmend.model.finding import Row
+from stackmend.model.operations.compute import Start, Stop
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import ApiCall, Manual, Risk, Step
+from stackmend.model.step import Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 
@@ -57,12 +58,9 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
 
 
 def _steps(sight: Sight, found: Pair, connector: str, manage: str) -> Iterator[Step]:
-    about = {"server": found.server}
-    start = ApiCall(
-        service="compute", operation="start", arguments=about, expect={**found.guards, "server.vm_state": "stopped"}
-    )
+    start = Start(server=found.server).call({**found.guards, "server.vm_state": "stopped"})
     if found.vm_state == "active":
-        yield ApiCall(service="compute", operation="stop", arguments=about, expect=found.guards, inverse=start)
+        yield Stop(server=found.server).call(found.guards, start)
     yield attachments.refreshed(
         sight, connector, server=found.server, volume=found.volume, attachment=found.attachment, manage=manage
     )

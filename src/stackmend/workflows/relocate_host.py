@@ -30,10 +30,11 @@ from stackmend.cloud.states import IN_MEMORY
 from stackmend.hosts import attachments, fencing
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
+from stackmend.model.operations.compute import BootRelocated, Relocated
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import CELL, cell_database
-from stackmend.model.step import ApiCall, Manual, Risk, Step
+from stackmend.model.step import Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 #: stages of the plan, after the fence and the declaration
@@ -245,14 +246,10 @@ def _stopped(server: str) -> str:
 
 
 def _booted(server: str, host: str, volumes: list[str]) -> Iterator[Step]:
-    yield ApiCall(
-        service="compute",
-        operation="boot-relocated",
-        arguments={"server": server},
-        expect={"server": "present", "server.host": host, "server.vm_state": "stopped", "server.task_state": None},
+    yield BootRelocated(server=server).call(
+        {"server": "present", "server.host": host, "server.vm_state": "stopped", "server.task_state": None}
     )
-    arguments = {"server": server, "host": host, "volumes": volumes}
-    yield ApiCall(service="compute", operation="relocated", arguments=arguments)
+    yield Relocated(server=server, host=host, volumes=tuple(volumes)).call()
 
 
 WORKFLOW = Workflow(

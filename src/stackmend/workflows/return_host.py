@@ -35,8 +35,21 @@ from stackmend.cloud.states import IN_MEMORY
 from stackmend.hosts import moving
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
+from stackmend.model.operations.compute_hosts import (
+    CreateCanary,
+    DeleteCanary,
+    DisableService,
+    DisableUnlessCanary,
+    EnableService,
+    EvacuationsCompleted,
+    ForceDown,
+    ForceUp,
+    HostServes,
+    ServiceUp,
+)
+from stackmend.model.operations.network import AgentsAlive
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import ApiCall, Gate, Manual, Risk, Step
+from stackmend.model.step import Gate, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 _BACK, _ENABLE, _CANARY, _JUDGE, _CLEAN, _SERVES, _HOME = range(7)
@@ -56,36 +69,27 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         yield from _tried(sight, own, arguments)
     yield LaneDraft(
         resource_type="host", resource_id=host, message=f"{host} is up and enabled", stage=_SERVES, required=True,
-        steps=(ApiCall(service="compute", operation="host-serves", arguments=_about(own)),),
+        steps=(HostServes(service=own.service, host=own.host).call(),),
     )  # fmt: skip
     yield from _home(sight, own, wanted, arguments)
-
-
-def _about(own: Compute) -> dict[str, Any]:
-    return {"service": own.service, "host": own.host}
 
 
 def _really_back(sight: Sight, own: Compute) -> LaneDraft:
     steps: list[Step] = []
     waiting = hosts.evacuations(sight.api, own.host)
     if waiting:
-        steps.append(ApiCall(service="compute", operation="evacuations-completed", arguments={"host": own.host}))
+        steps.append(EvacuationsCompleted(host=own.host).call())
     if own.forced_down:
-        steps.append(
-            ApiCall(
-                service="compute", operation="force-up", arguments=_about(own), expect={"service": "present"},
-                inverse=ApiCall(service="compute", operation="force-down", arguments=_about(own)),
-            )
-        )  # fmt: skip
+        back = ForceDown(service=own.service, host=own.host).call()
+        steps.append(ForceUp(service=own.service, host=own.host).call({"service": "present"}, back))
     elif own.state != "up":
         raise CannotRepair(
             f"nova-compute on {own.host} is down (last heard of {own.heartbeat or 'never'}): start it, 'stackmend host"
             f" start {own.host}'"
         )
-    up = {**_about(own), "after": own.heartbeat}
     steps += [
-        ApiCall(service="compute", operation="service-up", arguments=up),
-        ApiCall(service="network", operation="agents-alive", arguments={"host": own.host}),
+        ServiceUp(service=own.service, host=own.host, after=own.heartbeat).call(),
+        AgentsAlive(host=own.host).call(),
     ]
     told = f"{len(waiting)} evacuations are completed, " if waiting else ""
     return LaneDraft(
@@ -95,14 +99,11 @@ def _really_back(sight: Sight, own: Compute) -> LaneDraft:
 
 
 def _enabled(own: Compute) -> LaneDraft:
-    back = ApiCall(
-        service="compute", operation="disable-service", expect={"service": "present"},
-        arguments={**_about(own), "reason": own.reason or "disabled again by stackmend"},
-    )  # fmt: skip
-    enable = ApiCall(
-        service="compute", operation="enable-service", arguments=_about(own), inverse=back,
-        expect={"service": "present", "state": "up", "reason": own.reason},
-    )  # fmt: skip
+    reason = own.reason or "disabled again by stackmend"
+    back = DisableService(service=own.service, host=own.host, reason=reason).call({"service": "present"})
+    enable = EnableService(service=own.service, host=own.host).call(
+        {"service": "present", "state": "up", "reason": own.reason}, back
+    )
     return LaneDraft(
         resource_type="host", resource_id=own.host, stage=_ENABLE, required=True,
         message=f"{own.host} is enabled (it is {own.status}{f': {own.reason}' if own.reason else ''})",
@@ -123,17 +124,14 @@ def _tried(sight: Sight, own: Compute, arguments: Row) -> Iterator[LaneDraft]:
     network = _network(sight, str(arguments.get("network") or ""))
     digest = hashlib.sha256(f"{own.host} {sight.now}".encode()).hexdigest()[:8]
     name = f"stackmend-canary-{own.host}-{digest}"
-    about = {"name": name, "host": own.host}
-    made = {
-        **about, "flavor": flavor["id"], "image": image["id"], "network": network.get("id"), "volume": size,
-    }  # fmt: skip
     sight.facts["canary"] = {"name": name, "flavor": flavor["name"], "image": image["name"], **_told(network)}
     reason = own.reason or "the canary of stackmend did not come up"
-    create = ApiCall(service="compute", operation="create-canary", arguments=made, inverse=None)
-    judge = ApiCall(
-        service="compute", operation="disable-unless-canary", arguments={**_about(own), "name": name, "reason": reason}
-    )
-    delete = ApiCall(service="compute", operation="delete-canary", arguments=about)
+    create = CreateCanary(
+        name=name, host=own.host, flavor=str(flavor["id"]), image=str(image["id"]), network=network.get("id"),
+        volume=size,
+    ).call()  # fmt: skip
+    judge = DisableUnlessCanary(service=own.service, host=own.host, name=name, reason=reason).call()
+    delete = DeleteCanary(name=name, host=own.host).call()
     told = (
         (_CANARY, f"server {name} (flavor {flavor['name']}, image {image['name']}) runs on {own.host}", create),
         (_JUDGE, f"{own.host} is disabled again unless the canary runs", judge),

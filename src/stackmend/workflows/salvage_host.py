@@ -43,8 +43,9 @@ from stackmend.hosts.inventory import checked, inventory
 from stackmend.model.disks import Base, Disk, Folder, Inventory
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
+from stackmend.model.operations.compute import ServerStays
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import ApiCall, Manual, Risk, Step
+from stackmend.model.step import Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 #: bytes of the target that stay free
@@ -207,7 +208,7 @@ def _server_lane(two: _Two, server: Mapping[str, Any], host: str, stamp: str) ->
     folder = _folder(two.found, server)
     assert folder is not None  # noqa: S101 - only such servers come here
     name = str(server["id"])
-    stays = ApiCall(service="compute", operation="server-stays", arguments={"server": name, "host": host})
+    stays = ServerStays(server=name, host=host).call()
     steps: list[Step] = [stays, copy_folder(two.source, two.target, folder, name, stamp)]
     lost = _lost(folder, two)
     if folder.nvram and not two.target.container and not two.source.container:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from stackmend.drivers.api.executor import ApiExecutor
-from stackmend.drivers.api.operations import operations
+from stackmend.drivers.api.operations import implementations
 from stackmend.drivers.api.reading import ApiReading
+from stackmend.model.operations import operation_of
+from stackmend.model.operations.placement import AllocationsSeen, SetAllocations
 from stackmend.model.protocols import Clock
 from stackmend.model.step import ApiCall, StepState
 from stackmend.model.writer import Outcome
@@ -57,7 +59,16 @@ class World(Protocol):
 
 def call(service: str, operation: str, **arguments: Any) -> ApiCall:
     """A call without guards."""
-    return ApiCall(service=service, operation=operation, arguments=arguments)
+    made = operation_of(service, operation, arguments).call()
+    assert made.fault == ""
+    return made
+
+
+def allocations(consumer: str, seen: AllocationsSeen | None = None, **changed: Any) -> SetAllocations:
+    """Take all that a consumer has, with what was seen of it; or what of that is ``changed``."""
+    seen = seen or {}
+    given = {name: seen.get(name) for name in ("generation", "project", "user")}
+    return SetAllocations(consumer=consumer, **{"allocations": {}, **given, **changed})
 
 
 def assert_made(world: World, step: ApiCall) -> Outcome:
@@ -78,12 +89,12 @@ class Operations:
     def look(world: World, step: ApiCall) -> dict[str, Any]:
         """What the operation finds."""
         reading: ApiReading = world.executor.ready()
-        return dict(reading.look(step))
+        return dict(reading.look(step.operation))
 
     def test_nothing_is_lacking(self, world: World) -> None:
         """A cloud from Train on can do all of them."""
         reading = world.executor.ready()
-        assert {key: why for key in operations() if (why := reading.lacks(*key))} == {}
+        assert {of: why for of in implementations() if (why := reading.lacks(of))} == {}
 
     def test_a_port_is_freed_and_bound_again(self, world: World) -> None:
         """No device, no host, its address kept; the inverse gives both back."""
@@ -200,28 +211,25 @@ class Operations:
     def test_allocations_go_and_come_back(self, world: World) -> None:
         """Guarded by the generation of the consumer, which goes with its last allocation."""
         consumer = world.consumer()
-        named = call("placement", "set-allocations", consumer=consumer)
-        before = self.look(world, named)
-        owner = {"project": before["project"], "user": before["user"]}
-        take = {"consumer": consumer, "allocations": {}, "generation": before["generation"], **owner}
-        stale = replace(named, arguments={**take, "generation": before["generation"] + 1})
-        refused = world.executor.do(replace(stale, expect={"generation": before["generation"]}), "")
+        before = world.executor.ready().look(allocations(consumer))
+        stale = allocations(consumer, before, generation=before["generation"] + 1)
+        refused = world.executor.do(stale.call({"generation": before["generation"]}), "")
         assert refused.state is StepState.FAILED
         assert "409" in refused.note
-        assert_made(world, replace(named, arguments=take))
-        assert self.look(world, named)["generation"] is None
-        give = {**take, "allocations": before["allocations"], "generation": None}
-        assert_made(world, replace(named, arguments=give))
-        back = self.look(world, named)
+        assert_made(world, allocations(consumer, before).call())
+        assert world.executor.ready().look(allocations(consumer))["generation"] is None
+        give = allocations(consumer, before, allocations=before["allocations"], generation=None)
+        assert_made(world, give.call())
+        back = world.executor.ready().look(allocations(consumer))
         assert (back["allocations"], back["project"], back["generation"]) == (
             before["allocations"],
-            owner["project"],
+            before["project"],
             1,
         )
         less = {provider: {"VCPU": 1} for provider in before["allocations"]}
-        assert_made(world, replace(named, arguments={**take, "allocations": less, "generation": 1}))
-        assert self.look(world, named)["generation"] == 2
-        assert_made(world, replace(named, arguments={**take, "generation": 2}))
+        assert_made(world, allocations(consumer, before, allocations=less, generation=1).call())
+        assert world.executor.ready().look(allocations(consumer))["generation"] == 2
+        assert_made(world, allocations(consumer, before, generation=2).call())
 
     def test_a_guard_that_does_not_hold_keeps_a_call_from_being_sent(self, world: World) -> None:
         """What is not as planned is left alone, and the note says what it is."""

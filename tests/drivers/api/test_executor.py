@@ -14,13 +14,14 @@ from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.operations import describe
 from stackmend.drivers.api.session import ApiSession
 from stackmend.model.errors import ApiError, SourceError
+from stackmend.model.operations import operation_of
 from stackmend.model.step import ApiCall, StepState
 from stackmend_lab.cloud import Cloud
 from stackmend_lab.plants._volumes import attach, new_volume
 
 from .conftest import HandClock
 from .fake import PASSWORD, TOKEN, Fake
-from .operations import call
+from .operations import allocations, call
 
 MARK = f"req-{uuid.uuid4()}"
 
@@ -160,11 +161,8 @@ def test_a_conflict_after_which_the_guard_does_not_hold_is_stale(
 ) -> None:
     """Somebody was faster between the look and the call: that is no failure."""
     server = built.pick("active").uuid
-    named = call("placement", "set-allocations", consumer=server)
-    before = executor.ready().look(named)
-    arguments = {"consumer": server, "allocations": {}, "generation": before["generation"]}
-    owner = {"project": before["project"], "user": before["user"]}
-    step = replace(named, arguments={**arguments, **owner}, expect={"generation": before["generation"]})
+    before = executor.ready().look(allocations(server))
+    step = allocations(server, before).call({"generation": before["generation"]})
     fake.fault("PUT", server, "refuse", status=409, body={"errors": [{"detail": "consumer generation conflict"}]})
     fake.after("PUT", lambda: fake.cloud.update("placement", "consumers", {"uuid": server}, generation=77))
     outcome = executor.do(step, MARK)
@@ -175,10 +173,7 @@ def test_a_conflict_after_which_the_guard_does_not_hold_is_stale(
 def test_a_concurrent_update_is_tried_again(built: Cloud, fake: Fake, executor: ApiExecutor) -> None:
     """Placement lost a race over a provider: the guard still holds, so the call is sent again."""
     server = built.pick("active").uuid
-    named = call("placement", "set-allocations", consumer=server)
-    before = executor.ready().look(named)
-    arguments = {"consumer": server, "allocations": {}, "generation": before["generation"]}
-    step = replace(named, arguments={**arguments, "project": before["project"], "user": before["user"]})
+    step = allocations(server, executor.ready().look(allocations(server))).call()
     body = {"errors": [{"detail": "Inventory and/or allocations changed", "code": "placement.concurrent_update"}]}
     fake.fault("PUT", server, "refuse", status=409, body=body)
     assert executor.do(step, MARK).state is StepState.DONE
@@ -239,12 +234,12 @@ def test_a_cloud_that_is_too_old_says_what_it_lacks(fake: Fake, executor: ApiExe
     """The microversion, the release, and what the cloud offers instead."""
     fake.highest["placement"] = "1.20"
     with pytest.raises(ApiError, match=r"needs microversion 1\.28 of placement .* offers 1\.0 to 1\.20"):
-        executor.do(call("placement", "set-allocations", consumer=built.pick("active").uuid), MARK)
+        executor.do(allocations(built.pick("active").uuid).call(), MARK)
 
 
 def test_the_lowest_microversion_that_will_do_is_asked_for(fake: Fake, executor: ApiExecutor, built: Cloud) -> None:
     """Train speaks it, and no newer behaviour is asked for by accident."""
-    executor.ready().look(call("placement", "set-allocations", consumer=built.pick("active").uuid))
+    executor.ready().look(allocations(built.pick("active").uuid))
     found = {s.path.split("/")[1]: s.headers.get("openstack-api-version") for s in fake.seen if s.method == "GET"}
     assert (found["placement"], found["compute"]) == ("placement 1.28", "compute 2.1")
 
@@ -266,7 +261,7 @@ def test_nothing_secret_is_in_notes_errors_and_logs(
     said.append(executor.do(delete(volume), MARK))
     fake.fault("GET", volume, "refuse", times=9, status=500, body={"computeFault": {"message": PASSWORD}})
     with pytest.raises(SourceError) as caught:
-        executor.ready().look(delete(volume))
+        executor.ready().look(delete(volume).operation)
     said += [caught.value.message, caught.value.hint, caplog.text]
     again = ApiSession.open("fake", fake.clouds_yaml())
     again.close()
@@ -286,7 +281,7 @@ def test_a_call_reads_as_what_is_sent() -> None:
     assert describe(call("compute", "await-heal", server="s", macs=["m"])) == (
         "[compute API] wait until Nova itself shows ['m'] as addresses of server s (microversion 2.1)"
     )
-    assert describe(call("compute", "unheard-of", a=1)) == "[compute API] unheard-of(a=1)"
+    assert describe(operation_of("compute", "unheard-of", {"a": 1}).call()) == "[compute API] unheard-of(a=1)"
 
 
 def test_what_comes_from_a_row_stays_in_its_place(fake: Fake, executor: ApiExecutor) -> None:

@@ -10,20 +10,38 @@ from typing import Any
 import pytest
 
 from stackmend.drivers.api.executor import ApiExecutor
-from stackmend.drivers.api.operations import operations
+from stackmend.drivers.api.operations import implementation_of
 from stackmend.model.api import Answer, Request
-from stackmend.model.step import ApiCall, StepState
+from stackmend.model.operations import Operation, operation_of
+from stackmend.model.step import StepState
 from stackmend.model.writer import Outcome
 from stackmend_lab.simulated import Cloud, Faults
 
 PLANNED, INTENT, DONE, FAILED = StepState.PLANNED, StepState.INTENT, StepState.DONE, StepState.FAILED
-ABOUT = {"server": "s1", "from": "c01", "to": None, "elsewhere": [None]}
+SERVER = {"server": "s1"}
+ABOUT = {**SERVER, "from": "c01", "to": None, "elsewhere": [None]}
+#: what operations need besides a server
+NEEDED: dict[str, Mapping[str, Any]] = {
+    "live-migrate": ABOUT,
+    "cold-migrate": ABOUT,
+    "confirm-resize": {**SERVER, "from": "c01"},
+    "revert-resize": {**SERVER, "from": "c01"},
+    "service-up": {"service": "u1", "host": "c01"},
+    "host-empty": {"host": "c01"},
+}
 
 
 def judged(name: str, picture: Mapping[str, Any], **about: Any) -> StepState:
     """What the operation says to this picture."""
-    operation = operations()["compute", name]
-    return operation.judge(picture, {**ABOUT, **about})
+    asked = operation(name, {**NEEDED.get(name, SERVER), **about})
+    return implementation_of(asked).judge(picture, asked)
+
+
+def operation(name: str, arguments: Mapping[str, Any]) -> Operation[Any]:
+    """One of Nova with its arguments."""
+    found = operation_of("compute", name, arguments)
+    assert found.call().fault == ""
+    return found
 
 
 def seen(host: str, state: str = "active", task: str | None = None, record: str | None = None, **more: Any) -> Any:
@@ -132,20 +150,22 @@ def test_a_move_taken_back(picture: Mapping[str, Any], expected: StepState) -> N
 )
 def test_only_a_migration_that_runs_is_helped(on_stall: str, status: str, method: str | None) -> None:
     """Nova refuses everything else, and post-copy can only go on."""
-    operation = operations()["compute", "live-migrate"]
+    asked = operation("live-migrate", {**ABOUT, "on_stall": on_stall})
+    how = implementation_of(asked)
     picture = seen("c01", task="migrating", record=status, migration=7, memory_remaining=3, disk_remaining=4)
-    request = operation.relief({**ABOUT, "on_stall": on_stall}, picture)
+    request = how.relief(asked, picture)
     assert (request.method if request else None) == method
-    assert operation.marker is not None
-    assert operation.marker(picture) == (7 if status == "running" else None)
+    assert how.marker is not None
+    assert how.marker(picture) == (7 if status == "running" else None)
 
 
 def test_destinations_are_tried_in_their_order() -> None:
     """The named one, then those elsewhere; None leaves it to the scheduler."""
-    requests = operations()["compute", "live-migrate"].requests({**ABOUT, "to": "c02", "elsewhere": ["c03", None]})
+    live = operation("live-migrate", {**ABOUT, "to": "c02", "elsewhere": ["c03", None]})
+    requests = implementation_of(live).requests(live)
     assert [one.body["os-migrateLive"]["host"] for one in requests] == ["c02", "c03", None]
-    cold = operations()["compute", "cold-migrate"].requests(ABOUT)
-    assert [one.body for one in cold] == [{"migrate": None}, {"migrate": None}]
+    cold = operation("cold-migrate", ABOUT)
+    assert [one.body for one in implementation_of(cold).requests(cold)] == [{"migrate": None}, {"migrate": None}]
 
 
 def _power(state: str, task: str | None = None) -> dict[str, Any]:
@@ -232,7 +252,7 @@ def moved(cloud: Scripted, **about: Any) -> Outcome:
     """Ask it to move its server."""
     arguments = {"server": cloud.server, "from": "c01", "to": None, "elsewhere": [], **about}
     executor = ApiExecutor(lambda: cloud, cloud.clock)
-    return executor.do(ApiCall(service="compute", operation="live-migrate", arguments=arguments), "req-1")
+    return executor.do(operation("live-migrate", arguments).call(), "req-1")
 
 
 def test_a_service_that_breaks_down_over_a_move_is_asked_again() -> None:

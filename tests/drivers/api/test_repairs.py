@@ -246,7 +246,7 @@ def test_a_server_that_hangs_in_its_deletion(built: Cloud, fake: Fake, config: C
     server = built.pick("active")
     built.update(server.database, "instances", {"uuid": server.uuid}, task_state="deleting")
     plan = plans.request(config, "mark-server-deleted", {"server": server.uuid}, via="api")
-    assert [step.operation for step in plan.runnable[0].steps if isinstance(step, ApiCall)] == [
+    assert [step.name for step in plan.runnable[0].steps if isinstance(step, ApiCall)] == [
         "reset-state", "force-delete",
     ]  # fmt: skip
     fake.seen.clear()

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from stackmend.drivers.api.operations import operations
+from stackmend.drivers.api.operations import implementation_of
 from stackmend.model.api import Answer, Request
+from stackmend.model.operations import operation_of
 from stackmend.model.step import StepState
 
 SERVER, VOLUME, ATTACHMENT = "s1", "v1", "a1"
@@ -142,18 +143,18 @@ def _revert() -> list[State]:
     ]  # fmt: skip
 
 
-PAIR = {"server": SERVER, "volume": VOLUME, "delete_on_termination": False}
+PAIR = {"server": SERVER, "volume": VOLUME}
 MOVE = {"server": SERVER, "from": "c1", "to": None, "elsewhere": []}
 #: operation -> its arguments, and the states after a service has taken it
 TOLD: dict[str, tuple[Mapping[str, Any], Callable[[], list[State]]]] = {
     "release-volume": (PAIR, _detach),
     "detach-volume": (PAIR, _detach),
-    "attach-volume": (PAIR, _attach),
+    "attach-volume": ({**PAIR, "delete_on_termination": False, "tag": None}, _attach),
     "hard-reboot": (PAIR, _reboot),
     "reboot-hard": ({"server": SERVER, "after": "2026-11-28T03:00:00"}, _reboot),
     "live-migrate": (MOVE, lambda: _move("live-migration", "migrating")),
     "cold-migrate": (MOVE, lambda: _move("migration", "resize_migrating", "resized")),
-    "revert-resize": ({**MOVE, "from": "c1"}, _revert),
+    "revert-resize": ({"server": SERVER, "from": "c1"}, _revert),
 }
 
 
@@ -161,21 +162,22 @@ TOLD: dict[str, tuple[Mapping[str, Any], Callable[[], list[State]]]] = {
 @pytest.mark.parametrize("name", sorted(TOLD))
 def test_a_torn_look_says_nothing_that_was_not_true(name: str, record_property: Callable[[str, object], None]) -> None:
     """Torn at any read between any two states: never done before the end, and never undone once it was taken."""
-    operation = operations()["compute", name]
     arguments, tell = TOLD[name]
+    asked = operation_of("compute", name, arguments)
+    operation = implementation_of(asked)
     states = tell()
     tries = 0
     for first, last in combinations_with_replacement(range(len(states)), 2):
-        true = {operation.judge(operation.look(Torn(s, s, 0), arguments), arguments) for s in states[first : last + 1]}
+        true = {operation.judge(operation.look(Torn(s, s, 0), asked), asked) for s in states[first : last + 1]}
         for whole in range(12):
             torn = Torn(states[first], states[last], whole)
-            said = operation.judge(operation.look(torn, arguments), arguments)
+            said = operation.judge(operation.look(torn, asked), asked)
             tries += 1
             assert said in true | {StepState.INTENT}, (first, last, whole, said)
             if operation.at_once:
                 assert said is not StepState.PLANNED, (first, last, whole)
     record_property("tries", tries)
-    assert operation.judge(operation.look(Torn(states[-1], states[-1], 0), arguments), arguments) is StepState.DONE
+    assert operation.judge(operation.look(Torn(states[-1], states[-1], 0), asked), asked) is StepState.DONE
 
 
 def test_what_was_refused_or_rolled_back_is_seen() -> None:
@@ -184,5 +186,6 @@ def test_what_was_refused_or_rolled_back_is_seen() -> None:
         ("release-volume", _acting(IN_USE, "detach_volume", "Error")),
         ("attach-volume", _acting(FREE, "attach_volume", "Error")),
     ):
-        operation = operations()["compute", name]
-        assert operation.judge(operation.look(Torn(state, state, 0), PAIR), PAIR) is StepState.PLANNED
+        asked = operation_of("compute", name, TOLD[name][0])
+        operation = implementation_of(asked)
+        assert operation.judge(operation.look(Torn(state, state, 0), asked), asked) is StepState.PLANNED

@@ -16,8 +16,9 @@ from stackmend.app import apis, runs, workflows
 from stackmend.config.settings import Config, load
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.model.journal import RunResult
+from stackmend.model.operations import operation_of
 from stackmend.model.plan import Plan
-from stackmend.model.step import ApiCall, StepState
+from stackmend.model.step import StepState
 from stackmend.model.writer import Outcome
 from stackmend_lab.control_plane import Plane
 from stackmend_lab.control_plane.seed import IMAGE, wait, wait_server
@@ -187,7 +188,7 @@ class Loss:
         """Make one call of Nova and wait for its outcome."""
         executor: ApiExecutor = apis.executor(self.config)
         try:
-            return executor.do(ApiCall(service="compute", operation=operation, arguments=arguments), "")
+            return executor.do(operation_of("compute", operation, arguments).call(), "")
         finally:
             executor.close()
 

@@ -13,7 +13,9 @@ import pytest
 from stackmend.app.apis import SystemClock
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.session import ApiSession
-from stackmend.model.step import ApiCall, StepState
+from stackmend.model.operations import operation_of
+from stackmend.model.operations.compute import RebootHard, ServerGone
+from stackmend.model.step import StepState
 from stackmend.model.writer import Outcome
 from stackmend_lab.control_plane import Plane
 from stackmend_lab.control_plane.seed import create_server, wait, wait_server
@@ -41,7 +43,7 @@ class Operator:
     def do(self, operation: str, /, of: str = "compute", **arguments: Any) -> Outcome:
         """One call, which is to do before and done after, and is not made twice."""
         given = arguments or {"server": self.server}
-        step = ApiCall(service=of, operation=operation, arguments=given)
+        step = operation_of(of, operation, given).call()
         assert self.executor.probe(step) is StepState.PLANNED, operation
         outcome = self.executor.do(step, f"req-{uuid.uuid4()}")
         assert (outcome.state, outcome.already) == (StepState.DONE, False), f"{operation}: {outcome.note}"
@@ -56,7 +58,7 @@ class Operator:
 
     def look(self, operation: str, /, of: str = "compute", **arguments: Any) -> dict[str, Any]:
         """What an operation finds."""
-        return dict(self.executor.ready().look(ApiCall(service=of, operation=operation, arguments=arguments)))
+        return dict(self.executor.ready().look(operation_of(of, operation, arguments)))
 
 
 @pytest.fixture(scope="module")
@@ -108,16 +110,13 @@ def test_a_hard_reboot_is_told_from_one_before_it(operator: Operator) -> None:
     after = max(one["start_time"] for one in found["instanceActions"])
     time.sleep(1.1)  # Nova counts whole seconds
     operator.do("reboot-hard", server=operator.server, after=after)
-    step = ApiCall(
-        service="compute", operation="reboot-hard",
-        arguments={"server": operator.server, "after": "9999-01-01T00:00:00"},
-    )  # fmt: skip
+    step = RebootHard(server=operator.server, after="9999-01-01T00:00:00").call()
     assert operator.executor.probe(step) is StepState.PLANNED
 
 
 def test_a_cold_move_is_taken_back_or_confirmed(operator: Operator) -> None:
     """Both ways leave the server in one place, with one allocation."""
-    about = {"server": operator.server, "from": operator.host, "to": operator.other}
+    about = {"server": operator.server, "from": operator.host, "to": operator.other, "elsewhere": []}
     operator.do("cold-migrate", **about)
     operator.do("revert-resize", server=operator.server, **{"from": operator.host})
     operator.do("cold-migrate", **about)
@@ -128,7 +127,7 @@ def test_a_cold_move_is_taken_back_or_confirmed(operator: Operator) -> None:
     )
     rows = operator.plane.sql("placement", text, (operator.server,))
     assert [row["name"] for row in rows] == [operator.other]
-    operator.do("live-migrate", server=operator.server, **{"from": operator.other, "to": operator.host})
+    operator.do("live-migrate", server=operator.server, **{"from": operator.other, "to": operator.host}, elsewhere=[])
 
 
 def test_a_move_that_no_host_takes_says_why_at_once(operator: Operator) -> None:
@@ -137,7 +136,7 @@ def test_a_move_that_no_host_takes_says_why_at_once(operator: Operator) -> None:
     operator.do("disable-service", **third, reason="no move")
     try:
         about = {"server": operator.server, "from": operator.host, "to": operator.plane.hosts[2], "elsewhere": []}
-        step = ApiCall(service="compute", operation="live-migrate", arguments=about)
+        step = operation_of("compute", "live-migrate", about).call()
         outcome = operator.executor.do(step, f"req-{uuid.uuid4()}")
     finally:
         operator.do("enable-service", **third)
@@ -151,7 +150,7 @@ def test_a_service_is_disabled_and_declared_dead_and_back(operator: Operator) ->
     """With the reason; what was disabled by somebody else stays his."""
     about = operator.service(operator.plane.hosts[2])
     operator.do("disable-service", **about, reason="CHG-7")
-    assert operator.look("disable-service", **about)["reason"] == "CHG-7"
+    assert operator.look("enable-service", **about)["reason"] == "CHG-7"
     operator.do("enable-service", **about)
     operator.do("force-down", **about)
     operator.do("force-up", **about)
@@ -177,11 +176,11 @@ def test_what_is_waited_for(operator: Operator) -> None:
     }
     held = operator.look("host-empty", "placement", host=operator.host, providers=[nodes[operator.host]])
     assert held["left"] >= 1
-    bound = operator.look("host-empty", "network", host=operator.host)
+    bound = operator.look("host-empty", "network", host=operator.host, agents=False)
     assert bound["left"] >= 1
     other = create_server(operator.sdk, f"moves-{uuid.uuid4().hex[:6]}", [], f"nova:{operator.host}")
     wait_server(operator.sdk, other)
     sdk: Any = operator.sdk
     sdk.compute.delete_server(other)
-    gone = ApiCall(service="compute", operation="server-gone", arguments={"server": other})
+    gone = ServerGone(server=other).call()
     assert operator.executor.do(gone, "").state is StepState.DONE

@@ -9,15 +9,16 @@ step is in doubt.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from stackmend.drivers.api.operations import Operation, Picture, operation_of
+from stackmend.drivers.api.operations import Implementation, implementation_of
 from stackmend.drivers.api.reading import BUSY, LONGEST_PAUSE, PAUSE, TRIES, ApiReading, hint
 from stackmend.model.api import Answer, Request
 from stackmend.model.errors import ApiError, LostError, SourceError, UnsentError
+from stackmend.model.operations import Values
 from stackmend.model.protocols import Clock, Session
 from stackmend.model.step import ApiCall, CallStep, StepState
 from stackmend.model.writer import Outcome, Pending
@@ -35,7 +36,7 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 class _Try:
     """A call on its way."""
 
-    operation: Operation
+    how: Implementation[Any, Any]
     call: ApiCall
     mark: str
     requests: deque[Request]  #: not tried yet
@@ -58,7 +59,7 @@ class _Try:
     @property
     def limit(self) -> float:
         """Seconds until its outcome must be seen: the plan's, else the operation's."""
-        return float(self.call.arguments.get("limit") or self.operation.limit)
+        return self.call.operation.seconds or self.how.limit
 
 
 class ApiExecutor:
@@ -75,23 +76,23 @@ class ApiExecutor:
     def begin(self, step: CallStep, mark: str) -> Outcome | Pending:
         """Make the call, unless it was made already."""
         call = _call(step)
-        operation = operation_of(call)
+        operation, how = call.operation, implementation_of(call.operation)
         reading = self._tools()[1]
-        if why := reading.lacks(operation.service, operation.name):
+        if why := reading.lacks(how.of):
             raise ApiError(f"this cloud cannot do it: {why}")
         try:
-            picture = operation.look(reading, call.arguments)
+            picture = how.look(reading, operation)
         except SourceError as problem:
             return Outcome(StepState.FAILED, f"nothing was sent: {problem.message}. {problem.hint}".strip())
-        state = operation.judge(picture, call.arguments)
+        state = how.judge(picture, operation)
         if state is StepState.DONE:
             return Outcome(StepState.DONE, "done already", already=True)
-        requests = [operation.aim(request, picture) for request in operation.requests(call.arguments)]
+        requests = [how.aim(request, picture) for request in how.requests(operation)]
         # what is under way, begun by a process that died or by others, is not as it was planned any more
         begun = state is StepState.INTENT and bool(requests)
         if not begun and (differs := unlike(call.expect, picture)):
             return Outcome(StepState.STALE, f"nothing was sent: {differs}")
-        attempt = _Try(operation, call, mark, deque(requests))
+        attempt = _Try(how, call, mark, deque(requests))
         if state is StepState.INTENT or not attempt.requests:
             attempt.requests.clear()
             return self._waiting(attempt, attempt.limit, "it was waited for")
@@ -114,7 +115,7 @@ class ApiExecutor:
         if state is StepState.FAILED or (state is StepState.PLANNED and attempt.begun):
             began = "it was begun and came to nothing" if attempt.begun else "it came to nothing"
             why = f"{began}: {_told(picture)}"
-            if attempt.requests and _another(attempt.operation, state):
+            if attempt.requests and _another(attempt.how, state):
                 attempt.refused.append(why)
                 return self._next(attempt)
             return self._failed(attempt, "; then ".join([*attempt.refused, why]))
@@ -131,8 +132,8 @@ class ApiExecutor:
         """What became of a call, from live state."""
         call = _call(step)
         try:
-            operation = operation_of(call)
-            return operation.judge(operation.look(self._tools()[1], call.arguments), call.arguments)
+            how = implementation_of(call.operation)
+            return how.judge(how.look(self._tools()[1], call.operation), call.operation)
         except (SourceError, ApiError):
             return StepState.IN_DOUBT
 
@@ -187,9 +188,9 @@ class ApiExecutor:
         """What an answer means; None to send the request again."""
         if answer.good:
             attempt.sent = True
-            if fault := attempt.operation.fault(answer.body):
+            if fault := attempt.how.fault(answer.body):
                 return self._failed(attempt, fault)
-            attempt.begun = attempt.operation.at_once
+            attempt.begun = attempt.how.at_once
             return self._waiting(attempt, attempt.limit, f"accepted, but not done after {attempt.limit:.0f} s")
         words = f"{answer.status} {answer.words}".strip()
         if answer.status == 429 or answer.status == 413:
@@ -225,7 +226,7 @@ class ApiExecutor:
             if state is StepState.PLANNED:
                 return self._failed(attempt, f"refused: {words}. {hint(answer)}")
         attempt.sent = True
-        if answer.status == 500 and attempt.operation.at_once and left:
+        if answer.status == 500 and attempt.how.at_once and left:
             # it has answered, and what it accepts can be seen by then: it has taken nothing, or that is over
             state, _ = self._seen(attempt)
             if state is StepState.PLANNED:
@@ -236,7 +237,7 @@ class ApiExecutor:
     def _lost(self, attempt: _Try, why: str, *, again: bool) -> Pending | None:
         """Nobody knows whether the request was received: look; None to send it again."""
         state, _ = self._seen(attempt)
-        if state is StepState.PLANNED and attempt.operation.again and again:
+        if state is StepState.PLANNED and attempt.how.again and again:
             self._clock.sleep(PAUSE)
             return None
         attempt.lost = True
@@ -252,25 +253,26 @@ class ApiExecutor:
         attempt.moved = now
         return Pending(now, "begun", attempt)
 
-    def _late(self, attempt: _Try, state: StepState, picture: Picture | None) -> Outcome:
+    def _late(self, attempt: _Try, state: StepState, picture: Values | None) -> Outcome:
         note = attempt.note(f"{attempt.late}: {_told(picture)}")
-        if attempt.lost and attempt.operation.again and state is StepState.PLANNED:
+        if attempt.lost and attempt.how.again and state is StepState.PLANNED:
             # if it comes late, it does what was wanted; a new plan may ask for it once more
             return Outcome(StepState.FAILED, note)
-        waited = not attempt.operation.requests(attempt.call.arguments)
+        waited = not attempt.how.requests(attempt.call.operation)
         return Outcome(StepState.FAILED if waited else StepState.IN_DOUBT, note)
 
-    def _relieve(self, attempt: _Try, picture: Picture, now: datetime) -> None:
+    def _relieve(self, attempt: _Try, picture: Values, now: datetime) -> None:
         """Help a call that has stood still for too long, once: its outcome is waited for as before."""
-        operation, stall = attempt.operation, attempt.call.arguments.get("stall")
-        if operation.marker is None or not stall or attempt.relieved:
+        how, operation = attempt.how, attempt.call.operation
+        stall = how.stall(operation)
+        if how.marker is None or not stall or attempt.relieved:
             return
         # as Nova itself does: what a busy guest writes again makes it rise and fall for ever
-        marker = operation.marker(picture)
+        marker = how.marker(picture)
         if marker is None or attempt.lowest is None or marker < attempt.lowest:
             attempt.lowest, attempt.moved = marker, now
-        elif (now - attempt.moved).total_seconds() >= float(stall):
-            request = operation.relief(attempt.call.arguments, picture)
+        elif (now - attempt.moved).total_seconds() >= stall:
+            request = how.relief(operation, picture)
             if request is not None:
                 attempt.relieved = True
                 attempt.ids += self._helped(request, attempt.mark)
@@ -284,19 +286,19 @@ class ApiExecutor:
             return [f"{what}: {problem.message}"]
         return [what if answer.good else f"{what}: refused: {answer.status} {answer.words}".strip(), *answer.ids]
 
-    def _seen(self, attempt: _Try) -> tuple[StepState, Picture | None]:
+    def _seen(self, attempt: _Try) -> tuple[StepState, Values | None]:
         """(its state, what was seen); IN_DOUBT and None where the service does not say."""
         try:
-            picture = attempt.operation.look(self._tools()[1], attempt.call.arguments)
+            picture = attempt.how.look(self._tools()[1], attempt.call.operation)
         except SourceError:
             return StepState.IN_DOUBT, None
-        return attempt.operation.judge(picture, attempt.call.arguments), picture
+        return attempt.how.judge(picture, attempt.call.operation), picture
 
     def _failed(self, attempt: _Try, why: str) -> Outcome:
         return Outcome(StepState.FAILED, attempt.note(why.rstrip(". ")), sent=attempt.sent)
 
 
-def unlike(expect: Mapping[str, Any], picture: Mapping[str, Any]) -> str:
+def unlike(expect: Values, picture: Values) -> str:
     """The first value that is not as planned, in words, or ""."""
     for name, value in expect.items():
         now = picture.get(name)
@@ -305,12 +307,12 @@ def unlike(expect: Mapping[str, Any], picture: Mapping[str, Any]) -> str:
     return ""
 
 
-def _another(operation: Operation, state: StepState) -> bool:
+def _another(how: Implementation[Any, Any], state: StepState) -> bool:
     """Whether the next request may be sent after one that was begun and came to nothing."""
-    return operation.again or (operation.elsewhere and state is StepState.PLANNED)
+    return how.again or (how.elsewhere and state is StepState.PLANNED)
 
 
-def _told(picture: Picture | None) -> str:
+def _told(picture: Values | None) -> str:
     if picture is None:
         return "the service does not answer"
     return ", ".join(f"{name} {value}" for name, value in picture.items() if isinstance(value, str | int)) or "nothing"

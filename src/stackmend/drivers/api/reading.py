@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stackmend.drivers.api.operations import Operation, operation_of
+from stackmend.drivers.api.operations import implementation_of, implementations
 from stackmend.model.api import Answer, Request
 from stackmend.model.errors import ApiError, LostError, SourceError, UnsentError
+from stackmend.model.operations import Operation, Seen
 from stackmend.model.protocols import Clock, Session
-from stackmend.model.step import ApiCall
 
 #: a read is repeated so often while a service says that it is busy, or does not answer
 TRIES = 4
@@ -26,7 +26,7 @@ class ApiReading:
     def __init__(self, session: Session, clock: Clock) -> None:
         self._session, self._clock = session, clock
         self.insisted = False
-        self._lacking: dict[tuple[str, str], str] = {}
+        self._lacking: dict[type[Operation[Any]], str] = {}
 
     def get(self, service: str, path: str, microversion: str = "") -> Any:
         """The JSON of a resource, None where there is none (404). SourceError for anything else that is no answer."""
@@ -75,34 +75,33 @@ class ApiReading:
             raise SourceError(problem.message, problem.hint) from None
         return offered is not None and offered[0] <= version(microversion) <= offered[1]
 
-    def look(self, call: ApiCall) -> Mapping[str, Any]:
-        """What the operation of a call finds now."""
-        return operation_of(call).look(self, call.arguments)
+    def look(self, operation: Operation[Seen]) -> Seen:
+        """What an operation finds now."""
+        found: Seen = implementation_of(operation).look(self, operation)
+        return found
 
-    def lacks(self, service: str, operation: str) -> str:
+    def lacks(self, operation: type[Operation[Any]]) -> str:
         """Why the cloud cannot do the operation, or ""."""
-        key = (service, operation)
-        if key not in self._lacking:
-            self._lacking[key] = self._missing(
-                operation_of(ApiCall(service=service, operation=operation, arguments={}))
-            )
-        return self._lacking[key]
+        if operation not in self._lacking:
+            self._lacking[operation] = self._missing(operation)
+        return self._lacking[operation]
 
-    def _missing(self, operation: Operation) -> str:
-        if not operation.microversion:
+    def _missing(self, operation: type[Operation[Any]]) -> str:
+        wanting = implementations()[operation]
+        if not wanting.microversion:
             return ""
         try:
-            offered = self._session.versions(operation.service)
+            offered = self._session.versions(operation.SERVICE)
         except ApiError as problem:
             raise SourceError(problem.message, problem.hint) from None
-        wanted = version(operation.microversion)
+        wanted = version(wanting.microversion)
         if offered is not None and offered[0] <= wanted <= offered[1]:
             return ""
         has = "none" if offered is None else f"{_text(offered[0])} to {_text(offered[1])}"
-        instead = f" {operation.lacking}" if operation.lacking else ""
+        instead = f" {wanting.lacking}" if wanting.lacking else ""
         return (
-            f"{operation.name} needs microversion {operation.microversion} of {operation.service}"
-            f" ({operation.release}), this cloud offers {has}.{instead}"
+            f"{operation.NAME} needs microversion {wanting.microversion} of {operation.SERVICE}"
+            f" ({wanting.release}), this cloud offers {has}.{instead}"
         )
 
     def _answer(self, request: Request) -> Answer:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from stackmend.model.plan import changed_by, row_id
+from stackmend.model.plan import row_id
 from stackmend.model.step import ApiCall, BumpRow, DeleteRow, ExpectRow, InsertRow, Step, UpdateRow
 
 #: stands for every column of a row
@@ -51,7 +51,7 @@ class Overlaps:
             if isinstance(step, UpdateRow | DeleteRow | ExpectRow | BumpRow | InsertRow):
                 _note(mine.setdefault(row_id(step), _Use()), step)
             elif isinstance(step, ApiCall):
-                mine.setdefault(("api", *changed_by(step)), _Use()).written.add(_ALL)
+                mine.setdefault(("api", *step.operation.changes), _Use()).written.add(_ALL)
         for row, use in mine.items():
             if row in self._uses and use.clashes(self._uses[row]):
                 return str(row[1])

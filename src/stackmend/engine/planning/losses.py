@@ -24,7 +24,7 @@ def removed(steps: Iterable[Step]) -> set[str]:
         elif isinstance(step, UpdateRow):
             found |= _overwritten(step)
         elif isinstance(step, ApiCall) and irreversible(step):
-            found.add(f"{step.service}:{step.operation}")
+            found.add(f"{step.service}:{step.name}")
         elif isinstance(step, HostCommand) and irreversible(step):
             found.add(f"host:{step.argv[0]}")
     return found

@@ -18,7 +18,7 @@ from stackmend.model.check import Severity
 from stackmend.model.errors import LimitError, SourceError, UsageError
 from stackmend.model.events import Events
 from stackmend.model.finding import Finding, Row, State, jsonable
-from stackmend.model.plan import Action, Left, Limits, Plan, changed_by, row_id
+from stackmend.model.plan import Action, Left, Limits, Plan, row_id
 from stackmend.model.protocols import Live
 from stackmend.model.repair import AlreadySo, CannotRepair, Repair, Steps
 from stackmend.model.step import (
@@ -347,7 +347,7 @@ def enforce(plan: Plan, count: Callable[[str, str], int]) -> None:
         for step in action.steps:
             if isinstance(step, ApiCall):
                 # what a call changes is a row to its service
-                name, value = changed_by(step)
+                name, value = step.operation.changes
                 rows.add((name, value))
                 if name in _TABLES:
                     changed.setdefault(_TABLES[name], set()).add(value)

@@ -44,7 +44,7 @@ def never(call: ApiCall) -> bool:
 def named(call: ApiCall) -> str:
     """An API call by the name of its operation."""
     arguments = ", ".join(f"{name}={value!r}" for name, value in call.arguments.items())
-    return f"[{call.service} API] {call.operation}({arguments})"
+    return f"[{call.service} API] {call.name}({arguments})"
 
 
 def literal(step: Step, describe: Describe = named) -> str:

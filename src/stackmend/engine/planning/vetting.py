@@ -7,7 +7,7 @@ check of *this* version. What no repair or workflow of it can ask for is refused
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,7 +32,6 @@ class Judge:
 
     describe: Describe
     waits: Waits
-    known: Callable[[ApiCall], bool]  #: whether there is such an operation
     settings: Mapping[str, Any] | None  #: of hosts and hooks; None where no configuration is at hand
     vouched: bool = False  #: the plan is signed by a key that is trusted
 
@@ -95,8 +94,8 @@ def _faults(action: Action, step: Step, judge: Judge) -> Iterator[str]:
         yield fault
     if isinstance(step, ApiCall):
         for call in (step, *((step.inverse,) if step.inverse else ())):
-            if not judge.known(call):
-                yield f"there is no operation {call.operation} of {call.service}"
+            if call.fault:
+                yield call.fault
     if isinstance(step, HostCommand) and (fault := command(action.repair, step, judge.settings, vouched=judge.vouched)):
         yield fault
 

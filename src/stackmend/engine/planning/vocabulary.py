@@ -27,7 +27,10 @@ from stackmend.model.snapshot import CELL
 from stackmend.model.step import ApiCall, BumpRow, DeleteRow, HostCommand, InsertRow, Step, UpdateRow
 
 #: packages whose modules repairs and workflows are made of
-_OURS = ("stackmend.repairs", "stackmend.workflows", "stackmend.hosts", "stackmend.cloud", "stackmend.tables")
+_OURS = (
+    "stackmend.repairs", "stackmend.workflows", "stackmend.hosts", "stackmend.cloud", "stackmend.tables",
+    "stackmend.model.operations",
+)  # fmt: skip
 #: a host as hooks are given it
 _HOST = r"[A-Za-z0-9_][A-Za-z0-9_.:%-]*"
 _SHELL = ("sh", "-c")
@@ -49,8 +52,8 @@ def foreign(name: str, step: Step) -> str:
         unknown = sorted(set(columns) - known)
         return f"{name} does not change {step.table}.{unknown[0]}" if unknown else ""
     if isinstance(step, ApiCall):
-        if step.operation not in known:
-            return f"{name} does not call {step.operation} of {step.service}"
+        if step.name not in known:
+            return f"{name} does not call {step.name} of {step.service}"
         return foreign(name, step.inverse) if step.inverse is not None else ""
     return ""
 

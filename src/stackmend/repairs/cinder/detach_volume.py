@@ -29,18 +29,21 @@ All rows are put back as they were. What the API has detached is attached again 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+
+from msgspec import UNSET
 
 from stackmend.cloud import attachments
 from stackmend.cloud.attachments import AT_REST, Pair, Reading
 from stackmend.cloud.states import SETTLED
 from stackmend.model.finding import Row
+from stackmend.model.operations.block_storage import BeginDetaching, DeleteAttachment, ResetStatus, RollDetaching
+from stackmend.model.operations.compute import DetachVolume
 from stackmend.model.protocols import Api, Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import ExpectNone, Manual, Risk, Step, Values, writes
 from stackmend.repairs import calls
-from stackmend.repairs.calls import SERVER, api_of, call, guarded, shown
+from stackmend.repairs.calls import SERVER, api_of, guarded, shown
 from stackmend.repairs.cinder._rows import drop_mapping, soft_delete, soft_delete_all, status_set
 from stackmend.repairs.common import Record, idle, no_such_server, quiet, settled
 
@@ -70,7 +73,7 @@ def api(target: Row, live: Live) -> Iterator[Step]:
 
 def _detached_by_nova(services: Api, seen: Reading, pair: Pair) -> Iterator[Step]:
     name, server = seen.volume, pair.server.uuid
-    made = call("compute", "detach-volume", server=server, volume=name)
+    made = DetachVolume(server=server, volume=name)
     found = services.look(made)
     calls.idle(found, server)
     if found["mapping"] is None:
@@ -78,22 +81,22 @@ def _detached_by_nova(services: Api, seen: Reading, pair: Pair) -> Iterator[Step
     # Nova asks Cinder to begin, and Cinder begins only what is in use and attached (volume/api.py, begin_detaching)
     status = found["volume.status"]
     if status == "detaching":
-        roll = call("block-storage", "roll-detaching", volume=name)
-        back = replace(call("block-storage", "begin-detaching", volume=name), expect={"status": "in-use"})
-        yield replace(guarded(roll, services.look(roll), ("status", "migration", "attachments")), inverse=back)
+        roll = RollDetaching(volume=name)
+        back = BeginDetaching(volume=name).call({"status": "in-use"})
+        yield guarded(roll, services.look(roll), ("status", "migration", "attachments"), back)
     elif attachments.implied(pair.attachments)[1] != "attached":
         raise CannotRepair(f"Cinder detaches only what is attached; its attachment to {pair.server} is not")
     elif status == "available":
-        reset = call("block-storage", "reset-status", volume=name, status="in-use", attach_status="attached")
+        reset = ResetStatus(volume=name, status="in-use", attach_status="attached")
         yield guarded(reset, services.look(reset), ("status", "migration", "attachments"))
     elif status != "in-use":
         raise CannotRepair(f"volume {name} is {status}: Cinder detaches only what is in use")
-    yield guarded(made, found, (*SERVER, "mapping"), **{"volume.status": "in-use"})
+    yield made.call({**calls.chosen(found, (*SERVER, "mapping")), "volume.status": "in-use"})
 
 
 def _attachment_deleted(services: Api, attachment: str, pair: Pair) -> Step:
-    made = call("block-storage", "delete-attachment", attachment=attachment)
-    if why := services.lacks("block-storage", "delete-attachment"):
+    made = DeleteAttachment(attachment=attachment)
+    if why := services.lacks(DeleteAttachment):
         raise CannotRepair(why)
     found = services.look(made)
     shown(found, "attachment")
@@ -107,10 +110,9 @@ def _attachment_deleted(services: Api, attachment: str, pair: Pair) -> Step:
 def _status_reset(services: Api, volume: Record, rest: Sequence[Record]) -> Iterator[Step]:
     """Only the status was left behind: what is attached says what it should be."""
     status, attach_status = attachments.implied(rest)
-    wanted = {"status": status} | ({"attach_status": attach_status} if not rest else {})
     if volume["status"] == status:
         raise CannotRepair("no API shows attach_status, which is what is wrong")
-    made = call("block-storage", "reset-status", volume=str(volume["id"]), **wanted)
+    made = ResetStatus(volume=str(volume["id"]), status=status, attach_status=UNSET if rest else attach_status)
     yield guarded(made, services.look(made), ("status", "migration", "attachments"))
 
 

@@ -32,10 +32,11 @@ from stackmend.cloud import attachments
 from stackmend.cloud.attachments import Reading
 from stackmend.cloud.states import VOLUME_GIVEN_UP
 from stackmend.model.finding import Row
+from stackmend.model.operations.block_storage import DeleteVolume, ResetStatus
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import DeleteRow, ExpectNone, ExpectRow, Manual, Risk, Step, Value, writes
-from stackmend.repairs.calls import api_of, call, guarded, shown
+from stackmend.repairs.calls import api_of, chosen, guarded, shown
 from stackmend.repairs.cinder import _deletion
 from stackmend.repairs.common import Record, change, idle, no_such_server
 
@@ -49,15 +50,15 @@ def api(target: Row, live: Live) -> Iterator[Step]:
         raise CannotRepair("Cinder does not show a volume that is marked deleted")
     _refuse_in_use(seen, live)
     services = api_of(live)
-    found = services.look(call("block-storage", "delete-volume", volume=seen.volume))
+    found = services.look(DeleteVolume(volume=seen.volume))
     shown(found, "volume")
     if found["attachments"]:
         raise CannotRepair(f"Cinder shows {found['attachments']} attachments of volume {seen.volume}")
     if found["status"] != "error":
-        reset = call("block-storage", "reset-status", volume=seen.volume, status="error")
+        reset = ResetStatus(volume=seen.volume, status="error")
         yield guarded(reset, found, ("status", "migration", "attachments"))
-    deleted = call("block-storage", "delete-volume", volume=seen.volume)
-    yield guarded(deleted, found, ("migration", "attachments"), status="error")
+    deleted = DeleteVolume(volume=seen.volume)
+    yield deleted.call({**chosen(found, ("migration", "attachments")), "status": "error"})
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:

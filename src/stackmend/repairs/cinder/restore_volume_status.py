@@ -22,10 +22,11 @@ from collections.abc import Iterator
 from stackmend.cloud import attachments
 from stackmend.cloud.attachments import AT_REST
 from stackmend.model.finding import Row
+from stackmend.model.operations.block_storage import ResetStatus
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import Risk, Step
-from stackmend.repairs.calls import api_of, call, guarded, shown
+from stackmend.repairs.calls import api_of, guarded, shown
 from stackmend.repairs.cinder._rows import status_set
 
 
@@ -37,7 +38,7 @@ def api(target: Row, live: Live) -> Iterator[Step]:
     status, attach_status = attachments.implied(seen.attachments)
     if attach_status != "attached":
         raise CannotRepair(f"Cinder's reset-state does not take the attach_status {attach_status}")
-    made = call("block-storage", "reset-status", volume=seen.volume, status=status, attach_status=attach_status)
+    made = ResetStatus(volume=seen.volume, status=status, attach_status=attach_status)
     found = api_of(live).look(made)
     shown(found, "volume")
     if found["status"] == status:

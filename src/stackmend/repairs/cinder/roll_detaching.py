@@ -17,15 +17,15 @@ The status is put back, by the API with `os-begin_detaching`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from stackmend.cloud import attachments
 from stackmend.cloud.states import HELD
 from stackmend.model.finding import Row
+from stackmend.model.operations.block_storage import BeginDetaching, RollDetaching
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectRow, Risk, Step
-from stackmend.repairs.calls import api_of, call, guarded, shown
+from stackmend.repairs.calls import api_of, guarded, shown
 from stackmend.repairs.common import change, idle
 
 
@@ -34,11 +34,11 @@ def api(target: Row, live: Live) -> Iterator[Step]:
     if not list(db(target, live)):
         return
     volume = str(target["volume"])
-    made = call("block-storage", "roll-detaching", volume=volume)
+    made = RollDetaching(volume=volume)
     found = api_of(live).look(made)
     shown(found, "volume")
-    back = replace(call("block-storage", "begin-detaching", volume=volume), expect={"status": "in-use"})
-    yield replace(guarded(made, found, ("status", "migration", "attachments")), inverse=back)
+    back = BeginDetaching(volume=volume).call({"status": "in-use"})
+    yield guarded(made, found, ("status", "migration", "attachments"), back)
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:

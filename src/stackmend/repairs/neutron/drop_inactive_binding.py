@@ -20,14 +20,14 @@ one.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from stackmend.model.finding import Row
+from stackmend.model.operations.network import CreateBinding, DeleteBinding
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectRow, Risk, Step, Values
 from stackmend.repairs import calls
-from stackmend.repairs.calls import SERVER, api_of, call, guarded, shown
+from stackmend.repairs.calls import SERVER, api_of, guarded, shown
 from stackmend.repairs.common import Record, idle, revised, still_of, the_server
 from stackmend.repairs.ports import without
 from stackmend.repairs.whereabouts import at_home, evidence
@@ -41,7 +41,7 @@ def api(target: Row, live: Live) -> Iterator[Step]:
     port, _, left = _bound(target, live, server)
     if left is None:
         return
-    made = call("network", "delete-binding", port=port["id"], host=left["host"], server=server["uuid"])
+    made = DeleteBinding(port=str(port["id"]), host=str(left["host"]), server=str(server["uuid"]))
     found = api_of(live).look(made)
     shown(found, "port")
     calls.idle(found, server["uuid"])
@@ -51,8 +51,8 @@ def api(target: Row, live: Live) -> Iterator[Step]:
         )
     if found["binding"] != "INACTIVE":
         raise CannotRepair(f"Neutron's API shows the binding of port {port['id']} on {left['host']} otherwise")
-    back = replace(call("network", "create-binding", port=port["id"], host=left["host"]), expect={"binding": None})
-    yield replace(guarded(made, found, ("binding", *SERVER)), inverse=back)
+    back = CreateBinding(port=made.port, host=made.host).call({"binding": None})
+    yield guarded(made, found, ("binding", *SERVER), back)
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:

@@ -21,15 +21,15 @@ The old binding and its levels are put back; by the API Neutron binds the port t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from stackmend.cloud.states import UNBOUND
 from stackmend.model.finding import Row
+from stackmend.model.operations.network import CreateBinding, DeleteBinding, PortSeen, UpdatePort
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import Manual, Risk, Step
 from stackmend.repairs import calls
-from stackmend.repairs.calls import api_of, call, shown
+from stackmend.repairs.calls import api_of, shown
 from stackmend.repairs.common import Record, change, idle, revised, the_server
 from stackmend.repairs.ports import bind
 from stackmend.repairs.whereabouts import at_home, evidence
@@ -55,8 +55,7 @@ def rebound_by_api(live: Live, port: str, host: str, believed: str, *, stuck: bo
 
     ``believed``: the host that Nova shows now; ``stuck``: it shows a task state, too, that is gone by then.
     """
-    made = call("network", "update-port", port=port, values={})
-    found = api_of(live).look(made)
+    found = api_of(live).look(UpdatePort(port=port, values={}))
     shown(found, "port")
     if not stuck:
         calls.idle(found, found["device_id"])
@@ -71,11 +70,10 @@ def rebound_by_api(live: Live, port: str, host: str, believed: str, *, stuck: bo
         )
     where = {"port_id": port, "host": host, "status": "INACTIVE"}
     if live.rows("neutron", "ml2_port_bindings", where):
-        gone = call("network", "delete-binding", port=port, host=host)
-        back = replace(call("network", "create-binding", port=port, host=host), expect={"binding": None})
-        yield replace(gone, expect={"binding": "INACTIVE"}, inverse=back)
+        back = CreateBinding(port=port, host=host).call({"binding": None})
+        yield DeleteBinding(port=port, host=host).call({"binding": "INACTIVE"}, back)
     guards = ("device_id", "binding:host_id", "server", "server.task_state")
-    expect = {name: found[name] for name in guards} | {"server.host": host}
+    expect: PortSeen = {**calls.chosen(found, guards), "server.host": host}
     if stuck:
         expect["server.task_state"] = None
     yield calls.port_updated(port, {"binding:host_id": host}, found, expect)

@@ -22,16 +22,15 @@ stops. By the API a port that was freed gets its device and host again; one that
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
 
 from stackmend.model.finding import Row
+from stackmend.model.operations.network import DeletePort, PortValues, TagPort, UntagPort
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import Manual, Risk, Step, Value
 from stackmend.repairs import calls
-from stackmend.repairs.calls import SERVER, api_of, call, guarded, shown
+from stackmend.repairs.calls import SERVER, api_of, guarded, shown
 from stackmend.repairs.cinder._rows import live_server
 from stackmend.repairs.common import Record, idle, made_by_owner, no_such_server
 from stackmend.repairs.ports import CHILDREN, delete, free, of_host
@@ -53,7 +52,7 @@ def api(target: Row, live: Live) -> Iterator[Step]:
     elif live_server(live, str(device)) is not None:
         raise CannotRepair(f"server {device} is alive in another cell")
     made = made_by_owner(live, port, server, _noted(live, database, port))
-    found = services.look(call("network", "delete-port", port=name))
+    found = services.look(DeletePort(port=name))
     shown(found, "port")
     if server is not None and server["deleted"] == 0:
         calls.idle(found, device)
@@ -63,17 +62,17 @@ def api(target: Row, live: Live) -> Iterator[Step]:
         calls.nobody(found, device)
     guards = ("device_id", "device_owner", "binding:host_id", "status", *SERVER)
     if made is False and not _used(live, port):
-        yield guarded(call("network", "delete-port", port=name), found, guards)
+        yield guarded(DeletePort(port=name), found, guards)
         return
     kept = {k: v for k, v in (found["binding:profile"] or {}).items() if not of_host(k)}
-    values: dict[str, Any] = {"device_id": "", "device_owner": "", "binding:host_id": ""}
+    values: PortValues = {"device_id": "", "device_owner": "", "binding:host_id": ""}
     if kept != (found["binding:profile"] or {}):
         # Neutron lets only services set it
         values["binding:profile"] = kept
-    yield calls.port_updated(name, values, found, {guard: found[guard] for guard in guards if guard in found})
+    yield calls.port_updated(name, values, found, calls.chosen(found, guards))
     if made is None:
-        back = replace(call("network", "untag-port", port=name, tag=TAG), expect={"device_id": ""})
-        yield replace(call("network", "tag-port", port=name, tag=TAG), inverse=back)
+        back = UntagPort(port=name, tag=TAG).call({"device_id": ""})
+        yield TagPort(port=name, tag=TAG).call(inverse=back)
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:

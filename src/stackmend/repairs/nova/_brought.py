@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from stackmend.cloud.flavors import amounts
 from stackmend.cloud.states import UNSETTLED
 from stackmend.cloud.whereabouts import Evidence, Place
+from stackmend.model.operations.placement import SetAllocations
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import Manual, Step
 from stackmend.repairs import calls
-from stackmend.repairs.calls import api_of, call
+from stackmend.repairs.calls import api_of
 from stackmend.repairs.common import Record, change
 from stackmend.repairs.deletion import removed
 from stackmend.repairs.neutron.rebind_port import rebound, rebound_by_api
@@ -77,7 +78,7 @@ def _given_back(live: Live, move: str) -> Iterator[Step]:
     if _by_rows(live):
         yield from removed_allocations(live, move)
         return
-    found = api_of(live).look(call("placement", "set-allocations", consumer=move))
+    found = calls.allocations(api_of(live), move)
     if found["allocations"]:
         yield calls.allocations_set(move, {}, found, ())
 
@@ -112,7 +113,7 @@ def _ports(live: Live, server: Record, seen: Evidence, place: Place) -> Iterator
 
 
 def _by_rows(live: Live) -> bool:
-    return live.api is None or bool(live.api.lacks("placement", "set-allocations"))
+    return live.api is None or bool(live.api.lacks(SetAllocations))
 
 
 def revived(live: Live, database: str, place: Place) -> Iterator[Step]:

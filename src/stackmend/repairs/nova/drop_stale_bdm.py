@@ -29,11 +29,13 @@ from collections.abc import Iterator
 from stackmend.cloud import attachments
 from stackmend.cloud.attachments import AT_REST, UNMOVED, Reading, Server
 from stackmend.model.finding import Row
+from stackmend.model.operations.block_storage import ResetStatus
+from stackmend.model.operations.compute import HardReboot
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectNone, Manual, Risk, Step, Value
 from stackmend.repairs import calls
-from stackmend.repairs.calls import SERVER, api_of, call, guarded
+from stackmend.repairs.calls import SERVER, api_of, guarded
 from stackmend.repairs.cinder._rows import drop_mapping, status_set
 from stackmend.repairs.common import Record, idle, the_server
 from stackmend.repairs.network_info import compute_version
@@ -55,7 +57,7 @@ def api(target: Row, live: Live) -> Iterator[Step]:
     if compute_version(live, database, server) < _DALMATIAN:
         raise CannotRepair("only a hard reboot drops the mapping, and only by Nova 28 (for sure: 30) and later")
     _only_stale_one(target, live, database, server)
-    made = call("compute", "hard-reboot", server=str(server["uuid"]), volume=str(target["volume"]))
+    made = HardReboot(server=str(server["uuid"]), volume=str(target["volume"]))
     found = services.look(made)
     calls.idle(found, server["uuid"])
     if found["host"] != "up":
@@ -65,7 +67,7 @@ def api(target: Row, live: Live) -> Iterator[Step]:
     yield guarded(made, found, (*SERVER, "host", "mapping", "volume.status"))
     seen = attachments.read(live, target["volume"])
     if _left_behind(seen, str(server["uuid"])) and not seen.attachments:
-        reset = call("block-storage", "reset-status", volume=seen.volume, status="available", attach_status="detached")
+        reset = ResetStatus(volume=seen.volume, status="available", attach_status="detached")
         before = services.look(reset)
         if before["status"] != "available":
             yield guarded(reset, before, ("status", "migration", "attachments"))

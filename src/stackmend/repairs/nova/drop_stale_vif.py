@@ -28,11 +28,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackmend.model.finding import Row
+from stackmend.model.operations.compute import VifDeleted
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectNone, Manual, Risk, Step, Value
 from stackmend.repairs import calls
-from stackmend.repairs.calls import SERVER, api_of, call, guarded
+from stackmend.repairs.calls import SERVER, api_of, guarded
 from stackmend.repairs.common import Record, change, idle, marked_deleted, the_server
 from stackmend.repairs.lost_ports import not_wholesale
 from stackmend.repairs.network_info import parsed, serialised
@@ -48,9 +49,8 @@ def api(target: Row, live: Live) -> Iterator[Step]:
         raise CannotRepair("its host would take the NIC from the guest, and no record of the port would be left")
     cache = live.row(database, "instance_info_caches", {"instance_uuid": server["uuid"], "deleted": 0})
     vif = next(v for v in parsed(cache["network_info"] if cache else None) or [] if v.get("id") == port)
-    named = {"port": port, "server": str(server["uuid"]), "mac": str(vif.get("address"))}
     # not a detach: Nova fails over a port that Neutron does not have, and deletes one that somebody else has got
-    made = call("compute", "vif-deleted", **named)
+    made = VifDeleted(port=port, server=str(server["uuid"]), mac=str(vif.get("address")))
     found = services.look(made)
     calls.idle(found, server["uuid"])
     if found["host"] != "up":

@@ -32,10 +32,11 @@ from collections.abc import Iterator
 from stackmend.cloud import attachments
 from stackmend.cloud.states import DELETING, RUNNING
 from stackmend.model.finding import Row
+from stackmend.model.operations.compute import ForceDelete, ResetState
 from stackmend.model.protocols import Live
 from stackmend.model.repair import AlreadySo, CannotRepair, Repair
 from stackmend.model.step import InsertRow, Manual, Risk, Step
-from stackmend.repairs.calls import SERVER, api_of, call, guarded
+from stackmend.repairs.calls import SERVER, api_of, chosen, guarded
 from stackmend.repairs.common import Record, at_rest, quiet, settled, the_server
 from stackmend.repairs.deletion import children, mapping, mark
 from stackmend.repairs.placement.delete_allocations import removed_allocations
@@ -47,13 +48,14 @@ def api(target: Row, live: Live) -> Iterator[Step]:
     database, row = _living(target, live)
     _refuse_busy(live, database, row)
     server, services = str(row["uuid"]), api_of(live)
-    made = call("compute", "force-delete", server=server)
+    made = ForceDelete(server=server)
     found = services.look(made)
     if found.get("server") != "present":
         raise CannotRepair(f"Nova's API does not show server {server}")
     if found["server.task_state"] is not None or found["server.vm_state"] == "deleted":
-        yield guarded(call("compute", "reset-state", server=server, state="error"), found, SERVER)
-        yield guarded(made, found, ("server", "server.host"), **{"server.task_state": None, "server.vm_state": "error"})
+        yield guarded(ResetState(server=server, state="error"), found, SERVER)
+        about = chosen(found, ("server", "server.host"))
+        yield made.call({**about, "server.task_state": None, "server.vm_state": "error"})
     else:
         yield guarded(made, found, SERVER)
 

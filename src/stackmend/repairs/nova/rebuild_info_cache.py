@@ -34,11 +34,12 @@ from collections.abc import Iterator
 from stackmend.cloud.nics import Standing, read
 from stackmend.cloud.states import UNBOUND
 from stackmend.model.finding import Row
+from stackmend.model.operations.compute import AwaitHeal
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import InsertRow, Manual, Risk, Step, Values
 from stackmend.repairs import calls, nics
-from stackmend.repairs.calls import SERVER, api_of, call, guarded
+from stackmend.repairs.calls import SERVER, api_of, guarded
 from stackmend.repairs.common import Record, change, idle, quiet, still_of, the_server
 from stackmend.repairs.network_info import Builder, compute_version, parsed, serialised
 
@@ -69,7 +70,7 @@ def api(target: Row, live: Live) -> Iterator[Step]:
     macs = [str(vif["address"]) for vif in builder.document() if vif["network"]["subnets"]]
     if not macs:
         raise CannotRepair("its ports have no addresses, by which Nova's API would show that it was healed")
-    made = call("compute", "await-heal", server=str(server["uuid"]), macs=macs)
+    made = AwaitHeal(server=str(server["uuid"]), macs=tuple(macs))
     found = api_of(live).look(made)
     calls.idle(found, server["uuid"])
     if found["host"] != "up":

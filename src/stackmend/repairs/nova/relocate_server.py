@@ -35,15 +35,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from dataclasses import replace
 
 from stackmend.cloud.flavors import amounts
 from stackmend.model.finding import Row
+from stackmend.model.operations.network import CreateBinding, DeleteBinding, PortValues, ReturnPort, UpdatePort
+from stackmend.model.operations.placement import SetAllocations
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import ApiCall, ExpectRow, InsertRow, Risk, Step, Value
+from stackmend.model.step import ExpectRow, InsertRow, Risk, Step, Value
 from stackmend.repairs import calls, nics
-from stackmend.repairs.calls import api_of, call, shown
+from stackmend.repairs.calls import api_of, shown
 from stackmend.repairs.common import Record, change, the_server
 from stackmend.repairs.network_info import Builder, compute_version, parsed
 from stackmend.repairs.neutron.rebind_port import rebound
@@ -91,7 +92,7 @@ def _charged(live: Live, database: str, server: Record, right: Record, *, by_row
             f"server {server['uuid']} has no allocation: 'nova-manage placement heal_allocations --instance"
             f" {server['uuid']}' first"
         )
-    by_rows = by_rows or live.api is None or bool(live.api.lacks("placement", "set-allocations"))
+    by_rows = by_rows or live.api is None or bool(live.api.lacks(SetAllocations))
     wanted = amounts(live, database, server)
     for wrong in (str(p["uuid"]) for p in providers if p["uuid"] != right["uuid"]):
         if by_rows:
@@ -117,25 +118,24 @@ def _bound(live: Live, server: Record, right: Record, *, by_rows: bool) -> Itera
 
 
 def _bound_by_api(live: Live, port: str, server: Record, host: str, owner: str) -> Iterator[Step]:
-    services_ = api_of(live, ("network", "return-port"))
-    found = services_.look(call("network", "update-port", port=port, values={}))
+    services_ = api_of(live, ReturnPort)
+    found = services_.look(UpdatePort(port=port, values={}))
     shown(found, "port")
     calls.idle(found, server["uuid"])
     if found["binding:vnic_type"] not in _PLAIN:
         raise CannotRepair(f"port {port} is {found['binding:vnic_type']}: only Nova claims a device for it")
     where: Record = {"port_id": port, "host": host, "status": "INACTIVE"}
     if live.rows("neutron", "ml2_port_bindings", where):
-        gone = call("network", "delete-binding", port=port, host=host)
-        back = replace(call("network", "create-binding", port=port, host=host), expect={"binding": None})
-        yield replace(gone, expect={"binding": "INACTIVE"}, inverse=back)
-    values = {"binding:host_id": host} | ({"device_owner": owner} if owner else {})
-    if all(found[name] == value for name, value in values.items()):
+        back = CreateBinding(port=port, host=host).call({"binding": None})
+        yield DeleteBinding(port=port, host=host).call({"binding": "INACTIVE"}, back)
+    values: PortValues = {"binding:host_id": host}
+    if owner:
+        values["device_owner"] = owner
+    if calls.chosen(found, values) == values:
         return
     guards = ("device_id", "binding:host_id", "server", "server.host", "server.vm_state", "server.task_state")
-    made = calls.port_updated(port, values, found, {name: found[name] for name in guards})
     # its old host is dead: Neutron notes the host, and the binding is made when an agent is there
-    inverse: ApiCall | None = made.inverse and replace(made.inverse, operation="return-port")
-    yield replace(made, inverse=inverse)
+    yield calls.port_updated(port, values, found, calls.chosen(found, guards), ReturnPort)
 
 
 def _cached(target: Row, live: Live, database: str, server: Record) -> Iterator[Step]:

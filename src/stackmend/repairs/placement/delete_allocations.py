@@ -20,11 +20,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from stackmend.model.finding import Row
+from stackmend.model.operations.placement import SetAllocations
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import BumpRow, DeleteRow, Risk, Step, Value
 from stackmend.repairs import calls
-from stackmend.repairs.calls import api_of, call
+from stackmend.repairs.calls import api_of
 from stackmend.repairs.cinder._rows import live_server
 from stackmend.repairs.common import no_such_server
 
@@ -34,10 +35,10 @@ def api(target: Row, live: Live) -> Iterator[Step]:
     consumer = str(target["consumer"])
     if not live.rows("placement", "allocations", {"consumer_id": consumer}):
         return
-    services = api_of(live, ("placement", "set-allocations"))
+    services = api_of(live, SetAllocations)
     if live_server(live, consumer) is not None:
         raise CannotRepair(f"there is a live server {consumer}")
-    found = services.look(call("placement", "set-allocations", consumer=consumer))
+    found = calls.allocations(services, consumer)
     calls.nobody(found, consumer)
     if found["allocations"]:
         yield calls.allocations_set(consumer, {}, found, ("server",))

@@ -26,11 +26,12 @@ from dataclasses import replace
 
 from stackmend.cloud.flavors import amounts
 from stackmend.model.finding import Row
+from stackmend.model.operations.placement import SetAllocations
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import BumpRow, DeleteRow, InsertRow, Risk, Step, Values
 from stackmend.repairs import calls
-from stackmend.repairs.calls import api_of, call
+from stackmend.repairs.calls import api_of
 from stackmend.repairs.common import Record, change, idle, the_server
 from stackmend.repairs.placement.delete_allocations import counted, removed_allocations
 from stackmend.repairs.whereabouts import at_home, evidence
@@ -43,12 +44,12 @@ Amounts = Mapping[str, int]
 
 def api(target: Row, live: Live) -> Iterator[Step]:
     """A call of Placement; nothing where it holds nothing of the wrong provider any more."""
-    api_of(live, ("placement", "set-allocations"))
+    api_of(live, SetAllocations)
     database, server = the_server(target, live)
     list(idle(live, database, server))
     if server["host"] is None:
         _offloaded(live, database, server)
-        found = api_of(live).look(call("placement", "set-allocations", consumer=str(server["uuid"])))
+        found = calls.allocations(api_of(live), str(server["uuid"]))
         calls.idle(found, server["uuid"])
         if found["allocations"]:
             yield calls.allocations_set(str(server["uuid"]), {}, found, ("server", "server.host", "server.task_state"))
@@ -69,7 +70,7 @@ def moved_by_api(
     # what rows tell of the trees decides what may be moved; what Placement shows is what is moved
     if not list(moved(live, server, right, wrong, wanted)):
         return
-    found = api_of(live).look(call("placement", "set-allocations", consumer=str(server["uuid"])))
+    found = calls.allocations(api_of(live), str(server["uuid"]))
     if not stuck:
         calls.idle(found, server["uuid"])
     held, tree = found["allocations"], _tree(live, wrong)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What may be asked of a service, one module a service, found by walking this package.
+"""How operations are carried out, one module a service or more, found by walking this package.
 
-An operation is stateless: what to send, what to look at, and how to tell from that whether it is to do, under way,
-done or failed. :mod:`stackmend.drivers.api.executor` carries it out.
+What may be asked, with which arguments and what is found then, is :mod:`stackmend.model.operations`. An implementation
+is stateless: what to send, what to look at, and how to tell from that whether it is to do, under way, done or failed.
+:mod:`stackmend.drivers.api.executor` carries it out.
 """
 
 from __future__ import annotations
@@ -13,15 +14,23 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from stackmend.drivers.api.session import Answer, Request
 from stackmend.model.errors import ApiError
-from stackmend.model.step import ApiCall, StepState
+from stackmend.model.operations import ApiCall, Foreign, Operation, Seen
+from stackmend.model.step import StepState
 
-Arguments = Mapping[str, Any]
-#: what an operation finds: flat, JSON values
-Picture = Mapping[str, Any]
+Asked = TypeVar("Asked", bound=Operation[Any])
+
+
+class OfServer(Protocol):
+    """An operation on a server."""
+
+    @property
+    def server(self) -> str:
+        """Its id."""
+        ...
 
 
 class Reader(Protocol):
@@ -41,16 +50,15 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One thing that a service can do."""
+class Implementation(Generic[Asked, Seen]):
+    """How one operation is carried out."""
 
-    service: str
-    name: str
+    of: type[Asked]
     #: what is sent; a second request only where the first one surely came to nothing. None: it is only waited for
-    requests: Callable[[Arguments], Sequence[Request]]
-    look: Callable[[Reader, Arguments], Picture]
+    requests: Callable[[Asked], Sequence[Request]]
+    look: Callable[[Reader, Asked], Seen]
     #: PLANNED (to do), INTENT (under way), DONE or FAILED
-    judge: Callable[[Picture, Arguments], StepState]
+    judge: Callable[[Seen, Asked], StepState]
     microversion: str = ""  #: the lowest that has it
     release: str = "Train or before"  #: the first release that has it
     again: bool  #: may be sent a second time when nobody knows whether the first one was received
@@ -64,52 +72,52 @@ class Operation:
     #: twice goes on after any failure
     elsewhere: bool = False
     #: completes a request with what was seen just before, where its arguments alone do not name the object
-    aim: Callable[[Request, Picture], Request] = lambda request, _picture: request
+    aim: Callable[[Request, Seen], Request] = lambda request, _seen: request
     #: what falls while it makes progress, None while that cannot be seen; where it has not fallen below its lowest for
-    #: ``arguments["stall"]`` seconds, ``relief`` is sent
-    marker: Callable[[Picture], int | None] | None = None
-    relief: Callable[[Arguments, Picture], Request | None] = lambda _arguments, _picture: None
+    #: ``stall`` seconds, ``relief`` is sent
+    marker: Callable[[Seen], int | None] | None = None
+    stall: Callable[[Asked], float | None] = lambda _asked: None
+    relief: Callable[[Asked, Seen], Request | None] = lambda _asked, _seen: None
+
+
+def nothing(_: object) -> list[Request]:
+    """What is sent where an outcome is only waited for."""
+    return []
 
 
 @cache
-def operations() -> Mapping[tuple[str, str], Operation]:
-    """(service, name) -> operation."""
-    found: dict[tuple[str, str], Operation] = {}
+def implementations() -> Mapping[type[Operation[Any]], Implementation[Any, Any]]:
+    """Type of an operation -> how it is carried out."""
+    found: dict[type[Operation[Any]], Implementation[Any, Any]] = {}
     for info in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name):
         if info.name.startswith("_"):
             continue
-        for operation in importlib.import_module(f"{__name__}.{info.name}").OPERATIONS:
-            key = (operation.service, operation.name)
-            if key in found:
-                raise ApiError(f"there are two operations {operation.name} of {operation.service}")
-            found[key] = operation
+        for one in importlib.import_module(f"{__name__}.{info.name}").OPERATIONS:
+            if one.of in found:
+                raise ApiError(f"there are two implementations of {one.of.NAME} of {one.of.SERVICE}")
+            found[one.of] = one
     return found
 
 
-def operation_of(call: ApiCall) -> Operation:
-    """The operation of a call; ApiError for one that this version does not know."""
-    found = operations().get((call.service, call.operation))
-    if found is None:
-        raise ApiError(
-            f"there is no operation {call.operation} of {call.service}",
-            "The plan is of another version of stackmend: make a new one.",
-        )
-    return found
+def implementation_of(operation: Operation[Any]) -> Implementation[Any, Any]:
+    """How an operation is carried out; ApiError for one that this version does not know."""
+    if isinstance(operation, Foreign):
+        raise ApiError(operation.why, "The plan is of another version of stackmend: make a new one.")
+    return implementations()[type(operation)]
 
 
 def waits(call: ApiCall) -> bool:
     """Whether nothing is sent for it."""
-    found = operations().get((call.service, call.operation))
-    return found is not None and not found.requests(call.arguments)
+    return not (isinstance(call.operation, Foreign) or implementation_of(call.operation).requests(call.operation))
 
 
 def describe(call: ApiCall) -> str:
     """The call as a human reads it: method, path, body and microversion of each request, then its guards."""
-    found = operations().get((call.service, call.operation))
-    if found is None:
+    if isinstance(call.operation, Foreign):
         arguments = ", ".join(f"{name}={value!r}" for name, value in call.arguments.items())
-        return f"[{call.service} API] {call.operation}({arguments})"
-    requests = found.requests(call.arguments)
+        return f"[{call.service} API] {call.name}({arguments})"
+    found = implementation_of(call.operation)
+    requests = found.requests(call.operation)
     otherwise = "; if that comes to nothing: " if found.elsewhere else "; if that is refused: "
     what = otherwise.join(_request(request) for request in requests)
     guards = ", ".join(f"{name} = {json.dumps(value)}" for name, value in call.expect.items())

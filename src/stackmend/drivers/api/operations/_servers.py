@@ -6,8 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from stackmend.drivers.api.operations import Picture, Reader
+from stackmend.drivers.api.operations import Reader
 from stackmend.drivers.api.session import segment
+from stackmend.model.operations.compute import ServerOfHostSeen
+from stackmend.model.operations.servers import ServerSeen
 
 #: 2.1 shows an administrator host and states, in every release; a cell that is down is an error in it, never a 404
 SERVER = "2.1"
@@ -25,7 +27,7 @@ def busier(first: Any, last: Any) -> Any:
     return first if last and first and first.get(task) is not None and last.get(task) is None else last
 
 
-def picture(found: Any) -> Picture:
+def picture(found: Any) -> ServerSeen:
     """What guards are made of: whether there is a server, where, and what is being done with it."""
     if found is None:
         return {"server": "absent"}
@@ -37,7 +39,7 @@ def picture(found: Any) -> Picture:
     }
 
 
-def host(reader: Reader, found: Any) -> Picture:
+def host(reader: Reader, found: Any) -> ServerOfHostSeen:
     """``host``: whether nova-compute of the server's host is "up" or "down", None where it has no host."""
     name = (found or {}).get("OS-EXT-SRV-ATTR:host")
     if not name:

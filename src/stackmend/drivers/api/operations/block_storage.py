@@ -3,19 +3,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
 
-from stackmend.drivers.api.operations import Arguments, Operation, Picture, Reader, _servers
+from stackmend.drivers.api.operations import Implementation, Reader, _servers
 from stackmend.drivers.api.session import Request, segment
+from stackmend.model.operations.block_storage import (
+    AttachmentSeen,
+    BeginDetaching,
+    DeleteAttachment,
+    DeleteVolume,
+    ResetStatus,
+    RollDetaching,
+    VolumeOperation,
+    VolumeSeen,
+)
 from stackmend.model.step import StepState
 
 #: the first with attachments of their own
 _ATTACHMENTS = "3.27"
 
 
-def _volume(reader: Reader, arguments: Arguments) -> Picture:
+def _volume(reader: Reader, asked: VolumeOperation) -> VolumeSeen:
     """``attachments``: how many servers and hosts the volume says it is attached to."""
-    body = reader.get("block-storage", f"/volumes/{segment(arguments['volume'])}", "3.0")
+    body = reader.get("block-storage", f"/volumes/{segment(asked.volume)}", "3.0")
     if body is None:
         return {"volume": "absent"}
     volume = body["volume"]
@@ -27,15 +37,15 @@ def _volume(reader: Reader, arguments: Arguments) -> Picture:
     }
 
 
-def _action(arguments: Arguments, body: Any) -> Request:
-    path = f"/volumes/{segment(arguments['volume'])}/action"
+def _action(asked: VolumeOperation, body: Mapping[str, object]) -> Request:
+    path = f"/volumes/{segment(asked.volume)}/action"
     return Request(service="block-storage", method="POST", path=path, body=body, microversion="3.0")
 
 
-def _has(*statuses: str) -> Any:
+def _has(*statuses: str) -> Callable[[VolumeSeen, VolumeOperation], StepState]:
     """DONE in one of these statuses."""
 
-    def judge(picture: Picture, _: Arguments) -> StepState:
+    def judge(picture: VolumeSeen, _: VolumeOperation) -> StepState:
         if picture["volume"] == "absent":
             return StepState.FAILED
         return StepState.DONE if picture["status"] in statuses else StepState.PLANNED
@@ -43,38 +53,38 @@ def _has(*statuses: str) -> Any:
     return judge
 
 
-def _reset_status(arguments: Arguments) -> list[Request]:
-    wanted = {name: arguments[name] for name in ("status", "attach_status") if name in arguments}
-    return [_action(arguments, {"os-reset_status": wanted})]
+def _reset_status(asked: ResetStatus) -> list[Request]:
+    wanted = {name: value for name, value in asked.arguments.items() if name != "volume"}
+    return [_action(asked, {"os-reset_status": wanted})]
 
 
-def _reset(picture: Picture, arguments: Arguments) -> StepState:
+def _reset(picture: VolumeSeen, asked: ResetStatus) -> StepState:
     if picture["volume"] == "absent":
         return StepState.FAILED
-    right = picture["status"] == arguments["status"]
-    if arguments.get("attach_status") == "detached":
+    right = picture["status"] == asked.status
+    if asked.attach_status == "detached":
         right = right and picture["attachments"] == 0
     return StepState.DONE if right else StepState.PLANNED
 
 
-def _delete(arguments: Arguments) -> list[Request]:
-    path = f"/volumes/{segment(arguments['volume'])}"
+def _delete(asked: DeleteVolume) -> list[Request]:
+    path = f"/volumes/{segment(asked.volume)}"
     return [
         Request(service="block-storage", method="DELETE", path=path, microversion="3.0"),
-        _action(arguments, {"os-force_delete": {}}),
+        _action(asked, {"os-force_delete": {}}),
     ]
 
 
-def _deleted(picture: Picture, _: Arguments) -> StepState:
+def _deleted(picture: VolumeSeen, _: DeleteVolume) -> StepState:
     if picture["volume"] == "absent":
         return StepState.DONE
     states = {"deleting": StepState.INTENT, "error_deleting": StepState.FAILED}
-    return states.get(picture["status"], StepState.PLANNED)
+    return states.get(str(picture["status"]), StepState.PLANNED)
 
 
-def _attachment(reader: Reader, arguments: Arguments) -> Picture:
+def _attachment(reader: Reader, asked: DeleteAttachment) -> AttachmentSeen:
     """The attachment, and what its volume says."""
-    body = reader.get("block-storage", f"/attachments/{segment(arguments['attachment'])}", _ATTACHMENTS)
+    body = reader.get("block-storage", f"/attachments/{segment(asked.attachment)}", _ATTACHMENTS)
     if body is None:
         return {"attachment": "absent"}
     attachment = body["attachment"]
@@ -87,30 +97,30 @@ def _attachment(reader: Reader, arguments: Arguments) -> Picture:
     }
 
 
-def _delete_attachment(arguments: Arguments) -> list[Request]:
-    path = f"/attachments/{segment(arguments['attachment'])}"
+def _delete_attachment(asked: DeleteAttachment) -> list[Request]:
+    path = f"/attachments/{segment(asked.attachment)}"
     return [Request(service="block-storage", method="DELETE", path=path, microversion=_ATTACHMENTS)]
 
 
 OPERATIONS = (
-    Operation(
-        service="block-storage", name="roll-detaching", look=_volume, judge=_has("in-use"), microversion="3.0",
-        again=True, requests=lambda arguments: [_action(arguments, {"os-roll_detaching": {}})],
+    Implementation(
+        of=RollDetaching, look=_volume, judge=_has("in-use"), microversion="3.0",
+        again=True, requests=lambda asked: [_action(asked, {"os-roll_detaching": {}})],
     ),
-    Operation(
-        service="block-storage", name="begin-detaching", look=_volume, judge=_has("detaching"), microversion="3.0",
-        again=True, requests=lambda arguments: [_action(arguments, {"os-begin_detaching": {}})],
+    Implementation(
+        of=BeginDetaching, look=_volume, judge=_has("detaching"), microversion="3.0",
+        again=True, requests=lambda asked: [_action(asked, {"os-begin_detaching": {}})],
     ),
-    Operation(
-        service="block-storage", name="reset-status", requests=_reset_status, look=_volume, judge=_reset,
+    Implementation(
+        of=ResetStatus, requests=_reset_status, look=_volume, judge=_reset,
         microversion="3.0", again=True,
     ),
-    Operation(
-        service="block-storage", name="delete-volume", requests=_delete, look=_volume, judge=_deleted,
+    Implementation(
+        of=DeleteVolume, requests=_delete, look=_volume, judge=_deleted,
         microversion="3.0", again=True, limit=600,
     ),
-    Operation(
-        service="block-storage", name="delete-attachment", requests=_delete_attachment, look=_attachment,
+    Implementation(
+        of=DeleteAttachment, requests=_delete_attachment, look=_attachment,
         judge=lambda picture, _: StepState.DONE if picture["attachment"] == "absent" else StepState.PLANNED,
         microversion=_ATTACHMENTS, again=True,
     ),

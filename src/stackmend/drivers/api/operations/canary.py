@@ -8,31 +8,46 @@ left behind, and it is deleted by the same name.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, cast
 
-from stackmend.drivers.api.operations import Arguments, Operation, Picture, Reader, _servers, host_services
+from stackmend.drivers.api.operations import Implementation, Reader, _servers, host_services
 from stackmend.drivers.api.operations.waiting import connected
 from stackmend.drivers.api.session import Request, segment
+from stackmend.model.operations.compute_hosts import (
+    CanarySeen,
+    CreateCanary,
+    DeleteCanary,
+    DisableUnlessCanary,
+    ServiceSeen,
+)
 from stackmend.model.step import StepState
 
 #: the first that lets an administrator name a host whose scheduling is done as for any other server
 _HOST = "2.74"
 
 
-def _found(reader: Reader, arguments: Arguments) -> Any:
+class _OfCanary(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def host(self) -> str: ...
+
+
+def _found(reader: Reader, asked: _OfCanary) -> Any:
     """The server of exactly this name, which Nova takes for a pattern."""
-    name = str(arguments["name"])
+    name = str(asked.name)
     path = f"/servers/detail?all_tenants=1&name={segment(name)}"
     every = reader.every("compute", path, "servers", _servers.SERVER)
     return next((one for one in every if one["name"] == name), None)
 
 
-def look(reader: Reader, arguments: Arguments) -> Picture:
+def look(reader: Reader, asked: _OfCanary) -> CanarySeen:
     """What a server shows, with whether it runs and how many of its ports are not ACTIVE on its host."""
-    found = _found(reader, arguments)
-    picture = _servers.picture(found)
+    found = _found(reader, asked)
     if found is None:
-        return picture
+        return {"server": "absent"}
+    picture = _servers.picture(found)
     fields = "&fields=id&fields=status&fields=binding:host_id"
     ports = reader.every("network", f"/ports?device_id={segment(found['id'])}{fields}", "ports")
     down = [port for port in ports if not connected(port, picture["server.host"])]
@@ -45,88 +60,88 @@ def look(reader: Reader, arguments: Arguments) -> Picture:
     }
 
 
-def runs(picture: Picture, arguments: Arguments) -> bool:
+def runs(picture: CanarySeen, asked: _OfCanary) -> bool:
     """Whether it runs on the host that it was made for, with its ports in use."""
     return (
         picture["server"] == "present"
         and (picture["server.vm_state"], picture["server.task_state"]) == ("active", None)
-        and (picture["server.host"], picture["power"], picture["ports_down"]) == (arguments["host"], 1, 0)
+        and (picture["server.host"], picture["power"], picture["ports_down"]) == (asked.host, 1, 0)
     )
 
 
-def _created(picture: Picture, arguments: Arguments) -> StepState:
+def _created(picture: CanarySeen, asked: CreateCanary) -> StepState:
     if picture["server"] == "absent":
         return StepState.PLANNED
     if picture["server.vm_state"] == "error":
         return StepState.FAILED
-    return StepState.DONE if runs(picture, arguments) else StepState.INTENT
+    return StepState.DONE if runs(picture, asked) else StepState.INTENT
 
 
-def _create(arguments: Arguments) -> list[Request]:
+def _create(asked: CreateCanary) -> list[Request]:
     """``network``: uuid or None; ``volume``: GiB of a root volume that is made of the image, 0 for none."""
-    network, size = arguments.get("network"), int(arguments.get("volume") or 0)
+    network, size = asked.network, asked.volume
     server: dict[str, Any] = {
-        "name": arguments["name"],
-        "flavorRef": arguments["flavor"],
-        "host": arguments["host"],
+        "name": asked.name,
+        "flavorRef": asked.flavor,
+        "host": asked.host,
         "networks": [{"uuid": network}] if network else "none",
         "description": "made by stackmend to see whether a host can run servers; may be deleted",
     }
     if size:
-        disk = {"boot_index": 0, "uuid": arguments["image"], "source_type": "image", "destination_type": "volume"}
+        disk = {"boot_index": 0, "uuid": asked.image, "source_type": "image", "destination_type": "volume"}
         server["block_device_mapping_v2"] = [{**disk, "volume_size": size, "delete_on_termination": True}]
     else:
-        server["imageRef"] = arguments["image"]
+        server["imageRef"] = asked.image
     return [Request(service="compute", method="POST", path="/servers", body={"server": server}, microversion=_HOST)]
 
 
-def _deleting(reader: Reader, arguments: Arguments) -> Picture:
-    found = _found(reader, arguments)
-    return {**_servers.picture(found), "id": (found or {}).get("id")}
+def _deleting(reader: Reader, asked: DeleteCanary) -> CanarySeen:
+    found = _found(reader, asked)
+    return cast("CanarySeen", {**_servers.picture(found), "id": (found or {}).get("id")})
 
 
-def _deleted(picture: Picture, _: Arguments) -> StepState:
+def _deleted(picture: CanarySeen, _: DeleteCanary) -> StepState:
     if picture["server"] == "absent":
         return StepState.DONE
     under_way = picture["server.task_state"] == "deleting" or picture["server.vm_state"] == "deleted"
     return StepState.INTENT if under_way else StepState.PLANNED
 
 
-def _judged(reader: Reader, arguments: Arguments) -> Picture:
-    return {**host_services.service(reader, arguments), "canary": runs(look(reader, arguments), arguments)}
+def _judged(reader: Reader, asked: DisableUnlessCanary) -> ServiceSeen:
+    return {**host_services.service(reader, asked), "canary": runs(look(reader, asked), asked)}
 
 
-def _closed(picture: Picture, _: Arguments) -> StepState:
+def _closed(picture: ServiceSeen, _: DisableUnlessCanary) -> StepState:
     if picture["service"] == "absent":
         return StepState.FAILED
     return StepState.DONE if picture["canary"] or picture["status"] == "disabled" else StepState.PLANNED
 
 
-def _close(arguments: Arguments) -> list[Request]:
-    body = {"status": "disabled", "disabled_reason": arguments["reason"]}
-    path = f"/os-services/{segment(arguments['service'])}"
+def _close(asked: DisableUnlessCanary) -> list[Request]:
+    body = {"status": "disabled", "disabled_reason": asked.reason}
+    path = f"/os-services/{segment(asked.service)}"
     return [Request(service="compute", method="PUT", path=path, body=body, microversion=host_services.SERVICES)]
 
 
-def _delete(_: Arguments) -> list[Request]:
+def _delete(_: DeleteCanary) -> list[Request]:
     return [Request(service="compute", method="DELETE", path="/servers/(the one of this name)", microversion="2.1")]
 
 
-def _aimed(request: Request, picture: Picture) -> Request:
+def _aimed(request: Request, picture: CanarySeen) -> Request:
     return replace(request, path=f"/servers/{segment(picture['id'])}")
 
 
 OPERATIONS = (
-    Operation(
-        service="compute", name="create-canary", requests=_create, look=look, judge=_created, microversion=_HOST,
+    Implementation(
+        of=CreateCanary, requests=_create, look=look, judge=_created, microversion=_HOST,
         again=False, at_once=True, limit=600,
     ),
-    Operation(
-        service="compute", name="disable-unless-canary", requests=_close, look=_judged, judge=_closed,
+    Implementation(
+        of=DisableUnlessCanary, requests=_close, look=_judged, judge=_closed,
         microversion=host_services.SERVICES, again=True, at_once=True,
     ),
-    Operation(
-        service="compute", name="delete-canary", requests=_delete, aim=_aimed, look=_deleting, judge=_deleted,
+    Implementation(
+        of=DeleteCanary, requests=_delete, aim=_aimed, look=_deleting, judge=_deleted,
         microversion="2.1", again=True, limit=300,
     ),
 )  # fmt: skip

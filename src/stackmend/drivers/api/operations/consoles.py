@@ -6,9 +6,10 @@ from __future__ import annotations
 import hashlib
 import re
 
-from stackmend.drivers.api.operations import Arguments, Operation, Picture, Reader, _servers
+from stackmend.drivers.api.operations import Implementation, OfServer, Reader, _servers, nothing
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.errors import SourceError
+from stackmend.model.operations.compute import ConsoleMoves, ConsoleSeen
 from stackmend.model.step import StepState
 
 #: lines of a console that are looked at
@@ -53,16 +54,16 @@ def shown(text: str) -> str:
     return max(found)[1] if found else ""
 
 
-def _console(reader: Reader, arguments: Arguments) -> Picture:
+def look(reader: Reader, asked: OfServer) -> ConsoleSeen:
     """``console``: a digest of its last lines, None where there is no console to read; ``shows``: see :func:`shown`."""
-    found = _servers.read(reader, arguments["server"])
+    found = _servers.read(reader, asked.server)
     if found is None:
         return {"server": "absent", "console": None, "shows": ""}
     answer = reader.reply(
         Request(
             service="compute",
             method="POST",
-            path=f"/servers/{segment(arguments['server'])}/action",
+            path=f"/servers/{segment(asked.server)}/action",
             body={"os-getConsoleOutput": {"length": _LINES}},
             microversion="2.1",
         )
@@ -74,11 +75,11 @@ def _console(reader: Reader, arguments: Arguments) -> Picture:
     return {**_servers.picture(found), "console": digest, "shows": shown(text)}
 
 
-def _moves(picture: Picture, arguments: Arguments) -> StepState:
+def _moves(picture: ConsoleSeen, asked: ConsoleMoves) -> StepState:
     """A guest that writes to no console tells nothing, for or against it."""
     if picture["server"] == "absent" or picture["server.vm_state"] != "active":
         return StepState.FAILED
-    if picture["console"] == arguments["before"]:
+    if picture["console"] == asked.before:
         return StepState.DONE if picture["console"] is None else StepState.INTENT
     if picture["console"] is None:
         return StepState.INTENT
@@ -86,8 +87,8 @@ def _moves(picture: Picture, arguments: Arguments) -> StepState:
 
 
 OPERATIONS = (
-    Operation(
-        service="compute", name="console-moves", requests=lambda _: [], look=_console, judge=_moves,
+    Implementation(
+        of=ConsoleMoves, requests=nothing, look=look, judge=_moves,
         microversion="2.1", again=True, limit=180,
         waits="see that the console of server {server} has moved on, and shows neither panic nor fsck",
     ),

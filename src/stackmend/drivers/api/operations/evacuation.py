@@ -5,12 +5,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from stackmend.cloud.states import EVACUATED, EVACUATING
-from stackmend.drivers.api.operations import Arguments, Operation, Picture, Reader, _servers
+from stackmend.drivers.api.operations import Implementation, Reader, _servers, nothing
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.errors import SourceError
+from stackmend.model.operations.compute import GuestPower, PowerSeen
+from stackmend.model.operations.compute_hosts import (
+    AwaitSilence,
+    AwaitWhole,
+    CleanedSeen,
+    DeclareDown,
+    DeclaredSeen,
+    DeclareOperation,
+    DeclareUp,
+    EvacuationsCompleted,
+    LeaveDeadHost,
+    LeavingSeen,
+    WholeSeen,
+)
 from stackmend.model.step import StepState
 
 #: shows services by their uuids, and whether they are forced down
@@ -22,7 +36,7 @@ _RUNNING = 1
 _SKEW = timedelta(seconds=5)
 
 
-def service(reader: Reader, host: object) -> Picture:
+def service(reader: Reader, host: object) -> DeclaredSeen:
     """nova-compute of a host as Nova has it: ``service.state`` is what evacuation goes by.
 
     ``service.changed`` moves with every report, and with every change of the service by the API.
@@ -53,44 +67,44 @@ def evacuations(reader: Reader, query: str) -> Iterator[Mapping[str, Any]]:
         marker = str(page[-1]["uuid"])
 
 
-def _declared(reader: Reader, arguments: Arguments) -> Picture:
+def _declared(reader: Reader, asked: AwaitSilence | DeclareOperation) -> DeclaredSeen:
     """The service, and how many evacuations its host has yet to clean up after."""
     pending = [
-        one for one in evacuations(reader, f"source_compute={segment(arguments['host'])}") if one["status"] in EVACUATED
+        one for one in evacuations(reader, f"source_compute={segment(asked.host)}") if one["status"] in EVACUATED
     ]
-    return {**service(reader, arguments["host"]), "evacuations": len(pending)}
+    return {**service(reader, asked.host), "evacuations": len(pending)}
 
 
-def _declare(arguments: Arguments, down: bool) -> list[Request]:
-    path = f"/os-services/{segment(arguments['service'])}"
+def _declare(asked: DeclareOperation, down: bool) -> list[Request]:
+    path = f"/os-services/{segment(asked.service)}"
     body = {"forced_down": down}
     return [Request(service="compute", method="PUT", path=path, body=body, microversion=_SERVICES)]
 
 
-def _is_declared(picture: Picture, down: bool) -> StepState:
+def _is_declared(picture: DeclaredSeen, down: bool) -> StepState:
     if picture["service"] == "absent":
         return StepState.FAILED
     return StepState.DONE if picture["service.forced_down"] is down else StepState.PLANNED
 
 
-def _silent(picture: Picture, arguments: Arguments) -> StepState:
+def _silent(picture: DeclaredSeen, asked: AwaitSilence) -> StepState:
     """Whether nothing was heard of nova-compute since the plan was made."""
-    same = picture.get("service.changed") == arguments["changed"]
+    same = picture.get("service.changed") == asked.changed
     return StepState.DONE if same and picture["service.state"] == "down" else StepState.FAILED
 
 
 # -- evacuating
 
 
-def _leaving(reader: Reader, arguments: Arguments) -> Picture:
+def _leaving(reader: Reader, asked: LeaveDeadHost) -> LeavingSeen:
     """The server, its newest evacuation that is not among ``old``, and whether the host that it leaves reports."""
-    found = _servers.read(reader, arguments["server"])
-    picture = dict(_servers.picture(found))
+    found = _servers.read(reader, asked.server)
     if found is None:
-        return picture
-    picture["service.reports"] = _reports(reader, arguments)
-    query = f"instance_uuid={segment(arguments['server'])}&source_compute={segment(arguments['from'])}"
-    newest = next((one for one in evacuations(reader, query) if one["uuid"] not in arguments.get("old", ())), None)
+        return {"server": "absent"}
+    picture = cast("LeavingSeen", _servers.picture(found))
+    picture["service.reports"] = _reports(reader, asked)
+    query = f"instance_uuid={segment(asked.server)}&source_compute={segment(asked.from_)}"
+    newest = next((one for one in evacuations(reader, query) if one["uuid"] not in asked.old), None)
     picture["evacuation"] = newest["status"] if newest else None
     fault = found.get("fault") or {}
     if picture["server.vm_state"] == "error" and fault.get("message"):
@@ -98,16 +112,16 @@ def _leaving(reader: Reader, arguments: Arguments) -> Picture:
     return picture
 
 
-def _reports(reader: Reader, arguments: Arguments) -> bool:
+def _reports(reader: Reader, asked: LeaveDeadHost) -> bool:
     """Whether the service changed after the first evacuation that came later than ``since``.
 
     A host that is forced down is down for Nova whatever it reports, and to be forced down changes it, too: what comes
     after an evacuation of this run is the life of its nova-compute.
     """
-    since = _moment(arguments["since"])
-    begun = [_moment(one["created_at"]) for one in evacuations(reader, f"source_compute={segment(arguments['from'])}")]
+    since = _moment(asked.since)
+    begun = [_moment(one["created_at"]) for one in evacuations(reader, f"source_compute={segment(asked.from_)}")]
     first = min((at for at in begun if at > since), default=None)
-    changed = service(reader, arguments["from"]).get("service.changed")
+    changed = service(reader, asked.from_).get("service.changed")
     return first is not None and bool(changed) and _moment(changed) > first + _SKEW
 
 
@@ -116,10 +130,10 @@ def _moment(text: object) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _left(picture: Picture, arguments: Arguments) -> StepState:
+def _left(picture: LeavingSeen, asked: LeaveDeadHost) -> StepState:
     if picture["server"] == "absent":
         return StepState.FAILED
-    if picture["server.host"] != arguments["from"]:
+    if picture["server.host"] != asked.from_:
         return StepState.DONE if picture["server.task_state"] is None else StepState.INTENT
     task = str(picture["server.task_state"] or "")
     if task.startswith("rebuild") or picture["evacuation"] in EVACUATING:
@@ -130,48 +144,46 @@ def _left(picture: Picture, arguments: Arguments) -> StepState:
     return StepState.INTENT if picture["evacuation"] == "done" else StepState.PLANNED
 
 
-def _leave(arguments: Arguments) -> list[Request]:
+def _leave(asked: LeaveDeadHost) -> list[Request]:
     """``version``: from 2.95 on the server is stopped when it has arrived; a cloud with old hosts refuses that."""
-    path = f"/servers/{segment(arguments['server'])}/action"
-    body = {"evacuate": {"host": arguments["to"]} if arguments.get("to") else {}}
-    asked = str(arguments["version"])
-    versions = [asked, "2.68"] if asked == "2.95" else [asked]
+    path = f"/servers/{segment(asked.server)}/action"
+    body = {"evacuate": {"host": asked.to} if asked.to else {}}
+    versions = [asked.version, "2.68"] if asked.version == "2.95" else [asked.version]
     return [Request(service="compute", method="POST", path=path, body=body, microversion=one) for one in versions]
 
 
 # -- what is to be right afterwards
 
 
-def _whole(reader: Reader, arguments: Arguments) -> Picture:
+def _whole(reader: Reader, asked: AwaitWhole) -> WholeSeen:
     """``lacking``: what is not right yet, in words: host, power, ports, volumes, allocation."""
-    found = _servers.read(reader, arguments["server"])
-    picture = dict(_servers.picture(found))
+    found = _servers.read(reader, asked.server)
     if found is None:
-        return picture
+        return {"server": "absent"}
+    picture = _servers.picture(found)
     power = found.get("OS-EXT-STS:power_state")
     host = str(picture["server.host"] or "")
     lacking = []
-    if (arguments.get("at") and host != arguments["at"]) or (arguments.get("left") and host == arguments["left"]):
+    if (asked.at and host != asked.at) or (asked.left and host == asked.left):
         lacking.append(f"it is on {host}")
     if picture["server.vm_state"] == "error":
         lacking.append(f"it is in error: {(found.get('fault') or {}).get('message') or 'no fault is told'}")
     if picture["server.task_state"]:
         lacking.append(f"it is {picture['server.task_state']}")
-    if arguments["running"] and (power != _RUNNING or picture["server.vm_state"] != "active"):
+    if asked.running and (power != _RUNNING or picture["server.vm_state"] != "active"):
         lacking.append("it does not run")
-    lacking += _ports(reader, arguments, host)
-    lacking += _volumes(reader, arguments, host)
-    lacking += _allocation(reader, arguments, str(found.get("OS-EXT-SRV-ATTR:hypervisor_hostname") or ""))
-    picture["lacking"] = "; ".join(lacking)
-    return picture
+    lacking += _ports(reader, asked, host)
+    lacking += _volumes(reader, asked, host)
+    lacking += _allocation(reader, asked, str(found.get("OS-EXT-SRV-ATTR:hypervisor_hostname") or ""))
+    return {**picture, "lacking": "; ".join(lacking)}
 
 
-def _ports(reader: Reader, arguments: Arguments, host: str) -> Iterator[str]:
-    if not arguments["ports"]:
+def _ports(reader: Reader, asked: AwaitWhole, host: str) -> Iterator[str]:
+    if not asked.ports:
         return
-    body = reader.get("network", f"/ports?device_id={segment(arguments['server'])}")
+    body = reader.get("network", f"/ports?device_id={segment(asked.server)}")
     ports = {str(port["id"]): port for port in (body or {}).get("ports", ())}
-    for name in arguments["ports"]:
+    for name in asked.ports:
         port = ports.get(name)
         if port is None:
             yield f"port {name} is gone"
@@ -179,17 +191,17 @@ def _ports(reader: Reader, arguments: Arguments, host: str) -> Iterator[str]:
             yield f"port {name} is bound to {port['binding:host_id'] or 'no host'}"
         elif port["binding:vif_type"] in ("binding_failed", "unbound"):
             yield f"port {name} is {port['binding:vif_type']}"
-        elif arguments["running"] and port["status"] != "ACTIVE":
+        elif asked.running and port["status"] != "ACTIVE":
             yield f"port {name} is {port['status']}"
 
 
-def _volumes(reader: Reader, arguments: Arguments, host: str) -> Iterator[str]:
-    for name in arguments["volumes"]:
+def _volumes(reader: Reader, asked: AwaitWhole, host: str) -> Iterator[str]:
+    for name in asked.volumes:
         body = reader.get("block-storage", f"/volumes/{segment(name)}", "3.0")
         if body is None:
             yield f"volume {name} is gone"
             continue
-        mine = [one for one in body["volume"]["attachments"] if one["server_id"] == arguments["server"]]
+        mine = [one for one in body["volume"]["attachments"] if one["server_id"] == asked.server]
         hosts = sorted({str(one.get("host_name") or "no host") for one in mine})
         if body["volume"]["status"] != "in-use" or not mine:
             yield f"volume {name} is {body['volume']['status']}"
@@ -197,8 +209,8 @@ def _volumes(reader: Reader, arguments: Arguments, host: str) -> Iterator[str]:
             yield f"volume {name} is attached on {' and '.join(hosts)}"
 
 
-def _allocation(reader: Reader, arguments: Arguments, node: str) -> Iterator[str]:
-    body = reader.get("placement", f"/allocations/{segment(arguments['server'])}", "1.14")
+def _allocation(reader: Reader, asked: AwaitWhole, node: str) -> Iterator[str]:
+    body = reader.get("placement", f"/allocations/{segment(asked.server)}", "1.14")
     held = set((body or {}).get("allocations", {}))
     found = reader.get("placement", f"/resource_providers?name={segment(node)}", "1.14")
     here = {str(one["uuid"]) for one in (found or {}).get("resource_providers", ())}
@@ -206,7 +218,7 @@ def _allocation(reader: Reader, arguments: Arguments, node: str) -> Iterator[str
         yield f"it has no allocation on {node or 'any node'}"
 
 
-def _is_whole(picture: Picture, _: Arguments) -> StepState:
+def _is_whole(picture: WholeSeen, _: AwaitWhole) -> StepState:
     if picture["server"] == "absent":
         return StepState.FAILED
     if not picture["lacking"]:
@@ -216,9 +228,9 @@ def _is_whole(picture: Picture, _: Arguments) -> StepState:
     return StepState.INTENT
 
 
-def _cleaned(reader: Reader, arguments: Arguments) -> Picture:
+def _cleaned(reader: Reader, asked: EvacuationsCompleted) -> CleanedSeen:
     """``open``: evacuations from the host that its nova-compute has not cleaned up after."""
-    query = f"source_compute={segment(arguments['host'])}"
+    query = f"source_compute={segment(asked.host)}"
     open_ = [one for one in evacuations(reader, query) if one["status"] in EVACUATED]
     servers = sorted({str(one["instance_uuid"]) for one in open_})
     return {"open": len(open_), "servers": ", ".join(servers[:5]) + (" ..." if len(servers) > 5 else "")}
@@ -227,19 +239,19 @@ def _cleaned(reader: Reader, arguments: Arguments) -> Picture:
 # -- what a guest shows
 
 
-def _power(reader: Reader, arguments: Arguments) -> Picture:
+def _power(reader: Reader, asked: GuestPower) -> PowerSeen:
     """``running``: whether its hypervisor runs it now, by nova-compute's own look; None where it does not say.
 
     Nova refuses diagnostics of a guest that is off (409). SourceError where nova-compute does not answer at all.
     """
-    found = _servers.read(reader, arguments["server"])
+    found = _servers.read(reader, asked.server)
     if found is None:
         return {"server": "absent", "running": None}
     answer = reader.reply(
         Request(
             service="compute",
             method="GET",
-            path=f"/servers/{segment(arguments['server'])}/diagnostics",
+            path=f"/servers/{segment(asked.server)}/diagnostics",
             microversion="2.48",
         )
     )
@@ -251,41 +263,41 @@ def _power(reader: Reader, arguments: Arguments) -> Picture:
     return {**_servers.picture(found), "running": {200: True, 409: False}.get(answer.status)}
 
 
-def _know(picture: Picture, _: Arguments) -> StepState:
+def _know(picture: PowerSeen, _: GuestPower) -> StepState:
     return StepState.FAILED if picture["server"] == "absent" else StepState.DONE
 
 
 OPERATIONS = (
-    Operation(
-        service="compute", name="await-silence", requests=lambda _: [], look=_declared, judge=_silent,
+    Implementation(
+        of=AwaitSilence, requests=nothing, look=_declared, judge=_silent,
         microversion=_SERVICES, again=True, limit=30,
         waits="see that nothing was heard of nova-compute on {host} since {changed}",
     ),
-    Operation(
-        service="compute", name="declare-down", look=_declared, judge=lambda picture, _: _is_declared(picture, True),
-        requests=lambda arguments: _declare(arguments, True), microversion=_SERVICES, again=True,
+    Implementation(
+        of=DeclareDown, look=_declared, judge=lambda picture, _: _is_declared(picture, True),
+        requests=lambda asked: _declare(asked, True), microversion=_SERVICES, again=True,
     ),
-    Operation(
-        service="compute", name="declare-up", look=_declared, judge=lambda picture, _: _is_declared(picture, False),
-        requests=lambda arguments: _declare(arguments, False), microversion=_SERVICES, again=True,
+    Implementation(
+        of=DeclareUp, look=_declared, judge=lambda picture, _: _is_declared(picture, False),
+        requests=lambda asked: _declare(asked, False), microversion=_SERVICES, again=True,
     ),
-    Operation(
-        service="compute", name="leave-dead-host", requests=_leave, look=_leaving, judge=_left, microversion="2.68",
+    Implementation(
+        of=LeaveDeadHost, requests=_leave, look=_leaving, judge=_left, microversion="2.68",
         release="Rocky", again=False, limit=900, at_once=True,
     ),
-    Operation(
-        service="compute", name="await-whole", requests=lambda _: [], look=_whole, judge=_is_whole, microversion="2.1",
+    Implementation(
+        of=AwaitWhole, requests=nothing, look=_whole, judge=_is_whole, microversion="2.1",
         again=True, limit=300,
         waits="see that server {server} has its ports, its volumes and its allocation where it is, and runs: {running}",
     ),
-    Operation(
-        service="compute", name="evacuations-completed", requests=lambda _: [], look=_cleaned,
+    Implementation(
+        of=EvacuationsCompleted, requests=nothing, look=_cleaned,
         judge=lambda picture, _: StepState.INTENT if picture["open"] else StepState.DONE,
         microversion=_MIGRATIONS, again=True, limit=900,
         waits="wait until nova-compute on {host} has cleaned up after every evacuation from it",
     ),
-    Operation(
-        service="compute", name="guest-power", requests=lambda _: [], look=_power, judge=_know, microversion="2.48",
+    Implementation(
+        of=GuestPower, requests=nothing, look=_power, judge=_know, microversion="2.48",
         again=True, waits="ask the hypervisor whether server {server} runs",
     ),
 )  # fmt: skip

@@ -7,21 +7,44 @@ also sets the trait that keeps Placement from offering the host (nova/compute/ma
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Literal
 
-from stackmend.drivers.api.operations import Arguments, Operation, Picture, Reader
+from stackmend.drivers.api.operations import Implementation, Reader
 from stackmend.drivers.api.session import Request, segment
+from stackmend.model.operations.compute_hosts import (
+    DisableService,
+    EnableService,
+    ForceDown,
+    ForceUp,
+    ServiceOperation,
+    ServiceSeen,
+)
+from stackmend.model.operations.network import (
+    AgentSeen,
+    GiveNetwork,
+    GiveRouter,
+    NetworkOperation,
+    RouterOperation,
+    ServedSeen,
+    SetAgent,
+    TakeNetwork,
+    TakeRouter,
+)
 from stackmend.model.step import StepState
 
 SERVICES = "2.53"
+#: a router or a network, as an agent calls what it serves
+_KINDS = {"router": "l3-routers", "network": "dhcp-networks"}
+
+_Serving = RouterOperation | NetworkOperation
 
 
-def service(reader: Reader, arguments: Arguments) -> Picture:
+def service(reader: Reader, asked: ServiceOperation) -> ServiceSeen:
     """What Nova says of a nova-compute: ``service`` present or absent, then its status, reason, state, forced_down."""
-    path = f"/os-services?host={segment(arguments['host'])}&binary=nova-compute"
+    path = f"/os-services?host={segment(asked.host)}&binary=nova-compute"
     every = (reader.get("compute", path, SERVICES) or {}).get("services", ())
-    found = next((one for one in every if str(one["id"]) == str(arguments["service"])), None)
+    found = next((one for one in every if str(one["id"]) == str(asked.service)), None)
     if found is None:
         return {"service": "absent"}
     return {
@@ -34,18 +57,20 @@ def service(reader: Reader, arguments: Arguments) -> Picture:
     }
 
 
-def _put(arguments: Arguments, body: Any) -> list[Request]:
-    path = f"/os-services/{segment(arguments['service'])}"
+def _put(asked: ServiceOperation, body: Mapping[str, object]) -> list[Request]:
+    path = f"/os-services/{segment(asked.service)}"
     return [Request(service="compute", method="PUT", path=path, body=body, microversion=SERVICES)]
 
 
-def _disable(arguments: Arguments) -> list[Request]:
-    reason = arguments.get("reason")
-    return _put(arguments, {"status": "disabled", **({"disabled_reason": reason} if reason else {})})
+def _disable(asked: DisableService) -> list[Request]:
+    reason = asked.reason
+    return _put(asked, {"status": "disabled", **({"disabled_reason": reason} if reason else {})})
 
 
-def _reads(name: str, value: Any) -> Callable[[Picture, Arguments], StepState]:
-    def judge(picture: Picture, _: Arguments) -> StepState:
+def _reads(
+    name: Literal["status", "forced_down"], value: object
+) -> Callable[[ServiceSeen, ServiceOperation], StepState]:
+    def judge(picture: ServiceSeen, _: ServiceOperation) -> StepState:
         if picture["service"] == "absent":
             return StepState.FAILED
         return StepState.DONE if picture[name] == value else StepState.PLANNED
@@ -56,70 +81,75 @@ def _reads(name: str, value: Any) -> Callable[[Picture, Arguments], StepState]:
 # -- agents of Neutron
 
 
-def _agent(reader: Reader, arguments: Arguments) -> Picture:
-    body = reader.get("network", f"/agents/{segment(arguments['agent'])}")
+def _agent(reader: Reader, asked: SetAgent) -> AgentSeen:
+    body = reader.get("network", f"/agents/{segment(asked.agent)}")
     if body is None:
         return {"agent": "absent"}
     found = body["agent"]
     return {"agent": "present", "host": found["host"], "up": bool(found["admin_state_up"]), "alive": found["alive"]}
 
 
-def _agent_set(picture: Picture, arguments: Arguments) -> StepState:
+def _agent_set(picture: AgentSeen, asked: SetAgent) -> StepState:
     if picture["agent"] == "absent":
         return StepState.FAILED
-    return StepState.DONE if picture["up"] is bool(arguments["up"]) else StepState.PLANNED
+    return StepState.DONE if picture["up"] is asked.up else StepState.PLANNED
 
 
-def _set_agent(arguments: Arguments) -> list[Request]:
-    body = {"agent": {"admin_state_up": bool(arguments["up"])}}
-    return [Request(service="network", method="PUT", path=f"/agents/{segment(arguments['agent'])}", body=body)]
+def _set_agent(asked: SetAgent) -> list[Request]:
+    body = {"agent": {"admin_state_up": asked.up}}
+    return [Request(service="network", method="PUT", path=f"/agents/{segment(asked.agent)}", body=body)]
 
 
-def _serving(kind: str, name: str) -> tuple[Operation, ...]:
-    """Operations that give a router or a network to an agent, and take it away: ``kind`` is what the agent calls it."""
+def _served_path(asked: _Serving) -> str:
+    return f"/agents/{segment(asked.agent)}/{_KINDS[asked.changes[0]]}"
 
-    def look(reader: Reader, arguments: Arguments) -> Picture:
-        agent, thing = segment(arguments["agent"]), str(arguments[name])
-        body = reader.get("network", f"/agents/{agent}/{kind}")
-        if body is None:
-            return {"agent": "absent", "served": False}
-        return {"agent": "present", "served": any(str(one["id"]) == thing for one in body[f"{name}s"])}
 
-    def put(arguments: Arguments) -> list[Request]:
-        path = f"/agents/{segment(arguments['agent'])}/{kind}"
-        return [Request(service="network", method="POST", path=path, body={f"{name}_id": arguments[name]})]
+def _serving(reader: Reader, asked: _Serving) -> ServedSeen:
+    name, thing = asked.changes
+    body = reader.get("network", _served_path(asked))
+    if body is None:
+        return {"agent": "absent", "served": False}
+    return {"agent": "present", "served": any(str(one["id"]) == thing for one in body[f"{name}s"])}
 
-    def take(arguments: Arguments) -> list[Request]:
-        path = f"/agents/{segment(arguments['agent'])}/{kind}/{segment(arguments[name])}"
-        return [Request(service="network", method="DELETE", path=path)]
 
-    def judge(wanted: bool) -> Callable[[Picture, Arguments], StepState]:
-        return lambda picture, _: StepState.DONE if picture["served"] is wanted else StepState.PLANNED
+def _give(asked: _Serving) -> list[Request]:
+    name, thing = asked.changes
+    return [Request(service="network", method="POST", path=_served_path(asked), body={f"{name}_id": thing})]
 
-    return (
-        Operation(service="network", name=f"give-{name}", look=look, judge=judge(True), requests=put, again=True),
-        Operation(service="network", name=f"take-{name}", look=look, judge=judge(False), requests=take, again=True),
-    )
+
+def _take(asked: _Serving) -> list[Request]:
+    path = f"{_served_path(asked)}/{segment(asked.changes[1])}"
+    return [Request(service="network", method="DELETE", path=path)]
+
+
+def _given(picture: ServedSeen, _: _Serving) -> StepState:
+    return StepState.DONE if picture["served"] else StepState.PLANNED
+
+
+def _taken(picture: ServedSeen, _: _Serving) -> StepState:
+    return StepState.PLANNED if picture["served"] else StepState.DONE
 
 
 OPERATIONS = (
-    Operation(
-        service="compute", name="disable-service", look=service, requests=_disable, again=True, at_once=True,
+    Implementation(
+        of=DisableService, look=service, requests=_disable, again=True, at_once=True,
         microversion=SERVICES, judge=_reads("status", "disabled"),
     ),
-    Operation(
-        service="compute", name="enable-service", look=service, again=True, at_once=True, microversion=SERVICES,
-        requests=lambda arguments: _put(arguments, {"status": "enabled"}), judge=_reads("status", "enabled"),
+    Implementation(
+        of=EnableService, look=service, again=True, at_once=True, microversion=SERVICES,
+        requests=lambda asked: _put(asked, {"status": "enabled"}), judge=_reads("status", "enabled"),
     ),
-    Operation(
-        service="compute", name="force-down", look=service, again=True, at_once=True, microversion=SERVICES,
-        requests=lambda arguments: _put(arguments, {"forced_down": True}), judge=_reads("forced_down", True),
+    Implementation(
+        of=ForceDown, look=service, again=True, at_once=True, microversion=SERVICES,
+        requests=lambda asked: _put(asked, {"forced_down": True}), judge=_reads("forced_down", True),
     ),
-    Operation(
-        service="compute", name="force-up", look=service, again=True, at_once=True, microversion=SERVICES,
-        requests=lambda arguments: _put(arguments, {"forced_down": False}), judge=_reads("forced_down", False),
+    Implementation(
+        of=ForceUp, look=service, again=True, at_once=True, microversion=SERVICES,
+        requests=lambda asked: _put(asked, {"forced_down": False}), judge=_reads("forced_down", False),
     ),
-    Operation(service="network", name="set-agent", look=_agent, judge=_agent_set, requests=_set_agent, again=True),
-    *_serving("l3-routers", "router"),
-    *_serving("dhcp-networks", "network"),
+    Implementation(of=SetAgent, look=_agent, judge=_agent_set, requests=_set_agent, again=True),
+    Implementation(of=GiveRouter, look=_serving, judge=_given, requests=_give, again=True),
+    Implementation(of=TakeRouter, look=_serving, judge=_taken, requests=_take, again=True),
+    Implementation(of=GiveNetwork, look=_serving, judge=_given, requests=_give, again=True),
+    Implementation(of=TakeNetwork, look=_serving, judge=_taken, requests=_take, again=True),
 )  # fmt: skip

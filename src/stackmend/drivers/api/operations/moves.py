@@ -11,13 +11,25 @@ quickly.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
+
+from msgspec import UNSET
 
 from stackmend.cloud.states import CAME_TO_NOTHING, OVER
-from stackmend.drivers.api.operations import Arguments, Operation, Picture, Reader, _servers
+from stackmend.drivers.api.operations import Implementation, OfServer, Reader, _servers
 from stackmend.drivers.api.operations.power import action
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.errors import SourceError
+from stackmend.model.operations.compute import (
+    ColdMigrate,
+    ConfirmResize,
+    EndMoveOperation,
+    LiveMigrate,
+    MovedSeen,
+    MoveOperation,
+    RevertResize,
+)
+from stackmend.model.operations.servers import ServerSeen
 from stackmend.model.step import StepState
 
 #: 2.25 leaves block migration to Nova, 2.30 has the scheduler look at the named host, 2.34 does not keep the caller
@@ -57,57 +69,61 @@ def why(reader: Reader, server: object) -> str:
     return told[-1][:300] if told else ""
 
 
-def _record(reader: Reader, server: object, record: Any) -> Picture:
+def _record(reader: Reader, server: object, record: Any) -> MovedSeen:
     if record is None:
         return {"migration.status": None}
-    found = {"migration.status": record["status"]}
+    found: MovedSeen = {"migration.status": record["status"]}
     if record["status"] in CAME_TO_NOTHING and (words := why(reader, server)):
         found["failure"] = words
     return found
 
 
-def _under_way(picture: Picture) -> bool:
+def _moved(picture: ServerSeen, record: MovedSeen) -> MovedSeen:
+    return cast("MovedSeen", {**picture, **record})
+
+
+def _under_way(picture: MovedSeen) -> bool:
     return picture["migration.status"] is not None and picture["migration.status"] not in OVER
 
 
-def _away(picture: Picture, arguments: Arguments) -> bool:
+def _away(picture: MovedSeen, asked: MoveOperation | EndMoveOperation) -> bool:
     """Whether it has left the host it was to leave; with no such host, whether it is where it was to go."""
-    if arguments.get("from") is None:
-        return bool(picture["server.host"] == arguments.get("to"))
-    return bool(picture["server.host"] != arguments["from"])
+    if isinstance(asked, MoveOperation) and asked.from_ is None:
+        return picture["server.host"] == asked.to
+    return picture["server.host"] != asked.from_
 
 
-def _targets(arguments: Arguments) -> list[str | None]:
-    return [arguments.get("to"), *arguments.get("elsewhere", ())]
+def _targets(asked: MoveOperation) -> list[str | None]:
+    return [asked.to, *asked.elsewhere]
 
 
 # -- live
 
 
-def _live(reader: Reader, arguments: Arguments) -> Picture:
-    server = arguments["server"]
+def _live(reader: Reader, asked: LiveMigrate) -> MovedSeen:
+    server = asked.server
     found = _servers.read(reader, server)
-    picture = _servers.picture(found)
     if found is None:
-        return picture
+        return {"server": "absent"}
+    picture = _servers.picture(found)
     if picture["server.task_state"] != "migrating":
-        return {**picture, **_record(reader, server, last(reader, server, ("live-migration",)))}
+        return _moved(picture, _record(reader, server, last(reader, server, ("live-migration",))))
     every = (reader.get("compute", f"/servers/{segment(server)}/migrations", RECORDS) or {}).get("migrations", ())
     newest = max(every, key=lambda one: int(one["id"]), default=None)
     if newest is None:
         # not on its way yet, or in post-copy, which Nova does not list
-        return {**picture, "migration.status": "accepted"}
-    return {
-        **picture,
+        return _moved(picture, {"migration.status": "accepted"})
+    record: MovedSeen = {
         "migration.status": newest["status"],
         "migration": newest["id"],
         "to": newest.get("dest_compute"),
         "memory_remaining": newest.get("memory_remaining_bytes"),
         "disk_remaining": newest.get("disk_remaining_bytes"),
     }
+    return _moved(picture, record)
 
 
-def _moved_live(picture: Picture, arguments: Arguments) -> StepState:
+def _moved_live(picture: MovedSeen, asked: LiveMigrate) -> StepState:
     if picture["server"] == "absent":
         return StepState.FAILED
     broken = picture["server.vm_state"] == "error"
@@ -117,18 +133,18 @@ def _moved_live(picture: Picture, arguments: Arguments) -> StepState:
         return StepState.INTENT
     if broken:
         return StepState.FAILED
-    return StepState.DONE if _away(picture, arguments) else StepState.PLANNED
+    return StepState.DONE if _away(picture, asked) else StepState.PLANNED
 
 
-def _live_requests(arguments: Arguments) -> list[Request]:
+def _live_requests(asked: LiveMigrate) -> list[Request]:
     return [
         request
-        for host in _targets(arguments)
-        for request in action(arguments, {"os-migrateLive": {"host": host, "block_migration": "auto"}}, LIVE)
+        for host in _targets(asked)
+        for request in action(asked, {"os-migrateLive": {"host": host, "block_migration": "auto"}}, LIVE)
     ]
 
 
-def _remaining(picture: Picture) -> int | None:
+def _remaining(picture: MovedSeen) -> int | None:
     """Bytes that are still to be copied; None while nothing is."""
     if picture.get("migration.status") != "running":
         return None
@@ -136,14 +152,18 @@ def _remaining(picture: Picture) -> int | None:
     return None if left == [None, None] else sum(int(one or 0) for one in left)
 
 
-def _relief(arguments: Arguments, picture: Picture) -> Request | None:
+def _stall(asked: LiveMigrate) -> float | None:
+    return None if asked.stall is UNSET else asked.stall
+
+
+def _relief(asked: LiveMigrate, picture: MovedSeen) -> Request | None:
     """Nova takes both only for a migration that runs, and neither in post-copy."""
     if picture.get("migration.status") != "running":
         return None
-    path = f"/servers/{segment(arguments['server'])}/migrations/{segment(picture['migration'])}"
-    if arguments.get("on_stall") == "abort":
+    path = f"/servers/{segment(asked.server)}/migrations/{segment(picture['migration'])}"
+    if asked.on_stall == "abort":
         return Request(service="compute", method="DELETE", path=path, microversion="2.24")
-    if arguments.get("on_stall") == "force-complete":
+    if asked.on_stall == "force-complete":
         body = {"force_complete": None}
         return Request(service="compute", method="POST", path=f"{path}/action", body=body, microversion="2.22")
     return None
@@ -152,16 +172,16 @@ def _relief(arguments: Arguments, picture: Picture) -> Request | None:
 # -- cold
 
 
-def _cold(reader: Reader, arguments: Arguments) -> Picture:
-    server = arguments["server"]
+def _cold(reader: Reader, asked: OfServer) -> MovedSeen:
+    server = asked.server
     found = _servers.read(reader, server)
-    picture = _servers.picture(found)
     if found is None:
-        return picture
-    return {**picture, **_record(reader, server, last(reader, server, ("migration", "resize")))}
+        return {"server": "absent"}
+    picture = _servers.picture(found)
+    return _moved(picture, _record(reader, server, last(reader, server, ("migration", "resize"))))
 
 
-def _moved_cold(picture: Picture, arguments: Arguments) -> StepState:
+def _moved_cold(picture: MovedSeen, asked: ColdMigrate) -> StepState:
     if picture["server"] == "absent":
         return StepState.FAILED
     if str(picture["server.task_state"]).startswith("resize"):
@@ -169,34 +189,35 @@ def _moved_cold(picture: Picture, arguments: Arguments) -> StepState:
     if picture["server.vm_state"] == "error":
         return StepState.FAILED
     if picture["server.vm_state"] == "resized":
-        return StepState.DONE if _away(picture, arguments) else StepState.PLANNED
+        return StepState.DONE if _away(picture, asked) else StepState.PLANNED
     if _under_way(picture):
         return StepState.INTENT
     # confirmed already, by whoever it was
-    return StepState.DONE if _away(picture, arguments) else StepState.PLANNED
+    return StepState.DONE if _away(picture, asked) else StepState.PLANNED
 
 
-def _cold_requests(arguments: Arguments) -> list[Request]:
+def _cold_requests(asked: ColdMigrate) -> list[Request]:
     return [
         request
-        for host in _targets(arguments)
-        for request in action(arguments, {"migrate": None if host is None else {"host": host}}, COLD)
+        for host in _targets(asked)
+        for request in action(asked, {"migrate": None if host is None else {"host": host}}, COLD)
     ]
 
 
-def _confirming(reader: Reader, arguments: Arguments) -> Picture:
+def _confirming(reader: Reader, asked: ConfirmResize) -> MovedSeen:
     """``held``: how many providers the migration itself still has an allocation of."""
-    server = arguments["server"]
+    server = asked.server
     found = _servers.read(reader, server)
-    picture = _servers.picture(found)
     if found is None:
-        return picture
+        return {"server": "absent"}
+    picture = _servers.picture(found)
     record = last(reader, server, ("migration", "resize"))
     held = {} if record is None else reader.get("placement", f"/allocations/{segment(record['uuid'])}") or {}
-    return {**picture, **_record(reader, server, record), "held": len(held.get("allocations", ()))}
+    found_: MovedSeen = {**_record(reader, server, record), "held": len(held.get("allocations", ()))}
+    return _moved(picture, found_)
 
 
-def _confirmed(picture: Picture, arguments: Arguments) -> StepState:
+def _confirmed(picture: MovedSeen, asked: ConfirmResize) -> StepState:
     if picture["server"] == "absent" or picture["server.vm_state"] == "error":
         return StepState.FAILED
     if str(picture["server.task_state"]).startswith("resize"):
@@ -205,12 +226,12 @@ def _confirmed(picture: Picture, arguments: Arguments) -> StepState:
         # the record is confirmed a moment before the server is (resource_tracker.drop_move_claim_at_source)
         under_way = picture["migration.status"] in ("confirming", "confirmed")
         return StepState.INTENT if under_way else StepState.PLANNED
-    if not _away(picture, arguments):
+    if not _away(picture, asked):
         return StepState.FAILED
     return StepState.INTENT if _under_way(picture) or picture["held"] else StepState.DONE
 
 
-def _reverted(picture: Picture, arguments: Arguments) -> StepState:
+def _reverted(picture: MovedSeen, asked: RevertResize) -> StepState:
     if picture["server"] == "absent" or picture["server.vm_state"] == "error":
         return StepState.FAILED
     if str(picture["server.task_state"]).startswith("resize"):
@@ -222,24 +243,25 @@ def _reverted(picture: Picture, arguments: Arguments) -> StepState:
     if _under_way(picture):
         return StepState.INTENT
     # confirmed already: there is no way back
-    return StepState.FAILED if _away(picture, arguments) else StepState.DONE
+    return StepState.FAILED if _away(picture, asked) else StepState.DONE
 
 
 OPERATIONS = (
-    Operation(
-        service="compute", name="live-migrate", requests=_live_requests, look=_live, judge=_moved_live,
-        microversion=RECORDS, again=False, at_once=True, elsewhere=True, marker=_remaining, relief=_relief, limit=3600,
+    Implementation(
+        of=LiveMigrate, requests=_live_requests, look=_live, judge=_moved_live,
+        microversion=RECORDS, again=False, at_once=True, elsewhere=True, limit=3600,
+        marker=_remaining, stall=_stall, relief=_relief,
     ),
-    Operation(
-        service="compute", name="cold-migrate", requests=_cold_requests, look=_cold, judge=_moved_cold,
+    Implementation(
+        of=ColdMigrate, requests=_cold_requests, look=_cold, judge=_moved_cold,
         microversion=RECORDS, again=False, at_once=True, elsewhere=True, limit=3600,
     ),
-    Operation(
-        service="compute", name="confirm-resize", look=_confirming, judge=_confirmed, microversion=RECORDS, again=True,
-        at_once=True, limit=600, requests=lambda arguments: action(arguments, {"confirmResize": None}),
+    Implementation(
+        of=ConfirmResize, look=_confirming, judge=_confirmed, microversion=RECORDS, again=True,
+        at_once=True, limit=600, requests=lambda asked: action(asked, {"confirmResize": None}),
     ),
-    Operation(
-        service="compute", name="revert-resize", look=_cold, judge=_reverted, microversion=RECORDS, again=True,
-        at_once=True, limit=1800, requests=lambda arguments: action(arguments, {"revertResize": None}),
+    Implementation(
+        of=RevertResize, look=_cold, judge=_reverted, microversion=RECORDS, again=True,
+        at_once=True, limit=1800, requests=lambda asked: action(asked, {"revertResize": None}),
     ),
 )  # fmt: skip

@@ -3,10 +3,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
-from stackmend.drivers.api.operations import Arguments, Operation, Picture, Reader, _servers
+from msgspec import UNSET
+
+from stackmend.drivers.api.operations import Implementation, Reader, _servers
 from stackmend.drivers.api.session import Request, segment
+from stackmend.model.operations.network import (
+    BindingOperation,
+    BindingSeen,
+    CreateBinding,
+    DeleteBinding,
+    DeletePort,
+    PortOperation,
+    PortSeen,
+    TagPort,
+    UntagPort,
+    UpdatePort,
+)
 from stackmend.model.step import StepState
 
 _FIELDS = (
@@ -15,29 +29,29 @@ _FIELDS = (
 )  # fmt: skip
 
 
-def _port(reader: Reader, arguments: Arguments) -> Picture:
+def _port(reader: Reader, asked: PortOperation) -> PortSeen:
     """The port as it is, and the server that it says it is of."""
-    body = reader.get("network", f"/ports/{segment(arguments['port'])}")
+    body = reader.get("network", f"/ports/{segment(asked.port)}")
     if body is None:
         return {"port": "absent"}
     port = body["port"]
-    found: dict[str, Any] = {"port": "present", **{name: port.get(name) for name in _FIELDS}}
+    found = cast("PortSeen", {"port": "present", **{name: port.get(name) for name in _FIELDS}})
     found["tags"] = sorted(port.get("tags") or ())
     if str(port.get("device_owner", "")).startswith("compute:") and port.get("device_id"):
-        found |= _servers.picture(_servers.read(reader, port["device_id"]))
+        found = cast("PortSeen", {**found, **_servers.picture(_servers.read(reader, port["device_id"]))})
     return found
 
 
-def _put(arguments: Arguments) -> list[Request]:
-    body = {"port": dict(arguments["values"])}
-    return [Request(service="network", method="PUT", path=f"/ports/{segment(arguments['port'])}", body=body)]
+def _put(asked: UpdatePort) -> list[Request]:
+    body = {"port": dict(asked.values)}
+    return [Request(service="network", method="PUT", path=f"/ports/{segment(asked.port)}", body=body)]
 
 
-def _set(picture: Picture, arguments: Arguments) -> StepState:
+def _set(picture: PortSeen, asked: UpdatePort) -> StepState:
     """A binding takes a moment: Neutron answers after it, but a later one may come from an agent."""
     if picture["port"] == "absent":
         return StepState.FAILED
-    wanted = arguments["values"]
+    wanted = asked.values
     if any(picture.get(name) != value for name, value in wanted.items()):
         return StepState.PLANNED
     if wanted.get("binding:host_id"):
@@ -49,68 +63,68 @@ def _set(picture: Picture, arguments: Arguments) -> StepState:
     return StepState.DONE
 
 
-def _delete(arguments: Arguments) -> list[Request]:
-    return [Request(service="network", method="DELETE", path=f"/ports/{segment(arguments['port'])}")]
+def _delete(asked: DeletePort) -> list[Request]:
+    return [Request(service="network", method="DELETE", path=f"/ports/{segment(asked.port)}")]
 
 
-def _gone(picture: Picture, _: Arguments) -> StepState:
+def _gone(picture: PortSeen, _: DeletePort) -> StepState:
     return StepState.DONE if picture["port"] == "absent" else StepState.PLANNED
 
 
-def _binding_path(arguments: Arguments) -> str:
-    return f"/ports/{segment(arguments['port'])}/bindings"
+def _binding_path(asked: BindingOperation) -> str:
+    return f"/ports/{segment(asked.port)}/bindings"
 
 
-def _binding(reader: Reader, arguments: Arguments) -> Picture:
+def _binding(reader: Reader, asked: BindingOperation) -> BindingSeen:
     """``binding``: status of the port's binding for the host, None where it has none; and a server that is named."""
-    body = reader.get("network", _binding_path(arguments))
+    body = reader.get("network", _binding_path(asked))
     if body is None:
         return {"port": "absent", "binding": None}
-    mine = [b for b in body["bindings"] if b["host"] == arguments["host"]]
-    found: dict[str, Any] = {"port": "present", "binding": mine[0]["status"] if mine else None}
-    if "server" in arguments:
-        found |= dict(_servers.picture(_servers.read(reader, arguments["server"])))
-    return found
+    mine = [b for b in body["bindings"] if b["host"] == asked.host]
+    found: BindingSeen = {"port": "present", "binding": mine[0]["status"] if mine else None}
+    if asked.server is UNSET:
+        return found
+    return {**found, **_servers.picture(_servers.read(reader, asked.server))}
 
 
-def _delete_binding(arguments: Arguments) -> list[Request]:
-    path = f"{_binding_path(arguments)}/{segment(arguments['host'])}"
+def _delete_binding(asked: DeleteBinding) -> list[Request]:
+    path = f"{_binding_path(asked)}/{segment(asked.host)}"
     return [Request(service="network", method="DELETE", path=path)]
 
 
-def _create_binding(arguments: Arguments) -> list[Request]:
-    body = {"binding": {"host": arguments["host"]}}
-    return [Request(service="network", method="POST", path=_binding_path(arguments), body=body)]
+def _create_binding(asked: CreateBinding) -> list[Request]:
+    body = {"binding": {"host": asked.host}}
+    return [Request(service="network", method="POST", path=_binding_path(asked), body=body)]
 
 
-def _tag(arguments: Arguments, method: str) -> list[Request]:
-    path = f"/ports/{segment(arguments['port'])}/tags/{segment(arguments['tag'])}"
+def _tag(asked: TagPort | UntagPort, method: str) -> list[Request]:
+    path = f"/ports/{segment(asked.port)}/tags/{segment(asked.tag)}"
     return [Request(service="network", method=method, path=path)]
 
 
-def _tagged(picture: Picture, arguments: Arguments) -> bool:
-    return arguments["tag"] in picture.get("tags", ())
+def _tagged(picture: PortSeen, asked: TagPort | UntagPort) -> bool:
+    return asked.tag in picture.get("tags", ())
 
 
 OPERATIONS = (
-    Operation(service="network", name="update-port", requests=_put, look=_port, judge=_set, again=True),
-    Operation(service="network", name="delete-port", requests=_delete, look=_port, judge=_gone, again=True),
-    Operation(
-        service="network", name="delete-binding", requests=_delete_binding, look=_binding, again=True,
+    Implementation(of=UpdatePort, requests=_put, look=_port, judge=_set, again=True),
+    Implementation(of=DeletePort, requests=_delete, look=_port, judge=_gone, again=True),
+    Implementation(
+        of=DeleteBinding, requests=_delete_binding, look=_binding, again=True,
         judge=lambda picture, _: StepState.DONE if picture["binding"] is None else StepState.PLANNED,
     ),
-    Operation(
-        service="network", name="create-binding", requests=_create_binding, look=_binding, again=True,
+    Implementation(
+        of=CreateBinding, requests=_create_binding, look=_binding, again=True,
         judge=lambda picture, _: StepState.PLANNED if picture["binding"] is None else StepState.DONE,
     ),
-    Operation(
-        service="network", name="tag-port", look=_port, again=True,
-        requests=lambda arguments: _tag(arguments, "PUT"),
-        judge=lambda picture, arguments: StepState.DONE if _tagged(picture, arguments) else StepState.PLANNED,
+    Implementation(
+        of=TagPort, look=_port, again=True,
+        requests=lambda asked: _tag(asked, "PUT"),
+        judge=lambda picture, asked: StepState.DONE if _tagged(picture, asked) else StepState.PLANNED,
     ),
-    Operation(
-        service="network", name="untag-port", look=_port, again=True,
-        requests=lambda arguments: _tag(arguments, "DELETE"),
-        judge=lambda picture, arguments: StepState.PLANNED if _tagged(picture, arguments) else StepState.DONE,
+    Implementation(
+        of=UntagPort, look=_port, again=True,
+        requests=lambda asked: _tag(asked, "DELETE"),
+        judge=lambda picture, asked: StepState.PLANNED if _tagged(picture, asked) else StepState.DONE,
     ),
 )  # fmt: skip

@@ -7,30 +7,49 @@ can be seen has failed: nova-compute gives up and takes its task away again.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TypeVar
 
-from stackmend.drivers.api.operations import Arguments, Operation, Picture, Reader, _servers
+from stackmend.drivers.api.operations import Implementation, OfServer, Reader, _servers
 from stackmend.drivers.api.session import Request, segment
+from stackmend.model.operations.compute import (
+    Lock,
+    LockSeen,
+    RebootedSeen,
+    RebootHard,
+    Resume,
+    ServerOperation,
+    ShelveOffload,
+    Start,
+    Stop,
+    Suspend,
+    Unlock,
+)
+from stackmend.model.operations.servers import ServerSeen
 from stackmend.model.step import StepState
 
 #: the first microversion that shows whether a server is locked, and that keeps the reason
 _LOCK = "2.73"
 
+_Changing = TypeVar("_Changing", bound=ServerOperation)
 
-def action(arguments: Arguments, body: Any, microversion: str = "2.1") -> list[Request]:
+
+def action(asked: OfServer, body: Mapping[str, object], microversion: str = "2.1") -> list[Request]:
     """One of the actions of a server."""
-    path = f"/servers/{segment(arguments['server'])}/action"
+    path = f"/servers/{segment(asked.server)}/action"
     return [Request(service="compute", method="POST", path=path, body=body, microversion=microversion)]
 
 
-def _server(reader: Reader, arguments: Arguments) -> Picture:
-    return _servers.picture(_servers.read(reader, arguments["server"]))
+def _server(reader: Reader, asked: OfServer) -> ServerSeen:
+    return _servers.picture(_servers.read(reader, asked.server))
 
 
-def _change(name: str, verb: str, wanted: str, task: str, limit: float = 300) -> Operation:
+def _change(
+    of: type[_Changing], verb: str, wanted: str, task: str, limit: float = 300
+) -> Implementation[_Changing, ServerSeen]:
     """An operation after which the server is in the state ``wanted``; ``task`` is what Nova calls it meanwhile."""
 
-    def judge(picture: Picture, _: Arguments) -> StepState:
+    def judge(picture: ServerSeen, _: ServerOperation) -> StepState:
         if picture["server"] == "absent":
             return StepState.FAILED
         state, now = picture["server.vm_state"], picture["server.task_state"]
@@ -40,23 +59,23 @@ def _change(name: str, verb: str, wanted: str, task: str, limit: float = 300) ->
             return StepState.INTENT
         return StepState.FAILED if state == "error" else StepState.PLANNED
 
-    return Operation(
-        service="compute", name=name, look=_server, judge=judge, microversion="2.1", again=True, at_once=True,
-        limit=limit, requests=lambda arguments: action(arguments, {verb: None}),
+    return Implementation(
+        of=of, look=_server, judge=judge, microversion="2.1", again=True, at_once=True,
+        limit=limit, requests=lambda asked: action(asked, {verb: None}),
     )  # fmt: skip
 
 
-def _history(reader: Reader, arguments: Arguments) -> Picture:
+def _history(reader: Reader, asked: RebootHard) -> RebootedSeen:
     """``rebooted``: "", "begun", "error" or "done", of reboots that began later than ``after``."""
-    path = f"/servers/{segment(arguments['server'])}/os-instance-actions"
+    path = f"/servers/{segment(asked.server)}/os-instance-actions"
     # between two looks at the server: after one alone, what was idle before a reboot began would look done by then;
     # before one alone, what has just been rebooted would look as if nobody had asked
-    first = _servers.read(reader, arguments["server"])
+    first = _servers.read(reader, asked.server)
     every = (reader.get("compute", path, "2.1") or {}).get("instanceActions", ())
-    found = _servers.busier(first, _servers.read(reader, arguments["server"]))
+    found = _servers.busier(first, _servers.read(reader, asked.server))
     if found is None:
-        return _servers.picture(found)
-    after = str(arguments["after"])
+        return {"server": "absent"}
+    after = str(asked.after)
     told = ""
     for one in sorted((a for a in every if a["action"] == "reboot"), key=lambda a: str(a["start_time"])):
         if str(one["start_time"]) > after:
@@ -66,7 +85,7 @@ def _history(reader: Reader, arguments: Arguments) -> Picture:
     return {**_servers.picture(found), **_servers.host(reader, found), "rebooted": told}
 
 
-def _rebooted(picture: Picture, _: Arguments) -> StepState:
+def _rebooted(picture: RebootedSeen, _: RebootHard) -> StepState:
     """Only the history tells a reboot from none: a server that runs looks the same before and after."""
     if picture["server"] == "absent":
         return StepState.FAILED
@@ -80,42 +99,42 @@ def _rebooted(picture: Picture, _: Arguments) -> StepState:
     }[picture["rebooted"]]
 
 
-def _locking(reader: Reader, arguments: Arguments) -> Picture:
-    body = reader.get("compute", f"/servers/{segment(arguments['server'])}", _LOCK)
+def _locking(reader: Reader, asked: OfServer) -> LockSeen:
+    body = reader.get("compute", f"/servers/{segment(asked.server)}", _LOCK)
     found = None if body is None else body["server"]
     if found is None:
-        return _servers.picture(found)
+        return {"server": "absent"}
     return {**_servers.picture(found), "locked": found["locked"], "locked_reason": found.get("locked_reason")}
 
 
-def _locked(picture: Picture, wanted: bool) -> StepState:
+def _locked(picture: LockSeen, wanted: bool) -> StepState:
     if picture["server"] == "absent":
         return StepState.FAILED
     return StepState.DONE if picture["locked"] is wanted else StepState.PLANNED
 
 
-def _lock(arguments: Arguments) -> list[Request]:
-    reason = arguments.get("reason")
-    return action(arguments, {"lock": {"locked_reason": reason} if reason else None}, _LOCK)
+def _lock(asked: Lock) -> list[Request]:
+    reason = {"locked_reason": asked.reason} if asked.reason else None
+    return action(asked, {"lock": reason}, _LOCK)
 
 
 OPERATIONS = (
-    _change("start", "os-start", "active", "powering-on"),
-    _change("stop", "os-stop", "stopped", "powering-off", limit=600),
-    _change("suspend", "suspend", "suspended", "suspending", limit=900),
-    _change("resume", "resume", "active", "resuming", limit=900),
-    _change("shelve-offload", "shelveOffload", "shelved_offloaded", "shelving_offloading", limit=900),
-    Operation(
-        service="compute", name="reboot-hard", look=_history, judge=_rebooted, microversion="2.1", again=False,
-        limit=600, requests=lambda arguments: action(arguments, {"reboot": {"type": "HARD"}}),
+    _change(Start, "os-start", "active", "powering-on"),
+    _change(Stop, "os-stop", "stopped", "powering-off", limit=600),
+    _change(Suspend, "suspend", "suspended", "suspending", limit=900),
+    _change(Resume, "resume", "active", "resuming", limit=900),
+    _change(ShelveOffload, "shelveOffload", "shelved_offloaded", "shelving_offloading", limit=900),
+    Implementation(
+        of=RebootHard, look=_history, judge=_rebooted, microversion="2.1", again=False,
+        limit=600, requests=lambda asked: action(asked, {"reboot": {"type": "HARD"}}),
     ),
-    Operation(
-        service="compute", name="lock", look=_locking, microversion=_LOCK, again=True, at_once=True, requests=_lock,
+    Implementation(
+        of=Lock, look=_locking, microversion=_LOCK, again=True, at_once=True, requests=_lock,
         judge=lambda picture, _: _locked(picture, True),
     ),
-    Operation(
-        service="compute", name="unlock", look=_locking, microversion=_LOCK, again=True, at_once=True,
-        requests=lambda arguments: action(arguments, {"unlock": None}, _LOCK),
+    Implementation(
+        of=Unlock, look=_locking, microversion=_LOCK, again=True, at_once=True,
+        requests=lambda asked: action(asked, {"unlock": None}, _LOCK),
         judge=lambda picture, _: _locked(picture, False),
     ),
 )  # fmt: skip

@@ -3,29 +3,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-from stackmend.drivers.api.operations import Arguments, Operation, Picture, Reader, _servers
+from stackmend.drivers.api.operations import Implementation, OfServer, Reader, _servers, nothing
 from stackmend.drivers.api.session import Request, segment
+from stackmend.model.operations.compute import BootRelocated, BootSeen, Relocated
+from stackmend.model.operations.network import PortSeen, ReturnPort
 from stackmend.model.step import StepState
 
 #: Nova's power state of a guest that runs
 _RUNNING = 1
 
 
-def _server(reader: Reader, arguments: Arguments) -> Picture:
-    found = _servers.read(reader, arguments["server"])
+def _server(reader: Reader, asked: OfServer) -> BootSeen:
+    found = _servers.read(reader, asked.server)
     power = None if found is None else found.get("OS-EXT-STS:power_state")
-    return {**_servers.picture(found), "server.power_state": power}
+    return cast("BootSeen", {**_servers.picture(found), "server.power_state": power})
 
 
-def _boot(arguments: Arguments) -> list[Request]:
-    path = f"/servers/{segment(arguments['server'])}/action"
+def _boot(asked: BootRelocated) -> list[Request]:
+    path = f"/servers/{segment(asked.server)}/action"
     body = {"reboot": {"type": "HARD"}}
     return [Request(service="compute", method="POST", path=path, body=body, microversion="2.1")]
 
 
-def _booted(picture: Picture, _: Arguments) -> StepState:
+def _booted(picture: BootSeen, _: OfServer) -> StepState:
     if picture["server"] == "absent" or picture["server.vm_state"] == "error":
         return StepState.FAILED
     if picture["server.task_state"] is not None:
@@ -34,21 +36,21 @@ def _booted(picture: Picture, _: Arguments) -> StepState:
     return StepState.DONE if runs else StepState.PLANNED
 
 
-def _whole(reader: Reader, arguments: Arguments) -> Picture:
+def _whole(reader: Reader, asked: Relocated) -> BootSeen:
     """``lacking``: what is not on the host yet, in words; "" when the server with its ports and volumes is there."""
-    picture = _server(reader, arguments)
-    ports = reader.get("network", f"/ports?device_id={segment(arguments['server'])}") or {"ports": []}
+    picture = _server(reader, asked)
+    ports = reader.get("network", f"/ports?device_id={segment(asked.server)}") or {"ports": []}
     lacking = [
         f"port {port['id']} is {port['status']} on {port.get('binding:host_id') or 'no host'}"
         for port in ports["ports"]
         if str(port.get("device_owner", "")).startswith("compute:")
-        and (port.get("binding:host_id") != arguments["host"] or port["status"] != "ACTIVE")
+        and (port.get("binding:host_id") != asked.host or port["status"] != "ACTIVE")
     ]
-    for volume in arguments["volumes"]:
-        hosts = _attached(reader, volume, arguments["server"])
-        if hosts != [arguments["host"]]:
+    for volume in asked.volumes:
+        hosts = _attached(reader, volume, asked.server)
+        if hosts != [asked.host]:
             lacking.append(f"volume {volume} is attached on {', '.join(map(str, hosts)) or 'no host'}")
-    if picture["server"] == "present" and picture["server.host"] != arguments["host"]:
+    if picture["server"] == "present" and picture["server.host"] != asked.host:
         lacking.append(f"the server is on {picture['server.host']}")
     return {**picture, "lacking": "; ".join(sorted(lacking))}
 
@@ -59,46 +61,46 @@ def _attached(reader: Reader, volume: str, server: str) -> list[Any]:
     return [one.get("host_name") for one in held if one.get("server_id") == server]
 
 
-def _is_whole(picture: Picture, arguments: Arguments) -> StepState:
-    state = _booted(picture, arguments)
+def _is_whole(picture: BootSeen, asked: Relocated) -> StepState:
+    state = _booted(picture, asked)
     if state is StepState.DONE and picture["lacking"]:
         return StepState.PLANNED
     return state
 
 
-def _port(reader: Reader, arguments: Arguments) -> Picture:
-    body = reader.get("network", f"/ports/{segment(arguments['port'])}")
+def _port(reader: Reader, asked: ReturnPort) -> PortSeen:
+    body = reader.get("network", f"/ports/{segment(asked.port)}")
     if body is None:
         return {"port": "absent"}
-    return {"port": "present", **{name: body["port"].get(name) for name in arguments["values"]}}
+    return cast("PortSeen", {"port": "present", **{name: body["port"].get(name) for name in asked.values}})
 
 
-def _returned(picture: Picture, arguments: Arguments) -> StepState:
+def _returned(picture: PortSeen, asked: ReturnPort) -> StepState:
     """Neutron notes a host whose agent is dead, with a binding that failed: that is all that can be had."""
     if picture["port"] == "absent":
         return StepState.FAILED
-    right = all(picture.get(name) == value for name, value in arguments["values"].items())
+    right = all(picture.get(name) == value for name, value in asked.values.items())
     return StepState.DONE if right else StepState.PLANNED
 
 
-def _return(arguments: Arguments) -> list[Request]:
-    body = {"port": dict(arguments["values"])}
-    return [Request(service="network", method="PUT", path=f"/ports/{segment(arguments['port'])}", body=body)]
+def _return(asked: ReturnPort) -> list[Request]:
+    body = {"port": dict(asked.values)}
+    return [Request(service="network", method="PUT", path=f"/ports/{segment(asked.port)}", body=body)]
 
 
 OPERATIONS = (
-    Operation(
-        service="compute", name="boot-relocated", requests=_boot, look=_server, judge=_booted, microversion="2.1",
+    Implementation(
+        of=BootRelocated, requests=_boot, look=_server, judge=_booted, microversion="2.1",
         again=False, limit=600,
         # Nova notes what it is about before it answers
         at_once=True,
     ),
-    Operation(
-        service="compute", name="relocated", requests=lambda _: [], look=_whole, judge=_is_whole, microversion="2.1",
+    Implementation(
+        of=Relocated, requests=nothing, look=_whole, judge=_is_whole, microversion="2.1",
         again=True, limit=300,
         waits="wait until server {server} runs on {host} with its ports ACTIVE there and its volumes {volumes}",
     ),
-    Operation(
-        service="network", name="return-port", requests=_return, look=_port, judge=_returned, again=True,
+    Implementation(
+        of=ReturnPort, requests=_return, look=_port, judge=_returned, again=True,
     ),
 )  # fmt: skip

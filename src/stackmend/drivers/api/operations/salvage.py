@@ -3,35 +3,37 @@
 
 from __future__ import annotations
 
-from stackmend.drivers.api.operations import Arguments, Operation, Picture, Reader, _servers
+from stackmend.drivers.api.operations import Implementation, OfServer, Reader, _servers, nothing
+from stackmend.model.operations.compute import ServerAway, ServerStays
+from stackmend.model.operations.servers import ServerSeen
 from stackmend.model.step import StepState
 
 
-def _server(reader: Reader, arguments: Arguments) -> Picture:
-    return _servers.picture(_servers.read(reader, arguments["server"]))
+def _server(reader: Reader, asked: OfServer) -> ServerSeen:
+    return _servers.picture(_servers.read(reader, asked.server))
 
 
-def _stays(picture: Picture, arguments: Arguments) -> StepState:
+def _stays(picture: ServerSeen, asked: ServerStays) -> StepState:
     """Still a server of the host, and nothing is being done with it."""
-    same = picture.get("server.host") == arguments["host"] and picture.get("server.task_state") is None
+    same = picture.get("server.host") == asked.host and picture.get("server.task_state") is None
     return StepState.DONE if same else StepState.FAILED
 
 
-def _away(picture: Picture, arguments: Arguments) -> StepState:
+def _away(picture: ServerSeen, asked: ServerAway) -> StepState:
     """No server, or one of another host or of none, with which nothing is being done."""
     if picture["server"] == "absent":
         return StepState.DONE
     busy = picture["server.task_state"] is not None or picture["server.vm_state"] == "building"
-    return StepState.FAILED if busy or picture["server.host"] == arguments["host"] else StepState.DONE
+    return StepState.FAILED if busy or picture["server.host"] == asked.host else StepState.DONE
 
 
 OPERATIONS = (
-    Operation(
-        service="compute", name="server-stays", requests=lambda _: [], look=_server, judge=_stays, microversion="2.1",
+    Implementation(
+        of=ServerStays, requests=nothing, look=_server, judge=_stays, microversion="2.1",
         again=True, limit=30, waits="see that server {server} is still one of {host}, and nothing is done with it",
     ),
-    Operation(
-        service="compute", name="server-away", requests=lambda _: [], look=_server, judge=_away, microversion="2.1",
+    Implementation(
+        of=ServerAway, requests=nothing, look=_server, judge=_away, microversion="2.1",
         again=True, limit=30, waits="see that {host} has no server {server}",
     ),
 )  # fmt: skip

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stackmend.drivers.api.operations import Arguments, Operation, Picture, Reader, _servers, operations
+from stackmend.drivers.api.operations import Implementation, Reader, _servers, consoles, nothing
 from stackmend.drivers.api.session import Request, segment
+from stackmend.model.operations.compute import AttachVolume, AwaitLogin, ConsoleSeen, PairSeen, ReleaseVolume
 from stackmend.model.step import StepState
 
 #: the first that takes ``delete_on_termination`` with an attachment, and shows it; the tag is older
@@ -16,7 +17,7 @@ _KEEPING = "2.79"
 _ACTIONS = ("attach_volume", "detach_volume")
 
 
-def _pair(reader: Reader, arguments: Arguments) -> Picture:
+def _pair(reader: Reader, asked: ReleaseVolume | AttachVolume) -> PairSeen:
     """``mapping``: Nova's name of the device, ``attachment``: Cinder's of the pair; None where they have none.
 
     ``action``: "open" while the last attach or detach of the server goes on, "error", "over", or "" for none.
@@ -24,15 +25,15 @@ def _pair(reader: Reader, arguments: Arguments) -> Picture:
     The actions are read first and last, the rest between: of a detach that ends meanwhile its mapping would be seen and
     its action be over, as if it had come to nothing. Where the two differ something goes on.
     """
-    base = f"/servers/{segment(arguments['server'])}"
+    base = f"/servers/{segment(asked.server)}"
     before = _action(reader, base)
-    server = _servers.read(reader, arguments["server"])
+    server = _servers.read(reader, asked.server)
     if server is None:
         return {"server": "absent", "mapping": None, "attachment": None, "volume.status": None, "action": ""}
-    found = reader.get("compute", f"{base}/os-volume_attachments/{segment(arguments['volume'])}", "2.1")
-    body = reader.get("block-storage", f"/volumes/{segment(arguments['volume'])}", "3.0")
+    found = reader.get("compute", f"{base}/os-volume_attachments/{segment(asked.volume)}", "2.1")
+    body = reader.get("block-storage", f"/volumes/{segment(asked.volume)}", "3.0")
     volume = None if body is None else body["volume"]
-    held = [one for one in (volume or {}).get("attachments") or () if one.get("server_id") == arguments["server"]]
+    held = [one for one in (volume or {}).get("attachments") or () if one.get("server_id") == asked.server]
     return {
         **_servers.picture(server),
         **_servers.host(reader, server),
@@ -60,7 +61,7 @@ def _action(reader: Reader, base: str) -> tuple[str, str]:
     return str(last["request_id"]), "error" if failed else "over"
 
 
-def _let_go(picture: Picture, _: Arguments) -> StepState:
+def _let_go(picture: PairSeen, _: ReleaseVolume) -> StepState:
     """Gone from Nova and from Cinder, with nobody at it any more.
 
     What one of them still has and the other has not is under way, not undone: these are several reads of two services.
@@ -73,7 +74,7 @@ def _let_go(picture: Picture, _: Arguments) -> StepState:
     return {(False, False): StepState.DONE, (True, True): StepState.PLANNED}.get(both, StepState.INTENT)
 
 
-def _taken(picture: Picture, _: Arguments) -> StepState:
+def _taken(picture: PairSeen, _: AttachVolume) -> StepState:
     """There in Nova and in Cinder, with nobody at it any more; what only one of them has is under way."""
     if picture["server"] == "absent" or picture["volume.status"] is None:
         return StepState.FAILED
@@ -85,27 +86,23 @@ def _taken(picture: Picture, _: Arguments) -> StepState:
     return StepState.DONE if both == (True, True) and picture["volume.status"] == "in-use" else StepState.INTENT
 
 
-def _release(arguments: Arguments) -> list[Request]:
-    path = f"/servers/{segment(arguments['server'])}/os-volume_attachments/{segment(arguments['volume'])}"
+def _release(asked: ReleaseVolume) -> list[Request]:
+    path = f"/servers/{segment(asked.server)}/os-volume_attachments/{segment(asked.volume)}"
     return [Request(service="compute", method="DELETE", path=path, microversion="2.1")]
 
 
-def _attach(arguments: Arguments) -> list[Request]:
-    path = f"/servers/{segment(arguments['server'])}/os-volume_attachments"
+def _attach(asked: AttachVolume) -> list[Request]:
+    path = f"/servers/{segment(asked.server)}/os-volume_attachments"
     wanted: dict[str, Any] = {
-        "volumeId": arguments["volume"], "delete_on_termination": arguments["delete_on_termination"],
+        "volumeId": asked.volume, "delete_on_termination": asked.delete_on_termination,
     }  # fmt: skip
-    if arguments.get("tag"):
-        wanted["tag"] = arguments["tag"]
+    if asked.tag:
+        wanted["tag"] = asked.tag
     body = {"volumeAttachment": wanted}
     return [Request(service="compute", method="POST", path=path, body=body, microversion=_KEEPING)]
 
 
-def _console(reader: Reader, arguments: Arguments) -> Picture:
-    return operations()["compute", "console-moves"].look(reader, arguments)
-
-
-def _ready(picture: Picture, _: Arguments) -> StepState:
+def _ready(picture: ConsoleSeen, _: AwaitLogin) -> StepState:
     """A guest at its login prompt has its devices, and answers when one is taken away."""
     if picture["server"] == "absent" or picture["server.vm_state"] != "active":
         return StepState.FAILED
@@ -114,21 +111,21 @@ def _ready(picture: Picture, _: Arguments) -> StepState:
 
 
 OPERATIONS = (
-    Operation(
-        service="compute", name="release-volume", requests=_release, look=_pair, judge=_let_go, microversion=_KEEPING,
+    Implementation(
+        of=ReleaseVolume, requests=_release, look=_pair, judge=_let_go, microversion=_KEEPING,
         again=False, limit=900,
         # Cinder says detaching before Nova answers
         at_once=True,
     ),
-    Operation(
-        service="compute", name="attach-volume", requests=_attach, look=_pair, judge=_taken, microversion=_KEEPING,
+    Implementation(
+        of=AttachVolume, requests=_attach, look=_pair, judge=_taken, microversion=_KEEPING,
         again=False, limit=600,
         lacking="Attach it with the options that it had: 'openstack server add volume'.",
         # Nova has its mapping before it answers
         at_once=True,
     ),
-    Operation(
-        service="compute", name="await-login", requests=lambda _: [], look=_console, judge=_ready, microversion="2.1",
+    Implementation(
+        of=AwaitLogin, requests=nothing, look=consoles.look, judge=_ready, microversion="2.1",
         again=True, limit=600, waits="wait until the console of server {server} shows a login prompt",
     ),
 )  # fmt: skip

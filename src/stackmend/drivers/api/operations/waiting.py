@@ -8,12 +8,20 @@ at once, and not at the end of the time.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from stackmend.cloud.states import OVER
-from stackmend.drivers.api.operations import Arguments, Operation, Picture, Reader, _servers, host_services
+from stackmend.drivers.api.operations import Asked, Implementation, Reader, _servers, host_services, nothing
 from stackmend.drivers.api.operations.moves import RECORDS
-from stackmend.drivers.api.session import Request, segment
+from stackmend.drivers.api.session import segment
+from stackmend.model.operations import Seen
+from stackmend.model.operations.block_storage import VolumesAway
+from stackmend.model.operations.compute import ServerGone
+from stackmend.model.operations.compute_hosts import HostServes, ServersAway, ServiceSeen, ServiceUp
+from stackmend.model.operations.network import AgentsAlive, PortsAway
+from stackmend.model.operations.placement import ProvidersEmpty
+from stackmend.model.operations.servers import ServerSeen
+from stackmend.model.operations.waiting import AgentsSeen, LeftSeen
 from stackmend.model.step import StepState
 
 #: the first one in which a tree of providers can be asked for
@@ -24,29 +32,28 @@ _NAMED = 5
 _OF_AGENTS = "network:"
 
 
-def _nothing(_: Arguments) -> list[Request]:
-    return []
-
-
-def _left(what: str, some: list[str], *, moving: bool) -> Picture:
+def _left(what: Literal["servers", "ports", "consumers", "volumes"], some: list[str], *, moving: bool) -> LeftSeen:
     named = ", ".join(sorted(some)[:_NAMED]) + (", ..." if len(some) > _NAMED else "")
-    return {"left": len(some), "moving": moving, **({what: named} if some else {})}
+    found: LeftSeen = {"left": len(some), "moving": moving}
+    if some:
+        found[what] = named
+    return found
 
 
-def _empty(picture: Picture, _: Arguments) -> StepState:
+def _empty(picture: LeftSeen, _: object) -> StepState:
     if not picture["left"]:
         return StepState.DONE
     return StepState.INTENT if picture["moving"] else StepState.FAILED
 
 
-def _empty_soon(picture: Picture, _: Arguments) -> StepState:
+def _empty_soon(picture: LeftSeen | AgentsSeen, _: object) -> StepState:
     """For what others take away a moment after a server has gone."""
     return StepState.DONE if not picture["left"] else StepState.INTENT
 
 
-def _of_compute(reader: Reader, arguments: Arguments) -> Picture:
+def _of_compute(reader: Reader, asked: ServersAway) -> LeftSeen:
     """Servers on the host, and migrations from or to it that are not over."""
-    host = segment(arguments["host"])
+    host = segment(asked.host)
     servers = list(reader.every("compute", f"/servers/detail?all_tenants=1&host={host}", "servers", _servers.SERVER))
     moves = [
         one
@@ -63,23 +70,23 @@ def _of_compute(reader: Reader, arguments: Arguments) -> Picture:
     return _left("servers", sorted(every), moving=not idle)
 
 
-def _of_network(reader: Reader, arguments: Arguments) -> Picture:
+def _of_network(reader: Reader, asked: PortsAway) -> LeftSeen:
     """Ports whose active binding is on the host: the filter of Neutron also finds those with an inactive one there."""
-    host = str(arguments["host"])
+    host = str(asked.host)
     fields = "&fields=id&fields=device_owner&fields=binding:host_id"
     ports = [
         str(port["id"])
         for port in reader.every("network", f"/ports?binding:host_id={segment(host)}{fields}", "ports")
         if port.get("binding:host_id") == host
-        and (arguments.get("agents") or not str(port.get("device_owner", "")).startswith(_OF_AGENTS))
+        and (asked.agents or not str(port.get("device_owner", "")).startswith(_OF_AGENTS))
     ]
     return _left("ports", ports, moving=bool(ports))
 
 
-def _of_placement(reader: Reader, arguments: Arguments) -> Picture:
+def _of_placement(reader: Reader, asked: ProvidersEmpty) -> LeftSeen:
     """Consumers with an allocation of the host's providers, nested ones too: servers, and migrations by their uuids."""
     consumers: set[str] = set()
-    for root in arguments["providers"]:
+    for root in asked.providers:
         tree = reader.get("placement", f"/resource_providers?in_tree={segment(root)}", _TREE) or {}
         for one in tree.get("resource_providers", ()):
             held = reader.get("placement", f"/resource_providers/{segment(one['uuid'])}/allocations", _TREE) or {}
@@ -87,10 +94,10 @@ def _of_placement(reader: Reader, arguments: Arguments) -> Picture:
     return _left("consumers", sorted(consumers), moving=bool(consumers))
 
 
-def _of_block_storage(reader: Reader, arguments: Arguments) -> Picture:
+def _of_block_storage(reader: Reader, asked: VolumesAway) -> LeftSeen:
     """Volumes of those named that are still attached to the host."""
-    host, some = str(arguments["host"]), []
-    for name in arguments["volumes"]:
+    host, some = str(asked.host), []
+    for name in asked.volumes:
         body = reader.get("block-storage", f"/volumes/{segment(name)}", "3.0")
         held = [] if body is None else body["volume"].get("attachments", ())
         if any(one.get("host_name") == host for one in held):
@@ -101,24 +108,24 @@ def _of_block_storage(reader: Reader, arguments: Arguments) -> Picture:
 # -- services and agents
 
 
-def _service_up(picture: Picture, arguments: Arguments) -> StepState:
+def _service_up(picture: ServiceSeen, asked: ServiceUp) -> StepState:
     """Up, and heard of later than ``after``: Nova calls a service up for a minute after it has died."""
     if picture["service"] == "absent":
         return StepState.FAILED
-    heard = str(picture["updated_at"] or "")[:19] > str(arguments.get("after") or "")[:19]
+    heard = str(picture["updated_at"] or "")[:19] > str(asked.after or "")[:19]
     return StepState.DONE if picture["state"] == "up" and heard else StepState.INTENT
 
 
-def _serves(picture: Picture, _: Arguments) -> StepState:
+def _serves(picture: ServiceSeen, _: HostServes) -> StepState:
     if picture["service"] == "absent" or picture["status"] != "enabled" or picture["forced_down"]:
         return StepState.FAILED
     return StepState.DONE if picture["state"] == "up" else StepState.INTENT
 
 
-def _agents(reader: Reader, arguments: Arguments) -> Picture:
+def _agents(reader: Reader, asked: AgentsAlive) -> AgentsSeen:
     dead = [
         str(one["agent_type"])
-        for one in reader.every("network", f"/agents?host={segment(arguments['host'])}", "agents")
+        for one in reader.every("network", f"/agents?host={segment(asked.host)}", "agents")
         if not one["alive"]
     ]
     return {"left": len(dead), **({"dead": ", ".join(sorted(dead))} if dead else {})}
@@ -132,55 +139,54 @@ def connected(port: Mapping[str, Any], host: object) -> bool:
     return port.get("status") == "ACTIVE" and port.get("binding:host_id") == host
 
 
-def _state(reader: Reader, arguments: Arguments) -> Picture:
-    return _servers.picture(_servers.read(reader, arguments["server"]))
+def _state(reader: Reader, asked: ServerGone) -> ServerSeen:
+    return _servers.picture(_servers.read(reader, asked.server))
 
 
-def _gone(picture: Picture, _: Arguments) -> StepState:
+def _gone(picture: ServerSeen, _: ServerGone) -> StepState:
     if picture["server"] == "absent":
         return StepState.DONE
     return StepState.FAILED if picture["server.task_state"] is None else StepState.INTENT
 
 
 def _waiting(
-    service: str,
-    name: str,
-    look: Callable[[Reader, Arguments], Picture],
-    judge: Callable[[Picture, Arguments], StepState],
+    of: type[Asked],
+    look: Callable[[Reader, Asked], Seen],
+    judge: Callable[[Seen, Asked], StepState],
     waits: str,
     limit: float = 300,
     microversion: str = "",
-) -> Operation:
-    return Operation(
-        service=service, name=name, look=look, judge=judge, waits=waits, limit=limit, requests=_nothing, again=True,
+) -> Implementation[Asked, Seen]:
+    return Implementation(
+        of=of, look=look, judge=judge, waits=waits, limit=limit, requests=nothing, again=True,
         microversion=microversion,
     )  # fmt: skip
 
 
 OPERATIONS = (
     _waiting(
-        "compute", "host-empty", _of_compute, _empty,
+        ServersAway, _of_compute, _empty,
         "wait until no server and no migration is on {host}", limit=600, microversion=RECORDS,
     ),
     _waiting(
-        "network", "host-empty", _of_network, _empty_soon, "wait until no port of a server is bound to {host}",
+        PortsAway, _of_network, _empty_soon, "wait until no port of a server is bound to {host}",
     ),
     _waiting(
-        "placement", "host-empty", _of_placement, _empty_soon,
+        ProvidersEmpty, _of_placement, _empty_soon,
         "wait until nothing has an allocation of the providers of {host}", microversion=_TREE,
     ),
     _waiting(
-        "block-storage", "host-empty", _of_block_storage, _empty_soon,
+        VolumesAway, _of_block_storage, _empty_soon,
         "wait until none of the volumes seen there before is attached to {host}", microversion="3.0",
     ),
     _waiting(
-        "compute", "service-up", host_services.service, _service_up,
+        ServiceUp, host_services.service, _service_up,
         "wait until nova-compute of {host} is up", microversion=host_services.SERVICES,
     ),
     _waiting(
-        "compute", "host-serves", host_services.service, _serves,
+        HostServes, host_services.service, _serves,
         "see that nova-compute of {host} is up and enabled", microversion=host_services.SERVICES,
     ),
-    _waiting("network", "agents-alive", _agents, _empty_soon, "wait until every agent of {host} is alive"),
-    _waiting("compute", "server-gone", _state, _gone, "wait until server {server} is deleted", microversion="2.1"),
+    _waiting(AgentsAlive, _agents, _empty_soon, "wait until every agent of {host} is alive"),
+    _waiting(ServerGone, _state, _gone, "wait until server {server} is deleted", microversion="2.1"),
 )  # fmt: skip
