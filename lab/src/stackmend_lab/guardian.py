@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from stackmend_lab.processes import begun
+
 #: names of folders that belong to one run
 OF_A_RUN = ("stackmend-db-", "stackmend-lab-")
 _OWNER = "owner.json"
@@ -34,7 +36,7 @@ class Guardian:
     def __init__(self, folder: Path, remove: Path | None) -> None:
         self._remove = remove
         if remove is not None:
-            owner = {"pid": os.getpid(), "begun": _begun(os.getpid()), "folder": str(folder)}
+            owner = {"pid": os.getpid(), "begun": begun(os.getpid()), "folder": str(folder)}
             (remove / _OWNER).write_text(json.dumps(owner))
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__, str(folder), *([str(remove)] if remove else [])],
@@ -78,18 +80,10 @@ def reap(below: Path | None = None) -> list[Path]:
             owner = json.loads((path / _OWNER).read_text())
             folder = Path(owner["folder"])
             mine = state.st_uid == os.getuid() and path.is_dir() and not path.is_symlink()
-            if mine and folder.is_relative_to(path) and _begun(int(owner["pid"])) != owner["begun"]:
+            if mine and folder.is_relative_to(path) and begun(int(owner["pid"])) != owner["begun"]:
                 _end(folder, path)
                 found.append(path)
     return found
-
-
-def _begun(pid: int) -> int | None:
-    """Start time of a process in the kernel's ticks since boot; None where there is none."""
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-    except OSError:
-        return None
 
 
 def _end(folder: Path, remove: Path | None) -> None:

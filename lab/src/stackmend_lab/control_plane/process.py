@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes of a lab: begun in a session of their own, known by process id and start time, and by a mark.
 
-A process id alone may be somebody else's by now; together with the start time it is not. Children that outlive their
-parent (a worker whose master was killed) are found by ``STACKMEND_LAB_PROCESS`` in their environment.
+Children that outlive their parent (a worker whose master was killed) are found by ``STACKMEND_LAB_PROCESS`` in their
+environment.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stackmend_lab import processes
 from stackmend_lab.mariadb import MARK, LabError
 
 _POLL = 0.1
@@ -26,6 +27,11 @@ class Process:
 
     pid: int
     begun: int
+
+    @property
+    def started_at(self) -> float:
+        """When it was started, in seconds since the epoch."""
+        return processes.started_at(self.begun)
 
 
 class Keeper:
@@ -57,22 +63,22 @@ class Keeper:
                 )
             except OSError as problem:
                 raise LabError(f"{argv[0]} cannot be started: {problem.strerror}") from None
-        process = Process(pid, _begun(pid) or 0)
+        process = Process(pid, processes.begun(pid) or 0)
         file = self._pids / f"{name}.pid"
         temporary = file.with_suffix(".new")
         temporary.write_text(f"{process.pid} {process.begun}\n")
         temporary.replace(file)
         # for a moment after it was begun, the kernel does not show its environment yet
-        _until(lambda: _mark_of(pid) or not is_alive(process), 10)
+        _until(lambda: processes.variable(pid, MARK) or not is_alive(process), 10)
         return process
 
     def known(self, name: str) -> Process | None:
         """The process last started under that name, whether or not it still runs."""
         try:
-            pid, begun = (self._pids / f"{name}.pid").read_text().split()
-            return Process(int(pid), int(begun))
+            pid, begun = map(int, (self._pids / f"{name}.pid").read_text().split())
         except (OSError, ValueError):
             return None
+        return Process(pid, begun) if 0 < pid < 2**31 else None
 
     def alive(self, name: str) -> Process | None:
         """The running process of that name."""
@@ -140,39 +146,22 @@ class Keeper:
         names = self.names() if marks is None else marks.values()
         sessions = {process.pid: process for process in map(self.known, names) if process}
         found = []
-        for pid in (int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()):
-            begun = _begun(pid)
+        for pid in processes.every():
+            begun = processes.begun(pid)
             if begun is None:
                 continue
-            leader, mark = sessions.get(_session(pid)), _mark_of(pid)
+            leader, mark = sessions.get(processes.session(pid)), processes.variable(pid, MARK)
             own = mark.startswith(self._mark("")) and (marks is None or mark in marks)
             if own or (not mark and leader is not None and leader.begun <= begun):
                 found.append(Process(pid, begun))
         return found
 
 
-def _mark_of(pid: int) -> str:
-    """The mark of a process; "" where it has none, or is not ours to read."""
-    try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return ""
-    prefix = f"{MARK}=".encode()
-    found = next((value for value in environment.split(b"\0") if value.startswith(prefix)), prefix)
-    return os.fsdecode(found[len(prefix) :])
-
-
 def is_alive(process: Process) -> bool:
     """Whether exactly this process runs; one that ended and was not waited for does not."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(process.pid, os.WNOHANG)
-    return _begun(process.pid) == process.begun
-
-
-def started_at(process: Process) -> float:
-    """When it was started, in seconds since the epoch."""
-    boot = next(int(line.split()[1]) for line in Path("/proc/stat").read_text().splitlines() if line[:5] == "btime")
-    return boot + process.begun / os.sysconf("SC_CLK_TCK")
+    return processes.begun(process.pid) == process.begun
 
 
 def tail(log: Path, lines: int = 12) -> list[str]:
@@ -186,31 +175,10 @@ def tail(log: Path, lines: int = 12) -> list[str]:
     return [line[:300] for line in text.splitlines() if line.strip()][-lines:]
 
 
-def _begun(pid: int) -> int | None:
-    """Start time of a living process, None for a dead one.
-
-    A zombie is dead only when its last thread is: until then what it had open is open, and its port taken.
-    """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-    state, threads, begun = fields[0], int(fields[17]), int(fields[19])
-    return None if state == "X" or (state == "Z" and threads <= 1) else begun
-
-
 def _orphan(process: Process, leaders: Sequence[Process]) -> bool:
     """Whether no living leader would end it: the child of one that is stopping is the leader's business."""
-    session = _session(process.pid)
+    session = processes.session(process.pid)
     return session != 0 and session not in {leader.pid for leader in leaders}
-
-
-def _session(pid: int) -> int:
-    """Of a process; 0 where there is none."""
-    try:
-        return os.getsid(pid)
-    except ProcessLookupError:
-        return 0
 
 
 def _send(process: Process, number: signal.Signals) -> None:

@@ -18,7 +18,7 @@ import pymysql
 
 from stackmend_lab.control_plane import databases
 from stackmend_lab.control_plane.layout import Layout
-from stackmend_lab.control_plane.process import Keeper, started_at, tail
+from stackmend_lab.control_plane.process import Keeper, tail
 from stackmend_lab.control_plane.progress import Tell
 from stackmend_lab.control_plane.services import Service, Stage
 from stackmend_lab.mariadb import LabError
@@ -129,7 +129,7 @@ class Waiting:
                 continue
             wanted = [f"agent of {host}" for host in self._layout.hosts] if name == "agents" else [name]
             process = self._keeper.alive(name)
-            since = max(started_at(process) if process else time.time(), time.time() - STALE)
+            since = max(process.started_at if process else time.time(), time.time() - STALE)
             # columns are cut to whole seconds
             missing += [beat for beat in wanted if beats.get(beat, 0.0) < int(since) and not self._covered(beat)]
         return missing
@@ -157,7 +157,7 @@ def beats(layout: Layout, keeper: Keeper, host: str) -> bool:
         "SELECT last_seen_up AS seen FROM services WHERE host = %s AND `binary` = 'nova-compute' AND deleted = 0",
         (host,),
     )
-    since = max(started_at(process), time.time() - STALE / 2)
+    since = max(process.started_at, time.time() - STALE / 2)
     return any(_epoch(row["seen"]) > int(since) for row in seen)
 
 

@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import IO
 
 from stackmend.model.errors import HostUnreachable
@@ -115,12 +114,11 @@ class Child:
 def _session(leader: int) -> list[int]:
     """The processes of a session: timeout(1) makes a process group of its own for what it watches."""
     found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            with suppress(OSError, ValueError):
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
-                if int(fields[3]) == leader:
-                    found.append(int(folder.name))
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with suppress(OSError):
+                if os.getsid(int(name)) == leader:
+                    found.append(int(name))
     return found or [leader]
 
 
