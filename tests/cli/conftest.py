@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.cli.rehearsal import plant
+from stackmend.cli.commands.demo import mendable
 from stackmend.cli.shell import main
 from stackmend_lab.cloud import Cloud, build
+from stackmend_lab.rehearsal import plant
 
 PROGRAM = Path(sys.executable).with_name("stackmend")
 CLIENT = Path(sys.executable).with_name("openstack")
@@ -104,5 +105,5 @@ def cloud_config(cloud: Cloud, tmp_path: Path) -> Path:
 @pytest.fixture
 def broken_cloud(cloud: Cloud) -> Cloud:
     """The same cloud with one damage of each kind that can be mended."""
-    plant(cloud)
+    plant(cloud, mendable())
     return cloud

@@ -13,8 +13,8 @@ import pytest
 
 from stackmend.cli.manager import Commands
 from stackmend.cli.plugin import API_NAME
-from stackmend.cli.rehearsal import choices
 from stackmend.model.errors import Exit
+from stackmend_lab.rehearsal import choices
 
 SCHEMAS = Path(__file__).parent.parent.parent / "docs" / "schemas"
 #: what only a command that runs may load; the client itself has others that take long

@@ -12,10 +12,10 @@ import jsonschema
 import pytest
 import yaml
 
-from stackmend.cli.rehearsal import choices
 from stackmend.model.errors import Exit
 from stackmend.report.clean import printable
 from stackmend.report.table import columns
+from stackmend_lab.rehearsal import choices
 
 SCHEMAS = Path(__file__).parent.parent.parent / "docs" / "schemas"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from stackmend.cli.base import Printing
+from stackmend.cli.commands.lab import require_lab
 from stackmend.model.errors import Exit, UsageError
 
 
@@ -17,7 +18,7 @@ class Demo(Printing):
     """Break a toy cloud, audit it, plan, apply, and take it all back; touches nothing else.
 
     Builds the databases of a small cloud in SQLite files, and runs the commands an operator would type. Exit code 0
-    when every step came out as it should.
+    when every step came out as it should. The toy cloud comes from the lab: pip install 'stackmend[lab]'.
     """
 
     examples = """
@@ -34,6 +35,7 @@ class Demo(Printing):
         """Run it and say how it went."""
         if parsed_args.servers < 50:
             raise UsageError(f"--servers {parsed_args.servers} is too few to break", "Use 50 or more.")
+        require_lab()
         if not parsed_args.keep:
             with TemporaryDirectory(prefix="stackmend-demo-") as temporary:
                 return self._rehearse(Path(temporary), parsed_args)
@@ -49,14 +51,14 @@ class Demo(Printing):
         return code
 
     def _rehearse(self, folder: Path, parsed_args: argparse.Namespace) -> int:
-        from stackmend.cli.rehearsal import Rehearsal
         from stackmend.cli.shell import main
         from stackmend.report.document import Document
+        from stackmend_lab.rehearsal import Rehearsal
 
         machine = parsed_args.format != "table" or parsed_args.columns
         out = sys.stderr if machine else self.stdout
         begun = time.monotonic()
-        rehearsal = Rehearsal(folder, parsed_args.servers, main, out)
+        rehearsal = Rehearsal(folder, parsed_args.servers, main, mendable(), out)
         good = rehearsal.run()
         steps = [step.as_dict() for step in rehearsal.steps]
         if machine:
@@ -65,6 +67,15 @@ class Demo(Printing):
         verdict = "as it should be" if good else "NOT as it should be"
         self.notes.say(f"{len(steps)} steps in {time.monotonic() - begun:.0f} s, {verdict}")
         return int(Exit.CLEAN if good else Exit.ERROR)
+
+
+def mendable() -> frozenset[str]:
+    """The checks that have a repair in the databases."""
+    from stackmend.engine.auditing import catalogue
+    from stackmend.model.step import Risk
+
+    repairs = [r for r in catalogue.repairs().values() if r.risk is not Risk.MANUAL and "db" in r.strategies]
+    return frozenset(check for repair in repairs for check in repair.checks)
 
 
 COMMANDS = {"demo": Demo}

@@ -11,11 +11,27 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stackmend import __version__
 from stackmend.cli.base import Command, Printing
-from stackmend.model.errors import Exit
+from stackmend.model.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from stackmend_lab.control_plane import Plane
+
+
+def require_lab() -> None:
+    """UsageError unless the lab, a distribution of its own, is installed in this version."""
+    try:
+        import stackmend_lab
+    except ModuleNotFoundError as missing:
+        if missing.name != "stackmend_lab":
+            raise
+        raise UsageError("the lab is not installed", "Install it: pip install 'stackmend[lab]'") from None
+    if stackmend_lab.__version__ != __version__:
+        raise UsageError(
+            f"the lab that is installed is of version {stackmend_lab.__version__}, stackmend of {__version__}",
+            f"Install the same: pip install 'stackmend[lab]=={__version__}'",
+        )
 
 
 class _Lab(Command):
@@ -32,6 +48,7 @@ class _Lab(Command):
 
     def plane(self, parsed_args: argparse.Namespace, **more: Any) -> Plane:
         """The lab that is meant."""
+        require_lab()
         from stackmend_lab.control_plane import Plane, default_folder
 
         return Plane(Path(parsed_args.folder) if parsed_args.folder else default_folder(), **more)
@@ -46,7 +63,8 @@ class LabUp(_Lab):
 
     Keystone, Glance, Placement, Nova, Neutron and Cinder of the newest release run as plain processes with MariaDB
     and RabbitMQ of their own, everything in one folder. What is missing is installed, built, started and seeded; what
-    is there is left alone. Needs 3 GiB of memory, and root (or sudo) for Debian packages alone.
+    is there is left alone. Needs 3 GiB of memory, root (or sudo) for Debian packages alone, and the lab itself:
+    pip install 'stackmend[lab]'.
     """
 
     examples = """
@@ -200,6 +218,7 @@ class LabBreak(_Lab, Printing):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """List or break."""
+        require_lab()
         from stackmend.report.document import Document
         from stackmend_lab import breaks
 
@@ -231,10 +250,10 @@ class LabHeal(_Lab):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Heal."""
-        from stackmend_lab import breaks
-
         plane = self.plane(parsed_args)
         plane.layout  # noqa: B018 - says that there is no lab, before anything else
+        from stackmend_lab import breaks
+
         breaks.heal(plane, self.notes.say)
         self.notes.say(f"the services of the lab in {plane.folder} are well")
         return int(Exit.CLEAN)

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demo: a toy cloud is broken, audited, mended and put back, by the commands an operator would type.
-
-Of all code that ships, only this imports the lab.
-"""
+"""The demo: a toy cloud is broken, audited, mended and put back, by the commands an operator would type."""
 
 from __future__ import annotations
 
@@ -12,16 +9,15 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from stackmend.model.errors import Exit
-
-if TYPE_CHECKING:
-    from stackmend_lab.cloud import Cloud
+from stackmend_lab.cloud import Cloud, build
+from stackmend_lab.plants import PLANT, broken
 
 Main = Callable[[Sequence[str]], int]
 
@@ -58,11 +54,15 @@ class Unexpected(Exception):  # noqa: N818 - the demo's own way out
 
 @dataclass(slots=True)
 class Rehearsal:
-    """Runs the demo in a folder and notes its steps. ``main`` is the program's own entry point."""
+    """Runs the demo in a folder and notes its steps.
+
+    ``main`` is the program's own entry point, ``mendable`` the checks of which it mends what they find.
+    """
 
     folder: Path
     servers: int
     main: Main
+    mendable: Collection[str]
     out: TextIO
     steps: list[Step] = field(default_factory=list)
 
@@ -78,7 +78,7 @@ class Rehearsal:
         self._say(f"A cloud of {self.servers} servers: every database the services have, in SQLite files.")
         cloud = self._timed("build the cloud", self._build)
         self._type("the cloud is healthy", Exit.CLEAN, "audit")
-        planted = self._timed("break things", lambda: plant(cloud))
+        planted = self._timed("break things", lambda: plant(cloud, self.mendable))
         for check, key in planted:
             self._say(f"  broken: {check}  {', '.join(f'{k}={v}' for k, v in key.items())}")
         broken = cloud.dump()
@@ -101,8 +101,6 @@ class Rehearsal:
         self._say(f"\nEvery row is back: {sum(len(table) for table in rows.values()):,} rows compared.")
 
     def _build(self) -> Cloud:
-        from stackmend_lab.cloud import build
-
         cloud = build(self.folder, servers=self.servers)
         (self.folder / "cloud.toml").write_text(cloud.toml(), encoding="utf-8")
         return cloud
@@ -150,30 +148,18 @@ class Rehearsal:
             raise Unexpected
 
     def _say(self, text: str) -> None:
-        print(text, file=self.out, flush=True)
+        self.out.write(f"{text}\n")
+        self.out.flush()
 
 
-def plant(cloud: Cloud) -> list[tuple[str, Mapping[str, Any]]]:
-    """Break one thing for each check that has a repair; (check, key of the finding) of each."""
-    from stackmend_lab.plants import PLANT, broken
-
-    mendable = _mendable()
+def plant(cloud: Cloud, mendable: Collection[str]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Break one thing for each of these checks; (check, key of the finding) of each."""
     return [(case.check, case.make(cloud)) for case in broken() if case.variant == PLANT and case.check in mendable]
 
 
 def choices() -> list[str]:
     """The repairs that an operator would name for what :func:`plant` breaks, where there are several."""
-    from stackmend_lab.plants import PLANT, broken
-
     return sorted({case.chosen for case in broken() if case.variant == PLANT and case.chosen})
-
-
-def _mendable() -> frozenset[str]:
-    from stackmend.engine.auditing import catalogue
-    from stackmend.model.step import Risk
-
-    repairs = [r for r in catalogue.repairs().values() if r.risk is not Risk.MANUAL and "db" in r.strategies]
-    return frozenset(check for repair in repairs for check in repair.checks)
 
 
 def _checks(found: Sequence[Mapping[str, Any]]) -> list[str]:
