@@ -109,8 +109,10 @@ class Services(ShowingFake):
     def list_migrations(self, _: Any, query: str) -> Reply:
         code, body = super().list_migrations(_, query)
         asked = {name: values[0] for name, values in parse_qs(query or "").items()}
-        wanted = {name: asked[name] for name in ("source_compute", "migration_type", "host") if name in asked}
+        wanted = {name: asked[name] for name in ("source_compute", "migration_type") if name in asked}
         some = [one for one in body["migrations"] if all(one.get(name) == value for name, value in wanted.items())]
+        if host := asked.get("host"):  # from there or to there, as Nova has it
+            some = [one for one in some if host in (one["source_compute"], one["dest_compute"])]
         return code, {"migrations": some}
 
     def list_servers(self, _: Any, query: str) -> Reply:
@@ -187,8 +189,19 @@ class Services(ShowingFake):
         code, body = super().list_attachments(_, query)
         return code, {"attachments": [one for one in body["attachments"] if not asked or one["instance"] == asked[0]]}
 
+    def list_agents(self, _: Any, query: str) -> Reply:
+        """Those of Neutron's table: each of them lives."""
+        host = parse_qs(query or "").get("host")
+        found = [
+            {name: row[name] for name in ("id", "agent_type", "host")} | {"alive": True, "admin_state_up": True}
+            for row in self.cloud.rows("neutron", "SELECT * FROM agents")
+            if not host or row["host"] == host[0]
+        ]
+        return 200, {"agents": found}
+
     def lists(self) -> Iterator[tuple[str, str, Callable[..., Reply]]]:
         one = "([^/?]+)"
+        yield "GET", r"/network/v2.0/agents(?:\?(.*))?", self.list_agents
         yield "PUT", f"/compute/v2.1/os-services/{one}", self.set_service
         yield "GET", f"/compute/v2.1/servers/{one}/os-volume_attachments", self.list_mappings
         yield "POST", f"/compute/v2.1/servers/{one}/os-volume_attachments", self.attach

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every healthy thing that looks broken, on a host that dies and is relocated by database.
+"""Every healthy thing that looks broken, on a host that is drained, restarted, or dies and is relocated by database.
 
-Its server stays, with the reason, or it is whole on the new host and comes back to the byte.
+While something is under way with its server, that stays, with the reason. Relocated it is whole on the new host, and
+comes back to the byte.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pytest
 from stackmend.app import audits, runs, workflows
 from stackmend.model.errors import Exit
 from stackmend.model.plan import Plan
+from stackmend.model.step import ApiCall
 from stackmend.tables.views import TERMINAL
 from stackmend_lab.plants import Case, healthy
 
@@ -32,6 +34,8 @@ STAYS = {
     "port-binding-wrong-host:baremetal": "machines of ironic",
     "info-cache-stale-port:just_detached": "is the last record of port",
 }
+#: task_state -> what a drain asks for until it is over
+AWAITED = {"migrating": ["live-migrate"], "deleting": ["server-gone"]}
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 Row = dict[str, Any]
 
@@ -99,10 +103,13 @@ def test_it_stays_or_is_moved_whole(site: Site, case: Case, record_property: pyt
     record_property("tries", len(servers))
     said = ""
     for cell, row in servers:
+        assert_left_alone_while_busy(site, cell, row)
         to = dead(site, cell, row)
         before = site.cloud.dump()
         evacuated = workflows.plan(site.config, "evacuate-host", {"host": row["host"], "fenced": True, "shared": True})
         plan = relocation(site, row, to)
+        if any(one != row["task_state"] for one in under_way(site, cell, row)):
+            assert not [a for a in evacuated.runnable if a.resource_id == row["uuid"]]
         if not moves(plan):
             why = reasons(plan, row["uuid"])
             assert why, plan
@@ -124,6 +131,18 @@ def under_way(site: Site, cell: str, row: Row) -> list[object]:
         if move["status"] not in TERMINAL
     ]
     return [one for one in (row["task_state"], *open_) if one]
+
+
+def assert_left_alone_while_busy(site: Site, cell: str, row: Row) -> None:
+    """Neither a drain nor a recovery does anything to it; a drain waits for the end of a move, and of a deletion."""
+    site.services.refresh(site.cloud)
+    for name, more in (("drain-host", {}), ("recover-host", {"since": site.cloud.ago(300), "consoles": False})):
+        plan = workflows.plan(site.config, name, {"host": row["host"], **more})
+        done = [step for action in plan.runnable if action.resource_id == row["uuid"] for step in action.steps]
+        if under_way(site, cell, row):
+            awaited = AWAITED.get(row["task_state"], []) if name == "drain-host" else []
+            assert [step.operation for step in done if isinstance(step, ApiCall)] == awaited
+            assert len(done) == len(awaited)
 
 
 def assert_moved_whole(site: Site, plan: Plan, cell: str, row: Row, to: str) -> None:
