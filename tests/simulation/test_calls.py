@@ -11,6 +11,8 @@ from stackmend.model.step import ApiCall, StepState
 from stackmend.model.writer import Pending
 from stackmend_lab.simulated import Cloud, Faults, invariants
 
+from ..support.carried_out import carried_out
+
 
 def _moves(cloud: Cloud, operation: str) -> ApiCall:
     """A move of the first server, guarded as a plan guards it."""
@@ -35,7 +37,7 @@ def test_a_move_whose_process_died_is_waited_for_by_the_next_one(operation: str,
     cloud.clock.sleep(later)
     again = ApiExecutor(lambda: cloud, cloud.clock)
     assert again.probe(call) in (StepState.INTENT, StepState.DONE)
-    assert again.do(call, "req-1").state is StepState.DONE
+    assert carried_out(again, call, "req-1").state is StepState.DONE
     cloud.clock.sleep(60)
     assert len(cloud.world.migrations) == 1
     assert invariants(cloud) == []
@@ -47,7 +49,7 @@ def test_a_move_is_not_begun_where_the_server_is_not_as_planned() -> None:
     call = _moves(cloud, "live-migrate")
     server = cloud.world.servers[str(call.arguments["server"])]
     cloud.world.set(server, vm_state="paused", power_state=3)
-    outcome = ApiExecutor(lambda: cloud, cloud.clock).do(call, "req-1")
+    outcome = carried_out(ApiExecutor(lambda: cloud, cloud.clock), call, "req-1")
     assert outcome.state is StepState.STALE
     assert cloud.world.migrations == []
 
@@ -58,8 +60,8 @@ def test_a_move_that_stands_still_is_relieved(relief: str, host: str) -> None:
     cloud = Cloud(3, hosts=3, servers_per_host=2, faults=Faults(stalled=1.0))
     call = _moves(cloud, "live-migrate")
     arguments = {**call.arguments, "stall": 30, "on_stall": relief}
-    outcome = ApiExecutor(lambda: cloud, cloud.clock).do(
-        operation_of("compute", "live-migrate", arguments).call(), "req-1"
+    outcome = carried_out(
+        ApiExecutor(lambda: cloud, cloud.clock), operation_of("compute", "live-migrate", arguments).call(), "req-1"
     )
     server = cloud.world.servers[str(call.arguments["server"])]
     assert (server.host == "c01") is (host == "c01")

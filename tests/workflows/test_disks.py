@@ -24,6 +24,7 @@ from stackmend.model.step import HostCommand, StepState
 from stackmend.model.writer import Outcome
 
 from ..drivers.hosts.conftest import Host
+from ..support.carried_out import carried_out
 from .instances import MIB, Instances, here, qemu, tool
 
 HOME = "/var/lib/nova/instances"
@@ -56,7 +57,7 @@ class Move:
 
     def do(self, step: HostCommand) -> Outcome:
         """Carry out one."""
-        return HostExecutor(self.hosts, SystemClock()).do(step, self.mark)
+        return carried_out(HostExecutor(self.hosts, SystemClock()), step, self.mark)
 
     def probe(self, step: HostCommand) -> StepState:
         """What its probe says."""

@@ -16,6 +16,8 @@ from stackmend.model.protocols import Clock
 from stackmend.model.step import ApiCall, StepState
 from stackmend.model.writer import Outcome
 
+from ...support.carried_out import carried_out
+
 
 @dataclass(frozen=True)
 class Guest:
@@ -74,10 +76,10 @@ def allocations(consumer: str, seen: AllocationsSeen | None = None, **changed: A
 def assert_made(world: World, step: ApiCall) -> Outcome:
     """Make a call that is to succeed: to do before, done after, and done already when it is made again."""
     assert world.executor.probe(step) in (StepState.PLANNED, StepState.FAILED)
-    outcome = world.executor.do(step, f"req-{uuid.uuid4()}")
+    outcome = carried_out(world.executor, step, f"req-{uuid.uuid4()}")
     assert (outcome.state, outcome.already) == (StepState.DONE, False), outcome.note
     assert world.executor.probe(step) is StepState.DONE
-    again = world.executor.do(replace(step, expect={"nothing": "at all"}), f"req-{uuid.uuid4()}")
+    again = carried_out(world.executor, replace(step, expect={"nothing": "at all"}), f"req-{uuid.uuid4()}")
     assert (again.state, again.already) == (StepState.DONE, True)
     return outcome
 
@@ -213,7 +215,7 @@ class Operations:
         consumer = world.consumer()
         before = world.executor.ready().look(allocations(consumer))
         stale = allocations(consumer, before, generation=before["generation"] + 1)
-        refused = world.executor.do(stale.call({"generation": before["generation"]}), "")
+        refused = carried_out(world.executor, stale.call({"generation": before["generation"]}), "")
         assert refused.state is StepState.FAILED
         assert "409" in refused.note
         assert_made(world, allocations(consumer, before).call())
@@ -235,7 +237,7 @@ class Operations:
         """What is not as planned is left alone, and the note says what it is."""
         volume = world.volume()
         step = replace(call("block-storage", "delete-volume", volume=volume), expect={"status": "error"})
-        outcome = world.executor.do(step, "")
+        outcome = carried_out(world.executor, step, "")
         assert outcome.state is StepState.STALE
         assert "status is 'available', planned was 'error'" in outcome.note
         assert_made(world, replace(step, expect={"status": "available"}))

@@ -19,6 +19,7 @@ from stackmend.model.step import ApiCall, StepState
 from stackmend_lab.cloud import Cloud
 from stackmend_lab.plants._volumes import attach, new_volume
 
+from ...support.carried_out import carried_out
 from .conftest import HandClock
 from .fake import PASSWORD, TOKEN, Fake
 from .operations import allocations, call
@@ -50,7 +51,7 @@ def test_a_service_that_is_busy_is_asked_later(
 ) -> None:
     """As late as it says; the call is made once."""
     fake.fault("DELETE", volume, "refuse", status=status, headers={"Retry-After": "7"})
-    outcome = executor.do(delete(volume), MARK)
+    outcome = carried_out(executor, delete(volume), MARK)
     assert (outcome.state, outcome.already, clock.slept[0]) == (StepState.DONE, False, 7.0)
     assert len(fake.sent("DELETE", volume)) == 2
 
@@ -61,7 +62,7 @@ def test_a_service_that_is_not_there_is_asked_again_where_nothing_was_begun(
     """503 of a proxy: even a call that may not be made twice is sent again, once the live state shows no trace."""
     step = detach(built)
     fake.fault("DELETE", "os-volume_attachments", "refuse", headers={"Retry-After": "3"})
-    assert executor.do(step, MARK).state is StepState.DONE
+    assert carried_out(executor, step, MARK).state is StepState.DONE
     assert len(fake.sent("DELETE", "os-volume_attachments")) == 2
     assert 3.0 in clock.slept
 
@@ -70,7 +71,7 @@ def test_a_service_that_stays_away_is_a_failure(fake: Fake, executor: ApiExecuto
     """It is not asked for ever, and the note says that nothing was taken."""
     fake.fault("DELETE", volume, "refuse", times=9)
     fake.fault("POST", volume, "refuse", times=9)
-    outcome = executor.do(delete(volume), MARK)
+    outcome = carried_out(executor, delete(volume), MARK)
     assert outcome.state is StepState.FAILED
     assert "refused: 503" in outcome.note
     assert fake.cloud.rows("cinder", "SELECT deleted FROM volumes WHERE id = :v", {"v": volume}) == [{"deleted": 0}]
@@ -79,7 +80,7 @@ def test_a_service_that_stays_away_is_a_failure(fake: Fake, executor: ApiExecuto
 def test_a_long_pause_is_cut(fake: Fake, executor: ApiExecutor, clock: HandClock, volume: str) -> None:
     """A service may not hold a run for an hour."""
     fake.fault("DELETE", volume, "refuse", status=429, headers={"Retry-After": "3600"})
-    assert executor.do(delete(volume), MARK).state is StepState.DONE
+    assert carried_out(executor, delete(volume), MARK).state is StepState.DONE
     assert max(clock.slept) == 30.0
 
 
@@ -90,7 +91,7 @@ def test_an_answer_that_was_lost_is_looked_for(
     """The request was received and done: it is not sent again, and it is ours."""
     step = delete(volume) if twice else detach(built)
     fake.fault("DELETE", "", "lose")
-    outcome = executor.do(step, MARK)
+    outcome = carried_out(executor, step, MARK)
     assert (outcome.state, outcome.already) == (StepState.DONE, False)
     assert len(fake.sent("DELETE")) == 1
 
@@ -100,7 +101,7 @@ def test_a_request_that_was_lost_is_sent_again_where_that_does_no_harm(
 ) -> None:
     """Nothing of it can be seen, and twice is as good as once."""
     fake.fault("DELETE", volume, "drop")
-    assert executor.do(delete(volume), MARK).state is StepState.DONE
+    assert carried_out(executor, delete(volume), MARK).state is StepState.DONE
     assert len(fake.sent("DELETE", volume)) == 2
 
 
@@ -110,7 +111,7 @@ def test_a_request_that_was_lost_is_in_doubt_where_twice_would_do_harm(
     """It may still be on its way: nobody sends it again before somebody has looked."""
     step = detach(built)
     fake.fault("DELETE", "os-volume_attachments", "drop")
-    outcome = executor.do(step, MARK)
+    outcome = carried_out(executor, step, MARK)
     assert outcome.state is StepState.IN_DOUBT
     assert "the answer was lost" in outcome.note
     assert len(fake.sent("DELETE", "os-volume_attachments")) == 1
@@ -122,7 +123,7 @@ def test_a_request_that_was_lost_is_in_doubt_where_twice_would_do_harm(
 def test_a_service_that_breaks_down_leaves_doubt(built: Cloud, fake: Fake, executor: ApiExecutor, status: int) -> None:
     """Nobody knows how far it came."""
     fake.fault("DELETE", "os-volume_attachments", "refuse", status=status)
-    outcome = executor.do(detach(built), MARK)
+    outcome = carried_out(executor, detach(built), MARK)
     assert outcome.state is StepState.IN_DOUBT
     assert str(status) in outcome.note
     assert len(fake.sent("DELETE", "os-volume_attachments")) == 1
@@ -134,7 +135,7 @@ def test_a_service_that_breaks_down_over_what_may_be_repeated_is_a_failure(
     """Nothing of it can be seen, and a new plan may ask for it again: that need not stop an undo of the rest."""
     fake.fault("DELETE", volume, "refuse", status=500, body={"computeFault": {"message": "it hurts"}})
     fake.fault("POST", volume, "refuse", status=500)
-    outcome = executor.do(delete(volume), MARK)
+    outcome = carried_out(executor, delete(volume), MARK)
     assert outcome.state is StepState.FAILED
     assert "500 it hurts; nothing of it can be seen after 30 s" in outcome.note
 
@@ -149,7 +150,7 @@ def test_a_refusal_is_a_failure_in_the_services_own_words(
     """With the status, what the service says, and what to do about it."""
     body = {"conflictingRequest": {"message": "the server is locked", "code": status}}
     fake.fault("DELETE", "os-volume_attachments", "refuse", status=status, body=body)
-    outcome = executor.do(detach(built), MARK)
+    outcome = carried_out(executor, detach(built), MARK)
     assert outcome.state is StepState.FAILED
     assert f"refused: {status}" in outcome.note
     assert words in outcome.note
@@ -165,7 +166,7 @@ def test_a_conflict_after_which_the_guard_does_not_hold_is_stale(
     step = allocations(server, before).call({"generation": before["generation"]})
     fake.fault("PUT", server, "refuse", status=409, body={"errors": [{"detail": "consumer generation conflict"}]})
     fake.after("PUT", lambda: fake.cloud.update("placement", "consumers", {"uuid": server}, generation=77))
-    outcome = executor.do(step, MARK)
+    outcome = carried_out(executor, step, MARK)
     assert outcome.state is StepState.STALE
     assert "generation is 77" in outcome.note
 
@@ -176,7 +177,7 @@ def test_a_concurrent_update_is_tried_again(built: Cloud, fake: Fake, executor: 
     step = allocations(server, executor.ready().look(allocations(server))).call()
     body = {"errors": [{"detail": "Inventory and/or allocations changed", "code": "placement.concurrent_update"}]}
     fake.fault("PUT", server, "refuse", status=409, body=body)
-    assert executor.do(step, MARK).state is StepState.DONE
+    assert carried_out(executor, step, MARK).state is StepState.DONE
     assert len(fake.sent("PUT", server)) == 2
 
 
@@ -187,7 +188,9 @@ def test_an_event_that_is_refused_in_a_good_answer_is_a_failure(
     server = built.pick("active")
     mac = built.rows("neutron", "SELECT mac_address FROM ports WHERE id = :p", {"p": server.ports[0]})[0]["mac_address"]
     fake.fault("POST", "events", "refuse", status=207, body={"events": [{"code": 422}]})
-    outcome = executor.do(call("compute", "vif-deleted", port=server.ports[0], server=server.uuid, mac=mac), MARK)
+    outcome = carried_out(
+        executor, call("compute", "vif-deleted", port=server.ports[0], server=server.uuid, mac=mac), MARK
+    )
     assert outcome.state is StepState.FAILED
     assert "refused the event (422)" in outcome.note
 
@@ -195,7 +198,7 @@ def test_an_event_that_is_refused_in_a_good_answer_is_a_failure(
 def test_the_outcome_is_waited_for(fake: Fake, executor: ApiExecutor, volume: str) -> None:
     """A volume that is deleting is not deleted."""
     fake.slow = 4
-    assert executor.do(delete(volume), MARK).state is StepState.DONE
+    assert carried_out(executor, delete(volume), MARK).state is StepState.DONE
     assert len(fake.sent("GET", volume)) >= 4
 
 
@@ -204,13 +207,13 @@ def test_what_takes_too_long_is_in_doubt_and_can_be_waited_for_again(
 ) -> None:
     """The limit of the operation is kept; begun again, it is waited for and not sent a second time."""
     fake.slow = 10_000
-    outcome = executor.do(delete(volume), MARK)
+    outcome = carried_out(executor, delete(volume), MARK)
     assert outcome.state is StepState.IN_DOUBT
     assert "accepted, but not done after 600 s" in outcome.note
     assert sum(clock.slept) >= 600
     fake.slow = 3
     assert executor.probe(delete(volume)) is StepState.INTENT
-    assert executor.do(delete(volume), MARK).state is StepState.DONE
+    assert carried_out(executor, delete(volume), MARK).state is StepState.DONE
     assert len(fake.sent("DELETE", volume)) == 1
 
 
@@ -219,13 +222,13 @@ def test_a_service_that_stops_answering_while_it_is_waited_for(fake: Fake, execu
     fake.slow = 3
     step = delete(volume)
     fake.after("DELETE", lambda: fake.fault("GET", volume, "refuse", times=6))
-    assert executor.do(step, MARK).state is StepState.DONE
+    assert carried_out(executor, step, MARK).state is StepState.DONE
 
 
 def test_a_service_that_does_not_answer_at_first_gets_nothing(fake: Fake, executor: ApiExecutor, volume: str) -> None:
     """What cannot be looked at is not changed."""
     fake.fault("GET", volume, "drop", times=9)
-    outcome = executor.do(delete(volume), MARK)
+    outcome = carried_out(executor, delete(volume), MARK)
     assert (outcome.state, fake.sent("DELETE")) == (StepState.FAILED, [])
     assert "nothing was sent" in outcome.note
 
@@ -234,7 +237,7 @@ def test_a_cloud_that_is_too_old_says_what_it_lacks(fake: Fake, executor: ApiExe
     """The microversion, the release, and what the cloud offers instead."""
     fake.highest["placement"] = "1.20"
     with pytest.raises(ApiError, match=r"needs microversion 1\.28 of placement .* offers 1\.0 to 1\.20"):
-        executor.do(allocations(built.pick("active").uuid).call(), MARK)
+        carried_out(executor, allocations(built.pick("active").uuid).call(), MARK)
 
 
 def test_the_lowest_microversion_that_will_do_is_asked_for(fake: Fake, executor: ApiExecutor, built: Cloud) -> None:
@@ -246,7 +249,7 @@ def test_the_lowest_microversion_that_will_do_is_asked_for(fake: Fake, executor:
 
 def test_our_own_name_of_a_request_goes_with_it(fake: Fake, executor: ApiExecutor, volume: str) -> None:
     """So that the request is found in the services' logs though its answer was lost."""
-    executor.do(delete(volume), MARK)
+    carried_out(executor, delete(volume), MARK)
     assert fake.sent("DELETE", volume)[0].headers["x-openstack-request-id"] == MARK
 
 
@@ -258,7 +261,7 @@ def test_nothing_secret_is_in_notes_errors_and_logs(
     said: list[Any] = []
     fake.fault("DELETE", volume, "refuse", status=400, body={"badRequest": {"message": f"{PASSWORD} is no name"}})
     fake.fault("POST", volume, "refuse", status=400, body={"badRequest": {"message": f"nor is {PASSWORD}"}})
-    said.append(executor.do(delete(volume), MARK))
+    said.append(carried_out(executor, delete(volume), MARK))
     fake.fault("GET", volume, "refuse", times=9, status=500, body={"computeFault": {"message": PASSWORD}})
     with pytest.raises(SourceError) as caught:
         executor.ready().look(delete(volume).operation)

@@ -17,6 +17,8 @@ from stackmend.model.step import StepState
 from stackmend.model.writer import Outcome
 from stackmend_lab.simulated import Cloud, Faults
 
+from ...support.carried_out import carried_out
+
 PLANNED, INTENT, DONE, FAILED = StepState.PLANNED, StepState.INTENT, StepState.DONE, StepState.FAILED
 SERVER = {"server": "s1"}
 ABOUT = {**SERVER, "from": "c01", "to": None, "elsewhere": [None]}
@@ -252,7 +254,7 @@ def moved(cloud: Scripted, **about: Any) -> Outcome:
     """Ask it to move its server."""
     arguments = {"server": cloud.server, "from": "c01", "to": None, "elsewhere": [], **about}
     executor = ApiExecutor(lambda: cloud, cloud.clock)
-    return executor.do(operation("live-migrate", arguments).call(), "req-1")
+    return carried_out(executor, operation("live-migrate", arguments).call(), "req-1")
 
 
 def test_a_service_that_breaks_down_over_a_move_is_asked_again() -> None:

@@ -22,6 +22,7 @@ from stackmend.drivers.hosts.transport import Routes, Transport
 from stackmend.model.step import HostCommand, StepState
 from stackmend.model.writer import Outcome, Pending, mark_of
 
+from ...support.carried_out import carried_out
 from .conftest import Host, until
 
 #: no other test session on this machine has the same
@@ -65,9 +66,9 @@ def test_a_command_is_run_once(place: Place) -> None:
     """Its probe says before that it is to do and after that it is done; the second time nothing is run."""
     step = place.step("echo x >> ran", "test -e ran")
     assert place.executor.probe(step) is StepState.PLANNED
-    assert place.executor.do(step, MARK) == Outcome(StepState.DONE, "exit code 0")
+    assert carried_out(place.executor, step, MARK) == Outcome(StepState.DONE, "exit code 0")
     assert place.executor.probe(step) is StepState.DONE
-    assert place.executor.do(step, MARK) == Outcome(StepState.DONE, "done already", already=True)
+    assert carried_out(place.executor, step, MARK) == Outcome(StepState.DONE, "done already", already=True)
     assert place.runs() == 1
 
 
@@ -87,25 +88,25 @@ def test_how_far_it_is_is_told(place: Place) -> None:
 def test_a_failure_says_why(place: Place) -> None:
     """The note has the exit code and the last line of the errors, without control characters."""
     step = place.step("echo first >&2; printf 'no such \\033[31mservice\\n\\n' >&2; exit 5", "false")
-    assert place.executor.do(step, MARK) == Outcome(StepState.FAILED, "exit code 5: no such  [31mservice")
+    assert carried_out(place.executor, step, MARK) == Outcome(StepState.FAILED, "exit code 5: no such  [31mservice")
 
 
 @pytest.mark.parametrize(("code", "state"), [(0, StepState.DONE), (3, StepState.FAILED)])
 def test_without_a_probe_the_exit_code_decides(place: Place, code: int, state: StepState) -> None:
     """After a crash it does not: then nobody can tell."""
     step = place.step(f"exit {code}")
-    assert place.executor.do(step, MARK) == Outcome(state, f"exit code {code}")
+    assert carried_out(place.executor, step, MARK) == Outcome(state, f"exit code {code}")
     assert place.executor.probe(step) is StepState.IN_DOUBT
 
 
 def test_a_failure_that_has_done_it_is_done(place: Place) -> None:
     """What counts is the state of the host, not what a program thinks of itself."""
-    assert place.executor.do(place.step("echo x >> ran; exit 1", "test -e ran"), MARK).state is StepState.DONE
+    assert carried_out(place.executor, place.step("echo x >> ran; exit 1", "test -e ran"), MARK).state is StepState.DONE
 
 
 def test_a_success_that_has_not_done_it_has_failed(place: Place) -> None:
     """A program that says it is done is not believed when its probe still says no at the end of the limit."""
-    outcome = place.executor.do(place.step("true", "test -e ran", limit=1), MARK)
+    outcome = carried_out(place.executor, place.step("true", "test -e ran", limit=1), MARK)
     assert outcome.state is StepState.FAILED
     assert "exit code 0; it is not done after 1 s" in outcome.note
 
@@ -113,13 +114,13 @@ def test_a_success_that_has_not_done_it_has_failed(place: Place) -> None:
 def test_what_takes_effect_later_is_waited_for(place: Place) -> None:
     """A power supply answers at once and goes off some seconds later."""
     step = place.step("(sleep 1; echo x >> ran) >/dev/null 2>&1 &", "test -e ran")
-    assert place.executor.do(step, MARK) == Outcome(StepState.DONE, "exit code 0")
+    assert carried_out(place.executor, step, MARK) == Outcome(StepState.DONE, "exit code 0")
 
 
 def test_a_probe_that_cannot_tell_keeps_it_from_being_begun(place: Place) -> None:
     """Nothing is changed where its state before is unknown."""
     step = place.step("echo x >> ran", "echo 'bus is down' >&2; exit 4")
-    outcome = place.executor.do(step, MARK)
+    outcome = carried_out(place.executor, step, MARK)
     assert outcome.state is StepState.FAILED
     assert outcome.note.startswith("nothing was done: its probe ")
     assert outcome.note.endswith("cannot tell: exit code 4: bus is down")
@@ -129,16 +130,16 @@ def test_a_probe_that_cannot_tell_keeps_it_from_being_begun(place: Place) -> Non
 
 def test_one_that_took_too_long_is_judged_by_its_probe(place: Place) -> None:
     """It was ended; when its probe says that it is to do, it has failed."""
-    outcome = place.executor.do(place.step("echo x >> ran; exec sleep 300", "test -e done", limit=1), MARK)
+    outcome = carried_out(place.executor, place.step("echo x >> ran; exec sleep 300", "test -e done", limit=1), MARK)
     assert outcome.state is StepState.FAILED
     assert "took longer than 1 s and was ended; it is not done" in outcome.note
     step = place.step("echo x >> ran; echo x > done; exec sleep 300", "test -e done", limit=1)
-    assert place.executor.do(step, MARK).state is StepState.DONE
+    assert carried_out(place.executor, step, MARK).state is StepState.DONE
 
 
 def test_without_a_probe_one_that_took_too_long_is_in_doubt(place: Place) -> None:
     """Nobody knows how far it came."""
-    outcome = place.executor.do(place.step("exec sleep 300", limit=1), MARK)
+    outcome = carried_out(place.executor, place.step("exec sleep 300", limit=1), MARK)
     assert outcome.state is StepState.IN_DOUBT
     assert outcome.note.endswith("it has ended, nobody saw how")
 
@@ -162,12 +163,17 @@ def test_one_that_another_process_began_is_waited_for(place: Place, probe: str) 
     script = "echo x >> ran; until [ -e go ]; do sleep 0.05; done; echo x > done"
     step = place.step(script, probe)
     code = f"""
+        import time
         from stackmend.app.apis import SystemClock
         from stackmend.drivers.hosts.executor import HostExecutor
         from stackmend.drivers.hosts.transport import Routes, Transport
         from stackmend.model.step import HostCommand
+        from stackmend.model.writer import Pending
         executor = HostExecutor(Transport({place.transport.routes!r}), SystemClock())
-        executor.do({step!r}, {MARK!r})
+        found = executor.begin({step!r}, {MARK!r})
+        while isinstance(found, Pending):
+            time.sleep(0.05)
+            found = executor.go_on(found)
     """
     # a file: the mark in an argument list is that of a command
     (program := place.folder.parent / "first.py").write_text(textwrap.dedent(code))
@@ -225,7 +231,7 @@ def test_a_host_that_cannot_be_reached(host: Host, tmp_path: Path) -> None:
     host.stop()
     place = Place(host.transport(), host.name, tmp_path)
     for probe in ("", "test -e ran"):
-        outcome = place.executor.do(place.step("echo x >> ran", probe), MARK)
+        outcome = carried_out(place.executor, place.step("echo x >> ran", probe), MARK)
         assert outcome.state is StepState.FAILED
         assert outcome.note.startswith("nothing was done: c01 cannot be reached")
     assert place.executor.probe(place.step("", "true")) is StepState.IN_DOUBT

@@ -15,6 +15,7 @@ from stackmend.model.errors import HostUnreachable
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import HostCommand, StepState
 
+from ...support.carried_out import carried_out
 from .booted import Booted, Docked, NotHereError
 from .managers import HOST, Machine, RedHat
 
@@ -66,7 +67,7 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]
 
 def do(machine: Machine, step: HostCommand, mark: str = "") -> tuple[StepState, bool]:
     """Carry it out: (state, whether it was done already)."""
-    outcome = HostExecutor(machine.transport, SystemClock()).do(step, mark)
+    outcome = carried_out(HostExecutor(machine.transport, SystemClock()), step, mark)
     assert outcome.state is StepState.DONE, outcome.note
     return outcome.state, outcome.already
 
@@ -273,7 +274,7 @@ def test_power_that_cannot_be_told(machine: Machine, tmp_path: Path) -> None:
     power.write_text("unknown\n")
     step = hook(settings, "power_off", HOST, wanted="off")
     assert step is not None
-    outcome = HostExecutor(machine.transport, SystemClock()).do(step, "")
+    outcome = carried_out(HostExecutor(machine.transport, SystemClock()), step, "")
     assert outcome.state is StepState.FAILED
     assert "neither on nor off: Chassis Power is unknown" in outcome.note
     assert power.read_text() == "unknown\n"

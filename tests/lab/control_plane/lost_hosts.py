@@ -23,6 +23,8 @@ from stackmend.model.writer import Outcome
 from stackmend_lab.control_plane import Plane
 from stackmend_lab.control_plane.seed import IMAGE, wait, wait_server
 
+from ...support.carried_out import carried_out
+
 RUNNING, SHUTDOWN = 1, 4
 _PURGE = """#!{python}
 import sys, kombu
@@ -188,7 +190,7 @@ class Loss:
         """Make one call of Nova and wait for its outcome."""
         executor: ApiExecutor = apis.executor(self.config)
         try:
-            return executor.do(operation_of("compute", operation, arguments).call(), "")
+            return carried_out(executor, operation_of("compute", operation, arguments).call(), "")
         finally:
             executor.close()
 

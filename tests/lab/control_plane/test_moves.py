@@ -20,6 +20,8 @@ from stackmend.model.writer import Outcome
 from stackmend_lab.control_plane import Plane
 from stackmend_lab.control_plane.seed import create_server, wait, wait_server
 
+from ...support.carried_out import carried_out
+
 
 class Operator:
     """Makes calls on one server."""
@@ -45,9 +47,9 @@ class Operator:
         given = arguments or {"server": self.server}
         step = operation_of(of, operation, given).call()
         assert self.executor.probe(step) is StepState.PLANNED, operation
-        outcome = self.executor.do(step, f"req-{uuid.uuid4()}")
+        outcome = carried_out(self.executor, step, f"req-{uuid.uuid4()}")
         assert (outcome.state, outcome.already) == (StepState.DONE, False), f"{operation}: {outcome.note}"
-        again = self.executor.do(step, f"req-{uuid.uuid4()}")
+        again = carried_out(self.executor, step, f"req-{uuid.uuid4()}")
         assert (again.state, again.already) == (StepState.DONE, True), f"{operation}: {again.note}"
         return outcome
 
@@ -137,7 +139,7 @@ def test_a_move_that_no_host_takes_says_why_at_once(operator: Operator) -> None:
     try:
         about = {"server": operator.server, "from": operator.host, "to": operator.plane.hosts[2], "elsewhere": []}
         step = operation_of("compute", "live-migrate", about).call()
-        outcome = operator.executor.do(step, f"req-{uuid.uuid4()}")
+        outcome = carried_out(operator.executor, step, f"req-{uuid.uuid4()}")
     finally:
         operator.do("enable-service", **third)
     assert outcome.state is StepState.FAILED
@@ -183,4 +185,4 @@ def test_what_is_waited_for(operator: Operator) -> None:
     sdk: Any = operator.sdk
     sdk.compute.delete_server(other)
     gone = ServerGone(server=other).call()
-    assert operator.executor.do(gone, "").state is StepState.DONE
+    assert carried_out(operator.executor, gone, "").state is StepState.DONE

@@ -98,14 +98,6 @@ class ApiExecutor:
             return self._waiting(attempt, attempt.limit, "it was waited for")
         return self._next(attempt)
 
-    def do(self, step: CallStep, mark: str) -> Outcome:
-        """Make the call and wait for its outcome."""
-        found = self.begin(step, mark)
-        while isinstance(found, Pending):
-            self._clock.sleep(max(0.0, (found.at - self._clock.now()).total_seconds()))
-            found = self.go_on(found)
-        return found
-
     def go_on(self, pending: Pending) -> Outcome | Pending:
         """Look whether it is over. Whatever cannot be seen in time is in doubt."""
         attempt: _Try = pending.state

@@ -106,14 +106,6 @@ class HostExecutor:
                 return self._later(under, under.pause, under.process.said)
         return self._on(under, answer)
 
-    def do(self, step: CallStep, mark: str) -> Outcome:
-        """Do it, and wait until it is over."""
-        found = self.begin(step, mark)
-        while isinstance(found, Pending):
-            self._clock.sleep(max(0.0, (found.at - self._clock.now()).total_seconds()))
-            found = self.go_on(found)
-        return found
-
     def probe(self, step: CallStep) -> StepState:
         """What its probe says; without one nobody can tell."""
         command = _command(step)

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One step by itself, begun and looked at until it is over, as a run does it."""
+
+from __future__ import annotations
+
+from stackmend.drivers.api.executor import ApiExecutor
+from stackmend.drivers.hosts.executor import HostExecutor
+from stackmend.model.step import CallStep
+from stackmend.model.writer import Outcome, Pending
+
+
+def carried_out(executor: ApiExecutor | HostExecutor, step: CallStep, mark: str = "") -> Outcome:
+    """Its outcome; time passes by the clock of the executor."""
+    found = executor.begin(step, mark)
+    while isinstance(found, Pending):
+        clock = executor._clock
+        clock.sleep(max(0.0, (found.at - clock.now()).total_seconds()))
+        found = executor.go_on(found)
+    return found
