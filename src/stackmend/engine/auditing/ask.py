@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from stackmend.engine.auditing.statements import EVERY, columns_read, tables_read
 from stackmend.model.audit import CheckResult, Outcome
 from stackmend.model.check import Check
 from stackmend.model.errors import Exit, StackmendError
@@ -19,16 +19,10 @@ from stackmend.model.protocols import Query
 from stackmend.model.snapshot import CELL, UNREADABLE, Manifest, Source
 from stackmend.tables import Table, tables
 from stackmend.tables.nova import VIFS
-from stackmend.tables.views import VIEWS
 
 _EVENTS = Events(__name__)
 
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _UNKNOWN = "not every cell is known: cell_mappings could not be read, or a cell of it is not among the sources"
-#: identifiers said of no table; names that a statement gives
-_UNQUALIFIED, _NAMED = re.compile(r"(?<![\w.])(\w+)\b(?!\.)"), re.compile(r"\bAS\s+\w+")
-#: what may follow a table without being its alias
-_NO_ALIAS = frozenset({"WHERE", "JOIN", "LEFT", "RIGHT", "FULL", "CROSS", "INNER", "ON", "GROUP", "ORDER", "UNION"})
 _CACHES = f"{VIFS.service}_{VIFS.name}"
 #: an age that everything has, also what a service with a clock that is ahead has written
 _AGELESS = -86_400
@@ -119,55 +113,30 @@ def _cells(manifest: Manifest, failed: Mapping[str, str]) -> str:
 
 
 def mentioned(check: Check) -> frozenset[str]:
-    """Every identifier in the SQL of a check and of the views it uses, and every column of its scopes."""
-    words = {word for text in _texts(check) for word in _WORD.findall(text)}
-    for name in words & set(VIEWS):
-        words |= set(VIEWS[name].needs)
-    for label, scope in check.reads.items():
-        words |= {label, *scope}
-    return frozenset(words)
-
-
-def _texts(check: Check) -> list[str]:
-    """The SQL of a check and of every view it uses."""
-    found, seen = [check.sql], set[str]()
-    for text in found:
-        views = (set(_WORD.findall(text)) & set(VIEWS)) - seen
-        seen |= views
-        found += [VIEWS[view].sql for view in sorted(views)]
-    return found
+    """Every table that a check reads, itself or through a view, and every one in its scopes."""
+    return tables_read(check.sql) | set(check.reads)
 
 
 def _asked(check: Check, label: str) -> frozenset[str]:
-    """Names that may be columns of this table: those said of its aliases, and those said of no table at all.
+    """Names that may be columns of this table, in the SQL of the check, its views, or its scopes."""
+    return columns_read(check.sql, label) | set(check.reads.get(label, ()))
 
-    Where a statement has the table without an alias, every word of it may be one.
-    """
-    found = set(check.reads.get(label, ()))
-    for text in _texts(check):
-        words = _WORD.findall(text)
-        if label not in words:
-            continue
-        aliases: list[str] = re.findall(rf"(?:FROM|JOIN)\s+{label}\b(?:\s+(\w+))?", text)
-        if len(aliases) < words.count(label) or any(not a or a.upper() in _NO_ALIAS for a in aliases):
-            found |= set(words)
-            continue
-        found |= {column for alias in aliases for column in re.findall(rf"\b{alias}\.(\w+)", text)}
-        found |= set(_UNQUALIFIED.findall(_NAMED.sub("", text)))
-    return frozenset(found)
+
+def _hit(column: str, asked: frozenset[str]) -> bool:
+    """Whether one of these names is the column, or made of it."""
+    return EVERY in asked or bool(asked & _MADE_OF.get(column, frozenset({column})))
 
 
 def _unseen(check: Check, manifest: Manifest) -> list[str]:
     """Tables and columns that the check mentions and that may be hidden from the account: they are not "not there"."""
-    words = mentioned(check)
     found = []
     for source in manifest.sources:
         for label, columns in sorted(source.unseen.items()):
             names = {label, VIFS.label} if label == _CACHES else {label}
-            if not words & names:
+            if not mentioned(check) & names:
                 continue
             asked = frozenset().union(*(_asked(check, name) for name in names))
-            hidden = [c for c in columns if c == "*" or asked & _MADE_OF.get(c, frozenset({c}))]
+            hidden = [c for c in columns if c == "*" or _hit(c, asked)]
             found += [
                 f"the account has no right to see {f'table {label}' if c == '*' else f'{label}.{c}'} in {source.called}"
                 for c in hidden
@@ -177,26 +146,26 @@ def _unseen(check: Check, manifest: Manifest) -> list[str]:
 
 def _missing(check: Check, manifest: Manifest) -> list[str]:
     """Tables and columns that the check mentions and a source lacks, unless they are known to come and go."""
-    words = mentioned(check)
     found = []
     for source in manifest.sources:
         lacked = []
         for label, columns in sorted(source.missing.items()):
             parts = tables().get(label, ())
-            if label in check.spares or not words & {label, VIFS.label if label == _CACHES else label}:
+            names = {label, VIFS.label} if label == _CACHES else {label}
+            if label in check.spares or not mentioned(check) & names:
                 continue
             if "*" in columns:
                 if source.api or not parts or not all(part.optional for part in parts):
                     lacked.append(("table", label))
                 continue
-            asked = _asked(check, label) | (_asked(check, VIFS.label) if label == _CACHES else frozenset())
+            asked = frozenset().union(*(_asked(check, name) for name in names))
             optional = {c.name for part in parts for c in part.columns if c.optional}
-            lacking = sorted(c for c in columns if c not in optional and asked & _MADE_OF.get(c, frozenset({c})))
+            lacking = sorted(c for c in columns if c not in optional and _hit(c, asked))
             lacked += [("column", f"{label}.{column}") for column in lacking]
         if source.api and lacked:
-            names = [name for _, name in lacked]
-            more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-            found.append(f"{source.called} does not show {', '.join(names[:6])}{more}")
+            shown = [name for _, name in lacked]
+            more = f" and {len(shown) - 6} more" if len(shown) > 6 else ""
+            found.append(f"{source.called} does not show {', '.join(shown[:6])}{more}")
         else:
             found += [f"{kind} {name} is missing in {source.called}" for kind, name in lacked]
     return found
