@@ -24,6 +24,7 @@ from stackmend.app import snapshots
 from stackmend.config.settings import load
 from stackmend.drivers.snapshot.query import DuckQuery, open_snapshot, steps
 from stackmend.engine.auditing import catalogue
+from stackmend.engine.auditing.statements import parsed
 from stackmend.model.check import Check
 from stackmend.model.finding import finding_of
 from stackmend.model.repair import Repair
@@ -440,3 +441,16 @@ def test_steps_have_names_of_their_own(module: ModuleType) -> None:
     """What stands under WITH becomes a table: by the name of a collected table or a view it would hide that one."""
     named = {step for step, _ in steps(module.CHECK.sql)[0]}
     assert named & {*tables(), *VIEWS, VIFS.label, UNREADABLE, "clock"} == set()
+
+
+@each_check
+def test_steps_are_those_that_a_parser_finds(module: ModuleType) -> None:
+    """Each query under WITH is run by itself, and is what it would be in the statement (docs/adr/0039)."""
+    named, last = steps(module.CHECK.sql)
+    tree = parsed(module.CHECK.sql)
+    under = tree.args.get("with_") or tree.args.get("with")
+    parts = under.expressions if under else []
+    if under:
+        under.pop()
+    assert [(name, parsed(step)) for name, step in named] == [(part.alias, part.this) for part in parts]
+    assert parsed(last) == tree

@@ -14,7 +14,6 @@ from stackmend.app.session import Session
 from stackmend.config.settings import Config, load
 from stackmend.drivers.database.dialects.rights import Sight, sight
 from stackmend.engine.auditing import catalogue
-from stackmend.engine.auditing.ask import mentioned
 from stackmend.model.audit import Outcome, Report
 from stackmend.model.errors import Exit, SourceError
 from stackmend.tables import tables
@@ -133,7 +132,7 @@ def _hold(report: Report, whole: Report, database: str, table: str) -> None:
     needing = {
         name
         for name, check in catalogue.checks().items()
-        if name in asking and (mentioned(check) & labels or (cells and mentioned(check) & OF_CELLS))
+        if name in asking and (check.reads.keys() & labels or (cells and check.reads.keys() & OF_CELLS))
     }
     silent = {name for name, r in report.checks.items() if r.outcome is Outcome.INCOMPLETE}
     assert needing <= silent, f"{table} of {database} is hidden, and {needing - silent} say nothing of it"

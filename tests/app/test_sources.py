@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -249,3 +251,19 @@ def test_an_unreadable_row_hides_no_other(cloud: Cloud, asked: Callable[..., Rep
     }
     resources = {f.resource_id for f in report.findings if f.check == "unreadable-row"}
     assert {server.uuid, other.uuid} <= resources
+
+
+@pytest.mark.parametrize("lacking", [False, True])
+def test_statements_are_parsed_only_where_a_source_lacks_something(cloud: Cloud, tmp_path: Path, lacking: bool) -> None:
+    """An audit that sees everything does not wait for a parser (docs/adr/0039)."""
+    if lacking:
+        cloud.execute("cinder", "ALTER TABLE volumes RENAME COLUMN migration_status TO was_status")
+    path = tmp_path / "cloud.toml"
+    path.write_text(cloud.toml(), encoding="utf-8")
+    code = (
+        "import sys\nfrom stackmend.cli.shell import main\n"
+        f"code = main(['--config', {str(path)!r}, 'audit', '--settle', '0'])\n"
+        "print(int(code), 'sqlglot' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-2:] == ([str(Exit.INCOMPLETE.value), "True"] if lacking else ["0", "False"])

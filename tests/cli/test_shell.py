@@ -18,6 +18,7 @@ from stackmend.model.errors import Exit, LockedError, StackmendError
 #: what takes long to import, and has no business in a help text
 HEAVY = (
     "duckdb",
+    "sqlglot",
     "pyarrow",
     "sqlalchemy",
     "numpy",

@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
 import duckdb
 import pytest
 
 from stackmend.engine.auditing import catalogue
-from stackmend.engine.auditing.statements import EVERY, columns_read, tables_read, unkeyed_joins
+from stackmend.engine.auditing.ask import ask, standing
+from stackmend.engine.auditing.statements import EVERY, NotUnderstood, columns_read, parsed, tables_read
+from stackmend.model.audit import Outcome
 from stackmend.model.check import Check
-from stackmend.model.snapshot import UNREADABLE
+from stackmend.model.snapshot import UNREADABLE, Manifest, Source
 from stackmend.tables import Kind, tables
 from stackmend.tables.nova import VIFS
 from stackmend.tables.views import VIEWS
@@ -86,12 +92,6 @@ def test_a_column_that_duckdb_misses_is_one_that_the_check_reads(check: Check) -
     assert overlooked == []
 
 
-@each_check
-def test_every_join_of_a_check_has_a_key(check: Check) -> None:
-    """An equality between a column of the joined table and one of a table before it, or the other side is the clock."""
-    assert unkeyed_joins(check.sql) == []
-
-
 @pytest.mark.parametrize(
     ("sql", "columns"),
     [
@@ -126,23 +126,79 @@ def test_a_view_reads_what_is_behind_it() -> None:
     assert "finish_time" in columns_read(sql, "nova_instance_actions_events")
 
 
-@pytest.mark.parametrize(
-    ("join", "keyed"),
-    [
-        ("JOIN neutron_ports p ON p.device_id = i.uuid", True),
-        ("JOIN neutron_ports p ON LOWER(p.device_id) = LOWER(i.uuid)", True),
-        ("JOIN neutron_ports p USING (uuid)", True),
-        (", neutron_ports p WHERE p.device_id = i.uuid", True),
-        ("CROSS JOIN clock c", True),
-        (", neutron_ports p", False),
-        ("CROSS JOIN neutron_ports p", False),
-        ("JOIN neutron_ports p ON p.device_id > i.uuid", False),
-        ("JOIN neutron_ports p ON p.status = 'ACTIVE'", False),
-        ("JOIN neutron_ports p ON i.uuid = i.host", False),
-        ("JOIN neutron_ports p ON p.device_id = i.uuid OR p.status = 'ACTIVE'", False),
-        ("JOIN neutron_ports p ON NOT p.device_id = i.uuid", False),
-    ],
-)
-def test_a_join_without_a_key_is_seen(join: str, keyed: bool) -> None:
-    """What compares every row with every row is named, however it is written."""
-    assert (unkeyed_joins(f"SELECT i.uuid FROM nova_instances i {join}") == []) is keyed
+BROKEN: dict[str, Callable[[str], str]] = {
+    "cut off": lambda sql: sql[: len(sql) // 2],
+    "a bracket too few": lambda sql: sql.replace(")", "", 1),
+    "an open text": lambda sql: f"{sql} AND 'x",
+    "nothing": lambda _: "",
+    "a comment alone": lambda _: "-- SELECT 1",
+    "two statements": lambda sql: f"{sql}; SELECT 1",
+    "no query": lambda _: "DROP TABLE nova_instances",
+    "no SQL": lambda _: "find all ports",
+    "too deep": lambda _: f"SELECT {'(' * 5000}1{')' * 5000} AS one",
+}
+
+
+def _manifest(*, hides: bool) -> Manifest:
+    """Of a snapshot in which every database could be read; a column may be hidden in it."""
+    names = ("nova_api", "cell:cell1", "neutron", "cinder", "placement", "glance", "keystone")
+    unseen = {"neutron_ports": ("status",)} if hides else {}
+    sources = tuple(Source(database=name, unseen=unseen if name == "neutron" else {}) for name in names)
+    now = "2026-11-21 03:00:00"
+    return Manifest(format="", created_at=now, now=now, skew=0.0, sources=sources, cells_known=True)
+
+
+@pytest.mark.attack("breaks the SQL of a check, so that nobody can tell what it reads")
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_a_broken_statement_is_no_answer_and_no_end(broken: Callable[[str], str]) -> None:
+    """It has no answer and says why; the others have theirs. An audit goes on."""
+    well, other = (catalogue.checks()[name] for name in ("volume-stuck-detaching", "port-binding-wrong-host"))
+    ill = replace(other, name="ill", sql=broken(other.sql))
+    rows, results = ask([ill, well], _Unasked(), _manifest(hides=True))
+    assert results["ill"].outcome is Outcome.INCOMPLETE
+    assert "SQL" in results["ill"].reason
+    assert "database neutron" not in results["ill"].reason
+    assert results[well.name].outcome is Outcome.OK
+    assert set(rows) == {well.name}
+
+
+def test_a_statement_is_parsed_only_where_something_is_hidden() -> None:
+    """Where everything is shown, what a statement reads does not matter: DuckDB says what is wrong with it."""
+    check = replace(catalogue.checks()["port-binding-wrong-host"], sql="SELECT (")
+    assert standing(check, _manifest(hides=False)).speaks
+    assert not standing(check, _manifest(hides=True)).speaks
+
+
+class _Unasked:
+    """A :class:`stackmend.model.protocols.Query` without rows."""
+
+    def rows(self, sql: str, parameters: object) -> list[dict[str, object]]:
+        """None."""
+        assert sql
+        assert parameters
+        return []
+
+
+WORDS = ("", "(", ")", "'", '"', "$", " AS ", " JOIN ", "SELECT ", "*", ";", "\x00", "::", "[")
+
+
+@pytest.mark.attack("cuts, doubles and mixes the SQL of checks at random")
+def test_the_parser_either_understands_or_says_that_it_does_not(record_property: Callable[[str, object], None]) -> None:
+    """No other error comes out of it, whatever is given to it."""
+    random_, statements = random.Random(3), [check.sql for check in catalogue.checks().values()]
+    tries, said = 400, list[str]()
+    for _ in range(tries):
+        sql = random_.choice(statements)
+        for _ in range(random_.randint(1, 3)):
+            start = random_.randrange(len(sql))
+            word = random_.choice(
+                ["", "(", ")", "'", '"', "$", " AS ", " JOIN ", "SELECT ", "*", ";", "\x00", "::", "["]
+            )
+            sql = sql[:start] + word + sql[start + random_.randint(0, 30) :]
+        try:
+            parsed(sql)
+        except NotUnderstood as problem:
+            said.append(problem.message)
+    record_property("tries", tries)
+    assert 0 < len(said) < tries
+    assert not any("\x1b" in message for message in said), "the parser marks the place with the codes of a terminal"

@@ -225,6 +225,12 @@ def test_a_statement_in_steps_is_answered(small: DuckQuery) -> None:
     assert small.rows(STEPS, parameters | {"limit": 3}) == [{"n": 2, "least": 1}]
 
 
+def test_a_parameter_is_what_duckdb_takes_for_one(small: DuckQuery) -> None:
+    """No word in a text or a comment is."""
+    sql = "SELECT '$other' AS word, $limit AS n -- $least"
+    assert small.rows(sql, {"limit": 4, "least": 1, "other": 0}) == [{"word": "$other", "n": 4}]
+
+
 @pytest.mark.parametrize("last", ["SELECT n FROM few", "SELECT nothing FROM few", LARGE])
 def test_steps_leave_no_table_behind(small: DuckQuery, last: str) -> None:
     """The tables of the steps are gone after the answer, and after a failure."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from stackmend.engine.auditing.statements import EVERY, columns_read, tables_read
+from stackmend.engine.auditing.statements import EVERY, NotUnderstood, columns_read
 from stackmend.model.audit import CheckResult, Outcome
 from stackmend.model.check import Check
 from stackmend.model.errors import Exit, StackmendError
@@ -44,7 +44,7 @@ class Standing:
 def standing(check: Check, manifest: Manifest) -> Standing:
     """What the manifest allows a check to say.
 
-    A source in ``needs`` that failed forbids any verdict, and so does a table or column it mentions that is not there:
+    A source in ``needs`` that failed forbids any verdict, and so does a table or column it reads that is not there:
     rows that nobody could read must not pass for rows that do not exist. Another source it reads that failed makes it
     incomplete: what it finds is shown, but no finding is not "clean"; so does a table it can spare.
     """
@@ -60,7 +60,11 @@ def standing(check: Check, manifest: Manifest) -> Standing:
         if reason:
             return Standing(False, False, reason)
     spared = _spared(check, manifest)
-    if lacking := _unseen(check, manifest) or _missing(check, manifest):
+    try:
+        lacking = _unseen(check, manifest) or _missing(check, manifest)
+    except NotUnderstood as problem:
+        lacking = [f"a source does not show everything, and nobody can tell what this check reads of it: {problem}"]
+    if lacking:
         return Standing(False, False, "; ".join(lacking))
     services = {t.service for label in check.reads for t in tables().get(label, ())}
     everything = UNREADABLE in check.reads
@@ -112,14 +116,16 @@ def _cells(manifest: Manifest, failed: Mapping[str, str]) -> str:
     return ""
 
 
-def mentioned(check: Check) -> frozenset[str]:
-    """Every table that a check reads, itself or through a view, and every one in its scopes."""
-    return tables_read(check.sql) | set(check.reads)
+def _read(check: Check, label: str) -> frozenset[str]:
+    """Which of the table and of what is made of it the check reads."""
+    return frozenset(check.reads.keys() & ({label, VIFS.label} if label == _CACHES else {label}))
 
 
 def _asked(check: Check, label: str) -> frozenset[str]:
-    """Names that may be columns of this table, in the SQL of the check, its views, or its scopes."""
-    return columns_read(check.sql, label) | set(check.reads.get(label, ()))
+    """Names that may be columns of this table in the SQL of the check, its views, or its scopes; what is made of it."""
+    read = _read(check, label)
+    columns = (columns_read(check.sql, name) | set(check.reads[name]) for name in read)
+    return frozenset().union(*columns, read - {label})
 
 
 def _hit(column: str, asked: frozenset[str]) -> bool:
@@ -128,14 +134,13 @@ def _hit(column: str, asked: frozenset[str]) -> bool:
 
 
 def _unseen(check: Check, manifest: Manifest) -> list[str]:
-    """Tables and columns that the check mentions and that may be hidden from the account: they are not "not there"."""
+    """Tables and columns that the check reads and that may be hidden from the account: they are not "not there"."""
     found = []
     for source in manifest.sources:
         for label, columns in sorted(source.unseen.items()):
-            names = {label, VIFS.label} if label == _CACHES else {label}
-            if not mentioned(check) & names:
+            if not _read(check, label):
                 continue
-            asked = frozenset().union(*(_asked(check, name) for name in names))
+            asked = _asked(check, label)
             hidden = [c for c in columns if c == "*" or _hit(c, asked)]
             found += [
                 f"the account has no right to see {f'table {label}' if c == '*' else f'{label}.{c}'} in {source.called}"
@@ -145,20 +150,19 @@ def _unseen(check: Check, manifest: Manifest) -> list[str]:
 
 
 def _missing(check: Check, manifest: Manifest) -> list[str]:
-    """Tables and columns that the check mentions and a source lacks, unless they are known to come and go."""
+    """Tables and columns that the check reads and a source lacks, unless they are known to come and go."""
     found = []
     for source in manifest.sources:
         lacked = []
         for label, columns in sorted(source.missing.items()):
             parts = tables().get(label, ())
-            names = {label, VIFS.label} if label == _CACHES else {label}
-            if label in check.spares or not mentioned(check) & names:
+            if label in check.spares or not _read(check, label):
                 continue
             if "*" in columns:
                 if source.api or not parts or not all(part.optional for part in parts):
                     lacked.append(("table", label))
                 continue
-            asked = frozenset().union(*(_asked(check, name) for name in names))
+            asked = _asked(check, label)
             optional = {c.name for part in parts for c in part.columns if c.optional}
             lacking = sorted(c for c in columns if c not in optional and _hit(c, asked))
             lacked += [("column", f"{label}.{column}") for column in lacking]
@@ -175,10 +179,7 @@ def parameters(check: Check, now: str, ages: Mapping[str, Mapping[str, int]] | N
     """``$now`` and the thresholds of a check; ``ages``: check -> name -> seconds, as set for the site."""
     moment = datetime.fromisoformat(now).replace(tzinfo=None)
     own = {**check.ages, **{k: v for k, v in (ages or {}).get(check.name, {}).items() if k in check.ages}}
-    found: dict[str, Any] = {name: moment - timedelta(seconds=seconds) for name, seconds in own.items()}
-    if "$now" in check.sql:
-        found["now"] = moment
-    return {name: value for name, value in found.items() if f"${name}" in check.sql}
+    return {"now": moment} | {name: moment - timedelta(seconds=seconds) for name, seconds in own.items()}
 
 
 def ask(

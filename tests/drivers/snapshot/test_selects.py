@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tables' own words of SQL name, as a parser reads them: collecting does not wait for one (docs/adr/0039)."""
+
+from __future__ import annotations
+
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from stackmend.drivers.database.dialects import TableInfo
+from stackmend.drivers.database.dialects.rights import Sight
+from stackmend.drivers.snapshot.selects import missing, unseen
+from stackmend.tables import Column, Table, tables
+
+PARTS = [part for parts in tables().values() for part in parts]
+SERVICES = ["mysql", "sqlite"]  # MariaDB is of the first dialect
+
+
+def _known(part: Table, dialect: str) -> dict[str, set[str]]:
+    """Table -> columns that collecting it needs, but for the columns it may do without."""
+    tree = sqlglot.parse_one(f"SELECT 1 FROM {part.name} t {part.join} WHERE {part.where or '1 = 1'}", dialect=dialect)
+    called = {table.alias: table.name for table in tree.find_all(exp.Table)}
+    found: dict[str, set[str]] = {name: set() for name in called.values()}
+    for column in tree.find_all(exp.Column):
+        found[called[column.table]].add(column.name)
+    return found
+
+
+def _made_of(column: Column, dialect: str) -> set[str]:
+    """Columns of its own table that a collected column is made of."""
+    if not column.expr:
+        return {column.name}
+    return {
+        one.name for one in sqlglot.parse_one(column.expr, dialect=dialect).find_all(exp.Column) if one.table == "t"
+    }
+
+
+def _infos(columns: dict[str, set[str]]) -> dict[str, TableInfo]:
+    return {name: TableInfo(columns=dict.fromkeys(here, ""), key=()) for name, here in columns.items()}
+
+
+@pytest.mark.parametrize("dialect", SERVICES)
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: f"{part.label}-{part.name}-{part.constant}")
+def test_each_column_that_is_lacking_is_noticed_and_no_other(part: Table, dialect: str) -> None:
+    """Columns of the join and of the condition decide over the table, those of an expression over its column."""
+    own = set().union(*(_made_of(column, dialect) for column in part.columns))
+    needed = _known(part, dialect)
+    whole = needed | {part.name: needed[part.name] | own}
+    blind = Sight(everything=False)
+    assert missing(part, _infos(whole)) == unseen(part, _infos(whole), blind) == ()
+    for name, columns in whole.items():
+        for lacking in columns:
+            rest = _infos(whole | {name: columns - {lacking}})
+            of = tuple(c.name for c in part.columns if name == part.name and lacking in _made_of(c, dialect))
+            decides = lacking in needed[name]
+            assert unseen(part, rest, blind) == (("*",) if decides else of)
+            if not part.optional and not decides:
+                assert missing(part, rest) == tuple(c.name for c in part.columns if c.name in of and not c.optional)
