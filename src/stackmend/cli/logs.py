@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TextIO
 
-from stackmend.cli.redact import redact
 from stackmend.model.errors import UsageError
 from stackmend.model.events import EVENT, FACTS
+from stackmend.model.redaction import MASK, redact, tells_secret
 
 _LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO}
 #: warnings of our own are for the person who runs it: ``--quiet`` does not swallow them
@@ -48,7 +48,10 @@ class _JsonLine(_Redacted):
 def _without_secrets(value: object) -> object:
     """The same for JSON, with every text through the net by itself: afterwards it might no longer be JSON."""
     if isinstance(value, Mapping):
-        return {str(name): _without_secrets(inner) for name, inner in value.items()}
+        return {
+            str(name): MASK if inner and tells_secret(str(name)) else _without_secrets(inner)
+            for name, inner in value.items()
+        }
     if isinstance(value, list | tuple | set | frozenset):
         return [_without_secrets(inner) for inner in value]
     return value if value is None or isinstance(value, int | float) else redact(str(value))

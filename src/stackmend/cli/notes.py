@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
-from stackmend.cli.redact import redact
 from stackmend.model.errors import StackmendError
+from stackmend.model.redaction import redact
 from stackmend.report.clean import printable
 
 #: what is said when somebody presses Ctrl-C

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from stackmend.cli.applying import company, report, tell_reach
 from stackmend.cli.base import Printing
 from stackmend.cli.options import positive, since
-from stackmend.cli.redact import redact
 from stackmend.cli.showing import add_showing, parts, view_of
 from stackmend.model import files
 from stackmend.model.errors import ConsentError, Exit, UsageError
 from stackmend.model.journal import RunState
+from stackmend.model.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
