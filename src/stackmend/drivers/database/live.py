@@ -3,7 +3,8 @@
 
 One of these serves one plan. Answers are kept, and what a repair asks about one finding is asked for the next few
 hundred of them in the same statement: a repair looks up ``{"consumer_id": target["consumer"]}`` for one finding after
-another, so N findings would cost N round trips for every question.
+another, so N findings would cost N round trips for every question. That a text is the target's is concluded from its
+being equal; where it is not, rows are read that nobody asks for, and no answer is another (docs/adr/0038).
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from stackmend.drivers.database.dialects.base import Address
 from stackmend.drivers.database.rows import CHUNK, Connections, fetch
 from stackmend.drivers.database.transactions import back_out
 from stackmend.model.errors import SourceError
+from stackmend.model.events import Events
 from stackmend.model.protocols import Api, Reference
 from stackmend.model.snapshot import CELL, cell_database
 from stackmend.model.step import Value, Values
 from stackmend.tables import secret_columns
+
+_EVENTS = Events(__name__)
 
 _Where = Mapping[str, Value | Sequence[Value]]
 _Key = tuple[Any, ...]
@@ -51,6 +55,7 @@ class LiveDatabases:
         self._ahead: list[Mapping[str, Any]] = []
         self._at = 0
         self._now = now
+        self._lookups = self._statements = 0
 
     @property
     def api(self) -> Api | None:
@@ -59,16 +64,19 @@ class LiveDatabases:
 
     def close(self) -> None:
         """Close all connections."""
+        if self._lookups:
+            _EVENTS.detail("rows looked up", lookups=self._lookups, statements=self._statements)
         self._connections.close()
 
     def expect(self, targets: Iterable[Mapping[str, Any]]) -> None:
-        """Say which targets will be asked about, in this order: their rows are read some hundred at a time."""
+        """Say which targets a repair will ask about, in this order: their rows are read some hundred at a time."""
         self._ahead, self._at = list(targets), 0
 
     def rows(self, database: str, table: str, where: _Where) -> list[Record]:
         """Every row that matches all of ``where``, by primary key; SourceError when it cannot be read."""
         key = (database, table, tuple((c, tuple(v) if _several(v) else v) for c, v in where.items()))
         found = self._answers.get(key)
+        self._lookups += 1
         if found is None:
             found = self._ask(key, database, table, where)
         return [dict(row) for row in found]
@@ -218,6 +226,7 @@ class LiveDatabases:
             return []
         dialect, connection = self._connections.get(database)
         rows = fetch(dialect, connection, table, columns, by, wanted, order=key)
+        self._statements += -(-len(wanted) // CHUNK)
         back_out(connection)
         if len(wanted) > CHUNK and key:
             places = [columns.index(column) for column in key]

@@ -105,7 +105,7 @@ class Planner:
     """Turns findings into actions. One of these makes one plan.
 
     ``absent`` says why steps of a kind of strategy cannot be made here: {"api": "no API is configured"};
-    ``count`` gives the rows of (database, table); ``foresee`` is told which targets the repairs will ask about;
+    ``count`` gives the rows of (database, table); ``foresee`` is told which targets a repair will ask about;
     ``describe`` puts API calls into words.
     """
 
@@ -162,6 +162,9 @@ class Planner:
         todo.sort(key=lambda each: (each[0], each[2].name))
         for number, (stage, finding, repair) in enumerate(todo):
             progress(number, len(todo))
+            if number == 0 or todo[number - 1][2] is not repair:
+                # other repairs have other questions
+                self._foresee([other.evidence for _, other, its in todo if its is repair])
             self._add(repair, stage, finding, finding.evidence)
         return self._finish(checks=tuple(checks), incomplete=dict(incomplete or {}))
 
