@@ -15,7 +15,10 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, get_type_hints
+from functools import cache
+from typing import Any, TypedDict, get_type_hints
+
+import msgspec
 
 from stackmend.model import files, operations
 from stackmend.model.errors import PlanFileError, UsageError
@@ -235,6 +238,7 @@ _BOUND: Mapping[str, Callable[[Any], bool]] = {
     "limit": lambda value: 0 < value < _LONGEST,
     "back": lambda value: value is False,
     "sealed": lambda value: value == "",
+    "left": lambda value: value is None,
 }
 
 
@@ -267,24 +271,31 @@ def _call_of(
 
 
 def _sound(step: Step) -> None:
-    """TypeError where a value is of another type than a plan file may hold."""
+    """As :func:`_judge`, for a step; and rows hold what a database can, and some fields one value alone."""
     if isinstance(step, ApiCall):
         return  # its operation has judged it: ApiCall.fault tells
-    hints = get_type_hints(type(step))
+    _judge(step)
     for name in (one.name for one in fields(step)):
         value = getattr(step, name)
+        good = name not in _BOUND or _BOUND[name](value)
         if name in _ROWS:
             good = isinstance(value, dict) and all(map(_is_value, value.values()))
-        elif name in _WORDS:
-            good = isinstance(value, tuple) and all(isinstance(word, str) for word in value)
-            good = good or (name == "inverse" and value is None)
-        elif name == "left":
-            good = value is None
-        else:
-            plain = type(value) is hints[name] or (hints[name] is float and type(value) is int)
-            good = plain and (name not in _BOUND or _BOUND[name](value))
         if not good:
             raise TypeError(f"{name} of a step {step.kind}")
+
+
+def _judge(record: Any) -> None:
+    """ValueError where a field is of another type than its own. Numbers stay as they were written: they are hashed."""
+    types = _types(type(record))  # type: ignore[arg-type]
+    msgspec.convert({name: getattr(record, name) for name in types.__annotations__}, types)
+
+
+@cache
+def _types(kind: Any) -> Any:
+    """The fields of a record that msgspec can tell: neither rows (text or bytes) nor unions of records (ADR 0042)."""
+    hints = get_type_hints(kind)
+    apart = set(_ROWS if kind in STEP_TYPES.values() else ("steps", "actions", "deferred", "not_repaired", "limits"))
+    return TypedDict(kind.__name__, {f.name: hints[f.name] for f in fields(kind) if f.name not in apart})  # type: ignore[operator]
 
 
 def _is_value(value: object) -> bool:
@@ -306,16 +317,13 @@ def action_of(data: Mapping[str, Any]) -> Action:
     )
 
 
-def _typed(action: Action) -> None:
-    """TypeError where an action of a file holds what it may not."""
-    texts = (action.id, action.check, action.repair, action.strategy, action.fingerprint, action.resource_id)
-    whole = isinstance(action.stage, int) and isinstance(action.required, bool)
-    if not (whole and all(isinstance(text, str) for text in (*texts, *action.slots))):
-        raise TypeError("an action")
-    if not isinstance(action.target, dict) or not isinstance(action.key, dict):
-        raise TypeError("an action's target")
-    for step in action.steps:
-        _sound(step)
+def _typed(plan: Plan) -> None:
+    """TypeError or ValueError where a plan of a file holds what it may not."""
+    for record in (plan, plan.limits, *plan.deferred, *plan.not_repaired, *plan.actions):
+        _judge(record)
+    for action in plan.actions:
+        for step in action.steps:
+            _sound(step)
 
 
 def canonical(data: Any) -> bytes:
@@ -377,8 +385,7 @@ def loaded(path: str | os.PathLike[str]) -> tuple[Plan, bytes, Mapping[str, str]
         raise PlanFileError(f"{path} was changed after it was made: its hash does not match", _AGAIN)
     try:
         plan = plan_of(document["plan"])
-        for action in plan.actions:
-            _typed(action)
+        _typed(plan)
         return plan, signed, dict(document.get("signature") or {})
     except (KeyError, TypeError, ValueError, AttributeError):
         raise PlanFileError(f"{path} holds steps that this stackmend does not know", _AGAIN) from None

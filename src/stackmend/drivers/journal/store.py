@@ -221,10 +221,11 @@ class DatabaseJournal:
         with self._reading() as connection:
             living = self._leases.living(connection)
             found = connection.execute(sa.select(_RUNS).order_by(_RUNS.c.created_at.desc())).mappings().all()
-        return [
-            RunRecord(**{**row, "state": _state(row, living), "limits": Limits(**from_json(row["limits"]))})
-            for row in found
-        ]
+        with self._decoding("a run"):
+            return [
+                RunRecord(**{**row, "state": _state(row, living), "limits": Limits(**from_json(row["limits"]))})
+                for row in found
+            ]
 
     def actions(self, run: str) -> list[Action]:
         """The actions of a run, with their steps."""
@@ -236,19 +237,21 @@ class DatabaseJournal:
                 sa.select(_STEPS.c.action, _STEPS.c.data).where(_STEPS.c.run == run).order_by(_STEPS.c.number)
             ).all()
         steps: dict[int, list[Any]] = {}
-        for action, data in found:
-            steps.setdefault(action, []).append(from_json(data))
-        return [action_of(from_json(data) | {"steps": steps.get(n, [])}) for n, (data,) in enumerate(heads)]
+        with self._decoding(f"an action of run {run}"):
+            for action, data in found:
+                steps.setdefault(action, []).append(from_json(data))
+            return [action_of(from_json(data) | {"steps": steps.get(n, [])}) for n, (data,) in enumerate(heads)]
 
     def entries(self, run: str) -> list[Entry]:
         """Every entry of a run, in the order written."""
         columns = (_ENTRIES.c[name] for name in ("step", "state", "image", "note", "batch", "at"))
         with self._reading() as connection:
             found = connection.execute(sa.select(*columns).where(_ENTRIES.c.run == run).order_by(_ENTRIES.c.id)).all()
-        return [
-            Entry(step, StepState(state), None if image is None else from_json(image), note, batch, at)
-            for step, state, image, note, batch, at in found
-        ]
+        with self._decoding(f"an entry of run {run}"):
+            return [
+                Entry(step, StepState(state), None if image is None else from_json(image), note, batch, at)
+                for step, state, image, note, batch, at in found
+            ]
 
     # -- the lease
 
@@ -365,6 +368,17 @@ class DatabaseJournal:
             self._prepare()
             with self._engine.connect() as connection:
                 yield connection
+
+    @contextmanager
+    def _decoding(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError) as problem:
+            # the text of the problem may quote a row
+            raise JournalError(
+                f"the journal {self._shown} holds {what} that this stackmend cannot read",
+                "It is damaged, or a later stackmend wrote it: use that one, or restore the journal from a backup.",
+            ) from problem
 
     @contextmanager
     def _guarded(self, verb: str) -> Iterator[None]:
