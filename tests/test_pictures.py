@@ -16,8 +16,8 @@ IMAGES = ROOT / "docs" / "images"
 AGAIN = "python scripts/record_pictures.py records them again, if it is meant to look so"
 
 
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("record_pictures", ROOT / "scripts" / "record_pictures.py")
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -25,7 +25,8 @@ def _load() -> ModuleType:
     return module
 
 
-pictures = _load()
+pictures = _load("record_pictures")
+pages = _load("record_pages")
 
 
 def test_audit_plan_and_run_look_as_in_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,6 +36,16 @@ def test_audit_plan_and_run_look_as_in_the_docs(tmp_path: Path, monkeypatch: pyt
     for name, text in pictures.record(tmp_path).items():
         assert text == (IMAGES / f"{name}.txt").read_text(encoding="utf-8"), f"{name}: {AGAIN}"
         assert max(map(columns, text.splitlines())) <= int(name.rpartition("-")[2])
+
+
+def test_how_to_pages_show_what_is_printed(tmp_path: Path) -> None:
+    """The recorded output of the how-to pages is that of a run like this one, and each is on a page."""
+    recorded = pages.PAGES
+    again = "python scripts/record_pages.py records them again, if it is meant to look so"
+    for name, text in pages.record(tmp_path).items():
+        assert text == (recorded / f"{name}.txt").read_text(encoding="utf-8"), f"{name}: {again}"
+    shown = "".join(page.read_text(encoding="utf-8") for page in recorded.parent.glob("*.md"))
+    assert [path.name for path in recorded.glob("*.txt") if f"recorded/{path.name}" not in shown] == []
 
 
 @pytest.mark.parametrize("path", sorted(IMAGES.glob("*-*.txt")), ids=lambda path: path.stem)

@@ -248,7 +248,11 @@ def shell() -> Shell:
 def commands() -> str:
     """The reference of all commands."""
     application = shell()
-    parts = ["## Global options\n\nThey stand before the command.\n\n", _options(application.parser)]
+    parts = [
+        "## Global options\n\nThey stand before the command.\n\n",
+        _options(application.parser),
+        _output(application),
+    ]
     for name, entry in application.command_manager:
         if name in ("help", "complete"):
             continue
@@ -269,14 +273,31 @@ def commands() -> str:
     return "".join(parts)
 
 
+def _output(application: Shell) -> str:
+    """The options of cliff's formatters, said once."""
+    command = application.command_manager.find_command(["check", "list"])[0](application, None, cmd_name="check list")
+    return (
+        "## Output options\n\nThose of the `openstack` client, for every command that prints a document. JSON and YAML"
+        " have the whole document ([schemas](schemas.md)), or what `-c` chooses. Where people get prose `-f text`"
+        " is the default; `-c` and `--sort-column` make a table of it.\n\n"
+        + _options(command.get_parser("stackmend check list"), of_output=True)
+    )
+
+
 def _prose(text: str | None) -> str:
     return inspect.cleandoc(text or "").replace("<", "&lt;")
 
 
-def _options(parser: argparse.ArgumentParser) -> str:
+def _options(parser: argparse.ArgumentParser, *, of_output: bool = False) -> str:
     rows = ""
+    output = [
+        action
+        for group in parser._action_groups
+        if "ormatter" in (group.title or "")
+        for action in group._group_actions
+    ]
     for action in parser._actions:
-        if action.help == argparse.SUPPRESS or action.dest == "help":
+        if action.help == argparse.SUPPRESS or action.dest == "help" or (action in output) is not of_output:
             continue
         value = (
             "" if action.nargs == 0 else f" {action.metavar or ('|'.join(action.choices or ()) or action.dest.upper())}"

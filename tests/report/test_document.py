@@ -6,13 +6,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+from argparse import Namespace
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
+from stackmend.cli.base import TEXT, Printing
 from stackmend.model.errors import UsageError
 from stackmend.report.clean import printable
-from stackmend.report.document import Document, write
+from stackmend.report.document import Document
 
 DATA = [
     {"name": "a", "resource": {"type": "server", "id": "1"}, "n": 1, "on": True, "none": None},
@@ -29,10 +32,23 @@ class Terminal(io.StringIO):
         return True
 
 
-def written(form, *only, document=None, stream=None, **options):
+class Shown(Printing):
+    """A command that prints one document."""
+
+    default_format = TEXT
+
+    def take_action(self, parsed_args):
+        """Nothing to do."""
+
+
+def written(form, *only, document=None, stream=None, options=(), color=True):
     """What is written."""
     out = stream or io.StringIO()
-    write(document or Document(data=DATA, columns=COLUMNS), out, form, only, **options)
+    app = SimpleNamespace(NAME="stackmend", stdout=out, stderr=out)
+    command = Shown(app, Namespace(no_color=not color))
+    columns = [word for name in only for word in ("-c", name)]
+    asked = command.get_parser("shown").parse_args(["-f", form, *columns, *options])
+    command.show(document or Document(data=DATA, columns=COLUMNS), asked)
     return out.getvalue()
 
 
@@ -65,8 +81,8 @@ def test_value_is_one_line_a_record():
 
 
 def test_csv_has_a_header_of_paths():
-    """CSV can be read back."""
-    rows = list(csv.reader(io.StringIO(written("csv"))))
+    """CSV can be read back, in the dialect of cliff."""
+    rows = list(csv.reader(io.StringIO(written("csv")), escapechar="\\"))
     assert rows == [["name", "resource", "n"], ["a", "server 1", "1"], ["b\\x1b[2J", "volume 2", "20"]]
 
 
@@ -74,9 +90,9 @@ def test_a_table_in_a_pipe_keeps_each_record_on_a_line():
     """The look of openstackclient, and no wrapping."""
     assert written("table").splitlines() == [
         "+----------+----------+----+",
-        "| Name     | Resource | N  |",
+        "| Name     | Resource |  N |",
         "+----------+----------+----+",
-        "| a        | server 1 | 1  |",
+        "| a        | server 1 |  1 |",
         "| b\\x1b[2J | volume 2 | 20 |",
         "+----------+----------+----+",
     ]
@@ -115,8 +131,26 @@ def test_colours_can_be_switched_off(monkeypatch, color, expected):
 def test_text_replaces_the_table():
     """Prose is printed where a table serves nobody, but columns still select."""
     document = Document(data={"a": 1}, text="one\ntwo")
-    assert written("table", document=document) == "one\ntwo\n"
+    assert written("text", document=document) == "one\ntwo\n"
+    assert written("text", "a", document=document).splitlines()[1:4:2] == ["| a |", "| 1 |"]
     assert written("value", "a", document=document) == "1\n"
+
+
+def test_one_object_has_a_line_a_field():
+    """As ``openstack ... show``: a table of fields, one value a line."""
+    document = Document(data={"name": "a", "n": 1}, columns=(("Name", "name"), ("N", "n")), text="prose")
+    assert written("table", document=document).splitlines()[3:5] == ["| Name  | a     |", "| N     | 1     |"]
+    assert written("value", document=document) == "a\n1\n"
+    assert json.loads(written("json", document=document)) == document.data
+
+
+def test_records_are_sorted_by_what_is_shown_or_not():
+    """A column to sort by need not be one that is printed; numbers are sorted as numbers."""
+    data = [{"name": name, "n": n} for name, n in (("b", 9), ("a", 10), ("c", None))]
+    document = Document(data=data, columns=(("Name", "name"), ("Number", "n")))
+    assert written("value", "name", document=document, options=("--sort-column", "Number")).split() == ["b", "a", "c"]
+    down = ("--sort-column", "n", "--sort-descending")
+    assert written("value", "name", document=document, options=down).split() == ["c", "a", "b"]
 
 
 def test_an_unknown_column_is_refused_with_the_known_ones():

@@ -8,6 +8,7 @@ uses the streams and ``NAME`` alone, and every global option has a default.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 import shutil
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 
 from cliff import command
+from cliff.lister import Lister
 
 from stackmend.cli.logs import redacted
 from stackmend.cli.notes import INTERRUPTED, Notes
@@ -35,11 +37,12 @@ if TYPE_CHECKING:
     from stackmend.model.protocols import Progress
     from stackmend.report.document import Document
 
+#: the format for people, where a command has more to say than a table holds
+TEXT = "text"
+#: formats that print whole records, their values as they are
+WHOLE = ("json", "yaml")
 #: global options that every application on cliff has
 _OF_CLIFF = ("verbose_level", "debug")
-FORMATS = ("table", "json", "yaml", "csv", "value")
-#: for people, where a command has more to say than a table holds
-TEXT = "text"
 
 
 class Command(command.Command):
@@ -249,41 +252,69 @@ def _is_text(value: str) -> bool:
     return True
 
 
-class Printing(Command):
-    """A command with a document: ``-f`` and ``-c``."""
+class Printing(Command, Lister):
+    """A command with a document: the output options of the ``openstack`` client, by cliff's own formatters."""
 
-    #: formats for machines print the whole document; a table prints these columns of its records
+    #: ``text`` where people get prose; machines get the whole document, tables columns of its records
     default_format: ClassVar[str] = "table"
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add ``-f`` and ``-c``; subclasses call this last."""
-        group = parser.add_argument_group("output")
-        group.add_argument(
-            "-f",
-            "--format",
-            choices=FORMATS if self.default_format in FORMATS else (self.default_format, *FORMATS),
-            default=self.default_format,
-            help=f"format of the document on stdout (default: {self.default_format})",
-        )
-        group.add_argument(
-            "-c",
-            "--column",
-            action="append",
-            default=[],
-            dest="columns",
-            metavar="COLUMN",
-            help="print this column only, may be repeated; a dot goes deeper (evidence.server)",
-        )
+    def _load_formatter_plugins(self) -> Any:
+        from stackmend.cli.formats import formatters
+
+        return formatters(text=self.default_format == TEXT, color=self.color)
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """cliff's, whose columns go deeper here."""
+        parser = super().get_parser(prog_name)
+        for action in parser._actions:
+            if action.dest == "columns":
+                action.help = f"{action.help}; a dot goes deeper (evidence.server)"
+        return parser
+
+    @property
+    def formatter_default(self) -> str:
+        """The format where ``-f`` is not given."""
+        return self.default_format
+
+    def for_people(self, parsed_args: argparse.Namespace) -> bool:
+        """True where prose is wanted: neither a format for machines nor a choice or an order of columns."""
+        return parsed_args.formatter == TEXT and not (parsed_args.columns or parsed_args.sort_columns)
 
     def show(self, document: Document, parsed_args: argparse.Namespace) -> None:
         """Print the document on stdout in the format that was asked for; OutputError where that cannot be written."""
-        from stackmend.report.document import write
+        from stackmend.report.clean import printable
 
         try:
-            write(document, self.stdout, parsed_args.format, parsed_args.columns, color=self.color)
+            if document.text and self.for_people(parsed_args):
+                self.stdout.write(printable(document.text, keep="\n").rstrip("\n") + "\n")
+            else:
+                self._formatted(document, parsed_args)
             self.stdout.flush()
         except BrokenPipeError:
             raise
         except OSError as problem:
             hush(self.stdout)
             raise OutputError(reason(problem)) from None
+
+    def _formatted(self, document: Document, parsed_args: argparse.Namespace) -> None:
+        from stackmend.report.document import reach
+
+        whole = parsed_args.formatter in WHOLE
+        shown = document.chosen(parsed_args.columns, whole=whole)
+        order = [column for name in parsed_args.sort_columns if (column := document.column(name))]
+        columns = tuple(dict.fromkeys((*shown, *order)))
+        headed = parsed_args.formatter in ("table", TEXT)
+        names = {column: column[0] if headed else column[1] for column in columns}
+        rows = [[reach(record, path) for _, path in columns] for record in document.records]
+        self.formatter = self._formatter_plugins[parsed_args.formatter].obj
+        values = vars(parsed_args) | {
+            "columns": [names[column] for column in shown],
+            "sort_columns": [names[column] for column in order],
+        }
+        chosen = argparse.Namespace(**values)
+        if whole:
+            rows = json.loads(json.dumps(rows))
+        if isinstance(document.data, list):
+            self.produce_output(chosen, list(names.values()), rows)
+        else:
+            self.formatter.emit_one(chosen.columns, rows[0][: len(shown)], self.stdout, chosen)

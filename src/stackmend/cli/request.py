@@ -8,7 +8,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from stackmend.cli.applying import finish
-from stackmend.cli.base import Printing
+from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.options import add_consent, add_strategy, positive
 from stackmend.cli.showing import parts, view_of
 from stackmend.model.errors import Exit, UsageError
@@ -22,6 +22,8 @@ class Planned(Printing):
 
     By default the plan is shown and nothing is changed; ``--out`` writes it, ``--yes`` applies it at once.
     """
+
+    default_format = TEXT
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of all of them."""

@@ -14,10 +14,8 @@ from msgspec import Meta
 
 from stackmend.drivers.api.session import TIMEOUT
 from stackmend.drivers.database.patience import SILENCE
+from stackmend.model.disks import INSTANCES
 from stackmend.model.plan import Limits as PlanLimits
-
-#: where Nova keeps the disks of servers unless told otherwise
-INSTANCES = "/var/lib/nova/instances"
 
 #: a request that may take longer than a day has no limit
 _LONGEST = 86_400

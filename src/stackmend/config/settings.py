@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stackmend.config.decoding import read_document, unknown
-from stackmend.config.document import INSTANCES, Databases, Hosts, Reader, Writer, keys
+from stackmend.config.document import Databases, Hosts, Reader, Writer, keys
 from stackmend.config.service_files import read_nova
 from stackmend.config.sources import Found, look
 from stackmend.drivers.api.session import TIMEOUT, configured
@@ -19,6 +19,7 @@ from stackmend.drivers.database.dialects.base import Address
 from stackmend.drivers.database.patience import SILENCE
 from stackmend.drivers.database.urls import of_file, parsed
 from stackmend.drivers.hosts.transport import Routes
+from stackmend.model.disks import INSTANCES
 from stackmend.model.errors import ConfigError
 from stackmend.model.plan import Limits
 

@@ -11,12 +11,10 @@ from typing import Any
 from stackmend.cloud import block_storage, compute, network, placement, servers
 from stackmend.cloud import image as glance
 from stackmend.cloud.servers import Server
+from stackmend.model.disks import INSTANCES
 from stackmend.model.errors import SourceError, UsageError
 from stackmend.model.repair import CannotRepair
 from stackmend.model.workflow import Sight
-
-#: Nova's own default; {} of it are the directories of servers
-INSTANCES = "/var/lib/nova/instances"
 
 
 def guests(sight: Sight, host: str) -> list[Server]:

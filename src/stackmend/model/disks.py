@@ -12,6 +12,8 @@ from enum import StrEnum
 
 #: folders of ours inside an instances directory: what is under way, and what was moved aside
 WORK, QUARANTINE = ".stackmend-salvage", ".stackmend-quarantine"
+#: where Nova keeps the disks of servers by default (``instances_path`` in its [DEFAULT])
+INSTANCES = "/var/lib/nova/instances"
 
 
 class Kind(StrEnum):

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 
 class Exit(IntEnum):
-    """The exit codes scripts may rely on (docs/explanation/concepts.md)."""
+    """The exit codes scripts may rely on (docs/reference/exit-codes.md)."""
 
     CLEAN = 0  #: nothing found, or everything asked for was done
     ERROR = 1  #: an error nobody foresaw

@@ -31,7 +31,7 @@ def findings(found: Iterable[Finding], text: str = "") -> Document:
     ordered = sorted(found, key=lambda f: (f.state is State.WAIVED, _ORDER[f.severity.value], f.check, f.resource_id))
     sure = all(f.state is State.CONFIRMED for f in ordered)
     columns = COLUMNS if sure else (*COLUMNS[:2], ("State", "state"), *COLUMNS[2:])
-    return Document(data=[finding.as_dict() for finding in ordered], columns=columns, text=text, tabular=True)
+    return Document(data=[finding.as_dict() for finding in ordered], columns=columns, text=text)
 
 
 def finding(found: Finding) -> Document:

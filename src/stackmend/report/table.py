@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables with the look of openstackclient: they fit a terminal, and keep each record on one line in a pipe."""
+"""Tables on a terminal: ids stay whole, prose gives way. In a pipe they are cliff's (:mod:`stackmend.cli.formats`)."""
 
 from __future__ import annotations
 
@@ -11,48 +11,12 @@ _COLORS = {"error": "bold red", "warning": "yellow", "info": "cyan", "waived": "
 #: headings of prose: these columns give way when the terminal is narrow
 _PROSE = frozenset({"message", "what is wrong", "what it does", "repairs", "mends", "step", "note", "what", "command"})
 
-
-#: characters of a cell that a table shows: one that holds a file would make every line as long
-_LONGEST = 1000
-
 #: characters that prose wants at least, before other columns are folded, too
 _ENOUGH = 24
 
 
 def draw(headings: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO, *, color: bool = True) -> None:
-    """Draw a table; nothing at all when there are no rows."""
-    if not rows:
-        return
-    rows = [[_cut(cell) for cell in row] for row in rows]
-    if stream.isatty():
-        _fitted(headings, rows, stream, color=color)
-        return
-    widths = [max(columns(cell) for cell in column) for column in zip(headings, *rows, strict=True)]
-    rule = "+" + "+".join("-" * (width + 2) for width in widths) + "+\n"
-    stream.write(rule + _line(headings, widths) + rule)
-    stream.writelines(_line(row, widths) for row in rows)
-    stream.write(rule)
-
-
-def _cut(cell: str) -> str:
-    if len(cell) <= _LONGEST:
-        return cell
-    return f"{cell[:_LONGEST]}... ({len(cell):,} characters: -f json has them all)"
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = (f" {cell}{' ' * (width - columns(cell))} " for cell, width in zip(cells, widths, strict=True))
-    return f"|{'|'.join(padded)}|\n"
-
-
-def columns(text: str) -> int:
-    """Columns that a text takes on a terminal: wide letters take two, marks none."""
-    if text.isascii():
-        return len(text)
-    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
-
-
-def _fitted(headings: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO, *, color: bool) -> None:
+    """Draw a table that fits the terminal."""
     from rich.box import ASCII2
     from rich.console import Console
     from rich.table import Table
@@ -68,3 +32,10 @@ def _fitted(headings: Sequence[str], rows: Sequence[Sequence[str]], stream: Text
     for row in rows:
         table.add_row(*(Text(cell, style=_COLORS.get(cell, "") if color else "") for cell in row))
     console.print(table)
+
+
+def columns(text: str) -> int:
+    """Columns that a text takes on a terminal: wide letters take two, marks none."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)

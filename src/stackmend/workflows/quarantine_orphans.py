@@ -27,7 +27,7 @@ from stackmend.hosts import fencing
 from stackmend.hosts.disks import Place, aside, stamp_of
 from stackmend.hosts.inventory import inventory
 from stackmend.hosts.owners import AGE, no_orphan, owners
-from stackmend.model.disks import Folder, Owner, Verdict
+from stackmend.model.disks import INSTANCES, Folder, Owner, Verdict
 from stackmend.model.finding import Row
 from stackmend.model.operations.compute import ServerAway
 from stackmend.model.repair import CannotRepair
@@ -45,7 +45,7 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
             "no database of Nova is configured: that nobody owns a directory can be told by all cells together alone"
         )
     cells = sight.live.cells()
-    home = str(sight.settings.get("hosts.instances_path", "/var/lib/nova/instances"))
+    home = str(sight.settings.get("hosts.instances_path", INSTANCES))
     path = str(arguments.get("path") or home).rstrip("/")
     place = Place.of(sight.settings, host, path)
     now = fencing.now(sight).timestamp()

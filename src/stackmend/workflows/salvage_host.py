@@ -40,7 +40,7 @@ from stackmend.cloud import compute
 from stackmend.hosts import fencing
 from stackmend.hosts.disks import Place, copy_file, copy_folder, put_in_place, stamp_of
 from stackmend.hosts.inventory import checked, inventory
-from stackmend.model.disks import Base, Disk, Folder, Inventory
+from stackmend.model.disks import INSTANCES, Base, Disk, Folder, Inventory
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
 from stackmend.model.operations.compute import ServerStays
@@ -101,7 +101,7 @@ def _both(arguments: Row, sight: Sight, host: str, to: str) -> _Two:
     """Both directories, read; CannotRepair where they are one."""
     assert sight.hosts is not None  # noqa: S101 - the caller has asked
     settings = sight.settings
-    home = str(settings.get("hosts.instances_path", "/var/lib/nova/instances"))
+    home = str(settings.get("hosts.instances_path", INSTANCES))
     at, path = str(arguments.get("from_host") or host), str(arguments.get("from_path") or home).rstrip("/")
     elsewhere = at != host or path != home
     source = Place.of(settings, at, path, home=home, inside=not elsewhere)

@@ -81,7 +81,7 @@ class Audit(Printing):
                 progress=progress,
             )
         report = report.with_young() if parsed_args.include_young else report
-        text, tally = self._for_people(report, parsed_args) if parsed_args.format == TEXT else ("", [])
+        text, tally = self._for_people(report, parsed_args) if self.for_people(parsed_args) else ("", [])
         self.show(findings.findings(report.findings, text), parsed_args)
         notes = self.notes
         for source in sorted((s for s in report.manifest.sources if s.error), key=lambda source: source.database):

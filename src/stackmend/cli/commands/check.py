@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from stackmend.cli.base import Printing
+from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.catalogue import check_named, repairs_of
 from stackmend.model.errors import Exit
 
@@ -36,6 +36,7 @@ class CheckShow(Printing):
     examples = """
   $ stackmend check show allocation-orphan
   $ stackmend check show allocation-orphan --sql"""
+    default_format = TEXT
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
@@ -52,7 +53,7 @@ class CheckShow(Printing):
         document = pages.check(check, catalogue.pages()[check.name], repairs_of(check))
         if parsed_args.sql:
             self.stdout.write(str(document.data["sql"]) + "\n")
-        elif parsed_args.format == "table" and not parsed_args.columns:
+        elif self.for_people(parsed_args):
             pages.on_terminal(document.text, self.stdout, color=self.color)
         else:
             self.show(document, parsed_args)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from stackmend.cli.base import Command, Printing
+from stackmend.cli.base import TEXT, Command, Printing
 from stackmend.model.errors import Exit
 
 
@@ -21,6 +21,7 @@ class ConfigShow(Printing):
   $ stackmend --root /tmp/copied-from-controller config show     # files copied from elsewhere
   $ stackmend --layout kolla config show
   $ stackmend config show -f json"""
+    default_format = TEXT
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print it."""

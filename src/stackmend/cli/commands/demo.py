@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from stackmend.cli.base import Printing
+from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.commands.lab import require_lab
 from stackmend.model.errors import Exit, UsageError
 
@@ -24,6 +24,7 @@ class Demo(Printing):
     examples = """
   $ stackmend demo
   $ stackmend demo --keep stackmend-demo        # keep the folder, to play with"""
+    default_format = TEXT
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
@@ -55,7 +56,7 @@ class Demo(Printing):
         from stackmend.report.document import Document
         from stackmend_lab.rehearsal import Rehearsal
 
-        machine = parsed_args.format != "table" or parsed_args.columns
+        machine = not self.for_people(parsed_args)
         out = sys.stderr if machine else self.stdout
         begun = time.monotonic()
         rehearsal = Rehearsal(folder, parsed_args.servers, main, mendable(), out)

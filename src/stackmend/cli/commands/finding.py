@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from stackmend.cli.base import Printing
+from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.options import until
 from stackmend.model.errors import Exit
 
@@ -32,6 +32,7 @@ class FindingShow(Printing):
 
     examples = """
   $ stackmend finding show 1f0c2b6a9e3d4c58"""
+    default_format = TEXT
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""

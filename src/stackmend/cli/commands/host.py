@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from stackmend.cli.base import Printing
+from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.options import add_object
 from stackmend.model.errors import Exit
 
@@ -20,6 +20,7 @@ class HostShowStatus(Printing):
     examples = """
   $ stackmend host status compute-07
   $ stackmend host status compute-07 --no-audit -f json"""
+    default_format = TEXT
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""

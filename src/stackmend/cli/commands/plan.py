@@ -7,7 +7,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from stackmend.cli.applying import finish
-from stackmend.cli.base import Printing
+from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.catalogue import checks_named
 from stackmend.cli.options import add_consent, add_selection, add_strategy, selection, whole
 from stackmend.cli.showing import add_showing, parts, view_of
@@ -35,6 +35,7 @@ class PlanCreate(Printing):
   $ stackmend plan create --out plan.json --check info-cache-stale-port --repair restore-port --allow-db
   $ stackmend plan create --server web-1 --allow-db
   $ stackmend plan create                       # only show it"""
+    default_format = TEXT
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
@@ -110,6 +111,8 @@ class PlanCreate(Printing):
 
 class _PlanFile(Printing):
     """A command about a plan file."""
+
+    default_format = TEXT
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from stackmend.cli.base import Printing
+from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.options import add_object, silence
 from stackmend.cli.request import Request
 from stackmend.model.errors import Exit
@@ -82,7 +82,7 @@ class PortList(Printing):
 class PortShow(Printing):
     """Show one port: addresses, network, binding, server, floating addresses, and what does not agree."""
 
-    default_format = "text"
+    default_format = TEXT
     examples = """
   $ stackmend port show 8a2b6d1c-0f5e-4f0b-b5ad-6a6f1a2b3c4d"""
 
@@ -109,7 +109,7 @@ class PortFind(Printing):
     nothing found is no proof that nobody had it.
     """
 
-    default_format = "text"
+    default_format = TEXT
     examples = """
   $ stackmend port find 10.0.0.5
   $ stackmend port find fa:16:3e:12:34:56 -f json

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from stackmend.cli.base import Printing
+from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.catalogue import repair_named
 from stackmend.model.errors import Exit
 
@@ -34,6 +34,7 @@ class RepairShow(Printing):
 
     examples = """
   $ stackmend repair show delete-allocations"""
+    default_format = TEXT
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
@@ -47,7 +48,7 @@ class RepairShow(Printing):
 
         repair = repair_named(parsed_args.repair)
         document = pages.repair(repair, catalogue.pages()[repair.name])
-        if parsed_args.format == "table" and not parsed_args.columns:
+        if self.for_people(parsed_args):
             pages.on_terminal(document.text, self.stdout, color=self.color)
         else:
             self.show(document, parsed_args)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stackmend.cli.applying import company, report, tell_reach
-from stackmend.cli.base import Printing
+from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.options import positive, since
 from stackmend.cli.showing import add_showing, parts, view_of
 from stackmend.model import files
@@ -64,6 +64,8 @@ class RunList(Printing):
 
 class _OneRun(Printing):
     """A command about one run."""
+
+    default_format = TEXT
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from stackmend.cli.base import Printing
+from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.options import add_object
 from stackmend.cli.request import Request
 from stackmend.model.errors import Exit
@@ -127,6 +127,7 @@ class ServerWhere(Printing):
     examples = """
   $ stackmend server where 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55
   $ stackmend server where 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 -f json"""
+    default_format = TEXT
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from stackmend.cli.base import Printing
+from stackmend.cli.base import TEXT, Printing
 from stackmend.model.errors import Exit
 
 
@@ -18,6 +18,7 @@ class SnapshotCreate(Printing):
     examples = """
   $ stackmend snapshot create
   $ stackmend snapshot create --out /var/backups/stackmend/today"""
+    default_format = TEXT
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
@@ -61,6 +62,7 @@ class SnapshotShow(Printing):
 
     examples = """
   $ stackmend snapshot show /var/backups/stackmend/today"""
+    default_format = TEXT
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
