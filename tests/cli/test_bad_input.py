@@ -46,7 +46,7 @@ def test_a_broken_file_is_named(run, config):
     """TOML that does not parse says where."""
     done = run("--config", config("[databases\n"), "audit")
     assert done.code == Exit.USAGE
-    assert "is no valid TOML" in done.err
+    assert "is not valid TOML" in done.err
 
 
 @pytest.mark.parametrize(

@@ -388,7 +388,7 @@ def test_urls_as_operators_have_them(root: Path, put: Put, text: str, expected: 
     ("content", "says"),
     [
         (f"\ufeff[database]\nconnection = mysql://u:{SECRET}@h/d\n".encode(), "byte order mark"),
-        (b"[database]\nconnection = mysql://u:\xff@h/d\n", "no UTF-8"),
+        (b"[database]\nconnection = mysql://u:\xff@h/d\n", "not UTF-8"),
         (f"[database]\nconnection = mysql://u:{SECRET}@$my_ip/d\n".encode(), "another option that is not set"),
         (f"[database]\nconnection = postgresql://u:{SECRET}@h/d\n".encode(), "unsupported scheme"),
     ],
@@ -415,7 +415,7 @@ def test_a_compute_node_is_told_that_it_is_none(root: Path, put: Put) -> None:
 
 def test_a_root_that_is_no_folder(root: Path) -> None:
     """A misspelt root is not an empty one."""
-    assert "is no folder" in refused(root / "nowhere").message
+    assert "is not a folder" in refused(root / "nowhere").message
 
 
 def test_a_configured_cloud_is_shown_too(root: Path, put: Put) -> None:

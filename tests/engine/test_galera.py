@@ -188,7 +188,7 @@ def test_a_server_comes_to_life_on_another_node(cluster: Cluster, absent: bool) 
     with cluster.galera.behind(READERS):
         result = runs.apply(cluster.config, plan)
     assert (result.exit, result.done, result.stale) == (Exit.STOPPED, 1, 1), result.notes
-    assert "taken back by run" in result.notes[0]
+    assert "undone by run" in result.notes[0]
     assert cluster.read(step) == step.before["description"]
     assert cluster.read(other) == other.after["description"]
     assert cluster.is_true(result.run, step, 1)

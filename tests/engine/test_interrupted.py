@@ -143,11 +143,11 @@ def test_told_to_stop(slow: Slow, number: signal.Signals) -> None:
     assert (process.returncode, result["exit"]) == (Exit.STOPPED, Exit.STOPPED), err
     assert (result["run"], result["done"], result["left"]) == (run, 2, 1)
     assert f"{number.name}: ends what is under way and begins nothing more" in err
-    assert f"told to stop ({number.name}): the rest was not begun" in err
+    assert f"asked to stop ({number.name}): the rest was not begun" in err
     assert f"run resume {run}" in err
     assert slow.changed() == [True, True, False]
     assert slow.state(run) is RunState.STOPPED
-    assert f"told to stop ({number.name})" in slow.remarks(run)
+    assert f"asked to stop ({number.name})" in slow.remarks(run)
     if number is signal.SIGTERM:
         slow.ended(run)
 
@@ -193,7 +193,7 @@ def test_the_terminal_goes(slow: Slow) -> None:
     assert process.wait(60) == Exit.STOPPED
     assert slow.state(run) is RunState.STOPPED
     assert slow.changed() == [True, True, False]
-    assert "told to stop (SIGHUP)" in slow.remarks(run)
+    assert "asked to stop (SIGHUP)" in slow.remarks(run)
     assert "stderr could not be written: Input/output error" in slow.remarks(run)
 
 

@@ -200,12 +200,12 @@ def _format(text: str) -> str:
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [
-        (_cut, "not a whole JSON document"),
+        (_cut, "not a complete JSON document"),
         (_edited, "was changed after it was made"),
         (_more_rows, "was changed after it was made"),
         (_format, "has the format stackmend-plan-9"),
         (lambda _: "[]", "not a plan of stackmend"),
-        (lambda _: "", "not a whole JSON document"),
+        (lambda _: "", "not a complete JSON document"),
     ],
 )
 def test_a_plan_that_is_not_the_one_that_was_made(here: Ground, edit: Any, reason: str, capsys: Any) -> None:

@@ -160,7 +160,7 @@ def test_a_server_that_comes_to_life_meanwhile_keeps_its_port(on_mariadb: Ground
     thread.join(30)
     # it has waited for us; the look after the commit may see it already
     assert result.exit in (Exit.REPAIRED, Exit.STOPPED)
-    assert (result.exit is Exit.STOPPED) is ("taken back by run" in "".join(result.notes))
+    assert (result.exit is Exit.STOPPED) is ("undone by run" in "".join(result.notes))
     assert (result.exit is Exit.STOPPED) is (reads(here, step) == step.before["description"])
     assert journal_is_true(here, result.run, step)
 
@@ -206,7 +206,7 @@ def test_a_run_that_died_after_its_commit_looks_again(on_sqlite: Ground, absent:
     assert record is not None
     result = runs.resume(here.config, record.id)
     assert (result.exit, result.stale) == ((Exit.STOPPED, 1) if lives else (Exit.REPAIRED, 0)), result.notes
-    assert ("taken back by run" in "".join(result.notes)) is lives
+    assert ("undone by run" in "".join(result.notes)) is lives
     assert reads(here, steps[-1]) == (steps[-1].before if lives else steps[-1].after)["description"]
     assert reads(here, other) == other.after["description"]
     assert journal_is_true(here, record.id, steps[-1])
@@ -224,7 +224,7 @@ def test_the_look_after_the_commit_takes_it_back(cut: tuple[Ground, Wire, Config
     line.cut, line.then = "held", lambda: unlocked(here, uuid)
     result = runs.apply(config, plan)
     assert (result.exit, result.done, result.stale) == (Exit.STOPPED, 1, 1), result.notes
-    assert "taken back by run" in result.notes[0]
+    assert "undone by run" in result.notes[0]
     assert (reads(here, steps[-1]), reads(here, other)) == (steps[-1].before["description"], "new 5")
     assert journal_is_true(here, result.run, steps[-1])
     with here.journal() as journal:

@@ -118,7 +118,7 @@ def test_a_healthy_cache_beside_a_leftover_is_right(stage: Stage) -> None:
     plan = stage.request("rebuild-info-cache", server=server.uuid)
     assert plan.runnable == ()
     (left,) = plan.not_repaired
-    assert left.reason == f"server {server.uuid} is as asked for, nothing is to be done"
+    assert left.reason == f"server {server.uuid} is already as requested, there is nothing to do"
 
 
 def test_where_only_the_guest_tells_no_cache_is_written(stage: Stage) -> None:

@@ -45,7 +45,7 @@ def test_a_server_that_is_lost_or_not_yet_there_is_not_purged(desk: Desk) -> Non
     desk.cloud.delete(lost.database, "instances", {"uuid": lost.uuid})
     assert "the row is lost, not the server" in desk.refused("server", "purge", lost.uuid)
     desk.cloud.update("nova_api", "instance_mappings", {"instance_uuid": lost.uuid}, queued_for_delete=1)
-    assert "still holds something" in desk.refused("server", "purge", lost.uuid)
+    assert "still has rows of" in desk.refused("server", "purge", lost.uuid)
     assert "about to be built" in desk.refused("server", "purge", desk.cloud.pick("unscheduled").uuid)
 
 

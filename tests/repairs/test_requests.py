@@ -116,7 +116,7 @@ def test_a_wish_that_was_granted_can_be_taken_back(desk: Desk, wish: Callable[[D
     gone = words[:2] == ("server", "purge")  # nothing tells its id from a typing error any more
     assert code == (Exit.USAGE if gone else Exit.CLEAN), err
     assert (
-        any(why in err for why in ("nothing is to be done", "is deleted already", "is not marked deleted")) is not gone
+        any(why in err for why in ("there is nothing to do", "is deleted already", "is not marked deleted")) is not gone
     )
     assert ("there is no server" in err) is gone
     assert "not repaired" not in out

@@ -226,7 +226,7 @@ def test_a_server_with_a_finding_stays_until_it_is_mended(cloud: Told, drill: Dr
     harmed, other = cloud.put(), cloud.put()
     drill.findings[harmed.id] = ["info-cache-empty: no NICs are known"]
     plan = drain(drill)
-    assert words(of(plan, harmed)).endswith("mend it first: info-cache-empty: no NICs are known")
+    assert words(of(plan, harmed)).endswith("repair it first: info-cache-empty: no NICs are known")
     drill.apply(plan)
     assert (harmed.host == HOST, other.host == HOST) == (True, False)
 

@@ -428,7 +428,7 @@ def test_a_server_with_a_finding_stays_until_it_is_mended(drill: Drill, cloud: T
     cloud.die(DEAD)
     drill.findings[harmed.id] = ["info-cache-empty: no NICs are known"]
     plan = evacuate(drill)
-    assert "mend it first: info-cache-empty" in manual(plan, harmed)
+    assert "repair it first: info-cache-empty" in manual(plan, harmed)
     assert "leave-dead-host" in operations(plan, other)
 
 

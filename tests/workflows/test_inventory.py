@@ -133,7 +133,7 @@ def test_what_may_not_be_read_is_a_line_of_the_report(made: Instances) -> None:
         found = look(made, prefix=drop)
     finally:
         (made.path / shut).chmod(0o755)
-    assert found.folder(shut).problems == ("it cannot be read whole: permission denied",)
+    assert found.folder(shut).problems == ("it cannot be read completely: permission denied",)
     assert any("Permission denied" in note for note in found.notes)
     assert found.folder(fine).broken == ()
     assert not found.every_process

@@ -247,7 +247,7 @@ def test_findings_keep_a_server_off(site: Site) -> None:
     site.restart()
     site.drill.findings[harmed.id] = ["info-cache-empty: no NICs are known"]
     plan = site.plan()
-    assert "a start would do harm: info-cache-empty" in manual(plan, harmed)
+    assert "a start would damage it: info-cache-empty" in manual(plan, harmed)
     assert site.drill.apply(plan).failed == 0
     assert (harmed.vm_state, other.vm_state) == ("stopped", "active")
 

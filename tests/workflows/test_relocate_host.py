@@ -398,7 +398,7 @@ def test_a_finding_keeps_a_server_where_it_is(files: Site) -> None:
         files.cloud.update(CELL, "instance_info_caches", {"instance_uuid": one.uuid}, network_info="[]")
     plan = files.plan(harmed, other, via="db", audited=True)
     (left,) = (action for action in plan.manual if action.resource_id == harmed.uuid)
-    assert "mend it first: info-cache-empty" in left.why
+    assert "repair it first: info-cache-empty" in left.why
     assert [action.resource_id for action in plan.runnable if action.resource_type == "server"] == [other.uuid]
     assert {a.resource_id for a in files.plan(harmed, via="db").runnable} >= {harmed.uuid}
 

@@ -121,7 +121,7 @@ def test_links_and_devices_are_not_salvaged(site: Site, victim: Path) -> None:
     plan = site.plan(linked, piped)
     said = {action.resource_id: action.message for action in plan.actions}
     assert "disk.local is a link" in said[linked.uuid]
-    assert "is no plain file (type p)" in said[piped.uuid]
+    assert "is not a regular file (type p)" in said[piped.uuid]
 
 
 def _symlink(folder: Path, victim: Path) -> None:

@@ -236,7 +236,7 @@ def test_what_is_refused_as_a_whole(site: Site) -> None:
     (site.new.path / "compute_nodes").write_text(json.dumps({"c0002": time.time()}))
     assert "is shared" in reason()
     (site.new.path / "compute_nodes").unlink()
-    with pytest.raises(UsageError, match="the host itself"):
+    with pytest.raises(UsageError, match="the same host"):
         site.plan(server, to=HOST)
     with pytest.raises(UsageError, match="has no server"):
         site.plan(server, servers=("nobody",))

@@ -223,7 +223,7 @@ def test_a_probe_of_the_operators_is_asked_until_it_says_yes(site: Site, pair: t
     before = mapping(site, pair)
     assert runs.apply(site.config, lost, accept=("all",)).exit in (Exit.STOPPED, Exit.IN_DOUBT)
     assert mapping(site, pair) == before
-    with pytest.raises(UsageError, match="which guest"):
+    with pytest.raises(UsageError, match="does not name its guest"):
         plan(site, "reattach-volume", pair, probe=("true",))
 
 

@@ -24,7 +24,7 @@ _MAC = re.compile(r"[0-9a-f]{12}")
 MOST = 200
 #: subnets of one address that are looked at: projects use the same private ranges
 _PLACES = 50
-_NO_NOVA = "no database of it is configured: its API does not tell who had an address"
+_NO_NOVA = "its database is not configured, and its API does not show who had an address"
 
 
 def address_of(text: str) -> tuple[str, str]:
@@ -161,7 +161,7 @@ def _cached(
         try:
             vifs = caches.vifs(row["network_info"])
         except ValueError:
-            unread[f"{cell} {table} of server {row['instance_uuid']}"] = "it is no list of VIFs"
+            unread[f"{cell} {table} of server {row['instance_uuid']}"] = "it is not a list of VIFs"
             continue
         for vif in vifs:
             addresses = caches.fixed(vif) + caches.floating(vif)
@@ -188,7 +188,7 @@ def _holding(
         return []
     keys = _read(unread, cell, live.holding, cell, table, column, text, MOST)
     if len(keys) == MOST:
-        unread[f"{cell} {table}"] = f"{MOST} rows or more have it: only so many were read"
+        unread[f"{cell} {table}"] = f"{MOST} rows or more have it: no more were read"
     if not keys:
         return []
     name = next(iter(live.key(cell, table)), "id")

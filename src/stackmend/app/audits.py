@@ -40,7 +40,7 @@ ONE_MOMENT = 2.0
 _WORDS = {
     Says.SUPPORTS: "supported",
     Says.CONTRADICTS: "contradicted, and not confirmed",
-    Says.UNKNOWN: "unknown to them",
+    Says.UNKNOWN: "unknown to the services",
 }
 
 Found = dict[str, list[dict[str, Any]]]

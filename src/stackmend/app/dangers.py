@@ -33,7 +33,7 @@ def dangers(config: Config, api: Api, host: str, deed: str, progress: Progress) 
     for name, reason in report.incomplete.items():
         raise SourceError(
             f"check {name} has no answer: {reason}",
-            f"Mend that, or say --no-audit: then nothing tells which servers it harms to {deed} them.",
+            f"Fix that, or use --no-audit: then nothing tells which servers it would damage to {deed} them.",
         )
     found: dict[str, list[str]] = {}
     for one in report.findings:

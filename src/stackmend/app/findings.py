@@ -33,7 +33,7 @@ def keep_last(config: Config, findings: list[Finding]) -> None:
         temporary.replace(target)
     except OSError as problem:
         raise JournalError(
-            f"the findings cannot be kept in {target}: {problem.strerror}", "See [state] directory."
+            f"the findings cannot be saved in {target}: {problem.strerror}", "See [state] directory."
         ) from None
 
 
@@ -43,7 +43,7 @@ def list_findings(config: Config) -> tuple[Finding, ...]:
         documents = json.loads((config.state / _LAST).read_text())
         found = [_finding(document) for document in documents]
     except FileNotFoundError:
-        raise UsageError("there was no audit yet", "Run 'stackmend audit' first.") from None
+        raise UsageError("there has been no audit yet", "Run 'stackmend audit' first.") from None
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise JournalError(
             f"{config.state / _LAST} cannot be read: {type(problem).__name__}", "Run 'stackmend audit' again."
@@ -59,7 +59,7 @@ def show(config: Config, fingerprint: str) -> Finding:
     """One finding of the last audit, by its fingerprint or a unique beginning of it."""
     found = [f for f in list_findings(config) if f.fingerprint.startswith(fingerprint)]
     if len(found) != 1:
-        what = "is no finding of the last audit" if not found else f"is the beginning of {len(found)} findings"
+        what = "is not a finding of the last audit" if not found else f"is the beginning of {len(found)} findings"
         raise UsageError(f"{fingerprint!r} {what}", "See 'stackmend finding list'.")
     return found[0]
 

@@ -48,7 +48,7 @@ def ports_of(config: Config, by: str, name: str) -> tuple[ServerPort, ...]:
             return tuple(sorted(every, key=lambda one: (one.server_name, one.server, one.port)))
         servers = nova.servers([name])
         if name not in servers:
-            raise UsageError(f"there is no server {name}", "No cell has a live one of that uuid.")
+            raise UsageError(f"there is no server {name}", "No cell has a live server with that UUID.")
         if servers[name].has_broken_cache:
             raise SourceError(
                 f"the network info cache of server {name} cannot be read",

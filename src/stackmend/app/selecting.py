@@ -129,10 +129,10 @@ class Finder:
         if not self.unread:
             raise self._unknown(home, text)
         first = "; ".join(f"{name}: {why}" for name, why in sorted(self.unread.items())[:2])
-        doubt = f"{kind} {text} is in nothing that could be read; it may be in what could not ({first})"
+        doubt = f"{kind} {text} is in no source that could be read; it may be in one that could not ({first})"
         if UUID.fullmatch(text) or kind == "host":
             return Chosen(kind=kind, asked=text, id=text, doubt=doubt)
-        raise SourceError(doubt, f"Name the {kind} by its id, or see to what cannot be read.")
+        raise SourceError(doubt, f"Name the {kind} by its ID, or make the other sources readable.")
 
     def members(self, kind: str, name: str) -> set[str]:
         """Ids of what belongs to a host or a project."""

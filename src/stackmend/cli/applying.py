@@ -61,7 +61,7 @@ def finish(
     if result.failed and (names := _also_by_rows(plan)):
         command.notes.say(f"where the API fails, rows can be changed: {', '.join(names)} also by --via db --allow-db")
     if result.left_out:
-        command.notes.say(f"left out for want of consent: {', '.join(result.left_out)}")
+        command.notes.say(f"left out for lack of consent: {', '.join(result.left_out)}")
         command.notes.next(line)
     return code
 
@@ -128,7 +128,7 @@ def report(command: Printing, result: RunResult, parsed_args: argparse.Namespace
     elif result.left and result.run:
         notes.next(command.typed("run", "resume", result.run))
     if result.steps and result.run and not result.in_doubt and not result.undoable:
-        notes.say("nothing of it can be taken back")
+        notes.say("none of it can be undone")
     elif result.steps and result.run and not result.in_doubt:
         notes.say(f"to take it back: {command.typed('run', 'undo', result.run, '--yes')}")
     return int(result.exit)
@@ -142,7 +142,7 @@ def _printed(command: Printing, document: Document, parsed_args: argparse.Namesp
         command.show(document, parsed_args)
     except (OutputError, BrokenPipeError) as problem:
         hush(command.stdout)
-        why = problem.message if isinstance(problem, OutputError) else "nobody reads stdout any more"
+        why = problem.message if isinstance(problem, OutputError) else "stdout is closed"
         command.notes.warn(f"{why}: {command.typed('run', 'show', run)} shows what became of the run")
         if run:
             runs.remark(command.config(), run, f"the result could not be printed: {why}")

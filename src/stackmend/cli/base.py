@@ -119,7 +119,7 @@ class Command(command.Command):
             for one in values:
                 if isinstance(one, str) and ("\0" in one or not _is_text(one)):
                     raise UsageError(
-                        f"{name} {one!r} is no UTF-8 text", "Look at what typed it; a file can be renamed."
+                        f"{name} {one!r} is not UTF-8 text", "Check what produced it; a file can be renamed."
                     )
 
     def _found(self, parsed_args: argparse.Namespace) -> None:

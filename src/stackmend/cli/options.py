@@ -12,11 +12,11 @@ DAY = 86_400
 VIA = ("auto", "api", "db")
 #: kind of an object -> what its option of an audit is for
 ABOUT = {
-    "server": "only what names this server",
-    "volume": "only what names this volume",
-    "port": "only what names this port",
-    "host": "only what names this host, or a server on it",
-    "project": "only what names a server, volume or port of this project",
+    "server": "only what concerns this server",
+    "volume": "only what concerns this volume",
+    "port": "only what concerns this port",
+    "host": "only what concerns this host, or a server on it",
+    "project": "only what concerns a server, volume or port of this project",
 }
 #: of anything that is counted
 MOST = 1_000_000_000
@@ -39,9 +39,9 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="ask this check only, may be repeated ('stackmend check list' has them)",
+        help="run only this check; may be repeated (see 'stackmend check list')",
     )
-    group = parser.add_argument_group("what it is about, by name or id; all may be repeated, and add up")
+    group = parser.add_argument_group("limit it to these objects, by name or ID; all may be repeated and combined")
     for kind, text in ABOUT.items():
         group.add_argument(f"--{kind}", action="append", default=[], metavar=kind.upper(), help=text)
 
@@ -63,9 +63,11 @@ def add_strategy(parser: argparse.ArgumentParser) -> None:
         "--via",
         choices=VIA,
         default="auto",
-        help="how to mend: through the API, in the databases, or the API where it can (default: auto)",
+        help="how to repair: through the API, in the databases, or through the API where possible (default: auto)",
     )
-    parser.add_argument("--allow-db", action="store_true", help="use the databases where the API cannot do it")
+    parser.add_argument(
+        "--allow-db", action="store_true", help="allow changes to the databases where the API cannot do it"
+    )
 
 
 def add_consent(parser: argparse.ArgumentParser, what: str) -> None:
@@ -76,12 +78,12 @@ def add_consent(parser: argparse.ArgumentParser, what: str) -> None:
         action="append",
         default=[],
         metavar="REPAIR",
-        help="consent to an unsafe repair by its name, or 'all'; may be repeated",
+        help="consent to an unsafe repair, by its name or 'all'; may be repeated",
     )
     parser.add_argument(
         "--same-account",
         action="store_true",
-        help="where no [writer] is configured: let the account that reads write, too",
+        help="if no [writer] is configured, let the reading account write",
     )
 
 

@@ -22,23 +22,24 @@ def build_option_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentPar
     parser.add_argument(
         "--mend-config",
         metavar="<file>",
-        help="Configuration of stackmend (TOML); else STACKMEND_CONFIG, else the services' own files are found",
+        help="Configuration file of stackmend (TOML); default: $STACKMEND_CONFIG, else the services' own files",
     )
     parser.add_argument(
         "--mend-root",
         metavar="<folder>",
-        help="Folder below which stackmend looks for the services' own files; else STACKMEND_ROOT, else /",
+        help="Folder with the services' own files, for stackmend; default: $STACKMEND_ROOT, else /",
     )
     parser.add_argument(
         "--mend-layout",
         metavar="<layout>",
-        help="Whose files count where several are there: packages, kolla, openstack-ansible; else STACKMEND_LAYOUT",
+        help="Deployment tool whose files stackmend uses, if there are several: packages, kolla,"
+        " openstack-ansible; default: $STACKMEND_LAYOUT",
     )
     parser.add_argument(
         "--mend-database-timeout",
         metavar="<seconds>",
         type=float,
-        help="Silence after which stackmend gives a database up; else [timeouts] database, else 300",
+        help="Silence after which stackmend gives a database up; default: [timeouts] database, else 300",
     )
     return parser
 

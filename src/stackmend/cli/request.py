@@ -69,10 +69,10 @@ class Planned(Printing):
     def _nothing(self, plan: Plan) -> int:
         """Say why the plan holds nothing to run."""
         if plan.actions:
-            self.notes.say("stackmend cannot do this: the plan says what to do by hand")
+            self.notes.say("stackmend cannot do this: see the plan for what to do by hand")
             return int(Exit.FINDINGS)
         if not plan.not_repaired:
-            self.notes.say("nothing is to be done")
+            self.notes.say("there is nothing to do")
         for left in plan.not_repaired:
             if left.done:
                 self.notes.say(left.reason)
@@ -131,22 +131,22 @@ class Working(Planned):
             type=positive,
             default=self.parallel,
             metavar="N",
-            help=f"so many at the same time (default: {self.parallel})",
+            help=f"how many to handle at a time (default: {self.parallel})",
         )
         parser.add_argument(
             "--per-host",
             type=positive,
             metavar="N",
-            help="of these, so many from or to the same host (default: no limit of its own)",
+            help="how many of these from or to the same host (default: no limit)",
         )
         parser.add_argument(
             "--wait-for-ack",
             action="store_true",
-            help="stop at the gates of the workflow until a human says to go on",
+            help="wait at the gates of the workflow until a human acknowledges them",
         )
         if self.audits:
             parser.add_argument(
-                "--no-audit", action="store_true", help="do not ask the checks which servers it would harm"
+                "--no-audit", action="store_true", help="skip the checks that tell which servers it would damage"
             )
         super().add_arguments(parser)
 

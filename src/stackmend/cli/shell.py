@@ -75,24 +75,25 @@ class Shell(App):
         source.add_argument(
             "--config",
             metavar="FILE",
-            help="configuration (TOML); else STACKMEND_CONFIG, else the services' own files are found",
+            help="configuration file (TOML); default: $STACKMEND_CONFIG, else the services' own files",
         )
         source.add_argument(
             "--root",
             metavar="DIR",
-            help="where the services' own files are looked for, such as copies; else STACKMEND_ROOT, else /",
+            help="folder with the services' own files, such as copies; default: $STACKMEND_ROOT, else /",
         )
         parser.add_argument(
             "--layout",
             choices=LAYOUTS,
             metavar="LAYOUT",
-            help=f"whose files count where several are there: {', '.join(LAYOUTS)}; else STACKMEND_LAYOUT",
+            help=f"deployment tool whose files to use, if there are several: {', '.join(LAYOUTS)};"
+            " default: $STACKMEND_LAYOUT",
         )
         parser.add_argument(
             "--database-timeout",
             type=silence,
             metavar="SECONDS",
-            help="silence after which a database is given up; else [timeouts] database, else 300",
+            help="give a database up after this much silence; default: [timeouts] database, else 300",
         )
         _add_telling(parser)
         parser.add_argument("--no-color", action="store_true", help="no colours (also NO_COLOR)")
@@ -145,7 +146,7 @@ def _add_telling(parser: argparse.ArgumentParser) -> None:
         action="count",
         dest="verbose_level",
         default=1,
-        help="say more on stderr; twice: everything",
+        help="print more on stderr; twice: everything",
     )
     volume.add_argument(
         "-q",
@@ -153,11 +154,14 @@ def _add_telling(parser: argparse.ArgumentParser) -> None:
         action="store_const",
         dest="verbose_level",
         const=0,
-        help="no progress, no summary: warnings and errors only",
+        help="print warnings and errors only",
     )
     parser.add_argument("--log-file", metavar="FILE", help="write a full log to this file")
     parser.add_argument(
-        "--log-format", choices=LOG_FORMATS, default=LOG_FORMATS[0], help="of that file; json: one object a line"
+        "--log-format",
+        choices=LOG_FORMATS,
+        default=LOG_FORMATS[0],
+        help="format of the log file; json: one object per line",
     )
 
 

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 def add_showing(parser: argparse.ArgumentParser) -> None:
     """``--action``, ``--repair``, ``--sql``, ``--no-names``."""
     parser.add_argument(
-        "--action", action="append", default=[], metavar="ID", help="this action alone (a18), may be repeated"
+        "--action", action="append", default=[], metavar="ID", help="only this action, such as a18; may be repeated"
     )
     parser.add_argument(
-        "--repair", action="append", default=[], metavar="NAME", help="this repair alone, may be repeated"
+        "--repair", action="append", default=[], metavar="NAME", help="only this repair; may be repeated"
     )
-    parser.add_argument("--sql", action="store_true", help="every statement with its guards, literally")
+    parser.add_argument("--sql", action="store_true", help="show every statement with its guards")
     parser.add_argument(
         "--no-names", action="store_true", help="do not look up the names of servers, volumes and projects"
     )

@@ -14,7 +14,7 @@ def vifs(document: object) -> list[Vif]:
     """The VIFs that a cache lists, none for NULL; ValueError where it is no list of objects with ids."""
     found = json.loads(str(document or "[]"))
     if not isinstance(found, list) or not all(isinstance(vif, dict) and "id" in vif for vif in found):
-        raise ValueError("no list of VIFs")
+        raise ValueError("not a list of VIFs")
     return found
 
 

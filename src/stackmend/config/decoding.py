@@ -46,12 +46,12 @@ def _parse(path: Path) -> dict[str, Any]:
             f"configuration file {path} does not exist", "Look at --config or STACKMEND_CONFIG."
         ) from None
     except (OSError, UnicodeDecodeError) as problem:
-        why = problem.strerror if isinstance(problem, OSError) else "it is no UTF-8 text"
+        why = problem.strerror if isinstance(problem, OSError) else "it is not UTF-8 text"
         raise ConfigError(f"configuration file {path} cannot be read: {why}", "Check its owner and mode.") from None
     except tomllib.TOMLDecodeError as problem:
-        raise ConfigError(f"configuration file {path} is no valid TOML: {problem}", "Text goes into quotes.") from None
+        raise ConfigError(f"configuration file {path} is not valid TOML: {problem}", "Put text in quotes.") from None
     except RecursionError:
-        raise ConfigError(f"configuration file {path} is nested too deeply", "Two levels are all it has.") from None
+        raise ConfigError(f"configuration file {path} is nested too deeply", "It has two levels.") from None
 
 
 def _table(kind: type[_T], values: dict[str, Any], section: str, path: Path) -> _T:

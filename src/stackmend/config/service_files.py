@@ -78,7 +78,7 @@ def _options(path: Path, readings: Iterable[Path], wanted: Iterable[Option]) -> 
     except cfg.ParseError as problem:
         raise ConfigError(f"{path} is malformed near line {problem.lineno}: {_plain(problem)}", _REFUSED) from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{path} is malformed: it is no UTF-8 text", _REFUSED) from None
+        raise ConfigError(f"{path} is malformed: it is not UTF-8 text", _REFUSED) from None
     except (cfg.TemplateSubstitutionError, cfg.NoSuchOptError, cfg.NoSuchGroupError):
         raise ConfigError(
             f"{path} cannot be used: a value refers to another option that is not set in the files",

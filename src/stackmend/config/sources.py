@@ -138,7 +138,7 @@ def look(root: Path, layout: str | None = None) -> Found:
     if layout and layout not in LAYOUTS:
         raise ConfigError(f"there is no layout {layout}", f"Known are {', '.join(LAYOUTS)}.")
     if not root.is_dir():
-        raise ConfigError(f"the root {root} is no folder", "Look at --root or STACKMEND_ROOT.")
+        raise ConfigError(f"the root {root} is not a folder", "Look at --root or STACKMEND_ROOT.")
     there, hidden = places(root.absolute(), layout)
     sources: list[Source] = []
     readings: dict[Place, Reading] = {}

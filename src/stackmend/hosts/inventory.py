@@ -187,7 +187,7 @@ def _image(name: str, file: File, answer: tuple[str, str]) -> Image:
     try:
         found: dict[str, Any] = json.loads(text)
     except ValueError:
-        return replace(image, problem="qemu-img answered no JSON")
+        return replace(image, problem="qemu-img did not answer with JSON")
     data = (found.get("format-specific") or {}).get("data") or {}
     return replace(
         image,
@@ -273,18 +273,18 @@ def _stem(path: str) -> str:
 
 def _folder_problems(name: str, inside: Mapping[str, File], raw: Raw, images: Mapping[str, Image]) -> Iterator[str]:
     if any(path == name or path.startswith(name + "/") for path in raw.shut):
-        yield "it cannot be read whole: permission denied"
+        yield "it cannot be read completely: permission denied"
     text = raw.texts.get(f"{name}/disk.info")
     if text is not None and not isinstance(_json(text), dict):
-        yield "disk.info is no JSON object"
+        yield "disk.info is not a JSON object"
     for path, file in inside.items():
         if file.type == "f" and _DISK.fullmatch(path.rsplit("/", 1)[-1]) and path not in images:
             if path.count("/") == 1:
                 yield f"{path} was not looked at"
         elif file.type == "l":
-            yield f"{path} is a link: what it leads to is not looked at, and not copied"
+            yield f"{path} is a link: its target is neither examined nor copied"
         elif file.type not in "fd":
-            yield f"{path} is no plain file (type {file.type})"
+            yield f"{path} is not a regular file (type {file.type})"
 
 
 def _json(text: str) -> object:

@@ -208,7 +208,7 @@ def no_orphan(folder: Folder, owner: Owner, found: Inventory, now: float, days: 
         (not found.every_process, "what has it open cannot be seen without being root there"),
         (bool(folder.domain), f"libvirt has the domain {folder.domain} for it"),
         (bool(based), f"{', '.join(based)} is based on it"),
-        (any("cannot be read" in text for text in folder.problems), "it cannot be read whole"),
+        (any("cannot be read" in text for text in folder.problems), "it cannot be read completely"),
         (folder.modified > now - days * _DAY, f"it changed less than {days:g} days ago"),
     )
     return next((why for so, why in reasons if so), "")

@@ -40,7 +40,7 @@ def boot(sight: Sight, host: str, since: str) -> datetime | None:
         try:
             return moment(since)
         except ValueError:
-            raise UsageError(f"--since {since}: no time", "Write it as 2026-11-21T03:00:00, in UTC.") from None
+            raise UsageError(f"--since {since} is not a time", "Write it as 2026-11-21T03:00:00, in UTC.") from None
     if sight.hosts is None:
         return None
     try:

@@ -372,7 +372,7 @@ def loaded(path: str | os.PathLike[str]) -> tuple[Plan, bytes, Mapping[str, str]
     try:
         document = from_json(text)
     except (ValueError, RecursionError):
-        raise PlanFileError(f"{path} is not a whole JSON document: truncated, or not a plan", _AGAIN) from None
+        raise PlanFileError(f"{path} is not a complete JSON document: truncated, or not a plan", _AGAIN) from None
     if not isinstance(document, dict) or not str(document.get("format", "")).startswith("stackmend-plan-"):
         raise PlanFileError(f"{path} is JSON, but not a plan of stackmend", _AGAIN)
     if document["format"] != FORMAT:

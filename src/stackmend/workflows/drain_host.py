@@ -76,7 +76,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     moving = [one for one in drafts if one.risk is not Risk.MANUAL]
     estimate = _estimate(seen, {one.resource_id for one in moving})
     sight.facts.update(
-        host=seen.host.host, to=wishes.to or "where the scheduler puts them", estimate=estimate,
+        host=seen.host.host, to=wishes.to or "wherever the scheduler puts them", estimate=estimate,
         room=[_told(need, count, seen.room[need]) for need, count in _wanted(seen).items()],
         hosts=sorted(seen.fit), left=len(drafts) - len(moving),
     )  # fmt: skip
@@ -111,8 +111,8 @@ def _look(sight: Sight, host: str, to: str | None) -> _Seen:
     own = hosts.compute(found, host)
     if own.state != "up" or own.forced_down:
         raise CannotRepair(
-            f"nova-compute on {host} is down, and nothing can be moved away without it: start it, or, if the host is"
-            f" dead, 'stackmend host evacuate {host}'"
+            f"nova-compute on {host} is down, and no server can be moved without it: start it or, if"
+            f" the host is dead, run 'stackmend host evacuate {host}'"
         )
     fit = _fit(found, host, hosts.cells(sight.live))
     _destination(found, fit, host, to)
@@ -141,7 +141,7 @@ def _fit(found: Mapping[str, Compute], host: str, cells: Mapping[str, Any]) -> f
         fit = {name for name in fit if cells.get(name) == cells[host]}
     if not fit:
         cell = " of its cell" if cells else ""
-        raise CannotRepair(f"there is no other host{cell} that is up and enabled: nothing can be moved away")
+        raise CannotRepair(f"there is no other host{cell} that is up and enabled: nothing can be moved")
     return frozenset(fit)
 
 
@@ -153,7 +153,7 @@ def _destination(found: Mapping[str, Compute], fit: frozenset[str], host: str, t
     one = hosts.compute(found, to)
     if one.fit:
         raise CannotRepair(f"{to} is in another cell than {host}: servers do not move there")
-    raise CannotRepair(f"{to} is {one.status} and {one.state}: Nova moves nothing there")
+    raise CannotRepair(f"{to} is {one.status} and {one.state}: Nova moves no server there")
 
 
 # -- servers
@@ -177,7 +177,7 @@ def _hindered(
             f" nothing is under way: see 'openstack server migration list --server {one.id}' and 'openstack server"
             f" event list {one.id}'; where records disagree, 'stackmend server where {one.id}' tells"
         )
-    yield from (f"mend it first: {finding}" for finding in sight.findings.get(one.id, ()))
+    yield from (f"repair it first: {finding}" for finding in sight.findings.get(one.id, ()))
     if one.vm_state in WITH_STATE:
         for why in servers.immovable(sight.api, one, servers.image_of(sight.api, one, images)):
             yield f"{why}: stop it at a time that suits its owner, then --cold moves it"
@@ -279,8 +279,8 @@ def _empty(seen: _Seen, agents: bool) -> LaneDraft:
     if volumes:
         steps.append(VolumesAway(host=host, volumes=tuple(volumes)).call())
     return LaneDraft(
-        resource_type="host", resource_id=host, message=f"{host} is empty, says every service", steps=tuple(steps),
-        stage=_EMPTY,
+        resource_type="host", resource_id=host, message=f"{host} is empty according to every service",
+        steps=tuple(steps), stage=_EMPTY,
     )  # fmt: skip
 
 

@@ -56,7 +56,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     name, wanted, back = _HOOKS[action]
     command = hook(sight.settings, name, host, back=back, wanted=wanted, limit=limit)
     if command is None:
-        raise CannotRepair(f"[hooks] {name} is not configured: stackmend does not know how to do it")
+        raise CannotRepair(f"[hooks] {name} is not configured: stackmend has no other way to do it")
     own = hosts.compute(hosts.computes(sight.api), host)
     if action != "on":
         _cut_off(sight, host, allowed=bool(arguments.get("with_servers")))
@@ -76,8 +76,8 @@ def _cut_off(sight: Sight, host: str, *, allowed: bool) -> None:
     running = [one for one in servers.on_host(sight.api, host) if one.power_state == RUNNING]
     if running and not allowed:
         raise CannotRepair(
-            f"{len(running)} servers run on {host}, {running[0].name} first of all: 'stackmend host drain {host}', or"
-            " --with-servers where they may be cut off"
+            f"{len(running)} servers run on {host}, such as {running[0].name}: drain it with"
+            f" 'stackmend host drain {host}', or use --with-servers to cut them off"
         )
     sight.facts["cut_off"] = [one.id for one in running]
 
@@ -85,7 +85,7 @@ def _cut_off(sight: Sight, host: str, *, allowed: bool) -> None:
 def _back(sight: Sight, host: str, action: str, service: str, limit: float) -> Iterator[Step]:
     """Steps that wait until the host is back."""
     if sight.hosts is None:
-        sight.facts["not_known"] = "boot id and mounts of the host: no way to it is configured ([hosts] transport)"
+        sight.facts["not_known"] = "boot id and mounts of the host: no access to it is configured ([hosts] transport)"
     elif action == "reboot":
         yield from _as_before(sight, sight.hosts, host, limit)
     yield ServiceUp(service=service, host=host, limit=limit).call()
@@ -115,6 +115,4 @@ def _as_before(sight: Sight, hosts: Hosts, host: str, limit: float) -> Iterator[
     yield HostCommand(host=host, argv=(), probe=("pgrep", "-f", "[n]ova-compute"), limit=limit)
 
 
-WORKFLOW = Workflow(
-    name="power-host", risk=Risk.UNSAFE, lanes=lanes, why="whatever still runs on the host is cut off with it"
-)
+WORKFLOW = Workflow(name="power-host", risk=Risk.UNSAFE, lanes=lanes, why="whatever still runs on the host is cut off")

@@ -39,7 +39,7 @@ from stackmend.model.workflow import LaneDraft, Sight, Workflow
 def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     host = str(arguments["host"])
     if sight.hosts is None:
-        raise CannotRepair('no way to hosts is configured: [hosts] transport = "ssh" is the usual one')
+        raise CannotRepair('no access to hosts is configured: [hosts] transport = "ssh" is usual')
     if sight.live is None:
         raise CannotRepair(
             "no database of Nova is configured: that nobody owns a directory can be told by all cells together alone"

@@ -66,7 +66,7 @@ def _waited(arguments: Row, found: Pair) -> Iterator[Step]:
     """Wait for a guest that runs, as the operator asks for it."""
     words = tuple(str(word).replace("{server}", found.server) for word in arguments.get("probe") or ())
     if arguments.get("probe") and not any("{server}" in str(word) for word in arguments["probe"]):
-        raise UsageError("the probe does not say which guest it is for", "Put {server} where its UUID belongs.")
+        raise UsageError("the probe does not name its guest", "Put {server} where its UUID belongs.")
     if found.vm_state != "active" or arguments.get("guest") == "none":
         return
     limit = float(arguments.get("limit") or _GUEST)

@@ -190,7 +190,7 @@ def _lanes(sight: Sight, host: _Host, guest: Server, verdict: _Verdict, stage: i
     target = {"name": guest.name, "vm_state": guest.vm_state, "power_state": guest.power_state, "why": verdict.why}
     findings = (*host.findings.get(guest.id, ()), *guests.harms(sight, guest))
     if verdict.how == "ask" or findings:
-        why = "; ".join((verdict.why, *(f"a start would do harm: {finding}" for finding in findings)))
+        why = "; ".join((verdict.why, *(f"a start would damage it: {finding}" for finding in findings)))
         yield LaneDraft(
             resource_type="server", resource_id=guest.id, message=f"{guest.name} is left as it is", stage=stage,
             steps=(Manual(text=f"not started: {why}"),), risk=Risk.MANUAL, why=why, target=target,
@@ -217,7 +217,7 @@ def _stuck(sight: Sight, host: _Host, guest: Server, stage: int) -> Iterator[Lan
         return
     text = f"it runs, and its console shows {shows}: that is for its owner, nobody types into it"
     yield LaneDraft(
-        resource_type="server", resource_id=guest.id, message=f"{guest.name} did not come up", stage=stage,
+        resource_type="server", resource_id=guest.id, message=f"{guest.name} did not start", stage=stage,
         steps=(Manual(text=text),), risk=Risk.MANUAL, why=text,
     )  # fmt: skip
 

@@ -44,7 +44,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         words += [f"openstack server start {found.server}"] if found.vm_state == "active" else []
         text = "; ".join(words)
         yield LaneDraft(**lane, message="its connection is made anew by hand", steps=(Manual(text=text),),
-                        risk=Risk.MANUAL, why="no way to hosts is configured: see [hosts]")  # fmt: skip
+                        risk=Risk.MANUAL, why="no access to hosts is configured: see [hosts]")  # fmt: skip
         return
     manage = str(arguments.get("manage") or found.host)
     if manage != found.host:

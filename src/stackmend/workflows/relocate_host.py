@@ -207,7 +207,7 @@ def _steps(
 ) -> Iterator[Step]:
     name = str(server["uuid"])
     if findings := sight.findings.get(name):
-        raise CannotRepair(f"mend it first: {'; '.join(findings)}")
+        raise CannotRepair(f"repair it first: {'; '.join(findings)}")
     for volume, attachment in volumes.items():
         _attached(live, volume, attachment, name)
     repair = sight.repairs["relocate-server"].strategies["db"]
@@ -238,7 +238,9 @@ def _attached(live: Live, volume: str, attachment: str, server: str) -> None:
     """CannotRepair unless Nova and Cinder mean the same attachment: which one is right is not to be guessed here."""
     where: dict[str, Any] = {"volume_id": volume, "instance_uuid": server, "deleted": 0}
     if [str(row["id"]) for row in live.rows("cinder", "volume_attachment", where)] != [attachment]:
-        raise CannotRepair(f"Nova and Cinder do not agree on the attachment of volume {volume}: audit, and mend that")
+        raise CannotRepair(
+            f"Nova and Cinder disagree about the attachment of volume {volume}: run an audit and repair that"
+        )
 
 
 def _stopped(server: str) -> str:
@@ -257,5 +259,6 @@ WORKFLOW = Workflow(
     risk=Risk.UNSAFE,
     lanes=lanes,
     deed="rebuild",
-    why="if the old host is not surely dead, its servers run twice on the same disks; what they had in memory is lost",
+    why="unless the old host is certainly dead, its servers run twice on the same disks; what"
+    " they had in memory is lost",
 )

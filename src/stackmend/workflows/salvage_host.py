@@ -66,9 +66,9 @@ class _Two:
 def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     host, to = str(arguments["host"]), str(arguments["to"])
     if sight.hosts is None:
-        raise CannotRepair('no way to hosts is configured: [hosts] transport = "ssh" is the usual one')
+        raise CannotRepair('no access to hosts is configured: [hosts] transport = "ssh" is usual')
     if host == to:
-        raise UsageError("the target is the host itself", "Name another one: --to HOST.")
+        raise UsageError("the target is the same host", "Name another one: --to HOST.")
     service = fencing.silent(sight, host)
     if compute.service(sight.api, to)["state"] != "up":
         raise CannotRepair(f"nova-compute on {to} is not up: nothing could be evacuated to it")
@@ -160,7 +160,7 @@ def _why_not(server: Mapping[str, Any], two: _Two, host: str) -> str:
         (folder.open_by, f"it is in use on {two.found.host} by {', '.join(folder.open_by)}: its guest still runs"),
         (folder.broken, "; ".join(folder.broken)),
         (any(not _understood(disk) for disk in folder.disks), "a disk is based on a file that is none of _base"),
-        (not folder.disks, "there is no disk in its directory"),
+        (not folder.disks, "its directory has no disk"),
     )
     return next((text for so, text in reasons if so), "")
 

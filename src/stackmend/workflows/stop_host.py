@@ -34,7 +34,7 @@ DEFAULT = ("nova-compute",)
 def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     host, services = str(arguments["host"]), tuple(arguments.get("services") or DEFAULT)
     if sight.hosts is None:
-        raise CannotRepair('no way to hosts is configured: [hosts] transport = "ssh" is the usual one')
+        raise CannotRepair('no access to hosts is configured: [hosts] transport = "ssh" is usual')
     found = units(sight.hosts, host, services)
     sight.facts["services"] = {unit.service: unit.line for unit in found.values()}
     yield LaneDraft(

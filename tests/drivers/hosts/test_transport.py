@@ -231,7 +231,7 @@ def test_this_machine_is_not_taken_for_another() -> None:
 def test_without_a_transport_only_this_machine_is_reached() -> None:
     """Hooks run here; a host is not guessed at."""
     assert Transport().run("", ["true"]).code == 0
-    with pytest.raises(HostUnreachable, match="no way to c01 is configured") as caught:
+    with pytest.raises(HostUnreachable, match="no access to c01 is configured") as caught:
         Transport().run("c01", ["true"])
     assert "transport" in caught.value.hint
 

@@ -42,24 +42,26 @@ class Audit(Printing):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
         add_selection(parser)
-        parser.add_argument("--snapshot", metavar="DIR", help="ask a snapshot instead of the databases")
+        parser.add_argument("--snapshot", metavar="DIR", help="audit a snapshot instead of the databases")
         parser.add_argument(
             "--settle",
             type=seconds,
             metavar="SECONDS",
-            help="wait so long before the second look at findings that span databases",
+            help="seconds to wait before the second look at findings that span databases",
         )
         parser.add_argument(
             "--include-young",
             action="store_true",
-            help="list what is suspected and too young to tell, as candidates; a plan never has them",
+            help="also list suspected damage that is too recent to confirm; it is never planned",
         )
-        parser.add_argument("--no-api", action="store_true", help="ask databases alone, though an API is configured")
+        parser.add_argument(
+            "--no-api", action="store_true", help="use the databases only, even if an API is configured"
+        )
         parser.add_argument(
             "--group-by",
             choices=("check", "server", "project", "host"),
             default="check",
-            help="what findings are put together by, for people (default: check)",
+            help="group the findings by this (default: check)",
         )
         super().add_arguments(parser)
 

@@ -40,8 +40,8 @@ class CheckShow(Printing):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("check", metavar="NAME", help="a check, as 'check list' shows it")
-        parser.add_argument("--sql", action="store_true", help="print its SQL instead")
+        parser.add_argument("check", metavar="NAME", help="name of the check, as in 'check list'")
+        parser.add_argument("--sql", action="store_true", help="print only its SQL")
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:

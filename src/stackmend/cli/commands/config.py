@@ -50,7 +50,9 @@ class ConfigKey(Command):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("--out", metavar="FILE", help="a new file (default: plan-key.pem beside the configuration)")
+        parser.add_argument(
+            "--out", metavar="FILE", help="file for the new key (default: plan-key.pem beside the configuration)"
+        )
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Make it."""

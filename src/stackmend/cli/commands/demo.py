@@ -28,8 +28,10 @@ class Demo(Printing):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("--keep", metavar="DIR", help="work in this new folder and leave it")
-        parser.add_argument("--servers", type=int, default=200, metavar="N", help="size of the cloud (default: 200)")
+        parser.add_argument("--keep", metavar="DIR", help="work in this new folder and keep it")
+        parser.add_argument(
+            "--servers", type=int, default=200, metavar="N", help="number of servers in the cloud (default: 200)"
+        )
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:

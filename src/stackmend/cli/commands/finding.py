@@ -36,7 +36,11 @@ class FindingShow(Printing):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("fingerprint", metavar="FINGERPRINT", help="as the audit prints it; a unique start will do")
+        parser.add_argument(
+            "fingerprint",
+            metavar="FINGERPRINT",
+            help="its fingerprint, as 'audit' prints it; a unique prefix is enough",
+        )
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -66,10 +70,12 @@ class FindingWaive(Printing):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("fingerprint", metavar="FINGERPRINT", nargs="?", default="", help="as the audit prints it")
-        parser.add_argument("--check", metavar="NAME", default="", help="accept what this check finds")
-        parser.add_argument("--resource", metavar="ID", default="", help="with --check: on this object only")
-        parser.add_argument("--reason", metavar="TEXT", required=True, help="why; whoever comes next will ask")
+        parser.add_argument(
+            "fingerprint", metavar="FINGERPRINT", nargs="?", default="", help="its fingerprint, as 'audit' prints it"
+        )
+        parser.add_argument("--check", metavar="NAME", default="", help="accept all findings of this check")
+        parser.add_argument("--resource", metavar="ID", default="", help="with --check: only on this object")
+        parser.add_argument("--reason", metavar="TEXT", required=True, help="why the findings are accepted")
         parser.add_argument(
             "--until",
             metavar="WHEN",
@@ -124,7 +130,8 @@ class FindingUnwaive(Printing):
         parser.add_argument(
             "waiver",
             metavar="ID",
-            help="as 'stackmend finding waivers' prints it, or the fingerprint of the finding; the beginning will do",
+            help="its ID, as 'stackmend finding waivers' prints it, or the fingerprint of the finding; a"
+            " unique prefix is enough",
         )
         super().add_arguments(parser)
 

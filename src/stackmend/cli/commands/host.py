@@ -24,8 +24,8 @@ class HostShowStatus(Printing):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        add_object(parser, "host", "host", help="name of the host, as 'openstack compute service list' has it")
-        parser.add_argument("--no-audit", action="store_true", help="do not ask the checks about its servers")
+        add_object(parser, "host", "host", help="name of the host, as in 'openstack compute service list'")
+        parser.add_argument("--no-audit", action="store_true", help="skip the checks of its servers")
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:

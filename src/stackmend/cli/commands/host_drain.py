@@ -12,21 +12,21 @@ from stackmend.cli.request import Working
 def _watching(parser: argparse.ArgumentParser) -> None:
     """How a move is watched."""
     parser.add_argument(
-        "--timeout", type=seconds, default=3600, metavar="SECONDS", help="for one server (default: 3600)"
+        "--timeout", type=seconds, default=3600, metavar="SECONDS", help="time limit for each server (default: 3600)"
     )
     parser.add_argument(
         "--stall",
         type=seconds,
         default=900,
         metavar="SECONDS",
-        help="a live migration that makes no progress for so long is helped (default: 900)",
+        help="treat a live migration as stalled after this long without progress (default: 900)",
     )
     parser.add_argument(
         "--on-stall",
         choices=("abort", "force-complete", "wait"),
         default="abort",
-        help="how it is helped: given up, forced to its end (Nova pauses the guest, or lets it run on the new host"
-        " while memory is fetched), or waited for (default: abort)",
+        help="what to do with a stalled live migration: abort it, force its completion (Nova pauses"
+        " the guest or switches to post-copy), or wait (default: abort)",
     )
 
 
@@ -60,14 +60,16 @@ class DrainHost(Working):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        add_object(parser, "host", "host", help="name of the host, as 'openstack compute service list' has it")
-        add_object(parser, "host", "--to", help="move all of them there (default: the scheduler chooses)")
-        parser.add_argument("--cold", action="store_true", help="move servers that are stopped, too, and confirm it")
+        add_object(parser, "host", "host", help="name of the host, as in 'openstack compute service list'")
+        add_object(parser, "host", "--to", help="move all servers to this host (default: the scheduler chooses)")
         parser.add_argument(
-            "--wake", action="store_true", help="resume suspended servers for the move, and suspend them again"
+            "--cold", action="store_true", help="also move stopped servers, and confirm their migrations"
         )
-        parser.add_argument("--reason", metavar="TEXT", help="why the host is disabled, for whoever sees it")
-        parser.add_argument("--agents", action="store_true", help="take routers and networks off its agents, too")
+        parser.add_argument(
+            "--wake", action="store_true", help="resume suspended servers for the move, then suspend them again"
+        )
+        parser.add_argument("--reason", metavar="TEXT", help="reason to record for the disabled host")
+        parser.add_argument("--agents", action="store_true", help="also move routers and networks to other agents")
         _watching(parser)
         super().add_arguments(parser)
 
@@ -98,16 +100,14 @@ class ReturnHost(Working):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        add_object(parser, "host", "host", help="name of the host, as 'openstack compute service list' has it")
-        parser.add_argument("--no-canary", action="store_true", help="enable it without trying it")
-        parser.add_argument("--flavor", metavar="NAME", help="of the canary (default: the smallest that fits)")
-        parser.add_argument("--image", metavar="NAME", help="of the canary (default: the smallest)")
+        add_object(parser, "host", "host", help="name of the host, as in 'openstack compute service list'")
+        parser.add_argument("--no-canary", action="store_true", help="enable the host without a test server")
+        parser.add_argument("--flavor", metavar="NAME", help="flavor of the canary (default: the smallest that fits)")
+        parser.add_argument("--image", metavar="NAME", help="image of the canary (default: the smallest)")
         parser.add_argument("--network", metavar="NAME", help="give the canary a port in this network (default: none)")
+        parser.add_argument("--volume", type=positive, metavar="GIB", help="boot the canary from a volume of this size")
         parser.add_argument(
-            "--volume", type=positive, metavar="GIB", help="let the canary boot from a volume of this size"
-        )
-        parser.add_argument(
-            "--back-from", metavar="RUN", help="move back the servers that this run moved away ('run list' has them)"
+            "--back-from", metavar="RUN", help="move back the servers that this run moved away (see 'run list')"
         )
         _watching(parser)
         super().add_arguments(parser)

@@ -28,30 +28,31 @@ class HostEvacuate(Working):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
         add_object(parser, "host", "host", help="the dead host")
-        add_object(parser, "host", "--to", help="evacuate to this host (default: the scheduler's choice)")
+        add_object(parser, "host", "--to", help="evacuate to this host (default: the scheduler chooses)")
         parser.add_argument(
             "--fenced",
             action="store_true",
-            help="you have seen to it that the host runs nothing and reaches no storage; the hook fence is not run",
+            help="assert that the host is fenced: it runs nothing and cannot reach the storage; the fence"
+            " hook is not run",
         )
         parser.add_argument(
-            "--shared", action="store_true", help="all hosts see the disks that are no volumes (NFS, rbd)"
+            "--shared", action="store_true", help="all hosts share the local disks of servers (NFS, RBD)"
         )
         parser.add_argument(
             "--consent-rebuild",
             action="append",
             default=[],
             metavar="SERVER",
-            help="build this server's disk anew from its image, what was on it is lost; may be repeated",
+            help="rebuild this server's disk from its image; its data is lost; may be repeated",
         )
         parser.add_argument(
             "--first",
             action="append",
             default=[],
             metavar="SERVER",
-            help="evacuate this server before the others, may be repeated; then by their stackmend:order",
+            help="evacuate this server first; may be repeated; the others follow by stackmend:order",
         )
-        parser.add_argument("--no-start", action="store_true", help="leave stopped what ran")
+        parser.add_argument("--no-start", action="store_true", help="do not start the servers that were running")
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:

@@ -23,15 +23,15 @@ class HostPower(Working):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        add_object(parser, "host", "host", help="name of the host, as 'openstack compute service list' has it")
-        parser.add_argument("action", choices=("off", "on", "reboot"), help="what is to be done")
-        parser.add_argument("--with-servers", action="store_true", help="servers that run there may be cut off")
+        add_object(parser, "host", "host", help="name of the host, as in 'openstack compute service list'")
+        parser.add_argument("action", choices=("off", "on", "reboot"), help="what to do")
+        parser.add_argument("--with-servers", action="store_true", help="go ahead although servers run there")
         parser.add_argument(
             "--timeout",
             type=seconds,
             default=1800.0,
             metavar="SECONDS",
-            help="until it has to be off, or back (default: 1800)",
+            help="time limit for the host to be off, or back (default: 1800)",
         )
         super().add_arguments(parser)
 

@@ -33,15 +33,15 @@ class HostRecover(Working):
         parser.add_argument(
             "--since",
             metavar="TIME",
-            help="when it was started, ISO 8601 in UTC (default: its kernel is asked, where [hosts] says how)",
+            help="when the host booted, ISO 8601 in UTC (default: its kernel is asked, if [hosts] is configured)",
         )
         for option, text in (
-            ("--first", "start this server before the others, may be repeated; then by their stackmend:order"),
+            ("--first", "start this server first; may be repeated; the others follow by stackmend:order"),
             ("--start", "start this server too, whoever stopped it; may be repeated"),
             ("--leave-off", "leave this server as it is; may be repeated"),
         ):
             parser.add_argument(option, action="append", default=[], metavar="SERVER", help=text)
-        parser.add_argument("--no-console", action="store_true", help="do not look at consoles")
+        parser.add_argument("--no-console", action="store_true", help="do not check the consoles")
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:

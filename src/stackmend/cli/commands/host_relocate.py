@@ -33,27 +33,29 @@ class HostRelocate(Working):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
         add_object(parser, "host", "host", help="the dead host")
-        add_object(parser, "host", "--to", required=True, help="the host where they are to be")
-        add_object(parser, "server", "--server", action="append", default=[], help="this server only, may be repeated")
-        parser.add_argument("--allow-db", action="store_true", help="consent to a change of the databases")
+        add_object(parser, "host", "--to", required=True, help="the destination host")
+        add_object(parser, "server", "--server", action="append", default=[], help="only this server; may be repeated")
+        parser.add_argument("--allow-db", action="store_true", help="allow changes to the databases")
         parser.add_argument(
             "--via",
             choices=("auto", "db"),
             default="auto",
-            help="capacity and ports by the APIs, or by rows too, without a start; the state of the hosts is asked of"
-            " Nova's API either way (default: auto)",
+            help="move capacity and ports through the APIs (auto), or in the databases without starting a"
+            " server (db); Nova's API tells the state of the hosts either way (default: auto)",
         )
         parser.add_argument(
-            "--fenced", action="store_true", help="you have seen to it that HOST runs nothing and reaches no storage"
+            "--fenced",
+            action="store_true",
+            help="assert that HOST is fenced: it runs nothing and cannot reach the storage",
         )
         parser.add_argument(
-            "--shared", action="store_true", help="both hosts see the disks that are no volumes (NFS, rbd)"
+            "--shared", action="store_true", help="both hosts share the local disks of servers (NFS, RBD)"
         )
         parser.add_argument("--no-boot", action="store_true", help="leave every server stopped")
         parser.add_argument(
             "--manage-on",
             metavar="HOST",
-            help="where nova-manage reaches Nova's databases, for the volumes (default: the host they go to)",
+            help="host whose nova-manage can reach Nova's databases, for the volumes (default: the destination)",
         )
         super().add_arguments(parser)
 

@@ -14,14 +14,14 @@ class _Services(Working):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        add_object(parser, "host", "host", help="name of the host, as 'openstack compute service list' has it")
+        add_object(parser, "host", "host", help="name of the host, as in 'openstack compute service list'")
         parser.add_argument(
             "--service",
             action="append",
             default=[],
             dest="services",
             metavar="NAME",
-            help="this service, such as neutron-openvswitch-agent; may be repeated (default: nova-compute)",
+            help="a service, such as neutron-openvswitch-agent; may be repeated (default: nova-compute)",
         )
         super().add_arguments(parser)
 

@@ -46,10 +46,12 @@ class PlanCreate(Printing):
             action="append",
             default=[],
             metavar="NAME",
-            help="use this repair where a finding could be mended in several ways, may be repeated",
+            help="use this repair for findings that have several; may be repeated",
         )
         parser.add_argument("--out", metavar="FILE", help="write the plan to this file, for 'plan apply'")
-        parser.add_argument("--max-rows", type=whole, metavar="N", help="refuse a plan that changes more rows")
+        parser.add_argument(
+            "--max-rows", type=whole, metavar="N", help="refuse a plan that changes more rows than this"
+        )
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -90,7 +92,7 @@ class PlanCreate(Printing):
         for line in found.held_back(report):
             notes.say(line)
         if plan.not_repaired and not plan.actions:
-            notes.say("nothing of what was found can be repaired like this: the plan says why")
+            notes.say("nothing that was found can be repaired this way: the plan says why")
         self._next(plan, out, signer, parsed_args.max_rows)
         if plan.incomplete:
             return int(Exit.INCOMPLETE)
@@ -118,7 +120,9 @@ class _PlanFile(Printing):
         """Add the options of this command."""
         parser.add_argument("plan", metavar="FILE", help="a file that 'plan create --out' wrote; - is standard input")
         parser.add_argument(
-            "--require-signature", action="store_true", help="take it only if a trusted key has signed it ([plans])"
+            "--require-signature",
+            action="store_true",
+            help="accept the plan only if a trusted key has signed it ([plans])",
         )
         super().add_arguments(parser)
 
@@ -198,10 +202,13 @@ class PlanApply(_PlanFile):
             type=lambda text: text.split(","),
             default=(),
             metavar="IDS",
-            help="these actions alone, by their ids in the plan: a1,a3",
+            help="only these actions, by their IDs in the plan: a1,a3",
         )
         parser.add_argument(
-            "--max-rows", type=whole, metavar="N", help="as for 'plan create': the plan may change so many rows"
+            "--max-rows",
+            type=whole,
+            metavar="N",
+            help="refuse a plan that changes more rows than this, as 'plan create' does",
         )
         add_consent(parser, "apply the plan")
         super().add_arguments(parser)

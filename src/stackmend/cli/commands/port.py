@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 _SHOWN = 3
 #: what ports are listed by
 _BY = {
-    "server": "those of this server, by name or id",
-    "project": "those of this project",
-    "network": "those of this network",
-    "host": "those that are bound to this compute host",
+    "server": "only ports of this server, by name or ID",
+    "project": "only ports of this project",
+    "network": "only ports of this network",
+    "host": "only ports bound to this compute host",
 }
 
 
@@ -63,7 +63,7 @@ class PortList(Printing):
         odd = sum(bool(port.differences) for port in found)
         if not odd:
             return int(Exit.CLEAN)
-        self.notes.say(f"{odd} of {len(found)} do not agree")
+        self.notes.say(f"{odd} of {len(found)} are inconsistent")
         self.notes.next(self.typed("audit", *(() if by == "network" else (f"--{by}", getattr(parsed_args, by)))))
         return int(Exit.FINDINGS)
 
@@ -146,7 +146,7 @@ class PortCheck(Printing):
         """Add the options of this command."""
         parser.add_argument("address", metavar="IP[:PORT]", nargs="+", help="the address; the port is 22 by default")
         parser.add_argument(
-            "--limit", type=silence, default=5.0, metavar="SECONDS", help="for each of them (default: 5)"
+            "--limit", type=silence, default=5.0, metavar="SECONDS", help="time limit for each of them (default: 5)"
         )
         super().add_arguments(parser)
 

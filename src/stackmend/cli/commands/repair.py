@@ -38,7 +38,7 @@ class RepairShow(Printing):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("repair", metavar="NAME", help="a repair, as 'repair list' shows it")
+        parser.add_argument("repair", metavar="NAME", help="name of the repair, as in 'repair list'")
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:

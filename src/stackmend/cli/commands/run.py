@@ -37,16 +37,16 @@ class RunList(Printing):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("--limit", type=positive, metavar="N", help="the newest so many")
+        parser.add_argument("--limit", type=positive, metavar="N", help="only the newest N runs")
         parser.add_argument(
             "--state",
             action="append",
             default=[],
             choices=[state.value for state in RunState],
-            help="those in this state, may be repeated",
+            help="only runs in this state; may be repeated",
         )
-        parser.add_argument("--kind", choices=("apply", "undo"), default="", help="those of this kind")
-        parser.add_argument("--since", type=since, metavar="TIME", help="begun since then: 7d, or a time")
+        parser.add_argument("--kind", choices=("apply", "undo"), default="", help="only runs of this kind")
+        parser.add_argument("--since", type=since, metavar="TIME", help="only runs begun since then: 7d, or a time")
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -69,7 +69,7 @@ class _OneRun(Printing):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("run", metavar="ID", help="a run, as 'run list' shows it")
+        parser.add_argument("run", metavar="ID", help="ID of the run, as in 'run list'")
         super().add_arguments(parser)
 
 
@@ -156,7 +156,7 @@ class RunResume(_OneRun):
             action="append",
             default=[],
             metavar="GATE",
-            help="acknowledge this gate, may be repeated",
+            help="acknowledge this gate; may be repeated",
         )
         super().add_arguments(parser)
 
@@ -187,8 +187,8 @@ class RunUndo(_OneRun):
         """Add the options of this command."""
         group = parser.add_mutually_exclusive_group()
         group.add_argument("-y", "--yes", action="store_true", help="undo it; without it nothing is changed")
-        group.add_argument("--dry-run", action="store_true", help="only show what it would do")
-        parser.add_argument("--sql", action="store_true", help="show every statement with its guards, literally")
+        group.add_argument("--dry-run", action="store_true", help="only show what would be undone")
+        parser.add_argument("--sql", action="store_true", help="show every statement with its guards")
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -214,7 +214,7 @@ class RunUndo(_OneRun):
         for line in moved:
             self.notes.warn(line)
         if not plan.actions:
-            self.notes.say("there is nothing to take back")
+            self.notes.say("there is nothing to undo")
             return int(Exit.CLEAN)
         line = self.typed("run", "undo", parsed_args.run, "--yes")
         if not parsed_args.dry_run:

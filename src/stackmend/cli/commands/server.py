@@ -10,7 +10,7 @@ from stackmend.cli.options import add_object
 from stackmend.cli.request import Request
 from stackmend.model.errors import Exit
 
-_OVERRULED = "the host that the records say: you have seen that its guest is not there"
+_OVERRULED = "overrule the records that name this host: you have verified that the guest is not there"
 
 
 class _ServerRequest(Request):
@@ -59,7 +59,7 @@ class ServerMarkDeleted(_ServerRequest):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("--cleaned", action="store_true", help="its files are gone from the host already")
+        parser.add_argument("--cleaned", action="store_true", help="its files are already gone from the host")
         add_object(parser, "host", "--overrule", help=_OVERRULED)
         super().add_arguments(parser)
 

@@ -22,7 +22,9 @@ class SnapshotCreate(Printing):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("--out", metavar="DIR", help="a new folder (default: a dated one in the state folder)")
+        parser.add_argument(
+            "--out", metavar="DIR", help="new folder for the snapshot (default: a dated one in the state folder)"
+        )
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -88,7 +90,7 @@ class SnapshotDiff(Printing):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
         parser.add_argument("before", metavar="OLD", help="folder or name of a snapshot")
-        parser.add_argument("after", metavar="NEW", help="folder or name of a later one")
+        parser.add_argument("after", metavar="NEW", help="folder or name of a later snapshot")
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:

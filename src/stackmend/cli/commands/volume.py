@@ -40,7 +40,7 @@ class VolumeDetach(_VolumeRequest):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        add_object(parser, "server", "--server", help="from this server, where several have it")
+        add_object(parser, "server", "--server", help="detach it from this server, if several have it")
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:

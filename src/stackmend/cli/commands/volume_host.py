@@ -37,7 +37,7 @@ class VolumeList(Printing):
         odd = sum(bool(pair.differences) for pair in found)
         if not odd:
             return int(Exit.CLEAN)
-        self.notes.say(f"{odd} of {len(found)} do not agree")
+        self.notes.say(f"{odd} of {len(found)} are inconsistent")
         self.notes.next(self.typed("audit"))
         return int(Exit.FINDINGS)
 
@@ -50,7 +50,7 @@ class _PairWorking(Working):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
         add_object(parser, "volume", "volume", help="the volume, by name or id")
-        add_object(parser, "server", "--server", required=True, help="the server that has it")
+        add_object(parser, "server", "--server", required=True, help="the server to which it is attached")
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
@@ -79,11 +79,16 @@ class VolumeReattach(_PairWorking):
         group.add_argument(
             "--guest-probe",
             metavar="COMMAND",
-            help="run here with {server}, until it ends with 0: the guest is ready (default: a login prompt)",
+            help="program to run here until it exits with 0, when the guest is ready; {server} is the"
+            " UUID (default: wait for a login prompt)",
         )
         group.add_argument("--no-wait", action="store_true", help="do not wait for the guest")
         parser.add_argument(
-            "--timeout", type=seconds, default=900.0, metavar="SECONDS", help="for the guest to be ready (default: 900)"
+            "--timeout",
+            type=seconds,
+            default=900.0,
+            metavar="SECONDS",
+            help="how long to wait for the guest (default: 900)",
         )
         super().add_arguments(parser)
 
@@ -125,7 +130,7 @@ class VolumeRefresh(_PairWorking):
         parser.add_argument(
             "--manage-on",
             metavar="HOST",
-            help="where nova-manage reaches Nova's databases (default: the server's host)",
+            help="host whose nova-manage can reach Nova's databases (default: the server's host)",
         )
         super().add_arguments(parser)
 

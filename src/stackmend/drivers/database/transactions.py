@@ -48,7 +48,7 @@ def telling(what: str) -> Iterator[None]:
         if isinstance(problem, SilentError):
             raise
         if isinstance(problem.__context__, TimeoutError):
-            raise SilentError(f"{what}: the server has stopped to answer", "Is it frozen?") from problem
+            raise SilentError(f"{what}: the server has stopped answering", "Is it frozen?") from problem
         if _code(problem) in _ENDED:
             raise SourceError(f"{what} took too long: {_text(problem)}", "Was it waiting for a lock?") from problem
         if _code(problem) in _LOST | _BROKEN or _locked(problem):

@@ -124,7 +124,7 @@ class Transport:
             raise HostUnreachable(
                 f"{host} is not this machine, and no other can be reached", '[hosts] transport is "local"; see local.'
             )
-        raise HostUnreachable(f"no way to {host} is configured", 'See [hosts]: transport = "ssh" is the usual one.')
+        raise HostUnreachable(f"no access to {host} is configured", 'See [hosts]: transport = "ssh" is the usual one.')
 
     def close(self) -> None:
         """Close the connections. They are also closed when nobody needs this object any more."""

@@ -36,7 +36,7 @@ _ABOUT = b"stackmend plan\n"
 def make(private: Path) -> str:
     """Make a key: this file, and one beside it that ends with ``.pub``. Its name; UsageError where one is there."""
     if not private.name:
-        raise UsageError(f"{private} is no name of a file", "Choose another path with --out.")
+        raise UsageError(f"{private} is not a valid file name", "Choose another path with --out.")
     public = private.with_suffix(".pub")
     for path in (private, public):
         if os.path.lexists(path):
@@ -62,7 +62,7 @@ def signer(path: Path) -> Signer:
             f"the key {path} cannot be read, or is none", "Make one with 'stackmend config key'."
         ) from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigError(f"the key {path} is no Ed25519 key", "Make one with 'stackmend config key'.")
+        raise ConfigError(f"the key {path} is not an Ed25519 key", "Make one with 'stackmend config key'.")
     if stat.S_IMODE(mode) & 0o077:
         raise ConfigError(f"the key {path} is readable by others", f"Run 'chmod 600 {path}', or make another key.")
     return Signer(key)
@@ -106,7 +106,7 @@ def _public(path: Path) -> Ed25519PublicKey:
     except (files.Refused, ValueError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, Ed25519PublicKey):
-        raise ConfigError(f"the key {path} cannot be read, or is no public Ed25519 key", "See [plans] trusted.")
+        raise ConfigError(f"the key {path} cannot be read, or is not a public Ed25519 key", "See [plans] trusted.")
     return key
 
 

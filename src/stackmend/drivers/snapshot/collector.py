@@ -337,6 +337,6 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest(**{**document, "sources": sources})
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise SourceError(
-            f"{folder} is no whole snapshot: {type(problem).__name__}",
+            f"{folder} is not a complete snapshot: {type(problem).__name__}",
             "It is one once manifest.json is in it; take a new one with 'stackmend snapshot create'.",
         ) from problem

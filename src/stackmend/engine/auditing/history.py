@@ -42,9 +42,9 @@ def covers(waiver: Waiver, finding: Finding) -> bool:
 def validate(waiver: Waiver) -> None:
     """UsageError for a waiver that says nothing, or covers nothing."""
     if not waiver.reason.strip():
-        raise UsageError("a waiver needs a reason", "Say why the finding is accepted; whoever comes next will ask.")
+        raise UsageError("a waiver needs a reason", "Say why the finding is accepted.")
     if bool(waiver.fingerprint) == bool(waiver.check):
-        raise UsageError("a waiver is for a fingerprint or for a check", "Give one of the two.")
+        raise UsageError("a waiver is for a fingerprint or for a check", "Give one of them.")
     if waiver.expires:
         try:
             aware = datetime.fromisoformat(waiver.expires).tzinfo is not None

@@ -147,7 +147,9 @@ class Planner:
             if finding.state is State.WAIVED:
                 continue
             if finding.state is State.CANDIDATE:
-                self._left.append(_left(finding, finding.unsure or "it could not be confirmed on rows read anew"))
+                self._left.append(
+                    _left(finding, finding.unsure or "it could not be confirmed when the rows were read again")
+                )
                 continue
             offered = catalogue.offered(finding.check, finding.evidence.get("code"), self._known)
             if not offered:
@@ -190,7 +192,7 @@ class Planner:
         if len(fit) > 1:
             ways = " or ".join(f"--repair {repair.name}" for repair in fit)
             self._left.append(
-                _left(finding, f"it can be mended in {len(fit)} ways, and which is right you must say: {ways}")
+                _left(finding, f"it can be repaired in {len(fit)} ways, and you must choose the right one: {ways}")
             )
             return None
         return (fit or rivals)[0]
@@ -207,7 +209,7 @@ class Planner:
         if isinstance(found, _Not):
             left = _left(finding, found.reason, repair.name)
             if found.done and isinstance(target, Arguments):
-                said = f"{repair.resource} {finding.resource_id} is as asked for, nothing is to be done"
+                said = f"{repair.resource} {finding.resource_id} is already as requested, there is nothing to do"
                 left = replace(left, done=True, reason=said if found is _DONE else found.reason)
             self._left.append(left)
             self._say("not repaired", repair, finding, reason=left.reason)

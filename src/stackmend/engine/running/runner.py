@@ -333,7 +333,7 @@ class Runner:
         if self._stopped:
             return True
         if reason := self._tools.stop():
-            self._stopped = f"told to stop ({reason})"
+            self._stopped = f"asked to stop ({reason})"
         elif self._failures > self._record.limits.max_failures:
             self._stopped = f"stopped after {self._failures} failures"
         else:
@@ -407,12 +407,12 @@ class Runner:
         whole = result.exit is Exit.CLEAN and not lost
         done = sorted(n for n, e in last_entries(entries).items() if e.state is StepState.DONE and n in _numbers(lane))
         if whole:
-            note = f"{why}: taken back by run {back.id}"
+            note = f"{why}: undone by run {back.id}"
             self._note([Entry(n, StepState.STALE, None, note) for n in done])
             lane.made = 0
             self._stop(lane, StepState.STALE, note)
             return
-        note = f"{why}, and it could not be taken back whole (run {back.id}): {'; '.join((*result.notes, *lost))}"
+        note = f"{why}, and it could not be undone completely (run {back.id}): {'; '.join((*result.notes, *lost))}"
         # it does not go on when the run is resumed
         self._note([Entry(n, StepState.FAILED, None, note) for n in _numbers(lane) if n > max(done)][:1])
         self._stop(lane, StepState.FAILED, note)

@@ -38,7 +38,7 @@ def refuse(run: RunRecord, entries: Sequence[Entry]) -> None:
     if run.state is RunState.RUNNING:
         raise UsageError(f"run {run.id} has not ended", "Wait for it, or interrupt it.")
     if run.state is RunState.CUT_OFF:
-        raise UsageError(f"run {run.id} was cut off", f"Let it come to its end first: 'stackmend run resume {run.id}'.")
+        raise UsageError(f"run {run.id} was cut off", f"Complete it first: 'stackmend run resume {run.id}'.")
     doubt = [n for n, e in last_entries(entries).items() if e.state in (StepState.INTENT, StepState.IN_DOUBT)]
     if doubt:
         raise InDoubtError(
@@ -108,7 +108,7 @@ def moved_on(back: Sequence[Lane], writer: Writer) -> list[tuple[Action, str]]:
         for group, verdict in zip(groups, verdicts, strict=True):
             if verdict.state is not StepState.PLANNED:
                 done = verdict.state is StepState.DONE
-                found[group.lane] = "it reads as before the run already" if done else "its rows have moved on since"
+                found[group.lane] = "it already reads as before the run" if done else "its rows have moved on since"
     return [(lane.action, found[lane.number]) for lane in back if lane.number in found]
 
 
@@ -132,7 +132,7 @@ def left_alone(action: Action, why: str) -> Left:
 def irretrievable(text: str) -> Left:
     """What nothing takes back, as :func:`inverse` tells it."""
     return Left(
-        check="", fingerprint="", resource_type="step", resource_id="", message=text, reason=f"not taken back: {text}"
+        check="", fingerprint="", resource_type="step", resource_id="", message=text, reason=f"not undone: {text}"
     )
 
 
@@ -159,7 +159,7 @@ def _action(action: Action, steps: list[Step], stages: int, describe: Describe) 
     return replace(
         action,
         check="",
-        message=f"taken back: {action.message}",
+        message=f"undone: {action.message}",
         risk=Risk.SAFE,
         stage=stages - action.stage,
         steps=tuple(steps),
@@ -208,7 +208,7 @@ def _back(step: Step, intent: Entry, outcome: Entry, counters: Mapping[_Spot, in
         return replace(step.inverse, inverse=replace(step, inverse=None))
     if isinstance(step, HostCommand) and step.inverse is not None:
         return replace(step, argv=step.inverse, inverse=step.argv, back=not step.back)
-    return Manual(text=f"take back by hand: {literal(step)}")
+    return Manual(text=f"undo by hand: {literal(step)}")
 
 
 def _moved(step: UpdateRow) -> dict[str, Any]:

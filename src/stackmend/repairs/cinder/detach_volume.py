@@ -121,7 +121,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     seen = attachments.read(live, target["volume"])
     volume = seen.live()
     if volume["status"] not in AT_REST and not str(volume["status"]).startswith("error"):
-        raise CannotRepair(f"volume {volume['id']} is {volume['status']}: wait for Cinder to end that")
+        raise CannotRepair(f"volume {volume['id']} is {volume['status']}: wait for Cinder to finish that")
     now, mine = live.now(), _chosen(target, seen)
     seen.meant_by_others(mine)
     # Cinder writes volume and attachment one after the other, and what it is at has such a status

@@ -60,7 +60,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     if not seen.attachments or attachments.implied(seen.attachments) == (volume["status"], volume["attach_status"]):
         return
     if volume["status"] not in AT_REST:
-        raise CannotRepair(f"volume {seen.volume} is {volume['status']}: wait for Cinder to end that")
+        raise CannotRepair(f"volume {seen.volume} is {volume['status']}: wait for Cinder to finish that")
     for pair in having:
         pair.server.settled()
         if not pair.server.alive:
@@ -72,7 +72,7 @@ REPAIR = Repair(
     name="restore-volume-status",
     risk=Risk.SAFE,
     removes={
-        "volumes.status": "the volume's attachments and Nova's mappings, which agree, say what it is",
+        "volumes.status": "the volume's attachments and Nova's mappings agree and tell its state",
         "volumes.attach_status": "likewise: it follows from the attachments",
     },
     resource="volume",

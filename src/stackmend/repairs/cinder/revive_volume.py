@@ -76,5 +76,5 @@ REPAIR = Repair(
     codes=frozenset({"still-attached", "live-snapshots"}),
     strategies={"db": db},
     no_api="no API shows a volume that is marked deleted",
-    why="where its data is gone from the back end, Cinder then shows a volume that is not there",
+    why="if its data is gone from the back end, Cinder then shows a volume that does not exist",
 )

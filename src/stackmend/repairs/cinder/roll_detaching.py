@@ -49,7 +49,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         return
     if attachments.implied(seen.attachments) != HELD:
         words = ", ".join(str(a["attach_status"]) for a in seen.attachments) or "none"
-        raise CannotRepair(f"no attachment of volume {volume['id']} is whole to go back to ({words})")
+        raise CannotRepair(f"volume {volume['id']} has no complete attachment to go back to ({words})")
     for pair in seen.pairs:
         if not pair.attachments:
             continue
@@ -68,7 +68,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 REPAIR = Repair(
     name="roll-detaching",
     risk=Risk.SAFE,
-    removes={"volumes.status": "'detaching', with nobody at it: attachment and mapping say what it is"},
+    removes={"volumes.status": "'detaching', though nothing is detaching it: attachment and mapping tell its state"},
     resource="volume",
     checks=("volume-stuck-detaching",),
     codes=frozenset({"intact"}),

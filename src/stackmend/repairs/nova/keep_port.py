@@ -72,11 +72,9 @@ def flip(target: Row, live: Live, *, keep: bool) -> Iterator[Step]:
 REPAIR = Repair(
     name="keep-port",
     risk=Risk.SAFE,
-    removes={
-        "instance_info_caches.network_info": "one flag of one VIF is set to keep the port; all else stays as it is"
-    },
+    removes={"instance_info_caches.network_info": "one flag of one VIF is set to keep the port; nothing else changes"},
     resource="port",
     checks=("preserve-on-delete-wrong",),
     strategies={"db": db},
-    no_api="whether a port is kept stands in Nova's network cache alone, which no API shows or sets",
+    no_api="only Nova's network cache says whether a port is kept, and no API shows or sets that",
 )

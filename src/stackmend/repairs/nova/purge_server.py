@@ -82,8 +82,8 @@ def _everything(live: Live, server: str) -> Iterator[Step]:
         raise CannotRepair(f"no database has a row of server {server}: it is purged, or its UUID is another one")
     if not found and not all(mapping["queued_for_delete"] for mapping in mappings):
         raise CannotRepair(
-            f"nova_api has server {server} as living, and no cell has a row of it: the row is lost, not the server. See"
-            " 'stackmend check show instance-mapping-without-server'"
+            f"nova_api shows server {server} as alive, and no cell has a row of it: the row is lost,"
+            " not the server. See 'stackmend check show instance-mapping-without-server'"
         )
     for table in _API:
         for row in live.rows("nova_api", table, {"instance_uuid": server}):
@@ -147,7 +147,7 @@ def _free(live: Live, server: str) -> Iterator[Step]:
     )
     for database, table, rows in held:
         if live.rows(database, table, rows):
-            raise CannotRepair(f"{database}.{table} still holds something for server {server}: audit and repair first")
+            raise CannotRepair(f"{database}.{table} still has rows of server {server}: audit and repair first")
         yield ExpectNone(database=database, table=table, where=rows)
 
 

@@ -50,6 +50,6 @@ REPAIR = Repair(
     resource="port",
     strategies={"db": db},
     evidence=evidence,
-    no_api="whether a port is kept stands in Nova's network cache alone, which no API shows or sets",
+    no_api="only Nova's network cache says whether a port is kept, and no API shows or sets that",
     why="the port and its address are lost when the server is deleted or the port detached",
 )

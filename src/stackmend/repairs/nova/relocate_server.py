@@ -225,5 +225,5 @@ REPAIR = Repair(
     strategies={"db": db},
     evidence=evidence,
     no_api="the API's way is to evacuate the server, and this is for where that cannot work",
-    why="if its old host is not surely dead, the server runs twice on the same disk",
+    why="unless its old host is certainly dead, the server runs twice on the same disk",
 )

@@ -81,5 +81,5 @@ REPAIR = Repair(
     strategies={"db": db},
     no_api="Nova makes no mapping for an attachment that Cinder has already; without the disk in the guest"
     " request detach-volume",
-    why="if the guest was meant to lose the disk, its next hard reboot plugs it in again",
+    why="if the guest was meant to lose the disk, its next hard reboot attaches it again",
 )

@@ -100,5 +100,5 @@ REPAIR = Repair(
     strategies={"db": db},
     evidence=evidence,
     no_api="no API says where a guest is that Nova has lost",
-    why="if the guest does not run on that host, its next start runs it twice on the same disk",
+    why="if the guest is not on that host, its next start runs it twice on the same disk",
 )
