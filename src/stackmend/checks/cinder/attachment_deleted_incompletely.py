@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An attachment of a volume is deleted, but not with all that belongs to it.
+"""An attachment of a volume is deleted, but rows that belong to it are not.
 
 ## What is wrong
 Cinder's row of the attachment says deleted, and rows of `attachment_specs` that belong to it are live, or nobody

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cinder has a volume attached to a server that knows nothing of it.
+"""Cinder has a volume attached to a server, and Nova has not.
 
 ## What is wrong
 Cinder holds an attachment for a server that is alive, and Nova has no block device mapping for that volume.
 
 ## Why it matters
-The volume is `in-use` for ever and the server does not list it. Nova 28 and later deletes such attachments at the
-next reboot of the server, also where the guest still has the disk: then the volume can go to a second server while
-the first one writes to it.
+The volume stays `in-use` and the server does not list it. Nova 28 and later deletes such attachments at the next reboot
+of the server, even if the guest still has the disk: the volume can then be attached to a second server while the first
+one writes to it.
 
 ## How it comes about
 A mapping was deleted by hand, or a detach failed after Nova had dropped its mapping and before Cinder had heard of
@@ -19,11 +19,11 @@ it.
 has the disk: its serial number is the volume's id.
 
 ## Repair and its risk
-Which side is right depends on the guest, which no database knows. So the answer that takes nothing away comes first:
-`restore-bdm` brings back the mapping that Nova had marked deleted for this very attachment; if the guest has no such
-disk, it gets it again at its next hard reboot. Where the guest is proven to lack the disk, the attachment can go
-instead: `DELETE /v3/attachments/<id>`, which Cinder allows because Nova does not know it, or `detach-volume`. Never
-remove the attachment while the disk is plugged in.
+Which side is right depends on the guest, and no database knows what the guest has. So the repair that takes nothing
+away comes first: `restore-bdm` brings back the mapping that Nova marked deleted for this attachment; a guest without
+the disk gets it again at its next hard reboot. If the guest is proven to lack the disk, remove the attachment instead:
+`DELETE /v3/attachments/<id>`, which Cinder allows because Nova does not know it, or `detach-volume`. Never remove the
+attachment while the guest has the disk.
 """
 
 from stackmend.model.check import Check, Severity

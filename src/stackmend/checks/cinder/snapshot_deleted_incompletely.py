@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A snapshot of a volume is deleted, but not with all that belongs to it.
+"""A snapshot of a volume is deleted, but rows that belong to it are not.
 
 ## What is wrong
 Cinder's row of the snapshot says deleted, and rows of `snapshot_metadata` that belong to it are live, or nobody noted

@@ -2,7 +2,7 @@
 """A volume is attached to a server that is gone.
 
 ## What is wrong
-Cinder holds an attachment for a server that no cell and no build request knows as alive. The `code` says whether the
+Cinder has an attachment for a server that is alive in no cell and in no build request. The `code` says whether the
 server is known as deleted (`deleted-server`) or not at all (`unknown-server`: archived and purged long ago, or never
 Nova's). Where there are several, an unknown one is named.
 
@@ -19,9 +19,9 @@ was deleted by SQL.
 
 ## Repair and its risk
 `detach-volume` detaches as Cinder does; by the API it is `DELETE /v3/attachments/<id>`, allowed because Nova answers
-that there is no such server. If the guest lives on although its rows say deleted, the volume looks free while it is
-written to: look at the host first. A volume that was to be deleted with its server is not deleted: that is for its
-owner to say. Attachments to hosts (no server) are left alone.
+that there is no such server. If the guest still runs although its rows are marked deleted, the volume looks free while
+the guest writes to it: check the host first. A volume that should have been deleted with its server is kept: its owner
+decides. Attachments to hosts (without a server) are left alone.
 """
 
 from stackmend.model.check import Check, Severity

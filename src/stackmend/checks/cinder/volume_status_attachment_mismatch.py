@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A volume says of itself what its attachments do not.
+"""The status of a volume contradicts its attachments.
 
 ## What is wrong
-Cinder derives `volumes.status` and `attach_status` from the attachments that are live, and here the row says something
-else. The `code` says what:
+Cinder derives `volumes.status` and `attach_status` from the live attachments, and the row says something else. The
+`code` says what:
 
 * `free-but-attached`: it calls itself available or detached, and there is an attachment;
 * `two-servers`: it may not be shared, and two servers have it by now, whatever it calls itself;
@@ -13,9 +13,10 @@ else. The `code` says what:
   Nova's is there.
 
 ## Why it matters
-Whether a volume is free is decided by its status alone: one that is free but attached can be attached to a second
-server, or deleted, while the first one writes to it. Nova cannot detach it either, because Cinder begins a detach only
-of what is in use. One that is taken by nobody can neither be attached nor deleted by its owner.
+Only its status tells whether a volume is free: one that is marked available but attached can be attached to a second
+server, or deleted, while the first one writes to it. Nova cannot detach it either, because Cinder detaches only volumes
+that are in use. A volume that is marked in use but attached to nothing can neither be attached nor deleted by its
+owner.
 
 ## How it comes about
 `UPDATE volumes SET attach_status='detached', status='available'`, as a widely read recipe says, or `cinder reset-state
@@ -27,11 +28,11 @@ status.
 dumpxml` on the host that the attachment names: its serial number is the volume's id.
 
 ## Repair and its risk
-`restore-volume-status` lets the row say again what the attachments do: nothing is taken from anybody. Between
-`two-servers` a human decides, at once and before anything else: stop one of them, and `volume detach --server` it; no
-repair makes such a volume shareable to silence this. Of `only-in-error` no row tells whether a guest has the disk: look
-there, then `volume detach` it or set its status by Cinder. What nobody has, `detach-volume` sets free, unless a server
-still maps it; if a guest has the disk all the same, it then writes to a volume that is free: look first.
+`restore-volume-status` sets the row to what the attachments say; nobody loses anything. For `two-servers` a human must
+act at once: stop one of the servers, and `volume detach --server` it. No repair makes such a volume shareable to
+silence this. For `only-in-error` no row tells whether a guest has the disk: check the guest, then `volume detach` the
+volume or set its status through Cinder. `detach-volume` frees a volume that nothing has attached, unless a server still
+maps it; a guest that has the disk nevertheless would then write to a free volume: check first.
 """
 
 from stackmend.model.check import Check, Severity

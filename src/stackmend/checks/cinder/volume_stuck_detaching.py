@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A volume has been detaching for so long that nobody is detaching it any more.
+"""A volume is stuck in detaching.
 
 ## What is wrong
 Cinder has had the volume in status `detaching` for more than a quarter of an hour, and nothing is going on with the

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A volume could not be deleted and nobody is trying any more.
+"""A volume is stuck in error_deleting.
 
 ## What is wrong
 Cinder has the volume in status `error_deleting`: the back end refused to delete it.
 
 ## Why it matters
-It cannot be used and cannot be deleted, its owner goes on paying for it in quota, and the space on the back end may
-or may not be taken.
+It can neither be used nor deleted, its owner is still charged for it in quota, and the space on the back end may or may
+not be in use.
 
 ## How it comes about
 The image on the back end was busy (snapshots, clones, a watcher left by a dead host), or the driver was not

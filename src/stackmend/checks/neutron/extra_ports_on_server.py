@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server has a port in Neutron that it does not own: the leftover of a failed build.
+"""A port has the ID of a server but is no NIC of it: the leftover of a failed build.
 
 ## What is wrong
 A port carries the server's id and nothing else makes it a NIC of it: no row in `virtual_interfaces`, and it does not
@@ -8,8 +8,8 @@ Nova's healer has put it there since: it was made in the build of the server, is
 another host, and Nova has rows of the server's other NICs.
 
 ## Why it matters
-It holds an address and quota, and a forced heal of the cache *adopts* it: then the server seems to have a NIC more
-than was asked for, and nothing but the hypervisor can tell.
+It uses an address and quota, and a forced heal of the cache *adopts* it: the server then seems to have one NIC more
+than was requested, and only the hypervisor can tell.
 
 ## How it comes about
 A build fails on one host after its ports were made (an image that one Glance node does not have, for example), the
@@ -21,8 +21,8 @@ dies in between (bugs 1609526, 2134375).
 extra one is DOWN or bound to another host, and was created between the server's `created_at` and `launched_at`.
 
 ## Repair and its risk
-An `unlisted` port that Nova made for the failed build is deleted; one that shows an owner's hand, and every doubtful
-one, is only freed (`device_id` emptied, unbound). The address of a deleted port is given back to the pool.
+An `unlisted` port that Nova created for the failed build is deleted; one that its owner created, and every doubtful
+one, is only freed (`device_id` cleared, unbound). The address of a deleted port returns to the pool.
 
 An `adopted` one is left to a human: only the guest tells (`virsh domiflist` on its host has its MAC, or has not). If
 it has not: `openstack server remove port <server> <port>`. Until then Nova's rows of the server's NICs are left alone:

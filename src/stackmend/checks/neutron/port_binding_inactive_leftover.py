@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A move that is over has left a port of the server bound, INACTIVE, on a host it did not end on.
+"""A finished move has left an INACTIVE binding of a port on another host.
 
 ## What is wrong
 A port of a server that nothing is done with has its ACTIVE binding on the server's host, and an INACTIVE one on another

@@ -6,8 +6,8 @@ The ACTIVE binding of a port that is one of the server's NICs names a host that 
 is moving. A port that only carries the server's id is `extra-ports-on-server`'s.
 
 ## Why it matters
-No connectivity: the agent (or OVN) of the wrong host waits for an interface that never comes, the right one does not
-serve it.
+The port has no connectivity: the agent (or OVN) on the wrong host waits for an interface that never appears, and the
+one on the right host does not serve it.
 
 ## How it comes about
 An evacuation or live migration that failed half way, a server moved by SQL, a lost update (bug 1659062 and its

@@ -6,7 +6,7 @@ The owner of the port is Nova (`compute:<zone>`), and its `device_id` is the uui
 (`deleted`) or that no cell knows (`unknown`).
 
 ## Why it matters
-The address and the quota stay used; who wants to use the port again is told that it is in use.
+The address and the quota stay in use, and the port cannot be attached again.
 
 ## How it comes about
 A server was deleted while Neutron was down or its host was dead, the clean-up of a failed build did not come through
@@ -16,8 +16,8 @@ A server was deleted while Neutron was down or its host was dead, the clean-up o
 `openstack port show <port> -c device_id -c device_owner`, then `openstack server show <device_id>`: "No server".
 
 ## Repair and its risk
-A port that shows an owner's hand, and every doubtful one, is freed: unbound, its `device_id` emptied, its address
-kept. One that Nova had made is deleted and its address given back. Nothing is concluded unless every cell has
+A port that its owner created, and every doubtful one, is freed: it is unbound, its `device_id` is cleared, and its
+address kept. A port that Nova created is deleted and its address released. Nothing is concluded unless every cell has
 answered.
 """
 

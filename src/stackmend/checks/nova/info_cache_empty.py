@@ -3,26 +3,26 @@
 
 ## What is wrong
 `instance_info_caches.network_info` of a live server is `[]`, empty, NULL or no JSON, while ports with its id as
-`device_id` exist in its own project. A server that was asked for without a NIC has no ports and is well.
+`device_id` exist in its own project. A server that was created without a NIC has no ports and is fine.
 
 ## Why it matters
-Nothing is wrong yet for the guest, and everything is about to be: a hard reboot starts it without a NIC; deleting the
-server deletes *all* its ports, the customer's own pre-created ones and their addresses too, for only the cache says
-which to keep; the metadata service and `server show` know no address.
+The guest still works, but a hard reboot starts it without a NIC. Deleting the server deletes *all* its ports, including
+those that the customer created beforehand, with their addresses, because only the cache says which ones to keep. The
+metadata service and `server show` have no address.
 
 ## How it comes about
 A refresh that met a failing Neutron or a policy mistake, a host reboot, a failed shelve or evacuation (bug 1751923).
-Since Nova 31 (2025.1) the periodic task that would rebuild it is off (bug 1996094), so it stays for ever; a
-`network-changed` event does not fill an empty cache.
+Since Nova 31 (2025.1) the periodic task that would rebuild it is disabled (bug 1996094), so the cache stays empty; a
+`network-changed` event does not fill it either.
 
 ## How to see it by hand
 `openstack server show <server>` without addresses, `openstack port list --server <server>` with ports.
 `SELECT network_info FROM instance_info_caches WHERE instance_uuid = '<server>' AND deleted = 0;`
 
 ## Repair and its risk
-The document is rebuilt from Neutron exactly as Nova's own code would, and written under a guard. Which ports belong
-to the customer cannot be read anywhere any more: it is deduced, and in doubt a port is kept (a port too many can be
-deleted, an address lost cannot be got back). Until then: do not delete the server, do not hard-reboot it.
+The document is rebuilt from Neutron exactly as Nova would, and written under a guard. No record says any more which
+ports the customer created: that is deduced, and in doubt a port is kept (an extra port can be deleted; a lost address
+cannot be recovered). Until then, neither delete the server nor hard-reboot it.
 """
 
 from stackmend.model.check import Check, Severity

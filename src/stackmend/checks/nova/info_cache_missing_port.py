@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server's network cache lists some of its NICs and lacks another.
+"""A server's network cache lacks one of its NICs.
 
 ## What is wrong
 A port is a NIC of the server: Nova has its row in `virtual_interfaces`, or it is ACTIVE on the server's host. The
 network cache lists other ports of the server, but not this one.
 
 ## Why it matters
-As with an empty cache, for that one port: a hard reboot starts the guest without the NIC; deleting the server deletes
-the port, the customer's own pre-made one and its address too, for only the cache says which to keep; `server show`
-lacks its addresses.
+As with an empty cache, but for one port: a hard reboot starts the guest without the NIC; deleting the server deletes
+the port and its address, even if the customer created it, because only the cache says which ports to keep; `server
+show` lacks its addresses.
 
 ## How it comes about
 A cache that was emptied and then filled by attaching a NIC or by a `network-changed` event: Nova adds the one port it
@@ -21,10 +21,9 @@ one more is ACTIVE, or has a row: `SELECT id, uuid FROM virtual_interfaces WHERE
 = 0;`
 
 ## Repair and its risk
-The document is rebuilt from Neutron exactly as Nova's own code would. What the cache says of the other ports is kept;
-whether the missing one is the customer's is deduced, and in doubt it is kept. Until then: do not delete the server, do
-not hard-reboot it. A port of which no row and no agent says that it is a NIC is another matter:
-`extra-ports-on-server`."""
+The document is rebuilt from Neutron exactly as Nova would. What the cache says about the other ports is preserved;
+whether the customer created the missing port is deduced, and in doubt it is kept. Until then, neither delete the server
+nor hard-reboot it. A port that neither a row nor an agent shows as a NIC is reported by `extra-ports-on-server`."""
 
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import idle

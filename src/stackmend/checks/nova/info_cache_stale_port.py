@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server's network cache lists a port that is not the server's any more.
+"""A server's network cache lists a port that no longer belongs to the server.
 
 ## What is wrong
 `network_info` holds a VIF whose port Neutron does not have, or has with another `device_id`.
 
 ## Why it matters
-Reboot and migration fail on the missing port, or plug an interface nobody serves; `server show` names an address that
-may belong to somebody else by now.
+A reboot or migration fails on the missing port, or plugs an interface that nothing serves; `server show` lists an
+address that may now belong to another server.
 
 ## How it comes about
 The port was deleted while nova-compute or the message bus was down, and the `network-vif-deleted` event was lost. Or
@@ -18,7 +18,7 @@ Nova 34 and later keep a vanished port on purpose until it is unplugged (bug 215
 `virsh domiflist` on its host says whether the guest still has the NIC.
 
 ## Repair and its risk
-A port that Neutron has for another, or for nobody, is taken out of the cache (`drop-stale-vif`).
+A port that Neutron has assigned to another device, or to none, is removed from the cache (`drop-stale-vif`).
 
 For one that is `gone` there are two ways, and no row of any database says which is right: `restore-port` makes it again
 with the id, MAC and addresses that the cache remembers, `drop-stale-vif` forgets it. The operator names one of them

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`nova_api` maps a server to a cell that has no row of it, neither a living nor a deleted one.
+"""`nova_api` maps a server to a cell that has no row of it, not even a deleted one.
 
 ## What is wrong
 `nova_api.instance_mappings` leads to a cell in which `instances` has no row with that uuid, and the mapping is not

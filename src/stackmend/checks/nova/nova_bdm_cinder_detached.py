@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server believes in a volume that Cinder has not attached to it.
+"""Nova has a volume attached to a server, and Cinder has not.
 
 ## What is wrong
 Nova has a live block device mapping of a volume, and Cinder has no live attachment for it. The `code` says what

@@ -8,7 +8,7 @@ these), or it is more than a minute older than the server and than its place on 
 evidence.
 
 ## Why it matters
-When the server is deleted or the port detached, the port and its address are gone. Nobody notices before.
+The port and its address are lost when the server is deleted or the port detached; nobody notices earlier.
 
 ## How it comes about
 The cache was empty once and was healed: Nova copies the flag from the old cache, so that after a heal every port says
@@ -19,8 +19,8 @@ false. The flag is nowhere else, not in Neutron and not in the request.
 itself is only in `instance_info_caches.network_info`; `stackmend port list --server <server>` shows it.
 
 ## Repair and its risk
-That one member of the document becomes true; the document is compared with what was seen before. Were the suspicion
-wrong, a port would be left over after the server's deletion.
+That one member of the document becomes true, if the document still reads as it did. If the suspicion is wrong, a port
+is left over when the server is deleted.
 """
 
 from stackmend.model.check import Check, Severity

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server is marked deleted, but not the way Nova deletes one.
+"""A server is marked deleted, but not in the way Nova deletes one.
 
 ## What is wrong
 The row in `instances` is marked deleted and something Nova does with every deletion was not done: the mark is not the
@@ -7,8 +7,8 @@ row's own id (`mark`), the state or the times do not say deleted (`fields`), chi
 PCI device is still its (`pci`), or `instance_mappings.queued_for_delete` is not set (`mapping`).
 
 ## Why it matters
-Without `terminated_at` the server is billed for ever; quotas count it; a PCI device stays taken; live children stop
-archiving or are left behind by it.
+Without `terminated_at` billing for the server never ends; quotas count it; a PCI device stays claimed; live child rows
+stop archiving, or are left behind by it.
 
 ## How it comes about
 `UPDATE instances SET deleted=1 ...` from a blog post; a deletion that crashed half way (bug 1784074 and its family).

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nothing says how a server came to the host that Nova has it on.
+"""No record shows how a server came to its host.
 
 ## What is wrong
 The server was launched on another host than it is on, its newest migration does not lead to this one, and no

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A live server is on a host or node that Nova does not have.
+"""A live server is on a host or node that does not exist.
 
 ## What is wrong
 The server's cell has no nova-compute service for its host (code `no-service`), no compute node of that host

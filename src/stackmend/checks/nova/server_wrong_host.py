@@ -8,8 +8,8 @@ no migration is under way, or only one whose source is not heard of any more, an
 evidence from databases: a suspicion until the hypervisors were asked.
 
 ## Why it matters
-Every operation goes to the wrong host: a reboot there starts the guest a second time on the same disk, a delete
-leaves the guest running, the power sync calls it shut off.
+Every operation goes to the wrong host: a reboot there starts the guest a second time on the same disk, a delete leaves
+the guest running, and the power sync reports it as shut off.
 
 ## How it comes about
 A live migration that failed after the guest had moved, or whose source died before it noted the end; a failed resize,
@@ -20,10 +20,10 @@ A live migration that failed after the guest had moved, or whose source died bef
 OS-EXT-SRV-ATTR:host`; `openstack resource provider allocation show <server>`.
 
 ## Repair and its risk
-Only after you have seen the guest running on the other host, and on that one alone: host, node and compute node of
-the server are set, and the task state that is left; the migration is settled, allocation, bindings and records follow.
-Where the records are divided (a connected volume, the last thing done with the guest, say otherwise) nothing is
-planned. If the guess is wrong, the next start runs the guest twice.
+Only after you have seen the guest running on the other host, and on that one alone: host, node and compute node of the
+server are set, and the task state that is left; the migration is settled, allocation, bindings and records follow.
+Where the records disagree (a connected volume or the last operation on the guest points elsewhere) nothing is planned.
+If the verdict is wrong, the next start runs the guest twice.
 """
 
 from stackmend.model.check import Check, Severity

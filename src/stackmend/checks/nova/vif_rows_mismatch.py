@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova's rows of a server's NICs do not fit its ports.
+"""Nova's rows of a server's NICs do not match its ports.
 
 ## What is wrong
 The `code` is the first of these that holds:

@@ -19,8 +19,8 @@ answers "No server". `nova-manage placement audit` says the same, but never run 
 a cell does not answer it takes every allocation for an orphan (rule R2).
 
 ## Repair and its risk
-The consumer's allocations are removed and the generation of each provider counted on. Were the verdict wrong, the
-host could be overcommitted; so every cell has to answer before anything is called an orphan.
+The consumer's allocations are removed and the generation of each provider counted on. If the verdict were wrong, the
+host could be overcommitted, so every cell has to answer before an allocation is called an orphan.
 """
 
 from stackmend.model.check import Check, Severity

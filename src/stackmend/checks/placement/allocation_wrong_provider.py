@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server holds capacity of a compute host it is not on.
+"""A server has allocations on a compute host where it is not.
 
 ## What is wrong
 The server's allocation is on the provider of another compute node than its own, beside the right one (code `both`) or

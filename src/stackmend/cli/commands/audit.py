@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class Audit(Printing):
     """Find where the parts of the cloud disagree; changes nothing.
 
-    Reads the databases, asks every check, and reads the rows of each finding once more to confirm it. Where an API is
-    configured the services are asked, too: about the findings, and in place of databases that are not configured. Exit
-    code 0: clean, 3: findings, 7: a source could not be read, so clean cannot be said.
+    Reads the databases, runs every check, and reads the rows of each finding once more to confirm it. If an API is
+    configured, the services are asked, too: about the findings, and in place of databases that are not configured. Exit
+    code 0: clean, 3: findings, 7: a source could not be read, so the result may be incomplete.
     """
 
     examples = """

@@ -13,7 +13,8 @@ from stackmend.model.errors import Exit
 class ConfigShow(Printing):
     """Show the configuration: which databases were found in which files, what counts, and where files disagree.
 
-    No database is asked and no password is shown. Exit code 2: it cannot be used as it is; the reasons are on stderr.
+    Connects to no database and shows no password. Exit code 2: the configuration cannot be used; the reasons are on
+    stderr.
     """
 
     examples = """
@@ -39,8 +40,8 @@ class ConfigShow(Printing):
 class ConfigKey(Command):
     """Make a key that signs plans, so that 'plan apply' can tell who made one.
 
-    Two files: FILE, which signs and stays with its owner, and one beside it that ends with .pub. Beside the
-    configuration both are used by themselves; elsewhere name them: [plans] key, [plans] trusted. [plans]
+    Writes two files: FILE, the private key, and its public key beside it, which ends with .pub. Beside the
+    configuration both are found without being named; elsewhere name them: [plans] key, [plans] trusted. [plans]
     require_signature refuses all plans that are not signed by a trusted key.
     """
 

@@ -57,9 +57,9 @@ class FindingShow(Printing):
 
 
 class FindingWaive(Printing):
-    """Accept a finding for a while: it is listed as waived, makes no exit 3, and no plan touches it.
+    """Accept a finding for a while: it is listed as waived, does not cause exit code 3, and is not planned.
 
-    By its fingerprint, or by --check for everything that this check finds (with --resource on one object only). The
+    Name its fingerprint, or --check for everything that this check finds (with --resource: on one object only). The
     finding comes back when the waiver ends.
     """
 

@@ -11,9 +11,9 @@ from stackmend.model.errors import Exit
 
 
 class HostShowStatus(Printing):
-    """Show one host: its services, what each source says runs there, what keeps it from being drained, findings.
+    """Show one host: its services, what runs there by each source, what prevents a drain, findings.
 
-    Reads only. What a source does not say is shown as not known, never as none. Exit code 0, 3 with findings, 7 where
+    Reads only. What a source does not tell is shown as not known, never as none. Exit code 0, 3 with findings, 7 where
     something could not be read.
     """
 

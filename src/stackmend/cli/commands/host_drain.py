@@ -46,9 +46,9 @@ def _typed(parsed_args: argparse.Namespace) -> list[str]:
 
 
 class DrainHost(Working):
-    """Move every server off a host, and see in every service that it is empty.
+    """Move every server off a host, and verify in every service that it is empty.
 
-    Without --yes the plan is shown, with an estimate and with what cannot be moved and why.
+    Without --yes the plan is shown, with an estimate, and with the servers that cannot be moved and why.
     """
 
     workflow = "drain-host"
@@ -86,10 +86,10 @@ class DrainHost(Working):
 
 
 class ReturnHost(Working):
-    """Let servers onto a host again, once a canary has shown that it can run one.
+    """Return a host to service, once a canary server has run on it.
 
-    The host is enabled before the canary, for Placement offers no disabled host, and disabled again if that does not
-    come up. The canary is deleted in any case.
+    The host is enabled before the canary, because Placement offers no disabled host, and disabled again if the canary
+    does not start. The canary is deleted in any case.
     """
 
     workflow = "return-host"

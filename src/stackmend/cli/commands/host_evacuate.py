@@ -10,11 +10,11 @@ from stackmend.cli.request import Working
 
 
 class HostEvacuate(Working):
-    """Evacuate the servers of a host that is dead, and start those that ran.
+    """Evacuate the servers of a dead host, and start those that were running.
 
-    The host has to be dead: nova-compute is down, and the host is cut off, which the hook [hooks] fence proves or you
-    say by --fenced. A server whose disk is on the dead host alone would be built anew from its image: it stays, unless
-    --consent-rebuild names it. Where a server goes is left to Nova, or told by --to.
+    The host has to be dead: nova-compute is down, and the host is fenced, which the hook [hooks] fence proves or you
+    assert with --fenced. A server whose disk is only on the dead host would be rebuilt from its image: it stays, unless
+    --consent-rebuild names it. Nova chooses the destination, or --to names it.
     """
 
     workflow = "evacuate-host"

@@ -13,7 +13,7 @@ class HostPower(Working):
     """Switch a host off or on, or restart it, by the hooks of the configuration, and wait until it is really back.
 
     Back means: another boot id, its file systems mounted as before, nova-compute and the agents alive. A host on which
-    servers run is left alone, unless --with-servers says that they may be cut off.
+    servers run is left alone, unless --with-servers is given.
     """
 
     workflow = "power-host"

@@ -13,10 +13,10 @@ _NAMING = {"first": "first", "start": "also", "leave_off": "off"}
 
 
 class HostRecover(Working):
-    """Start again what ran on a host before it was restarted, and look whether it came up.
+    """Start the servers that ran on a host before it was restarted, and verify that they came up.
 
-    What ran is known from Nova's records, also where nova-compute has called it stopped since. Servers that somebody
-    stopped stay off. A server with a finding by which a start does harm is left off until that is mended.
+    Nova's records tell what ran, even if nova-compute has marked it stopped since. Servers that somebody stopped stay
+    off. A server with a finding that makes a start destructive stays off until that is repaired.
     """
 
     workflow = "recover-host"

@@ -18,8 +18,8 @@ class HostRelocate(Working):
     """Relocate the servers of a dead host by database: the last resort, where 'openstack server evacuate' cannot work.
 
     The host must be down and cut off from storage and network; the other one is in the same cell. Nova's API is asked
-    whether that is so, with --via db too. Servers that have something of their host alone (PCI devices, pinned CPUs,
-    local disks) stay, with the reason.
+    whether that is so, even with --via db. Servers that depend on their host (PCI devices, pinned CPUs, local disks)
+    stay, with the reason.
     """
 
     workflow = "relocate-host"

@@ -26,7 +26,7 @@ _TAKEN = {
 
 
 class HostSalvage(Working):
-    """Show the disks in a host's instances directory, copy those of a dead host, or set orphans aside.
+    """Show the disks in a host's instances directory, copy those of a dead host, or quarantine orphans.
 
     --inventory only reads. --to plans the copy of local disks to another host, so that an evacuation to it finds them.
     --orphans --quarantine plans to move directories that no server owns into a folder beside. Nothing is ever deleted.

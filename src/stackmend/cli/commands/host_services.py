@@ -37,8 +37,8 @@ class _Services(Working):
 class HostStop(_Services):
     """Stop nova-compute, or other services, so that neither configuration management nor a reboot starts them.
 
-    Works with systemd, docker, podman and init scripts; needs a way to the host ([hosts] in the configuration).
-    Guests go on running.
+    Works with systemd, docker, podman and init scripts; needs access to the host ([hosts] in the configuration).
+    Guests keep running.
     """
 
     workflow = "stop-host"

@@ -29,11 +29,11 @@ _BY = {
 
 
 class PortList(Printing):
-    """List ports with binding and addresses, what does not agree, and whether Nova deletes them with their server.
+    """List ports with binding, addresses and differences, and whether Nova deletes them with their server.
 
-    Reads Neutron's ports and the network info caches of their servers; no API shows these. Where no database is
-    configured the APIs are asked, and what becomes of a port stays unknown. Whoever looks by --project, --network or
-    --host sees the ports that Neutron has; by --server those that only the cache lists, too.
+    Reads Neutron's ports and the network info caches of their servers; no API shows these. If no database is
+    configured, the APIs are asked, and whether a port is kept stays unknown. --project, --network and --host show the
+    ports that Neutron has; --server shows those that only the cache lists, too.
     """
 
     examples = """
@@ -102,7 +102,7 @@ class PortShow(Printing):
 
 
 class PortFind(Printing):
-    """Say who has an address, who had it, and from where it can be reached.
+    """Show who has an address, who had it, and from where it can be reached.
 
     Ports of Neutron have it now. Servers had it whose network caches still list it, or, for a MAC, whose rows of NICs
     do; deleted and archived ones as well. Nova empties the cache of a server that it deletes in good order, so that
@@ -178,7 +178,7 @@ class _PortRequest(Request):
 
 
 class PortKeep(_PortRequest):
-    """Let a port outlive its server: set preserve_on_delete, so that its address is not lost."""
+    """Keep a port when its server is deleted: set preserve_on_delete, so that its address is not lost."""
 
     repair = "keep-port"
     examples = """
@@ -186,7 +186,7 @@ class PortKeep(_PortRequest):
 
 
 class PortRelease(_PortRequest):
-    """Let a port go with its server: clear preserve_on_delete."""
+    """Delete a port with its server: clear preserve_on_delete."""
 
     repair = "release-port"
     examples = """

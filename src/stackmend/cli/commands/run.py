@@ -74,7 +74,7 @@ class _OneRun(Printing):
 
 
 class RunShow(_OneRun):
-    """Show a run: what became of each repair and each of its steps, when, and by which requests.
+    """Show a run: the outcome of each repair and each of its steps, when, and by which requests.
 
     --report writes the same, with every statement, as one file to be attached to a ticket: HTML or Markdown by the end
     of its name, Markdown on standard output for "-". It holds names and addresses of the cloud, and no secrets.
@@ -172,11 +172,11 @@ class RunResume(_OneRun):
 
 
 class RunUndo(_OneRun):
-    """Take a run back: put every row back that still reads as the run left it.
+    """Undo a run: restore every row that still reads as the run left it.
 
-    Without --yes its plan is shown and nothing is changed: what would be put back, what has moved on since and is left
-    alone, and what nothing can take back. Exit code 0: all is back, 5: a row has moved on and was left alone; with
-    --dry-run 3: there is something to take back, 0: there is not.
+    Without --yes its plan is shown and nothing is changed: what would be restored, what has changed since and is left
+    alone, and what cannot be undone. Exit code 0: everything was undone, 5: a row has changed since and was left alone;
+    with --dry-run 3: there is something to undo, 0: there is not.
     """
 
     examples = """

@@ -27,9 +27,9 @@ class _VolumeRequest(Request):
 
 
 class VolumeDetach(_VolumeRequest):
-    """Detach a volume that no guest really has any more: through the APIs, or in the databases of Nova and Cinder.
+    """Detach a volume that no guest has any more: through the APIs, or in the databases of Nova and Cinder.
 
-    A guest that still has the disk goes on writing to it: look on its host first.
+    A guest that still has the disk keeps writing to it: check its host first.
     """
 
     repair = "detach-volume"
@@ -64,7 +64,7 @@ class VolumeMarkDeleted(_VolumeRequest):
 
 
 class VolumeRevive(_VolumeRequest):
-    """Mark a volume as living again that was marked deleted while a server or a snapshot still needs it."""
+    """Undelete a volume that was marked deleted while a server or a snapshot still needs it."""
 
     repair = "revive-volume"
     examples = """

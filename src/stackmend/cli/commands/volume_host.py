@@ -15,7 +15,7 @@ from stackmend.model.errors import Exit, UsageError
 class VolumeList(Printing):
     """List the volumes of the servers of a host, with device and state, as Nova and Cinder have them.
 
-    Where databases are configured, Nova's mappings are compared as well. What does not agree is said.
+    Where databases are configured, Nova's mappings are compared as well. Differences are shown.
     """
 
     examples = """
@@ -63,9 +63,9 @@ class _PairWorking(Working):
 
 
 class VolumeReattach(_PairWorking):
-    """Detach a volume and attach it again, with the options it had; a guest that runs is waited for.
+    """Detach a volume and attach it again, with the options it had; wait for a guest that is booting.
 
-    Unmount in the guest what is on it before. By default the console has to show a login prompt.
+    Unmount it in the guest before. By default the console has to show a login prompt.
     """
 
     workflow = "reattach-volume"
@@ -115,9 +115,9 @@ class VolumeReattach(_PairWorking):
 
 
 class VolumeRefresh(_PairWorking):
-    """Make the connection of a volume anew without detaching it: the server is stopped, and started again.
+    """Renew the connection of a volume without detaching it: the server is stopped, and started again.
 
-    For a back end that has moved, or an attachment that names another host. It needs a way to the hosts ([hosts]).
+    For a back end that has moved, or an attachment that names another host. It needs access to the hosts ([hosts]).
     """
 
     workflow = "refresh-volume"

@@ -2,10 +2,10 @@
 """Detach a volume from a server.
 
 ## What it does
-By the API: where Nova and Cinder both have it, Nova detaches it; an attachment that Nova knows nothing of is deleted in
-Cinder; a status that is all that was left behind is reset. Nova detaches only what Cinder calls in use: where the
-status says otherwise while the attachment is there, it is set right first. A mapping of Nova's without attachment no
-API removes.
+By the API: if Nova and Cinder both have the attachment, Nova detaches the volume; an attachment that Nova does not know
+is deleted in Cinder; if only the status was left behind, it is reset. Nova detaches only volumes that are in use: a
+status that contradicts an existing attachment is corrected first. No API removes a block device mapping without an
+attachment.
 
 In the databases, Nova's block device mapping of the pair is marked deleted first, so that no reboot plugs the volume
 in again. Then Cinder's attachment and its specs are marked deleted with the time of the detach, the admin metadata
@@ -23,7 +23,7 @@ attachment it wrote within two minutes. "Gone" is asked of every cell again in
 the moment of writing. Each remaining attachment must still be there.
 
 ## Undo
-All rows are put back as they were. What the API has detached is attached again only by its owner.
+All rows are restored. What the API has detached can be attached again only by its owner.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mark what a deleted attachment left alive as deleted too.
+"""Mark the remaining rows of a deleted attachment deleted.
 
 ## What it does
 The attachment gets the time of deletion that it lacks: that of its volume where that is deleted, else now. Live rows of

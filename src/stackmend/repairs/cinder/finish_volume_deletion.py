@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mark what a deleted volume left alive as deleted too.
+"""Mark the remaining rows of a deleted volume deleted.
 
 ## What it does
 The metadata and transfers of the volume that are still live, and snapshots that were being deleted, with what hangs on

@@ -20,8 +20,8 @@ status in which Cinder is at work or the volume in use, and while a backup is be
 the database also where a living volume was cloned from it, for some back ends need the source as long as the clone.
 
 ## Undo
-All rows are put back and the quota is taken again. What the back end lost stays lost. What the API has deleted is
-deleted.
+All rows are restored and the quota is charged again. What the back end has deleted stays deleted, and so does what the
+API has deleted.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Let a volume say again that it is attached.
+"""Restore the status of a volume from its attachments.
 
 ## What it does
 Sets `status` and `attach_status` to what Cinder's own rule makes of the attachments that are live: by the API with

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mark a volume as living again that was marked deleted while a server, or a snapshot, still needs it.
+"""Undelete a volume that was marked deleted while a server or a snapshot still needs it.
 
 ## What it does
 The volume's row is live again, with the status that its attachments make by Cinder's own rule, and so is what was

@@ -15,8 +15,8 @@ No cell has a live server of that id and none is being built, asked once more in
 on a living server: the server is idle, and the port is not ACTIVE.
 
 ## Undo
-Every row is put back as it was. An address that somebody else has got meanwhile is not taken from him: then undo
-stops. By the API a port that was freed gets its device and host again; one that was deleted stays deleted.
+Every row is restored. An address that was meanwhile given to another port is not taken away again: undo stops there. By
+the API a port that was freed gets its device and host again; one that was deleted stays deleted.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make a port again that Neutron has lost, as the server's network cache remembers it.
+"""Recreate a port that Neutron has lost, from the server's network cache.
 
 ## What it does
 Inserts the port with its old id, MAC, addresses, network and binding, as Neutron writes them, and a row of

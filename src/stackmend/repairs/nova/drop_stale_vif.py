@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Take a port that is not the server's any more out of its network cache.
+"""Remove a port that no longer belongs to a server from its network cache.
 
 Where Neutron has no such port, the cache and the row in `virtual_interfaces` are the last records of the NIC: of its
 MAC, its addresses and its place in a guest that may still run with it. This is right where somebody deleted the port;

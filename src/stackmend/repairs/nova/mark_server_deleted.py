@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Delete a server that cannot be deleted, or mark it deleted in the databases, whole.
+"""Delete a server that cannot be deleted, or mark it deleted completely in the databases.
 
 ## What it does
 By the API: a deletion that hangs is let go of (`os-resetState`), and the server is deleted by force. Nova does the

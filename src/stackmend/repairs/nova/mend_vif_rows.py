@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Put Nova's rows of a server's NICs right.
+"""Correct Nova's rows of a server's NICs.
 
 ## What it does
 A missing row is inserted (the port becomes the last NIC, with the device tag it had), a surplus one marked deleted with

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Have a server of a dead host on another one, by its rows: a part of `host relocate`, for where evacuate cannot work.
+"""Move a server of a dead host to another one by its rows: a part of `host relocate`, where evacuation cannot work.
 
 ## What it does
 First its allocation is moved, then its ports are bound to the new host, by the APIs of Placement and Neutron where they
