@@ -21,7 +21,7 @@ SERVER = ("server", "server.host", "server.vm_state", "server.task_state")
 def api_of(live: Live, *operations: type[Operation[Any]]) -> Api:
     """The services' APIs; CannotRepair where the cloud lacks one of these operations."""
     if live.api is None:
-        raise CannotRepair("no API is at hand")
+        raise CannotRepair("no API is available")
     for operation in operations:
         if why := live.api.lacks(operation):
             raise CannotRepair(why)

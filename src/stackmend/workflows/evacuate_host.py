@@ -119,7 +119,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         where={guest.id: guest.host for guest in lost},
     )
     drafts = [_lane(sight, job, guest, stages[guest.id]) for guest in lost]
-    sight.facts["host"], sight.facts["to"] = host, to or "where the scheduler puts them"
+    sight.facts["host"], sight.facts["to"] = host, to or "wherever the scheduler puts them"
     sight.facts["servers"] = {draft.resource_id: dict(draft.target) for draft in drafts}
     moving = any(draft.risk is not Risk.MANUAL for draft in drafts)
     if moving:
@@ -206,7 +206,7 @@ def _hindered(sight: Sight, job: _Job, guest: Server, place: Place) -> Iterator[
     if guest.vm_state not in EVACUABLE and guest.vm_state not in _RESET:
         yield f"its state is {guest.vm_state}"
         return
-    yield from (f"mend it first: {finding}" for finding in sight.findings.get(guest.id, ()))
+    yield from (f"repair it first: {finding}" for finding in sight.findings.get(guest.id, ()))
     if move := job.open.get(guest.id):
         kind, to = move["migration_type"] or "migration", move["dest_compute"]
         yield (
@@ -286,5 +286,5 @@ WORKFLOW = Workflow(
     risk=Risk.UNSAFE,
     lanes=lanes,
     deed="rebuild",
-    why="if the host is not surely cut off, its servers run twice on the same disks; what they had in memory is lost",
+    why="unless the host is certainly fenced, its servers run twice on the same disks; what they had in memory is lost",
 )

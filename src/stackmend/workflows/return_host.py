@@ -125,7 +125,7 @@ def _tried(sight: Sight, own: Compute, arguments: Row) -> Iterator[LaneDraft]:
     digest = hashlib.sha256(f"{own.host} {sight.now}".encode()).hexdigest()[:8]
     name = f"stackmend-canary-{own.host}-{digest}"
     sight.facts["canary"] = {"name": name, "flavor": flavor["name"], "image": image["name"], **_told(network)}
-    reason = own.reason or "the canary of stackmend did not come up"
+    reason = own.reason or "the canary of stackmend did not start"
     create = CreateCanary(
         name=name, host=own.host, flavor=str(flavor["id"]), image=str(image["id"]), network=network.get("id"),
         volume=size,

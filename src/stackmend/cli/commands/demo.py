@@ -15,10 +15,10 @@ from stackmend.model.errors import Exit, UsageError
 
 
 class Demo(Printing):
-    """Break a toy cloud, audit it, plan, apply, and take it all back; touches nothing else.
+    """Break a toy cloud, audit it, plan, apply, and undo everything; touches nothing else.
 
-    Builds the databases of a small cloud in SQLite files, and runs the commands an operator would type. Exit code 0
-    when every step came out as it should. The toy cloud comes from the lab: pip install 'stackmend[lab]'.
+    Builds the databases of a small cloud in SQLite files, and runs the commands an operator would type. Exit code 0 if
+    every step succeeded. The toy cloud comes from the lab: pip install 'stackmend[lab]'.
     """
 
     examples = """

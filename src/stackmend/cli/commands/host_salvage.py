@@ -42,21 +42,30 @@ class HostSalvage(Working):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        add_object(parser, "host", "host", help="the host, as 'openstack compute service list' has it")
+        add_object(parser, "host", "host", help="name of the host, as in 'openstack compute service list'")
         mode = parser.add_mutually_exclusive_group(required=True)
-        mode.add_argument("--inventory", action="store_true", help="show what is there, and whose it is")
+        mode.add_argument("--inventory", action="store_true", help="list the disks there, and their owners")
         add_object(mode, "host", "--to", help="copy the disks of its servers to this host")
-        mode.add_argument("--orphans", action="store_true", help="directories that no server owns: with --quarantine")
-        parser.add_argument("--quarantine", action="store_true", help="move orphans aside")
-        add_object(parser, "server", "--server", action="append", default=[], help="this server only, may be repeated")
-        parser.add_argument("--from-host", metavar="HOST", help="where its disks are read (default: the host itself)")
-        parser.add_argument(
-            "--from-path", metavar="DIR", help="its instances directory there (default: [hosts] instances_path)"
+        mode.add_argument(
+            "--orphans", action="store_true", help="act on directories that no server owns; with --quarantine"
         )
-        parser.add_argument("--to-path", metavar="DIR", help="that of the target (default: [hosts] instances_path)")
+        parser.add_argument("--quarantine", action="store_true", help="move orphaned directories into quarantine")
+        add_object(parser, "server", "--server", action="append", default=[], help="only this server; may be repeated")
+        parser.add_argument(
+            "--from-host", metavar="HOST", help="read the disks on this host (default: the host itself)"
+        )
+        parser.add_argument(
+            "--from-path", metavar="DIR", help="instances directory there (default: [hosts] instances_path)"
+        )
+        parser.add_argument(
+            "--to-path", metavar="DIR", help="instances directory of the target (default: [hosts] instances_path)"
+        )
         parser.add_argument("--check", action="store_true", help="run qemu-img check on every disk")
         parser.add_argument(
-            "--older-than", type=float, metavar="DAYS", help="orphans have not changed for so long (default: 7)"
+            "--older-than",
+            type=float,
+            metavar="DAYS",
+            help="only orphans that have not changed for this long (default: 7)",
         )
         super().add_arguments(parser)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class PlanCreate(Printing):
-    """Audit, and write down how the findings would be mended; changes nothing.
+    """Audit, and plan how to repair the findings; changes nothing.
 
     Exit code 0: nothing was found, 3: the plan has steps, or findings that cannot be repaired (it says why), 7: a
     source could not be read. The plan holds the rows as they are now: apply refuses any of them that has moved on.
@@ -136,7 +136,7 @@ class _PlanFile(Printing):
 
 
 class PlanShow(_PlanFile):
-    """Show a plan file: what each repair changes from what to what, what it risks, what is left out and why.
+    """Show a plan file: what each repair changes from what to what, its risks, what is left out and why.
 
     All of it is made of the steps again, not read from the file: what is shown is what 'plan apply' would do. A row
     that is new has +, one that is changed ~, one that is deleted -; a call of an API has >, a command on a host $.
@@ -179,11 +179,11 @@ class PlanShow(_PlanFile):
 
 
 class PlanApply(_PlanFile):
-    """Do what a plan file says, row by row, each only if it still reads as planned.
+    """Apply a plan file, row by row, each only if it still reads as planned.
 
     Its repairs are planned again first: what comes out otherwise than in the file is stale, and not done.
     Every step is journalled before and after; 'run undo' takes the run back. Exit code 4: repaired, 5: stopped (a row
-    has moved on, a limit was reached, a repair failed, one was left out for want of consent), 6: in doubt, a human is
+    has moved on, a limit was reached, a repair failed, one was left out for lack of consent), 6: in doubt, a human is
     needed, 0: there was nothing to do. Unsafe repairs that no --accept names are left out, the others are done; where
     nothing is left, and in the plan of a workflow, it is refused (2).
     """
