@@ -310,7 +310,7 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     """Bytes are refused by name, not with a traceback; so is a folder."""
     path = tmp_path / "bytes.toml"
     path.write_bytes(b"\xff\xfe")
-    assert "bytes.toml cannot be read: it is no UTF-8 text" in refused(path).message
+    assert "bytes.toml cannot be read: it is not UTF-8 text" in refused(path).message
     assert f"{tmp_path} cannot be read" in refused(tmp_path).message
 
 
