@@ -108,7 +108,7 @@ def test_every_exit_code_is_documented():
     table = generate.exit_codes()
     for code in Exit:
         assert re.search(rf"^\| {code.value} \| {code.name} \| .+ \|$", table, re.MULTILINE)
-    assert "{stackmend-exit-codes}" in (DOCS / "explanation" / "concepts.md").read_text()
+    assert "{stackmend-exit-codes}" in (DOCS / "reference" / "exit-codes.md").read_text()
 
 
 def test_every_configuration_key_is_documented():
