@@ -6,13 +6,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from ipaddress import IPv4Network, ip_address, ip_network
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from stackmend.app import apis
 from stackmend.app.session import Session
 from stackmend.cloud import caches
-from stackmend.cloud.networks import ByApi, InRows, Networks, within
+from stackmend.cloud.networks import ByApi, InRows, Networks, role, within
 from stackmend.config.settings import Config
 from stackmend.drivers.database.live import LiveDatabases
 from stackmend.model.address import Floating, Former, Holder, Place, Port, Subnet, Whose
@@ -85,6 +86,32 @@ def find(config: Config, text: str) -> Whose:
             floating=tuple(floating),
             unread=unread,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Of whom an address was, as the records of former servers have it."""
+
+    project: str = ""  #: "" where none tells, or several do
+    mac: str = ""
+    notes: tuple[str, ...] = ()  #: what says so, a line for each server
+
+
+def owner(config: Config, address: str) -> Owner:
+    """The project that had an address last, and the MAC address of its port; errors as of :func:`find`."""
+    found = find(config, address)
+    projects = {one.project for one in found.former if one.project}
+    macs = {one.mac for one in found.former if one.mac}
+    notes = [
+        f"{one.witness}: server {one.server} ({one.name or 'without a name'}) of project {one.project or 'unknown'} had"
+        f" {found.address}{f', deleted {one.deleted_at}' if one.deleted_at else ''}"
+        for one in found.former
+    ]
+    return Owner(
+        project=projects.pop() if len(projects) == 1 else "",
+        mac=macs.pop() if len(macs) == 1 and len(projects) <= 1 else "",
+        notes=(*notes, *(f"{source}: {why}" for source, why in sorted(found.unread.items()))),
+    )
 
 
 # -- who has it
@@ -244,7 +271,7 @@ def _place(networks: Networks, address: str, subnet: Subnet) -> Place:
     return Place(
         subnet=subnet,
         network_name=own.name if own else "",
-        role=_role(address, subnet),
+        role=role(address, subnet),
         in_pool=within(address, pools) if pools else None,
         routers=tuple(names.get(way) or way for way in ways),
         external=tuple(sorted({known[port.network].name for port in gates if port.network in known})),
@@ -252,19 +279,6 @@ def _place(networks: Networks, address: str, subnet: Subnet) -> Place:
         provider=own.provider if own else "",
         is_external=bool(own and own.is_external),
     )
-
-
-def _role(address: str, subnet: Subnet) -> str:
-    """What it is in the subnet where it is none that a server may have."""
-    of = ip_network(subnet.cidr, strict=False)
-    if subnet.gateway and ip_address(subnet.gateway) == ip_address(address):
-        return "gateway"
-    if isinstance(of, IPv4Network) and of.prefixlen < 31:
-        if ip_address(address) == of.network_address:
-            return "network address"
-        if ip_address(address) == of.broadcast_address:
-            return "broadcast address"
-    return ""
 
 
 def _read(unread: dict[str, str], source: str, ask: Any, *arguments: Any) -> list[Any]:

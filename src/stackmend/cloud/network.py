@@ -55,3 +55,19 @@ def few(api: Api) -> list[str]:
     """Ids of some networks, by which a cloud is known again."""
     body = api.get("network", "/networks?limit=5") or {}
     return [str(one["id"]) for one in body.get("networks", ())[:5]]
+
+
+def extensions(api: Api) -> set[str]:
+    """Aliases of what Neutron has besides its core."""
+    return {str(one["alias"]) for one in api.every("network", "/extensions", "extensions")}
+
+
+def ports_left(api: Api, project: str) -> int | None:
+    """How many ports a project may still have; None where nobody says, or there is no limit."""
+    if not project:
+        return None
+    quota = ((api.get("network", f"/quotas/{segment(project)}/details") or {}).get("quota") or {}).get("port") or {}
+    limit = quota.get("limit")
+    if limit is None or int(limit) < 0:
+        return None
+    return int(limit) - int(quota.get("used") or 0) - int(quota.get("reserved") or 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Network, ip_address, ip_network
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
@@ -206,6 +206,19 @@ def within(address: str, pools: Iterable[tuple[str, str]]) -> bool:
         for first, last in pools
         if ip_address(first).version == asked.version
     )
+
+
+def role(address: str, subnet: Subnet) -> str:
+    """What it is in the subnet where it is none that a server may have."""
+    of = ip_network(subnet.cidr, strict=False)
+    if subnet.gateway and ip_address(subnet.gateway) == ip_address(address):
+        return "gateway"
+    if isinstance(of, IPv4Network) and of.prefixlen < 31:
+        if ip_address(address) == of.network_address:
+            return "network address"
+        if ip_address(address) == of.broadcast_address:
+            return "broadcast address"
+    return ""
 
 
 def _port_of(row: Row, binding: Row, fixed: Iterable[tuple[str, str]]) -> Port:

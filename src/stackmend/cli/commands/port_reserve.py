@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``port reserve`` and ``port recover-ip``: ports that wait for a server, and addresses whose server is gone."""
+
+from __future__ import annotations
+
+import argparse
+
+from stackmend.cli.options import add_object, positive
+from stackmend.cli.request import Working
+from stackmend.model.errors import Exit, UsageError
+
+
+class _Reserving(Working):
+    """A workflow that makes a port."""
+
+    parallel = 1
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Plan or make it; then say how a server gets it."""
+        code = super().take_action(parsed_args)
+        if code == Exit.REPAIRED:
+            self.notes.next(*self.afterwards(parsed_args))
+        return code
+
+    def afterwards(self, parsed_args: argparse.Namespace) -> list[str]:
+        """Commands that show what was made."""
+        return [self.typed("port", "list", "--network", parsed_args.network)]
+
+
+class PortReserve(_Reserving):
+    """Make a port that no server has yet: a server that gets it later leaves it, and its addresses, when it goes.
+
+    Without --fixed-ip Neutron gives an address of each kind that the network has. A NAME with dots is a DNS name: its
+    first part has to be the hostname of the server that gets the port.
+    """
+
+    workflow = "reserve-port"
+    examples = """
+  $ stackmend port reserve --network internal --name web-1.example.org
+  $ stackmend port reserve --network internal --fixed-ip 10.0.0.20 --fixed-ip 2001:db8::20 --project demo --yes
+  $ openstack server create --port PORT ...           # 'stackmend port list' has its id"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        add_object(parser, "network", "--network", required=True, help="the network, by name or id")
+        parser.add_argument("--name", metavar="NAME", help="name of the port, or the DNS name of the server to come")
+        parser.add_argument(
+            "--fixed-ip", action="append", default=[], metavar="IP", help="this address; may be repeated, of each kind"
+        )
+        add_object(parser, "project", "--project", help="for this project (default: that of the account)")
+        super().add_arguments(parser)
+
+    def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
+        """The network, and what is wanted there."""
+        return {
+            "network": parsed_args.network,
+            "name": parsed_args.name or "",
+            "addresses": tuple(parsed_args.fixed_ip),
+            "project": parsed_args.project or "",
+        }
+
+    def words(self, parsed_args: argparse.Namespace) -> list[str]:
+        """As it would be typed again."""
+        words = ["--network", parsed_args.network]
+        words += ["--name", parsed_args.name] if parsed_args.name else []
+        words += [word for address in parsed_args.fixed_ip for word in ("--fixed-ip", address)]
+        return words + (["--project", parsed_args.project] if parsed_args.project else [])
+
+
+class PortRecoverIp(_Reserving):
+    """Get an address back whose server is gone: a port that holds it for the project that had it.
+
+    The project and the MAC address are those of the records of the last server that had it, where there are any
+    ('stackmend port find' shows them). Taken addresses are refused, with who has them. By default Neutron is asked for
+    the address by name, which needs an administrator or the owner of the network; --max-ports is for who may not: at
+    most so many ports are made until one has it, and the others are deleted.
+    """
+
+    workflow = "recover-address"
+    examples = """
+  $ stackmend port find 10.0.0.20
+  $ stackmend port recover-ip 10.0.0.20
+  $ stackmend port recover-ip 10.0.0.20 --project demo --network internal --yes
+  $ stackmend port recover-ip 10.0.0.20 --max-ports 30 --yes    # not allowed to name an address"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        parser.add_argument("address", metavar="IP", help="the address: IPv4 or IPv6")
+        add_object(parser, "project", "--project", help="for this project (default: whose it was)")
+        group = parser.add_mutually_exclusive_group()
+        add_object(group, "network", "--network", help="of this network, where several have the range")
+        group.add_argument("--subnet", metavar="ID", help="of this subnet, where several have the range")
+        parser.add_argument("--name", metavar="NAME", help="name of the port (default: recovered-IP)")
+        parser.add_argument(
+            "--max-ports", type=positive, metavar="N", help="have Neutron give addresses, with N ports at most"
+        )
+        super().add_arguments(parser)
+
+    def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
+        """The address, and whose it was."""
+        from stackmend.app import addresses
+
+        kind, address = addresses.address_of(parsed_args.address)
+        if kind != "ip":
+            raise UsageError(
+                f"{parsed_args.address} is a MAC address", "'stackmend port find' says which addresses it had."
+            )
+        found = addresses.owner(self.config(), address)
+        for line in found.notes:
+            self.notes.say(line)
+        same = not parsed_args.project or parsed_args.project == found.project
+        return {
+            "address": address,
+            "project": parsed_args.project or found.project,
+            "network": parsed_args.network or "",
+            "subnet": parsed_args.subnet or "",
+            "name": parsed_args.name or "",
+            "mac": found.mac if same else "",
+            "tries": parsed_args.max_ports or 0,
+        }
+
+    def words(self, parsed_args: argparse.Namespace) -> list[str]:
+        """As it would be typed again."""
+        words = [parsed_args.address]
+        for name in ("project", "network", "subnet", "name", "max_ports"):
+            if (value := getattr(parsed_args, name)) is not None:
+                words += [f"--{name.replace('_', '-')}", str(value)]
+        return words
+
+    def afterwards(self, parsed_args: argparse.Namespace) -> list[str]:
+        """Where it is now."""
+        return [self.typed("port", "find", parsed_args.address)]
+
+
+COMMANDS = {"port reserve": PortReserve, "port recover-ip": PortRecoverIp}

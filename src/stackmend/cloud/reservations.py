@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What has to be known before a port is reserved: where an address lies, who has it, and whether there is room."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from ipaddress import ip_address, ip_network
+
+from stackmend.cloud import network
+from stackmend.cloud.networks import Networks, role
+from stackmend.model.address import Port, Subnet
+from stackmend.model.errors import UsageError
+from stackmend.model.protocols import Api
+from stackmend.model.repair import CannotRepair
+
+#: one label of a host name (RFC 1123), as Neutron takes it
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
+_LONGEST_NAME = 255
+#: ``device_owner`` -> what has the address, where that is part of the network itself
+_OF_NETWORK = {
+    "network:dhcp": "a DHCP server of the network",
+    "network:router_interface": "a router's interface",
+    "network:router_interface_distributed": "a distributed router's interface",
+    "network:router_gateway": "the gateway of a router",
+    "network:router_ha_interface": "an HA router's own address",
+    "network:ha_router_replicated_interface": "an HA router's interface",
+    "network:floatingip": "a floating address",
+    "network:floatingip_agent_gateway": "the gateway of floating addresses on a host",
+    "network:router_centralized_snat": "a router's SNAT address",
+    "network:distributed": "the metadata server of OVN",
+}
+
+
+def mark(now: str, *about: object) -> str:
+    """A description that no other port has: the same for the same plan."""
+    name = uuid.uuid5(uuid.NAMESPACE_URL, " ".join(("stackmend", now, *map(str, about))))
+    return f"reserved by stackmend, {name}"
+
+
+def label(name: str) -> str:
+    """The first part of a DNS name, which Neutron calls ``dns_name``; UsageError for what is none."""
+    plain = name.rstrip(".")
+    parts = plain.split(".")
+    if len(plain) > _LONGEST_NAME or not all(_LABEL.fullmatch(part) for part in parts):
+        raise UsageError(
+            f"{name!r} is no DNS name", "Each part has letters, digits and dashes, 63 at most, no dash at its ends."
+        )
+    return parts[0].lower()
+
+
+def place(networks: Networks, address: str, within: str = "", subnet: str = "") -> Subnet:
+    """The one subnet that an address is of, in network ``within``, or ``subnet`` itself, where these are given.
+
+    UsageError where there is none or several, CannotRepair for an address that no server may have there.
+    """
+    try:
+        asked = ip_address(address)
+    except ValueError:
+        raise UsageError(f"{address!r} is no address", "Write an IPv4 or IPv6 address.") from None
+    found = [
+        one
+        for one in networks.subnets()
+        if asked in ip_network(one.cidr, strict=False)
+        and (not within or one.network == within)
+        and (not subnet or one.id == subnet)
+    ]
+    if len(found) > 1:
+        lines = "".join(f"\n  {one.id}  {one.cidr}  {one.name} of network {one.network}" for one in found[:12])
+        raise UsageError(f"{len(found)} subnets have {address}", f"Name one by --subnet, or its network:{lines}")
+    if not found:
+        where = f"subnet {subnet}" if subnet else f"a subnet of network {within}" if within else "any subnet"
+        raise UsageError(f"{address} is not of {where}", "See 'openstack subnet list'.")
+    if what := role(address, found[0]):
+        raise CannotRepair(f"{address} is the {what} of subnet {found[0].id}: no server may have it")
+    return found[0]
+
+
+def free(networks: Networks, address: str, of: Subnet) -> None:
+    """CannotRepair, with who has it, unless nobody in the network of this subnet has the address."""
+    for port in networks.ports(address=address, network_id=of.network):
+        raise CannotRepair(f"{address} is taken: {holder(port)}")
+
+
+def holder(port: Port) -> str:
+    """Who has an address, and what can be done about it."""
+    if what := _OF_NETWORK.get(port.owner):
+        return f"it is {what} (port {port.id}), and never to be given away"
+    if port.is_of_server and port.device:
+        return f"port {port.id} of server {port.device} has it ('stackmend port show {port.id}')"
+    if port.owner or port.device:
+        return f"port {port.id} has it, for {port.owner or 'a device'} {port.device}"
+    return (
+        f"port {port.id} ({port.name or 'without a name'}) of project {port.project or 'none'} has it, and no server:"
+        f" give it to one by 'openstack server create --port {port.id}'"
+    )
+
+
+def room(api: Api, project: str, wanted: int = 1) -> int:
+    """How many ports more the project may have, ``wanted`` at most; CannotRepair where that is none."""
+    left = network.ports_left(api, project)
+    if left is not None and left < 1:
+        raise CannotRepair(
+            f"the quota of project {project} leaves no room for one more port:"
+            f" 'openstack quota show {project}', then 'openstack quota set --ports N {project}'"
+        )
+    return wanted if left is None else min(wanted, left)

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operations on reserved ports. Neutron filters ports by description since Liberty, exactly and by case."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote_plus
+
+from msgspec import UNSET
+
+from stackmend.drivers.api.operations import Implementation, Reader, nothing
+from stackmend.drivers.api.session import Request, segment
+from stackmend.model.operations.reserved_ports import (
+    DropReserved,
+    HoldsAddress,
+    ReservedSeen,
+    ReservePort,
+    TryPort,
+)
+from stackmend.model.step import StepState
+
+_FIELDS = "".join(f"&fields={name}" for name in ("id", "description", "device_id", "fixed_ips"))
+_Shown = Mapping[str, Any]
+
+
+def _ports(reader: Reader, network: str, name: str, value: str) -> list[_Shown]:
+    path = f"/ports?network_id={quote_plus(network)}&{name}={quote_plus(value)}{_FIELDS}"
+    return list(reader.every("network", path, "ports"))
+
+
+def _own(reader: Reader, network: str, reservation: str) -> _Shown | None:
+    """The port of a reservation; whatever else has a like description is none."""
+    found = _ports(reader, network, "description", reservation)
+    return next((one for one in found if one.get("description") == reservation), None)
+
+
+def _picture(own: _Shown | None) -> ReservedSeen:
+    if own is None:
+        return {"port": "absent"}
+    addresses = sorted(str(one["ip_address"]) for one in own.get("fixed_ips") or ())
+    return {
+        "port": "present",
+        "id": str(own["id"]),
+        "device_id": str(own.get("device_id") or ""),
+        "addresses": addresses,
+    }
+
+
+def _at(reader: Reader, network: str, address: str) -> _Shown | None:
+    """The port that has an address of a network."""
+    return next(iter(_ports(reader, network, "fixed_ips", f"ip_address={address}")), None)
+
+
+def _reserved(reader: Reader, asked: ReservePort) -> ReservedSeen:
+    found = _picture(_own(reader, asked.network, asked.reservation))
+    if found["port"] == "absent" and asked.address:
+        other = _at(reader, asked.network, asked.address)
+        found["holder"] = None if other is None else str(other["id"])
+    return found
+
+
+def _is_reserved(picture: ReservedSeen, asked: ReservePort) -> StepState:
+    if picture["port"] == "absent":
+        return StepState.FAILED if picture.get("holder") else StepState.PLANNED
+    return StepState.FAILED if asked.address and asked.address not in picture["addresses"] else StepState.DONE
+
+
+def _body(asked: ReservePort | TryPort, fixed: list[dict[str, str]]) -> list[Request]:
+    port: dict[str, Any] = {
+        "network_id": asked.network,
+        "name": asked.name,
+        "description": asked.reservation,
+        "project_id": asked.project,
+        "dns_name": asked.dns_name,
+        "mac_address": asked.mac_address if isinstance(asked, ReservePort) else UNSET,
+        **({"fixed_ips": fixed} if fixed else {}),
+    }
+    body = {"port": {name: value for name, value in port.items() if value is not UNSET}}
+    return [Request(service="network", method="POST", path="/ports", body=body)]
+
+
+def _tried(reader: Reader, asked: TryPort) -> ReservedSeen:
+    """The port of this try; where there is none, one of an earlier try that has the address stands for it."""
+    found = _picture(_own(reader, asked.network, asked.reservation))
+    if found["port"] == "present":
+        return found
+    other = _at(reader, asked.network, asked.address)
+    if other is not None and other.get("description") in asked.before:
+        return _picture(other)
+    return {**found, "holder": None if other is None else str(other["id"])}
+
+
+def _is_tried(picture: ReservedSeen, _: TryPort) -> StepState:
+    if picture["port"] == "present":
+        return StepState.DONE
+    return StepState.FAILED if picture.get("holder") else StepState.PLANNED
+
+
+def _dropping(reader: Reader, asked: DropReserved) -> ReservedSeen:
+    return _picture(_own(reader, asked.network, asked.reservation))
+
+
+def _is_dropped(picture: ReservedSeen, asked: DropReserved) -> StepState:
+    """A port that somebody has put on a server meanwhile is not taken away."""
+    if picture["port"] == "absent" or (asked.unless and asked.unless in picture["addresses"]):
+        return StepState.DONE
+    return StepState.FAILED if picture["device_id"] else StepState.PLANNED
+
+
+def _drop(_: DropReserved) -> list[Request]:
+    return [Request(service="network", method="DELETE", path="/ports/(the one of this reservation)")]
+
+
+def _aimed(request: Request, picture: ReservedSeen) -> Request:
+    return replace(request, path=f"/ports/{segment(str(picture['id']))}")
+
+
+def _holding(reader: Reader, asked: HoldsAddress) -> ReservedSeen:
+    found = _at(reader, asked.network, asked.address)
+    if found is not None and found.get("description") in asked.reservations:
+        return _picture(found)
+    return {"port": "absent", "holder": None if found is None else str(found["id"])}
+
+
+OPERATIONS = (
+    Implementation(
+        of=ReservePort, look=_reserved, judge=_is_reserved, again=True,
+        requests=lambda asked: _body(asked, list(asked.fixed_ips)),
+    ),
+    Implementation(
+        of=TryPort, look=_tried, judge=_is_tried, again=True,
+        requests=lambda asked: _body(asked, [{"subnet_id": asked.subnet}]),
+    ),
+    Implementation(of=DropReserved, requests=_drop, aim=_aimed, look=_dropping, judge=_is_dropped, again=True),
+    Implementation(
+        of=HoldsAddress, requests=nothing, look=_holding, again=True, limit=10,
+        waits="see that one of the reserved ports has {address}",
+        judge=lambda picture, _: StepState.DONE if picture["port"] == "present" else StepState.FAILED,
+    ),
+)  # fmt: skip
