@@ -66,7 +66,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     yield LaneDraft(
         resource_type="port", resource_id=name, stage=_MAKE, target=target,
         message=f"{address} for project {project}, by name",
-        steps=(asked.call(inverse=DropReserved(reservation=mark, network=of.network).call()),),
+        steps=(asked.call({"holder": None}, inverse=DropReserved(reservation=mark, network=of.network).made()),),
     )  # fmt: skip
 
 
@@ -80,11 +80,11 @@ def _drawn(of: Subnet, address: str, project: str, name: str, marks: Sequence[st
         TryPort(
             reservation=mark, network=of.network, name=name, project=project, subnet=of.id, address=address,
             before=list(marks[:n]),
-        ).call(inverse=DropReserved(reservation=mark, network=of.network).call())
+        ).call({"holder": None}, inverse=DropReserved(reservation=mark, network=of.network).made())
         for n, mark in enumerate(marks)
     ]  # fmt: skip
     clean: list[Step] = [
-        DropReserved(reservation=mark, network=of.network, unless=address).call() for mark in reversed(marks)
+        DropReserved(reservation=mark, network=of.network, unless=address).made() for mark in reversed(marks)
     ]
     held = HoldsAddress(address=address, network=of.network, reservations=list(marks)).call()
     yield LaneDraft(

@@ -52,14 +52,14 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         fixed_ips=fixed,
         dns_name=label or UNSET,
     )
-    back = DropReserved(reservation=reservation, network=where).call()
+    back = DropReserved(reservation=reservation, network=where).made()
     addresses = ", ".join(one["ip_address"] for one in fixed) or "the addresses that Neutron gives"
     target: dict[str, Any] = {"network": where, "name": asked.name, "addresses": [one["ip_address"] for one in fixed]}
     yield LaneDraft(
         resource_type="port",
         resource_id=asked.name,
         message=f"a port in network {where} with {addresses}",
-        steps=(asked.call(inverse=back),),
+        steps=(asked.call({"holder": None} if asked.address else None, inverse=back),),
         target=target,
     )
 

@@ -11,6 +11,7 @@ from typing import TypedDict
 
 from msgspec import UNSET, UnsetType, field
 
+from stackmend.model.operations import ApiCall
 from stackmend.model.operations.network import NeutronOperation
 from stackmend.model.operations.servers import Presence
 
@@ -75,6 +76,11 @@ class DropReserved(_Reserving, frozen=True, kw_only=True):
 
     network: str
     unless: str = ""  #: an address
+
+    def made(self) -> ApiCall:
+        """The call, made unless somebody has put the port on a server; what is deleted so stays deleted by undo."""
+        seen: ReservedSeen = {"device_id": ""}
+        return self.call(seen, inverse=self.call(seen))
 
 
 class HoldsAddress(NeutronOperation[ReservedSeen], frozen=True, kw_only=True):

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reserved ports and recovered addresses, of Neutron's rows that speak HTTP."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stackmend_lab.cloud import Cloud, build
+from stackmend_lab.plants._networks import drop_port, standard
+
+from .fake import RefusedError, Reply
+from .reservations import Reservations, Shown
+from .serving import serving
+from .test_addresses import NetworkFake
+from .test_collecting import configured
+
+
+class ReservingFake(NetworkFake):
+    """Neutron makes ports: with the address that is asked for, else with the next one that it draws."""
+
+    draws: list[str]
+    room: int | None = None
+
+    def lists(self) -> Iterator[tuple[str, str, Callable[..., Reply]]]:
+        """Before those of the others."""
+        yield "POST", "/network/v2.0/ports", self.create_port
+        yield "DELETE", "/network/v2.0/ports/([^/?]+)", self.remove_port
+        yield "GET", "/network/v2.0/networks/([^/?]+)", self.one_network
+        yield "GET", r"/network/v2.0/quotas/([^/?]+)/details", self.quota
+        yield from super().lists()
+
+    def one_network(self, _: Any, name: str) -> Reply:
+        return 200, {"network": self.need("Network", "neutron", "SELECT id, name FROM networks WHERE id = :n", n=name)}
+
+    def quota(self, _: Any, project: str) -> Reply:
+        del project
+        used = 100
+        limit = -1 if self.room is None else used + self.room
+        return 200, {"quota": {"port": {"limit": limit, "used": used, "reserved": 0}}}
+
+    def create_port(self, body: Any, *_: Any) -> Reply:
+        asked = body["port"]
+        if self.room == 0:
+            raise RefusedError(409, "Quota exceeded for resources: ['port'].")
+        network = self.need("Network", "neutron", "SELECT * FROM networks WHERE id = :n", n=asked["network_id"])
+        wanted = [self._chosen(network["id"], one) for one in asked.get("fixed_ips") or [{}]]
+        for address, subnet in wanted:
+            taken = "SELECT port_id FROM ipallocations WHERE ip_address = :a AND subnet_id = :s"
+            if self.row("neutron", taken, a=address, s=subnet):
+                raise RefusedError(409, f"IP address {address} already allocated in subnet {subnet}")
+        name = str(uuid.uuid4())
+        now = self.cloud.ago(0)
+        number = standard(self.cloud, "ports", now)
+        self.cloud.update("neutron", "standardattributes", {"id": number}, description=asked.get("description", ""))
+        self.cloud.insert(
+            "neutron", "ports", id=name, name=asked["name"], project_id=asked.get("project_id", "own"),
+            network_id=network["id"], status="DOWN", device_id="", device_owner="", admin_state_up=1,
+            mac_address=asked.get("mac_address") or f"fa:16:3e:{name[:2]}:{name[2:4]}:{name[4:6]}",
+            standard_attr_id=number, ip_allocation="immediate",
+        )  # fmt: skip
+        for address, subnet in wanted:
+            values = {"ip_address": address, "subnet_id": subnet, "network_id": network["id"]}
+            self.cloud.insert("neutron", "ipallocations", port_id=name, **values)
+            ipam = self.need("", "neutron", "SELECT id FROM ipamsubnets WHERE neutron_subnet_id = :s", s=subnet)
+            self.cloud.insert(
+                "neutron", "ipamallocations", ip_address=address, ipam_subnet_id=ipam["id"], status="ALLOCATED"
+            )
+        if self.room is not None:
+            self.room -= 1
+        return 201, {"port": {"id": name}}
+
+    def _chosen(self, network: str, asked: dict[str, str]) -> tuple[str, str]:
+        sql = "SELECT * FROM subnets WHERE network_id = :n ORDER BY ip_version"
+        subnet = asked.get("subnet_id") or self.need("Subnet", "neutron", sql, n=network)["id"]
+        if "ip_address" in asked:
+            return asked["ip_address"], subnet
+        return self.draws.pop(0), subnet
+
+    def remove_port(self, _: Any, name: str) -> Reply:
+        self.port(name)
+        drop_port(self.cloud, name)
+        if self.room is not None:
+            self.room += 1
+        return 204, None
+
+    def _ports(self) -> list[dict[str, Any]]:
+        sql = "SELECT p.id, a.description FROM ports p JOIN standardattributes a ON a.id = p.standard_attr_id"
+        described = {row["id"]: row["description"] for row in self.cloud.rows("neutron", sql)}
+        return [{**port, "description": described.get(port["id"], "")} for port in super()._ports()]
+
+
+@dataclass
+class FakePlace:
+    """A network of the embedded cloud."""
+
+    network: str
+    subnet: str
+    gateway: str
+    project: str
+    cidr: str
+
+
+class FakeSite:
+    """Neutron of rows."""
+
+    def __init__(self, cloud: Cloud, fake: ReservingFake, folder: Path) -> None:
+        self.cloud, self.fake = cloud, fake
+        configured(folder, fake)
+        self.toml = folder / "stackmend.toml"
+
+    def place(self) -> FakePlace:
+        server = self.cloud.pick("active")
+        port = self.cloud.rows("neutron", "SELECT * FROM ports WHERE id = :p", {"p": server.ports[0]})[0]
+        sql = "SELECT * FROM subnets WHERE network_id = :n AND ip_version = 4"
+        subnet = self.cloud.rows("neutron", sql, {"n": port["network_id"]})[0]
+        self.fake.draws = [self.unused(subnet, n) for n in range(40, 60)]
+        self.fake.room = None
+        return FakePlace(port["network_id"], subnet["id"], subnet["gateway_ip"], port["project_id"], subnet["cidr"])
+
+    def unused(self, subnet: dict[str, Any], number: int) -> str:
+        found = ip_network(subnet["cidr"])
+        return str(found[-2 - number])
+
+    def an_address(self, place: FakePlace) -> str:
+        return str(ip_network(place.cidr)[-20])
+
+    def nearly_full(self, left: int) -> tuple[FakePlace, str]:
+        place = self.place()
+        self.fake.draws = self.fake.draws[:left]
+        return place, self.fake.draws[left // 2]
+
+    def hold(self, place: FakePlace, address: str, owner: str = "", device: str = "") -> str:
+        asked = {"subnet_id": place.subnet, "ip_address": str(ip_address(address))}
+        body = {"name": "", "network_id": place.network, "project_id": place.project, "fixed_ips": [asked]}
+        _, answer = self.fake.create_port({"port": body})
+        name = str(answer["port"]["id"])
+        self.fake.cloud.update("neutron", "ports", {"id": name}, device_owner=owner, device_id=device)
+        return name
+
+    def free(self, port: str) -> None:
+        self.fake.remove_port(None, port)
+
+    def ports(self, place: FakePlace) -> list[Shown]:
+        return [port for port in self.fake._ports() if port["network_id"] == place.network]
+
+    def allow(self, place: FakePlace, ports: int | None) -> None:
+        del place
+        self.fake.room = ports
+
+    def give(self, port: str) -> None:
+        """Put a port on a server."""
+        self.fake.cloud.update("neutron", "ports", {"id": port}, device_id="a-server", device_owner="compute:nova")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cloud, ReservingFake]]:
+    """A cloud with its services."""
+    folder = tmp_path_factory.mktemp("reservations")
+    cloud = build(folder / "cloud", servers=120)
+    with serving(ReservingFake(cloud, tmp_path_factory.mktemp("account"))) as fake:
+        yield cloud, fake
+
+
+class TestReservations(Reservations):
+    """Of rows that speak HTTP."""
+
+    @pytest.fixture
+    def site(self, served: tuple[Cloud, ReservingFake], tmp_path: Path) -> FakeSite:
+        """Neutron, with a journal of its own."""
+        return FakeSite(*served, tmp_path)
+
+    def give(self, site: FakeSite, port: str) -> None:
+        """Put a port on a server."""
+        site.give(port)

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reserved ports and recovered addresses, of the real Neutron."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openstack.exceptions import NotFoundException
+
+from stackmend_lab.control_plane import Plane
+
+from ...drivers.api.reservations import Reservations, Shown
+
+CIDR = ip_network("10.77.0.0/24")
+GATEWAY = str(CIDR[1])
+#: ports that one request makes
+BULK = 50
+
+
+@dataclass
+class LabPlace:
+    """A network that was made for one test."""
+
+    network: str
+    subnet: str
+    gateway: str
+    project: str
+
+
+class LabSite:
+    """The real Neutron."""
+
+    def __init__(self, plane: Plane) -> None:
+        self.toml: Path = plane.toml
+        self.sdk: Any = plane.connect()
+        self.made: list[str] = []
+
+    def place(self) -> LabPlace:
+        name = f"reserved-{uuid.uuid4().hex[:6]}"
+        network = self.sdk.network.create_network(name=name)
+        self.made.append(network.id)
+        subnet = self.sdk.network.create_subnet(
+            network_id=network.id, ip_version=4, cidr=str(CIDR), gateway_ip=GATEWAY, enable_dhcp=False
+        )
+        return LabPlace(network.id, subnet.id, GATEWAY, str(self.sdk.current_project_id))
+
+    def an_address(self, place: LabPlace) -> str:
+        del place
+        return str(CIDR[200])
+
+    def nearly_full(self, left: int) -> tuple[LabPlace, str]:
+        place = self.place()
+        hosts = [str(one) for one in CIDR.hosts() if str(one) != GATEWAY]
+        held = hosts[:-left]
+        for begin in range(0, len(held), BULK):
+            bodies = [
+                {"network_id": place.network, "fixed_ips": [{"subnet_id": place.subnet, "ip_address": address}]}
+                for address in held[begin : begin + BULK]
+            ]
+            self.sdk.network.create_ports(bodies)
+        return place, hosts[-1]
+
+    def hold(self, place: LabPlace, address: str, owner: str = "", device: str = "") -> str:
+        fixed = [{"subnet_id": place.subnet, "ip_address": address}]
+        port = self.sdk.network.create_port(
+            network_id=place.network, fixed_ips=fixed, device_owner=owner, device_id=device
+        )
+        return str(port.id)
+
+    def free(self, port: str) -> None:
+        # Neutron's API protects ports of its own
+        with suppress(NotFoundException):
+            self.sdk.network.update_port(port, device_owner="", device_id="")
+            self.sdk.network.delete_port(port)
+
+    def ports(self, place: LabPlace) -> list[Shown]:
+        return [
+            {"id": one.id, "name": one.name, "project_id": one.project_id, "device_id": one.device_id,
+             "description": one.description, "fixed_ips": one.fixed_ips}
+            for one in self.sdk.network.ports(network_id=place.network)
+        ]  # fmt: skip
+
+    def allow(self, place: LabPlace, ports: int | None) -> None:
+        if ports is None:
+            self.sdk.network.update_quota(place.project, ports=-1)
+            return
+        used = self.sdk.network.get_quota(place.project, details=True).ports["used"]
+        self.sdk.network.update_quota(place.project, ports=used + ports)
+
+    def clear(self) -> None:
+        """Delete what was made."""
+        for network in self.made:
+            for port in self.sdk.network.ports(network_id=network):
+                self.free(port.id)
+            self.sdk.network.delete_network(network)
+
+
+class TestReservations(Reservations):
+    """Of the real Neutron."""
+
+    @pytest.fixture
+    def site(self, plane: Plane) -> Iterator[LabSite]:
+        """Networks that are gone afterwards, and no limit of ports."""
+        site = LabSite(plane)
+        site.sdk.network.update_quota(site.sdk.current_project_id, ports=-1)
+        yield site
+        site.clear()
+
+    def give(self, site: LabSite, port: str) -> None:
+        """Put a port on a server."""
+        site.sdk.network.update_port(port, device_id=str(uuid.uuid4()), device_owner="compute:nova")
