@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 #: (resource type, id)
 Object = tuple[str, str]
-#: an object in a sentence: "server 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55"
-MENTIONED = re.compile(r"\b(server|volume|port|image) ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b")
+#: an object in a sentence: "server 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55"; an option of a command is none
+MENTIONED = re.compile(r"(?<![-\w])(server|volume|port|image) ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b")
 
 
 @dataclass(frozen=True, slots=True)

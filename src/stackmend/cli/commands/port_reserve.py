@@ -37,8 +37,7 @@ class PortReserve(_Reserving):
     workflow = "reserve-port"
     examples = """
   $ stackmend port reserve --network internal --name web-1.example.org
-  $ stackmend port reserve --network internal --fixed-ip 10.0.0.20 --fixed-ip 2001:db8::20 --project demo --yes
-  $ openstack server create --port PORT ...           # 'stackmend port list' has its id"""
+  $ stackmend port reserve --network internal --fixed-ip 10.0.0.20 --fixed-ip 2001:db8::20 --project demo --yes"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
