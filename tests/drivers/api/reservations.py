@@ -45,6 +45,10 @@ class Site(Protocol):
         ...
 
     def free(self, port: str) -> None: ...
+    def give(self, port: str) -> None:
+        """Put a port on a server."""
+        ...
+
     def ports(self, place: Place) -> list[Shown]: ...
     def allow(self, place: Place, ports: int | None) -> None:
         """Let the quota leave room for so many ports more; None: for any number."""
@@ -71,12 +75,7 @@ def reserved(site: Site, place: Place) -> list[Shown]:
 
 
 class Reservations:
-    """What holds on each."""
-
-    @pytest.fixture
-    def site(self) -> Site:
-        """Each has its own."""
-        raise NotImplementedError
+    """What holds on each; ``site`` is a fixture of its own."""
 
     @pytest.fixture
     def typed(self, site: Site, capsys: pytest.CaptureFixture[str]) -> Any:
@@ -159,15 +158,11 @@ class Reservations:
         code, out, err = typed("port", "reserve", "--network", place.network, "--yes", "-f", "json")
         assert code == Exit.REPAIRED, err
         (port,) = reserved(site, place)
-        self.give(site, port["id"])
+        site.give(port["id"])
         code, out, err = typed("run", "undo", json.loads(out)["run"], "--yes")
         assert code not in (Exit.CLEAN, Exit.REPAIRED)
         assert [one["id"] for one in reserved(site, place)] == [port["id"]]
         site.free(port["id"])
-
-    def give(self, site: Site, port: str) -> None:
-        """Put a port on a server."""
-        raise NotImplementedError
 
     def test_drawn_until_it_is_there(self, site: Site, typed: Any) -> None:
         """A subnet that is nearly full gives it sooner or later; of all ports that were made it is the one left."""

@@ -175,7 +175,3 @@ class TestReservations(Reservations):
     def site(self, served: tuple[Cloud, ReservingFake], tmp_path: Path) -> FakeSite:
         """Neutron, with a journal of its own."""
         return FakeSite(*served, tmp_path)
-
-    def give(self, site: FakeSite, port: str) -> None:
-        """Put a port on a server."""
-        site.give(port)

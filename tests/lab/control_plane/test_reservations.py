@@ -94,6 +94,10 @@ class LabSite:
         used = self.sdk.network.get_quota(place.project, details=True).ports["used"]
         self.sdk.network.update_quota(place.project, ports=used + ports)
 
+    def give(self, port: str) -> None:
+        """Put it on a server."""
+        self.sdk.network.update_port(port, device_id=str(uuid.uuid4()), device_owner="compute:nova")
+
     def clear(self) -> None:
         """Delete what was made."""
         for network in self.made:
@@ -112,7 +116,3 @@ class TestReservations(Reservations):
         site.sdk.network.update_quota(site.sdk.current_project_id, ports=-1)
         yield site
         site.clear()
-
-    def give(self, site: LabSite, port: str) -> None:
-        """Put a port on a server."""
-        site.sdk.network.update_port(port, device_id=str(uuid.uuid4()), device_owner="compute:nova")
