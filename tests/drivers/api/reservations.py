@@ -36,8 +36,8 @@ class Site(Protocol):
     toml: Path
 
     def place(self) -> Place: ...
-    def nearly_full(self, left: int) -> tuple[Place, str]:
-        """A subnet that has so many free addresses, and one of these."""
+    def nearly_full(self, left: int, *, small: bool = False) -> tuple[Place, str]:
+        """A subnet of 253 addresses, or a small one, that has so many free ones, and one of these."""
         ...
 
     def hold(self, place: Place, address: str, owner: str = "", device: str = "") -> str:
@@ -152,6 +152,17 @@ class Reservations:
         assert typed("run", "undo", json.loads(out)["run"], "--yes")[0] == Exit.CLEAN
         assert reserved(site, place) == []
 
+    @pytest.mark.parametrize(
+        ("name", "words"),
+        [("web-1.example.org", "knows no DNS names of ports"), ("web_1.example.org", "is no DNS name")],
+    )
+    def test_a_dns_name(self, site: Site, typed: Any, name: str, words: str) -> None:
+        """It has to be one, and Neutron has to know names of ports: here it does not."""
+        place = site.place()
+        code, _, err = typed("port", "reserve", "--network", place.network, "--name", name, "--yes")
+        assert (code, words in err) == (Exit.USAGE, True), err
+        assert reserved(site, place) == []
+
     def test_a_port_that_a_server_has_got_is_not_taken_back(self, site: Site, typed: Any) -> None:
         """Undo leaves it, and says so."""
         place = site.place()
@@ -177,7 +188,7 @@ class Reservations:
 
     def test_no_more_than_the_quota_has_room_for(self, site: Site, typed: Any) -> None:
         """Fewer ports than were allowed, none where there is no room; whatever comes of it, no other port is left."""
-        place, address = site.nearly_full(4)
+        place, address = site.nearly_full(4, small=True)
         asked = ("port", "recover-ip", address, "--network", place.network, "--project", place.project)
         try:
             site.allow(place, 2)
@@ -197,7 +208,7 @@ class Reservations:
     @pytest.mark.attack("kills the program while it makes ports to find an address")
     def test_killed_in_the_middle(self, site: Site, typed: Any) -> None:
         """What it has made is cleared away by run resume, and the address is kept."""
-        place, address = site.nearly_full(6)
+        place, address = site.nearly_full(6, small=True)
         asked = ["port", "recover-ip", address, "--network", place.network, "--project", place.project]
         line = [sys.executable, "-m", "stackmend", "--config", str(site.toml), *asked, "--max-ports", "8", "--yes"]
         process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=dict(os.environ))

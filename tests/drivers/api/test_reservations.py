@@ -33,6 +33,7 @@ class ReservingFake(NetworkFake):
         yield "POST", "/network/v2.0/ports", self.create_port
         yield "DELETE", "/network/v2.0/ports/([^/?]+)", self.remove_port
         yield "GET", "/network/v2.0/networks/([^/?]+)", self.one_network
+        yield "GET", "/network/v2.0/extensions", lambda _: (200, {"extensions": []})
         yield "GET", r"/network/v2.0/quotas/([^/?]+)/details", self.quota
         yield from super().lists()
 
@@ -131,7 +132,8 @@ class FakeSite:
     def an_address(self, place: FakePlace) -> str:
         return str(ip_network(place.cidr)[-20])
 
-    def nearly_full(self, left: int) -> tuple[FakePlace, str]:
+    def nearly_full(self, left: int, *, small: bool = False) -> tuple[FakePlace, str]:
+        del small
         place = self.place()
         self.fake.draws = self.fake.draws[:left]
         return place, self.fake.draws[left // 2]

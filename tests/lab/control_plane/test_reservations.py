@@ -19,6 +19,7 @@ from stackmend_lab.control_plane import Plane
 from ...drivers.api.reservations import Reservations, Shown
 
 CIDR = ip_network("10.77.0.0/24")
+SMALL = ip_network("10.77.0.0/28")
 GATEWAY = str(CIDR[1])
 #: ports that one request makes
 BULK = 50
@@ -42,12 +43,12 @@ class LabSite:
         self.sdk: Any = plane.connect()
         self.made: list[str] = []
 
-    def place(self) -> LabPlace:
+    def place(self, block: str = str(CIDR)) -> LabPlace:
         name = f"reserved-{uuid.uuid4().hex[:6]}"
         network = self.sdk.network.create_network(name=name)
         self.made.append(network.id)
         subnet = self.sdk.network.create_subnet(
-            network_id=network.id, ip_version=4, cidr=str(CIDR), gateway_ip=GATEWAY, enable_dhcp=False
+            network_id=network.id, ip_version=4, cidr=block, gateway_ip=GATEWAY, enable_dhcp=False
         )
         return LabPlace(network.id, subnet.id, GATEWAY, str(self.sdk.current_project_id))
 
@@ -55,9 +56,10 @@ class LabSite:
         del place
         return str(CIDR[200])
 
-    def nearly_full(self, left: int) -> tuple[LabPlace, str]:
-        place = self.place()
-        hosts = [str(one) for one in CIDR.hosts() if str(one) != GATEWAY]
+    def nearly_full(self, left: int, *, small: bool = False) -> tuple[LabPlace, str]:
+        block = SMALL if small else CIDR
+        place = self.place(str(block))
+        hosts = [str(one) for one in block.hosts() if str(one) != GATEWAY]
         held = hosts[:-left]
         for begin in range(0, len(held), BULK):
             bodies = [
@@ -102,7 +104,7 @@ class LabSite:
         """Delete what was made."""
         for network in self.made:
             for port in self.sdk.network.ports(network_id=network):
-                self.free(port.id)
+                self.free(port.id) if port.device_owner else self.sdk.network.delete_port(port.id)
             self.sdk.network.delete_network(network)
 
 
