@@ -68,7 +68,8 @@ def plane() -> Iterator[Plane]:
 @pytest.fixture(scope="session")
 def rehearsal(plane: Plane, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Rehearsal:
     """All proofs whose tests are asked for (``-k``), made once; each test reads its own answers."""
-    parameters = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    using = [item for item in request.session.items if "rehearsal" in getattr(item, "fixturenames", ())]
+    parameters = [item.callspec.params for item in using if hasattr(item, "callspec")]
     asked = {found["name"] for found in parameters if found.get("name") in BY_NAME}
     asked |= {of_break(found["broken"]).name for found in parameters if "broken" in found}
     asked = asked or set(BY_NAME)
