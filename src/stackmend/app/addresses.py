@@ -94,6 +94,7 @@ class Owner:
 
     project: str = ""  #: "" where none tells, or several do
     mac: str = ""
+    living: tuple[str, ...] = ()  #: servers that are not deleted and whose records still have it
     notes: tuple[str, ...] = ()  #: what says so, a line for each server
 
 
@@ -110,6 +111,7 @@ def owner(config: Config, address: str) -> Owner:
     return Owner(
         project=projects.pop() if len(projects) == 1 else "",
         mac=macs.pop() if len(macs) == 1 and len(projects) <= 1 else "",
+        living=tuple(dict.fromkeys(one.server for one in found.former if one.alive)),
         notes=(*notes, *(f"{source}: {why}" for source, why in sorted(found.unread.items()))),
     )
 
@@ -237,6 +239,7 @@ def _of_server(live: LiveDatabases | None, cell: str, archive: str, server: str,
             project=str(row.get("project_id") or ""),
             host=str(row.get("host") or ""),
             deleted_at=None if gone is None else str(gone),
+            alive=bool(row) and not row.get("deleted"),
             port=port,
             mac=mac,
             addresses=addresses,

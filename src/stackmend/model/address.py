@@ -73,7 +73,8 @@ class Former:
     name: str
     project: str
     host: str
-    deleted_at: str | None  #: None for a living one
+    deleted_at: str | None  #: None for a living one, and where its row is gone
+    alive: bool = False  #: its row is there, and not marked deleted
     port: str
     mac: str
     addresses: tuple[str, ...]

@@ -12,7 +12,8 @@ ports are made than were allowed and the quota has room for. All but the one wit
 also when nothing was found, and by `run resume` when the program was killed.
 
 ## Guards
-Nobody has the address now; it is no gateway, network or broadcast address; the project is named, or known from the
+Nobody has the address now, and no record of a server that is not deleted has it: the guest of a server that has lost
+its port may use it still. It is no gateway, network or broadcast address; the project is named, or known from the
 records of the server that had it. A port that somebody has put on a server meanwhile is not deleted.
 
 ## Undo
@@ -45,6 +46,11 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     address, project = str(arguments["address"]), str(arguments.get("project") or "")
     of = reservations.place(networks, address, str(arguments.get("network") or ""), str(arguments.get("subnet") or ""))
     reservations.free(networks, address, of)
+    for server in arguments.get("living") or ():
+        raise CannotRepair(
+            f"server {server} is not deleted, and its records still have {address}: its guest may use it. Repair that"
+            f" first: 'stackmend audit --server {server}'"
+        )
     if not project:
         raise CannotRepair(f"no record tells which project {address} was of: name it by --project")
     tries = int(str(arguments.get("tries") or 0))

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from stackmend.model.errors import Exit
 from stackmend_lab.cloud import Cloud, build
 from stackmend_lab.plants._networks import drop_port, standard
 
 from .fake import RefusedError, Reply
-from .reservations import Reservations, Shown
+from .reservations import Reservations, Shown, having
 from .serving import serving
 from .test_addresses import NetworkFake
 from .test_collecting import configured
@@ -156,6 +157,10 @@ class FakeSite:
         del place
         self.fake.room = ports
 
+    def read_rows(self) -> None:
+        """Read the databases as well."""
+        self.toml.write_text(f'{self.cloud.toml()}[api]\ncloud = "fake"\nclouds = "{self.fake.clouds_yaml()}"\n')
+
     def give(self, port: str) -> None:
         """Put a port on a server."""
         self.fake.cloud.update("neutron", "ports", {"id": port}, device_id="a-server", device_owner="compute:nova")
@@ -177,3 +182,25 @@ class TestReservations(Reservations):
     def site(self, served: tuple[Cloud, ReservingFake], tmp_path: Path) -> FakeSite:
         """Neutron, with a journal of its own."""
         return FakeSite(*served, tmp_path)
+
+    def test_whose_it_was_is_known_from_rows(self, site: FakeSite, typed: Any) -> None:
+        """A guest that lost its port may use the address still; when its server is gone, project and MAC are its."""
+        server = next(s for s in site.cloud.servers("active") if len(s.ports) == 1)
+        site.read_rows()
+        sql = "SELECT a.ip_address, p.mac_address, p.network_id FROM ipallocations a JOIN ports p ON p.id = a.port_id"
+        (row,) = site.cloud.rows(
+            "neutron", f"{sql} WHERE p.id = :p AND a.ip_address LIKE '%.%'", {"p": server.ports[0]}
+        )
+        site.free(server.ports[0])
+        words = ("port", "recover-ip", row["ip_address"], "--network", row["network_id"], "--yes")
+        code, _, err = typed(*words)
+        assert code == Exit.STOPPED
+        assert f"server {server.uuid} is not deleted, and its records still have {row['ip_address']}" in err
+        when = site.cloud.ago(3600)
+        for table, key in (("instances", "uuid"), ("instance_info_caches", "instance_uuid")):
+            site.fake.cloud.update(server.database, table, {key: server.uuid}, deleted=1, deleted_at=when)
+        code, _, err = typed(*words)
+        assert code == Exit.REPAIRED, err
+        place = FakePlace(row["network_id"], "", "", "", "")
+        (port,) = having(site, place, row["ip_address"])
+        assert (port["project_id"], port["mac_address"]) == (server.project_id, row["mac_address"])

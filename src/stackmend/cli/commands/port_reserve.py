@@ -115,6 +115,7 @@ class PortRecoverIp(_Reserving):
             "subnet": parsed_args.subnet or "",
             "name": parsed_args.name or "",
             "mac": found.mac if same else "",
+            "living": found.living,
             "tries": parsed_args.max_ports or 0,
         }
 
