@@ -40,13 +40,21 @@ def mark(now: str, *about: object) -> str:
 
 def label(name: str) -> str:
     """The first part of a DNS name, which Neutron calls ``dns_name``; UsageError for what is none."""
-    plain = name.rstrip(".")
-    parts = plain.split(".")
-    if len(plain) > _LONGEST_NAME or not all(_LABEL.fullmatch(part) for part in parts):
+    bare = name.rstrip(".")
+    parts = bare.split(".")
+    if len(bare) > _LONGEST_NAME or not all(_LABEL.fullmatch(part) for part in parts):
         raise UsageError(
             f"{name!r} is no DNS name", "Each part has letters, digits and dashes, 63 at most, no dash at its ends."
         )
     return parts[0].lower()
+
+
+def plain(address: str) -> str:
+    """The address as Neutron writes it; UsageError for a text that is none."""
+    try:
+        return str(ip_address(address.strip()))
+    except ValueError:
+        raise UsageError(f"{address!r} is no address", "Write an IPv4 or IPv6 address.") from None
 
 
 def place(networks: Networks, address: str, within: str = "", subnet: str = "") -> Subnet:
@@ -54,10 +62,7 @@ def place(networks: Networks, address: str, within: str = "", subnet: str = "") 
 
     UsageError where there is none or several, CannotRepair for an address that no server may have there.
     """
-    try:
-        asked = ip_address(address)
-    except ValueError:
-        raise UsageError(f"{address!r} is no address", "Write an IPv4 or IPv6 address.") from None
+    asked = ip_address(plain(address))
     found = [
         one
         for one in networks.subnets()

@@ -43,7 +43,7 @@ _MAKE, _CLEAN = 1, 2
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     """One lane, or with ``tries`` one that makes ports and one that clears them away."""
     networks = ByApi(sight.api)
-    address, project = str(arguments["address"]), str(arguments.get("project") or "")
+    address, project = reservations.plain(str(arguments["address"])), str(arguments.get("project") or "")
     of = reservations.place(networks, address, str(arguments.get("network") or ""), str(arguments.get("subnet") or ""))
     reservations.free(networks, address, of)
     for server in arguments.get("living") or ():

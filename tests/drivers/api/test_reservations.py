@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from stackmend.model.errors import Exit
+from stackmend.cloud import reservations
+from stackmend.model.errors import Exit, UsageError
 from stackmend_lab.cloud import Cloud, build
 from stackmend_lab.plants._networks import drop_port, standard
 
@@ -204,3 +205,18 @@ class TestReservations(Reservations):
         place = FakePlace(row["network_id"], "", "", "", "")
         (port,) = having(site, place, row["ip_address"])
         assert (port["project_id"], port["mac_address"]) == (server.project_id, row["mac_address"])
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"), [("2001:DB8:0::20", "2001:db8::20"), (" 10.0.0.5", "10.0.0.5"), ("::ffff:0:0", "::ffff:0:0")]
+)
+def test_an_address_is_written_as_neutron_does(text: str, plain: str) -> None:
+    """What is compared with what Neutron shows later has to read alike."""
+    assert reservations.plain(text) == plain
+
+
+@pytest.mark.parametrize("text", ["10.0.0.256", "web-1", "10.0.0.0/24", ""])
+def test_a_text_that_is_no_address(text: str) -> None:
+    """An error of the user that names it."""
+    with pytest.raises(UsageError, match="is no address"):
+        reservations.plain(text)
