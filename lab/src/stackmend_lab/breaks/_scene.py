@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,10 @@ from typing import Any
 from stackmend_lab.breaks._past import let_time_pass
 from stackmend_lab.control_plane import Plane
 from stackmend_lab.control_plane.seed import NETWORKS, create_server, wait, wait_server, wait_volume
+from stackmend_lab.mariadb import LabError
+
+#: tries to build a server, seconds between them, and what the scheduler says for which there is another
+_TRIES, _PAUSE, _CROWDED = 3, 10.0, "No valid host"
 
 
 class Scene:
@@ -37,10 +42,19 @@ class Scene:
         """An active server on that host with a NIC in net1, unless other NICs (or none, []) are asked for; its id."""
         found = [{"uuid": self.network()}] if nics is None else nics
         host = host or self.host
-        # one that is starting takes a server that is on its way to it for one that it has lost
-        self.plane.wait_host(host)
-        server = create_server(self.connection, self.name(), found, f"nova:{host}")
-        wait_server(self.connection, server)
+        for left in reversed(range(_TRIES)):
+            # one that is starting takes a server that is on its way to it for one that it has lost
+            self.plane.wait_host(host)
+            server = create_server(self.connection, self.name(), found, f"nova:{host}")
+            try:
+                wait_server(self.connection, server)
+                break
+            except LabError as problem:
+                # on a busy machine Placement has no candidate for a moment, though the host has room
+                if not left or _CROWDED not in str(problem):
+                    raise
+                self.cloud.compute.delete_server(server)
+                time.sleep(_PAUSE)
         return server
 
     def network(self, number: int = 0) -> str:
