@@ -141,7 +141,7 @@ def assert_left_alone_while_busy(site: Site, cell: str, row: Row) -> None:
         done = [step for action in plan.runnable if action.resource_id == row["uuid"] for step in action.steps]
         if under_way(site, cell, row):
             awaited = AWAITED.get(row["task_state"], []) if name == "drain-host" else []
-            assert [step.operation for step in done if isinstance(step, ApiCall)] == awaited
+            assert [step.name for step in done if isinstance(step, ApiCall)] == awaited
             assert len(done) == len(awaited)
 
 
