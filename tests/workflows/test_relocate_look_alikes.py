@@ -28,7 +28,7 @@ CASES = list(healthy())
 SHARE = 8
 #: case -> a part of the reason why its server stays
 STAYS = {
-    "port-binding-inactive-leftover:live_migrating": "never ended (running), and that host lives",
+    "port-binding-inactive-leftover:live_migrating": "is not declared dead: its guest may run there",
     "server-wrong-host:long_migrating": "which lives: it would run twice",
     "allocation-wrong-provider:resized": "is resized",
     "port-binding-wrong-host:baremetal": "machines of ironic",

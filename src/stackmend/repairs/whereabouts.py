@@ -56,12 +56,12 @@ def at_home(live: Live, database: str, server: Record) -> None:
 
 
 def lives_elsewhere(live: Live, database: str, server: Record, to: str) -> None:
-    """CannotRepair where its guest may run on a host that lives: made anew on host ``to`` it would run twice.
+    """CannotRepair where its guest may run on another host: made anew on host ``to`` it would run twice.
 
-    That is where the records have it on another host than its row, and where a move to another host than ``to`` never
-    ended: a live migration's guest runs on the target before any record says so.
+    That is where the records have it on another host than its row, which lives, and where a move to another host than
+    ``to``, not declared dead, never ended: a live migration's guest runs there before any record says so.
     """
-    seen, verdict = weighed(live, database, server)
+    _, verdict = weighed(live, database, server)
     place = verdict.place
     if place is not None and place.alive and str(place.host).lower() != str(server["host"]).lower():
         told = " ".join(witness.says + "." for witness in verdict.witnesses if place.id in witness.places)
@@ -69,14 +69,18 @@ def lives_elsewhere(live: Live, database: str, server: Record, to: str) -> None:
             f"server {server['uuid']} is {verdict.surely} on {place}, which lives: it would run twice. {told}"
             f" If its guest is there: 'stackmend server set-host {server['uuid']} --host {place.host}'"
         )
-    living = {place.host.lower() for place in seen.places.values() if place.alive}
     for move in live.rows(database, "migrations", {"instance_uuid": server["uuid"], "deleted": 0}):
-        target = str(move["dest_compute"] or "").lower()
-        if move["status"] not in TERMINAL and target in living - {to.lower(), str(server["host"]).lower()}:
+        target = str(move["dest_compute"] or "")
+        if move["status"] in TERMINAL or target.lower() in (to.lower(), str(server["host"]).lower()):
+            continue
+        where: Record = {"host": target, "binary": "nova-compute", "deleted": 0}
+        # that nobody hears of a nova-compute does not stop the guests of its host
+        if any(not row["forced_down"] for row in live.rows(database, "services", where)):
             raise CannotRepair(
-                f"server {server['uuid']}: its {move['migration_type'] or 'migration'} to {move['dest_compute']} never"
-                f" ended ({move['status']}), and that host lives: its guest may run there, and would run twice."
-                f" Relocate it to {move['dest_compute']}, where a hard reboot replaces that guest"
+                f"server {server['uuid']}: its {move['migration_type'] or 'migration'} to {target} never ended"
+                f" ({move['status']}), and {target} is not declared dead: its guest may run there, and would run twice."
+                f" Relocate it to {target}, where a hard reboot replaces that guest, or, where {target} is cut off,"
+                f" 'openstack compute service set --down {target} nova-compute'"
             )
 
 

@@ -11,7 +11,7 @@ comes back: that is right.
   Whether it reports is looked at again when the run begins, and before each server.
 * The host is cut off: `[hooks] fence` ends with 0, or the operator says so by `--fenced`, which is journalled.
 * The list of servers is whole: what Placement holds for the host is compared with what Nova lists.
-* A server whose move to another host never ended stays, where that host lives: its guest may run there.
+* A server whose move to another host never ended stays, unless that host is declared dead: its guest may run there.
 * A server whose disk is not known to be elsewhere (volume, rbd, shared directory, or its directory found on the
   destination) would be built anew from its image. It is left where it is, unless `--consent-rebuild` names it.
 * A server with a finding by which it would not come up whole stays, with the finding: with an empty network cache it
@@ -87,7 +87,7 @@ class _Job:
     consent: frozenset[str]
     there: frozenset[str] | None
     old: Mapping[str, Sequence[str]]  #: server -> evacuations that are over
-    open: Mapping[str, Mapping[str, Any]]  #: server -> a move to a host that lives, and that never ended
+    open: Mapping[str, Mapping[str, Any]]  #: server -> a move that never ended, to a host that may live
     fit: frozenset[str]  #: where they may go
     where: dict[str, str | None]  #: hosts of servers, as far as they are known
 
@@ -160,15 +160,16 @@ def _old(evacuations: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def _open(sight: Sight, host: str) -> dict[str, Mapping[str, Any]]:
-    """Server -> its move from this host that never ended, where the host it led to lives.
+    """Server -> its move from this host that never ended, unless the host it led to is declared dead, or gone.
 
-    A resize that waits for its confirmation is told by the server's state, an evacuation is waited for.
+    That nobody hears of a nova-compute does not stop the guests of its host. A resize that waits for its confirmation
+    is told by the server's state, an evacuation is waited for.
     """
-    living = {str(one["host"]) for one in compute.every_compute(sight.api) if one["state"] == "up"} - {host}
+    others = {str(one["host"]) for one in compute.every_compute(sight.api) if not one.get("forced_down")} - {host}
     return {
         str(move["instance_uuid"]): move
         for move in hosts.open_moves(sight.api, host)
-        if move["dest_compute"] in living and move["status"] != "finished" and move["migration_type"] != "evacuation"
+        if move["dest_compute"] in others and move["status"] != "finished" and move["migration_type"] != "evacuation"
     }
 
 
@@ -210,9 +211,10 @@ def _hindered(sight: Sight, job: _Job, guest: Server, place: Place) -> Iterator[
     if move := job.open.get(guest.id):
         kind, to = move["migration_type"] or "migration", move["dest_compute"]
         yield (
-            f"its {kind} to {to} never ended ({move['status']}), and that host lives: its guest may run there, and"
-            f" would run twice. Look there: 'virsh list --all --uuid'. If it is there: 'stackmend server set-host"
-            f" {guest.id} --host {to}'; if not: 'stackmend host relocate {job.host} --to {to} --server {guest.id}'"
+            f"its {kind} to {to} never ended ({move['status']}), and {to} is not declared dead: its guest may run"
+            f" there, and would run twice. Look there: 'virsh list --all --uuid'. If it is there: 'stackmend server set-host"
+            f" {guest.id} --host {to}'; if not: 'stackmend host relocate {job.host} --to {to} --server {guest.id}', or,"
+            f" where {to} is cut off, 'openstack compute service set --down {to} nova-compute'"
         )
     yield from guests.obstacles(sight, guest)
     # Nova would leave it in error

@@ -20,10 +20,10 @@ minutes, and nobody could tell an untouched server from one that was started and
 ## Guards
 nova-compute of the old host has not reported since the plan was made; the server is where it was, and nothing is being
 done with it. Refused are servers that the other records have on a host that lives (a live migration ended and Nova was
-not told: made anew it would run twice), or whose move to a third host that lives never ended; and those with PCI
-devices, pinned CPUs, large pages, persistent memory, a TPM or shares, nested allocations, an evacuation from the new
-host that is not settled, and another member of its anti-affinity group there. Local disks need the operator's word that
-both hosts see them.
+not told: made anew it would run twice), or whose move to a third host never ended, unless that one is declared dead;
+and those with PCI devices, pinned CPUs, large pages, persistent memory, a TPM or shares, nested allocations, an
+evacuation from the new host that is not settled, and another member of its anti-affinity group there. Local disks need
+the operator's word that both hosts see them.
 
 ## Undo
 All rows are put back and the record is deleted, as long as the server is as it was left: not after the first start on
