@@ -90,29 +90,39 @@ def find(config: Config, text: str) -> Whose:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """Of whom an address was, as the records of former servers have it."""
+    """Of whom an address of a network was, as the records of former servers have it."""
 
     project: str = ""  #: "" where none tells, or several do
     mac: str = ""
     living: tuple[str, ...] = ()  #: servers that are not deleted and whose records still have it
+    unread: tuple[str, ...] = ()  #: why not every record that there is was looked at
     notes: tuple[str, ...] = ()  #: what says so, a line for each server
 
 
-def owner(config: Config, address: str) -> Owner:
-    """The project that had an address last, and the MAC address of its port; errors as of :func:`find`."""
+def owner(config: Config, address: str, network: str = "", subnet: str = "") -> Owner:
+    """Whose an address was, there alone where a network or a subnet is named; errors as of :func:`find`.
+
+    Projects use the same private ranges: of another network nothing follows.
+    """
     found = find(config, address)
-    projects = {one.project for one in found.former if one.project}
-    macs = {one.mac for one in found.former if one.mac}
+    there = {network} if network else {p.subnet.network for p in found.places if subnet in ("", p.subnet.id)}
+    former = [one for one in found.former if one.network in there]
+    projects, macs = {one.project for one in former if one.project}, {one.mac for one in former if one.mac}
+    sure = len(projects) == 1
+    unread = [f"{source}: {why}" for source, why in sorted(found.unread.items()) if source != "nova"]
+    if any(place.role for place in found.places):
+        unread.append(f"it is the gateway of a subnet, or its network: caches were not searched for {address}")
     notes = [
         f"{one.witness}: server {one.server} ({one.name or 'without a name'}) of project {one.project or 'unknown'} had"
         f" {found.address}{f', deleted {one.deleted_at}' if one.deleted_at else ''}"
-        for one in found.former
+        for one in former
     ]
     return Owner(
-        project=projects.pop() if len(projects) == 1 else "",
-        mac=macs.pop() if len(macs) == 1 and len(projects) <= 1 else "",
-        living=tuple(dict.fromkeys(one.server for one in found.former if one.alive)),
-        notes=(*notes, *(f"{source}: {why}" for source, why in sorted(found.unread.items()))),
+        project=min(projects) if sure else "",
+        mac=min(macs) if sure and len(macs) == 1 else "",
+        living=tuple(dict.fromkeys(one.server for one in former if one.alive)),
+        unread=tuple(unread),
+        notes=(*notes, *((f"nova: {found.unread['nova']}",) if "nova" in found.unread else ())),
     )
 
 
@@ -173,18 +183,27 @@ def _former(
         for archive in ("", "shadow_"):
             every = [*_cached(live, cell, archive, address, unread)]
             every += _noted(live, cell, archive, address, unread) if kind == "mac" else []
-            for server, port, mac, addresses, witness in every:
-                if (server, port) not in now | seen:
-                    seen.add((server, port))
-                    yield _of_server(live, cell, archive, server, unread)(port, mac, addresses, witness)
+            for nic in every:
+                if (nic.server, nic.port) not in now | seen:
+                    seen.add((nic.server, nic.port))
+                    yield _of_server(nic, _server(live, cell, archive, nic.server, unread))
 
 
-_Told = tuple[str, str, str, tuple[str, ...], str]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Nic:
+    """A NIC as a table of Nova has it."""
+
+    server: str
+    port: str
+    mac: str
+    addresses: tuple[str, ...] = ()
+    witness: str
+    network: str = ""
 
 
 def _cached(
     live: LiveDatabases | None, cell: str, archive: str, address: str, unread: dict[str, str]
-) -> Iterator[_Told]:
+) -> Iterator[_Nic]:
     table = f"{archive}instance_info_caches"
     for row in _holding(live, cell, table, "network_info", f'"{address}"', unread):
         try:
@@ -195,18 +214,22 @@ def _cached(
         for vif in vifs:
             addresses = caches.fixed(vif) + caches.floating(vif)
             if address == str(vif.get("address") or "").lower() or address in addresses:
-                mac = str(vif.get("address") or "")
-                yield str(row["instance_uuid"]), str(vif.get("id") or ""), mac, addresses, table
+                yield _Nic(
+                    server=str(row["instance_uuid"]),
+                    port=str(vif.get("id") or ""),
+                    mac=str(vif.get("address") or ""),
+                    addresses=addresses,
+                    witness=table,
+                    network=str(caches.network(vif).get("id") or ""),
+                )
 
 
-def _noted(
-    live: LiveDatabases | None, cell: str, archive: str, address: str, unread: dict[str, str]
-) -> Iterator[_Told]:
+def _noted(live: LiveDatabases | None, cell: str, archive: str, address: str, unread: dict[str, str]) -> Iterator[_Nic]:
     table = f"{archive}virtual_interfaces"
     for row in _holding(live, cell, table, "address", address, unread):
         # Nova appends the port's id, for several ports may have one MAC
         if str(row["address"] or "").lower().partition("/")[0] == address:
-            yield str(row["instance_uuid"]), str(row["uuid"] or ""), address, (), table
+            yield _Nic(server=str(row["instance_uuid"]), port=str(row["uuid"] or ""), mac=address, witness=table)
 
 
 def _holding(
@@ -224,29 +247,33 @@ def _holding(
     return _read(unread, cell, live.rows, cell, table, {name: [key[0] for key in keys]})
 
 
-def _of_server(live: LiveDatabases | None, cell: str, archive: str, server: str, unread: dict[str, str]) -> Any:
-    """What makes a record of what was told of a server."""
-    row: Mapping[str, Any] = {}
-    for table in (f"{archive}instances", "instances"):
-        for one in _read(unread, cell, live.rows, cell, table, {"uuid": server}) if live and not row else ():
-            row = one
+def _server(
+    live: LiveDatabases | None, cell: str, archive: str, server: str, unread: dict[str, str]
+) -> Mapping[str, Any]:
+    """The row of a server, {} where it is gone or cannot be read, which is noted."""
+    if live is None:
+        return {}
+    for table in dict.fromkeys((f"{archive}instances", "instances")):
+        for row in _read(unread, cell, live.rows, cell, table, {"uuid": server}):
+            return dict(row)
+    return {}
 
-    def made(port: str, mac: str, addresses: tuple[str, ...], witness: str) -> Former:
-        gone = row.get("deleted_at") if row.get("deleted") else None
-        return Former(
-            server=server,
-            name=str(row.get("display_name") or ""),
-            project=str(row.get("project_id") or ""),
-            host=str(row.get("host") or ""),
-            deleted_at=None if gone is None else str(gone),
-            alive=bool(row) and not row.get("deleted"),
-            port=port,
-            mac=mac,
-            addresses=addresses,
-            witness=witness,
-        )
 
-    return made
+def _of_server(nic: _Nic, row: Mapping[str, Any]) -> Former:
+    gone = row.get("deleted_at") if row.get("deleted") else None
+    return Former(
+        server=nic.server,
+        name=str(row.get("display_name") or ""),
+        project=str(row.get("project_id") or ""),
+        host=str(row.get("host") or ""),
+        deleted_at=None if gone is None else str(gone),
+        alive=bool(row) and not row.get("deleted"),
+        port=nic.port,
+        mac=nic.mac,
+        addresses=nic.addresses,
+        witness=nic.witness,
+        network=nic.network,
+    )
 
 
 # -- where it lies

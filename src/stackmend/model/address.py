@@ -79,6 +79,7 @@ class Former:
     mac: str
     addresses: tuple[str, ...]
     witness: str  #: the table that says so
+    network: str = ""  #: of the NIC, "" where the table does not say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

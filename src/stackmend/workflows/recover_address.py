@@ -13,8 +13,9 @@ also when nothing was found, and by `run resume` when the program was killed.
 
 ## Guards
 Nobody has the address now, and no record of a server that is not deleted has it: the guest of a server that has lost
-its port may use it still. It is no gateway, network or broadcast address; the project is named, or known from the
-records of the server that had it. A port that somebody has put on a server meanwhile is not deleted.
+its port may use it still; every cell that is configured has to be read for that. It is no gateway, network or broadcast
+address; the project is named, or known from the records of the server that had it. A port that somebody has put on a
+server meanwhile is not deleted.
 
 ## Undo
 The port is deleted, unless a server has it by then.
@@ -51,6 +52,8 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
             f"server {server} is not deleted, and its records still have {address}: its guest may use it. Repair that"
             f" first: 'stackmend audit --server {server}'"
         )
+    for why in arguments.get("unread") or ():
+        raise CannotRepair(f"whether a server that is not deleted still has {address} cannot be told: {why}")
     if not project:
         raise CannotRepair(f"no record tells which project {address} was of: name it by --project")
     tries = int(str(arguments.get("tries") or 0))

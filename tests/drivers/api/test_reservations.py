@@ -162,6 +162,22 @@ class FakeSite:
         """Read the databases as well."""
         self.toml.write_text(f'{self.cloud.toml()}[api]\ncloud = "fake"\nclouds = "{self.fake.clouds_yaml()}"\n')
 
+    def with_address(self) -> tuple[Any, dict[str, Any]]:
+        """An active server with one port, and that port's IPv4 address, MAC and network."""
+        server = next(s for s in self.cloud.servers("active") if len(s.ports) == 1 and self.cloud.rows(
+            "neutron", "SELECT 1 FROM ports WHERE id = :p", {"p": s.ports[0]}
+        ))  # fmt: skip
+        sql = "SELECT a.ip_address, p.mac_address, p.network_id FROM ipallocations a JOIN ports p ON p.id = a.port_id"
+        where = "WHERE p.id = :p AND a.ip_address LIKE '%.%'"
+        (row,) = self.cloud.rows("neutron", f"{sql} {where}", {"p": server.ports[0]})
+        return server, row
+
+    def delete(self, server: Any) -> None:
+        """Let Nova have deleted a server an hour ago."""
+        when = self.cloud.ago(3600)
+        for table, key in (("instances", "uuid"), ("instance_info_caches", "instance_uuid")):
+            self.fake.cloud.update(server.database, table, {key: server.uuid}, deleted=1, deleted_at=when)
+
     def give(self, port: str) -> None:
         """Put a port on a server."""
         self.fake.cloud.update("neutron", "ports", {"id": port}, device_id="a-server", device_owner="compute:nova")
@@ -186,25 +202,52 @@ class TestReservations(Reservations):
 
     def test_whose_it_was_is_known_from_rows(self, site: FakeSite, typed: Any) -> None:
         """A guest that lost its port may use the address still; when its server is gone, project and MAC are its."""
-        server = next(s for s in site.cloud.servers("active") if len(s.ports) == 1)
         site.read_rows()
-        sql = "SELECT a.ip_address, p.mac_address, p.network_id FROM ipallocations a JOIN ports p ON p.id = a.port_id"
-        (row,) = site.cloud.rows(
-            "neutron", f"{sql} WHERE p.id = :p AND a.ip_address LIKE '%.%'", {"p": server.ports[0]}
-        )
+        server, row = site.with_address()
         site.free(server.ports[0])
         words = ("port", "recover-ip", row["ip_address"], "--network", row["network_id"], "--yes")
         code, _, err = typed(*words)
         assert code == Exit.STOPPED
         assert f"server {server.uuid} is not deleted, and its records still have {row['ip_address']}" in err
-        when = site.cloud.ago(3600)
-        for table, key in (("instances", "uuid"), ("instance_info_caches", "instance_uuid")):
-            site.fake.cloud.update(server.database, table, {key: server.uuid}, deleted=1, deleted_at=when)
+        site.delete(server)
         code, _, err = typed(*words)
         assert code == Exit.REPAIRED, err
         place = FakePlace(row["network_id"], "", "", "", "")
         (port,) = having(site, place, row["ip_address"])
         assert (port["project_id"], port["mac_address"]) == (server.project_id, row["mac_address"])
+
+    def test_records_of_another_network_say_nothing(self, site: FakeSite, typed: Any) -> None:
+        """Projects use the same ranges: the server that had it elsewhere is of somebody else."""
+        site.read_rows()
+        server, row = site.with_address()
+        site.free(server.ports[0])
+        (cache,) = site.cloud.rows(
+            server.database, "SELECT * FROM instance_info_caches WHERE instance_uuid = :u", {"u": server.uuid}
+        )
+        document = cache["network_info"].replace(row["network_id"], "0d0e4f6a-6a4d-4d9e-9d0c-6f3b8f0f2a11")
+        where = {"instance_uuid": server.uuid}
+        site.fake.cloud.update(server.database, "instance_info_caches", where, network_info=document)
+        code, _, err = typed("port", "recover-ip", row["ip_address"], "--network", row["network_id"])
+        assert code == Exit.STOPPED
+        assert "no record tells which project" in err
+        assert server.uuid not in err
+
+    def test_a_cell_that_cannot_be_read_may_have_a_living_server(self, site: FakeSite, typed: Any) -> None:
+        """Nothing is made: the guest that uses the address may be there."""
+        site.read_rows()
+        server, row = site.with_address()
+        site.free(server.ports[0])
+        site.delete(server)
+        (cell,) = site.cloud.rows("nova_api", "SELECT * FROM cell_mappings WHERE name = 'cell2'")
+        where = {"id": cell["id"]}
+        site.fake.cloud.update("nova_api", "cell_mappings", where, database_connection="sqlite:////nowhere/cell2.db")
+        words = ("--network", row["network_id"], "--project", server.project_id, "--yes")
+        try:
+            code, _, err = typed("port", "recover-ip", row["ip_address"], *words)
+        finally:
+            site.fake.cloud.update("nova_api", "cell_mappings", where, database_connection=cell["database_connection"])
+        assert code == Exit.STOPPED, err
+        assert f"whether a server that is not deleted still has {row['ip_address']} cannot be told: cell:cell2" in err
 
 
 @pytest.mark.parametrize(

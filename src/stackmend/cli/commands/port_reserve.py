@@ -104,7 +104,7 @@ class PortRecoverIp(_Reserving):
             raise UsageError(
                 f"{parsed_args.address} is a MAC address", "'stackmend port find' says which addresses it had."
             )
-        found = addresses.owner(self.config(), address)
+        found = addresses.owner(self.config(), address, parsed_args.network or "", parsed_args.subnet or "")
         for line in found.notes:
             self.notes.say(line)
         same = not parsed_args.project or parsed_args.project == found.project
@@ -116,6 +116,7 @@ class PortRecoverIp(_Reserving):
             "name": parsed_args.name or "",
             "mac": found.mac if same else "",
             "living": found.living,
+            "unread": found.unread,
             "tries": parsed_args.max_ports or 0,
         }
 
