@@ -212,9 +212,10 @@ def _hindered(sight: Sight, job: _Job, guest: Server, place: Place) -> Iterator[
         kind, to = move["migration_type"] or "migration", move["dest_compute"]
         yield (
             f"its {kind} to {to} never ended ({move['status']}), and {to} is not declared dead: its guest may run"
-            f" there, and would run twice. Look there: 'virsh list --all --uuid'. If it is there: 'stackmend server set-host"
-            f" {guest.id} --host {to}'; if not: 'stackmend host relocate {job.host} --to {to} --server {guest.id}', or,"
-            f" where {to} is cut off, 'openstack compute service set --down {to} nova-compute'"
+            f" there, and would run twice. Look there: 'virsh list --all --uuid'. If it is there:"
+            f" 'stackmend server set-host {guest.id} --host {to}'; if not:"
+            f" 'stackmend host relocate {job.host} --to {to} --server {guest.id}', or, where {to} is cut off,"
+            f" 'openstack compute service set --down {to} nova-compute'"
         )
     yield from guests.obstacles(sight, guest)
     # Nova would leave it in error
