@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stackmend.drivers.api.operations.consoles import TROUBLES, shown
+from stackmend.cloud.consoles import TROUBLES, shown
 from stackmend.drivers.journal.store import DatabaseJournal
 from stackmend.model.errors import Exit, SourceError, UsageError
 from stackmend.model.plan import Limits, Plan
@@ -345,4 +345,4 @@ def test_what_a_console_shows(text: str, what: str) -> None:
 
 def test_every_trouble_can_be_met() -> None:
     """Each pattern of the table is in a sentence for the report."""
-    assert all(what and not what.endswith(".") for _, what in TROUBLES)
+    assert all(one.words and not one.words.endswith(".") for one in TROUBLES)

@@ -202,9 +202,22 @@ class Plane:
 
     def boots(self, host: str, server: str, text: str) -> None:
         """What a guest on this host writes to its console from now on when it boots; "": nothing."""
+        (self._consoles(host) / f"{server}.boots").write_text(text)
+
+    def console(self, host: str, server: str, text: str | None) -> None:
+        """What is on the console of a guest of this host now; None: it has none."""
+        folder = self._consoles(host)
+        none = folder / f"{server}.none"
+        if text is None:
+            none.touch()
+            return
+        none.unlink(missing_ok=True)
+        (folder / server).write_text(text)
+
+    def _consoles(self, host: str) -> Path:
         folder = self._guests_file(host).parent / "consoles"
         folder.mkdir(exist_ok=True)
-        (folder / f"{server}.boots").write_text(text)
+        return folder
 
     def plugged(self, host: str) -> set[str]:
         """Ids of the ports that are plugged on a host."""

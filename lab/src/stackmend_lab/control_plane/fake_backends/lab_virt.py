@@ -5,7 +5,8 @@
 * A plugged interface is a file ``<state>/plugged/<host>/<port id>``: the agent fake tells Neutron, so that
   network-vif-plugged is real; spawn waits for it as libvirt's driver does.
 * A port that is not bound is refused, as os-vif would.
-* A guest that boots writes a login prompt to its console, or what ``consoles/<uuid>.boots`` holds.
+* A guest that boots writes a login prompt to its console, or what ``consoles/<uuid>.boots`` holds; with
+  ``consoles/<uuid>.none`` it has no console.
 * Levers (lab_levers) make an action wait or fail.
 """
 
@@ -162,6 +163,8 @@ class LabDriver(fake.FakeDriverWithoutFakeNodes):
             file.write(text)
 
     def get_console_output(self, context, instance):
+        if os.path.exists(os.path.join(CONF.state_path, "consoles", instance.uuid + ".none")):
+            raise exception.ConsoleNotAvailable()
         try:
             with open(os.path.join(CONF.state_path, "consoles", instance.uuid)) as file:
                 return file.read()

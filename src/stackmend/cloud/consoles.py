@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the text of a guest's serial console says: a login prompt, or what keeps the guest from one.
+
+What Nova returns of it (nova/compute/manager.py: get_console_output; nova/virt/libvirt/driver.py:
+_get_console_output_file): the last 100 KiB at most, also of files that virtlogd has rotated away; of these so many
+lines as are asked for; every byte beyond ASCII as U+FFFD; of control characters tab and newline alone, so that of an
+escape sequence for colours the end is left: ``[0;32m``. The text of boots before this one is in it as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+#: lines that are looked at: a panic's report and what follows it have room in them
+LINES = 200
+#: kinds of what a console shows
+LOGIN, PANIC, FSCK, SHELL, BOOT = "login", "panic", "fsck", "shell", "boot"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What keeps a guest from coming up."""
+
+    pattern: re.Pattern[str]
+    kind: str
+    words: str
+
+
+TROUBLES = (
+    # Linux, kernel/panic.c
+    Trouble(re.compile(r"Kernel panic - not syncing"), PANIC, "a kernel panic"),
+    # Linux, init/do_mounts.c
+    Trouble(
+        re.compile(r"VFS: (?:Unable to mount root fs|Cannot open root device)"),
+        PANIC, "a kernel without its root file system",
+    ),
+    # e2fsprogs, e2fsck/util.c and the init scripts that run it
+    Trouble(
+        re.compile(r"UNEXPECTED INCONSISTENCY; RUN fsck MANUALLY"), FSCK, "a file system that wants fsck by hand"
+    ),
+    Trouble(re.compile(r"fsck(?:\.\w+)? .*(?:failed|exited with status code [48])", re.I), FSCK, "an fsck that failed"),
+    # util-linux, login-utils/sulogin.c; systemd, units/emergency.service and rescue.service
+    Trouble(
+        re.compile(
+            r"Give root password for (?:maintenance|login)|Press Enter for (?:maintenance|emergency shell)|"
+            r"You are in (?:emergency|rescue) mode"
+        ),
+        SHELL, "an emergency shell that waits for somebody",
+    ),
+    # dracut, modules.d/98dracut-systemd; initramfs-tools, scripts/functions
+    Trouble(
+        re.compile(r"Entering emergency mode|^\s*\(initramfs\)|dracut-initqueue.*timeout", re.M),
+        SHELL, "an initramfs that does not find the root file system",
+    ),
+    # grub2, grub-core/normal/main.c and kern/rescue_reader.c
+    Trouble(re.compile(r"^grub(?: rescue)?> ?$", re.M), BOOT, "a boot loader that waits for somebody"),
+    # SeaBIOS, src/boot.c
+    Trouble(re.compile(r"No bootable device|Boot failed: not a bootable disk"), BOOT, "no disk to boot from"),
+    # edk2, the boot manager's shell
+    Trouble(re.compile(r"^Shell> ?$|BdsDxe: No bootable option", re.M), BOOT, "no disk to boot from"),
+)  # fmt: skip
+#: util-linux, term-utils/agetty.c: the prompt of a getty, also where it logs in by itself, or the kernel or cloud-init
+#: has written behind it
+_LOGIN = re.compile(r"^\S* ?login: ?(?:\w+ \(automatic login\).*|\[ *\d+\.\d+\].*)?$", re.M)
+#: an escape sequence (ECMA-48, 5.4) whole, or without the ESC that Nova takes away
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\[(?:[\d;?]+[A-HJKSTfhlm]|[HJKm](?!\w))(?!\])")
+_CONTROLS = re.compile(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]")
+
+
+def clean(text: str) -> str:
+    """The text without escape sequences and control characters."""
+    return _CONTROLS.sub("", _ESCAPES.sub("", text))
+
+
+def seen(text: str) -> list[tuple[str, str]]:
+    """(kind, words) of everything that a text shows, in its order."""
+    found = [(match.start(), one.kind, one.words) for one in TROUBLES for match in one.pattern.finditer(text)]
+    found += [(match.start(), LOGIN, "a login prompt") for match in _LOGIN.finditer(text)]
+    return [(kind, words) for _, kind, words in sorted(found)]
+
+
+def shown(text: str) -> str:
+    """ "login", a trouble in words, or "" where the last lines tell neither."""
+    kind, words = (seen(text) or [("", "")])[-1]
+    return LOGIN if kind == LOGIN else words
+
+
+def since_login(events: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """What was shown after the last login prompt: troubles that were over before it are history."""
+    last = max((at for at, (kind, _) in enumerate(events) if kind == LOGIN), default=-1)
+    return list(events[last + 1 :])
+
+
+def added(before: str, now: str) -> str:
+    """What was written between two looks at a console.
+
+    Of the first look the front may be gone from the second, which has only so many lines. Where nothing of the first is
+    in the second, all of it is new. A line that was begun before is whole in it, unless it told something already.
+    """
+    starts = [0, *(match.end() for match in re.finditer("\n", before))]
+    at = next((start for start in starts if start < len(before) and now.startswith(before[start:])), None)
+    if at is None:
+        return now
+    new = now[len(before) - at :]
+    begun = before.rpartition("\n")[2]
+    return begun + new if new and not seen(begun) else new
