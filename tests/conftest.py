@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -40,19 +41,36 @@ def mariadb() -> Iterator[MariaDB]:
         yield server
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What a test attacks goes with its report (scripts/attack.py); what the case book does twice takes long.
 
-    In SQLite each damage is gone through by itself each time, on MariaDB all of it at once, and on both all look-alikes
-    together; what is wrong there is found by the long ones, one by one.
+    It goes through all cases together; alone it goes through those whose own files changed here, in SQLite, and those
+    that somebody asks for by name.
     """
     for item in items:
-        if "test_casebook.py" in item.nodeid and ("[mariadb-" in item.nodeid or "only_looks_broken" in item.nodeid):
+        if (case := _alone(item)) and not _wanted_alone(config, item, case):
             item.add_marker(pytest.mark.long)
         if mark := item.get_closest_marker("attack"):
             item.user_properties.append(("attack", mark.args[0]))
         if isinstance(item, pytest.Function) and not any(map(_builds, _modules(item))):
             item.add_marker(pytest.mark.quick)
+
+
+def _alone(item: pytest.Item) -> Any:
+    """The case that a test of the case book goes through alone; None where it does not."""
+    here = isinstance(item, pytest.Function) and item.path.name == "test_casebook.py" and hasattr(item, "callspec")
+    return item.callspec.params.get("case") if here else None
+
+
+def _wanted_alone(config: pytest.Config, item: pytest.Item, case: Any) -> bool:
+    """Whether its files changed, or it is asked for: by its id, or by a word of ``-k``."""
+    from .support.crowds import changed
+
+    if any("test_casebook.py::" in arg for arg in config.args):
+        return True
+    words = [word for word in re.split(r"[^\w:-]+", config.option.keyword) if word not in ("", "and", "or", "not")]
+    named = any(word in str(case) for word in words)
+    return (named and "mariadb" in words) if "[mariadb-" in item.nodeid else (named or changed(case))
 
 
 def _modules(item: pytest.Function) -> set[ModuleType]:

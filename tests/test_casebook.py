@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The case book: every way of breaking a cloud that the catalogue knows, found, mended and taken back, on real schemas.
 
-A case is a plant or a variant of :mod:`stackmend_lab.plants`. Each is gone through as an operator would: the audit
-names it and nothing else, the plan is applied, the audit is clean and what was mended is whole (:mod:`.truth`), the
-plan applied again does nothing, and undo gives the very bytes back. Look-alikes are healthy: the audit must not say a
-word about them.
+A case is a plant or a variant of :mod:`stackmend_lab.plants`. It is gone through as an operator would: the audit
+names it and nothing else, the plan is applied, the audit is clean and what was mended is whole, the plan applied again
+does nothing, and undo gives the very bytes back. Look-alikes are healthy: the audit must not say a word about them.
+
+All cases are gone through together, in a crowded cloud, each on objects of its own: so the time does not grow with the
+catalogue. Alone is gone through what changed here, and what is wrong in the crowd.
 
 Nothing here names a check. A check without a plant, or without a look-alike, fails.
 """
@@ -12,11 +14,11 @@ Nothing here names a check. A check without a plant, or without a look-alike, fa
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -27,14 +29,18 @@ from stackmend.engine.auditing import catalogue
 from stackmend.engine.planning.losses import undeclared
 from stackmend.model.audit import Report
 from stackmend.model.errors import Exit
+from stackmend.model.finding import Finding
 from stackmend.model.journal import RunResult
-from stackmend.model.plan import Plan
+from stackmend.model.plan import Action, Left, Plan
 from stackmend.model.step import Risk
 from stackmend_lab.cloud import Cloud, build
 from stackmend_lab.mariadb import MariaDB
 from stackmend_lab.plants import PLANT, Case, broken, healthy, modules
 
+from .support.crowds import DisagreementError, Owners, crowds, lines, name_of
 from .support.volume_truth import contradictions
+
+Reported = TypeVar("Reported", Left, Action)
 
 #: so many servers that any plant finds what it needs
 FEW = 250
@@ -167,18 +173,25 @@ def test_a_healthy_cloud_is_clean(land: Land, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("case", list(broken()), ids=str)
 def test_what_is_broken_is_found_mended_and_taken_back(stage: Stage, case: Case) -> None:
+    """One case alone in a cloud: when its files changed, or by hand (``-k`` and a word of its name)."""
+    assert_found_mended_and_taken_back(stage, case)
+
+
+def assert_found_mended_and_taken_back(stage: Stage, case: Case) -> None:
     """Found alone and by its key; repaired; clean; a second run does nothing; undo gives the bytes back."""
     key = case.make(stage.cloud)
     planted = stage.cloud.dump()
     assert stage.found() == [(case.check, key)]
     if case.chosen:
-        assert_a_choice(stage.plan(), case)
+        undecided = stage.plan()
+        assert_a_choice(undecided.not_repaired, undecided.runnable, case)
     plan = stage.plan(case.chosen)
     if case.refused:
-        assert_refused(plan, case)
+        assert plan.runnable == ()
+        assert_refused(plan.not_repaired, plan.manual, case)
         return
     assert [(action.check, dict(action.key)) for action in plan.runnable] == [(case.check, key)]
-    assert unsaid(plan) == {}
+    assert unsaid(plan) == []
     first = stage.apply(plan)
     assert (first.exit, first.failed, first.stale, first.in_doubt) == (Exit.REPAIRED, 0, 0, 0)
     assert first.done > 0
@@ -194,25 +207,24 @@ def test_what_is_broken_is_found_mended_and_taken_back(stage: Stage, case: Case)
     assert stage.cloud.dump() == planted
 
 
-def unsaid(plan: Plan) -> dict[str, set[str]]:
-    """Safe repair -> what it would delete or overwrite without saying so in ``Repair.removes``; {} is right."""
+def unsaid(plan: Plan) -> list[str]:
+    """What safe repairs would delete or overwrite without saying so in ``Repair.removes``, a line an action."""
     safe = [action for action in plan.runnable if action.risk is Risk.SAFE]
-    found = {action.repair: undeclared(catalogue.repairs()[action.repair], action.steps) for action in safe}
-    return {repair: lost for repair, lost in found.items() if lost}
+    lost = [(action, undeclared(catalogue.repairs()[action.repair], action.steps)) for action in safe]
+    return [f"{name(action)}: {action.repair} removes {what}" for action, what in lost if what]
 
 
-def assert_a_choice(plan: Plan, case: Case) -> None:
+def assert_a_choice(left: Iterable[Left], runnable: Iterable[Action], case: Case) -> None:
     """Unless the operator says which of the repairs is right, nothing would be changed, and the plan names them."""
-    assert plan.runnable == ()
-    assert [f"--repair {case.chosen}" in left.reason for left in plan.not_repaired] == [True]
+    assert list(runnable) == [], case
+    assert [f"--repair {case.chosen}" in one.reason for one in left] == [True], case
 
 
-def assert_refused(plan: Plan, case: Case) -> None:
-    """Nothing would be changed, and the plan says why."""
-    assert plan.runnable == ()
-    reasons = [left.reason for left in plan.not_repaired]
-    reasons += [text for action in plan.manual for text in (*action.statements, action.why)]
-    assert any(case.refused in reason for reason in reasons), reasons
+def assert_refused(left: Iterable[Left], manual: Iterable[Action], case: Case) -> None:
+    """The plan says why nothing would be changed."""
+    reasons = [one.reason for one in left]
+    reasons += [text for action in manual for text in (*action.statements, action.why)]
+    assert any(case.refused in reason for reason in reasons), (str(case), reasons)
 
 
 @pytest.mark.parametrize("case", list(healthy()), ids=str)
@@ -229,26 +241,118 @@ def test_all_look_alikes_together(crowd: Stage) -> None:
     assert crowd.found() == []
 
 
-def test_everything_broken_at_once(crowd: Stage) -> None:
-    """All plants among all look-alikes: each is found, what can be mended is, once, and undo gives the bytes back.
+@pytest.mark.parametrize("cases", crowds(), ids=lambda cases: f"{len(cases)}_cases")
+def test_everything_broken_at_once(crowd: Stage, cases: list[Case], request: pytest.FixtureRequest) -> None:
+    """All plants among all look-alikes. Where that goes wrong, those whose it is are gone through alone."""
+    try:
+        assert_all_found_mended_and_taken_back(crowd, cases)
+    except Exception as failure:
+        alone = failure.cases if isinstance(failure, DisagreementError) and failure.cases else cases
+        small: Stage = request.getfixturevalue("few")
+        for case in alone:
+            failure.add_note(f"{case} {alone_it_is(small, case)}")
+        raise
+
+
+def alone_it_is(small: Stage, case: Case) -> str:
+    """What becomes of a case when nothing else is wrong."""
+    small.cloud.restore()
+    try:
+        assert_found_mended_and_taken_back(small, case)
+    except Exception as wrong:  # noqa: BLE001  whatever it is, it is told with what went wrong in the crowd
+        return f"is wrong alone, too: {type(wrong).__name__}: {wrong}"
+    return "is right when it is alone"
+
+
+def assert_all_found_mended_and_taken_back(stage: Stage, cases: list[Case]) -> None:
+    """Found, each once; mended; clean but for what is refused; nothing the second time; undone to the byte."""
+    Crowd(stage, cases).go_through()
+
+
+class Crowd:
+    """Cases that are wrong in one cloud at once: each is held to what it is held to alone.
 
     Repairs that touch the same rows wait for the next plan, so it takes as many plans as that needs.
     """
-    for case in healthy():
-        case.make(crowd.cloud)
-    keys = {str(case): case.make(crowd.cloud) for case in broken()}
-    planted = crowd.cloud.dump()
-    assert crowd.found() == ordered((case.check, keys[str(case)]) for case in broken())
-    made, chosen = [], {case.check: case.chosen for case in broken() if case.chosen}.values()
-    while (plan := crowd.plan(*chosen)).runnable:
-        assert unsaid(plan) == {}
-        result = crowd.apply(plan)
-        assert (result.exit, result.failed, result.stale, result.in_doubt) == (Exit.REPAIRED, 0, 0, 0)
-        made.append(result.run)
-        last = plan
-    again = crowd.apply(last)
-    assert (again.exit, again.steps) == (Exit.CLEAN, 0)
-    assert crowd.found() == ordered((case.check, keys[str(case)]) for case in broken() if case.refused)
-    for run in reversed(made):
-        assert runs.undo(crowd.config, run).exit is Exit.CLEAN
-    assert crowd.cloud.dump() == planted
+
+    def __init__(self, stage: Stage, cases: list[Case]) -> None:
+        self.stage, self.owners = stage, Owners()
+        for look_alike in healthy():
+            look_alike.make(stage.cloud)
+        # what is refused is planted first: what it leaves untrue nobody mends
+        self.refused = {case: self.owners.make(stage.cloud, case) for case in cases if case.refused}
+        self.untrue = contradictions(stage.cloud)
+        self.mended = {case: self.owners.make(stage.cloud, case) for case in cases if not case.refused}
+        self.planted = stage.cloud.dump()
+
+    def go_through(self) -> None:
+        """Found, each once; mended; clean but for what is refused; nothing the second time; undone to the byte."""
+        report = self.audit("found", self.refused | self.mended)
+        prints = {name(finding): finding.fingerprint for finding in report.findings}
+        self.hold_to_choices(self.stage.plan(), prints)
+        made = self.mend(prints)
+        self.audit("found after it was mended", self.refused)
+        self.owners.agree("untrue of volumes", contradictions(self.stage.cloud) - self.untrue)
+        for run in reversed(made):
+            self.hold("taken back", runs.undo(self.stage.config, run), Exit.CLEAN)
+        self.same("rows after undo", self.planted)
+
+    def audit(self, what: str, expected: Mapping[Case, str]) -> Report:
+        """A whole audit, which finds these and nothing else."""
+        report = self.stage.audit()
+        if report.incomplete:
+            asked = [case for check in report.incomplete for case in self.owners.of_check(check)]
+            raise DisagreementError(f"not {what}: {report.incomplete}", asked)
+        self.owners.agree(what, map(name, report.findings), expected.values())
+        return report
+
+    def mend(self, prints: Mapping[str, str]) -> list[str]:
+        """Apply plans until there is nothing to do; the runs. The last one refuses what it should, with its reason."""
+        made, planned = [], list[str]()
+        chosen = {case.chosen for case in self.mended if case.chosen}
+        while (plan := self.stage.plan(*chosen)).runnable:
+            self.owners.agree("removed without a word in Repair.removes", unsaid(plan))
+            result = self.stage.apply(plan)
+            self.hold("mended", result, Exit.REPAIRED)
+            assert result.done == len(plan.runnable)
+            after = self.stage.cloud.dump()
+            again = self.stage.apply(plan)
+            self.hold("applied again", again, Exit.CLEAN)
+            assert again.steps == 0
+            self.same("rows after the plan was applied twice", after)
+            made.append(result.run)
+            planned += map(name, plan.runnable)
+        self.owners.agree("mended", planned, self.mended.values())
+        for case, finding in self.refused.items():
+            print_ = prints[finding]
+            assert_refused(about(plan.not_repaired, print_), about(plan.manual, print_), case)
+        return made
+
+    def hold_to_choices(self, plan: Plan, prints: Mapping[str, str]) -> None:
+        """Of each case that wants a choice, in a plan for which nobody has chosen."""
+        for case, finding in self.mended.items():
+            if case.chosen:
+                print_ = prints[finding]
+                assert_a_choice(about(plan.not_repaired, print_), about(plan.runnable, print_), case)
+
+    def hold(self, what: str, result: RunResult, expected: Exit) -> None:
+        """A run ended so, and with every action; or the cases are named that its notes are about."""
+        if (result.exit, result.failed, result.stale, result.in_doubt) != (expected, 0, 0, 0):
+            self.owners.agree(f"{what}: {result}", result.notes)
+            raise AssertionError(f"{what}: {result}")
+
+    def same(self, what: str, before: dict[tuple[str, str], list[str]]) -> None:
+        """The cloud is as it was then, or the case is named that owns a row which is not."""
+        after = self.stage.cloud.dump()
+        if after != before:
+            self.owners.agree(what, lines(after), lines(before))
+
+
+def about(some: Iterable[Reported], fingerprint: str) -> list[Reported]:
+    """Those of one finding."""
+    return [one for one in some if one.fingerprint == fingerprint]
+
+
+def name(found: Finding | Action) -> str:
+    """Of a finding, or of what mends it."""
+    return name_of(found.check, found.key)
