@@ -85,15 +85,21 @@ def openstack(tmp_path: Path) -> Callable[..., Ran]:
     return command
 
 
-@pytest.fixture
-def cloud(tmp_path: Path) -> Iterator[Cloud]:
-    """A small healthy cloud in SQLite files."""
-    folder = tmp_path / "cloud"
-    folder.mkdir()
-    built = build(folder, servers=120)
-    (folder / "cloud.toml").write_text(built.toml())
+@pytest.fixture(scope="session")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A small healthy cloud in SQLite files, which nobody touches."""
+    built = build(tmp_path_factory.mktemp("original"), servers=120)
     yield built
     built.close()
+
+
+@pytest.fixture
+def cloud(original: Cloud, tmp_path: Path) -> Iterator[Cloud]:
+    """A copy of it for one test."""
+    copy = original.copied(tmp_path / "cloud")
+    (tmp_path / "cloud" / "cloud.toml").write_text(copy.toml())
+    yield copy
+    copy.close()
 
 
 @pytest.fixture

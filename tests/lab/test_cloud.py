@@ -158,3 +158,32 @@ def test_what_was_saved_comes_back(tmp_path: Path) -> None:
     cloud.restore()
     assert cloud.dump() == before
     cloud.close()
+
+
+def test_a_copy_is_a_cloud_of_its_own(tmp_path: Path) -> None:
+    """The same rows, but for where its cells are; what is done to one is not seen in the other, nor who is picked."""
+    cloud = build(tmp_path / "cloud", servers=60, seed=4)
+    first = cloud.pick("active")
+    before = cloud.dump()
+    copy = cloud.copied(tmp_path / "copy")
+    mappings = ("nova_api", "cell_mappings")
+    assert {place: rows for place, rows in copy.dump().items() if place != mappings} == {
+        place: rows for place, rows in before.items() if place != mappings
+    }
+    urls = {row["database_connection"] for row in copy.rows("nova_api", "SELECT * FROM cell_mappings")}
+    assert urls == {url for database, url in copy.databases.items() if database.startswith("cell:")}
+    server = copy.pick("active")
+    assert server == cloud.pick("active")
+    assert server != first
+    copy.delete("neutron", "ports", {"id": server.ports[0]})
+    copy.close()
+    assert cloud.dump() == before
+    cloud.close()
+
+
+def test_a_cloud_on_a_server_is_not_copied(mariadb: MariaDB, tmp_path: Path) -> None:
+    """Its databases are the server's."""
+    cloud = build(mariadb, servers=10, prefix="uncopied_")
+    with pytest.raises(TypeError, match="on a server"):
+        cloud.copied(tmp_path)
+    cloud.close()

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import pytest
-from openstack.exceptions import BadRequestException, HttpException, NotFoundException
 
 from stackmend_lab.breaks._past import let_time_pass
 from stackmend_lab.control_plane.seed import wait_server
 
+from . import sdk_errors
 from .using import Thing
 
 
@@ -29,7 +29,7 @@ def one_nic_too_many(thing: Thing) -> None:
 
 def neither_detached_nor_deleted(thing: Thing) -> None:
     """Nova refuses to detach it, for its status, and Cinder to delete it."""
-    with pytest.raises(BadRequestException):
+    with pytest.raises(sdk_errors.BadRequestException):
         thing.cloud.compute.delete_volume_attachment(thing.server, thing.volume)
     undeletable(thing)
 
@@ -37,7 +37,7 @@ def neither_detached_nor_deleted(thing: Thing) -> None:
 def unknown_to_nova(thing: Thing) -> None:
     """Nova lists no volume, and detaches none; Cinder deletes none that is attached."""
     assert list(thing.cloud.compute.volume_attachments(thing.server)) == []
-    with pytest.raises(NotFoundException):
+    with pytest.raises(sdk_errors.NotFoundException):
         thing.cloud.compute.delete_volume_attachment(thing.server, thing.volume, ignore_missing=False)
     undeletable(thing)
 
@@ -45,27 +45,27 @@ def unknown_to_nova(thing: Thing) -> None:
 def listed_but_not_attached(thing: Thing) -> None:
     """Nova lists a volume that it cannot detach: Cinder takes it for free."""
     assert [found.volume_id for found in thing.cloud.compute.volume_attachments(thing.server)] == [thing.volume]
-    with pytest.raises(BadRequestException):
+    with pytest.raises(sdk_errors.BadRequestException):
         thing.cloud.compute.delete_volume_attachment(thing.server, thing.volume)
 
 
 def free_and_not_detachable(thing: Thing) -> None:
     """Cinder gives it to whoever asks, and refuses to let Nova detach it from the server that has it."""
     assert thing.cloud.block_storage.get_volume(thing.volume).status == "available"
-    with pytest.raises(BadRequestException):
+    with pytest.raises(sdk_errors.BadRequestException):
         thing.cloud.compute.delete_volume_attachment(thing.server, thing.volume)
 
 
 def undeletable(thing: Thing) -> None:
     """Cinder refuses to delete it."""
-    with pytest.raises(BadRequestException):
+    with pytest.raises(sdk_errors.BadRequestException):
         thing.cloud.block_storage.delete_volume(thing.volume)
 
 
 def not_to_that_host(thing: Thing) -> None:
     """A live migration to the host of the leftover is refused, for Neutron binds the port there no second time."""
     here = thing.host()
-    with pytest.raises(BadRequestException, match="No valid host"):
+    with pytest.raises(sdk_errors.BadRequestException, match="No valid host"):
         thing.cloud.compute.live_migrate_server(thing.server, host=thing.key["left_host"], block_migration="auto")
     wait_server(thing.cloud, thing.server)
     assert thing.host() == here
@@ -83,5 +83,5 @@ def deleted_but_running(thing: Thing) -> None:
 
 def unmovable(thing: Thing) -> None:
     """Nova refuses to move it."""
-    with pytest.raises(HttpException):
+    with pytest.raises(sdk_errors.HttpException):
         thing.cloud.compute.live_migrate_server(thing.server, host=None, block_migration="auto")

@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from openstack.exceptions import SDKException
-
 from stackmend.app import apis, runs, workflows
 from stackmend.config.settings import Config, load
 from stackmend.drivers.api.executor import ApiExecutor
@@ -24,6 +22,7 @@ from stackmend_lab.control_plane import Plane
 from stackmend_lab.control_plane.seed import IMAGE, wait, wait_server
 
 from ...support.carried_out import carried_out
+from . import sdk_errors
 
 RUNNING, SHUTDOWN = 1, 4
 _PURGE = """#!{python}
@@ -204,7 +203,7 @@ class Loss:
             self.start()
         self.lift()
         for server in self.servers.values():
-            with suppress(SDKException):
+            with suppress(sdk_errors.SDKException):
                 cloud.compute.delete_server(server, ignore_missing=True)
         for server in self.servers.values():
             wait(lambda name=server: cloud.compute.find_server(name) is None, f"server {server} to be gone", 120)

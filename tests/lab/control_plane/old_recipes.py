@@ -10,13 +10,12 @@ import json
 
 import pymysql
 import pytest
-from openstack.exceptions import NotFoundException
 
 from stackmend_lab.breaks._scene import Scene
 from stackmend_lab.control_plane import Plane
 from stackmend_lab.control_plane.seed import wait
 
-from . import damage
+from . import damage, sdk_errors
 from .using import Thing
 
 EMPTY = "UPDATE instance_info_caches SET network_info = '[]' WHERE instance_uuid = %s"
@@ -126,7 +125,7 @@ def a_wrong_mark_is_never_reaped(plane: Plane) -> None:
     """deleted=1: the API forgets the server, its guest, ports and allocation stay; with the row's id the host reaps."""
     thing = Thing(plane, damage.marked_deleted(plane))
     host = next(name for name in plane.hosts if thing.server in plane.guests(name))
-    with pytest.raises(NotFoundException):
+    with pytest.raises(sdk_errors.NotFoundException):
         thing.cloud.compute.get_server(thing.server)
     looked = "SELECT 1 FROM services WHERE host = %s AND last_seen_up > %s"
     since = thing.sql("cell:cell1", "SELECT UTC_TIMESTAMP() + INTERVAL 40 SECOND AS t")[0]["t"]

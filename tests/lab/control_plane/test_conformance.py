@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from openstack.exceptions import SDKException
 
 from stackmend.drivers.api.session import ApiSession
 from stackmend_lab.control_plane import Plane
@@ -18,6 +17,7 @@ from stackmend_lab.control_plane.seed import IMAGE, NETWORKS, wait
 
 from ..simulated.scenes import SCENES, Scene
 from ..simulated.stage import Stage
+from . import sdk_errors
 from .lost_hosts import switched
 
 
@@ -116,7 +116,7 @@ class Real:
         self.plane.boots(self.source, server, text)
 
     def _up(self) -> bool:
-        with suppress(SDKException):
+        with suppress(sdk_errors.SDKException):
             self.plane.force_down(self.source, False)
             return True
         return False

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from openstack.exceptions import BadRequestException
 
 from stackmend.app import audits
 from stackmend.model.errors import Exit
@@ -16,6 +15,7 @@ from stackmend.model.step import StepState
 from stackmend_lab.control_plane import Plane
 from stackmend_lab.control_plane.seed import wait
 
+from . import sdk_errors
 from .lost_hosts import RUNNING, Loss
 
 
@@ -65,7 +65,7 @@ def test_a_killed_host_is_evacuated_and_comes_back(loss: Loss) -> None:
 
     # the machine is up again, with guests that nobody fenced away: they go before its nova-compute does anything
     assert set(loss.guests(loss.host)) == {"db", "web", "off", "cattle", "pet"}
-    with pytest.raises(BadRequestException, match="evacuation migration records remain"):
+    with pytest.raises(sdk_errors.BadRequestException, match="evacuation migration records remain"):
         loss.plane.force_down(loss.host, False)
     loss.start()
     outcome = loss.call("evacuations-completed", host=loss.host)

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openstack.exceptions import NotFoundException
 
 from stackmend_lab.control_plane import Plane
 
 from ...drivers.api.reservations import Reservations, Shown
+from . import sdk_errors
 
 CIDR = ip_network("10.77.0.0/24")
 SMALL = ip_network("10.77.0.0/28")
@@ -78,7 +78,7 @@ class LabSite:
 
     def free(self, port: str) -> None:
         # Neutron's API protects ports of its own
-        with suppress(NotFoundException):
+        with suppress(sdk_errors.NotFoundException):
             self.sdk.network.update_port(port, device_owner="", device_id="")
             self.sdk.network.delete_port(port)
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from openstack.exceptions import NotFoundException
-
 from stackmend_lab.control_plane import Plane
 from stackmend_lab.control_plane.seed import NETWORKS, wait, wait_server, wait_volume
 from stackmend_lab.mariadb import LabError
+
+from . import sdk_errors
 
 Json = dict[str, Any]
 #: a NIC as its owner knows it: MAC and addresses
@@ -176,7 +176,7 @@ class Thing:
         """True when Nova's API does not know the server any more."""
         try:
             self.cloud.compute.get_server(self.server)
-        except NotFoundException:
+        except sdk_errors.NotFoundException:
             return True
         return False
 

@@ -13,7 +13,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, Literal, Protocol
 
 from stackmend.model.errors import UsageError
@@ -47,6 +47,7 @@ class _Plant:
     make: Callable[[Plane], dict[str, Any]]
 
 
+@cache
 def modules() -> dict[str, Breaking]:
     """Name of the break -> what makes it, in order: one for every check at least."""
     names = (m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))

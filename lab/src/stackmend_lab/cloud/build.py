@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from typing import Any
 from stackmend_lab import schemas
 from stackmend_lab.cloud import cinder, neutron, nova, placement
 from stackmend_lab.cloud.documents import Networks
-from stackmend_lab.cloud.handle import Cloud, MariaDBStore, Server, SQLiteStore
+from stackmend_lab.cloud.handle import Cloud, MariaDBStore, Server, SQLiteStore, connect
 from stackmend_lab.cloud.kinds import Planner
 from stackmend_lab.cloud.loading import Loader, MariaDBLoader, SQLiteLoader
 from stackmend_lab.cloud.surroundings import ironic_node, surroundings
@@ -120,8 +119,7 @@ def _sqlite(folder: Path) -> SQLiteStore:
     for database, (service, name) in DATABASES.items():
         files[database] = (folder / f"{name}.db").absolute()
         files[database].unlink(missing_ok=True)
-        connections[database] = sqlite3.connect(files[database], isolation_level=None)
-        connections[database].execute("PRAGMA synchronous = OFF")
+        connections[database] = connect(files[database])
         schemas.create_on_sqlite(connections[database], service)
     return SQLiteStore(folder.absolute(), files, connections)
 

@@ -13,6 +13,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -36,6 +37,7 @@ class Case:
         return f"{self.check}:{self.variant}"
 
 
+@cache
 def modules() -> dict[str, ModuleType]:
     """Check -> the module that breaks what it finds, by name."""
     names = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
