@@ -97,6 +97,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 def cloud(original: Cloud, tmp_path: Path) -> Iterator[Cloud]:
     """A copy of it for one test."""
     copy = original.copied(tmp_path / "cloud")
+    copy.renew()
     (tmp_path / "cloud" / "cloud.toml").write_text(copy.toml())
     yield copy
     copy.close()

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +181,39 @@ def test_a_copy_is_a_cloud_of_its_own(tmp_path: Path) -> None:
     copy.close()
     assert cloud.dump() == before
     cloud.close()
+
+
+@pytest.mark.parametrize("on_server", [False, True], ids=["sqlite", "mariadb"])
+def test_a_cloud_that_stood_there_is_renewed(on_server: bool, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Its services report again, what began just now has begun just now; whatever is older stays, to the byte."""
+    target = request.getfixturevalue("mariadb") if on_server else tmp_path / "cloud"
+    begin = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+    cloud = build(target, servers=60, seed=4, now=begin - timedelta(minutes=50), prefix="stood_" if on_server else "")
+    cloud.save()
+    stood = cloud.dump()
+    cloud.renew()
+    passed = (datetime.fromisoformat(cloud.now) - begin).total_seconds()
+    assert 0 <= passed <= (datetime.now(UTC).replace(tzinfo=None) - begin).total_seconds() + 1
+    beats = cloud.rows("cell:cell1", "SELECT last_seen_up AS beat, created_at FROM services")
+    assert {cloud.now} == {str(datetime.fromisoformat(str(row["beat"])) + timedelta(seconds=5)) for row in beats}
+    assert max(str(row["created_at"]) for row in beats) < str(begin - timedelta(days=499))
+    builds = "SELECT created_at, updated_at FROM instances WHERE vm_state = 'building'"
+    assert {str(datetime.fromisoformat(cloud.now) - timedelta(seconds=40))} == {
+        str(time) for cell in ("cell1", "cell2") for row in cloud.rows(f"cell:{cell}", builds) for time in row.values()
+    }
+    renewed = cloud.dump()
+    recent = str(begin - timedelta(hours=1))
+    assert {place: rows for place, rows in stood.items() if not _dated_since(recent, rows)} == {
+        place: rows for place, rows in renewed.items() if not _dated_since(recent, rows)
+    }
+    cloud.restore()
+    assert (cloud.dump(), cloud.now) == (stood, str(begin - timedelta(minutes=50)))
+    cloud.close()
+
+
+def _dated_since(moment: str, rows: list[str]) -> bool:
+    """Whether a time in any of these rows is that or later."""
+    return any(time >= moment for row in rows for time in re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", row))
 
 
 def test_a_cloud_on_a_server_is_not_copied(mariadb: MariaDB, tmp_path: Path) -> None:

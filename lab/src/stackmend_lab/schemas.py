@@ -176,6 +176,17 @@ def create_on_mariadb(cursor: Any, service: str) -> None:
         pass
 
 
+@cache
+def moments(service: str) -> tuple[tuple[str, str], ...]:
+    """(table, column) of every column of a service's database that holds a time."""
+    return tuple(
+        (table, column)
+        for table, spec in load(service)["tables"].items()
+        for column, its in spec["columns"].items()
+        if its["type"].split("(")[0] in ("datetime", "timestamp")
+    )
+
+
 def sqlite_statements(service: str) -> Iterator[str]:
     """The statements that make the schema on SQLite."""
     description = load(service)

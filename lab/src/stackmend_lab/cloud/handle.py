@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import pymysql
 
+from stackmend_lab import schemas
 from stackmend_lab.cloud.kinds import text
 from stackmend_lab.mariadb import MariaDB
 
@@ -54,6 +55,10 @@ class Statements(Protocol):
 
 class Store(Statements, Protocol):
     """The same of an embedded cloud, which can be put back."""
+
+    def later(self, column: str, seconds: int) -> str:
+        """A time of a column and so many seconds, in SQL; a fraction of a second stays as it is."""
+        ...
 
     def state(self) -> Path: ...
     def dump(self) -> dict[tuple[str, str], list[str]]: ...
@@ -127,11 +132,11 @@ class Cloud(CloudRows):
         super().__init__(store)
         self._store, self._now, self._servers = store, now, servers
         self._picked: set[str] = set()
-        self._saved: set[str] = set()
+        self._saved = self._now, frozenset[str]()
 
     @property
     def now(self) -> str:
-        """When it was built, UTC, as databases print it."""
+        """When it was built or renewed, UTC, as databases print it."""
         return text(self._now)
 
     @property
@@ -172,15 +177,31 @@ class Cloud(CloudRows):
     def save(self) -> None:
         """Remember all rows, for :meth:`restore`."""
         self._store.save()
-        self._saved = set(self._picked)
+        self._saved = self._now, frozenset(self._picked)
 
     def restore(self) -> None:
         """Put all rows back as they were when saved; servers picked since may be picked again."""
         self._store.restore()
-        self._picked = set(self._saved)
+        self._now, picked = self._saved
+        self._picked = set(picked)
+
+    def renew(self) -> None:
+        """Let what was written in the last hour before it was built be written just now: before anything is broken.
+
+        In a cloud that only stands there services fall silent, and builds and moves that go on look forgotten. What is
+        older stays as it is.
+        """
+        passed = round((datetime.now(UTC).replace(tzinfo=None) - self._now).total_seconds())
+        since = {"since": text(self._now - timedelta(hours=1))}
+        for database in self.databases:
+            for table, column in schemas.moments("nova" if database.startswith("cell:") else database):
+                name = self._store.quote(column)
+                later = f"SET {name} = {self._store.later(name, passed)} WHERE {name} >= :since"
+                self._store.run(database, f"UPDATE {self._store.quote(table)} {later}", since)
+        self._now += timedelta(seconds=passed)
 
     def copied(self, folder: Path) -> Cloud:
-        """The same cloud in SQLite files of another folder: that costs a tenth of building it. Only of one in such files."""
+        """The same cloud in SQLite files of another folder: a tenth of the work of building it. Only of one in such files."""
         if not isinstance(self._store, SQLiteStore):
             raise TypeError("a cloud on a server is not copied: build another one")
         copy = Cloud(self._store.copied(folder), self._now, self._servers)
@@ -238,6 +259,9 @@ class SQLiteStore:
         cursor = self.connections[database].execute(sql, parameters)
         names = [d[0] for d in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()], cursor.lastrowid
+
+    def later(self, column: str, seconds: int) -> str:
+        return f"strftime('%Y-%m-%d %H:%M:%S', {column}, '{seconds:+d} seconds') || substr({column}, 20)"
 
     def dump(self) -> dict[tuple[str, str], list[str]]:
         found = {}
@@ -329,6 +353,9 @@ class MariaDBStore:
                     if rows:
                         found[database, table] = rows
         return found
+
+    def later(self, column: str, seconds: int) -> str:
+        return f"{column} + INTERVAL {seconds} SECOND"
 
     def _columns(self, database: str) -> dict[str, list[str]]:
         """Table -> its columns in their order."""
