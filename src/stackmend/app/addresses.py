@@ -234,7 +234,7 @@ def _noted(live: LiveDatabases | None, cell: str, archive: str, address: str, un
 
 def _holding(
     live: LiveDatabases | None, cell: str, table: str, column: str, text: str, unread: dict[str, str]
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """The rows whose column has the text somewhere; a cloud need not have the tables of what was archived."""
     if live is None or (table.startswith("shadow_") and not _read(unread, cell, live.columns, cell, table)):
         return []
@@ -249,7 +249,7 @@ def _holding(
 
 def _server(
     live: LiveDatabases | None, cell: str, archive: str, server: str, unread: dict[str, str]
-) -> Mapping[str, Any]:
+) -> Mapping[str, object]:
     """The row of a server, {} where it is gone or cannot be read, which is noted."""
     if live is None:
         return {}
@@ -259,7 +259,7 @@ def _server(
     return {}
 
 
-def _of_server(nic: _Nic, row: Mapping[str, Any]) -> Former:
+def _of_server(nic: _Nic, row: Mapping[str, object]) -> Former:
     gone = row.get("deleted_at") if row.get("deleted") else None
     return Former(
         server=nic.server,

@@ -46,7 +46,7 @@ class Silent:
     def __init__(self, why: str) -> None:
         self._why = why
 
-    def lacks(self, operation: type[Operation[Any]]) -> str:
+    def lacks(self, operation: type[Operation[Seen]]) -> str:
         """Everything is lacking."""
         del operation
         return self._why
@@ -59,7 +59,7 @@ class Silent:
         """SourceError."""
         raise self._refusal(service)
 
-    def every(self, service: str, path: str, key: str, microversion: str = "") -> Iterator[Mapping[str, Any]]:
+    def every(self, service: str, path: str, key: str, microversion: str = "") -> Iterator[Mapping[str, object]]:
         """SourceError."""
         raise self._refusal(service)
 

@@ -9,7 +9,6 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from stackmend.app import apis
 from stackmend.app.findings import keep_last
@@ -43,7 +42,7 @@ _WORDS = {
     Says.UNKNOWN: "unknown to the services",
 }
 
-Found = dict[str, list[dict[str, Any]]]
+Found = dict[str, list[dict[str, object]]]
 
 
 def audit(

@@ -15,6 +15,7 @@ from stackmend.cloud.states import RAN
 from stackmend.config.settings import Config
 from stackmend.drivers.api.operations import consoles
 from stackmend.drivers.api.reading import ApiReading
+from stackmend.model import values
 from stackmend.model.errors import SourceError, UsageError
 from stackmend.model.protocols import Clock
 
@@ -61,11 +62,11 @@ class _Look:
 
     @property
     def state(self) -> str | None:
-        return (self.found or {}).get("OS-EXT-STS:vm_state")
+        return values.text((self.found or {}).get("OS-EXT-STS:vm_state"))
 
     @property
     def task(self) -> str | None:
-        return (self.found or {}).get("OS-EXT-STS:task_state")
+        return values.text((self.found or {}).get("OS-EXT-STS:task_state"))
 
     @property
     def text(self) -> str:
@@ -175,7 +176,7 @@ def _made(server: str, look: _Look, text: str, tail: int, **more: Any) -> Consol
     every = look.text.rstrip("\n").split("\n") if look.text.strip() else []
     return Console(
         server=server,
-        host=(look.found or {}).get("OS-EXT-SRV-ATTR:host"),
+        host=values.text((look.found or {}).get("OS-EXT-SRV-ATTR:host")),
         vm_state=look.state,
         task_state=look.task,
         shows=kind,

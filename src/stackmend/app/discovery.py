@@ -77,10 +77,10 @@ def _mappings(api: Address) -> list[tuple[str, str, str]]:
         connection.close()
     found: list[tuple[str, str, str]] = []
     for name, uuid, url in rows:
-        label = "cell0" if uuid == CELL0 else name or uuid
+        label = "cell0" if uuid == CELL0 else str(name or uuid)
         if label in {taken for taken, _, _ in found}:
-            label = uuid  # names of cells need not be unique
-        found.append((label, uuid, url))
+            label = str(uuid)  # names of cells need not be unique
+        found.append((label, str(uuid), str(url)))
     return found
 
 

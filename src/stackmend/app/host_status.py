@@ -19,6 +19,7 @@ from stackmend.model.errors import ApiError, SourceError, StackmendError, UsageE
 from stackmend.model.host import HostStatus, View
 from stackmend.model.protocols import Api, Live, Progress
 from stackmend.model.step import Manual
+from stackmend.model.values import members, real, whole
 
 _DRAIN = "drain-host"
 
@@ -37,7 +38,7 @@ def status(config: Config, host: str, *, audited: bool = True, progress: Progres
         look = _Look(api, live, config, host)
         found = look.status()
     blocks, unknown = _blocks(config, host)
-    findings: Sequence[Mapping[str, Any]] = ()
+    findings: Sequence[Mapping[str, object]] = ()
     servers = sorted(look.servers)
     if audited and servers:
         findings, more = _findings(config, servers, progress)
@@ -63,7 +64,7 @@ class _Look:
             )
         servers = compute.servers_on(self._api, self._host)
         self.servers = frozenset(str(server["id"]) for server in servers)
-        providers: list[Mapping[str, Any]] = []
+        providers: list[Mapping[str, object]] = []
         views = (
             View(source="nova", what="server", servers=self.servers, count=len(servers)),
             self._view("libvirt", "domain", self._domains),
@@ -81,7 +82,7 @@ class _Look:
             "views": views,
         }
 
-    def _services(self) -> list[dict[str, Any]]:
+    def _services(self) -> list[dict[str, object]]:
         return [
             {
                 "binary": one["binary"],
@@ -94,7 +95,7 @@ class _Look:
             for one in compute.services(self._api, self._host)
         ]
 
-    def _agents(self) -> list[dict[str, Any]]:
+    def _agents(self) -> list[dict[str, object]]:
         return [
             {
                 "type": one["agent_type"],
@@ -105,7 +106,7 @@ class _Look:
             for one in network.agents(self._api, self._host)
         ]
 
-    def _moves(self) -> list[dict[str, Any]]:
+    def _moves(self) -> list[dict[str, object]]:
         return [
             {
                 "server": one["instance_uuid"],
@@ -135,7 +136,7 @@ class _Look:
         found = hosts.domains(self._config, self._host)
         return frozenset(domain.uuid for domain in found), len(found)
 
-    def _allocations(self, providers: list[Mapping[str, Any]]) -> tuple[frozenset[str], int]:
+    def _allocations(self, providers: list[Mapping[str, object]]) -> tuple[frozenset[str], int]:
         consumers: set[str] = set()
         for node in self._nodes():
             for one in placement.named(self._api, node):
@@ -143,18 +144,21 @@ class _Look:
                 providers.append({"uuid": one["uuid"], "name": one["name"], **self._usage(one["uuid"])})
         return frozenset(consumers), len(consumers)
 
-    def _usage(self, provider: object) -> dict[str, Any]:
+    def _usage(self, provider: object) -> dict[str, object]:
         used = placement.usages(self._api, provider)
         total = placement.inventories(self._api, provider)
         return {
-            name: {"used": used.get(name, 0), "total": int((one["total"] - one["reserved"]) * one["allocation_ratio"])}
-            for name, one in sorted(total.items())
+            name: {
+                "used": used.get(name, 0),
+                "total": int((whole(one["total"]) - whole(one["reserved"])) * real(one["allocation_ratio"])),
+            }
+            for name, one in ((name, members(total[name])) for name in sorted(total))
         }
 
     def _nodes(self) -> list[str]:
         """Names of the compute nodes of the host: several with ironic."""
         found = compute.hypervisors(self._api)
-        return [str(one["hypervisor_hostname"]) for one in found if one["service"]["host"] == self._host]
+        return [str(one["hypervisor_hostname"]) for one in found if members(one["service"])["host"] == self._host]
 
     def _view(self, source: str, what: str, ask: Callable[[], tuple[frozenset[str], int]]) -> View:
         try:
@@ -163,7 +167,7 @@ class _Look:
             return View(source=source, what=what, why_not=problem.message)
         return View(source=source, what=what, servers=servers, count=count)
 
-    def _said(self, what: str, ask: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    def _said(self, what: str, ask: Callable[[], list[dict[str, object]]]) -> list[dict[str, object]]:
         try:
             return ask()
         except StackmendError as problem:
@@ -188,7 +192,7 @@ def _blocks(config: Config, host: str) -> tuple[list[str], tuple[str, ...]]:
 
 def _findings(
     config: Config, servers: Sequence[str], progress: Progress
-) -> tuple[Sequence[Mapping[str, Any]], tuple[str, ...]]:
+) -> tuple[Sequence[Mapping[str, object]], tuple[str, ...]]:
     try:
         report = audit(config, about=servers, progress=progress)
     except StackmendError as problem:
@@ -206,7 +210,7 @@ def _findings(
     return found, (f"checks without an answer: {lacking}",) if lacking else ()
 
 
-def _state(server: Mapping[str, Any]) -> str:
+def _state(server: Mapping[str, object]) -> str:
     """The state of a server in a word or two: "active", "stopped, locked", "active, migrating"."""
     words = [str(server.get("OS-EXT-STS:vm_state") or "unknown")]
     if task := server.get("OS-EXT-STS:task_state"):

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from stackmend.app.apis import SystemClock
 from stackmend.config.settings import Config
@@ -50,7 +49,7 @@ def facts(config: Config, host: str) -> HostFacts:
         transport.close()
 
 
-def settings(config: Config) -> Mapping[str, Any]:
+def settings(config: Config) -> Mapping[str, object]:
     """What workflows may know, by dotted name: ``hosts.transport``, ``hosts.container``, ``hooks.<name>``.
 
     ``hosts.carry`` and ``hosts.prefix`` make the line of a command that goes between two hosts by way of this machine.

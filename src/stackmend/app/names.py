@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
 
 from stackmend.app import apis
 from stackmend.app.session import Session, has_api
@@ -18,7 +17,7 @@ from stackmend.model.errors import StackmendError
 from stackmend.model.finding import Finding
 from stackmend.model.naming import Named, Object, mentioned
 from stackmend.model.plan import Action, Left
-from stackmend.model.protocols import Live
+from stackmend.model.protocols import Live, Where
 from stackmend.model.snapshot import CELL
 
 #: objects of one kind whose names are looked up; more are shown without
@@ -86,11 +85,12 @@ def hosts(config: Config) -> list[str]:
     if session.databases.addresses:
         with session.live() as live:
             cells = [d for d in sorted(session.databases.addresses) if d.startswith(CELL)]
-            rows = [row for d in cells for row in _rows(live, d, "services", {"binary": "nova-compute", "deleted": 0})]
+            where: Where = {"binary": "nova-compute", "deleted": 0}
+            rows: list[Mapping[str, object]] = [row for d in cells for row in _rows(live, d, "services", where)]
     else:
         with closing(apis.sign_in(config)) as signed:
             api = ApiReading(signed, apis.SystemClock())
-            rows = [dict(one) for one in compute.every_compute(api)]
+            rows = list(compute.every_compute(api))
     return sorted({str(row["host"]) for row in rows if row["host"]})
 
 
@@ -115,12 +115,12 @@ def _projects(live: Live, session: Session, ids: set[str]) -> dict[str, str]:
         return {}
 
 
-def _rows(live: Live, database: str, table: str, where: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _rows(live: Live, database: str, table: str, where: Where) -> Sequence[Mapping[str, object]]:
     try:
         return live.rows(database, table, where)
     except StackmendError:
         return []
 
 
-def _text(row: Mapping[str, Any], column: str) -> str:
+def _text(row: Mapping[str, object], column: str) -> str:
     return str(row.get(column) or "") if column else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from stackmend.app import apis, hosts
 from stackmend.app.audits import audit
@@ -119,7 +118,7 @@ def mending(
 def request(
     config: Config,
     repair: str,
-    arguments: Mapping[str, Any],
+    arguments: Mapping[str, object],
     *,
     via: str = "auto",
     allow_db: bool = False,

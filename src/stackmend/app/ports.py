@@ -17,10 +17,11 @@ from stackmend.model.errors import SourceError, UsageError
 from stackmend.model.port import PortPage, ServerPort
 from stackmend.model.protocols import Api, Live
 from stackmend.model.snapshot import cell_database
+from stackmend.model.values import text
 
 #: what ports are listed by -> what Neutron calls it
 _BY = {"server": "device_id", "project": "project_id", "network": "network_id", "host": "host"}
-Record = Mapping[str, Any]
+Record = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,18 +140,18 @@ def _listed(id_: str, port: Port | None, servers: Mapping[str, _Server], nova: _
     known = own is not None and own.vifs is not None
     vif = own.vifs.get(id_) if own is not None and own.vifs is not None else None
     addresses = tuple(sorted(address for address, _ in port.fixed)) if port else ()
-    text = {name: str(own.row.get(name) or "") if own else "" for name in ("display_name", "host")}
+    named = {name: str(own.row.get(name) or "") if own else "" for name in ("display_name", "host")}
     return ServerPort(
         port=id_,
         addresses=addresses or caches.fixed(vif or {}),
-        network=port.network if port else caches.network(vif or {}).get("id"),
+        network=port.network if port else text(caches.network(vif or {}).get("id")),
         in_cache=vif is not None if known else None,
         in_neutron=port is not None,
         preserve_on_delete=None if vif is None else bool(vif.get("preserve_on_delete", False)),
         neutron=port or Port(id=""),
         server=own.uuid if own else "",
-        server_name=text["display_name"],
-        server_host=text["host"],
+        server_name=named["display_name"],
+        server_host=named["host"],
         differences=tuple(_differences(port, own, vif, nova.is_known)),
     )
 

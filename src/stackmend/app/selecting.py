@@ -260,7 +260,7 @@ class Finder:
         return sorted(name for name, why in found.items() if not why)
 
     def _pluck(
-        self, database: str, table: str, columns: Sequence[str], where: Mapping[str, Any], most: int = 1_000_000
+        self, database: str, table: str, columns: Sequence[str], where: Mapping[str, object], most: int = 1_000_000
     ) -> Sequence[Sequence[Any]]:
         return self._read(database, self._live.pluck, database, table, columns, where, most) if self._live else ()
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from stackmend.app import hosts
 from stackmend.app.session import Session
@@ -27,7 +26,7 @@ class Whereabouts:
         """Whether the server is where its row says."""
         return self.verdict.place is not None and self.verdict.place.id in self.seen.recorded
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """JSON values (docs/schemas/where.json)."""
         place = self.verdict.place
         return {

@@ -9,7 +9,6 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from stackmend.app import apis
 from stackmend.app.session import Session, silent
@@ -119,10 +118,10 @@ def _findings(config: Config, name: str) -> dict[str, dict[str, Finding]]:
 class Asked:
     """What checks answered."""
 
-    rows: dict[str, list[dict[str, Any]]]  #: check -> rows it returned
+    rows: dict[str, list[dict[str, object]]]  #: check -> rows it returned
     results: dict[str, CheckResult]
     manifest: Manifest  #: with the sources that are not believed
-    young: dict[str, list[dict[str, Any]]]  #: check -> rows that their age alone held back
+    young: dict[str, list[dict[str, object]]]  #: check -> rows that their age alone held back
     notes: tuple[str, ...] = ()  #: of which checks that is not known, and why
 
 

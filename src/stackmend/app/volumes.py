@@ -5,18 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from typing import Any
 
 from stackmend.app import apis
 from stackmend.app.session import Session
 from stackmend.cloud import block_storage, compute
 from stackmend.config.settings import Config
 from stackmend.model.errors import ApiError
-from stackmend.model.protocols import Api, Live
+from stackmend.model.protocols import Api, Live, Where
 from stackmend.model.snapshot import cell_database
+from stackmend.model.values import objects, text
 from stackmend.model.volume import Pair
 
-_Found = Mapping[str, Any]
+_Found = Mapping[str, object]
 
 
 def on_host(config: Config, host: str) -> tuple[Pair, ...]:
@@ -60,7 +60,7 @@ def _rows(live: Live | None, servers: list[str]) -> dict[str, dict[str, _Found]]
         return None
     found: dict[str, dict[str, _Found]] = {}
     for cell in live.cells():
-        where: dict[str, Any] = {"instance_uuid": servers, "destination_type": "volume", "deleted": 0}
+        where: Where = {"instance_uuid": servers, "destination_type": "volume", "deleted": 0}
         for row in live.rows(cell_database(cell), "block_device_mapping", where) if servers else ():
             if row["volume_id"]:
                 found.setdefault(str(row["instance_uuid"]), {})[str(row["volume_id"])] = row
@@ -76,20 +76,20 @@ def _pair(
     mapped: Mapping[str, _Found] | None,
 ) -> Pair:
     name = str(server["id"])
-    every: list[_Found] = list((shown or {}).get("attachments") or ())
+    every: list[_Found] = objects((shown or {}).get("attachments"))
     held: _Found = next((one for one in every if one.get("server_id") == name), {})
     row = None if mapped is None else mapped.get(volume)
     found = Pair(
         server=name,
         name=str(server.get("name") or ""),
-        server_host=server.get("OS-EXT-SRV-ATTR:host"),
-        vm_state=server.get("OS-EXT-STS:vm_state"),
+        server_host=text(server.get("OS-EXT-SRV-ATTR:host")),
+        vm_state=text(server.get("OS-EXT-STS:vm_state")),
         volume=volume,
-        device=(nova or {}).get("device") or held.get("device"),
+        device=text((nova or {}).get("device") or held.get("device")),
         status=None if shown is None else str(shown["status"]),
-        attached_host=held.get("host_name"),
+        attached_host=text(held.get("host_name")),
         attachment=None if cinder is None else str(cinder["id"]),
-        delete_on_termination=(nova or {}).get("delete_on_termination"),
+        delete_on_termination=_flag((nova or {}).get("delete_on_termination")),
         in_nova=nova is not None,
         in_cinder=cinder is not None,
         in_rows=None if mapped is None else row is not None,
@@ -118,3 +118,7 @@ def _differences(pair: Pair, attach_status: str | None, believed: object) -> Ite
         yield f"the attachment is {attach_status}"
     if pair.attached_host and pair.server_host and pair.attached_host.lower() != pair.server_host.lower():
         yield f"it is exported to {pair.attached_host}"
+
+
+def _flag(value: object) -> bool | None:
+    return None if value is None else bool(value)

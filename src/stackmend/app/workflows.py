@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
 
 from stackmend.app import apis, hosts
 from stackmend.app.dangers import dangers
@@ -25,7 +24,7 @@ from stackmend.model.workflow import Sight
 def plan(
     config: Config,
     name: str,
-    arguments: Mapping[str, Any],
+    arguments: Mapping[str, object],
     *,
     parallel: int = 1,
     per_slot: int = 0,

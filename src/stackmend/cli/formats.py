@@ -7,7 +7,7 @@ import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Sequence
 from importlib.metadata import EntryPoint
-from typing import Any, TextIO
+from typing import TextIO
 
 from cliff.formatters.base import SingleFormatter
 from cliff.formatters.commaseparated import CSVLister
@@ -25,25 +25,25 @@ from stackmend.report.table import draw
 
 #: characters of a cell that a table shows: one that holds a file would make every line as long
 _LONGEST = 1000
-_Rows = Iterable[Sequence[Any]]
+_Rows = Iterable[Sequence[object]]
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 
 
-def readable(value: Any) -> Any:
+def readable(value: object) -> object:
     """A value as a cell: numbers as they are, all else as text without control characters."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
     return printable(cell(value))
 
 
-def _harmless(value: Any) -> Any:
+def _harmless(value: object) -> object:
     """A cell that a spreadsheet shows and does not compute: names in a cloud are chosen by its users."""
     value = readable(value)
     formula = isinstance(value, str) and value[:1] in tuple("=+-@\t\r") and not _NUMBER.fullmatch(value)
     return f"'{value}" if formula else value
 
 
-def _cut(value: Any) -> Any:
+def _cut(value: object) -> object:
     value = readable(value)
     if not isinstance(value, str) or len(value) <= _LONGEST:
         return value
@@ -65,7 +65,7 @@ class Table(TableFormatter):
         elif rows or parsed_args.print_empty:
             super().emit_list(names, rows, stdout, parsed_args)
 
-    def emit_one(self, names: Sequence[str], data: Sequence[Any], stdout: TextIO, parsed_args: Namespace) -> None:
+    def emit_one(self, names: Sequence[str], data: Sequence[object], stdout: TextIO, parsed_args: Namespace) -> None:
         """One line a field."""
         super().emit_one(names, [_cut(value) for value in data], stdout, parsed_args)
 
@@ -77,7 +77,7 @@ class Value(ValueFormatter):
         """One line a record."""
         super().emit_list(names, [[readable(value) for value in row] for row in data], stdout, parsed_args)
 
-    def emit_one(self, names: Sequence[str], data: Sequence[Any], stdout: TextIO, parsed_args: Namespace) -> None:
+    def emit_one(self, names: Sequence[str], data: Sequence[object], stdout: TextIO, parsed_args: Namespace) -> None:
         """One line a value."""
         super().emit_one(names, [readable(value) for value in data], stdout, parsed_args)
 
@@ -89,7 +89,7 @@ class Csv(CSVLister, SingleFormatter):
         """A heading, and one line a record."""
         super().emit_list(names, [[_harmless(value) for value in row] for row in data], stdout, parsed_args)
 
-    def emit_one(self, names: Sequence[str], data: Sequence[Any], stdout: TextIO, parsed_args: Namespace) -> None:
+    def emit_one(self, names: Sequence[str], data: Sequence[object], stdout: TextIO, parsed_args: Namespace) -> None:
         """As a list of one."""
         self.emit_list(names, [data], stdout, parsed_args)
 
@@ -100,12 +100,12 @@ class Text(Table):
     def add_argument_group(self, parser: ArgumentParser) -> None:
         """Those of the table."""
 
-    def emit_one(self, names: Sequence[str], data: Sequence[Any], stdout: TextIO, parsed_args: Namespace) -> None:
+    def emit_one(self, names: Sequence[str], data: Sequence[object], stdout: TextIO, parsed_args: Namespace) -> None:
         """A list of one."""
         self.emit_list(names, [data], stdout, parsed_args)
 
 
-def formatters(*, text: bool, color: bool) -> ExtensionManager[Any]:
+def formatters(*, text: bool, color: bool) -> ExtensionManager[object]:
     """What cliff finds by entry points, without reading the metadata of every distribution; with ``text`` or not."""
     found = {"csv": Csv(), "json": JSONFormatter(), "value": Value(), "yaml": YAMLFormatter()}
     found |= {"table": Table(color=color)} | ({TEXT: Text(color=color)} if text else {})

@@ -55,8 +55,8 @@ class _Watched:
 
     def __init__(self, bars: Any) -> None:
         self._bars = bars
-        self._tasks: dict[str, Any] = {}
-        self._moving: dict[str, Any] = {}
+        self._tasks: dict[str, object] = {}
+        self._moving: dict[str, object] = {}
 
     def __call__(self, what: str, rows: int, expected: int | None) -> None:
         task = self._tasks.get(what)

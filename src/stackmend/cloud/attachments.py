@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import cell_database
+from stackmend.model.step import Value
 
-Record = dict[str, Any]
+Record = dict[str, Value]
 
 #: the attachment's word for the volume's (cinder/db/api.py, ATTACH_STATUS_MAP)
 _VOLUME_STATUS = {"attached": "in-use", "detached": "available"}

@@ -7,12 +7,11 @@ Every function may raise SourceError, where Cinder does not answer.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from stackmend.model.api import segment
 from stackmend.model.protocols import Api
 
-Shown = Mapping[str, Any]
+Shown = Mapping[str, object]
 
 _VOLUMES = "3.0"
 #: attachments as a resource of their own

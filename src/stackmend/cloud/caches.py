@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-Vif = Mapping[str, Any]
+Vif = Mapping[str, object]
 
 
 def vifs(document: object) -> list[Vif]:
@@ -28,16 +27,16 @@ def floating(vif: Vif) -> tuple[str, ...]:
     return tuple(str(one.get("address")) for at in _fixed(vif) for one in _objects(at.get("floating_ips")))
 
 
-def network(vif: Vif) -> Mapping[str, Any]:
+def network(vif: Vif) -> Mapping[str, object]:
     """Its network, {} where it has none."""
     found = vif.get("network")
     return found if isinstance(found, Mapping) else {}
 
 
-def _fixed(vif: Vif) -> Iterator[Mapping[str, Any]]:
+def _fixed(vif: Vif) -> Iterator[Mapping[str, object]]:
     for subnet in _objects(network(vif).get("subnets")):
         yield from _objects(subnet.get("ips"))
 
 
-def _objects(found: object) -> list[Mapping[str, Any]]:
+def _objects(found: object) -> list[Mapping[str, object]]:
     return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []

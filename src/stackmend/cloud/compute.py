@@ -7,13 +7,12 @@ Every function may raise SourceError, where Nova does not answer.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from stackmend.model.api import segment
 from stackmend.model.errors import UsageError
 from stackmend.model.protocols import Api
 
-Shown = Mapping[str, Any]
+Shown = Mapping[str, object]
 
 #: services by their uuids; hypervisors by the uuids of their providers
 SERVICES = "2.53"

@@ -13,6 +13,7 @@ from stackmend.cloud.states import EVACUATED, OVER
 from stackmend.model.errors import UsageError
 from stackmend.model.protocols import Api, Live
 from stackmend.model.repair import CannotRepair
+from stackmend.model.values import members, text
 
 #: roots of nested providers among candidates, and forbidden traits
 _CANDIDATES = "1.29"
@@ -52,11 +53,11 @@ def computes(api: Api) -> dict[str, Compute]:
         str(one["host"]): Compute(
             host=str(one["host"]),
             service=str(one["id"]),
-            status=one["status"],
-            reason=one.get("disabled_reason"),
-            state=one["state"],
+            status=str(one["status"]),
+            reason=text(one.get("disabled_reason")),
+            state=str(one["state"]),
             forced_down=bool(one.get("forced_down")),
-            heartbeat=one.get("updated_at"),
+            heartbeat=text(one.get("updated_at")),
             zone=str(one.get("zone") or ""),
         )
         for one in nova.every_compute(api)
@@ -70,7 +71,7 @@ def compute(found: Mapping[str, Compute], host: str) -> Compute:
     return found[host]
 
 
-def cells(live: Live | None) -> dict[str, Any]:
+def cells(live: Live | None) -> dict[str, object]:
     """Host -> number of its cell; {} where the databases cannot be asked: the APIs do not tell."""
     if live is None:
         return {}
@@ -83,20 +84,20 @@ def nodes(api: Api, leaving: str) -> dict[str, str]:
     CannotRepair where the servers of ``leaving`` are machines of ironic's: such a one is its own host, and stays.
     """
     found = nova.hypervisors(api)
-    if any(one.get("hypervisor_type") == "ironic" and one["service"]["host"] == leaving for one in found):
+    if any(one.get("hypervisor_type") == "ironic" and members(one["service"])["host"] == leaving for one in found):
         raise CannotRepair(
             f"nova-compute on {leaving} only speaks for machines of ironic: a server there is a machine of its own,"
             " which runs on without it, and cannot be moved"
         )
-    return {str(one["id"]): str(one["service"]["host"]) for one in found}
+    return {str(one["id"]): str(members(one["service"])["host"]) for one in found}
 
 
-def open_moves(api: Api, host: str) -> list[Mapping[str, Any]]:
+def open_moves(api: Api, host: str) -> list[Mapping[str, object]]:
     """Migrations from or to a host that are not over."""
     return [one for one in nova.migrations(api, host) if one["status"] not in OVER]
 
 
-def evacuations(api: Api, host: str) -> list[Mapping[str, Any]]:
+def evacuations(api: Api, host: str) -> list[Mapping[str, object]]:
     """Evacuations from a host that it has not cleaned up after."""
     return [one for one in nova.evacuations(api, host) if one["status"] in EVACUATED]
 

@@ -7,12 +7,11 @@ Every function may raise SourceError, where Glance does not answer.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from stackmend.model.api import segment
 from stackmend.model.protocols import Api
 
-Shown = Mapping[str, Any]
+Shown = Mapping[str, object]
 
 
 def image(api: Api, name: str) -> Shown | None:

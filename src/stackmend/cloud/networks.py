@@ -10,9 +10,11 @@ from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from stackmend.model.address import Floating, Port, Subnet
-from stackmend.model.protocols import Api, Live
+from stackmend.model.protocols import Api, Live, Where
+from stackmend.model.step import Value
+from stackmend.model.values import objects
 
-Row = Mapping[str, Any]
+Row = Mapping[str, object]
 
 #: what a port may be looked for by -> as Neutron's API calls it; in rows they have the names of ``ports``
 _ASKED = {
@@ -132,7 +134,7 @@ class InRows:
         wanted = {("fixed_port_id" if name == "port_id" else name): value for name, value in where.items()}
         return [_floating(row, "fixed_port_id") for row in self._rows("floatingips", wanted)]
 
-    def _rows(self, table: str, where: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def _rows(self, table: str, where: Where) -> list[dict[str, Value]]:
         return self._live.rows("neutron", table, where)
 
 
@@ -151,7 +153,7 @@ class ByApi:
         ]
         found = []
         for body in self._every("ports", pairs):
-            fixed = [(str(one["ip_address"]), str(one["subnet_id"])) for one in body.get("fixed_ips") or ()]
+            fixed = [(str(one["ip_address"]), str(one["subnet_id"])) for one in objects(body.get("fixed_ips"))]
             binding = {"host": body.get("binding:host_id"), "vif_type": body.get("binding:vif_type")}
             found.append(_port_of(body, binding, fixed))
         return found
@@ -260,7 +262,7 @@ def _floating(row: Row, port: str) -> Floating:
     )
 
 
-def _provider(kind: Any, number: Any, physical: Any) -> str:
+def _provider(kind: object, number: object, physical: object) -> str:
     words = f"{kind or ''} {'' if number is None else number}".strip()
     return f"{words} on {physical}" if physical else words
 

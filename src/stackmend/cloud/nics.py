@@ -18,12 +18,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
 from stackmend.cloud.states import RUNNING
 from stackmend.model.protocols import Live
+from stackmend.model.step import Value
 
-Record = Mapping[str, Any]
+Record = Mapping[str, Value]
 
 #: between Nova's clock and Neutron's, and between a server's creation and that of its first port
 _MINUTE = timedelta(seconds=60)

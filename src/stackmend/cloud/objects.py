@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import quote
 
 from stackmend.model.errors import SourceError
@@ -115,7 +114,7 @@ class Known:
         return ", ".join(part for part in (whose, f"host {self.host}" if self.host else "", state) if part)
 
 
-def of_row(kind: Kind, row: Mapping[str, Any]) -> Known:
+def of_row(kind: Kind, row: Mapping[str, object]) -> Known:
     """The object that a row of a database stands for."""
 
     def text(column: str) -> str:
@@ -226,13 +225,13 @@ _SHOWN = {
 }  # fmt: skip
 
 
-def _every(api: Api, shown: _Shown, path: str) -> Sequence[Mapping[str, Any]]:
+def _every(api: Api, shown: _Shown, path: str) -> Sequence[Mapping[str, object]]:
     if shown.members in ("services", "projects"):  # these have no pages
         return list((api.get(shown.service, path, shown.version) or {}).get(shown.members, ()))
     return list(api.every(shown.service, path, shown.members, shown.version))
 
 
-def _known(kind: Kind, shown: _Shown, one: Mapping[str, Any]) -> Known:
+def _known(kind: Kind, shown: _Shown, one: Mapping[str, object]) -> Known:
     def text(name: str) -> str:
         return str(one.get(name) or "") if name else ""
 

@@ -80,7 +80,7 @@ def pair(arguments: Row, sight: Sight) -> Pair:
     )
 
 
-def _is_root(sight: Sight, server: Mapping[str, Any], mapping: Mapping[str, Any]) -> bool:
+def _is_root(sight: Sight, server: Mapping[str, object], mapping: Mapping[str, object]) -> bool:
     """By the name of the device, and by the boot order where the rows can be read."""
     if mapping.get("device") and mapping["device"] == server.get("OS-EXT-SRV-ATTR:root_device_name"):
         return True

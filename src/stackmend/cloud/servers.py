@@ -13,6 +13,7 @@ from stackmend.cloud.hosts import Need
 from stackmend.model.api import segment
 from stackmend.model.errors import SourceError
 from stackmend.model.protocols import Api
+from stackmend.model.values import text
 
 #: locked, the reason of it, and the flavor with its extra specs
 _SHOWN = "2.73"
@@ -203,7 +204,7 @@ def crowded(api: Api, one: Server, fit: Iterable[str], where: dict[str, str | No
         for member in others:
             if member not in where:
                 found = compute.server(api, member)
-                where[member] = None if found is None else found.get("OS-EXT-SRV-ATTR:host")
+                where[member] = None if found is None else text(found.get("OS-EXT-SRV-ATTR:host"))
         beside = [host for member in others if (host := where[member])]
         # the host that it leaves is one of its group's, also where it is alone in it (nova/scheduler/utils.py, nova 34)
         if policy == "affinity" and not every.intersection(beside):

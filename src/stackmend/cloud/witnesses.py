@@ -11,9 +11,11 @@ from typing import Any
 from stackmend.cloud.whereabouts import Evidence, Move, Place, Witness
 from stackmend.model.errors import SourceError
 from stackmend.model.protocols import Live
+from stackmend.model.step import Value
+from stackmend.model.values import whole
 from stackmend.tables.views import TERMINAL
 
-Record = Mapping[str, Any]
+Record = Mapping[str, Value]
 
 #: seconds after which a task state that nothing is behind has outlived what it was for
 STUCK = 7200
@@ -50,8 +52,8 @@ def read(live: Live, database: str, server: Record, guests: Guests | None = None
     busy = look.busy()
     return Evidence(
         server=str(server["uuid"]),
-        host=server["host"],
-        node=server["node"],
+        host=_name(server["host"]),
+        node=_name(server["node"]),
         witnesses=tuple(witnesses),
         places=look.places,
         move=look.last_move(),
@@ -86,7 +88,7 @@ class _Look:
         self._roots = {str(root["uuid"]) for root in roots}
         self._volumes(uuid)
         moves = self.live.rows(self.database, "migrations", {"instance_uuid": uuid, "deleted": 0})
-        self._moves = sorted(moves, key=lambda move: int(move["id"]))
+        self._moves = sorted(moves, key=lambda move: whole(move["id"]))
         actions = self.live.rows(self.database, "instance_actions", {"instance_uuid": uuid})
         self._events = list(
             _by(self.live, self.database, "instance_actions_events", "action_id", (a["id"] for a in actions))
@@ -119,13 +121,13 @@ class _Look:
         hosts = {str(server["host"] or ""), *self._bound, *self._connected, *self._names()} - {""}
         names = {str(server["node"] or ""), *self._bound} - {""}
         found: dict[int, dict[str, Any]] = {}
-        questions: list[tuple[str, Iterable[object]]] = [
+        questions: list[tuple[str, Iterable[Value]]] = [
             ("host", sorted(hosts)), ("hypervisor_hostname", sorted(names)), ("uuid", sorted(self._roots)),
             ("id", [server["compute_id"]] if server.get("compute_id") else []),
         ]  # fmt: skip
         for column, values in questions:
             for row in _by(self.live, self.database, table, column, values):
-                found[int(row["id"])] = row
+                found[whole(row["id"])] = row
         beats = _beats(self.live, self.database)
         newest = max(filter(None, beats.values()), default=None)
         for number, row in sorted(found.items()):
@@ -209,7 +211,7 @@ class _Look:
         events = self._telling()
         if not events:
             return _silent("history", "")
-        last = max(events, key=lambda event: (str(event["finish_time"]), int(event["id"])))
+        last = max(events, key=lambda event: (str(event["finish_time"]), whole(event["id"])))
         told = f"the last that nova-compute did with its guest was {last['event']} on {last['host']}"
         outdated = any(m["status"] in _WELL and _later(m, last) for m in self._moves)
         found = self._said("history", f"{told} ({last['finish_time']})", self._on(str(last["host"])), int(not outdated))
@@ -316,8 +318,8 @@ def occupant(live: Live, database: str, node: Record, server: str) -> str:
     return next((str(row["uuid"]) for row in live.rows(database, "instances", where) if row["uuid"] != server), "")
 
 
-def _by(live: Live, database: str, table: str, column: str, values: Iterable[object]) -> list[dict[str, Any]]:
-    some: list[Any] = list(dict.fromkeys(values))
+def _by(live: Live, database: str, table: str, column: str, values: Iterable[Value]) -> list[dict[str, Value]]:
+    some: list[Value] = list(dict.fromkeys(values))
     return live.rows(database, table, {column: some}) if some else []
 
 
@@ -356,3 +358,7 @@ def _silence(
     if newest is not None and beats[host] < newest - allowed:
         return f"is silent since {beats[host]}"
     return ""
+
+
+def _name(value: Value) -> str | None:
+    return None if value is None else str(value)

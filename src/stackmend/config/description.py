@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from stackmend.config.layouts import containers
 from stackmend.config.settings import DATABASES, Account, Config
@@ -20,7 +19,7 @@ _SHOWN = ("charset", "plugin", "ssl_ca", "ssl_cert", "ssl_check_hostname", "ssl_
 _CLOUDS = ("etc/openstack/clouds.yaml", "etc/kolla/clouds.yaml", "root/.config/openstack/clouds.yaml")
 
 
-def describe(config: Config, problems: Sequence[ConfigError]) -> dict[str, Any]:
+def describe(config: Config, problems: Sequence[ConfigError]) -> dict[str, object]:
     """The document of docs/schemas/config.json."""
     found = config.found
     return {
@@ -49,9 +48,9 @@ def describe(config: Config, problems: Sequence[ConfigError]) -> dict[str, Any]:
     }
 
 
-def _found(found: Found) -> list[dict[str, Any]]:
+def _found(found: Found) -> list[dict[str, object]]:
     """One entry for each database and file, the one that counts first; one where no file knows it."""
-    entries: list[dict[str, Any]] = []
+    entries: list[dict[str, object]] = []
     for database in DATABASES:
         sources = [source for source in found.sources if source.database == database]
         ordered = sorted(sources, key=lambda source: source.state.value != "used")
@@ -59,7 +58,7 @@ def _found(found: Found) -> list[dict[str, Any]]:
     return entries
 
 
-def _source(source: Source) -> dict[str, Any]:
+def _source(source: Source) -> dict[str, object]:
     return _entry(
         source.database,
         source.state.value,
@@ -71,11 +70,11 @@ def _source(source: Source) -> dict[str, Any]:
     )
 
 
-def _configured(addresses: Mapping[str, Address], origin: str) -> list[dict[str, Any]]:
+def _configured(addresses: Mapping[str, Address], origin: str) -> list[dict[str, object]]:
     return [_entry(name, "used", address, path=origin) for name, address in addresses.items()]
 
 
-def _entry(database: str, state: str, address: Address | None = None, **more: str | None) -> dict[str, Any]:
+def _entry(database: str, state: str, address: Address | None = None, **more: str | None) -> dict[str, object]:
     options = address.options if address else {}
     return {
         "database": database,

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from stackmend.cloud import network
 from stackmend.model.operations.network import GiveNetwork, GiveRouter, SetAgent, TakeNetwork, TakeRouter
@@ -19,7 +18,7 @@ class _Kind:
     """What one kind of agent serves."""
 
     agent: str  #: agent_type
-    serves: Callable[[Api, str], Sequence[Mapping[str, Any]]]
+    serves: Callable[[Api, str], Sequence[Mapping[str, object]]]
     thing: str
     moved: Callable[[str, str, str], tuple[Step, Step]]  #: the thing from one agent to another
 
@@ -60,7 +59,9 @@ def lanes(sight: Sight, host: str, stage: int) -> Iterator[LaneDraft]:
                 yield _lane(sight.api, agent, kind, others, stage)
 
 
-def _lane(api: Api, agent: Mapping[str, Any], kind: _Kind, others: list[Mapping[str, Any]], stage: int) -> LaneDraft:
+def _lane(
+    api: Api, agent: Mapping[str, object], kind: _Kind, others: list[Mapping[str, object]], stage: int
+) -> LaneDraft:
     host, name = str(agent["host"]), str(agent["id"])
     served = [one for one in kind.serves(api, name) if not (one.get("ha") or one.get("distributed"))]
     steps: list[Step] = []

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import HostCommand
+from stackmend.model.values import texts
 from stackmend.model.workflow import Sight
 
 _GET = ("nova-manage", "volume_attachment", "get_connector", "--json")
@@ -35,7 +36,7 @@ _ASKING = 180.0
 
 def inside(sight: Sight) -> tuple[str, ...]:
     """What comes before a command that belongs in the container of nova-compute; () where there is none."""
-    return tuple(sight.settings.get("hosts.container") or ())
+    return texts(sight.settings.get("hosts.container"))
 
 
 def connector(sight: Sight, host: str) -> str:

@@ -11,11 +11,11 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from stackmend.hosts import disk_scripts as scripts
 from stackmend.model.disks import Folder, Inventory
 from stackmend.model.step import HostCommand
+from stackmend.model.values import texts
 
 #: seconds that a copy has at least, and bytes a second that it must make
 _LEAST, _SLOWEST = 3600.0, 2 * 1024 * 1024
@@ -33,16 +33,16 @@ class Place:
     prefix: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any], host: str, path: str, *, home: str = "", inside: bool = True) -> Place:
+    def of(cls, settings: Mapping[str, object], host: str, path: str, *, home: str = "", inside: bool = True) -> Place:
         """A place by the settings of :class:`stackmend.model.workflow.Sight`; ``inside``: of the container."""
-        here = not host or host in settings.get("hosts.local", ())
+        here = not host or host in texts(settings.get("hosts.local"))
         return cls(
             host=host,
             path=path,
             home=home or path,
-            container=tuple(settings.get("hosts.container", ())) if inside else (),
-            carry=() if here else tuple(settings.get("hosts.carry", ())),
-            prefix=tuple(settings.get("hosts.prefix", ())) if host else (),
+            container=texts(settings.get("hosts.container")) if inside else (),
+            carry=() if here else texts(settings.get("hosts.carry")),
+            prefix=texts(settings.get("hosts.prefix")) if host else (),
         )
 
     def argv(self, script: str, *arguments: str) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from stackmend.cloud import compute
 from stackmend.model.errors import UsageError
@@ -13,6 +12,7 @@ from stackmend.model.operations.compute_hosts import AwaitSilence, DeclareDown, 
 from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import ApiCall, Gate, HostCommand, Manual, Risk, Step
+from stackmend.model.values import text, texts
 from stackmend.model.workflow import LaneDraft, Sight
 
 #: seconds without a heartbeat after which Nova takes a service for dead, by default (service_down_time)
@@ -35,7 +35,7 @@ def now(sight: Sight) -> datetime:
     return found
 
 
-def silent(sight: Sight, host: str) -> Mapping[str, Any]:
+def silent(sight: Sight, host: str) -> Mapping[str, object]:
     """nova-compute of a host that nobody hears of; CannotRepair where it lives.
 
     Forced down says nothing of life: then the heartbeat itself has to be old. The API shows when the service changed
@@ -64,7 +64,7 @@ def silent(sight: Sight, host: str) -> Mapping[str, Any]:
     return found
 
 
-def _heartbeat(sight: Sight, found: Mapping[str, Any]) -> datetime | None:
+def _heartbeat(sight: Sight, found: Mapping[str, object]) -> datetime | None:
     """When nova-compute reported last, as far as it can be told."""
     if sight.live is not None:
         for cell in sight.live.cells():
@@ -78,7 +78,7 @@ def fence(sight: Sight, host: str, word: bool) -> Iterator[LaneDraft]:
 
     CannotRepair without either. What it is known by becomes a fact of the plan, and so is in the journal.
     """
-    hook = tuple(sight.settings.get("hooks.fence") or ())
+    hook = texts(sight.settings.get("hooks.fence"))
     if word:
         sight.facts["fenced"] = "by the operator's word (--fenced)"
         return
@@ -100,12 +100,12 @@ def fence(sight: Sight, host: str, word: bool) -> Iterator[LaneDraft]:
     )
 
 
-def unheard(host: str, found: Mapping[str, Any]) -> ApiCall:
+def unheard(host: str, found: Mapping[str, object]) -> ApiCall:
     """Look again, when the plan is carried out: nothing was heard of it since."""
-    return AwaitSilence(host=host, changed=found.get("updated_at")).call()
+    return AwaitSilence(host=host, changed=text(found.get("updated_at"))).call()
 
 
-def declared(sight: Sight, host: str, found: Mapping[str, Any]) -> LaneDraft:
+def declared(sight: Sight, host: str, found: Mapping[str, object]) -> LaneDraft:
     """The second lane: nothing was heard of it since the plan was made, and Nova takes it for dead from now on.
 
     It can be taken back as long as no evacuation from the host is open: then its return has work to do first. Its gate
@@ -113,7 +113,7 @@ def declared(sight: Sight, host: str, found: Mapping[str, Any]) -> LaneDraft:
     """
     service = str(found["id"])
     back = DeclareUp(host=host, service=service).call({"evacuations": 0})
-    expect: DeclaredSeen = {"service.state": "down", "service.changed": found.get("updated_at")}
+    expect: DeclaredSeen = {"service.state": "down", "service.changed": text(found.get("updated_at"))}
     steps: tuple[Step, ...] = (
         Gate(name=f"fenced-{host}", text=f"{host} runs nothing, and reaches no storage and no network"),
         unheard(host, found),
@@ -136,7 +136,7 @@ def afterwards(sight: Sight, host: str, stage: int, *, moving: bool = True) -> I
 
     ``moving``: servers leave it by this plan, after it was fenced.
     """
-    hook = sight.settings.get("hooks.purge_queue") or () if moving else ()
+    hook = texts(sight.settings.get("hooks.purge_queue")) if moving else ()
     purge = tuple(part.replace("{host}", host) for part in hook)
     if purge:
         yield LaneDraft(

@@ -14,6 +14,7 @@ from stackmend.cloud.servers import Server
 from stackmend.model.disks import INSTANCES
 from stackmend.model.errors import SourceError, UsageError
 from stackmend.model.repair import CannotRepair
+from stackmend.model.values import objects, texts, whole
 from stackmend.model.workflow import Sight
 
 
@@ -95,7 +96,7 @@ def on_disk(sight: Sight, host: str) -> frozenset[str] | None:
     if not host or sight.hosts is None:
         return None
     path = str(sight.settings.get("hosts.instances_path") or INSTANCES)
-    inside = tuple(sight.settings.get("hosts.container") or ())
+    inside = texts(sight.settings.get("hosts.container"))
     argv = (*inside, "find", path, "-mindepth", "1", "-maxdepth", "1", "-type", "d", "-printf", "%f\\n")
     try:
         done = sight.hosts.run(host, argv)
@@ -124,7 +125,7 @@ class Place:
 
 def place(sight: Sight, guest: Server, there: frozenset[str] | None, to: str, shared: bool) -> Place:
     """Classify a server (docs/how-to/host-died.md). What is not known is local: Nova would build its disk anew."""
-    extra = int(guest.flavor.get("ephemeral") or 0)
+    extra = whole(guest.flavor.get("ephemeral") or 0)
     empty = (f"its ephemeral disk ({extra} GiB) begins empty",) if extra else ()
     if there is not None and guest.id in there:
         return Place(kind="there", why=f"its directory is on {to}")
@@ -165,7 +166,7 @@ def harms(sight: Sight, guest: Server) -> Iterator[str]:
             yield f"Nova's network cache does not have port {port['id']}: it would start without that NIC"
     for name in guest.volumes:
         volume = block_storage.volume(sight.api, name)
-        attached = () if volume is None else volume["attachments"]
+        attached = [] if volume is None else objects(volume["attachments"])
         if guest.id not in {str(one["server_id"]) for one in attached}:
             yield f"Cinder does not have volume {name} attached to it: it would start without that disk"
 

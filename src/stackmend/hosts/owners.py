@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TypeVar
 
 from stackmend.cloud import compute
 from stackmend.cloud.states import EVACUATED, OVER, UNDECIDED
@@ -19,13 +19,14 @@ from stackmend.model.disks import Folder, Inventory, Owner, Verdict
 from stackmend.model.errors import SourceError
 from stackmend.model.protocols import Api, Live
 from stackmend.model.snapshot import cell_database
+from stackmend.model.step import Value
 
 _DAY = 86_400.0
 #: days that a directory must not have changed before it may be called an orphan
 AGE = 7.0
 _IDS = 500
 
-Record = Mapping[str, Any]
+Record = Mapping[str, Value]
 
 
 @dataclass(slots=True)
@@ -87,22 +88,25 @@ def _read(live: Live, uuids: Sequence[str], numbers: Sequence[int]) -> _Known:
             for row in live.rows(cell_database(cell), "instances", {"id": some}):
                 known.by_number.setdefault(int(str(row["id"])), []).append((cell, row))
     every = [*uuids, *(str(row["uuid"]) for rows in known.by_number.values() for _, row in rows)]
-    for some in _some(sorted(set(every))):
+    for names in _some(sorted(set(every))):
         for cell in cells:
-            for row in live.rows(cell_database(cell), "instances", {"uuid": some}):
+            for row in live.rows(cell_database(cell), "instances", {"uuid": names}):
                 known.rows.setdefault(str(row["uuid"]), []).append((cell, row))
-            for row in live.rows(cell_database(cell), "migrations", {"instance_uuid": some}):
+            for row in live.rows(cell_database(cell), "migrations", {"instance_uuid": names}):
                 known.moves.setdefault(str(row["instance_uuid"]), []).append(row)
         known.requested |= {
-            str(r["instance_uuid"]) for r in live.rows("nova_api", "build_requests", {"instance_uuid": some})
+            str(r["instance_uuid"]) for r in live.rows("nova_api", "build_requests", {"instance_uuid": names})
         }
         known.mapped |= {
-            str(r["instance_uuid"]) for r in live.rows("nova_api", "instance_mappings", {"instance_uuid": some})
+            str(r["instance_uuid"]) for r in live.rows("nova_api", "instance_mappings", {"instance_uuid": names})
         }
     return known
 
 
-def _some(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
+_T = TypeVar("_T")
+
+
+def _some(values: Sequence[_T]) -> Iterable[Sequence[_T]]:
     for at in range(0, len(values), _IDS):
         yield values[at : at + _IDS]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 #: ``device_owner`` of ports of containers, whose ``device_id`` is no server (G-OWNER)
 _CONTAINERS = ("compute:kuryr", "compute:zun")
@@ -109,7 +108,7 @@ class Whose:
     floating: tuple[Floating, ...] = ()  #: where it is a floating address itself
     unread: Mapping[str, str] = field(default_factory=dict)  #: source -> why it says nothing
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """JSON values (docs/schemas/address.json)."""
         found = asdict(self)
         for holder in found["holders"]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
 
 from stackmend.model.errors import Exit
 from stackmend.model.finding import Finding, State
@@ -32,7 +31,7 @@ class CheckResult:
     explained: int = 0  #: counted with a root cause, not listed
     seconds: float = 0.0  #: its SQL took
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """JSON values."""
         return {
             "check": self.check,

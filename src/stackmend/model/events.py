@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 #: attributes of a record that are ours
 EVENT, FACTS = "stackmend_event", "stackmend_facts"
@@ -25,16 +24,16 @@ class Events:
     def __init__(self, module: str) -> None:
         self._logger = logging.getLogger(module)
 
-    def milestone(self, event: str, /, **facts: Any) -> None:
+    def milestone(self, event: str, /, **facts: object) -> None:
         """Something that an operator wants to see pass by."""
         self._say(logging.INFO, event, facts)
 
-    def detail(self, event: str, /, **facts: Any) -> None:
+    def detail(self, event: str, /, **facts: object) -> None:
         """One statement, request, command or decision of many."""
         self._say(logging.DEBUG, event, facts)
 
     @contextmanager
-    def timed(self, event: str, /, **facts: Any) -> Iterator[dict[str, Any]]:
+    def timed(self, event: str, /, **facts: object) -> Iterator[dict[str, object]]:
         """A detail with its ``seconds``; what is put into the dictionary on the way goes with it, as does an error."""
         begun, whole = time.monotonic(), False
         try:
@@ -45,7 +44,7 @@ class Events:
                 facts["error"] = getattr(problem, "message", "") or type(problem).__name__
             self.detail(event, **facts, seconds=round(time.monotonic() - begun, 3))
 
-    def _say(self, level: int, event: str, facts: dict[str, Any]) -> None:
+    def _say(self, level: int, event: str, facts: dict[str, object]) -> None:
         if self._logger.isEnabledFor(level):
             known = {name: fact for name, fact in facts.items() if fact not in (None, "")}
             self._logger.log(level, "%s", _Line(event, known), extra={EVENT: event, FACTS: known})
@@ -54,7 +53,7 @@ class Events:
 class _Line:
     """``event name=fact ...``, made only when somebody reads it."""
 
-    def __init__(self, event: str, facts: dict[str, Any]) -> None:
+    def __init__(self, event: str, facts: dict[str, object]) -> None:
         self._event, self._facts = event, facts
 
     def __str__(self) -> str:

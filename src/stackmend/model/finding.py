@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TypeVar, cast
 
 from stackmend.model.check import Check, Severity
 
-Row = Mapping[str, Any]
+Row = Mapping[str, object]
+_T = TypeVar("_T")
 
 
 class State(StrEnum):
@@ -68,7 +69,7 @@ class Finding:
     unsure: str = ""  #: why it stays a candidate though it was seen again: what would tell is not known
     young: bool = False  #: suspected alone: what it is about was not left alone for long enough to tell
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """The shape of ``audit -f json`` (docs/schemas/findings.json)."""
         return {
             "check": self.check,
@@ -108,17 +109,17 @@ def finding_of(check: Check, row: Row, state: State = State.CANDIDATE) -> Findin
 def _message(check: Check, row: Row) -> str:
     """What is wrong, for people: the code of the row in words."""
     shown = dict(row)
-    if words := check.codes.get(row.get("code", "")):
+    if words := check.codes.get(str(row.get("code", ""))):
         shown["code"] = words.format_map(_Readable(row))
     return check.message.format_map(_Readable(shown))
 
 
-def alike(value: Any) -> Any:
+def alike(value: _T) -> _T:
     """What two values have in common that databases take for the same: text in any letters, with or without blanks."""
-    return value.rstrip(" ").casefold() if isinstance(value, str) else value
+    return cast("_T", value.rstrip(" ").casefold()) if isinstance(value, str) else value
 
 
-def same(check: Check, row: Row) -> tuple[Any, ...]:
+def same(check: Check, row: Row) -> tuple[object, ...]:
     """What rows that are about one thing have in common, whatever their letters."""
     return tuple(alike(row[column]) for column in check.key)
 
@@ -130,22 +131,22 @@ def fingerprint(check: Check, row: Row) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def jsonable(row: Row) -> dict[str, Any]:
+def jsonable(row: Row) -> dict[str, object]:
     """The row with times, dates and whatever JSON lacks as text."""
     return {k: v if isinstance(v, str | int | float | bool | None) else str(v) for k, v in row.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class _Readable(Mapping[str, Any]):
+class _Readable(Mapping[str, object]):
     """Lets a message say "none" where the row has NULL."""
 
     row: Row = field(default_factory=dict)
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> object:
         value = self.row[name]
         return "none" if value is None else value
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[str]:
         return iter(self.row)
 
     def __len__(self) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,14 +28,14 @@ class HostStatus:
     """One host on one screen."""
 
     host: str
-    services: tuple[Mapping[str, Any], ...]  #: binary, status, state, reason, updated_at, forced_down
-    agents: tuple[Mapping[str, Any], ...]  #: type, alive, admin_state_up, heartbeat_at
-    providers: tuple[Mapping[str, Any], ...]  #: uuid, name, and by class of resource used and total
+    services: tuple[Mapping[str, object], ...]  #: binary, status, state, reason, updated_at, forced_down
+    agents: tuple[Mapping[str, object], ...]  #: type, alive, admin_state_up, heartbeat_at
+    providers: tuple[Mapping[str, object], ...]  #: uuid, name, and by class of resource used and total
     servers: Mapping[str, int]  #: state in words -> how many servers, by Nova
-    moves: tuple[Mapping[str, Any], ...]  #: migrations in progress from or to it
+    moves: tuple[Mapping[str, object], ...]  #: migrations in progress from or to it
     views: tuple[View, ...]
     blocks: tuple[str, ...]  #: what keeps it from being drained, a sentence each
-    findings: tuple[Mapping[str, Any], ...]  #: of its servers: check, severity, resource, message
+    findings: tuple[Mapping[str, object], ...]  #: of its servers: check, severity, resource, message
     unknown: tuple[str, ...] = field(default=())  #: what could not be found out, a sentence each
 
     @property
@@ -47,7 +46,7 @@ class HostStatus:
         said = {server: tuple(v.source for v in known if server in v.servers) for server in every}
         return {server: sources for server, sources in said.items() if len(sources) < len(known)}
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """JSON values (docs/schemas/host-status.json)."""
         return {
             "host": self.host,

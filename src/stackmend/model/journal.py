@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from stackmend.model.errors import Exit
 from stackmend.model.plan import Limits
@@ -57,7 +57,7 @@ class Entry(NamedTuple):
 
     step: int  #: number in the run, from 0
     state: StepState
-    image: Mapping[str, Any] | None = None
+    image: Mapping[str, object] | None = None
     note: str = ""
     batch: int = 0  #: intents with the same number were one transaction
     at: str = ""  #: ISO 8601, UTC; the journal fills it in
@@ -117,7 +117,7 @@ class RunResult:
     manual: tuple[str, ...] = ()  #: what is left for a human
     held: tuple[str, ...] = ()  #: names of gates that wait to be acknowledged
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """The shape of ``plan apply -f json`` and ``run undo -f json``."""
         return {
             "run": self.run,

@@ -23,7 +23,21 @@ import msgspec
 from stackmend.model import files, operations
 from stackmend.model.errors import PlanFileError, UsageError
 from stackmend.model.finding import Row
-from stackmend.model.step import STEP_TYPES, ApiCall, Gate, InsertRow, Risk, Step, irreversible, writes
+from stackmend.model.step import (
+    STEP_TYPES,
+    ApiCall,
+    BumpRow,
+    DeleteRow,
+    ExpectRow,
+    Gate,
+    InsertRow,
+    Risk,
+    Step,
+    UpdateRow,
+    Value,
+    irreversible,
+    writes,
+)
 
 #: of the file; another one is refused
 FORMAT = "stackmend-plan-1"
@@ -80,7 +94,7 @@ class Action:
         """True when ``plan apply`` would run it: it changes something or holds a gate, and is not for a human alone."""
         return self.risk is not Risk.MANUAL and any(writes(step) or isinstance(step, Gate) for step in self.steps)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """JSON values; the inverse of :func:`action_of`."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return values | {
@@ -181,7 +195,7 @@ class Plan:
             **{kind: kinds[kind] for kind in sorted(kinds)},
         }
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """JSON values (docs/schemas/plan.json); bytes are still bytes here."""
         return {
             "id": self.id,
@@ -206,7 +220,7 @@ class Plan:
         return hashlib.sha256(canonical(self.as_dict())).hexdigest()
 
 
-def step_dict(step: Step) -> dict[str, Any]:
+def step_dict(step: Step) -> dict[str, object]:
     """A step as a dictionary that starts with its ``kind``; the inverse of :func:`step_of`."""
     if isinstance(step, ApiCall):
         return {
@@ -218,7 +232,7 @@ def step_dict(step: Step) -> dict[str, Any]:
             "inverse": None if step.inverse is None else step_dict(step.inverse),
             "waits": step.waits,
         }
-    found: dict[str, Any] = {"kind": step.kind}
+    found: dict[str, object] = {"kind": step.kind}
     for name in step.__dataclass_fields__:
         value = getattr(step, name)
         if isinstance(value, Mapping):
@@ -326,14 +340,14 @@ def _typed(plan: Plan) -> None:
             _sound(step)
 
 
-def canonical(data: Any) -> bytes:
+def canonical(data: object) -> bytes:
     """JSON that is the same for the same data: what the hash is over."""
     return json.dumps(data, sort_keys=True, separators=(",", ":"), default=_bytes).encode()
 
 
-def to_json(data: Any, **options: Any) -> str:
+def to_json(data: object, indent: int | None = None) -> str:
     """JSON text of values that may hold bytes."""
-    return json.dumps(data, default=_bytes, **options)
+    return json.dumps(data, default=_bytes, indent=indent)
 
 
 def from_json(text: str | bytes) -> Any:
@@ -346,7 +360,7 @@ def save(plan: Plan, path: str | os.PathLike[str], sign: Sign | None = None) -> 
 
     ``sign`` is given the bytes that :attr:`Plan.sha256` is over.
     """
-    document: dict[str, Any] = {"format": FORMAT, "sha256": plan.sha256, "plan": plan.as_dict()}
+    document: dict[str, object] = {"format": FORMAT, "sha256": plan.sha256, "plan": plan.as_dict()}
     if sign is not None:
         document["signature"] = dict(sign(canonical(document["plan"])))
     try:
@@ -406,23 +420,26 @@ def plan_of(data: Mapping[str, Any]) -> Plan:
     )
 
 
-def row_id(step: Any) -> tuple[str, str, tuple[tuple[str, Any], ...]]:
+def row_id(
+    step: UpdateRow | InsertRow | DeleteRow | BumpRow | ExpectRow,
+) -> tuple[str, str, tuple[tuple[str, Value], ...]]:
     """(database, table, identifying columns) of the row that a row step is about."""
     values = step.key if isinstance(step, InsertRow) else step.pk
     return step.database, step.table, tuple(sorted(values.items()))
 
 
-def _plain(record: Any) -> dict[str, Any]:
+def _plain(record: Limits | Left) -> dict[str, object]:
     return {f.name: getattr(record, f.name) for f in fields(record)}
 
 
-def _bytes(value: Any) -> dict[str, str]:
+def _bytes(value: object) -> dict[str, str]:
     if isinstance(value, bytes):
         return {"base64": base64.b64encode(value).decode("ascii")}
     raise TypeError(f"a plan cannot hold {type(value).__name__}")
 
 
-def _unbytes(found: dict[str, Any]) -> Any:
-    if len(found) == 1 and isinstance(found.get("base64"), str):
-        return base64.b64decode(found["base64"], validate=True)
+def _unbytes(found: dict[str, object]) -> object:
+    text = found.get("base64")
+    if len(found) == 1 and isinstance(text, str):
+        return base64.b64decode(text, validate=True)
     return found

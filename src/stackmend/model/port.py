@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from stackmend.model.address import Port
 
@@ -46,7 +45,7 @@ class ServerPort:
             return None
         return Fate.KEPT if self.preserve_on_delete else Fate.DELETED
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """JSON values (docs/schemas/ports.json)."""
         return {
             "port": self.port,
@@ -80,7 +79,7 @@ class PortPage:
     subnets: tuple[str, ...]  #: prefixes that its addresses are of
     floating: tuple[str, ...]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """JSON values (docs/schemas/port.json)."""
         more = {"network_name": self.network_name, "subnets": list(self.subnets), "floating": list(self.floating)}
         return self.listed.as_dict() | more

@@ -16,6 +16,9 @@ from stackmend.model.snapshot import Manifest
 from stackmend.model.step import CallStep, StepState, Value, Values
 from stackmend.model.writer import Group, Intent, Outcome, Pending, Verdict
 
+#: column -> its value, or one of several
+Where = Mapping[str, Value | Sequence[Value]]
+
 #: (what is being read, rows so far, rows expected or None)
 Progress = Callable[[str, int, int | None], None]
 
@@ -28,7 +31,7 @@ class Api(Protocol):
         """True where the operator asked for the API alone (``--via api``), though it may disturb a guest."""
         ...
 
-    def lacks(self, operation: type[Operation[Any]]) -> str:
+    def lacks(self, operation: type[Operation[Seen]]) -> str:
         """Why the operation cannot be had from this cloud (its microversion, its extension), or ""."""
         ...
 
@@ -43,7 +46,7 @@ class Api(Protocol):
         """The JSON of a resource, None where there is none (404). SourceError for anything else that is no answer."""
         ...
 
-    def every(self, service: str, path: str, key: str, microversion: str = "") -> Iterator[Mapping[str, Any]]:
+    def every(self, service: str, path: str, key: str, microversion: str = "") -> Iterator[Mapping[str, object]]:
         """Every member of a collection, page by page; ``key`` is its name in the answer. SourceError as above."""
         ...
 
@@ -73,7 +76,7 @@ class Live(Protocol):
         """The services' APIs; None where there is none, or it is not to be used."""
         ...
 
-    def rows(self, database: str, table: str, where: Mapping[str, Value | Sequence[Value]]) -> list[dict[str, Value]]:
+    def rows(self, database: str, table: str, where: Where) -> list[dict[str, Value]]:
         """Every row that matches all of ``where`` (a list means any of), by primary key; [] if none."""
         ...
 
@@ -113,7 +116,7 @@ class Live(Protocol):
 class Query(Protocol):
     """SQL over collected tables."""
 
-    def rows(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def rows(self, sql: str, parameters: Mapping[str, object]) -> list[dict[str, Any]]:
         """Run one statement; QueryTooLarge (a StackmendError) when it exceeds memory and spill."""
         ...
 
@@ -131,7 +134,7 @@ class Collector(Protocol):
         """Read the tables with these labels from every database, as Parquet with a manifest."""
         ...
 
-    def recollect(self, reads: Mapping[str, Mapping[str, str]], findings: Sequence[Mapping[str, Any]]) -> Query:
+    def recollect(self, reads: Mapping[str, Mapping[str, str]], findings: Sequence[Mapping[str, object]]) -> Query:
         """Read anew only the rows in the scope of these findings and return them as tables to query.
 
         Raises SourceError when any of it cannot be read: then nothing is confirmed.
@@ -199,7 +202,7 @@ class Writer(Protocol):
         """
         ...
 
-    def probe(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, Any]]) -> list[Verdict]:
+    def probe(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, object]]) -> list[Verdict]:
         """Look whether groups of one database, begun in one transaction, are done; nothing is written.
 
         ``images`` are those of their intents, by step number; {} when they were never begun. States: DONE (with the

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 #: A *database* is one schema: "nova_api", "neutron", "cinder", "placement", "glance", "keystone" or "cell:<name>".
 CELL = "cell:"
@@ -58,7 +57,7 @@ class Manifest:
     skew: float  #: seconds between the first and the last consistent view
     sources: tuple[Source, ...]
     cells_known: bool  #: cell_mappings was read and every cell of it is among the sources
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, object] = field(default_factory=dict)
 
     def called(self, database: str) -> str:
         """What a source of this name is, for a human."""

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +25,7 @@ class Pair:
     in_rows: bool | None  #: whether Nova's database has a live mapping of it; None where that was not read
     differences: tuple[str, ...] = ()  #: what does not agree, a sentence each
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """JSON values (docs/schemas/volumes.json)."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return values | {"differences": list(self.differences)}

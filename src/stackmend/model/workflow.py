@@ -49,11 +49,11 @@ class Sight:
     hosts: Hosts | None  #: None where no way to the hosts is configured
     now: str  #: ISO 8601, UTC
     #: [hosts], [hooks] and what else of the configuration workflows may know, by dotted name
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
     #: server -> findings by which what the workflow does to it would do harm, in words
     findings: Mapping[str, Sequence[str]] = field(default_factory=dict)
     #: what a workflow notes for the whole plan: ``Plan.facts``
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, object] = field(default_factory=dict)
     #: name -> repair: a lane may hold the steps of one
     repairs: Mapping[str, Repair] = field(default_factory=dict)
 

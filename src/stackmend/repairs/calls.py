@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import cast
 
 from stackmend.model.operations import ApiCall, Operation, Seen
 from stackmend.model.operations.network import PortSeen, PortValues, ReturnPort, UpdatePort
@@ -12,13 +12,13 @@ from stackmend.model.operations.placement import Allocations, AllocationsSeen, S
 from stackmend.model.protocols import Api, Live
 from stackmend.model.repair import CannotRepair
 
-Found = Mapping[str, Any]
+Found = Mapping[str, object]
 
 #: what must not have changed about a server when a call is made that concerns it
 SERVER = ("server", "server.host", "server.vm_state", "server.task_state")
 
 
-def api_of(live: Live, *operations: type[Operation[Any]]) -> Api:
+def api_of(live: Live, *operations: type[Operation[Seen]]) -> Api:
     """The services' APIs; CannotRepair where the cloud lacks one of these operations."""
     if live.api is None:
         raise CannotRepair("no API is available")

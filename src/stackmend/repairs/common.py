@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
@@ -14,14 +13,14 @@ from stackmend.model.snapshot import cell_database
 from stackmend.model.step import ExpectNone, ExpectRow, Step, UpdateRow, Value, Values
 from stackmend.tables.views import TERMINAL
 
-Record = dict[str, Any]
+Record = dict[str, Value]
 
 #: an action younger than this is under way, and so is an event that has not ended for so long (view acting_servers)
 _ASKED, _ACTING = timedelta(minutes=2), timedelta(hours=2)
 
 
 def change(
-    live: Live, database: str, table: str, row: Mapping[str, Any], after: Values, guards: Iterable[str] = ()
+    live: Live, database: str, table: str, row: Mapping[str, Value], after: Values, guards: Iterable[str] = ()
 ) -> UpdateRow:
     """Set ``after`` on ``row``, provided that it and its columns ``guards`` still read as they do now."""
     pk = {column: row[column] for column in live.key(database, table)}
@@ -31,8 +30,8 @@ def change(
 
 def the_server(target: Row, live: Live) -> tuple[str, Record]:
     """(database, row) of the live server that the target names; CannotRepair when there is none."""
-    server = target["server"]
-    cells = (target["cell"],) if target.get("cell") else live.cells()
+    server = str(target["server"])
+    cells = (str(target["cell"]),) if target.get("cell") else live.cells()
     for cell in cells:
         row = live.row(cell_database(cell), "instances", {"uuid": server})
         if row is not None and row["deleted"] == 0 and not row.get("hidden"):
@@ -103,7 +102,7 @@ def marked_deleted(
     live: Live,
     database: str,
     table: str,
-    row: Mapping[str, Any],
+    row: Mapping[str, Value],
     *,
     at: Value = None,
     guards: Iterable[str] = (),

@@ -6,12 +6,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 from zlib import crc32
 
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import Value
+from stackmend.model.values import members, objects
 from stackmend.repairs.common import Record
 from stackmend.repairs.network_info import parsed
 
@@ -56,7 +56,7 @@ def not_wholesale(live: Live, database: str, server: Record) -> None:
         )
 
 
-def remembered(live: Live, server: Record, vif: Mapping[str, Any]) -> Remembered:
+def remembered(live: Live, server: Record, vif: Mapping[str, object]) -> Remembered:
     """The rows of the port of a VIF. CannotRepair where what it had is gone or somebody else's by now."""
     name, network = str(vif["id"]), _network(live, vif)
     others = live.rows("neutron", "ports", {"device_id": server["uuid"]})
@@ -102,34 +102,34 @@ def remembered(live: Live, server: Record, vif: Mapping[str, Any]) -> Remembered
     )
 
 
-def _network(live: Live, vif: Mapping[str, Any]) -> Record:
-    name = (vif.get("network") or {}).get("id")
-    found = live.row("neutron", "networks", {"id": name}) if name else None
+def _network(live: Live, vif: Mapping[str, object]) -> Record:
+    name = members(vif.get("network")).get("id")
+    found = live.row("neutron", "networks", {"id": str(name)}) if name else None
     if found is None:
         raise CannotRepair(f"network {name} of port {vif['id']} is gone from Neutron too: its database looks older")
     return found
 
 
 def _addresses(
-    live: Live, port: str, network: str, vif: Mapping[str, Any]
+    live: Live, port: str, network: str, vif: Mapping[str, object]
 ) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
     """(rows of ``ipallocations``, rows of ``ipamallocations`` that are missing)."""
     subnets = {str(row["cidr"]): str(row["id"]) for row in live.rows("neutron", "subnets", {"network_id": network})}
     fixed: list[Record] = []
     ipam: list[Record] = []
-    for subnet in vif["network"].get("subnets") or []:
+    for subnet in objects(members(vif["network"]).get("subnets")):
         name = subnets.get(str(subnet.get("cidr")))
         if name is None:
             raise CannotRepair(
                 f"network {network} has no subnet {subnet.get('cidr')} any more, in which port {port} was"
             )
-        for ip in subnet.get("ips") or []:
-            key: Record = {"ip_address": ip.get("address"), "subnet_id": name, "network_id": network}
+        for ip in objects(subnet.get("ips")):
+            key: Record = {"ip_address": str(ip.get("address")), "subnet_id": name, "network_id": network}
             for row in live.rows("neutron", "ipallocations", key):
                 raise CannotRepair(f"address {ip.get('address')} of port {port} is {_holder(live, row)}'s by now")
             fixed.append({**key, "port_id": port})
             for managed in live.rows("neutron", "ipamsubnets", {"neutron_subnet_id": name}):
-                pair: Record = {"ip_address": ip.get("address"), "ipam_subnet_id": managed["id"]}
+                pair: Record = {"ip_address": str(ip.get("address")), "ipam_subnet_id": managed["id"]}
                 if not live.rows("neutron", "ipamallocations", pair):
                     ipam.append({**pair, "status": "ALLOCATED"})
     return tuple(fixed), tuple(ipam)
@@ -140,32 +140,32 @@ def _holder(live: Live, row: Record) -> str:
     return f"port {row['port_id']} of {_owner(port)}" if port else f"port {row['port_id']}"
 
 
-def _owner(port: Mapping[str, Any]) -> str:
+def _owner(port: Mapping[str, Value]) -> str:
     return f"{port['device_owner']} {port['device_id']}" if port["device_id"] else "nobody"
 
 
-def _bound(live: Live, server: Record, port: Record, vif: Mapping[str, Any]) -> tuple[Record, tuple[Record, ...]]:
+def _bound(live: Live, server: Record, port: Record, vif: Mapping[str, object]) -> tuple[Record, tuple[Record, ...]]:
     """The binding to the server's host as the VIF has it, and its levels."""
-    details = dict(vif.get("details") or {})
-    drivers = details.pop("bound_drivers", None) or {}
-    profile = {name: value for name, value in (vif.get("profile") or {}).items() if name != "trusted"}
-    host = server["host"] or ""
+    details = dict(members(vif.get("details")))
+    drivers = members(details.pop("bound_drivers", None))
+    profile = {name: value for name, value in members(vif.get("profile")).items() if name != "trusted"}
+    host, kind = server["host"] or "", str(vif.get("type") or "")
     binding: Record = {
         "port_id": port["id"],
         "host": host,
-        "vif_type": vif.get("type") if host else "unbound",
-        "vnic_type": vif.get("vnic_type") or "normal",
+        "vif_type": kind if host else "unbound",
+        "vnic_type": str(vif.get("vnic_type") or "normal"),
         "profile": json.dumps(profile) if profile else "",
         "vif_details": json.dumps(details) if host and details else "",
         "status": "ACTIVE",
     }
-    if not host or not vif.get("type"):
+    if not host or not kind:
         return {**binding, "vif_type": "unbound", "vif_details": ""}, ()
     where = {"network_id": port["network_id"], "is_dynamic": 0}
     segments = live.rows("neutron", "networksegments", where)
     segment = segments[0]["id"] if len(segments) == 1 else None
     levels = tuple(
-        {"port_id": port["id"], "host": host, "level": int(level), "driver": driver, "segment_id": segment}
+        {"port_id": port["id"], "host": host, "level": int(level), "driver": str(driver), "segment_id": segment}
         for level, driver in sorted(drivers.items())
     )
     return binding, levels

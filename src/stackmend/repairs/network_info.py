@@ -9,11 +9,10 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import Value
+from stackmend.model.step import Value, Values
 from stackmend.repairs.common import Record, made_by_owner
 
 _TUNNELS = frozenset({"vxlan", "gre", "geneve"})
@@ -23,7 +22,7 @@ _NIC = 14  #: Nova cuts the names of interfaces and bridges to so many character
 _ROCKY, _XENA, _YOGA, _ANTELOPE, _HIBISCUS = 35, 57, 61, 66, 74
 
 
-def parsed(document: Value) -> list[dict[str, Any]] | None:
+def parsed(document: Value) -> list[dict[str, object]] | None:
     """The VIFs of a document; None when it is none."""
     try:
         found = json.loads(str(document)) if document else None
@@ -34,7 +33,7 @@ def parsed(document: Value) -> list[dict[str, Any]] | None:
     return found
 
 
-def serialised(vifs: list[dict[str, Any]]) -> str:
+def serialised(vifs: list[dict[str, object]]) -> str:
     """The document as Nova writes it: default separators, ASCII escapes, keys in their order."""
     return json.dumps(vifs)
 
@@ -63,7 +62,7 @@ class Builder:
         live: Live,
         server: Record,
         rows: list[Record],
-        old: list[dict[str, Any]] | None,
+        old: list[dict[str, object]] | None,
         version: int = _HIBISCUS,
         without: Iterable[str] = (),
     ) -> None:
@@ -87,14 +86,14 @@ class Builder:
         }
         places = {row["uuid"]: place for place, row in reversed(list(enumerate(self._rows)))}
 
-        def rank(port: Record) -> tuple[Any, ...]:
+        def rank(port: Record) -> tuple[Value, ...]:
             place, _ = self._old.get(port["id"], (len(self._old), {}))
             number = port["standard_attr_id"]
             return places.get(port["id"], len(places)), place, ages.get(number, ""), number, port["id"]
 
         return sorted(found, key=rank)
 
-    def document(self) -> list[dict[str, Any]]:
+    def document(self) -> list[dict[str, object]]:
         """The VIFs of all its ports. CannotRepair where Nova's own builder would raise."""
         try:
             return [self._vif(port) for port in self.ports()]
@@ -109,12 +108,12 @@ class Builder:
         seen = next((row["created_at"] for row in self._rows if row["uuid"] == port["id"]), None)
         return made_by_owner(self._live, port, self._server, seen) is not False
 
-    def _vif(self, port: Record) -> dict[str, Any]:
+    def _vif(self, port: Record) -> dict[str, object]:
         binding = self._binding(port)
         kind = binding["vif_type"] if binding else None
         details = self._details(port, binding)
         plugged = kind in _OVS_PLUGGED or (kind == "vhostuser" and bool(details.get("vhostuser_ovs_plug")))
-        vif = {
+        vif: dict[str, object] = {
             "id": port["id"],
             "address": port["mac_address"],
             "network": self._network(port, kind, details, plugged),
@@ -137,7 +136,7 @@ class Builder:
         found = self._live.rows("neutron", "ml2_port_bindings", {"port_id": port["id"], "status": "ACTIVE"})
         return found[0] if found else None
 
-    def _details(self, port: Record, binding: Record | None) -> dict[str, Any]:
+    def _details(self, port: Record, binding: Record | None) -> dict[str, object]:
         """``binding:vif_details``: of several hosts' levels the last says which driver bound, as in Neutron."""
         if binding is None:
             return {}
@@ -147,7 +146,7 @@ class Builder:
             details["bound_drivers"] = {str(level["level"]): level["driver"] for level in levels}
         return details
 
-    def _profile(self, port: Record, binding: Record | None) -> dict[str, Any]:
+    def _profile(self, port: Record, binding: Record | None) -> dict[str, object]:
         if binding is None:
             return {}
         profile = _json(binding["profile"])
@@ -156,12 +155,12 @@ class Builder:
             profile["trusted"] = bool(trusted["trusted"])
         return profile
 
-    def _network(self, port: Record, kind: Value, details: Mapping[str, Any], plugged: bool) -> dict[str, Any]:
+    def _network(self, port: Record, kind: Value, details: Mapping[str, object], plugged: bool) -> dict[str, object]:
         network = self._one("networks", {"id": port["network_id"]})
         if network is None:
             raise CannotRepair(f"neutron has no network {port['network_id']} of port {port['id']}")
         physical, tunneled = self._segments(str(network["id"]))
-        found = {
+        found: dict[str, object] = {
             "id": network["id"],
             "bridge": self._bridge(port, kind, details, plugged),
             "label": network["name"],
@@ -176,7 +175,7 @@ class Builder:
         }
         return {**found, "should_create_bridge": True} if kind == "bridge" else found
 
-    def _bridge(self, port: Record, kind: Value, details: Mapping[str, Any], plugged: bool) -> str | None:
+    def _bridge(self, port: Record, kind: Value, details: Mapping[str, object], plugged: bool) -> str | None:
         network = str(port["network_id"])
         if kind == "dvs":
             return network
@@ -203,7 +202,7 @@ class Builder:
             )
         return physical[0], False
 
-    def _subnets(self, port: Record) -> list[dict[str, Any]]:
+    def _subnets(self, port: Record) -> list[dict[str, object]]:
         """The subnets the port has an address in, by their ids: so Neutron lists what Nova asks it for."""
         fixed = self._live.rows("neutron", "ipallocations", {"port_id": port["id"]})
         fixed.sort(key=lambda a: (str(a["ip_address"]), str(a["subnet_id"])))
@@ -215,7 +214,7 @@ class Builder:
                 found.append(self._subnet(subnet, port, fixed, floating))
         return found
 
-    def _subnet(self, subnet: Record, port: Record, fixed: list[Record], floating: list[Record]) -> dict[str, Any]:
+    def _subnet(self, subnet: Record, port: Record, fixed: list[Record], floating: list[Record]) -> dict[str, object]:
         block = ipaddress.ip_network(str(subnet["cidr"]), strict=False)
         dns = self._live.rows("neutron", "dnsnameservers", {"subnet_id": subnet["id"]})
         routes = self._live.rows("neutron", "subnetroutes", {"subnet_id": subnet["id"]})
@@ -243,9 +242,9 @@ class Builder:
             "meta": self._subnet_meta(subnet, port),
         }
 
-    def _subnet_meta(self, subnet: Record, port: Record) -> dict[str, Any]:
+    def _subnet_meta(self, subnet: Record, port: Record) -> dict[str, object]:
         """What Nova notes of DHCP: until Zed the gateway stands in for a DHCP server that has no port (bug 2055245)."""
-        meta: dict[str, Any] = {}
+        meta: dict[str, object] = {}
         if self._version >= _ANTELOPE:
             meta["enable_dhcp"] = bool(subnet["enable_dhcp"])
         if subnet["ipv6_address_mode"]:
@@ -267,13 +266,13 @@ class Builder:
             found = mine[0] if mine else found
         return found
 
-    def _one(self, table: str, where: dict[str, Value]) -> Record | None:
+    def _one(self, table: str, where: Values) -> Record | None:
         if not self._live.columns("neutron", table):
             return None
         return self._live.row("neutron", table, where)
 
 
-def _json(text: Value) -> dict[str, Any]:
+def _json(text: Value) -> dict[str, object]:
     """A binding's document; {} where it is none, as Neutron has it."""
     try:
         found = json.loads(str(text)) if text else {}
@@ -282,6 +281,6 @@ def _json(text: Value) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _ip(address: Value, kind: str) -> dict[str, Any]:
+def _ip(address: Value, kind: str) -> dict[str, object]:
     version = ipaddress.ip_address(str(address)).version if address else None
     return {"address": address, "type": kind, "version": version, "meta": {}}

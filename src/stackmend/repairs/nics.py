@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import InsertRow, Step, Values
+from stackmend.model.values import whole
 from stackmend.repairs.common import Record, change, marked_deleted
 
 _TABLE = "virtual_interfaces"
@@ -18,7 +19,7 @@ _OWN = ("uuid", "instance_uuid")
 def rows(live: Live, database: str, server: Record) -> list[Record]:
     """All rows of the server, live or not, in the order of their ids."""
     found: list[Record] = list(live.rows(database, _TABLE, {"instance_uuid": server["uuid"]}))
-    return sorted(found, key=lambda row: int(row["id"]))
+    return sorted(found, key=lambda row: whole(row["id"]))
 
 
 def alive(found: Iterable[Record]) -> list[Record]:
@@ -26,7 +27,7 @@ def alive(found: Iterable[Record]) -> list[Record]:
     first: dict[str, Record] = {}
     for row in found:
         if row["deleted"] == 0:
-            first.setdefault(row["uuid"], row)
+            first.setdefault(str(row["uuid"]), row)
     return list(first.values())
 
 

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from stackmend.cloud.whereabouts import Confidence, Evidence, Place, Verdict, judge
 from stackmend.cloud.witnesses import read
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import ExpectRow, Step
+from stackmend.model.step import ExpectRow, Step, Value
 from stackmend.repairs.common import Record, the_server
 from stackmend.tables.views import TERMINAL
 
@@ -87,5 +86,5 @@ def lives_elsewhere(live: Live, database: str, server: Record, to: str) -> None:
 def still(database: str, server: Record, *more: str) -> Iterator[Step]:
     """Guard: the server's row reads as it did when its witnesses were heard, in ``more`` columns, too."""
     names = ("uuid", "deleted", "host", "node", "vm_state", "task_state", *more)
-    expect: dict[str, Any] = {name: server[name] for name in names}
+    expect: dict[str, Value] = {name: server[name] for name in names}
     yield ExpectRow(database=database, table="instances", pk={"id": server["id"]}, expect=expect)

@@ -199,7 +199,7 @@ def _whole_row(step: InsertRow | DeleteRow, view: View, head: str, below: str) -
 # -- documents
 
 
-def _documents(before: Value, after: Value) -> tuple[Any, Any] | None:
+def _documents(before: Value, after: Value) -> tuple[object, object] | None:
     """The two documents, where both are, or one is and the other is nothing."""
     old, new = document(before), document(after)
     if old is None and new is None:
@@ -211,7 +211,7 @@ def _documents(before: Value, after: Value) -> tuple[Any, Any] | None:
     return None if old is None or new is None else (old, new)
 
 
-def _document(old: Any, new: Any, view: View, indent: str) -> Iterator[str]:
+def _document(old: object, new: object, view: View, indent: str) -> Iterator[str]:
     found = difference(old, new)
     if found is None:
         yield from view.wrapped("it is too deep to be compared: --sql shows it", indent)
@@ -232,7 +232,7 @@ def _member(one: Member, arrow: str) -> str:
     return f"~ {one.path} {_members(one.before)} {arrow} {_members(one.after)}"
 
 
-def _members(value: Any, path: str = "") -> str:
+def _members(value: object, path: str = "") -> str:
     """A value of a document; of a list or an object its first members, without what stands in ``path`` or is null."""
     if not value or not isinstance(value, dict | list):
         text = json.dumps(value, ensure_ascii=False)

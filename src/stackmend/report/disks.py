@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from stackmend.model.disks import Base, Disk, Folder, Image, Inventory, Owner, Verdict
 from stackmend.report.document import Document
@@ -44,7 +43,7 @@ def _text(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _folder(folder: Folder, owner: Owner, kept: str) -> dict[str, Any]:
+def _folder(folder: Folder, owner: Owner, kept: str) -> dict[str, object]:
     return {
         "name": folder.name,
         "kind": folder.kind.value,
@@ -72,7 +71,7 @@ def _folder(folder: Folder, owner: Owner, kept: str) -> dict[str, Any]:
     }
 
 
-def _disk(disk: Disk) -> dict[str, Any]:
+def _disk(disk: Disk) -> dict[str, object]:
     return {
         **_image(disk.image),
         "chain": [_text(path) for path in disk.chain],
@@ -80,7 +79,7 @@ def _disk(disk: Disk) -> dict[str, Any]:
     }
 
 
-def _base(base: Base) -> dict[str, Any]:
+def _base(base: Base) -> dict[str, object]:
     return {
         **_image(base.image),
         "kind": base.kind,
@@ -91,7 +90,7 @@ def _base(base: Base) -> dict[str, Any]:
     }
 
 
-def _image(image: Image) -> dict[str, Any]:
+def _image(image: Image) -> dict[str, object]:
     return {
         "path": _text(image.path),
         "format": image.format,

@@ -9,7 +9,7 @@ from typing import Any
 
 from stackmend.model.errors import UsageError
 
-Record = Mapping[str, Any]
+Record = Mapping[str, object]
 Column = tuple[str, str]
 
 
@@ -55,7 +55,7 @@ class Document:
         return (name, name) if any(_exists(record, name) for record in self.records) else None
 
 
-def reach(record: Any, path: str) -> Any:
+def reach(record: object, path: str) -> object:
     """The value at ``path`` of nested objects: a key that holds dots itself wins; None where there is nothing."""
     if not isinstance(record, Mapping):
         return None
@@ -65,7 +65,7 @@ def reach(record: Any, path: str) -> Any:
     return reach(record.get(head), rest) if rest else None
 
 
-def cell(value: Any) -> str:
+def cell(value: object) -> str:
     """A value as text in a table."""
     if value is None:
         return ""
@@ -82,7 +82,7 @@ def cell(value: Any) -> str:
     return str(value)
 
 
-def _exists(record: Any, path: str) -> bool:
+def _exists(record: object, path: str) -> bool:
     if not isinstance(record, Mapping):
         return False
     if path in record:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from stackmend.model.audit import Outcome, Report
 from stackmend.model.finding import Finding, Says, State
+from stackmend.model.values import members
 from stackmend.report.document import Document
 from stackmend.report.words import count, listed
 
@@ -37,7 +38,8 @@ def findings(found: Iterable[Finding], text: str = "") -> Document:
 def finding(found: Finding) -> Document:
     """One finding with its evidence."""
     data = found.as_dict()
-    width = max(len(str(name)) for name in data["evidence"]) if data["evidence"] else 0
+    evidence = members(data["evidence"])
+    width = max(map(len, evidence), default=0)
     lines = [
         f"{found.check} ({found.severity.value}, {found.state.value})",
         f"  {found.message}",
@@ -53,7 +55,7 @@ def finding(found: Finding) -> Document:
     if found.explains:
         lines.append(f"  explains {count(found.explains, 'other finding')}")
     lines += ["", "evidence"]
-    lines += [f"  {name:<{width}}  {'NULL' if value is None else value}" for name, value in data["evidence"].items()]
+    lines += [f"  {name:<{width}}  {'NULL' if value is None else value}" for name, value in evidence.items()]
     return Document(data=data, columns=COLUMNS, text="\n".join(lines))
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from stackmend.model.host import HostStatus, View
 from stackmend.report.document import Document
@@ -54,7 +53,7 @@ def _said(view: View) -> str:
     return said if view.what == "server" else f"{said} of {count(len(view.servers), 'server')}"
 
 
-def _used(provider: Mapping[str, Any]) -> str:
+def _used(provider: Mapping[str, object]) -> str:
     return ", ".join(
         f"{name} {value['used']} of {value['total']}" for name, value in provider.items() if isinstance(value, Mapping)
     )

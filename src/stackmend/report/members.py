@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Any
 
 #: items of a list that are aligned; longer ones are compared place by place
 _ALIGNED = 500
@@ -19,15 +18,15 @@ class Member:
 
     mark: str
     path: str
-    before: Any = None
-    after: Any = None
+    before: object = None
+    after: object = None
 
 
 class _TwiceError(ValueError):
     """An object names a member twice: what readers make of it differs."""
 
 
-def document(value: object) -> Any:
+def document(value: object) -> object:
     """The list or object that a value of a row holds as JSON, else None."""
     if not isinstance(value, str) or value[:1] not in ("[", "{"):
         return None
@@ -37,7 +36,7 @@ def document(value: object) -> Any:
         return None
 
 
-def difference(before: Any, after: Any) -> list[Member] | None:
+def difference(before: object, after: object) -> list[Member] | None:
     """The members that differ, [] where the documents say the same; None where they are too deep to be compared."""
     try:
         return list(_differing(before, after, ""))
@@ -45,12 +44,12 @@ def difference(before: Any, after: Any) -> list[Member] | None:
         return None
 
 
-def leaves(value: Any, path: str = "") -> list[tuple[str, Any]]:
+def leaves(value: object, path: str = "") -> list[tuple[str, object]]:
     """(path, value) of everything in a document that holds nothing more; those nearest to its top come first."""
-    found: list[tuple[str, Any]] = []
+    found: list[tuple[str, object]] = []
     level = [(path, value)]
     while level:
-        below: list[tuple[str, Any]] = []
+        below: list[tuple[str, object]] = []
         for name, one in level:
             inner = list(_inside(name, one))
             below += inner
@@ -60,14 +59,14 @@ def leaves(value: Any, path: str = "") -> list[tuple[str, Any]]:
     return found
 
 
-def _inside(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+def _inside(path: str, value: object) -> Iterator[tuple[str, object]]:
     if isinstance(value, Mapping):
         yield from ((_below(path, name), one) for name, one in value.items())
     elif isinstance(value, list):
         yield from ((f"{path}[{place}]", one) for place, one in enumerate(value))
 
 
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def _once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise _TwiceError
@@ -79,7 +78,7 @@ def _below(path: str, name: str) -> str:
     return f"{path}.{plain}" if path else plain
 
 
-def _differing(before: Any, after: Any, path: str) -> Iterator[Member]:
+def _differing(before: object, after: object, path: str) -> Iterator[Member]:
     if isinstance(before, dict) and isinstance(after, dict):
         for name in [*before, *(name for name in after if name not in before)]:
             below = _below(path, name)
@@ -95,7 +94,7 @@ def _differing(before: Any, after: Any, path: str) -> Iterator[Member]:
         yield Member("~", path, before, after)
 
 
-def _items(before: list[Any], after: list[Any], path: str) -> Iterator[Member]:
+def _items(before: list[object], after: list[object], path: str) -> Iterator[Member]:
     old, new = _by_id(before), _by_id(after)
     if old is not None and new is not None:
         yield from _differing_by_id(old, new, path)
@@ -109,7 +108,7 @@ def _items(before: list[Any], after: list[Any], path: str) -> Iterator[Member]:
             yield from _side_by_side(before[i:i_end], after[j:j_end], path, i, j)
 
 
-def _side_by_side(before: Sequence[Any], after: Sequence[Any], path: str, i: int, j: int) -> Iterator[Member]:
+def _side_by_side(before: Sequence[object], after: Sequence[object], path: str, i: int, j: int) -> Iterator[Member]:
     """Two stretches of a list that begin at ``i`` and ``j``: pairwise as far as they go, the rest is new or gone."""
     both = min(len(before), len(after))
     for place in range(both):
@@ -118,13 +117,15 @@ def _side_by_side(before: Sequence[Any], after: Sequence[Any], path: str, i: int
     yield from (Member("+", f"{path}[{j + place}]", after=after[place]) for place in range(both, len(after)))
 
 
-def _by_id(items: Sequence[Any]) -> dict[str, Any] | None:
+def _by_id(items: Sequence[object]) -> dict[str, object] | None:
     """Items by their ids, where each has one of its own: so does a network cache."""
-    found = {one["id"]: one for one in items if isinstance(one, dict) and isinstance(one.get("id"), str)}
+    found: dict[str, object] = {
+        one["id"]: one for one in items if isinstance(one, dict) and isinstance(one.get("id"), str)
+    }
     return found if len(found) == len(items) else None
 
 
-def _differing_by_id(old: dict[str, Any], new: dict[str, Any], path: str) -> Iterator[Member]:
+def _differing_by_id(old: dict[str, object], new: dict[str, object], path: str) -> Iterator[Member]:
     for name, one in old.items():
         if name not in new:
             yield Member("-", f"{path}[{name}]", before=one)

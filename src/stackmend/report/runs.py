@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from stackmend.model.journal import RunRecord, RunResult, RunState
 from stackmend.model.plan import Action
@@ -49,7 +48,7 @@ def sentences(outcome: RunResult, what: str = "done") -> list[str]:
     return lines
 
 
-def record(run: RunRecord) -> dict[str, Any]:
+def record(run: RunRecord) -> dict[str, object]:
     """A run as JSON values."""
     return {
         "id": run.id,
@@ -77,10 +76,10 @@ def runs(found: Iterable[RunRecord]) -> Document:
     return Document(data=[record(run) for run in found], columns=COLUMNS)
 
 
-def steps(happened: Happened) -> list[dict[str, Any]]:
+def steps(happened: Happened) -> list[dict[str, object]]:
     """Every step with the state of its last entry; the images stay in the journal."""
     of_step = happened.of_step()
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     for action in happened.actions:
         for number, step in enumerate(action.steps):
             entries = of_step.get(len(rows), [])
@@ -103,7 +102,7 @@ def steps(happened: Happened) -> list[dict[str, Any]]:
     return rows
 
 
-def _progress(actions: Sequence[Action], rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+def _progress(actions: Sequence[Action], rows: Sequence[Mapping[str, object]]) -> dict[str, int]:
     """How many of the steps that change something, or wait for a human, are done."""
     every = [step for action in actions for step in action.steps]
     counted = [row for row, step in zip(rows, every, strict=True) if writes(step) or isinstance(step, Gate)]
@@ -139,5 +138,5 @@ def _chosen(happened: Happened, ids: Sequence[str], repairs: Sequence[str]) -> t
     return chosen(happened.actions, ids, repairs, f"run {happened.run.id}")
 
 
-def _sheet(happened: Happened, shown: Sequence[Action], every: Sequence[Mapping[str, Any]], view: View) -> Sheet:
+def _sheet(happened: Happened, shown: Sequence[Action], every: Sequence[Mapping[str, object]], view: View) -> Sheet:
     return sheet(happened, _pace(happened.run, _progress(happened.actions, every)), shown, view)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from stackmend.cloud.whereabouts import Verdict
 from stackmend.report.document import Document
@@ -14,7 +14,7 @@ COLUMNS = (("Witness", "name"), ("Says", "says"), ("Agrees", "agrees"), ("Explai
 class _Found(Protocol):
     @property
     def verdict(self) -> Verdict: ...
-    def as_dict(self) -> dict[str, Any]: ...
+    def as_dict(self) -> dict[str, object]: ...
 
 
 def where(found: _Found) -> Document:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from stackmend.model.finding import Finding
 from stackmend.model.snapshot import Manifest
@@ -23,7 +22,7 @@ DIFF = (
 )
 
 
-def record(path: Path | str, manifest: Manifest) -> dict[str, Any]:
+def record(path: Path | str, manifest: Manifest) -> dict[str, object]:
     """One line of the list."""
     return {
         "path": str(path),

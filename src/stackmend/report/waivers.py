@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any
 
 from stackmend.model.journal import Waiver
 from stackmend.report.document import Document
@@ -31,6 +30,6 @@ def waivers(found: Iterable[Waiver]) -> Document:
     return Document(data=[record(one) for one in found], columns=COLUMNS)
 
 
-def record(found: Waiver) -> dict[str, Any]:
+def record(found: Waiver) -> dict[str, object]:
     """A waiver as JSON values."""
     return asdict(found)

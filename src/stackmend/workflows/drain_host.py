@@ -28,7 +28,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from stackmend.cloud import hosts, servers
 from stackmend.cloud.hosts import Compute
@@ -44,6 +43,7 @@ from stackmend.model.operations.network import PortsAway
 from stackmend.model.operations.placement import ProvidersEmpty
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import Gate, Manual, Risk, Step
+from stackmend.model.values import real
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 _DISABLE, _SERVERS, _AGENTS, _EMPTY = range(4)
@@ -58,8 +58,8 @@ class _Seen:
     servers: tuple[Server, ...]
     fit: frozenset[str]  #: hosts that servers may go to
     nodes: Mapping[str, str]  #: provider -> host
-    moves: tuple[Mapping[str, Any], ...]
-    ports: Mapping[str, list[Mapping[str, Any]]]
+    moves: tuple[Mapping[str, object], ...]
+    ports: Mapping[str, list[Mapping[str, object]]]
     room: Mapping[hosts.Need, Mapping[str, int]]
 
     @property
@@ -96,8 +96,8 @@ def _wishes(arguments: Row) -> moving.Wishes:
         to=str(arguments["to"]) if arguments.get("to") else None,
         cold=bool(arguments.get("cold")),
         wake=bool(arguments.get("wake")),
-        limit=float(arguments.get("timeout") or 3600),
-        stall=float(arguments.get("stall") or 900),
+        limit=real(arguments.get("timeout") or 3600),
+        stall=real(arguments.get("stall") or 900),
         on_stall=on_stall,
         stage=_SERVERS,
     )
@@ -134,7 +134,7 @@ def _look(sight: Sight, host: str, to: str | None) -> _Seen:
     )
 
 
-def _fit(found: Mapping[str, Compute], host: str, cells: Mapping[str, Any]) -> frozenset[str]:
+def _fit(found: Mapping[str, Compute], host: str, cells: Mapping[str, object]) -> frozenset[str]:
     """Other hosts that servers can go to: Nova moves none into another cell while it runs."""
     fit = {name for name, one in found.items() if one.fit and name != host}
     if host in cells:
@@ -161,7 +161,7 @@ def _destination(found: Mapping[str, Compute], fit: frozenset[str], host: str, t
 
 def _drafts(sight: Sight, seen: _Seen, wishes: moving.Wishes) -> Iterator[LaneDraft]:
     """The biggest first: what takes longest is begun first."""
-    images: dict[str, Mapping[str, Any]] = {}
+    images: dict[str, Mapping[str, object]] = {}
     where: dict[str, str | None] = {one.id: one.host for one in seen.servers}
     for one in sorted(seen.servers, key=lambda s: (-s.memory, -s.disk, s.name, s.id)):
         hindered = "" if one.task_state else "; ".join(_hindered(sight, seen, one, images, where))
@@ -169,7 +169,7 @@ def _drafts(sight: Sight, seen: _Seen, wishes: moving.Wishes) -> Iterator[LaneDr
 
 
 def _hindered(
-    sight: Sight, seen: _Seen, one: Server, images: dict[str, Mapping[str, Any]], where: dict[str, str | None]
+    sight: Sight, seen: _Seen, one: Server, images: dict[str, Mapping[str, object]], where: dict[str, str | None]
 ) -> Iterator[str]:
     if stuck := [move for move in seen.moves if move["instance_uuid"] == one.id and move["status"] != "finished"]:
         yield (

@@ -30,7 +30,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from stackmend.cloud import compute, hosts, servers
 from stackmend.cloud.servers import Server
@@ -43,6 +42,7 @@ from stackmend.model.operations.compute import ResetState, Start
 from stackmend.model.operations.compute_hosts import AwaitWhole, LeaveDeadHost, LeavingSeen
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import Manual, Risk, Step
+from stackmend.model.values import texts
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 #: stages of the plan: fence, declare, then servers by their order, and the words for the return at the end
@@ -87,7 +87,7 @@ class _Job:
     consent: frozenset[str]
     there: frozenset[str] | None
     old: Mapping[str, Sequence[str]]  #: server -> evacuations that are over
-    open: Mapping[str, Mapping[str, Any]]  #: server -> a move that never ended, to a host that may live
+    open: Mapping[str, Mapping[str, object]]  #: server -> a move that never ended, to a host that may live
     fit: frozenset[str]  #: where they may go
     where: dict[str, str | None]  #: hosts of servers, as far as they are known
 
@@ -100,8 +100,8 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     fence = list(fencing.fence(sight, host, bool(arguments.get("fenced"))))
     fit = _destinations(sight, host, to)
     lost = guests.guests(sight, host)
-    consent = frozenset(guests.named(lost, arguments.get("consent") or (), "--consent-rebuild"))
-    first = guests.named(lost, arguments.get("first") or (), "--first")
+    consent = frozenset(guests.named(lost, texts(arguments.get("consent")), "--consent-rebuild"))
+    first = guests.named(lost, texts(arguments.get("first")), "--first")
     stages = guests.stages(lost, first, _SERVERS)
     evacuations = compute.evacuations(sight.api, host)
     job = _Job(
@@ -145,12 +145,12 @@ def _destinations(sight: Sight, host: str, to: str) -> frozenset[str]:
     return frozenset({to}) if to else fit
 
 
-def _since(found: Mapping[str, Any], evacuations: Sequence[Mapping[str, Any]]) -> str:
+def _since(found: Mapping[str, object], evacuations: Sequence[Mapping[str, object]]) -> str:
     """The latest moment that Nova told of: its own clock, whichever host of it answers."""
     return max([str(found.get("updated_at") or ""), *(str(one["created_at"]) for one in evacuations)])
 
 
-def _old(evacuations: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+def _old(evacuations: Sequence[Mapping[str, object]]) -> dict[str, list[str]]:
     """Server -> its evacuations from this host that came to nothing or are of an earlier time."""
     found: dict[str, list[str]] = {}
     for one in evacuations:
@@ -159,7 +159,7 @@ def _old(evacuations: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     return found
 
 
-def _open(sight: Sight, host: str) -> dict[str, Mapping[str, Any]]:
+def _open(sight: Sight, host: str) -> dict[str, Mapping[str, object]]:
     """Server -> its move from this host that never ended, unless the host it led to is declared dead, or gone.
 
     That nobody hears of a nova-compute does not stop the guests of its host. A resize that waits for its confirmation

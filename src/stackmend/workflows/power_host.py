@@ -33,6 +33,7 @@ from stackmend.model.operations.network import AgentsAlive
 from stackmend.model.protocols import Hosts
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import HostCommand, Risk, Step
+from stackmend.model.values import real
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 #: action -> (hook, what power_status must print then, the hook that takes it back)
@@ -52,7 +53,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     host, action = str(arguments["host"]), str(arguments["action"])
     if action not in _HOOKS:
         raise UsageError(f"{action!r} is none of {', '.join(_HOOKS)}")
-    limit = float(arguments.get("timeout") or 1800)
+    limit = real(arguments.get("timeout") or 1800)
     name, wanted, back = _HOOKS[action]
     command = hook(sight.settings, name, host, back=back, wanted=wanted, limit=limit)
     if command is None:

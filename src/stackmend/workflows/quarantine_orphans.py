@@ -33,6 +33,7 @@ from stackmend.model.operations.compute import ServerAway
 from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import ExpectNone, ExpectRow, Risk, Step
+from stackmend.model.values import real
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 
@@ -53,7 +54,7 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     if found.storage.shared is not False:
         raise CannotRepair(f"{path} of {host} may be shared: {found.storage.why}. Other hosts may own what is in it")
     whose = owners(found, sight.live, sight.api)
-    days = AGE if arguments.get("days") is None else float(arguments["days"])
+    days = AGE if arguments.get("days") is None else real(arguments["days"])
     kept = {}
     for folder in found.folders:
         owner = whose[folder.name]

@@ -29,6 +29,7 @@ from stackmend.model.finding import Row
 from stackmend.model.operations.compute import AttachVolume, AwaitLogin, PairSeen, ReleaseVolume
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import HostCommand, Manual, Risk, Step
+from stackmend.model.values import real, texts
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 #: seconds that a guest may take to come up, and to let go of a disk
@@ -64,12 +65,13 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
 
 def _waited(arguments: Row, found: Pair) -> Iterator[Step]:
     """Wait for a guest that runs, as the operator asks for it."""
-    words = tuple(str(word).replace("{server}", found.server) for word in arguments.get("probe") or ())
-    if arguments.get("probe") and not any("{server}" in str(word) for word in arguments["probe"]):
+    probe = texts(arguments.get("probe"))
+    words = tuple(word.replace("{server}", found.server) for word in probe)
+    if probe and not any("{server}" in word for word in probe):
         raise UsageError("the probe does not name its guest", "Put {server} where its UUID belongs.")
     if found.vm_state != "active" or arguments.get("guest") == "none":
         return
-    limit = float(arguments.get("limit") or _GUEST)
+    limit = real(arguments.get("limit") or _GUEST)
     if words:
         yield HostCommand(
             host="",

@@ -35,6 +35,7 @@ from stackmend.model.finding import Row
 from stackmend.model.operations.reserved_ports import DropReserved, HoldsAddress, ReservePort, TryPort
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import Risk, Step
+from stackmend.model.values import texts
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 #: stages: ports are made, then those that are not wanted are deleted
@@ -47,12 +48,12 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     address, project = reservations.plain(str(arguments["address"])), str(arguments.get("project") or "")
     of = reservations.place(networks, address, str(arguments.get("network") or ""), str(arguments.get("subnet") or ""))
     reservations.free(networks, address, of)
-    for server in arguments.get("living") or ():
+    for server in texts(arguments.get("living")):
         raise CannotRepair(
             f"server {server} is not deleted, and its records still have {address}: its guest may use it. Repair that"
             f" first: 'stackmend audit --server {server}'"
         )
-    for why in arguments.get("unread") or ():
+    for why in texts(arguments.get("unread")):
         raise CannotRepair(f"whether a server that is not deleted still has {address} cannot be told: {why}")
     if not project:
         raise CannotRepair(f"no record tells which project {address} was of: name it by --project")

@@ -41,6 +41,7 @@ from stackmend.model.operations.compute_hosts import AwaitWhole
 from stackmend.model.operations.servers import ServerSeen
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import Manual, Risk, Step
+from stackmend.model.values import texts
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 #: stages: servers by their order, then all consoles
@@ -82,12 +83,12 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         booted=booted,
         now=fencing.now(sight).strftime("%Y-%m-%dT%H:%M:%S"),
         findings=sight.findings,
-        off=frozenset(guests.named(lost, arguments.get("off") or (), "--leave-off")),
-        also=frozenset(guests.named(lost, arguments.get("also") or (), "--start")),
+        off=frozenset(guests.named(lost, texts(arguments.get("off")), "--leave-off")),
+        also=frozenset(guests.named(lost, texts(arguments.get("also")), "--start")),
         log=log,
         consoles=bool(arguments.get("consoles", True)),
     )
-    first = guests.named(lost, arguments.get("first") or (), "--first")
+    first = guests.named(lost, texts(arguments.get("first")), "--first")
     stages = guests.stages(lost, first, _SERVERS)
     verdicts = {guest.id: _verdict(sight, host, guest) for guest in lost}
     sight.facts["host"] = name

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from stackmend.cloud import compute, hosts
 from stackmend.cloud.states import IN_MEMORY
@@ -34,7 +33,8 @@ from stackmend.model.operations.compute import BootRelocated, Relocated
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import CELL, cell_database
-from stackmend.model.step import Manual, Risk, Step
+from stackmend.model.step import Manual, Risk, Step, Value
+from stackmend.model.values import texts
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 #: stages of the plan, after the fence and the declaration
@@ -73,7 +73,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         raise CannotRepair(f"nova-compute on {move.to} is not up")
     if move.manage != move.to and move.via != "db":
         attachments.manages(sight, move.manage)
-    servers = _servers(sight.live, move, arguments.get("servers") or ())
+    servers = _servers(sight.live, move, texts(arguments.get("servers")))
     sight.facts["relocation"] = {"from": move.source, "to": move.to, "servers": [str(s["uuid"]) for s in servers]}
     drafts = [_lane(sight, sight.live, move, server) for server in servers]
     moving = any(draft.risk is not Risk.MANUAL for draft in drafts)
@@ -123,9 +123,9 @@ def _cell(live: Live, host: str) -> str:
     return found[0]
 
 
-def _servers(live: Live, move: _Move, wanted: tuple[str, ...]) -> list[dict[str, Any]]:
+def _servers(live: Live, move: _Move, wanted: tuple[str, ...]) -> list[dict[str, Value]]:
     """The live servers of the host, or those of them that are named; by name."""
-    found: list[dict[str, Any]] = list(live.rows(move.database, "instances", {"host": move.source, "deleted": 0}))
+    found: list[dict[str, Value]] = list(live.rows(move.database, "instances", {"host": move.source, "deleted": 0}))
     found = [server for server in found if not server.get("hidden")]
     known = {str(server["uuid"]) for server in found}
     if strangers := [name for name in wanted if name not in known]:
@@ -153,7 +153,7 @@ def _room(live: Live, provider: str) -> dict[str, float]:
     return found
 
 
-def _fits(live: Live, move: _Move, server: Mapping[str, Any]) -> None:
+def _fits(live: Live, move: _Move, server: Mapping[str, Value]) -> None:
     """Take what the server needs from the room that is left; CannotRepair where there is not enough."""
     held = live.rows("placement", "allocations", {"consumer_id": server["uuid"]})
     wanted: dict[str, int] = {}
@@ -170,7 +170,7 @@ def _fits(live: Live, move: _Move, server: Mapping[str, Any]) -> None:
         move.room[kind] -= amount
 
 
-def _lane(sight: Sight, live: Live, move: _Move, server: Mapping[str, Any]) -> LaneDraft:
+def _lane(sight: Sight, live: Live, move: _Move, server: Mapping[str, Value]) -> LaneDraft:
     name = str(server["uuid"])
     volumes = _volumes(live, move, name)
     target = {
@@ -194,7 +194,7 @@ def _lane(sight: Sight, live: Live, move: _Move, server: Mapping[str, Any]) -> L
 
 def _volumes(live: Live, move: _Move, server: str) -> dict[str, str]:
     """Volume -> Nova's attachment of it."""
-    where: dict[str, Any] = {"instance_uuid": server, "destination_type": "volume", "deleted": 0}
+    where: dict[str, Value] = {"instance_uuid": server, "destination_type": "volume", "deleted": 0}
     return {
         str(row["volume_id"]): str(row["attachment_id"] or "")
         for row in live.rows(move.database, "block_device_mapping", where)
@@ -203,7 +203,7 @@ def _volumes(live: Live, move: _Move, server: str) -> dict[str, str]:
 
 
 def _steps(
-    sight: Sight, live: Live, move: _Move, server: Mapping[str, Any], volumes: Mapping[str, str]
+    sight: Sight, live: Live, move: _Move, server: Mapping[str, Value], volumes: Mapping[str, str]
 ) -> Iterator[Step]:
     name = str(server["uuid"])
     if findings := sight.findings.get(name):
@@ -236,7 +236,7 @@ def _steps(
 
 def _attached(live: Live, volume: str, attachment: str, server: str) -> None:
     """CannotRepair unless Nova and Cinder mean the same attachment: which one is right is not to be guessed here."""
-    where: dict[str, Any] = {"volume_id": volume, "instance_uuid": server, "deleted": 0}
+    where: dict[str, Value] = {"volume_id": volume, "instance_uuid": server, "deleted": 0}
     if [str(row["id"]) for row in live.rows("cinder", "volume_attachment", where)] != [attachment]:
         raise CannotRepair(
             f"Nova and Cinder disagree about the attachment of volume {volume}: run an audit and repair that"

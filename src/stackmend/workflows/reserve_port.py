@@ -28,13 +28,14 @@ from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
 from stackmend.model.operations.reserved_ports import DropReserved, FixedIp, ReservePort
 from stackmend.model.step import Risk
+from stackmend.model.values import texts
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     """One lane. CannotRepair for an address that cannot be had, UsageError for one that is of no subnet here."""
     where, project = str(arguments["network"]), str(arguments.get("project") or "")
-    fixed = [_fixed(ByApi(sight.api), where, reservations.plain(str(one))) for one in arguments.get("addresses") or ()]
+    fixed = [_fixed(ByApi(sight.api), where, reservations.plain(one)) for one in texts(arguments.get("addresses"))]
     name = str(arguments.get("name") or "")
     label = reservations.label(name) if name and "." in name else ""
     if label and "dns-integration" not in network.extensions(sight.api):

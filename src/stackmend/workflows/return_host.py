@@ -25,7 +25,6 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Any
 
 from stackmend.cloud import compute, hosts, network, servers
 from stackmend.cloud import image as glance
@@ -50,6 +49,7 @@ from stackmend.model.operations.compute_hosts import (
 from stackmend.model.operations.network import AgentsAlive
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import Gate, Manual, Risk, Step
+from stackmend.model.values import real, text, texts, whole
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 _BACK, _ENABLE, _CANARY, _JUDGE, _CLEAN, _SERVES, _HOME = range(7)
@@ -61,7 +61,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     """Really back, enabled, tried by a canary, and the servers that are wanted back."""
     host = str(arguments["host"])
     own = hosts.compute(hosts.computes(sight.api), host)
-    wanted = [str(one) for one in arguments.get("back") or ()]
+    wanted = list(texts(arguments.get("back")))
     sight.facts.update(host=host, service={"status": own.status, "reason": own.reason, "state": own.state})
     yield _really_back(sight, own)
     yield _enabled(own)
@@ -117,7 +117,7 @@ def _enabled(own: Compute) -> LaneDraft:
 
 def _tried(sight: Sight, own: Compute, arguments: Row) -> Iterator[LaneDraft]:
     image = _image(sight, str(arguments.get("image") or ""))
-    size = int(arguments.get("volume") or 0)
+    size = whole(arguments.get("volume") or 0)
     if size and size < _gigabytes(image):
         raise UsageError(f"--volume {size}: image {image['name']} needs {_gigabytes(image)} GiB", "Name more, or none.")
     flavor = _flavor(sight, str(arguments.get("flavor") or ""), image, size)
@@ -127,7 +127,7 @@ def _tried(sight: Sight, own: Compute, arguments: Row) -> Iterator[LaneDraft]:
     sight.facts["canary"] = {"name": name, "flavor": flavor["name"], "image": image["name"], **_told(network)}
     reason = own.reason or "the canary of stackmend did not start"
     create = CreateCanary(
-        name=name, host=own.host, flavor=str(flavor["id"]), image=str(image["id"]), network=network.get("id"),
+        name=name, host=own.host, flavor=str(flavor["id"]), image=str(image["id"]), network=text(network.get("id")),
         volume=size,
     ).call()  # fmt: skip
     judge = DisableUnlessCanary(service=own.service, host=own.host, name=name, reason=reason).call()
@@ -141,11 +141,11 @@ def _tried(sight: Sight, own: Compute, arguments: Row) -> Iterator[LaneDraft]:
         yield LaneDraft(resource_type="host", resource_id=own.host, message=message, stage=stage, steps=(step,))
 
 
-def _told(network: Mapping[str, Any]) -> dict[str, Any]:
+def _told(network: Mapping[str, object]) -> dict[str, object]:
     return {"network": network.get("name") or network["id"]} if network else {}
 
 
-def _named(what: str, wanted: str, every: Sequence[Mapping[str, Any]], hint: str) -> Mapping[str, Any]:
+def _named(what: str, wanted: str, every: Sequence[Mapping[str, object]], hint: str) -> Mapping[str, object]:
     """The one of this id, else of this name; UsageError for none, with near names, and for several, with their ids."""
     found = [one for one in every if wanted == one["id"]] or [one for one in every if wanted == one.get("name")]
     if not found:
@@ -157,7 +157,7 @@ def _named(what: str, wanted: str, every: Sequence[Mapping[str, Any]], hint: str
     return found[0]
 
 
-def _network(sight: Sight, wanted: str) -> Mapping[str, Any]:
+def _network(sight: Sight, wanted: str) -> Mapping[str, object]:
     """The network of this name or id; {} where none is asked for."""
     if not wanted:
         return {}
@@ -167,7 +167,7 @@ def _network(sight: Sight, wanted: str) -> Mapping[str, Any]:
     return found
 
 
-def _image(sight: Sight, wanted: str) -> Mapping[str, Any]:
+def _image(sight: Sight, wanted: str) -> Mapping[str, object]:
     """The one of this name or id, else the smallest."""
     every = glance.active(sight.api)
     if wanted:
@@ -175,21 +175,21 @@ def _image(sight: Sight, wanted: str) -> Mapping[str, Any]:
     plain = [one for one in every if not one.get("block_device_mapping")]
     if not plain:
         raise UsageError("there is no active image for a canary", "Name one by --image, or leave out the canary.")
-    return min(plain, key=lambda one: (int(one.get("size") or 0), str(one["id"])))
+    return min(plain, key=lambda one: (whole(one.get("size") or 0), str(one["id"])))
 
 
-def _gigabytes(image: Mapping[str, Any]) -> int:
+def _gigabytes(image: Mapping[str, object]) -> int:
     """What a disk of this image takes."""
-    return max(int(image.get("min_disk") or 0), -(-int(image.get("size") or 0) // _GIB))
+    return max(whole(image.get("min_disk") or 0), -(-whole(image.get("size") or 0) // _GIB))
 
 
-def _flavor(sight: Sight, wanted: str, image: Mapping[str, Any], volume: int) -> Mapping[str, Any]:
+def _flavor(sight: Sight, wanted: str, image: Mapping[str, object], volume: int) -> Mapping[str, object]:
     """The one of this name or id, else the smallest that the image fits in and that asks for nothing special."""
     found = compute.flavors(sight.api)
 
-    def holds(one: Mapping[str, Any]) -> bool:
-        room = volume or int(one["disk"]) == 0 or one["disk"] >= _gigabytes(image)
-        return bool(one["ram"] >= int(image.get("min_ram") or 0) and room)
+    def holds(one: Mapping[str, object]) -> bool:
+        room = volume or whole(one["disk"]) == 0 or whole(one["disk"]) >= _gigabytes(image)
+        return bool(whole(one["ram"]) >= whole(image.get("min_ram") or 0) and room)
 
     if wanted:
         named = _named("flavor", wanted, found, "See 'openstack flavor list --all'.")
@@ -215,10 +215,10 @@ def _home(sight: Sight, own: Compute, wanted: list[str], arguments: Row) -> Iter
     if not wanted:
         return
     groups = servers.groups(sight.api)
-    images: dict[str, Mapping[str, Any]] = {}
+    images: dict[str, Mapping[str, object]] = {}
     wishes = moving.Wishes(
-        to=own.host, cold=True, stage=_HOME, limit=float(arguments.get("timeout") or 3600),
-        stall=float(arguments.get("stall") or 900), on_stall=str(arguments.get("on_stall") or "abort"),
+        to=own.host, cold=True, stage=_HOME, limit=real(arguments.get("timeout") or 3600),
+        stall=real(arguments.get("stall") or 900), on_stall=str(arguments.get("on_stall") or "abort"),
     )  # fmt: skip
     for name in dict.fromkeys(wanted):
         found = servers.server(sight.api, name)
@@ -233,7 +233,7 @@ def _home(sight: Sight, own: Compute, wanted: list[str], arguments: Row) -> Iter
             yield moving.lane(one, wishes, "; ".join(_hindered(sight, one, own, images)))
 
 
-def _hindered(sight: Sight, one: Server, own: Compute, images: dict[str, Mapping[str, Any]]) -> Iterator[str]:
+def _hindered(sight: Sight, one: Server, own: Compute, images: dict[str, Mapping[str, object]]) -> Iterator[str]:
     if one.task_state is None and one.vm_state in IN_MEMORY:
         yield from servers.immovable(sight.api, one, servers.image_of(sight.api, one, images))
     yield from servers.crowded(sight.api, one, [own.host], {})

@@ -34,7 +34,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from stackmend.cloud import compute
 from stackmend.hosts import fencing
@@ -46,6 +45,7 @@ from stackmend.model.finding import Row
 from stackmend.model.operations.compute import ServerStays
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import Manual, Risk, Step
+from stackmend.model.values import texts
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 #: bytes of the target that stay free
@@ -127,10 +127,10 @@ def _both(arguments: Row, sight: Sight, host: str, to: str) -> _Two:
     return _Two(source, target, found, there)
 
 
-def _servers(arguments: Row, sight: Sight, host: str) -> list[Mapping[str, Any]]:
+def _servers(arguments: Row, sight: Sight, host: str) -> list[Mapping[str, object]]:
     """The servers of the host, or those that were asked for; UsageError for one that is not on it."""
     every = {str(one["id"]): one for one in compute.servers_on(sight.api, host)}
-    asked = [str(name) for name in arguments.get("servers") or ()]
+    asked = list(texts(arguments.get("servers")))
     for name in asked:
         if name not in every:
             raise UsageError(
@@ -139,13 +139,13 @@ def _servers(arguments: Row, sight: Sight, host: str) -> list[Mapping[str, Any]]
     return [every[name] for name in dict.fromkeys(asked or sorted(every))]
 
 
-def _folder(found: Inventory, server: Mapping[str, Any]) -> Folder | None:
+def _folder(found: Inventory, server: Mapping[str, object]) -> Folder | None:
     """Its directory, by its uuid or by the name of its domain."""
     name = str(server.get("OS-EXT-SRV-ATTR:instance_name") or "")
     return found.folder(str(server["id"])) or (found.folder(name) if name else None)
 
 
-def _why_not(server: Mapping[str, Any], two: _Two, host: str) -> str:
+def _why_not(server: Mapping[str, object], two: _Two, host: str) -> str:
     """Why a server is left as it is; "" where its disks can be copied."""
     folder = _folder(two.found, server)
     if folder is None:
@@ -170,14 +170,14 @@ def _understood(disk: Disk) -> bool:
     return len(disk.chain) <= 1 and all(path.startswith("_base/") and path.count("/") == 1 for path in disk.chain)
 
 
-def _needed(two: _Two, servers: Sequence[Mapping[str, Any]]) -> list[Base]:
+def _needed(two: _Two, servers: Sequence[Mapping[str, object]]) -> list[Base]:
     """The bases of these servers, each one once."""
     folders = [folder for one in servers if (folder := _folder(two.found, one)) is not None]
     paths = dict.fromkeys(path for folder in folders for disk in folder.disks for path in disk.chain)
     return [base for path in sorted(paths) if (base := two.found.base(path)) is not None]
 
 
-def _room(two: _Two, servers: Sequence[Mapping[str, Any]], bases: Sequence[Base]) -> None:
+def _room(two: _Two, servers: Sequence[Mapping[str, object]], bases: Sequence[Base]) -> None:
     """CannotRepair where the target has no room for all of it."""
     folders = [folder for one in servers if (folder := _folder(two.found, one)) is not None]
     new = [base for base in bases if two.there.base(base.image.path) is None]
@@ -203,7 +203,7 @@ def _base_lane(two: _Two, base: Base, stamp: str) -> LaneDraft:
     )
 
 
-def _server_lane(two: _Two, server: Mapping[str, Any], host: str, stamp: str) -> LaneDraft:
+def _server_lane(two: _Two, server: Mapping[str, object], host: str, stamp: str) -> LaneDraft:
     """One server: its directory copied, and put in place."""
     folder = _folder(two.found, server)
     assert folder is not None  # noqa: S101 - only such servers come here
@@ -252,7 +252,7 @@ def _nvram(two: _Two, path: str, stamp: str) -> Step:
     return copy_file(source, target, f"nvram/{name}", 0, stamp)
 
 
-def _left(server: Mapping[str, Any], why: str) -> LaneDraft:
+def _left(server: Mapping[str, object], why: str) -> LaneDraft:
     """A server whose disks are not copied."""
     name = server["id"]
     return LaneDraft(

@@ -26,13 +26,14 @@ from stackmend.hosts.units import held, stop, units
 from stackmend.model.finding import Row
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import Risk
+from stackmend.model.values import texts
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 DEFAULT = ("nova-compute",)
 
 
 def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
-    host, services = str(arguments["host"]), tuple(arguments.get("services") or DEFAULT)
+    host, services = str(arguments["host"]), texts(arguments.get("services")) or DEFAULT
     if sight.hosts is None:
         raise CannotRepair('no access to hosts is configured: [hosts] transport = "ssh" is usual')
     found = units(sight.hosts, host, services)

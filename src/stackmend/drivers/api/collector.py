@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from pyarrow import compute, dataset, parquet
@@ -66,7 +65,7 @@ class ApiTables:
                 missing[label] = tuple(sorted(columns))
         return [Source(database=name, missing=missing, api=True) for name, missing in sorted(lacking.items())]
 
-    def look(self, findings: Sequence[Mapping[str, Any]]) -> Look:
+    def look(self, findings: Sequence[Mapping[str, object]]) -> Look:
         """A look at what these findings are about."""
         return Look(self.reading, findings, self._seconds)
 

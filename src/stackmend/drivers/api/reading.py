@@ -80,7 +80,7 @@ class ApiReading:
         found: Seen = implementation_of(operation).look(self, operation)
         return found
 
-    def lacks(self, operation: type[Operation[Any]]) -> str:
+    def lacks(self, operation: type[Operation[Seen]]) -> str:
         """Why the cloud cannot do the operation, or ""."""
         if operation not in self._lacking:
             self._lacking[operation] = self._missing(operation)

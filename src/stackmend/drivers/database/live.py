@@ -20,6 +20,7 @@ from stackmend.model.events import Events
 from stackmend.model.protocols import Api, Reference
 from stackmend.model.snapshot import CELL, cell_database
 from stackmend.model.step import Value, Values
+from stackmend.model.values import whole
 from stackmend.tables import secret_columns
 
 _EVENTS = Events(__name__)
@@ -52,7 +53,7 @@ class LiveDatabases:
         self._settings = settings
         self._api = api
         self._answers: dict[_Key, list[Record]] = {}
-        self._ahead: list[Mapping[str, Any]] = []
+        self._ahead: list[Mapping[str, object]] = []
         self._at = 0
         self._now = now
         self._lookups = self._statements = 0
@@ -68,7 +69,7 @@ class LiveDatabases:
             _EVENTS.detail("rows looked up", lookups=self._lookups, statements=self._statements)
         self._connections.close()
 
-    def expect(self, targets: Iterable[Mapping[str, Any]]) -> None:
+    def expect(self, targets: Iterable[Mapping[str, object]]) -> None:
         """Say which targets a repair will ask about, in this order: their rows are read some hundred at a time."""
         self._ahead, self._at = list(targets), 0
 
@@ -138,7 +139,7 @@ class LiveDatabases:
         dialect, connection = self._connections.get(database)
         ((found,),) = dialect.select(connection, f"SELECT COUNT(*) FROM {dialect.quote(table)}")
         back_out(connection)
-        return int(found)
+        return whole(found)
 
     def pluck(
         self, database: str, table: str, columns: Sequence[str], where: Values, most: int = 1_000_000
@@ -238,7 +239,7 @@ def _several(value: Value | Sequence[Value]) -> TypeGuard[Sequence[Value]]:
     return not isinstance(value, str | bytes | int | float) and value is not None
 
 
-def _name_of(value: object, target: Mapping[str, Any]) -> str:
+def _name_of(value: object, target: Mapping[str, object]) -> str:
     """The column of the target that has this value: text only, for small numbers are alike by chance."""
     if not isinstance(value, str) or len(value) < 8:
         return ""

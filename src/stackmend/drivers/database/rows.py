@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from stackmend.drivers.database.dialects import dialect_of
 from stackmend.drivers.database.dialects.base import Address, Connection, Dialect, TableInfo
@@ -203,12 +202,12 @@ def fetch(
     *,
     order: Sequence[str] = (),
     lock: str = "",
-) -> list[tuple[Any, ...]]:
+) -> list[tuple[Value, ...]]:
     """Columns of the rows whose columns ``by`` are any of ``wanted``; with the dialect's ``lock`` they stay locked."""
     head = f"SELECT {', '.join(dialect.quote(c) for c in columns)} FROM {dialect.quote(table)} WHERE "
     tail = f" ORDER BY {', '.join(dialect.quote(c) for c in order)}" if order else ""
     tail += lock
-    found: list[tuple[Any, ...]] = []
+    found: list[tuple[Value, ...]] = []
     for condition, parameters in matching(dialect, by, wanted):
         found += dialect.select(connection, head + condition + tail, parameters)
     return found

@@ -6,7 +6,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import pymysql
 
@@ -61,7 +60,7 @@ def telling(what: str) -> Iterator[None]:
         ) from problem
 
 
-def execute(connection: Connection, sql: str, parameters: Sequence[Any], expected: int, what: str) -> None:
+def execute(connection: Connection, sql: str, parameters: Sequence[object], expected: int, what: str) -> None:
     """Run one statement that must find exactly ``expected`` rows; WriteError otherwise."""
     with telling(what):
         cursor = connection.cursor()

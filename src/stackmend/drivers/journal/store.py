@@ -420,11 +420,11 @@ def _state(row: sa.RowMapping, living: Collection[str]) -> RunState:
     return RunState.CUT_OFF if state is RunState.RUNNING and row["id"] not in living else state
 
 
-def _without_steps(action: Action) -> dict[str, Any]:
+def _without_steps(action: Action) -> dict[str, object]:
     return replace(action, steps=()).as_dict()
 
 
-def _insert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, object]]) -> None:
     for start in range(0, len(rows), _CHUNK):
         connection.execute(sa.insert(table), rows[start : start + _CHUNK])
 

@@ -15,7 +15,6 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from stackmend.drivers.database.dialects import Address, Dialect, TableInfo, dialect_of
 from stackmend.drivers.database.dialects.base import Reader
@@ -135,7 +134,7 @@ class DatabaseCollector:
         )
         return manifest
 
-    def recollect(self, reads: Mapping[str, Mapping[str, str]], findings: Sequence[Mapping[str, Any]]) -> DuckQuery:
+    def recollect(self, reads: Mapping[str, Mapping[str, str]], findings: Sequence[Mapping[str, object]]) -> DuckQuery:
         """Read anew what is in the scope of these findings; SourceError when any of it cannot be read."""
         for name, why in self._errors.items():
             if _serves(name, set(reads)):

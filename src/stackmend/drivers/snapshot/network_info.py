@@ -13,7 +13,6 @@ import zlib
 from array import array
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -135,9 +134,9 @@ class Exploder:
         kinds: list[str],
         counts: list[int | None],
         complain: Complain,
-    ) -> list[dict[str, Any]]:
+    ) -> list[dict[str, object]]:
         """Read documents one by one that DuckDB found nothing in; sets their kinds and counts."""
-        found: list[dict[str, Any]] = []
+        found: list[dict[str, object]] = []
         for n in late:
             kind, vifs, problem = _read(documents[n] or b"")
             kinds[n], counts[n] = kind, len(vifs)
@@ -147,7 +146,7 @@ class Exploder:
         return found
 
 
-def _read(document: bytes) -> tuple[str, list[dict[str, Any]], str]:
+def _read(document: bytes) -> tuple[str, list[dict[str, object]], str]:
     """(kind, VIFs, what is wrong) of one document."""
     try:
         parsed = json.loads(document)
@@ -163,7 +162,7 @@ def _read(document: bytes) -> tuple[str, list[dict[str, Any]], str]:
     return "list", vifs, "" if len(vifs) == len(parsed) else "vif-without-id"
 
 
-def _vif(position: int, vif: dict[str, Any]) -> dict[str, Any]:
+def _vif(position: int, vif: dict[str, object]) -> dict[str, object]:
     network = vif.get("network")
     return {
         "position": position,
@@ -177,7 +176,7 @@ def _vif(position: int, vif: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     """Text; None for what is none, such as half a surrogate pair, which JSON can escape and only Python takes."""
     if not isinstance(value, str):
         return None

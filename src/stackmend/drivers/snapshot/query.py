@@ -16,7 +16,6 @@ from glob import escape
 from itertools import count
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -66,7 +65,7 @@ class DuckQuery:
         kind = "TABLE" if sum(f.stat().st_size for f in files) < _SMALL else "VIEW"
         try:
             source = f"read_parquet([{names}])"
-            columns = [(name, type_ == "VARCHAR") for name, type_, *_ in self._rows(f"DESCRIBE FROM {source}")[1]]
+            columns = [(str(name), type_ == "VARCHAR") for name, type_, *_ in self._rows(f"DESCRIBE FROM {source}")[1]]
             self._rows(f'CREATE {kind} "{label}" AS {_compared(source, columns)}')
         except duckdb.Error as problem:
             raise SourceError(
@@ -88,7 +87,7 @@ class DuckQuery:
             if set(view.needs) <= present:
                 self._rows(f'CREATE VIEW "{name}" AS {view.sql}')
 
-    def rows(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def rows(self, sql: str, parameters: Mapping[str, object]) -> list[dict[str, object]]:
         """Run one statement; only the parameters it names are bound.
 
         What stands under WITH is run first, a step at a time, each into a temporary table: of a table the planner
@@ -114,13 +113,13 @@ class DuckQuery:
                 for name, _ in named:
                     self._rows(f'DROP TABLE IF EXISTS temp."{name}"')
 
-    def _rows(self, sql: str, parameters: object = None) -> tuple[list[str], list[tuple[Any, ...]]]:
+    def _rows(self, sql: str, parameters: object = None) -> tuple[list[str], list[tuple[object, ...]]]:
         """(names of the columns, rows) of one statement."""
         with interrupts():
             cursor = self._connection.execute(sql, parameters)
             return [d[0] for d in cursor.description or ()], cursor.fetchall()
 
-    def _named(self, sql: str, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
+    def _named(self, sql: str, parameters: Mapping[str, object]) -> dict[str, object] | None:
         """Those of the parameters that DuckDB finds in it."""
         names = {name for part in self._connection.extract_statements(sql) for name in part.named_parameters}
         return {name: parameters[name] for name in names if name in parameters} or None

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -46,7 +46,7 @@ class Newest:
 class Looking(Protocol):
     """One look at tables that are in no database."""
 
-    def read(self, label: str, wanted: Mapping[str, Sequence[Any]] | None) -> pa.Table:
+    def read(self, label: str, wanted: Mapping[str, Sequence[object]] | None) -> pa.Table:
         """The rows with these values (column -> values), all for None; SourceError where they cannot be known."""
         ...
 
@@ -58,7 +58,7 @@ class Elsewhere(Protocol):
         """Whether this table is read there."""
         ...
 
-    def look(self, findings: Sequence[Mapping[str, Any]]) -> Looking:
+    def look(self, findings: Sequence[Mapping[str, object]]) -> Looking:
         """A fresh look for these findings."""
         ...
 
@@ -82,7 +82,7 @@ class Recollection:
         self._tables: dict[str, pa.Table] = {}
         self._complaints = Complaints()
 
-    def query(self, reads: Mapping[str, Mapping[str, str]], findings: Sequence[Mapping[str, Any]]) -> DuckQuery:
+    def query(self, reads: Mapping[str, Mapping[str, str]], findings: Sequence[Mapping[str, object]]) -> DuckQuery:
         """The tables of ``reads``, narrowed to the scopes of ``findings``."""
         look = self._elsewhere.look(findings) if self._elsewhere else None
         try:
@@ -105,11 +105,13 @@ class Recollection:
         duck.ready(now, present)
         return duck
 
-    def _values(self, scope: Mapping[str, str], findings: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]] | None:
+    def _values(
+        self, scope: Mapping[str, str], findings: Sequence[Mapping[str, object]]
+    ) -> dict[str, list[object]] | None:
         """Column -> the values wanted; None for the whole table."""
         if not scope:
             return None
-        wanted = {}
+        wanted: dict[str, list[object]] = {}
         for column, origin in scope.items():
             if origin.startswith(NEWEST):
                 wanted[column] = [Newest(column, origin.removeprefix(NEWEST))]
@@ -122,7 +124,7 @@ class Recollection:
             wanted[column] = list(dict.fromkeys(v for v in values if v is not None))
         return wanted
 
-    def _read(self, label: str, wanted: dict[str, list[Any]] | None) -> None:
+    def _read(self, label: str, wanted: dict[str, list[object]] | None) -> None:
         base = DERIVED.get(label, label)
         found: dict[str, list[pa.Table]] = {base: [schema(base).empty_table()], label: [schema(label).empty_table()]}
         for part in tables()[base]:
@@ -132,7 +134,7 @@ class Recollection:
             self._tables[name] = pa.concat_tables(found[name])
 
     def _read_part(
-        self, part: Table, database: str, wanted: dict[str, list[Any]] | None, found: dict[str, list[pa.Table]]
+        self, part: Table, database: str, wanted: dict[str, list[object]] | None, found: dict[str, list[pa.Table]]
     ) -> None:
         dialect, connection = self._view(database)
         known = self._connections.tables(database)
@@ -149,7 +151,7 @@ class Recollection:
         lacking = set(wanted or ()) - {c.name for c in part.columns}
         if lacking:
             raise SourceError(f"table {part.label} cannot be narrowed by {', '.join(sorted(lacking))}")
-        rows: list[tuple[Any, ...]] = []
+        rows: list[tuple[object, ...]] = []
         qualified = dialect.qualified(self._addresses[database], part.name)
         for narrow, parameters in _conditions(dialect, qualified, part, wanted):
             query = select(dialect, self._addresses[database], part, known, narrow)
@@ -160,17 +162,17 @@ class Recollection:
             self._decode(Decoder(probe, database, known[part.name].key, self._complaints), rows, part.label, found)
 
     @staticmethod
-    def _decode(decoder: Decoder, rows: list[tuple[Any, ...]], label: str, found: dict[str, list[pa.Table]]) -> None:
+    def _decode(decoder: Decoder, rows: list[tuple[object, ...]], label: str, found: dict[str, list[pa.Table]]) -> None:
         with closing(decoder):
             table, vifs = decoder.decode(rows, is_packed=False)
         found.setdefault(label, []).append(table)
         if vifs is not None and VIFS.label in found:
             found[VIFS.label].append(vifs)
 
-    def _reread(self, findings: Sequence[Mapping[str, Any]]) -> None:
+    def _reread(self, findings: Sequence[Mapping[str, object]]) -> None:
         """Read the rows again that could not be decoded: what is still wrong complains once more."""
         for finding in findings:
-            key = json.loads(finding["row_key"])
+            key = json.loads(str(finding["row_key"]))
             for parts in tables().values():
                 for part in parts:
                     if part.name == finding["table_name"] and finding["database"] in self._databases(part):
@@ -212,8 +214,8 @@ def _ordered(reads: Mapping[str, Mapping[str, str]]) -> list[tuple[str, Mapping[
 
 
 def _conditions(
-    dialect: Dialect, qualified: str, part: Table, wanted: dict[str, list[Any]] | None
-) -> list[tuple[str, list[Any]]]:
+    dialect: Dialect, qualified: str, part: Table, wanted: dict[str, list[object]] | None
+) -> list[tuple[str, list[object]]]:
     """Conditions with their parameters; a NUL stands for the placeholder. Empty where nothing is wanted."""
     if wanted is None:
         return [("", [])]
@@ -235,11 +237,11 @@ def _conditions(
     return conditions
 
 
-def _lettered(values: Sequence[Any]) -> list[Any]:
+def _lettered(values: Sequence[object]) -> list[object]:
     """The values, in small and in capital letters too: what a database that folds no letters is asked for."""
     found = [form for v in values for form in ((v, v.lower(), v.upper()) if isinstance(v, str) else (v,))]
     return list(dict.fromkeys(found))
 
 
-def _marks(values: Sequence[Any]) -> str:
+def _marks(values: Sequence[object]) -> str:
     return ", ".join(["\x00"] * len(values))

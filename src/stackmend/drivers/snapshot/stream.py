@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import pyarrow as pa
 from pyarrow import compute, parquet
@@ -23,6 +23,7 @@ from stackmend.drivers.snapshot.decoder import Complaints, Decoder
 from stackmend.drivers.snapshot.selects import Select
 from stackmend.drivers.snapshot.shape import file_stem
 from stackmend.model.protocols import Progress
+from stackmend.model.step import Value
 from stackmend.tables.nova import VIFS
 
 _BATCH = 5_000
@@ -31,7 +32,7 @@ _WORKERS = 2
 _ROW_GROUP = 60_000
 _SAMPLE = 2_000
 
-_Batch = Sequence[tuple[Any, ...]]
+_Batch = Sequence[tuple[Value, ...]]
 _Line = queue.Queue["tuple[TableStream, _Batch | None] | None"]
 
 

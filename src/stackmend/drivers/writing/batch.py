@@ -25,13 +25,16 @@ from stackmend.model.step import (
     RowStep,
     StepState,
     UpdateRow,
+    Value,
     writes,
 )
 from stackmend.model.writer import Group
 from stackmend.tables import secret_columns
 
-Pk = tuple[Any, ...]
-Record = dict[str, Any]
+Pk = tuple[Value, ...]
+Record = dict[str, Value]
+#: what the journal keeps of a step that was done: {"pk": ...}, {"row": ..., "sealed": ...}, {"value": ...}
+Image = dict[str, object]
 Place = tuple[str, str]  #: database and table
 Spot = tuple[str, str, Pk]  #: a row: database, table, primary key
 Asked = tuple[str, str, tuple[str, ...]]  #: database, table, columns: are there rows that read so?
@@ -88,7 +91,7 @@ class Batch:
     ) -> None:
         self.groups = groups
         self._schema, self._seal = schema, seal
-        self._shapes: dict[tuple[Any, ...], Shape] = {}
+        self._shapes: dict[tuple[Value, ...], Shape] = {}
         self.touched: dict[Place, dict[Pk, None]] = {}
         self.reads: dict[Place, dict[str, None]] = {}
         self.keys: dict[Place, tuple[str, ...]] = {}
@@ -115,7 +118,7 @@ class Batch:
             if shape.problem:
                 self.broken[index] = shape.problem
             elif shape.kind in ("insert", "expect-none"):
-                where: Mapping[str, Any] = step.key if isinstance(step, InsertRow) else step.where  # type: ignore[attr-defined]
+                where: Mapping[str, Value] = step.key if isinstance(step, InsertRow) else step.where  # type: ignore[attr-defined]
                 asked = (shape.database, shape.table, shape.reads)
                 self.asked.setdefault(asked, {})[tuple([where[c] for c in shape.reads])] = None
             else:
@@ -125,7 +128,7 @@ class Batch:
 
     def shape(self, step: RowStep) -> Shape:
         """The shape of a step, made when it is met first."""
-        sign: tuple[Any, ...]
+        sign: tuple[Value, ...]
         if isinstance(step, UpdateRow):
             sign = ("update", step.database, step.table, *step.pk, "", *step.before, "", *step.after)
         elif isinstance(step, BumpRow):
@@ -158,7 +161,7 @@ class Batch:
             shape = Shape(step.kind, step.database, step.table, info.key, columns, tuple(given))
             named = {*given, *columns}
         else:
-            pk: Mapping[str, Any] = step.pk  # type: ignore[attr-defined]
+            pk: Mapping[str, Value] = step.pk  # type: ignore[attr-defined]
             key = info.key or tuple(sorted(pk))
             images, columns = _images(step)
             whole = info.columns if isinstance(step, DeleteRow) else images
@@ -254,7 +257,7 @@ class Batch:
         return [slot for slots in merged.values() for slot in slots]
 
 
-def _images(step: RowStep) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _images(step: RowStep) -> tuple[dict[str, Value], tuple[str, ...]]:
     """(columns that are compared, as keys; columns that are written) of a step on an existing row."""
     if isinstance(step, UpdateRow):
         return dict.fromkeys((*step.before, *step.after)), tuple(step.after)
@@ -318,7 +321,7 @@ class _Trial:
                 return reason
         return ""
 
-    def _spot(self, pk: Mapping[str, Any], shape: Shape) -> Spot:
+    def _spot(self, pk: Mapping[str, Value], shape: Shape) -> Spot:
         return shape.database, shape.table, tuple([pk[c] for c in shape.key])
 
     def _row(self, spot: Spot) -> Record | None:
@@ -326,7 +329,7 @@ class _Trial:
             return self.overlay[spot]
         return self._batch.rows.get(spot)
 
-    def _same(self, row: Record | None, image: Mapping[str, Any], shape: Shape) -> str:
+    def _same(self, row: Record | None, image: Mapping[str, Value], shape: Shape) -> str:
         if row is None:
             return f"the row of {shape.table} is gone"
         for column, value in image.items():
@@ -335,7 +338,9 @@ class _Trial:
                 return f"{shape.table}.{column} is no longer what the plan shows"
         return ""
 
-    def _write(self, shape: Shape, pk: Pk, value: Any, number: int, image: Mapping[str, Any] | None = None) -> None:
+    def _write(
+        self, shape: Shape, pk: Pk, value: object, number: int, image: Mapping[str, object] | None = None
+    ) -> None:
         slots = self.slots
         if not slots or slots[-1].shape is not shape or pk in slots[-1].pks:
             slots.append(Slot(shape))
@@ -362,7 +367,7 @@ class _Trial:
         if not reason and row is not None:
             self.overlay[spot] = None
             self.written.add(spot)
-            image: Record = {}
+            image: Image = {}
             if rest := {c: v for c, v in row.items() if c not in step.before and c not in shape.secrets}:
                 image["row"] = rest
             if secret := {c: row[c] for c in shape.secrets if row[c] is not None}:

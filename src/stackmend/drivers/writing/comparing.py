@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from stackmend.drivers.database.rows import Connections, fetch
 from stackmend.drivers.writing.batch import Pk, Record
 from stackmend.drivers.writing.seal import Sealer
-from stackmend.model.step import BumpRow, DeleteRow, InsertRow, RowStep, UpdateRow
+from stackmend.model.step import BumpRow, DeleteRow, InsertRow, RowStep, UpdateRow, Value
 from stackmend.model.writer import Group
 
 #: database, table, columns that tell rows apart
@@ -21,7 +20,7 @@ class Comparison:
 
     def __init__(self, connections: Connections, sealer: Sealer, groups: Sequence[Group]) -> None:
         self._connections, self._sealer = connections, sealer
-        self._wanted: dict[_Place, dict[Pk, Mapping[str, Any] | None]] = {}
+        self._wanted: dict[_Place, dict[Pk, Mapping[str, Value] | None]] = {}
         self._counted: set[tuple[_Place, Pk, str]] = set()
         for group in groups:
             for step in group.steps:
@@ -49,16 +48,16 @@ class Comparison:
         elif isinstance(step, BumpRow):
             self._counted.add((*self._spot(step, step.pk), step.column))
 
-    def _want(self, step: RowStep, key: Mapping[str, Any], image: Mapping[str, Any] | None) -> None:
+    def _want(self, step: RowStep, key: Mapping[str, Value], image: Mapping[str, Value] | None) -> None:
         place, pk = self._spot(step, key)
         self._wanted.setdefault(place, {})[pk] = image
 
-    def _spot(self, step: RowStep, key: Mapping[str, Any]) -> tuple[_Place, Pk]:
+    def _spot(self, step: RowStep, key: Mapping[str, Value]) -> tuple[_Place, Pk]:
         own = self._connections.table(step.database, step.table).key
         by = own if own and set(own) <= set(key) else tuple(sorted(key))
         return (step.database, step.table, by), tuple([key[column] for column in by])
 
-    def _of(self, place: _Place, wanted: Mapping[Pk, Mapping[str, Any] | None]) -> list[str]:
+    def _of(self, place: _Place, wanted: Mapping[Pk, Mapping[str, Value] | None]) -> list[str]:
         database, table, by = place
         columns = tuple(dict.fromkeys((*by, *(c for image in wanted.values() for c in image or ()))))
         dialect, connection = self._connections.get(database)
@@ -79,7 +78,7 @@ class Comparison:
                 told.append(f"{table} ({name}) in database {database}: {why}")
         return told
 
-    def _differs(self, place: _Place, pk: Pk, image: Mapping[str, Any] | None, row: Record | None) -> str:
+    def _differs(self, place: _Place, pk: Pk, image: Mapping[str, Value] | None, row: Record | None) -> str:
         if image is None or row is None:
             return "" if image is None and row is None else "it is there" if row is not None else "it is not there"
         other = [c for c, v in image.items() if row[c] != v and (place, pk, c) not in self._counted]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stackmend.drivers.database.rows import Connections, fetch
-from stackmend.drivers.writing.batch import Pk, Record
+from stackmend.drivers.writing.batch import Image, Pk, Record
 from stackmend.model.journal import Entry
 from stackmend.model.step import BumpRow, DeleteRow, InsertRow, StepState, UpdateRow
 from stackmend.model.writer import Group, Verdict
@@ -131,7 +131,7 @@ class Probe:
         ours = found[row, step.column][1] if (row, step.column) in found else step.left
         return -step.by if value == ours else step.by
 
-    def _outcome(self, number: int, step: Any) -> Record | None:
+    def _outcome(self, number: int, step: Any) -> Image | None:
         if isinstance(step, InsertRow):
             key = self._connections.table(step.database, step.table).key
             found = self._rows[_place(step, step.key)][0]

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from stackmend.drivers.database.dialects.base import Dialect
 from stackmend.drivers.database.rows import CHUNK, matching
 from stackmend.drivers.writing.batch import Pk, Slot
+from stackmend.model.step import Value
 
 #: bytes of values a statement: servers refuse larger packets than max_allowed_packet (16 MiB by default)
 _BYTES = 4 << 20
@@ -16,13 +17,14 @@ _BYTES = 4 << 20
 _PARAMETERS = 20_000
 #: up to so many different new values, one statement each; above, CASE is quicker (docs/explanation/performance.md)
 _DISTINCT = 4
+_Item = tuple[Pk, Mapping[str, Value]]  #: a row and what is written into it
 
 
 class Statement(NamedTuple):
     """One statement and how many rows it must find."""
 
     sql: str
-    parameters: list[Any]
+    parameters: Sequence[object]
     rows: int
 
 
@@ -39,7 +41,7 @@ def statements(dialect: Dialect, slot: Slot) -> Iterator[Statement]:
             yield from _update(dialect, slot, part)
 
 
-def insert(dialect: Dialect, table: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[Statement]:
+def insert(dialect: Dialect, table: str, rows: Sequence[Mapping[str, Value]]) -> Iterator[Statement]:
     """What inserts rows with the same columns."""
     columns = list(rows[0])
     head = f"INSERT INTO {dialect.quote(table)} ({', '.join(dialect.quote(c) for c in columns)}) VALUES "
@@ -49,10 +51,10 @@ def insert(dialect: Dialect, table: str, rows: Sequence[Mapping[str, Any]]) -> I
         yield Statement(head + ", ".join([one] * len(part)), parameters, len(part))
 
 
-def _update(dialect: Dialect, slot: Slot, items: list[tuple[Pk, Any]]) -> Iterator[Statement]:
+def _update(dialect: Dialect, slot: Slot, items: list[_Item]) -> Iterator[Statement]:
     columns, key = slot.shape.columns, slot.shape.key
     head = f"UPDATE {dialect.quote(slot.shape.table)} SET "
-    same: dict[tuple[Any, ...], list[Pk]] = {}
+    same: dict[tuple[object, ...], list[Pk]] = {}
     for pk, after in items:
         same.setdefault(tuple([after[c] for c in columns]), []).append(pk)
         if len(same) > _DISTINCT:
@@ -63,7 +65,7 @@ def _update(dialect: Dialect, slot: Slot, items: list[tuple[Pk, Any]]) -> Iterat
         yield from _where(dialect, f"{head}{sets} WHERE ", list(values), key, pks)
 
 
-def _cases(dialect: Dialect, slot: Slot, items: list[tuple[Pk, Any]]) -> Statement:
+def _cases(dialect: Dialect, slot: Slot, items: list[_Item]) -> Statement:
     """One UPDATE with a CASE for each column in which the rows get different values."""
     shape, mark = slot.shape, dialect.placeholder
     sets, parameters = [], []
@@ -104,17 +106,17 @@ def _count(dialect: Dialect, slot: Slot) -> Iterator[Statement]:
         yield from _where(dialect, head, [delta], slot.shape.key, pks)
 
 
-def _where(dialect: Dialect, head: str, values: list[Any], key: Sequence[str], pks: list[Pk]) -> Iterator[Statement]:
+def _where(dialect: Dialect, head: str, values: list[object], key: Sequence[str], pks: list[Pk]) -> Iterator[Statement]:
     for start in range(0, len(pks), CHUNK):
         part = pks[start : start + CHUNK]
         for condition, parameters in matching(dialect, key, part):
             yield Statement(head + condition, values + parameters, len(part))
 
 
-def _parts(items: Sequence[tuple[Pk, Any]], width: int) -> Iterator[list[tuple[Pk, Any]]]:
+def _parts(items: Sequence[_Item], width: int) -> Iterator[list[_Item]]:
     """The items in parts that fit into a statement."""
     most = max(1, min(CHUNK, _PARAMETERS // (2 * width + 2)))
-    part: list[tuple[Pk, Any]] = []
+    part: list[_Item] = []
     size = 0
     for item in items:
         values = item[1].values() if isinstance(item[1], Mapping) else ()

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from stackmend.drivers.database.dialects.base import Address, Connection, Dialect
 from stackmend.drivers.database.rows import Connections, fetch
 from stackmend.drivers.database.transactions import Lost, Unknown, back_out, commit, execute, telling
-from stackmend.drivers.writing.batch import Batch, Pk, Record, Slot, Spot, cannot
+from stackmend.drivers.writing.batch import Batch, Image, Pk, Record, Slot, Spot, cannot
 from stackmend.drivers.writing.comparing import Comparison
 from stackmend.drivers.writing.probing import Probe
 from stackmend.drivers.writing.seal import Sealer
@@ -24,7 +23,7 @@ from stackmend.drivers.writing.statements import insert, statements
 from stackmend.model.errors import SilentError, SourceError, WriteError
 from stackmend.model.events import Events
 from stackmend.model.journal import Entry
-from stackmend.model.step import InsertRow, StepState
+from stackmend.model.step import InsertRow, StepState, Value
 from stackmend.model.writer import Group, Intent, Verdict
 
 _EVENTS = Events(__name__)
@@ -66,7 +65,7 @@ class DatabaseWriter:
             pending = self._together(groups, pending, intent, found)
         return [found[index] for index in range(len(groups))]
 
-    def probe(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, Any]]) -> list[Verdict]:
+    def probe(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, object]]) -> list[Verdict]:
         """Look whether groups are done; see :class:`stackmend.model.protocols.Writer`."""
         return Probe(self._writing, groups, images).verdicts()
 
@@ -128,7 +127,7 @@ class DatabaseWriter:
                 dialect.begin_write(connection)
                 self._read(batch, database)
                 batch.judge()
-            images: dict[int, Record] = {}
+            images: dict[int, Image] = {}
             if batch.accepted:
                 intent(batch.intents)
                 announced = True
@@ -186,7 +185,7 @@ class DatabaseWriter:
         columns: Sequence[str],
         by: Sequence[str],
         wanted: Mapping[Pk, None],
-    ) -> list[tuple[Any, ...]]:
+    ) -> list[tuple[Value, ...]]:
         dialect, connection = self._writing.get(place[0])
         lock = dialect.for_update if place[0] == database else dialect.for_share
         return fetch(dialect, connection, place[1], columns, by, wanted, lock=lock)
@@ -235,7 +234,7 @@ class DatabaseWriter:
         for other in others:
             self._writing.leave(other)
 
-    def _make(self, dialect: Dialect, connection: Connection, slot: Slot) -> dict[int, Record]:
+    def _make(self, dialect: Dialect, connection: Connection, slot: Slot) -> dict[int, Image]:
         """Write a slot; the primary keys that the database assigned, by step number."""
         shape = slot.shape
         what = f"database {shape.database}, table {shape.table}"
@@ -243,7 +242,7 @@ class DatabaseWriter:
             for statement in statements(dialect, slot):
                 execute(connection, *statement, what)
             return {}
-        alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        alike: dict[tuple[str, ...], list[dict[str, Value]]] = {}
         for _, step in slot.items:
             row = self._whole(step)
             alike.setdefault(tuple(row), []).append(row)
@@ -256,7 +255,7 @@ class DatabaseWriter:
             keys = self._assigned(dialect, connection, slot)
         return {number: {"pk": pk} for number, pk in keys.items()}
 
-    def _whole(self, step: InsertRow) -> dict[str, Any]:
+    def _whole(self, step: InsertRow) -> dict[str, Value]:
         return {**step.values, **self._sealer.unseal(step.sealed)} if step.sealed else dict(step.values)
 
     def _assigned(self, dialect: Dialect, connection: Connection, slot: Slot) -> dict[int, Record]:
@@ -278,7 +277,7 @@ class DatabaseWriter:
             )
         return found
 
-    def _after_lost_commit(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, Any]]) -> list[Verdict]:
+    def _after_lost_commit(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, object]]) -> list[Verdict]:
         """The connection broke while committing: ask the rows."""
         note = "the connection broke while it was committed"
         try:
@@ -296,7 +295,7 @@ class DatabaseWriter:
         ]
 
 
-def done(group: Group, images: Mapping[int, Record]) -> Verdict:
+def done(group: Group, images: Mapping[int, Image]) -> Verdict:
     """The verdict on a group whose transaction was committed."""
     return Verdict(StepState.DONE, "", [Entry(n, StepState.DONE, images.get(n)) for n in group.numbers])
 
@@ -317,6 +316,6 @@ def _only(group: Group, database: str) -> Group:
     return Group(group.lane, database, tuple(s for s, _ in pairs), tuple(n for _, n in pairs))
 
 
-def _loose(values: Sequence[Any]) -> tuple[Any, ...]:
+def _loose(values: Sequence[Value]) -> tuple[Value, ...]:
     """Values as a case-blind, blank-padding collation sees them."""
     return tuple([v.casefold().rstrip(" ") if isinstance(v, str) else v for v in values])

@@ -7,7 +7,6 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from stackmend.engine.auditing.statements import EVERY, NotUnderstood, columns_read
 from stackmend.model.audit import CheckResult, Outcome
@@ -175,7 +174,7 @@ def _missing(check: Check, manifest: Manifest) -> list[str]:
     return found
 
 
-def parameters(check: Check, now: str, ages: Mapping[str, Mapping[str, int]] | None = None) -> dict[str, Any]:
+def parameters(check: Check, now: str, ages: Mapping[str, Mapping[str, int]] | None = None) -> dict[str, datetime]:
     """``$now`` and the thresholds of a check; ``ages``: check -> name -> seconds, as set for the site."""
     moment = datetime.fromisoformat(now).replace(tzinfo=None)
     own = {**check.ages, **{k: v for k, v in (ages or {}).get(check.name, {}).items() if k in check.ages}}
@@ -187,12 +186,12 @@ def ask(
     query: Query,
     manifest: Manifest,
     ages: Mapping[str, Mapping[str, int]] | None = None,
-) -> tuple[dict[str, list[dict[str, Any]]], dict[str, CheckResult]]:
+) -> tuple[dict[str, list[dict[str, object]]], dict[str, CheckResult]]:
     """Run the checks on a snapshot: (check -> rows it returned, check -> result).
 
     An error of one check is its result, never a pass, and does not stop the others.
     """
-    rows: dict[str, list[dict[str, Any]]] = {}
+    rows: dict[str, list[dict[str, object]]] = {}
     results: dict[str, CheckResult] = {}
     for check in checks:
         allowed = standing(check, manifest)
@@ -225,13 +224,13 @@ def too_young(
     query: Query,
     manifest: Manifest,
     ages: Mapping[str, Mapping[str, int]],
-    rows: Mapping[str, Sequence[Mapping[str, Any]]],
-) -> tuple[dict[str, list[dict[str, Any]]], tuple[str, ...]]:
+    rows: Mapping[str, Sequence[Mapping[str, object]]],
+) -> tuple[dict[str, list[dict[str, object]]], tuple[str, ...]]:
     """(check -> rows that its age alone keeps from ``rows``, which checks could not be asked for that, and why).
 
     The same SQL, with nothing too young for it. Only checks with an answer and an age are asked.
     """
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[dict[str, object]]] = {}
     unasked: list[str] = []
     for check in checks:
         if check.name not in rows or not any({**check.ages, **ages.get(check.name, {})}.values()):
@@ -248,7 +247,7 @@ def too_young(
     return found, tuple(unasked)
 
 
-def narrowed(rows: Iterable[dict[str, Any]], about: Collection[str]) -> list[dict[str, Any]]:
+def narrowed(rows: Iterable[dict[str, object]], about: Collection[str]) -> list[dict[str, object]]:
     """The rows that name one of these objects (ids, and names of hosts); all of them where none is asked for."""
     wanted = {alike(name) for name in about}
     if not wanted:
@@ -256,12 +255,14 @@ def narrowed(rows: Iterable[dict[str, Any]], about: Collection[str]) -> list[dic
     return [row for row in rows if any(alike(v) in wanted for column, v in row.items() if column not in _NO_NAMES)]
 
 
-def findings_of(check: Check, rows: Iterable[Mapping[str, Any]], state: State) -> list[Finding]:
+def findings_of(check: Check, rows: Iterable[Mapping[str, object]], state: State) -> list[Finding]:
     """The findings that rows stand for."""
     return [finding_of(check, row, state) for row in rows]
 
 
-def suspected(check: Check, rows: Iterable[Mapping[str, Any]], ages: Mapping[str, Mapping[str, int]]) -> list[Finding]:
+def suspected(
+    check: Check, rows: Iterable[Mapping[str, object]], ages: Mapping[str, Mapping[str, int]]
+) -> list[Finding]:
     """The findings that rows of :func:`too_young` would be: never more than candidates."""
     own = {**check.ages, **ages.get(check.name, {})}
     text = ", ".join(f"{name} < {_span(seconds)}" for name, seconds in own.items())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from stackmend.engine.auditing.ask import parameters
 from stackmend.model.check import Check
@@ -16,7 +15,7 @@ from stackmend.model.errors import StackmendError
 from stackmend.model.finding import Finding, State, alike, fingerprint, same
 from stackmend.model.protocols import Collector
 
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[Mapping[str, object]]
 
 #: findings whose rows are read anew together
 CHUNK = 500
@@ -27,7 +26,7 @@ class Confirmed:
     """What a second look answers."""
 
     #: check -> fingerprint -> the row as it reads now
-    rows: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    rows: dict[str, dict[str, dict[str, object]]] = field(default_factory=dict)
     unknown: dict[str, str] = field(default_factory=dict)  #: check -> why it could not be asked again
 
 
@@ -56,8 +55,8 @@ def _again(
     rows: Rows,
     collector: Collector,
     ages: Mapping[str, Mapping[str, int]] | None,
-) -> dict[str, dict[str, Any]]:
-    kept: dict[str, dict[str, Any]] = {}
+) -> dict[str, dict[str, object]]:
+    kept: dict[str, dict[str, object]] = {}
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]
         asked = {same(check, row): row for row in part}
@@ -142,9 +141,9 @@ class _Index:
         for number, finding in enumerate(findings):
             self._by_check.setdefault(finding.check, []).append(number)
         self._findings = findings
-        self._made: dict[tuple[str, tuple[str, ...]], dict[tuple[Any, ...], int]] = {}
+        self._made: dict[tuple[str, tuple[str, ...]], dict[tuple[object, ...], int]] = {}
 
-    def find(self, check: str, columns: tuple[str, ...], values: tuple[Any, ...]) -> int | None:
+    def find(self, check: str, columns: tuple[str, ...], values: tuple[object, ...]) -> int | None:
         """The number of a finding of that check with these values, none of them NULL."""
         if None in values:
             return None

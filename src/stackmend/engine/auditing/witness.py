@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from stackmend.engine.auditing.ask import parameters, standing
 from stackmend.model.check import Check
@@ -19,7 +18,7 @@ from stackmend.model.finding import Says, Witness, alike, fingerprint, same
 from stackmend.model.protocols import Collector, Query
 from stackmend.model.snapshot import Manifest
 
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[Mapping[str, object]]
 
 #: findings of one check that the services are asked about
 ASKED = 500
@@ -174,5 +173,5 @@ def _differences(label: str, ours: Query, theirs: Query) -> Iterator[tuple[set[s
                 yield ids, f"{column} of {of.what} {name} is {one[column]} in the database, {other[column]} for its API"
 
 
-def _shown(row: Mapping[str, Any] | None) -> str:
+def _shown(row: Mapping[str, object] | None) -> str:
     return "not shown" if row is None else "shown"

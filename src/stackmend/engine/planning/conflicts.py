@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from stackmend.model.plan import row_id
 from stackmend.model.step import ApiCall, BumpRow, DeleteRow, ExpectRow, InsertRow, Step, UpdateRow
@@ -42,11 +41,11 @@ class Overlaps:
     """The rows that the actions of a plan use so far."""
 
     def __init__(self) -> None:
-        self._uses: dict[tuple[Any, ...], _Use] = {}
+        self._uses: dict[tuple[object, ...], _Use] = {}
 
     def admit(self, steps: Iterable[Step]) -> str:
         """Take the steps in and return "", or name the table in which they clash with earlier ones."""
-        mine: dict[tuple[Any, ...], _Use] = {}
+        mine: dict[tuple[object, ...], _Use] = {}
         for step in steps:
             if isinstance(step, UpdateRow | DeleteRow | ExpectRow | BumpRow | InsertRow):
                 _note(mine.setdefault(row_id(step), _Use()), step)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NoReturn
 
 from stackmend import __version__
 from stackmend.engine.auditing import catalogue
@@ -69,14 +69,14 @@ class Wishes:
             raise UsageError("--via db changes databases behind the services' backs", "Add --allow-db to consent.")
 
 
-class Arguments(dict[str, Any]):
+class Arguments(dict[str, object]):
     """The arguments of a request: one that the repair asks for in vain is the operator's mistake."""
 
-    def __init__(self, repair: str, given: Mapping[str, Any]) -> None:
+    def __init__(self, repair: str, given: Mapping[str, object]) -> None:
         super().__init__(given)
         self._repair = repair
 
-    def __missing__(self, name: str) -> Any:
+    def __missing__(self, name: str) -> NoReturn:
         given = ", ".join(self) or "none"
         raise UsageError(f"{self._repair} needs the argument {name!r}", f"Given were: {given}.")
 
@@ -197,7 +197,7 @@ class Planner:
             return None
         return (fit or rivals)[0]
 
-    def request(self, name: str, arguments: Mapping[str, Any]) -> Plan:
+    def request(self, name: str, arguments: Mapping[str, object]) -> Plan:
         """The plan for an operator's request. UsageError for an unknown repair or a missing argument."""
         self._know((name,))
         repair = self._known[name]
@@ -243,7 +243,7 @@ class Planner:
         )
 
     @staticmethod
-    def _say(event: str, repair: Repair, finding: Finding, **facts: Any) -> None:
+    def _say(event: str, repair: Repair, finding: Finding, **facts: object) -> None:
         _EVENTS.detail(event, repair=repair.name, check=finding.check, resource=finding.resource_id, **facts)
 
     def _fault(self, repair: Repair, step: Step) -> str:
@@ -412,7 +412,7 @@ def _unmended(finding: Finding) -> str:
     return f"there is no repair for it: {check.by_hand.format(**finding.evidence)}"
 
 
-def asked(repair: Repair, arguments: Mapping[str, Any]) -> Finding:
+def asked(repair: Repair, arguments: Mapping[str, object]) -> Finding:
     """An operator's request, in the shape of a finding."""
     resource = str(arguments.get(repair.resource, next(iter(arguments.values()), "")))
     said = ", ".join(f"{k} {v}" for k, v in arguments.items())

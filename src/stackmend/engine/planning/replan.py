@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import zip_longest
-from typing import Any
 
 from stackmend.engine.auditing import catalogue
 from stackmend.engine.auditing.confirm import Confirmed
@@ -94,7 +93,7 @@ def _difference(planned: Sequence[Step], again: Sequence[Step], describe: Descri
     return ""
 
 
-def _told(step: Any, describe: Describe) -> str:
+def _told(step: Step, describe: Describe) -> str:
     return literal(step, describe)[:400]
 
 

@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
 
 from stackmend.model.step import (
     ApiCall,
@@ -20,6 +19,7 @@ from stackmend.model.step import (
     Step,
     UpdateRow,
     Value,
+    Values,
 )
 
 #: an API call in words: the drivers know its method and path
@@ -105,11 +105,11 @@ def _name(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def _list(values: Mapping[str, Any]) -> str:
+def _list(values: Values) -> str:
     return ", ".join(f"{_name(column)} = {value(v)}" for column, v in values.items())
 
 
-def _where(values: Mapping[str, Any]) -> str:
+def _where(values: Values) -> str:
     return " AND ".join(
         f"{_name(column)} IS NULL" if v is None else f"{_name(column)} = {value(v)}" for column, v in values.items()
     )

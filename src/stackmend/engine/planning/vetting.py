@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from stackmend import __version__
 from stackmend.engine.auditing import catalogue
@@ -32,7 +31,7 @@ class Judge:
 
     describe: Describe
     waits: Waits
-    settings: Mapping[str, Any] | None  #: of hosts and hooks; None where no configuration is at hand
+    settings: Mapping[str, object] | None  #: of hosts and hooks; None where no configuration is at hand
     vouched: bool = False  #: the plan is signed by a key that is trusted
 
 

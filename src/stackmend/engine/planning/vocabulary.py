@@ -18,13 +18,13 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from types import ModuleType
-from typing import Any
 
 import stackmend.hosts
 import stackmend.workflows
 from stackmend.engine.auditing import catalogue
 from stackmend.model.snapshot import CELL
 from stackmend.model.step import ApiCall, BumpRow, DeleteRow, HostCommand, InsertRow, Step, UpdateRow
+from stackmend.model.values import texts
 
 #: packages whose modules repairs and workflows are made of
 _OURS = (
@@ -37,7 +37,7 @@ _SHELL = ("sh", "-c")
 #: from so many letters a text is a script and no word
 _SCRIPT = 8
 
-Settings = Mapping[str, Any]
+Settings = Mapping[str, object]
 
 
 def foreign(name: str, step: Step) -> str:
@@ -191,7 +191,7 @@ class _Commands:
             return ""
         try:
             found = tuple(shlex.split(line))
-            carry = tuple(self._settings.get("hosts.carry", ()))
+            carry = texts(self._settings.get("hosts.carry"))
             if carry and _alike(carry, found[: len(carry)]) and len(found) == len(carry) + 1:
                 found = tuple(shlex.split(found[-1]))
         except ValueError:
@@ -202,13 +202,13 @@ class _Commands:
         return "" if ours and _quoted(line) else f"it runs the line {line[:80]!r}, which {self._name} does not"
 
     def _unwrapped(self, argv: tuple[str, ...], setting: str) -> tuple[str, ...]:
-        front = tuple((self._settings or {}).get(setting, ()))
+        front = texts((self._settings or {}).get(setting))
         return argv[len(front) :] if front and argv[: len(front)] == front else argv
 
     def _hook(self, argv: Sequence[str]) -> bool:
         """Whether it is one of [hooks], for some host."""
         hooks = (self._settings or {}).items()
-        return any(name.startswith("hooks.") and words and _alike(words, argv) for name, words in hooks)
+        return any(name.startswith("hooks.") and words and _alike(texts(words), argv) for name, words in hooks)
 
 
 def _alike(template: Sequence[str], argv: Sequence[str]) -> bool:

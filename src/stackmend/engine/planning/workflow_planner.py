@@ -7,7 +7,6 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from stackmend import __version__
 from stackmend.engine.auditing import catalogue
@@ -32,7 +31,7 @@ def workflow_of(name: str, known: Mapping[str, Workflow] | None = None) -> Workf
 
 def plan(
     workflow: Workflow,
-    arguments: Mapping[str, Any],
+    arguments: Mapping[str, object],
     sight: Sight,
     *,
     cloud: str,
@@ -83,7 +82,7 @@ def _plan(
     )
 
 
-def _refused(workflow: Workflow, arguments: Mapping[str, Any], reason: str) -> tuple[Left, ...]:
+def _refused(workflow: Workflow, arguments: Mapping[str, object], reason: str) -> tuple[Left, ...]:
     kind, name = next(iter(arguments.items()), ("", ""))
     return (
         Left(
@@ -130,9 +129,9 @@ def _action(workflow: Workflow, draft: LaneDraft, name: str, gates: bool, descri
     )
 
 
-def _json(values: Mapping[str, Any]) -> dict[str, Any]:
+def _json(values: Mapping[str, object]) -> dict[str, object]:
     """The values as a plan file can hold them, however deep."""
-    found: dict[str, Any] = json.loads(json.dumps(values, default=str))
+    found: dict[str, object] = json.loads(json.dumps(values, default=str))
     return found
 
 

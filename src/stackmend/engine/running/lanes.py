@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from stackmend.model.journal import Entry
 from stackmend.model.plan import Action
@@ -53,7 +52,7 @@ class Lane:
     already: bool = False  #: nothing was left to do
     made: int = 0  #: steps that changed something
     regret: str = ""  #: why what an earlier process has committed of it has to be taken back
-    begun: dict[int, Mapping[str, Any]] = field(default_factory=dict)  #: intents of an earlier process: their images
+    begun: dict[int, Mapping[str, object]] = field(default_factory=dict)  #: intents of an earlier process: their images
     batches: dict[int, int] = field(default_factory=dict)  #: step -> its transaction, of an earlier process
 
     @property

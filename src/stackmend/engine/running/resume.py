@@ -13,6 +13,7 @@ from stackmend.engine.running.verify import probed
 from stackmend.model.journal import Entry, RunRecord
 from stackmend.model.plan import Action
 from stackmend.model.step import ApiCall, BumpRow, HostCommand, InsertRow, StepState, writes
+from stackmend.model.values import whole
 from stackmend.model.writer import Group, Verdict
 
 _CLOSED = (StepState.STALE, StepState.FAILED)
@@ -79,15 +80,15 @@ def _asked_again(segment: Group | Call, state: StepState) -> bool:
 
 def _recounted(actions: Sequence[Action], last: Mapping[int, Entry]) -> list[Action]:
     """For the undo of counters: what this run itself has left in them so far is what they should read now."""
-    values: dict[Any, int] = {}
+    values: dict[tuple[object, ...], int] = {}
     number = 0
     for action in actions:
         for step in action.steps:
             image = last[number].image if number in last and last[number].state is StepState.DONE else None
             if isinstance(step, BumpRow) and step.left is not None and image and "value" in image:
-                spot = _spot(step)
+                spot, now = _spot(step), whole(image["value"])
                 # they are taken away one after another: the lowest is the newest
-                values[spot] = min(values.get(spot, image["value"]), image["value"])
+                values[spot] = min(values.get(spot, now), now)
             number += 1
     if not values:
         return list(actions)
@@ -103,7 +104,7 @@ def _recounted(actions: Sequence[Action], last: Mapping[int, Entry]) -> list[Act
     ]
 
 
-def _spot(step: BumpRow) -> tuple[Any, ...]:
+def _spot(step: BumpRow) -> tuple[object, ...]:
     return step.database, step.table, tuple(sorted(step.pk.items())), step.column
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from stackmend.engine.planning.step_text import Describe, literal, named
 from stackmend.engine.running.lanes import Lane, intents, last_entries
@@ -25,12 +24,14 @@ from stackmend.model.step import (
     Step,
     StepState,
     UpdateRow,
+    Values,
     irreversible,
     writes,
 )
+from stackmend.model.values import row, whole
 from stackmend.model.writer import Group
 
-_Spot = tuple[Any, ...]
+_Spot = tuple[object, ...]
 
 
 def refuse(run: RunRecord, entries: Sequence[Entry]) -> None:
@@ -71,7 +72,7 @@ def inverse(
     numbered = list(_numbered(actions))
     own = {n for n, _, _ in numbered if _own(last.get(n), n in begun)}
     counters = _left_in_counters(numbered, last, own)
-    counted = {(*row_id(step), step.column) for _, _, step in numbered if isinstance(step, BumpRow)}
+    counted: set[_Spot] = {(*row_id(step), step.column) for _, _, step in numbered if isinstance(step, BumpRow)}
     stages = max((action.stage for action in actions), default=0)
     mine: dict[int, list[tuple[int, Step]]] = {}
     for number, owner, step in numbered:
@@ -178,7 +179,8 @@ def _left_in_counters(
         image = last[number].image if number in own else None
         if isinstance(step, BumpRow) and step.by > 0 and image and "value" in image:
             spot = (*row_id(step), step.column)
-            found[spot] = max(found.get(spot, image["value"]), image["value"])
+            now = whole(image["value"])
+            found[spot] = max(found.get(spot, now), now)
     return found
 
 
@@ -192,12 +194,12 @@ def _back(step: Step, intent: Entry, outcome: Entry, counters: Mapping[_Spot, in
         before = {**guards, **step.after}
         return replace(step, before=before, after={c: step.before[c] for c in step.after}, pk=_moved(step))
     if isinstance(step, InsertRow):
-        pk = (outcome.image or {}).get("pk", {})
+        pk = row((outcome.image or {}).get("pk"))
         return DeleteRow(database=step.database, table=step.table, pk=pk, before={**step.values, **pk})
     if isinstance(step, DeleteRow):
-        values = {**step.before, **image.get("row", {})}
+        values = {**step.before, **row(image.get("row"))}
         return InsertRow(
-            database=step.database, table=step.table, key=step.pk, values=values, sealed=image.get("sealed", "")
+            database=step.database, table=step.table, key=step.pk, values=values, sealed=str(image.get("sealed", ""))
         )
     if isinstance(step, BumpRow):
         if step.by < 0 or step.left is not None:
@@ -211,6 +213,6 @@ def _back(step: Step, intent: Entry, outcome: Entry, counters: Mapping[_Spot, in
     return Manual(text=f"undo by hand: {literal(step)}")
 
 
-def _moved(step: UpdateRow) -> dict[str, Any]:
+def _moved(step: UpdateRow) -> Values:
     """The primary key after the update, should it have set a part of it."""
     return {column: step.after.get(column, value) for column, value in step.pk.items()}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from stackmend.engine.auditing.confirm import Confirmed
 from stackmend.engine.running.lanes import Lane
@@ -19,7 +18,7 @@ from stackmend.model.step import StepState
 from stackmend.model.writer import Group, Verdict
 
 #: asks checks again: check -> rows they returned before
-Ask = Callable[[Mapping[str, Sequence[Mapping[str, Any]]]], Confirmed]
+Ask = Callable[[Mapping[str, Sequence[Mapping[str, object]]]], Confirmed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ def compare(lanes: Iterable[Lane], writer: Writer) -> Compared:
     return Compared(tuple(different), unknown)
 
 
-def probed(writer: Writer, groups: Sequence[Group], images: Mapping[int, Mapping[str, Any]]) -> list[Verdict]:
+def probed(writer: Writer, groups: Sequence[Group], images: Mapping[int, Mapping[str, object]]) -> list[Verdict]:
     """What a probe of these groups says; in doubt, with the reason, where the rows cannot be read."""
     try:
         return writer.probe(groups, images)
@@ -74,9 +73,9 @@ def probed(writer: Writer, groups: Sequence[Group], images: Mapping[int, Mapping
         ]
 
 
-def by_check(lanes: Iterable[Lane]) -> dict[str, list[Mapping[str, Any]]]:
+def by_check(lanes: Iterable[Lane]) -> dict[str, list[Mapping[str, object]]]:
     """Check -> the rows it returned for these lanes."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
+    found: dict[str, list[Mapping[str, object]]] = {}
     for lane in lanes:
         found.setdefault(lane.action.check, []).append(lane.action.target)
     return found

@@ -80,9 +80,9 @@ def refuse_cloned(live: Live, volume: str) -> None:
 
     Whether the clone needs its source depends on the back end: Ceph's does until it is flattened.
     """
-    made: dict[str, Record] = {row["id"]: row for row in _made_of(live, "source_volid", [volume])}
+    made: dict[str, Record] = {str(row["id"]): row for row in _made_of(live, "source_volid", [volume])}
     snapshots = [str(row["id"]) for row in live.rows("cinder", "snapshots", {"volume_id": volume, "deleted": 0})]
-    made |= {row["id"]: row for row in _made_of(live, "snapshot_id", snapshots)}
+    made |= {str(row["id"]): row for row in _made_of(live, "snapshot_id", snapshots)}
     if made:
         raise CannotRepair(
             f"{len(made)} living volume(s) were made of volume {volume}, one is {min(made)}: on a back end whose clones"

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from stackmend.cloud import attachments
-from stackmend.model.protocols import Live
+from stackmend.model.protocols import Live, Where
 from stackmend.model.step import ExpectRow, Step, UpdateRow, Value
 from stackmend.repairs.common import Record, change, marked_deleted
 
@@ -17,7 +17,7 @@ def soft_delete(live: Live, table: str, row: Record, at: Value, **more: Value) -
     return change(live, "cinder", table, row, {"deleted": 1, "deleted_at": at, **more}, guards)
 
 
-def soft_delete_all(live: Live, table: str, where: Record, at: Value, **more: Value) -> Iterator[Step]:
+def soft_delete_all(live: Live, table: str, where: Where, at: Value, **more: Value) -> Iterator[Step]:
     """Mark every live row of Cinder's that matches ``where`` deleted; nothing where the release has no such table."""
     if "deleted" not in live.columns("cinder", table):
         return

@@ -26,7 +26,7 @@ from stackmend.repairs.cinder import _deletion
 def db(target: Row, live: Live) -> Iterator[Step]:
     """Steps on Cinder's database; nothing where all is marked."""
     yield from _deletion.part_finished(
-        live, "volume_attachment", target["attachment"], "attachment_specs", "attachment_id"
+        live, "volume_attachment", str(target["attachment"]), "attachment_specs", "attachment_id"
     )
 
 

@@ -25,7 +25,7 @@ from stackmend.repairs.cinder import _deletion
 
 def db(target: Row, live: Live) -> Iterator[Step]:
     """Steps on Cinder's database; nothing where all is marked."""
-    yield from _deletion.part_finished(live, "snapshots", target["snapshot"], "snapshot_metadata", "snapshot_id")
+    yield from _deletion.part_finished(live, "snapshots", str(target["snapshot"]), "snapshot_metadata", "snapshot_id")
 
 
 REPAIR = Repair(

@@ -72,7 +72,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 def _bound(target: Row, live: Live, server: Record) -> tuple[Record, Record, Record | None]:
     """(port, its ACTIVE binding, the INACTIVE one if it is there); CannotRepair where the first two are not as told."""
-    port = live.row("neutron", "ports", {"id": target["port"], "device_id": server["uuid"]})
+    port = live.row("neutron", "ports", {"id": str(target["port"]), "device_id": server["uuid"]})
     if port is None:
         raise CannotRepair(f"port {target['port']} is not on server {server['uuid']} any more")
     bindings: list[Record] = list(live.rows("neutron", "ml2_port_bindings", {"port_id": port["id"]}))

@@ -44,7 +44,7 @@ def api(target: Row, live: Live) -> Iterator[Step]:
     api_of(live)
     list(idle(live, database, server))
     at_home(live, database, server)
-    port = live.row("neutron", "ports", {"id": target["port"], "device_id": server["uuid"]})
+    port = live.row("neutron", "ports", {"id": str(target["port"]), "device_id": server["uuid"]})
     if port is None or server["host"] is None:
         raise CannotRepair(f"port {target['port']} is not on a server that has a host")
     yield from rebound_by_api(live, str(port["id"]), str(server["host"]), str(server["host"]))
@@ -82,7 +82,7 @@ def rebound_by_api(live: Live, port: str, host: str, believed: str, *, stuck: bo
 def db(target: Row, live: Live) -> Iterator[Step]:
     """Steps on Neutron's database; nothing where the port is bound to the server's host."""
     database, server = the_server(target, live)
-    port = live.row("neutron", "ports", {"id": target["port"], "device_id": server["uuid"]})
+    port = live.row("neutron", "ports", {"id": str(target["port"]), "device_id": server["uuid"]})
     if port is None or server["host"] is None:
         raise CannotRepair(f"port {target['port']} is not on a server that has a host")
     at_home(live, database, server)

@@ -97,7 +97,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 def _leftover(target: Row, live: Live) -> Record | None:
     """The port, unless it is gone or free; CannotRepair when it is not Nova's."""
-    port = live.row("neutron", "ports", {"id": target["port"]})
+    port = live.row("neutron", "ports", {"id": str(target["port"])})
     if port is None or port["device_id"] != target["server"]:
         return None
     if target.get("code") == "adopted":
@@ -114,7 +114,7 @@ def _leftover(target: Row, live: Live) -> Record | None:
 def _server(target: Row, live: Live) -> tuple[str, Record | None]:
     """(database, row) of the server, live or marked deleted; no row where no cell has one."""
     for cell in live.cells():
-        row = live.row(cell_database(cell), "instances", {"uuid": target["server"]})
+        row = live.row(cell_database(cell), "instances", {"uuid": str(target["server"])})
         if row is not None:
             return cell_database(cell), row
     return "", None

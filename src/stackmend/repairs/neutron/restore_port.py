@@ -31,6 +31,7 @@ from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectNone, ExpectRow, InsertRow, Manual, Risk, Step
+from stackmend.model.values import members, objects
 from stackmend.repairs import nics
 from stackmend.repairs.common import Record, idle, the_server
 from stackmend.repairs.lost_ports import Remembered, not_wholesale, remembered
@@ -40,7 +41,7 @@ from stackmend.repairs.network_info import parsed
 def db(target: Row, live: Live) -> Iterator[Step]:
     """Steps on Neutron's database and the server's cell; nothing where Neutron has the port."""
     database, server = the_server(target, live)
-    if live.row("neutron", "ports", {"id": target["port"]}) is not None:
+    if live.row("neutron", "ports", {"id": str(target["port"])}) is not None:
         return
     cache = live.row(database, "instance_info_caches", {"instance_uuid": server["uuid"], "deleted": 0})
     vifs = parsed(cache["network_info"]) if cache else None
@@ -88,7 +89,7 @@ def _row(table: str, values: Record, *key: str) -> InsertRow:
     return InsertRow(database="neutron", table=table, key={name: values[name] for name in key}, values=values)
 
 
-def _afterwards(live: Live, port: Remembered, vif: Record) -> Iterator[Step]:
+def _afterwards(live: Live, port: Remembered, vif: Row) -> Iterator[Step]:
     name = port.row["id"]
     yield Manual(
         text="Let Neutron tell its agents of the port, which cuts its traffic for a moment: openstack port set"
@@ -98,9 +99,9 @@ def _afterwards(live: Live, port: Remembered, vif: Record) -> Iterator[Step]:
         "neutron", "ovn_revision_numbers", {"resource_uuid": port.row["network_id"]}
     ):
         yield Manual(text="With OVN: run 'neutron-ovn-db-sync-util --ovn-neutron_sync_mode log' and look at this port.")
-    for subnet in (vif.get("network") or {}).get("subnets") or []:
-        for fixed in subnet.get("ips") or []:
-            for floating in fixed.get("floating_ips") or []:
+    for subnet in objects(members(vif.get("network")).get("subnets")):
+        for fixed in objects(subnet.get("ips")):
+            for floating in objects(fixed.get("floating_ips")):
                 address = floating.get("address")
                 yield Manual(
                     text=f"It had the floating IP {address}: openstack floating ip set --port {name}"

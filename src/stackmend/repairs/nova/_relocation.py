@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 
 from stackmend.cloud.states import EVACUATED, REMADE
-from stackmend.model.protocols import Live
+from stackmend.model.protocols import Live, Where
 from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import ExpectNone, ExpectRow, Step, Value
@@ -71,14 +71,14 @@ def silent(live: Live, database: str, host: str) -> Iterator[Step]:
 def zone(live: Live, server: Record, to: str) -> str | None:
     """The availability zone of the server on that host: its own where both hosts are in the same."""
     here, there = _zone(live, str(server["host"])), _zone(live, to)
-    own: str | None = server["availability_zone"]
-    return own if here == there else there or _DEFAULT_ZONE
+    own = server["availability_zone"]
+    return (None if own is None else str(own)) if here == there else there or _DEFAULT_ZONE
 
 
 def _zone(live: Live, host: str) -> str | None:
     """What an aggregate says; None where none does."""
     aggregates = [row["aggregate_id"] for row in live.rows("nova_api", "aggregate_hosts", {"host": host})]
-    where: Record = {"aggregate_id": aggregates, "key": "availability_zone"}
+    where: Where = {"aggregate_id": aggregates, "key": "availability_zone"}
     named = live.rows("nova_api", "aggregate_metadata", where) if aggregates else []
     return str(named[0]["value"]) if named else None
 
@@ -154,7 +154,7 @@ def pinned(topology: object) -> bool:
 
 def _no_bomb(live: Live, database: str, server: Record, to: str) -> None:
     """Nova deletes a guest that has an evacuation from its host on record, also where the record is marked deleted."""
-    where: Record = {
+    where: Where = {
         "instance_uuid": server["uuid"], "source_compute": to, "migration_type": "evacuation",
         "status": list(EVACUATED),
     }  # fmt: skip

@@ -32,6 +32,7 @@ from stackmend.model.operations.compute import VifDeleted
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectNone, Manual, Risk, Step, Value
+from stackmend.model.values import members
 from stackmend.repairs import calls
 from stackmend.repairs.calls import SERVER, api_of, guarded
 from stackmend.repairs.common import Record, change, idle, marked_deleted, the_server
@@ -63,7 +64,7 @@ def api(target: Row, live: Live) -> Iterator[Step]:
 def db(target: Row, live: Live) -> Iterator[Step]:
     """Steps on the server's cell; nothing where the cache does not list the port."""
     database, server = the_server(target, live)
-    port = target["port"]
+    port = str(target["port"])
     cache = live.row(database, "instance_info_caches", {"instance_uuid": server["uuid"], "deleted": 0})
     vifs = parsed(cache["network_info"]) if cache else None
     if cache is None or vifs is None:
@@ -76,10 +77,10 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     yield ExpectNone(database="neutron", table="ports", where={"id": port, "device_id": server["uuid"]})
     after = {"network_info": serialised(left), "updated_at": live.now()}
     yield change(live, database, "instance_info_caches", cache, after, ("deleted",))
-    where = {"uuid": port, "instance_uuid": server["uuid"], "deleted": 0}
+    where: Record = {"uuid": port, "instance_uuid": server["uuid"], "deleted": 0}
     for row in live.rows(database, "virtual_interfaces", where):
         yield marked_deleted(live, database, "virtual_interfaces", row)
-    if any((vif.get("profile") or {}).get("allocation") for vif in vifs if vif.get("id") == port):
+    if any(members(vif.get("profile")).get("allocation") for vif in vifs if vif.get("id") == port):
         yield Manual(
             text=f"The port had bandwidth: see 'openstack resource provider allocation show {server['uuid']}' for what"
             " of it is left."

@@ -27,8 +27,8 @@ from stackmend.repairs.deletion import children, mapping, mark
 
 def db(target: Row, live: Live) -> Iterator[Step]:
     """Steps on the cell, then on the API database; nothing where the deletion is whole."""
-    database = cell_database(target["cell"])
-    row = live.row(database, "instances", {"uuid": target["server"]})
+    database = cell_database(str(target["cell"]))
+    row = live.row(database, "instances", {"uuid": str(target["server"])})
     if row is None:
         return
     if not row["deleted"]:

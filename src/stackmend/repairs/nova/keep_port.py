@@ -34,7 +34,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 def flip(target: Row, live: Live, *, keep: bool) -> Iterator[Step]:
     """Steps that set the flag of one VIF; nothing where it is set so already."""
-    port = live.row("neutron", "ports", {"id": target["port"]})
+    port = live.row("neutron", "ports", {"id": str(target["port"])})
     if port is None:
         raise CannotRepair(f"neutron has no port {target['port']}")
     if not str(port["device_owner"]).startswith(("compute:", "baremetal:")):

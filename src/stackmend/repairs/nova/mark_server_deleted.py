@@ -83,16 +83,17 @@ def _refuse_busy(live: Live, database: str, row: Record) -> None:
 def db(target: Row, live: Live) -> Iterator[Step]:
     """Steps on the cell, the API database and Placement."""
     database, row = _living(target, live)
+    server = str(row["uuid"])
     _refuse_busy(live, database, row)
-    attachments.server(live, row["uuid"])  # raises where another cell has it as well
+    attachments.server(live, server)  # raises where another cell has it as well
     _lifeless(live, row, str(target.get("overrule") or ""))
     now = live.now()
     yield from still(database, row)
-    yield from children(live, database, row["uuid"], now)
+    yield from children(live, database, server, now)
     yield _noted(database, row, now)
     yield from mark(live, database, row, now, cleaned=bool(target.get("cleaned", False)))
-    yield from mapping(live, row["uuid"])
-    yield from removed_allocations(live, row["uuid"])
+    yield from mapping(live, server)
+    yield from removed_allocations(live, server)
     yield from _left(live, row)
 
 
@@ -133,7 +134,7 @@ def _signs(live: Live, row: Record) -> Iterator[tuple[str, str]]:
 
 
 def _noted(database: str, row: Record, now: str) -> InsertRow:
-    request = f"req-{uuid.uuid5(uuid.NAMESPACE_URL, row['uuid'] + now)}"
+    request = f"req-{uuid.uuid5(uuid.NAMESPACE_URL, str(row['uuid']) + now)}"
     return InsertRow(
         database=database,
         table="instance_actions",

@@ -38,6 +38,7 @@ from stackmend.model.operations.compute import AwaitHeal
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import InsertRow, Manual, Risk, Step, Values
+from stackmend.model.values import members
 from stackmend.repairs import calls, nics
 from stackmend.repairs.calls import SERVER, api_of, guarded
 from stackmend.repairs.common import Record, change, idle, quiet, still_of, the_server
@@ -67,7 +68,7 @@ def api(target: Row, live: Live) -> Iterator[Step]:
     others = live.rows(database, "instances", {"host": server["host"], "deleted": 0})
     if (len(others) + 1) * interval > _PATIENCE:
         raise CannotRepair(f"Nova's own healer would take up to {(len(others) + 1) * interval} s for it")
-    macs = [str(vif["address"]) for vif in builder.document() if vif["network"]["subnets"]]
+    macs = [str(vif["address"]) for vif in builder.document() if members(vif["network"])["subnets"]]
     if not macs:
         raise CannotRepair("its ports have no addresses, by which Nova's API would show that it was healed")
     made = AwaitHeal(server=str(server["uuid"]), macs=tuple(macs))

@@ -37,7 +37,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 def evidence(target: Row, live: Live) -> tuple[str, ...]:
     """Who made the port, in a sentence."""
-    port = live.row("neutron", "ports", {"id": target["port"]})
+    port = live.row("neutron", "ports", {"id": str(target["port"])})
     if port is None:
         return ()
     _, server = the_server({**target, "server": port["device_id"]}, live)

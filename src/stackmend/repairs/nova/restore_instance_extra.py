@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import ExpectRow, InsertRow, Risk, Step
+from stackmend.model.values import members
 from stackmend.repairs.common import Record, change, marked_deleted, the_server
 
 _KEYPAIRS = {
@@ -82,8 +82,8 @@ def _flavor(live: Live, server: Record) -> str:
     """``instance_extra.flavor`` made of the request spec's flavor; refused where it is not the server's."""
     spec = live.row("nova_api", "request_specs", {"instance_uuid": server["uuid"]})
     try:
-        flavor: dict[str, Any] = json.loads(str(spec["spec"]))["nova_object.data"]["flavor"] if spec else {}
-        size = flavor["nova_object.data"]
+        flavor: dict[str, object] = json.loads(str(spec["spec"]))["nova_object.data"]["flavor"] if spec else {}
+        size = members(flavor["nova_object.data"])
         same = all(size[name] == server[name] for name in ("memory_mb", "vcpus", "root_gb", "ephemeral_gb"))
     except (ValueError, KeyError, TypeError):
         raise CannotRepair(

@@ -84,8 +84,8 @@ def _marked(target: Row, live: Live) -> tuple[str, Record | None]:
         if "code" in target:
             return "", None
         raise AlreadySo(f"server {target['server']} lives: it is not marked deleted")
-    for cell in (target["cell"],) if target.get("cell") else live.cells():
-        row = live.row(cell_database(cell), "instances", {"uuid": target["server"]})
+    for cell in (str(target["cell"]),) if target.get("cell") else live.cells():
+        row = live.row(cell_database(cell), "instances", {"uuid": str(target["server"])})
         if row is not None and not row.get("hidden"):
             return cell_database(cell), row
     raise CannotRepair(f"no cell has a row of server {target['server']}: only a backup has it")

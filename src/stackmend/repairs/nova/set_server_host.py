@@ -34,6 +34,7 @@ from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import Risk, Step
+from stackmend.model.values import whole
 from stackmend.repairs.common import Record, quiet, the_server
 from stackmend.repairs.nova._brought import brought
 from stackmend.repairs.nova._relocation import without_node
@@ -62,7 +63,7 @@ def _asked(
     if seen.busy:
         raise CannotRepair(f"server {server['uuid']}: {seen.busy}")
     quiet(live, database, server["uuid"])
-    attachments.server(live, server["uuid"])  # raises where another cell has it as well
+    attachments.server(live, str(server["uuid"]))  # raises where another cell has it as well
     if server["vm_state"] == "shelved_offloaded" or server["launched_at"] is None:
         raise CannotRepair(f"server {server['uuid']} is {server['vm_state']}: it has no guest on any host")
     other = occupant(live, database, node, str(server["uuid"])) if node["hypervisor_type"] == "ironic" else ""
@@ -75,16 +76,16 @@ def _asked(
             f"everything but you says that server {server['uuid']} is on {said}. {told} If you have seen its guest on"
             f" {node['host']}, and on that host alone, add --overrule {said.host}"
         )
-    known = seen.places.get(int(node["id"]))
+    known = seen.places.get(whole(node["id"]))
     return known or Place(
-        id=int(node["id"]), uuid=str(node["uuid"]), host=str(node["host"]), node=str(node["hypervisor_hostname"])
+        id=whole(node["id"]), uuid=str(node["uuid"]), host=str(node["host"]), node=str(node["hypervisor_hostname"])
     )
 
 
 def _node(live: Live, database: str, host: str, name: object) -> Record:
     where: Record = {"host": host, "deleted": 0}
     if name:
-        where["hypervisor_hostname"] = name
+        where["hypervisor_hostname"] = str(name)
     nodes: list[Record] = list(live.rows(database, "compute_nodes", where))
     if len(nodes) != 1:
         raise CannotRepair(without_node(live, database, host, len(nodes)))

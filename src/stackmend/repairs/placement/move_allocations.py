@@ -30,6 +30,7 @@ from stackmend.model.operations.placement import SetAllocations
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.step import BumpRow, DeleteRow, InsertRow, Risk, Step, Values
+from stackmend.model.values import whole
 from stackmend.repairs import calls
 from stackmend.repairs.calls import api_of
 from stackmend.repairs.common import Record, change, idle, the_server
@@ -159,9 +160,9 @@ def _exact(
     live: Live, server: Record, here: list[Record], there: list[Record], right: Record, wanted: Amounts
 ) -> Iterator[Step]:  # fmt: skip
     """Rows of the right provider for exactly these amounts: those it has, else the wrong one's, else new ones."""
-    classes = {int(row["id"]): str(row["name"]) for row in _classes(live, [*here, *there], wanted)}
+    classes = {whole(row["id"]): str(row["name"]) for row in _classes(live, [*here, *there], wanted)}
     for row in (*here, *there):
-        kind = classes[int(row["resource_class_id"])]
+        kind = classes[whole(row["resource_class_id"])]
         if kind not in wanted and kind not in _PLAIN:
             raise CannotRepair(f"server {server['uuid']} holds {kind}, for which its flavor does not ask: {_HEAL}")
     numbers = {name: number for number, name in classes.items()}
@@ -171,12 +172,12 @@ def _exact(
         if fit is None:
             yield _new(there[0], right, numbers[kind], amount, str(server["uuid"]))
             continue
-        used.add(int(fit["id"]))
+        used.add(whole(fit["id"]))
         after: Values = {"resource_provider_id": right["id"], "used": amount}
         after = {name: value for name, value in after.items() if fit[name] != value}
         if after:
             yield change(live, "placement", "allocations", fit, after, ("resource_provider_id", "used"))
-    yield from (_gone(row) for row in (*here, *there) if int(row["id"]) not in used)
+    yield from (_gone(row) for row in (*here, *there) if whole(row["id"]) not in used)
 
 
 def _classes(live: Live, held: list[Record], wanted: Amounts) -> list[Record]:

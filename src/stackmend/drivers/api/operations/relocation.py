@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 from stackmend.drivers.api.operations import Implementation, OfServer, Reader, _servers, nothing
 from stackmend.drivers.api.session import Request, segment
@@ -55,7 +55,7 @@ def _whole(reader: Reader, asked: Relocated) -> BootSeen:
     return {**picture, "lacking": "; ".join(sorted(lacking))}
 
 
-def _attached(reader: Reader, volume: str, server: str) -> list[Any]:
+def _attached(reader: Reader, volume: str, server: str) -> list[object]:
     body = reader.get("block-storage", f"/volumes/{segment(volume)}", "3.0")
     held = [] if body is None else body["volume"].get("attachments") or []
     return [one.get("host_name") for one in held if one.get("server_id") == server]

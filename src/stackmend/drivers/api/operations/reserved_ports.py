@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 from urllib.parse import quote_plus
 
 from msgspec import UNSET
@@ -20,9 +19,10 @@ from stackmend.model.operations.reserved_ports import (
     TryPort,
 )
 from stackmend.model.step import StepState
+from stackmend.model.values import objects
 
 _FIELDS = "".join(f"&fields={name}" for name in ("id", "description", "device_id", "fixed_ips"))
-_Shown = Mapping[str, Any]
+_Shown = Mapping[str, object]
 
 
 def _ports(reader: Reader, network: str, name: str, value: str) -> list[_Shown]:
@@ -39,7 +39,7 @@ def _own(reader: Reader, network: str, reservation: str) -> _Shown | None:
 def _picture(own: _Shown | None) -> ReservedSeen:
     if own is None:
         return {"port": "absent", "device_id": ""}
-    addresses = sorted(str(one["ip_address"]) for one in own.get("fixed_ips") or ())
+    addresses = sorted(str(one["ip_address"]) for one in objects(own.get("fixed_ips")))
     return {
         "port": "present",
         "id": str(own["id"]),
@@ -68,7 +68,7 @@ def _is_reserved(picture: ReservedSeen, asked: ReservePort) -> StepState:
 
 
 def _body(asked: ReservePort | TryPort, fixed: list[dict[str, str]]) -> list[Request]:
-    port: dict[str, Any] = {
+    port: dict[str, object] = {
         "network_id": asked.network,
         "name": asked.name,
         "description": asked.reservation,

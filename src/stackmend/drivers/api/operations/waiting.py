@@ -8,7 +8,7 @@ at once, and not at the end of the time.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from stackmend.cloud.states import OVER
 from stackmend.drivers.api.operations import Asked, Implementation, Reader, _servers, host_services, nothing
@@ -134,7 +134,7 @@ def _agents(reader: Reader, asked: AgentsAlive) -> AgentsSeen:
 # -- servers
 
 
-def connected(port: Mapping[str, Any], host: object) -> bool:
+def connected(port: Mapping[str, object], host: object) -> bool:
     """Whether a port is in use on a host."""
     return port.get("status") == "ACTIVE" and port.get("binding:host_id") == host
 

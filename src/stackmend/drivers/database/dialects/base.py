@@ -13,6 +13,7 @@ from stackmend.drivers.database.patience import SILENCE
 from stackmend.drivers.database.urls import parsed
 from stackmend.model.errors import ConfigError
 from stackmend.model.protocols import Reference
+from stackmend.model.step import Value
 
 #: options that name files
 FILES = ("ssl_ca", "ssl_cert", "ssl_key")
@@ -124,7 +125,7 @@ class Reader(Protocol):
         """Open the view; every later read sees the databases as they are now."""
         ...
 
-    def stream(self, sql: str, batch: int, database: str = "") -> Iterator[Sequence[tuple[Any, ...]]]:
+    def stream(self, sql: str, batch: int, database: str = "") -> Iterator[Sequence[tuple[Value, ...]]]:
         """Rows in batches; text may come as bytes. A broken stream is a SourceError, never an end.
 
         ``database``: what the one that is read is called, where it is not the one that was connected to.
@@ -189,7 +190,7 @@ class Dialect(Protocol):
         """The server's clock, UTC, ``YYYY-MM-DD HH:MM:SS``."""
         ...
 
-    def select(self, connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def select(self, connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Value, ...]]:
         """All rows, in canonical values: None, int, float, str, bytes; times as text exactly as stored."""
         ...
 

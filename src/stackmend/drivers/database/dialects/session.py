@@ -107,5 +107,5 @@ def _parts(value: str) -> set[str]:
     return set(value.upper().split(","))
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
