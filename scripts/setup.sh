@@ -93,6 +93,27 @@ packages_for_tests() {
     command -v ip >/dev/null || echo iproute2
     pkg-config --exists libvirt 2>/dev/null || echo libvirt-dev
     { command -v qemu-img && command -v qemu-io; } >/dev/null || echo qemu-utils
+    packages_for_disks
+}
+
+# what reads the disks of guests, and what the tests make such disks with; no service comes with them
+packages_for_disks() {
+    local program package path=$PATH:/usr/sbin:/sbin
+    while read -r program package; do
+        PATH=$path command -v "$program" >/dev/null || echo "$package"
+    done <<'EOF'
+nbdkit nbdkit
+nbdfuse libnbd-bin
+fusermount3 fuse3
+debugfs e2fsprogs
+xfs_db xfsprogs
+pvck lvm2
+sfdisk fdisk
+mcopy mtools
+bsdtar libarchive-tools
+mkfs.vfat dosfstools
+genisoimage genisoimage
+EOF
 }
 
 # this one brings a service along, which is not started

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run on a host, as text: starts a read-only NBD server for one client, and carries its bytes over stdin and stdout.
+
+Arguments: the files of the disk, ``--``, the server and its own. Each file is locked first, by QEMU's own protocol:
+nobody may write to it while it is read, and it is not read while somebody may write to it. (QEMU itself does so for
+qcow2; a reader of a raw file lets others write.)
+
+The server listens on a socket that has no name any more when it starts, and ends when its client is gone. So nothing is
+left behind there, however this ends. Python 3.7 is enough; nothing of stackmend is there.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+
+_MANY = 65536
+#: of Linux, for locks that belong to an open file
+_GET, _SET = 36, 37
+#: qemu/block/file-posix.c: one byte for each thing that is done to a file, and one for each that nobody else may do
+_DONE, _REFUSED = 100, 200
+_WRITE, _RESIZE = 1, 3
+_FLOCK = "hhqqi"
+
+
+def _locked(path: str) -> int:
+    """The file, locked against writers; ends the program where there is one. It stays open as long as this runs."""
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    for what in (_WRITE, _RESIZE):
+        fcntl.fcntl(file, _SET, struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, _REFUSED + what, 1, 0))
+        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, _DONE + what, 1, 0)
+        if struct.unpack(_FLOCK, fcntl.fcntl(file, _GET, asked))[0] != fcntl.F_UNLCK:
+            sys.exit(f"{path}: Is another process using the image: it may write to it")
+    return file
+
+
+def _pump(read: int, write: int) -> None:
+    while True:
+        some = os.read(read, _MANY)
+        if not some:
+            return
+        while some:
+            some = some[os.write(write, some) :]
+
+
+def _connected() -> tuple[socket.socket, socket.socket]:
+    """A listening socket and a client of it, without a name."""
+    with tempfile.TemporaryDirectory(prefix="stackmend-") as folder:
+        place = os.path.join(folder, "s")
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(place)
+        listening.listen(1)
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(place)
+    return listening, client
+
+
+def main() -> int:
+    """See above."""
+    between = sys.argv.index("--")
+    try:
+        locked = [_locked(path) for path in sys.argv[1:between]]
+    except OSError as problem:
+        sys.exit(f"qemu-nbd: {problem}")
+    listening, client = _connected()
+    # the socket is passed as systemd does it: number 3, for the process that is told its own id
+    start = 'exec 3<&"$0"; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
+    server = subprocess.Popen(  # noqa: S603 - what it was told to run
+        ["sh", "-c", start, str(listening.fileno()), *sys.argv[between + 1 :]],  # noqa: S607 - whichever the host has
+        stdin=subprocess.DEVNULL,
+        stdout=2,
+        pass_fds=(listening.fileno(),),
+    )
+    listening.close()
+
+    def up() -> None:
+        _pump(0, client.fileno())
+        client.shutdown(socket.SHUT_WR)
+
+    threading.Thread(target=up, daemon=True).start()
+    try:
+        _pump(client.fileno(), 1)
+    except OSError:
+        # who read is gone, or the server: it says why on stderr
+        client.close()
+    code = server.wait()
+    for file in locked:
+        os.close(file)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

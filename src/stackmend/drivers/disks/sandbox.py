@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A disk opened in a sandbox: namespaces of its own for processes, mounts and network, which end with this process.
+
+Everything that reads what a guest has written runs inside. Nothing there has a network; what is mounted there is seen
+there alone, and the kernel takes it all away when this process ends, ``kill -9`` included.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import IO
+
+import msgspec
+
+from stackmend.drivers.disks.worker import Answer, Question
+from stackmend.model.errors import HostUnreachable, SourceError, UsageError
+from stackmend.model.inspection import Entry, Layout, Volume
+
+#: seconds in which the sandbox must say something
+PATIENCE = 600.0
+_CHUNK = 1 << 16
+#: bytes of the folder inside: what vfat and iso9660 are taken out into
+_ROOM = 512 << 20
+_WALLS = ("setpriv", "--pdeathsig=KILL", "unshare", "--user", "--map-root-user", "--mount", "--pid", "--net", "--ipc",
+          "--kill-child", "--mount-proc", "--", "sh", "-c",
+          f'mount -t tmpfs -o size={_ROOM},mode=700 none "$0" && exec "$@"')  # fmt: skip
+_IN_USE = ("Failed to get", "Is another process using the image")
+
+
+class Opened:
+    """One disk, read-only. Use it with ``with``."""
+
+    def __init__(self, exporter: Sequence[str], *, patience: float = PATIENCE) -> None:
+        """``exporter``: what serves the disk by NBD on its stdin and stdout.
+
+        SourceError where the disk cannot be opened, or is in use.
+        """
+        self._patience, self._rest = patience, bytearray()
+        self._folder = tempfile.TemporaryDirectory(prefix="stackmend-disk-")
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as this
+        ours, theirs = socket.socketpair()
+        # not a number that a server takes for a socket that systemd passes
+        inside = fcntl.fcntl(ours.fileno(), fcntl.F_DUPFD_CLOEXEC, 100)
+        ours.close()
+        try:
+            self._exporter = _started(exporter, theirs.fileno(), theirs.fileno(), self._said)
+            theirs.close()
+            program = (sys.executable, "-m", "stackmend.drivers.disks.worker", self._folder.name, str(inside))
+            self._worker = _started(
+                (*_WALLS, self._folder.name, *program), subprocess.PIPE, subprocess.PIPE, self._said, (inside,)
+            )
+        finally:
+            os.close(inside)
+        with ExitStack() as unless:
+            unless.callback(self.close)
+            self._answer()
+            unless.pop_all()
+
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End everything that was begun for it."""
+        for process in (self._worker, self._exporter):
+            if process.stdin is not None:
+                process.stdin.close()
+        self._worker.kill()
+        self._worker.wait()
+        try:
+            self._exporter.wait(5)
+        except subprocess.TimeoutExpired:
+            self._exporter.kill()
+            self._exporter.wait()
+        if self._worker.stdout is not None:
+            self._worker.stdout.close()
+        self._said.close()
+        self._folder.cleanup()
+
+    def layout(self) -> Layout:
+        """What it holds."""
+        found = self._asked(Question(do="layout")).layout
+        assert found is not None  # noqa: S101 - that is what was asked for
+        return found
+
+    def entries(self, path: str, *, volume: str = "", most: int = 10_000) -> tuple[Entry, list[Entry], bool, Volume]:
+        """(what is at a path, what is in it where it is a directory, whether there is more, the volume)."""
+        answer = self._asked(Question(do="entries", volume=volume, path=path, most=most))
+        assert answer.entry is not None and answer.volume is not None  # noqa: S101, PT018 - as above
+        return answer.entry, list(answer.entries), answer.more, answer.volume
+
+    def read(self, path: str, *, volume: str = "") -> Iterator[bytes]:
+        """The content of a file. It is read to its end before anything else is asked."""
+        answer = self._asked(Question(do="read", volume=volume, path=path))
+        while not answer.last:
+            if answer.data:
+                yield self._bytes(answer.data)
+            answer = self._answer()
+
+    def _asked(self, question: Question) -> Answer:
+        assert self._worker.stdin is not None  # noqa: S101 - a pipe
+        try:
+            self._worker.stdin.write(msgspec.json.encode(question) + b"\n")
+            self._worker.stdin.flush()
+        except BrokenPipeError:
+            raise self._broken() from None
+        return self._answer()
+
+    def _answer(self) -> Answer:
+        while b"\n" not in self._rest:
+            self._more()
+        line, _, rest = bytes(self._rest).partition(b"\n")
+        self._rest = bytearray(rest)
+        answer = msgspec.json.decode(line, type=Answer)
+        if answer.error:
+            if answer.usage:
+                raise UsageError(answer.error, answer.hint)
+            raise self._broken(answer.error, answer.hint)
+        return answer
+
+    def _bytes(self, count: int) -> bytes:
+        while len(self._rest) < count:
+            self._more()
+        some = bytes(self._rest[:count])
+        del self._rest[:count]
+        return some
+
+    def _more(self) -> None:
+        assert self._worker.stdout is not None  # noqa: S101 - a pipe
+        number = self._worker.stdout.fileno()
+        if not select.select([number], [], [], self._patience)[0]:
+            raise SourceError(f"the disk did not answer for {self._patience:g} s")
+        some = os.read(number, _CHUNK)
+        if not some:
+            raise self._broken()
+        self._rest += some
+
+    def _broken(self, message: str = "", hint: str = "") -> SourceError:
+        """What is the matter, in the words of whoever knows best: the exporter, else the sandbox."""
+        if message:
+            # its reason is written before it closes the line
+            time.sleep(0.1)
+        self._said.seek(0)
+        lines = [line.strip() for line in self._said.read().decode("utf-8", "replace").splitlines() if line.strip()]
+        if any(word in line for word in _IN_USE for line in lines):
+            return SourceError(
+                "the disk is in use: a process that may write to it has it open",
+                "Stop the server first; a running one is not read.",
+            )
+        exporter = [line for line in lines if line.startswith(("qemu-nbd:", "ssh:", "sudo:"))]
+        if exporter:
+            return SourceError(f"the disk cannot be opened: {exporter[0]}")
+        return SourceError(message or f"the disk cannot be read: {lines[-1] if lines else 'the sandbox ended'}", hint)
+
+
+def _started(
+    argv: Sequence[str], stdin: int, stdout: int, stderr: IO[bytes], keep: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(  # noqa: S603 - an argument vector of ours; no shell
+            list(argv), stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=tuple(keep), start_new_session=True
+        )
+    except OSError as problem:
+        raise HostUnreachable(f"{argv[0]} cannot be started: {problem.strerror}") from None

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Paths of a guest, found inside its own file system and nowhere else: links are followed as in a chroot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+from stackmend.model.errors import UsageError
+from stackmend.model.inspection import Entry, Kind
+
+#: links that a path may lead through, and parts that it may have
+_LINKS, _PARTS = 40, 4096
+
+
+class Reader(Protocol):
+    """How one file system is read. SourceError where it cannot be."""
+
+    def root(self) -> Entry:
+        """Its top directory."""
+        ...
+
+    def entries(self, at: Entry) -> Iterator[Entry]:
+        """What is in a directory, as it comes, ``.`` and ``..`` left out."""
+        ...
+
+    def looked(self, one: Entry) -> Entry:
+        """The same entry with everything that is known of it, the target of a link too."""
+        ...
+
+    def read(self, one: Entry) -> Iterator[bytes]:
+        """The content of a file, as it comes."""
+        ...
+
+
+#: opens the file system that is in a file
+Opening = Callable[[Path], Reader]
+
+
+def found(reader: Reader, path: str, *, follow: bool = True) -> Entry:
+    """What is at a path; UsageError where nothing is."""
+    above, parts, links = [reader.root()], _parts(path), 0
+    while parts:
+        part = parts.pop(0)
+        if part == "..":
+            above = above[:-1] or above
+            continue
+        if above[-1].kind is not Kind.DIRECTORY:
+            raise _missing(path)
+        one = next((entry for entry in reader.entries(above[-1]) if entry.name == part), None)
+        if one is None:
+            raise _missing(path)
+        if one.kind is Kind.LINK and (parts or follow):
+            links += 1
+            target = reader.looked(one).target
+            if links > _LINKS or len(parts) > _PARTS:
+                raise UsageError(f"{path}: too many links lead on from there", "Name the file itself.")
+            above = above[:1] if target.startswith("/") else above
+            parts = _parts(target) + parts
+        else:
+            above.append(one)
+    return reader.looked(above[-1])
+
+
+def some(reader: Reader, at: Entry, most: int) -> tuple[list[Entry], bool]:
+    """(at most so many entries of a directory, whether there are more)."""
+    several = list(islice(reader.entries(at), most + 1))
+    return several[:most], len(several) > most
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".")]
+
+
+def _missing(path: str) -> UsageError:
+    return UsageError(f"there is no {path} on it", "List the directory; names are as they are printed there.")

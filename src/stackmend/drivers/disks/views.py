@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A disk as files: nbdkit takes every write into a copy that is thrown away, nbdfuse shows it and its parts as files.
+
+Only inside the sandbox (:mod:`stackmend.drivers.disks.sandbox`): what is mounted and running here ends with it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from stackmend.drivers.disks.programs import started
+from stackmend.model.errors import SourceError
+from stackmend.model.inspection import Piece
+
+#: seconds until a server or a mount must be there
+_PATIENCE = 30.0
+_LOOK = 0.01
+
+
+class Views:
+    """The files under which the parts of one disk can be read, and written without effect."""
+
+    def __init__(self, folder: Path, export: int) -> None:
+        """``folder``: private; ``export``: a connected socket whose other end is an NBD server."""
+        self._folder, self._made = folder, 0
+        self._socket = folder / "disk.sock"
+        self._start(("nbdkit", "--foreground", f"--unix={self._socket}", "--filter=cow", "nbd", f"socket-fd={export}"),
+                    self._socket.exists, keep=(export,))  # fmt: skip
+        os.close(export)
+        self.disk = self._shown(("--unix", str(self._socket)))
+        self.size = self.disk.stat().st_size
+        self._views: dict[tuple[Piece, ...], Path] = {(Piece(offset=0, size=self.size),): self.disk}
+
+    def view(self, pieces: Sequence[Piece]) -> Path:
+        """One file for these parts of the disk, in this order."""
+        key = tuple(pieces)
+        if key not in self._views:
+            self._views[key] = self._part(*key) if len(key) == 1 else self._joined(key)
+        return self._views[key]
+
+    def _joined(self, pieces: Sequence[Piece]) -> Path:
+        files = [f"file={self.view([piece])}" for piece in pieces]
+        # split itself cannot flush, which e2fsck insists on
+        return self._shown(("[", "nbdkit", "--foreground", "--filter=cow", "split", *files, "]"))
+
+    def _part(self, piece: Piece) -> Path:
+        where = (f"offset={piece.offset}", f"range={piece.size}")
+        proxy = ("nbdkit", "--foreground", "--filter=offset", "nbd", f"socket={self._socket}", *where)
+        return self._shown(("[", *proxy, "]"))
+
+    def _shown(self, server: Sequence[str]) -> Path:
+        self._made += 1
+        folder = self._folder / f"view{self._made}"
+        folder.mkdir()
+        file = folder / "raw"
+        self._start(("nbdfuse", str(file), *server), file.exists)
+        return file
+
+    def _start(self, argv: Sequence[str], there: Callable[[], bool], keep: Sequence[int] = ()) -> None:
+        """Begin a server, and wait until what it makes is there."""
+        with (self._folder / "said").open("wb") as said:
+            process = started(argv, stderr=said, keep=keep, limited=False)
+        end = time.monotonic() + _PATIENCE
+        while not there():
+            if process.poll() is not None or time.monotonic() > end:
+                why = (self._folder / "said").read_text("utf-8", "replace").strip().splitlines()
+                raise SourceError(f"the disk cannot be opened: {why[-1] if why else f'{argv[0]} does not answer'}")
+            try:
+                process.wait(_LOOK)
+            except subprocess.TimeoutExpired:
+                continue

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inside the sandbox: opens one disk, and answers questions about it until nobody asks any more.
+
+A question is a line of JSON on stdin. An answer is a line of JSON on stdout; one that says ``data`` has so many bytes
+after it. What goes wrong is an answer too: :class:`Answer`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import BinaryIO
+
+import msgspec
+
+from stackmend.drivers.disks import journals, readers, tree
+from stackmend.drivers.disks.layout import layout
+from stackmend.drivers.disks.tree import Opening, Reader
+from stackmend.drivers.disks.views import Views
+from stackmend.model.errors import SourceError, StackmendError, UsageError
+from stackmend.model.inspection import READ, Entry, Kind, Layout, Volume
+
+_OS = ("/etc/os-release", "/usr/lib/os-release")
+#: bytes of os-release that are read
+_OS_SIZE = 64 << 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked of the sandbox."""
+
+    do: str  #: "layout", "entries" or "read"
+    volume: str = ""  #: "" for the one that the system is on
+    path: str = "/"
+    most: int = 0  #: entries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What it says."""
+
+    layout: Layout | None = None
+    entry: Entry | None = None
+    entries: tuple[Entry, ...] = ()
+    more: bool = False
+    volume: Volume | None = None  #: that was read
+    data: int = 0
+    last: bool = True  #: of this question
+    error: str = ""
+    hint: str = ""
+    usage: bool = False  #: the question was wrong, not the disk
+
+
+class Disk:
+    """One disk, opened."""
+
+    def __init__(self, views: Views) -> None:
+        self._views = views
+        self._readers: dict[str, Reader] = {}
+        self._found = self._settled(layout(views))
+
+    def answers(self, question: Question) -> Iterator[tuple[Answer, bytes]]:
+        """What to say, each with the bytes that follow it."""
+        if question.do == "layout":
+            yield Answer(layout=self._found), b""
+            return
+        volume = self._chosen(question.volume)
+        reader = self._reader(volume)
+        at = tree.found(reader, question.path, follow=question.do == "read" or question.path.endswith("/"))
+        if question.do == "entries":
+            several, more = tree.some(reader, at, question.most) if at.kind is Kind.DIRECTORY else ([], False)
+            several = [reader.looked(one) if one.kind is Kind.LINK else one for one in several]
+            yield Answer(entry=at, entries=tuple(several), more=more, volume=volume), b""
+            return
+        if at.kind is not Kind.FILE:
+            raise UsageError(f"{question.path} is no file but a {at.kind}", "List what is in it.")
+        yield Answer(entry=at, volume=volume, last=False), b""
+        for some in reader.read(at):
+            yield Answer(data=len(some), last=False), some
+        yield Answer(), b""
+
+    def _settled(self, found: Layout) -> Layout:
+        """With journals replayed in the copy, and what systems there are."""
+        volumes = []
+        for one in found.volumes:
+            if one.type in READ and one.pieces:
+                settled = journals.settled(one, self._views.view(one.pieces))
+                volumes.append(replace(settled, os=self._os(settled)))
+            else:
+                volumes.append(one)
+        return replace(found, volumes=tuple(volumes))
+
+    def _os(self, volume: Volume) -> str:
+        for path in _OS:
+            try:
+                reader = self._reader(volume)
+                content = b"".join(_first(reader.read(tree.found(reader, path)), _OS_SIZE))
+            except StackmendError:
+                continue
+            if match := re.search(r'^PRETTY_NAME="?([^"\n]*)"?$', content.decode("utf-8", "replace"), re.MULTILINE):
+                return "".join(one if one.isprintable() else "?" for one in match[1])[:100]
+        return ""
+
+    def _chosen(self, name: str) -> Volume:
+        readable = [one for one in self._found.volumes if one.type in READ and one.pieces]
+        there = ", ".join(one.name for one in readable) or "none"
+        if name:
+            volume = self._found.volume(name)
+            if volume is None:
+                raise UsageError(f"the disk has no volume {name}", f"Those that can be read: {there}.")
+            if volume not in readable:
+                raise UsageError(f"{name} cannot be read: {volume.problem}", f"Those that can be read: {there}.")
+            return volume
+        systems = [one for one in readable if one.os]
+        if len(systems or readable) == 1:
+            return (systems or readable)[0]
+        if not readable:
+            raise SourceError("the disk has no file system that can be read", "See what was found on it.")
+        raise UsageError(
+            "it is not clear which volume is meant", f"Name it: --volume. Those that can be read: {there}."
+        )
+
+    def _reader(self, volume: Volume) -> Reader:
+        if volume.name not in self._readers:
+            self._readers[volume.name] = _kinds()[volume.type](self._views.view(volume.pieces))
+        return self._readers[volume.name]
+
+
+def _kinds() -> dict[str, Opening]:
+    found: dict[str, Opening] = {}
+    for module in iter_modules(readers.__path__):
+        types, reader = import_module(f"{readers.__name__}.{module.name}").READER
+        found |= dict.fromkeys(types, reader)
+    return found
+
+
+def _first(chunks: Iterator[bytes], most: int) -> Iterator[bytes]:
+    for some in chunks:
+        yield some[:most]
+        most -= len(some)
+        if most <= 0:
+            return
+
+
+def _says(out: BinaryIO, answer: Answer, data: bytes = b"") -> None:
+    out.write(msgspec.json.encode(answer) + b"\n" + data)
+    out.flush()
+
+
+def main() -> int:
+    """The arguments: a private folder, and the number of the socket that leads to the disk."""
+    out = sys.stdout.buffer
+    try:
+        disk = Disk(Views(Path(sys.argv[1]), int(sys.argv[2])))
+    except StackmendError as problem:
+        _says(out, Answer(error=problem.message, hint=problem.hint))
+        return 1
+    _says(out, Answer())
+    for line in sys.stdin.buffer:
+        try:
+            for answer, data in disk.answers(msgspec.json.decode(line, type=Question)):
+                _says(out, answer, data)
+        except StackmendError as problem:
+            _says(out, Answer(error=problem.message, hint=problem.hint, usage=isinstance(problem, UsageError)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

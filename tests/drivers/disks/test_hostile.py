@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Disks made to harm who reads them: nothing escapes, nothing hangs, nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stackmend.drivers.disks.exporter import Layer, argv
+from stackmend.drivers.disks.sandbox import Opened
+from stackmend.model.errors import SourceError, StackmendError, UsageError
+from stackmend.model.inspection import Journal, Kind
+
+from ...support import guest_disks as made
+from ...support.guest_disks import MIB, digest
+from .conftest import CRASH, opened, raw
+
+Fresh = Callable[[str], Path]
+#: an ext4 of which directories can be made by hand
+BARE = ("-b", "4096", "-O", "^metadata_csum,^dir_index")
+
+
+@pytest.mark.attack("names with control characters, slashes, dots and bytes that are no text")
+def test_names_are_escaped(fresh: Fresh) -> None:
+    """What is printed can be printed, has no slash, and is never ``..``; by it the file is found again."""
+    names = [b"a\nb", b"\x1b[31mred", b"caf\xc3\xa9", b"\xff\xfe", b"back\\slash", "\u202eevil".encode()]
+    path = made.ext4(fresh("names"), {b"d/" + name: name for name in names})
+    with opened(raw(path)) as disk:
+        found = [one.name for one in disk.entries("/d")[1]]
+        said = {name: b"".join(disk.read(f"/d/{name}")) for name in found if "x0a" not in name}
+
+    assert all(name.isprintable() and "/" not in name for name in found)
+    assert said["café"] == b"caf\xc3\xa9"
+    assert said["\\xff\\xfe"] == b"\xff\xfe"
+    assert said["back\\\\slash"] == b"back\\slash"
+    assert said["\\x1b[31mred"] == b"\x1b[31mred"
+
+
+@pytest.mark.attack("a directory whose entries are called .. and ../../etc/passwd")
+def test_entries_lead_nowhere_else(fresh: Fresh) -> None:
+    """A name with a slash is shown escaped; a path goes up to the top of the guest and no further."""
+    path = made.ext4(fresh("evil"), {b"etc/passwd": b"guest:x:0:0\n"}, 32 * MIB, *BARE)
+    made.directory_of(path, "/evil", [b".", b"..", b"../../../../etc/passwd", b"..", b"/etc/shadow"])
+    with opened(raw(path)) as disk:
+        names = [one.name for one in disk.entries("/evil")[1]]
+        passwd = b"".join(disk.read("/../../evil/../etc/passwd"))
+
+    assert names == ["..\\x2f..\\x2f..\\x2f..\\x2fetc\\x2fpasswd", "\\x2fetc\\x2fshadow"]
+    assert passwd == b"guest:x:0:0\n"
+
+
+@pytest.mark.attack("links out of the tree, and links in a circle")
+def test_links_stay_inside(fresh: Fresh) -> None:
+    """A link to /etc/hostname is the guest's, never this machine's; a circle ends."""
+    files = {b"out": b"-> /../../../etc/hostname", b"etc/hostname": b"guest\n", b"a": b"-> b", b"b": b"-> a",
+             b"dir": b"-> ../../etc", b"gone": b"-> /nowhere"}  # fmt: skip
+    with opened(raw(made.ext4(fresh("links"), files))) as disk:
+        assert b"".join(disk.read("/out")) == b"guest\n"
+        assert b"".join(disk.read("/dir/hostname")) == b"guest\n"
+        for path, words in (("/a", "too many links"), ("/gone", "there is no /gone")):
+            with pytest.raises(UsageError, match=words):
+                b"".join(disk.read(path))
+        links = {one.name: one.target for one in disk.entries("/")[1] if one.kind is Kind.LINK}
+    assert links["out"] == "/../../../etc/hostname"
+
+
+@pytest.mark.attack("a directory with a million entries")
+@pytest.mark.parametrize("count", [20_000, pytest.param(1_000_000, marks=pytest.mark.long)])
+def test_a_million_entries_end(fresh: Fresh, count: int) -> None:
+    """As many as were asked for are shown, and that there are more; looking for one that is not there ends."""
+    path = made.ext4(fresh("many"), {b"one": b"1"}, 64 * MIB, *BARE)
+    made.directory_of(path, "/many", [b".", b"..", *(b"f%07d" % number for number in range(count))])
+    with opened(raw(path)) as disk:
+        began = time.monotonic()
+        _, entries, more, _ = disk.entries("/many", most=1000)
+        assert time.monotonic() - began < 30
+        with pytest.raises(StackmendError, match=r"there is no|was ended after"):
+            disk.entries("/many/nothing")
+
+    assert (len(entries), more) == (1000, True)
+
+
+@pytest.mark.attack("a file system that is cut short")
+def test_a_truncated_file_system_is_told(fresh: Fresh, system: Path) -> None:
+    """An error that says what is the matter, or what is left; never a crash and never half a file for a whole one."""
+    path = fresh("short")
+    path.write_bytes(system.read_bytes()[: 3 * MIB])
+    with opened(raw(path)) as disk:
+        (found,) = disk.layout().volumes
+        with pytest.raises(StackmendError):
+            b"".join(disk.read("/var/log/crash"))
+    assert found.journal is not Journal.CLEAN
+
+
+@pytest.mark.attack("random damage to a file system")
+@pytest.mark.parametrize("seed", range(4))
+def test_a_damaged_file_system_ends(fresh: Fresh, system: Path, seed: int) -> None:
+    """Whatever is written over its first megabytes, an answer comes in time: what can be read, or an error."""
+    import random
+
+    chance = random.Random(seed)
+    data = bytearray(system.read_bytes())
+    for _ in range(400):
+        data[chance.randrange(1024 + 256, 4 * MIB)] = chance.randrange(256)
+    path = fresh("damaged")
+    path.write_bytes(data)
+    said = ""
+    with opened(raw(path)) as disk:
+        try:
+            assert disk.layout().volumes
+            disk.entries("/var/log")
+            said = "read"
+        except StackmendError as problem:
+            said = problem.message
+    assert said
+
+
+@pytest.mark.attack("a partition table that leads to itself")
+def test_a_looping_partition_table_ends(fresh: Fresh) -> None:
+    """The partitions up to the loop are shown."""
+    began = time.monotonic()
+    with opened(raw(made.looping(fresh("loop")))) as disk:
+        layout = disk.layout()
+    assert layout.table == "dos"
+    assert len(layout.volumes) <= 128
+    assert time.monotonic() - began < 60
+
+
+@pytest.mark.attack("a raw disk into which its guest has written a qcow2 header that names a file of the host")
+def test_a_header_of_the_guest_is_not_believed(fresh: Fresh) -> None:
+    """The disk is opened as what Nova says it is."""
+    secret, path = fresh("secret"), fresh("disk")
+    made.ext4(secret, {b"secret": b"of the host"})
+    made.overlay(path, secret)
+    with opened(raw(path)) as disk, pytest.raises(SourceError, match="no file system that can be read"):
+        b"".join(disk.read("/secret"))
+    plain = fresh("qcow2")
+    made.overlay(plain, secret)
+    with opened(Layer(str(plain), "qcow2")) as disk:
+        # the base that the header names is not the one that it was told: none
+        assert not disk.layout().volumes[0].type
+
+
+@pytest.mark.attack("kill -9 of whoever inspects, at any moment")
+def test_nothing_is_left_behind(system: Path) -> None:
+    """Its servers and mounts end with it; the disk is unchanged and can be opened at once."""
+    before = digest(system)
+    program = (
+        "import sys, time\nfrom stackmend.drivers.disks.sandbox import Opened\n"
+        "with Opened(sys.argv[1:]) as disk:\n    print('open', flush=True)\n"
+        "    while True: disk.entries('/var/log')\n"
+    )
+    for wait in (0.0, 0.3, None, None):
+        child = subprocess.Popen([sys.executable, "-c", program, *argv([raw(system)])], stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        if wait is None:
+            assert child.stdout.readline() == b"open\n"
+        else:
+            time.sleep(wait)
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+        end = time.monotonic() + 20
+        while left := _naming(str(system)):
+            assert time.monotonic() < end, left
+            time.sleep(0.05)
+
+    assert digest(system) == before
+    assert "stackmend-disk" not in Path("/proc/self/mounts").read_text()
+    with opened(raw(system)) as disk:
+        assert b"".join(disk.read("/var/log/crash")) == CRASH
+
+
+def _naming(word: str) -> list[str]:
+    """Processes, this one aside, that have this in their arguments."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and int(process.name) != os.getpid():
+            try:
+                line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if word in line:
+                found.append(line)
+    return found
+
+
+def test_the_sandbox_has_no_network(system: Path) -> None:
+    """What reads a guest's disk can talk to nobody: it has no interface that is up."""
+    with Opened(argv([raw(system)])) as disk:
+        worker = disk._worker.pid
+        inside = _children(worker)
+        assert inside
+        assert os.readlink(f"/proc/{inside[0]}/ns/net") != os.readlink("/proc/self/ns/net")
+
+
+def _children(parent: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
