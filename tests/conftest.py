@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -41,19 +42,34 @@ def mariadb() -> Iterator[MariaDB]:
         yield server
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays: nobody looks for garbage among it, then or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What a test attacks goes with its report (scripts/attack.py); what the case book does twice takes long.
 
     It goes through all cases together; alone it goes through those whose own files changed here, in SQLite, and those
     that somebody asks for by name.
     """
+    quick: dict[int, bool] = {}  # of what has the same fixtures, as all cases of one test
     for item in items:
         if (case := _alone(item)) and not _wanted_alone(config, item, case):
             item.add_marker(pytest.mark.long)
         if mark := item.get_closest_marker("attack"):
             item.user_properties.append(("attack", mark.args[0]))
-        if isinstance(item, pytest.Function) and not any(map(_builds, _modules(item))):
-            item.add_marker(pytest.mark.quick)
+        if isinstance(item, pytest.Function):
+            if (same := id(item._fixtureinfo)) not in quick:
+                quick[same] = not any(map(_builds, _modules(item)))
+            if quick[same]:
+                item.add_marker(pytest.mark.quick)
 
 
 def _alone(item: pytest.Item) -> Any:
