@@ -56,7 +56,7 @@ def test_the_rooms_are_those_of_the_source():
     assert not [line for line in architecture.rooms().splitlines() if line.endswith("|  |")]
 
 
-@pytest.mark.parametrize("name", sorted(catalogue.checks()))
+@pytest.mark.parametrize("name", sorted(catalogue.every_check()))
 def test_every_check_has_a_whole_page(name):
     """A check's docstring has a first line and the five sections in order, and its page is made of them."""
     parts = page(catalogue.pages()[name])
@@ -85,7 +85,7 @@ def test_pages_of_what_is_gone_are_removed(tmp_path):
     (tmp_path / "checks").mkdir()
     (tmp_path / "checks" / "no-such-check.md").write_text("old")
     generate.write(tmp_path)
-    assert {p.stem for p in (tmp_path / "checks").iterdir()} == {"index", *catalogue.checks()}
+    assert {p.stem for p in (tmp_path / "checks").iterdir()} == {"index", *catalogue.every_check()}
     assert {p.stem for p in (tmp_path / "repairs").iterdir()} == {"index", *catalogue.repairs()}
 
 
@@ -195,7 +195,7 @@ def test_every_command_in_a_hint_exists(capsys):
 def test_the_old_recipes_name_checks_that_exist():
     """Checks that a page names are in the catalogue."""
     named = re.findall(r"--check ([a-z-]+)", "".join(path.read_text() for path in PAGES))
-    assert sorted(set(named) - set(catalogue.checks())) == []
+    assert sorted(set(named) - set(catalogue.every_check())) == []
 
 
 @pytest.mark.parametrize("path", sorted((DOCS / "schemas").glob("*.json")), ids=lambda p: p.stem)
@@ -211,7 +211,7 @@ def test_links_between_files_lead_somewhere():
     """No link to a file that is not there; pages that the build makes are known by name."""
     made = {
         DOCS / "reference" / kind / f"{name}.md"
-        for kind, names in (("checks", catalogue.checks()), ("repairs", catalogue.repairs()), ("workflows", ()))
+        for kind, names in (("checks", catalogue.every_check()), ("repairs", catalogue.repairs()), ("workflows", ()))
         for name in ("index", *names)
     }
     broken = []

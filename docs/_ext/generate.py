@@ -39,7 +39,8 @@ def modules(package: ModuleType, attribute: str) -> Iterator[tuple[ModuleType, o
 
 def checks() -> dict[str, tuple[ModuleType, Check]]:
     """Name -> module and check."""
-    return {c.name: (m, c) for m, c in modules(stackmend.checks, "CHECK") if isinstance(c, Check)}
+    every = (*modules(stackmend.checks, "CHECK"), *modules(stackmend.checks, "HOST_CHECK"))
+    return {c.name: (m, c) for m, c in every if isinstance(c, Check)}
 
 
 def repairs() -> dict[str, tuple[ModuleType, Repair]]:
@@ -77,10 +78,8 @@ def check_page(name: str) -> str:
     explained = "".join(f"* [`{cause}`]({cause}.md)\n" for cause in check.explained_by if cause in checks())
     if explained:
         sections += f"## Root causes that explain it\n\n{explained}\n"
-    return (
-        f"# {name}\n\n{parts.title}\n\n| | |\n|---|---|\n{table}\n\n{sections}"
-        f"## Its SQL\n\n```sql\n{inspect.cleandoc(check.sql)}\n```\n"
-    )
+    sql = f"## Its SQL\n\n```sql\n{inspect.cleandoc(check.sql)}\n```\n" if check.sql else ""
+    return f"# {name}\n\n{parts.title}\n\n| | |\n|---|---|\n{table}\n\n{sections}{sql}"
 
 
 def repair_page(name: str) -> str:

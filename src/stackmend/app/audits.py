@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from stackmend.app import apis
+from stackmend.app import apis, visiting
 from stackmend.app.findings import keep_last
 from stackmend.app.session import Session, has_api, silent, utcnow
 from stackmend.app.snapshots import Asked, asked, find
@@ -22,8 +22,8 @@ from stackmend.engine.auditing.ask import exit_of, findings_of, narrowed, suspec
 from stackmend.engine.auditing.confirm import explain, uncertain
 from stackmend.engine.auditing.witness import Sides, witnesses
 from stackmend.model.audit import CheckResult, Outcome, Report
-from stackmend.model.check import Check
-from stackmend.model.errors import JournalError
+from stackmend.model.check import Check, HostCheck
+from stackmend.model.errors import JournalError, UsageError
 from stackmend.model.events import Events
 from stackmend.model.finding import Finding, Says, State, Witness, fingerprint
 from stackmend.model.protocols import Progress
@@ -54,6 +54,7 @@ def audit(
     settle: float | None = None,
     use_api: bool = True,
     young: bool = False,
+    visit: bool = False,
     progress: Progress = silent,
 ) -> Report:
     """Ask the checks (all, or those named) about the cloud, or about a snapshot of it.
@@ -63,18 +64,24 @@ def audit(
     findings that span databases; by default nothing where all databases were read at one moment, else two minutes, and
     nothing for findings that earlier audits have found that long. With ``use_api`` and an API to ask, services without
     a database are read from it, and the services confirm what databases showed. With ``young`` the report has, apart
-    from the findings, what is suspected and was held back for its age. Exit code:
+    from the findings, what is suspected and was held back for its age. With ``visit``, or
+    where a check of hosts is named, the compute hosts are visited, too (:mod:`stackmend.app.visiting`). Exit code:
     :class:`stackmend.model.audit.Report`.
     """
     session = Session.looking(config) if use_api else Session.of(config)
-    chosen = catalogue.chosen(catalogue.checks(), tuple(checks))
+    named = catalogue.chosen(catalogue.every_check(), tuple(checks))
+    chosen = {name: check for name, check in named.items() if not isinstance(check, HostCheck)}
+    of_hosts = {name: check for name, check in named.items() if isinstance(check, HostCheck)} if checks or visit else {}
     if snapshot is not None:
+        if of_hosts:
+            raise UsageError("a snapshot has nothing of the hosts", f"Leave --snapshot, or {min(of_hosts)}, away.")
         folder = find(config, snapshot)
         manifest = read_manifest(folder)
         answer = _ask(chosen, folder, manifest, config, about, young)
         return _report(session, chosen, answer.rows, answer, State.CANDIDATE, whole=False)
     with apis.standing_in(config, session) if use_api else nullcontext((session, "")) as (session, note):
-        return _live(session, chosen, frozenset(about), settle, use_api, young, [note] if note else [], progress)
+        seen = visiting.ask(session, of_hosts, about, progress) if of_hosts else visiting.Visited()
+        return _live(session, chosen, frozenset(about), settle, use_api, young, seen, [note] if note else [], progress)
 
 
 def _live(
@@ -84,6 +91,7 @@ def _live(
     settle: float | None,
     use_api: bool,
     young: bool,
+    seen: visiting.Visited,
     notes: list[str],
     progress: Progress,
 ) -> Report:
@@ -111,6 +119,7 @@ def _live(
         whole=not about,
         unsure={n: rows[n] for n in unknown},
         said=said,
+        seen=seen,
         notes=notes,
     )
 
@@ -208,6 +217,7 @@ def _report(
     whole: bool,
     unsure: Found | None = None,
     said: Mapping[str, Witness] | None = None,
+    seen: visiting.Visited | None = None,
     notes: Sequence[str] = (),
 ) -> Report:
     results, found = answer.results, list[Finding]()
@@ -221,6 +231,8 @@ def _report(
     silent = {name: result.reason for name, result in results.items() if result.outcome is not Outcome.OK}
     listed = uncertain(checks, listed, silent, shown=answer.manifest.nova_is_shown)
     held = _held(session, checks, answer, found)
+    if seen is not None:
+        listed, found, results = [*listed, *seen.findings], [*found, *seen.findings], {**results, **seen.results}
     listed, held, more = _remembered(session, listed, held, found, results, whole=whole)
     counts: dict[str, int] = {}
     for finding in listed:

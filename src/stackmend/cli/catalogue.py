@@ -18,7 +18,7 @@ def check_named(name: str) -> Check:
     """The check of that name; UsageError with the nearest names when there is none."""
     from stackmend.engine.auditing import catalogue
 
-    return _named("check", name, catalogue.checks())
+    return _named("check", name, catalogue.every_check())
 
 
 def repair_named(name: str) -> Repair:

@@ -203,7 +203,7 @@ def _pages(names: Iterable[str]) -> Iterator[Word]:
 def _checks(_line: Line) -> Iterator[Word]:
     from stackmend.engine.auditing import catalogue
 
-    return _pages(catalogue.checks())
+    return _pages(catalogue.every_check())
 
 
 def _repairs(_line: Line) -> Iterator[Word]:

@@ -264,7 +264,7 @@ def _ages(values: Mapping[str, Mapping[str, int]], path: Path) -> Mapping[str, M
         return {}
     from stackmend.engine.auditing import catalogue
 
-    known = catalogue.checks()
+    known = catalogue.every_check()
     for check, ages in values.items():
         if check not in known:
             raise unknown(f"check {check} under [ages]", check, set(known), path)

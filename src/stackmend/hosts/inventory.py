@@ -174,6 +174,7 @@ def _put_together(
         other=tuple(sorted(n for n in raw.files if "/" not in n and n not in known and n not in _OURS)),
         notes=tuple(notes),
         # a container that shows the first thread of the kernel shows the processes of its host too
+        quarantined=any(name.startswith(QUARANTINE + "/") for name in raw.files),
         every_process=raw.words.get("user") == "0" and (not inside or raw.words.get("second") == "kthreadd"),
     )
 
@@ -365,6 +366,7 @@ def _bases(
                 used_by=tuple(users.get(path, ())),
                 open_by=tuple(gone),
                 missing=missing,
+                modified=0.0 if missing else raw.files[path].modified,
             )
         )
     return found

@@ -45,13 +45,14 @@ def owners(found: Inventory, live: Live | None, api: Api | None) -> dict[str, Ow
     why = "no database of Nova is configured, and its API shows no such server"
     if live is not None:
         try:
-            return _by_rows(found, live)
+            return by_rows(found, live)
         except SourceError as problem:
             why = f"not every cell could be read: {problem.message}"
     return {folder.name: _by_api(folder, found.host, api, why) for folder in found.folders}
 
 
-def _by_rows(found: Inventory, live: Live) -> dict[str, Owner]:
+def by_rows(found: Inventory, live: Live) -> dict[str, Owner]:
+    """Name of each directory -> whose it is. SourceError unless everything that could know it was read (R2)."""
     uuids = sorted({folder.server for folder in found.folders if folder.server})
     numbers = sorted({n for folder in found.folders if (n := _number(folder)) is not None})
     known = _read(live, uuids, numbers)

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
+
+from stackmend.model.disks import Visit
 
 
 class Severity(StrEnum):
@@ -77,3 +80,17 @@ class Check:
     hinders: frozenset[str] = frozenset()
     #: True where the databases change one after another, so that only a second look after --settle confirms it
     settle: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostCheck(Check):
+    """One inconsistency that is seen on hosts alone: asked of each host that is visited, not of the snapshot.
+
+    ``find`` gets what was read of one host, and yields the rows that a statement would return. SourceError where the
+    host cannot be judged: that is no answer, and not "nothing found".
+    """
+
+    find: Callable[[Visit], Iterable[Mapping[str, Any]]]
+    reads: Mapping[str, Scope] = field(default_factory=dict)
+    sql: str = ""
+    needs: frozenset[str] = frozenset({"nova_api", "cells"})

@@ -101,6 +101,7 @@ class Base:
     used_by: tuple[str, ...] = ()  #: files whose chain it is part of
     open_by: tuple[str, ...] = ()
     missing: bool = False  #: a chain names it, and it is not there
+    modified: float = 0.0  #: Nova touches the bases that are in use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +131,7 @@ class Inventory:
     other: tuple[str, ...] = ()  #: entries that are neither
     notes: tuple[str, ...] = ()  #: what could not be read, in words
     every_process: bool = True  #: whether open files of all processes were seen
+    quarantined: bool = False  #: directories were moved aside here, and their disks are not looked at
 
     def folder(self, name: str) -> Folder | None:
         """The directory of this name or of this server."""
@@ -154,3 +156,13 @@ class Owner:
     state: str = ""  #: vm_state
     cell: str = ""  #: where its row was read; "" through the API
     row: int = 0  #: id of its row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """What was read of one host at a time: its instances directory, and then whose each directory is."""
+
+    inventory: Inventory
+    owners: Mapping[str, Owner]  #: by the name of the directory
+    now: float
+    ages: Mapping[str, int] = field(default_factory=dict)  #: of the check that is asked, in seconds

@@ -33,6 +33,8 @@ class Audit(Printing):
   $ stackmend audit --project demo --group-by server
   $ stackmend audit --settle 120                # look twice, two minutes apart
   $ stackmend audit --include-young             # also what may still be at work, or happened just now
+  $ stackmend audit --visit-hosts               # also what lies in the instances directory of each compute host
+  $ stackmend audit --visit-hosts --host compute-07
   $ stackmend audit --group-by project
   $ stackmend audit -f json > findings.json
   $ stackmend audit -f value -c resource.id -c message"""
@@ -53,6 +55,11 @@ class Audit(Printing):
             "--include-young",
             action="store_true",
             help="also list suspected damage that is too recent to confirm; it is never planned",
+        )
+        parser.add_argument(
+            "--visit-hosts",
+            action="store_true",
+            help="also visit every compute host, or those of --host, and run the checks of hosts",
         )
         parser.add_argument(
             "--no-api", action="store_true", help="use the databases only, even if an API is configured"
@@ -80,6 +87,7 @@ class Audit(Printing):
                 settle=parsed_args.settle,
                 use_api=not parsed_args.no_api,
                 young=True,
+                visit=parsed_args.visit_hosts,
                 progress=progress,
             )
         report = report.with_young() if parsed_args.include_young else report

@@ -24,7 +24,7 @@ class CheckList(Printing):
         from stackmend.report.document import Document
 
         written = catalogue.pages()
-        found = catalogue.checks().values()
+        found = catalogue.every_check().values()
         data = [pages.record(check, written[check.name], repairs_of(check)) for check in found]
         self.show(Document(data=data, columns=pages.LIST), parsed_args)
         return int(Exit.CLEAN)

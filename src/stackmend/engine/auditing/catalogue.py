@@ -13,7 +13,7 @@ from typing import Any
 import stackmend.checks
 import stackmend.repairs
 import stackmend.workflows
-from stackmend.model.check import Check
+from stackmend.model.check import Check, HostCheck
 from stackmend.model.errors import StackmendError, UsageError
 from stackmend.model.repair import Repair
 from stackmend.model.workflow import Workflow
@@ -40,6 +40,25 @@ def checks() -> Mapping[str, Check]:
             if cause not in found:
                 raise CatalogueError(f"check {check.name} is explained by {cause}, which is no check")
     return dict(sorted(found.items()))
+
+
+@cache
+def host_checks() -> Mapping[str, HostCheck]:
+    """Name -> check of hosts, by name. Raises CatalogueError for duplicates."""
+    found: dict[str, HostCheck] = {}
+    for _, module in _walk(stackmend.checks):
+        check = getattr(module, "HOST_CHECK", None)
+        if isinstance(check, HostCheck):
+            _add(found, check)
+    return dict(sorted(found.items()))
+
+
+@cache
+def every_check() -> Mapping[str, Check]:
+    """Name -> check, of databases or of hosts, by name."""
+    if both := checks().keys() & host_checks().keys():
+        raise CatalogueError(f"there are two called {min(both)}")
+    return dict(sorted({**checks(), **host_checks()}.items()))
 
 
 @cache
@@ -70,7 +89,12 @@ def workflows() -> Mapping[str, Workflow]:
 @cache
 def areas() -> Mapping[str, str]:
     """Name of a check -> the service that it is about, by the package it lies in."""
-    return {module.CHECK.name: service for service, module in _walk(stackmend.checks) if hasattr(module, "CHECK")}
+    return {
+        getattr(module, attribute).name: service
+        for service, module in _walk(stackmend.checks)
+        for attribute in ("CHECK", "HOST_CHECK")
+        if hasattr(module, attribute)
+    }
 
 
 @cache
@@ -87,7 +111,8 @@ def modules() -> Mapping[str, str]:
 def pages() -> dict[str, str]:
     """Name of a check or repair -> its page, the docstring of its module."""
     found = {}
-    for package, attribute in ((stackmend.checks, "CHECK"), (stackmend.repairs, "REPAIR")):
+    wanted = ((stackmend.checks, "CHECK"), (stackmend.checks, "HOST_CHECK"), (stackmend.repairs, "REPAIR"))
+    for package, attribute in wanted:
         for _, module in _walk(package):
             if hasattr(module, attribute):
                 found[getattr(module, attribute).name] = module.__doc__ or ""

@@ -406,7 +406,7 @@ def faulty(step: Step) -> str:
 
 
 def _unmended(finding: Finding) -> str:
-    check = catalogue.checks().get(finding.check)
+    check = catalogue.every_check().get(finding.check)
     if check is None or not check.by_hand:
         return "there is no repair for it yet: see the page of the check"
     return f"there is no repair for it: {check.by_hand.format(**finding.evidence)}"

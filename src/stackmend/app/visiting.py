@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The part of an audit that is asked of hosts: each is visited once, and again where something was found."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from stackmend.app import hosts
+from stackmend.app.session import Session
+from stackmend.drivers.hosts.transport import Transport
+from stackmend.hosts.owners import by_rows
+from stackmend.hosts.visits import visited
+from stackmend.model.audit import CheckResult, Outcome
+from stackmend.model.check import HostCheck
+from stackmend.model.disks import Inventory, Visit
+from stackmend.model.errors import ConfigError, SourceError, UsageError
+from stackmend.model.events import Events
+from stackmend.model.finding import Finding, State, finding_of, fingerprint
+from stackmend.model.protocols import Progress
+from stackmend.model.snapshot import cell_database
+
+_EVENTS = Events(__name__)
+
+#: hosts that are visited at a time
+_AT_ONCE = 16
+#: reasons that are told of a check; of a thousand hosts that are down the first ones say enough
+_TOLD = 3
+
+Rows = dict[str, dict[str, dict[str, Any]]]  #: check -> fingerprint -> row
+
+
+@dataclass(slots=True)
+class Visited:
+    """What checks of hosts found, and which of them have no whole answer."""
+
+    findings: list[Finding] = field(default_factory=list)
+    results: dict[str, CheckResult] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Answers:
+    rows: Rows
+    silent: dict[str, list[str]]  #: check -> why it has no answer of a host
+
+    @classmethod
+    def none(cls, checks: Iterable[str]) -> _Answers:
+        names = list(checks)
+        return cls({name: {} for name in names}, {name: [] for name in names})
+
+
+def ask(session: Session, checks: Mapping[str, HostCheck], about: Collection[str], progress: Progress) -> Visited:
+    """Ask these checks of every compute host, or of those among ``about``; what is found is looked at again.
+
+    A host that cannot be read whole makes the checks incomplete; the others are judged all the same. Whose a directory
+    is is said only by every cell (R2): where one is missing no check has an answer. ConfigError without access to
+    hosts, UsageError where none of them is a compute host.
+    """
+    transport = hosts.reach(session.config)
+    if transport is None:
+        raise ConfigError("no access to hosts is configured", 'Write [hosts] and transport = "ssh".')
+    with closing(transport):
+        try:
+            if not session.databases.addresses:
+                raise SourceError("whose a directory is is known by Nova's databases alone, and none is configured")
+            session = session.believed()
+            wanted = _wanted(session, about)
+            first = _look(session, transport, checks, wanted, progress)
+            again = sorted({str(row["host"]) for rows in first.rows.values() for row in rows.values()})
+            second = _look(session, transport, checks, again, progress)
+        except SourceError as problem:
+            silent = Outcome.INCOMPLETE
+            return Visited(results={n: CheckResult(check=n, outcome=silent, reason=problem.message) for n in checks})
+    found = Visited()
+    for name, check in checks.items():
+        confirmed = [row for mark, row in second.rows[name].items() if mark in first.rows[name]]
+        found.findings += [finding_of(check, row, State.CONFIRMED) for row in confirmed]
+        why = list(dict.fromkeys((*first.silent[name], *second.silent[name])))
+        outcome = Outcome.INCOMPLETE if why else Outcome.OK
+        found.results[name] = CheckResult(check=name, outcome=outcome, reason=_told(why), findings=len(confirmed))
+    _EVENTS.milestone("hosts visited", hosts=len(wanted), findings=len(found.findings))
+    return found
+
+
+def _wanted(session: Session, about: Collection[str]) -> list[str]:
+    """Hosts with a nova-compute that is not deleted, of every cell; SourceError where one cannot be read."""
+    with session.live() as live:
+        rows = [
+            row
+            for cell in live.cells()
+            for row in live.rows(cell_database(cell), "services", {"binary": "nova-compute", "deleted": 0})
+        ]
+    known = {str(row["host"]) for row in rows if row["host"]}
+    chosen = known & set(about) if about else known
+    if about and not chosen:
+        raise UsageError("none of these is a compute host that could be visited", "Name hosts: --host.")
+    return sorted(chosen)
+
+
+def _look(
+    session: Session, transport: Transport, checks: Mapping[str, HostCheck], wanted: list[str], progress: Progress
+) -> _Answers:
+    """One visit to each host, then its servers' rows, read anew."""
+    answers = _Answers.none(checks)
+    if not wanted:
+        return answers
+    config = session.config
+    now = datetime.now(UTC).timestamp()
+
+    def see(host: str) -> Inventory | SourceError:
+        try:
+            return visited(transport, host, config.instances_path, prefix=config.routes.container, now=now)
+        except SourceError as problem:
+            return problem
+
+    with ThreadPoolExecutor(min(_AT_ONCE, len(wanted))) as pool, session.live() as live:
+        for number, (host, found) in enumerate(zip(wanted, pool.map(see, wanted), strict=True)):
+            progress("visiting hosts", number, len(wanted))
+            if isinstance(found, SourceError):
+                for reasons in answers.silent.values():
+                    reasons.append(found.message)
+                continue
+            seen = Visit(inventory=replace(found, host=host), owners=by_rows(found, live), now=now)
+            for name, check in checks.items():
+                own = replace(seen, ages={**check.ages, **config.ages.get(name, {})})
+                try:
+                    rows = list(check.find(own))
+                except SourceError as problem:
+                    answers.silent[name].append(problem.message)
+                else:
+                    answers.rows[name] |= {fingerprint(check, row): dict(row) for row in rows}
+    return answers
+
+
+def _told(reasons: list[str]) -> str:
+    more = f"; and {len(reasons) - _TOLD} more" if len(reasons) > _TOLD else ""
+    return "; ".join(reasons[:_TOLD]) + more

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The disk of a server names a base that is not there.
+
+## What is wrong
+A disk of a server that lives on the host has a backing file in its chain that does not exist.
+
+## Why it matters
+The guest does not start: QEMU cannot open its disk. One that runs goes on, for the kernel keeps a file that is open
+(code `running`), **until it is stopped**: do not let it stop before the file is back.
+
+## How it comes about
+A base that was removed by hand or by the image cache manager of another host that shares the directory and does not
+know its servers; an instances directory that was copied without `_base`; a file system that was restored from a backup.
+The OpenStack Operations Guide tells such a story ("Disappearing Images").
+
+## How to see it by hand
+`stackmend host salvage <host> --inventory`; `qemu-img info -U --backing-chain <instances>/<uuid>/disk`.
+
+## Repair and its risk
+None here. Where a process still has the file open, copy it back from there first: `ls -l /proc/<pid>/fd` shows it as
+deleted, `cp --sparse=always /proc/<pid>/fd/<n> <path>`. Else copy it from another host that has the same name in
+`_base`, and compare the sizes: the name is the SHA-1 of the image's id. Else a hard reboot makes nova-compute fetch the
+image again, where Glance still has it. A disk on a base of other content is destroyed when it is written to.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from stackmend.model.check import HostCheck, Severity
+from stackmend.model.disks import Verdict, Visit
+
+
+def find(visit: Visit) -> Iterator[dict[str, Any]]:
+    """A row a disk; of a server that moves its files may not be complete yet."""
+    found = visit.inventory
+    for folder in found.folders:
+        owner = visit.owners[folder.name]
+        if owner.verdict is not Verdict.HERE:
+            continue
+        for disk in folder.disks:
+            base = next((base for path in disk.chain if (base := found.base(path)) and base.missing), None)
+            if base is not None:
+                yield {
+                    "host": found.host,
+                    "disk": disk.image.path,
+                    "server": owner.server or folder.server,
+                    "base": base.image.path,
+                    "path": f"{found.path}/{base.image.path}",
+                    "open_by": ", ".join(base.open_by),
+                    "code": "running" if base.open_by else "off",
+                }
+
+
+HOST_CHECK = HostCheck(
+    name="base-file-missing",
+    catalogue="G4",
+    severity=Severity.ERROR,
+    message="server {server} on {host}: {path}, which its disk {disk} is based on, is not there; {code}",
+    codes={
+        "running": "{open_by} still has it open, so the guest must not stop before it is copied back",
+        "off": "the guest cannot start",
+    },
+    resource=("server", "server"),
+    key=("host", "disk"),
+    find=find,
+    by_hand="bring {path} back to {host}: see the page of the check, and do not stop the guest before",
+)

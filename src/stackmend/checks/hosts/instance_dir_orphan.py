@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A directory of a server lies on a host, and no server owns it there.
+
+## What is wrong
+In the instances directory of a host is `<uuid>`, `<uuid>_resize`, `<uuid>_del` or the like, and no cell knows such a
+server, its server lives on another host, or its server was deleted more than a day ago. Nothing on the host uses it:
+no process has a file of it open, libvirt has no domain for it, no disk is based on it, and nothing in it has changed
+for a week.
+
+## Why it matters
+The disks fill the host: Placement does not count them, so that the scheduler sends servers to a disk that is full.
+It may also be the last copy of somebody's data.
+
+## How it comes about
+A migration or evacuation that failed half way, a server that was deleted while its host was down and whose clean-up
+Nova gave up (`maximum_instance_delete_attempts`, 5), a row that was purged before nova-compute had removed the files.
+
+## How to see it by hand
+`stackmend host salvage <host> --inventory` lists every directory with whose it is; `openstack server show <uuid>`.
+
+## Repair and its risk
+By hand, because a directory that is moved may hold what nobody else has:
+`stackmend host salvage <host> --orphans --quarantine` moves it aside on the same file system, looks again before it
+does, and can be undone. Nothing is deleted. A directory is not reported while the storage may be shared with other
+hosts, while anything of its server moves, is being built or waits for nova-compute to clean up, or while it cannot be
+seen who has its files open. Directories with names of old releases (`instance-0000002a`) are told by the number.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from stackmend.hosts.owners import no_orphan
+from stackmend.hosts.visits import judged_alone
+from stackmend.model.check import HostCheck, Severity
+from stackmend.model.disks import Visit
+
+
+def find(visit: Visit) -> Iterator[dict[str, Any]]:
+    """A row a directory."""
+    judged_alone(visit.inventory)
+    days = visit.ages["unchanged"] / 86_400
+    for folder in visit.inventory.folders:
+        owner = visit.owners[folder.name]
+        if no_orphan(folder, owner, visit.inventory, visit.now, days):
+            continue
+        yield {
+            "host": visit.inventory.host,
+            "name": folder.name,
+            "path": f"{visit.inventory.path}/{folder.name}",
+            "server": owner.server or folder.server,
+            "code": owner.verdict.value,
+            "why": owner.why,
+            "lives_on": owner.host,
+            "allocated": folder.allocated,
+            "disks": len(folder.disks),
+        }
+
+
+HOST_CHECK = HostCheck(
+    name="instance-dir-orphan",
+    catalogue="G1",
+    severity=Severity.WARNING,
+    message="{path} on {host} belongs to no server there: {code}",
+    codes={
+        "nobody": "no cell knows server {server}",
+        "elsewhere": "{why}",
+        "deleted": "{why}",
+    },
+    resource=("host", "host"),
+    key=("host", "name"),
+    ages={"unchanged": 7 * 86_400},
+    find=find,
+    by_hand="'stackmend host salvage {host} --orphans --quarantine' moves it aside; it can be moved back",
+)
