@@ -19,6 +19,7 @@ from stackmend.drivers.api.session import ApiSession
 from stackmend.drivers.snapshot.collector import DatabaseCollector
 from stackmend.drivers.snapshot.shape import labels
 from stackmend.engine.auditing.witness import ASKING
+from stackmend.model.api import Account
 from stackmend.model.errors import ApiError, ConfigError, SourceError, StackmendError
 from stackmend.model.operations import Operation, Seen
 from stackmend.model.snapshot import CELL, Manifest
@@ -66,6 +67,10 @@ class Silent:
     def offers(self, service: str, microversion: str) -> bool:
         """SourceError."""
         raise self._refusal(service)
+
+    def account(self) -> Account:
+        """SourceError."""
+        raise self._refusal("identity")
 
     def _refusal(self, service: str) -> SourceError:
         return SourceError(f"{service} cannot be asked: {self._why}")

@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a server is: what each record says, and the hypervisors where they can be asked."""
+"""Where a server is, by its records and the hypervisors where they can be asked; what is kept of a deleted one."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stackmend.app import hosts
+from stackmend.app import hosts, runs
 from stackmend.app.session import Session
 from stackmend.cloud.whereabouts import Evidence, Verdict, judge
 from stackmend.cloud.witnesses import Guests, read
 from stackmend.config.settings import Config
 from stackmend.model.errors import UsageError
+from stackmend.model.journal import Entry
+from stackmend.model.operations.recreation import DeleteServer, RecreatedServes
+from stackmend.model.plan import Action
 from stackmend.model.snapshot import cell_database
+from stackmend.model.step import ApiCall, StepState
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +77,36 @@ def _guests(config: Config) -> Guests | None:
         return next((domain.state for domain in hosts.domains(config, host) if domain.uuid == server), "")
 
     return asked
+
+
+def recreated_by(config: Config, run: str) -> Mapping[str, Any]:
+    """What a run of ``server recreate`` has kept of a server; UsageError for another run, or one that made it."""
+    _, actions, entries, _ = runs.show_run(config, run)
+    kept = next((one.target for one in actions if one.repair == "recreate-server" and "body" in one.target), None)
+    if kept is None:
+        raise UsageError(f"run {run} has recreated no server", "See 'stackmend run list'.")
+    if _done(actions, entries, RecreatedServes):
+        raise UsageError(f"run {run} has made server {kept['name']} again", f"See 'stackmend run show {run}'.")
+    return kept
+
+
+def stopped_between(config: Config) -> str:
+    """The newest run, where it has deleted a server, or was to go on after that, and none came of it; else ""."""
+    newest = next(iter(runs.list_runs(config)), None)
+    if newest is None:
+        return ""
+    _, actions, entries, _ = runs.show_run(config, newest.id)
+    whole = any(_is(step, DeleteServer) for action in actions for step in action.steps)
+    deleted = _done(actions, entries, DeleteServer) or not whole
+    return newest.id if deleted and not _done(actions, entries, RecreatedServes) else ""
+
+
+def _is(step: object, kind: type) -> bool:
+    return isinstance(step, ApiCall) and isinstance(step.operation, kind)
+
+
+def _done(actions: Sequence[Action], entries: Sequence[Entry], kind: type) -> bool:
+    """Whether a step of this kind was done."""
+    numbered = enumerate(step for action in actions for step in action.steps)
+    wanted = {number for number, step in numbered if _is(step, kind)}
+    return any(entry.step in wanted and entry.state is StepState.DONE for entry in entries)

@@ -19,6 +19,14 @@ def segment(text: object) -> str:
     return quote(str(text), safe="")
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whom the services take us for: ids of Keystone."""
+
+    user: str
+    project: str  #: "" where the token is of none
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What is sent. The path is below the service's endpoint; the microversion is the lowest that will do."""

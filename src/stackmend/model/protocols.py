@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from stackmend.model.api import Answer, Request, Versions
+from stackmend.model.api import Account, Answer, Request, Versions
 from stackmend.model.journal import Entry, Remark, Remembered, RunRecord, RunState, Waiver
 from stackmend.model.operations import Operation, Seen
 from stackmend.model.plan import Action
@@ -52,6 +52,10 @@ class Api(Protocol):
 
     def offers(self, service: str, microversion: str) -> bool:
         """Whether the service has this microversion."""
+        ...
+
+    def account(self) -> Account:
+        """Whom the services take us for: what is made is its."""
         ...
 
 
@@ -187,6 +191,10 @@ class Session(Protocol):
 
     def versions(self, service: str) -> Versions | None:
         """(lowest, highest) microversion that the service offers; None where it has none."""
+        ...
+
+    def account(self) -> Account:
+        """Whom the services take us for. UnsentError where nobody says."""
         ...
 
     def close(self) -> None: ...

@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from stackmend.model.api import Answer, Request, Versions
+from stackmend.model.api import Account, Answer, Request, Versions
 from stackmend.model.errors import LostError, UnsentError
 from stackmend_lab.simulated import actions, compute, groups, guests, images, network, placement, storage
 from stackmend_lab.simulated.clock import Clock
@@ -93,6 +93,10 @@ class Cloud:
         """(lowest, highest) microversion that the service offers; None where it has none."""
         self.client(service)
         return self._versions[service]
+
+    def account(self) -> Account:
+        """Its only one."""
+        return Account("simulated", "simulated")
 
     def close(self) -> None:
         """There is nothing to close."""

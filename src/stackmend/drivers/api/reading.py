@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stackmend.drivers.api.operations import implementation_of, implementations
-from stackmend.model.api import Answer, Request
+from stackmend.model.api import Account, Answer, Request
 from stackmend.model.errors import ApiError, LostError, SourceError, UnsentError
 from stackmend.model.operations import Operation, Seen
 from stackmend.model.protocols import Clock, Session
@@ -74,6 +74,13 @@ class ApiReading:
         except ApiError as problem:
             raise SourceError(problem.message, problem.hint) from None
         return offered is not None and offered[0] <= version(microversion) <= offered[1]
+
+    def account(self) -> Account:
+        """Whom the services take us for; SourceError where nobody says."""
+        try:
+            return self._session.account()
+        except ApiError as problem:
+            raise SourceError(problem.message, problem.hint) from None
 
     def look(self, operation: Operation[Seen]) -> Seen:
         """What an operation finds now."""

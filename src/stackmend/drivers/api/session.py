@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stackmend.drivers.database.patience import waiting
-from stackmend.model.api import Answer, Request, segment
+from stackmend.model.api import Account, Answer, Request, segment
 from stackmend.model.errors import ConfigError, LostError, UnsentError
 from stackmend.model.events import Events
 
@@ -198,6 +198,12 @@ class ApiSession:
             return None
         low = found.min_microversion or found.max_microversion
         return (int(low[0]), int(low[1])), (int(found.max_microversion[0]), int(found.max_microversion[1]))
+
+    def account(self) -> Account:
+        """Whom the services take us for."""
+        session = self._region.get_session()
+        with self._failing("ask who we are", sent=False):
+            return Account(str(session.get_user_id() or ""), str(session.get_project_id() or ""))
 
     def close(self) -> None:
         """Close its connections."""
