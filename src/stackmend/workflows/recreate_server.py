@@ -9,7 +9,7 @@ and image are there, with their addresses, is looked at before anything else is 
 The new server gets the same ports, flavor, image or volume, volumes, name, host name, description, metadata, tags,
 user data, keypair, server group, availability zone and config drive, as far as the services let it: what cannot be kept
 is listed in the plan. `--from-snapshot` has it begin with the disk of the old one, `--volume` with a volume of your
-own, on another storage for example. It is verified: active, its ports in use on its host with the same MAC addresses and
+own, on another storage for example. It is verified: active, its ports in use on its host with the same MAC and IP
 addresses, its volumes attached. Only then volumes are deleted with their server again, as they were before.
 
 A build that fails leaves the ports reserved and the disks kept: the failed server is deleted, its ports taken from it
@@ -17,8 +17,8 @@ before. `stackmend server recreate --go-on RUN` makes the server from what is ke
 
 ## Guards
 Nothing goes on with the server, it is active or stopped and not locked. The account is of the server's project, for
-Nova makes servers for nobody else. Ports are no devices of the host and no trunks, volumes are for one server alone. The
-project is not over its quota. Just before the server is deleted it has no port, and no volume that would be deleted.
+Nova makes servers for nobody else. Ports are no devices of the host and no trunks, volumes are for one server alone.
+The project is not over its quota. Just before the server is deleted it has no port, and no volume that would go along.
 
 ## Undo
 Until the server is deleted everything is taken back: ports, flags, the image; it is started again. Nothing brings a

@@ -207,8 +207,8 @@ class Recreation:
         assert site.shown(name) == before
         assert site.images(name) == []
 
-    def killed(self, site: Site, typed: Any, step: int) -> None:
-        """Killed when this step is begun, and resumed."""
+    def killed(self, site: Site, typed: Any, step: int) -> tuple[Shown, Shown | None]:
+        """Killed when this step is begun, and resumed: the server before and after."""
         name = site.of_volume()
         before = site.shown(name)
         assert before is not None
@@ -225,8 +225,8 @@ class Recreation:
         assert mine, told
         code, _, err = typed("run", "resume", mine[0])
         assert code in (Exit.REPAIRED, Exit.CLEAN), err
-        again(before, site.shown(name))
         assert site.images(name) == []
+        return before, site.shown(name)
 
 
 def _begun(config: Any, earlier: set[str], step: int) -> bool:

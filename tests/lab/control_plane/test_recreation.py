@@ -17,7 +17,7 @@ from openstack.exceptions import NotFoundException
 from stackmend_lab.control_plane import Plane
 from stackmend_lab.control_plane.seed import IMAGE, wait, wait_server, wait_volume
 
-from ...drivers.api.recreation import USER_DATA, Recreation, Shown
+from ...drivers.api.recreation import USER_DATA, Recreation, Shown, again
 
 _SAME = (
     "name", "description", "key_name", "metadata", "tags", "user_data", "has_config_drive", "hostname",
@@ -70,7 +70,7 @@ class LabSite:
         return self._server(block_device_mapping=mappings)
 
     def shown(self, name: str) -> Shown | None:
-        every = [one for one in self.sdk.compute.servers(name=f"^{name}$")]
+        every = list(self.sdk.compute.servers(name=f"^{name}$"))
         assert len(every) < 2
         if not every:
             return None
@@ -113,7 +113,7 @@ class LabSite:
     def room(self, more: int | None) -> None:
         project = self.sdk.current_project_id
         used = self.sdk.compute.get_quota_set(project, usage=True).usage["instances"]
-        self.sdk.compute.update_quota_set(project, instances=-1 if more is None else used + more)
+        self.sdk.compute.update_quota_set(project, instances=-1 if more is None else used + more, force=True)
 
     def clear(self) -> None:
         """Delete what was made."""
@@ -122,7 +122,7 @@ class LabSite:
             if shown is None:
                 continue
             self.sdk.compute.delete_server(shown.id)
-            wait(lambda one=name: self.shown(one) is None, f"{name} to be deleted")
+            wait(lambda one=name: not list(self.sdk.compute.servers(name=f"^{one}$")), f"{name} to be deleted")
             for port in shown.ports:
                 with suppress(NotFoundException):
                     self.sdk.network.delete_port(port)
@@ -151,11 +151,11 @@ class TestRecreation(Recreation):
     @pytest.mark.parametrize("step", [5, 7])
     def test_killed(self, site: LabSite, typed: Any, step: int) -> None:
         """What was begun is seen to its end by run resume: one server, whole."""
-        self.killed(site, typed, step)
+        assert again(*self.killed(site, typed, step)).status == "ACTIVE"
 
     @pytest.mark.long
     @pytest.mark.attack("kills the program at every other step of making a server again")
     @pytest.mark.parametrize("step", [0, 1, 2, 3, 4, 6, 8, 9, 10, 11])
     def test_killed_at_every_step(self, site: LabSite, typed: Any, step: int) -> None:
         """As above."""
-        self.killed(site, typed, step)
+        assert again(*self.killed(site, typed, step)).status == "ACTIVE"

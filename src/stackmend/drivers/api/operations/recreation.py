@@ -392,7 +392,7 @@ def _unclaiming(reader: Reader, asked: UnclaimPort) -> UnclaimedSeen:
     found = _new(reader, asked.tag)
     port = _shown(_port(reader, asked.port))
     if found is None:
-        return {**port, "server": "absent", "launched": False}
+        return cast("UnclaimedSeen", {**port, "server": "absent", "launched": False})
     return cast("UnclaimedSeen", {**port, **_of(found)})
 
 
