@@ -13,7 +13,7 @@ from stackmend.cloud.witnesses import Guests, read
 from stackmend.config.settings import Config
 from stackmend.model.errors import UsageError
 from stackmend.model.journal import Entry
-from stackmend.model.operations.recreation import DeleteServer, RecreatedServes
+from stackmend.model.operations.recreation import DeleteServer, RecreatedServes, RecreateServer
 from stackmend.model.plan import Action
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import ApiCall, StepState
@@ -79,7 +79,7 @@ def _guests(config: Config) -> Guests | None:
     return asked
 
 
-def recreated_by(config: Config, run: str) -> Mapping[str, Any]:
+def recreated_by(config: Config, run: str) -> Mapping[str, object]:
     """What a run of ``server recreate`` has kept of a server; UsageError for another run, or one that made it."""
     _, actions, entries, _ = runs.show_run(config, run)
     kept = next((one.target for one in actions if one.repair == "recreate-server" and "body" in one.target), None)
@@ -90,15 +90,16 @@ def recreated_by(config: Config, run: str) -> Mapping[str, Any]:
     return kept
 
 
-def stopped_between(config: Config) -> str:
-    """The newest run, where it has deleted a server, or was to go on after that, and none came of it; else ""."""
+def stopped_between(config: Config) -> tuple[str, bool]:
+    """(the newest run where the old server is deleted and no new one serves, else ""; whether there is a new one)."""
     newest = next(iter(runs.list_runs(config)), None)
     if newest is None:
-        return ""
+        return "", False
     _, actions, entries, _ = runs.show_run(config, newest.id)
     whole = any(_is(step, DeleteServer) for action in actions for step in action.steps)
-    deleted = _done(actions, entries, DeleteServer) or not whole
-    return newest.id if deleted and not _done(actions, entries, RecreatedServes) else ""
+    if (whole and not _done(actions, entries, DeleteServer)) or _done(actions, entries, RecreatedServes):
+        return "", False
+    return newest.id, _done(actions, entries, RecreateServer)
 
 
 def _is(step: object, kind: type) -> bool:

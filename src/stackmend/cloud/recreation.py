@@ -14,8 +14,10 @@ from stackmend.model.api import Account, segment
 from stackmend.model.errors import UsageError
 from stackmend.model.protocols import Api
 from stackmend.model.repair import CannotRepair
+from stackmend.model.values import members, objects, text, texts
+from stackmend.model.values import whole as whole_number
 
-Shown = Mapping[str, Any]
+Shown = Mapping[str, object]
 #: with its groups and why it is locked; with the zone that was asked for; with the hints to the scheduler
 _SHOWN, _ZONE, _HINTS = "2.73", "2.96", "2.100"
 #: a new server with tags, with certificates of its image, with a host name of its own
@@ -65,7 +67,7 @@ class Whole:
     @property
     def image(self) -> str:
         """What it boots from, "" for a volume."""
-        return str((self.shown.get("image") or {}).get("id") or "")
+        return str(members(self.shown.get("image")).get("id") or "")
 
     @property
     def project(self) -> str:
@@ -94,7 +96,7 @@ class Whole:
 
 def addresses(port: Shown) -> list[str]:
     """Those of a port, in order."""
-    return sorted(str(one["ip_address"]) for one in port.get("fixed_ips") or ())
+    return sorted(str(one["ip_address"]) for one in objects(port.get("fixed_ips")))
 
 
 def whole(api: Api, name: str, flavor: str = "") -> Whole:
@@ -127,7 +129,7 @@ def whole(api: Api, name: str, flavor: str = "") -> Whole:
 
 def _macs(shown: Shown) -> list[str]:
     """Of the addresses that Nova lists, which is its network cache, in their order."""
-    listed = [one for some in (shown.get("addresses") or {}).values() for one in some]
+    listed = [one for some in members(shown.get("addresses")).values() for one in objects(some)]
     return list(dict.fromkeys(str(one.get("OS-EXT-IPS-MAC:mac_addr")).lower() for one in listed))
 
 
@@ -143,7 +145,7 @@ def _disks(api: Api, shown: Shown) -> Iterator[Disk]:
             id=str(one["volumeId"]),
             boots=bool(boots) and one.get("device") == boots,
             ends=bool(one.get("delete_on_termination")),
-            tag=one.get("tag"),
+            tag=text(one.get("tag")),
         )
 
 
@@ -155,12 +157,14 @@ def _flavor(api: Api, shown: Shown, wanted: str) -> Shown:
         if len(found) != 1:
             raise UsageError(f"there is no flavor {wanted}", "See 'openstack flavor list --all'.")
         return found[0]
-    own = shown["flavor"]
-    known = (compute.server(api, str(shown["id"])) or {}).get("flavor") or {}
+    own = members(shown["flavor"])
+    known = members((compute.server(api, str(shown["id"])) or {}).get("flavor"))
     now = next((one for one in every if one["id"] == known.get("id")), None)
     if now is None:
         raise CannotRepair(f"its flavor {own.get('original_name')} is deleted: name another one by --flavor")
-    if differs := [name for name in ("vcpus", "ram", "disk") if int(now[name]) != int(own.get(name) or 0)]:
+    if differs := [
+        name for name in ("vcpus", "ram", "disk") if whole_number(now[name]) != whole_number(own.get(name) or 0)
+    ]:
         raise CannotRepair(
             f"flavor {now['name']} is not what it was when the server was made: {differs[0]} was {own.get(differs[0])},"
             f" is {now[differs[0]]}. Name one by --flavor, this one or another"
@@ -184,7 +188,7 @@ def _states(found: Whole) -> Iterator[str]:
         yield "it is in error, and Nova makes no image of it then: audit, and mend that first"
     elif found.state not in (*POWERED, "error"):
         yield f"it is {found.state}: let it be active or stopped first"
-    if len(shown.get("tags") or ()) >= _MOST_TAGS:
+    if len(texts(shown.get("tags"))) >= _MOST_TAGS:
         yield f"it has {_MOST_TAGS} tags, and one more is needed to know the new server by"
 
 
@@ -216,8 +220,12 @@ def _of_disks(api: Api, found: Whole) -> Iterator[str]:
             yield f"Cinder has no volume {disk.id}: audit the server first"
         elif volume.get("multiattach"):
             yield f"volume {disk.id} is for several servers (multi-attach)"
-        elif volume["status"] != "in-use" or [one.get("server_id") for one in volume["attachments"]] != [found.id]:
-            yield f"volume {disk.id} is {volume['status']}, attached {len(volume['attachments'])} times: audit it first"
+        elif volume["status"] != "in-use" or _servers(volume) != [found.id]:
+            yield f"volume {disk.id} is {volume['status']}, attached {len(_servers(volume))} times: audit it first"
+
+
+def _servers(volume: Shown) -> list[object]:
+    return [one.get("server_id") for one in objects(volume["attachments"])]
 
 
 def _of_project(api: Api, found: Whole) -> Iterator[str]:
@@ -236,11 +244,11 @@ def _of_project(api: Api, found: Whole) -> Iterator[str]:
 def _of_quota(api: Api, found: Whole) -> Iterator[str]:
     """The old server's share is free when it is deleted: the project must not be over its quota then."""
     body = api.get("compute", f"/os-quota-sets/{segment(found.project)}/detail", "2.1") or {}
-    own, new = found.shown["flavor"], found.flavor
+    own, new = members(found.shown["flavor"]), found.flavor
     more = {
         "instances": 0,
-        "cores": int(new["vcpus"]) - int(own.get("vcpus") or 0),
-        "ram": int(new["ram"]) - int(own.get("ram") or 0),
+        "cores": whole_number(new["vcpus"]) - whole_number(own.get("vcpus") or 0),
+        "ram": whole_number(new["ram"]) - whole_number(own.get("ram") or 0),
     }
     for name, amount in more.items():
         quota = (body.get("quota_set") or {}).get(name) or {}
@@ -262,15 +270,15 @@ def body(api: Api, found: Whole) -> tuple[dict[str, Any], str]:
         "name": shown["name"],
         "flavorRef": found.flavor["id"],
         "networks": list(_networks(api, found)),
-        "metadata": dict(shown.get("metadata") or {}),
-        "tags": list(shown.get("tags") or ()),
+        "metadata": dict(members(shown.get("metadata"))),
+        "tags": list(texts(shown.get("tags"))),
         "config_drive": str(shown.get("config_drive") or "").lower() == "true",
         **{name: shown[name] for name in ("OS-DCF:diskConfig", "description") if shown.get(name)},
         **{name: shown[name] for name in ("accessIPv4", "accessIPv6") if shown.get(name)},
     }
     microversion = _TAGS
     if certificates := shown.get("trusted_image_certificates"):
-        asked["trusted_image_certificates"], microversion = list(certificates), _CERTIFICATES
+        asked["trusted_image_certificates"], microversion = list(texts(certificates)), _CERTIFICATES
     if (hostname := _hostname(api, found)) is not None:
         asked["hostname"], microversion = hostname, _HOSTNAME
     if (zone := _zone(found)) is not None:
@@ -294,10 +302,11 @@ def _networks(api: Api, found: Whole) -> Iterator[dict[str, Any]]:
         tags[str(one["port_id"])] = one.get("tag")
     for port in found.ports:
         yield {"port": port["id"], **({"tag": tag} if (tag := tags.get(str(port["id"]))) else {})}
-    several = [name for name, some in (found.shown.get("addresses") or {}).items() if len(some) > 1]
-    if several and len(found.shown["addresses"]) > 1:
+    listed = members(found.shown.get("addresses"))
+    several = [name for name, some in listed.items() if len(objects(some)) > 1]
+    if several and len(listed) > 1:
         found.lost.append(f"perhaps the order of its NICs: several are of network {several[0]}, and Nova shows them so")
-    if not found.shown.get("addresses"):
+    if not listed:
         found.lost.append("perhaps the order of its NICs: Nova lists none of them")
     found.kept.append(
         "ports: "
@@ -323,8 +332,7 @@ def _hostname(api: Api, found: Whole) -> str | None:
 def _zone(found: Whole) -> str | None:
     """The zone that was asked for; where Nova does not tell, the one that it is in."""
     if "pinned_availability_zone" in found.shown:
-        pinned: str | None = found.shown["pinned_availability_zone"]
-        return pinned
+        return text(found.shown["pinned_availability_zone"])
     zone = str(found.shown.get("OS-EXT-AZ:availability_zone") or "")
     if not zone:
         return None
@@ -357,14 +365,14 @@ def _key(api: Api, found: Whole) -> str:
 
 def _hints(api: Api, found: Whole) -> dict[str, Any]:
     """Its group, and what else the scheduler was told where Nova tells it."""
-    told = found.shown.get("scheduler_hints") or {}
+    told = members(found.shown.get("scheduler_hints"))
     hints = {name: one[0] if isinstance(one, list) and len(one) == 1 else one for name, one in told.items()}
     if "scheduler_hints" not in found.shown:
         found.lost.append(
             "hints to the scheduler other than its group, if there were any: this Nova does not show them"
         )
     hints.pop("group", None)
-    for group in found.shown.get("server_groups") or ():
+    for group in texts(found.shown.get("server_groups")):
         if api.get("compute", f"/os-server-groups/{segment(group)}", _GROUPS) is not None:
             hints["group"] = group
             found.kept.append(f"it is of server group {group} again")
@@ -372,16 +380,16 @@ def _hints(api: Api, found: Whole) -> dict[str, Any]:
 
 
 def _of_flavor(found: Whole) -> None:
-    new, own = found.flavor, found.shown["flavor"]
+    new, own = found.flavor, members(found.shown["flavor"])
     if not new.get("os-flavor-access:is_public", True):
         found.kept.append(f"flavor {new['name']}, though it is not public")
     if new.get("extra_specs") != own.get("extra_specs") and "extra_specs" in own:
         found.lost.append(f"extra specs of its flavor: {own.get('extra_specs')} before, {new.get('extra_specs')} now")
-    if int(own.get("ephemeral") or 0):
+    if whole_number(own.get("ephemeral") or 0):
         found.lost.append("its ephemeral disks: they are made anew, empty")
-    if int(own.get("swap") or 0):
+    if whole_number(own.get("swap") or 0):
         found.kept.append("a swap disk, made anew")
-    if _TPM in (own.get("extra_specs") or {}):
+    if _TPM in members(own.get("extra_specs")):
         found.lost.append("what its virtual TPM holds: disks that are unlocked by it stay locked")
 
 

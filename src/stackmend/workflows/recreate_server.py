@@ -58,6 +58,7 @@ from stackmend.model.operations.recreation import (
 from stackmend.model.operations.servers import ServerSeen
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import Manual, Risk, Step
+from stackmend.model.values import text
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 #: stages: it is done; then a build that failed is cleared away
@@ -180,7 +181,7 @@ def _prepared(found: Whole, image: str) -> Iterator[Step]:
         name, owner = str(port["id"]), str(port.get("device_owner") or "")
         mine = UnparkPort(port=name, server=server, owner=owner, host=str(port.get("binding:host_id") or ""))
         seen: ParkedSeen = {
-            "port": "present", "device_id": server, "mac_address": port["mac_address"],
+            "port": "present", "device_id": server, "mac_address": text(port["mac_address"]),
             "addresses": recreation.addresses(port), "server": "present", "server.vm_state": _stopped(found),
         }  # fmt: skip
         back = mine.call({"port": "present", "device_id": "", "server": "present"})

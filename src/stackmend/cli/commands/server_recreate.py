@@ -11,11 +11,12 @@ from stackmend.model.errors import Exit, UsageError
 
 
 class ServerRecreate(Working):
-    """Delete a server and make it again on the same ports, with the same addresses and MAC addresses.
+    """Delete a server and create it again on the same ports, with the same IP and MAC addresses.
 
-    What cannot be kept is listed in the plan, marked LOST, before anything is done. Ports and disks outlive whatever
-    fails: the ports are taken from the server before it is deleted, its volumes stay, and of a root disk that is none
-    an image is made. By default the new server boots from the same image, with an empty disk, or from the same volume.
+    The plan lists what cannot be kept, marked LOST, before anything is done. Ports and disks stay whatever fails: the
+    ports are removed from the server before it is deleted, volumes are not deleted with it, and a root disk that is no
+    volume is saved as an image. By default the new server boots from the same image with a new disk, or from the same
+    volume.
     """
 
     workflow = "recreate-server"
@@ -29,14 +30,16 @@ class ServerRecreate(Working):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
         add_object(parser, "server", "server", nargs="?", help="the server, by name or id")
-        parser.add_argument("--keep-ports", action="store_true", help="on the same ports: nothing else is offered")
+        parser.add_argument("--keep-ports", action="store_true", help="required: create it again on the same ports")
         group = parser.add_mutually_exclusive_group()
         group.add_argument(
-            "--from-snapshot", action="store_true", help="begin with the root disk of the old one, by an image of it"
+            "--from-snapshot", action="store_true", help="boot from a snapshot image of the old root disk"
         )
-        add_object(group, "volume", "--volume", help="boot from this volume, which no server has")
-        group.add_argument("--go-on", metavar="RUN", help="make the server from what an earlier run has kept")
-        parser.add_argument("--flavor", metavar="FLAVOR", help="of this flavor (default: its own)")
+        add_object(group, "volume", "--volume", help="boot from this volume, which must be available and bootable")
+        group.add_argument(
+            "--go-on", metavar="RUN", help="create the server from the ports and disks that this earlier run kept"
+        )
+        parser.add_argument("--flavor", metavar="FLAVOR", help="flavor of the new server (default: the same)")
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
@@ -52,7 +55,7 @@ class ServerRecreate(Working):
             raise UsageError("there is no server named", "Name a server, or a run by --go-on.")
         if not parsed_args.keep_ports:
             raise UsageError(
-                "--keep-ports is missing: a server is made again on its own ports only",
+                "--keep-ports is missing: a server is created again on its own ports only",
                 f"Without them: 'openstack server delete {parsed_args.server}', then 'openstack server create'.",
             )
         return {
@@ -75,11 +78,15 @@ class ServerRecreate(Working):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Plan or make it; where it stopped after the deletion, say how it goes on."""
         code = super().take_action(parsed_args)
-        if parsed_args.yes and code in (Exit.STOPPED, Exit.IN_DOUBT):
+        if parsed_args.yes and code == Exit.STOPPED:
             from stackmend.app import servers
 
-            if run := servers.stopped_between(self.config()):
-                self.notes.say("the old server is deleted; its ports and disks are kept, and wait for the new one")
+            run, made = servers.stopped_between(self.config())
+            if run and made:
+                self.notes.say("the new server is there and does not serve yet: see why, then have it verified")
+                self.notes.next(self.typed("run", "resume", run))
+            elif run:
+                self.notes.say("the old server is deleted; its ports and disks are kept for the new one")
                 self.notes.next(self.typed("server", "recreate", "--go-on", run))
         return code
 
