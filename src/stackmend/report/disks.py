@@ -7,9 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from stackmend.model.disks import Base, Disk, Folder, Image, Inventory, Owner, Verdict
 from stackmend.report.document import Document
-from stackmend.report.words import count
-
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+from stackmend.report.words import count, size
 
 
 def inventory(found: Inventory, owners: Mapping[str, Owner], kept: Mapping[str, str]) -> Document:
@@ -105,7 +103,7 @@ def _image(image: Image) -> dict[str, object]:
 def _lines(found: Inventory, owners: Mapping[str, Owner], kept: Mapping[str, str]) -> Iterator[str]:
     storage = found.storage
     shared = {True: "shared", False: "local", None: "shared or not is unknown"}[storage.shared]
-    yield f"{found.host}:{found.path} on {storage.type or 'an unknown file system'}, {_size(storage.free)} free"
+    yield f"{found.host}:{found.path} on {storage.type or 'an unknown file system'}, {size(storage.free)} free"
     yield f"  {shared}: {storage.why}"
     yield ""
     yield f"{count(len(found.bases), 'base')}:"
@@ -128,7 +126,7 @@ def _lines(found: Inventory, owners: Mapping[str, Owner], kept: Mapping[str, str
 
 def _folder_lines(folder: Folder, owner: Owner, kept: str) -> Iterator[str]:
     state = f", {owner.name} {owner.state}".rstrip() if owner.name or owner.state else ""
-    yield f"  {_name(folder.name)}: {owner.verdict.value}{state}, {_size(folder.allocated)}"
+    yield f"  {_name(folder.name)}: {owner.verdict.value}{state}, {size(folder.allocated)}"
     if owner.verdict not in (Verdict.HERE,):
         yield f"    {owner.why}"
         yield f"    {'ORPHAN' if not kept else f'no orphan: {kept}'}"
@@ -148,7 +146,7 @@ def _folder_lines(folder: Folder, owner: Owner, kept: str) -> Iterator[str]:
 def _image_line(image: Image) -> str:
     check = f", check: {image.check}" if image.check else ""
     return (
-        f"{image.format or 'unknown format'}, {_size(image.virtual_size)} of which {_size(image.allocated)} are taken"
+        f"{image.format or 'unknown format'}, {size(image.virtual_size)} of which {size(image.allocated)} are taken"
         f"{check}"
     )
 
@@ -160,10 +158,3 @@ def _used(base: Base) -> str:
 def _name(text: str) -> str:
     """A name on one line."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in _text(text))
-
-
-def _size(number: int) -> str:
-    value, unit = float(number), 0
-    while value >= 1024 and unit < len(_UNITS) - 1:
-        value, unit = value / 1024, unit + 1
-    return f"{value:.0f} {_UNITS[unit]}" if unit == 0 or value >= 100 else f"{value:.1f} {_UNITS[unit]}"

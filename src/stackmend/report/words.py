@@ -10,12 +10,21 @@ from stackmend.report.table import columns
 
 #: columns of a text where nobody says how many there are
 WIDTH = 80
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """``1 row``, ``2 rows``, ``12,000 rows``; ``plural=""`` for a noun without one."""
     many = f"{noun}s" if plural is None else plural or noun
     return f"{number:,} {noun if number == 1 else many}"
+
+
+def size(number: int) -> str:
+    """``512 B``, ``1.5 KiB``, ``128 GiB``."""
+    value, unit = float(number), 0
+    while value >= 1024 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{value:.0f} {_UNITS[unit]}" if unit == 0 or value >= 100 else f"{value:.1f} {_UNITS[unit]}"
 
 
 def listed(names: Sequence[str], most: int = 8) -> str:
@@ -35,9 +44,9 @@ def pace(done: int, total: int, seconds: float) -> str:
 
 def lasted(seconds: float) -> str:
     """``45 s``, ``12 min``, ``3.5 h``, ``2.0 d``."""
-    for size, unit in ((86_400, "d"), (3_600, "h")):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
+    for long, unit in ((86_400, "d"), (3_600, "h")):
+        if seconds >= long:
+            return f"{seconds / long:.1f} {unit}"
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{max(0, seconds):.0f} s"
 
 

@@ -75,4 +75,6 @@ def _parts(path: str) -> list[str]:
 
 
 def _missing(path: str) -> UsageError:
-    return UsageError(f"there is no {path} on it", "List the directory; names are as they are printed there.")
+    return UsageError(
+        f"there is no {path} on it", "See what there is: 'stackmend disk ls SERVER PATH'. Names are as it prints them."
+    )

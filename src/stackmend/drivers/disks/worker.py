@@ -120,7 +120,10 @@ class Disk:
         if len(systems or readable) == 1:
             return (systems or readable)[0]
         if not readable:
-            raise SourceError("the disk has no file system that can be read", "See what was found on it.")
+            raise SourceError(
+                "the disk has no file system that can be read",
+                "See what was found on it: 'stackmend disk show SERVER'.",
+            )
         raise UsageError(
             "it is not clear which volume is meant", f"Name it: --volume. Those that can be read: {there}."
         )

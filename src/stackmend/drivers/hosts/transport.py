@@ -10,6 +10,7 @@ is ever asked for, and a host whose key is not known is refused. One connection 
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -103,6 +104,17 @@ class Transport:
     ) -> Running:
         """Begin one. ``mark`` is in its argument list while it runs: by it another process can find it."""
         return Running(self.way(host), argv, limit=limit, stdin=stdin, mark=mark)
+
+    def piped(self, host: str, argv: Sequence[str]) -> tuple[str, ...]:
+        """What runs a command there as a process of this machine: its stdin and stdout are those of the command.
+
+        The connection is its own, so that the command ends when it does. Nothing is started yet; HostUnreachable as
+        :meth:`way`.
+        """
+        way = self.way(host)
+        words = (*way.prefix, *argv)
+        carry = carried(self.routes) if way.carry else ()
+        return (*(word.replace("{host}", host) for word in carry), shlex.join(words)) if carry else words
 
     def inside(self) -> Transport:
         """The same hosts, with every command run in the container; on this machine too."""

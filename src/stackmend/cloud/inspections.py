@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inspections of a server's disks, as Nova itself keeps them: in the reason for which the server is locked.
+
+So the record is where the server is, whoever looks, and outlives the journal and the machine of whoever began it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from stackmend.cloud.servers import Server
+from stackmend.model.errors import UsageError
+
+#: characters of who approved, and of the ticket: Nova keeps 255 of a reason
+_MOST = 90
+_WORDS = {"active": "it ran", "stopped": "it was stopped", "suspended": "it was suspended", "error": "it was in error"}
+_REASON = re.compile(rf"stackmend disk inspect: ticket (.+), approved by (.+); ({'|'.join(_WORDS.values())})")
+
+#: vm_state of a server whose disks can be inspected offline
+INSPECTED = frozenset(_WORDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """One that was begun and not released."""
+
+    ticket: str
+    approved_by: str
+    was: str  #: in words: "it ran"
+
+    @classmethod
+    def of(cls, ticket: str, approved_by: str, vm_state: str) -> Inspection:
+        """One to be begun; UsageError for words that no reason can hold."""
+        for option, text in (("--ticket", ticket), ("--approved-by", approved_by)):
+            if not text.strip() or not text.isprintable() or ";" in text or len(text) > _MOST:
+                raise UsageError(
+                    f"{option} {text!r} cannot be recorded",
+                    f"It takes 1 to {_MOST} printable characters, no semicolon.",
+                )
+        return cls(ticket.strip(), approved_by.strip(), _WORDS[vm_state])
+
+    @property
+    def reason(self) -> str:
+        """What the server is locked with."""
+        return f"stackmend disk inspect: ticket {self.ticket}, approved by {self.approved_by}; {self.was}"
+
+    @property
+    def ran(self) -> bool:
+        """Whether the server is to be started when it is released."""
+        return self.was == _WORDS["active"]
+
+
+def inspection(server: Server) -> Inspection | None:
+    """The inspection that a server is under; None where it is under none."""
+    match = _REASON.fullmatch(server.locked_reason or "") if server.locked else None
+    return Inspection(match[1], match[2], match[3]) if match else None

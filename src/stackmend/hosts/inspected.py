@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The disks of one server in the instances directory of its host: which there are, and of which layers each is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from stackmend.cloud.servers import Server
+from stackmend.hosts.inventory import inventory
+from stackmend.model.disks import INSTANCES, Disk, Folder, Inventory
+from stackmend.model.errors import SourceError
+from stackmend.model.protocols import Hosts
+
+#: file name -> what it is (nova/virt/libvirt/driver.py: _create_image, _create_configdrive)
+_NAMES = {"disk": "root", "disk.local": "ephemeral", "disk.swap": "swap", "disk.config": "config"}
+#: what disk.info may leave out, and Nova makes raw
+_RAW = frozenset({"disk.config"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """One disk of a server."""
+
+    name: str  #: "root", "ephemeral", "ephemeral1", "swap", "config", or the name of its file
+    layers: tuple[tuple[str, str], ...]  #: (path on the host, format), the disk first, then what it is based on
+    problem: str = ""  #: why it cannot be opened
+
+
+def disks(
+    hosts: Hosts, server: Server, path: str = INSTANCES, inside: Sequence[str] = ()
+) -> tuple[list[Found], Folder]:
+    """(the disks of a server, its directory). SourceError where the directory cannot be read, or is not there."""
+    host = str(server.host)
+    found = inventory(hosts, host, path, prefix=inside)
+    folder = found.folder(server.id)
+    if folder is None:
+        raise SourceError(
+            f"{host}:{found.path} has no directory of server {server.id}",
+            "Its disks are elsewhere: volumes and disks in RBD or LVM are not inspected by this version.",
+        )
+    told = _told(folder)
+    return [_disk(found, disk, told) for disk in folder.disks], folder
+
+
+def _told(folder: Folder) -> Mapping[str, str]:
+    """Name of a file -> its format, as disk.info says: the only one who is believed about it."""
+    try:
+        found = json.loads(folder.formats or "{}")
+    except ValueError:
+        return {}
+    return {str(path).rsplit("/", 1)[-1]: str(form) for path, form in found.items()} if isinstance(found, dict) else {}
+
+
+def _disk(found: Inventory, disk: Disk, told: Mapping[str, str]) -> Found:
+    file = disk.image.path.rpartition("/")[2]
+    name = _NAMES.get(file) or file.replace("disk.eph", "ephemeral")
+    form = told.get(file, "raw" if file in _RAW else "")
+    problem = "; ".join(disk.problems)
+    if form not in ("raw", "qcow2"):
+        problem = problem or "disk.info does not say its format, and what the disk says of itself is not believed"
+    layers = ((f"{found.path}/{disk.image.path}", form), *_bases(found, disk))
+    if not problem and any(form not in ("raw", "qcow2") for _, form in layers):
+        problem = "the format of a base is not known"
+    return Found(name=name, layers=layers, problem=problem)
+
+
+def _bases(found: Inventory, disk: Disk) -> Iterator[tuple[str, str]]:
+    """Each base with the format that the layer above gives it, which Nova has written."""
+    form = disk.image.backing_format
+    for path in disk.chain:
+        base = found.base(path)
+        yield f"{found.path}/{path}", form or (base.image.format if base else "")
+        form = base.image.backing_format if base else ""

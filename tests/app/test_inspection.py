@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From approval to release: a server of the embedded cloud whose disk is a real file, by the command line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from stackmend.cli.shell import main
+from stackmend.config.settings import Config, load
+from stackmend.model.disks import INSTANCES
+from stackmend.model.errors import Exit
+from stackmend_lab.cloud import Cloud, Server, build
+
+from ..drivers.api.serving import Reply, serving
+from ..support import guest_disks as made
+from ..support.guest_disks import MIB, digest
+from ..workflows.services import Services
+
+SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
+FILES = {
+    b"etc/os-release": b'PRETTY_NAME="Demo Linux 7"\n',
+    b"var/log/syslog": b"".join(b"line %d\n" % number for number in range(200)),
+    b"var/log/link": b"-> /etc/shadow",
+    b"srv/a/b": b"deep\n",
+}
+APPROVED = ("--approved-by", "Ann Owner", "--ticket", "CHG-1")
+YES = ("--yes", "--accept", "inspect-disk")
+
+
+class Locking(Services):
+    """Nova that keeps locks and their reasons, and tells the image."""
+
+    locks: dict[str, str | None]
+
+    def look(self, cell: str, row: dict[str, Any]) -> dict[str, Any]:
+        name = row["uuid"]
+        shown = {"locked": name in self.locks, "locked_reason": self.locks.get(name), "image": {"id": row["image_ref"]}}
+        return super().look(cell, row) | shown
+
+    def server_action(self, body: Any, name: str) -> Reply:
+        if "lock" in body:
+            self.locks[name] = (body["lock"] or {}).get("locked_reason")
+            return 202, None
+        if "unlock" in body:
+            self.locks.pop(name, None)
+            return 202, None
+        return super().server_action(body, name)
+
+
+@dataclass
+class Site:
+    """A cloud, one server of it with its disks, and what was done to it."""
+
+    cloud: Cloud
+    services: Locking
+    folder: Path
+    server: Server
+
+    @property
+    def instances(self) -> Path:
+        """The instances directory of the host."""
+        return self.folder / "instances"
+
+    @property
+    def disk(self) -> Path:
+        """The root disk."""
+        return self.instances / self.server.uuid / "disk"
+
+    @property
+    def toml(self) -> str:
+        """The configuration."""
+        path = self.folder / "stackmend.toml"
+        hosts = f'[hosts]\ntransport = "local"\nlocal = ["{self.server.host}"]\ninstances_path = "{self.instances}"\n'
+        state = f'[state]\ndirectory = "{self.folder}/state"\n'
+        path.write_text(self.cloud.toml().partition("[state]")[0] + self.services.toml() + hosts + state)
+        return str(path)
+
+    @property
+    def config(self) -> Config:
+        """It, read."""
+        return load(self.toml)
+
+    def run(self, *words: str) -> int:
+        """A command line about the server: SERVER stands for it."""
+        return main(["--config", self.toml, *(self.server.uuid if word == "SERVER" else word for word in words)])
+
+    @property
+    def state(self) -> tuple[str, str | None]:
+        """(vm_state, why it is locked)."""
+        (row,) = self.cloud.rows(
+            self.server.database, "SELECT vm_state FROM instances WHERE uuid = :u", {"u": self.server.uuid}
+        )
+        return row["vm_state"], self.services.locks.get(self.server.uuid)
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cloud, Locking]]:
+    """A small cloud with its services."""
+    folder = tmp_path_factory.mktemp("inspection")
+    cloud = build(folder / "cloud", servers=120, seed=29, hosts=4)
+    services = Locking(cloud, folder)
+    services.locks = {}
+    with serving(services):
+        yield cloud, services
+    cloud.close()
+
+
+@pytest.fixture(scope="module")
+def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file system of a guest that crashed."""
+    path = made.ext4(tmp_path_factory.mktemp("guest") / "base", FILES)
+    return made.crashed(path, "/var/log/kern.log", b"Kernel panic - not syncing\n\x1b[2Jgone\n")
+
+
+@pytest.fixture
+def site(standing: tuple[Cloud, Locking], guest: Path, tmp_path: Path) -> Site:
+    """A server that runs, with a root disk in the directory of its host."""
+    cloud, services = standing
+    services.locks.clear()
+    server = cloud.pick("active")
+    found = Site(cloud, services, tmp_path, server)
+    base = found.instances / "_base" / ("a" * 40)
+    base.parent.mkdir(parents=True)
+    shutil.copyfile(guest, base)
+    found.disk.parent.mkdir()
+    made.overlay(found.disk, base)
+    made.sparse(found.disk.with_name("disk.swap"), 4 * MIB)
+    made.tool("mkswap", "-q", found.disk.with_name("disk.swap"))
+    told = {f"{INSTANCES}/{server.uuid}/disk": "qcow2", f"{INSTANCES}/{server.uuid}/disk.swap": "raw"}
+    found.disk.with_name("disk.info").write_text(json.dumps(told))
+    return found
+
+
+def printed(capsys: pytest.CaptureFixture[str], schema: str) -> Any:
+    """The document that was printed, which follows its schema."""
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, json.loads((SCHEMAS / f"{schema}.json").read_text()))
+    return document
+
+
+def test_an_inspection_from_approval_to_release(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """Stopped and locked with who approved; read; started and unlocked again; and no byte of any file is another."""
+    before = {path: digest(path) for path in site.instances.rglob("*") if path.is_file()}
+    assert site.run("disk", "inspect", "SERVER", *APPROVED) == Exit.FINDINGS
+    assert "CHG-1, approved by Ann Owner" in capsys.readouterr().out
+    assert site.state == ("active", None)
+
+    assert site.run("disk", "inspect", "SERVER", *APPROVED, *YES) == Exit.REPAIRED
+    assert site.state == ("stopped", "stackmend disk inspect: ticket CHG-1, approved by Ann Owner; it ran")
+    capsys.readouterr()
+    assert site.run("run", "list", "-f", "json") == Exit.CLEAN
+    run = json.loads(capsys.readouterr().out)[0]["id"]
+    assert site.run("run", "show", run, "-f", "json") == Exit.CLEAN
+    assert "CHG-1, approved by Ann Owner" in capsys.readouterr().out
+
+    assert site.run("disk", "show", "SERVER", "-f", "json") == Exit.CLEAN
+    root, swap = printed(capsys, "guest-disks")
+    assert [file["format"] for file in root["files"]] == ["qcow2", "raw"]
+    assert [(v["type"], v["journal"], v["os"]) for v in root["volumes"]] == [
+        ("ext4", "replayed in a copy", "Demo Linux 7")
+    ]
+    assert swap["volumes"][0]["type"] == "swap"
+
+    assert site.run("disk", "ls", "SERVER", "/var/log", "-f", "json") == Exit.CLEAN
+    listed = printed(capsys, "guest-directory")
+    assert [(one["name"], one["kind"], one["target"]) for one in listed["entries"]] == [
+        ("kern.log", "file", ""),
+        ("link", "link", "/etc/shadow"),
+        ("syslog", "file", ""),
+    ]
+
+    assert site.run("disk", "log", "SERVER", "--lines", "2") == Exit.CLEAN
+    said = capsys.readouterr()
+    assert said.out.startswith("==> /var/log/kern.log <==\nKernel panic")
+    assert "line 198\nline 199\n" in said.out
+    assert "line 197" not in said.out
+    assert "journal: replayed in a copy" in said.err
+
+    assert site.run("disk", "release", "SERVER", "--yes") == Exit.REPAIRED
+    assert site.state == ("active", None)
+    assert {path: digest(path) for path in site.instances.rglob("*") if path.is_file()} == before
+
+
+def test_files_are_copied_out(site: Site, capfd: pytest.CaptureFixture[str]) -> None:
+    """Plain files of whoever asks; links are named and left out; what is there is not written over; limits end it."""
+    assert site.run("disk", "inspect", "SERVER", *APPROVED, *YES) == Exit.REPAIRED
+    target = site.folder / "out"
+    assert site.run("disk", "copy-out", "SERVER", "/", str(target)) == Exit.CLEAN
+    assert (target / "srv" / "a" / "b").read_bytes() == b"deep\n"
+    assert (target / "var" / "log" / "kern.log").stat().st_mode & 0o7777 == 0o600
+    assert not (target / "var" / "log" / "link").is_symlink()
+    assert "left out: /var/log/link: a link to /etc/shadow" in capfd.readouterr().err
+
+    assert site.run("disk", "copy-out", "SERVER", "/srv", str(target)) != Exit.CLEAN
+    assert "File exists" in capfd.readouterr().err
+    for limit in (("--max-bytes", "3"), ("--max-files", "1")):
+        assert site.run("disk", "copy-out", "SERVER", "/var/log", str(site.folder / limit[0]), *limit) == Exit.STOPPED
+
+
+def test_nothing_is_read_without_approval(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """A server under no inspection, and one that somebody has started meanwhile, are refused."""
+    assert site.run("disk", "cat", "SERVER", "/etc/os-release") == Exit.USAGE
+    assert "under no inspection" in capsys.readouterr().err
+    assert site.run("disk", "inspect", "SERVER", *APPROVED, *YES) == Exit.REPAIRED
+    site.cloud.update(site.server.database, "instances", {"uuid": site.server.uuid}, vm_state="active")
+    assert site.run("disk", "cat", "SERVER", "/etc/os-release") == Exit.USAGE
+    assert "running guest" in capsys.readouterr().err
+
+
+def test_a_second_inspection_is_refused(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """With who approved the first, and how it is ended."""
+    assert site.run("disk", "inspect", "SERVER", *APPROVED, *YES) == Exit.REPAIRED
+    capsys.readouterr()
+    again = ("--approved-by", "Bob", "--ticket", "CHG-2")
+    assert site.run("disk", "inspect", "SERVER", *again, *YES) == Exit.STOPPED
+    said = capsys.readouterr()
+    assert "under inspection already: ticket CHG-1, approved by Ann Owner" in said.out + said.err
+    assert site.state[1] is not None
+    assert "CHG-1" in site.state[1]
+
+
+def test_an_inspection_that_was_cut_off_is_released(site: Site) -> None:
+    """Locked and not stopped yet, or its journal lost: release reads what to do from Nova."""
+    reason = "stackmend disk inspect: ticket CHG-1, approved by Ann Owner; it ran"
+    site.services.locks[site.server.uuid] = reason
+    assert site.run("disk", "release", "SERVER", "--yes") == Exit.REPAIRED
+    assert site.state == ("active", None)
+    site.services.locks[site.server.uuid] = reason
+    site.cloud.update(site.server.database, "instances", {"uuid": site.server.uuid}, vm_state="stopped")
+    assert site.run("disk", "release", "SERVER", "--yes") == Exit.REPAIRED
+    assert site.state == ("active", None)
+    assert site.run("disk", "release", "SERVER", "--yes") == Exit.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"vm_state": "paused"}, "is paused"),
+        ({"vm_state": "rescued"}, "is rescued"),
+        ({"task_state": "rebooting"}, "rebooting"),
+        ({"image_ref": ""}, "boots from a volume: inspecting volumes is not built"),
+    ],
+)
+def test_what_cannot_be_inspected_is_left_alone(
+    site: Site, capsys: pytest.CaptureFixture[str], change: dict[str, Any], words: str
+) -> None:
+    """With the reason, and before anything is stopped for it."""
+    site.cloud.update(site.server.database, "instances", {"uuid": site.server.uuid}, **change)
+    assert site.run("disk", "inspect", "SERVER", *APPROVED, *YES) == Exit.STOPPED
+    said = capsys.readouterr()
+    assert words in said.out + said.err
+    assert site.state[1] is None
+
+
+def test_methods_that_are_not_built_say_so(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """And a lock of somebody else, a disk whose format nobody tells, and words that cannot be recorded."""
+    for method in ("rescue", "copy", "live"):
+        assert site.run("disk", "inspect", "SERVER", *APPROVED, "--method", method) == Exit.USAGE
+        assert f"method {method} is not built" in capsys.readouterr().err
+    assert site.run("disk", "inspect", "SERVER", "--approved-by", "a;b", "--ticket", "1") == Exit.USAGE
+    site.services.locks[site.server.uuid] = "mine"
+    assert site.run("disk", "inspect", "SERVER", *APPROVED) == Exit.STOPPED
+    assert "is locked (mine)" in capsys.readouterr().err
+    site.services.locks.clear()
+    site.disk.with_name("disk.info").unlink()
+    assert site.run("disk", "inspect", "SERVER", *APPROVED) == Exit.STOPPED
+    assert "what the disk says of itself is not believed" in capsys.readouterr().err
