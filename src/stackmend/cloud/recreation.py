@@ -28,6 +28,11 @@ _KEYPAIRS = "2.10"
 #: what Nova takes for a host name (nova/api/validation/parameter_types.py)
 _NAME = re.compile(r"[a-zA-Z0-9]+[a-zA-Z0-9-]*[a-zA-Z0-9]+")
 _MOST_TAGS = 50
+#: keys of a port's binding that Nova takes away when it lets go of a port, which only the role service may
+_DEVICES = frozenset({
+    "allocation", "arq_uuid", "card_serial_number", "device_mac_address", "pci_slot", "pci_vendor_info",
+    "pf_mac_address", "physical_network", "vf_num",
+})  # fmt: skip
 #: extra spec of a flavor, and property of an image, of a TPM
 _TPM = "hw:tpm_version"
 #: of any server, whatever it has
@@ -199,6 +204,12 @@ def _of_ports(found: Whole) -> Iterator[str]:
         name = port["id"]
         if (kind := port.get("binding:vnic_type") or "normal") != "normal":
             yield f"port {name} is of the type {kind}: its binding names a device of the host"
+        elif port.get("resource_request") or _DEVICES & set(members(port.get("binding:profile"))):
+            yield f"port {name} has resources of its host in its binding: a minimum bandwidth, or a device"
+        # Nova refuses it while it builds, when the old server is gone (PortNotUsableDNS)
+        hostname = found.shown.get("OS-EXT-SRV-ATTR:hostname")
+        if port.get("dns_name") not in (None, "", hostname):
+            yield f"port {name} has the DNS name {port['dns_name']}, and the server the host name {hostname}"
         if port.get("trunk_details"):
             yield f"port {name} is the parent of a trunk"
         if port.get("project_id") and port["project_id"] != found.project:

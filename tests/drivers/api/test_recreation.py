@@ -141,6 +141,15 @@ class TestRecreation(Recreation):
             (lambda fake, server: server.update({"flavor": fake.flavor("own") | {"id": "old"}}), "is deleted"),
             (lambda fake, server: server.update({"flavor": server["flavor"] | {"ram": 65}}), "ram was 65"),
             (lambda fake, server: _port(fake, server).update({"binding:vnic_type": "direct"}), "of the type direct"),
+            (
+                lambda fake, server: _port(fake, server).update({"resource_request": {"required": []}}),
+                "minimum bandwidth",
+            ),
+            (
+                lambda fake, server: _port(fake, server).update({"binding:profile": {"allocation": {}}}),
+                "has resources of its host",
+            ),
+            (lambda fake, server: _port(fake, server).update({"dns_name": "www"}), "has the DNS name www"),
             (lambda fake, server: _port(fake, server).update({"trunk_details": {"x": 1}}), "parent of a trunk"),
             (lambda fake, server: _volume(fake, server).update({"multiattach": True}), "multi-attach"),
             (lambda fake, server: _volume(fake, server).update({"status": "detaching"}), "is detaching"),
