@@ -44,13 +44,12 @@ def mariadb() -> Iterator[MariaDB]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """What is collected stays: nobody looks for garbage among it, then or later."""
+    """What is collected stays: nobody looks for garbage among it meanwhile."""
     gc.disable()
     try:
         return (yield)
     finally:
         gc.enable()
-        gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
