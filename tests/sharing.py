@@ -21,6 +21,8 @@ LAST = ("test_whole_again",)
 LAB = "lab"
 #: of one file: more would leave workers without any at the end, fewer would make what a module shares again and again
 LOT = 8
+#: files whose tests only look at what takes a minute to make: one worker makes it
+WHOLE = frozenset({"tests/repairs/test_network_info.py"})
 
 
 class Sharing(LoadScopeScheduling):
@@ -51,7 +53,7 @@ def lots(collection: list[str]) -> dict[str, str]:
             found[nodeid] = LAB
         else:
             number = seen[str(path)] = seen.get(str(path), -1) + 1
-            found[nodeid] = f"{path} {number // LOT}"
+            found[nodeid] = f"{path} {0 if path.as_posix() in WHOLE else number // LOT}"
     return found
 
 

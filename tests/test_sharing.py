@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from .sharing import FIRST, LAB, LAST, LOT, WITHOUT_LAB, Sharing, lots, turn
+from .sharing import FIRST, LAB, LAST, LOT, WHOLE, WITHOUT_LAB, Sharing, lots, turn
 
 PLANE = Path(__file__).parent / "lab" / "control_plane"
 
@@ -40,6 +40,14 @@ def test_the_rest_goes_in_small_lots():
     assert len(set(found.values())) == 5
     assert LAB not in found.values()
     assert len({found[name] for name in names[:LOT]}) == 1
+
+
+@pytest.mark.parametrize("file", sorted(WHOLE))
+def test_what_takes_long_to_make_is_made_once(file: str):
+    """A file of which all tests look at one thing is one lot, however many they are; and it is there."""
+    assert (Path(__file__).parents[1] / file).is_file()
+    names = [f"{file}::test_{number}" for number in range(3 * LOT)]
+    assert len(set(lots(names).values())) == 1
 
 
 class Worker:
