@@ -62,7 +62,7 @@ class Fake:
     #: service -> (its path, lowest and highest microversion)
     SERVICES: ClassVar[dict[str, tuple[str, str, str]]] = {
         "identity": ("/identity/v3", "", ""),
-        "compute": ("/compute/v2.1", "2.1", "2.79"),
+        "compute": ("/compute/v2.1", "2.1", "2.85"),
         "network": ("/network", "", ""),
         "block-storage": ("/volume/v3", "3.0", "3.59"),
         "placement": ("/placement", "1.0", "1.36"),
