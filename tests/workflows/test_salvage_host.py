@@ -318,7 +318,7 @@ def test_the_command_shows_plans_and_refuses(site: Site, capsys: pytest.CaptureF
     assert directory["disks"][0]["chain"] == [document["bases"][0]["path"]]
     assert main([*front, "--inventory", "--from-path", str(site.old.path), "--check"]) == Exit.CLEAN
     page = capsys.readouterr().out
-    assert f"{server.uuid}: here" in page
+    assert f"{server.uuid}: its server lives here" in page
     assert "check: clean" in page
     plan = ["--to", TO, "--server", server.uuid, "--from-path", str(site.old.path), "--to-path", str(site.new.path)]
     assert main([*front, *plan]) == Exit.FINDINGS

@@ -9,6 +9,16 @@ from stackmend.model.disks import Base, Disk, Folder, Image, Inventory, Owner, V
 from stackmend.report.document import Document
 from stackmend.report.words import count, size
 
+#: whose a directory is, for people
+_WHOSE = {
+    Verdict.HERE: "its server lives here",
+    Verdict.MOVING: "not at rest",
+    Verdict.ELSEWHERE: "its server lives elsewhere",
+    Verdict.DELETED: "its server is deleted",
+    Verdict.NOBODY: "of no server",
+    Verdict.UNKNOWN: "whose it is cannot be told",
+}
+
 
 def inventory(found: Inventory, owners: Mapping[str, Owner], kept: Mapping[str, str]) -> Document:
     """The directory (docs/schemas/inventory.json)."""
@@ -126,7 +136,7 @@ def _lines(found: Inventory, owners: Mapping[str, Owner], kept: Mapping[str, str
 
 def _folder_lines(folder: Folder, owner: Owner, kept: str) -> Iterator[str]:
     state = f", {owner.name} {owner.state}".rstrip() if owner.name or owner.state else ""
-    yield f"  {_name(folder.name)}: {owner.verdict.value}{state}, {size(folder.allocated)}"
+    yield f"  {_name(folder.name)}: {_WHOSE[owner.verdict]}{state}, {size(folder.allocated)}"
     if owner.verdict not in (Verdict.HERE,):
         yield f"    {owner.why}"
         yield f"    {'ORPHAN' if not kept else f'no orphan: {kept}'}"

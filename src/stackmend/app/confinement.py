@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether AppArmor keeps a guest from a NIC: what Nova recorded of the last attach, and the profile on its host."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from stackmend.app import apis, hosts
+from stackmend.cloud import compute
+from stackmend.config.settings import Config
+from stackmend.hosts import apparmor
+from stackmend.hosts.apparmor import Profile, Verdict
+from stackmend.model.errors import ConfigError, UsageError
+
+_ATTACH = "attach_interface"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confined:
+    """A guest, and what keeps it from a NIC."""
+
+    server: str
+    host: str
+    attach: str  #: what came of the last attach of a NIC that Nova recorded: "", "failed", "done"
+    profile: Profile
+
+    @property
+    def kept(self) -> bool:
+        """Whether an attach of a NIC fails for the profile."""
+        return self.profile.verdict in (Verdict.DENIED, Verdict.LACKING)
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What to type on the host; () where the profile is not what keeps it."""
+        return apparmor.by_hand(self.server) if self.kept else ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values (docs/schemas/apparmor.json)."""
+        found = self.profile
+        return {
+            "server": self.server,
+            "host": self.host,
+            "attach": self.attach,
+            "verdict": found.verdict.value,
+            "file": found.file,
+            "device": found.device,
+            "denied": list(found.denied),
+            "other": found.other,
+            "only_here": list(found.only_here),
+            "only_there": list(found.only_there),
+            "commands": list(self.commands),
+        }
+
+
+def look(config: Config, server: str, root: str = "") -> Confined:
+    """Ask Nova, and the host of the server. UsageError where it has none, ConfigError where there is no way there.
+
+    ``root``: where the host's file system is found, "" for itself.
+    """
+    reach = hosts.reach(config)
+    if reach is None:
+        raise ConfigError("no access to hosts is configured", 'Write [hosts] and transport = "ssh".')
+    with closing(reach), closing(apis.executor(config)) as calls:
+        api = calls.ready()
+        found = compute.server(api, server)
+        host = str((found or {}).get("OS-EXT-SRV-ATTR:host") or "")
+        if not host:
+            raise UsageError(f"server {server} is on no host", "A guest has a profile where it runs.")
+        last = next((one for one in compute.actions(api, server) if one["action"] == _ATTACH), None)
+        attach = "" if last is None else "failed" if last.get("message") else "done"
+        return Confined(server=server, host=host, attach=attach, profile=apparmor.look(reach, host, server, root))
