@@ -11,11 +11,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from stackmend.app import confinement
+from stackmend.app import confinement, runs, workflows
 from stackmend.config.settings import Config, load
 from stackmend.hosts import apparmor
 from stackmend.hosts.apparmor import Verdict
-from stackmend.model.errors import ConfigError, HostUnreachable, SourceError
+from stackmend.model.errors import ConfigError, Exit, HostUnreachable, SourceError
+from stackmend.model.journal import RunResult
+from stackmend.model.plan import Plan
 from stackmend.report.confinement import confined
 from stackmend_lab.cloud import Server, build
 
@@ -59,6 +61,13 @@ class Tree:
         own = (f'"/var/log/libvirt/**/{name}.log" w,', f'"/var/lib/nova/instances/{server}/disk" rwk,')
         text = HEAD + "".join(f"  {rule}\n" for rule in (*own, *rules))
         return self.write(f"etc/apparmor.d/libvirt/libvirt-{server}.files", text)
+
+    def parser(self, code: int = 0) -> None:
+        """Its apparmor_parser: it writes down what it was asked, and what it has loaded."""
+        program = self.root / "bin" / "apparmor_parser"
+        does = f'echo "$@" >> {self.root}/parsed; cat "$2.files" > {self.root}/kernel; exit {code}'
+        program.write_text(f"#!/bin/sh\n{does}\n")
+        program.chmod(0o755)
 
     def denied(self, server: str, name: str = "/dev/vhost-net") -> None:
         """What the kernel says when it denies something."""
@@ -133,9 +142,7 @@ def test_what_is_not_the_profile(tree: Tree) -> None:
 def test_the_commands_do_what_they_say(tree: Tree) -> None:
     """Typed on the host, with its apparmor_parser: the file has the rule, and the profile is loaded again."""
     file = tree.guest(UUID, "instance-0000000a")
-    parser = tree.root / "bin" / "apparmor_parser"
-    parser.write_text(f'#!/bin/sh\necho "$@" >> {tree.root}/parsed\n')
-    parser.chmod(0o755)
+    tree.parser()
     typed = "; ".join(apparmor.by_hand(UUID)).replace("/etc/", f"{tree.root}/etc/")
     assert here("c1").run("c1", ("sh", "-c", typed)).code == 0
     assert file.read_text().endswith("  /dev/vhost-net rw,\n")
@@ -190,3 +197,94 @@ def test_a_host_that_cannot_be_asked(standing: tuple[Server, Services], tmp_path
         confinement.look(configured(tmp_path, services, ""), server.uuid)
     with pytest.raises(HostUnreachable):
         confinement.look(configured(tmp_path, services, 'local = ["c9999"]'), server.uuid)
+
+
+class Mending:
+    """A guest whose profile is to be mended."""
+
+    def __init__(self, server: Server, services: Services, tree: Tree, folder: Path) -> None:
+        self.server, self.tree = server, tree
+        self.config = configured(folder, services, f'local = ["{server.host}"]')
+        self.file = tree.guest(server.uuid, "instance-0000000a")
+        tree.denied(server.uuid)
+        tree.parser()
+        self.before = self.file.read_text()
+
+    def plan(self) -> Plan:
+        """The plan of the workflow."""
+        asked = {"server": self.server.uuid, "root": str(self.tree.root)}
+        return workflows.plan(self.config, "permit-vhost-net", asked)
+
+    def apply(self, plan: Plan | None = None) -> RunResult:
+        """Carry it out."""
+        return runs.apply(self.config, plan or self.plan())
+
+
+@pytest.fixture
+def mending(standing: tuple[Server, Services], tree: Tree, tmp_path: Path) -> Mending:
+    """It runs on its host, and was denied the device."""
+    return Mending(*standing, tree, tmp_path)
+
+
+def test_the_rule_is_added_loaded_and_taken_back(mending: Mending) -> None:
+    """Once: applied again nothing is done; undo gives the file back byte by byte, and loads that."""
+    plan = mending.plan()
+    result = mending.apply(plan)
+    assert (result.exit, result.done, result.failed) == (Exit.REPAIRED, 1, 0), result.notes
+    assert mending.file.read_text() == f"{mending.before}{apparmor.RULE}\n{apparmor.LOADED}\n"
+    assert f"{apparmor.RULE}\n" in (mending.tree.root / "kernel").read_text()
+    assert apparmor.look(here("c"), "c", mending.server.uuid, str(mending.tree.root)).verdict is Verdict.ALLOWED
+    parsed = (mending.tree.root / "parsed").read_text()
+    mending.apply(plan)
+    assert (mending.tree.root / "parsed").read_text() == parsed
+    assert not mending.plan().runnable
+    assert runs.undo(mending.config, result.run).exit is Exit.CLEAN
+    assert mending.file.read_text() == mending.before == (mending.tree.root / "kernel").read_text()
+
+
+def test_a_profile_that_does_not_load_is_put_back(mending: Mending) -> None:
+    """The step has failed, and the file is as it was."""
+    mending.tree.parser(code=1)
+    result = mending.apply()
+    assert (result.done, result.failed) == (0, 1)
+    assert mending.file.read_text() == mending.before
+
+
+def test_a_file_that_libvirt_has_written_since(mending: Mending) -> None:
+    """A disk was attached meanwhile: nothing is written, and the note says why."""
+    plan = mending.plan()
+    mending.file.write_text(mending.before + '  "/dev/sdb" rwk,\n')
+    result = mending.apply(plan)
+    assert result.failed == 1
+    assert "it has changed since the plan was made" in " ".join(result.notes)
+    assert mending.file.read_text() == mending.before + '  "/dev/sdb" rwk,\n'
+
+
+def test_a_step_that_broke_off_before_the_profile_was_loaded(mending: Mending) -> None:
+    """The rule is there, and nobody has loaded it: it is not taken for done."""
+    plan = mending.plan()
+    mending.file.write_text(f"{mending.before}{apparmor.RULE}\n")
+    result = mending.apply(plan)
+    assert (result.exit, result.done) == (Exit.REPAIRED, 1), result.notes
+    assert mending.file.read_text() == f"{mending.before}{apparmor.RULE}\n{apparmor.LOADED}\n"
+
+
+def test_a_guest_that_has_stopped_meanwhile(mending: Mending) -> None:
+    """libvirt has removed its file: nothing is made, and undo has nothing to take back."""
+    plan = mending.plan()
+    result = mending.apply(plan)
+    mending.file.unlink()
+    assert runs.undo(mending.config, result.run).exit is Exit.CLEAN
+    assert not mending.file.exists()
+    again = mending.apply(plan)
+    assert again.failed == 1
+    assert not mending.file.exists()
+
+
+def test_a_file_that_is_a_link(mending: Mending) -> None:
+    """Nothing is written through it."""
+    plan = mending.plan()
+    target = mending.file.rename(mending.file.with_suffix(".away"))
+    mending.file.symlink_to(target)
+    assert mending.apply(plan).failed == 1
+    assert target.read_text() == mending.before

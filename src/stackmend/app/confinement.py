@@ -11,7 +11,7 @@ from stackmend.app import apis, hosts
 from stackmend.cloud import compute
 from stackmend.config.settings import Config
 from stackmend.hosts import apparmor
-from stackmend.hosts.apparmor import Profile, Verdict
+from stackmend.hosts.apparmor import Profile
 from stackmend.model.errors import ConfigError, UsageError
 
 _ATTACH = "attach_interface"
@@ -29,7 +29,7 @@ class Confined:
     @property
     def kept(self) -> bool:
         """Whether an attach of a NIC fails for the profile."""
-        return self.profile.verdict in (Verdict.DENIED, Verdict.LACKING)
+        return self.profile.verdict in apparmor.DENYING
 
     @property
     def commands(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import argparse
 
 from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.options import add_object
+from stackmend.cli.request import Working
 from stackmend.model.errors import Exit
 
 
@@ -36,7 +37,37 @@ class ServerApparmor(Printing):
 
         found = confinement.look(self.config(), parsed_args.server)
         self.show(shown.confined(found), parsed_args)
+        if found.kept:
+            self.notes.next(self.typed("server", "mend-apparmor", parsed_args.server))
         return int(Exit.FINDINGS if found.kept else Exit.CLEAN)
 
 
-COMMANDS = {"server apparmor": ServerApparmor}
+class ServerMendApparmor(Working):
+    """Let a running guest open /dev/vhost-net, which its AppArmor profile denies, so that a NIC can be attached.
+
+    Adds the rule to the guest's own profile on its host and loads it again; attach the port afterwards. If the guest
+    can be stopped, stop and start the server instead: libvirt then makes the profile anew. It needs access to the host
+    ([hosts] in the configuration), as root.
+    """
+
+    workflow = "permit-vhost-net"
+    parallel = 1
+    examples = """
+  $ stackmend server mend-apparmor web-1
+  $ stackmend server mend-apparmor 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --yes"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+        add_object(parser, "server", "server", help="the server, by name or id")
+        super().add_arguments(parser)
+
+    def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
+        """The server."""
+        return {"server": parsed_args.server}
+
+    def words(self, parsed_args: argparse.Namespace) -> list[str]:
+        """The server."""
+        return [parsed_args.server]
+
+
+COMMANDS = {"server apparmor": ServerApparmor, "server mend-apparmor": ServerMendApparmor}
