@@ -42,7 +42,12 @@ class Locking(Services):
 
     def look(self, cell: str, row: dict[str, Any]) -> dict[str, Any]:
         name = row["uuid"]
-        shown = {"locked": name in self.locks, "locked_reason": self.locks.get(name), "image": {"id": row["image_ref"]}}
+        # a server that is being built has no image yet
+        shown = {
+            "locked": name in self.locks,
+            "locked_reason": self.locks.get(name),
+            "image": {"id": row.get("image_ref")},
+        }
         return super().look(cell, row) | shown
 
     def server_action(self, body: Any, name: str) -> Reply:
@@ -160,6 +165,10 @@ def test_an_inspection_from_approval_to_release(site: Site, capsys: pytest.Captu
     run = json.loads(capsys.readouterr().out)[0]["id"]
     assert site.run("run", "show", run, "-f", "json") == Exit.CLEAN
     assert "CHG-1, approved by Ann Owner" in capsys.readouterr().out
+
+    assert site.run("disk", "list", "-f", "json") == Exit.FINDINGS
+    (one,) = printed(capsys, "inspections")
+    assert (one["server"], one["ticket"], one["state"]) == (site.server.uuid, "CHG-1", "stopped")
 
     assert site.run("disk", "show", "SERVER", "-f", "json") == Exit.CLEAN
     root, swap = printed(capsys, "guest-disks")

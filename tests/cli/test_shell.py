@@ -96,9 +96,9 @@ def test_a_group_lists_its_commands(run, argv):
 @pytest.mark.parametrize(
     ("argv", "near"),
     [
-        (["help", "disk"], "host salvage"),
-        (["disk"], "host salvage"),
-        (["disk", "--help"], "host salvage"),
+        (["help", "orphans"], "host salvage"),
+        (["orphans"], "host salvage"),
+        (["orphans", "--help"], "host salvage"),
         (["help", "plan", "shwo"], "Did you mean: plan show"),
         (["help", "srver"], "Did you mean: server?"),
         (["help", "audit", "more"], "Did you mean: audit"),

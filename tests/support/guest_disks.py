@@ -77,10 +77,11 @@ def crashed(path: Path, name: str, content: bytes) -> Path:
     return path
 
 
-def directory_of(path: Path, name: str, entries: Sequence[bytes]) -> None:
+def directory_of(path: Path, name: str, entries: Sequence[bytes], inode: int = 11) -> None:
     """Have an ext4 hold a directory with whatever names: a file of directory blocks that is called a directory.
 
-    The file system is to be made without metadata_csum and dir_index, with blocks of 4096 bytes.
+    Each entry is the directory with this inode: /lost+found, or / for 2. The file system is to be made without
+    metadata_csum and dir_index, with blocks of 4096 bytes.
     """
     blocks, block, last = bytearray(), bytearray(), 0
     for entry in entries:
@@ -89,7 +90,7 @@ def directory_of(path: Path, name: str, entries: Sequence[bytes]) -> None:
             blocks += _closed(block, last)
             block = bytearray()
         last = len(block)
-        block += struct.pack("<IHBB", 11, length, len(entry), 2) + entry.ljust(length - 8, b"\0")
+        block += struct.pack("<IHBB", inode, length, len(entry), 2) + entry.ljust(length - 8, b"\0")
     blocks += _closed(block, last)
     source = path.with_suffix(".directory")
     source.write_bytes(blocks)

@@ -12,7 +12,8 @@ from pathlib import Path
 from stackmend.app import apis, hosts
 from stackmend.app.session import Session
 from stackmend.cloud import servers
-from stackmend.cloud.inspections import INSPECTED, inspection
+from stackmend.cloud.inspections import INSPECTED, Inspection, every, inspection
+from stackmend.cloud.servers import Server
 from stackmend.config.settings import Config
 from stackmend.drivers.disks.exporter import Layer, argv
 from stackmend.drivers.disks.sandbox import Opened
@@ -28,6 +29,8 @@ LOGS = (
 )  # fmt: skip
 #: bytes of one log that are looked at: its end
 _TAIL = 1 << 20
+#: bytes of a path on this machine
+_PATH = 4000
 #: entries of a directory that are read at once
 MOST = 10_000
 
@@ -53,11 +56,19 @@ class Copied:
     cut: str = ""  #: why it was ended before its end
 
 
+def begun(config: Config) -> list[tuple[Server, Inspection]]:
+    """Every inspection that was begun and not released. ApiError or SourceError where Nova does not answer."""
+    with apis.reading(config, Session.looking(config).believed(), "auto") as (api, why):
+        if api is None:
+            raise ApiError(f"what is under inspection is Nova's to say: {why}", "See [api] cloud.")
+        return sorted(every(api), key=lambda one: (str(one[0].host), one[0].name))
+
+
 def show(config: Config, server: str) -> list[Shown]:
     """Every disk of a server under inspection, with what is on it. Raises as :func:`opened`."""
     found = []
-    with _reached(config, server) as (reach, host, every):
-        for disk in every:
+    with _reached(config, server) as (reach, host, there):
+        for disk in there:
             if disk.problem:
                 found.append(Shown(disk=disk, problem=disk.problem))
                 continue
@@ -75,10 +86,10 @@ def opened(config: Config, server: str, name: str) -> Iterator[Opened]:
 
     UsageError where the server is under none, or has no such disk; SourceError where it cannot be read.
     """
-    with _reached(config, server) as (reach, host, every):
-        disk = next((one for one in every if one.name == name), None)
+    with _reached(config, server) as (reach, host, there):
+        disk = next((one for one in there if one.name == name), None)
         if disk is None:
-            raise UsageError(f"the server has no disk {name}", f"It has {', '.join(one.name for one in every)}.")
+            raise UsageError(f"the server has no disk {name}", f"It has {', '.join(one.name for one in there)}.")
         if disk.problem:
             raise SourceError(f"disk {name} cannot be read: {disk.problem}")
         with _open(config, reach, host, disk) as found:
@@ -149,11 +160,13 @@ def _tree(
             name, file = f"{at}/{one.name}", to / one.name
             if one.name in ("", ".", "..") or len(os.fsencode(one.name)) > 255:
                 done.left.append(f"{name}: its name cannot be given to a file")
+            elif len(os.fsencode(file)) > _PATH:
+                done.unread.append(f"{name[:80]}...: its path is too long")
             elif one.kind is Kind.DIRECTORY:
                 file.mkdir(mode=0o700)
                 done.directories += 1
                 try:
-                    _, several, more_, _ = disk.entries(name, volume=limits.volume, most=MOST)
+                    _, several, more_, _ = disk.entries(name, volume=limits.volume, most=MOST, at=one)
                 except (SourceError, UsageError) as problem:
                     done.unread.append(f"{name}: {problem.message}")
                     continue
@@ -177,7 +190,7 @@ def _file(disk: Opened, path: str, target: Path, one: Entry, done: Copied, limit
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     with os.fdopen(os.open(target, flags, 0o600), "wb") as out:
         try:
-            for some in disk.read(path, volume=limits.volume):
+            for some in disk.read(path, volume=limits.volume, at=one):
                 out.write(some)
         except StackmendError as problem:
             done.unread.append(f"{path}: {problem.message}")
@@ -210,8 +223,8 @@ def _reached(config: Config, server: str) -> Iterator[tuple[Transport, str, list
                 f"server {server} is {found.vm_state}: the disks of a running guest are not read",
                 "Somebody has started it: 'stackmend disk release SERVER', then inspect it anew.",
             )
-        every, _ = disks(reach, found, config.instances_path, config.routes.container)
-        yield reach, str(found.host), every
+        there, _ = disks(reach, found, config.instances_path, config.routes.container)
+        yield reach, str(found.host), there
 
 
 @contextmanager

@@ -7,13 +7,17 @@ So the record is where the server is, whoever looks, and outlives the journal an
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stackmend.cloud.servers import Server
+from stackmend.cloud.servers import Server, server_of
 from stackmend.model.errors import UsageError
+from stackmend.model.protocols import Api
 
 #: characters of who approved, and of the ticket: Nova keeps 255 of a reason
 _MOST = 90
+#: the first that shows locks with their reasons, and lists by them
+_LOCKS = "2.73"
 _WORDS = {"active": "it ran", "stopped": "it was stopped", "suspended": "it was suspended", "error": "it was in error"}
 _REASON = re.compile(rf"stackmend disk inspect: ticket (.+), approved by (.+); ({'|'.join(_WORDS.values())})")
 
@@ -55,3 +59,11 @@ def inspection(server: Server) -> Inspection | None:
     """The inspection that a server is under; None where it is under none."""
     match = _REASON.fullmatch(server.locked_reason or "") if server.locked else None
     return Inspection(match[1], match[2], match[3]) if match else None
+
+
+def every(api: Api) -> Iterator[tuple[Server, Inspection]]:
+    """Every server of the cloud that is under inspection."""
+    for one in api.every("compute", "/servers/detail?all_tenants=1&locked=true", "servers", _LOCKS):
+        server = server_of(one)
+        if found := inspection(server):
+            yield server, found

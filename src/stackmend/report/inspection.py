@@ -34,6 +34,45 @@ class _Shown(Protocol):
     def problem(self) -> str: ...
 
 
+class _Server(Protocol):
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def host(self) -> str | None: ...
+
+    @property
+    def vm_state(self) -> str: ...
+
+
+class _Inspection(Protocol):
+    @property
+    def ticket(self) -> str: ...
+
+    @property
+    def approved_by(self) -> str: ...
+
+    @property
+    def was(self) -> str: ...
+
+
+def inspections(found: Iterable[tuple[_Server, _Inspection]]) -> Document:
+    """Servers under inspection (docs/schemas/inspections.json)."""
+    data = [
+        {
+            "server": server.id, "name": server.name, "host": server.host, "state": server.vm_state,
+            "ticket": one.ticket, "approved_by": one.approved_by, "was": one.was,
+        }
+        for server, one in found
+    ]  # fmt: skip
+    heads = ("Server", "Name", "Host", "State", "Ticket", "Approved By", "Was")
+    names = ("server", "name", "host", "state", "ticket", "approved_by", "was")
+    return Document(data=data, columns=tuple(zip(heads, names, strict=True)))
+
+
 def disks(found: Iterable[_Shown]) -> Document:
     """The disks of a server (docs/schemas/guest-disks.json)."""
     every = list(found)

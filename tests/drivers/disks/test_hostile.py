@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from stackmend.app.inspection import copy_out
 from stackmend.drivers.disks.exporter import Layer, argv
 from stackmend.drivers.disks.sandbox import Opened
 from stackmend.model.errors import SourceError, StackmendError, UsageError
@@ -54,6 +55,20 @@ def test_entries_lead_nowhere_else(fresh: Fresh) -> None:
 
     assert names == ["..\\x2f..\\x2f..\\x2f..\\x2fetc\\x2fpasswd", "\\x2fetc\\x2fshadow"]
     assert passwd == b"guest:x:0:0\n"
+
+
+@pytest.mark.attack("a directory that holds the directory that it is in")
+def test_a_tree_in_a_circle_is_copied_up_to_a_limit(fresh: Fresh) -> None:
+    """A copy of it ends, says why, and has made plain files in its own folder alone."""
+    path = made.ext4(fresh("circle"), {b"file": b"1"}, 32 * MIB, *BARE)
+    made.directory_of(path, "/again", [b".", b"..", b"x", b"y"], inode=2)
+    with opened(raw(path)) as disk:
+        done = copy_out(disk, "/", fresh("copied"), most=1 << 20, files=60)
+    assert done.cut
+    assert done.files <= 60
+    copies = [one for one in fresh("copied").rglob("*") if one.is_file()]
+    assert len(copies) == done.files
+    assert {one.read_bytes() for one in copies} == {b"1"}
 
 
 @pytest.mark.attack("links out of the tree, and links in a circle")
@@ -168,7 +183,7 @@ def test_nothing_is_left_behind(system: Path) -> None:
         child.wait()
         child.stdout.close()
         end = time.monotonic() + 20
-        while left := _naming(str(system)):
+        while left := naming(str(system)):
             assert time.monotonic() < end, left
             time.sleep(0.05)
 
@@ -178,7 +193,7 @@ def test_nothing_is_left_behind(system: Path) -> None:
         assert b"".join(disk.read("/var/log/crash")) == CRASH
 
 
-def _naming(word: str) -> list[str]:
+def naming(word: str) -> list[str]:
     """Processes, this one aside, that have this in their arguments."""
     found = []
     for process in Path("/proc").iterdir():

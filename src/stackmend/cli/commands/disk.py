@@ -116,6 +116,25 @@ class DiskRelease(Working):
         return [parsed_args.server]
 
 
+class DiskList(Printing):
+    """List the servers under inspection, in all of the cloud: begun by 'disk inspect', and not released.
+
+    Exit code 3 where there are any: each one is a server that stays off, and that its owner cannot start.
+    """
+
+    examples = """
+  $ stackmend disk list"""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Print them."""
+        from stackmend.app import inspection
+        from stackmend.report import inspection as shown
+
+        found = inspection.begun(self.config())
+        self.show(shown.inspections(found), parsed_args)
+        return int(Exit.FINDINGS if found else Exit.CLEAN)
+
+
 class DiskShow(Printing):
     """Show the disks of a server under inspection: partitions, logical volumes, file systems, systems.
 
@@ -307,6 +326,7 @@ COMMANDS = {
     "disk cat": DiskCat,
     "disk copy-out": DiskCopyOut,
     "disk inspect": DiskInspect,
+    "disk list": DiskList,
     "disk log": DiskLog,
     "disk ls": DiskLs,
     "disk release": DiskRelease,

@@ -21,6 +21,8 @@ import tempfile
 import threading
 
 _MANY = 65536
+#: what it prints before the first byte of the server
+BEGINS = b"stackmend-export begins\n"
 #: of Linux, for locks that belong to an open file
 _GET, _SET = 36, 37
 #: qemu/block/file-posix.c: one byte for each thing that is done to a file, and one for each that nobody else may do
@@ -69,6 +71,7 @@ def main() -> int:
     except OSError as problem:
         sys.exit(f"qemu-nbd: {problem}")
     listening, client = _connected()
+    os.write(1, BEGINS)
     # the socket is passed as systemd does it: number 3, for the process that is told its own id
     start = 'exec 3<&"$0"; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
     server = subprocess.Popen(  # noqa: S603 - what it was told to run

@@ -22,12 +22,19 @@ from typing import IO
 
 import msgspec
 
+from stackmend.drivers.disks.export import BEGINS
 from stackmend.drivers.disks.worker import Answer, Question
 from stackmend.model.errors import HostUnreachable, SourceError, UsageError
 from stackmend.model.inspection import Entry, Layout, Volume
 
 #: seconds in which the sandbox must say something
 PATIENCE = 600.0
+#: seconds in which a host must begin to serve
+CONNECT = 60.0
+#: seconds in which what serves a disk must end
+_PATIENCE = 5.0
+#: bytes that a login shell may print before
+_BANNER = 1 << 16
 _CHUNK = 1 << 16
 #: bytes of the folder inside: what vfat and iso9660 are taken out into
 _ROOM = 512 << 20
@@ -48,23 +55,44 @@ class Opened:
         self._patience, self._rest = patience, bytearray()
         self._folder = tempfile.TemporaryDirectory(prefix="stackmend-disk-")
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as this
-        ours, theirs = socket.socketpair()
-        # not a number that a server takes for a socket that systemd passes
-        inside = fcntl.fcntl(ours.fileno(), fcntl.F_DUPFD_CLOEXEC, 100)
-        ours.close()
-        try:
-            self._exporter = _started(exporter, theirs.fileno(), theirs.fileno(), self._said)
-            theirs.close()
-            program = (sys.executable, "-m", "stackmend.drivers.disks.worker", self._folder.name, str(inside))
-            self._worker = _started(
-                (*_WALLS, self._folder.name, *program), subprocess.PIPE, subprocess.PIPE, self._said, (inside,)
-            )
-        finally:
-            os.close(inside)
         with ExitStack() as unless:
-            unless.callback(self.close)
+            unless.callback(self._folder.cleanup)
+            unless.callback(self._said.close)
+            self._exporter, line = self._exported(exporter)
+            unless.callback(_ended, self._exporter)
+            program = (sys.executable, "-m", "stackmend.drivers.disks.worker", self._folder.name, str(line))
+            try:
+                self._worker = _started(
+                    (*_WALLS, self._folder.name, *program), subprocess.PIPE, subprocess.PIPE, self._said, (line,)
+                )
+            finally:
+                os.close(line)
+            unless.callback(self._worker_ended)
             self._answer()
-            unless.pop_all()
+            self._close = unless.pop_all().close
+
+    def _exported(self, exporter: Sequence[str]) -> tuple[subprocess.Popen[bytes], int]:
+        """(what serves the disk, the line to it), once it says that it begins: a login shell may print before."""
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            process = _started(exporter, theirs.fileno(), theirs.fileno(), self._said)
+            theirs.close()
+            ours.settimeout(CONNECT)
+            said = b""
+            try:
+                while not said.endswith(BEGINS):
+                    # no byte of what comes after it is taken
+                    one = ours.recv(1)
+                    if not one or len(said) > _BANNER:
+                        process.wait(_PATIENCE)
+                        raise self._broken()
+                    said += one
+            except (TimeoutError, ConnectionError, subprocess.TimeoutExpired):
+                _ended(process)
+                raise SourceError(f"what serves the disk says nothing for {CONNECT:g} s") from None
+            ours.settimeout(None)
+            # not a number that a server takes for a socket that systemd passes
+            return process, fcntl.fcntl(ours.fileno(), fcntl.F_DUPFD_CLOEXEC, 100)
 
     def __enter__(self) -> Opened:
         return self
@@ -76,20 +104,14 @@ class Opened:
 
     def close(self) -> None:
         """End everything that was begun for it."""
-        for process in (self._worker, self._exporter):
-            if process.stdin is not None:
-                process.stdin.close()
+        self._close()
+
+    def _worker_ended(self) -> None:
         self._worker.kill()
+        for stream in (self._worker.stdin, self._worker.stdout):
+            if stream is not None:
+                stream.close()
         self._worker.wait()
-        try:
-            self._exporter.wait(5)
-        except subprocess.TimeoutExpired:
-            self._exporter.kill()
-            self._exporter.wait()
-        if self._worker.stdout is not None:
-            self._worker.stdout.close()
-        self._said.close()
-        self._folder.cleanup()
 
     def layout(self) -> Layout:
         """What it holds."""
@@ -97,15 +119,20 @@ class Opened:
         assert found is not None  # noqa: S101 - that is what was asked for
         return found
 
-    def entries(self, path: str, *, volume: str = "", most: int = 10_000) -> tuple[Entry, list[Entry], bool, Volume]:
-        """(what is at a path, what is in it where it is a directory, whether there is more, the volume)."""
-        answer = self._asked(Question(do="entries", volume=volume, path=path, most=most))
+    def entries(
+        self, path: str, *, volume: str = "", most: int = 10_000, at: Entry | None = None
+    ) -> tuple[Entry, list[Entry], bool, Volume]:
+        """(what is at a path, what is in it where it is a directory, whether there is more, the volume).
+
+        ``at``: what is at the path, where that is known: then it is not looked for.
+        """
+        answer = self._asked(Question(do="entries", volume=volume, path=path, most=most, at=at))
         assert answer.entry is not None and answer.volume is not None  # noqa: S101, PT018 - as above
         return answer.entry, list(answer.entries), answer.more, answer.volume
 
-    def read(self, path: str, *, volume: str = "") -> Iterator[bytes]:
-        """The content of a file. It is read to its end before anything else is asked."""
-        answer = self._asked(Question(do="read", volume=volume, path=path))
+    def read(self, path: str, *, volume: str = "", at: Entry | None = None) -> Iterator[bytes]:
+        """The content of a file; ``at`` as for :meth:`entries`. It is read to its end before anything else is asked."""
+        answer = self._asked(Question(do="read", volume=volume, path=path, at=at))
         while not answer.last:
             if answer.data:
                 yield self._bytes(answer.data)
@@ -161,10 +188,19 @@ class Opened:
                 "the disk is in use: a process that may write to it has it open",
                 "Stop the server first; a running one is not read.",
             )
-        exporter = [line for line in lines if line.startswith(("qemu-nbd:", "ssh:", "sudo:"))]
+        exporter = [line for line in lines if line.startswith("qemu-nbd:")]
         if exporter:
             return SourceError(f"the disk cannot be opened: {exporter[0]}")
-        return SourceError(message or f"the disk cannot be read: {lines[-1] if lines else 'the sandbox ended'}", hint)
+        return SourceError(message or f"the disk cannot be opened: {lines[-1] if lines else 'nobody says why'}", hint)
+
+
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    """It ends by itself when nobody listens; else it is ended."""
+    try:
+        process.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _started(

@@ -37,6 +37,7 @@ class Question:
     do: str  #: "layout", "entries" or "read"
     volume: str = ""  #: "" for the one that the system is on
     path: str = "/"
+    at: Entry | None = None  #: what is at the path, where that is known from an answer
     most: int = 0  #: entries
 
 
@@ -71,7 +72,9 @@ class Disk:
             return
         volume = self._chosen(question.volume)
         reader = self._reader(volume)
-        at = tree.found(reader, question.path, follow=question.do == "read" or question.path.endswith("/"))
+        at = question.at or tree.found(
+            reader, question.path, follow=question.do == "read" or question.path.endswith("/")
+        )
         if question.do == "entries":
             several, more = tree.some(reader, at, question.most) if at.kind is Kind.DIRECTORY else ([], False)
             several = [reader.looked(one) if one.kind is Kind.LINK else one for one in several]
