@@ -52,7 +52,7 @@ def finish(
             f"Read what the plan says of it, then: {line}",
         )
     config = command.config()
-    _writer(config, chosen, parsed_args, f"{line} --same-account")
+    writer_known(config, chosen, parsed_args, f"{line} --same-account")
     tell_reach(command, config)
     with company(command) as (here, progress):
         accept = tuple(parsed_args.accept)
@@ -75,7 +75,7 @@ def _also_by_rows(plan: Plan) -> list[str]:
     return sorted(name for name in by_api if name in known and "db" in known[name].strategies)
 
 
-def _writer(config: Config, plan: Plan, parsed_args: argparse.Namespace, line: str) -> None:
+def writer_known(config: Config, plan: Plan, parsed_args: argparse.Namespace, line: str) -> None:
     """ConsentError (exit 2) where rows would be written by the account that reads, and nobody said that it may."""
     if config.writer or config.same_account or parsed_args.same_account:
         return

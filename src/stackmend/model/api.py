@@ -36,6 +36,8 @@ class Request:
     path: str
     body: Any = None
     microversion: str = ""
+    #: of Neutron: it is made only while this is the number of the object's revision; None: in any case
+    revision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,3 +83,21 @@ class PortPage:
         """JSON values (docs/schemas/port.json)."""
         more = {"network_name": self.network_name, "subnets": list(self.subnets), "floating": list(self.floating)}
         return self.listed.as_dict() | more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What the network cache of a port's server says, some time after it was written."""
+
+    server: str
+    wanted: bool
+    now: bool | None  #: None where the cache does not list the port any more
+    refreshed: bool  #: Nova has written the cache since
+    interval: int  #: of Nova's healer, in seconds; 0: it is off
+    is_configured: bool  #: the interval is that of Nova's own files, else the default of its release
+    waited: float  #: seconds
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is as it was written."""
+        return self.now is self.wanted

@@ -11,6 +11,7 @@ from stackmend.model.operations.network import PortSeen, PortValues, ReturnPort,
 from stackmend.model.operations.placement import Allocations, AllocationsSeen, SetAllocations
 from stackmend.model.protocols import Api, Live
 from stackmend.model.repair import CannotRepair
+from stackmend.repairs.ports import of_host
 
 Found = Mapping[str, object]
 
@@ -64,6 +65,17 @@ def port_updated(
     """Set attributes of a port; taken back, those get the values of ``before`` where they still are as set."""
     inverse = back(port=port, values=cast("PortValues", chosen(before, values))).call(cast("PortSeen", values))
     return UpdatePort(port=port, values=values).call(expect, inverse)
+
+
+def let_go(port: str, found: PortSeen, guards: Iterable[str]) -> ApiCall:
+    """Free a port: no device, no host, nothing of the host in its profile; its addresses stay."""
+    profile = found["binding:profile"] or {}
+    kept = {name: value for name, value in profile.items() if not of_host(name)}
+    values: PortValues = {"device_id": "", "device_owner": "", "binding:host_id": ""}
+    if kept != profile:
+        # Neutron lets only services set it
+        values["binding:profile"] = kept
+    return port_updated(port, values, found, chosen(found, ("device_id", "device_owner", "binding:host_id", *guards)))
 
 
 def allocations(api: Api, consumer: str) -> AllocationsSeen:

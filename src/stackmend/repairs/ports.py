@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import DeleteRow, InsertRow, Step, Values
+from stackmend.model.step import DeleteRow, InsertRow, Manual, Step, Values
 from stackmend.repairs.common import Record, change, revised
 
 #: children of a port that go with it; a row in any other table that refers to it is a reason to refuse
@@ -62,6 +62,13 @@ def bind(live: Live, port: Record, host: str) -> Iterator[Step]:
         yield InsertRow(database="neutron", table="ml2_port_bindings", key=key, values=values)
     elif any(there[name] != value for name, value in unbound.items()):
         yield change(live, "neutron", "ml2_port_bindings", there, unbound)
+
+
+def told_to_ovn(live: Live, port: Record) -> Iterator[Step]:
+    """What is left for a human where OVN has a record of the port, whose rows were changed behind its back."""
+    ovn = {"resource_uuid": port["id"]}
+    if live.columns("neutron", "ovn_revision_numbers") and live.rows("neutron", "ovn_revision_numbers", ovn):
+        yield Manual(text="With OVN: run 'neutron-ovn-db-sync-util --ovn-neutron_sync_mode log' and look at this port.")
 
 
 def alone(live: Live, port: Record, host: str) -> Iterator[Step]:

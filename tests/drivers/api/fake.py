@@ -228,6 +228,7 @@ class Fake:
                                {"n": row["standard_attr_id"]})  # fmt: skip
         shown = {key: row[key] for key in ("id", "device_id", "device_owner", "status", "mac_address")}
         shown |= {f"binding:{key}": row[key] for key in ("vif_type", "vnic_type")}
+        shown["revision_number"] = self._revision(row)
         profile = json.loads(row["profile"] or "{}")
         return 200, {"port": {
             **shown, "binding:host_id": row["host"], "binding:profile": profile, "tags": [t["tag"] for t in tags],
@@ -249,10 +250,22 @@ class Fake:
             self.cloud.update("neutron", "ml2_port_bindings", where, profile=profile)
         if plain:
             self.cloud.update("neutron", "ports", {"id": name}, **plain)
+        where = {"id": row["standard_attr_id"]}
+        self.cloud.update("neutron", "standardattributes", where, revision_number=self._revision(row) + 1)
         return self.show_port(None, name)
 
+    def _revision(self, port: dict[str, Any]) -> int:
+        sql = "SELECT revision_number FROM standardattributes WHERE id = :n"
+        return int(self.need("Port", "neutron", sql, n=port["standard_attr_id"])["revision_number"])
+
+    def as_constrained(self, port: dict[str, Any]) -> None:
+        """412 where the request is for another revision of the port."""
+        asked, now = self.seen[-1].headers.get("if-match"), self._revision(port)
+        if asked not in (None, f"revision_number={now}"):
+            raise RefusedError(412, f"Constrained to {asked}, but current revision is {now}")
+
     def delete_port(self, _: Any, name: str) -> Reply:
-        self.port(name)
+        self.as_constrained(self.port(name))
         drop_port(self.cloud, name)
         return 204, None
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
+
+import pytest
 
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.operations import implementations
 from stackmend.drivers.api.reading import ApiReading
 from stackmend.model.operations import operation_of
 from stackmend.model.operations.placement import AllocationsSeen, SetAllocations
-from stackmend.model.protocols import Clock
+from stackmend.model.protocols import Clock, Session
 from stackmend.model.step import ApiCall, StepState
 from stackmend.model.writer import Outcome
 
 from ...support.carried_out import carried_out
+from ...support.meanwhile import Meanwhile
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class World(Protocol):
     """A cloud with an API, and the means to make and to break things in it."""
 
     executor: ApiExecutor
+    session: Session
     clock: Clock  #: while something is waited for
 
     def guest(self) -> Guest: ...
@@ -131,6 +135,24 @@ class Operations:
         found = self.look(world, call("network", "delete-port", port=port))
         assert (found["binding:host_id"], found["binding:vif_type"]) == (guest.other_host, "ovs")
         assert_made(world, call("network", "delete-port", port=port))
+
+    @pytest.mark.attack("puts a port on a server between the last look at it and its deletion")
+    @pytest.mark.parametrize("changed", [{"device_id": "another"}, {"binding:host_id": ""}], ids=["given", "else"])
+    def test_a_port_that_is_changed_at_the_last_moment(self, world: World, changed: dict[str, str]) -> None:
+        """Neutron deletes no other revision than the one looked at; where the guards still hold it is tried again."""
+        port = world.leftover(world.guest())
+        step = call("network", "delete-port", port=port)
+        step = replace(step, expect={"device_id": self.look(world, step)["device_id"]})
+        give = call("network", "update-port", port=port, values=changed)
+        session = Meanwhile(world.session, "DELETE", lambda: assert_made(world, give))
+        outcome = carried_out(ApiExecutor(lambda: cast("Session", session), world.clock), step)
+        if "device_id" in changed:
+            assert outcome.state is StepState.STALE, outcome.note
+            assert "device_id is 'another'" in outcome.note
+            assert "Constrained to" in outcome.note
+            assert self.look(world, step)["port"] == "present"
+            assert_made(world, replace(step, expect={}))
+        assert self.look(world, step)["port"] == "absent"
 
     def test_a_port_that_nobody_has_is_no_port(self, world: World) -> None:
         """Deleted already; and nothing can be set on it."""

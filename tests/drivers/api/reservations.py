@@ -9,13 +9,23 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import pytest
 
+from stackmend.app.apis import SystemClock
 from stackmend.cli.shell import main
+from stackmend.drivers.api.executor import ApiExecutor
+from stackmend.drivers.api.session import ApiSession
 from stackmend.model.errors import Exit
+from stackmend.model.operations.reserved_ports import DropReserved, ReservePort
+from stackmend.model.protocols import Session
+from stackmend.model.step import StepState
+
+from ...support.carried_out import carried_out
+from ...support.meanwhile import Meanwhile
 
 MARK = "reserved by stackmend, "
 Shown = dict[str, Any]
@@ -34,6 +44,10 @@ class Site(Protocol):
     """Neutron, and an account of it."""
 
     toml: Path
+
+    def account(self) -> tuple[str, Path]:
+        """(name of the cloud, its clouds.yaml)."""
+        ...
 
     def place(self) -> Place: ...
     def nearly_full(self, left: int, *, small: bool = False) -> tuple[Place, str]:
@@ -174,6 +188,28 @@ class Reservations:
         assert code not in (Exit.CLEAN, Exit.REPAIRED)
         assert [one["id"] for one in reserved(site, place)] == [port["id"]]
         site.free(port["id"])
+
+    @pytest.mark.attack("puts a reserved port on a server between the last look at it and its deletion")
+    def test_a_port_that_a_server_gets_at_the_last_moment(self, site: Site) -> None:
+        """Neutron refuses: it is the server's now, and nothing is lost."""
+        place = site.place()
+        made = ReservePort(reservation="reserved for a test", network=place.network, name="one", project=place.project)
+        drop = DropReserved(reservation=made.reservation, network=place.network).made()
+        session = ApiSession.open(*site.account())
+        try:
+            assert carried_out(ApiExecutor(lambda: session, SystemClock()), made.call()).state is StepState.DONE
+            (port,) = [one for one in site.ports(place) if one["description"] == made.reservation]
+            meanwhile = Meanwhile(session, "DELETE", lambda: site.give(port["id"]))
+            executor = ApiExecutor(lambda: cast("Session", meanwhile), SystemClock())
+            outcome = carried_out(executor, drop)
+            assert outcome.state is StepState.STALE, outcome.note
+            assert "device_id is" in outcome.note
+            assert "Constrained to" in outcome.note
+            assert port["id"] in {one["id"] for one in site.ports(place)}
+            assert carried_out(executor, replace(drop, expect={})).state is StepState.DONE
+            assert port["id"] not in {one["id"] for one in site.ports(place)}
+        finally:
+            session.close()
 
     def test_drawn_until_it_is_there(self, site: Site, typed: Any) -> None:
         """A subnet that is nearly full gives it sooner or later; of all ports that were made it is the one left."""

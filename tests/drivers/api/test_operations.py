@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from stackmend.drivers.api.executor import ApiExecutor
+from stackmend.drivers.api.session import ApiSession
 from stackmend_lab.cloud import Cloud, Server
 from stackmend_lab.plants._networks import drop_port, new_port, other_host, port_of, vifs
 from stackmend_lab.plants._volumes import attach, new_volume
@@ -22,8 +23,8 @@ from .operations import Guest, Operations, World
 class FakeWorld:
     """Things in the embedded cloud."""
 
-    def __init__(self, cloud: Cloud, executor: ApiExecutor, clock: HandClock) -> None:
-        self.cloud, self.executor, self.clock = cloud, executor, clock
+    def __init__(self, cloud: Cloud, executor: ApiExecutor, session: ApiSession, clock: HandClock) -> None:
+        self.cloud, self.executor, self.session, self.clock = cloud, executor, session, clock
         self._database = ""
 
     def guest(self) -> Guest:
@@ -63,10 +64,10 @@ class FakeWorld:
 
 
 @pytest.fixture
-def world(built: Cloud, fake: Fake, executor: ApiExecutor, clock: HandClock) -> World:
+def world(built: Cloud, fake: Fake, executor: ApiExecutor, session: ApiSession, clock: HandClock) -> World:
     """The fake."""
     assert json.loads(fake.clouds_yaml().read_text())
-    return FakeWorld(built, executor, clock)
+    return FakeWorld(built, executor, session, clock)
 
 
 class TestFake(Operations):

@@ -33,7 +33,7 @@ class ReservingFake(NetworkFake):
     def lists(self) -> Iterator[tuple[str, str, Callable[..., Reply]]]:
         """Before those of the others."""
         yield "POST", "/network/v2.0/ports", self.create_port
-        yield "DELETE", "/network/v2.0/ports/([^/?]+)", self.remove_port
+        yield "DELETE", "/network/v2.0/ports/([^/?]+)", self.asked_to_remove
         yield "GET", "/network/v2.0/networks/([^/?]+)", self.one_network
         yield "GET", "/network/v2.0/extensions", lambda _: (200, {"extensions": []})
         yield "GET", r"/network/v2.0/quotas/([^/?]+)/details", self.quota
@@ -86,6 +86,10 @@ class ReservingFake(NetworkFake):
             return asked["ip_address"], subnet
         return self.draws.pop(0), subnet
 
+    def asked_to_remove(self, _: Any, name: str) -> Reply:
+        self.as_constrained(self.port(name))
+        return self.remove_port(_, name)
+
     def remove_port(self, _: Any, name: str) -> Reply:
         self.port(name)
         drop_port(self.cloud, name)
@@ -94,9 +98,12 @@ class ReservingFake(NetworkFake):
         return 204, None
 
     def _ports(self) -> list[dict[str, Any]]:
-        sql = "SELECT p.id, a.description FROM ports p JOIN standardattributes a ON a.id = p.standard_attr_id"
-        described = {row["id"]: row["description"] for row in self.cloud.rows("neutron", sql)}
-        return [{**port, "description": described.get(port["id"], "")} for port in super()._ports()]
+        sql = (
+            "SELECT p.id, a.description, a.revision_number FROM ports p"
+            " JOIN standardattributes a ON a.id = p.standard_attr_id"
+        )
+        described = {row.pop("id"): row for row in self.cloud.rows("neutron", sql)}
+        return [{**port, **described[port["id"]]} for port in super()._ports()]
 
 
 @dataclass
@@ -117,6 +124,9 @@ class FakeSite:
         self.cloud, self.fake = cloud, fake
         configured(folder, fake)
         self.toml = folder / "stackmend.toml"
+
+    def account(self) -> tuple[str, Path]:
+        return "fake", self.fake.clouds_yaml()
 
     def place(self) -> FakePlace:
         server = self.cloud.pick("active")
@@ -180,7 +190,7 @@ class FakeSite:
 
     def give(self, port: str) -> None:
         """Put a port on a server."""
-        self.fake.cloud.update("neutron", "ports", {"id": port}, device_id="a-server", device_owner="compute:nova")
+        self.fake.update_port({"port": {"device_id": "a-server", "device_owner": "compute:nova"}}, port)
 
 
 @pytest.fixture(scope="module")

@@ -42,6 +42,10 @@ class LabSite:
         self.toml: Path = plane.toml
         self.sdk: Any = plane.connect()
         self.made: list[str] = []
+        self.clouds = plane.clouds_yaml
+
+    def account(self) -> tuple[str, Path]:
+        return "lab", self.clouds
 
     def place(self, block: str = str(CIDR)) -> LabPlace:
         name = f"reserved-{uuid.uuid4().hex[:6]}"

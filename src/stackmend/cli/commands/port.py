@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``port``: which ports die with their server, and whether they should; and whose an address is."""
+"""``port``: which ports die with their server, and whose an address is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.options import add_object, silence
-from stackmend.cli.request import Request
 from stackmend.model.errors import Exit
 from stackmend.model.port import Fate
 
@@ -160,44 +159,9 @@ class PortCheck(Printing):
         return int(Exit.CLEAN if all(one.state == "open" for one in found) else Exit.FINDINGS)
 
 
-class _PortRequest(Request):
-    """A request about one port."""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the options of this command."""
-        add_object(parser, "port", "port", help="the port, by name or id")
-        super().add_arguments(parser)
-
-    def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
-        """The port."""
-        return {"port": parsed_args.port}
-
-    def words(self, parsed_args: argparse.Namespace) -> list[str]:
-        """The port."""
-        return [parsed_args.port]
-
-
-class PortKeep(_PortRequest):
-    """Keep a port when its server is deleted: set preserve_on_delete, so that its address is not lost."""
-
-    repair = "keep-port"
-    examples = """
-  $ stackmend port keep 8a2b6d1c-0f5e-4f0b-b5ad-6a6f1a2b3c4d --allow-db --yes"""
-
-
-class PortRelease(_PortRequest):
-    """Delete a port with its server: clear preserve_on_delete."""
-
-    repair = "release-port"
-    examples = """
-  $ stackmend port release 8a2b6d1c-0f5e-4f0b-b5ad-6a6f1a2b3c4d --allow-db --yes"""
-
-
 COMMANDS = {
     "port list": PortList,
     "port show": PortShow,
     "port find": PortFind,
     "port check": PortCheck,
-    "port keep": PortKeep,
-    "port release": PortRelease,
 }

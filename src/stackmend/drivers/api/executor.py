@@ -27,6 +27,8 @@ from stackmend.model.writer import Outcome, Pending
 LOST = 30.0
 #: Placement's word for a race over a provider that it lost
 _RACE = "placement.concurrent_update"
+#: Neutron's: the object has another revision than the request was made for
+_CHANGED = 412
 #: seconds between two looks: at first, and at most
 FIRST_LOOK, LAST_LOOK = 0.25, 5.0
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -40,6 +42,7 @@ class _Try:
     call: ApiCall
     mark: str
     requests: deque[Request]  #: not tried yet
+    picture: Values  #: what was found when its guards were compared
     ids: list[str] = field(default_factory=list)  #: the services' names of its requests
     refused: list[str] = field(default_factory=list)  #: why requests came to nothing
     sent: bool = False  #: a request may have been received
@@ -87,12 +90,12 @@ class ApiExecutor:
         state = how.judge(picture, operation)
         if state is StepState.DONE:
             return Outcome(StepState.DONE, "done already", already=True)
-        requests = [how.aim(request, picture) for request in how.requests(operation)]
+        requests = how.requests(operation)
         # what is under way, begun by a process that died or by others, is not as it was planned any more
         begun = state is StepState.INTENT and bool(requests)
         if not begun and (differs := unlike(call.expect, picture)):
             return Outcome(StepState.STALE, f"nothing was sent: {differs}")
-        attempt = _Try(how, call, mark, deque(requests))
+        attempt = _Try(how, call, mark, deque(requests), picture)
         if state is StepState.INTENT or not attempt.requests:
             attempt.requests.clear()
             return self._waiting(attempt, attempt.limit, "it was waited for")
@@ -158,7 +161,7 @@ class ApiExecutor:
         attempt.lowest = None
         for left in reversed(range(TRIES)):
             try:
-                answer = self._tools()[0].send(request, attempt.mark)
+                answer = self._tools()[0].send(attempt.how.aim(request, attempt.picture), attempt.mark)
             except UnsentError as problem:
                 if not left:
                     return self._failed(attempt, f"nothing was sent: {problem.message}. {problem.hint}")
@@ -195,11 +198,12 @@ class ApiExecutor:
         state, picture = self._seen(attempt)
         if state is StepState.DONE:
             return Outcome(StepState.DONE, attempt.note(f"done already, though refused: {words}"), not attempt.sent)
-        if answer.status == 409 and picture is not None:
+        if answer.status in (409, _CHANGED) and picture is not None:
             # somebody was faster: either the guard tells, or it is worth another try
             if differs := unlike(attempt.call.expect, picture):
                 return Outcome(StepState.STALE, attempt.note(f"{differs} ({words})"))
-            if left and answer.code == _RACE:
+            if left and (answer.code == _RACE or answer.status == _CHANGED):
+                attempt.picture = picture
                 self._later(answer)
                 return None
         advice = hint(answer)

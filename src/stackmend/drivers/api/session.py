@@ -135,6 +135,9 @@ class ApiSession:
             options["json"] = request.body
         if mark:
             options["global_request_id"] = mark
+        headers = {"Accept": "application/json"}
+        if request.revision is not None:
+            headers["If-Match"] = f"revision_number={request.revision}"
         what = f"{request.method} {request.path}"
         with (
             _EVENTS.timed(
@@ -153,7 +156,7 @@ class ApiSession:
                 status_code_retries=0,
                 log=False,
                 timeout=self._timeout,
-                headers={"Accept": "application/json"},
+                headers=headers,
                 **options,
             )
             found = self._answer(answer)

@@ -38,6 +38,7 @@ class PortSeen(ServerSeen, PortValues, _Binding, total=False):
     status: str | None
     mac_address: str | None
     tags: list[str]
+    revision_number: int | None
 
 
 class BindingSeen(ServerSeen, total=False):

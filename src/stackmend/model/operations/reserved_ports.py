@@ -25,6 +25,7 @@ class ReservedSeen(TypedDict, total=False):
     port: Presence
     id: str | None
     device_id: str
+    revision_number: int | None
     addresses: list[str]
     holder: str | None  #: another port that has the address that is wanted
 

@@ -24,16 +24,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackmend.model.finding import Row
-from stackmend.model.operations.network import DeletePort, PortValues, TagPort, UntagPort
+from stackmend.model.operations.network import DeletePort, TagPort, UntagPort
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.snapshot import cell_database
-from stackmend.model.step import Manual, Risk, Step, Value
+from stackmend.model.step import Risk, Step, Value
 from stackmend.repairs import calls
 from stackmend.repairs.calls import SERVER, api_of, guarded, shown
 from stackmend.repairs.cinder._rows import live_server
 from stackmend.repairs.common import Record, idle, made_by_owner, no_such_server
-from stackmend.repairs.ports import CHILDREN, delete, free, of_host
+from stackmend.repairs.ports import CHILDREN, delete, free, told_to_ovn
 
 #: on a port that was freed because nobody knows whose it is
 TAG = "stackmend-unbound"
@@ -64,12 +64,7 @@ def api(target: Row, live: Live) -> Iterator[Step]:
     if made is False and not _used(live, port):
         yield guarded(DeletePort(port=name), found, guards)
         return
-    kept = {k: v for k, v in (found["binding:profile"] or {}).items() if not of_host(k)}
-    values: PortValues = {"device_id": "", "device_owner": "", "binding:host_id": ""}
-    if kept != (found["binding:profile"] or {}):
-        # Neutron lets only services set it
-        values["binding:profile"] = kept
-    yield calls.port_updated(name, values, found, calls.chosen(found, guards))
+    yield calls.let_go(name, found, guards)
     if made is None:
         back = UntagPort(port=name, tag=TAG).call({"device_id": ""})
         yield TagPort(port=name, tag=TAG).call(inverse=back)
@@ -90,9 +85,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     seen = _noted(live, database, port)
     kept = made_by_owner(live, port, server, seen) is not False or _used(live, port)
     yield from free(live, port) if kept else delete(live, port)
-    ovn = {"resource_uuid": port["id"]}
-    if live.columns("neutron", "ovn_revision_numbers") and live.rows("neutron", "ovn_revision_numbers", ovn):
-        yield Manual(text="With OVN: run 'neutron-ovn-db-sync-util --ovn-neutron_sync_mode log' and look at this port.")
+    yield from told_to_ovn(live, port)
 
 
 def _leftover(target: Row, live: Live) -> Record | None:

@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stackmend.cloud import healing
 from stackmend.cloud.nics import Standing, read
 from stackmend.cloud.states import UNBOUND
 from stackmend.model.finding import Row
@@ -81,13 +82,9 @@ def api(target: Row, live: Live) -> Iterator[Step]:
 
 def _interval(live: Live) -> int:
     """Seconds from one server to the next, as Nova's healer is set; CannotRepair where it is off."""
-    text = live.setting("DEFAULT.heal_instance_info_cache_interval")
-    try:
-        interval = int(str(text)) if text is not None else -1
-    except ValueError:
-        interval = -1
-    if interval <= 0:
-        known = "off" if text is not None else "not known to be on (heal_instance_info_cache_interval, [files] nova)"
+    interval = healing.configured(live)
+    if not interval:
+        known = "off" if interval is not None else f"not known to be on ({healing.SETTING}, [files] nova)"
         raise CannotRepair(f"no call fills an empty network cache, and Nova's own healer is {known}")
     return interval
 

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from stackmend.drivers.api.operations import Reader
 from stackmend.drivers.api.session import segment
@@ -47,6 +47,32 @@ def host(reader: Reader, found: Any) -> ServerOfHostSeen:
     body = reader.get("compute", f"/os-services?host={segment(name)}&binary=nova-compute", SERVER)
     states = [service["state"] for service in (body or {}).get("services", ())]
     return {"host": states[0] if states else None}
+
+
+class LastAction(NamedTuple):
+    """The last of some actions of a server."""
+
+    name: str = ""
+    id: str = ""  #: of the request
+    state: str = ""  #: "asked" while nova-compute has not taken it, "open", "error", "over"; "" where there is none
+
+
+def last_action(reader: Reader, server: object, names: Iterable[str]) -> LastAction:
+    """The last action of a server that has one of these names, as Nova recorded it."""
+    base, wanted = f"/servers/{segment(server)}/os-instance-actions", frozenset(names)
+    listed = (reader.get("compute", base, SERVER) or {}).get("instanceActions", ())
+    mine = [one for one in listed if one["action"] in wanted]
+    last = max(mine, key=lambda one: str(one["start_time"]), default=None)
+    if last is None:
+        return LastAction()
+    body = reader.get("compute", f"{base}/{segment(last['request_id'])}", SERVER)
+    events: list[Mapping[str, Any]] = [] if body is None else body["instanceAction"].get("events") or []
+    state = "over" if events else "asked"
+    if any(event.get("result") == "Error" for event in events):
+        state = "error"
+    if any(not event.get("finish_time") for event in events):
+        state = "open"
+    return LastAction(str(last["action"]), str(last["request_id"]), state)
 
 
 def macs(found: Any) -> frozenset[str]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 from msgspec import UNSET
@@ -25,7 +26,7 @@ from stackmend.model.step import StepState
 
 _FIELDS = (
     "device_id", "device_owner", "status", "mac_address", "binding:host_id", "binding:vif_type", "binding:vnic_type",
-    "binding:profile",
+    "binding:profile", "revision_number",
 )  # fmt: skip
 
 
@@ -65,6 +66,11 @@ def _set(picture: PortSeen, asked: UpdatePort) -> StepState:
 
 def _delete(asked: DeletePort) -> list[Request]:
     return [Request(service="network", method="DELETE", path=f"/ports/{segment(asked.port)}")]
+
+
+def _unchanged(request: Request, picture: PortSeen) -> Request:
+    """Made only while the port is what was looked at: nobody has put it on a server since."""
+    return replace(request, revision=picture.get("revision_number"))
 
 
 def _gone(picture: PortSeen, _: DeletePort) -> StepState:
@@ -108,7 +114,7 @@ def _tagged(picture: PortSeen, asked: TagPort | UntagPort) -> bool:
 
 OPERATIONS = (
     Implementation(of=UpdatePort, requests=_put, look=_port, judge=_set, again=True),
-    Implementation(of=DeletePort, requests=_delete, look=_port, judge=_gone, again=True),
+    Implementation(of=DeletePort, requests=_delete, aim=_unchanged, look=_port, judge=_gone, again=True),
     Implementation(
         of=DeleteBinding, requests=_delete_binding, look=_binding, again=True,
         judge=lambda picture, _: StepState.DONE if picture["binding"] is None else StepState.PLANNED,

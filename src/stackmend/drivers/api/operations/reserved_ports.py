@@ -21,7 +21,7 @@ from stackmend.model.operations.reserved_ports import (
 from stackmend.model.step import StepState
 from stackmend.model.values import objects
 
-_FIELDS = "".join(f"&fields={name}" for name in ("id", "description", "device_id", "fixed_ips"))
+_FIELDS = "".join(f"&fields={name}" for name in ("id", "description", "device_id", "fixed_ips", "revision_number"))
 _Shown = Mapping[str, object]
 
 
@@ -45,6 +45,7 @@ def _picture(own: _Shown | None) -> ReservedSeen:
         "id": str(own["id"]),
         "device_id": str(own.get("device_id") or ""),
         "addresses": addresses,
+        "revision_number": own.get("revision_number"),
     }
 
 
@@ -112,7 +113,9 @@ def _drop(_: DropReserved) -> list[Request]:
 
 
 def _aimed(request: Request, picture: ReservedSeen) -> Request:
-    return replace(request, path=f"/ports/{segment(str(picture['id']))}")
+    path = f"/ports/{segment(str(picture['id']))}"
+    # a server that has got it since has changed it
+    return replace(request, path=path, revision=picture.get("revision_number"))
 
 
 def _holding(reader: Reader, asked: HoldsAddress) -> ReservedSeen:

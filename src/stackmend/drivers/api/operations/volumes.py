@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from stackmend.drivers.api.operations import Implementation, Reader, _servers, consoles, nothing
@@ -26,7 +25,7 @@ def _pair(reader: Reader, asked: ReleaseVolume | AttachVolume) -> PairSeen:
     its action be over, as if it had come to nothing. Where the two differ something goes on.
     """
     base = f"/servers/{segment(asked.server)}"
-    before = _action(reader, base)
+    before = _action(reader, asked.server)
     server = _servers.read(reader, asked.server)
     if server is None:
         return {"server": "absent", "mapping": None, "attachment": None, "volume.status": None, "action": ""}
@@ -41,24 +40,15 @@ def _pair(reader: Reader, asked: ReleaseVolume | AttachVolume) -> PairSeen:
         "volume.status": None if volume is None else volume["status"],
         "attachment": held[0].get("attachment_id") if held else None,
         "attachments": len(held),
-        "action": before[1] if before == _action(reader, base) else "open",
+        "action": before[1] if before == _action(reader, asked.server) else "open",
     }
 
 
-def _action(reader: Reader, base: str) -> tuple[str, str]:
-    """Id of the last attach or detach, and what became of it."""
-    listed = (reader.get("compute", f"{base}/os-instance-actions", "2.1") or {}).get("instanceActions", ())
-    mine = [one for one in listed if one["action"] in _ACTIONS]
-    last = max(mine, key=lambda one: str(one["start_time"]), default=None)
-    if last is None:
-        return "", ""
-    body = reader.get("compute", f"{base}/os-instance-actions/{segment(last['request_id'])}", "2.1")
-    events: list[Mapping[str, Any]] = [] if body is None else body["instanceAction"].get("events") or []
+def _action(reader: Reader, server: str) -> tuple[str, str]:
+    """Id of the last attach or detach of a volume, and what became of it."""
+    last = _servers.last_action(reader, server, _ACTIONS)
     # before nova-compute has taken it there is no event yet: then the volume tells
-    if any(not event.get("finish_time") for event in events):
-        return str(last["request_id"]), "open"
-    failed = any(event.get("result") == "Error" for event in events)
-    return str(last["request_id"]), "error" if failed else "over"
+    return last.id, "over" if last.state == "asked" else last.state
 
 
 def _let_go(picture: PairSeen, _: ReleaseVolume) -> StepState:
