@@ -20,10 +20,13 @@ from stackmend_lab.cloud import Cloud
 from stackmend_lab.cloud.handle import SQLiteStore
 from stackmend_lab.plants._networks import drop_port
 
+from .fake_interfaces import Interfaces as Interfaces
+from .fake_interfaces import RefusedError as RefusedError
+from .fake_interfaces import Reply as Reply
+
 PASSWORD = "hunter2-the-password"
 TOKEN = "gAAAAA-the-token-that-nobody-may-see"
 CLASSES = {1: "VCPU", 2: "MEMORY_MB", 3: "DISK_GB"}
-Reply = tuple[int, Any]
 
 
 @dataclass
@@ -48,15 +51,7 @@ class Seen:
     headers: dict[str, str]
 
 
-class RefusedError(Exception):
-    """The service says no."""
-
-    def __init__(self, status: int, words: str) -> None:
-        super().__init__(words)
-        self.status, self.words = status, words
-
-
-class Fake:
+class Fake(Interfaces):
     """Keystone, Nova, Neutron, Cinder and Placement of a cloud in SQLite files."""
 
     #: service -> (its path, lowest and highest microversion)
@@ -191,57 +186,6 @@ class Fake:
         self.cloud.update(database, "block_device_mapping", {"id": row["id"]}, deleted=row["id"])
         self._detach(row["attachment_id"], volume)
         return 202, None
-
-    def detach_interface(self, _: Any, server: str, port: str) -> Reply:
-        """A port that the cache marks to be kept stays, any other one is deleted."""
-        database, _ = self.server(server)
-        vif = next((vif for vif in self.vifs(database, server) if vif["id"] == port), None)
-        if vif is None:
-            raise RefusedError(404, f"Port {port} is not attached")
-        self._given_up(vif["id"], kept=bool(vif.get("preserve_on_delete")))
-        self._forget(database, server, port)
-        where = {"uuid": port, "instance_uuid": server, "deleted": 0}
-        for row in self.cloud.rows(database, "SELECT id FROM virtual_interfaces WHERE uuid = :p AND deleted = 0",
-                                   {"p": port}):  # fmt: skip
-            self.cloud.update(database, "virtual_interfaces", {**where, "id": row["id"]}, deleted=row["id"])
-        return 202, None
-
-    def _given_up(self, port: str, *, kept: bool) -> None:
-        if kept:
-            self.update_port({"port": {"device_id": "", "device_owner": "", "binding:host_id": ""}}, port)
-        else:
-            drop_port(self.cloud, port)
-
-    def attach_interface(self, body: Any, server: str) -> Reply:
-        """A port that was there before is one to be kept."""
-        database, row = self.server(server)
-        name = body["interfaceAttachment"]["port_id"]
-        port = self.port(name)
-        if port["device_id"]:
-            raise RefusedError(409, f"Port {name} is still in use.")
-        device = {"device_id": server, "device_owner": "compute:nova", "binding:host_id": row["host"]}
-        self.update_port({"port": device}, name)
-        fixed = self.cloud.rows("neutron", "SELECT * FROM ipallocations WHERE port_id = :p", {"p": name})
-        subnets = [{"ips": [{"address": one["ip_address"], "floating_ips": []}]} for one in fixed]
-        vif = {"id": name, "address": port["mac_address"], "preserve_on_delete": True, "active": True,
-               "network": {"id": port["network_id"], "label": "net", "subnets": subnets, "meta": {}}}  # fmt: skip
-        document = json.dumps([*self.vifs(database, server), vif])
-        self.cloud.update(database, "instance_info_caches", {"instance_uuid": server}, network_info=document)
-        self.cloud.insert(
-            database, "virtual_interfaces", uuid=name, instance_uuid=server, deleted=0, created_at=self.cloud.ago(0),
-            address=f"{port['mac_address']}/{name}", tag=body["interfaceAttachment"].get("tag"),
-        )  # fmt: skip
-        return 200, {"interfaceAttachment": {"port_id": name}}
-
-    def delete_server(self, _: Any, name: str) -> Reply:
-        """With every port that has its id, but for those that its cache marks to be kept."""
-        database, row = self.server(name)
-        kept = {vif["id"] for vif in self.vifs(database, name) if vif.get("preserve_on_delete")}
-        for port in self.cloud.rows("neutron", "SELECT id FROM ports WHERE device_id = :s", {"s": name}):
-            self._given_up(port["id"], kept=port["id"] in kept)
-        gone = {"deleted": row["id"], "vm_state": "deleted", "task_state": None}
-        self.cloud.update(database, "instances", {"uuid": name}, **gone)
-        return 204, None
 
     def events(self, body: Any) -> Reply:
         code = 200

@@ -80,7 +80,7 @@ class Keeping:
 
     def test_a_port_that_nova_would_delete(self, site: Site, typed: Any) -> None:
         """Is not detached, unless it may be kept first; then it is there, and undo attaches it again."""
-        server, port = site.server()
+        _, port = site.server()
         before = site.port(port)
         assert before is not None
         code, _, err = typed("port", "detach", port, "--yes", "--accept", "detach-port")
