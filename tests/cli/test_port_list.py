@@ -54,6 +54,21 @@ def test_by_network_and_host(cloud: Cloud, stackmend: Any) -> None:
     assert set(listed(stackmend, "host", str(host))) == wanted != set()
 
 
+@pytest.mark.parametrize("where", ["build_requests", "instance_mappings"])
+def test_the_server_is_about_to_be_built(cloud: Cloud, stackmend: Any, where: str) -> None:
+    """No cell has it yet, and that is as it should be; once neither says so, the port is one of nobody."""
+    port = cloud.pick("active").ports[0]
+    project = cloud.rows("neutron", "SELECT project_id AS p FROM ports WHERE id = :p", {"p": port})[0]["p"]
+    server = cloud.pick("unscheduled").uuid
+    cloud.update("neutron", "ports", {"id": port}, device_id=server)
+    other = {"build_requests": "instance_mappings", "instance_mappings": "build_requests"}[where]
+    cloud.delete("nova_api", other, {"instance_uuid": server})
+    assert listed(stackmend, "project", project)[port]["differences"] == []
+    cloud.delete("nova_api", where, {"instance_uuid": server})
+    found = listed(stackmend, "project", project, Exit.FINDINGS)[port]["differences"]
+    assert found == [f"no cell has a living server {server}"]
+
+
 def no_binding_there(cloud: Cloud, server: Server) -> None:
     cloud.update("neutron", "ml2_port_bindings", {"port_id": server.ports[0]}, host="c0009")
 

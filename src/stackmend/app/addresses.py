@@ -94,6 +94,8 @@ class Owner:
 
     project: str = ""  #: "" where none tells, or several do
     mac: str = ""
+    #: the project whose floating address it was, None where no record says that it was one
+    floating: str | None = None
     living: tuple[str, ...] = ()  #: servers that are not deleted and whose records still have it
     unread: tuple[str, ...] = ()  #: why not every record that there is was looked at
     notes: tuple[str, ...] = ()  #: what says so, a line for each server
@@ -106,7 +108,9 @@ def owner(config: Config, address: str, network: str = "", subnet: str = "") -> 
     """
     found = find(config, address)
     there = {network} if network else {p.subnet.network for p in found.places if subnet in ("", p.subnet.id)}
-    former = [one for one in found.former if one.network in there]
+    # of a floating address the records have the network of the NIC that it led to
+    floated = [one for one in found.former if one.is_floating]
+    former = [one for one in found.former if one.network in there and not one.is_floating]
     projects, macs = {one.project for one in former if one.project}, {one.mac for one in former if one.mac}
     sure = len(projects) == 1
     unread = [f"{source}: {why}" for source, why in sorted(found.unread.items()) if source != "nova"]
@@ -117,8 +121,15 @@ def owner(config: Config, address: str, network: str = "", subnet: str = "") -> 
         f" {found.address}{f', deleted {one.deleted_at}' if one.deleted_at else ''}"
         for one in former
     ]
+    notes += [
+        f"network {place.network_name or place.subnet.network} is external: what was a floating address is had back by"
+        f" 'openstack floating ip create --floating-ip-address {address} {place.subnet.network}'"
+        for place in found.places
+        if place.is_external and place.subnet.network in there and not former
+    ]
     return Owner(
         project=min(projects) if sure else "",
+        floating=next((one.project for one in floated), None),
         mac=min(macs) if sure and len(macs) == 1 else "",
         living=tuple(dict.fromkeys(one.server for one in former if one.alive)),
         unread=tuple(unread),
@@ -199,6 +210,7 @@ class _Nic:
     addresses: tuple[str, ...] = ()
     witness: str
     network: str = ""
+    is_floating: bool = False
 
 
 def _cached(
@@ -221,6 +233,7 @@ def _cached(
                     addresses=addresses,
                     witness=table,
                     network=str(caches.network(vif).get("id") or ""),
+                    is_floating=address in caches.floating(vif) and address not in caches.fixed(vif),
                 )
 
 
@@ -273,6 +286,7 @@ def _of_server(nic: _Nic, row: Mapping[str, object]) -> Former:
         addresses=nic.addresses,
         witness=nic.witness,
         network=nic.network,
+        is_floating=nic.is_floating,
     )
 
 

@@ -87,11 +87,20 @@ class _Nova:
     def __init__(self, config: Config, live: Live | None, networks: Networks) -> None:
         self._live = live if config.cells or "nova_api" in config.databases else None
         self._api: Api | None = getattr(networks, "api", None)
+        self._has_mappings = "nova_api" in config.databases
+        self._mappings: dict[str, Record] = {}  #: of servers that no cell has
+        self._building: set[str] = set()
 
-    @property
-    def is_known(self) -> bool:
-        """Whether somebody can be asked for servers."""
-        return self._live is not None or self._api is not None
+    def lost(self, server: str) -> str:
+        """What is to be said of a port whose server no cell has, "" where that is as it should be, or nobody knows."""
+        if self._live is None and self._api is None:
+            return ""
+        rows = self._mappings.get(server)
+        if server in self._building or (rows is not None and rows["cell_id"] is None):
+            return ""  # about to be built: its row comes with its cell
+        if rows is not None and not rows.get("queued_for_delete"):
+            return f"no cell has server {server}, which its mapping says is alive"
+        return f"no cell has a living server {server}"
 
     def servers(self, ids: Iterable[str]) -> dict[str, _Server]:
         """Uuid -> living server, of those that there are. SourceError unless every cell, or Nova, answers."""
@@ -112,7 +121,18 @@ class _Nova:
                     found[uuid] = _Server(uuid=uuid, row=row, vifs=vifs)
                 except ValueError:
                     found[uuid] = _Server(uuid=uuid, row=row, vifs=None, has_broken_cache=True)
+        self._look_for([one for one in wanted if one not in found])
         return found
+
+    def _look_for(self, missing: list[str]) -> None:
+        """What nova_api knows of servers that no cell has."""
+        if self._live is None or not self._has_mappings or not missing:
+            return
+        where: dict[str, Any] = {"instance_uuid": missing}
+        self._mappings = {
+            str(row["instance_uuid"]): row for row in self._live.rows("nova_api", "instance_mappings", where)
+        }
+        self._building = {str(row["instance_uuid"]) for row in self._live.rows("nova_api", "build_requests", where)}
 
 
 def _asked(api: Api, ids: Iterable[str]) -> Iterator[_Server]:
@@ -152,16 +172,16 @@ def _listed(id_: str, port: Port | None, servers: Mapping[str, _Server], nova: _
         server=own.uuid if own else "",
         server_name=named["display_name"],
         server_host=named["host"],
-        differences=tuple(_differences(port, own, vif, nova.is_known)),
+        differences=tuple(_differences(port, own, vif, nova.lost(port.device) if port else "")),
     )
 
 
-def _differences(port: Port | None, server: _Server | None, vif: Record | None, asked: bool) -> Iterator[str]:
-    """What is not as it is for a port of a server at rest."""
+def _differences(port: Port | None, server: _Server | None, vif: Record | None, lost: str) -> Iterator[str]:
+    """What is not as it is for a port of a server at rest; ``lost``: what is to be said where no cell has that."""
     if port is None:
         yield "Neutron has no such port"
-    elif port.is_of_server and server is None and asked:
-        yield f"no cell has a living server {port.device}"
+    elif port.is_of_server and server is None and lost:
+        yield lost
     elif server is not None:
         yield from _of_cache(port, server, vif)
         yield from _of_binding(port, server.row)

@@ -79,6 +79,7 @@ class Former:
     addresses: tuple[str, ...]
     witness: str  #: the table that says so
     network: str = ""  #: of the NIC, "" where the table does not say
+    is_floating: bool = False  #: the address led to the NIC, and was not its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

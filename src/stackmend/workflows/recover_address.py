@@ -12,10 +12,10 @@ ports are made than were allowed and the quota has room for. All but the one wit
 also when nothing was found, and by `run resume` when the program was killed.
 
 ## Guards
-Nobody has the address now, and no record of a server that is not deleted has it: the guest of a server that has lost
-its port may use it still; every cell that is configured has to be read for that. It is no gateway, network or broadcast
-address; the project is named, or known from the records of the server that had it. A port that somebody has put on a
-server meanwhile is not deleted.
+Nobody has the address now, it was no floating address, and no record of a server that is not deleted has it: the guest
+of a server that has lost its port may use it still; every cell that is configured has to be read for that. It is no
+gateway, network or broadcast address; the project is named, or known from the records of the server that had it. A port
+that somebody has put on a server meanwhile is not deleted.
 
 ## Undo
 The port is deleted, unless a server has it by then.
@@ -48,6 +48,12 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     address, project = reservations.plain(str(arguments["address"])), str(arguments.get("project") or "")
     of = reservations.place(networks, address, str(arguments.get("network") or ""), str(arguments.get("subnet") or ""))
     reservations.free(networks, address, of)
+    if (whose := arguments.get("floating")) is not None:
+        raise CannotRepair(
+            f"{address} was a floating address: a port of a server is not what had it. 'openstack floating ip create"
+            f" --floating-ip-address {address} --project {whose or project or 'PROJECT'} {of.network}'; for a server's"
+            f" NIC: 'stackmend port reserve --network {of.network} --fixed-ip {address}'"
+        )
     for server in texts(arguments.get("living")):
         raise CannotRepair(
             f"server {server} is not deleted, and its records still have {address}: its guest may use it. Repair that"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -225,6 +226,31 @@ class TestReservations(Reservations):
         place = FakePlace(row["network_id"], "", "", "", "")
         (port,) = having(site, place, row["ip_address"])
         assert (port["project_id"], port["mac_address"]) == (server.project_id, row["mac_address"])
+
+    def test_what_was_a_floating_address(self, site: FakeSite, typed: Any) -> None:
+        """Refused, with the way to have it back: a port of its own would lead nowhere."""
+        site.read_rows()
+        server, row = site.with_address()
+        sql = "SELECT id, cidr FROM subnets WHERE network_id = :n AND ip_version = 4"
+        subnet = site.cloud.rows("neutron", sql, {"n": row["network_id"]})[0]
+        place = FakePlace(row["network_id"], subnet["id"], "", server.project_id, subnet["cidr"])
+        address = site.an_address(place)
+        where = {"instance_uuid": server.uuid}
+        sql = "SELECT network_info FROM instance_info_caches WHERE instance_uuid = :u"
+        before = site.cloud.rows(server.database, sql, {"u": server.uuid})[0]["network_info"]
+        (vif, *rest) = json.loads(before)
+        fixed = next(one for subnet in vif["network"]["subnets"] for one in subnet["ips"])
+        fixed["floating_ips"] = [{"address": address, "type": "floating", "version": 4, "meta": {}}]
+        document = json.dumps([vif, *rest])
+        site.fake.cloud.update(server.database, "instance_info_caches", where, network_info=document)
+        words = ("port", "recover-ip", address, "--network", place.network, "--project", place.project, "--yes")
+        code, _, err = typed(*words)
+        site.fake.cloud.update(server.database, "instance_info_caches", where, network_info=before)
+        assert code == Exit.STOPPED, err
+        made = f"openstack floating ip create --floating-ip-address {address} --project {server.project_id}"
+        assert f"{made} {place.network}" in err
+        assert having(site, place, address) == []
+        assert row["ip_address"] != address
 
     def test_records_of_another_network_say_nothing(self, site: FakeSite, typed: Any) -> None:
         """Projects use the same ranges: the server that had it elsewhere is of somebody else."""

@@ -116,6 +116,7 @@ class PortRecoverIp(_Reserving):
             "name": parsed_args.name or "",
             "mac": found.mac if same else "",
             "living": found.living,
+            **({} if found.floating is None else {"floating": found.floating}),
             "unread": found.unread,
             "tries": parsed_args.max_ports or 0,
         }
