@@ -83,7 +83,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 def _port(target: Row, live: Live) -> Record:
     """The port; CannotRepair unless it is one that Nova has given to a server."""
-    port = live.row("neutron", "ports", {"id": target["port"]})
+    port = live.row("neutron", "ports", {"id": str(target["port"])})
     if port is None:
         raise CannotRepair(f"neutron has no port {target['port']}")
     if not port["device_id"]:
@@ -146,7 +146,7 @@ def _no_end(target: Row, port: Record) -> None:
 
 def evidence(target: Row, live: Live) -> tuple[str, ...]:
     """What becomes of the port, in a sentence."""
-    port = live.row("neutron", "ports", {"id": target["port"]})
+    port = live.row("neutron", "ports", {"id": str(target["port"])})
     if port is None:
         return ()
     addresses = sorted(str(row["ip_address"]) for row in live.rows("neutron", "ipallocations", {"port_id": port["id"]}))

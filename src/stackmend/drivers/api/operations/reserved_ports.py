@@ -19,7 +19,7 @@ from stackmend.model.operations.reserved_ports import (
     TryPort,
 )
 from stackmend.model.step import StepState
-from stackmend.model.values import objects
+from stackmend.model.values import objects, whole
 
 _FIELDS = "".join(f"&fields={name}" for name in ("id", "description", "device_id", "fixed_ips", "revision_number"))
 _Shown = Mapping[str, object]
@@ -45,7 +45,7 @@ def _picture(own: _Shown | None) -> ReservedSeen:
         "id": str(own["id"]),
         "device_id": str(own.get("device_id") or ""),
         "addresses": addresses,
-        "revision_number": own.get("revision_number"),
+        "revision_number": None if own.get("revision_number") is None else whole(own["revision_number"]),
     }
 
 
