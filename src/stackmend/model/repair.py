@@ -22,7 +22,7 @@ class Repair:
     allow it: the plan then lists the finding with that reason.
 
     Several repairs may be offered for a finding. Then the operator says which (``plan create --repair``), unless all
-    but one yield nothing.
+    but one yield nothing. One that is ``by_name`` stands back until he names it (docs/adr/0045).
     """
 
     name: str
@@ -31,6 +31,8 @@ class Repair:
     checks: tuple[str, ...] = ()  #: checks whose findings it mends; empty for an operator's request
     #: values of the finding's ``code`` that it is for; empty: all. Several repairs may share a check by code.
     codes: frozenset[str] = frozenset()
+    #: it mends in another way than what is done by default, and only where the operator names it (--repair)
+    by_name: bool = False
     resource: str = "server"  #: type of the main object
     #: why the services' APIs cannot do it at all: a sentence, for repairs without the strategy "api"
     no_api: str = ""

@@ -115,6 +115,7 @@ def repair(shown: Repair, docstring: str | None) -> Document:
     data = repair_record(shown, docstring) | {"page": dict(parts.sections)}
     lost = f"; what may be lost: {shown.why}" if shown.why else ""
     mends = ", ".join(shown.checks) or "asked for by an operator"
+    mends += f", where asked for by --repair {shown.name}" if shown.by_name else ""
     why = f" (no API: {shown.no_api})" if shown.no_api else ""
     about = f"{shown.risk.value}, by {', '.join(shown.strategies)}{why}; mends: {mends}{lost}"
     head = f"# {shown.name}\n\n{parts.title}\n\n{about}\n"

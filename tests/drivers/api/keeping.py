@@ -33,6 +33,10 @@ class Site(Protocol):
         """Take the server away, and leave its ports."""
         ...
 
+    def started_without_nics(self, server: str) -> None:
+        """Empty its cache, and have its ports be down: a hard reboot met the empty cache."""
+        ...
+
     def port(self, port: str) -> Shown | None:
         """id, device_id, device_owner, host and addresses; None where Neutron has none."""
         ...
@@ -109,6 +113,34 @@ class Keeping:
         assert code == Exit.REPAIRED, err
         assert "none of it can be undone" in err
         assert site.port(port) is None
+
+    def test_ports_that_are_attached_again(self, site: Site, typed: Any, tmp_path: Path) -> None:
+        """Where it is asked for by name: the guest has its NIC again, the audit is clean; undo takes it all back."""
+        server, port = site.server()
+        before = site.port(port)
+        site.started_without_nics(server)
+        audit = ("audit", "--check", "info-cache-empty", "--server", server)
+        assert typed(*audit)[0] == Exit.FINDINGS
+        plan, words = str(tmp_path / "plan.json"), ("plan", "create", *audit[1:], "--allow-db", "-f", "json")
+        _, out, err = typed(*words)
+        assert [one["repair"] for one in json.loads(out)["actions"]] == ["rebuild-info-cache"], err
+        _, out, err = typed(*words, "--repair", "reattach-ports", "--out", plan)
+        assert [one["repair"] for one in json.loads(out)["actions"]] == ["reattach-ports"], err
+        code, out, err = typed("plan", "apply", plan, "--yes", "--accept", "reattach-ports", "-f", "json")
+        assert code == Exit.REPAIRED, err
+        run = json.loads(out)["run"]
+        assert site.port(port) == before
+        site.rest(server)
+        assert typed(*audit)[0] == Exit.CLEAN
+        _, out, _ = typed("port", "list", "--server", server, "-f", "json")
+        assert [(one["port"], one["fate"]) for one in json.loads(out)] == [(port, "kept")]
+        code, out, err = typed("plan", "apply", plan, "--yes", "--accept", "reattach-ports", "-f", "json")
+        assert json.loads(out)["steps"] == 0, err
+        code, _, err = typed("run", "undo", run, "--yes")
+        assert code == Exit.CLEAN, err
+        assert site.port(port) == before
+        site.rest(server)
+        assert typed(*audit)[0] == Exit.FINDINGS
 
     def test_a_server_that_is_gone(self, site: Site, typed: Any) -> None:
         """Neutron lets go of the port; undo gives it its device back."""

@@ -43,6 +43,12 @@ class FakeSite:
         database, row = self.fake.server(server)
         self.cloud.update(database, "instances", {"uuid": server}, deleted=row["id"])
 
+    def started_without_nics(self, server: str) -> None:
+        database, _ = self.fake.server(server)
+        values = {"network_info": "[]", "updated_at": self.cloud.ago(90_000)}
+        self.cloud.update(database, "instance_info_caches", {"instance_uuid": server}, **values)
+        self.cloud.update("neutron", "ports", {"device_id": server}, status="DOWN")
+
     def port(self, port: str) -> Shown | None:
         try:
             row = self.fake.port(port)
@@ -75,6 +81,20 @@ class TestKeeping(Keeping):
         code, _, err = typed("port", "detach", port, "--delete", *ALL)
         assert (code, "port release" in err) == (Exit.STOPPED, True), err
         assert site.port(port) is not None
+
+    @pytest.mark.attack("attaches ports again that the guest still has")
+    def test_a_guest_that_has_its_nic(self, site: FakeSite, typed: Any) -> None:
+        """An agent has found its interface: attached again, the guest would be without network."""
+        server, port = site.server()
+        site.started_without_nics(server)
+        site.cloud.update("neutron", "ports", {"id": port}, status="ACTIVE")
+        before = site.port(port)
+        words = ("--check", "info-cache-empty", "--server", server, "--allow-db", "--repair", "reattach-ports")
+        code, out, err = typed("plan", "create", *words, "-f", "json")
+        assert code == Exit.FINDINGS, err
+        (left,) = json.loads(out)["not_repaired"]
+        assert f"port {port} is ACTIVE on" in left["reason"]
+        assert site.port(port) == before
 
     @pytest.mark.attack("takes a port from a server that Nova is at work on")
     @pytest.mark.parametrize(

@@ -95,8 +95,8 @@ PROOFS = (
 HEALER = Proof(
     "info-cache-empty", "rebuild-info-cache", "api", use.unmoved_server, damage.emptied_elsewhere, way="healer"
 )
-#: a part of the workflow relocate-host, which has a file of its own
-ELSEWHERE = {("relocate-server", "db")}
+#: a part of the workflow relocate-host, and rows with calls between them: both have files of their own
+ELSEWHERE = {("relocate-server", "db"), ("reattach-ports", "db")}
 
 
 def _unsaid() -> Iterator[Proof]:

@@ -49,6 +49,15 @@ class LabSite:
     def lose(self, server: str) -> None:
         self.set(server, deleted=1)
 
+    def started_without_nics(self, server: str) -> None:
+        self.plane.sql("neutron", "UPDATE ports SET status = 'DOWN' WHERE device_id = %s", [server])
+        empty = "UPDATE instance_info_caches SET network_info = '[]' WHERE instance_uuid = %s"
+        self.plane.sql("cell:cell1", empty, [server])
+        self.sdk.compute.reboot_server(server, "HARD")
+        wait(lambda: self.sdk.compute.get_server(server).task_state is None, f"server {server} to be rebooted")
+        wait_server(self.sdk, server)
+        self.rest(server)
+
     def port(self, port: str) -> Shown | None:
         found = self.sdk.network.find_port(port)
         if found is None:

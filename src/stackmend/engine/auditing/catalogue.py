@@ -122,11 +122,12 @@ def pages() -> dict[str, str]:
 def offered(check: str, code: object = None, known: Mapping[str, Repair] | None = None) -> tuple[Repair, ...]:
     """The repairs for a finding of this check with this ``code``, the default first.
 
-    A repair made for the code comes before one made for any; then the name decides.
+    A repair made for the code comes before one made for any, one that wants to be asked for by name comes last; then
+    the name decides.
     """
     every = (repairs() if known is None else known).values()
     fit = [r for r in every if check in r.checks and (not r.codes or (code is not None and str(code) in r.codes))]
-    return tuple(sorted(fit, key=lambda r: (not r.codes, r.name)))
+    return tuple(sorted(fit, key=lambda r: (r.by_name, not r.codes, r.name)))
 
 
 @cache

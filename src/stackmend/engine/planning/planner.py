@@ -181,11 +181,12 @@ class Planner:
     def _choice(self, finding: Finding, offered: Sequence[Repair]) -> Repair | None:
         """The repair for a finding; None where several could mend it and the operator has named none of them.
 
-        Repairs made for the finding's ``code`` come before those made for any. Of several, one that has nothing to
-        do here is no choice.
+        Repairs made for the finding's ``code`` come before those made for any, and those that want to be asked for by
+        name after all others. Of several, one that has nothing to do here is no choice.
         """
         named = [repair for repair in offered if repair.name in self._wishes.repairs]
-        rivals = [repair for repair in offered if bool(repair.codes) == bool(offered[0].codes)]
+        default = [repair for repair in offered if not repair.by_name] or list(offered)
+        rivals = [repair for repair in default if bool(repair.codes) == bool(default[0].codes)]
         if len(named) == 1 or len(rivals) == 1:
             return (named or rivals)[0]
         fit = [repair for repair in (named or rivals) if self._steps(repair, finding.evidence) != _DONE]
