@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from record_pictures import SEED, shown, typed
 
 from stackmend_lab.cloud import build
-from stackmend_lab.plants import preserve_on_delete_wrong
+from stackmend_lab.plants import port_without_server, preserve_on_delete_wrong
 
 PAGES = Path(__file__).parent.parent / "docs" / "how-to" / "recorded"
 
@@ -27,6 +27,7 @@ def record(folder: Path) -> dict[str, str]:
     with closing(build(folder / "cloud", servers=60, seed=SEED)) as cloud:
         (folder / "cloud.toml").write_text(cloud.toml().partition("[state]")[0], encoding="utf-8")
         where = preserve_on_delete_wrong.plant(cloud)
+        left = port_without_server.VARIANTS["unknown"](cloud)
     address = typed(folder, "port", "show", where["port"], "-f", "value", "-c", "addresses").split()[0]
     of_server = ("port", "list", "--server", where["server"])
     columns = [word for name in ("port", "addresses", "fate") for word in ("-c", name)]
@@ -37,6 +38,10 @@ def record(folder: Path) -> dict[str, str]:
         "port-keep-plan": shown(folder, "port", "keep", where["port"], "--allow-db", width=80),
         "port-keep": shown(folder, "port", "keep", where["port"], "--allow-db", "--yes", width=80),
         "port-kept": shown(folder, *of_server, *columns, width=120),
+        "port-left": shown(folder, "port", "show", left["port"], width=80),
+        "port-left-detach": shown(
+            folder, "port", "detach", left["port"], "--allow-db", "--yes", "--accept", "detach-port", width=80
+        ),
     }
     return {name: text.replace(str(folder), "/var/lib/stackmend") for name, text in found.items()}
 
