@@ -38,7 +38,7 @@ def record(folder: Path) -> dict[str, str]:
         "port-keep-plan": shown(folder, "port", "keep", where["port"], "--allow-db", width=80),
         "port-keep": shown(folder, "port", "keep", where["port"], "--allow-db", "--yes", width=80),
         "port-kept": shown(folder, *of_server, *columns, width=120),
-        "port-left": shown(folder, "port", "show", left["port"], width=80),
+        "port-left": shown(folder, "audit", "--check", "port-without-server", width=80),
         "port-left-detach": shown(
             folder, "port", "detach", left["port"], "--allow-db", "--yes", "--accept", "detach-port", width=80
         ),
