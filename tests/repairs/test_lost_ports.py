@@ -87,7 +87,9 @@ def test_an_address_that_is_anothers_by_now_is_not_taken(stage: Stage) -> None:
     theirs = {"subnet_id": fixed["subnet_id"], "network_id": fixed["network_id"], "ip_address": fixed["ip_address"]}
     cloud.update("neutron", "ipallocations", {"port_id": taker}, **theirs)
     said = reasons(stage.plan(CHECK, "restore-port"))
-    assert f"address {fixed['ip_address']} of port {port} is port {taker} of compute:nova {other.uuid}'s by now" in said
+    assert (
+        f"address {fixed['ip_address']} of port {port} now belongs to port {taker} (compute:nova {other.uuid})" in said
+    )
     mac = vifs(cloud, server)[0]["address"]
     cloud.update("neutron", "ports", {"id": taker}, mac_address=mac, network_id=fixed["network_id"])
     assert f"port {taker} of compute:nova {other.uuid} has the MAC {mac}" in reasons(stage.plan(CHECK, "restore-port"))

@@ -331,7 +331,7 @@ def test_an_image_that_is_gone_builds_nothing(drill: Drill, cloud: Told) -> None
     server = cloud.put(name="web")
     cloud.world.images.clear()
     cloud.die(DEAD)
-    assert "and that is gone" in manual(evacuate(drill, consent=["web"]), server)
+    assert "which no longer exists" in manual(evacuate(drill, consent=["web"]), server)
 
 
 # -- states
@@ -340,7 +340,7 @@ def test_an_image_that_is_gone_builds_nothing(drill: Drill, cloud: Told) -> None
 @pytest.mark.parametrize(
     ("vm_state", "told", "after"),
     [
-        ("paused", "its memory is lost, and it boots anew", "active"),
+        ("paused", "its memory is lost, and it boots again", "active"),
         ("suspended", "its saved memory is on the dead host and is lost", "stopped"),
         ("rescued", "without the rescue disk", "active"),
     ],
@@ -364,7 +364,7 @@ def test_a_task_that_its_host_took_with_it_is_forgotten(drill: Drill, cloud: Tol
     cloud.world.set(server, task_state="powering-on")
     cloud.die(DEAD)
     plan = evacuate(drill)
-    assert "it was powering-on: that is forgotten" in lane(plan, server).message
+    assert "its task state powering-on is discarded" in lane(plan, server).message
     assert drill.apply(plan).failed == 0
     assert (server.host == DEAD, server.vm_state) == (False, "active")
 
@@ -374,7 +374,7 @@ def test_a_server_in_error_runs_where_it_arrives(drill: Drill, cloud: Told) -> N
     server = put(cloud, "db", "error")
     cloud.die(DEAD)
     plan = evacuate(drill)
-    assert "Nova starts it where it arrives" in lane(plan, server).message
+    assert "Nova starts it on the new host" in lane(plan, server).message
     assert "start" not in operations(plan, server)
     assert drill.apply(plan).failed == 0
     assert cloud.world.hosts[str(server.host)].guests == {server.id: RUNNING}
@@ -385,11 +385,11 @@ def test_a_server_in_error_runs_where_it_arrives(drill: Drill, cloud: Told) -> N
     [
         ({"task_state": "migrating"}, "it may run on the other host"),
         ({"task_state": "resize_migrating"}, "its disk may be on either host"),
-        ({"task_state": "deleting"}, "it is being deleted"),
+        ({"task_state": "deleting"}, "its deletion is in progress"),
         ({"vm_state": "resized"}, "its old disk is on another host"),
         ({"vm_state": "building"}, "it was never built"),
         ({"vm_state": "shelved"}, "it is shelved"),
-        ({"vm_state": "soft-delete"}, "it is deleted, and can be restored"),
+        ({"vm_state": "soft-delete"}, "it is soft-deleted: restore it"),
         ({"flavor": FLAVORS[0]._replace(specs={"hw:tpm_version": "2.0"})}, "it has a vTPM"),
     ],
 )
@@ -486,4 +486,4 @@ def test_a_destination_has_to_take_servers(drill: Drill, cloud: Told) -> None:
     put(cloud, "db")
     cloud.die(DEAD)
     cloud.world.hosts[OTHER].disabled = True
-    assert "is not up, or is disabled" in refused(evacuate(drill, to=OTHER))
+    assert "is down or disabled" in refused(evacuate(drill, to=OTHER))

@@ -97,7 +97,7 @@ def reason(drill: Drill, **arguments: Any) -> str:
 def test_running_servers_are_not_cut_off_unasked(drill: Drill, cloud: Told) -> None:
     """Neither by switching off nor by a restart; switching on harms nobody."""
     web = cloud.put(name="web")
-    assert "1 servers run on c01, such as web" in reason(drill, action="reboot")
+    assert "1 servers are running on c01, for example web" in reason(drill, action="reboot")
     assert "host drain c01" in reason(drill, action="off")
     allowed = power(drill, action="reboot", with_servers=True)
     assert (allowed.facts["cut_off"], allowed.needs_consent) == ([web.id], ("power-host",))

@@ -111,8 +111,8 @@ def test_what_somebody_stopped_stays_off(site: Site) -> None:
     plan = site.plan()
     assert plan.actions == ()
     assert {to_do(plan, server) for server in (owner, old, later)} == {"leave"}
-    assert "somebody stopped it (stop at 2026-11-21 03:00:00)" in str(plan.facts["servers"][owner.id])
-    assert "it had stopped before the host was restarted" in str(plan.facts["servers"][old.id])
+    assert "a user stopped it (stop at 2026-11-21 03:00:00)" in str(plan.facts["servers"][owner.id])
+    assert "it had stopped before the host was rebooted" in str(plan.facts["servers"][old.id])
 
 
 def test_what_was_done_beside_does_not_hide_the_stop(site: Site) -> None:
@@ -149,7 +149,7 @@ def test_without_the_time_of_the_boot_a_human_is_asked(site: Site) -> None:
     boot = site.restart()
     site.cloud.clock.sleep(1800)
     site.drill.hosts = None
-    assert f"say --since, or --start {server.id}" in manual(site.plan(), server)
+    assert f"give it with --since, or use --start {server.id}" in manual(site.plan(), server)
     for minutes, how in ((0, "start"), (20, "leave")):
         since = (boot + timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%S")
         assert to_do(site.plan(since=since), server) == how
@@ -176,7 +176,7 @@ def test_an_error_since_the_boot_is_reset_and_rebooted(site: Site) -> None:
     plan = site.plan()
     assert operations(plan, new) == ["reset-state", "reboot-hard", "await-whole"]
     assert "VIF plug failed; no such bridge br-int" in lane(plan, new).message
-    assert "not since the boot: No valid host" in manual(plan, old)
+    assert "it was in error before the boot: No valid host" in manual(plan, old)
     assert site.drill.apply(plan).failed == 0
     assert (new.vm_state, site.host.guests[new.id]) == ("active", RUNNING)
 
@@ -185,7 +185,7 @@ def test_what_nova_is_working_on_is_left(site: Site) -> None:
     """It takes such tasks up again by itself."""
     server = site.put("db", "stopped")
     site.cloud.world.set(server, task_state="powering-on")
-    assert "look again in a minute" in manual(site.plan(), server)
+    assert "check again in a minute" in manual(site.plan(), server)
 
 
 # -- guards
@@ -247,7 +247,7 @@ def test_findings_keep_a_server_off(site: Site) -> None:
     site.restart()
     site.drill.findings[harmed.id] = ["info-cache-empty: no NICs are known"]
     plan = site.plan()
-    assert "a start would damage it: info-cache-empty" in manual(plan, harmed)
+    assert "starting it would do damage: info-cache-empty" in manual(plan, harmed)
     assert site.drill.apply(plan).failed == 0
     assert (harmed.vm_state, other.vm_state) == ("stopped", "active")
 

@@ -298,7 +298,7 @@ def other_cell(site: Site, server: Server) -> dict[str, Any]:
         (alive, "servers of a host that lives are moved by"),
         (unproved, "Configure [hooks] fence"),
         (dead_end, f"nova-compute on {TO} is not up"),
-        (other_cell, "rows stay in their cell"),
+        (other_cell, "rows cannot leave their cell"),
     ],
 )
 def test_what_is_not_begun(files: Site, spoil: Any, words: str) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""API calls that several repairs make, each with what it expects to find and, where there is one, its inverse."""
+"""API calls shared by several repairs, each with the state it expects and, where there is one, its inverse."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from stackmend.repairs.ports import of_host
 
 Found = Mapping[str, object]
 
-#: what must not have changed about a server when a call is made that concerns it
+#: attributes of a server that must be unchanged when a call concerning it is made
 SERVER = ("server", "server.host", "server.vm_state", "server.task_state")
 
 
 def api_of(live: Live, *operations: type[Operation[Seen]]) -> Api:
-    """The services' APIs; CannotRepair where the cloud lacks one of these operations."""
+    """The services' APIs; CannotRepair if the cloud lacks one of these operations."""
     if live.api is None:
         raise CannotRepair("no API is available")
     for operation in operations:
@@ -30,23 +30,23 @@ def api_of(live: Live, *operations: type[Operation[Seen]]) -> Api:
 
 
 def guarded(made: Operation[Seen], found: Seen, names: Iterable[str], inverse: ApiCall | None = None) -> ApiCall:
-    """A call with these values of what was found as its guards."""
+    """A call guarded by these of the values that were read."""
     return made.call(chosen(found, names), inverse)
 
 
 def chosen(found: Seen, names: Iterable[str]) -> Seen:
-    """These values of what was found, as far as they were looked at."""
+    """These of the values that were read, where present."""
     return cast("Seen", {name: found[name] for name in names if name in found})
 
 
 def shown(found: Found, what: str) -> None:
-    """CannotRepair unless the API shows the thing (``port``, ``volume``, ``server``, ``attachment``)."""
+    """CannotRepair unless the API shows the resource (``port``, ``volume``, ``server``, ``attachment``)."""
     if found.get(what) == "absent":
-        raise CannotRepair(f"its API does not show the {what}")
+        raise CannotRepair(f"the API does not show the {what}")
 
 
 def idle(found: Found, server: object) -> None:
-    """CannotRepair while Nova shows something going on with the server."""
+    """CannotRepair while Nova shows an operation in progress on the server."""
     if found.get("server") != "present":
         raise CannotRepair(f"Nova's API does not show server {server}")
     if found["server.task_state"] is not None or found["server.vm_state"] == "building":
@@ -54,15 +54,15 @@ def idle(found: Found, server: object) -> None:
 
 
 def nobody(found: Found, server: object) -> None:
-    """CannotRepair when Nova shows a server that should not be."""
+    """CannotRepair if Nova shows a server that should not exist."""
     if found.get("server") == "present":
-        raise CannotRepair(f"Nova's API shows server {server}, which its rows do not: look at its mapping to a cell")
+        raise CannotRepair(f"Nova's API shows server {server}, but no cell has a row of it: check its cell mapping")
 
 
 def port_updated(
     port: str, values: PortValues, before: PortSeen, expect: PortSeen, back: type[UpdatePort | ReturnPort] = UpdatePort
 ) -> ApiCall:
-    """Set attributes of a port; taken back, those get the values of ``before`` where they still are as set."""
+    """Set attributes of a port; undo restores those of ``before`` that are still as set."""
     inverse = back(port=port, values=cast("PortValues", chosen(before, values))).call(cast("PortSeen", values))
     return UpdatePort(port=port, values=values).call(expect, inverse)
 
@@ -79,15 +79,15 @@ def let_go(port: str, found: PortSeen, guards: Iterable[str]) -> ApiCall:
 
 
 def allocations(api: Api, consumer: str) -> AllocationsSeen:
-    """What a consumer holds, as Placement shows it."""
+    """The allocations of a consumer, as Placement shows them."""
     return api.look(SetAllocations(consumer=consumer, allocations={}, generation=None, project=None, user=None))
 
 
 def allocations_set(consumer: str, wanted: Allocations, found: AllocationsSeen, guards: Iterable[str]) -> ApiCall:
-    """Give a consumer these allocations, none for {}; taken back, it gets those that it had."""
+    """Set a consumer's allocations, none for {}; undo restores the previous ones."""
     held, generation, project, user = found["allocations"], found["generation"], found["project"], found["user"]
     made = SetAllocations(consumer=consumer, allocations=wanted, generation=generation, project=project, user=user)
-    # an empty set takes the consumer with it; else its generation counts on
+    # an empty set deletes the consumer as well; otherwise its generation is incremented
     after = generation + 1 if wanted and generation is not None else None
     back = SetAllocations(consumer=consumer, allocations=held, generation=after, project=project, user=user)
     inverse = back.call({"allocations": wanted, "generation": after})

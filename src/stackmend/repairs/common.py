@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps and look-ups that several repairs share."""
+"""Steps and look-ups shared by several repairs."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from stackmend.tables.views import TERMINAL
 
 Record = dict[str, Value]
 
-#: an action younger than this is under way, and so is an event that has not ended for so long (view acting_servers)
+#: an action younger than this is in progress, and so is an unfinished event younger than this (view acting_servers)
 _ASKED, _ACTING = timedelta(minutes=2), timedelta(hours=2)
 
 
 def change(
     live: Live, database: str, table: str, row: Mapping[str, Value], after: Values, guards: Iterable[str] = ()
 ) -> UpdateRow:
-    """Set ``after`` on ``row``, provided that it and its columns ``guards`` still read as they do now."""
+    """Set ``after`` on ``row``, provided that it and its ``guards`` columns are unchanged."""
     pk = {column: row[column] for column in live.key(database, table)}
     before = {column: row[column] for column in (*after, *guards) if column in row}
     return UpdateRow(database=database, table=table, pk=pk, before=before, after=after)
 
 
 def the_server(target: Row, live: Live) -> tuple[str, Record]:
-    """(database, row) of the live server that the target names; CannotRepair when there is none."""
+    """(database, row) of the live server that the target names; CannotRepair if there is none."""
     server = str(target["server"])
     cells = (str(target["cell"]),) if target.get("cell") else live.cells()
     for cell in cells:
@@ -40,7 +40,7 @@ def the_server(target: Row, live: Live) -> tuple[str, Record]:
 
 
 def idle(live: Live, database: str, row: Record) -> Iterator[Step]:
-    """Guards: the server is still where it was, and nothing is being done with it (G-IDLE)."""
+    """Guards: the server is still where it was, and no operation is in progress on it (G-IDLE)."""
     if row["task_state"] is not None or row["vm_state"] == "building":
         raise CannotRepair(f"server {row['uuid']} is busy: {row['vm_state']}, {row['task_state']}")
     at_rest(live, database, row["uuid"])
@@ -58,14 +58,14 @@ def at_rest(live: Live, database: str, server: Value) -> None:
 
 
 def quiet(live: Live, database: str, server: Value) -> None:
-    """CannotRepair while Nova does what somebody asked for: what checks leave alone is not changed by name either."""
+    """CannotRepair while Nova executes a request: requests by name respect this just as checks do."""
     now = moment(live.now())
     actions = live.rows(database, "instance_actions", {"instance_uuid": server})
     for action in actions:
         if moment(action["start_time"]) > now - _ASKED:
             raise CannotRepair(
-                f"server {server} is busy: {action['action']} was asked for at {action['start_time']}. Wait until Nova"
-                " is done with it"
+                f"server {server} is busy: {action['action']} was requested at {action['start_time']}. Wait until Nova"
+                " has finished it"
             )
     numbers = [action["id"] for action in actions]
     events = live.rows(database, "instance_actions_events", {"action_id": numbers}) if numbers else []
@@ -75,7 +75,7 @@ def quiet(live: Live, database: str, server: Value) -> None:
 
 
 def settled(live: Live, rows: Iterable[Record], what: str) -> None:
-    """CannotRepair where a service wrote one of these rows a moment ago: it may be in the middle of something."""
+    """CannotRepair if a service wrote one of these rows a moment ago: it may be in the middle of an operation."""
     now = moment(live.now())
     for row in rows:
         written = row["updated_at"] or row["created_at"]
@@ -84,7 +84,7 @@ def settled(live: Live, rows: Iterable[Record], what: str) -> None:
 
 
 def still_of(ports: Iterable[Record]) -> Iterator[Step]:
-    """Guards: each port is still the same one, of the same device and project."""
+    """Guards: each port still has the same device and project."""
     names = ("device_id", "project_id", "network_id", "mac_address")
     for port in ports:
         expect = {name: port[name] for name in names}
@@ -92,7 +92,7 @@ def still_of(ports: Iterable[Record]) -> Iterator[Step]:
 
 
 def no_such_server(live: Live, server: Value) -> Iterator[Step]:
-    """Guards: no cell has a live row of that uuid, and none is being built (R2, R3)."""
+    """Guards: no cell has a live server with that uuid, and none is being built (R2, R3)."""
     for cell in live.cells():
         yield ExpectNone(database=cell_database(cell), table="instances", where={"uuid": server, "deleted": 0})
     yield ExpectNone(database="nova_api", table="build_requests", where={"instance_uuid": server})
@@ -107,12 +107,12 @@ def marked_deleted(
     at: Value = None,
     guards: Iterable[str] = (),
 ) -> UpdateRow:
-    """Nova's soft delete of one row, now unless said otherwise: the mark is its own id (RW4)."""
+    """Nova's soft delete of one row, by default now: ``deleted`` becomes the row's own id (RW4)."""
     return change(live, database, table, row, {"deleted": row["id"], "deleted_at": at or live.now()}, guards)
 
 
 def revised(live: Live, standard_attr_id: Value) -> UpdateRow:
-    """Neutron's count of revisions of a resource, and when it was changed (RW6)."""
+    """Increment Neutron's revision number of a resource and set its update time (RW6)."""
     row = live.row("neutron", "standardattributes", {"id": standard_attr_id})
     if row is None:
         raise CannotRepair(f"neutron has no standardattributes row {standard_attr_id}")
@@ -121,14 +121,14 @@ def revised(live: Live, standard_attr_id: Value) -> UpdateRow:
 
 
 def moment(value: Value) -> datetime:
-    """A time of a row; the beginning of time where it has none."""
+    """A time from a row; the earliest possible time if it has none."""
     return datetime.fromisoformat(str(value)) if value else datetime.min
 
 
 def made_by_owner(live: Live, port: Record, server: Record | None, seen: Value = None) -> bool | None:
-    """Whether a port existed before Nova got it (services 2.3): True, False, or None where nothing tells.
+    """Whether a port existed before Nova got it (services 2.3): True, False, or None if unknown.
 
-    ``server`` is the server's row and ``seen`` when Nova noted the port (``virtual_interfaces.created_at``).
+    ``server`` is the server's row and ``seen`` the time Nova recorded the port (``virtual_interfaces.created_at``).
     """
     attribute = live.row("neutron", "standardattributes", {"id": port["standard_attr_id"]})
     if attribute is None:
@@ -143,7 +143,7 @@ def made_by_owner(live: Live, port: Record, server: Record | None, seen: Value =
     ):
         if live.columns("neutron", table) and live.rows("neutron", table, {column: value}):
             return True
-    # not dns_name: that one Nova sets
+    # not dns_name: Nova sets that one
     named = live.rows("neutron", "portdnses", {"port_id": port["id"]}) if live.columns("neutron", "portdnses") else []
     if any(row.get("dns_domain") for row in named):
         return True
@@ -153,7 +153,7 @@ def made_by_owner(live: Live, port: Record, server: Record | None, seen: Value =
     minute = timedelta(seconds=60)
     if made < moment(server["created_at"]) - minute and (not seen or made < moment(seen) - minute):
         return True
-    # a build that failed has no launched_at: it ended when its server was deleted
+    # a failed build has no launched_at: it ended when its server was deleted
     built = moment(server["launched_at"] or server["deleted_at"])
     if moment(server["created_at"]) - minute <= made <= built + minute:
         return False

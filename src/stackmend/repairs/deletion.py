@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Nova does with the rows of a server that is deleted, in its order (services 1.1, B4, RW4)."""
+"""The row changes Nova makes when a server is deleted, in Nova's order (services 1.1, B4, RW4)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from stackmend.model.step import DeleteRow, Step, Values
 from stackmend.repairs.common import Record, change, marked_deleted
 from stackmend.tables.nova import HARD_CHILDREN, SOFT_CHILDREN
 
-#: soft-deleted with the server as well, but judged by no check: a fault may be written after the deletion
+#: soft-deleted with the server as well, but not covered by any check: a fault may be written after the deletion
 _QUIET_CHILDREN = ("instance_faults",)
 
 
 def children(live: Live, database: str, server: str, now: str) -> Iterator[Step]:
-    """Mark the live children deleted, remove those that have no mark, give PCI devices back."""
+    """Mark the live children deleted, delete those without a deletion mark, and free PCI devices."""
     for table in (*SOFT_CHILDREN, *_QUIET_CHILDREN):
         if live.columns(database, table):
             for row in live.rows(database, table, {"instance_uuid": server, "deleted": 0}):
@@ -28,18 +28,18 @@ def children(live: Live, database: str, server: str, now: str) -> Iterator[Step]
 
 
 def pci_given_back(live: Live, database: str, server: str) -> Iterator[Step]:
-    """PCI devices of the server become available."""
+    """Make PCI devices of the server available."""
     for device in live.rows(database, "pci_devices", {"instance_uuid": server, "deleted": 0}):
         after: Values = {"status": "available", "instance_uuid": None, "request_id": None}
         yield change(live, database, "pci_devices", device, after)
 
 
 def mark(live: Live, database: str, row: Record, now: str, cleaned: bool | None = None) -> Iterator[Step]:
-    """The server's own row. ``cleaned``: whether its files are gone from the host; None leaves it (RW9)."""
+    """The server's own row. ``cleaned``: whether its files are removed from the host; None leaves it (RW9)."""
     deleted_at = row["deleted_at"] or now
     after: Record = {"deleted": row["id"], "deleted_at": deleted_at}
     if row["host"] is not None:
-        # Nova itself does this only for servers that had a host
+        # Nova does this only for servers that had a host
         ended = row["terminated_at"] or (deleted_at if row["launched_at"] else None)
         after |= {"vm_state": "deleted", "task_state": None, "power_state": 0, "terminated_at": ended}
     if cleaned is not None:
@@ -50,7 +50,7 @@ def mark(live: Live, database: str, row: Record, now: str, cleaned: bool | None 
 
 
 def mapping(live: Live, server: str) -> Iterator[Step]:
-    """The API database: the mapping is queued for deletion, a build request goes."""
+    """The API database: the mapping is queued for deletion, and a build request is deleted."""
     for row in live.rows("nova_api", "instance_mappings", {"instance_uuid": server}):
         if row["queued_for_delete"] != 1:
             yield change(live, "nova_api", "instance_mappings", row, {"queued_for_delete": 1})
@@ -59,6 +59,6 @@ def mapping(live: Live, server: str) -> Iterator[Step]:
 
 
 def removed(live: Live, database: str, table: str, row: Record) -> DeleteRow:
-    """Delete one row; what is secret of it is sealed by the runner."""
+    """Delete one row; the runner seals its secrets."""
     key = {name: row[name] for name in live.key(database, table)}
     return DeleteRow(database=database, table=table, pk=key, before=row)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Nova remembers of a port that Neutron has lost, as the rows that Neutron had (services 1.3, 2.1)."""
+"""Reconstructs the rows of a port that Neutron has lost from Nova's records (services 1.3, 2.1)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from stackmend.model.values import members, objects
 from stackmend.repairs.common import Record
 from stackmend.repairs.network_info import parsed
 
-#: so many servers of one host that lost all their ports, and such a share of it, are no accident of one of them
+#: if this many servers of a host, and this share, lost all their ports, the cause is not a single server
 _SEVERAL, _SHARE = 3, 0.05
-#: ids of standardattributes that are looked at for a free one
+#: number of standardattributes ids to search for a free one
 _WINDOW = 1000
 
 
@@ -28,7 +28,7 @@ class Remembered:
     row: Record  #: of ``ports``
     attribute: Record
     addresses: tuple[Record, ...]
-    ipam: tuple[Record, ...]  #: of these addresses, those that Neutron's own address management does not have
+    ipam: tuple[Record, ...]  #: those of the addresses that are missing in Neutron's IPAM
     binding: Record
     levels: tuple[Record, ...]
     secured: int
@@ -36,7 +36,7 @@ class Remembered:
 
 
 def not_wholesale(live: Live, database: str, server: Record) -> None:
-    """CannotRepair where this server and others of its host have lost all their ports."""
+    """CannotRepair if this server and others of its host have lost all their ports."""
     where = (
         {"host": server["host"], "deleted": 0} if server["host"] else {"project_id": server["project_id"], "deleted": 0}
     )
@@ -52,18 +52,18 @@ def not_wholesale(live: Live, database: str, server: Record) -> None:
         place = f"on host {server['host']}" if server["host"] else f"of project {server['project_id']}"
         raise CannotRepair(
             f"{len(bare)} servers {place} have lost all their ports: Neutron's database looks older than Nova's. Find"
-            " out whether it was restored from a dump, and restore a newer one, before any port is made or forgotten"
+            " out whether it was restored from a dump, and restore a newer one, before re-creating or dropping any port"
         )
 
 
 def remembered(live: Live, server: Record, vif: Mapping[str, object]) -> Remembered:
-    """The rows of the port of a VIF. CannotRepair where what it had is gone or somebody else's by now."""
+    """The rows of the port of a VIF. CannotRepair if its resources are deleted or taken by now."""
     name, network = str(vif["id"]), _network(live, vif)
     others = live.rows("neutron", "ports", {"device_id": server["uuid"]})
     now = live.now()
     mac = str(vif.get("address"))
     for other in live.rows("neutron", "ports", {"network_id": network["id"], "mac_address": mac}):
-        raise CannotRepair(f"port {other['id']} of {_owner(other)} has the MAC {mac} of port {name} by now")
+        raise CannotRepair(f"port {other['id']} ({_owner(other)}) now has the MAC {mac} of port {name}")
     addresses, ipam = _addresses(live, name, str(network["id"]), vif)
     attribute: Record = {
         "id": _free_id(live, int(str(network["standard_attr_id"])), name),
@@ -80,7 +80,7 @@ def remembered(live: Live, server: Record, vif: Mapping[str, object]) -> Remembe
         "network_id": network["id"],
         "mac_address": mac,
         "admin_state_up": 1,
-        # its agent says when it works
+        # its agent reports when it works
         "status": "DOWN",
         "device_id": server["uuid"],
         "device_owner": others[0]["device_owner"] if others else f"compute:{server['availability_zone'] or ''}",
@@ -106,7 +106,7 @@ def _network(live: Live, vif: Mapping[str, object]) -> Record:
     name = members(vif.get("network")).get("id")
     found = live.row("neutron", "networks", {"id": str(name)}) if name else None
     if found is None:
-        raise CannotRepair(f"network {name} of port {vif['id']} is gone from Neutron too: its database looks older")
+        raise CannotRepair(f"network {name} of port {vif['id']} is missing in Neutron too: its database looks older")
     return found
 
 
@@ -120,13 +120,11 @@ def _addresses(
     for subnet in objects(members(vif["network"]).get("subnets")):
         name = subnets.get(str(subnet.get("cidr")))
         if name is None:
-            raise CannotRepair(
-                f"network {network} has no subnet {subnet.get('cidr')} any more, in which port {port} was"
-            )
+            raise CannotRepair(f"network {network} no longer has subnet {subnet.get('cidr')}, which port {port} was in")
         for ip in objects(subnet.get("ips")):
             key: Record = {"ip_address": str(ip.get("address")), "subnet_id": name, "network_id": network}
             for row in live.rows("neutron", "ipallocations", key):
-                raise CannotRepair(f"address {ip.get('address')} of port {port} is {_holder(live, row)}'s by now")
+                raise CannotRepair(f"address {ip.get('address')} of port {port} now belongs to {_holder(live, row)}")
             fixed.append({**key, "port_id": port})
             for managed in live.rows("neutron", "ipamsubnets", {"neutron_subnet_id": name}):
                 pair: Record = {"ip_address": str(ip.get("address")), "ipam_subnet_id": managed["id"]}
@@ -137,15 +135,15 @@ def _addresses(
 
 def _holder(live: Live, row: Record) -> str:
     port = live.row("neutron", "ports", {"id": row["port_id"]})
-    return f"port {row['port_id']} of {_owner(port)}" if port else f"port {row['port_id']}"
+    return f"port {row['port_id']} ({_owner(port)})" if port else f"port {row['port_id']}"
 
 
 def _owner(port: Mapping[str, Value]) -> str:
-    return f"{port['device_owner']} {port['device_id']}" if port["device_id"] else "nobody"
+    return f"{port['device_owner']} {port['device_id']}" if port["device_id"] else "no device"
 
 
 def _bound(live: Live, server: Record, port: Record, vif: Mapping[str, object]) -> tuple[Record, tuple[Record, ...]]:
-    """The binding to the server's host as the VIF has it, and its levels."""
+    """The binding to the server's host, from the VIF, and its levels."""
     details = dict(members(vif.get("details")))
     drivers = members(details.pop("bound_drivers", None))
     profile = {name: value for name, value in members(vif.get("profile")).items() if name != "trusted"}
@@ -180,10 +178,10 @@ def _groups(live: Live, server: Record, others: list[str]) -> tuple[Value, ...]:
 
 
 def _free_id(live: Live, near: int, port: str) -> int:
-    """An id of ``standardattributes`` that no row has, where there is one below ``near``: that is never drawn again.
+    """An id of ``standardattributes`` that no row has: preferably below ``near``, as Neutron never assigns those again.
 
-    Else from further and further above, where Neutron's counter comes late and steps over what is taken. Which of the
-    free ones depends on the port, so that several repairs of one plan do not take the same.
+    Otherwise an id well above, where Neutron's counter arrives late and skips used ids. The choice among the free ids
+    depends on the port, so that several repairs in one plan do not choose the same one.
     """
     windows = [range(max(1, near - _WINDOW), near)]
     windows += [range(near + _WINDOW * 2**n, near + _WINDOW * (2**n + 1)) for n in range(24)]
@@ -193,4 +191,4 @@ def _free_id(live: Live, near: int, port: str) -> int:
         free = sorted(set(wanted) - {int(str(row["id"])) for row in taken})
         if free:
             return free[crc32(port.encode()) % len(free)]
-    raise CannotRepair(f"no number near {near} is free in neutron's standardattributes for port {port}")
+    raise CannotRepair(f"no id near {near} is free in neutron.standardattributes for port {port}")

@@ -17,13 +17,13 @@ from stackmend.repairs.common import Record, made_by_owner
 
 _TUNNELS = frozenset({"vxlan", "gre", "geneve"})
 _OVS_PLUGGED = frozenset({"ovs", "agilio_ovs"})
-_NIC = 14  #: Nova cuts the names of interfaces and bridges to so many characters
+_NIC = 14  #: Nova truncates names of interfaces and bridges to this length
 #: ``services.version`` of nova-compute, by release (nova/objects/service.py, SERVICE_VERSION_ALIASES)
 _ROCKY, _XENA, _YOGA, _ANTELOPE, _HIBISCUS = 35, 57, 61, 66, 74
 
 
 def parsed(document: Value) -> list[dict[str, object]] | None:
-    """The VIFs of a document; None when it is none."""
+    """The VIFs of a document; None if it cannot be read."""
     try:
         found = json.loads(str(document)) if document else None
     except (ValueError, RecursionError):
@@ -34,14 +34,14 @@ def parsed(document: Value) -> list[dict[str, object]] | None:
 
 
 def serialised(vifs: list[dict[str, object]]) -> str:
-    """The document as Nova writes it: default separators, ASCII escapes, keys in their order."""
+    """The document as Nova writes it: default separators, ASCII escapes, keys in order."""
     return json.dumps(vifs)
 
 
 def compute_version(live: Live, database: str, server: Record) -> int:
     """``services.version`` of the nova-compute that reads the server's cache: its host's, else the cell's newest.
 
-    Nova's newest known where the rows do not say.
+    Nova's newest known version if the rows do not show it.
     """
     found = live.rows(database, "services", {"binary": "nova-compute", "deleted": 0})
     mine = [row for row in found if row["host"] == server["host"]] or found
@@ -53,8 +53,8 @@ def compute_version(live: Live, database: str, server: Record) -> int:
 class Builder:
     """Builds the document of one server.
 
-    ``rows`` are its live ``virtual_interfaces`` rows, by id; ``old`` is its last document where it can be read;
-    ``version`` is that of nova-compute, see :func:`compute_version`; ``without`` are ports that only carry its id.
+    ``rows`` are its live ``virtual_interfaces`` rows, by id; ``old`` is its last document if readable; ``version`` is
+    that of nova-compute, see :func:`compute_version`; ``without`` are ports to leave out, which only carry its id.
     """
 
     def __init__(
@@ -71,13 +71,13 @@ class Builder:
         self._old = {vif.get("id"): (place, vif) for place, vif in enumerate(old or [])}
 
     def ports(self) -> list[Record]:
-        """The ports that Nova takes for the server's (its id and its project), in the order of its NICs."""
+        """The ports that Nova considers the server's (its id and its project), in NIC order."""
         where = {"device_id": self._server["uuid"], "project_id": self._server["project_id"]}
         found = self._live.rows("neutron", "ports", where)
         return self.ordered(port for port in found if port["id"] not in self._without)
 
     def ordered(self, ports: Iterable[Record]) -> list[Record]:
-        """Ports in the order of the NICs: by the ids of their rows, then as in the old document, then by age."""
+        """Ports in NIC order: by the ids of their rows, then as in the old document, then by age."""
         found = list(ports)
         numbers = sorted({int(str(port["standard_attr_id"])) for port in found})
         ages = {
@@ -94,14 +94,14 @@ class Builder:
         return sorted(found, key=rank)
 
     def document(self) -> list[dict[str, object]]:
-        """The VIFs of all its ports. CannotRepair where Nova's own builder would raise."""
+        """The VIFs of all its ports. CannotRepair if Nova's own builder would raise."""
         try:
             return [self._vif(port) for port in self.ports()]
         except ValueError as problem:
-            raise CannotRepair(f"an address or prefix of server {self._server['uuid']} is none: {problem}") from None
+            raise CannotRepair(f"server {self._server['uuid']} has an invalid address or prefix: {problem}") from None
 
     def keep(self, port: Record) -> bool:
-        """``preserve_on_delete``: what the old document said, else what can be deduced, in doubt True (2.3)."""
+        """``preserve_on_delete``: from the old document, else deduced, and True if in doubt (services 2.3)."""
         _, old = self._old.get(port["id"], (0, {}))
         if isinstance(old.get("preserve_on_delete"), bool):
             return bool(old["preserve_on_delete"])
@@ -137,7 +137,7 @@ class Builder:
         return found[0] if found else None
 
     def _details(self, port: Record, binding: Record | None) -> dict[str, object]:
-        """``binding:vif_details``: of several hosts' levels the last says which driver bound, as in Neutron."""
+        """``binding:vif_details``: of several hosts' levels the last shows the bound driver, as in Neutron."""
         if binding is None:
             return {}
         details = _json(binding["vif_details"])
@@ -182,13 +182,13 @@ class Builder:
         if plugged:
             return str(details.get("bridge_name", self._live.setting("neutron.ovs_bridge") or "br-int"))[:_NIC]
         if kind == "bridge" and self._version >= _HIBISCUS:
-            raise CannotRepair(f"port {port['id']} is bound to a Linux bridge, which this Nova refuses: bind it anew")
+            raise CannotRepair(f"port {port['id']} is bound to a Linux bridge, which this Nova refuses: bind it again")
         if kind == "bridge" or (kind == "vhostuser" and details.get("vhostuser_fp_plug")):
             return str(details.get("bridge_name", f"brq{network}"))[:_NIC]
         return None
 
     def _segments(self, network: str) -> tuple[Value, bool]:
-        """(physical network, tunneled); with several segments as Nova chooses."""
+        """(physical network, tunneled); with several segments chosen as Nova does."""
         segments = self._live.rows("neutron", "networksegments", {"network_id": network, "is_dynamic": 0})
         segments.sort(key=lambda s: (int(str(s.get("segment_index") or 0)), str(s["id"])))
         if not segments:
@@ -203,7 +203,7 @@ class Builder:
         return physical[0], False
 
     def _subnets(self, port: Record) -> list[dict[str, object]]:
-        """The subnets the port has an address in, by their ids: so Neutron lists what Nova asks it for."""
+        """The subnets the port has an address in, by id: the order in which Neutron lists them."""
         fixed = self._live.rows("neutron", "ipallocations", {"port_id": port["id"]})
         fixed.sort(key=lambda a: (str(a["ip_address"]), str(a["subnet_id"])))
         floating = self._live.rows("neutron", "floatingips", {"fixed_port_id": port["id"]})
@@ -243,7 +243,7 @@ class Builder:
         }
 
     def _subnet_meta(self, subnet: Record, port: Record) -> dict[str, object]:
-        """What Nova notes of DHCP: until Zed the gateway stands in for a DHCP server that has no port (bug 2055245)."""
+        """Nova's DHCP server: until Zed the gateway, if the DHCP server has no port (bug 2055245)."""
         meta: dict[str, object] = {}
         if self._version >= _ANTELOPE:
             meta["enable_dhcp"] = bool(subnet["enable_dhcp"])
@@ -257,7 +257,7 @@ class Builder:
         return meta
 
     def _dhcp_server(self, port: Record, subnet: Record) -> Value:
-        """The address of a DHCP port in that subnet; of several the last one, as Nova has it."""
+        """The address of a DHCP port in that subnet; of several the last one, as in Nova."""
         agents = self._live.rows("neutron", "ports", {"network_id": port["network_id"], "device_owner": "network:dhcp"})
         found: Value = None
         for agent in agents:
@@ -273,7 +273,7 @@ class Builder:
 
 
 def _json(text: Value) -> dict[str, object]:
-    """A binding's document; {} where it is none, as Neutron has it."""
+    """A binding's JSON document; {} if it is invalid, as in Neutron."""
     try:
         found = json.loads(str(text)) if text else {}
     except ValueError:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The catalogue of workflows: one module a workflow, found by walking this package. Each holds one ``WORKFLOW``."""
+"""The catalogue of workflows, one module per workflow, found by walking this package. Each defines one ``WORKFLOW``."""

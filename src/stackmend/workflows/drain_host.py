@@ -1,25 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Move every server off a host that is to be maintained, and see in every service that it is empty.
+"""Move every server off a host before maintenance, and verify in every service that the host is empty.
 
 ## What it does
-Disables the host with a reason, then moves each server in a lane of its own: one that runs or is paused while it runs,
-one that is stopped by a cold move that is confirmed (`--cold`), a suspended one woken for the move (`--wake`), a
-shelved one by offloading it. Block migration is left to Nova, which knows where the disks are. A move that makes no
-progress is aborted or forced (`--stall`, `--on-stall`), one that failed is tried once more on a host of Nova's choice
-unless `--to` names one. With `--agents` routers and networks of its agents move, too. At the end Nova, Neutron,
-Placement and Cinder each have to say that the host is empty.
+Disables the host with a reason, then moves each server in its own lane. Running and paused servers are live-migrated.
+Stopped servers are cold-migrated and the migration confirmed (`--cold`), suspended servers are resumed for the move
+(`--wake`), and shelved servers are offloaded. Nova decides about block migration, since it knows where the disks are. A
+move that makes no progress is aborted or forced to complete (`--stall`, `--on-stall`). A move that failed is tried once
+more on a host of Nova's choice, unless `--to` names one. With `--agents`, the routers and networks of the host's
+Neutron agents are moved as well. Finally Nova, Neutron, Placement and Cinder must each report the host as empty.
 
 ## Guards
-* nova-compute of the host is up, another host of its cell is up and enabled, and `--to` is one of them.
-* Each server is moved only as it was seen: one that was stopped or moved meanwhile is left alone, and said.
-* A server with a finding that makes its move fail, or lose something on the way, stays, with the finding (`--no-audit`
-  moves it anyway).
-* What only its owner can decide (rescued, resized, locked while stopped, in error, devices of the host) is left where
-  it is, with the reason and what to do. The host is then not empty, and the run says so.
-* Room is counted for each flavor by itself: an estimate, for other servers come and go.
+* nova-compute on the host is up, another host in its cell is up and enabled, and `--to` names such a host.
+* Each server is moved only in the state the plan saw: a server stopped or moved since then is left alone and reported.
+* A server with a finding that would make its move fail, or lose data on the way, stays on the host and the finding is
+  shown (`--no-audit` moves it anyway).
+* A server that only its owner can decide about (rescued, resized, locked while stopped, in error, using devices of the
+  host) is left in place, with the reason and the next step. The host is then not empty, and the run says so.
+* Free capacity is counted for each flavor separately. It is an estimate, because other servers come and go.
 
 ## Undo
-Enables the host again if this run disabled it and nobody has given another reason since. Servers stay where they are:
+Enables the host again if this run disabled it and nobody has set another reason since. Servers stay where they are:
 `host return --back-from RUN` moves them back.
 """
 
@@ -52,11 +52,11 @@ _OF_AGENTS = "network:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """What is known before anything is changed."""
+    """The state of the host before anything is changed."""
 
     host: Compute
     servers: tuple[Server, ...]
-    fit: frozenset[str]  #: hosts that servers may go to
+    fit: frozenset[str]  #: hosts that servers may move to
     nodes: Mapping[str, str]  #: provider -> host
     moves: tuple[Mapping[str, object], ...]
     ports: Mapping[str, list[Mapping[str, object]]]
@@ -64,19 +64,19 @@ class _Seen:
 
     @property
     def providers(self) -> list[str]:
-        """Of the host."""
+        """Nodes of the host."""
         return sorted(one for one, host in self.nodes.items() if host == self.host.host)
 
 
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
-    """Disable, a lane for each server, agents where asked for, and the proof that nothing is left."""
+    """Lanes: disable the host, move each server, move agents if requested, and verify that the host is empty."""
     wishes = _wishes(arguments)
     seen = _look(sight, str(arguments["host"]), wishes.to)
     drafts = list(_drafts(sight, seen, wishes))
     moving = [one for one in drafts if one.risk is not Risk.MANUAL]
     estimate = _estimate(seen, {one.resource_id for one in moving})
     sight.facts.update(
-        host=seen.host.host, to=wishes.to or "wherever the scheduler puts them", estimate=estimate,
+        host=seen.host.host, to=wishes.to or "wherever the scheduler places them", estimate=estimate,
         room=[_told(need, count, seen.room[need]) for need, count in _wanted(seen).items()],
         hosts=sorted(seen.fit), left=len(drafts) - len(moving),
     )  # fmt: skip
@@ -91,7 +91,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
 def _wishes(arguments: Row) -> moving.Wishes:
     on_stall = str(arguments.get("on_stall") or "abort")
     if on_stall not in ("abort", "force-complete", "wait"):
-        raise UsageError(f"--on-stall {on_stall!r} is none of abort, force-complete, wait")
+        raise UsageError(f"--on-stall {on_stall!r} must be abort, force-complete or wait")
     return moving.Wishes(
         to=str(arguments["to"]) if arguments.get("to") else None,
         cold=bool(arguments.get("cold")),
@@ -103,7 +103,7 @@ def _wishes(arguments: Row) -> moving.Wishes:
     )
 
 
-# -- what is there
+# -- the current state
 
 
 def _look(sight: Sight, host: str, to: str | None) -> _Seen:
@@ -111,7 +111,7 @@ def _look(sight: Sight, host: str, to: str | None) -> _Seen:
     own = hosts.compute(found, host)
     if own.state != "up" or own.forced_down:
         raise CannotRepair(
-            f"nova-compute on {host} is down, and no server can be moved without it: start it or, if"
+            f"nova-compute on {host} is down, and servers cannot be moved without it: start it, or if"
             f" the host is dead, run 'stackmend host evacuate {host}'"
         )
     fit = _fit(found, host, hosts.cells(sight.live))
@@ -135,13 +135,13 @@ def _look(sight: Sight, host: str, to: str | None) -> _Seen:
 
 
 def _fit(found: Mapping[str, Compute], host: str, cells: Mapping[str, object]) -> frozenset[str]:
-    """Other hosts that servers can go to: Nova moves none into another cell while it runs."""
+    """Other hosts that servers can move to: Nova does not migrate a running server to another cell."""
     fit = {name for name, one in found.items() if one.fit and name != host}
     if host in cells:
         fit = {name for name in fit if cells.get(name) == cells[host]}
     if not fit:
-        cell = " of its cell" if cells else ""
-        raise CannotRepair(f"there is no other host{cell} that is up and enabled: nothing can be moved")
+        cell = " in its cell" if cells else ""
+        raise CannotRepair(f"no other host{cell} is up and enabled: no server can be moved")
     return frozenset(fit)
 
 
@@ -149,18 +149,18 @@ def _destination(found: Mapping[str, Compute], fit: frozenset[str], host: str, t
     if to is None or to in fit:
         return
     if to == host:
-        raise UsageError("a host cannot be drained to itself", "Name another one by --to, or leave it to Nova.")
+        raise UsageError("a host cannot be drained to itself", "Name another host with --to, or let Nova choose.")
     one = hosts.compute(found, to)
     if one.fit:
-        raise CannotRepair(f"{to} is in another cell than {host}: servers do not move there")
-    raise CannotRepair(f"{to} is {one.status} and {one.state}: Nova moves no server there")
+        raise CannotRepair(f"{to} is in another cell than {host}: servers cannot move there")
+    raise CannotRepair(f"{to} is {one.status} and {one.state}: Nova cannot move servers there")
 
 
 # -- servers
 
 
 def _drafts(sight: Sight, seen: _Seen, wishes: moving.Wishes) -> Iterator[LaneDraft]:
-    """The biggest first: what takes longest is begun first."""
+    """Largest servers first, because they take longest."""
     images: dict[str, Mapping[str, object]] = {}
     where: dict[str, str | None] = {one.id: one.host for one in seen.servers}
     for one in sorted(seen.servers, key=lambda s: (-s.memory, -s.disk, s.name, s.id)):
@@ -173,18 +173,18 @@ def _hindered(
 ) -> Iterator[str]:
     if stuck := [move for move in seen.moves if move["instance_uuid"] == one.id and move["status"] != "finished"]:
         yield (
-            f"a {stuck[0].get('migration_type') or 'migration'} of it is recorded as {stuck[0]['status']}, though"
-            f" nothing is under way: see 'openstack server migration list --server {one.id}' and 'openstack server"
-            f" event list {one.id}'; where records disagree, 'stackmend server where {one.id}' tells"
+            f"its {stuck[0].get('migration_type') or 'migration'} is recorded as {stuck[0]['status']}, but nothing is"
+            f" in progress: see 'openstack server migration list --server {one.id}' and 'openstack server event"
+            f" list {one.id}'; if the records disagree, run 'stackmend server where {one.id}'"
         )
     yield from (f"repair it first: {finding}" for finding in sight.findings.get(one.id, ()))
     if one.vm_state in WITH_STATE:
         for why in servers.immovable(sight.api, one, servers.image_of(sight.api, one, images)):
-            yield f"{why}: stop it at a time that suits its owner, then --cold moves it"
+            yield f"{why}: stop it when its owner agrees, then move it with --cold"
     if one.vm_state in MOVED:
         yield from servers.crowded(sight.api, one, seen.fit, where)
         if not seen.room.get(one.need):
-            yield f"no host has room for it ({_needs(one.need)})"
+            yield f"no host has enough free capacity ({_needs(one.need)})"
 
 
 def _needs(need: hosts.Need) -> str:
@@ -196,7 +196,7 @@ def _wanted(seen: _Seen) -> Counter[hosts.Need]:
 
 
 def _told(need: hosts.Need, count: int, room: Mapping[str, int]) -> str:
-    """Room for the servers of one flavor, as if there were no others."""
+    """Free capacity for the servers of one flavor, counted as if no other servers moved."""
     total = sum(room.values())
     short = "" if total >= count else ": NOT ENOUGH"
     return f"{count} of flavor {need.flavor}: room for {total} on {len(room)} hosts{short}"
@@ -211,7 +211,7 @@ def _estimate(seen: _Seen, moving: set[str]) -> str:
     )
 
 
-# -- around them
+# -- before and after the servers move
 
 
 def _disable(seen: _Seen, reason: str, estimate: str) -> LaneDraft:
@@ -224,7 +224,7 @@ def _disable(seen: _Seen, reason: str, estimate: str) -> LaneDraft:
         disable,
         Gate(name=f"drain-{host.host}", text=f"{host.host} takes no new servers. {estimate}. Move them now?"),
     )
-    already = f"is disabled already ({host.reason or 'no reason'})" if host.status == "disabled" else "is disabled"
+    already = f"is already disabled ({host.reason or 'no reason'})" if host.status == "disabled" else "is disabled"
     return LaneDraft(
         resource_type="host", resource_id=host.host, message=f"{host.host} {already}; then {estimate}", steps=steps,
         stage=_DISABLE, required=True,
@@ -233,22 +233,22 @@ def _disable(seen: _Seen, reason: str, estimate: str) -> LaneDraft:
 
 
 def _strangers(sight: Sight, seen: _Seen) -> Iterator[LaneDraft]:
-    """What other services have on the host and Nova does not list there: the host will not be empty."""
+    """Records that other services have for the host and Nova does not: the host will not be empty."""
     host, known = seen.host.host, {one.id for one in seen.servers}
     for move in seen.moves:
         if move["instance_uuid"] not in known and move["status"] == "finished":
             kind = move.get("migration_type") or "resize"
             yield _by_hand(
                 host, "server", str(move["instance_uuid"]),
-                f"its {kind} from {host} waits to be confirmed or reverted, and keeps its old disk there: 'openstack"
-                " server resize confirm' or 'revert'",
+                f"its {kind} from {host} waits to be confirmed or reverted and keeps its old disk there: run 'openstack"
+                " server resize confirm' or 'openstack server resize revert'",
             )  # fmt: skip
     moving = {str(move.get("uuid")) for move in seen.moves} | {str(move["instance_uuid"]) for move in seen.moves}
     for one in sorted(hosts.consumers(sight.api, seen.providers) - known - moving):
         yield _by_hand(
             host, "consumer", one,
-            f"it has an allocation of {host}, and Nova lists no such server there: one that was deleted and can be"
-            " restored ('openstack server list --all-projects --deleted'), or a leftover ('stackmend audit --check"
+            f"it has an allocation on {host}, but Nova lists no such server there: either a deleted server that can be"
+            " restored ('openstack server list --all-projects --deleted') or a leftover ('stackmend audit --check"
             " allocation-orphan')",
         )  # fmt: skip
     for device, some in sorted(seen.ports.items()):
@@ -256,8 +256,8 @@ def _strangers(sight: Sight, seen: _Seen) -> Iterator[LaneDraft]:
         if device not in known and bound:
             yield _by_hand(
                 host, "port", str(bound[0]["id"]),
-                f"it is bound to {host} for {device or 'nobody'}, and Nova lists no such server there ('stackmend audit"
-                " --check port-without-server --check port-binding-wrong-host' tells)",
+                f"it is bound to {host} for {device or 'no device'}, but Nova lists no such server there: run"
+                " 'stackmend audit --check port-without-server --check port-binding-wrong-host'",
             )  # fmt: skip
 
 

@@ -1,29 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Evacuate the servers of a host that is dead, through Nova's API.
+"""Evacuate the servers of a dead host through Nova's API.
 
 ## What it does
-Proves that the host is dead, then evacuates each server in a lane of its own, starts those that ran, and looks whether
-each one is whole: host, power, ports, volumes, allocation. Nova keeps the allocation on the old host until that one
-comes back: that is right.
+Verifies that the host is dead, then evacuates each server in its own lane, starts the servers that were running, and
+checks host, power state, ports, volumes and allocation of each one. Nova keeps the allocation on the old host until
+that host comes back; this is expected.
 
 ## Guards
-* nova-compute of the host is down, and its heartbeat is old: a host that is forced down and still reports lives.
-  Whether it reports is looked at again when the run begins, and before each server.
-* The host is cut off: `[hooks] fence` ends with 0, or the operator says so by `--fenced`, which is journalled.
-* The list of servers is whole: what Placement holds for the host is compared with what Nova lists.
+* nova-compute on the host is down and its heartbeat is old. A host that is forced down but still reports is alive. This
+  is checked again when the run begins and before each server.
+* The host is fenced: `[hooks] fence` exits with 0, or the operator confirms it with `--fenced`, which is journalled.
+* The list of servers is complete: allocations on the host in Placement are compared with the servers Nova lists.
 * A server whose move to another host never ended stays, unless that host is declared dead: its guest may run there.
-* A server whose disk is not known to be elsewhere (volume, rbd, shared directory, or its directory found on the
-  destination) would be built anew from its image. It is left where it is, unless `--consent-rebuild` names it.
-* A server with a finding by which it would not come up whole stays, with the finding: with an empty network cache it
-  would have no NICs on the new host (`--no-audit` does not ask).
+* A server is evacuated only if its disk is known to be elsewhere (volume, RBD, shared directory, or its directory found
+  on the destination). Otherwise Nova would rebuild it from its image, so it is left where it is, unless
+  `--consent-rebuild` names it.
+* A server with a finding that would keep it from coming up complete stays, and the finding is shown. With an empty
+  network cache, for instance, it would have no NICs on the new host. `--no-audit` skips this check.
 
 ## What is lost
-The memory of every guest. Servers that are paused, suspended or rescued, and those that something was under way with,
-are reset first; each one says in the plan what it loses by that.
+The memory of every guest. Servers that are paused, suspended or rescued, and servers with an operation in progress, are
+reset first. The plan says for each one what it loses.
 
 ## Undo
-Only that the host is declared down, and only until the first evacuation. An evacuation is taken back by nothing but
-another move, after the host has come back and has cleaned up.
+Only the forced-down flag of the host, and only before the first evacuation. The only way to reverse an evacuation is to
+move the server again, after the host has come back and has cleaned up.
 """
 
 from __future__ import annotations
@@ -45,58 +46,58 @@ from stackmend.model.step import Manual, Risk, Step
 from stackmend.model.values import texts
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
-#: stages of the plan: fence, declare, then servers by their order, and the words for the return at the end
+#: stages of the plan: fence, force down, then servers in their order, and instructions for the host's return last
 _SERVERS, _RETURN = 2, 1000
 
-#: (vm_state) that has to be reset before Nova evacuates it -> what is lost by that
+#: vm_state that must be reset before Nova can evacuate the server -> what is lost by the reset
 _RESET = {
-    "paused": "it was paused: its memory is lost, and it boots anew",
-    "suspended": "it was suspended: its saved memory is on the dead host and is lost; it is left stopped",
+    "paused": "it was paused: its memory is lost, and it boots again",
+    "suspended": "it was suspended: its saved memory is on the dead host and is lost; it stays stopped",
     "rescued": "it was rescued: it boots from its own disk, without the rescue disk",
 }
-#: vm_state or task_state that is not for a machine to decide -> why
+#: vm_state or task_state that needs a human decision -> why
 _LEFT = {
-    "building": "it was never built: delete it, and create it again",
-    "resized": "its resize waits to be confirmed or reverted, and its old disk is on another host: when this one does"
-    " not come back, the old disk is what is left of it",
-    "soft-delete": "it is deleted, and can be restored: restore it when the host is back, or let it go",
-    "shelved": "it is shelved and its image is in Glance: when the host does not come back, its instance has to be"
-    " offloaded by hand, then unshelved",
-    "deleting": "it is being deleted: Nova goes on when the host is back; else delete it once more",
-    "soft-deleting": "it is being deleted: Nova goes on when the host is back; else delete it once more",
-    "migrating": "a live migration was under way when its host died: it may run on the other host. Look there first",
-    "resize_prep": "a move was under way when its host died: its disk may be on either host. Look at both first",
-    "resize_migrating": "a move was under way when its host died: its disk may be on either host. Look at both first",
-    "resize_migrated": "a move was under way when its host died: its disk may be on either host. Look at both first",
-    "resize_finish": "a move was under way when its host died: its disk may be on either host. Look at both first",
-    "resize_confirming": "a move was under way when its host died: its disk may be on either host. Look at both first",
-    "resize_reverting": "a move was under way when its host died: its disk may be on either host. Look at both first",
+    "building": "it was never built: delete it and create it again",
+    "resized": "its resize waits to be confirmed or reverted, and its old disk is on another host: if this host does"
+    " not come back, only the old disk is left",
+    "soft-delete": "it is soft-deleted: restore it when the host is back, or let the deletion complete",
+    "shelved": "it is shelved and its image is in Glance: if the host does not come back, the server must be offloaded"
+    " by hand, then unshelved",
+    "deleting": "its deletion is in progress: Nova continues it when the host is back; otherwise delete it again",
+    "soft-deleting": "its deletion is in progress: Nova continues it when the host is back; otherwise delete it again",
+    "migrating": "a live migration was in progress when its host died: it may run on the other host. Check there first",
+    "resize_prep": "a move was in progress when its host died: its disk may be on either host. Check both first",
+    "resize_migrating": "a move was in progress when its host died: its disk may be on either host. Check both first",
+    "resize_migrated": "a move was in progress when its host died: its disk may be on either host. Check both first",
+    "resize_finish": "a move was in progress when its host died: its disk may be on either host. Check both first",
+    "resize_confirming": "a move was in progress when its host died: its disk may be on either host. Check both first",
+    "resize_reverting": "a move was in progress when its host died: its disk may be on either host. Check both first",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
-    """What is the same for all servers."""
+    """Values that apply to all servers."""
 
     host: str
     to: str
-    since: str  #: evacuations that are asked for come later than this
-    stopped: bool  #: they arrive stopped, and are started
+    since: str  #: evacuations of this run are requested after this time
+    stopped: bool  #: evacuated servers arrive stopped and must be started
     start: bool
     shared: bool
     consent: frozenset[str]
     there: frozenset[str] | None
-    old: Mapping[str, Sequence[str]]  #: server -> evacuations that are over
-    open: Mapping[str, Mapping[str, object]]  #: server -> a move that never ended, to a host that may live
-    fit: frozenset[str]  #: where they may go
-    where: dict[str, str | None]  #: hosts of servers, as far as they are known
+    old: Mapping[str, Sequence[str]]  #: server -> evacuations that have ended
+    open: Mapping[str, Mapping[str, object]]  #: server -> a move that never ended, to a host that may be alive
+    fit: frozenset[str]  #: possible destinations
+    where: dict[str, str | None]  #: server -> host, where known
 
 
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
-    """Proof of death, a lane for each server, and what is to happen when the host comes back."""
+    """Lanes: verify that the host is dead, evacuate each server, and instructions for the host's return."""
     host, to = str(arguments["host"]), str(arguments.get("to") or "")
     found = fencing.silent(sight, host)
-    hosts.nodes(sight.api, host)  # refuses machines of ironic
+    hosts.nodes(sight.api, host)  # raises for baremetal (ironic) hosts
     fence = list(fencing.fence(sight, host, bool(arguments.get("fenced"))))
     fit = _destinations(sight, host, to)
     lost = guests.guests(sight, host)
@@ -119,7 +120,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         where={guest.id: guest.host for guest in lost},
     )
     drafts = [_lane(sight, job, guest, stages[guest.id]) for guest in lost]
-    sight.facts["host"], sight.facts["to"] = host, to or "wherever the scheduler puts them"
+    sight.facts["host"], sight.facts["to"] = host, to or "wherever the scheduler places them"
     sight.facts["servers"] = {draft.resource_id: dict(draft.target) for draft in drafts}
     moving = any(draft.risk is not Risk.MANUAL for draft in drafts)
     if moving:
@@ -131,27 +132,27 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
 
 
 def _destinations(sight: Sight, host: str, to: str) -> frozenset[str]:
-    """Hosts to go to; CannotRepair where there is none."""
+    """Possible destinations; CannotRepair if there are none."""
     if to == host:
-        raise UsageError("a host cannot be evacuated to itself", "Name another one by --to, or leave it to Nova.")
+        raise UsageError("a host cannot be evacuated to itself", "Name another host with --to, or let Nova choose.")
     found = compute.every_compute(sight.api)
     fit = frozenset(str(one["host"]) for one in found if one["state"] == "up" and one["status"] == "enabled") - {host}
     if to and to not in {str(one["host"]) for one in found}:
         raise UsageError(f"there is no compute host {to}", "See 'openstack compute service list'.")
     if to and to not in fit:
-        raise CannotRepair(f"{to} is not up, or is disabled: Nova evacuates to no such host")
+        raise CannotRepair(f"{to} is down or disabled: Nova cannot evacuate servers to it")
     if not fit:
-        raise CannotRepair("there is no other host that is up and enabled")
+        raise CannotRepair("no other host is up and enabled")
     return frozenset({to}) if to else fit
 
 
 def _since(found: Mapping[str, object], evacuations: Sequence[Mapping[str, object]]) -> str:
-    """The latest moment that Nova told of: its own clock, whichever host of it answers."""
+    """The latest time that Nova reported, so that its own clock counts, whichever Nova host answers."""
     return max([str(found.get("updated_at") or ""), *(str(one["created_at"]) for one in evacuations)])
 
 
 def _old(evacuations: Sequence[Mapping[str, object]]) -> dict[str, list[str]]:
-    """Server -> its evacuations from this host that came to nothing or are of an earlier time."""
+    """Server -> its evacuations from this host that failed or belong to an earlier outage."""
     found: dict[str, list[str]] = {}
     for one in evacuations:
         if one["status"] not in EVACUATING:
@@ -160,10 +161,10 @@ def _old(evacuations: Sequence[Mapping[str, object]]) -> dict[str, list[str]]:
 
 
 def _open(sight: Sight, host: str) -> dict[str, Mapping[str, object]]:
-    """Server -> its move from this host that never ended, unless the host it led to is declared dead, or gone.
+    """Server -> its unended move from this host, unless the destination is declared dead or no longer exists.
 
-    That nobody hears of a nova-compute does not stop the guests of its host. A resize that waits for its confirmation
-    is told by the server's state, an evacuation is waited for.
+    A silent nova-compute does not mean that the guests on its host have stopped. A resize waiting for confirmation
+    shows in the server's state, and a running evacuation is waited for.
     """
     others = {str(one["host"]) for one in compute.every_compute(sight.api) if not one.get("forced_down")} - {host}
     return {
@@ -199,7 +200,7 @@ def _lane(sight: Sight, job: _Job, guest: Server, stage: int) -> LaneDraft:
 
 
 def _hindered(sight: Sight, job: _Job, guest: Server, place: Place) -> Iterator[str]:
-    """Why it is left to a human."""
+    """Reasons why the server needs a human decision."""
     state = guest.task_state if guest.task_state in _LEFT else guest.vm_state
     if state in _LEFT:
         yield _LEFT[state]
@@ -212,45 +213,45 @@ def _hindered(sight: Sight, job: _Job, guest: Server, place: Place) -> Iterator[
         kind, to = move["migration_type"] or "migration", move["dest_compute"]
         yield (
             f"its {kind} to {to} never ended ({move['status']}), and {to} is not declared dead: its guest may run"
-            f" there, and would run twice. Look there: 'virsh list --all --uuid'. If it is there:"
+            f" there, and would run twice. Check there: 'virsh list --all --uuid'. If the guest is there:"
             f" 'stackmend server set-host {guest.id} --host {to}'; if not:"
-            f" 'stackmend host relocate {job.host} --to {to} --server {guest.id}', or, where {to} is cut off,"
+            f" 'stackmend host relocate {job.host} --to {to} --server {guest.id}', or, if {to} is fenced,"
             f" 'openstack compute service set --down {to} nova-compute'"
         )
     yield from guests.obstacles(sight, guest)
     # Nova would leave it in error
     yield from servers.crowded(sight.api, guest, job.fit, job.where)
     if place.kind == "local" and guests.image_gone(sight, guest):
-        yield f"its disk would be built from image {guest.image}, and that is gone"
+        yield f"its disk would be built from image {guest.image}, which no longer exists"
     elif not place.keeps and guest.id not in job.consent:
         yield (
             f"{'; '.join(place.lost)}. Bring its disk to the destination first ('stackmend host salvage {job.host}'),"
-            f" or consent to the loss by --consent-rebuild {guest.id}"
+            f" or accept the loss with --consent-rebuild {guest.id}"
         )
 
 
 def _told(job: _Job, guest: Server, place: Place) -> Iterator[str]:
-    """What an operator has to know of it."""
+    """Notes about the server for the operator."""
     yield from place.lost
     if guest.vm_state in _RESET:
         yield _RESET[guest.vm_state]
     if guest.task_state and not guest.task_state.startswith("rebuild"):
-        yield f"it was {guest.task_state}: that is forgotten"
+        yield f"its task state {guest.task_state} is discarded"
     if guest.vm_state == "error":
-        yield "it is in error: Nova starts it where it arrives"
+        yield "it is in error: Nova starts it on the new host"
     elif not job.stopped and (_runs_after(guest) or _reset(guest)):
-        yield f"Nova starts it where it arrives (it leaves servers stopped from {compute.STOPPED} on)"
+        yield f"Nova starts it on the new host (only from microversion {compute.STOPPED} does it leave servers stopped)"
     if guest.specs.get("accel:device_profile"):
-        yield "it has an accelerator of Cyborg: Nova refuses unless every host is new enough"
+        yield "it has a Cyborg accelerator: Nova refuses the evacuation unless every host is new enough"
 
 
 def _runs_after(guest: Server) -> bool:
-    """Whether it ran, or was about to."""
+    """Whether the server was running or starting."""
     return guest.vm_state in RAN or (guest.vm_state == "stopped" and guest.task_state == "powering-on")
 
 
 def _reset(guest: Server) -> bool:
-    """Whether its state has to be reset; one that is being evacuated already is waited for."""
+    """Whether the server's state must be reset; an evacuation already in progress is waited for."""
     under_way = (guest.task_state or "").startswith("rebuild")
     return guest.vm_state not in EVACUABLE or (not guest.idle and not under_way)
 
@@ -258,7 +259,7 @@ def _reset(guest: Server) -> bool:
 def _steps(job: _Job, guest: Server) -> Iterator[Step]:
     state = guest.vm_state
     if _reset(guest):
-        # to "active", not "error": a server in error runs where it arrives, whatever it did before
+        # to "active", not "error": Nova starts a server in error on the new host, whatever its state was before
         state = "active"
         yield ResetState(server=guest.id, state=state).call(
             {"server": "present", "server.host": job.host, "server.vm_state": guest.vm_state}
@@ -289,5 +290,5 @@ WORKFLOW = Workflow(
     risk=Risk.UNSAFE,
     lanes=lanes,
     deed="rebuild",
-    why="unless the host is certainly fenced, its servers run twice on the same disks; what they had in memory is lost",
+    why="unless the host is fenced, its servers run twice on the same disks; the memory of every guest is lost",
 )

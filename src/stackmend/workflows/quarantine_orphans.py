@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Move directories that no server owns out of the way, inside the instances directory of a host.
+"""Move directories that belong to no server into a quarantine inside the host's instances directory.
 
 ## What it does
 
-Each orphan goes to ``<instances_path>/.stackmend-quarantine/<time>/`` by one rename. Nothing is deleted: that is for a
-human, when nobody has missed anything for a while.
+Each orphaned directory is moved to ``<instances_path>/.stackmend-quarantine/<time>/`` with one rename. Nothing is
+deleted: delete the quarantine by hand once nobody has missed anything for a while.
 
 ## Guards
 
-A directory is an orphan only where nova_api and every cell were read, and none of them has a server of that name that
-may own it: on this host, on its way from or to it, evacuated from it and not cleaned up, being built, or deleted within
-a day. It has not changed for a week (``--older-than``), no process has a file of it open, libvirt has no domain for it,
-and no other disk is based on it. Storage that other hosts use is refused. Nova, the processes, the disks based on it
-and that it has not changed are looked at again when its turn comes.
+A directory is an orphan only if nova_api and every cell were read and no server that may own it has that name: no
+server on this host, moving from or to it, evacuated from it and not yet cleaned up, being built, or deleted within the
+last day. The directory has not changed for a week (``--older-than``), no process has one of its files open, libvirt has
+no domain for it, and no other disk is based on it. Shared storage is refused. Nova's records, open files, dependent
+disks and the time of the last change are checked again before each move.
 
 ## Undo
 
-Moves each directory back, unless there is one of its name again.
+Moves each directory back, unless a directory of that name exists again.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         raise CannotRepair('no access to hosts is configured: [hosts] transport = "ssh" is usual')
     if sight.live is None:
         raise CannotRepair(
-            "no database of Nova is configured: that nobody owns a directory can be told by all cells together alone"
+            "no Nova database is configured: only all cells together can show that no server owns a directory"
         )
     cells = sight.live.cells()
     home = str(sight.settings.get("hosts.instances_path", INSTANCES))
@@ -52,7 +52,9 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     now = fencing.now(sight).timestamp()
     found = inventory(sight.hosts, host, path, prefix=place.container, now=now)
     if found.storage.shared is not False:
-        raise CannotRepair(f"{path} of {host} may be shared: {found.storage.why}. Other hosts may own what is in it")
+        raise CannotRepair(
+            f"{path} of {host} may be shared: {found.storage.why}. Servers of other hosts may own its contents"
+        )
     whose = owners(found, sight.live, sight.api)
     days = AGE if arguments.get("days") is None else real(arguments["days"])
     kept = {}
@@ -73,7 +75,7 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
 
 
 def _guards(folder: Folder, owner: Owner, host: str, cells: tuple[str, ...]) -> Iterator[Step]:
-    """What Nova has to say still when the turn of this directory comes."""
+    """Nova's records that must be unchanged when this directory is moved."""
     server = folder.server or owner.server
     if not server:
         return

@@ -2,18 +2,18 @@
 """Detach a volume from its server and attach it again, through Nova.
 
 ## What it does
-Waits until the guest is ready to let a disk go, where it runs: its console shows a login prompt, or a program that the
-operator names ends with 0. Then Nova detaches the volume; that is over when Nova has no mapping of it, Cinder no
-attachment, and Nova's own action is finished. Then it is attached again, with the same `delete_on_termination` and tag.
-The guest may see it under another name: by its serial, the beginning of the volume's id, it is the same.
+Waits until a running guest is ready to release the disk: its console shows a login prompt, or a command named by the
+operator exits with 0. Then Nova detaches the volume. The detach is complete when Nova has no block device mapping,
+Cinder has no attachment and Nova's own action has finished. Then the volume is attached again, with the same
+`delete_on_termination` and tag. The guest may see it under another device name; its serial, the first characters of the
+volume's id, stays the same.
 
 ## Guards
-The server is where it was and at rest, and Nova and Cinder mean the same attachment. The root disk is refused: it
-cannot be detached. `volume refresh` makes its connection anew, and so does shelving the server and unshelving it.
+The server is where it was and idle, and Nova and Cinder agree on the attachment. A root disk is refused, because it
+cannot be detached: use `volume refresh` to re-create its connection, or shelve and unshelve the server.
 
 ## Undo
-Where the volume was detached and could not be attached again, undo attaches it. After both there is nothing to take
-back.
+If the volume was detached but could not be attached again, undo attaches it. After both steps there is nothing to undo.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from stackmend.model.step import HostCommand, Manual, Risk, Step
 from stackmend.model.values import real, texts
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
-#: seconds that a guest may take to come up, and to let go of a disk
+#: seconds that a guest may take to boot, and to release a disk
 _GUEST, _LETTING_GO = 900, 900
-#: asks until the answer is yes
+#: repeats the command until it succeeds
 _UNTIL = 'until "$@"; do sleep 5; done'
 _ASK = '"$@" || exit 1'
 
 
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
-    """One lane for the pair. CannotRepair where it may not be begun."""
+    """One lane for the server and its volume; CannotRepair if a guard refuses it."""
     found = pairs.pair(arguments, sight)
     if found.root:
         raise CannotRepair(
-            f"volume {found.volume} is the root disk of server {found.server}, which cannot be detached: 'stackmend"
-            f" volume refresh --server {found.server} {found.volume}' makes its connection anew, and so does shelving"
+            f"volume {found.volume} is the root disk of server {found.server}, which cannot be detached: re-create its"
+            f" connection with 'stackmend volume refresh --server {found.server} {found.volume}', or by shelving"
         )
     if found.vm_state not in ATTACHES:
         raise CannotRepair(
@@ -64,7 +64,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
 
 
 def _waited(arguments: Row, found: Pair) -> Iterator[Step]:
-    """Wait for a guest that runs, as the operator asks for it."""
+    """Wait for a running guest, as the operator requested."""
     probe = texts(arguments.get("probe"))
     words = tuple(word.replace("{server}", found.server) for word in probe)
     if probe and not any("{server}" in word for word in probe):
@@ -96,8 +96,8 @@ def _again(found: Pair) -> Iterator[Step]:
     tag = f" --tag {found.tag}" if found.tag else ""
     end = " --enable-delete-on-termination" if found.delete_on_termination else ""
     yield Manual(
-        text=f"should it end detached: 'stackmend run undo', or openstack server add volume{tag}{end} {found.server}"
-        f" {found.volume}"
+        text=f"if the volume stays detached: 'stackmend run undo', or openstack server add volume{tag}{end}"
+        f" {found.server} {found.volume}"
     )
 
 
@@ -105,5 +105,5 @@ WORKFLOW = Workflow(
     name="reattach-volume",
     risk=Risk.UNSAFE,
     lanes=lanes,
-    why="the guest loses the disk for a while: what is mounted from it must be unmounted before",
+    why="the guest loses the disk for a while: unmount its file systems first",
 )

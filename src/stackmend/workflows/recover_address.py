@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recover an address whose server is gone: a port that holds it for the project that had it.
+"""Recover the address of a deleted server by creating a port that holds it for its former project.
 
 ## What it does
-Asks Neutron for the address by name, outside the allocation pool as well, which owners of the network and
-administrators may. The MAC address that the records of the old server have is asked for, too, unless somebody has it
-now. The port waits for a server: `openstack server create --port`.
+Requests the address from Neutron explicitly, which network owners and administrators may do even outside the allocation
+pool. The MAC address recorded for the old server is requested as well, unless another port has it now. The port waits
+for a server: `openstack server create --port`.
 
-Where the policy forbids that, `--max-ports` has Neutron give addresses of the subnet one after another, until the one
-that is wanted is among them. It draws them at random from what is free, so that this may come to nothing: never more
-ports are made than were allowed and the quota has room for. All but the one with the address are deleted at the end,
-also when nothing was found, and by `run resume` when the program was killed.
+If the policy forbids requesting an address, `--max-ports` lets Neutron allocate addresses of the subnet one after
+another until the wanted one is among them. Neutron picks them at random from the free addresses, so this may fail: it
+never creates more ports than allowed and the quota permits. All ports except the one with the address are deleted at
+the end, even if the address was not obtained, and by `run resume` if the program was killed.
 
 ## Guards
-Nobody has the address now, it was no floating address, and no record of a server that is not deleted has it: the guest
-of a server that has lost its port may use it still; every cell that is configured has to be read for that. It is no
-gateway, network or broadcast address; the project is named, or known from the records of the server that had it. A port
-that somebody has put on a server meanwhile is not deleted.
+Nobody has the address now, it was no floating address, and no record of a live server has it: the guest of a server that
+lost its port may still use the address. Every configured cell must be read for this. The address is not a gateway,
+network or broadcast address; the project is named, or known from the records of the server that had it. A port that was
+attached to a server in the meantime is not deleted.
 
 ## Undo
-The port is deleted, unless a server has it by then.
+The port is deleted, unless it belongs to a server by then.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from stackmend.model.step import Risk, Step
 from stackmend.model.values import texts
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
-#: stages: ports are made, then those that are not wanted are deleted
+#: stages: create ports, then delete those that are not wanted
 _MAKE, _CLEAN = 1, 2
 
 
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
-    """One lane, or with ``tries`` one that makes ports and one that clears them away."""
+    """One lane, or with ``tries`` one lane that creates ports and one that deletes them."""
     networks = ByApi(sight.api)
     address, project = reservations.plain(str(arguments["address"])), str(arguments.get("project") or "")
     of = reservations.place(networks, address, str(arguments.get("network") or ""), str(arguments.get("subnet") or ""))
@@ -56,13 +56,13 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         )
     for server in texts(arguments.get("living")):
         raise CannotRepair(
-            f"server {server} is not deleted, and its records still have {address}: its guest may use it. Repair that"
+            f"server {server} is not deleted and its records still have {address}: its guest may use it. Repair that"
             f" first: 'stackmend audit --server {server}'"
         )
     for why in texts(arguments.get("unread")):
-        raise CannotRepair(f"whether a server that is not deleted still has {address} cannot be told: {why}")
+        raise CannotRepair(f"cannot determine whether a live server still has {address}: {why}")
     if not project:
-        raise CannotRepair(f"no record tells which project {address} was of: name it by --project")
+        raise CannotRepair(f"no record shows which project had {address}: name it with --project")
     tries = int(str(arguments.get("tries") or 0))
     room = reservations.room(sight.api, project, max(tries, 1))
     name = str(arguments.get("name") or f"recovered-{address}")
@@ -81,13 +81,13 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     )
     yield LaneDraft(
         resource_type="port", resource_id=name, stage=_MAKE, target=target,
-        message=f"{address} for project {project}, by name",
+        message=f"{address} for project {project}, requested explicitly",
         steps=(asked.call({"holder": None}, inverse=DropReserved(reservation=mark, network=of.network).made()),),
     )  # fmt: skip
 
 
 def _mac(networks: ByApi, of: Subnet, mac: str) -> str:
-    """The MAC address of the port that was, "" where somebody has that now: it is to be one in its network."""
+    """The MAC address of the former port; "" if another port has it, since it must be unique in the network."""
     return "" if not mac or networks.ports(mac_address=mac, network_id=of.network) else mac
 
 
@@ -105,11 +105,11 @@ def _drawn(of: Subnet, address: str, project: str, name: str, marks: Sequence[st
     held = HoldsAddress(address=address, network=of.network, reservations=list(marks)).call()
     yield LaneDraft(
         resource_type="port", resource_id=name, stage=_MAKE, target=target, steps=tuple(tries),
-        message=f"at most {len(marks)} ports of project {project}, until one has {address}",
+        message=f"at most {len(marks)} ports for project {project}, until one has {address}",
     )  # fmt: skip
     yield LaneDraft(
         resource_type="port", resource_id=name, stage=_CLEAN, target=target, steps=(*clean, held),
-        message=f"all of them are deleted but the one that has {address}",
+        message=f"all of these ports except the one with {address} are deleted",
     )  # fmt: skip
 
 

@@ -1,28 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Start again what ran on a host before it was restarted.
+"""Start the servers that were running on a host before it was rebooted.
 
 ## What it does
-Finds out which servers ran before the boot, also where nova-compute has found them off since and called them stopped,
-and starts them in their order: `--first`, then by `stackmend:order` in metadata or tags (smaller first), many at a time
-in between. Each one has to run, with its ports and its volumes, before its lane is done. At the end the consoles are
-looked at: one that stands still, a kernel panic, an fsck or an emergency shell that waits is reported, and nobody types
-into it.
+Finds out which servers were running before the boot, including those that nova-compute has since found off and marked
+stopped, and starts them in order: `--first`, then by `stackmend:order` in metadata or tags (smaller first), several at
+a time within each step. A lane is done when its server runs with its ports and volumes. Finally the consoles are
+checked: a console that no longer changes, a kernel panic, an fsck prompt or an emergency shell is reported; nothing is
+typed into it.
 
-## What ran before
-* `active` for Nova and off for the hypervisor: it ran. It gets a hard reboot, which defines the guest anew.
-* `stopped`, and its last action is a `stop` that nobody asked for, not earlier than 15 minutes before the boot: it ran,
+## Which servers were running
+* `active` in Nova and off on the hypervisor: it was running. It gets a hard reboot, which defines the guest again.
+* `stopped`, and its last action is a `stop` without a user, no earlier than 15 minutes before the boot: it was running,
   and nova-compute stopped it when it found it off. It is started.
-* `stopped` by somebody: it stays off.
-* in error since the boot: nova-compute gave up on it when it started. Its fault is shown, its state is reset, and it
+* `stopped` by a user: it stays off.
+* in error since the boot: nova-compute failed to resume it at startup. Its fault is shown, its state is reset, and it
   gets a hard reboot.
 
 ## Guards
-nova-compute is up, has reported since the boot, and answers; the network agents of the host are alive. A server with a
-finding by which a start destroys something (an empty network cache, a volume that Nova has and Cinder has not) is left
-off, with the finding: mend that first.
+nova-compute is up, has reported since the boot, and answers; the Neutron agents on the host are alive. A server with a
+finding that would make a start harmful (an empty network cache, a volume that Nova has and Cinder does not) stays off,
+and the finding is shown: repair that first.
 
 ## Undo
-Those that were started are stopped again. A hard reboot is not taken back.
+The servers that were started are stopped again. A hard reboot is not undone.
 """
 
 from __future__ import annotations
@@ -44,35 +44,35 @@ from stackmend.model.step import Manual, Risk, Step
 from stackmend.model.values import texts
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
-#: stages: servers by their order, then all consoles
+#: stages: servers in their order, then all consoles
 _SERVERS, _CONSOLES = 1, 1000
-_FORGOTTEN = "it was {0}: nova-compute takes that up again by itself when it starts; look again in a minute"
+_FORGOTTEN = "it was {0}: nova-compute resumes this by itself when it starts; check again in a minute"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Verdict:
-    """What is to be done with a server."""
+    """The action for one server, and the reason."""
 
-    how: str  #: "start", "reboot", "reset", "leave" (it is as it should be) or "ask" (a human)
+    how: str  #: "start", "reboot", "reset", "leave" (nothing to do) or "ask" (a human)
     why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Host:
-    """What is the same for all servers."""
+    """Values that apply to all servers."""
 
     name: str
     booted: datetime | None
     now: str
     findings: Mapping[str, Sequence[str]]
-    off: frozenset[str]  #: to be left off, as the operator says
-    also: frozenset[str]  #: to be started, as the operator says
+    off: frozenset[str]  #: servers to leave off, as the operator says
+    also: frozenset[str]  #: servers to start, as the operator says
     log: Sequence[str]
     consoles: bool
 
 
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
-    """A lane for each server that is to run, and one for each console afterwards."""
+    """A lane for each server that should run, then one for each console."""
     name = str(arguments["host"])
     booted = reboots.boot(sight, name, str(arguments.get("since") or ""))
     log = reboots.log(sight, name)
@@ -111,14 +111,14 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
 
 
 def _serving(sight: Sight, host: str, booted: datetime | None, log: Sequence[str]) -> None:
-    """CannotRepair unless nova-compute is there again, is heard, and the network agents are."""
+    """CannotRepair unless nova-compute and the network agents are back and report."""
     found = compute.service(sight.api, host)
     beat = fencing.moment(found.get("updated_at"))
     if found.get("forced_down"):
         open_ = [one for one in compute.evacuations(sight.api, host) if one["status"] in EVACUATED]
-        more = f", and has yet to clean up after {len(open_)} evacuations" if open_ else ""
+        more = f" and has yet to clean up after {len(open_)} evacuations" if open_ else ""
         raise CannotRepair(
-            f"{host} is forced down{more}: nothing may be started on it ('stackmend host return {host}')"
+            f"{host} is forced down{more}: no server may be started on it (run 'stackmend host return {host}' first)"
         )
     lost = reboots.connected(log)
     if found["state"] != "up":
@@ -131,22 +131,22 @@ def _serving(sight: Sight, host: str, booted: datetime | None, log: Sequence[str
         str(one["agent_type"]) for one in network.agents(sight.api, host) if not one["alive"] and one["admin_state_up"]
     )
     if dead:
-        raise CannotRepair(f"agents of Neutron on {host} are not alive: {', '.join(dead)}. Ports cannot be bound there")
+        raise CannotRepair(f"Neutron agents on {host} are not alive: {', '.join(dead)}. Ports cannot be bound there")
 
 
 # -- servers
 
 
 def _verdict(sight: Sight, host: _Host, guest: Server) -> _Verdict:
-    """What is to be done with it. nova-compute is asked what its hypervisor runs, and has to answer."""
+    """The action for this server. nova-compute must answer which guests its hypervisor runs."""
     if guest.id in host.off:
-        return _Verdict(how="leave", why="it is to stay off (--leave-off)")
+        return _Verdict(how="leave", why="it stays off (--leave-off)")
     if not guest.idle:
         return _Verdict(how="ask", why=_FORGOTTEN.format(guest.task_state))
     if guest.vm_state == "active":
         runs = reboots.running(sight, guest)
         runs = guest.power_state == RUNNING if runs is None else runs
-        return _Verdict(how="leave", why="it runs") if runs else _Verdict(how="reboot", why="it is active, and is off")
+        return _Verdict(how="leave", why="it runs") if runs else _Verdict(how="reboot", why="it is active but off")
     if guest.vm_state == "stopped":
         return _stopped(sight, host, guest)
     if guest.vm_state == "error":
@@ -156,7 +156,7 @@ def _verdict(sight: Sight, host: _Host, guest: Server) -> _Verdict:
 
 def _stopped(sight: Sight, host: _Host, guest: Server) -> _Verdict:
     if guest.id in host.also:
-        return _Verdict(how="start", why="it is to run (--start)")
+        return _Verdict(how="start", why="it was requested with --start")
     stop = reboots.newest(sight, guest.id)
     sync = reboots.by_sync(stop, host.booted)
     if sync and stop is not None:
@@ -164,16 +164,16 @@ def _stopped(sight: Sight, host: _Host, guest: Server) -> _Verdict:
     if sync is None and stop is not None:
         return _Verdict(
             how="ask",
-            why=f"nova-compute found it off and stopped it ({_when(stop)}), and when the host was started is not known:"
-            f" say --since, or --start {guest.id}",
+            why=f"nova-compute found it off and stopped it ({_when(stop)}), and the boot time of the host is not known:"
+            f" give it with --since, or use --start {guest.id}",
         )
     if stop is not None and stop.action == "stop" and stop.nobody:
-        return _Verdict(how="leave", why=f"it had stopped before the host was restarted ({_when(stop)})")
-    return _Verdict(how="leave", why=f"somebody stopped it ({_when(stop)})" if stop else "it was stopped")
+        return _Verdict(how="leave", why=f"it had stopped before the host was rebooted ({_when(stop)})")
+    return _Verdict(how="leave", why=f"a user stopped it ({_when(stop)})" if stop else "it was stopped")
 
 
 def _when(stop: reboots.Stop | None) -> str:
-    return f"{stop.action} at {stop.at.strftime('%Y-%m-%d %H:%M:%S')}" if stop and stop.at else "no action tells when"
+    return f"{stop.action} at {stop.at.strftime('%Y-%m-%d %H:%M:%S')}" if stop and stop.at else "no action shows when"
 
 
 def _broken(host: _Host, guest: Server) -> _Verdict:
@@ -181,7 +181,7 @@ def _broken(host: _Host, guest: Server) -> _Verdict:
     at = fencing.moment(guest.fault_at)
     if guest.id in host.also or (host.booted and at and at >= host.booted):
         return _Verdict(how="reset", why=f"it is in error: {told}")
-    return _Verdict(how="ask", why=f"it is in error, and not since the boot: {told}. To start it: --start {guest.id}")
+    return _Verdict(how="ask", why=f"it was in error before the boot: {told}. To start it: --start {guest.id}")
 
 
 def _lanes(sight: Sight, host: _Host, guest: Server, verdict: _Verdict, stage: int) -> Iterator[LaneDraft]:
@@ -191,7 +191,7 @@ def _lanes(sight: Sight, host: _Host, guest: Server, verdict: _Verdict, stage: i
     target = {"name": guest.name, "vm_state": guest.vm_state, "power_state": guest.power_state, "why": verdict.why}
     findings = (*host.findings.get(guest.id, ()), *guests.harms(sight, guest))
     if verdict.how == "ask" or findings:
-        why = "; ".join((verdict.why, *(f"a start would damage it: {finding}" for finding in findings)))
+        why = "; ".join((verdict.why, *(f"starting it would do damage: {finding}" for finding in findings)))
         yield LaneDraft(
             resource_type="server", resource_id=guest.id, message=f"{guest.name} is left as it is", stage=stage,
             steps=(Manual(text=f"not started: {why}"),), risk=Risk.MANUAL, why=why, target=target,
@@ -204,21 +204,22 @@ def _lanes(sight: Sight, host: _Host, guest: Server, verdict: _Verdict, stage: i
     if host.consoles:
         before = reboots.console(sight, guest).get("console")
         yield LaneDraft(
-            resource_type="server", resource_id=guest.id, message=f"the console of {guest.name} moves", stage=_CONSOLES,
+            resource_type="server", resource_id=guest.id, message=f"the console of {guest.name} keeps changing",
+            stage=_CONSOLES,
             steps=(ConsoleMoves(server=guest.id, before=before).call(),),
         )  # fmt: skip
 
 
 def _stuck(sight: Sight, host: _Host, guest: Server, stage: int) -> Iterator[LaneDraft]:
-    """A guest that runs, and shows on its console that it did not come up."""
+    """A running guest whose console shows that it did not boot."""
     if guest.vm_state != "active" or not host.consoles:
         return
     shows = reboots.console(sight, guest).get("shows")
     if shows in ("", "login"):
         return
-    text = f"it runs, and its console shows {shows}: that is for its owner, nobody types into it"
+    text = f"it runs, but its console shows {shows}: this is for its owner, nothing is typed into it"
     yield LaneDraft(
-        resource_type="server", resource_id=guest.id, message=f"{guest.name} did not start", stage=stage,
+        resource_type="server", resource_id=guest.id, message=f"{guest.name} did not boot", stage=stage,
         steps=(Manual(text=text),), risk=Risk.MANUAL, why=text,
     )  # fmt: skip
 

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make the connection of a volume anew without detaching it, where its back end or its server's host has changed.
+"""Re-create the connection of a volume without detaching it, after its back end or its server's host has changed.
 
 ## What it does
-Stops the server where it runs, has `nova-manage volume_attachment refresh` give it a new attachment with the connector
-of its host (read there while the plan is made), and starts it again. Where no way to hosts is configured, the commands
-are printed. It works for root disks as well.
+Stops the server if it is running, has `nova-manage volume_attachment refresh` create a new attachment with the
+connector of its host (read there while the plan is made), and starts the server again. If no access to hosts is
+configured, the commands are printed. This works for root disks as well.
 
 ## Guards
-The server is where it was and at rest, and Nova and Cinder mean the same attachment.
+The server is where it was and idle, and Nova and Cinder agree on the attachment.
 
 ## Undo
-The server is started again where it was stopped. The old connection is gone: the new one is as good.
+A server that was stopped is started again. The old connection is not restored: the new one is equivalent.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
-    """One lane for the pair; a manual one where hosts cannot be reached."""
+    """One lane for the server and its volume; a manual one if hosts cannot be reached."""
     found = pairs.pair(arguments, sight)
     if found.vm_state not in POWERED:
-        raise CannotRepair(f"server {found.server} is {found.vm_state}: it has to be stopped, or active to be stopped")
+        raise CannotRepair(f"server {found.server} is {found.vm_state}: it must be active or stopped")
     lane: dict[str, Any] = {
         "resource_type": "volume", "resource_id": found.volume, "target": {"server": found.server, **found.target},
     }  # fmt: skip
@@ -43,7 +43,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         words.append(attachments.by_hand(found.host, found.server, [found.volume]))
         words += [f"openstack server start {found.server}"] if found.vm_state == "active" else []
         text = "; ".join(words)
-        yield LaneDraft(**lane, message="its connection is made anew by hand", steps=(Manual(text=text),),
+        yield LaneDraft(**lane, message="its connection is re-created by hand", steps=(Manual(text=text),),
                         risk=Risk.MANUAL, why="no access to hosts is configured: see [hosts]")  # fmt: skip
         return
     manage = str(arguments.get("manage") or found.host)
@@ -51,7 +51,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         attachments.manages(sight, manage)
     yield LaneDraft(
         **lane,
-        message=f"its connection to {found.host} is made anew",
+        message=f"its connection to {found.host} is re-created",
         steps=tuple(_steps(sight, found, connector, manage)),
         slots=(f"from:{found.host}",),
     )
@@ -72,5 +72,5 @@ WORKFLOW = Workflow(
     name="refresh-volume",
     risk=Risk.UNSAFE,
     lanes=lanes,
-    why="the server is stopped for a while; where the refresh breaks half way it stays so, with a volume to look after",
+    why="the server is down for a while; if the refresh fails half way it stays stopped with a volume to check",
 )

@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Relocate the servers of a dead host to another one by the rows of the databases, where evacuate cannot work.
+"""Relocate the servers of a dead host to another host through the databases, where evacuation cannot work.
 
 ## What it does
-For each server one lane: the steps of the repair `relocate-server` (allocation, ports, then everything of the cell in
-one transaction), new attachments of its volumes on the new host by `nova-manage volume_attachment refresh`, a hard
-reboot for those that ran, and a look whether all of it is there: guest, ports, volumes. Servers that were stopped stay
-so. Where no way to hosts is configured, or by `--via db`, what is left is printed with its commands and the server is
-not started.
+One lane per server: the steps of the repair `relocate-server` (allocation, ports, then all rows of the cell in one
+transaction), new attachments of its volumes on the new host with `nova-manage volume_attachment refresh`, a hard reboot
+if it was running, and a check that guest, ports and volumes are there. Servers that were stopped stay stopped. If no
+access to hosts is configured, or with `--via db`, the remaining commands are printed and the server is not started.
 
 ## Guards
-The old host is dead, by the same proof as for an evacuation: nobody hears of its nova-compute, and either `[hooks]
-fence` says that it is cut off or the operator does. Nova is told that it is down. The new host is in the same cell, up,
-and has room in Placement for all that is to come. What the repair refuses is left on the old host, with the reason, and
-so is a server with a finding by which it would not come up whole (`--no-audit` does not ask).
+The old host is dead, with the same proof as for an evacuation: its nova-compute does not report, and the host is
+fenced, confirmed by `[hooks] fence` or by the operator. The host is then forced down in Nova. The new host is in the
+same cell, up, and has room in Placement for all servers to come. A server that the repair refuses stays on the old
+host, with the reason, and so does a server with a finding that would keep it from coming up complete (`--no-audit`
+skips this check).
 
 ## Undo
-Everything but the new attachments and the hard reboot. After the first start the rows are left as they are: the
+Everything but the new attachments and the hard reboot. After the first start the rows are left as they are, because the
 server has changed since.
 """
 
@@ -37,36 +37,36 @@ from stackmend.model.step import Manual, Risk, Step, Value
 from stackmend.model.values import texts
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
-#: stages of the plan, after the fence and the declaration
+#: stages of the plan, after fencing and forcing down
 _SERVERS, _RETURN = 2, 4
-#: tables of a cell that know a compute host
+#: tables of a cell that name a compute host
 _OF_HOST = ("services", "compute_nodes", "instances")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Move:
-    """From where to where, as far as it is the same for all servers."""
+    """Source, destination and options that apply to all servers."""
 
     source: str
     to: str
     database: str
-    provider: str  #: uuid of the compute node there, and of its provider
+    provider: str  #: uuid of the compute node there and of its resource provider
     via: str
     shared: bool
     boot: bool
-    manage: str  #: where nova-manage reaches Nova's databases
-    #: class -> what is left there for the servers to come
+    manage: str  #: the machine on which nova-manage reaches Nova's databases
+    #: resource class -> free capacity left for the remaining servers
     room: dict[str, float] = field(default_factory=dict)
 
 
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
-    """First the proof of death, then a lane for each server. CannotRepair where the whole may not be begun."""
+    """First the proof that the host is dead, then a lane for each server; CannotRepair if a guard refuses all."""
     if sight.live is None:
         raise CannotRepair("a relocation changes rows: name the databases under [databases]")
     if arguments["host"] == arguments["to"]:
-        raise UsageError("a host cannot be relocated to itself", "Name another one by --to.")
+        raise UsageError("a host cannot be relocated to itself", "Name another host with --to.")
     dead = fencing.silent(sight, str(arguments["host"]))
-    hosts.nodes(sight.api, str(arguments["host"]))  # refuses machines of ironic
+    hosts.nodes(sight.api, str(arguments["host"]))  # raises for baremetal (ironic) hosts
     fence = list(fencing.fence(sight, str(arguments["host"]), bool(arguments.get("fenced"))))
     move = _move(arguments, sight, sight.live)
     if compute.service(sight.api, move.to)["state"] != "up":
@@ -89,11 +89,11 @@ def _move(arguments: Row, sight: Sight, live: Live) -> _Move:
     source, to = str(arguments["host"]), str(arguments["to"])
     cells = {host: _cell(live, host) for host in (source, to)}
     if cells[source] != cells[to]:
-        raise CannotRepair(f"{source} is in cell {cells[source]}, {to} in cell {cells[to]}: rows stay in their cell")
+        raise CannotRepair(f"{source} is in cell {cells[source]}, {to} in {cells[to]}: rows cannot leave their cell")
     database = cell_database(cells[source])
     nodes = live.rows(database, "compute_nodes", {"host": to, "deleted": 0})
     if len(nodes) != 1:
-        raise CannotRepair(f"host {to} has {len(nodes)} compute nodes: a server is relocated to a host with one")
+        raise CannotRepair(f"host {to} has {len(nodes)} compute nodes: the destination must have exactly one")
     provider = str(nodes[0]["uuid"])
     return _Move(
         source=source,
@@ -109,7 +109,7 @@ def _move(arguments: Row, sight: Sight, live: Live) -> _Move:
 
 
 def _cell(live: Live, host: str) -> str:
-    """Name of the cell that a host is in; every cell has to be read for that."""
+    """Name of the cell of a host; every cell must be read to know it."""
     found = [
         cell
         for cell in live.cells()
@@ -118,13 +118,13 @@ def _cell(live: Live, host: str) -> str:
     if len(found) != 1:
         raise UsageError(
             f"host {host} is in {len(found)} cells{': ' if found else ''}{', '.join(found)}",
-            "A compute host is known by its service, its node or its servers, in one cell.",
+            "A compute host must be known in exactly one cell, by its service, its compute node or its servers.",
         )
     return found[0]
 
 
 def _servers(live: Live, move: _Move, wanted: tuple[str, ...]) -> list[dict[str, Value]]:
-    """The live servers of the host, or those of them that are named; by name."""
+    """The live servers of the host, or the named ones among them, sorted by name."""
     found: list[dict[str, Value]] = list(live.rows(move.database, "instances", {"host": move.source, "deleted": 0}))
     found = [server for server in found if not server.get("hidden")]
     known = {str(server["uuid"]) for server in found}
@@ -137,7 +137,7 @@ def _servers(live: Live, move: _Move, wanted: tuple[str, ...]) -> list[dict[str,
 
 
 def _room(live: Live, provider: str) -> dict[str, float]:
-    """Class -> how much of it the host has left; {} where Placement has no provider of it."""
+    """Resource class -> free capacity of the host; {} if Placement has no such provider."""
     root = live.row("placement", "resource_providers", {"uuid": provider})
     if root is None:
         return {}
@@ -154,18 +154,18 @@ def _room(live: Live, provider: str) -> dict[str, float]:
 
 
 def _fits(live: Live, move: _Move, server: Mapping[str, Value]) -> None:
-    """Take what the server needs from the room that is left; CannotRepair where there is not enough."""
+    """Subtract the server's needs from the free capacity; CannotRepair if there is not enough."""
     held = live.rows("placement", "allocations", {"consumer_id": server["uuid"]})
     wanted: dict[str, int] = {}
     for row in held:
         kind = str(row["resource_class_id"])
-        # held on both hosts after a failed move, it is needed once
+        # after a failed move it may be held on both hosts, but it is needed once
         wanted[kind] = max(wanted.get(kind, 0), int(str(row["used"])))
     for kind, amount in wanted.items():
         if amount > move.room.get(kind, 0):
             classes = live.rows("placement", "resource_classes", {"id": int(kind)})
             name = str(classes[0]["name"]) if classes else f"resource class {kind}"
-            raise CannotRepair(f"{move.to} has no room for it: {amount} of {name}, {move.room.get(kind, 0):g} are left")
+            raise CannotRepair(f"{move.to} has no room for it: {amount} {name} needed, {move.room.get(kind, 0):g} left")
     for kind, amount in wanted.items():
         move.room[kind] -= amount
 
@@ -177,7 +177,7 @@ def _lane(sight: Sight, live: Live, move: _Move, server: Mapping[str, Value]) ->
         "name": server["display_name"], "host": server["host"], "node": server["node"],
         "vm_state": server["vm_state"], "power_state": server["power_state"], "volumes": sorted(volumes),
     }  # fmt: skip
-    message = f"from {move.source} to {move.to}, by database"
+    message = f"from {move.source} to {move.to}, through the databases"
     try:
         steps = tuple(_steps(sight, live, move, server, volumes))
     except CannotRepair as answer:
@@ -193,7 +193,7 @@ def _lane(sight: Sight, live: Live, move: _Move, server: Mapping[str, Value]) ->
 
 
 def _volumes(live: Live, move: _Move, server: str) -> dict[str, str]:
-    """Volume -> Nova's attachment of it."""
+    """Volume -> its attachment in Nova."""
     where: dict[str, Value] = {"instance_uuid": server, "destination_type": "volume", "deleted": 0}
     return {
         str(row["volume_id"]): str(row["attachment_id"] or "")
@@ -235,7 +235,7 @@ def _steps(
 
 
 def _attached(live: Live, volume: str, attachment: str, server: str) -> None:
-    """CannotRepair unless Nova and Cinder mean the same attachment: which one is right is not to be guessed here."""
+    """CannotRepair unless Nova and Cinder agree on the attachment: this is not the place to guess which is right."""
     where: dict[str, Value] = {"volume_id": volume, "instance_uuid": server, "deleted": 0}
     if [str(row["id"]) for row in live.rows("cinder", "volume_attachment", where)] != [attachment]:
         raise CannotRepair(
@@ -244,7 +244,7 @@ def _attached(live: Live, volume: str, attachment: str, server: str) -> None:
 
 
 def _stopped(server: str) -> str:
-    return f"it is stopped; its first start makes the guest on the new host: openstack server start {server}"
+    return f"it is stopped; its first start creates the guest on the new host: openstack server start {server}"
 
 
 def _booted(server: str, host: str, volumes: list[str]) -> Iterator[Step]:
@@ -259,6 +259,5 @@ WORKFLOW = Workflow(
     risk=Risk.UNSAFE,
     lanes=lanes,
     deed="rebuild",
-    why="unless the old host is certainly dead, its servers run twice on the same disks; what"
-    " they had in memory is lost",
+    why="unless the old host is fenced, its servers run twice on the same disks; the memory of every guest is lost",
 )

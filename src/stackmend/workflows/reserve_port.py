@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reserve a port: one that no server has yet, and that outlives each server it is given to.
+"""Reserve a port that belongs to no server yet and that outlives every server it is given to.
 
 ## What it does
-Makes a port in a network, with the addresses that are asked for, else one of each kind that Neutron gives of itself. A
-server gets it by `openstack server create --port`, and Nova keeps it when that server is deleted. Its description names
-the reservation; it may be changed later, when undo does not find the port any more.
+Creates a port in a network, with the requested addresses or, without any, with those Neutron allocates by default. A
+server gets the port with `openstack server create --port`, and Nova keeps the port when that server is deleted. The
+port's description names the reservation. It may be changed later, but undo then no longer finds the port.
 
 ## Guards
-The addresses are of subnets of the network and may be a server's: no gateway, network or broadcast address. Nobody has
-them, and the project's quota leaves room for one more port. A DNS name is asked for only where Neutron has names of
-ports; its first part has to be the hostname of the server that gets the port, or Nova refuses it.
+The addresses belong to subnets of the network and can be used by a server: no gateway, network or broadcast address.
+They are free, and the project's quota allows one more port. A DNS name is set only if Neutron has the DNS extension;
+its first part must be the hostname of the server that gets the port, or Nova refuses it.
 
 ## Undo
-The port is deleted, unless a server has it by then.
+The port is deleted, unless it belongs to a server by then.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
-    """One lane. CannotRepair for an address that cannot be had, UsageError for one that is of no subnet here."""
+    """One lane. CannotRepair for an address that is taken, UsageError for one that is in no subnet of the network."""
     where, project = str(arguments["network"]), str(arguments.get("project") or "")
     fixed = [_fixed(ByApi(sight.api), where, reservations.plain(one)) for one in texts(arguments.get("addresses"))]
     name = str(arguments.get("name") or "")
     label = reservations.label(name) if name and "." in name else ""
     if label and "dns-integration" not in network.extensions(sight.api):
         raise UsageError(
-            f"Neutron here knows no DNS names of ports, and {name} is one",
-            "Give the port a name without a dot, and the address its name in DNS.",
+            f"this Neutron has no DNS names for ports, and {name} is one",
+            "Use a port name without a dot, and set the name of the address in DNS.",
         )
     reservations.room(sight.api, project)
     reservation = reservations.mark(sight.now, where, name, *(one["ip_address"] for one in fixed))
@@ -54,7 +54,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         dns_name=label or UNSET,
     )
     back = DropReserved(reservation=reservation, network=where).made()
-    addresses = ", ".join(one["ip_address"] for one in fixed) or "the addresses that Neutron gives"
+    addresses = ", ".join(one["ip_address"] for one in fixed) or "addresses that Neutron allocates"
     target: dict[str, Any] = {"network": where, "name": asked.name, "addresses": [one["ip_address"] for one in fixed]}
     yield LaneDraft(
         resource_type="port",

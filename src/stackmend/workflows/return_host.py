@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Let servers onto a host again after its maintenance, once a canary has shown that it can run one.
+"""Return a host to service after maintenance, once a canary server has run on it.
 
 ## What it does
-Waits until the host has cleaned up after evacuations, until its nova-compute is heard of again and its agents are
-alive. Then the host is enabled and a canary, a small server of our own, is created on it, with a network and a volume
-where that is asked for. If it does not come up with its ports in use, the host is disabled again; the canary is deleted
-in any case. With `--back-from RUN` the servers that a drain moved away come back, each from where it is now.
+Waits until the host has cleaned up after evacuations, its nova-compute reports again and its agents are alive. Then the
+host is enabled and a canary, a small test server, is created on it, with a network and a volume if requested. If the
+canary does not come up with its ports in use, the host is disabled again; the canary is deleted in any case. With
+`--back-from RUN` the servers that a drain moved away come back, each from its current host.
 
-The host is enabled before the canary because Placement offers no disabled host, not even to an administrator who names
-it. For as long as the canary takes, other servers can be scheduled there too.
+The host is enabled before the canary is created, because Placement offers no disabled host, not even to an
+administrator who names it. Until the canary is done, other servers can be scheduled there too.
 
 ## Guards
-nova-compute must be up at a time later than the plan; a host that was declared dead is given back only when every
-evacuation from it is completed. Flavor, image and network of the canary are looked for, and must fit each other, before
-anything is planned. A server comes back only if it is as it was seen, elsewhere and in a state that moves.
+nova-compute must have reported after the plan was made; the forced-down flag of a host that was declared dead is
+removed only when every evacuation from it is completed. Flavor, image and network of the canary must exist and fit each
+other before anything is planned. A server comes back only if it is unchanged, on another host and in a state that can
+be moved.
 
 ## Undo
-Disables the host again with the reason that it had.
+Disables the host again with its previous reason.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ _NETWORKS = "See 'openstack network list'."
 
 
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
-    """Really back, enabled, tried by a canary, and the servers that are wanted back."""
+    """Lanes: the host is back, it is enabled, the canary runs, and the servers come back."""
     host = str(arguments["host"])
     own = hosts.compute(hosts.computes(sight.api), host)
     wanted = list(texts(arguments.get("back")))
@@ -84,8 +85,8 @@ def _really_back(sight: Sight, own: Compute) -> LaneDraft:
         steps.append(ForceUp(service=own.service, host=own.host).call({"service": "present"}, back))
     elif own.state != "up":
         raise CannotRepair(
-            f"nova-compute on {own.host} is down (last heard of {own.heartbeat or 'never'}): start it, 'stackmend host"
-            f" start {own.host}'"
+            f"nova-compute on {own.host} is down (last report: {own.heartbeat or 'never'}): start it with"
+            f" 'stackmend host start {own.host}'"
         )
     steps += [
         ServiceUp(service=own.service, host=own.host, after=own.heartbeat).call(),
@@ -94,7 +95,7 @@ def _really_back(sight: Sight, own: Compute) -> LaneDraft:
     told = f"{len(waiting)} evacuations are completed, " if waiting else ""
     return LaneDraft(
         resource_type="host", resource_id=own.host, stage=_BACK, required=True, steps=tuple(steps),
-        message=f"{own.host} is back: {told}its nova-compute is heard of, its agents are alive",
+        message=f"{own.host} is back: {told}its nova-compute reports, its agents are alive",
     )  # fmt: skip
 
 
@@ -107,7 +108,7 @@ def _enabled(own: Compute) -> LaneDraft:
     return LaneDraft(
         resource_type="host", resource_id=own.host, stage=_ENABLE, required=True,
         message=f"{own.host} is enabled (it is {own.status}{f': {own.reason}' if own.reason else ''})",
-        steps=(Gate(name=f"enable-{own.host}", text=f"{own.host} is up. Let servers onto it?"), enable),
+        steps=(Gate(name=f"enable-{own.host}", text=f"{own.host} is up. Allow servers on it?"), enable),
         target={"status": own.status, "reason": own.reason},
     )  # fmt: skip
 
@@ -119,13 +120,13 @@ def _tried(sight: Sight, own: Compute, arguments: Row) -> Iterator[LaneDraft]:
     image = _image(sight, str(arguments.get("image") or ""))
     size = whole(arguments.get("volume") or 0)
     if size and size < _gigabytes(image):
-        raise UsageError(f"--volume {size}: image {image['name']} needs {_gigabytes(image)} GiB", "Name more, or none.")
+        raise UsageError(f"--volume {size}: image {image['name']} needs {_gigabytes(image)} GiB", "Use a larger size.")
     flavor = _flavor(sight, str(arguments.get("flavor") or ""), image, size)
     network = _network(sight, str(arguments.get("network") or ""))
     digest = hashlib.sha256(f"{own.host} {sight.now}".encode()).hexdigest()[:8]
     name = f"stackmend-canary-{own.host}-{digest}"
     sight.facts["canary"] = {"name": name, "flavor": flavor["name"], "image": image["name"], **_told(network)}
-    reason = own.reason or "the canary of stackmend did not start"
+    reason = own.reason or "the stackmend canary did not start"
     create = CreateCanary(
         name=name, host=own.host, flavor=str(flavor["id"]), image=str(image["id"]), network=text(network.get("id")),
         volume=size,
@@ -146,7 +147,7 @@ def _told(network: Mapping[str, object]) -> dict[str, object]:
 
 
 def _named(what: str, wanted: str, every: Sequence[Mapping[str, object]], hint: str) -> Mapping[str, object]:
-    """The one of this id, else of this name; UsageError for none, with near names, and for several, with their ids."""
+    """The one with this id, else this name; UsageError for none (with similar names) or several (with their ids)."""
     found = [one for one in every if wanted == one["id"]] or [one for one in every if wanted == one.get("name")]
     if not found:
         near = get_close_matches(wanted, [str(one.get("name") or "") for one in every])
@@ -158,33 +159,33 @@ def _named(what: str, wanted: str, every: Sequence[Mapping[str, object]], hint: 
 
 
 def _network(sight: Sight, wanted: str) -> Mapping[str, object]:
-    """The network of this name or id; {} where none is asked for."""
+    """The network with this name or id; {} if none is requested."""
     if not wanted:
         return {}
     found = _named("network", wanted, network.networks(sight.api), _NETWORKS)
     if found.get("subnets") == []:
-        raise UsageError(f"network {wanted} has no subnet: Nova makes no server there", "Name another one.")
+        raise UsageError(f"network {wanted} has no subnet: Nova creates no server there", "Name another one.")
     return found
 
 
 def _image(sight: Sight, wanted: str) -> Mapping[str, object]:
-    """The one of this name or id, else the smallest."""
+    """The image with this name or id, else the smallest."""
     every = glance.active(sight.api)
     if wanted:
         return _named("active image", wanted, every, "See 'openstack image list --all'.")
     plain = [one for one in every if not one.get("block_device_mapping")]
     if not plain:
-        raise UsageError("there is no active image for a canary", "Name one by --image, or leave out the canary.")
+        raise UsageError("there is no active image for a canary", "Name one with --image, or use --no-canary.")
     return min(plain, key=lambda one: (whole(one.get("size") or 0), str(one["id"])))
 
 
 def _gigabytes(image: Mapping[str, object]) -> int:
-    """What a disk of this image takes."""
+    """Size of a disk created from this image, in GiB."""
     return max(whole(image.get("min_disk") or 0), -(-whole(image.get("size") or 0) // _GIB))
 
 
 def _flavor(sight: Sight, wanted: str, image: Mapping[str, object], volume: int) -> Mapping[str, object]:
-    """The one of this name or id, else the smallest that the image fits in and that asks for nothing special."""
+    """The flavor with this name or id, else the smallest without extra specs that the image fits."""
     found = compute.flavors(sight.api)
 
     def holds(one: Mapping[str, object]) -> bool:
@@ -194,7 +195,7 @@ def _flavor(sight: Sight, wanted: str, image: Mapping[str, object], volume: int)
     if wanted:
         named = _named("flavor", wanted, found, "See 'openstack flavor list --all'.")
         if not holds(named):
-            raise UsageError(f"image {image['name']} does not fit flavor {wanted}", "Name another one of the two.")
+            raise UsageError(f"image {image['name']} does not fit flavor {wanted}", "Name another image or flavor.")
         return named
     fits = [
         one for one in found
@@ -202,7 +203,7 @@ def _flavor(sight: Sight, wanted: str, image: Mapping[str, object], volume: int)
     ]  # fmt: skip
     if not fits:
         raise UsageError(
-            "no flavor without extra specs fits the image of the canary", "Name one by --flavor, or --no-canary."
+            "no flavor without extra specs fits the image of the canary", "Name one with --flavor, or use --no-canary."
         )
     return min(fits, key=lambda one: (one["ram"], one["disk"], one["vcpus"], str(one["id"])))
 
@@ -211,7 +212,7 @@ def _flavor(sight: Sight, wanted: str, image: Mapping[str, object], volume: int)
 
 
 def _home(sight: Sight, own: Compute, wanted: list[str], arguments: Row) -> Iterator[LaneDraft]:
-    """The servers that are wanted back: those that run move while they run, those that are stopped cold."""
+    """The servers to bring back: running ones by live migration, stopped ones by cold migration."""
     if not wanted:
         return
     groups = servers.groups(sight.api)
@@ -227,7 +228,7 @@ def _home(sight: Sight, own: Compute, wanted: list[str], arguments: Row) -> Iter
         elif found.host == own.host:
             continue
         elif found.host is None:
-            yield _stays(name, own, "it is on no host: unshelve it, and Nova puts it where there is room")
+            yield _stays(name, own, "it is on no host: unshelve it, and Nova places it where there is room")
         else:
             one = replace(found, groups=tuple(groups.get(name, ())))
             yield moving.lane(one, wishes, "; ".join(_hindered(sight, one, own, images)))

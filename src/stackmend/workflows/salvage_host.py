@@ -1,33 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Copy the local disks of a dead host to another one, so that evacuation finds them there.
+"""Copy the local disks of a dead host to another host, so that evacuation finds them there.
 
 ## What it does
 
-An evacuation of a server whose disk is local rebuilds it from its image: everything that the guest wrote is lost,
-unless the destination has ``<instances_path>/<uuid>`` already. This workflow puts it there. First the bases that are
-needed, each one once; then the directory of each server into a working folder beside, sparse, with checksums of every
-file on both sides; then owner, mode and bases as the target needs them, and one rename. What is there already whole is
-not copied again, whenever it was cut off.
+Evacuating a server with a local disk rebuilds it from its image: all data the guest wrote is lost, unless the
+destination already has ``<instances_path>/<uuid>``. This workflow puts that directory there. First the backing files
+that are needed are copied, each one once. Then each server's directory is copied sparsely into a working folder next to
+its final place, with checksums of every file on both sides. Finally owner, mode and backing files are set as the target
+needs them, and the folder is renamed. After an interruption, files that are already complete are not copied again.
 
-The source is only read. It is the host itself, or a rescue system that has its disks mounted (``--from-host``,
+The source is only read. It is the host itself, or a rescue system with its disks mounted (``--from-host``,
 ``--from-path``). Afterwards evacuate each server **to this target and no other**: anywhere else it would be rebuilt.
 
 ## Guards
 
-Nova hears nothing of the host. Each server still belongs to it when its copy begins, and nothing on the source has its
-files open. Its chain of disks is whole and ``qemu-img check`` finds nothing. The target is up, has room, and has no
-directory of that name; a base of the same name must have the same content. Storage that is shared needs no copy, and
-is refused.
+The host does not report to Nova. Each server still belongs to the host when its copy begins, and nothing on the source
+has its files open. Its disk chain is complete and ``qemu-img check`` finds no error. The target is up, has room, and
+has no directory of that name; a backing file of the same name must have the same content. Shared storage needs no copy
+and is refused.
 
 ## What cannot be salvaged
 
-A vTPM (its secret is with Barbican, and its state belongs to swtpm), and the memory of a suspended guest: the plan
-names the servers. UEFI variables are copied where libvirt runs outside of containers.
+A vTPM (its secret is in Barbican, its state belongs to swtpm) and the memory of a suspended guest: the plan names the
+servers. UEFI variables are copied if libvirt runs outside containers.
 
 ## Undo
 
-Moves what was copied into ``.stackmend-quarantine`` on the target, unless somebody has used it since. Nothing is
-deleted, anywhere.
+Moves the copies into ``.stackmend-quarantine`` on the target, unless they have been used since. Nothing is deleted on
+either host.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ from stackmend.model.step import Manual, Risk, Step
 from stackmend.model.values import texts
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
-#: bytes of the target that stay free
+#: bytes that must stay free on the target
 _RESERVE = 1 << 30
 _GIB = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class _Two:
-    """Both sides, as they were found."""
+    """Source and target as read for the plan."""
 
     source: Place
     target: Place
@@ -68,7 +68,7 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     if sight.hosts is None:
         raise CannotRepair('no access to hosts is configured: [hosts] transport = "ssh" is usual')
     if host == to:
-        raise UsageError("the target is the same host", "Name another one: --to HOST.")
+        raise UsageError("the target is the same host", "Name another host with --to.")
     service = fencing.silent(sight, host)
     if compute.service(sight.api, to)["state"] != "up":
         raise CannotRepair(f"nova-compute on {to} is not up: nothing could be evacuated to it")
@@ -85,7 +85,7 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     yield LaneDraft(
         resource_type="host",
         resource_id=host,
-        message=f"nothing was heard of {host} since the plan was made",
+        message=f"{host} has not reported since the plan was made",
         steps=(fencing.unheard(host, service),),
         required=True,
     )
@@ -98,8 +98,8 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
 
 
 def _both(arguments: Row, sight: Sight, host: str, to: str) -> _Two:
-    """Both directories, read; CannotRepair where they are one."""
-    assert sight.hosts is not None  # noqa: S101 - the caller has asked
+    """Both instances directories; CannotRepair if they are the same."""
+    assert sight.hosts is not None  # noqa: S101 - checked by the caller
     settings = sight.settings
     home = str(settings.get("hosts.instances_path", INSTANCES))
     at, path = str(arguments.get("from_host") or host), str(arguments.get("from_path") or home).rstrip("/")
@@ -117,8 +117,8 @@ def _both(arguments: Row, sight: Sight, host: str, to: str) -> _Two:
         )
     if not elsewhere and not found.every_process:
         raise CannotRepair(
-            f"what has disks open on {host} cannot be seen: commands have to be run as root there ([hosts] prefix), and"
-            " outside of containers or in one with the processes of the host"
+            f"open disks on {host} cannot be seen: commands must run as root there ([hosts] prefix), and outside"
+            " containers or in one that shares the host's process namespace"
         )
     sight.facts["from"] = f"{at}:{found.path}"
     sight.facts["to"] = f"{to}:{there.path}"
@@ -128,7 +128,7 @@ def _both(arguments: Row, sight: Sight, host: str, to: str) -> _Two:
 
 
 def _servers(arguments: Row, sight: Sight, host: str) -> list[Mapping[str, object]]:
-    """The servers of the host, or those that were asked for; UsageError for one that is not on it."""
+    """The servers of the host, or the requested ones; UsageError for one that is not on it."""
     every = {str(one["id"]): one for one in compute.servers_on(sight.api, host)}
     asked = list(texts(arguments.get("servers")))
     for name in asked:
@@ -140,53 +140,53 @@ def _servers(arguments: Row, sight: Sight, host: str) -> list[Mapping[str, objec
 
 
 def _folder(found: Inventory, server: Mapping[str, object]) -> Folder | None:
-    """Its directory, by its uuid or by the name of its domain."""
+    """The server's directory, by its uuid or its domain name."""
     name = str(server.get("OS-EXT-SRV-ATTR:instance_name") or "")
     return found.folder(str(server["id"])) or (found.folder(name) if name else None)
 
 
 def _why_not(server: Mapping[str, object], two: _Two, host: str) -> str:
-    """Why a server is left as it is; "" where its disks can be copied."""
+    """Why a server is skipped; "" if its disks can be copied."""
     folder = _folder(two.found, server)
     if folder is None:
         if not server.get("image"):
-            return "it has no directory: its root disk is a volume, which an evacuation takes along"
-        return f"it has no directory below {two.found.path}: its local disk is not there"
+            return "it has no directory: its root disk is a volume, which evacuation keeps"
+        return f"it has no directory in {two.found.path}: its local disk is missing"
     taken = two.there.folder(str(server["id"]))
     reasons = (
         (server.get("OS-EXT-STS:task_state"), f"it is {server.get('OS-EXT-STS:task_state')}"),
         (server.get("OS-EXT-STS:vm_state") == "resized", "its resize waits to be confirmed or reverted"),
-        (taken is not None, f"{two.target.host} has a directory {two.there.path}/{server['id']} already"),
+        (taken is not None, f"{two.target.host} already has a directory {two.there.path}/{server['id']}"),
         (folder.open_by, f"it is in use on {two.found.host} by {', '.join(folder.open_by)}: its guest still runs"),
         (folder.broken, "; ".join(folder.broken)),
-        (any(not _understood(disk) for disk in folder.disks), "a disk is based on a file that is none of _base"),
+        (any(not _understood(disk) for disk in folder.disks), "a disk has a backing file outside _base"),
         (not folder.disks, "its directory has no disk"),
     )
     return next((text for so, text in reasons if so), "")
 
 
 def _understood(disk: Disk) -> bool:
-    """Whether its chain is one that Nova makes: a file of _base, and nothing below it."""
+    """Whether its chain is one that Nova creates: one file in _base, without a backing file of its own."""
     return len(disk.chain) <= 1 and all(path.startswith("_base/") and path.count("/") == 1 for path in disk.chain)
 
 
 def _needed(two: _Two, servers: Sequence[Mapping[str, object]]) -> list[Base]:
-    """The bases of these servers, each one once."""
+    """The backing files of these servers, each one once."""
     folders = [folder for one in servers if (folder := _folder(two.found, one)) is not None]
     paths = dict.fromkeys(path for folder in folders for disk in folder.disks for path in disk.chain)
     return [base for path in sorted(paths) if (base := two.found.base(path)) is not None]
 
 
 def _room(two: _Two, servers: Sequence[Mapping[str, object]], bases: Sequence[Base]) -> None:
-    """CannotRepair where the target has no room for all of it."""
+    """CannotRepair if the target lacks room for all copies."""
     folders = [folder for one in servers if (folder := _folder(two.found, one)) is not None]
     new = [base for base in bases if two.there.base(base.image.path) is None]
     need = sum(folder.allocated for folder in folders) + sum(base.image.allocated for base in new)
     free = two.there.storage.free
     if need + _RESERVE > free:
         raise CannotRepair(
-            f"{two.target.host} has {free / _GIB:.1f} GiB free below {two.there.path}, {need / _GIB:.1f} GiB are needed"
-            " and 1 GiB has to stay: salvage fewer servers at a time (--server), or to another target"
+            f"{two.target.host} has {free / _GIB:.1f} GiB free in {two.there.path}; {need / _GIB:.1f} GiB are needed"
+            " and 1 GiB must stay free: salvage fewer servers at a time (--server), or to another target"
         )
 
 
@@ -204,9 +204,9 @@ def _base_lane(two: _Two, base: Base, stamp: str) -> LaneDraft:
 
 
 def _server_lane(two: _Two, server: Mapping[str, object], host: str, stamp: str) -> LaneDraft:
-    """One server: its directory copied, and put in place."""
+    """One server: its directory is copied and put in place."""
     folder = _folder(two.found, server)
-    assert folder is not None  # noqa: S101 - only such servers come here
+    assert folder is not None  # noqa: S101 - servers without one are skipped before
     name = str(server["id"])
     stays = ServerStays(server=name, host=host).call()
     steps: list[Step] = [stays, copy_folder(two.source, two.target, folder, name, stamp)]
@@ -233,19 +233,19 @@ def _server_lane(two: _Two, server: Mapping[str, object], host: str, stamp: str)
 
 
 def _lost(folder: Folder, two: _Two) -> str:
-    """What of a guest does not come along."""
+    """Parts of a guest that cannot be copied."""
     lost = []
     if folder.vtpm:
         lost.append("its vTPM")
     if folder.saved:
-        lost.append("the memory it was suspended with")
+        lost.append("its suspended memory")
     if folder.nvram and (two.target.container or two.source.container):
-        lost.append(f"its UEFI variables ({folder.nvram}), which have to be copied by hand")
+        lost.append(f"its UEFI variables ({folder.nvram}), which must be copied by hand")
     return ", ".join(lost)
 
 
 def _nvram(two: _Two, path: str, stamp: str) -> Step:
-    """The UEFI variables, to where libvirt looks for them."""
+    """Copy the UEFI variables to the path where libvirt looks for them."""
     above, name = path.rsplit("/", 2)[0], path.rsplit("/", 1)[1]
     source = Place(host=two.source.host, path=above, carry=two.source.carry, prefix=two.source.prefix)
     target = Place(host=two.target.host, path="/var/lib/libvirt/qemu", carry=two.target.carry, prefix=two.target.prefix)

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Give the services of a host back as they were before they were stopped.
+"""Restore the services of a host to their state before they were stopped.
 
 ## What it does
-The reverse of `host stop`, by what was written down on the host: what ran is started, what was masked before stays
-masked, a container gets its restart policy back. The service that was stopped last is given back first. Without a
-record (somebody else stopped it) it is unmasked or enabled, and started; a container keeps the policy that it has.
+Reverses `host stop`, using the record it left on the host: services that ran are started, units that were masked before
+stay masked, containers get their restart policy back. Services are restored in reverse order of stopping. A service
+without a record (somebody else stopped it) is unmasked or enabled, and started; a container keeps its current policy.
 
 ## Guards
-The host must say what manages the service. A service that is as it was is left as it is.
+The host must show what manages the service. A service that is already in its former state is left alone.
 
 ## Undo
-Stops and holds it again.
+Stops and holds the services again.
 """
 
 from __future__ import annotations

@@ -3,19 +3,19 @@
 
 ## What it does
 Finds out what manages each service (systemd, docker, podman, or scripts in /etc/init.d), stops it, and keeps it
-stopped: a unit of systemd is masked (one that lies in /etc/systemd/system gets a condition that never holds), a
-container loses its restart policy, an init script is disabled and not executable any more. Neither configuration
-management nor a restart of the host brings it back. What it was before is written to /var/lib/stackmend/held there.
+stopped: a systemd unit is masked (one in /etc/systemd/system gets a condition that is never true instead), a container
+loses its restart policy, and an init script is disabled and made non-executable. Neither configuration management nor a
+reboot of the host starts it again. Its previous state is recorded in /var/lib/stackmend/held on the host.
 
-Guests go on running: it is about Nova's and Neutron's processes. Drain the host first if it is to be switched off.
+Guests keep running: only processes of Nova and Neutron are stopped. Drain the host first if it will be powered off.
 
 ## Guards
-The host must say what manages the service; one that has it nowhere is refused. A service that is stopped and held
-already is left as it is.
+The host must show what manages the service; a service that is not installed there is refused. A service that is already
+stopped and held is left alone.
 
 ## Undo
-Gives back exactly what each service was: running or not, masked or not, with its restart policy. So does
-`host start`, later and from elsewhere.
+Restores the previous state of each service: running or not, masked or not, with its restart policy. `host start` does
+the same, later and from another machine.
 """
 
 from __future__ import annotations

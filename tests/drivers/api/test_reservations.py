@@ -219,7 +219,7 @@ class TestReservations(Reservations):
         words = ("port", "recover-ip", row["ip_address"], "--network", row["network_id"], "--yes")
         code, _, err = typed(*words)
         assert code == Exit.STOPPED
-        assert f"server {server.uuid} is not deleted, and its records still have {row['ip_address']}" in err
+        assert f"server {server.uuid} is not deleted and its records still have {row['ip_address']}" in err
         site.delete(server)
         code, _, err = typed(*words)
         assert code == Exit.REPAIRED, err
@@ -265,7 +265,7 @@ class TestReservations(Reservations):
         site.fake.cloud.update(server.database, "instance_info_caches", where, network_info=document)
         code, _, err = typed("port", "recover-ip", row["ip_address"], "--network", row["network_id"])
         assert code == Exit.STOPPED
-        assert "no record tells which project" in err
+        assert "no record shows which project" in err
         assert server.uuid not in err
 
     def test_a_cell_that_cannot_be_read_may_have_a_living_server(self, site: FakeSite, typed: Any) -> None:
@@ -283,7 +283,7 @@ class TestReservations(Reservations):
         finally:
             site.fake.cloud.update("nova_api", "cell_mappings", where, database_connection=cell["database_connection"])
         assert code == Exit.STOPPED, err
-        assert f"whether a server that is not deleted still has {row['ip_address']} cannot be told: cell:cell2" in err
+        assert f"cannot determine whether a live server still has {row['ip_address']}: cell:cell2" in err
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes with a volume that goes, what keeps it, and the quota that comes back."""
+"""The rows deleted along with a volume, the reasons not to delete it, and the quota to give back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stackmend.repairs.cinder._rows import soft_delete_all
 from stackmend.repairs.common import Record, change
 from stackmend.tables.cinder import VOLUME_CHILDREN, VOLUME_GRANDCHILDREN
 
-#: what Cinder writes besides the mark (cinder/db/api.py: attachment_destroy, snapshot_destroy)
+#: columns that Cinder sets besides the deletion mark (cinder/db/api.py: attachment_destroy, snapshot_destroy)
 _ALSO: dict[str, dict[str, Value]] = {
     "volume_attachment": {"attach_status": "deleted"},
     "snapshots": {"status": "deleted"},
@@ -22,9 +22,9 @@ _ALSO: dict[str, dict[str, Value]] = {
 
 
 def children(live: Live, volume: object, at: Value) -> Iterator[Step]:
-    """Mark all live rows below the volume deleted at the time ``at``; nothing where all are marked.
+    """Mark all live child rows of the volume deleted at the time ``at``; no steps if all are marked.
 
-    Grandchildren first: a purge that runs meanwhile must not meet a deleted parent with a live child.
+    Grandchildren first: a concurrent purge must never see a deleted parent with a live child.
     """
     for table, (parent, column) in VOLUME_GRANDCHILDREN.items():
         parents = [row["id"] for row in live.rows("cinder", parent, {"volume_id": str(volume)})]
@@ -35,27 +35,27 @@ def children(live: Live, volume: object, at: Value) -> Iterator[Step]:
 
 
 def wanted_snapshots(live: Live, volume: object) -> list[Record]:
-    """Live snapshots of the volume that nobody is deleting."""
+    """Live snapshots of the volume that are not being deleted."""
     rows = live.rows("cinder", "snapshots", {"volume_id": str(volume), "deleted": 0})
     return [row for row in rows if row["status"] not in SNAPSHOT_GIVEN_UP]
 
 
 def refuse_mapped(seen: Reading) -> None:
-    """CannotRepair where a living server has a mapping of the volume: its guest comes first."""
+    """CannotRepair if a live server has a mapping of the volume: its guest may use the disk."""
     for pair in seen.holders:
         raise CannotRepair(
-            f"the living {pair.server} still has a mapping of volume {seen.volume}: its guest may have the disk. See"
+            f"the live {pair.server} still has a mapping of volume {seen.volume}: its guest may have the disk. See"
             f" 'stackmend audit --server {pair.server.uuid}'; if the guest needs it: 'stackmend volume revive"
             f" {seen.volume}'"
         )
 
 
 def refuse_copied(live: Live, volume: str) -> None:
-    """CannotRepair while a backup is being made of the volume, or is being read back into it."""
+    """CannotRepair while a backup of the volume is being created or restored into it."""
     for column, what in (
         ("restore_volume_id", "is being restored into it"),
-        ("volume_id", "is being made of it"),
-        ("temp_volume_id", "uses it meanwhile"),
+        ("volume_id", "is being created from it"),
+        ("temp_volume_id", "uses it temporarily"),
     ):
         where: dict[str, Value | Sequence[Value]] = {column: volume, "deleted": 0, "status": COPYING}
         if column == "volume_id":
@@ -64,30 +64,30 @@ def refuse_copied(live: Live, volume: str) -> None:
             continue
         for row in live.rows("cinder", "backups", where):
             raise CannotRepair(
-                f"backup {row['id']} {what} ({row['status']}): wait for its end, or reset the status of that backup"
+                f"backup {row['id']} {what} ({row['status']}): wait until it ends, or reset the status of that backup"
             )
 
 
 def uncopied(volume: str) -> Iterator[Step]:
-    """Guards: no backup is read back into the volume by then, and nobody has cloned it."""
+    """Guards: no backup is being restored into the volume, and nothing was cloned from it."""
     where: Values = {"restore_volume_id": volume, "deleted": 0, "status": "restoring"}
     yield ExpectNone(database="cinder", table="backups", where=where)
     yield ExpectNone(database="cinder", table="volumes", where={"source_volid": volume, "deleted": 0})
 
 
 def refuse_cloned(live: Live, volume: str) -> None:
-    """CannotRepair where a living volume was made of this one, or of a snapshot of it.
+    """CannotRepair if a live volume was created from this one or from one of its snapshots.
 
-    Whether the clone needs its source depends on the back end: Ceph's does until it is flattened.
+    Whether the clone needs its source depends on the back end: a Ceph clone does until it is flattened.
     """
     made: dict[str, Record] = {str(row["id"]): row for row in _made_of(live, "source_volid", [volume])}
     snapshots = [str(row["id"]) for row in live.rows("cinder", "snapshots", {"volume_id": volume, "deleted": 0})]
     made |= {str(row["id"]): row for row in _made_of(live, "snapshot_id", snapshots)}
     if made:
         raise CannotRepair(
-            f"{len(made)} living volume(s) were made of volume {volume}, one is {min(made)}: on a back end whose clones"
-            " depend on their source (Ceph RBD) the data is still needed. Delete it by the API, where the driver knows;"
-            " or delete, or flatten and copy, the clones first"
+            f"{len(made)} live volume(s) were created from volume {volume}, for example {min(made)}: on a back end"
+            " whose clones depend on their source (Ceph RBD) the data is still needed. Delete it through the API, where"
+            " the driver handles this; or first delete the clones, or flatten and copy them"
         )
 
 
@@ -96,7 +96,7 @@ def _made_of(live: Live, column: str, sources: Sequence[str]) -> list[Record]:
 
 
 def quota(live: Live, row: Record, *, snapshot: bool = False) -> Iterator[Step]:
-    """Give back what a volume or snapshot counted for, as Cinder's negative reservation does; never below nothing."""
+    """Give back the quota of a volume or snapshot, as Cinder's negative reservation does; never below zero."""
     if not row.get("use_quota", 1):
         return
     kind: Record | None = live.row("cinder", "volume_types", {"id": row["volume_type_id"]})
@@ -114,7 +114,7 @@ def quota(live: Live, row: Record, *, snapshot: bool = False) -> Iterator[Step]:
 
 
 def part_finished(live: Live, table: str, identity: Value, child: str, column: str) -> Iterator[Step]:
-    """Give a deleted snapshot or attachment the time that it lacks, and mark its live children with it."""
+    """Set the missing deletion time of a snapshot or attachment, and mark its live children deleted."""
     row: Record | None = live.row("cinder", table, {"id": identity})
     if row is None or not row["deleted"]:
         raise CannotRepair(f"row {identity} of {table} is not deleted")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the repairs of volumes share: Cinder's soft delete, its rule for statuses, and the state of a server."""
+"""Shared by the volume repairs: Cinder's soft delete, its status rule, and the state of a server."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from stackmend.repairs.common import Record, change, marked_deleted
 
 
 def soft_delete(live: Live, table: str, row: Record, at: Value, **more: Value) -> UpdateRow:
-    """Mark a row of Cinder's deleted at the time ``at`` (rule RW5), together with ``more`` columns."""
+    """Mark a Cinder row deleted at the time ``at`` (rule RW5), and set the ``more`` columns."""
     guards = [column for column in ("volume_id", "attachment_id", "snapshot_id", "key") if column in row]
     return change(live, "cinder", table, row, {"deleted": 1, "deleted_at": at, **more}, guards)
 
 
 def soft_delete_all(live: Live, table: str, where: Where, at: Value, **more: Value) -> Iterator[Step]:
-    """Mark every live row of Cinder's that matches ``where`` deleted; nothing where the release has no such table."""
+    """Mark every live Cinder row that matches ``where`` deleted; no steps if the release lacks the table."""
     if "deleted" not in live.columns("cinder", table):
         return
     for row in live.rows("cinder", table, {**where, "deleted": 0}):
@@ -26,22 +26,22 @@ def soft_delete_all(live: Live, table: str, where: Where, at: Value, **more: Val
 
 
 def drop_mapping(live: Live, database: str, row: Record, now: str) -> UpdateRow:
-    """Mark one of Nova's block device mappings deleted as Nova does: ``deleted`` becomes its id (rule RW4)."""
+    """Mark a block device mapping deleted as Nova does: ``deleted`` becomes its id (rule RW4)."""
     guards = ("instance_uuid", "volume_id", "attachment_id", "boot_index")
     return marked_deleted(live, database, "block_device_mapping", row, at=now, guards=guards)
 
 
 def live_server(live: Live, server: str) -> tuple[str, Record] | None:
-    """(database, row) of the live server, in whatever cell; None if it is gone. All cells must answer (R2)."""
+    """(database, row) of the live server in any cell; None if it does not exist. All cells must answer (R2)."""
     found = attachments.server(live, server)
     found.settled()
     return (found.database, found.row) if found.row is not None else None
 
 
 def status_set(live: Live, volume: Record, rest: Sequence[Record], *, let_go: bool) -> Iterator[Step]:
-    """What the volume says of itself once these attachments are left; errors are kept. A guard where that is right.
+    """Set the volume's status to match the remaining attachments; errors are kept. A guard if it already matches.
 
-    ``let_go``: something of it was taken away. Each attachment that is left must still be there.
+    ``let_go``: an attachment was removed. Each remaining attachment must still exist.
     """
     for row in rest:
         expect = {column: row[column] for column in ("deleted", "attach_status", "instance_uuid")}
@@ -53,7 +53,7 @@ def status_set(live: Live, volume: Record, rest: Sequence[Record], *, let_go: bo
     if volume["status"] != status and not str(volume["status"]).startswith("error"):
         after["status"] = status
     if let_go or (after and attach_status == "detached"):
-        # as Cinder does, whoever else has it (objects/volume.py, finish_detach)
+        # as Cinder does, even if other attachments remain (objects/volume.py, finish_detach)
         where = {"volume_id": volume["id"], "key": "attached_mode"}
         yield from soft_delete_all(live, "volume_admin_metadata", where, live.now())
     guards = ("status", "attach_status", "migration_status", "deleted", "updated_at")

@@ -2,28 +2,27 @@
 """Detach a volume from a server.
 
 ## What it does
-By the API: if Nova and Cinder both have the attachment, Nova detaches the volume; an attachment that Nova does not know
-is deleted in Cinder; if only the status was left behind, it is reset. Nova detaches only volumes that are in use: a
-status that contradicts an existing attachment is corrected first. No API removes a block device mapping without an
-attachment.
+Through the API: if Nova and Cinder both have the attachment, Nova detaches the volume. An attachment unknown to Nova is
+deleted in Cinder. If only the status is stale, it is reset. Nova detaches only volumes that are in use, so a status
+that contradicts an existing attachment is corrected first. No API removes a block device mapping without an attachment.
 
-In the databases, Nova's block device mapping of the pair is marked deleted first, so that no reboot plugs the volume
-in again. Then Cinder's attachment and its specs are marked deleted with the time of the detach, the admin metadata
-`attached_mode` goes, and the volume's status follows from the attachments that are left, by Cinder's own rule. Other
-servers of a multi-attach volume keep theirs. A volume in an error status keeps that status.
+In the databases: Nova's block device mapping of the pair is marked deleted first, so that no reboot plugs the volume in
+again. Then Cinder's attachment and its specs are marked deleted with the time of the detach, the admin metadata
+`attached_mode` is removed, and the volume's status is set from the remaining attachments by Cinder's own rule. Other
+servers of a multi-attach volume keep their attachments. A volume in an error status keeps that status.
 
-As a request it takes `volume` and, where several servers have it, `server`.
+As a request it takes `volume` and, if several servers have the volume, `server`.
 
 ## Guards
-Every cell is asked who maps the volume. A server that maps it and of which Cinder has no attachment must be named, and
-while another one maps it so, nothing is done: the volume would look free. The root disk of a live server is refused,
-and so are a server something is happening to or was asked of just now, a pair with two attachments (live migration), a
-server that has nothing of the volume, an attachment to a host, and a volume that Cinder is working on, or whose
-attachment it wrote within two minutes. "Gone" is asked of every cell again in
-the moment of writing. Each remaining attachment must still be there.
+Every cell is asked for mappings of the volume. A server that maps it without an attachment in Cinder must be named; if
+another server maps it that way too, nothing is done, because the volume would look free. Also refused: the root disk of
+a live server, a server with an operation in progress or requested a moment ago, a pair with two attachments (live
+migration), a server that has no record of the volume, an attachment to a host, and a volume that Cinder is working on
+or whose attachment it wrote within the last two minutes. That a server is deleted is checked in every cell again at the
+time of writing. Each remaining attachment must still exist.
 
 ## Undo
-All rows are restored. What the API has detached can be attached again only by its owner.
+All rows are restored. A volume detached through the API can be attached again only by its owner.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ _GONE = frozenset({"deleted-server", "unknown-server"})
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
-    """Calls of Nova or Cinder; nothing where the volume is not attached there any more."""
+    """API calls to Nova or Cinder; none if the volume is no longer attached there."""
     if not list(db(target, live)):
         return
     seen, services = attachments.read(live, target["volume"]), api_of(live)
@@ -61,7 +60,7 @@ def api(target: Row, live: Live) -> Iterator[Step]:
         if pair.server.alive and pair.mappings:
             if not pair.attachments:
                 raise CannotRepair(
-                    f"Cinder has no attachment of volume {name}, so it refuses to let Nova detach it from {pair.server}"
+                    f"Cinder has no attachment of volume {name}, so it does not let Nova detach it from {pair.server}"
                 )
             yield from _detached_by_nova(services, seen, pair)
         else:
@@ -78,19 +77,19 @@ def _detached_by_nova(services: Api, seen: Reading, pair: Pair) -> Iterator[Step
     calls.idle(found, server)
     if found["mapping"] is None:
         raise CannotRepair(f"Nova's API shows no volume {name} on server {server}")
-    # Nova asks Cinder to begin, and Cinder begins only what is in use and attached (volume/api.py, begin_detaching)
+    # Nova asks Cinder first, which refuses unless the volume is in use and attached (volume/api.py, begin_detaching)
     status = found["volume.status"]
     if status == "detaching":
         roll = RollDetaching(volume=name)
         back = BeginDetaching(volume=name).call({"status": "in-use"})
         yield guarded(roll, services.look(roll), ("status", "migration", "attachments"), back)
     elif attachments.implied(pair.attachments)[1] != "attached":
-        raise CannotRepair(f"Cinder detaches only what is attached; its attachment to {pair.server} is not")
+        raise CannotRepair(f"Cinder detaches only attached volumes; {name} is not attached to {pair.server}")
     elif status == "available":
         reset = ResetStatus(volume=name, status="in-use", attach_status="attached")
         yield guarded(reset, services.look(reset), ("status", "migration", "attachments"))
     elif status != "in-use":
-        raise CannotRepair(f"volume {name} is {status}: Cinder detaches only what is in use")
+        raise CannotRepair(f"volume {name} is {status}: Cinder detaches only volumes that are in use")
     yield made.call({**calls.chosen(found, (*SERVER, "mapping")), "volume.status": "in-use"})
 
 
@@ -108,23 +107,23 @@ def _attachment_deleted(services: Api, attachment: str, pair: Pair) -> Step:
 
 
 def _status_reset(services: Api, volume: Record, rest: Sequence[Record]) -> Iterator[Step]:
-    """Only the status was left behind: what is attached says what it should be."""
+    """Only the status is stale: the attachments show the right one."""
     status, attach_status = attachments.implied(rest)
     if volume["status"] == status:
-        raise CannotRepair("no API shows attach_status, which is what is wrong")
+        raise CannotRepair("attach_status is wrong, and no API shows it")
     made = ResetStatus(volume=str(volume["id"]), status=status, attach_status=UNSET if rest else attach_status)
     yield guarded(made, services.look(made), ("status", "migration", "attachments"))
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on the cells' and Cinder's databases; nothing where the volume is not attached there any more."""
+    """Steps on the cells' and Cinder's databases; none if the volume is no longer attached there."""
     seen = attachments.read(live, target["volume"])
     volume = seen.live()
     if volume["status"] not in AT_REST and not str(volume["status"]).startswith("error"):
-        raise CannotRepair(f"volume {volume['id']} is {volume['status']}: wait for Cinder to finish that")
+        raise CannotRepair(f"volume {volume['id']} is {volume['status']}: wait for Cinder to finish")
     now, mine = live.now(), _chosen(target, seen)
     seen.meant_by_others(mine)
-    # Cinder writes volume and attachment one after the other, and what it is at has such a status
+    # Cinder writes volume and attachment one after the other; while it works the status is a transient one
     settled(
         live, [] if volume["status"] in SETTLED else [volume], f"volume {volume['id']}, which is {volume['status']},"
     )
@@ -144,14 +143,14 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         return
     yield from _no_new_mapping(seen, mine, live, free=free)
     yield Manual(
-        text=f"on the host ({_hosts(mine)}): see that no guest has volume {volume['id']} (serial in virsh dumpxml),"
+        text=f"on the host ({_hosts(mine)}): check that no guest has volume {volume['id']} (serial in virsh dumpxml),"
         " and close its session; the export on the back end stays until Cinder terminates the connection"
     )
     yield from steps
 
 
 def _chosen(target: Row, seen: Reading) -> list[Pair]:
-    """The pairs to part: those whose server is gone, the one named, or the only one there is."""
+    """The pairs to detach: those of deleted servers, the named one, or the only one."""
     name = target.get("server")
     if target.get("code") in _GONE:
         return [pair for pair in seen.pairs if not pair.server.alive and not pair.server.building]
@@ -169,7 +168,7 @@ def _chosen(target: Row, seen: Reading) -> list[Pair]:
 
 
 def _let_go(pair: Pair, live: Live, now: str) -> Iterator[Step]:
-    """Guards on the server, then Nova's side of the pair. Each way to part a pair comes through here."""
+    """Guards on the server, then Nova's side of the pair. Every detach uses this."""
     pair.server.settled()
     row = pair.server.row
     if row is None:
@@ -177,7 +176,7 @@ def _let_go(pair: Pair, live: Live, now: str) -> Iterator[Step]:
     else:
         if len(pair.attachments) > 1:
             raise CannotRepair(
-                f"{pair.server} has {len(pair.attachments)} attachments of the volume: a live migration's?"
+                f"{pair.server} has {len(pair.attachments)} attachments of the volume: is a live migration in progress?"
             )
         if pair.root:
             raise CannotRepair(_root(pair))
@@ -197,7 +196,7 @@ def _root(pair: Pair) -> str:
 
 
 def _no_new_mapping(seen: Reading, mine: Sequence[Pair], live: Live, *, free: bool) -> Iterator[Step]:
-    """Guards: no cell has come to map the volume that gets free, or to name an attachment that goes."""
+    """Guards: no cell has a new mapping of a volume that becomes free, or of an attachment that is deleted."""
     mapped = [(database, mapping["attachment_id"]) for pair in seen.pairs for database, mapping in pair.mappings]
     for cell in live.cells():
         database = cell_database(cell)
@@ -217,7 +216,7 @@ def _names(pairs: Sequence[Pair]) -> str:
 
 
 def _hosts(pairs: Sequence[Pair]) -> str:
-    """Where a guest may have it: by the attachments, else by the servers that map it."""
+    """Hosts whose guests may have the volume: from the attachments and from the servers that map it."""
     found = {str(a["attached_host"]) for pair in pairs for a in pair.attachments if a["attached_host"]}
     found |= {str(pair.server.row["host"]) for pair in pairs if pair.server.row and pair.server.row["host"]}
     return ", ".join(sorted(found)) or "unknown"
@@ -232,6 +231,6 @@ REPAIR = Repair(
         {"mapping-gone", "attachment-gone", "attachment-ending", "both-gone", "taken-but-unattached", *_GONE}
     ),
     strategies={"api": api, "db": db},
-    why="a guest that still has the disk goes on writing to a volume that Cinder may then give to another server;"
-    " no database knows what the guest has",
+    why="a guest that still has the disk keeps writing to a volume that Cinder may give to another server;"
+    " no database shows which disks the guest has",
 )

@@ -2,14 +2,14 @@
 """Mark the remaining rows of a deleted snapshot deleted.
 
 ## What it does
-The snapshot gets the time of deletion that it lacks: that of its volume where that is deleted, else now. Live rows of
-`snapshot_metadata` that belong to it are marked deleted with the time that it has then.
+The missing deletion time of the snapshot is set: that of its volume if deleted, else now. Live rows of
+`snapshot_metadata` that belong to it are marked deleted with the same time.
 
 ## Guards
-The snapshot must still be marked deleted, and every row read as planned.
+The snapshot must still be marked deleted, and every row must be unchanged since the plan.
 
 ## Undo
-All rows are put back as they were.
+All rows are restored.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from stackmend.repairs.cinder import _deletion
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on Cinder's database; nothing where all is marked."""
+    """Steps on Cinder's database; none if all rows are marked."""
     yield from _deletion.part_finished(live, "snapshots", str(target["snapshot"]), "snapshot_metadata", "snapshot_id")
 
 
@@ -35,5 +35,5 @@ REPAIR = Repair(
     resource="volume",
     checks=("snapshot-deleted-incompletely",),
     strategies={"db": db},
-    no_api="no API shows what is left of a snapshot that is marked deleted",
+    no_api="no API shows the remaining rows of a snapshot that is marked deleted",
 )

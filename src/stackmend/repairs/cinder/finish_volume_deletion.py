@@ -2,16 +2,16 @@
 """Mark the remaining rows of a deleted volume deleted.
 
 ## What it does
-The metadata and transfers of the volume that are still live, and snapshots that were being deleted, with what hangs on
-those, are marked deleted with the time of the volume; a volume without a time of deletion gets one.
+The volume's live metadata and transfers, and snapshots that were being deleted with their own child rows, are marked
+deleted with the deletion time of the volume. A volume without a deletion time gets one.
 
 ## Guards
-Refused where anything is attached, a snapshot lives that nobody is deleting, or a living server maps the volume: those
-are for `revive-volume` and `mark-volume-deleted`. The volume's own row must still say deleted, and every row read as
-planned.
+Refused if anything is attached, a snapshot is live and not being deleted, or a live server maps the volume: use
+`revive-volume` or `mark-volume-deleted` for those. The volume's own row must still be marked deleted, and every row
+must be unchanged since the plan.
 
 ## Undo
-All rows are put back as they were.
+All rows are restored.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from stackmend.repairs.common import change
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on Cinder's database; nothing where all is marked."""
+    """Steps on Cinder's database; none if all rows are marked."""
     seen = attachments.read(live, target["volume"])
     volume = seen.row
     if volume is None or not volume["deleted"]:
@@ -64,11 +64,11 @@ REPAIR = Repair(
             "volume_glance_metadata",
             "volume_metadata",
         ),
-        "only marked deleted, as their volume is: no server has it, no snapshot is wanted, the rows stay until a purge",
+        "only marked deleted, as their volume is: no server has it, no snapshot is needed, the rows stay until a purge",
     ),
     resource="volume",
     checks=("volume-deleted-incompletely",),
     codes=frozenset({"live-children", "no-deletion-time"}),
     strategies={"db": db},
-    no_api="no API shows what is left of a volume that is marked deleted",
+    no_api="no API shows the remaining rows of a volume that is marked deleted",
 )

@@ -1,27 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Delete a volume that Cinder could not delete, or mark it deleted in Cinder's database.
+"""Delete a volume that Cinder failed to delete, or mark it deleted in Cinder's database.
 
 ## What it does
-By the API Cinder is asked once more: the status becomes `error`, the volume is deleted, and where that is refused it is
-deleted by force. Drivers take data that is not there for deleted.
+Through the API, Cinder is asked again: the status is set to `error` and the volume deleted, by force if a plain delete
+is refused. Drivers treat missing data as deleted.
 
-In the database, what Cinder does after its driver has removed the data: the volume and every child row are marked
-deleted at the same moment, the records of work on it and its entry in the image cache go, and the quota of its project
-(volumes, gigabytes, and both by volume type) is given back, unless the volume never counted.
+In the database, it does what Cinder does after its driver has removed the data: the volume and every child row are
+marked deleted at the same time, its worker records and its entry in the image cache are removed, and the quota of its
+project (volumes, gigabytes, and both by volume type) is given back, unless the volume never counted.
 
-Where the volume is marked deleted already, and something of it is not, the rest follows: attachments that no living
-server maps, and snapshots, with their quota. That of the volume itself is left to `cinder-manage quota sync`.
+If the volume is already marked deleted but some of its rows are not, the rest follows: attachments that no live server
+maps, and snapshots with their quota. The quota of the volume itself is left to `cinder-manage quota sync`.
 
 As a request it takes `volume`.
 
 ## Guards
-Refused while a server maps it or anything is attached, while a snapshot is alive, in a group, during a migration, in a
-status in which Cinder is at work or the volume in use, and while a backup is being made of it or restored into it. In
-the database also where a living volume was cloned from it, for some back ends need the source as long as the clone.
+Refused if a server maps it or anything is attached, if it has a live snapshot, is in a group or being migrated, if its
+status shows that Cinder is working on it or that it is in use, and while a backup of it is being created or restored
+into it. In the database it is also refused if a live volume was cloned from it, because some back ends need the source
+as long as the clone exists.
 
 ## Undo
-All rows are restored and the quota is charged again. What the back end has deleted stays deleted, and so does what the
-API has deleted.
+All rows are restored and the quota is charged again. Data deleted by the back end or through the API stays deleted.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from stackmend.repairs.common import Record, change, idle, no_such_server
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
-    """Calls of Cinder; nothing where the volume is deleted already."""
+    """API calls to Cinder; none if the volume is already deleted."""
     seen = attachments.read(live, target["volume"])
     if seen.row is not None and seen.row["deleted"]:
         if not any(map(writes, _rest(seen, seen.row, live))):
@@ -62,7 +62,7 @@ def api(target: Row, live: Live) -> Iterator[Step]:
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on Cinder's database; nothing where the volume is deleted with all that belongs to it."""
+    """Steps on Cinder's database; none if the volume and all its rows are deleted."""
     seen = attachments.read(live, target["volume"])
     if seen.row is not None and seen.row["deleted"]:
         yield from _rest(seen, seen.row, live)
@@ -71,7 +71,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     _deletion.refuse_cloned(live, seen.volume)
     name = volume.get("_name_id") or volume["id"]
     key = " It is encrypted: Cinder deletes the key before the data." if target.get("encrypted") else ""
-    yield Manual(text=f"prove that the back end {volume['host']} has nothing of volume {name}: no data, no clone.{key}")
+    yield Manual(text=f"verify that the back end {volume['host']} has no data and no clone of volume {name}.{key}")
     for table in ("volume_attachment", "snapshots"):
         yield ExpectNone(database="cinder", table=table, where={"volume_id": volume["id"], "deleted": 0})
     yield from _deletion.uncopied(seen.volume)
@@ -88,15 +88,15 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 
 def _refuse_in_use(seen: Reading, live: Live) -> Record:
-    """The volume's row; CannotRepair where anything of the cloud still counts on the volume."""
+    """The volume's row; CannotRepair if anything still uses the volume."""
     volume = seen.live()
     if volume["status"] not in VOLUME_GIVEN_UP:
         raise CannotRepair(f"volume {seen.volume} is {volume['status']}")
     if volume.get("group_id") or volume.get("consistencygroup_id"):
-        raise CannotRepair(f"volume {seen.volume} belongs to a group: take it out first")
+        raise CannotRepair(f"volume {seen.volume} belongs to a group: remove it from the group first")
     for table, what in (("volume_attachment", "attachment"), ("snapshots", "snapshot")):
         if found := live.rows("cinder", table, {"volume_id": seen.volume, "deleted": 0}):
-            raise CannotRepair(f"volume {seen.volume} has {len(found)} live {what}(s), one is {found[0]['id']}")
+            raise CannotRepair(f"volume {seen.volume} has {len(found)} live {what}(s), for example {found[0]['id']}")
     _deletion.refuse_copied(live, seen.volume)
     for pair in seen.pairs:
         for _ in pair.mappings:
@@ -105,10 +105,10 @@ def _refuse_in_use(seen: Reading, live: Live) -> Record:
 
 
 def _rest(seen: Reading, volume: Record, live: Live) -> Iterator[Step]:
-    """What a deletion of the volume alone has left; the guest first."""
+    """The rows left by a deletion of the volume alone; the guest's mapping first."""
     _deletion.refuse_mapped(seen)
     if any(not a["instance_uuid"] for a in seen.attachments):
-        raise CannotRepair(f"volume {seen.volume} is still attached to a host: end that first")
+        raise CannotRepair(f"volume {seen.volume} is still attached to a host: detach it first")
     _deletion.refuse_copied(live, seen.volume)
     at = volume["deleted_at"] or live.now()
     steps = list(_deletion.children(live, seen.volume, at))
@@ -129,9 +129,9 @@ def _rest(seen: Reading, volume: Record, live: Live) -> Iterator[Step]:
             yield from idle(live, pair.server.database, pair.server.row)
     hosts = ", ".join(sorted({str(a["attached_host"]) for a in seen.attachments if a["attached_host"]}))
     yield Manual(
-        text=f"see that no guest{f' (on {hosts})' if hosts else ''} has volume {seen.volume}, and that the back end"
-        f" {volume['host']} has nothing of it or its {len(snapshots)} snapshot(s); then cinder-manage quota sync for"
-        f" project {volume['project_id']}"
+        text=f"check that no guest{f' (on {hosts})' if hosts else ''} has volume {seen.volume}, and that the back end"
+        f" {volume['host']} has no data of it or its {len(snapshots)} snapshot(s); then run cinder-manage quota sync"
+        f" for project {volume['project_id']}"
     )
     expect = {column: volume[column] for column in ("deleted", "deleted_at")}
     yield ExpectRow(database="cinder", table="volumes", pk={"id": volume["id"]}, expect=expect)
@@ -145,6 +145,6 @@ REPAIR = Repair(
     checks=("volume-stuck-error-deleting", "volume-deleted-incompletely"),
     codes=frozenset({"back-end-refused", "live-attachments"}),
     strategies={"api": api, "db": db},
-    why="the record is all that leads to the data: the back end must be proven empty first, and an encrypted volume"
-    " has lost its key already",
+    why="the record is the only pointer to the data: verify that the back end has none; the key of an encrypted volume"
+    " is already deleted",
 )

@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Undelete a volume that was marked deleted while a server or a snapshot still needs it.
+"""Undelete a volume that was marked deleted although a server or a snapshot still needs it.
 
 ## What it does
-The volume's row is live again, with the status that its attachments make by Cinder's own rule, and so is what was
-marked deleted in the very same moment: its metadata, and that of the image it was made of. Such a statement takes no
-data from the back end and gives no quota back, so there is nothing else to mend; the owner can then delete it properly.
+The volume's row is made live again, with the status that Cinder's own rule derives from its attachments. Its metadata
+and image metadata that were marked deleted at the very same time are made live as well. An SQL statement that marked
+the volume deleted has removed no data from the back end and given no quota back, so nothing else needs repair; the
+owner can then delete the volume properly.
 
 As a request it takes `volume`.
 
 ## Guards
-Refused where nothing of the volume is alive: no attachment whose living server maps it, and no snapshot. The row must
-still be deleted, and each attachment read as planned.
+Refused if nothing of the volume is live: no attachment mapped by a live server, and no snapshot. The row must still be
+marked deleted, and each attachment unchanged since the plan.
 
 ## Undo
-All rows are put back as they were.
+All rows are restored.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ from stackmend.model.step import ExpectRow, Manual, Risk, Step, Value
 from stackmend.repairs.cinder import _deletion
 from stackmend.repairs.common import change
 
-#: of the volume alone: attachments and snapshots that are marked deleted are not needed by anybody
+#: only these: attachments and snapshots that are marked deleted are not needed
 _RECORDS = ("volume_metadata", "volume_admin_metadata", "volume_glance_metadata")
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on Cinder's database; nothing where the volume is alive."""
+    """Steps on Cinder's database; none if the volume is live."""
     seen = attachments.read(live, target["volume"])
     volume = seen.row
     if volume is None:
@@ -44,13 +45,13 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     snapshots = _deletion.wanted_snapshots(live, seen.volume)
     if not using and not snapshots:
         raise CannotRepair(
-            f"nothing of volume {seen.volume} is alive: no living server has it attached, and it has no snapshot"
+            f"nothing needs volume {seen.volume}: no live server has it attached, and it has no snapshot"
         )
     needs = [f"server {name} has it" for name in using]
     needs += [f"snapshot {row['id']} is {row['status']}" for row in snapshots]
-    ended = " Cinder itself was asked to delete it once: is there any data?" if volume.get("terminated_at") else ""
+    ended = " Cinder was once asked to delete it: is the data still there?" if volume.get("terminated_at") else ""
     yield Manual(
-        text=f"{'; '.join(needs)}: see that the back end {volume['host']} has the data of volume"
+        text=f"{'; '.join(needs)}: check that the back end {volume['host']} has the data of volume"
         f" {volume.get('_name_id') or seen.volume}.{ended} If quotas were synced since: cinder-manage quota sync for"
         f" project {volume['project_id']}"
     )
@@ -76,5 +77,5 @@ REPAIR = Repair(
     codes=frozenset({"still-attached", "live-snapshots"}),
     strategies={"db": db},
     no_api="no API shows a volume that is marked deleted",
-    why="if its data is gone from the back end, Cinder then shows a volume that does not exist",
+    why="if the back end no longer has its data, Cinder then shows a volume that does not exist",
 )

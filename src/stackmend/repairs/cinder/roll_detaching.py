@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Set a volume that is stuck detaching back to in-use.
+"""Set a volume that is stuck in `detaching` back to `in-use`.
 
 ## What it does
-Sets `volumes.status` to `in-use`, which is all that Cinder's action `os-roll_detaching` does, and in the database
-`attach_status` to `attached` where it is not. Attachment, mapping and
-disk stay; the detach can then be asked for again, and Nova finishes it whether or not the guest still has the disk.
+Sets `volumes.status` to `in-use`, as Cinder's action `os-roll_detaching` does, and in the database `attach_status` to
+`attached` if it differs. Attachment, mapping and disk stay. The detach can then be requested again, and Nova completes
+it whether or not the guest still has the disk.
 
 ## Guards
-The volume still has a live attachment, each attachment reads as planned, its server is idle, and no migration of the
-volume is going on.
+The volume still has a live attachment, each attachment is unchanged since the plan, its server is idle, and no
+migration of the volume is in progress.
 
 ## Undo
-The status is put back, by the API with `os-begin_detaching`.
+The status is restored, through the API with `os-begin_detaching`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from stackmend.repairs.common import change, idle
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
-    """A call of Cinder; nothing where the volume is not detaching any more."""
+    """An API call to Cinder; none if the volume is no longer detaching."""
     if not list(db(target, live)):
         return
     volume = str(target["volume"])
@@ -42,20 +42,20 @@ def api(target: Row, live: Live) -> Iterator[Step]:
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on Cinder's database; nothing where the volume is not detaching any more."""
+    """Steps on Cinder's database; none if the volume is no longer detaching."""
     seen = attachments.read(live, target["volume"])
     volume = seen.live()
     if volume["status"] != "detaching":
         return
     if attachments.implied(seen.attachments) != HELD:
         words = ", ".join(str(a["attach_status"]) for a in seen.attachments) or "none"
-        raise CannotRepair(f"volume {volume['id']} has no complete attachment to go back to ({words})")
+        raise CannotRepair(f"volume {volume['id']} has no complete attachment to return to (attach_status: {words})")
     for pair in seen.pairs:
         if not pair.attachments:
             continue
         pair.server.settled()
         if pair.server.row is None:
-            raise CannotRepair(f"{pair.server}, to which the volume is attached, is gone: detach the volume instead")
+            raise CannotRepair(f"the volume is attached to {pair.server}, which is deleted: detach the volume instead")
         yield from idle(live, pair.server.database, pair.server.row)
     for row in seen.attachments:
         expect = {column: row[column] for column in ("deleted", "attach_status", "instance_uuid")}
@@ -68,7 +68,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 REPAIR = Repair(
     name="roll-detaching",
     risk=Risk.SAFE,
-    removes={"volumes.status": "'detaching', though nothing is detaching it: attachment and mapping tell its state"},
+    removes={"volumes.status": "'detaching', though nothing is detaching it: attachment and mapping show its state"},
     resource="volume",
     checks=("volume-stuck-detaching",),
     codes=frozenset({"intact"}),
