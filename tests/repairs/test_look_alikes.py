@@ -35,7 +35,7 @@ CASES = list(healthy())
 SHARE = 4
 #: case, repair -> what it is refused for
 ONCE = {
-    ("info-cache-stale-port:foreign_project", "rebuild-info-cache"): "would leave a NIC out that the guest has",
+    ("info-cache-stale-port:foreign_project", "rebuild-info-cache"): "would leave out a NIC that the guest has",
     ("soft-deleted-server-cache-empty:being_reclaimed", "mark-server-deleted"): "which is deleting, was written at",
     ("volume-in-use-server-gone:being_deleted", "detach-volume"): "was written at",
     ("volume-stuck-detaching:guest_hesitates", "detach-volume"): "compute_detach_volume began",

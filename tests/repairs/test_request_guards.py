@@ -20,7 +20,7 @@ def test_a_server_whose_guest_may_live_is_not_marked_deleted(desk: Desk) -> None
     """Each service's word alone is enough; two hosts are for a human; the host that is named must be that one."""
     cloud, words = desk.cloud, ("server", "mark-deleted")
     running = cloud.pick("no_nic")
-    assert "Nova has it running" in desk.refused(*words, running.uuid)
+    assert "Nova shows it running" in desk.refused(*words, running.uuid)
     assert "--overrule" in desk.refused(*words, running.uuid, "--overrule", neighbour(cloud, running)["host"])
     server, volume, _, _ = attached(cloud)
     cloud.update(server.database, "instances", {"uuid": server.uuid}, power_state=4)
@@ -107,6 +107,6 @@ def test_only_a_server_with_a_guest_is_on_a_host(desk: Desk) -> None:
 
 def test_what_does_not_live_is_not_revived(desk: Desk) -> None:
     """A server that Nova deleted, and the hidden half of one that went to another cell."""
-    assert "nothing says that server" in desk.refused("server", "revive", desk.cloud.pick("deleted").uuid)
+    assert "no record shows server" in desk.refused("server", "revive", desk.cloud.pick("deleted").uuid)
     moved = desk.cloud.pick("cross_cell")
     assert "live in more than one cell" in desk.refused("server", "revive", moved.uuid)

@@ -116,7 +116,7 @@ def test_a_wish_that_was_granted_can_be_taken_back(desk: Desk, wish: Callable[[D
     gone = words[:2] == ("server", "purge")  # nothing tells its id from a typing error any more
     assert code == (Exit.USAGE if gone else Exit.CLEAN), err
     assert (
-        any(why in err for why in ("there is nothing to do", "is deleted already", "is not marked deleted")) is not gone
+        any(why in err for why in ("there is nothing to do", "is already deleted", "is not marked deleted")) is not gone
     )
     assert ("there is no server" in err) is gone
     assert "not repaired" not in out
@@ -288,7 +288,7 @@ def test_a_deleted_server_has_no_cache_and_no_host(desk: Desk) -> None:
     for words in (("cache", "rebuild", server.uuid), ("set-host", server.uuid, "--host", "c0001")):
         assert "no cell has a live server" in desk.refused("server", *words)
     code, _, err = desk.type("server", "mark-deleted", server.uuid, "--yes")
-    assert (code, f"server {server.uuid} is deleted already" in err) == (Exit.CLEAN, True)
+    assert (code, f"server {server.uuid} is already deleted" in err) == (Exit.CLEAN, True)
 
 
 def test_a_host_must_be_a_host(desk: Desk) -> None:
@@ -307,7 +307,7 @@ def test_a_host_must_be_a_host(desk: Desk) -> None:
 def test_of_several_nodes_one_must_be_named(desk: Desk) -> None:
     """A baremetal host has many: without --node it is not known which."""
     server = next(s for s in desk.cloud.servers("active") if s.cell == "cell1")
-    assert "name the node: --node NODE" in desk.refused("server", "set-host", server.uuid, "--host", "ir0001")
+    assert "name the node with --node NODE" in desk.refused("server", "set-host", server.uuid, "--host", "ir0001")
 
 
 def test_ports_that_are_no_server_s(desk: Desk) -> None:
@@ -316,7 +316,7 @@ def test_ports_that_are_no_server_s(desk: Desk) -> None:
     network = port_of(desk.cloud, server.ports[0])["network_id"]
     for owner in ("network:dhcp", "network:router_interface"):
         port = desk.rows("neutron", "ports", network_id=network, device_owner=owner)[0]["id"]
-        assert "not a server's" in desk.refused("port", "keep", port)
+        assert "does not belong to a server" in desk.refused("port", "keep", port)
     write(desk.cloud, server, "[]")
     assert "rebuild it first" in desk.refused("port", "keep", server.ports[0])
 

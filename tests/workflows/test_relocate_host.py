@@ -108,7 +108,7 @@ def test_the_record_is_what_the_old_host_acts_on(site: Site) -> None:
     assert (record["dest_compute"], record["dest_node"]) == (TO, TO)
     assert record["new_instance_type_id"] == site.server(server)["instance_type_id"]
     action = site.row(CELL, "instance_actions", instance_uuid=server.uuid, action="relocate")
-    assert action["message"] == f"by database, from {HOST} to {TO}"
+    assert action["message"] == f"through the databases, from {HOST} to {TO}"
 
 
 def test_a_move_that_was_on_its_way_is_an_error(site: Site) -> None:
@@ -374,13 +374,13 @@ def together(site: Site, server: Server) -> None:
         (busy, "reset its state first"),
         (resized, "is resized"),
         (pci, "has PCI device 0000:81:00.1"),
-        (pinned, "CPUs or memory pages of its own"),
+        (pinned, "has dedicated CPUs or memory pages"),
         (tpm, "has a TPM"),
         (bomb, "destroys it at its next start"),
         (full, f"{TO} has no room for it"),
         (nested, "nested provider gpu"),
         (passed_through, "is direct"),
-        (together, "must not be on one host"),
+        (together, "must not share a host"),
     ],
 )
 def test_a_server_that_stays(files: Site, spoil: Any, words: str) -> None:

@@ -29,7 +29,7 @@ SHARE = 8
 #: case -> a part of the reason why its server stays
 STAYS = {
     "port-binding-inactive-leftover:live_migrating": "is not declared dead: its guest may run there",
-    "server-wrong-host:long_migrating": "which lives: it would run twice",
+    "server-wrong-host:long_migrating": "which is alive: it would run twice",
     "allocation-wrong-provider:resized": "is resized",
     "port-binding-wrong-host:baremetal": "machines of ironic",
     "info-cache-stale-port:just_detached": "is the last record of port",

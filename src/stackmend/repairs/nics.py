@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps on Nova's rows of a server's NICs, ``virtual_interfaces``, whose ids are the NICs' order (catalogue A9)."""
+"""Steps on Nova's ``virtual_interfaces`` rows, whose ids define the order of a server's NICs (catalogue A9)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from stackmend.model.values import whole
 from stackmend.repairs.common import Record, change, marked_deleted
 
 _TABLE = "virtual_interfaces"
-#: whose row it is, told before it is changed
+#: columns that guard which port and server a row belongs to
 _OWN = ("uuid", "instance_uuid")
 
 
 def rows(live: Live, database: str, server: Record) -> list[Record]:
-    """All rows of the server, live or not, in the order of their ids."""
+    """All rows of the server, live or deleted, ordered by id."""
     found: list[Record] = list(live.rows(database, _TABLE, {"instance_uuid": server["uuid"]}))
     return sorted(found, key=lambda row: whole(row["id"]))
 
 
 def alive(found: Iterable[Record]) -> list[Record]:
-    """The rows that Nova sees, without those that repeat a port."""
+    """The rows that Nova sees, one per port."""
     first: dict[str, Record] = {}
     for row in found:
         if row["deleted"] == 0:
@@ -32,12 +32,12 @@ def alive(found: Iterable[Record]) -> list[Record]:
 
 
 def address(port: Record) -> str:
-    """What Nova writes as the address of a port's NIC."""
+    """The address that Nova writes for a port's NIC."""
     return f"{port['mac_address']}/{port['id']}"
 
 
 def completed(live: Live, database: str, server: Record, ports: Iterable[Record]) -> Iterator[Step]:
-    """Give every port a live row; new ones become the last NICs, in the order of ``ports``, with the tag they had."""
+    """Give every port a live row; new ones become the last NICs, in the order of ``ports``, with their former tag."""
     found = rows(live, database, server)
     known = {row["uuid"] for row in alive(found)}
     for port in ports:
@@ -54,10 +54,10 @@ def completed(live: Live, database: str, server: Record, ports: Iterable[Record]
 
 
 def corrected(live: Live, database: str, server: Record, owned: dict[str, Record], cached: set[str]) -> Iterator[Step]:
-    """Put the rows right that are there: surplus ones, wrong addresses, wrong marks.
+    """Correct the existing rows: surplus rows, wrong addresses, wrong deletion marks.
 
-    ``owned`` are the server's ports by id, ``cached`` the ports that its cache lists. A mismarked row of a port that
-    has no live one is left to :func:`completed`.
+    ``owned`` are the server's ports by id, ``cached`` the ports in its cache. A wrongly marked row of a port without a
+    live one is left to :func:`completed`.
     """
     found = rows(live, database, server)
     good = {row["uuid"] for row in found if row["deleted"] == 0 and _well_formed(row)}
@@ -102,9 +102,9 @@ def _inserted(live: Live, database: str, server: Record, port: Record, old: list
 
 
 def _free(live: Live, database: str, server: Record, port: Record) -> None:
-    """CannotRepair where another server's live row has the address: the key allows one."""
+    """CannotRepair if another server's live row has the address: the key allows only one."""
     for row in live.rows(database, _TABLE, {"address": address(port), "deleted": 0}):
         raise CannotRepair(
             f"row {row['id']} of virtual_interfaces, of server {row['instance_uuid']}, has the address of port"
-            f" {port['id']} of server {server['uuid']}: mend that server first"
+            f" {port['id']} of server {server['uuid']}: repair that server first"
         )

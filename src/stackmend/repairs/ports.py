@@ -11,7 +11,7 @@ from stackmend.model.repair import CannotRepair
 from stackmend.model.step import DeleteRow, InsertRow, Manual, Step, Values
 from stackmend.repairs.common import Record, change, revised
 
-#: children of a port that go with it; a row in any other table that refers to it is a reason to refuse
+#: child tables deleted with a port; a row in any other table that refers to the port is a reason to refuse
 CHILDREN = frozenset(
     {
         "allowedaddresspairs", "evpn_advertised_ports", "extradhcpopts", "ipallocations",
@@ -21,9 +21,9 @@ CHILDREN = frozenset(
         "qos_port_policy_bindings", "securitygroupportbindings",
     }
 )  # fmt: skip
-#: tables whose rows are a part of the ``standardattributes`` row that they refer to: what a port waits for, its tags
+#: tables whose rows belong to the ``standardattributes`` row they refer to: provisioning blocks, tags
 MARKS = frozenset({"provisioningblocks", "tags"})
-#: what of a binding's profile belongs to the host it was on (nova/network/neutron.py, _unbind_ports)
+#: members of a binding's profile that belong to its former host (nova/network/neutron.py, _unbind_ports)
 _OF_HOST = frozenset(
     {
         "allocation", "arq_uuid", "card_serial_number", "device_mac_address", "migrating_to", "pf_mac_address",
@@ -33,14 +33,14 @@ _OF_HOST = frozenset(
 
 
 def free(live: Live, port: Record) -> Iterator[Step]:
-    """Let go of the port: no device, no host; its address stays."""
+    """Free the port: no device, no host; its address stays."""
     yield change(live, "neutron", "ports", port, {"device_id": "", "device_owner": "", "status": "DOWN"})
     yield from bind(live, port, "")
     yield revised(live, port["standard_attr_id"])
 
 
 def bind(live: Live, port: Record, host: str) -> Iterator[Step]:
-    """Leave the port one binding, ACTIVE and unbound, for ``host`` ("": none). The host is part of the primary key."""
+    """Leave the port one binding, ACTIVE and unbound, on ``host`` ("": none). The host is part of the primary key."""
     bindings = live.rows("neutron", "ml2_port_bindings", {"port_id": port["id"]})
     levels = live.rows("neutron", "ml2_port_binding_levels", {"port_id": port["id"]})
     active = next((b for b in bindings if b["status"] == "ACTIVE"), None)
@@ -72,9 +72,9 @@ def told_to_ovn(live: Live, port: Record) -> Iterator[Step]:
 
 
 def alone(live: Live, port: Record, host: str) -> Iterator[Step]:
-    """Leave the port the binding to ``host`` alone: what a move that is over has left inactive elsewhere goes.
+    """Leave the port only its binding to ``host``: delete inactive ones that a finished move has left.
 
-    Neutron would refuse the next move to such a host, for the port has a binding there already (catalogue A12).
+    Neutron would refuse the next move to such a host, as the port already has a binding there (catalogue A12).
     """
     where: Values = {"port_id": port["id"], "status": "INACTIVE"}
     left = [row for row in live.rows("neutron", "ml2_port_bindings", where) if row["host"] != host]
@@ -94,12 +94,12 @@ def without(live: Live, binding: Record) -> Iterator[Step]:
 
 
 def of_host(name: str) -> bool:
-    """Whether a member of a binding's profile belongs to the host that the port was on."""
+    """Whether a member of a binding's profile belongs to the port's former host."""
     return name in _OF_HOST or name.startswith("pci_")
 
 
 def _profile(binding: Record | None) -> str:
-    """The binding's profile without what belongs to a host."""
+    """The binding's profile without the members that belong to a host."""
     text = str(binding["profile"]) if binding and binding["profile"] else ""
     try:
         profile = json.loads(text) if text else {}
@@ -110,12 +110,12 @@ def _profile(binding: Record | None) -> str:
 
 
 def delete(live: Live, port: Record) -> Iterator[Step]:
-    """Delete the port with everything of it, children first, its address given back; each row can be put back."""
+    """Delete the port and all its rows, children first, and give its address back; each row can be restored."""
     yield from _given_back(live, port)
     for table, column in live.referring("neutron", "ports"):
         for row in live.rows("neutron", table, {column: port["id"]}):
             if table not in CHILDREN:
-                raise CannotRepair(f"port {port['id']} is used by {table}: take it from there first")
+                raise CannotRepair(f"port {port['id']} is used by {table}: remove it from there first")
             yield _removed(live, table, row)
     yield _removed(live, "ports", port)
     yield from _unmarked(live, port)
@@ -124,10 +124,10 @@ def delete(live: Live, port: Record) -> Iterator[Step]:
 
 
 def _unmarked(live: Live, port: Record) -> Iterator[Step]:
-    """What hangs on the port's ``standardattributes`` row: tags and the like go, OVN's record is only cut loose.
+    """Rows on the port's ``standardattributes`` row: tags etc. are deleted, OVN's record is only unlinked.
 
-    Its maintenance task takes a record without resource for a resource to be deleted in OVN. Tables that have the
-    reference outside of their key are resources of their own: theirs are other rows.
+    OVN's maintenance task treats a record without a resource as one to delete in OVN. Tables with the reference outside
+    their key are resources themselves and own other rows.
     """
     for table, column in live.referring("neutron", "standardattributes"):
         if table == "ovn_revision_numbers":
@@ -136,12 +136,12 @@ def _unmarked(live: Live, port: Record) -> Iterator[Step]:
         elif column in live.key("neutron", table):
             for row in live.rows("neutron", table, {column: port["standard_attr_id"]}):
                 if table not in MARKS:
-                    raise CannotRepair(f"port {port['id']} is used by {table}: take it from there first")
+                    raise CannotRepair(f"port {port['id']} is used by {table}: remove it from there first")
                 yield _removed(live, table, row)
 
 
 def _given_back(live: Live, port: Record) -> Iterator[Step]:
-    """Neutron's own address management has no foreign keys: this is where addresses leak."""
+    """Delete the IPAM rows: Neutron's IPAM has no foreign keys, so this is where addresses leak."""
     for fixed in live.rows("neutron", "ipallocations", {"port_id": port["id"]}):
         for subnet in live.rows("neutron", "ipamsubnets", {"neutron_subnet_id": fixed["subnet_id"]}):
             where = {"ipam_subnet_id": subnet["id"], "ip_address": fixed["ip_address"]}
@@ -150,6 +150,6 @@ def _given_back(live: Live, port: Record) -> Iterator[Step]:
 
 
 def _removed(live: Live, table: str, row: Record) -> DeleteRow:
-    # a few tables have no primary key, only unique ones (qos_port_policy_bindings)
+    # a few tables have no primary key, only unique keys (qos_port_policy_bindings)
     key = {name: row[name] for name in live.key("neutron", table)} or dict(row)
     return DeleteRow(database="neutron", table=table, pk=key, before=row)

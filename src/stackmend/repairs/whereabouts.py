@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The verdict on where a server is (:mod:`stackmend.cloud.whereabouts`), as repairs ask for it and obey it."""
+"""The verdict on where a server is (:mod:`stackmend.cloud.whereabouts`), as used by repairs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stackmend.tables.views import TERMINAL
 
 
 def weighed(live: Live, database: str, server: Record) -> tuple[Evidence, Verdict]:
-    """Everything that tells where the server is, and the verdict."""
+    """The records of where the server is, and the verdict."""
     seen = read(live, database, server)
     return seen, judge(seen)
 
@@ -27,7 +27,7 @@ def evidence(target: Row, live: Live) -> tuple[str, ...]:
 
 
 def place_of(server: object, verdict: Verdict) -> Place:
-    """Where the server is; CannotRepair, with what a human can do, where that cannot be told."""
+    """Where the server is; CannotRepair, with instructions for a human, if the records disagree."""
     if verdict.place is not None:
         return verdict.place
     if verdict.confidence is Confidence.MOVING:
@@ -36,36 +36,36 @@ def place_of(server: object, verdict: Verdict) -> Place:
 
 
 def human(server: object) -> str:
-    """What a human does where the records are divided."""
+    """Instructions for a human if the records disagree."""
     return (
-        f"A human must look: 'stackmend server where {server}' shows what each record says, 'virsh list --all --uuid'"
-        f" on those hosts where its guest is; then 'stackmend server set-host {server} --host HOST'"
+        f"Check by hand: 'stackmend server where {server}' shows each record, 'virsh list --all --uuid'"
+        f" on those hosts shows where its guest is; then 'stackmend server set-host {server} --host HOST'"
     )
 
 
 def at_home(live: Live, database: str, server: Record) -> None:
-    """CannotRepair unless the server is where its row says, as far as every record tells."""
+    """CannotRepair unless every record agrees with the host in the server's row."""
     seen, verdict = weighed(live, database, server)
     place = place_of(server["uuid"], verdict)
     if place.id not in seen.recorded:
         raise CannotRepair(
             f"server {server['uuid']} is {verdict.surely} on {place}, not on {server['host']}, node"
-            f" {server['node']}: its row is what is wrong. {human(server['uuid'])}"
+            f" {server['node']}: its row in Nova is wrong. {human(server['uuid'])}"
         )
 
 
 def lives_elsewhere(live: Live, database: str, server: Record, to: str) -> None:
-    """CannotRepair where its guest may run on another host: made anew on host ``to`` it would run twice.
+    """CannotRepair if its guest may run on another host: re-created on host ``to`` it would run twice.
 
-    That is where the records have it on another host than its row, which lives, and where a move to another host than
-    ``to``, not declared dead, never ended: a live migration's guest runs there before any record says so.
+    This is the case if the records name another host than its row and that host is alive, or if a move to a host other
+    than ``to``, not declared dead, never ended: a live-migrated guest runs there before any record says so.
     """
     _, verdict = weighed(live, database, server)
     place = verdict.place
     if place is not None and place.alive and str(place.host).lower() != str(server["host"]).lower():
         told = " ".join(witness.says + "." for witness in verdict.witnesses if place.id in witness.places)
         raise CannotRepair(
-            f"server {server['uuid']} is {verdict.surely} on {place}, which lives: it would run twice. {told}"
+            f"server {server['uuid']} is {verdict.surely} on {place}, which is alive: it would run twice. {told}"
             f" If its guest is there: 'stackmend server set-host {server['uuid']} --host {place.host}'"
         )
     for move in live.rows(database, "migrations", {"instance_uuid": server["uuid"], "deleted": 0}):
@@ -73,18 +73,18 @@ def lives_elsewhere(live: Live, database: str, server: Record, to: str) -> None:
         if move["status"] in TERMINAL or target.lower() in (to.lower(), str(server["host"]).lower()):
             continue
         where: Record = {"host": target, "binary": "nova-compute", "deleted": 0}
-        # that nobody hears of a nova-compute does not stop the guests of its host
+        # a silent nova-compute does not mean that the guests of its host have stopped
         if any(not row["forced_down"] for row in live.rows(database, "services", where)):
             raise CannotRepair(
                 f"server {server['uuid']}: its {move['migration_type'] or 'migration'} to {target} never ended"
                 f" ({move['status']}), and {target} is not declared dead: its guest may run there, and would run twice."
-                f" Relocate it to {target}, where a hard reboot replaces that guest, or, where {target} is cut off,"
+                f" Relocate it to {target}, where a hard reboot replaces that guest, or, if {target} is fenced,"
                 f" 'openstack compute service set --down {target} nova-compute'"
             )
 
 
 def still(database: str, server: Record, *more: str) -> Iterator[Step]:
-    """Guard: the server's row reads as it did when its witnesses were heard, in ``more`` columns, too."""
+    """Guard: the server's row is unchanged since its records were read, including the ``more`` columns."""
     names = ("uuid", "deleted", "host", "node", "vm_state", "task_state", *more)
     expect: dict[str, Value] = {name: server[name] for name in names}
     yield ExpectRow(database=database, table="instances", pk={"id": server["id"]}, expect=expect)

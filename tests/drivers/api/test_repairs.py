@@ -164,7 +164,7 @@ def test_an_api_mends_it(built: Cloud, fake: Fake, config: Config, name: str) ->
 def test_no_api_takes_the_nic_of_a_port_that_is_lost(built: Cloud, config: Config) -> None:
     """Nova's host would unplug it, and nothing would remember the port: neither way of mending it uses an API."""
     key = info_cache_stale_port.plant(built)
-    for repair, reason in (("drop-stale-vif", "its host would take the NIC"), ("restore-port", "an id of its own")):
+    for repair, reason in (("drop-stale-vif", "its host would unplug the NIC"), ("restore-port", "an id of its own")):
         plan = planned(config, "info-cache-stale-port", via="api", repairs=(repair,))
         assert key["server"] not in {action.resource_id for action in plan.actions}
         assert [reason in left.reason for left in plan.not_repaired if left.resource_id == key["server"]] == [True]
@@ -201,7 +201,7 @@ def test_a_lane_of_rows_and_calls(built: Cloud, fake: Fake, config: Config) -> N
     plan = plans.request(config, "set-server-host", asked, allow_db=True)
     kinds = [step.kind for step in plan.runnable[0].steps if step.kind in ("update", "api")]
     assert kinds == ["update", "api", *["api"] * len(server.ports)]
-    assert "no API says where a guest is" in plan.runnable[0].instead
+    assert "no API shows where the guest is" in plan.runnable[0].instead
     rows = built.dump()
     result = runs.apply(config, plan, accept=("all",))
     assert (result.exit, result.notes) == (Exit.REPAIRED, ())

@@ -2,19 +2,19 @@
 """Delete an inactive binding that a move has left on another host.
 
 ## What it does
-The binding of that port on that host goes, with its levels. Nothing else of the port changes: it stays bound and
+Deletes the port's binding on that host, with its levels. Nothing else about the port changes: it stays bound and
 plugged where it is.
 
-By the API the account needs the role `service` where Neutron's policy lets nobody else delete bindings (seen on
-Neutron 29); without it the call is refused, and nothing has changed.
+Through the API, the account needs the role `service` if Neutron's policy lets nobody else delete bindings (seen on
+Neutron 29). Without that role the call is refused and nothing changes.
 
 ## Guards
-The server is idle and on its host, the port is its, its ACTIVE binding is on that host, and the one that goes is
-INACTIVE: Neutron's API would delete an ACTIVE one as willingly.
+The server is idle and on its host, the port belongs to it, the port's ACTIVE binding is on that host, and the binding
+to delete is INACTIVE: Neutron's API would delete an ACTIVE one just the same.
 
 ## Undo
-The binding and its levels are put back; by the API Neutron makes a new one there, which is INACTIVE beside the ACTIVE
-one.
+The binding and its levels are restored. Through the API, Neutron creates a new binding there, which is INACTIVE beside
+the ACTIVE one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from stackmend.repairs.whereabouts import at_home, evidence
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
-    """A call of Neutron; nothing where there is no such binding."""
+    """An API call to Neutron; none if there is no such binding."""
     database, server = the_server(target, live)
     list(idle(live, database, server))
     at_home(live, database, server)
@@ -50,13 +50,13 @@ def api(target: Row, live: Live) -> Iterator[Step]:
             f"Nova's API shows server {server['uuid']} on {found['server.host']}, not on {server['host']}"
         )
     if found["binding"] != "INACTIVE":
-        raise CannotRepair(f"Neutron's API shows the binding of port {port['id']} on {left['host']} otherwise")
+        raise CannotRepair(f"Neutron's API shows a different binding of port {port['id']} on {left['host']}")
     back = CreateBinding(port=made.port, host=made.host).call({"binding": None})
     yield guarded(made, found, ("binding", *SERVER), back)
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on Neutron's database; nothing where there is no such binding."""
+    """Steps on Neutron's database; none if there is no such binding."""
     database, server = the_server(target, live)
     port, active, left = _bound(target, live, server)
     if left is None:
@@ -71,14 +71,14 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 
 def _bound(target: Row, live: Live, server: Record) -> tuple[Record, Record, Record | None]:
-    """(port, its ACTIVE binding, the INACTIVE one if it is there); CannotRepair where the first two are not as told."""
+    """(port, its ACTIVE binding, the INACTIVE one if any); CannotRepair unless the first two match the server."""
     port = live.row("neutron", "ports", {"id": str(target["port"]), "device_id": server["uuid"]})
     if port is None:
-        raise CannotRepair(f"port {target['port']} is not on server {server['uuid']} any more")
+        raise CannotRepair(f"port {target['port']} is no longer on server {server['uuid']}")
     bindings: list[Record] = list(live.rows("neutron", "ml2_port_bindings", {"port_id": port["id"]}))
     active = [binding for binding in bindings if binding["status"] == "ACTIVE"]
     if len(active) != 1 or str(active[0]["host"]).lower() != str(server["host"]).lower():
-        raise CannotRepair(f"port {port['id']} has not its one active binding on {server['host']}: rebind it first")
+        raise CannotRepair(f"port {port['id']} lacks its one active binding on {server['host']}: rebind it first")
     left = (b for b in bindings if b["host"] == target["left_host"] and b["status"] == "INACTIVE")
     return port, active[0], next(left, None)
 
@@ -87,8 +87,8 @@ REPAIR = Repair(
     name="drop-inactive-binding",
     risk=Risk.SAFE,
     removes={
-        "ml2_port_bindings": "only one that is INACTIVE: the ACTIVE one stays, and the next move makes another",
-        "ml2_port_binding_levels": "those of that binding",
+        "ml2_port_bindings": "only an INACTIVE one: the ACTIVE one stays, and the next move creates another",
+        "ml2_port_binding_levels": "only the levels of that binding",
     },
     resource="port",
     checks=("port-binding-inactive-leftover",),

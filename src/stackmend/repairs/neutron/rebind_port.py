@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Move a port's binding to the host its server is on.
+"""Move a port's binding to the host of its server.
 
 ## What it does
-The binding that names the wrong host goes, with its levels; the port gets one for the server's host, left unbound,
-and the status DOWN. The next update of the port through Neutron's API binds it there: Neutron binds every port that
-has a host and no binding yet. Before that update a hard reboot or a start of the server ends in ERROR ("Unsupported VIF
-type unbound", seen on Nova 34). Only this port is touched, never those of DHCP, routers or other servers.
+Deletes the binding on the wrong host, with its levels. The port gets a binding on the server's host, left unbound, and
+the status DOWN. The next update of the port through Neutron's API binds it there, because Neutron binds every port that
+has a host and no binding yet. Before that update, a hard reboot or a start of the server ends in ERROR ("Unsupported
+VIF type unbound", seen on Nova 34). Only this port is touched, never ports of DHCP, routers or other servers.
 
-By the API Neutron binds it there itself; a binding that a migration left on that host, not active, is deleted before.
+Through the API, Neutron binds the port itself; an inactive binding that a migration left on that host is deleted first.
 
 ## Guards
-The server is idle and on that host, by every record there is (`stackmend server where UUID`): where the others agree
-with the port, its host is what is wrong. The bindings read as planned. Refused for a port with a device passed through
-(SR-IOV): its profile has to name the device that the new host claimed for it, which only Nova's own move writes.
+The server is idle and on that host according to every record (`stackmend server where UUID`): if the other records
+agree with the port, the server's host is wrong instead. The bindings are unchanged since the plan. A port with a
+passed-through device (SR-IOV) is refused: its profile must name the device that the new host claimed for it, which only
+Nova's own move writes.
 
 ## Undo
-The old binding and its levels are put back; by the API Neutron binds the port to the old host again.
+The old binding and its levels are restored. Through the API, Neutron binds the port to the old host again.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ from stackmend.repairs.common import Record, change, idle, revised, the_server
 from stackmend.repairs.ports import bind
 from stackmend.repairs.whereabouts import at_home, evidence
 
-#: kinds of NICs that need no device of their host
+#: VNIC types that need no device of their host
 _PLAIN = frozenset({"normal", "baremetal", "smart-nic"})
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
-    """Calls of Neutron; nothing where the port is bound to the server's host."""
+    """API calls to Neutron; none if the port is bound to the server's host."""
     database, server = the_server(target, live)
     api_of(live)
     list(idle(live, database, server))
@@ -51,9 +52,9 @@ def api(target: Row, live: Live) -> Iterator[Step]:
 
 
 def rebound_by_api(live: Live, port: str, host: str, believed: str, *, stuck: bool = False) -> Iterator[Step]:
-    """Calls that bind one port to a host; nothing where it is bound.
+    """Calls that bind one port to a host; none if it is bound there.
 
-    ``believed``: the host that Nova shows now; ``stuck``: it shows a task state, too, that is gone by then.
+    ``believed``: the host Nova shows now; ``stuck``: Nova also shows a task state, which is cleared by then.
     """
     found = api_of(live).look(UpdatePort(port=port, values={}))
     shown(found, "port")
@@ -65,7 +66,7 @@ def rebound_by_api(live: Live, port: str, host: str, believed: str, *, stuck: bo
         return
     if found["binding:vnic_type"] not in _PLAIN:
         raise CannotRepair(
-            f"port {port} is {found['binding:vnic_type']}: its profile has to name a device of {host}, which only"
+            f"port {port} is {found['binding:vnic_type']}: its profile must name a device of {host}, which only"
             " Nova's own move writes"
         )
     where = {"port_id": port, "host": host, "status": "INACTIVE"}
@@ -80,7 +81,7 @@ def rebound_by_api(live: Live, port: str, host: str, believed: str, *, stuck: bo
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on Neutron's database; nothing where the port is bound to the server's host."""
+    """Steps on Neutron's database; none if the port is bound to the server's host."""
     database, server = the_server(target, live)
     port = live.row("neutron", "ports", {"id": str(target["port"]), "device_id": server["uuid"]})
     if port is None or server["host"] is None:
@@ -91,7 +92,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 
 def rebound(live: Live, port: Record, host: str) -> Iterator[Step]:
-    """Steps that bind one port to a host; nothing where it is."""
+    """Steps that bind one port to a host; none if it is bound there."""
     bindings = live.rows("neutron", "ml2_port_bindings", {"port_id": port["id"], "status": "ACTIVE"})
     if any(binding["host"] == host for binding in bindings):
         return
@@ -105,7 +106,7 @@ def rebound(live: Live, port: Record, host: str) -> Iterator[Step]:
         yield change(live, "neutron", "ports", port, {"status": "DOWN"})
     yield from bind(live, port, host)
     yield revised(live, port["standard_attr_id"])
-    text = f"Let Neutron bind it, before any reboot: openstack port set --host {host} {port['id']}"
+    text = f"Let Neutron bind it before any reboot: openstack port set --host {host} {port['id']}"
     yield Manual(text=text, awaited=True)
 
 
@@ -117,7 +118,7 @@ REPAIR = Repair(
     strategies={"api": api, "db": db},
     evidence=evidence,
     why=(
-        "the guest is without network on that port if it does not run on the host that Nova names; by db, rebooting it"
-        " hard before Neutron has bound the port leaves it in ERROR"
+        "the guest has no network on that port if it runs on another host than the one in Nova; through the database, a"
+        " hard reboot before Neutron has bound the port puts the server in ERROR"
     ),
 )

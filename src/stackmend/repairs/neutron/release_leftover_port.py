@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Free or delete a port that no server owns any more.
+"""Free or delete a port that no longer belongs to any server.
 
 ## What it does
-A port that its owner made (it has a name, a description, tags, a QoS policy, a trunk, or is older than the server),
-and every port of which that cannot be excluded, is freed: no device, unbound, its address kept. A port that Nova made
-for the server is deleted, with its children, and its address given back. A port that something else hangs on (a
+A port created by its owner (it has a name, a description, tags, a QoS policy or a trunk, or is older than the server),
+or a port for which this cannot be ruled out, is freed: no device, unbound, its address kept. A port that Nova created
+for the server is deleted with its child rows, and its address is given back. A port that another resource uses (a
 floating IP, a trunk, a port forwarding) is freed, never deleted.
 
-By the API Neutron frees or deletes it itself; a port that is freed because nothing tells who made it gets the tag
-`stackmend-unbound`, so that its owner can be asked.
+Through the API, Neutron frees or deletes the port itself. A port that is freed because its creator is unknown gets the
+tag `stackmend-unbound`, so that its owner can be asked.
 
 ## Guards
-No cell has a live server of that id and none is being built, asked once more in the moment of writing; for a leftover
-on a living server: the server is idle, and the port is not ACTIVE.
+No cell has a live server with that id and none is being built, checked again at the time of writing. For a leftover on
+a live server: the server is idle, and the port is not ACTIVE.
 
 ## Undo
-Every row is restored. An address that was meanwhile given to another port is not taken away again: undo stops there. By
-the API a port that was freed gets its device and host again; one that was deleted stays deleted.
+Every row is restored. An address that was given to another port in the meantime is not taken back: undo stops there.
+Through the API, a freed port gets its device and host again; a deleted port stays deleted.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from stackmend.repairs.cinder._rows import live_server
 from stackmend.repairs.common import Record, idle, made_by_owner, no_such_server
 from stackmend.repairs.ports import CHILDREN, delete, free, told_to_ovn
 
-#: on a port that was freed because nobody knows whose it is
+#: tag of a port that was freed because its creator is unknown
 TAG = "stackmend-unbound"
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
-    """Calls of Neutron; nothing where the port is gone or free already."""
+    """API calls to Neutron; none if the port is already deleted or free."""
     port = _leftover(target, live)
     if port is None:
         return
@@ -57,7 +57,7 @@ def api(target: Row, live: Live) -> Iterator[Step]:
     if server is not None and server["deleted"] == 0:
         calls.idle(found, device)
         if found["status"] == "ACTIVE":
-            raise CannotRepair(f"port {name} is ACTIVE: look at the guest's NICs before anything is taken away")
+            raise CannotRepair(f"port {name} is ACTIVE: check the guest's NICs before removing anything")
     else:
         calls.nobody(found, device)
     guards = ("device_id", "device_owner", "binding:host_id", "status", *SERVER)
@@ -71,14 +71,14 @@ def api(target: Row, live: Live) -> Iterator[Step]:
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on Neutron's database; nothing where the port is gone or free already."""
+    """Steps on Neutron's database; none if the port is already deleted or free."""
     port = _leftover(target, live)
     if port is None:
         return
     database, server = _server(target, live)
     if server is not None and server["deleted"] == 0:
         if port["status"] == "ACTIVE":
-            raise CannotRepair(f"port {port['id']} is ACTIVE: look at the guest's NICs before anything is taken away")
+            raise CannotRepair(f"port {port['id']} is ACTIVE: check the guest's NICs before removing anything")
         yield from idle(live, database, server)
     else:
         yield from no_such_server(live, port["device_id"])
@@ -89,23 +89,23 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 
 def _leftover(target: Row, live: Live) -> Record | None:
-    """The port, unless it is gone or free; CannotRepair when it is not Nova's."""
+    """The port, None if it is deleted or free; CannotRepair if it is not Nova's."""
     port = live.row("neutron", "ports", {"id": str(target["port"])})
     if port is None or port["device_id"] != target["server"]:
         return None
     if target.get("code") == "adopted":
         raise CannotRepair(
             f"the network cache of server {target['server']} lists port {port['id']} ({port['mac_address']}): only the"
-            f" guest tells whether it is a NIC. If 'virsh domiflist' on {target['host'] or 'its last host'} does not"
-            f" show that MAC: openstack server remove port {target['server']} {port['id']}"
+            f" guest shows whether it is a NIC. If 'virsh domiflist' on {target['host'] or 'its last host'} does not"
+            f" list that MAC, run 'openstack server remove port {target['server']} {port['id']}'"
         )
     if port["device_owner"] == "compute:kuryr" or not str(port["device_owner"]).startswith("compute:"):
-        raise CannotRepair(f"port {port['id']} is not Nova's: its owner is {port['device_owner']}")
+        raise CannotRepair(f"port {port['id']} is not Nova's: its device owner is {port['device_owner']}")
     return port
 
 
 def _server(target: Row, live: Live) -> tuple[str, Record | None]:
-    """(database, row) of the server, live or marked deleted; no row where no cell has one."""
+    """(database, row) of the server, live or marked deleted; no row if no cell has one."""
     for cell in live.cells():
         row = live.row(cell_database(cell), "instances", {"uuid": str(target["server"])})
         if row is not None:
@@ -114,14 +114,14 @@ def _server(target: Row, live: Live) -> tuple[str, Record | None]:
 
 
 def _noted(live: Live, database: str, port: Record) -> Value:
-    """When Nova made the port a NIC of the server, or None."""
+    """The time Nova made the port a NIC of the server, or None."""
     where = {"uuid": port["id"], "instance_uuid": port["device_id"]}
     found = live.rows(database, "virtual_interfaces", where) if database else []
     return min((row["created_at"] for row in found if row["created_at"]), default=None, key=str)
 
 
 def _used(live: Live, port: Record) -> bool:
-    """True where something else hangs on the port, so that it may be freed but not deleted."""
+    """True if another resource uses the port, so that it may be freed but not deleted."""
     return any(
         live.rows("neutron", table, {column: port["id"]})
         for table, column in live.referring("neutron", "ports")
@@ -135,5 +135,5 @@ REPAIR = Repair(
     resource="port",
     checks=("port-without-server", "extra-ports-on-server"),
     strategies={"api": api, "db": db},
-    why="the address of a deleted port goes back to the pool and may be given to somebody else",
+    why="the address of a deleted port returns to the pool and may be given to another port",
 )

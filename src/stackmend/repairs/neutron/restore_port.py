@@ -1,26 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recreate a port that Neutron has lost, from the server's network cache.
+"""Re-create a port that Neutron has lost, from the server's network cache.
 
 ## What it does
-Inserts the port with its old id, MAC, addresses, network and binding, as Neutron writes them, and a row of
-`virtual_interfaces` where the server has lost that too. The id matters to a running guest: its interface on the host is
-named after it, and the agent knows the port by it. Neutron's API takes no id for a new port.
+Inserts the port with its old id, MAC, addresses, network and binding, as Neutron writes them, and a row in
+`virtual_interfaces` if the server has lost that too. A running guest needs the same id: its interface on the host is
+named after it, and the agent knows the port by it. Neutron's API does not accept an id for a new port.
 
-Nova remembers neither the port's name nor its tags, QoS policy, allowed address pairs and security groups: it gets the
-groups of the server's other ports, else the default one of its project. Neutron tells its agents of the port when
-something of it changes that concerns them, and its description does not: the plan says how.
+Nova keeps no record of the port's name, tags, QoS policy, allowed address pairs and security groups. The port gets the
+groups of the server's other ports, or else the default group of its project. Neutron notifies its agents only when an
+attribute that concerns them changes, which the description does not; the plan shows how.
 
-It is right when Neutron lost the port: rows deleted by SQL, a database restored from an older dump. When somebody
+Use this repair if Neutron lost the port: rows deleted by SQL, or a database restored from an older dump. If somebody
 deleted the port on purpose and the event to Nova was lost, `drop-stale-vif` is right. No row tells the two apart, so
-the operator says which: `plan create --repair restore-port`.
+the operator chooses: `plan create --repair restore-port`.
 
 ## Guards
-The server is idle and where it was; its cache reads as planned; no port has the id, the MAC or an address of it.
-Refused where one of them has been given away, where a network or subnet is gone, and where several servers of the host
-have lost all their ports: then Neutron's database looks older than Nova's, and single ports are not what it lacks.
+The server is idle and where it was, its cache is unchanged since the plan, and no port has this id, MAC or one of these
+addresses. Refused if one of them has been reassigned, if a network or subnet no longer exists, or if several servers of
+the host have lost all their ports: then Neutron's database looks older than Nova's, and restoring single ports does not
+help.
 
 ## Undo
-The rows are removed again, while they read as they were written.
+The rows are deleted again, as long as they are unchanged.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from stackmend.repairs.network_info import parsed
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on Neutron's database and the server's cell; nothing where Neutron has the port."""
+    """Steps on Neutron's database and the server's cell; none if Neutron has the port."""
     database, server = the_server(target, live)
     if live.row("neutron", "ports", {"id": str(target["port"])}) is not None:
         return
@@ -92,13 +93,13 @@ def _row(table: str, values: Record, *key: str) -> InsertRow:
 def _afterwards(live: Live, port: Remembered, vif: Row) -> Iterator[Step]:
     name = port.row["id"]
     yield Manual(
-        text="Let Neutron tell its agents of the port, which cuts its traffic for a moment: openstack port set"
-        f" --disable {name}, then openstack port set --enable {name}. See to its name, tags and security groups."
+        text="Let Neutron notify its agents of the port, which interrupts its traffic for a moment: openstack port set"
+        f" --disable {name}, then openstack port set --enable {name}. Check its name, tags and security groups."
     )
     if live.columns("neutron", "ovn_revision_numbers") and live.rows(
         "neutron", "ovn_revision_numbers", {"resource_uuid": port.row["network_id"]}
     ):
-        yield Manual(text="With OVN: run 'neutron-ovn-db-sync-util --ovn-neutron_sync_mode log' and look at this port.")
+        yield Manual(text="With OVN: run 'neutron-ovn-db-sync-util --ovn-neutron_sync_mode log' and check this port.")
     for subnet in objects(members(vif.get("network")).get("subnets")):
         for fixed in objects(subnet.get("ips")):
             for floating in objects(fixed.get("floating_ips")):
@@ -116,5 +117,5 @@ REPAIR = Repair(
     codes=frozenset({"gone"}),
     strategies={"db": db},
     no_api="Neutron's API gives every new port an id of its own, and the guest's interface is named after the old one",
-    why="a port that was deleted on purpose is back, with the default security groups if no other port tells better",
+    why="a port that was deleted on purpose is back, with the default security groups if the server has no other port",
 )

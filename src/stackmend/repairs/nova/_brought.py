@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything that says where a server is, brought to say one place."""
+"""Makes all records of a server's location agree on one place."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from stackmend.tables.views import TERMINAL
 
 
 def brought(live: Live, database: str, server: Record, seen: Evidence, place: Place) -> Iterator[Step]:
-    """Steps on the server's row and its moves, then Placement, then Neutron; nothing where all of them say it."""
+    """Steps on the server's row and its moves, then Placement, then Neutron; none if all of them agree."""
     first = list(_row(live, database, server, seen, place)) + list(_settled(live, database, server, place))
     rest = [*_allocation(live, database, server, place, bool(seen.stuck)), *_ports(live, server, seen, place)]
     if not first and not rest:
@@ -33,11 +33,11 @@ def brought(live: Live, database: str, server: Record, seen: Evidence, place: Pl
     yield from still(database, server, *(("updated_at",) if seen.stuck else ()))
     yield from first
     yield from rest
-    yield Manual(text=f"See that the guest runs on {place.host} and nowhere else: virsh list --all --uuid")
+    yield Manual(text=f"Check that the guest runs on {place.host} and nowhere else: virsh list --all --uuid")
 
 
 def _row(live: Live, database: str, server: Record, seen: Evidence, place: Place) -> Iterator[Step]:
-    """Host, node, compute node; and a task state that its move has left."""
+    """Host, node and compute node, and the task state left by its move."""
     after: Record = {"host": place.host, "node": place.node}
     if "compute_id" in server:
         after["compute_id"] = place.id
@@ -52,7 +52,7 @@ def _row(live: Live, database: str, server: Record, seen: Evidence, place: Place
 
 
 def _settled(live: Live, database: str, server: Record, place: Place) -> Iterator[Step]:
-    """The migration that brought the guest there is completed; its context and the note of it go."""
+    """Settle the newest migration (completed or error); clear its context, and ``old_vm_state``."""
     moves = live.rows(database, "migrations", {"instance_uuid": server["uuid"], "deleted": 0})
     last = max(moves, key=lambda move: int(str(move["id"])), default=None)
     left = last is not None and last["status"] not in TERMINAL
@@ -63,7 +63,7 @@ def _settled(live: Live, database: str, server: Record, place: Place) -> Iterato
             if extra["migration_context"]:
                 yield change(live, database, "instance_extra", extra, {"migration_context": None})
     if last is not None and left:
-        # of one that is over already, allocation-orphan finds it
+        # for a migration that has ended, allocation-orphan finds it
         yield from _given_back(live, str(last["uuid"]))
     if server["host"] != place.host:
         where = {"instance_uuid": server["uuid"], "key": "old_vm_state", "deleted": 0}
@@ -72,7 +72,7 @@ def _settled(live: Live, database: str, server: Record, place: Place) -> Iterato
 
 
 def _given_back(live: Live, move: str) -> Iterator[Step]:
-    """What a move holds of the host it left."""
+    """The allocation that a move holds on its source host."""
     if not live.rows("placement", "allocations", {"consumer_id": move}):
         return
     if _by_rows(live):
@@ -95,7 +95,7 @@ def _allocation(live: Live, database: str, server: Record, place: Place, stuck: 
             else:
                 steps = list(moved_by_api(live, server, place.uuid, wrong, wanted, place.host, stuck=stuck))
         except CannotRepair as answer:
-            yield Manual(text=f"its capacity is left where it is: {answer}")
+            yield Manual(text=f"its allocation is left unchanged: {answer}")
             return
         yield from steps
 
@@ -117,13 +117,13 @@ def _by_rows(live: Live) -> bool:
 
 
 def revived(live: Live, database: str, place: Place) -> Iterator[Step]:
-    """The records of the host and its node, where they are marked deleted; CannotRepair where one is not there."""
+    """Revive the records of the host and its node if marked deleted; CannotRepair if one does not exist."""
     services = live.rows(database, "services", {"host": place.host, "binary": "nova-compute"})
     if not any(row["deleted"] == 0 for row in services):
         if len(services) != 1:
             raise CannotRepair(
                 f"nova-compute of {place.host} has {len(services)} records, all marked deleted: start it there, and it"
-                " makes a new one; if the host is gone for good, evacuate or relocate the server"
+                " creates a new one; if the host is gone for good, evacuate or relocate the server"
             )
         yield change(live, database, "services", services[0], {"deleted": 0, "deleted_at": None})
     if place.deleted:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a relocation by database asks before it is made: where a server goes to, and what keeps it from going."""
+"""The conditions of a relocation through the databases: where a server can go, and what prevents it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from stackmend.model.snapshot import cell_database
 from stackmend.model.step import ExpectNone, ExpectRow, Step, Value
 from stackmend.repairs.common import Record
 
-#: Nova's name for the zone of hosts that are in none (default_availability_zone)
+#: Nova's zone name for hosts without a zone (default_availability_zone)
 _DEFAULT_ZONE = "nova"
 _TPM = ("hw:tpm_version", "hw_tpm_version")
 
 
 def node_of(live: Live, database: str, host: str, name: object = None) -> Record:
-    """The compute node of a host in its cell; CannotRepair unless it is known there, with its service, and alone."""
+    """The compute node of a host in its cell; CannotRepair unless it has exactly one there, and its service."""
     where: Record = {"host": host, "deleted": 0}
     if name:
         where["hypervisor_hostname"] = str(name)
@@ -32,11 +32,11 @@ def node_of(live: Live, database: str, host: str, name: object = None) -> Record
 
 
 def without_node(live: Live, database: str, host: str, found: int) -> str:
-    """Why a host has not the one compute node in this cell that a server needs, and what helps."""
+    """Why a host does not have exactly one compute node in this cell, and the way out."""
     if found:
         return (
-            f"host {host} has {found} compute nodes in {database}, as hosts of ironic have: which one is the server's"
-            " cannot be told by its host; name the node: --node NODE"
+            f"host {host} has {found} compute nodes in {database}, as ironic hosts do, so its name alone does not show"
+            " which one is the server's: name the node with --node NODE"
         )
     elsewhere = [
         cell
@@ -46,8 +46,8 @@ def without_node(live: Live, database: str, host: str, found: int) -> str:
     ]
     if elsewhere:
         return (
-            f"host {host} is in cell {elsewhere[0]}, the server's rows are in {database}, and rows do not leave their"
-            f" cell: name a host of that one ('openstack compute service list')"
+            f"host {host} is in cell {elsewhere[0]}, the server's rows are in {database}, and rows cannot leave their"
+            f" cell: name a host of that cell ('openstack compute service list')"
         )
     return f"there is no compute host {host} in {database}: see 'openstack compute service list'"
 
@@ -58,7 +58,7 @@ def services(live: Live, database: str, host: str) -> list[Record]:
 
 
 def silent(live: Live, database: str, host: str) -> Iterator[Step]:
-    """Guards: nova-compute of the host has not reported since, or has no service at all."""
+    """Guards: nova-compute of the host has not reported since the plan, or has no service record."""
     found = services(live, database, host)
     for row in found:
         expect = {name: row[name] for name in ("host", "deleted", "report_count", "last_seen_up")}
@@ -69,14 +69,14 @@ def silent(live: Live, database: str, host: str) -> Iterator[Step]:
 
 
 def zone(live: Live, server: Record, to: str) -> str | None:
-    """The availability zone of the server on that host: its own where both hosts are in the same."""
+    """The availability zone of the server on that host: its own if both hosts are in the same zone."""
     here, there = _zone(live, str(server["host"])), _zone(live, to)
     own = server["availability_zone"]
     return (None if own is None else str(own)) if here == there else there or _DEFAULT_ZONE
 
 
 def _zone(live: Live, host: str) -> str | None:
-    """What an aggregate says; None where none does."""
+    """The zone set by an aggregate of the host; None if there is none."""
     aggregates = [row["aggregate_id"] for row in live.rows("nova_api", "aggregate_hosts", {"host": host})]
     where: Where = {"aggregate_id": aggregates, "key": "availability_zone"}
     named = live.rows("nova_api", "aggregate_metadata", where) if aggregates else []
@@ -84,17 +84,18 @@ def _zone(live: Live, host: str) -> str | None:
 
 
 def movable(live: Live, database: str, server: Record, to: str, *, shared: bool) -> None:
-    """CannotRepair where the server cannot be rebuilt on that host from what is there.
+    """CannotRepair if the server cannot be re-created on that host from its records.
 
-    docs/how-to/relocate-by-database.md has the list.
+    docs/how-to/relocate-by-database.md has the list of reasons.
     """
     name = server["uuid"]
     if server["vm_state"] not in REMADE:
-        raise CannotRepair(f"server {name} is {server['vm_state']}: only {', '.join(sorted(REMADE))} ones are moved")
+        states = ", ".join(sorted(REMADE))
+        raise CannotRepair(f"server {name} is {server['vm_state']}: only {states} servers can be relocated")
     if server["task_state"] is not None:
         raise CannotRepair(
-            f"server {name} is busy ({server['task_state']}) and nobody will end that: reset its state first, with"
-            f" 'openstack server set --state error {name}'"
+            f"server {name} is busy ({server['task_state']}) and no service will finish that: reset its state first"
+            f" with 'openstack server set --state error {name}'"
         )
     _no_device(live, database, server)
     _plain(live, database, server)
@@ -107,37 +108,37 @@ def movable(live: Live, database: str, server: Record, to: str, *, shared: bool)
 def _no_device(live: Live, database: str, server: Record) -> None:
     for device in live.rows(database, "pci_devices", {"instance_uuid": server["uuid"], "deleted": 0}):
         raise CannotRepair(
-            f"server {server['uuid']} has PCI device {device['address']}: one of the new host has to be claimed, which"
-            " only Nova does"
+            f"server {server['uuid']} has PCI device {device['address']}: a device of the new host must be claimed,"
+            " which only Nova does"
         )
     if live.columns(database, "share_mapping") and live.rows(
         database, "share_mapping", {"instance_uuid": server["uuid"]}
     ):
-        raise CannotRepair(f"server {server['uuid']} has shares, which only Nova mounts elsewhere")
+        raise CannotRepair(f"server {server['uuid']} has shares, which only Nova can mount on another host")
 
 
 def _plain(live: Live, database: str, server: Record) -> None:
-    """Nothing of its flavor or image ties it to its host: pinned CPUs, persistent memory, a TPM."""
+    """CannotRepair if flavor or image tie the server to its host: pinned CPUs, persistent memory, a TPM."""
     name = server["uuid"]
     for extra in live.rows(database, "instance_extra", {"instance_uuid": name, "deleted": 0}):
         if extra.get("pci_requests") and _json(extra["pci_requests"]) not in ([], None):
-            raise CannotRepair(f"server {name} asks for PCI devices: they have to be claimed, which only Nova does")
+            raise CannotRepair(f"server {name} needs PCI devices: they must be claimed, which only Nova does")
         if extra.get("vpmems"):
-            raise CannotRepair(f"server {name} has persistent memory of its host")
+            raise CannotRepair(f"server {name} has persistent memory on its host")
         if extra.get("numa_topology") and pinned(extra["numa_topology"]):
             raise CannotRepair(
-                f"server {name} has CPUs or memory pages of its own (NUMA): those of the new host have to be claimed,"
+                f"server {name} has dedicated CPUs or memory pages (NUMA): those of the new host must be claimed,"
                 " which only Nova does"
             )
         if any(word in str(extra.get("flavor") or "") for word in _TPM):
-            raise CannotRepair(f"server {name} has a TPM, whose state is on its host and under its owner's key")
+            raise CannotRepair(f"server {name} has a TPM, whose state is on its host, encrypted with its owner's key")
     for spec in live.rows("nova_api", "request_specs", {"instance_uuid": name}):
         if any(f'"{word}": "' in str(spec["spec"]) for word in _TPM):
-            raise CannotRepair(f"server {name} has a TPM, whose state is on its host and under its owner's key")
+            raise CannotRepair(f"server {name} has a TPM, whose state is on its host, encrypted with its owner's key")
 
 
 def pinned(topology: object) -> bool:
-    """Whether a NUMA topology (nova/objects/instance_numa.py) holds anything that its host gave it alone."""
+    """Whether a NUMA topology (nova/objects/instance_numa.py) has resources dedicated on its host."""
     found = _json(topology)
     if not isinstance(found, dict):
         return True
@@ -153,7 +154,7 @@ def pinned(topology: object) -> bool:
 
 
 def _no_bomb(live: Live, database: str, server: Record, to: str) -> None:
-    """Nova deletes a guest that has an evacuation from its host on record, also where the record is marked deleted."""
+    """CannotRepair if the server was evacuated from that host: nova-compute there would destroy its guest."""
     where: Where = {
         "instance_uuid": server["uuid"], "source_compute": to, "migration_type": "evacuation",
         "status": list(EVACUATED),
@@ -166,7 +167,7 @@ def _no_bomb(live: Live, database: str, server: Record, to: str) -> None:
 
 
 def _apart(live: Live, database: str, server: Record, to: str) -> None:
-    """Anti-affinity is nobody's to break here."""
+    """CannotRepair if the move would break the anti-affinity of its server group."""
     for member in live.rows("nova_api", "instance_group_member", {"instance_uuid": server["uuid"]}):
         group = member["group_id"]
         policies = live.rows("nova_api", "instance_group_policy", {"group_id": group, "policy": "anti-affinity"})
@@ -174,7 +175,7 @@ def _apart(live: Live, database: str, server: Record, to: str) -> None:
         here = live.rows(database, "instances", {"uuid": names, "host": to, "deleted": 0}) if policies else []
         if here:
             raise CannotRepair(
-                f"server {server['uuid']} must not be on one host with {here[0]['uuid']} (server group): name another"
+                f"server {server['uuid']} must not share a host with {here[0]['uuid']} (server group): name another"
             )
 
 
@@ -184,14 +185,14 @@ def _on_volumes(live: Live, database: str, server: Record) -> None:
     local = [row for row in disks if row["destination_type"] != "volume"]
     if local or not disks:
         raise CannotRepair(
-            f"server {server['uuid']} has a disk that is no volume ({local[0]['device_name'] if local else 'its root'})"
-            ": say --shared if the instances directory or the images of both hosts are the same (NFS, rbd), else its"
-            " data is lost: salvage it first"
+            f"server {server['uuid']} has a local disk ({local[0]['device_name'] if local else 'its root disk'}): use"
+            " --shared if both hosts share the instances directory or the images (NFS, RBD); otherwise its data is"
+            " lost: salvage it first"
         )
 
 
 def _json(text: object) -> object:
-    """The document, or the text itself where it is none."""
+    """The parsed document, or the text itself if it is not JSON."""
     try:
         return json.loads(str(text))
     except ValueError:

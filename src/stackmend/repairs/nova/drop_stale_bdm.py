@@ -2,24 +2,24 @@
 """Drop the block device mapping of a volume that Cinder has not attached.
 
 ## What it does
-By the API there is one way: a hard reboot, in which Nova looks for each of the server's volumes in Cinder and drops the
-mappings of those that are not attached. Because the guest is reset it is offered only when the API alone is asked for
-(`--via api`), from Nova 30 on, for a server that is active.
+The API offers one way: a hard reboot, in which Nova looks up each of the server's volumes in Cinder and drops the
+mappings of those that are not attached. Because this resets the guest, it is offered only if the API alone is requested
+(`--via api`), from Nova 30 on, for an active server.
 
-In the database it marks the mapping deleted as Nova does (`deleted` becomes its id), which is what Nova 28 and later
-does by itself at the next reboot of the server.
+In the database, the mapping is marked deleted as Nova does it (`deleted` becomes its id). Nova 28 and later does the
+same at the next reboot of the server.
 
-Either way the volume follows: where nobody has it attached any more, and no other server maps it, it becomes available.
+Either way the volume follows: if nothing has it attached any more and no other server maps it, it becomes available.
 
 ## Guards
-Refused for the root disk of a live server, while something is happening to the server, and where Cinder has the volume
-attached to this very server by another attachment: then the mapping names the wrong one and is not stale; likewise
-where the very attachment that it names is said to be another server's. In the
-moment of writing Cinder must still have no attachment of the pair. No other mapping of the server may be stale, for a
-reboot would drop that one, too.
+Refused for the root disk of a live server, while an operation is in progress on the server, and if Cinder has the
+volume attached to this same server by another attachment: then the mapping names the wrong attachment and is not stale.
+Also refused if Cinder has the attachment named by the mapping, but as another server's. At the time of writing Cinder
+must still have no attachment of the pair. No other mapping of the server may be stale, because a reboot would drop that
+one too.
 
 ## Undo
-The mapping is made live again. What a reboot has dropped stays so.
+The mapping is made live again. A mapping dropped by a reboot is not restored.
 """
 
 from __future__ import annotations
@@ -40,28 +40,28 @@ from stackmend.repairs.cinder._rows import drop_mapping, status_set
 from stackmend.repairs.common import Record, idle, the_server
 from stackmend.repairs.network_info import compute_version
 
-#: ``services.version`` of the first nova-compute that surely drops them; that of 2023.2, which does, is not its own
+#: ``services.version`` of the first nova-compute that certainly drops them: 2023.2 does too, but 2023.1 has its version
 _DALMATIAN = 67
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
-    """A call of Nova; nothing where the mapping is gone or Cinder has the volume attached again."""
+    """An API call to Nova; none if the mapping is gone or Cinder has the volume attached again."""
     if not list(db(target, live)):
         return
     services = api_of(live)
     database, server = the_server(target, live)
     if not services.insisted:
-        raise CannotRepair("only a hard reboot of the server drops the mapping (ask for it by --via api)")
+        raise CannotRepair("only a hard reboot of the server drops the mapping (request it with --via api)")
     if server["vm_state"] != "active":
         raise CannotRepair(f"only a hard reboot drops the mapping, and the server is {server['vm_state']}")
     if compute_version(live, database, server) < _DALMATIAN:
-        raise CannotRepair("only a hard reboot drops the mapping, and only by Nova 28 (for sure: 30) and later")
+        raise CannotRepair("only a hard reboot drops the mapping, and only in Nova 28 (certainly 30) and later")
     _only_stale_one(target, live, database, server)
     made = HardReboot(server=str(server["uuid"]), volume=str(target["volume"]))
     found = services.look(made)
     calls.idle(found, server["uuid"])
     if found["host"] != "up":
-        raise CannotRepair(f"nova-compute of {server['host']} is {found['host']}: nobody would do it")
+        raise CannotRepair(f"nova-compute on {server['host']} is {found['host']}: it cannot execute the reboot")
     if found["mapping"] is None:
         raise CannotRepair("Nova's API does not show the mapping")
     yield guarded(made, found, (*SERVER, "host", "mapping", "volume.status"))
@@ -74,44 +74,44 @@ def api(target: Row, live: Live) -> Iterator[Step]:
 
 
 def _only_stale_one(target: Row, live: Live, database: str, server: Record) -> None:
-    """CannotRepair where the reboot would take more than this volume."""
+    """CannotRepair if the reboot would drop more than this volume."""
     where = {"instance_uuid": server["uuid"], "destination_type": "volume", "deleted": 0}
     for mapping in live.rows(database, "block_device_mapping", where):
         if mapping["id"] == target["bdm"]:
             continue
         alive = live.row("cinder", "volume_attachment", {"id": mapping["attachment_id"]})
         if alive is None or alive["deleted"]:
-            raise CannotRepair(f"a hard reboot would drop the mapping of volume {mapping['volume_id']}, too")
+            raise CannotRepair(f"a hard reboot would also drop the mapping of volume {mapping['volume_id']}")
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on the cell's and Cinder's databases; nothing where the mapping is gone or the volume attached again."""
+    """Steps on the cell's and Cinder's databases; none if the mapping is gone or the volume attached again."""
     seen, name = attachments.read(live, target["volume"]), str(target["server"])
     server = attachments.server(live, name)
     server.settled()
     if server.row is None:
-        raise CannotRepair(f"server {name} is gone: its mappings go with its rows")
+        raise CannotRepair(f"server {name} is deleted: finishing its deletion removes its mappings")
     pair = seen.pair(name)
     mapping = next((m for _, m in pair.mappings if m["id"] == target["bdm"]), None) if pair else None
     if pair is None or mapping is None or any(a["id"] == mapping["attachment_id"] for a in pair.attachments):
         return
     if pair.attachments:
         raise CannotRepair(
-            f"Cinder has volume {seen.volume} attached to this server as {pair.attachments[0]['id']}, Nova knows it as"
-            f" {mapping['attachment_id']}: stop the server and run nova-manage volume_attachment refresh"
+            f"Cinder has volume {seen.volume} attached to this server as {pair.attachments[0]['id']}, but Nova has it"
+            f" as {mapping['attachment_id']}: stop the server and run nova-manage volume_attachment refresh"
         )
     theirs = next((a for a in seen.attachments if a["id"] == mapping["attachment_id"]), None)
     if theirs is not None:
         raise CannotRepair(
-            f"Cinder has the very attachment that Nova means ({theirs['id']}), as one to"
-            f" {theirs['instance_uuid'] or theirs['attached_host']}: no row tells which of the two is wrong. Look which"
-            f" guest has a disk with serial {seen.volume} (virsh dumpxml)"
+            f"Cinder has the attachment that Nova's mapping names ({theirs['id']}), but for"
+            f" {theirs['instance_uuid'] or theirs['attached_host']}: no row shows which of the two is wrong. Check"
+            f" which guest has a disk with serial {seen.volume} (virsh dumpxml)"
         )
     if pair.root:
         raise CannotRepair(f"volume {seen.volume} is the root disk of server {name}: {_instead(seen, server)}")
     yield Manual(
-        text=f"on host {server.row['host']}: see that the guest has no disk with serial {seen.volume} (virsh dumpxml);"
-        f" if it has, {_instead(seen, server)}"
+        text=f"on host {server.row['host']}: check that the guest has no disk with serial {seen.volume} (virsh"
+        f" dumpxml); if it has, {_instead(seen, server)}"
     )
     yield from idle(live, server.database, server.row)
     where: dict[str, Value] = {"volume_id": seen.volume, "instance_uuid": name, "deleted": 0}
@@ -122,7 +122,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 
 def _left_behind(seen: Reading, server: str) -> bool:
-    """Whether the volume would go on calling itself taken, though nobody has it once this server lets go."""
+    """Whether the volume would keep an in-use status although no server has it once this one is detached."""
     volume = seen.row
     if volume is None or volume["deleted"] or volume["migration_status"] not in UNMOVED:
         return False
@@ -132,17 +132,15 @@ def _left_behind(seen: Reading, server: str) -> bool:
 
 
 def _instead(seen: Reading, server: Server) -> str:
-    """What there is to do where the guest needs the disk."""
+    """Instructions if the guest needs the disk."""
     if seen.row is None or seen.row["deleted"]:
         known = f"'stackmend volume revive {seen.volume}', or " if seen.row is not None else ""
-        return (
-            f"nothing can attach it anew, for Cinder has no such volume: {known}save what the guest has, while it runs"
-        )
+        return f"it cannot be attached again, as Cinder has no such volume: {known}save the guest's data while it runs"
     others = sorted({str(a["instance_uuid"] or a["attached_host"]) for a in seen.attachments})
     if others:
-        return f"stop one of the two at once, for {', '.join(others)} has the volume too and both may be writing to it"
+        return f"stop one of the two at once: {', '.join(others)} has the volume too, and both may be writing to it"
     stop = "" if server.row is not None and server.row["vm_state"] == "stopped" else "stop the server and "
-    return f"{stop}make a new attachment instead (nova-manage volume_attachment refresh)"
+    return f"{stop}create a new attachment instead (nova-manage volume_attachment refresh)"
 
 
 REPAIR = Repair(
@@ -150,6 +148,6 @@ REPAIR = Repair(
     risk=Risk.UNSAFE,
     checks=("nova-bdm-cinder-detached",),
     strategies={"api": api, "db": db},
-    why="a guest that still has the disk loses it at its next hard reboot (by the API: now), and until then writes to a"
-    " volume that others may have or get",
+    why="a guest that still has the disk loses it at its next hard reboot (through the API: now), and until then writes"
+    " to a volume that another server may have or get",
 )

@@ -1,26 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Remove a port that no longer belongs to a server from its network cache.
 
-Where Neutron has no such port, the cache and the row in `virtual_interfaces` are the last records of the NIC: of its
-MAC, its addresses and its place in a guest that may still run with it. This is right where somebody deleted the port;
-where Neutron lost it, `restore-port` is. The operator says which: `plan create --repair drop-stale-vif`.
+If Neutron has no such port, the cache and the row in `virtual_interfaces` are the last records of the NIC: of its MAC,
+its addresses and its position in a guest that may still run with it. This repair is right if somebody deleted the port;
+if Neutron lost it, use `restore-port`. The operator chooses: `plan create --repair drop-stale-vif`.
 
 ## What it does
-By the API, for a port that is another's by now, Nova is sent the event with which Neutron says that a port was deleted:
-its host unplugs the NIC and forgets it. Nova leaves its row of the NIC alone then, as it always does: `mend-vif-rows`
-is for that.
+Through the API, for a port that now belongs to another device, Nova is sent the event with which Neutron announces that
+a port was deleted: the server's host unplugs the NIC and drops it from the cache. Nova then leaves its
+`virtual_interfaces` row, as it always does: `mend-vif-rows` repairs that.
 
-In the database it removes that one VIF from `network_info` and marks its `virtual_interfaces` row deleted. The other
+In the database, the VIF is removed from `network_info` and its `virtual_interfaces` row is marked deleted. The other
 VIFs stay as they are.
 
 ## Guards
-The server is idle and where it was; the document reads as it did when the plan was made; Neutron still has no such
-port of this server. Refused for a port that lost nothing but its `device_id` and is ACTIVE on the server's host, and
-where several servers of the host have lost all their ports. Never by the API for a port that Neutron does not have: the
-host would take the NIC from the guest for good.
+The server is idle and where it was, the document is unchanged since the plan, and Neutron still has no such port for
+this server. Refused for a port that lost only its `device_id` and is ACTIVE on the server's host, and if several
+servers of the host have lost all their ports. Never done through the API for a port that Neutron does not have: the
+host would unplug the NIC from the guest for good.
 
 ## Undo
-The document and the row are put back. What the API has unplugged stays so.
+The document and the row are restored. A NIC unplugged through the API is not plugged in again.
 """
 
 from __future__ import annotations
@@ -41,28 +41,28 @@ from stackmend.repairs.network_info import parsed, serialised
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
-    """A call of Nova; nothing where the cache does not list the port."""
+    """An API call to Nova; none if the cache does not list the port."""
     if not list(db(target, live)):
         return
     database, server = the_server(target, live)
     port, services = str(target["port"]), api_of(live)
     if live.row("neutron", "ports", {"id": port}) is None:
-        raise CannotRepair("its host would take the NIC from the guest, and no record of the port would be left")
+        raise CannotRepair("its host would unplug the NIC from the guest, and no record of the port would remain")
     cache = live.row(database, "instance_info_caches", {"instance_uuid": server["uuid"], "deleted": 0})
     vif = next(v for v in parsed(cache["network_info"] if cache else None) or [] if v.get("id") == port)
-    # not a detach: Nova fails over a port that Neutron does not have, and deletes one that somebody else has got
+    # not a detach: Nova fails on a port that Neutron does not have, and deletes one that now belongs to another device
     made = VifDeleted(port=port, server=str(server["uuid"]), mac=str(vif.get("address")))
     found = services.look(made)
     calls.idle(found, server["uuid"])
     if found["host"] != "up":
-        raise CannotRepair(f"nova-compute of {server['host']} is {found['host']}: nobody would do it")
+        raise CannotRepair(f"nova-compute on {server['host']} is {found['host']}: it cannot process the event")
     if not found["listed"]:
-        raise CannotRepair(f"Nova's API shows no address of port {port}, so that what becomes of it cannot be seen")
+        raise CannotRepair(f"Nova's API shows no address of port {port}, so the result could not be verified")
     yield guarded(made, found, (*SERVER, "host", "listed"))
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on the server's cell; nothing where the cache does not list the port."""
+    """Steps on the server's cell; none if the cache does not list the port."""
     database, server = the_server(target, live)
     port = str(target["port"])
     cache = live.row(database, "instance_info_caches", {"instance_uuid": server["uuid"], "deleted": 0})
@@ -82,13 +82,13 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         yield marked_deleted(live, database, "virtual_interfaces", row)
     if any(members(vif.get("profile")).get("allocation") for vif in vifs if vif.get("id") == port):
         yield Manual(
-            text=f"The port had bandwidth: see 'openstack resource provider allocation show {server['uuid']}' for what"
-            " of it is left."
+            text=f"The port had bandwidth: check 'openstack resource provider allocation show {server['uuid']}' for a"
+            " leftover."
         )
 
 
 def _not_in_use(live: Live, database: str, server: Record, port: Value) -> None:
-    """CannotRepair for a port that works on the server's host without a device, and for one lost among many."""
+    """CannotRepair for a port that is ACTIVE on the server's host without a device, and for mass losses."""
     row = live.row("neutron", "ports", {"id": port})
     if row is None:
         not_wholesale(live, database, server)
@@ -99,7 +99,7 @@ def _not_in_use(live: Live, database: str, server: Record, port: Value) -> None:
     if server["host"] and live.rows("neutron", "ml2_port_bindings", where):
         owner = f"compute:{server['availability_zone']}"
         raise CannotRepair(
-            f"port {port} has no device, but is ACTIVE on {server['host']}: the guest uses it. Give it back with"
+            f"port {port} has no device, but is ACTIVE on {server['host']}: the guest uses it. Restore the device with"
             f" 'openstack port set --device {server['uuid']} --device-owner {owner} {port}', or unbind it first"
         )
 
@@ -110,5 +110,5 @@ REPAIR = Repair(
     checks=("info-cache-stale-port",),
     codes=frozenset({"gone", "not of this server"}),
     strategies={"api": api, "db": db},
-    why="a guest that still has the NIC loses it, at its next reboot at the latest, and the last record of it",
+    why="a guest that still has the NIC loses it at its next reboot at the latest, and its last record is removed",
 )

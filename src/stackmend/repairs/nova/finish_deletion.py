@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finish the deletion of a server as Nova would have.
+"""Finish the deletion of a server as Nova would have done.
 
 ## What it does
-Marks the children that are still live deleted, each with its own id; removes tags, console tokens and share mappings;
-gives PCI devices back; puts state, times and mark of the server's row right; queues the mapping for deletion. The
-record of actions stays, as it does with Nova.
+Marks the child rows that are still live deleted, each with its own id; deletes tags, console tokens and share mappings;
+frees PCI devices; corrects state, times and deletion mark of the server's row; queues the mapping for deletion. The
+history of instance actions stays, as in Nova.
 
 ## Guards
-The row is still marked deleted and reads as planned.
+The row is still marked deleted and unchanged since the plan.
 
 ## Undo
-All rows are put back.
+All rows are restored.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from stackmend.repairs.deletion import children, mapping, mark
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on the cell, then on the API database; nothing where the deletion is whole."""
+    """Steps on the cell, then on the API database; none if the deletion is complete."""
     database = cell_database(str(target["cell"]))
     row = live.row(database, "instances", {"uuid": str(target["server"])})
     if row is None:
         return
     if not row["deleted"]:
-        raise CannotRepair(f"server {target['server']} is not marked deleted any more")
+        raise CannotRepair(f"server {target['server']} is no longer marked deleted")
     yield ExpectRow(
         database=database,
         table="instances",
@@ -56,5 +56,5 @@ REPAIR = Repair(
     checks=("server-deleted-incompletely",),
     strategies={"db": db},
     no_api="no API shows a server that is marked deleted",
-    why="Nova then sees the deletion: where the row has cleaned = 0, the host removes the disks of the server",
+    why="Nova then sees the deletion: if the row has cleaned = 0, the host removes the server's disks",
 )

@@ -2,16 +2,16 @@
 """Keep a port when its server is deleted.
 
 ## What it does
-Sets `preserve_on_delete` of that one VIF in the server's network cache to true. Nova reads the document anew before
-each operation on the network, so nothing has to be restarted.
+Sets `preserve_on_delete` of this VIF in the server's network cache to true. Nova reads the document again before each
+network operation, so nothing has to be restarted.
 
 ## Guards
-The server is idle, and nothing was asked of it just now; the port is its; the document reads as it did when the plan
-was made. A heal of the cache under way may have read the old value: look again after twice the heal interval, where
-healing is on.
+The server is idle and no operation was requested a moment ago, the port belongs to it, and the document is unchanged
+since the plan. A cache heal in progress may have read the old value: if healing is on, check again after twice the heal
+interval.
 
 ## Undo
-The old value is put back.
+The old value is restored.
 """
 
 from __future__ import annotations
@@ -28,17 +28,18 @@ from stackmend.repairs.network_info import parsed, serialised
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps that make the port survive."""
+    """Steps that keep the port when its server is deleted."""
     yield from flip(target, live, keep=True)
 
 
 def flip(target: Row, live: Live, *, keep: bool) -> Iterator[Step]:
-    """Steps that set the flag of one VIF; nothing where it is set so already."""
+    """Steps that set the flag of one VIF; none if it already has this value."""
     port = live.row("neutron", "ports", {"id": str(target["port"])})
     if port is None:
         raise CannotRepair(f"neutron has no port {target['port']}")
     if not str(port["device_owner"]).startswith(("compute:", "baremetal:")):
-        raise CannotRepair(f"port {port['id']} is not a server's: its owner is {port['device_owner'] or 'nobody'}")
+        owner = port["device_owner"] or "empty"
+        raise CannotRepair(f"port {port['id']} does not belong to a server: its device owner is {owner}")
     database, server = the_server({**target, "server": port["device_id"]}, live)
     cache = live.row(database, "instance_info_caches", {"instance_uuid": server["uuid"], "deleted": 0})
     vifs = parsed(cache["network_info"]) if cache else None
@@ -47,19 +48,19 @@ def flip(target: Row, live: Live, *, keep: bool) -> Iterator[Step]:
         judged = read(live, database, server, [str(v.get("id")) for v in vifs or []]).get(str(port["id"]))
         if judged is not None and judged.standing is Standing.LEFTOVER:
             raise CannotRepair(
-                f"port {port['id']} is no NIC of server {server['uuid']}: {judged.why}. Nova deletes it with the server"
-                f" all the same: take the server's id from it, openstack port unset --device {port['id']}"
+                f"port {port['id']} is not a NIC of server {server['uuid']}: {judged.why}. Nova deletes it with the"
+                f" server all the same: clear its device with 'openstack port unset --device {port['id']}'"
             )
         raise CannotRepair(
-            f"the network cache of server {server['uuid']} does not list port {port['id']}: rebuild it first,"
+            f"the network cache of server {server['uuid']} does not list port {port['id']}: rebuild it first with"
             f" 'stackmend server cache rebuild {server['uuid']}'"
         )
     if vif.get("preserve_on_delete") is keep:
         return
     if not keep and port["project_id"] != server["project_id"]:
         raise CannotRepair(
-            f"port {port['id']} is of project {port['project_id']}, its server of {server['project_id']}: released, it"
-            " would be deleted with a server that is not its owner's. Have its owner delete it"
+            f"port {port['id']} is in project {port['project_id']}, its server in {server['project_id']}: once"
+            " released, it would be deleted with a server of another owner. Ask its owner to delete it"
         )
     quiet(live, database, server["uuid"])
     yield from idle(live, database, server)

@@ -1,27 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Delete a server that cannot be deleted, or mark it deleted completely in the databases.
+"""Delete a server that cannot be deleted, or mark it completely deleted in the databases.
 
 ## What it does
-By the API: a deletion that hangs is let go of (`os-resetState`), and the server is deleted by force. Nova does the
-rest, ports, volumes and allocation included; where its host is down Nova does without it.
+Through the API: a deletion that hangs is reset (`os-resetState`), and the server is deleted by force. Nova does the
+rest, including ports, volumes and allocation; if its host is down, Nova does so without the host.
 
-In the databases: for a server whose guest and disks are gone for good, and that the API cannot delete: all that Nova
-does with the rows of a deleted server, a note in its record of actions, and its allocation in Placement. Its ports and
-volumes are named, to be let go through the API; `stackmend audit` finds them otherwise.
+In the databases, for a server whose guest and disks no longer exist and that the API cannot delete: every row change
+that Nova makes for a deleted server, an entry in its instance actions, and the removal of its allocation in Placement.
+Its ports and volumes are listed, to be released through the API; otherwise `stackmend audit` finds them.
 
-`cleaned` says that its files are gone from the host. Where they are not, nova-compute removes them within minutes,
-and destroys a guest that still runs (rule RW9): that is what `cleaned = 0` asks for.
+`cleaned` records that its files are removed from the host. If they are not, nova-compute removes them within minutes
+and destroys a guest that still runs (rule RW9): `cleaned = 0` requests that.
 
 ## Guards
-No migration is in progress, no task but a deletion that has not moved for two minutes, nothing that was asked for just
-now; no other cell has the server; the server is where it was, and each row reads as planned.
+No migration is in progress, no task except a deletion that has not moved for two minutes, and no operation was
+requested a moment ago; no other cell has the server; the server is where it was, and each row is unchanged since the
+plan.
 
-In the databases it is refused while anything says that the guest lives: a port that is ACTIVE on a host, an attached
-volume, Nova's power state. Whoever lets go of its ports and volumes afterwards would take them from a guest that runs.
-Where you have seen that its guest is gone from that host, `--overrule HOST` says so.
+In the databases it is refused while any record shows the guest alive: a port that is ACTIVE on a host, an attached
+volume, Nova's power state. Releasing its ports and volumes afterwards would take them from a running guest. If you have
+verified that its guest is not on that host, confirm it with `--overrule HOST`.
 
 ## Undo
-All rows are put back; what nova-compute has removed meanwhile is not. What the API has deleted is deleted.
+All rows are restored; files removed by nova-compute in the meantime are not. A server deleted through the API stays
+deleted.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ from stackmend.repairs.whereabouts import still
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
-    """Calls of Nova."""
+    """API calls to Nova."""
     database, row = _living(target, live)
     _refuse_busy(live, database, row)
     server, services = str(row["uuid"]), api_of(live)
@@ -61,12 +63,12 @@ def api(target: Row, live: Live) -> Iterator[Step]:
 
 
 def _living(target: Row, live: Live) -> tuple[str, Record]:
-    """As :func:`the_server`; a deleted one is as it is to be."""
+    """As :func:`the_server`; AlreadySo for a deleted server."""
     seen = attachments.server(live, str(target["server"]))
     if seen.known and not seen.alive:
         raise AlreadySo(
-            f"server {target['server']} is deleted already: 'stackmend audit --server {target['server']}' tells whether"
-            " all of it is"
+            f"server {target['server']} is already deleted: 'stackmend audit --server {target['server']}' shows whether"
+            " its deletion is complete"
         )
     return the_server(target, live)
 
@@ -85,7 +87,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     database, row = _living(target, live)
     server = str(row["uuid"])
     _refuse_busy(live, database, row)
-    attachments.server(live, server)  # raises where another cell has it as well
+    attachments.server(live, server)  # raises if another cell has it as well
     _lifeless(live, row, str(target.get("overrule") or ""))
     now = live.now()
     yield from still(database, row)
@@ -98,7 +100,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 
 def _lifeless(live: Live, row: Record, overruled: str) -> None:
-    """CannotRepair where a record says that the guest lives on a host, unless that host is the one overruled."""
+    """CannotRepair if a record shows the guest alive on a host, unless that host is overruled."""
     server, signs = row["uuid"], list(_signs(live, row))
     hosts = sorted({host for host, _ in signs})
     if not signs or [host.lower() for host in hosts] == [overruled.lower()]:
@@ -106,20 +108,20 @@ def _lifeless(live: Live, row: Record, overruled: str) -> None:
     told = "; ".join(says for _, says in signs[:3])
     if len(hosts) > 1:
         raise CannotRepair(
-            f"the guest of server {server} may live, on {' or '.join(hosts)}: {told}. Settle first where it is:"
+            f"the guest of server {server} may be alive on {' or '.join(hosts)}: {told}. First find out where it is:"
             f" 'stackmend server where {server}'"
         )
     raise CannotRepair(
-        f"the guest of server {server} may live on {hosts[0]}: {told}. 'openstack server delete {server}' ends it and"
-        f" lets go of what it has. If you have seen that it is not there ('virsh list --all --uuid' on {hosts[0]}), add"
-        f" --overrule {hosts[0]}"
+        f"the guest of server {server} may be alive on {hosts[0]}: {told}. 'openstack server delete {server}' ends"
+        f" it and releases its resources. If you have verified that it is not there ('virsh list --all --uuid' on"
+        f" {hosts[0]}), add --overrule {hosts[0]}"
     )
 
 
 def _signs(live: Live, row: Record) -> Iterator[tuple[str, str]]:
-    """(host, what says that the guest is there): Neutron's word, Cinder's and Nova's."""
+    """(host, sentence that says why the guest may be there), from Neutron, Cinder and Nova."""
     if row["power_state"] == RUNNING and row["host"]:
-        yield str(row["host"]), f"Nova has it running on {row['host']}"
+        yield str(row["host"]), f"Nova shows it running on {row['host']}"
     ports = [p["id"] for p in live.rows("neutron", "ports", {"device_id": row["uuid"], "status": "ACTIVE"})]
     bound = live.rows("neutron", "ml2_port_bindings", {"port_id": ports, "status": "ACTIVE"}) if ports else []
     for binding in bound:
@@ -158,15 +160,15 @@ def _noted(database: str, row: Record, now: str) -> InsertRow:
 
 def _left(live: Live, row: Record) -> Iterator[Step]:
     for port in live.rows("neutron", "ports", {"device_id": row["uuid"]}):
-        yield Manual(text=f"Let go of its port: openstack port unset --device {port['id']} (or delete it)")
+        yield Manual(text=f"Release its port: openstack port unset --device {port['id']} (or delete it)")
     for attachment in live.rows("cinder", "volume_attachment", {"instance_uuid": row["uuid"], "deleted": 0}):
         text = "openstack --os-volume-api-version 3.27 volume attachment delete"
-        yield Manual(text=f"Let go of volume {attachment['volume_id']}: {text} {attachment['id']}")
+        yield Manual(text=f"Release volume {attachment['volume_id']}: {text} {attachment['id']}")
 
 
 REPAIR = Repair(
     name="mark-server-deleted",
     risk=Risk.UNSAFE,
     strategies={"api": api, "db": db},
-    why="a guest that still runs is destroyed by its host, with its disks, unless its files are said to be gone",
+    why="its host destroys a guest that still runs, with its disks, unless cleaned says that its files are removed",
 )

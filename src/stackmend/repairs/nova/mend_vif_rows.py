@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Correct Nova's rows of a server's NICs.
+"""Correct a server's `virtual_interfaces` rows in Nova.
 
 ## What it does
-A missing row is inserted (the port becomes the last NIC, with the device tag it had), a surplus one marked deleted with
-its own id, a bare MAC becomes `MAC/port`; a mismarked row is revived where its port is the server's and has no other
-row, else it gets the right mark. Ids, which are the order of the NICs, stay.
+Inserts missing rows (the port becomes the last NIC, with its former device tag), marks surplus rows deleted with their
+own id, and completes a bare MAC to `MAC/port`. A row with a wrong deletion mark is revived if its port belongs to the
+server and has no other row; otherwise the mark is corrected. Row ids, which define the order of the NICs, stay.
 
 ## Guards
-The server is idle and where it was; its ports are still its; each row reads as planned. Refused where another server's
-row has taken the address, and where a port without a row looks like the leftover of a failed build that Nova's healer
-has put into the cache: a row would make it a NIC for good.
+The server is idle and where it was, its ports still belong to it, and each row is unchanged since the plan. Refused if
+another server's row has the address, and if a port without a row looks like the leftover of a failed build that Nova's
+healer has added to the cache: a row would make it a NIC for good.
 
 ## Undo
-The rows are put back.
+The rows are restored.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from stackmend.repairs.network_info import Builder, parsed
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on the server's cell; nothing where its rows fit its ports."""
+    """Steps on the server's cell; none if its rows match its ports."""
     database, server = the_server(target, live)
     cache = live.row(database, "instance_info_caches", {"instance_uuid": server["uuid"], "deleted": 0})
     vifs = parsed(cache["network_info"]) if cache else None
@@ -45,7 +45,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     for port, judged in read(live, database, server, cached).items():
         if judged.standing is Standing.ADOPTED:
             raise CannotRepair(
-                f"port {port} looks like the leftover of a failed build, not like a NIC: {judged.why}. See"
+                f"port {port} looks like the leftover of a failed build, not like a NIC: {judged.why}. See the check"
                 " extra-ports-on-server"
             )
     yield from still_of(wanted)
@@ -58,6 +58,6 @@ REPAIR = Repair(
     risk=Risk.UNSAFE,
     checks=("vif-rows-mismatch",),
     strategies={"db": db},
-    no_api="no API shows or sets Nova's rows of NICs",
-    why="a row of a port that neither Neutron nor the cache has is the last record of a NIC that a guest may have",
+    no_api="no API shows or changes Nova's virtual_interfaces rows",
+    why="for a port that neither Neutron nor the cache has, the row is the last record of a NIC that a guest may have",
 )

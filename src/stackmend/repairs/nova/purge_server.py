@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Remove every row of a deleted server.
+"""Delete every row of a deleted server.
 
 ## What it does
-Deletes the rows of a server that is marked deleted, from every table that refers to it, children first, shadow tables
-too; then what the API database has of it, the mapping last. Where many servers are to go, use
-`nova-manage db archive_deleted_rows` and `purge` in its place.
+Deletes the rows of a server that is marked deleted from every table that refers to it, children first, including shadow
+tables; then its rows in the API database, the mapping last. To purge many servers, use
+`nova-manage db archive_deleted_rows` and `purge` instead.
 
 ## Guards
-The server has been deleted for a day, in whatever cell; none is being built with its id, and it is not one that
-`nova_api` has as living although its cell has no row of it; nothing holds a port, a volume or an allocation for it,
-asked once more in the moment of writing; every table that has a foreign key to `instances` in *this* database is one
-that is known, else nothing is done (rule R7).
+The server was deleted at least a day ago, in whichever cell; none is being built with its id; it is not a server that
+`nova_api` shows as live although its cell has no row of it; no port, volume or allocation is held for it. This is
+checked again at the time of writing. Every table that has a foreign key to `instances` in *this* database is a known
+one, otherwise nothing is done (rule R7).
 
 ## Undo
-Every row is put back, secrets of them included (they are sealed in the journal until then).
+Every row is restored, including its secrets (until then they are sealed in the journal).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _DAY = timedelta(days=1)
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on the cell, then on the API database; nothing where no row is left."""
+    """Steps on the cell, then on the API database; none if no row is left."""
     server = str(target["server"])
     seen = attachments.server(live, server)
     if seen.alive:
@@ -79,10 +79,10 @@ def _everything(live: Live, server: str) -> Iterator[Step]:
             yield from _cell(live, database, server, row)
     mappings = live.rows("nova_api", "instance_mappings", {"instance_uuid": server})
     if not found and not mappings:
-        raise CannotRepair(f"no database has a row of server {server}: it is purged, or its UUID is another one")
+        raise CannotRepair(f"no database has a row of server {server}: it is already purged, or the UUID is wrong")
     if not found and not all(mapping["queued_for_delete"] for mapping in mappings):
         raise CannotRepair(
-            f"nova_api shows server {server} as alive, and no cell has a row of it: the row is lost,"
+            f"nova_api shows server {server} as alive, but no cell has a row of it: the row is lost,"
             " not the server. See 'stackmend check show instance-mapping-without-server'"
         )
     for table in _API:
@@ -124,19 +124,17 @@ def _shadow(live: Live, database: str, table: str, where: Record) -> list[Record
 def _known(live: Live, database: str) -> None:
     unknown = {t for t, _ in live.referring(database, "instances")} - _CHILDREN.keys() - {"instance_actions"}
     if unknown:
-        raise CannotRepair(
-            f"{database} has tables that refer to instances and are not known here: {', '.join(sorted(unknown))}"
-        )
+        raise CannotRepair(f"{database} has unknown tables that refer to instances: {', '.join(sorted(unknown))}")
 
 
 def _old(live: Live, row: Record | None, server: str) -> None:
-    """Refuse where the server was deleted just now."""
+    """CannotRepair if the server was deleted less than a day ago."""
     if row is not None and (not row["deleted_at"] or moment(row["deleted_at"]) > moment(live.now()) - _DAY):
         raise CannotRepair(f"server {server} was deleted less than a day ago")
 
 
 def _free(live: Live, server: str) -> Iterator[Step]:
-    """Guards: no cell has it as living, and nothing is held for it; CannotRepair where something is."""
+    """Guards: no cell has it live, and nothing is held for it; CannotRepair if something is."""
     for cell in live.cells():
         where: dict[str, Value] = {"uuid": server, "deleted": 0}
         yield ExpectNone(database=cell_database(cell), table="instances", where=where)
@@ -155,6 +153,6 @@ REPAIR = Repair(
     name="purge-server",
     risk=Risk.UNSAFE,
     strategies={"db": db},
-    no_api="no API shows a server that is deleted; for many of them there is nova-manage db archive_deleted_rows",
-    why="the history of the server is gone, for billing and for support",
+    no_api="no API shows deleted servers; to purge many, use nova-manage db archive_deleted_rows",
+    why="the server's history is lost for billing and support",
 )

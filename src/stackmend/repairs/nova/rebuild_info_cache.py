@@ -2,29 +2,30 @@
 """Rebuild the network cache of a server from Neutron.
 
 ## What it does
-Writes `network_info` as Nova's own code would build it: ports in the order of the NICs, addresses, floating IPs, DNS,
-routes, MTU, binding. A missing row is inserted, one that is marked deleted is revived. Ports without a row in
-`virtual_interfaces` get one, so that the next rebuild keeps the order.
+Writes `network_info` as Nova's own code would build it: ports in NIC order, addresses, floating IPs, DNS, routes, MTU,
+binding. A missing row is inserted, a row marked deleted is revived. Ports without a row in `virtual_interfaces` get
+one, so that the next rebuild keeps the order.
 
-Which ports survive the server's deletion (`preserve_on_delete`) is taken from the old document where it can be read;
-else it is deduced from the port, and in doubt the port is kept.
+The flag that keeps a port when the server is deleted (`preserve_on_delete`) is taken from the old document if it can be
+read; otherwise it is deduced from the port, and if in doubt the port is kept.
 
-A port that nothing but its `device_id` gives to the server is left out: no row of a NIC, not bound to its host, not in
-the old document (`extra-ports-on-server` is about those). Where only the guest could tell it refuses.
+A port that only its `device_id` ties to the server is left out: it has no `virtual_interfaces` row, is not bound to the
+server's host and is not in the old document (the check `extra-ports-on-server` covers those). If only the guest could
+show whether it is a NIC, the repair refuses.
 
-No call of any API fills an empty cache. Nova's own healer does, where it is on, its host is up, and no port is to
-survive the server: the healer marks all of them to be deleted with it. Then that is waited for.
+No API call fills an empty cache. Nova's own healer does, if it is enabled, the host is up, and no port must survive the
+server: the healer marks all ports to be deleted with it. In that case the repair waits for the healer.
 
 ## Guards
-The server is idle and where it was, and nothing was asked of it just now; its ports are still its, and the cache row
-reads as it did when the plan was made. It refuses where the document lists a port that Neutron does not have, for then
-it is the last record of that NIC, or has as another server's, nobody's or another project's, which the guest may still
-use; where Nova would raise (a network whose segments make no sense), and for a port of an
-active server that is not bound: written down, a failed binding sets the server to ERROR when its compute service
-starts.
+The server is idle and where it was, and no operation was requested a moment ago; its ports still belong to it, and the
+cache row is unchanged since the plan. Refused if the document lists a port that Neutron does not have, because the
+document is then the last record of that NIC, or a port that Neutron has as another server's, nobody's or another
+project's, which the guest may still use. Also refused if Nova would raise (a network with inconsistent segments), and
+for an unbound port of an active server: once written to the cache, a failed binding sets the server to ERROR when its
+compute service starts.
 
 ## Undo
-The old document, or its absence, is put back.
+The old document, or its absence, is restored.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ _PATIENCE = 600
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
-    """Wait for Nova's own healer; nothing where the document is right already."""
+    """Wait for Nova's own healer; no steps if the document is already right."""
     if not list(db(target, live)):
         return
     database, server = the_server(target, live)
@@ -61,27 +62,27 @@ def api(target: Row, live: Live) -> Iterator[Step]:
     interval = _interval(live)
     old = parsed(cache["network_info"]) if cache else None
     for port in _leftovers(live, database, server, old):
-        raise CannotRepair(f"Nova's own healer would take port {port} for a NIC, which only carries the server's id")
+        raise CannotRepair(f"Nova's own healer would treat port {port} as a NIC, but it only has the server's id")
     builder = Builder(live, server, rows, old)
     keep = [str(port["id"]) for port in builder.ports() if builder.keep(port)]
     if keep:
         raise CannotRepair(f"Nova's own healer would mark port {keep[0]} to be deleted with the server")
     others = live.rows(database, "instances", {"host": server["host"], "deleted": 0})
     if (len(others) + 1) * interval > _PATIENCE:
-        raise CannotRepair(f"Nova's own healer would take up to {(len(others) + 1) * interval} s for it")
+        raise CannotRepair(f"Nova's own healer would take up to {(len(others) + 1) * interval} s")
     macs = [str(vif["address"]) for vif in builder.document() if members(vif["network"])["subnets"]]
     if not macs:
-        raise CannotRepair("its ports have no addresses, by which Nova's API would show that it was healed")
+        raise CannotRepair("its ports have no addresses in which Nova's API would show the healed cache")
     made = AwaitHeal(server=str(server["uuid"]), macs=tuple(macs))
     found = api_of(live).look(made)
     calls.idle(found, server["uuid"])
     if found["host"] != "up":
-        raise CannotRepair(f"nova-compute of {server['host']} is {found['host']}, and no other one heals it")
+        raise CannotRepair(f"nova-compute of {server['host']} is {found['host']}, and only it heals the cache")
     yield guarded(made, found, (*SERVER, "host"))
 
 
 def _interval(live: Live) -> int:
-    """Seconds from one server to the next, as Nova's healer is set; CannotRepair where it is off."""
+    """Seconds between two servers in Nova's healer; CannotRepair if the healer is off."""
     interval = healing.configured(live)
     if not interval:
         known = "off" if interval is not None else f"not known to be on ({healing.SETTING}, [files] nova)"
@@ -90,7 +91,7 @@ def _interval(live: Live) -> int:
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on the server's cell; nothing where the document is right already."""
+    """Steps on the server's cell; none if the document is already right."""
     database, server = the_server(target, live)
     cache = live.row(database, "instance_info_caches", {"instance_uuid": server["uuid"]})
     rows = nics.alive(nics.rows(live, database, server))
@@ -120,13 +121,13 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     yield from nics.completed(live, database, server, ports)
     for port, why in without.items():
         yield Manual(
-            text=f"Port {port} carries the id of server {server['uuid']} and is left out of its cache ({why}). Nova"
-            " deletes it with the server: audit (extra-ports-on-server), and take its id from it if it is somebody's."
+            text=f"Port {port} carries the id of server {server['uuid']} but is left out of its cache ({why}). Nova"
+            " deletes it with the server: run the check extra-ports-on-server, and clear its device if it has an owner."
         )
 
 
 def _nothing_lost(live: Live, server: Record, old: list[dict[str, object]] | None) -> None:
-    """CannotRepair where the document lists a port that it would no longer list: the guest may have that NIC."""
+    """CannotRepair if the document lists a port that the new one would not: the guest may have that NIC."""
     listed = sorted({str(vif["id"]) for vif in old or [] if vif.get("id")})
     known = {str(row["id"]): row for row in live.rows("neutron", "ports", {"id": listed})} if listed else {}
     for port in listed:
@@ -134,31 +135,31 @@ def _nothing_lost(live: Live, server: Record, old: list[dict[str, object]] | Non
         if row is None:
             raise CannotRepair(
                 f"the network cache of server {server['uuid']} is the last record of port {port}, which Neutron does"
-                " not have: mend info-cache-stale-port first (restore-port, or drop-stale-vif)"
+                " not have: repair info-cache-stale-port first (restore-port or drop-stale-vif)"
             )
         if row["device_id"] != server["uuid"]:
             raise CannotRepair(
-                f"the network cache of server {server['uuid']} lists port {port}, which Neutron has as"
-                f" {row['device_id'] or 'nobody'}'s: its guest may still have that NIC. Mend info-cache-stale-port"
+                f"the network cache of server {server['uuid']} lists port {port}, but in Neutron its device is"
+                f" {row['device_id'] or 'empty'}: its guest may still have that NIC. Repair info-cache-stale-port"
                 " first (drop-stale-vif)"
             )
         if row["project_id"] != server["project_id"]:
             raise CannotRepair(
-                f"port {port} is of project {row['project_id']}, its server {server['uuid']} of {server['project_id']}:"
-                " Nova, and so this, would leave a NIC out that the guest has. Give the server a port of its own"
+                f"port {port} is in project {row['project_id']}, its server {server['uuid']} in {server['project_id']}:"
+                " Nova, and so this repair, would leave out a NIC that the guest has. Give the server a port of its own"
                 " project first"
             )
 
 
 def _leftovers(live: Live, database: str, server: Record, old: list[dict[str, object]] | None) -> dict[str, str]:
-    """Port -> why it is none of the server's NICs. CannotRepair for one of which only the guest tells."""
+    """Port -> why it is not one of the server's NICs; CannotRepair if only the guest can show it."""
     found = {}
     for port, judged in read(live, database, server, [str(vif.get("id")) for vif in old or []]).items():
         if judged.standing in (Standing.UNCLEAR, Standing.ADOPTED):
             raise CannotRepair(
-                f"whether port {port} ({judged.port['mac_address']}) is a NIC of server {server['uuid']} only the guest"
-                f" tells: {judged.why}. If 'virsh domiflist' on {server['host'] or 'its last host'} does not show it,"
-                f" take the server's id from it: openstack port unset --device {port}"
+                f"only the guest shows whether port {port} ({judged.port['mac_address']}) is a NIC of server"
+                f" {server['uuid']}: {judged.why}. If 'virsh domiflist' on {server['host'] or 'its last host'} does not"
+                f" list it, clear its device: openstack port unset --device {port}"
             )
         if judged.standing is Standing.LEFTOVER:
             found[port] = judged.why
@@ -169,7 +170,7 @@ def _sound(server: Record, vifs: list[dict[str, object]]) -> None:
     failed = [str(v["id"]) for v in vifs if v["type"] is None or v["type"] in UNBOUND]
     if failed and server["vm_state"] == "active":
         raise CannotRepair(
-            f"port {failed[0]} is a NIC of the active server {server['uuid']}, and not bound. Let Neutron bind it to"
+            f"port {failed[0]} is a NIC of the active server {server['uuid']}, but not bound. Let Neutron bind it to"
             f" the server's host, then plan again: openstack port set --host {server['host']} {failed[0]}"
         )
 
@@ -178,9 +179,9 @@ REPAIR = Repair(
     name="rebuild-info-cache",
     risk=Risk.SAFE,
     removes={
-        "instance_info_caches.network_info": "built anew of Neutron's ports; refused where it lists a port that Neutron"
-        " has lost, and what it says of ports that are to be kept is taken over",
-        "instance_info_caches.deleted": "a mark on a row that a live server needs",
+        "instance_info_caches.network_info": "rebuilt from Neutron's ports; refused if it lists a port that Neutron has"
+        " lost, and its flags of ports to keep are preserved",
+        "instance_info_caches.deleted": "a deletion mark on a row that a live server needs",
     },
     checks=(
         "info-cache-empty",

@@ -2,14 +2,15 @@
 """Let a port be deleted together with its server.
 
 ## What it does
-Sets `preserve_on_delete` of that one VIF in the server's network cache to false: the opposite of `keep-port`.
+Sets `preserve_on_delete` of this VIF in the server's network cache to false: the opposite of `keep-port`.
 
 ## Guards
-Those of `keep-port`; and the port is of the server's own project. The plan shows who made the port: one that was there
-before the server is found again by `preserve-on-delete-wrong`, until you waive that.
+The guards of `keep-port`; in addition, the port belongs to the server's own project. The plan shows who created the
+port. A port that existed before the server is reported by `preserve-on-delete-wrong` again, until you waive the
+finding.
 
 ## Undo
-The old value is put back.
+The old value is restored.
 """
 
 from __future__ import annotations
@@ -24,19 +25,20 @@ from stackmend.repairs.common import made_by_owner, the_server
 from stackmend.repairs.nova.keep_port import flip
 
 _MADE = {
-    True: "was there before the server, or bears what only its owner sets: he loses it, and audits will say so",
-    False: "was made by Nova for this server",
-    None: "tells not who made it: its owner may miss it",
+    True: "existed before the server, or has attributes that only its owner sets: the owner loses it, and audits will"
+    " report it",
+    False: "was created by Nova for this server",
+    None: "does not show who created it: its owner may miss it",
 }
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps that let the port go with its server."""
+    """Steps that let the port be deleted with its server."""
     yield from flip(target, live, keep=False)
 
 
 def evidence(target: Row, live: Live) -> tuple[str, ...]:
-    """Who made the port, in a sentence."""
+    """Who created the port, in a sentence."""
     port = live.row("neutron", "ports", {"id": str(target["port"])})
     if port is None:
         return ()

@@ -1,34 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Move a server of a dead host to another one by its rows: a part of `host relocate`, where evacuation cannot work.
+"""Move a server of a dead host to another host by changing its rows, as part of `host relocate`.
+
+This is for servers that cannot be evacuated.
 
 ## What it does
-First its allocation is moved, then its ports are bound to the new host, by the APIs of Placement and Neutron where they
-are there and `--via db` does not forbid it. Ports of DHCP and routers are never touched. Then, in one transaction of
-its cell: a record of an evacuation that is done; migrations in flight are errors, and their context goes; the server
-has the new host, node and compute node, is stopped, busy with nothing, and has no power state, for there is no guest;
-an action `relocate` tells of it. A network cache that does not list the ports as Neutron does is written anew; else it
-is left, for Nova reads the ports again before it makes a guest. In this order the server is Nova's on its old host
-until everything else is in place, and no nova-compute rewrites the cache in the middle.
+First its allocation is moved and its ports are bound to the new host, through the APIs of Placement and Neutron if they
+are available and `--via db` does not forbid it. Ports of DHCP and routers are never touched.
 
-The record makes nova-compute of the old host, should it ever start again, destroy its stale guest and give back what it
-holds. Nova looks for such records among deleted rows too (`_destroy_evacuated_instances` reads with deleted ones), so a
-record that is not wanted any more must be in error, or not be there at all.
+Then, in one transaction in its cell: a completed evacuation is recorded; migrations in progress are set to error and
+their context is cleared; the server gets the new host, node and compute node, is stopped, has no task state, and no
+power state, since there is no guest; an action `relocate` records the move. A network cache that does not list the
+ports as Neutron does is rewritten; otherwise it is left, because Nova reads the ports again before it creates a guest.
+In this order Nova shows the server on its old host until everything else is in place, and no nova-compute rewrites the
+cache in between.
 
-The power state is that of a guest that is not there: with any other, nova-compute of the new host would write it within
-minutes, and nobody could tell an untouched server from one that was started and stopped since.
+The evacuation record makes nova-compute on the old host, should it ever start again, destroy its stale guest and
+release its resources. Nova looks for such records among deleted rows too (`_destroy_evacuated_instances` reads deleted
+rows as well), so a record that is no longer wanted must be in error or must not exist.
+
+The power state shows that there is no guest: with any other value, nova-compute on the new host would update it within
+minutes, and an untouched server could not be told from one that was started and stopped since.
 
 ## Guards
-nova-compute of the old host has not reported since the plan was made; the server is where it was, and nothing is being
-done with it. Refused are servers that the other records have on a host that lives (a live migration ended and Nova was
-not told: made anew it would run twice), or whose move to a third host never ended, unless that one is declared dead;
-and those with PCI devices, pinned CPUs, large pages, persistent memory, a TPM or shares, nested allocations, an
-evacuation from the new host that is not settled, and another member of its anti-affinity group there. Local disks need
-the operator's word that both hosts see them.
+nova-compute on the old host has not reported since the plan, the server is where it was, and no operation is in
+progress on it. Refused are servers that other records show on a host that is alive (a live migration ended and Nova was
+not notified: re-created, the server would run twice), and servers whose move to a third host never ended, unless that
+host is declared dead. Also refused are servers with PCI devices, pinned CPUs, large pages, persistent memory, a TPM,
+shares or nested allocations, with an unsettled evacuation from the new host, or with another member of their
+anti-affinity group there. For local disks the operator must confirm that both hosts see them.
 
 ## Undo
-All rows are put back and the record is deleted, as long as the server is as it was left: not after the first start on
-the new host, and not after nova-compute of the old host has settled the record. By the API Neutron is told the old host
-again; while no agent is there the binding fails, and it is made when the agent is back.
+All rows are restored and the record is deleted, as long as the server is unchanged: not after the first start on the
+new host, and not after nova-compute on the old host has settled the record. Through the API, Neutron gets the old host
+again; while no agent runs there the binding fails, and it is made when the agent is back.
 """
 
 from __future__ import annotations
@@ -55,14 +59,14 @@ from stackmend.repairs.ports import alone
 from stackmend.repairs.whereabouts import evidence, lives_elsewhere, still
 from stackmend.tables.views import TERMINAL
 
-#: kinds of NICs that need no device of their host
+#: VNIC types that need no device of their host
 _PLAIN = frozenset({"normal"})
-#: the power state of a guest that is not there
+#: the power state of a server without a guest
 _NO_GUEST = 0
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on Placement, Neutron and the cell; nothing where the server is there already.
+    """Steps on Placement, Neutron and the cell; none if the server is already there.
 
     ``target``: ``server``, ``to`` (the host), ``shared`` (both hosts see its local disks), ``via``.
     """
@@ -82,11 +86,11 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 
 def _charged(live: Live, database: str, server: Record, right: Record, *, by_rows: bool) -> Iterator[Step]:
-    """Its capacity is that of the new host."""
+    """Move the allocation to the new host."""
     held = live.rows("placement", "allocations", {"consumer_id": server["uuid"]})
     providers = live.rows("placement", "resource_providers", {"id": [row["resource_provider_id"] for row in held]})
     if nested := [p["name"] for p in providers if p["id"] != p["root_provider_id"]]:
-        raise CannotRepair(f"server {server['uuid']} holds something of the nested provider {nested[0]}")
+        raise CannotRepair(f"server {server['uuid']} has an allocation on the nested provider {nested[0]}")
     if not held:
         raise CannotRepair(
             f"server {server['uuid']} has no allocation: 'nova-manage placement heal_allocations --instance"
@@ -103,7 +107,7 @@ def _charged(live: Live, database: str, server: Record, right: Record, *, by_row
 
 
 def _bound(live: Live, server: Record, right: Record, *, by_rows: bool) -> Iterator[Step]:
-    """The NICs of the server, and no other port, are bound to the new host."""
+    """Bind the NICs of the server, and no other port, to the new host."""
     host = str(right["host"])
     moved_to = zone(live, server, host)
     owner = f"compute:{moved_to}" if moved_to != server["availability_zone"] else ""
@@ -123,7 +127,7 @@ def _bound_by_api(live: Live, port: str, server: Record, host: str, owner: str) 
     shown(found, "port")
     calls.idle(found, server["uuid"])
     if found["binding:vnic_type"] not in _PLAIN:
-        raise CannotRepair(f"port {port} is {found['binding:vnic_type']}: only Nova claims a device for it")
+        raise CannotRepair(f"port {port} is {found['binding:vnic_type']}: only Nova can claim a device for it")
     where: Record = {"port_id": port, "host": host, "status": "INACTIVE"}
     if live.rows("neutron", "ml2_port_bindings", where):
         back = CreateBinding(port=port, host=host).call({"binding": None})
@@ -134,12 +138,12 @@ def _bound_by_api(live: Live, port: str, server: Record, host: str, owner: str) 
     if calls.chosen(found, values) == values:
         return
     guards = ("device_id", "binding:host_id", "server", "server.host", "server.vm_state", "server.task_state")
-    # its old host is dead: Neutron notes the host, and the binding is made when an agent is there
+    # the old host is dead: Neutron records the host, and the binding is made when an agent is back there
     yield calls.port_updated(port, values, found, calls.chosen(found, guards), ReturnPort)
 
 
 def _cached(target: Row, live: Live, database: str, server: Record) -> Iterator[Step]:
-    """The cache lists the ports that Neutron has: a hard reboot gives the guest the NICs that are listed."""
+    """Make the cache list Neutron's ports: a hard reboot gives the guest the NICs in the cache."""
     cache = live.row(database, "instance_info_caches", {"instance_uuid": server["uuid"]})
     old = parsed(cache["network_info"]) if cache else None
     rows = nics.alive(nics.rows(live, database, server))
@@ -150,7 +154,7 @@ def _cached(target: Row, live: Live, database: str, server: Record) -> Iterator[
 
 
 def _placed(live: Live, database: str, server: Record, right: Record) -> Iterator[Step]:
-    """Everything of its cell, with the guards of the whole."""
+    """The changes in its cell, with the guards for all of them."""
     yield from silent(live, database, str(server["host"]))
     for row in services(live, database, str(right["host"])):
         expect = {name: row[name] for name in ("host", "binary", "deleted")}
@@ -169,7 +173,7 @@ def _placed(live: Live, database: str, server: Record, right: Record) -> Iterato
 
 
 def _record(live: Live, database: str, server: Record, right: Record, now: str) -> InsertRow:
-    """The evacuation that nova-compute of the old host finds when it starts, and acts on."""
+    """The evacuation record that nova-compute on the old host finds and acts on when it starts."""
     values: dict[str, Value] = {
         "uuid": _name(server, right, now, "evacuation"), "instance_uuid": server["uuid"],
         "migration_type": "evacuation", "status": "done", "source_compute": server["host"],
@@ -183,7 +187,7 @@ def _record(live: Live, database: str, server: Record, right: Record, now: str) 
 
 
 def _settled(live: Live, database: str, server: Record, now: str) -> Iterator[Step]:
-    """Nobody is left to end a move that was on its way."""
+    """Set unfinished migrations to error: no service is left to end them."""
     for move in live.rows(database, "migrations", {"instance_uuid": server["uuid"], "deleted": 0}):
         if move["status"] not in TERMINAL:
             yield change(live, database, "migrations", move, {"status": "error", "updated_at": now})
@@ -193,12 +197,12 @@ def _settled(live: Live, database: str, server: Record, now: str) -> Iterator[St
 
 
 def _told(live: Live, database: str, server: Record, right: Record, now: str) -> InsertRow:
-    """What Nova's API lists among the actions of the server."""
+    """The instance action that Nova's API then lists for the server."""
     values: dict[str, Value] = {
         "action": "relocate", "instance_uuid": server["uuid"],
         "request_id": f"req-{_name(server, right, now, 'action')}", "user_id": server["user_id"],
         "project_id": server["project_id"], "start_time": now, "finish_time": now,
-        "message": f"by database, from {server['host']} to {right['host']}"[:255], "created_at": now,
+        "message": f"through the databases, from {server['host']} to {right['host']}"[:255], "created_at": now,
         "updated_at": now, "deleted_at": None, "deleted": 0,
     }  # fmt: skip
     return _new(live, database, "instance_actions", values, "request_id")
@@ -215,7 +219,7 @@ def _new(live: Live, database: str, table: str, values: dict[str, Value], key: s
 
 
 def _name(server: Record, right: Record, now: str, what: str) -> str:
-    """A UUID that is the same for the same plan."""
+    """A UUID that is always the same for the same plan."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"stackmend:{what}:{server['uuid']}:{right['uuid']}:{now}"))
 
 
@@ -224,6 +228,6 @@ REPAIR = Repair(
     risk=Risk.UNSAFE,
     strategies={"db": db},
     evidence=evidence,
-    no_api="the API's way is to evacuate the server, and this is for where that cannot work",
-    why="unless its old host is certainly dead, the server runs twice on the same disk",
+    no_api="the API can only evacuate the server, and this repair is for servers that cannot be evacuated",
+    why="unless the old host is certainly dead, the server runs twice on the same disk",
 )

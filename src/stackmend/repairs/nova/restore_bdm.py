@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bring back the block device mapping of a volume that Cinder still has attached.
+"""Restore the block device mapping of a volume that Cinder still has attached.
 
 ## What it does
-The mapping that Nova had marked deleted for this very attachment is made live again. Its connection information never
-leaves its row, so nothing is made up: where no such mapping is left, the repair says what can be done instead. Where
-the volume calls itself free although it is attached, its status follows.
+The mapping of this same attachment that Nova marked deleted is made live again. Its connection information never leaves
+its row, so nothing is invented: if no such mapping exists, the repair says what can be done instead. If the volume is
+marked available although it is attached, its status follows.
 
 ## Guards
-Refused while something is happening to the server, where the pair has two attachments, where another mapping has
-taken the same device name or boot index, or where no mapping of that attachment is left. The attachment must still be
-live, and no other mapping of the volume may have come meanwhile.
+Refused while an operation is in progress on the server, if the pair has two attachments, if another mapping has the
+same device name or boot index, and if no mapping of the attachment is left. The attachment must still be live, and no
+other mapping of the volume may have been created in the meantime.
 
 ## Undo
 The mapping is marked deleted again, as it was.
@@ -30,7 +30,7 @@ from stackmend.repairs.common import Record, change, idle
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on the cell's and Cinder's databases; nothing where Nova has a mapping again or Cinder no attachment."""
+    """Steps on the cell's and Cinder's databases; none if Nova has a mapping again or Cinder no attachment."""
     seen, name = attachments.read(live, target["volume"]), str(target["server"])
     volume, pair = seen.live(), seen.pair(name)
     if pair is None or not pair.attachments or pair.mappings:
@@ -40,7 +40,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     pair.server.settled()
     database, row = pair.server.database, pair.server.row
     if row is None:
-        raise CannotRepair(f"server {name} is gone: detach the volume instead")
+        raise CannotRepair(f"server {name} is deleted: detach the volume instead")
     mapping, attachment = _lost(pair, live), pair.attachments[0]
     yield from idle(live, database, row)
     expect = {column: attachment[column] for column in ("deleted", "attach_status", "instance_uuid", "volume_id")}
@@ -55,21 +55,21 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 
 def _lost(pair: Pair, live: Live) -> Record:
-    """The mapping of that very attachment, marked deleted; CannotRepair where there is none, or no room for it."""
+    """The deleted mapping of that attachment; CannotRepair if there is none, or its place is taken."""
     attachment, name = pair.attachments[0], pair.server.uuid
     lost = [m for m in pair.dropped if m["attachment_id"] == attachment["id"]]
     if not lost:
         raise CannotRepair(
             f"no deleted mapping of attachment {attachment['id']} is left to restore. If the guest has the disk, stop"
-            " the server and attach anew by nova-manage volume_attachment refresh; if it has not, DELETE"
-            f" /v3/attachments/{attachment['id']} or request detach-volume"
+            " the server and create a new attachment with nova-manage volume_attachment refresh; if not, DELETE"
+            f" /v3/attachments/{attachment['id']} or request the repair detach-volume"
         )
     where: dict[str, Value] = {"instance_uuid": name, "deleted": 0}
     alive = live.rows(pair.server.database, "block_device_mapping", where)
     mapping: Record = lost[-1]
     for column in ("device_name", "boot_index"):
         if mapping[column] not in (None, "", -1) and any(m[column] == mapping[column] for m in alive):
-            raise CannotRepair(f"another disk of server {name} has {column} {mapping[column]} by now")
+            raise CannotRepair(f"another disk of server {name} now has {column} {mapping[column]}")
     return mapping
 
 
@@ -79,7 +79,7 @@ REPAIR = Repair(
     resource="volume",
     checks=("cinder-attached-nova-not",),
     strategies={"db": db},
-    no_api="Nova makes no mapping for an attachment that Cinder has already; without the disk in the guest"
+    no_api="Nova creates no mapping for an attachment that Cinder already has; if the guest does not have the disk,"
     " request detach-volume",
     why="if the guest was meant to lose the disk, its next hard reboot attaches it again",
 )

@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Give a server a host and node that exist: those where it is, by every record there is.
+"""Give a server a host and node that exist: the ones where it is according to every record.
 
 ## What it does
-The witnesses are weighed (`stackmend server where UUID` lists them): where all but Nova's host, or all but its node,
-name one compute node, the server gets that one, and whatever else says another host follows as with set-server-host. A
-typing error in a statement is mended so. Where the service or the compute node itself is only marked deleted, it is
-revived; of several deleted records the one that the others name. A baremetal machine that another server has is never
-given to this one.
+The records are compared (`stackmend server where UUID` lists them): if all except Nova's host, or all except its node,
+name one compute node, the server gets that one, and the other records that differ are corrected as by set-server-host.
+This repairs a typing error in an SQL statement. If the service or the compute node itself is only marked deleted, it is
+revived; of several deleted records, the one that the other records name. A baremetal node that another server has is
+never assigned to this one.
 
-Where the records are divided nothing is planned. If the old host is dead and somebody has set `instances.host` to
-another one, whether the server may be there is yours to say: `stackmend server set-host UUID --host HOST`.
+If the records disagree, nothing is planned. If the old host is dead and somebody has set `instances.host` to another
+host, you decide whether the server may be there: `stackmend server set-host UUID --host HOST`.
 
 ## Guards
-Nothing is being done with the server; rows read as planned. Before consenting, look on the machine: its file
-`compute_id` must hold the uuid of the compute node, and nova-compute must be that host's.
+No operation is in progress on the server; rows are unchanged since the plan. Before consenting, check on the machine:
+its file `compute_id` must hold the uuid of the compute node, and its nova-compute must use that host name.
 
 ## Undo
-The rows are put back.
+The rows are restored.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from stackmend.repairs.whereabouts import evidence, place_of, still, weighed
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on the server's cell, then on what follows its host; nothing where all of it exists and agrees."""
+    """Steps on the server's cell, then on the records that depend on its host; none if all exist and agree."""
     database, server = the_server(target, live)
     seen, verdict = weighed(live, database, server)
     try:
@@ -54,6 +54,6 @@ REPAIR = Repair(
     checks=("server-on-nonexistent-host",),
     strategies={"db": db},
     evidence=evidence,
-    no_api="no API sets host and node of a server, or brings back a record of its host that is marked deleted",
-    why="operations go to that host from now on; if the guest is elsewhere it is started a second time",
+    no_api="no API sets host and node of a server, or revives a deleted record of its host",
+    why="from now on operations go to that host; if the guest is elsewhere, it is started a second time",
 )

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Give a live server its `instance_extra` row back.
+"""Restore the `instance_extra` row of a live server.
 
 ## What it does
-A row that is marked deleted is revived. Else the row is copied from the shadow table, else it is made anew with the
-flavor of the server's request spec, provided that this flavor has the server's own vCPUs, memory and disk. Of two
-live rows the one without a flavor, else the younger one, is marked deleted.
+A row that is marked deleted is revived. Otherwise the row is copied from the shadow table, or else re-created with the
+flavor in the server's request spec, provided that it has the server's own vCPUs, memory and disk. Of two live rows, the
+one without a flavor, else the younger one, is marked deleted.
 
 ## Guards
-The server's row reads as planned, and no row has come meanwhile.
+The server's row is unchanged since the plan, and no row has been created in the meantime.
 
 ## Undo
-The row goes again, or gets its mark back.
+The row is deleted again, or gets its deletion mark back.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 
 def _inserted(live: Live, database: str, server: Record) -> InsertRow:
-    """From the shadow table, where archiving has put it; else anew."""
+    """From the shadow table if it was archived, else re-created."""
     columns = live.columns(database, "instance_extra")
     shadow = live.columns(database, "shadow_instance_extra")
     found = live.rows(database, "shadow_instance_extra", {"instance_uuid": server["uuid"]}) if shadow else []
@@ -79,7 +79,7 @@ def _inserted(live: Live, database: str, server: Record) -> InsertRow:
 
 
 def _flavor(live: Live, server: Record) -> str:
-    """``instance_extra.flavor`` made of the request spec's flavor; refused where it is not the server's."""
+    """``instance_extra.flavor`` from the request spec; refused if it is not the server's flavor."""
     spec = live.row("nova_api", "request_specs", {"instance_uuid": server["uuid"]})
     try:
         flavor: dict[str, object] = json.loads(str(spec["spec"]))["nova_object.data"]["flavor"] if spec else {}
@@ -90,7 +90,7 @@ def _flavor(live: Live, server: Record) -> str:
             f"the request spec of {server['uuid']} has no flavor: restore instance_extra from a backup"
         ) from None
     if not same:
-        raise CannotRepair(f"the flavor in the request spec of {server['uuid']} is not the one it runs with")
+        raise CannotRepair(f"the flavor in the request spec of {server['uuid']} differs from the one it runs with")
     return json.dumps({"cur": flavor, "old": None, "new": None})
 
 
@@ -99,9 +99,9 @@ REPAIR = Repair(
     risk=Risk.SAFE,
     removes={
         "instance_extra": "of two rows the one that Nova does not read; it stays, marked deleted",
-        "instance_extra.deleted": "a mark on a row that a live server needs",
+        "instance_extra.deleted": "a deletion mark on a row that a live server needs",
     },
     checks=("server-half-purged",),
     strategies={"db": db},
-    no_api="no API shows or sets what Nova keeps of a server's flavor",
+    no_api="no API shows or changes the flavor that Nova stores with a server",
 )

@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Take back the deletion of a server that SQL marked deleted while its guest lives.
+"""Undelete a server that SQL marked deleted while its guest is alive.
 
 ## What it does
-The server's row is live again, with the state that it had or that its power state tells; its children that were marked
-at the same moment are live again; its mapping is not queued for deletion any more. Its ports and volumes were never let
-go of, or this is not offered. Its allocation is looked for, and where it is gone the plan says how Nova books it anew.
+Makes the server's row live again, with its former state or the one its power state shows, and its child rows that were
+marked at the same moment; its mapping is no longer queued for deletion. Its ports and volumes were never released,
+otherwise this is not offered. If its allocation is missing, the plan shows how to restore it with Nova.
 
-It is offered beside `finish-deletion`, and the operator says which: `plan create --repair revive-server`. Be quick:
+It is offered beside `finish-deletion`, and the operator chooses: `plan create --repair revive-server`. Be quick:
 nova-compute destroys the guest of a server that is marked deleted, with its disks, within half an hour
 (`running_deleted_instance_poll_interval`), and removes its directory within minutes (rule RW9).
 
 ## Guards
-No action of Nova deleted the server; its files are not gone from the host (`cleaned`); a port is bound to its host or a
+No Nova action deleted the server; its files are not removed from the host (`cleaned`); a port is bound to its host or a
 volume attached to it; no migration of it is in progress. No cell has a live row of it, and its row is not the hidden
-half of a resize between cells; every row reads as planned. Whether the guest still runs only its
-host tells: the plan says how to ask.
+half of a cross-cell resize; every row is unchanged since the plan. Only the host shows whether the guest still runs:
+the plan says how to check.
 
 ## Undo
-The marks are put back: then nova-compute may destroy the guest.
+The deletion marks are restored: nova-compute may then destroy the guest.
 """
 
 from __future__ import annotations
@@ -35,35 +35,35 @@ from stackmend.model.step import ExpectNone, Manual, Risk, Step, Value
 from stackmend.repairs.common import Record, at_rest, change, moment
 from stackmend.tables.nova import SOFT_CHILDREN
 
-#: actions by which Nova itself deletes a server
+#: actions with which Nova itself deletes a server
 _DELETIONS = frozenset({"delete", "forceDelete", "softDelete"})
-#: children that one statement after another marked
+#: seconds between the statements that marked server and children
 _SAME = timedelta(seconds=60)
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on the server's cell and the API database; nothing where nothing of the server lives."""
+    """Steps on the server's cell and the API database; none if no record shows the server alive."""
     database, row = _marked(target, live)
     if row is None or row["host"] is None or row["cleaned"] or not _lives(live, database, row):
         if "code" not in target:
             raise CannotRepair(
-                f"nothing says that server {target['server']} lives: Nova deleted it, its files are gone from its host,"
-                " or neither a port nor a volume is held for it"
+                f"no record shows server {target['server']} alive: Nova deleted it, its files are removed from its"
+                " host, or neither a port nor a volume is held for it"
             )
         return
     at_rest(live, database, row["uuid"])
     server = str(row["uuid"])
     yield Manual(
-        text=f"First ask its host: 'virsh domstate {server}' on {row['host']}. Without the guest there is nothing to"
-        " revive; with it be quick, or stop nova-compute there: it destroys guests of servers that are marked deleted."
+        text=f"First check on its host: 'virsh domstate {server}' on {row['host']}. Without the guest there is nothing"
+        " to revive. If it runs, be quick or stop nova-compute there: it destroys guests of servers marked deleted."
     )
     for cell in live.cells():
         where: dict[str, Value] = {"uuid": server, "deleted": 0}
         yield ExpectNone(database=cell_database(cell), table="instances", where=where)
-    # the row may say no more than 'deleted'
+    # the row may contain no other state than 'deleted'
     state = row["vm_state"] if row["vm_state"] not in (None, "deleted") else BY_POWER.get(row["power_state"])
     if state is None:
-        raise CannotRepair(f"no row says what server {server} was before: its power state is {row['power_state']}")
+        raise CannotRepair(f"no row shows the former state of server {server}: its power state is {row['power_state']}")
     after = {"deleted": 0, "deleted_at": None, "terminated_at": None, "vm_state": state, "task_state": None}
     changed = {name: value for name, value in after.items() if row[name] != value}
     yield change(live, database, "instances", row, changed, ("uuid", "host", "cleaned"))
@@ -72,27 +72,27 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         if mapped["queued_for_delete"]:
             yield change(live, "nova_api", "instance_mappings", mapped, {"queued_for_delete": 0})
     if not live.rows("placement", "allocations", {"consumer_id": server}):
-        yield Manual(text=f"Its allocation is gone: nova-manage placement heal_allocations --instance {server}")
+        yield Manual(text=f"Its allocation is missing: nova-manage placement heal_allocations --instance {server}")
 
 
 def _marked(target: Row, live: Live) -> tuple[str, Record | None]:
-    """(database, row) of the server that is marked deleted; CannotRepair where none is.
+    """(database, row) of the server that is marked deleted; CannotRepair if there is none.
 
-    No row where a finding's has its live half in another cell: there is nothing to revive.
+    No row if its live half is in another cell: there is nothing to revive.
     """
     if attachments.server(live, str(target["server"])).alive:
         if "code" in target:
             return "", None
-        raise AlreadySo(f"server {target['server']} lives: it is not marked deleted")
+        raise AlreadySo(f"server {target['server']} is live: it is not marked deleted")
     for cell in (str(target["cell"]),) if target.get("cell") else live.cells():
         row = live.row(cell_database(cell), "instances", {"uuid": str(target["server"])})
         if row is not None and not row.get("hidden"):
             return cell_database(cell), row
-    raise CannotRepair(f"no cell has a row of server {target['server']}: only a backup has it")
+    raise CannotRepair(f"no cell has a row of server {target['server']}: only a backup can restore it")
 
 
 def _lives(live: Live, database: str, row: Record) -> bool:
-    """Whether something that a deletion by Nova lets go of is still held for the server."""
+    """Whether the server still has a port or volume that a deletion by Nova would have released."""
     actions = live.rows(database, "instance_actions", {"instance_uuid": row["uuid"]})
     if any(action["action"] in _DELETIONS for action in actions):
         return False
@@ -104,7 +104,7 @@ def _lives(live: Live, database: str, row: Record) -> bool:
 
 
 def _children(live: Live, database: str, row: Record) -> Iterator[Step]:
-    """Those that were marked when the server was, each once: a child that was gone before stays so."""
+    """Child rows marked together with the server, each once: rows deleted earlier stay deleted."""
     when = moment(row["deleted_at"])
     for table in SOFT_CHILDREN:
         if not live.columns(database, table):
@@ -120,5 +120,5 @@ REPAIR = Repair(
     checks=("server-deleted-incompletely",),
     strategies={"db": db},
     no_api="no API shows a server that is marked deleted, unless it can still be restored",
-    why="a server whose guest is gone is listed and billed again, and holds its ports and volumes",
+    why="if its guest no longer exists, the server is listed and billed again and holds its ports and volumes",
 )

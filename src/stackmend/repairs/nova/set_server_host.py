@@ -1,26 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tell Nova on which host a server really is.
+"""Set the host of a server in Nova to the one where it really is.
 
 ## What it does
-For a guest that runs elsewhere than Nova believes, after a migration that failed half way, or after a statement that
-set its host: host, node and compute node of the server; a task state that its move has left; the migration settled, the
-migration's context and note removed; the allocation in Placement moved, with the amounts of its flavor; the ports bound
-to that host. The last two are done by the API where there is one. A binding that the move has left inactive on another
-host is removed: Neutron would refuse the next move there.
+For a guest that runs on another host than Nova records, after a migration that failed half way or an SQL statement that
+set its host. Sets host, node and compute node of the server; clears a task state left by its move; settles the
+migration and removes its context and saved state; moves the allocation in Placement, with the amounts of its flavor;
+and binds the ports to that host. The last two use the API if there is one. An inactive binding left by the move on
+another host is deleted, because Neutron would refuse the next move there.
 
-For a finding the host is what the witnesses say (`stackmend server where UUID` lists them): Nova's three columns,
-Neutron's bindings, Placement, Cinder's connections, the newest migration, the last that a nova-compute did with the
-guest. Where they are divided nothing is planned. Asked for by name, the host is yours; where the witnesses say another
-one, `--overrule HOST` has to name it.
+For a finding, the host is the one that the records name (`stackmend server where UUID` lists them): Nova's three
+columns, Neutron's bindings, Placement, Cinder's connections, the newest migration, and the last operation a
+nova-compute did with the guest. If they disagree, nothing is planned. In a request by name, you choose the host; if the
+records name another one, `--overrule HOST` must name that one.
 
 ## Guards
-Nothing is being done with the server, nothing was asked of it just now, it has a guest (it is neither offloaded nor
-was its build given up), and no other cell has it. A task state counts as nothing where no migration is behind it and
-nothing has moved for two hours. The host has exactly one compute node (or the one named) in the server's cell; rows
-read as planned.
+No operation is in progress on the server or was requested a moment ago, it has a guest (it is not offloaded, and its
+build was not abandoned), and no other cell has it. A task state is ignored if no migration belongs to it and nothing
+has changed for two hours. The host has exactly one compute node (or the named one) in the server's cell; rows are
+unchanged since the plan.
 
 ## Undo
-All rows are put back. After the next start of the guest do not undo.
+All rows are restored. Do not undo after the next start of the guest.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from stackmend.repairs.whereabouts import evidence, place_of, weighed
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on the cell, then Placement, then Neutron; nothing where the server is there already.
+    """Steps on the cell, then Placement, then Neutron; none if the server is already there.
 
     ``target``: a finding's, or ``server``, ``host``, ``node`` and ``overrule`` (a host) of a request.
     """
@@ -58,22 +58,22 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 def _asked(
     target: Row, live: Live, database: str, server: Record, seen: Evidence, verdict: Verdict
 ) -> Place:  # fmt: skip
-    """The place that the operator names; CannotRepair where the witnesses say another one and that was not named."""
+    """The place named by the operator; CannotRepair if the records name another one that was not overruled."""
     node = _node(live, database, str(target["host"]), target.get("node"))
     if seen.busy:
         raise CannotRepair(f"server {server['uuid']}: {seen.busy}")
     quiet(live, database, server["uuid"])
-    attachments.server(live, str(server["uuid"]))  # raises where another cell has it as well
+    attachments.server(live, str(server["uuid"]))  # raises if another cell has it as well
     if server["vm_state"] == "shelved_offloaded" or server["launched_at"] is None:
         raise CannotRepair(f"server {server['uuid']} is {server['vm_state']}: it has no guest on any host")
     other = occupant(live, database, node, str(server["uuid"])) if node["hypervisor_type"] == "ironic" else ""
     if other:
-        raise CannotRepair(f"{node['hypervisor_hostname']} is the machine of server {other}")
+        raise CannotRepair(f"{node['hypervisor_hostname']} is the baremetal node of server {other}")
     said = verdict.place
     if said is not None and said.id != node["id"] and str(target.get("overrule") or "").lower() != said.host.lower():
         told = " ".join(verdict.sentences())
         raise CannotRepair(
-            f"everything but you says that server {server['uuid']} is on {said}. {told} If you have seen its guest on"
+            f"every record shows server {server['uuid']} on {said}. {told} If you have verified that its guest is on"
             f" {node['host']}, and on that host alone, add --overrule {said.host}"
         )
     known = seen.places.get(whole(node["id"]))
@@ -100,6 +100,6 @@ REPAIR = Repair(
     checks=("server-wrong-host",),
     strategies={"db": db},
     evidence=evidence,
-    no_api="no API says where a guest is that Nova has lost",
+    no_api="no API shows where the guest is if Nova's record is wrong",
     why="if the guest is not on that host, its next start runs it twice on the same disk",
 )

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Remove the allocations of a consumer that is gone.
+"""Delete the allocations of a consumer that no longer exists.
 
 ## What it does
-Deletes the allocations of the consumer, then the consumer itself, and counts on the generation of each provider
-touched, as Placement does (rule RW7). By the API Placement does all of that at the word of the consumer's
-generation: it refuses where anybody has touched the consumer since.
+Deletes the allocations of the consumer, then the consumer itself, and increments the generation of each provider
+involved, as Placement does (rule RW7). Through the API, Placement does all of that, guarded by the consumer's
+generation: it refuses if anybody has changed the consumer since.
 
 ## Guards
-Every cell is asked once more, in the moment of writing, that no live server and no build request bears that uuid;
-each row must still read as planned, the consumer's generation among them.
+Every cell is checked again, at the time of writing, for a live server or a build request with that uuid. Each row must
+be unchanged since the plan, including the consumer's generation.
 
 ## Undo
-The rows are put back as they were. By the API the consumer gets the same allocations again, and its type is unknown
-then, as of a consumer from before Xena.
+The rows are restored. Through the API, the consumer gets the same allocations again, but its type is then unknown, like
+that of a consumer from before Xena.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from stackmend.repairs.common import no_such_server
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
-    """A call of Placement; nothing where the consumer holds nothing any more."""
+    """An API call to Placement; none if the consumer has no allocations left."""
     consumer = str(target["consumer"])
     if not live.rows("placement", "allocations", {"consumer_id": consumer}):
         return
@@ -45,7 +45,7 @@ def api(target: Row, live: Live) -> Iterator[Step]:
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Steps on Placement's database; nothing where the consumer holds nothing any more."""
+    """Steps on Placement's database; none if the consumer has no allocations left."""
     consumer = str(target["consumer"])
     if live.rows("placement", "allocations", {"consumer_id": consumer}):
         yield from no_such_server(live, consumer)
@@ -53,7 +53,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 
 def removed_allocations(live: Live, consumer: str) -> Iterator[Step]:
-    """Steps that take everything from a consumer, and the consumer with it (RW7)."""
+    """Steps that delete all allocations of a consumer, and the consumer (RW7)."""
     allocations = live.rows("placement", "allocations", {"consumer_id": consumer})
     for row in allocations:
         yield DeleteRow(database="placement", table="allocations", pk={"id": row["id"]}, before=row)
@@ -63,7 +63,7 @@ def removed_allocations(live: Live, consumer: str) -> Iterator[Step]:
 
 
 def counted(providers: Iterable[Value]) -> Iterator[Step]:
-    """Count on the generation of each provider whose allocations were changed."""
+    """Increment the generation of each provider whose allocations were changed."""
     for provider in sorted({int(str(p)) for p in providers}):
         yield BumpRow(database="placement", table="resource_providers", pk={"id": provider}, column="generation")
 
@@ -72,8 +72,8 @@ REPAIR = Repair(
     name="delete-allocations",
     risk=Risk.SAFE,
     removes={
-        "allocations": "no cell has a live server of that id: nobody uses what is booked",
-        "consumers": "goes with its last allocation, as in Placement",
+        "allocations": "no cell has a live server with that id: nothing uses the allocation",
+        "consumers": "deleted with its last allocation, as in Placement",
     },
     resource="consumer",
     checks=("allocation-orphan",),

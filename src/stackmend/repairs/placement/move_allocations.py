@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Charge a server's capacity to the host it is on.
+"""Move a server's allocation to the host it is on.
 
 ## What it does
-What the server holds of the other host is given back or moved, so that it holds of its own host what its flavor asks
-for, no more and no less: a resize that failed may have left the amounts of the other flavor. An offloaded server, which
-is on no host, holds nothing afterwards. The generations of the providers and of the consumer are counted on. By the API
-it is one call that Placement does whole or not at all, guarded by the consumer's generation; what the right host has no
-room for it refuses.
+Removes or moves the server's allocation on the other host, so that it has on its own host exactly what its flavor
+requires: a failed resize may have left the amounts of the other flavor. An offloaded server, which is on no host, has
+no allocation afterwards. The generations of the providers and of the consumer are incremented. Through the API this is
+one call that Placement executes completely or not at all, guarded by the consumer's generation; Placement refuses it if
+the right host lacks capacity.
 
 ## Guards
-The server is idle and on that host, by every record there is (`stackmend server where UUID`); the rows read as planned.
-Refused where the amounts cannot be told from the flavor (`resources1:...`, pinned CPUs, PCI devices; or the server's
-row and its flavor disagree), and for allocations of nested providers (VGPU, bandwidth, PCI): which child is the right
-one only Nova knows (`nova-manage placement heal_allocations`). Of an offloaded server nothing is taken while its newest
-action is an unshelve that succeeded, or has not ended.
+The server is idle and on that host according to every record (`stackmend server where UUID`); the rows are unchanged
+since the plan. Refused if the amounts cannot be derived from the flavor (`resources1:...`, pinned CPUs, PCI devices, or
+the server's row and its flavor disagree), and for allocations on nested providers (VGPU, bandwidth, PCI), because only
+Nova knows the right child (`nova-manage placement heal_allocations`). The allocation of an offloaded server is kept
+while its newest action is an unshelve that succeeded or has not ended.
 
 ## Undo
-The rows, or the allocations by the API, are put back.
+The rows, or the allocations through the API, are restored.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from stackmend.repairs.common import Record, change, idle, the_server
 from stackmend.repairs.placement.delete_allocations import counted, removed_allocations
 from stackmend.repairs.whereabouts import at_home, evidence
 
-#: classes that every host's own provider has: any other one is somebody's claim on something of a kind
+#: classes that every host's own provider has: any other class is a claim on a special resource
 _PLAIN = frozenset({"VCPU", "MEMORY_MB", "DISK_GB"})
 _HEAL = "use nova-manage placement heal_allocations"
 Amounts = Mapping[str, int]
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
-    """A call of Placement; nothing where it holds nothing of the wrong provider any more."""
+    """An API call to Placement; none if nothing is allocated on the wrong provider any more."""
     api_of(live, SetAllocations)
     database, server = the_server(target, live)
     list(idle(live, database, server))
@@ -64,11 +64,11 @@ def api(target: Row, live: Live) -> Iterator[Step]:
 def moved_by_api(
     live: Live, server: Record, right: str, wrong: str, wanted: Amounts, host: str = "", *, stuck: bool = False
 ) -> Iterator[Step]:  # fmt: skip
-    """The call that takes the server's allocation off the tree of one provider, see :func:`moved`.
+    """The call that removes the server's allocation from the tree of one provider, see :func:`moved`.
 
-    ``host``: where Nova will show the server by then; default where it is. ``stuck``: the task state is gone by then.
+    ``host``: where Nova will show the server by then (default: now). ``stuck``: the task state is cleared by then.
     """
-    # what rows tell of the trees decides what may be moved; what Placement shows is what is moved
+    # the rows of the trees decide which allocations may be moved; the amounts come from Placement's API
     if not list(moved(live, server, right, wrong, wanted)):
         return
     found = calls.allocations(api_of(live), str(server["uuid"]))
@@ -79,7 +79,7 @@ def moved_by_api(
     if not (_tree(live, right) - {right}) & set(kept):
         kept[right] = dict(wanted)
     if kept == held:
-        raise CannotRepair(f"Placement does not show what its rows say of {server['uuid']}: try again")
+        raise CannotRepair(f"Placement's API and its rows differ for {server['uuid']}: try again")
     made = calls.allocations_set(str(server["uuid"]), kept, found, ("server", "server.task_state"))
     by_then = {"server.host": host or server["host"]} | ({"server.task_state": None} if stuck else {})
     yield replace(made, expect={**made.expect, **by_then})
@@ -96,7 +96,7 @@ def _node(live: Live, database: str, server: Record) -> Record:
     where = {"host": server["host"], "hypervisor_hostname": server["node"], "deleted": 0}
     node = live.row(database, "compute_nodes", where)
     if node is None:
-        raise CannotRepair(f"server {server['uuid']} is on no compute node: see to that first")
+        raise CannotRepair(f"server {server['uuid']} is on no compute node: repair that first")
     return node
 
 
@@ -116,9 +116,9 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 
 def _offloaded(live: Live, database: str, server: Record) -> None:
-    """CannotRepair unless the server is offloaded, and no unshelve has brought it anywhere."""
+    """CannotRepair unless the server is offloaded, and no unshelve has put it on a host."""
     if server["vm_state"] != "shelved_offloaded":
-        raise CannotRepair(f"server {server['uuid']} is {server['vm_state']} and on no host: see to that first")
+        raise CannotRepair(f"server {server['uuid']} is {server['vm_state']} and on no host: repair that first")
     actions = live.rows(database, "instance_actions", {"instance_uuid": server["uuid"]})
     last = max(actions, key=lambda action: int(str(action["id"])), default=None)
     if last is None or last["action"] != "unshelve":
@@ -127,14 +127,14 @@ def _offloaded(live: Live, database: str, server: Record) -> None:
         if str(event["event"]).startswith("compute_") and event["result"] != "Error":
             raise CannotRepair(
                 f"the last unshelve of server {server['uuid']} {'succeeded' if event['result'] else 'has not ended'} on"
-                f" {event.get('host') or 'a host'} ({event['event']}): look whether its guest runs there"
+                f" {event.get('host') or 'a host'} ({event['event']}): check whether its guest runs there"
             )
 
 
 def moved(live: Live, server: Record, right: str, wrong: str, wanted: Amounts) -> Iterator[Step]:
-    """Steps that take the server's allocation off the tree of one provider, and leave it ``wanted`` of the other.
+    """Steps that remove the server's allocation from the tree of one provider, and set ``wanted`` on the other.
 
-    Nothing where it holds nothing of the wrong tree.
+    None if nothing is allocated on the wrong tree.
     """
     roots = {p["uuid"]: p for p in live.rows("placement", "resource_providers", {"uuid": [right, wrong]})}
     if right not in roots or wrong not in roots:
@@ -147,7 +147,7 @@ def moved(live: Live, server: Record, right: str, wrong: str, wanted: Amounts) -
     if nested and not here:
         raise CannotRepair(f"the allocation of {server['uuid']} is nested: {_HEAL}")
     if any(row["resource_provider_id"] != roots[right]["id"] for row in here):
-        # what is nested on the right host stays as Nova made it
+        # nested allocations on the right host stay as Nova made them
         yield from map(_gone, there)
     else:
         yield from _exact(live, server, here, there, roots[right], wanted)
@@ -159,12 +159,14 @@ def moved(live: Live, server: Record, right: str, wrong: str, wanted: Amounts) -
 def _exact(
     live: Live, server: Record, here: list[Record], there: list[Record], right: Record, wanted: Amounts
 ) -> Iterator[Step]:  # fmt: skip
-    """Rows of the right provider for exactly these amounts: those it has, else the wrong one's, else new ones."""
+    """Set exactly these amounts on the right provider: in its rows, else the wrong one's, else in new ones."""
     classes = {whole(row["id"]): str(row["name"]) for row in _classes(live, [*here, *there], wanted)}
     for row in (*here, *there):
         kind = classes[whole(row["resource_class_id"])]
         if kind not in wanted and kind not in _PLAIN:
-            raise CannotRepair(f"server {server['uuid']} holds {kind}, for which its flavor does not ask: {_HEAL}")
+            raise CannotRepair(
+                f"server {server['uuid']} has allocated {kind}, which its flavor does not request: {_HEAL}"
+            )
     numbers = {name: number for number, name in classes.items()}
     used: set[int] = set()
     for kind, amount in wanted.items():
@@ -207,10 +209,10 @@ REPAIR = Repair(
     name="move-allocations",
     risk=Risk.SAFE,
     removes={
-        "allocations": "what the right provider has of it already, or what no server has a use for any more",
-        "allocations.used": "the amounts of the flavor, which the server's row and its extra say",
-        "consumers": "goes with its last allocation, as in Placement",
-        "allocations.resource_provider_id": "the server's row names its host and node, which the provider follows from",
+        "allocations": "amounts that the right provider already has, or that no server needs any more",
+        "allocations.used": "set to the amounts of the flavor in the server's row and its instance_extra",
+        "consumers": "deleted with its last allocation, as in Placement",
+        "allocations.resource_provider_id": "follows from the host and node in the server's row",
     },
     checks=("allocation-wrong-provider",),
     strategies={"api": api, "db": db},
