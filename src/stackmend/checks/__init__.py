@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The catalogue of checks: one module a check, found by walking this package. Each holds one ``CHECK``."""
+"""The catalogue of checks, one module per check, found by walking this package. Each defines one ``CHECK``."""

@@ -1,29 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cinder has a volume attached to a server, and Nova has not.
+"""Cinder has a volume attached to a server, but Nova does not.
 
 ## What is wrong
-Cinder holds an attachment for a server that is alive, and Nova has no block device mapping for that volume.
+Cinder has an attachment for a live server, but Nova has no block device mapping for that volume.
 
 ## Why it matters
-The volume stays `in-use` and the server does not list it. Nova 28 and later deletes such attachments at the next reboot
-of the server, even if the guest still has the disk: the volume can then be attached to a second server while the first
+The volume stays `in-use`, and the server does not list it. Nova 28 and later deletes such attachments at the server's
+next reboot, even if the guest still has the disk: the volume can then be attached to a second server while the first
 one writes to it.
 
 ## How it comes about
-A mapping was deleted by hand, or a detach failed after Nova had dropped its mapping and before Cinder had heard of
-it.
+A mapping was deleted by hand, or a detach failed after Nova had dropped its mapping and before it had notified Cinder.
 
 ## How to see it by hand
-`openstack --os-volume-api-version 3.27 volume attachment list --volume-id <volume>` names the server, and
-`openstack server volume list <server>` does not show the volume. `virsh dumpxml` on the host tells whether the guest
-has the disk: its serial number is the volume's id.
+`openstack --os-volume-api-version 3.27 volume attachment list --volume-id <volume>` names the server, but `openstack
+server volume list <server>` does not show the volume. `virsh dumpxml` on the host shows whether the guest has the disk:
+its serial number is the volume's id.
 
 ## Repair and its risk
-Which side is right depends on the guest, and no database knows what the guest has. So the repair that takes nothing
-away comes first: `restore-bdm` brings back the mapping that Nova marked deleted for this attachment; a guest without
-the disk gets it again at its next hard reboot. If the guest is proven to lack the disk, remove the attachment instead:
-`DELETE /v3/attachments/<id>`, which Cinder allows because Nova does not know it, or `detach-volume`. Never remove the
-attachment while the guest has the disk.
+Which side is right depends on the guest, and no database shows which disks the guest has. The repair that removes
+nothing therefore comes first: `restore-bdm` restores the mapping that Nova marked deleted for this attachment; a guest
+without the disk gets it again at its next hard reboot. If the guest is proven to lack the disk, remove the attachment
+instead: `DELETE /v3/attachments/<id>`, which Cinder allows because Nova has no mapping for it, or `detach-volume`.
+Never remove the attachment while the guest has the disk.
 """
 
 from stackmend.model.check import Check, Severity
@@ -33,7 +32,7 @@ CHECK = Check(
     name="cinder-attached-nova-not",
     catalogue="H5",
     severity=Severity.ERROR,
-    message="volume {volume} is attached to server {server} for Cinder, and Nova has no block device mapping of it",
+    message="Cinder has volume {volume} attached to server {server}, but Nova has no block device mapping for it",
     resource=("volume", "volume"),
     key=("volume", "server"),
     needs=frozenset({"cells", "cinder"}),
@@ -45,7 +44,7 @@ CHECK = Check(
         **idle("server"),
     },
     ages={"grace": 900, "idle": 600},
-    # reserved and attaching have their own causes (H2, H4); a volume that is detaching is volume-stuck-detaching's
+    # reserved and attaching have their own causes (H2, H4); a detaching volume belongs to volume-stuck-detaching
     sql="""
         WITH unknown AS (
             SELECT a.id, a.volume_id, a.instance_uuid, a.attached_host, a.mountpoint

@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A snapshot of a volume is deleted, but rows that belong to it are not.
+"""A snapshot of a volume is deleted, but its child rows are not.
 
 ## What is wrong
-Cinder's row of the snapshot says deleted, and rows of `snapshot_metadata` that belong to it are live, or nobody noted
-when it was deleted. The volume itself may well be alive.
+Cinder's row of the snapshot is marked deleted, but its rows in `snapshot_metadata` are live, or the row has no deletion
+time. The volume itself may be live.
 
 ## Why it matters
-`cinder-manage db purge` stops at the first snapshot with live rows below it, for the whole table and from then on.
-One without a time of deletion is never purged, and holds its volume back as well once that is deleted.
+`cinder-manage db purge` stops at the first deleted snapshot with live child rows, for the whole table and from then on.
+A snapshot without a deletion time is never purged, and blocks the purge of its volume as well.
 
 ## How it comes about
-Somebody ran `UPDATE snapshots SET deleted=1`. Cinder marks the snapshot with the time, and what belongs to it.
+Somebody ran `UPDATE snapshots SET deleted=1`. Cinder itself sets the deletion time and marks the child rows.
 
 ## How to see it by hand
 `SELECT id FROM snapshots WHERE deleted = 1 AND deleted_at IS NULL`, and `SELECT t.id FROM snapshot_metadata t JOIN
 snapshots p ON p.id = t.snapshot_id WHERE p.deleted = 1 AND t.deleted = 0`.
 
 ## Repair and its risk
-`finish-snapshot-deletion` gives it the time of its volume, or now, and marks what belongs to it with the time that it
-has. Nothing that works is touched: these rows describe what is gone for Cinder already.
+`finish-snapshot-deletion` sets the missing deletion time (its volume's, or now) and marks the child rows with it.
+Nothing in use is touched: these rows describe a snapshot that Cinder already considers deleted.
 """
 
 from stackmend.model.check import Check, Severity
@@ -27,8 +27,8 @@ CHECK = Check(
     name="snapshot-deleted-incompletely",
     catalogue="H26",
     severity=Severity.WARNING,
-    message="snapshot {snapshot} of volume {volume} is deleted, but {children} row(s) of it are not, or the"
-    " time is lacking",
+    message="snapshot {snapshot} of volume {volume} is deleted, but {children} row(s) of it are not, or its"
+    " deletion time is missing",
     resource=("volume", "volume"),
     key=("snapshot",),
     needs=frozenset({"cinder"}),

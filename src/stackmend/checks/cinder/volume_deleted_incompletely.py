@@ -1,37 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A volume is deleted but rows that belong to it are not.
+"""A volume is deleted, but its child rows are not.
 
 ## What is wrong
-Cinder's row of the volume says deleted, and attachments, metadata, transfers or snapshots of it are still live, or
-nobody noted when it was deleted. The `code` says what that means:
+Cinder's row of the volume is marked deleted, but its attachments, metadata, transfers or snapshots are still live, or
+the row has no deletion time. The `code` says which:
 
-* `still-attached`: an attachment is live and Nova maps the volume for its server: the guest has the disk, and what is
-  wrong is the volume's own row;
-* `live-snapshots`: a snapshot is live and not being deleted: its owner counts on it;
-* `live-attachments`: an attachment is live that Nova does not know of;
-* `live-children`: only records that nobody counts on are left;
-* `no-deletion-time`: all are marked, but not the time.
+* `still-attached`: an attachment is live and Nova maps the volume for its server: the guest has the disk, and the
+  volume's own row is wrong;
+* `live-snapshots`: a snapshot is live and not being deleted: its owner relies on it;
+* `live-attachments`: an attachment is live that Nova has no mapping for;
+* `live-children`: only records that nobody needs are left;
+* `no-deletion-time`: all rows are marked, but the deletion time is missing.
 
 ## Why it matters
-A server whose volume is marked deleted runs on until its next reboot or migration, which fails. `cinder-manage db
-purge` stops at the first such volume, for the whole table and from then on; without a time of deletion the row is never
-purged. A live attachment may also keep Nova believing in the volume.
+A server whose volume is marked deleted keeps running until its next reboot or migration, which fails. `cinder-manage db
+purge` stops at the first such volume, for the whole table and from then on; without a deletion time the row is never
+purged. A live attachment may also make Nova keep its mapping.
 
 ## How it comes about
-Somebody ran `UPDATE volumes SET deleted=1, status='deleted'`. Cinder itself marks volume and children in one
+Somebody ran `UPDATE volumes SET deleted=1, status='deleted'`. Cinder itself marks volume and child rows in one
 transaction.
 
 ## How to see it by hand
-`SELECT v.id FROM volumes v JOIN volume_metadata c ON c.volume_id = v.id WHERE v.deleted = 1 AND c.deleted = 0`, and
-so on for each table that refers to volumes; `openstack server volume list <server>` for the servers.
+`SELECT v.id FROM volumes v JOIN volume_metadata c ON c.volume_id = v.id WHERE v.deleted = 1 AND c.deleted = 0`, and so
+on for each table that refers to volumes; `openstack server volume list <server>` for the servers.
 
 ## Repair and its risk
-Where a guest has the disk, or a snapshot lives, `revive-volume` marks the volume as living again: such a statement
-takes no data from the back end. The owner can then delete it properly. Where only Cinder has an attachment,
-`mark-volume-deleted` ends it, after a look at the host. `finish-volume-deletion` marks the rest deleted with the time
-of their volume; nothing that still works is touched, and a server that still maps the volume comes first. To end a
-volume with its snapshots for good: `stackmend volume mark-deleted`. The quota that such an UPDATE left used is settled
-by `cinder-manage quota sync`.
+If a guest has the disk, or a snapshot is live, `revive-volume` marks the volume live again: the SQL statement removed
+no data from the back end. The owner can then delete it properly. If only Cinder has an attachment,
+`mark-volume-deleted` ends it, once you have checked the host. `finish-volume-deletion` marks the remaining rows deleted
+with the time of their volume. Nothing in use is touched, and a server that still maps the volume is dealt with first.
+To delete a volume with its snapshots for good, use `stackmend volume mark-deleted`. Quota that such an UPDATE left in
+use is corrected by `cinder-manage quota sync`.
 """
 
 from stackmend.model.check import Check, Severity
@@ -44,9 +44,9 @@ CHECK = Check(
     codes={
         "still-attached": "{children} row(s) of it are not: one is an attachment to a server that maps the volume",
         "live-snapshots": "{children} row(s) of it are not: one is a snapshot that is not being deleted",
-        "live-attachments": "{children} row(s) of it are not: one is an attachment that Nova does not know of",
+        "live-attachments": "{children} row(s) of it are not: one is an attachment that Nova has no mapping for",
         "live-children": "{children} row(s) of it are not: records that nobody needs",
-        "no-deletion-time": "its time of deletion is missing",
+        "no-deletion-time": "its deletion time is missing",
     },
     resource=("volume", "volume"),
     key=("volume",),

@@ -1,27 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A volume is attached to a server that is gone.
+"""A volume is attached to a server that no longer exists.
 
 ## What is wrong
-Cinder has an attachment for a server that is alive in no cell and in no build request. The `code` says whether the
-server is known as deleted (`deleted-server`) or not at all (`unknown-server`: archived and purged long ago, or never
-Nova's). Where there are several, an unknown one is named.
+Cinder has an attachment for a server that is live in no cell and in no build request. The `code` says whether the
+server is known to be deleted (`deleted-server`) or unknown (`unknown-server`: archived and purged long ago, or never a
+Nova server). If there are several, an unknown one is named.
 
 ## Why it matters
 The volume never becomes available again, and its owner can neither use nor delete it.
 
 ## How it comes about
-The server was deleted while its compute was down and Cinder did not answer ("Ignoring volume cleanup failure"), or it
-was deleted by SQL.
+The server was deleted while its compute host was down and Cinder did not answer ("Ignoring volume cleanup failure"), or
+it was deleted by SQL.
 
 ## How to see it by hand
-`openstack --os-volume-api-version 3.27 volume attachment list --volume-id <volume>` names a server for which
-`openstack server show` answers "No server". On the host the attachment names, `virsh list --all` must not show it.
+`openstack --os-volume-api-version 3.27 volume attachment list --volume-id <volume>` names a server for which `openstack
+server show` answers "No server". On the host in the attachment, `virsh list --all` must not show it.
 
 ## Repair and its risk
-`detach-volume` detaches as Cinder does; by the API it is `DELETE /v3/attachments/<id>`, allowed because Nova answers
-that there is no such server. If the guest still runs although its rows are marked deleted, the volume looks free while
-the guest writes to it: check the host first. A volume that should have been deleted with its server is kept: its owner
-decides. Attachments to hosts (without a server) are left alone.
+`detach-volume` detaches as Cinder does; through the API it sends `DELETE /v3/attachments/<id>`, which is allowed
+because Nova reports no such server. If the guest still runs although its rows are marked deleted, the volume looks free
+while the guest writes to it: check the host first. A volume that should have been deleted with its server is kept: its
+owner decides. Attachments to hosts (without a server) are left alone.
 """
 
 from stackmend.model.check import Check, Severity
@@ -31,7 +31,7 @@ CHECK = Check(
     name="volume-in-use-server-gone",
     catalogue="H6",
     severity=Severity.ERROR,
-    message="volume {volume} is attached to {servers} server(s) that are gone, one is {server}, {code}",
+    message="volume {volume} is attached to {servers} server(s) that no longer exist, for example {server}, {code}",
     codes={
         "deleted-server": "which is deleted",
         "unknown-server": "which no cell knows",
@@ -46,7 +46,7 @@ CHECK = Check(
     },
     untold={"unknown-server": LOST.format("{server}"), "deleted-server": MARKED.format("{server}")},
     ages={"grace": 1800},
-    # first whether the server is to be deleted at all: its guest may live
+    # first decide whether the server should be deleted at all: its guest may be alive
     explained_by={"server-deleted-incompletely": {"server": "server"}},
     sql="""
         SELECT a.volume_id AS volume,

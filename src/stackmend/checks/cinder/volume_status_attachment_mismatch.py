@@ -2,35 +2,35 @@
 """The status of a volume contradicts its attachments.
 
 ## What is wrong
-Cinder derives `volumes.status` and `attach_status` from the live attachments, and the row says something else. The
-`code` says what:
+Cinder derives `volumes.status` and `attach_status` from the live attachments, but the row has other values. The `code`
+says which:
 
-* `free-but-attached`: it calls itself available or detached, and there is an attachment;
-* `two-servers`: it may not be shared, and two servers have it by now, whatever it calls itself;
-* `only-in-error`: its two columns contradict each other (available and attached, or in use and detached), and every
-  attachment of it is in error;
-* `taken-but-unattached`: it calls itself in use, reserved or attached, and neither an attachment nor a mapping of
-  Nova's is there.
+* `free-but-attached`: the row says available or detached, but there is an attachment;
+* `two-servers`: the volume is not multi-attach, but two servers have it, whatever the row says;
+* `only-in-error`: its two columns contradict each other (available and attached, or in use and detached), and all its
+  attachments are in error;
+* `taken-but-unattached`: the row says in use, reserved or attached, but there is neither an attachment nor a mapping in
+  Nova.
 
 ## Why it matters
-Only its status tells whether a volume is free: one that is marked available but attached can be attached to a second
+Only its status shows whether a volume is free: one that is marked available but attached can be attached to a second
 server, or deleted, while the first one writes to it. Nova cannot detach it either, because Cinder detaches only volumes
 that are in use. A volume that is marked in use but attached to nothing can neither be attached nor deleted by its
 owner.
 
 ## How it comes about
-`UPDATE volumes SET attach_status='detached', status='available'`, as a widely read recipe says, or `cinder reset-state
---state available`: the attachments stay. The other way round, somebody removed attachment and mapping and left the
+`UPDATE volumes SET attach_status='detached', status='available'`, as a widely read recipe recommends, or `cinder
+reset-state --state available`: the attachments stay. Conversely, somebody removed attachment and mapping but left the
 status.
 
 ## How to see it by hand
-`openstack volume show <volume>` says `available` and lists attachments. Whether the guest has the disk tells `virsh
-dumpxml` on the host that the attachment names: its serial number is the volume's id.
+`openstack volume show <volume>` shows `available` and lists attachments. `virsh dumpxml` on the host in the attachment
+shows whether the guest has the disk: its serial number is the volume's id.
 
 ## Repair and its risk
-`restore-volume-status` sets the row to what the attachments say; nobody loses anything. For `two-servers` a human must
-act at once: stop one of the servers, and `volume detach --server` it. No repair makes such a volume shareable to
-silence this. For `only-in-error` no row tells whether a guest has the disk: check the guest, then `volume detach` the
+`restore-volume-status` sets the row to match the attachments; nobody loses anything. For `two-servers` a human must
+act at once: stop one of the servers, and `volume detach --server` it. No repair makes such a volume multi-attach to
+silence this. For `only-in-error` no row shows whether a guest has the disk: check the guest, then `volume detach` the
 volume or set its status through Cinder. `detach-volume` frees a volume that nothing has attached, unless a server still
 maps it; a guest that has the disk nevertheless would then write to a free volume: check first.
 """
@@ -44,9 +44,9 @@ CHECK = Check(
     message="volume {volume} is {said}, and has {attached} live attachment(s) to {servers} server(s): {code}",
     codes={
         "free-but-attached": "it is not free",
-        "two-servers": "two servers have it, and it may not be shared",
-        "only-in-error": "every attachment of it is in error",
-        "taken-but-unattached": "nobody has it",
+        "two-servers": "two servers have it, but it is not multi-attach",
+        "only-in-error": "all its attachments are in error",
+        "taken-but-unattached": "nothing has it attached",
     },
     resource=("volume", "volume"),
     key=("volume",),
@@ -58,17 +58,17 @@ CHECK = Check(
         "nova_instances": {"uuid": "nova_block_device_mapping.instance_uuid"},
     },
     ages={"grace": 900},
-    by_hand="of an attachment in error no row tells whether the guest has the disk. Look which guest has a disk with"
+    by_hand="for an attachment in error no row shows whether the guest has the disk. Check which guest has a disk with"
     " serial {volume} (virsh dumpxml)",
-    # causes of their own, whose repairs set the status as well
+    # findings with their own cause, whose repairs set the status as well
     explained_by={
         "volume-in-use-server-gone": {"volume": "volume"},
         "cinder-attached-nova-not": {"volume": "volume"},
         "nova-bdm-cinder-detached": {"volume": "volume"},
     },
-    # attachments in error do not count, but one of them may well be in a guest; in reserved Cinder has not yet decided
-    # about attach_status, and what it works on (transitional statuses, migrations) is not at rest. A build that was
-    # given up keeps its mappings for nothing
+    # attachments in error do not count, but a guest may have one of them; in reserved Cinder has not yet decided about
+    # attach_status, and volumes it works on (transitional statuses, migrations) are not settled. An abandoned build
+    # keeps its mappings without using them
     sql="""
         WITH held AS (
             SELECT volume_id, COUNT(*) AS attachments, COUNT(DISTINCT instance_uuid) AS servers,

@@ -2,35 +2,35 @@
 """A volume is stuck in detaching.
 
 ## What is wrong
-Cinder has had the volume in status `detaching` for more than a quarter of an hour, and nothing is going on with the
-server. The `code` says what is left of the triple (Nova's block device mapping, Cinder's attachment, the disk in the
-guest) as far as databases can tell:
+The volume has been in status `detaching` for more than a quarter of an hour, and no operation is in progress on the
+server. The `code` says which of the three records (Nova's block device mapping, Cinder's attachment, the disk in the
+guest) are left, as far as databases show:
 
-* `intact`: mapping and attachment are both there, and the attachment is still whole;
-* `attachment-ending`: both are there, and Cinder has begun to end the attachment: its export may be gone;
+* `intact`: mapping and attachment are both there, and the attachment is still complete;
+* `attachment-ending`: both are there, but Cinder has begun to end the attachment: its export may no longer exist;
 * `mapping-gone`: Cinder has an attachment that Nova has no mapping for;
 * `attachment-gone`: Nova has a mapping that Cinder has no attachment for;
-* `both-gone`: neither is there, only the status was left behind.
+* `both-gone`: neither is there, only the status is stale.
 
 ## Why it matters
-The volume can neither be attached nor detached nor deleted. If the attachment is gone, Nova 28 and later takes the
-disk away from the server at its next reboot without a word.
+The volume can be neither attached, detached nor deleted. If the attachment is missing, Nova 28 and later silently
+removes the disk from the server at its next reboot.
 
 ## How it comes about
-nova-compute died in the middle of the detach, the guest refused to let go of the device, or the message got lost.
-`cinder reset-state` and statements found on the web (`attach_status='detached', status='available'`) make it worse:
-the attachment stays and the volume can be attached a second time, with two writers.
+nova-compute died in the middle of the detach, the guest refused to release the device, or the message was lost. `cinder
+reset-state` and statements found on the web (`attach_status='detached', status='available'`) make it worse: the
+attachment stays and the volume can be attached a second time, with two writers.
 
 ## How to see it by hand
-`openstack volume show <volume>` and `openstack --os-volume-api-version 3.27 volume attachment list --volume-id
-<volume>` against `openstack server volume list <server>`; and `virsh domblklist` on the host, looking for the
-volume's id among the serial numbers of `virsh dumpxml`, because what the guest has no database knows.
+Compare `openstack volume show <volume>` and `openstack --os-volume-api-version 3.27 volume attachment list --volume-id
+<volume>` with `openstack server volume list <server>`. No database shows which disks the guest has: look for the
+volume's id among the serial numbers in `virsh dumpxml` on the host.
 
 ## Repair and its risk
-`intact` is rolled back to `in-use`, as Cinder's `os-roll_detaching` does: nothing is taken from anybody, and the
-detach can be asked for again. The other codes are finished by `detach-volume`: the remaining side goes and the status
-follows from the attachments that are left. That is only right once the disk is out of the guest; otherwise the volume
-looks free while somebody writes to it.
+`intact` is rolled back to `in-use`, as Cinder's `os-roll_detaching` does: nothing is removed, and the detach can be
+requested again. The other codes are finished by `detach-volume`: the remaining side is removed and the status follows
+from the remaining attachments. That is only right once the guest no longer has the disk; otherwise the volume looks
+free while the guest writes to it.
 """
 
 from stackmend.model.check import Check, Severity
@@ -43,9 +43,9 @@ CHECK = Check(
     message="volume {volume} has been detaching since {since}: {code}",
     codes={
         "intact": "Nova and Cinder both still have it attached to server {server}",
-        "attachment-ending": "Nova still has it attached to server {server}, Cinder has begun to end its attachment",
-        "mapping-gone": "Cinder has it attached to server {server}, Nova has no block device mapping of it",
-        "attachment-gone": "Nova has a block device mapping of it for server {server}, Cinder has no attachment",
+        "attachment-ending": "Nova has it attached to server {server}, but Cinder has begun to end the attachment",
+        "mapping-gone": "Cinder has it attached to server {server}, but Nova has no block device mapping for it",
+        "attachment-gone": "Nova has a block device mapping of it for server {server}, but Cinder has no attachment",
         "both-gone": "neither Nova nor Cinder has it attached",
     },
     resource=("volume", "volume"),
@@ -58,7 +58,7 @@ CHECK = Check(
         **idle("server"),
     },
     ages={"grace": 900},
-    # one pair of volume and server stands for the volume: the damaged one, where there is one (multi-attach)
+    # one pair of volume and server represents the volume: a damaged one, if any (multi-attach)
     sql="""
         WITH stuck AS (
             SELECT c.id, c.project_id, COALESCE(c.updated_at, c.created_at) AS since

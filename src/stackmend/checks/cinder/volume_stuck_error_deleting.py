@@ -2,11 +2,11 @@
 """A volume is stuck in error_deleting.
 
 ## What is wrong
-Cinder has the volume in status `error_deleting`: the back end refused to delete it.
+The volume is in status `error_deleting`: the back end refused to delete it.
 
 ## Why it matters
-It can neither be used nor deleted, its owner is still charged for it in quota, and the space on the back end may or may
-not be in use.
+It can be neither used nor deleted, it still counts against its owner's quota, and it may or may not still use space on
+the back end.
 
 ## How it comes about
 The image on the back end was busy (snapshots, clones, a watcher left by a dead host), or the driver was not
@@ -14,15 +14,16 @@ initialised; or somebody had removed the data by hand first.
 
 ## How to see it by hand
 `openstack volume show <volume>`, the fault in `openstack volume message list`, and the volume on the back end: for
-Ceph `rbd info <pool>/volume-<id>` and `rbd status`, for LVM `lvs`. Where `_name_id` is set, the back end knows the
-volume by that name.
+Ceph `rbd info <pool>/volume-<id>` and `rbd status`, for LVM `lvs`. If `_name_id` is set, the back end has the volume
+under that name.
 
 ## Repair and its risk
-First choice is Cinder itself: mend the cause and `openstack volume delete --force`; drivers take a missing object for
-deleted, and quota is settled. `mark-volume-deleted` does in the database what Cinder does after the driver succeeded,
-with all child rows and the quota. It removes the last record of the data, so the back end must be proven empty
-before. Do not reset an encrypted volume to `available`: Cinder deletes the key before the data, and the content may
-be unreadable for ever. `UPDATE volumes SET deleted=1` alone leaves the quota used and stops `cinder-manage db purge`.
+The first choice is Cinder itself: fix the cause and run `openstack volume delete --force`; drivers treat a missing
+object as deleted, and the quota is corrected. `mark-volume-deleted` does in the database what Cinder does after the
+driver has succeeded, with all child rows and the quota. It removes the last record of the data, so verify first that
+the back end has none. Do not reset an encrypted volume to `available`: Cinder deletes the key before the data, and the
+content may be unreadable for good. `UPDATE volumes SET deleted=1` alone leaves the quota in use and stops
+`cinder-manage db purge`.
 """
 
 from stackmend.model.check import Check, Severity
@@ -31,7 +32,7 @@ CHECK = Check(
     name="volume-stuck-error-deleting",
     catalogue="H3",
     severity=Severity.WARNING,
-    message="volume {volume} ({size} GB) could not be deleted, since {since}",
+    message="volume {volume} ({size} GB) could not be deleted: it has been in error_deleting since {since}",
     resource=("volume", "volume"),
     key=("volume",),
     needs=frozenset({"cinder"}),

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of what any service may have."""
+"""Checks that apply to any service."""

@@ -2,20 +2,20 @@
 """A row holds a value that cannot be decoded.
 
 ## What is wrong
-A document that is no JSON or not of the shape Nova writes, text that is no UTF-8, a date that does not exist.
+A document is not JSON or does not have the structure Nova writes, a text is not UTF-8, or a date does not exist.
 
 ## Why it matters
-The service that owns the row raises when it loads it: one such row can make the API answer 500 to a whole list. And
-stackmend sees NULL in its place, so other checks know less about this object.
+The service that owns the row raises when it loads it: one such row can make the API answer 500 for a whole list.
+stackmend sees NULL instead of the value, so other checks know less about this object.
 
 ## How it comes about
-A write cut short, SQL by hand, a dump restored with another character set.
+A write cut short, SQL by hand, or a dump restored with another character set.
 
 ## How to see it by hand
-Select the row by the key that the finding names, and look at the column.
+Select the row by the key in the finding, and look at the column.
 
 ## Repair and its risk
-None by itself: where the value can be rebuilt, a check of its own says so (an empty network cache, for example).
+None by itself: if the value can be rebuilt, another check reports that (an empty network cache, for example).
 """
 
 from stackmend.model.check import Check, Severity

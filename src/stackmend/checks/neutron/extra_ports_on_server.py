@@ -1,32 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A port has the ID of a server but is no NIC of it: the leftover of a failed build.
+"""A port has the id of a server but is not one of its NICs: the leftover of a failed build.
 
 ## What is wrong
-A port carries the server's id and nothing else makes it a NIC of it: no row in `virtual_interfaces`, and it does not
-work on the server's host. It is `unlisted` where the network cache does not have it either. It is `adopted` where
-Nova's healer has put it there since: it was made in the build of the server, is DOWN while the server runs or bound to
-another host, and Nova has rows of the server's other NICs.
+A port has the server's id, but nothing else makes it one of the server's NICs: it has no row in `virtual_interfaces`,
+and it is not in use on the server's host. It is `unlisted` if the network cache does not have it either. It is
+`adopted` if Nova's healer has added it to the cache since: it was created during the build of the server, is DOWN while
+the server runs or bound to another host, and Nova has rows of the server's other NICs.
 
 ## Why it matters
 It uses an address and quota, and a forced heal of the cache *adopts* it: the server then seems to have one NIC more
-than was requested, and only the hypervisor can tell.
+than was requested, and only the hypervisor can show the difference.
 
 ## How it comes about
-A build fails on one host after its ports were made (an image that one Glance node does not have, for example), the
-server is scheduled to another host and gets ports once more, and the clean-up of the first ones fails or the compute
-dies in between (bugs 1609526, 2134375).
+A build fails on one host after its ports were created (an image that one Glance node does not have, for example), the
+server is scheduled to another host and gets new ports, and the cleanup of the first ones fails or the compute host dies
+in between (bugs 1609526, 2134375).
 
 ## How to see it by hand
-`openstack port list --server <server>` lists more ports than `openstack server show <server>` has addresses; the
-extra one is DOWN or bound to another host, and was created between the server's `created_at` and `launched_at`.
+`openstack port list --server <server>` lists more ports than `openstack server show <server>` has addresses; the extra
+one is DOWN or bound to another host, and was created between the server's `created_at` and `launched_at`.
 
 ## Repair and its risk
 An `unlisted` port that Nova created for the failed build is deleted; one that its owner created, and every doubtful
 one, is only freed (`device_id` cleared, unbound). The address of a deleted port returns to the pool.
 
-An `adopted` one is left to a human: only the guest tells (`virsh domiflist` on its host has its MAC, or has not). If
-it has not: `openstack server remove port <server> <port>`. Until then Nova's rows of the server's NICs are left alone:
-with a row of its own the leftover would be a NIC for good.
+An `adopted` port is left to a human, because only the guest shows whether it is a NIC: `virsh domiflist` on its host
+lists its MAC or not. If not: `openstack server remove port <server> <port>`. Until then the server's
+`virtual_interfaces` rows are left alone, since a row of its own would make the leftover a NIC for good.
 """
 
 from stackmend.model.check import Check, Severity
@@ -36,10 +36,10 @@ CHECK = Check(
     name="extra-ports-on-server",
     catalogue="A8",
     severity=Severity.WARNING,
-    message="port {port} has the id of server {server} and is no NIC of it: {code}",
+    message="port {port} has the id of server {server} but is not one of its NICs: {code}",
     codes={
         "unlisted": "it is bound to {port_host}, and the server's network cache does not list it",
-        "adopted": "it is bound to {port_host}, and Nova's periodic heal has put it into the server's network cache",
+        "adopted": "it is bound to {port_host}, and Nova's periodic heal has added it to the server's network cache",
     },
     resource=("port", "port"),
     key=("server", "port"),
@@ -57,8 +57,8 @@ CHECK = Check(
         "neutron_subports": {"port_id": "port"},
     },
     ages={"idle": 600},
-    # of an empty cache, and of a leftover that a cache lists, other NICs of the server must be known by their rows:
-    # where all rows are lost their absence says nothing
+    # if the cache is empty, or lists the leftover, other NICs of the server must be known by their rows: if all rows
+    # are lost, the absence of one proves nothing
     sql="""
         WITH unnoted AS (
             SELECT s.uuid AS server, s.cell, p.id AS port

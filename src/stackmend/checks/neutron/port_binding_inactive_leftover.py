@@ -2,24 +2,23 @@
 """A finished move has left an INACTIVE binding of a port on another host.
 
 ## What is wrong
-A port of a server that nothing is done with has its ACTIVE binding on the server's host, and an INACTIVE one on another
-host besides.
+A port of an idle server has its ACTIVE binding on the server's host, and in addition an INACTIVE one on another host.
 
 ## Why it matters
 No live migration to that host is possible: Neutron refuses a second binding of the port there (409, "Binding for port
-... already exists", in the conductor's log), and Nova says "No valid host was found".
+... already exists", in the conductor's log), and Nova reports "No valid host was found".
 
 ## How it comes about
-Before a live migration Nova binds each port on the target, INACTIVE. nova-compute was killed in the middle, or Neutron
-did not answer when the binding was to be taken back (bugs 1979072, 1960412).
+Before a live migration Nova creates an INACTIVE binding of each port on the target. nova-compute was killed in the
+middle, or Neutron did not answer when the binding should have been deleted (bugs 1979072, 1960412).
 
 ## How to see it by hand
-`GET /v2.0/ports/<port>/bindings` of Neutron's API: `openstack port show` shows the ACTIVE one alone.
+`GET /v2.0/ports/<port>/bindings` in Neutron's API: `openstack port show` shows only the ACTIVE one.
 
 ## Repair and its risk
-The INACTIVE binding is deleted with its levels; the ACTIVE one is never touched. Look first that no guest of that name
-runs on the other host (`virsh list`): a migration goes on in libvirt when nova-compute dies, and if the guest has got
-there, the server's host is what is wrong.
+The INACTIVE binding is deleted with its levels; the ACTIVE one is never touched. Check first that the guest does not
+run on the other host (`virsh list`): libvirt continues a migration when nova-compute dies, and if the guest has arrived
+there, the server's host is wrong instead.
 """
 
 from stackmend.model.check import Check, Severity
@@ -41,7 +40,7 @@ CHECK = Check(
     },
     spares=frozenset({"neutron_ml2_port_bindings.inactive"}),
     ages={"idle": 600},
-    # where the ACTIVE binding is elsewhere, that comes first: port-binding-wrong-host, server-wrong-host
+    # if the ACTIVE binding is elsewhere, that comes first: port-binding-wrong-host, server-wrong-host
     sql="""
         WITH suspects AS (
             SELECT l.port_id, l.host AS left_host, l.vif_type, p.device_id

@@ -1,25 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A port is bound to another host than the one its server is on.
+"""A port is bound to a host other than its server's.
 
 ## What is wrong
-The ACTIVE binding of a port that is one of the server's NICs names a host that is not `instances.host`, and nothing
-is moving. A port that only carries the server's id is `extra-ports-on-server`'s.
+The ACTIVE binding of one of the server's NICs names a host that is not `instances.host`, and no move is in progress. A
+port that only has the server's id is reported by `extra-ports-on-server` instead.
 
 ## Why it matters
 The port has no connectivity: the agent (or OVN) on the wrong host waits for an interface that never appears, and the
 one on the right host does not serve it.
 
 ## How it comes about
-An evacuation or live migration that failed half way, a server moved by SQL, a lost update (bug 1659062 and its
-family).
+An evacuation or live migration that failed half way, a server moved by SQL, or a lost update (bug 1659062 and related
+ones).
 
 ## How to see it by hand
 `openstack port show <port> -c binding_host_id -c status`, `openstack server show <server> -c OS-EXT-SRV-ATTR:host`.
 
 ## Repair and its risk
-First be sure that the guest runs where Nova says (`virsh list` on that host): if not, the server's host is what is
-wrong. The binding is moved to the server's host and left unbound there; the next update of the port through Neutron's
-API binds it. Ports of DHCP, routers and others are never touched.
+First make sure that the guest runs on the host that Nova shows (`virsh list` on that host): if not, the server's host
+is wrong. The binding is moved to the server's host and left unbound there; the next update of the port through
+Neutron's API binds it. Ports of DHCP, routers and others are never touched.
 """
 
 from stackmend.model.check import Check, Severity
@@ -41,14 +41,14 @@ CHECK = Check(
         "nova_vifs": {"instance_uuid": "server"},
         "nova_virtual_interfaces": {"uuid": "port"},
     },
-    ages={"idle": 900},  # as server-wrong-host: what explains a finding must not come up after it
+    ages={"idle": 900},  # as server-wrong-host: the explanation of a finding must not be reported after it
     explained_by={
         "server-wrong-host": {"server": "server"},
         "server-on-nonexistent-host": {"server": "server"},
-        # a leftover that Nova's healer has put into the cache is not to be bound anywhere
+        # a leftover that Nova's healer has added to the cache must not be bound anywhere
         "extra-ports-on-server": {"server": "server", "port": "port"},
     },
-    # NULLIF, not <>: the planner may take an inequality between two tables for a way to join them
+    # NULLIF, not <>: the planner may use an inequality between two tables as a join condition
     sql="""
         WITH astray AS (
             SELECT s.uuid AS server, s.cell, s.host, p.id AS port, b.host AS port_host, b.vif_type

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A port belongs to a server that is gone.
+"""A port belongs to a server that no longer exists.
 
 ## What is wrong
 The owner of the port is Nova (`compute:<zone>`), and its `device_id` is the uuid of a server that is marked deleted
@@ -9,8 +9,8 @@ The owner of the port is Nova (`compute:<zone>`), and its `device_id` is the uui
 The address and the quota stay in use, and the port cannot be attached again.
 
 ## How it comes about
-A server was deleted while Neutron was down or its host was dead, the clean-up of a failed build did not come through
-(bugs 1609526, 2134375), or the server was deleted by SQL.
+A server was deleted while Neutron was down or its host was dead, the cleanup of a failed build did not complete (bugs
+1609526, 2134375), or the server was deleted by SQL.
 
 ## How to see it by hand
 `openstack port show <port> -c device_id -c device_owner`, then `openstack server show <device_id>`: "No server".
@@ -44,7 +44,7 @@ CHECK = Check(
     },
     untold={"unknown": LOST.format("{server}"), "deleted": MARKED.format("{server}")},
     ages={"grace": 3600},
-    # first whether the server is to be deleted at all: its guest may live
+    # first decide whether the server should be deleted at all: its guest may be alive
     explained_by={"server-deleted-incompletely": {"server": "server"}},
     sql="""
         WITH strays AS (

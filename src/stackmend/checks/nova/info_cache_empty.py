@@ -2,7 +2,7 @@
 """A server's network cache is empty although Neutron has ports for it.
 
 ## What is wrong
-`instance_info_caches.network_info` of a live server is `[]`, empty, NULL or no JSON, while ports with its id as
+`instance_info_caches.network_info` of a live server is `[]`, empty, NULL or not JSON, while ports with its id as
 `device_id` exist in its own project. A server that was created without a NIC has no ports and is fine.
 
 ## Why it matters
@@ -20,8 +20,8 @@ Since Nova 31 (2025.1) the periodic task that would rebuild it is disabled (bug 
 `SELECT network_info FROM instance_info_caches WHERE instance_uuid = '<server>' AND deleted = 0;`
 
 ## Repair and its risk
-The document is rebuilt from Neutron exactly as Nova would, and written under a guard. No record says any more which
-ports the customer created: that is deduced, and in doubt a port is kept (an extra port can be deleted; a lost address
+The document is rebuilt from Neutron exactly as Nova would, and written under a guard. No record shows any more which
+ports the customer created: this is deduced, and a doubtful port is kept (an extra port can be deleted; a lost address
 cannot be recovered). Until then, neither delete the server nor hard-reboot it.
 """
 
@@ -43,7 +43,7 @@ CHECK = Check(
         "neutron_ports": {"device_id": "server"},
     },
     ages={"idle": 600},
-    # in ERROR without a host: a build that failed, nothing ever ran and nothing is to be kept
+    # in ERROR without a host: a failed build; nothing ever ran and nothing needs to be kept
     sql="""
         SELECT s.uuid AS server, s.cell, s.host, s.vm_state, c.document, COUNT(p.id) AS ports
           FROM idle_servers s

@@ -11,19 +11,21 @@ the port and its address, even if the customer created it, because only the cach
 show` lacks its addresses.
 
 ## How it comes about
-A cache that was emptied and then filled by attaching a NIC or by a `network-changed` event: Nova adds the one port it
-is told of, never the others. Two updates of the cache at the same time, of which the later wrote what it had read
-before.
+A cache that was emptied and then filled by attaching a NIC or by a `network-changed` event: Nova adds only the port
+that the event names, never the others. Or two updates of the cache at the same time, the later of which wrote outdated
+data.
+
 
 ## How to see it by hand
 `openstack port list --server <server>` lists more ports than `openstack server show <server>` has addresses, and the
-one more is ACTIVE, or has a row: `SELECT id, uuid FROM virtual_interfaces WHERE instance_uuid = '<server>' AND deleted
+extra one is ACTIVE, or has a row: `SELECT id, uuid FROM virtual_interfaces WHERE instance_uuid = '<server>' AND deleted
 = 0;`
 
 ## Repair and its risk
 The document is rebuilt from Neutron exactly as Nova would. What the cache says about the other ports is preserved;
-whether the customer created the missing port is deduced, and in doubt it is kept. Until then, neither delete the server
-nor hard-reboot it. A port that neither a row nor an agent shows as a NIC is reported by `extra-ports-on-server`."""
+whether the customer created the missing port is deduced, and if in doubt it is kept. Until then, neither delete the
+server nor hard-reboot it. A port that neither a row nor an agent shows as a NIC is reported by `extra-ports-on-server`.
+"""
 
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import idle
@@ -32,7 +34,7 @@ CHECK = Check(
     name="info-cache-missing-port",
     catalogue="A4",
     severity=Severity.ERROR,
-    message="the network cache of server {server} lists {vifs} port(s), but not port {port}, which is a NIC of it",
+    message="the network cache of server {server} lists {vifs} port(s), but not port {port}, which is one of its NICs",
     resource=("server", "server"),
     key=("server", "port"),
     needs=frozenset({"neutron"}),

@@ -2,22 +2,22 @@
 """A live server has no network cache row, or one that is marked deleted.
 
 ## What is wrong
-`instance_info_caches` has no row for a live server, or its row has `deleted <> 0`, or a `deleted` that is NULL: Nova
-asks for `deleted = 0` and sees neither.
+`instance_info_caches` has no row for a live server, or its row has `deleted <> 0` or a NULL in `deleted`: Nova selects
+`deleted = 0` and finds neither.
 
 ## Why it matters
-As with an empty cache: no NIC after a hard reboot, ports lost at delete. A row marked deleted is worse: every attempt
-of Nova to save the cache raises InstanceInfoCacheNotFound, and it never heals.
+As with an empty cache: no NIC after a hard reboot, ports lost with the server. A row marked deleted is worse: every
+attempt by Nova to save the cache raises InstanceInfoCacheNotFound, and it never heals.
 
 ## How it comes about
-An interrupted delete, SQL by hand, half of a purge script.
+An interrupted delete, SQL by hand, or a purge script that ran halfway.
 
 ## How to see it by hand
 `SELECT id, deleted FROM instance_info_caches WHERE instance_uuid = '<server>';`
 
 ## Repair and its risk
-The row is inserted, or revived (there may be one row a server for ever, the key is unique), with the document rebuilt
-from Neutron. Which ports are the customer's is kept where the old document still says it, else deduced.
+The row is inserted, or revived (the key is unique, so a server can never have a second row), with the document rebuilt
+from Neutron. The flags of the customer's ports are kept if the old document still has them, and otherwise deduced.
 """
 
 from stackmend.model.check import Check, Severity

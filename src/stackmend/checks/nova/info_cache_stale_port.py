@@ -2,7 +2,7 @@
 """A server's network cache lists a port that no longer belongs to the server.
 
 ## What is wrong
-`network_info` holds a VIF whose port Neutron does not have, or has with another `device_id`.
+`network_info` contains a VIF whose port does not exist in Neutron, or has another `device_id` there.
 
 ## Why it matters
 A reboot or migration fails on the missing port, or plugs an interface that nothing serves; `server show` lists an
@@ -15,15 +15,15 @@ Nova 34 and later keep a vanished port on purpose until it is unplugged (bug 215
 
 ## How to see it by hand
 `openstack server show <server>`, then `openstack port show <port>` for each port: one is not found or is another's.
-`virsh domiflist` on its host says whether the guest still has the NIC.
+`virsh domiflist` on its host shows whether the guest still has the NIC.
 
 ## Repair and its risk
 A port that Neutron has assigned to another device, or to none, is removed from the cache (`drop-stale-vif`).
 
-For one that is `gone` there are two ways, and no row of any database says which is right: `restore-port` makes it again
-with the id, MAC and addresses that the cache remembers, `drop-stale-vif` forgets it. The operator names one of them
-(`plan create --repair`), after a look at the guest. Where several servers of a host have lost all their ports neither
-is done: then Neutron's database looks older than Nova's.
+For one that is `gone` there are two ways, and no row in any database shows which is right: `restore-port` re-creates it
+with the id, MAC and addresses in the cache, `drop-stale-vif` removes it from the cache. The operator chooses (`plan
+create --repair`) after checking the guest. If several servers of a host have lost all their ports, neither is done,
+because Neutron's database then looks older than Nova's.
 """
 
 from stackmend.model.check import Check, Severity

@@ -2,28 +2,28 @@
 """`nova_api` maps a server to a cell that has no row of it, not even a deleted one.
 
 ## What is wrong
-`nova_api.instance_mappings` leads to a cell in which `instances` has no row with that uuid, and the mapping is not
-queued for deletion: nobody asked Nova to delete the server. No other cell has a row either, and no build request.
+`nova_api.instance_mappings` points to a cell in which `instances` has no row with that uuid, and the mapping is not
+queued for deletion: nobody asked Nova to delete the server. No other cell and no build request has a row either.
 
 ## Why it matters
-The API answers 404 for the server and does not list it, while its guest may still run, and its ports, volumes and
-allocations still be its own. Who takes them for leftovers destroys it: so no other check calls them orphans while the
-mapping stands.
+The API answers 404 for the server and does not list it, while its guest may still run and still use its ports, volumes
+and allocations. Removing these as leftovers would destroy the server, so no other check reports them as orphans while
+the mapping exists.
 
 ## How it comes about
-A row deleted by hand; a cell's database restored from an older dump; a server archived by a release that left the
-mapping behind (Nova bugs 1773945 and 1784074). When the cell lacks most of what is mapped to it the audit does not
-list servers, but doubts the cell as a whole: the mapping leads to a wrong database.
+A row deleted by hand, a cell's database restored from an older dump, or a server archived by a release that left the
+mapping behind (Nova bugs 1773945 and 1784074). If the cell lacks most of the servers mapped to it, the audit does not
+list servers but doubts the cell as a whole: its cell mapping then points to a wrong database.
 
 ## How to see it by hand
-`nova-manage cell_v2 verify_instance --uuid <server>` (exit code 4), and look for the domain on the hosts:
-`virsh domuuid`, `openstack port list --device-id <server>`, `openstack allocation` of the uuid in Placement.
+`nova-manage cell_v2 verify_instance --uuid <server>` (exit code 4), `openstack port list --device-id <server>`,
+`openstack resource provider allocation show <server>`, and look for the domain on the hosts with `virsh domuuid`.
 
 ## Repair and its risk
-None by itself: only somebody who knows whether the guest still runs can tell. If it does, the row has to come back from
-a backup of the cell. If the server is gone for good, `nova-manage` has no command for it either: delete its
+None by itself: only somebody who knows whether the guest still runs can decide. If it does, the row must be restored
+from a backup of the cell. If the server is deleted for good, `nova-manage` has no command for it either: delete its
 `request_specs` and `instance_group_member` rows, then its `instance_mappings` row; the next audit then shows what is
-left of it elsewhere. To delete the mapping of a server that lives makes it invisible, and its things orphans.
+left of it elsewhere. Deleting the mapping of a live server makes it invisible and its resources orphans.
 """
 
 from stackmend.model.check import Check, Severity
@@ -33,14 +33,14 @@ CHECK = Check(
     name="instance-mapping-without-server",
     catalogue="C1",
     severity=Severity.ERROR,
-    message="nova_api maps server {server} to {cell}, which has no row of it, and nobody deleted it",
+    message="nova_api maps server {server} to {cell}, which has no row of it although nobody deleted it",
     resource=("server", "server"),
     key=("server",),
     needs=EVERY_SERVER,
     hinders=frozenset({"move", "start", "rebuild"}),
     reads={**existence(), "nova_api_cell_mappings": {}},
     ages={"grace": 3600},
-    # queued_for_delete is NULL where a release before Rocky never said: what it does not say is not concluded
+    # releases before Rocky left queued_for_delete NULL: nothing is concluded from that
     sql="""
         SELECT m.instance_uuid AS server, c.cell, m.project_id AS project, m.created_at AS mapped_at
           FROM nova_api_instance_mappings m

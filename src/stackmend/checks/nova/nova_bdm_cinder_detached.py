@@ -1,34 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova has a volume attached to a server, and Cinder has not.
+"""Nova has a volume attached to a server, but Cinder does not.
 
 ## What is wrong
-Nova has a live block device mapping of a volume, and Cinder has no live attachment for it. The `code` says what
-Cinder has instead:
+Nova has a live block device mapping of a volume, but Cinder has no live attachment for it. The `code` says what Cinder
+has instead:
 
-* `attachment-missing`: the volume, but nobody has it attached;
-* `other-attachment`: the volume, attached to this very server by another attachment than Nova means;
+* `attachment-missing`: the volume, but attached to no server;
+* `other-attachment`: the volume, attached to this same server by an attachment other than the one in Nova;
 * `other-server`: the volume, attached to another server or to a host;
 * `volume-missing`: no such volume any more;
-* `no-attachment-id`: the mapping never had an attachment (a server from before Queens), and none is there.
+* `no-attachment-id`: the mapping never had an attachment (a server from before Queens), and there is none.
 
 ## Why it matters
-The next reboot or migration of the server fails, or (Nova 28 and later) silently takes the disk away from it. While
-the guest still has the disk, Cinder would attach the volume to a second server: two writers, one file system.
+The next reboot or migration of the server fails, or (Nova 28 and later) silently removes the disk from it. While the
+guest still has the disk, Cinder would attach the volume to a second server: two writers, one file system.
 
 ## How it comes about
 `cinder reset-state --attach-status detached`, an attachment deleted in Cinder while Nova was down, or a detach that
-failed half-way.
+failed half way.
 
 ## How to see it by hand
 `openstack server volume list <server>` shows the volume and its attachment; `openstack --os-volume-api-version 3.27
-volume attachment show <attachment>` says 404. `virsh dumpxml` on the host tells whether the guest has the disk.
+volume attachment show <attachment>` answers 404. `virsh dumpxml` on the host shows whether the guest has the disk.
 
 ## Repair and its risk
-Where the guest lacks the disk `drop-stale-bdm` marks the mapping deleted, as the next reboot of Nova 28 and later
-would, and lets the volume follow: what nobody has any more becomes available. Where the guest has the disk the
-attachment must come back instead: with the server stopped, `nova-manage volume_attachment refresh` makes a new one,
-provided that the volume is there and no other server has it by now. The root disk of a server is never dropped. No
-database knows what the guest has: look first.
+If the guest lacks the disk, `drop-stale-bdm` marks the mapping deleted, as the next reboot under Nova 28 and later
+would, and the volume follows: if nothing has it attached any more, it becomes available. If the guest has the disk, the
+attachment must be restored instead: with the server stopped, `nova-manage volume_attachment refresh` creates a new one,
+provided that the volume exists and no other server has it. The root disk of a server is never dropped. No database
+shows which disks the guest has: check first.
 """
 
 from stackmend.model.check import Check, Severity
@@ -50,8 +50,8 @@ CHECK = Check(
         **idle("server"),
     },
     ages={"grace": 900, "idle": 600},
-    # a volume that is marked deleted and still attached is volume-deleted-incompletely's;
-    # a build that was given up leaves its mappings behind on purpose: such a server never ran and never will
+    # a volume that is marked deleted but still attached belongs to volume-deleted-incompletely;
+    # an abandoned build leaves its mappings behind on purpose: such a server never ran and never will
     sql="""
         WITH loose AS (
             SELECT b.instance_uuid, b.cell, b.id, b.volume_id, b.attachment_id, b.boot_index, b.device_name,
@@ -74,16 +74,16 @@ CHECK = Check(
                     WHEN COUNT(h.volume_id) > 0 THEN 'other-server'
                     WHEN b.attachment_id IS NULL THEN 'no-attachment-id'
                     ELSE 'attachment-missing' END AS code,
-               CASE WHEN b.volume IS NULL THEN 'which Cinder does not have any more'
+               CASE WHEN b.volume IS NULL THEN 'which no longer exists in Cinder'
                     WHEN COUNT(CASE WHEN h.instance_uuid = b.instance_uuid THEN 1 END) > 0
                     THEN 'which Cinder has attached to it by ' || MIN(CASE WHEN h.instance_uuid = b.instance_uuid
                                                                            THEN h.id END)
-                         || ', while Nova means ' || COALESCE(b.attachment_id, 'none')
+                         || ', while Nova names ' || COALESCE(b.attachment_id, 'none')
                     WHEN COUNT(h.instance_uuid) > 0 THEN 'which Cinder has attached to server ' || MIN(h.instance_uuid)
                     WHEN COUNT(h.volume_id) > 0 THEN 'which Cinder has attached to a host'
                     WHEN b.attachment_id IS NULL
-                    THEN 'which names no attachment, and Cinder has the volume attached to nobody'
-                    ELSE 'which Cinder has attached to nobody' END AS fault
+                    THEN 'which names no attachment, and Cinder has the volume attached to no server'
+                    ELSE 'which Cinder has attached to no server' END AS fault
           FROM loose b
           JOIN idle_servers s ON s.uuid = b.instance_uuid AND s.cell = b.cell
           LEFT JOIN cinder_volume_attachment h ON h.volume_id = b.volume_id AND NOT h.deleted

@@ -1,25 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A port that its owner made is marked to be deleted with the server.
+"""A port that its owner created is marked to be deleted with the server.
 
 ## What is wrong
-The VIF in `network_info` says `preserve_on_delete: false`, while the port shows that it existed before Nova got it:
-it has a name, a description, tags, allowed address pairs, a DNS domain, a QoS policy or a trunk (Nova sets none of
-these), or it is more than a minute older than the server and than its place on the server. It is a suspicion, with its
+The VIF in `network_info` has `preserve_on_delete: false`, but the port shows that it existed before Nova got it: it has
+a name, a description, tags, allowed address pairs, a DNS domain, a QoS policy or a trunk (Nova sets none of these), or
+it is more than a minute older than both the server and its attachment to it. This is a suspicion, shown with its
 evidence.
 
 ## Why it matters
 The port and its address are lost when the server is deleted or the port detached; nobody notices earlier.
 
 ## How it comes about
-The cache was empty once and was healed: Nova copies the flag from the old cache, so that after a heal every port says
-false. The flag is nowhere else, not in Neutron and not in the request.
+The cache was empty once and was healed: Nova copies the flag from the old cache, so that after a heal every port has
+false. The flag is stored nowhere else, neither in Neutron nor in the request.
 
 ## How to see it by hand
 `openstack port show <port> -c name -c description -c tags -c created_at`, and the server's `created_at`. The flag
 itself is only in `instance_info_caches.network_info`; `stackmend port list --server <server>` shows it.
 
 ## Repair and its risk
-That one member of the document becomes true, if the document still reads as it did. If the suspicion is wrong, a port
+This flag in the document is set to true, if the document is unchanged since the plan. If the suspicion is wrong, a port
 is left over when the server is deleted.
 """
 
@@ -30,7 +30,7 @@ CHECK = Check(
     name="preserve-on-delete-wrong",
     catalogue="A5",
     severity=Severity.ERROR,
-    message="port {port} of server {server} will be deleted with it, but was there before: {code}",
+    message="port {port} of server {server} will be deleted with it, although it existed before: {code}",
     codes={
         "name": "it has a name",
         "description": "it has a description",

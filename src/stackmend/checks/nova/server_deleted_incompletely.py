@@ -1,30 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server is marked deleted, but not in the way Nova deletes one.
+"""A server is marked deleted, but not the way Nova deletes one.
 
 ## What is wrong
-The row in `instances` is marked deleted and something Nova does with every deletion was not done: the mark is not the
-row's own id (`mark`), the state or the times do not say deleted (`fields`), children are still live (`children`), a
-PCI device is still its (`pci`), or `instance_mappings.queued_for_delete` is not set (`mapping`).
+The row in `instances` is marked deleted, but a change that Nova makes with every deletion is missing: the mark is not
+the row's own id (`mark`), state or times do not match a deletion (`fields`), child rows are still live (`children`), a
+PCI device is still assigned to it (`pci`), or `instance_mappings.queued_for_delete` is not set (`mapping`).
 
 ## Why it matters
 Without `terminated_at` billing for the server never ends; quotas count it; a PCI device stays claimed; live child rows
 stop archiving, or are left behind by it.
 
 ## How it comes about
-`UPDATE instances SET deleted=1 ...` from a blog post; a deletion that crashed half way (bug 1784074 and its family).
+`UPDATE instances SET deleted=1 ...` from a blog post, or a deletion that crashed half way (bug 1784074 and related
+ones).
 
 ## How to see it by hand
 `SELECT id, deleted, vm_state, task_state, deleted_at, terminated_at, cleaned FROM instances WHERE uuid = '<server>';`
-and the same uuid in `block_device_mapping`, `virtual_interfaces`, `tags` and the other children.
+and the same uuid in `block_device_mapping`, `virtual_interfaces`, `tags` and the other child tables.
 
 ## Repair and its risk
-Where a port is still bound to the server's host, or a volume attached to it, and Nova has no action that deleted it,
-the guest may live: then there are two ways, and the operator names one (`plan create --repair`). `revive-server` takes
-the mark back. `finish-deletion` is the other one, and the only one else:
+If a port is still bound to the server's host, or a volume attached to it, and no Nova action deleted the server, the
+guest may be alive. There are then two ways, and the operator chooses (`plan create --repair`): `revive-server` undoes
+the deletion mark, `finish-deletion` completes the deletion. In all other cases only `finish-deletion` is offered.
 
-What Nova would have done is done, in its order; `cleaned` is left alone. Where the mark of the row itself was wrong,
-the right one lets nova-compute see the deletion: with `cleaned = 0` it removes the instance directory within minutes
-(rule RW9), so the repair wants consent by name. Ports, volumes and allocations have checks of their own.
+`finish-deletion` makes the changes Nova would have made, in Nova's order; `cleaned` is left alone. If the row's own
+deletion mark was wrong, the right one lets nova-compute see the deletion: with `cleaned = 0` it removes the instance
+directory within minutes (rule RW9), so the repair needs consent by name. Ports, volumes and allocations have their own
+checks.
 """
 
 from stackmend.model.check import Check, Severity
@@ -35,8 +37,8 @@ CHECK = Check(
     severity=Severity.ERROR,
     message="server {server} is marked deleted, but {code}",
     codes={
-        "mark": "the mark is not its row's own id, as Nova's is",
-        "fields": "its state or its times do not say so",
+        "mark": "its deletion mark is not the row's own id, as Nova's is",
+        "fields": "its state or times do not match",
         "children": "{children} row(s) that belong to it are not",
         "pci": "{pci} PCI device(s) are still claimed for it",
         "mapping": "its mapping to a cell is not queued for deletion",

@@ -2,23 +2,24 @@
 """A live server has lost its `instance_extra` row, or its flavor in it.
 
 ## What is wrong
-A server that is not deleted has no live row in `instance_extra` (`missing`, or `marked deleted` where one is left), a
-row without a flavor (`no flavor`), or more than one live row (`duplicate`; nothing in the schema prevents that).
+A server that is not deleted has no live row in `instance_extra` (`missing`, or `marked deleted` if one is left), a row
+without a flavor (`no flavor`), or more than one live row (`duplicate`; nothing in the schema prevents that).
 
 ## Why it matters
 Loading the server raises OrphanedObjectError: the API answers 500 to every list that contains it, for its whole
 project. `nova-manage placement heal_allocations` stops at it.
 
 ## How it comes about
-A purge script from a blog post: its statements commit one by one, take the children of the server, and then fail at
-`instances` because of a foreign key they did not know. Archiving of old releases cut trees as well (fixed in 21.2.3).
+A purge script from a blog post: its statements commit one by one, delete the child rows of the server, and then fail at
+`instances` because of a foreign key that the script ignores. Archiving in old releases also cut trees (fixed in
+21.2.3).
 
 ## How to see it by hand
 `SELECT id, deleted, flavor IS NOT NULL FROM instance_extra WHERE instance_uuid = '<server>';`
 
 ## Repair and its risk
-A row that is only marked deleted is revived; else the row is taken from the shadow table, else built anew with the
-flavor of the request spec, provided that it has the server's own vCPUs, memory and disk. Nothing is deleted.
+A row that is only marked deleted is revived. Otherwise the row is copied from the shadow table, or else re-created with
+the flavor in the request spec, provided that it has the server's own vCPUs, memory and disk. Nothing is deleted.
 """
 
 from stackmend.model.check import Check, Severity

@@ -2,24 +2,25 @@
 """No record shows how a server came to its host.
 
 ## What is wrong
-The server was launched on another host than it is on, its newest migration does not lead to this one, and no
-nova-compute there has done anything with its guest. Somebody set its host by hand, with or without stackmend.
+The server was launched on a host other than its current one, its newest migration does not lead to the current host,
+and no nova-compute there has done an operation on its guest. Somebody set its host by hand, with or without stackmend.
 
 ## Why it matters
 If its guest still runs where it was launched, the next start runs it twice on the same disk, and a delete leaves it
 running.
 
 ## How it comes about
-`server set-host --overrule`, a statement that set host, node and compute_id together, a purge of the table migrations.
+`server set-host --overrule`, an SQL statement that set host, node and compute_id together, or a purge of the table
+`migrations`.
 
 ## How to see it by hand
 `stackmend server where <server>`; `virsh list --all --uuid` on both hosts; `openstack server migration list --server
 <server>`; `SELECT host, launched_on FROM instances WHERE uuid = '<server>';`
 
 ## Repair and its risk
-None: look on both hypervisors. If the guest is on this host, whatever is done with it next there (a reboot, a stop and
-start) is the proof, and the finding goes; or waive it. If it is on the other one, `stackmend server set-host <server>
---host` that one. Do not start the server before you have looked.
+None: check both hypervisors. If the guest is on this host, the next successful operation there (a reboot, or a stop and
+start) is the proof, and the finding disappears; or waive it. If it is on the other host, run `stackmend server set-host
+<server> --host` with that one. Do not start the server before you have checked.
 """
 
 from stackmend.model.check import Check, Severity
@@ -29,7 +30,7 @@ CHECK = Check(
     name="server-host-unproved",
     catalogue="B8",
     severity=Severity.WARNING,
-    message="server {server} is on {host}, but was launched on {launched_on}, and nothing says how it came here",
+    message="server {server} is on {host}, but was launched on {launched_on}, and no record shows how it got there",
     resource=("server", "server"),
     key=("server",),
     needs=frozenset({"cells"}),
@@ -40,11 +41,11 @@ CHECK = Check(
         "server-on-nonexistent-host": {"server": "server"},
     },
     by_hand=(
-        "only a look tells where the guest is: 'stackmend server where {server}' shows what each record says, and"
+        "only the hypervisors show where the guest is: 'stackmend server where {server}' shows each record, and"
         " 'virsh list --all --uuid' on {launched_on} and on {host} shows the guest. Do not start the server before; if"
         " the guest is on {launched_on}: 'stackmend server set-host {server} --host {launched_on}'"
     ),
-    # NULLIF, not <>: the planner may take an inequality between two tables for a way to join them
+    # NULLIF, not <>: the planner may use an inequality between two tables as a join condition
     sql="""
         WITH latest AS (
             SELECT cell, MAX(id) AS id

@@ -8,10 +8,10 @@ The server's cell has no nova-compute service for its host (code `no-service`), 
 
 ## Why it matters
 Every operation ends in ComputeHostNotFound; a delete becomes a local one, which leaves the guest and its disks; a
-wrong node makes the server invisible to every resource tracker, for they look by host *and* node.
+wrong node makes the server invisible to every resource tracker, because they search by host *and* node.
 
 ## How it comes about
-A compute service deleted although servers were on it (old releases did not check), a host renamed, a server moved by
+A compute service deleted although servers were on it (old releases did not check), a renamed host, or a server moved by
 SQL with a typing error.
 
 ## How to see it by hand
@@ -20,11 +20,11 @@ SQL with a typing error.
 `SELECT host, hypervisor_hostname, deleted FROM compute_nodes;`
 
 ## Repair and its risk
-Host and node are where every other record has the server (ports, capacity, volumes, migrations, what was last done
-with the guest): a typing error is set right, whichever of the columns it is in. Where the service or node is only
-marked deleted, it is revived: look at the file `compute_id` on the machine first. Where the records are divided, or the
-host they name is dead and the server's row names one that lives, nothing is touched: `server set-host` where you know
-better, else evacuate or relocate the server. Never delete it to tidy up.
+Host and node are set to where every other record has the server (ports, allocation, volumes, migrations, the last
+operation on the guest): this corrects a typing error in any of the columns. If the service or node is only marked
+deleted, it is revived: check the file `compute_id` on the machine first. If the records disagree, or the host they name
+is dead and the server's row names one that is alive, nothing is changed: use `server set-host` if you know the right
+host, otherwise evacuate or relocate the server. Never delete it to tidy up.
 """
 
 from stackmend.model.check import Check, Severity
@@ -48,11 +48,11 @@ CHECK = Check(
                CASE WHEN s.host IS NULL THEN 'null-host-active'
                     WHEN v.host IS NULL THEN 'no-service'
                     WHEN h.host IS NULL THEN 'no-node' ELSE 'node-mismatch' END AS code,
-               CASE WHEN s.host IS NULL THEN 'it is in use and has no host'
-                    WHEN v.host IS NULL THEN 'its cell has no nova-compute service of that host'
+               CASE WHEN s.host IS NULL THEN 'it is in use but has no host'
+                    WHEN v.host IS NULL THEN 'its cell has no nova-compute service for that host'
                     WHEN h.host IS NULL THEN 'that host has no compute node'
                     WHEN h.many = 1 THEN 'that host has node ' || h.one || ', not this one'
-                    ELSE 'that host has ' || h.many || ' nodes, such as ' || h.one || ', not this one' END AS what
+                    ELSE 'that host has ' || h.many || ' nodes, for example ' || h.one || ', not this one' END AS what
           FROM idle_servers s
           LEFT JOIN (SELECT DISTINCT cell, host FROM nova_services WHERE NOT deleted AND "binary" = 'nova-compute') v
             ON v.host = s.host AND v.cell = s.cell

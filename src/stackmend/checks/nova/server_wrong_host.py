@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Neutron and Placement agree that a server is on another host than Nova says.
+"""Neutron and Placement agree that a server is on a host other than Nova's.
 
 ## What is wrong
 Every ACTIVE binding of the server's ports is on one other host, and its allocation is on that host's provider alone,
-while `instances.host` names somewhere else, and nothing is moving. A task state `migrating` is nothing that moves where
-no migration is under way, or only one whose source is not heard of any more, and two hours have passed. This is
-evidence from databases: a suspicion until the hypervisors were asked.
+while `instances.host` names a different one, and no move is in progress. A task state `migrating` is ignored if no
+migration is in progress, or only one whose source no longer reports, and two hours have passed. This is evidence from
+databases: a suspicion until the hypervisors have been checked.
 
 ## Why it matters
 Every operation goes to the wrong host: a reboot there starts the guest a second time on the same disk, a delete leaves
 the guest running, and the power sync reports it as shut off.
 
 ## How it comes about
-A live migration that failed after the guest had moved, or whose source died before it noted the end; a failed resize,
-`virsh migrate` by hand, a statement that set the host.
+A live migration that failed after the guest had moved, or whose source died before it recorded the end; a failed
+resize; `virsh migrate` by hand; an SQL statement that set the host.
 
 ## How to see it by hand
 `stackmend server where <server>`; `virsh list --all --uuid` on both hosts; `openstack server show <server> -c
@@ -21,9 +21,9 @@ OS-EXT-SRV-ATTR:host`; `openstack resource provider allocation show <server>`.
 
 ## Repair and its risk
 Only after you have seen the guest running on the other host, and on that one alone: host, node and compute node of the
-server are set, and the task state that is left; the migration is settled, allocation, bindings and records follow.
-Where the records disagree (a connected volume or the last operation on the guest points elsewhere) nothing is planned.
-If the verdict is wrong, the next start runs the guest twice.
+server are set and a stale task state is cleared; the migration is settled; allocation, bindings and records follow. If
+the records disagree (a connected volume or the last operation on the guest points elsewhere), nothing is planned. If
+the verdict is wrong, the next start runs the guest twice.
 """
 
 from stackmend.model.check import Check, Severity
@@ -33,7 +33,7 @@ CHECK = Check(
     name="server-wrong-host",
     catalogue="B8",
     severity=Severity.ERROR,
-    message="Nova says that server {server} is on {host}; its ports and its allocation are on {found_host}{left}",
+    message="Nova shows server {server} on {host}, but its ports and its allocation are on {found_host}{left}",
     resource=("server", "server"),
     key=("server",),
     needs=frozenset({"neutron", "placement"}),
@@ -49,7 +49,7 @@ CHECK = Check(
     },
     ages={"idle": 900, "stuck": 7200},
     explained_by={"server-on-nonexistent-host": {"server": "server"}},
-    # NULLIF, not <>: the planner may take an inequality between two tables for a way to join them
+    # NULLIF, not <>: the planner may use an inequality between two tables as a join condition
     sql="""
         WITH beating AS (
             SELECT v.cell, v.host
@@ -98,7 +98,7 @@ CHECK = Check(
             HAVING MIN(o.uuid) = MAX(o.uuid))
         SELECT h.uuid AS server, h.cell, h.host, h.node, h.found AS found_host, n.hypervisor_hostname AS found_node,
                CASE WHEN h.task_state IS NULL THEN ''
-                    ELSE '; it is called migrating, and nothing is migrating it any more' END AS left
+                    ELSE '; its task state is migrating, but no migration is in progress' END AS left
           FROM held h
           JOIN nova_compute_nodes n ON n.uuid = h.root AND n.cell = h.cell AND n.host = h.found
          WHERE NOT n.deleted AND n.hypervisor_type <> 'ironic'""",

@@ -6,9 +6,9 @@ A server that can still be restored (`vm_state` `soft-delete`) has an empty, NUL
 with its id as `device_id` exist in its own project.
 
 ## Why it matters
-When nova-compute reclaims the server (`reclaim_instance_interval`), it deletes every port that Neutron has for it and
-the cache does not mark as to be kept. From an empty cache that is every port: the customer's own pre-made ones go with
-their addresses. Restored, the server starts without a NIC at the next hard reboot.
+When nova-compute reclaims the server (`reclaim_instance_interval`), it deletes every port in Neutron that the cache
+does not mark to be kept. With an empty cache these are all ports, including those the customer created beforehand, with
+their addresses. If restored, the server starts without a NIC at the next hard reboot.
 
 ## How it comes about
 As with any server (`info-cache-empty`): a refresh met a failing Neutron before the server was deleted.
@@ -18,8 +18,8 @@ As with any server (`info-cache-empty`): a refresh met a failing Neutron before 
 `SELECT network_info FROM instance_info_caches WHERE instance_uuid = '<server>' AND deleted = 0;`
 
 ## Repair and its risk
-The document is rebuilt from Neutron. Which ports belong to the customer is deduced, and in doubt a port is kept: one
-too many is left over when the server is reclaimed. It has to be done before that; nova-compute does not wait.
+The document is rebuilt from Neutron. The customer's ports are deduced, and a doubtful port is kept: it is then left
+over when the server is reclaimed. This must be done before nova-compute reclaims the server.
 """
 
 from stackmend.model.check import Check, Severity

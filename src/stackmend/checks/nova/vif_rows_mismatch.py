@@ -1,40 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova's rows of a server's NICs do not match its ports.
+"""Nova's `virtual_interfaces` rows of a server do not match its ports.
 
 ## What is wrong
-The `code` is the first of these that holds:
+The `code` is the first of these that applies:
 
 - `missing`: a port that is in the server's network cache and in Neutron has no live row in `virtual_interfaces`;
-- `surplus`: a live row stands for a port that is there, but is not the server's by its cache nor by Neutron;
-- `address`: an address has another form than `MAC/port`, the bare MAC of old releases for example;
-- `mismarked`: a row is marked deleted with something else than its own id (rule RW4);
-- `leftover`: a live row stands for a port that is deleted.
+- `surplus`: a live row refers to an existing port that is the server's neither in its cache nor in Neutron;
+- `address`: an address is not in the form `MAC/port`, for example the bare MAC of old releases;
+- `mismarked`: a row is marked deleted with a value other than its own id (rule RW4);
+- `leftover`: a live row refers to a deleted port.
 
 ## Why it matters
-The rows give the NICs their order: where one is missing, the guest's NICs may change places at the next rebuild of the
-cache, and its device tag is lost. A surplus row has the one place that the key (address and mark) has for the port: the
-next attach of that port to any server of the cell fails (HTTP 500, `VirtualInterfaceCreateException`, seen on Nova 34).
-A mismarked row blocks the next deletion mark of the same address.
+The rows define the order of the NICs: if one is missing, the guest's NICs may change places at the next rebuild of the
+cache, and its device tag is lost. A surplus row occupies the only place that the key (address and mark) has for the
+port: the next attach of that port to any server of the cell fails (HTTP 500, `VirtualInterfaceCreateException`, seen on
+Nova 34). A mismarked row blocks the next deletion mark of the same address.
 
-A leftover does no harm to the server: Nova looks rows up by the ports that Neutron has, and marks all of them deleted
-with the server. Only a new port with the same MAC would show the old one's device tag, and `nova-manage db
-online_data_migrations` passes the server over.
+A leftover does no harm to the server: Nova looks rows up by the ports in Neutron, and marks all of them deleted with
+the server. Only a new port with the same MAC would show the old one's device tag, and `nova-manage db
+online_data_migrations` skips the server.
 
 ## How it comes about
-Servers older than Newton that were never migrated, an attach or detach cut short, and SQL from blog posts
-(`UPDATE virtual_interfaces SET deleted=1`). Leftovers come with every port that is deleted in Neutron while it is
-attached: at the event `network-vif-deleted` Nova takes the NIC from the guest and from the cache, and leaves the row.
+Servers older than Newton that were never migrated, an attach or detach cut short, and SQL from blog posts (`UPDATE
+virtual_interfaces SET deleted=1`). Leftovers come with every port that is deleted in Neutron while it is attached: at
+the event `network-vif-deleted` Nova removes the NIC from the guest and from the cache, but leaves the row.
 
 ## How to see it by hand
-`SELECT id, uuid, address, deleted FROM virtual_interfaces WHERE instance_uuid = '<server>';` beside
-`openstack port list --server <server>`.
+`SELECT id, uuid, address, deleted FROM virtual_interfaces WHERE instance_uuid = '<server>';` beside `openstack port
+list --server <server>`.
 
 ## Repair and its risk
-Missing rows are inserted (they become the last NICs), surplus ones and leftovers marked deleted with their own id,
-addresses and marks put right. Nothing of the guest changes. It wants consent by name: where Neutron lost a port, the
-row is the last record of a NIC that the guest may still have. A port without a row may be the leftover of a failed
-build that Nova's healer has put into the cache: then `extra-ports-on-server` says so, and this finding is counted with
-it."""
+Missing rows are inserted (they become the last NICs), surplus rows and leftovers are marked deleted with their own id,
+addresses and marks are corrected. The guest does not change. The repair needs consent by name: if Neutron lost a port,
+the row is the last record of a NIC that the guest may still have. A port without a row may be the leftover of a failed
+build that Nova's healer has added to the cache: `extra-ports-on-server` then reports it, and this finding is counted
+under it.
+"""
 
 from stackmend.model.check import Check, Severity
 from stackmend.tables.views import idle
@@ -44,8 +45,8 @@ CHECK = Check(
     catalogue="A9",
     severity=Severity.WARNING,
     message=(
-        "the rows of the NICs of server {server} do not fit its ports: {missing} missing, {surplus} surplus,"
-        " {addresses} with a wrong address, {mismarked} wrongly marked deleted, {leftovers} left of deleted ports"
+        "the virtual_interfaces rows of server {server} do not match its ports: {missing} missing, {surplus} surplus,"
+        " {addresses} with a wrong address, {mismarked} wrongly marked deleted, {leftovers} left from deleted ports"
     ),
     resource=("server", "server"),
     key=("server",),
@@ -56,13 +57,13 @@ CHECK = Check(
         "nova_vifs": {"instance_uuid": "server"},
         "nova_virtual_interfaces": {"instance_uuid": "server"},
         "neutron_ports": {"device_id": "server"},
-        # every port has one, whoever has the port
+        # every port has a binding, whatever its device
         "neutron_ml2_port_bindings": {"port_id": "nova_virtual_interfaces.uuid"},
     },
     ages={"idle": 600},
-    # a leftover that Nova's healer has put into the cache has no row, and must not get one
+    # a leftover that Nova's healer has added to the cache has no row and must not get one
     explained_by={"extra-ports-on-server": {"server": "server"}},
-    # without a cache that can be read nobody knows which ports are NICs: the checks of the cache come first
+    # without a readable cache it is unknown which ports are NICs: the checks of the cache come first
     sql="""
         WITH suspects AS (
             SELECT DISTINCT COALESCE(v.instance_uuid, r.instance_uuid) AS server, COALESCE(v.cell, r.cell) AS cell,

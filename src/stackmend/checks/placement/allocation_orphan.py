@@ -1,26 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An allocation holds capacity for a server or a migration that is gone.
+"""An allocation holds capacity for a deleted server or an ended migration.
 
 ## What is wrong
 Placement holds allocations for a consumer that is neither a live server nor a migration in progress.
 
 ## Why it matters
-The host looks fuller than it is: "No valid host" while capacity is free, and the compute service or the provider
-cannot be deleted. Nothing is lost while it stays.
+The host looks fuller than it is: "No valid host" while capacity is free, and the compute service or the provider cannot
+be deleted. Leaving it as it is loses nothing.
 
 ## How it comes about
-A server was deleted by Nova's API while Placement was down; an evacuated host never came back to clean up (bug
-1829479); a migration ended in error; a deleted server was archived before its node's resource tracker had seen it
-(bug 1793569). Nova removes such allocations only for deleted servers that are not yet archived, on their own node.
+A server was deleted through Nova's API while Placement was down; an evacuated host never came back to clean up (bug
+1829479); a migration ended in error; a deleted server was archived before its node's resource tracker had seen it (bug
+1793569). Nova removes such allocations only for deleted servers that are not yet archived, on their own node.
 
 ## How to see it by hand
 `openstack resource provider show --allocations <provider>` lists the consumer; `openstack server show <consumer>`
-answers "No server". `nova-manage placement audit` says the same, but never run it with `--delete` unsupervised: where
-a cell does not answer it takes every allocation for an orphan (rule R2).
+answers "No server". `nova-manage placement audit` reports the same, but never run it with `--delete` unsupervised: if a
+cell does not answer, it treats every allocation as an orphan (rule R2).
 
 ## Repair and its risk
-The consumer's allocations are removed and the generation of each provider counted on. If the verdict were wrong, the
-host could be overcommitted, so every cell has to answer before an allocation is called an orphan.
+The consumer's allocations are deleted and the generation of each provider is incremented. If the verdict were wrong,
+the host could be overcommitted, so every cell must answer before an allocation is called an orphan.
 """
 
 from stackmend.model.check import Check, Severity
@@ -30,11 +30,11 @@ CHECK = Check(
     name="allocation-orphan",
     catalogue="E1",
     severity=Severity.WARNING,
-    message="consumer {consumer} holds allocations on {providers} provider(s), but is no live server: {code}",
+    message="consumer {consumer} holds allocations on {providers} provider(s), but is not a live server: {code}",
     codes={
         "deleted-server": "it is a deleted server",
         "finished-migration": "it is a migration that has ended",
-        "unknown": "no cell knows a server or migration of that id",
+        "unknown": "no cell knows a server or migration with that id",
     },
     resource=("consumer", "consumer"),
     key=("consumer",),
@@ -49,7 +49,7 @@ CHECK = Check(
     },
     untold={"unknown": LOST.format("{consumer}"), "deleted-server": MARKED.format("{consumer}")},
     ages={"grace": 3600},
-    # first whether the server is to be deleted at all: its guest may live
+    # first decide whether the server should be deleted at all: its guest may be alive
     explained_by={"server-deleted-incompletely": {"consumer": "server"}},
     sql="""
         WITH strays AS (

@@ -1,27 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server has allocations on a compute host where it is not.
+"""A server has allocations on a compute host other than its own.
 
 ## What is wrong
-The server's allocation is on the provider of another compute node than its own, beside the right one (code `both`) or
-in its place (`only-wrong`); or an offloaded server, which is on no host, holds some (`offloaded`).
+The server's allocation is on the provider of a compute node other than its own, in addition to the right one (code
+`both`) or instead of it (`only-wrong`); or an offloaded server, which is on no host, still has one (`offloaded`).
 
 ## Why it matters
-The host it is charged to looks full, the host it runs on is overcommitted.
+The host with the allocation looks full, and the host the server runs on is overcommitted.
 
 ## How it comes about
-An evacuation whose source never came back, a server moved by SQL, a failed revert of a migration, an unshelve that
-failed and was not cleaned up after. The resource tracker only logs it. What an evacuation left is nova-compute's of the
-source to give back when it starts; where that compute node is deleted, nobody will (the page "Orphaned
+An evacuation whose source never came back, a server moved by SQL, a failed revert of a migration, or a failed unshelve
+that was not cleaned up. The resource tracker only logs it. An allocation left by an evacuation is removed by
+nova-compute on the source host when it starts; if that compute node is deleted, nothing removes it (page "Orphaned
 resource allocations" of Nova's guide).
 
 ## How to see it by hand
-`openstack resource provider allocation show <server>`, and the host of `openstack server show <server>` in
-`openstack resource provider list`.
+`openstack resource provider allocation show <server>`, and the host of `openstack server show <server>` in `openstack
+resource provider list`.
 
 ## Repair and its risk
-What is held of the wrong host is given back, and the right one is charged what the flavor says, for flat trees alone;
-nested resources (VGPU, bandwidth, PCI) are left to Nova. An offloaded server holds nothing afterwards. The host is made
-sure of first, by every record there is. Nothing is lost either way.
+The allocation on the wrong host is removed, and the right one is charged with the amounts of the flavor, for flat trees
+only; nested resources (VGPU, bandwidth, PCI) are left to Nova. An offloaded server has no allocation afterwards. The
+server's host is first verified against every record. Nothing is lost either way.
 """
 
 from stackmend.model.check import Check, Severity
@@ -31,7 +31,7 @@ CHECK = Check(
     name="allocation-wrong-provider",
     catalogue="E2",
     severity=Severity.ERROR,
-    message="server {server} is {at}, and holds capacity of {wrong_host}{beside}",
+    message="server {server} is {at}, but has an allocation on {wrong_host}{beside}",
     resource=("server", "server"),
     key=("server", "wrong_provider"),
     needs=frozenset({"placement", "cells"}),
@@ -48,7 +48,7 @@ CHECK = Check(
         "server-wrong-host": {"server": "server"},
         "server-on-nonexistent-host": {"server": "server"},
     },
-    # NULLIF, not <>: the planner may take an inequality between two tables for a way to join them
+    # NULLIF, not <>: the planner may use an inequality between two tables as a join condition
     sql="""
         WITH roots AS (
             SELECT r.id, o.uuid
@@ -68,7 +68,8 @@ CHECK = Check(
                CASE WHEN MAX(g.uuid) IS NULL THEN 'only-wrong' ELSE 'both' END AS code,
                'on ' || t.host AS at,
                CASE WHEN t.source_gone THEN ', whose compute node is deleted' ELSE '' END
-               || CASE WHEN MAX(g.uuid) IS NULL THEN ' in place of its own' ELSE ' beside that of its own' END AS beside
+               || CASE WHEN MAX(g.uuid) IS NULL THEN ', instead of its own host'
+                       ELSE ', in addition to its own host' END AS beside
           FROM astray t
           JOIN placement_allocations a ON a.consumer_id = t.server
           LEFT JOIN roots g ON g.id = a.resource_provider_id AND g.uuid = t.right_provider
