@@ -92,7 +92,8 @@ def test_an_address_that_is_anothers_by_now_is_not_taken(stage: Stage) -> None:
     )
     mac = vifs(cloud, server)[0]["address"]
     cloud.update("neutron", "ports", {"id": taker}, mac_address=mac, network_id=fixed["network_id"])
-    assert f"port {taker} of compute:nova {other.uuid} has the MAC {mac}" in reasons(stage.plan(CHECK, "restore-port"))
+    said = reasons(stage.plan(CHECK, "restore-port"))
+    assert f"port {taker} (compute:nova {other.uuid}) now has the MAC {mac}" in said
 
 
 def _mates(stage: Stage, count: int) -> list[Server]:
