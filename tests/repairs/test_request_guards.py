@@ -78,7 +78,7 @@ def test_what_was_asked_for_just_now_is_waited_for(desk: Desk) -> None:
         ("set-host", server.uuid, "--host", node, "--overrule", str(server.host)),
     )
     for words in requests:
-        assert "detach_interface was asked for" in desk.refused("server", *words)
+        assert "detach_interface was requested" in desk.refused("server", *words)
     desk.cloud.update(server.database, "instance_actions", {"id": action}, start_time=desk.cloud.ago(3000))
     desk.cloud.insert(
         server.database, "instance_actions_events", action_id=action, event="compute_detach_interface",
@@ -95,7 +95,7 @@ def test_a_port_of_somebody_else_is_not_released(desk: Desk) -> None:
     _, out, _ = desk.type("port", "release", port, "--allow-db", "-f", "json")
     assert "before the server" in " ".join(json.loads(out)["actions"][0]["evidence"])
     desk.cloud.update("neutron", "ports", {"id": port}, project_id="0" * 32)
-    assert "is of project" in desk.refused("port", "release", port)
+    assert "is in project" in desk.refused("port", "release", port)
 
 
 def test_only_a_server_with_a_guest_is_on_a_host(desk: Desk) -> None:

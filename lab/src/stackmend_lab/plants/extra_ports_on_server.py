@@ -73,7 +73,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "adopted": adopted,
     "adopted_elsewhere": adopted_elsewhere,
 }
-NOT_REPAIRED = {"adopted": "only the guest tells", "adopted_elsewhere": "only the guest tells"}
+NOT_REPAIRED = {"adopted": "only the guest shows", "adopted_elsewhere": "only the guest shows"}
 
 
 def several_nics(cloud: CloudRows) -> None:

@@ -120,7 +120,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
 NOT_REPAIRED = {
     "root": "root disk",
     "root_elsewhere": "stop one of the two",
-    "attachment_of_another": "no row tells which",
+    "attachment_of_another": "no row shows which",
     "other_attachment": "nova-manage volume_attachment refresh",
 }
 

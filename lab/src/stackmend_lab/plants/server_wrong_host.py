@@ -100,7 +100,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "source_died": source_died,
     "all_three_columns": all_three_columns,
 }
-NOT_REPAIRED = {"all_three_columns": "A human must look"}
+NOT_REPAIRED = {"all_three_columns": "Check by hand"}
 
 
 def live_migrating(cloud: CloudRows) -> None:

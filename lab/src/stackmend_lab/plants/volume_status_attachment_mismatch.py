@@ -131,10 +131,10 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "reserved_for_nobody": reserved_for_nobody,
 }
 NOT_REPAIRED = {
-    "second_writer": "may not be shared",
-    "second_writer_in_use": "may not be shared",
-    "only_in_error": "no row tells whether the guest has the disk",
-    "in_error_half_typed": "no row tells whether the guest has the disk",
+    "second_writer": "is not multi-attach",
+    "second_writer_in_use": "is not multi-attach",
+    "only_in_error": "no row shows whether the guest has the disk",
+    "in_error_half_typed": "no row shows whether the guest has the disk",
 }
 
 
