@@ -202,7 +202,7 @@ def test_a_host_that_is_not_back_is_refused(site: Site) -> None:
     assert "is down: start it first" in refused(site.plan())
     site.cloud.world.start(site.host)
     site.host.forced_down = True
-    assert "is forced down: nothing may be started" in refused(site.plan())
+    assert "is forced down: no server may be started" in refused(site.plan())
     site.host.forced_down = False
     assert site.plan().runnable
 
