@@ -291,16 +291,16 @@ def test_undo_shows_its_plan_first(applied, broken_cloud, stackmend):
     assert f"run undo {applied} --yes" in done.err
     assert "row changed (~)" in done.out
     assert "UPDATE" in stackmend("run", "undo", applied, "--dry-run", "--sql").out
-    assert "its rows have moved on since: left alone" in " ".join(done.out.split())
+    assert "its rows have changed since: left alone" in " ".join(done.out.split())
     dry = stackmend("run", "undo", applied, "--dry-run", "-f", "json")
     document = conforms(dry.out, "plan")
     assert dry.code == Exit.FINDINGS
     assert [left["resource_id"] for left in document["not_repaired"]] == [volume]
-    assert f"1 of {len(document['actions'])} have moved on since and are left alone: volume 1" in dry.err
+    assert f"1 of {len(document['actions'])} have changed since and are left alone: volume 1" in dry.err
     assert broken_cloud.dump() == before
     undone = stackmend("run", "undo", applied, "--yes")
     assert undone.code == Exit.STOPPED
-    assert "have moved on since and are left alone: volume 1" in undone.err
+    assert "have changed since and are left alone: volume 1" in undone.err
 
 
 def test_undo_of_a_run_that_is_not_there(cloud, stackmend):

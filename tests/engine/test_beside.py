@@ -198,7 +198,7 @@ def test_after_a_required_lane_that_failed_nothing_later_is_begun(desk: Desk) ->
     result = desk.run(actions, Limits(parallel=2))
     assert (result.failed, result.left, result.exit) == (1, 1, Exit.STOPPED)
     assert desk.trips.sent == ["disable"]
-    assert any("what comes after a1" in note for note in result.notes)
+    assert any("the stages after a1" in note for note in result.notes)
 
 
 def test_too_many_failures_begin_nothing_new_but_see_the_rest_to_its_end(desk: Desk) -> None:

@@ -383,5 +383,5 @@ def test_undo_says_what_it_could_not_bring_back(on_mariadb: Ground) -> None:
         here.cloud.execute("neutron", change.format("VARCHAR"))
     assert (result.exit, result.done) == (Exit.STOPPED, 1), result.notes
     (note,) = result.notes
-    assert note.startswith(f"not brought back: standardattributes ({row['id']}) in database neutron: description")
+    assert note.startswith(f"not restored: standardattributes ({row['id']}) in database neutron: description")
     assert "blanks" not in note

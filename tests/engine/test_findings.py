@@ -80,7 +80,7 @@ def test_a_finding_that_does_not_hold_any_more(here: Ground) -> None:
     before = here.cloud.rows("neutron", "SELECT * FROM ports ORDER BY id")
     result = runs.apply(here.config, plan, accept=("all",))
     assert (result.exit, result.done, result.stale) == (Exit.STOPPED, 1, 1)
-    assert any("the finding does not hold any more" in note for note in result.notes), result.notes
+    assert any("the finding no longer exists" in note for note in result.notes), result.notes
     assert here.cloud.rows("neutron", "SELECT * FROM ports ORDER BY id") == before
 
 

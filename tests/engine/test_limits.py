@@ -204,7 +204,7 @@ def _format(text: str) -> str:
         (_edited, "was changed after it was made"),
         (_more_rows, "was changed after it was made"),
         (_format, "has the format stackmend-plan-9"),
-        (lambda _: "[]", "not a plan of stackmend"),
+        (lambda _: "[]", "not a stackmend plan"),
         (lambda _: "", "not a complete JSON document"),
     ],
 )

@@ -132,7 +132,7 @@ def test_where_only_the_guest_tells_no_cache_is_written(stage: Stage) -> None:
     write(cloud, server, "[]")
     plan = stage.request("rebuild-info-cache", server=server.uuid)
     assert plan.runnable == ()
-    assert f"is a NIC of server {server.uuid}: no row of a NIC" in plan.not_repaired[0].reason
+    assert f"is a NIC of server {server.uuid}: no virtual_interfaces row" in plan.not_repaired[0].reason
     assert f"'virsh domiflist' on {server.host}" in plan.not_repaired[0].reason
 
 
@@ -153,7 +153,7 @@ def test_an_adopted_leftover_gets_no_row(stage: Stage) -> None:
     assert refused.runnable == ()
     assert "looks like the leftover of a failed build" in refused.not_repaired[0].reason
     refused = stage.request("rebuild-info-cache", server=key["server"])
-    assert f"is a NIC of server {key['server']}: Nova never noted it as a NIC" in refused.not_repaired[0].reason
+    assert f"is a NIC of server {key['server']}: Nova never recorded it as a NIC" in refused.not_repaired[0].reason
     wanted = vif_rows_mismatch.plant(stage.cloud)
     stage.apply(stage.request("mend-vif-rows", server=wanted["server"]))
     # asked alone the check cannot know the cause; the repair does

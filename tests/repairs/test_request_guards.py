@@ -40,13 +40,13 @@ def test_a_server_whose_guest_may_live_is_not_marked_deleted(desk: Desk) -> None
 
 @pytest.mark.attack("purges a server whose row is lost, or that is being built")
 def test_a_server_that_is_lost_or_not_yet_there_is_not_purged(desk: Desk) -> None:
-    """Without a row in its cell nova_api tells: a living server, and one that is about to be built, stay."""
+    """Without a row in its cell nova_api tells: a living server, and one that is is being built, stay."""
     lost = desk.cloud.pick("active")
     desk.cloud.delete(lost.database, "instances", {"uuid": lost.uuid})
     assert "the row is lost, not the server" in desk.refused("server", "purge", lost.uuid)
     desk.cloud.update("nova_api", "instance_mappings", {"instance_uuid": lost.uuid}, queued_for_delete=1)
     assert "still has rows of" in desk.refused("server", "purge", lost.uuid)
-    assert "about to be built" in desk.refused("server", "purge", desk.cloud.pick("unscheduled").uuid)
+    assert "is being built" in desk.refused("server", "purge", desk.cloud.pick("unscheduled").uuid)
 
 
 def test_what_purge_looked_at_is_looked_at_again_when_it_writes(desk: Desk) -> None:

@@ -205,7 +205,7 @@ def test_a_healthy_guest_is_not_taken_without_its_host_being_named(desk: Desk) -
     node = neighbour(desk.cloud, server)
     words = ("server", "set-host", server.uuid, "--host", node["host"])
     message = desk.refused(*words)
-    for said in ("Nova's row has it on host", "Neutron has its ports active on", "Placement charges it to"):
+    for said in ("Nova's row has it on host", "Neutron has its ports active on", "Placement has its allocation on"):
         assert said in message
     _, out, _ = desk.type(*words, "--overrule", str(server.host), "--allow-db", "-f", "json")
     (action,) = json.loads(out)["actions"]

@@ -31,7 +31,7 @@ STAYS = {
     "port-binding-inactive-leftover:live_migrating": "is not declared dead: its guest may run there",
     "server-wrong-host:long_migrating": "which is alive: it would run twice",
     "allocation-wrong-provider:resized": "is resized",
-    "port-binding-wrong-host:baremetal": "machines of ironic",
+    "port-binding-wrong-host:baremetal": "manages baremetal (ironic) nodes",
     "info-cache-stale-port:just_detached": "is the last record of port",
 }
 #: task_state -> what a drain asks for until it is over

@@ -281,7 +281,7 @@ def test_what_is_not_detached(site: Site, pair: tuple[Server, str]) -> None:
     root = next(s for s in site.cloud.servers("volume_backed") if s.host == TO)
     assert f"volume refresh --server {root.uuid}" in refused(plan(site, "reattach-volume", (root, root.volumes[0])))
     detaching(site, *pair)
-    assert "audit, and mend that first" in refused(plan(site, "reattach-volume", pair))
+    assert "audit and repair that first" in refused(plan(site, "reattach-volume", pair))
     site.cloud.update("cinder", "volumes", {"id": pair[1]}, status="in-use")
     site.cloud.update(CELL, "instances", {"uuid": pair[0].uuid}, task_state="rebooting")
     assert "is busy" in refused(plan(site, "reattach-volume", pair))

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the services know, read-only: said once, for checks, repairs and workflows."""
+"""Read-only knowledge about the services, in one place for checks, repairs and workflows."""

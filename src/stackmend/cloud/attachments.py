@@ -42,7 +42,7 @@ class Server:
     database: str = ""
     row: Record | None = None
     known: bool = False  #: a cell has a row of it, though marked deleted
-    building: bool = False  #: no cell has it yet, and it is about to be built
+    building: bool = False  #: no cell has it yet, and it is being built
 
     @property
     def alive(self) -> bool:
@@ -55,9 +55,9 @@ class Server:
         return self.row is not None and self.row["vm_state"] == "error" and self.row["launched_at"] is None
 
     def settled(self) -> None:
-        """CannotRepair where the server is about to be built: it is neither there nor gone."""
+        """CannotRepair where the server is being built: it is neither there nor gone."""
         if self.building:
-            raise CannotRepair(f"{self} is about to be built")
+            raise CannotRepair(f"{self} is being built")
 
     def __str__(self) -> str:
         return f"server {self.uuid}"
@@ -134,9 +134,9 @@ class Reading:
             for database, mapping in pair.mappings if pair.server.uuid not in gone else ():
                 if mapping["attachment_id"] in taken:
                     raise CannotRepair(
-                        f"{database} has a block device mapping of the living {pair.server} that names the very"
-                        f" attachment {mapping['attachment_id']}, which Cinder has for another server: no row tells"
-                        " which of the two is wrong. Look which guest has a disk with serial"
+                        f"{database} has a block device mapping of the live {pair.server} that names the same"
+                        f" attachment {mapping['attachment_id']}, which Cinder has for another server: no row shows"
+                        " which of the two is wrong. Check which guest has a disk with serial"
                         f" {self.volume} (virsh dumpxml)"
                     )
 
@@ -148,9 +148,9 @@ class Reading:
                 continue
             database, mapping = pair.mappings[0]
             raise CannotRepair(
-                f"{database} has a block device mapping of volume {self.volume} for the living {pair.server}"
+                f"{database} has a block device mapping of volume {self.volume} for the live {pair.server}"
                 f" (boot_index {mapping['boot_index']}), of which Cinder has no attachment: its guest may have the"
-                f" disk. See 'stackmend audit --server {pair.server.uuid}', or name that server to have it let go"
+                f" disk. See 'stackmend audit --server {pair.server.uuid}', or name that server to detach it as well"
             )
 
 

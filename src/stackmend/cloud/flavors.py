@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a server is to hold in Placement, by its flavor (nova/scheduler/utils.py, ResourceRequest.from_request_spec)."""
+"""The allocation a server's flavor requires (nova/scheduler/utils.py, ResourceRequest.from_request_spec)."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def amounts(live: Live, database: str, server: Mapping[str, Value]) -> dict[str,
     flavor = _flavor(live, database, server)
     if differs := [c for c in _COLUMNS if server[c] is not None and whole(server[c]) != whole(flavor[c])]:
         raise CannotRepair(
-            f"how much server {name} is to hold cannot be told: its row has {differs[0]} {server[differs[0]]}, its"
+            f"the allocation that server {name} needs is unclear: its row has {differs[0]} {server[differs[0]]}, its"
             f" flavor {flavor[differs[0]]}"
         )
     overrides = _overrides(name, members(flavor.get("extra_specs")))
     for extra in live.rows(database, "instance_extra", {"instance_uuid": name, "deleted": 0}):
         if extra.get("pci_requests") and json.loads(str(extra["pci_requests"])):
-            raise _unclear(name, "it asks for PCI devices")
+            raise _unclear(name, "it requests PCI devices")
     for row in live.rows(database, "instance_system_metadata", {"instance_uuid": name, "deleted": 0}):
         if row["key"] in _OF_IMAGE:
             raise _unclear(name, f"its image says {str(row['key']).removeprefix('image_')}")
@@ -74,6 +74,6 @@ def _boots_from_volume(live: Live, database: str, server: str) -> bool:
 
 def _unclear(server: object, why: str) -> CannotRepair:
     return CannotRepair(
-        f"how much server {server} is to hold cannot be told from its flavor ({why}): 'nova-manage placement"
+        f"the allocation that server {server} needs cannot be derived from its flavor ({why}): 'nova-manage placement"
         f" heal_allocations --instance {server}' asks Nova"
     )

@@ -86,7 +86,7 @@ def nodes(api: Api, leaving: str) -> dict[str, str]:
     found = nova.hypervisors(api)
     if any(one.get("hypervisor_type") == "ironic" and members(one["service"])["host"] == leaving for one in found):
         raise CannotRepair(
-            f"nova-compute on {leaving} only speaks for machines of ironic: a server there is a machine of its own,"
+            f"nova-compute on {leaving} only manages baremetal (ironic) nodes: a server there is a machine of its own,"
             " which runs on without it, and cannot be moved"
         )
     return {str(one["id"]): str(members(one["service"])["host"]) for one in found}

@@ -87,13 +87,13 @@ def _standing(server: Record, port: Witnesses, here: set[str], others: bool, fil
     dead = port.up and not port.active and server["power_state"] == RUNNING
     if port.cached:
         if others and _of_build(server, port) and (elsewhere or dead):
-            return Standing.ADOPTED, f"Nova never noted it as a NIC, it was made in the build, it is {state}"
+            return Standing.ADOPTED, f"Nova never recorded it as a NIC, it was created during the build, it is {state}"
         return Standing.NIC, "the network cache lists it"
     if others and (elsewhere or filled or not here):
-        return Standing.LEFTOVER, f"nothing but its device_id says so: no row of a NIC, {state}"
+        return Standing.LEFTOVER, f"only its device_id says so: no virtual_interfaces row, {state}"
     if here and not (elsewhere or filled or (dead and others)):
         return Standing.NIC, f"it is bound to {port.bound}"
-    return Standing.UNCLEAR, f"no row of a NIC, {state}"
+    return Standing.UNCLEAR, f"no virtual_interfaces row, {state}"
 
 
 def _of_build(server: Record, port: Witnesses) -> bool:

@@ -181,7 +181,7 @@ def silent_by_api(api: Api, kind: Kind) -> tuple[()]:
         return ()
     away = sum(one.get("status") == "UNKNOWN" for one in api.every(shown.service, shown.path, shown.members, _DOWN))
     if away:
-        raise SourceError(f"Nova tells no names of {away} servers: their cell does not answer it")
+        raise SourceError(f"Nova shows no names for {away} servers: their cell does not answer")
     return ()
 
 

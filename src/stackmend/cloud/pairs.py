@@ -94,11 +94,11 @@ def _is_root(sight: Sight, server: Mapping[str, object], mapping: Mapping[str, o
 def _attachment(sight: Sight, server: str, volume: str) -> str:
     body = sight.api.get("block-storage", f"/volumes/{quote(volume, safe='')}", "3.0")
     if body is None:
-        raise CannotRepair(f"Cinder does not know volume {volume}: audit, and mend that")
+        raise CannotRepair(f"Cinder does not know volume {volume}: run an audit and repair that")
     status = body["volume"]["status"]
     held = [one for one in body["volume"].get("attachments") or () if one.get("server_id") == server]
     if status != "in-use" or len(held) != 1:
         raise CannotRepair(
-            f"volume {volume} is {status} with {len(held)} attachments to the server: audit, and mend that first"
+            f"volume {volume} is {status} with {len(held)} attachments to the server: audit and repair that first"
         )
     return str(held[0]["attachment_id"])

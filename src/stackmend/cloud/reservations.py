@@ -44,7 +44,8 @@ def label(name: str) -> str:
     parts = bare.split(".")
     if len(bare) > _LONGEST_NAME or not all(_LABEL.fullmatch(part) for part in parts):
         raise UsageError(
-            f"{name!r} is no DNS name", "Each part has letters, digits and dashes, 63 at most, no dash at its ends."
+            f"{name!r} is not a DNS name",
+            "Each part has at most 63 letters, digits and dashes, and no dash at its ends.",
         )
     return parts[0].lower()
 
@@ -54,7 +55,7 @@ def plain(address: str) -> str:
     try:
         return str(ip_address(address.strip()))
     except ValueError:
-        raise UsageError(f"{address!r} is no address", "Write an IPv4 or IPv6 address.") from None
+        raise UsageError(f"{address!r} is not an address", "Use an IPv4 or IPv6 address.") from None
 
 
 def place(networks: Networks, address: str, within: str = "", subnet: str = "") -> Subnet:
@@ -72,10 +73,10 @@ def place(networks: Networks, address: str, within: str = "", subnet: str = "") 
     ]
     if len(found) > 1:
         lines = "".join(f"\n  {one.id}  {one.cidr}  {one.name} of network {one.network}" for one in found[:12])
-        raise UsageError(f"{len(found)} subnets have {address}", f"Name one by --subnet, or its network:{lines}")
+        raise UsageError(f"{len(found)} subnets have {address}", f"Name one with --subnet, or its network:{lines}")
     if not found:
         where = f"subnet {subnet}" if subnet else f"a subnet of network {within}" if within else "any subnet"
-        raise UsageError(f"{address} is not of {where}", "See 'openstack subnet list'.")
+        raise UsageError(f"{address} is not in {where}", "See 'openstack subnet list'.")
     if what := role(address, found[0]):
         raise CannotRepair(f"{address} is the {what} of subnet {found[0].id}: no server may have it")
     return found[0]
@@ -90,14 +91,14 @@ def free(networks: Networks, address: str, of: Subnet) -> None:
 def holder(port: Port) -> str:
     """Who has an address, and what can be done about it."""
     if what := _OF_NETWORK.get(port.owner):
-        return f"it is {what} (port {port.id}), and never to be given away"
+        return f"it is {what} (port {port.id}), and cannot be given away"
     if port.is_of_server and port.device:
         return f"port {port.id} of server {port.device} has it ('stackmend port show {port.id}')"
     if port.owner or port.device:
         return f"port {port.id} has it, for {port.owner or 'a device'} {port.device}"
     return (
         f"port {port.id} ({port.name or 'without a name'}) of project {port.project or 'none'} has it, and no server:"
-        f" give it to one by 'openstack server create --port {port.id}'"
+        f" give it to one with 'openstack server create --port {port.id}'"
     )
 
 

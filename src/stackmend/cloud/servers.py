@@ -133,7 +133,7 @@ def server_of(one: Mapping[str, Any]) -> Server:
     """A server from what Nova shows."""
     if "OS-EXT-SRV-ATTR:host" not in one:
         raise SourceError(
-            f"Nova shows little of server {one.get('id')}: its cell is down, or this account is no administrator",
+            f"Nova shows little of server {one.get('id')}: its cell is down, or this account is not an administrator",
             "See 'openstack compute service list', and the roles of the account.",
         )
     image, fault = one.get("image") or {}, one.get("fault") or {}
@@ -209,13 +209,13 @@ def crowded(api: Api, one: Server, fit: Iterable[str], where: dict[str, str | No
         # the host that it leaves is one of its group's, also where it is alone in it (nova/scheduler/utils.py, nova 34)
         if policy == "affinity" and not every.intersection(beside):
             yield (
-                f"server group {group['name']} (affinity) keeps it where it is: Nova lets it go only to another host of"
+                f"server group {group['name']} (affinity) keeps it where it is: Nova moves it only to another host of"
                 f" its group, and none fits{'' if others else _ALONE}"
             )
         elif policy == "anti-affinity":
             most = int((group.get("rules") or {}).get("max_server_per_host") or 1)
             if not [host for host in every if beside.count(host) < most]:
-                yield f"server group {group['name']} (anti-affinity) leaves it no host: each one has a member of it"
+                yield f"server group {group['name']} (anti-affinity) leaves it no host: each one has a member"
 
 
 def immovable(api: Api, one: Server, image: Mapping[str, Any]) -> Iterator[str]:

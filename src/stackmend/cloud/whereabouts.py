@@ -118,7 +118,7 @@ class Verdict:
         if self.place is not None:
             head = f"It is {self.surely} on {self.place}."
         else:
-            head = f"Where it is cannot be told: {self.reason}."
+            head = f"Its host is unclear: {self.reason}."
         return (head, *(_sentence(witness, self.place) for witness in self.witnesses if witness.says))
 
 
@@ -176,7 +176,7 @@ def _tied(seen: Evidence, order: list[int], scores: Mapping[int, int]) -> str:
     taken = [p for p in seen.places.values() if p.occupant]
     if not order or scores[order[0]] < LEAST:
         if taken:
-            return f"{taken[0].node} is the machine of server {taken[0].occupant}, and no record of its own is left"
+            return f"{taken[0].node} is the machine of server {taken[0].occupant}, and none of its own records is left"
         return "too few of its records name a place that exists"
     best = seen.places[order[0]]
     for other in order[1:]:
@@ -186,8 +186,8 @@ def _tied(seen: Evidence, order: list[int], scores: Mapping[int, int]) -> str:
     named = [seen.places[place] for place in sorted(column) if seen.places[place].alive]
     if order[0] not in column and named and not best.alive:
         return (
-            f"its row names {seen.host}, which lives, everything else {best}, whose nova-compute {best.silence}: who"
-            " set the host meant to have it there, and whether its disks are there no record tells"
+            f"its row names {seen.host}, which is alive, all other records {best}, whose nova-compute {best.silence}:"
+            " no record shows whether the host was set on purpose and whether its disks are there"
         )
     return ""
 

@@ -182,8 +182,8 @@ class _Look:
             ", ".join(sorted(str(self.places[n]) for fit in fits for n in fit)) or "a provider that is no compute node"
         )
         if len(set(fits)) > 1:
-            return _silent("allocation", f"Placement charges it to several hosts: {names}")
-        return self._said("allocation", f"Placement charges it to {names}", fits[0], 1)
+            return _silent("allocation", f"Placement has its allocation on several hosts: {names}")
+        return self._said("allocation", f"Placement has its allocation on {names}", fits[0], 1)
 
     def attachments(self) -> Witness:
         """Cinder: to which hosts its volumes are connected."""
@@ -212,7 +212,7 @@ class _Look:
         if not events:
             return _silent("history", "")
         last = max(events, key=lambda event: (str(event["finish_time"]), whole(event["id"])))
-        told = f"the last that nova-compute did with its guest was {last['event']} on {last['host']}"
+        told = f"the last operation of nova-compute on its guest was {last['event']} on {last['host']}"
         outdated = any(m["status"] in _WELL and _later(m, last) for m in self._moves)
         found = self._said("history", f"{told} ({last['finish_time']})", self._on(str(last["host"])), int(not outdated))
         return replace(found, since=not any(_later(m, last) for m in self._moves))
@@ -261,7 +261,7 @@ class _Look:
 
     def _said(self, name: str, says: str, places: frozenset[int], weight: int) -> Witness:
         if not places and name in ("host", "node", "compute_id", "bindings", "attachments"):
-            says = f"{says}, which is no compute node"
+            says = f"{says}, which is not a compute node"
         if gone := [str(self.places[n]) for n in sorted(places) if self.places[n].deleted]:
             says = f"{says} (the record of {gone[0]} is marked deleted)"
         return Witness(name=name, says=says[:1].upper() + says[1:], places=places, weight=weight if places else 0)
@@ -356,7 +356,7 @@ def _silence(
         return "is forced down"
     allowed = timedelta(seconds=int(live.setting("service_down_time") or SILENT))
     if newest is not None and beats[host] < newest - allowed:
-        return f"is silent since {beats[host]}"
+        return f"has been silent since {beats[host]}"
     return ""
 
 

@@ -13,14 +13,14 @@ from typing import ClassVar
 class Exit(IntEnum):
     """The exit codes scripts may rely on (docs/reference/exit-codes.md)."""
 
-    CLEAN = 0  #: nothing found, or everything asked for was done
-    ERROR = 1  #: an error nobody foresaw
+    CLEAN = 0  #: nothing found, or everything requested was done
+    ERROR = 1  #: an unexpected error
     USAGE = 2  #: the command line, the configuration or a file given is wrong
     FINDINGS = 3  #: inconsistencies were found, or the plan has steps
     REPAIRED = 4  #: inconsistencies were found and repaired
-    STOPPED = 5  #: stopped: a row has moved on, a limit was reached, or a lane failed
+    STOPPED = 5  #: stopped: a row has changed, a limit was reached, or a lane failed
     IN_DOUBT = 6  #: a step was begun and its outcome is unknown: a human is needed
-    INCOMPLETE = 7  #: a source could not be read: do not take it for clean
+    INCOMPLETE = 7  #: a source could not be read: this does not mean clean
 
 
 class StackmendError(Exception):
@@ -39,7 +39,7 @@ class OutputError(StackmendError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"the document could not be written to stdout: {reason}", "Give it a place that can be written, and room."
+            f"the document could not be written to stdout: {reason}", "Redirect it to a writable place with free space."
         )
 
 
@@ -74,19 +74,19 @@ class SourceError(StackmendError):
 
 
 class SilentError(SourceError):
-    """A database has stopped to answer: what was asked of it last may come to pass later."""
+    """A database has stopped answering: its last statement may still take effect."""
 
 
-class TimeIsUp(SourceError):  # noqa: N818 - says what is the matter
-    """Nothing more is asked: the time for it is over."""
+class TimeIsUp(SourceError):  # noqa: N818 - names a condition
+    """Nothing more is asked: the time limit was reached."""
 
 
-class HostUnreachable(SourceError):  # noqa: N818 - says what is the matter
-    """A host could not be reached: surely nothing was run there."""
+class HostUnreachable(SourceError):  # noqa: N818 - names a condition
+    """A host could not be reached: certainly nothing was run there."""
 
 
 class HostLost(SourceError):  # noqa: N818 - as above
-    """What became of a command on a host is unknown: the connection broke, or it took too long."""
+    """The outcome of a command on a host is unknown: the connection broke, or it took too long."""
 
 
 class LimitError(StackmendError):
@@ -118,7 +118,7 @@ class ApiError(StackmendError):
 
 
 class UnsentError(ApiError):
-    """The request has surely not been received."""
+    """The request was certainly not received."""
 
 
 class LostError(ApiError):

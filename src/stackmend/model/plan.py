@@ -177,7 +177,7 @@ class Plan:
         for action in self.runnable:
             if action.required and action.stage < last and action.id not in ids:
                 raise UsageError(
-                    f"{action.id} has to be done before: {action.message}",
+                    f"{action.id} must be done first: {action.message}",
                     f"Add it: --only {action.id},{','.join(ids)}",
                 )
         return replace(self, actions=tuple(action for action in self.actions if action.id in ids))
@@ -388,10 +388,10 @@ def loaded(path: str | os.PathLike[str]) -> tuple[Plan, bytes, Mapping[str, str]
     except (ValueError, RecursionError):
         raise PlanFileError(f"{path} is not a complete JSON document: truncated, or not a plan", _AGAIN) from None
     if not isinstance(document, dict) or not str(document.get("format", "")).startswith("stackmend-plan-"):
-        raise PlanFileError(f"{path} is JSON, but not a plan of stackmend", _AGAIN)
+        raise PlanFileError(f"{path} is JSON, but not a stackmend plan", _AGAIN)
     if document["format"] != FORMAT:
         raise PlanFileError(
-            f"{path} has the format {document['format']}, this stackmend reads {FORMAT}",
+            f"{path} has format {document['format']}, but this stackmend reads {FORMAT}",
             "Use the version of stackmend that wrote it, or make a new plan.",
         )
     signed = canonical(document.get("plan"))
@@ -402,7 +402,7 @@ def loaded(path: str | os.PathLike[str]) -> tuple[Plan, bytes, Mapping[str, str]
         _typed(plan)
         return plan, signed, dict(document.get("signature") or {})
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise PlanFileError(f"{path} holds steps that this stackmend does not know", _AGAIN) from None
+        raise PlanFileError(f"{path} contains steps that this stackmend does not know", _AGAIN) from None
 
 
 def plan_of(data: Mapping[str, Any]) -> Plan:

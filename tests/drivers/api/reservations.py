@@ -168,7 +168,7 @@ class Reservations:
 
     @pytest.mark.parametrize(
         ("name", "words"),
-        [("web-1.example.org", "has no DNS names for ports"), ("web_1.example.org", "is no DNS name")],
+        [("web-1.example.org", "has no DNS names for ports"), ("web_1.example.org", "is not a DNS name")],
     )
     def test_a_dns_name(self, site: Site, typed: Any, name: str, words: str) -> None:
         """It has to be one, and Neutron has to know names of ports: here it does not."""

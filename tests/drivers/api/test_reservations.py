@@ -297,5 +297,5 @@ def test_an_address_is_written_as_neutron_does(text: str, plain: str) -> None:
 @pytest.mark.parametrize("text", ["10.0.0.256", "web-1", "10.0.0.0/24", ""])
 def test_a_text_that_is_no_address(text: str) -> None:
     """An error of the user that names it."""
-    with pytest.raises(UsageError, match="is no address"):
+    with pytest.raises(UsageError, match="is not an address"):
         reservations.plain(text)

@@ -81,7 +81,7 @@ def test_a_cell_that_does_not_answer_nova(shown: tuple[Cloud, Config], fake: Sho
     try:
         with pytest.raises(SourceError) as caught:
             chosen(config, [("server", "mail-relay")])
-        assert "their cell does not answer it" in caught.value.message
+        assert "their cell does not answer" in caught.value.message
     finally:
         fake.down = set()
 

@@ -88,7 +88,7 @@ def test_what_cannot_be_asked_for_its_young_is_said(small: DuckQuery) -> None:
     held, notes = too_young(asked, small, manifest, {}, rows)
     assert held == {"holds": [{"n": 7}]}
     assert len(notes) == 1
-    assert notes[0].startswith("what fails holds back for its age is not known: a query failed: ")
+    assert notes[0].startswith("findings of fails held back for their age are not known: a query failed: ")
 
 
 def test_the_same_query_within_the_cap_is_answered(scratch: Path) -> None:

@@ -98,7 +98,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "offloaded": offloaded,
     "source_deleted": source_deleted,
 }
-NOT_REPAIRED = {"amounts_that_nobody_can_tell": "cannot be told from its flavor"}
+NOT_REPAIRED = {"amounts_that_nobody_can_tell": "cannot be derived from its flavor"}
 
 
 def evacuated(cloud: CloudRows) -> None:

@@ -104,7 +104,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "without_host": without_host,
 }
 NOT_REPAIRED = {
-    "away_from_a_dead_host": "who set the host meant to have it there",
+    "away_from_a_dead_host": "whether the host was set on purpose",
     "gone_for_good": "evacuate or relocate",
     "machine_purged": "is the machine of server",
 }

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stages of one audit: judge the sources, ask the checks, look a second time, ask the services, remember."""
+"""The stages of an audit: judge the sources, run the checks, confirm, ask the services, record the history."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks the checks, and says which of them have no answer (rules R1, R2)."""
+"""Runs the checks, and reports which of them have no answer (rules R1, R2)."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from stackmend.tables.nova import VIFS
 
 _EVENTS = Events(__name__)
 
-_UNKNOWN = "not every cell is known: cell_mappings could not be read, or a cell of it is not among the sources"
+_UNKNOWN = "not every cell is known: cell_mappings could not be read, or one of its cells is not among the sources"
 _CACHES = f"{VIFS.service}_{VIFS.name}"
-#: an age that everything has, also what a service with a clock that is ahead has written
+#: an age that every row has, even one written by a service whose clock is ahead
 _AGELESS = -86_400
-#: columns that say which cell or what kind of damage: no object is called that
+#: columns that name a cell or a kind of damage: they are not names of objects
 _NO_NAMES = frozenset({"cell", "code"})
-#: what is made of a column while it is collected: without it they are NULL, or have no rows
+#: values derived from a column while it is collected: without it they are NULL, or have no rows
 _MADE_OF = {"network_info": frozenset({"document", "vifs", "length", "crc32", VIFS.label})}
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Whether a check may speak on this snapshot."""
+    """Whether a check may run on this snapshot."""
 
     speaks: bool
     complete: bool
@@ -41,11 +41,11 @@ class Standing:
 
 
 def standing(check: Check, manifest: Manifest) -> Standing:
-    """What the manifest allows a check to say.
+    """Whether the manifest allows a check to run, and whether its answer is complete.
 
-    A source in ``needs`` that failed forbids any verdict, and so does a table or column it reads that is not there:
-    rows that nobody could read must not pass for rows that do not exist. Another source it reads that failed makes it
-    incomplete: what it finds is shown, but no finding is not "clean"; so does a table it can spare.
+    A failed source in ``needs`` forbids any verdict, and so does a missing table or column that the check reads:
+    rows that could not be read must not count as rows that do not exist. Any other failed source makes it
+    incomplete: findings are shown, but no finding does not mean clean. A missing optional table does the same.
     """
     failed = manifest.troubles()
     known = {source.database for source in manifest.sources}
@@ -62,7 +62,7 @@ def standing(check: Check, manifest: Manifest) -> Standing:
     try:
         lacking = _unseen(check, manifest) or _missing(check, manifest)
     except NotUnderstood as problem:
-        lacking = [f"a source does not show everything, and nobody can tell what this check reads of it: {problem}"]
+        lacking = [f"a source does not show everything, and it is unknown what this check reads from it: {problem}"]
     if lacking:
         return Standing(False, False, "; ".join(lacking))
     services = {t.service for label in check.reads for t in tables().get(label, ())}
@@ -73,7 +73,7 @@ def standing(check: Check, manifest: Manifest) -> Standing:
         return Standing(any(not source.api and not source.error for source in manifest.sources), False, why)
     reasons = [why for database, why in sorted(failed.items()) if everything or service(database) in services]
     if not reasons and (everything or "nova" in services):
-        # nova_api is who says which cells there are: of one that it does not name nothing was read
+        # nova_api lists the cells: a cell that it does not list was not read
         reasons = [why for why in (failed.get("nova_api") or ("" if manifest.cells_known else _UNKNOWN),) if why]
     if everything:
         reasons += [
@@ -86,7 +86,7 @@ def standing(check: Check, manifest: Manifest) -> Standing:
 
 
 def _spared(check: Check, manifest: Manifest) -> list[str]:
-    """What is not shown of tables that the check can spare."""
+    """The missing parts of tables that are optional for the check."""
     found = []
     for source in (source for source in manifest.sources if source.api):
         own = {label for label, parts in tables().items() if any(_serves(source, part) for part in parts)}
@@ -107,7 +107,7 @@ def service(database: str) -> str:
 
 
 def _cells(manifest: Manifest, failed: Mapping[str, str]) -> str:
-    # nova_api is who says which cells there are
+    # nova_api lists the cells
     if broken := [why for name, why in sorted(failed.items()) if name == "nova_api" or name.startswith(CELL)]:
         return "; ".join(broken)
     if not manifest.cells_known:
@@ -116,24 +116,24 @@ def _cells(manifest: Manifest, failed: Mapping[str, str]) -> str:
 
 
 def _read(check: Check, label: str) -> frozenset[str]:
-    """Which of the table and of what is made of it the check reads."""
+    """The columns of the table, and those derived from it, that the check reads."""
     return frozenset(check.reads.keys() & ({label, VIFS.label} if label == _CACHES else {label}))
 
 
 def _asked(check: Check, label: str) -> frozenset[str]:
-    """Names that may be columns of this table in the SQL of the check, its views, or its scopes; what is made of it."""
+    """Names that may be columns of this table in the check's SQL, views or scopes; derived ones included."""
     read = _read(check, label)
     columns = (columns_read(check.sql, name) | set(check.reads[name]) for name in read)
     return frozenset().union(*columns, read - {label})
 
 
 def _hit(column: str, asked: frozenset[str]) -> bool:
-    """Whether one of these names is the column, or made of it."""
+    """Whether one of these names is the column or derived from it."""
     return EVERY in asked or bool(asked & _MADE_OF.get(column, frozenset({column})))
 
 
 def _unseen(check: Check, manifest: Manifest) -> list[str]:
-    """Tables and columns that the check reads and that may be hidden from the account: they are not "not there"."""
+    """Tables and columns that the check reads and that may be hidden from the account: they are not missing."""
     found = []
     for source in manifest.sources:
         for label, columns in sorted(source.unseen.items()):
@@ -149,7 +149,7 @@ def _unseen(check: Check, manifest: Manifest) -> list[str]:
 
 
 def _missing(check: Check, manifest: Manifest) -> list[str]:
-    """Tables and columns that the check reads and a source lacks, unless they are known to come and go."""
+    """Tables and columns that the check reads and a source lacks, unless they vary by release."""
     found = []
     for source in manifest.sources:
         lacked = []
@@ -189,7 +189,7 @@ def ask(
 ) -> tuple[dict[str, list[dict[str, object]]], dict[str, CheckResult]]:
     """Run the checks on a snapshot: (check -> rows it returned, check -> result).
 
-    An error of one check is its result, never a pass, and does not stop the others.
+    An error in one check is its result, never a pass, and does not stop the others.
     """
     rows: dict[str, list[dict[str, object]]] = {}
     results: dict[str, CheckResult] = {}
@@ -226,9 +226,9 @@ def too_young(
     ages: Mapping[str, Mapping[str, int]],
     rows: Mapping[str, Sequence[Mapping[str, object]]],
 ) -> tuple[dict[str, list[dict[str, object]]], tuple[str, ...]]:
-    """(check -> rows that its age alone keeps from ``rows``, which checks could not be asked for that, and why).
+    """(check -> rows that only its age keeps out of ``rows``; notes on checks that could not be asked).
 
-    The same SQL, with nothing too young for it. Only checks with an answer and an age are asked.
+    The same SQL, with no row too young. Only checks with an answer and an age are run.
     """
     found: dict[str, list[dict[str, object]]] = {}
     unasked: list[str] = []
@@ -240,7 +240,7 @@ def too_young(
         try:
             every = query.rows(check.sql, ageless)
         except StackmendError as problem:
-            unasked.append(f"what {check.name} holds back for its age is not known: {problem.message}")
+            unasked.append(f"findings of {check.name} held back for their age are not known: {problem.message}")
             continue
         if more := [row for row in every if same(check, row) not in named]:
             found[check.name] = more
@@ -248,7 +248,7 @@ def too_young(
 
 
 def narrowed(rows: Iterable[dict[str, object]], about: Collection[str]) -> list[dict[str, object]]:
-    """The rows that name one of these objects (ids, and names of hosts); all of them where none is asked for."""
+    """The rows that name one of these objects (ids, and names of hosts); all rows if none is requested."""
     wanted = {alike(name) for name in about}
     if not wanted:
         return list(rows)
@@ -256,14 +256,14 @@ def narrowed(rows: Iterable[dict[str, object]], about: Collection[str]) -> list[
 
 
 def findings_of(check: Check, rows: Iterable[Mapping[str, object]], state: State) -> list[Finding]:
-    """The findings that rows stand for."""
+    """The findings for these rows."""
     return [finding_of(check, row, state) for row in rows]
 
 
 def suspected(
     check: Check, rows: Iterable[Mapping[str, object]], ages: Mapping[str, Mapping[str, int]]
 ) -> list[Finding]:
-    """The findings that rows of :func:`too_young` would be: never more than candidates."""
+    """The findings for rows of :func:`too_young`: never more than candidates."""
     own = {**check.ages, **ages.get(check.name, {})}
     text = ", ".join(f"{name} < {_span(seconds)}" for name, seconds in own.items())
     found = findings_of(check, rows, State.CANDIDATE)
@@ -275,7 +275,7 @@ def _span(seconds: int) -> str:
 
 
 def exit_of(findings: Iterable[Finding], results: Iterable[CheckResult]) -> Exit:
-    """7 where any check has no answer, else 3 where something unwaived was found, else 0."""
+    """7 if any check has no answer, else 3 if there is an unwaived finding, else 0."""
     if any(result.outcome is not Outcome.OK for result in results):
         return Exit.INCOMPLETE
     if any(finding.state is not State.WAIVED for finding in findings):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The catalogue: every check, repair and workflow, found by walking their packages. A new one edits nothing here."""
+"""The catalogue: every check, repair and workflow, found by walking their packages. A new one needs no edit here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STAGES = {"placement": 1, "cinder": 2, "glance": 2, "neutron": 3}
 
 
 class CatalogueError(StackmendError):
-    """The catalogue contradicts itself: a mistake in stackmend, or in a file added to it."""
+    """The catalogue contradicts itself: a bug in stackmend, or in a file added to it."""
 
 
 @cache
@@ -38,7 +38,7 @@ def checks() -> Mapping[str, Check]:
     for check in found.values():
         for cause in check.explained_by:
             if cause not in found:
-                raise CatalogueError(f"check {check.name} is explained by {cause}, which is no check")
+                raise CatalogueError(f"check {check.name} is explained by {cause}, which is not a check")
     return dict(sorted(found.items()))
 
 
@@ -71,7 +71,7 @@ def repairs() -> Mapping[str, Repair]:
             _add(found, repair)
             for check in repair.checks:
                 if check not in checks():
-                    raise CatalogueError(f"repair {repair.name} is for {check}, which is no check")
+                    raise CatalogueError(f"repair {repair.name} is for {check}, which is not a check")
     return dict(sorted(found.items()))
 
 
@@ -88,7 +88,7 @@ def workflows() -> Mapping[str, Workflow]:
 
 @cache
 def areas() -> Mapping[str, str]:
-    """Name of a check -> the service that it is about, by the package it lies in."""
+    """Name of a check -> its service, from the package it is in."""
     return {
         getattr(module, attribute).name: service
         for service, module in _walk(stackmend.checks)
@@ -146,7 +146,7 @@ def stage(repair: str) -> int:
 
 
 def chosen(names: Mapping[str, Check], wanted: tuple[str, ...]) -> dict[str, Check]:
-    """The checks of these names, or all; UsageError for a name that is none."""
+    """The checks with these names, or all; UsageError for an unknown name."""
     for name in wanted:
         if name not in names:
             near = [n for n in names if name in n]

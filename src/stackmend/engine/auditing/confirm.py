@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks a second time: the same SQL on rows read anew (rule R1), and puts children under their root causes.
+"""Confirms findings: the same SQL on rows read again (rule R1). Groups children under their root causes.
 
-A child whose possible cause has no answer is not planned: it could be the cause's symptom, and be mended the wrong way.
+A child whose possible cause has no answer is not planned: it could be a symptom of it, and be repaired the wrong way.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from stackmend.model.protocols import Collector
 
 Rows = Sequence[Mapping[str, object]]
 
-#: findings whose rows are read anew together
+#: findings whose rows are read again together
 CHUNK = 500
 
 
 @dataclass(slots=True)
 class Confirmed:
-    """What a second look answers."""
+    """The result of a confirmation."""
 
     #: check -> fingerprint -> the row as it reads now
     rows: dict[str, dict[str, dict[str, object]]] = field(default_factory=dict)
@@ -76,7 +76,7 @@ def _again(
 def explain(checks: Mapping[str, Check], findings: Iterable[Finding]) -> tuple[list[Finding], dict[str, int]]:
     """Count findings under their root causes: (those left, with ``explains`` set; check -> findings swallowed).
 
-    A root cause that is itself explained hands its children on.
+    A root cause that is itself explained passes its children on.
     """
     every = list(findings)
     parent: dict[int, int] = {}
@@ -110,7 +110,7 @@ def _root(number: int, parent: Mapping[int, int]) -> int:
 def uncertain(
     checks: Mapping[str, Check], listed: Iterable[Finding], silent: Mapping[str, str], *, shown: bool = False
 ) -> list[Finding]:
-    """Those that nobody here can be sure of are candidates, and say why.
+    """Turn findings that cannot be certain into candidates, with the reason.
 
     A root cause may explain them of which no answer is known (``silent``: check -> why it has none, or not a whole
     one), or Nova is ``shown`` by its API alone, which does not tell what they rest on.
@@ -129,7 +129,7 @@ def uncertain(
 def _untold_cause(check: Check, finding: Finding, silent: Mapping[str, str]) -> str:
     for cause, columns in check.explained_by.items():
         if cause in silent and all(finding.evidence.get(column) is not None for column in columns):
-            return f"{cause} may explain it, and has no answer: {silent[cause]}"
+            return f"{cause} may explain it, but has no answer: {silent[cause]}"
     return ""
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Findings have memory: when each was first seen, and which the operator accepts for a while."""
+"""The history of findings: when each was first seen, and which the operator accepts for a while."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from stackmend.model.journal import Remembered, Waiver
 
 
 def recall(findings: Iterable[Finding], known: Mapping[str, Remembered], now: str) -> list[Finding]:
-    """The findings with ``first_seen``: as remembered, or now."""
+    """The findings with ``first_seen``: from the history, or now."""
     return [replace(f, first_seen=known[f.fingerprint].first_seen if f.fingerprint in known else now) for f in findings]
 
 
 def waived(findings: Iterable[Finding], waivers: Sequence[Waiver], now: str) -> list[Finding]:
-    """The findings, those that a waiver in force covers marked as waived with its reason."""
+    """The findings, with those covered by a valid waiver marked as waived, with its reason."""
     valid = [waiver for waiver in waivers if in_force(waiver, now)]
     return [_with(finding, next((w for w in valid if covers(w, finding)), None)) for finding in findings]
 
@@ -40,7 +40,7 @@ def covers(waiver: Waiver, finding: Finding) -> bool:
 
 
 def validate(waiver: Waiver) -> None:
-    """UsageError for a waiver that says nothing, or covers nothing."""
+    """UsageError for a waiver without a reason, or one that covers nothing."""
     if not waiver.reason.strip():
         raise UsageError("a waiver needs a reason", "Say why the finding is accepted.")
     if bool(waiver.fingerprint) == bool(waiver.check):
@@ -51,11 +51,11 @@ def validate(waiver: Waiver) -> None:
         except ValueError:
             aware = False
         if not aware:
-            raise UsageError(f"{waiver.expires!r} is no time", "Write it as 2027-01-31T00:00:00+00:00.")
+            raise UsageError(f"{waiver.expires!r} is not a time", "Write it as 2027-01-31T00:00:00+00:00.")
 
 
 def old_enough(fingerprint: str, known: Mapping[str, Remembered], now: str, settle: float) -> bool:
-    """Whether earlier audits have found it without a break since at least ``settle`` seconds ago (R1)."""
+    """Whether earlier audits have found it without interruption for at least ``settle`` seconds (R1)."""
     found = known.get(fingerprint)
     if found is None or found.gone:
         return False

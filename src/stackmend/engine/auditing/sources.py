@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Judges the sources before the checks speak: one that lacks what the others expect of it is no evidence.
+"""Judges the sources before the checks run: a source that lacks rows the others refer to is no evidence.
 
 The expectations are :mod:`stackmend.tables.expectations`. A source that fails one is *doubted*: it counts as one that
 could not be read, with a reason that names what it lacks, how many of how many, and what may be wrong.
@@ -171,7 +171,7 @@ def _older(one: Expectation, row: _Row, gap: tuple[int, datetime, datetime]) -> 
         absent=int(row["absent"]),
         older=True,
         text=(
-            f"it looks older than the others: it has nothing of the time from {since:%Y-%m-%d %H:%M} to"
+            f"it looks older than the others: it has nothing from {since:%Y-%m-%d %H:%M} to"
             f" {until:%Y-%m-%d %H:%M}, and lacks the {many} {one.what} of that time: was it restored from a dump?"
         ),
     )

@@ -21,7 +21,7 @@ _DIALECT = "duckdb"
 
 
 class NotUnderstood(StackmendError):  # noqa: N818 - an answer, not an error
-    """Nobody can tell what a statement reads."""
+    """It is unknown what a statement reads."""
 
 
 @dataclass(frozen=True, slots=True)

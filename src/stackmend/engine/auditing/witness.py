@@ -74,10 +74,10 @@ def witnesses(check: Check, rows: Rows, sides: Sides) -> tuple[dict[str, Witness
         return {}, []
     said, late = _together(check, rows[: sides.most], ask, time.monotonic() + sides.seconds)
     notes = [
-        f"{count} of {len(rows)} findings of {check.name} were not compared with what the services show: {why}"
+        f"{count} of {len(rows)} findings of {check.name} were not compared with the services' APIs: {why}"
         for count, why in (
-            (late, f"the time for asking them was over ({sides.seconds:.0f} s for a check)"),
-            (len(rows) - sides.most, f"they are asked about {sides.most} of a check at most"),
+            (late, f"the time limit was reached ({sides.seconds:.0f} s per check)"),
+            (len(rows) - sides.most, f"at most {sides.most} per check are compared"),
         )
         if count > 0
     ]
@@ -110,7 +110,7 @@ def _together(check: Check, rows: Rows, ask: Ask, end: float) -> tuple[dict[str,
     for number, row in enumerate(rows):
         if time.monotonic() > end:
             left = rows[number:]
-            return said | _unknown(check, left, TimeIsUp("the time for asking the services is over")), len(left)
+            return said | _unknown(check, left, TimeIsUp("the time for asking the services is up")), len(left)
         said |= _together(check, [row], ask, end)[0]
     return said, 0
 
@@ -127,9 +127,9 @@ def _again(check: Check, rows: Rows, sides: Sides, *, whole: bool) -> dict[str, 
     finally:
         query.close()
     other = (
-        Witness(Says.CONTRADICTS, "what the services show is consistent")
+        Witness(Says.CONTRADICTS, "the services' APIs show a consistent state")
         if whole
-        else Witness(Says.UNKNOWN, "the services do not show all that it takes")
+        else Witness(Says.UNKNOWN, "the services' APIs do not show all that is needed")
     )
     return {fingerprint(check, row): Witness(Says.SUPPORTS) if same(check, row) in seen else other for row in rows}
 
@@ -165,12 +165,12 @@ def _differences(label: str, ours: Query, theirs: Query) -> Iterator[tuple[set[s
         if one is None or other is None:
             yield (
                 ids,
-                f"{of.what} {name} is {'not ' if one is None else ''}in the database, and {_shown(other)} by its API",
+                f"{of.what} {name} is {'not ' if one is None else ''}in the database, but {_shown(other)} by its API",
             )
             continue
         for column in of.columns:
             if alike(one[column] or "") != alike(other[column] or ""):
-                yield ids, f"{column} of {of.what} {name} is {one[column]} in the database, {other[column]} for its API"
+                yield ids, f"{column} of {of.what} {name} is {one[column]} in the database, {other[column]} in its API"
 
 
 def _shown(row: Mapping[str, object] | None) -> str:

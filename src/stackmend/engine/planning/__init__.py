@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From findings and requests to plans, and from plan files to what may be believed of them."""
+"""Turns findings and requests into plans, and verifies plan files."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a database would delete or change by itself along with a step: by the foreign keys of the live schema.
+"""Rows that a database would delete or change along with a step, by the foreign keys of the live schema.
 
 Whatever the rule of the key is, such a row is a reason to refuse: by CASCADE it would be lost and by SET NULL changed
 without being in the plan, in the journal or in undo, and by RESTRICT the step would fail. A repair names every row
@@ -54,11 +54,11 @@ class _Seen:
                 if all(c not in step.after or step.after[c] == step.before[c] for c in named):
                     continue
             if not set(named) <= set(known):
-                return f"{reference.table} refers to columns of {step.table} that the step does not show"
+                return f"{reference.table} refers to columns of {step.table} that are not in the step"
             if (values := [known[c] for c in named]) and None not in values and (n := self._left(step, reference)):
-                what = "go with" if isinstance(step, DeleteRow) else "change with"
+                what = "be deleted with" if isinstance(step, DeleteRow) else "change with"
                 rows = f"{n} row{'s' * (n > 1)} of {reference.table}"
-                return f"{rows} would {what} a row of {step.table}, and the repair does not name them"
+                return f"{rows} would {what} a row of {step.table}, but the repair does not name them"
         return ""
 
     def _left(self, step: DeleteRow | UpdateRow, reference: Reference) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes plans: from confirmed findings, or from an operator's request."""
+"""Creates plans from confirmed findings or from an operator's request."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _EVENTS = Events(__name__)
 #: a repair that finds nothing to do
 _CONSENT = "needs --allow-db"
 _NOTHING = "nothing is left to do"
-_AGAIN = "it touches what an earlier repair of this plan changes ({table}): run 'plan create' again afterwards"
+_AGAIN = "it touches rows that an earlier repair in this plan changes ({table}): run 'plan create' again afterwards"
 
 
 #: what a call may change -> (database, table) with a row for each of it
@@ -64,7 +64,7 @@ class Wishes:
 
     def __post_init__(self) -> None:
         if self.via not in ("auto", "api", "db"):
-            raise UsageError(f"--via {self.via!r} is none of auto, api, db")
+            raise UsageError(f"--via {self.via!r} must be auto, api or db")
         if self.via == "db" and not self.allow_db:
             raise UsageError("--via db changes databases behind the services' backs", "Add --allow-db to consent.")
 
@@ -78,7 +78,7 @@ class Arguments(dict[str, object]):
 
     def __missing__(self, name: str) -> NoReturn:
         given = ", ".join(self) or "none"
-        raise UsageError(f"{self._repair} needs the argument {name!r}", f"Given were: {given}.")
+        raise UsageError(f"{self._repair} needs the argument {name!r}", f"Given: {given}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,7 +365,7 @@ def enforce(plan: Plan, count: Callable[[str, str], int]) -> None:
     if len(rows) > limits.max_rows:
         raise LimitError(
             f"the plan would change {len(rows)} rows, the limit is {limits.max_rows}",
-            "Narrow it with --check or --server, or raise --max-rows if so many are really meant.",
+            "Narrow it with --check or --server, or raise --max-rows if this many are intended.",
         )
     for (database, table), some in sorted(changed.items()):
         if len(some) <= limits.share_floor:
@@ -375,7 +375,7 @@ def enforce(plan: Plan, count: Callable[[str, str], int]) -> None:
             raise LimitError(
                 f"the plan would change {len(some)} of the {total} rows of {table} in database {database},"
                 f" the limit is {limits.max_share:.0%}",
-                "So much damage has one cause: find it first. Narrow the plan with --check or --server, or raise"
+                "Damage on this scale has one cause: find it first. Narrow the plan with --check or --server, or raise"
                 " max_share under [limits].",
             )
 
@@ -387,13 +387,13 @@ def faulty(step: Step) -> str:
     if isinstance(step, UpdateRow):
         named = {*step.pk, *step.before, *step.after}
         if lacking := sorted(set(step.after) - set(step.before)):
-            return f"it sets {step.table}.{lacking[0]} without saying what it was"
+            return f"it sets {step.table}.{lacking[0]} without its previous value"
         if all(step.before[column] == value for column, value in step.after.items()):
             return f"its step on {step.table} changes nothing"
     elif isinstance(step, InsertRow):
         named = {*step.key, *step.values}
         if not step.key:
-            return f"its new row of {step.table} has nothing to know it by"
+            return f"its new row of {step.table} has no key"
     elif isinstance(step, DeleteRow):
         named = {*step.pk, *step.before}
     elif isinstance(step, BumpRow):
@@ -424,7 +424,7 @@ def asked(repair: Repair, arguments: Mapping[str, object]) -> Finding:
         key=dict(arguments),
         resource_type=repair.resource,
         resource_id=resource,
-        message=f"asked for: {repair.name} ({said})",
+        message=f"requested: {repair.name} ({said})",
         evidence=dict(arguments),
         fingerprint="",
     )

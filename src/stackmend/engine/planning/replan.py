@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plans the actions of a plan file once more when it is carried out: what comes out otherwise is not done.
+"""Plans the actions of a plan file again when it is applied: an action that comes out differently is not done.
 
 Repairs are pure: the same finding, the same rows and the same moment give the same steps, to the byte. So a step that
 somebody wrote into a file, took out of it or changed is told from one that a repair asked for; and so is a plan whose
@@ -85,11 +85,11 @@ def _steps(action: Action, target: Row, live: Live, waits: Waits) -> tuple[Step,
 def _difference(planned: Sequence[Step], again: Sequence[Step], describe: Describe) -> str:
     for number, (one, other) in enumerate(zip_longest(planned, again), 1):
         if one is None:
-            return f"planned again it has one step more, {_told(other, describe)}"
+            return f"planned again, it has an additional step: {_told(other, describe)}"
         if other is None:
-            return f"planned again it has no step {number}, {_told(one, describe)}"
+            return f"planned again, it lacks step {number}: {_told(one, describe)}"
         if _bytes(one) != _bytes(other):
-            return f"planned again its step {number} is {_told(other, describe)}, and not {_told(one, describe)}"
+            return f"planned again, its step {number} is {_told(other, describe)}, not {_told(one, describe)}"
     return ""
 
 

@@ -55,7 +55,7 @@ def literal(step: Step, describe: Describe = named) -> str:
         waits = "" if step.argv else "wait until this succeeds: "
         return f"[{step.host or 'this machine'}] {waits}{' '.join(map(_word, step.argv or step.probe))}"
     if isinstance(step, Gate):
-        return f"[gate {step.name}] goes on when acknowledged: {step.text}"
+        return f"[gate {step.name}] continues when acknowledged: {step.text}"
     if isinstance(step, UpdateRow | InsertRow | DeleteRow | BumpRow | ExpectRow | ExpectNone):
         return f"[{step.database}] {_sql(step)}"
     return step.text

@@ -48,15 +48,15 @@ def vetted(plan: Plan, judge: Judge, file: str) -> Plan:
         if fault:
             faults.append(f"{action.id}: {fault}")
     if len({action.id for action in plan.actions}) != len(plan.actions):
-        faults.append("two actions have one id")
+        faults.append("two actions have the same id")
     if faults:
         more = f" (and {len(faults) - _NAMED} more)" if len(faults) > _NAMED else ""
         other = (
-            "" if plan.version == __version__ else f" It was made by stackmend {plan.version}, this is {__version__}."
+            "" if plan.version == __version__ else f" It was made by stackmend {plan.version}; this is {__version__}."
         )
         raise PlanFileError(
-            f"{file} holds what this stackmend does not plan: {'; '.join(faults[:_NAMED])}{more}",
-            f"Do not apply it: make a new plan, and look who has changed this one.{other}",
+            f"{file} contains actions that this stackmend does not plan: {'; '.join(faults[:_NAMED])}{more}",
+            f"Do not apply it: make a new plan, and find out who changed this one.{other}",
         )
     return replace(plan, actions=tuple(actions))
 
@@ -84,7 +84,7 @@ def _fault(plan: Plan, action: Action, judge: Judge) -> str:
         if action.strategy not in repair.strategies:
             return f"{action.repair} has no strategy {action.strategy}"
         if action.check and repair not in catalogue.offered(action.check, action.target.get("code")):
-            return f"{action.repair} does not mend what {action.check} finds"
+            return f"{action.repair} does not repair findings of {action.check}"
     return next((fault for step in action.steps for fault in _faults(action, step, judge)), "")
 
 
@@ -105,12 +105,12 @@ def _derived(action: Action, judge: Judge) -> tuple[Action, str]:
     try:
         statements = tuple(literal(step, judge.describe) for step in steps)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-        return action, "the arguments of a call are not those of its operation"
+        return action, "the arguments of a call do not match its operation"
     if action.repair in catalogue.workflows():
         risk, why = catalogue.workflows()[action.repair].judged(steps)
         return replace(action, steps=steps, statements=statements, risk=risk, why=why or action.why), ""
     found = _of_repair(replace(action, steps=steps, statements=statements))
-    return (found, "") if found else (action, f"{action.check or action.repair} does not go with what it names")
+    return (found, "") if found else (action, f"{action.check or action.repair} does not match the object it names")
 
 
 def _of_repair(action: Action) -> Action | None:
@@ -143,5 +143,5 @@ def _weaker(said: Action, true: Action) -> str:
     """What an action of a file of this very version says less than its steps do, or ""."""
     order = [Risk.SAFE, Risk.UNSAFE, Risk.MANUAL]
     if order.index(said.risk) < order.index(true.risk):
-        return f"it is {true.risk.value}, and called {said.risk.value}"
-    return "its text is not what its steps do" if said.statements not in ((), true.statements) else ""
+        return f"its risk is {true.risk.value}, but the file says {said.risk.value}"
+    return "its text does not match its steps" if said.statements not in ((), true.statements) else ""

@@ -181,8 +181,8 @@ class _Commands:
         if self._vouched or self._settings is None or self._hook(run):
             return ""
         return (
-            f"it runs {shlex.join(run)[:80]!r}, which its maker gave and this configuration does not have: that is done"
-            " for a signed plan alone"
+            f"it runs {shlex.join(run)[:80]!r}, which came from the plan's author and is not in this configuration:"
+            " that is allowed only in a signed plan"
         )
 
     def _line(self, line: str) -> str:
@@ -195,7 +195,7 @@ class _Commands:
             if carry and _alike(carry, found[: len(carry)]) and len(found) == len(carry) + 1:
                 found = tuple(shlex.split(found[-1]))
         except ValueError:
-            return "it runs a line that is none for a shell"
+            return "it runs a line that is not valid shell"
         found = self._unwrapped(self._unwrapped(found, "hosts.prefix"), "hosts.container")
         # whatever else a shell would do with the line must not be there
         ours = _is_script(found) and found[2] in scripts() and "eval " not in found[2] and '"$@"' not in found[2]

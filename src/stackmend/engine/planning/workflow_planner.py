@@ -25,7 +25,7 @@ def workflow_of(name: str, known: Mapping[str, Workflow] | None = None) -> Workf
     """The workflow of this name; UsageError where there is none."""
     found = (catalogue.workflows() if known is None else known).get(name)
     if found is None:
-        raise UsageError(f"there is no workflow {name!r}", f"There are: {', '.join(catalogue.workflows())}.")
+        raise UsageError(f"there is no workflow {name!r}", f"Available: {', '.join(catalogue.workflows())}.")
     return found
 
 

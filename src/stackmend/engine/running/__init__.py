@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plans carried out: lanes, calls, gates; resumed, verified, taken back."""
+"""Runs plans: lanes, calls and gates; resume, verification and undo."""

@@ -17,7 +17,7 @@ from stackmend.model.values import whole
 from stackmend.model.writer import Group, Verdict
 
 _CLOSED = (StepState.STALE, StepState.FAILED)
-_BY_NOW = "it had failed, and is found done"
+_BY_NOW = "it had failed, but is now found done"
 _UNKNOWN = (StepState.INTENT, StepState.IN_DOUBT)
 
 
@@ -161,7 +161,7 @@ def _settle(lane: Lane, group: Group, verdict: Verdict, *, committed: bool, open
         return []
     if committed and not any(isinstance(step, InsertRow) for step in group.steps):
         lane.advance()
-        note = "others of its transaction are done, so it was; its rows have moved on since"
+        note = "other steps of its transaction are done, so this one was; its rows have changed since"
         return [Entry(n, StepState.DONE, _count(s, lane.begun.get(n)), note) for n, s in _pairs(group)]
     lane.stop(StepState.IN_DOUBT, verdict.note)
     return verdict.entries
@@ -189,7 +189,7 @@ def _probe_call(tools: Tools, lane: Lane, call: Call, last: Mapping[int, Entry])
     if state is StepState.DONE:
         lane.advance()
         return [Entry(call.number, state, None, "found done")]
-    note = "its probe cannot tell what became of it"
+    note = "its outcome is unknown: the probe cannot determine it"
     state = StepState.FAILED if state is StepState.FAILED else StepState.IN_DOUBT
     lane.stop(state, note)
     return [Entry(call.number, state, None, note)]

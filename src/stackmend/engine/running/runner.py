@@ -36,7 +36,7 @@ _ALREADY = {"already": True}
 #: of a call that failed: a service may have taken it
 SENT = {"sent": True}
 _FAILURES = (StepState.FAILED, StepState.IN_DOUBT)
-_GONE = "the finding does not hold any more, and the rows are not as the repair would leave them"
+_GONE = "the finding no longer exists, but the rows are not as the repair would leave them"
 
 
 #: (every lane of the run, calls that are under way)
@@ -82,7 +82,7 @@ def consent(plan: Plan, cloud: str, accept: Collection[str], executors: Collecti
     undoable = sorted({s.kind for s in steps if isinstance(s, CallStep)} - set(executors))
     if undoable:
         raise ConsentError(
-            f"the plan holds steps that cannot be done here: {', '.join(undoable)}",
+            f"the plan contains steps that cannot be done here: {', '.join(undoable)}",
             "Configure what they need, or make the plan with --via db --allow-db.",
         )
     missing = plan.unconsented(accept)
@@ -121,9 +121,9 @@ class Runner:
                 raise
             changes = f"{made} change{'s' if made != 1 else ''}"
             raise JournalError(
-                f"{problem.message}: run {self._record.id} stopped after {changes}; what was done is noted",
-                f"Make the journal writable again, then run 'stackmend run resume {self._record.id}': it goes on where"
-                " this ended.",
+                f"{problem.message}: run {self._record.id} stopped after {changes}; completed steps are recorded",
+                f"Make the journal writable again, then run 'stackmend run resume {self._record.id}': it continues"
+                " where this run ended.",
             ) from problem
 
     def _run(self, *, checked: bool) -> RunResult:
@@ -136,7 +136,7 @@ class Runner:
             lanes = [lane for lane in self._lanes if lane.action.stage == stage]
             self._stage(lanes)
             if stopped := [lane for lane in lanes if lane.action.required and lane.state is not StepState.DONE]:
-                self._notes.append(f"what comes after {_name(stopped[0])} was not begun")
+                self._notes.append(f"the stages after {_name(stopped[0])} were not begun")
                 break
         self._tools.watch(self._lanes, {})
         # after that nobody reads databases for minutes: what is done is asked about when the run goes on
@@ -160,7 +160,7 @@ class Runner:
         for lane in asked:
             name = lane.action.check
             if name in answer.unknown:
-                note = f"check {name} could not be asked again: {answer.unknown[name]}"
+                note = f"check {name} could not be run again: {answer.unknown[name]}"
                 self._close(lane, StepState.FAILED, note)
             elif lane.action.fingerprint not in answer.rows.get(name, {}):
                 gone[lane] = _GONE
@@ -198,15 +198,17 @@ class Runner:
         verified = verify(done, self._tools.ask)
         self._unverified = bool(verified.unknown)
         for check, reason in verified.unknown.items():
-            self._notes.append(f"check {check} could not be asked after the repair: {reason}")
+            self._notes.append(f"check {check} could not be run after the repair: {reason}")
         still = []
         for lane in verified.still:
             if waits := lane.awaited:
                 self._waiting.append(lane.action.fingerprint)
-                self._notes.append(f"{_name(lane)}: done, and {lane.action.check} finds it until this is done: {waits}")
+                self._notes.append(
+                    f"{_name(lane)}: done; {lane.action.check} still reports it until this is done: {waits}"
+                )
             else:
                 still.append(lane.action.fingerprint)
-                self._notes.append(f"{_name(lane)}: {lane.action.check} still finds it after the repair")
+                self._notes.append(f"{_name(lane)}: {lane.action.check} still reports it after the repair")
         return tuple(still)
 
     def _compare(self) -> None:
@@ -214,7 +216,7 @@ class Runner:
         compared = compare(self._lanes, self._tools.writer)
         self._different = bool(compared.different)
         self._unverified = bool(compared.unknown)
-        self._notes += [f"not brought back: {what}" for what in compared.different]
+        self._notes += [f"not restored: {what}" for what in compared.different]
         for database, reason in compared.unknown.items():
             self._notes.append(f"the rows of {database} could not be compared after undo: {reason}")
 
@@ -412,7 +414,7 @@ class Runner:
             lane.made = 0
             self._stop(lane, StepState.STALE, note)
             return
-        note = f"{why}, and it could not be undone completely (run {back.id}): {'; '.join((*result.notes, *lost))}"
+        note = f"{why}, but it could not be undone completely (run {back.id}): {'; '.join((*result.notes, *lost))}"
         # it does not go on when the run is resumed
         self._note([Entry(n, StepState.FAILED, None, note) for n in _numbers(lane) if n > max(done)][:1])
         self._stop(lane, StepState.FAILED, note)
@@ -472,10 +474,10 @@ class Runner:
             self._tools.journal.note(self._record.id, entries)
         except JournalError as problem:
             raise InDoubtError(
-                f"run {self._record.id}: changes were committed, but their outcome could not be noted:"
+                f"run {self._record.id}: changes were committed, but their outcome could not be recorded:"
                 f" {problem.message}",
-                f"Make the journal writable again, then run 'stackmend run resume {self._record.id}': it looks at the"
-                " rows, completes the record and goes on.",
+                f"Make the journal writable again, then run 'stackmend run resume {self._record.id}': it checks the"
+                " rows, completes the record and continues.",
             ) from problem
 
     def _close(self, lane: Lane, state: StepState, note: str) -> None:

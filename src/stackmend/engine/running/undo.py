@@ -104,12 +104,12 @@ def moved_on(back: Sequence[Lane], writer: Writer) -> list[tuple[Action, str]]:
         try:
             verdicts = writer.probe(groups, {})
         except SourceError as problem:
-            found |= {group.lane: f"database {database} could not be looked at: {problem.message}" for group in groups}
+            found |= {group.lane: f"database {database} could not be read: {problem.message}" for group in groups}
             continue
         for group, verdict in zip(groups, verdicts, strict=True):
             if verdict.state is not StepState.PLANNED:
                 done = verdict.state is StepState.DONE
-                found[group.lane] = "it already reads as before the run" if done else "its rows have moved on since"
+                found[group.lane] = "it is already as before the run" if done else "its rows have changed since"
     return [(lane.action, found[lane.number]) for lane in back if lane.number in found]
 
 
@@ -119,7 +119,7 @@ def summary(moved: Sequence[Action], of: int) -> tuple[str, ...]:
         return ()
     kinds = Counter(action.resource_type for action in moved)
     what = ", ".join(f"{kind} {number}" for kind, number in sorted(kinds.items()))
-    return (f"{len(moved)} of {of} have moved on since and are left alone: {what}",)
+    return (f"{len(moved)} of {of} have changed since and are left alone: {what}",)
 
 
 def left_alone(action: Action, why: str) -> Left:
