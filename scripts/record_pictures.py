@@ -29,7 +29,7 @@ WIDTHS = (80, 160)
 #: what is new in every run -> what stands for it in the docs
 _NEW = (
     (re.compile(r"\b\d{4}-\d\d-\d\d(?=[T ,;)\"]|$)", re.MULTILINE), "2026-11-21"),
-    (re.compile(r"(?<![\w:])(\d{4}-\d\d-\d\dT)?\d\d:\d\d:\d\d(?:\.\d{6})?(?![\w:])"), r"\g<1>03:15:02"),
+    (re.compile(r"(?<![\w:])(\d{4}-\d\d-\d\dT)?\d\d:\d\d:\d\d(?:\.\d{6})?(?!:?\w)"), r"\g<1>03:15:02"),
     (re.compile(r"\b\d{8}-\d{6}-[0-9a-f]{4}\b"), "20261121-031502-7f3a"),
     (re.compile(r"\bplan [0-9a-f]{12}\b"), "plan 5d0c3a9e71b2"),
     (re.compile(r"\bby \S+ on \S+, from"), "by ada on controller-1, from"),
