@@ -114,7 +114,7 @@ def test_fish_asks(program):
     """The words of fish come with what they are."""
     script = program("complete", "fish").out
     assert _shell(script + "complete -C 'stackmend plan sh'\n", ["fish"]) == [
-        "show\tShow a plan file: what each repair changes from what to what, its risks, what is left out and why."
+        "show\tShow a plan file: the old and new values of each repair, its risks, and what is not repaired and why."
     ]
     assert _shell(script + "complete -C 'stackmend --layout kolla plan '\n", ["fish"])[0].startswith("apply\t")
 

@@ -104,11 +104,11 @@ def foreign(cloud: Cloud, server: Server) -> None:
     [
         (no_binding_there, "it is bound to c0009, the server is on"),
         (failed, "its binding to"),
-        (down, "it is DOWN, and its server runs"),
+        (down, "it is DOWN, but its server is running"),
         (emptied, "the server's cache does not list it"),
         (another_address, "the cache has the addresses 10."),
         (another_mac, "the cache has the MAC fa:"),
-        (foreign, "its server is of project somebody-else"),
+        (foreign, "its server belongs to project somebody-else"),
     ],
 )
 def test_what_does_not_agree_is_said(

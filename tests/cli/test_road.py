@@ -169,7 +169,7 @@ def test_what_lacks_consent_is_left_out(broken_cloud, plan, stackmend):
     result = conforms(done.out, "result")
     assert result["left_out"] == unsafe
     assert (result["done"], result["left"]) == (sum(action["risk"] == "safe" for action in actions), 0)
-    assert f"left out for lack of consent: {', '.join(unsafe)}" in done.err
+    assert f"skipped without consent: {', '.join(unsafe)}" in done.err
     assert "--accept detach-volume" in done.err
     again = stackmend("plan", "apply", plan, "--yes", "--accept", "all", "-f", "json")
     assert (again.code, json.loads(again.out)["left_out"]) == (Exit.REPAIRED, [])

@@ -244,7 +244,7 @@ def test_an_address_of_another_machine_is_pointed_out(root: Path, put: Put) -> N
     """localhost in a container, or in copies, is not this machine."""
     ansible(put, servers("127.0.0.1"))
     notes = {e["note"] for e in shown(root)["databases"] if e["state"] == "used"}
-    assert notes == {"this address is that of the container, not of this machine"}
+    assert notes == {"this address refers to the container, not of this machine"}
 
 
 # -- which one counts

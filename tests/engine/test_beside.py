@@ -69,7 +69,7 @@ class Trips:
         name = str(step.arguments["name"])
         state = self.probe(step)
         if state is StepState.DONE:
-            return Outcome(StepState.DONE, "done already", already=True)
+            return Outcome(StepState.DONE, "already done", already=True)
         if state is StepState.PLANNED:
             self.begun[name] = self.clock.now()
             self.sent.append(name)

@@ -103,7 +103,7 @@ def test_what_hangs_on_it_after_the_plan_makes_it_stale(here: Ground, port: str,
     before = here.cloud.dump()
     result = runs.apply(here.config, plan, accept=("all",))
     assert (result.exit, result.stale, result.steps) == (Exit.STOPPED, 1, 0)
-    assert f"{table} has a row by now that would go with one of" in result.notes[0]
+    assert f"{table} now has a row that would go with one of" in result.notes[0]
     assert here.cloud.dump() == before
 
 

@@ -60,7 +60,7 @@ def test_a_finding_whose_rows_have_moved_on(here: Ground) -> None:
     here.cloud.update("placement", "allocations", {"consumer_id": consumer, "resource_class_id": 1}, used=77)
     result = runs.apply(here.config, plan)
     assert (result.exit, result.done, result.stale) == (Exit.STOPPED, 1, 1)
-    assert any("allocations.used is no longer what the plan shows" in note for note in result.notes)
+    assert any("allocations.used no longer matches the plan" in note for note in result.notes)
     left = here.cloud.rows("placement", "SELECT consumer_id FROM allocations WHERE consumer_id = :c", {"c": consumer})
     assert len(left) == 3
     where = {"c": kept.target["consumer"]}
@@ -104,7 +104,7 @@ def test_a_server_that_came_into_being_forbids_it(here: Ground) -> None:
     here.cloud.insert("cell:cell1", "instances", uuid=action.target["consumer"], deleted=0, created_at=here.cloud.now)
     result = runs.apply(here.config, blind)
     assert (result.exit, result.stale, result.steps) == (Exit.STOPPED, 1, 0)
-    assert any("instances has a row by now that forbids it" in note for note in result.notes)
+    assert any("instances now has a row that forbids it" in note for note in result.notes)
 
 
 def test_a_waived_finding_is_not_planned(on_sqlite: Ground) -> None:

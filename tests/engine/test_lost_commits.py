@@ -182,7 +182,7 @@ def test_the_last_look_before_the_commit(on_sqlite: Ground) -> None:
     Meddling.deed = lambda: revive(here, uuid)
     result = runs.apply(here.config, made(here, steps), make_journal=Meddling)
     assert (result.exit, result.stale, result.steps) == (Exit.STOPPED, 1, 0)
-    assert "instances.deleted is no longer what the plan shows" in result.notes[0]
+    assert "instances.deleted no longer matches the plan" in result.notes[0]
     assert reads(here, steps[-1]) == steps[-1].before["description"]
     assert here.cloud.dump() != before_nova
     assert journal_is_true(here, result.run, steps[-1])

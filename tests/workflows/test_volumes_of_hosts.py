@@ -125,11 +125,11 @@ def another(site: Site, server: Server, volume: str) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (no_attachment, "Cinder has no attachment of it to this server"),
+        (no_attachment, "Cinder has no attachment to this server"),
         (no_mapping, "Nova does not list it"),
         (detaching, "the volume is detaching"),
         (elsewhere, "it is exported to c0009"),
-        (another, "Nova means the attachment someone"),
+        (another, "Nova has another attachment: someone"),
     ],
 )
 def test_what_does_not_agree_is_said(site: Site, pair: tuple[Server, str], spoil: Any, words: str) -> None:

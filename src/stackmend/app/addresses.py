@@ -38,7 +38,7 @@ def address_of(text: str) -> tuple[str, str]:
         return "ip", str(ip_address(plain))
     except ValueError:
         raise UsageError(
-            f"{text!r} is no address", "Write an IPv4 or IPv6 address, or a MAC as fa:16:3e:00:00:01."
+            f"{text!r} is not an address", "Write an IPv4 or IPv6 address, or a MAC as fa:16:3e:00:00:01."
         ) from None
 
 
@@ -54,8 +54,8 @@ def asking(config: Config) -> Iterator[tuple[Networks, LiveDatabases | None, Ses
         api, why = stack.enter_context(apis.reading(config, session, "auto"))
         if api is None:
             raise SourceError(
-                f"Neutron can be read neither in its database nor by its API: {why}",
-                "Name neutron under [databases], or a cloud under [api].",
+                f"Neutron can be read neither from its database nor through its API: {why}",
+                "Set neutron under [databases], or a cloud under [api].",
             )
         yield ByApi(api), live, session
 
@@ -115,7 +115,7 @@ def owner(config: Config, address: str, network: str = "", subnet: str = "") -> 
     sure = len(projects) == 1
     unread = [f"{source}: {why}" for source, why in sorted(found.unread.items()) if source != "nova"]
     if any(place.role for place in found.places):
-        unread.append(f"it is the gateway of a subnet, or its network: caches were not searched for {address}")
+        unread.append(f"it is a subnet's gateway or network address: caches were not searched for {address}")
     notes = [
         f"{one.witness}: server {one.server} ({one.name or 'without a name'}) of project {one.project or 'unknown'} had"
         f" {found.address}{f', deleted {one.deleted_at}' if one.deleted_at else ''}"
@@ -253,7 +253,7 @@ def _holding(
         return []
     keys = _read(unread, cell, live.holding, cell, table, column, text, MOST)
     if len(keys) == MOST:
-        unread[f"{cell} {table}"] = f"{MOST} rows or more have it: no more were read"
+        unread[f"{cell} {table}"] = f"{MOST} or more rows have it: the rest was not read"
     if not keys:
         return []
     name = next(iter(live.key(cell, table)), "id")

@@ -73,13 +73,13 @@ class Silent:
         raise self._refusal("identity")
 
     def _refusal(self, service: str) -> SourceError:
-        return SourceError(f"{service} cannot be asked: {self._why}")
+        return SourceError(f"{service} cannot be queried: {self._why}")
 
 
 def sign_in(config: Config) -> ApiSession:
     """A session; ConfigError or ApiError where there is none to be had."""
     if not has_api(config):
-        raise ConfigError(NONE, "Name a cloud: [api] cloud, or OS_CLOUD.")
+        raise ConfigError(NONE, "Specify a cloud: [api] cloud, or OS_CLOUD.")
     if config.client is not None:
         return ApiSession.beside(config.client, config.cloud or "of the client", config.api_timeout)
     return ApiSession.open(config.cloud, config.clouds, config.api_timeout)
@@ -131,14 +131,14 @@ def standing_in(config: Config, session: Session) -> Iterator[tuple[Session, str
     except StackmendError as problem:
         if not config.databases:
             raise
-        yield session, f"no API stands in for databases that are not configured: {problem.message}"
+        yield session, f"no API can replace the databases that are not configured: {problem.message}"
         return
     try:
         found = ApiReading(signed, SystemClock())
         if config.databases:
             _alike(found, session)
     except StackmendError as problem:
-        yield session, f"no API stands in for databases that are not configured: {problem.message}"
+        yield session, f"no API can replace the databases that are not configured: {problem.message}"
     else:
         yield session.beside(ApiTables(found, lacking)), ""
     finally:
@@ -188,8 +188,8 @@ def _alike(found: ApiReading, session: Session) -> None:
         with session.live() as live:
             if not shown or not live.rows(database, table, {column: shown}):
                 raise ApiError(
-                    f"the API is not that of database {database}: they have none of the first {key} in common",
-                    "See [api] cloud and OS_CLOUD.",
+                    f"the API and database {database} belong to different clouds: they have none of the first {key} in common",
+                    "Check [api] cloud and OS_CLOUD.",
                 )
 
 
@@ -206,6 +206,6 @@ def same_cloud(found: ApiReading, session: Session) -> None:
                     if row["uuid"] in shown:
                         return
     raise ApiError(
-        "the API is not that of these databases: they have no service of Nova in common",
-        "See [api] cloud and OS_CLOUD: nothing may be changed in another cloud.",
+        "the API and the databases belong to different clouds: they have no Nova service in common",
+        "Check [api] cloud and OS_CLOUD: nothing may be changed in another cloud.",
     )

@@ -38,7 +38,7 @@ ONE_MOMENT = 2.0
 
 _WORDS = {
     Says.SUPPORTS: "supported",
-    Says.CONTRADICTS: "contradicted, and not confirmed",
+    Says.CONTRADICTS: "contradicted, not confirmed",
     Says.UNKNOWN: "unknown to the services",
 }
 
@@ -104,7 +104,7 @@ def _live(
     confirmed, unknown = _confirm(session, chosen, rows, manifest, progress)
     for name, reason in unknown.items():
         results[name] = replace(
-            results[name], outcome=Outcome.INCOMPLETE, reason=f"it could not look a second time: {reason}"
+            results[name], outcome=Outcome.INCOMPLETE, reason=f"it could not be confirmed by a second read: {reason}"
         )
     said: dict[str, Witness] = {}
     if use_api:
@@ -192,19 +192,19 @@ def _witnesses(
         return {}, []
     with apis.asking(session.config, session) as (collector, manifest, why):
         if collector is None or manifest is None:
-            return {}, [f"the services were not asked about the findings: {why}"]
+            return {}, [f"the services were not queried about the findings: {why}"]
         sides = Sides(session.collector(), collector, manifest, session.config.ages)
         said: dict[str, Witness] = {}
         unasked: list[str] = []
         for number, (name, found) in enumerate(todo.items()):
-            progress("asking the services", number, len(todo))
+            progress("querying the services", number, len(todo))
             heard, more = witnesses(checks[name], found, sides)
             said |= heard
             unasked += more
             _EVENTS.detail("services asked", check=name, findings=len(found), heard=len(heard))
     counts = Counter(witness.says for witness in said.values())
     text = ", ".join(f"{count} {_WORDS[says]}" for says, count in sorted(counts.items()))
-    return said, [*([f"what the services' APIs say of the findings: {text}"] if text else []), *unasked]
+    return said, [*([f"the services' APIs on the findings: {text}"] if text else []), *unasked]
 
 
 def _report(
@@ -289,5 +289,5 @@ def _remembered(
             if whole:
                 keep_last(session.config, listed)
     except JournalError as problem:
-        return listed, held, (f"findings are not remembered: {problem.message}",)
+        return listed, held, (f"the history of findings is not available: {problem.message}",)
     return listed, held, ()

@@ -32,8 +32,8 @@ def dangers(config: Config, api: Api, host: str, deed: str, progress: Progress) 
     report = audit(config, checks=tuple(known), about=servers, settle=0, progress=progress)
     for name, reason in report.incomplete.items():
         raise SourceError(
-            f"check {name} has no answer: {reason}",
-            f"Fix that, or use --no-audit: then nothing tells which servers it would damage to {deed} them.",
+            f"check {name} could not be run: {reason}",
+            f"Fix that, or use --no-audit: servers that it would damage to {deed} then go unnoticed.",
         )
     found: dict[str, list[str]] = {}
     for one in report.findings:

@@ -42,7 +42,7 @@ def look(
     """
     reach = hosts.reach(config)
     if reach is None:
-        raise ConfigError("no access to hosts is configured", 'Write [hosts] and transport = "ssh".')
+        raise ConfigError("no access to hosts is configured", 'Set transport = "ssh" under [hosts].')
     home = config.instances_path
     where = path or home
     inside = config.routes.container if not at and not path else ()

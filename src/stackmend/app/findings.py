@@ -59,7 +59,7 @@ def show(config: Config, fingerprint: str) -> Finding:
     """One finding of the last audit, by its fingerprint or a unique beginning of it."""
     found = [f for f in list_findings(config) if f.fingerprint.startswith(fingerprint)]
     if len(found) != 1:
-        what = "is not a finding of the last audit" if not found else f"is the beginning of {len(found)} findings"
+        what = "is not a finding of the last audit" if not found else f"matches {len(found)} findings"
         raise UsageError(f"{fingerprint!r} {what}", "See 'stackmend finding list'.")
     return found[0]
 
@@ -116,7 +116,7 @@ def unwaive(config: Config, named: str) -> None:
         begun = [w.id for w in known if named and (w.id.startswith(named) or w.fingerprint.startswith(named))]
         fit = exact or begun
         if len(fit) != 1:
-            what = f"{len(fit)} waivers are meant by" if fit else "there is no waiver"
+            what = f"{len(fit)} waivers match" if fit else "there is no waiver"
             many = f"Name one of {', '.join(fit)}: see 'stackmend finding waivers'."
             raise UsageError(f"{what} {named!r}", many if fit else "See 'stackmend finding waivers'.")
         journal.unwaive(cloud, fit[0])

@@ -33,7 +33,7 @@ def status(config: Config, host: str, *, audited: bool = True, progress: Progres
     with ExitStack() as stack:
         api, why = stack.enter_context(apis.reading(config, session, "auto"))
         if api is None:
-            raise ApiError(f"host status needs the services' APIs: {why}", "Name a cloud: [api] cloud, or OS_CLOUD.")
+            raise ApiError(f"host status needs the services' APIs: {why}", "Specify a cloud: [api] cloud, or OS_CLOUD.")
         live = stack.enter_context(session.live(api)) if session.databases.addresses else None
         look = _Look(api, live, config, host)
         found = look.status()
@@ -60,7 +60,7 @@ class _Look:
         services = tuple(self._services())
         if not services:
             raise UsageError(
-                f"no service of Nova runs on a host {self._host!r}", "See 'openstack compute service list'."
+                f"there is no Nova service on a host {self._host!r}", "See 'openstack compute service list'."
             )
         servers = compute.servers_on(self._api, self._host)
         self.servers = frozenset(str(server["id"]) for server in servers)
@@ -75,7 +75,7 @@ class _Look:
         return {
             "host": self._host,
             "services": services,
-            "agents": tuple(self._said("agents of Neutron", self._agents)),
+            "agents": tuple(self._said("Neutron agents", self._agents)),
             "providers": tuple(providers),
             "servers": dict(sorted(Counter(map(_state, servers)).items())),
             "moves": tuple(self._said("migrations", self._moves)),
@@ -128,7 +128,7 @@ class _Look:
 
     def _attachments(self) -> tuple[frozenset[str], int]:
         if self._live is None:
-            raise SourceError("its API does not show on which host a volume is attached")
+            raise SourceError("its API does not show the host to which a volume is attached")
         rows = self._live.rows("cinder", "volume_attachment", {"attached_host": self._host, "deleted": 0})
         return frozenset(str(row["instance_uuid"]) for row in rows if row["instance_uuid"]), len(rows)
 
@@ -182,7 +182,7 @@ def _blocks(config: Config, host: str) -> tuple[list[str], tuple[str, ...]]:
     try:
         plan = workflows.plan(config, _DRAIN, {"host": host})
     except StackmendError as problem:
-        return [], (f"what keeps it from being drained could not be found out: {problem.message}",)
+        return [], (f"what blocks a drain could not be determined: {problem.message}",)
     found = [left.reason for left in plan.not_repaired]
     for action in plan.manual:
         reasons = "; ".join(step.text for step in action.steps if isinstance(step, Manual))
@@ -207,7 +207,7 @@ def _findings(
         for one in report.findings
     ]
     lacking = ", ".join(sorted(report.incomplete))
-    return found, (f"checks without an answer: {lacking}",) if lacking else ()
+    return found, (f"checks that could not be run: {lacking}",) if lacking else ()
 
 
 def _state(server: Mapping[str, object]) -> str:

@@ -36,7 +36,7 @@ def domains(config: Config, host: str) -> list[Domain]:
     from stackmend.drivers.hosts import libvirt
 
     if not config.libvirt:
-        raise ConfigError("no libvirt is configured", "Name it: [hosts] libvirt.")
+        raise ConfigError("libvirt is not configured", "Set [hosts] libvirt.")
     return libvirt.domains(config.libvirt, host)
 
 

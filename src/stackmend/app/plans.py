@@ -56,7 +56,7 @@ def read(config: Config | None, path: str, *, signed: bool = False, max_rows: in
             else f"{path} is not signed",
             "Name the public key: [plans] trusted."
             if claimed
-            else "Make a key with 'stackmend config key', then a new plan: it is signed as it is written.",
+            else "Create a key with 'stackmend config key', then a new plan: it is signed when it is written.",
         )
     judge = Judge(
         describe=describe,

@@ -186,7 +186,7 @@ def _differences(port: Port | None, server: _Server | None, vif: Record | None, 
         yield from _of_cache(port, server, vif)
         yield from _of_binding(port, server.row)
         if port.project and server.row.get("project_id") and port.project != server.row["project_id"]:
-            yield f"its server is of project {server.row['project_id']}"
+            yield f"its server belongs to project {server.row['project_id']}"
 
 
 def _of_cache(port: Port, server: _Server, vif: Record | None) -> Iterator[str]:
@@ -215,6 +215,6 @@ def _of_binding(port: Port, row: Record) -> Iterator[str]:
         yield f"it is bound to {port.host}, the server is on {row['host']}"
     runs = row.get("vm_state") == "active" and row.get("power_state") == RUNNING
     if runs and not port.host:
-        yield "it is bound to no host, and its server runs"
+        yield "it is bound to no host, but its server is running"
     elif runs and port.status == "DOWN":
-        yield "it is DOWN, and its server runs"
+        yield "it is DOWN, but its server is running"

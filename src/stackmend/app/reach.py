@@ -29,7 +29,7 @@ def target(text: str) -> tuple[str, int]:
     except ValueError:
         raise _wrong(text) from None
     if not (port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65_536):
-        raise UsageError(f"{text!r} names no TCP port", "A port is a number from 1 to 65535.")
+        raise UsageError(f"{text!r} has no valid TCP port", "A port is a number from 1 to 65535.")
     return address, int(port)
 
 
@@ -40,4 +40,4 @@ def check(texts: Iterable[str], limit: float) -> Iterator[Reached]:
 
 
 def _wrong(text: str) -> UsageError:
-    return UsageError(f"{text!r} is no address", "Write 10.0.0.5, 10.0.0.5:443, or [2001:db8::5]:443.")
+    return UsageError(f"{text!r} is not an address", "Write 10.0.0.5, 10.0.0.5:443, or [2001:db8::5]:443.")

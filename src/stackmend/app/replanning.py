@@ -30,7 +30,7 @@ class Replanning:
         with session.live() as live:
             if self._moment and self._moment[:19] > live.now()[:19]:
                 raise PlanFileError(
-                    f"plan {plan.id} was made at {self._moment}, which is still to come", "Make a new one."
+                    f"plan {plan.id} was made at {self._moment}, which is in the future", "Make a new one."
                 )
             enforce(plan, live.count)
 

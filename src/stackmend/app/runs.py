@@ -54,8 +54,8 @@ def reach(config: Config) -> str:
     if not url.startswith("sqlite"):
         return ""
     return (
-        f"one run at a time by the journal {url.partition('///')[2]}: runs of other accounts, hosts or containers, with"
-        " journals of their own, are not kept out ([state] journal names one on a server for all)"
+        f"the journal {url.partition('///')[2]} excludes only runs that use it: other accounts, hosts or containers with"
+        " their own journals can run at the same time ([state] journal can name one shared on a server)"
     )
 
 
@@ -105,7 +105,7 @@ def apply(
 def _without(left: Sequence[Action], result: RunResult) -> RunResult:
     """The result of a run that left these out for want of consent: the plan is not done."""
     notes = [
-        f"{a.id} {a.repair} {a.resource_type} {a.resource_id}: left out: it wants --accept {a.repair}" for a in left
+        f"{a.id} {a.repair} {a.resource_type} {a.resource_id}: skipped: requires --accept {a.repair}" for a in left
     ]
     code = Exit.STOPPED if left and result.exit in (Exit.CLEAN, Exit.REPAIRED) else result.exit
     return replace(result, exit=code, left_out=tuple(a.id for a in left), notes=(*result.notes, *notes))
@@ -145,7 +145,7 @@ def resume(
             _signed_in(tools, readers, actions)
             found: list[Lane] = resuming.restored(actions, entries)
             tools.journal.end(run, RunState.RUNNING)
-            tools.journal.remark(run, f"taken up by {_operator()} on {socket.gethostname()} (process {os.getpid()})")
+            tools.journal.remark(run, f"resumed by {_operator()} on {socket.gethostname()} (process {os.getpid()})")
             resuming.probe(tools, record, found)
             last = max((entry.batch for entry in entries), default=0)
             return _run(company, tools, Runner(tools, record, found, batches=last), record)
@@ -287,7 +287,7 @@ def moved_from(config: Config, run: str, host: str) -> list[str]:
         if isinstance(step, ApiCall) and isinstance(step.operation, MoveOperation) and step.operation.from_ == host
     ]
     if not found:
-        raise UsageError(f"run {run} has moved no server from {host}", f"See 'stackmend run show {run}'.")
+        raise UsageError(f"run {run} moved no server from {host}", f"See 'stackmend run show {run}'.")
     return list(dict.fromkeys(found))
 
 
@@ -370,7 +370,7 @@ def _recognised(session: Session, cloud: str, what: str) -> None:
     """SourceError where it differs perhaps only because nova_api, whose cells are a part of a cloud, was not read."""
     unread = session.databases.errors.get("nova_api")
     if unread and cloud != session.databases.identity:
-        raise SourceError(f"{what} cannot be told to be of this cloud: {unread}", "Nothing was changed.")
+        raise SourceError(f"it is unknown whether {what} belongs to this cloud: {unread}", "Nothing was changed.")
 
 
 def _same_cloud(record: RunRecord, session: Session) -> None:

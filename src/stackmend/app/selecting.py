@@ -129,10 +129,10 @@ class Finder:
         if not self.unread:
             raise self._unknown(home, text)
         first = "; ".join(f"{name}: {why}" for name, why in sorted(self.unread.items())[:2])
-        doubt = f"{kind} {text} is in no source that could be read; it may be in one that could not ({first})"
+        doubt = f"{kind} {text} is in none of the readable sources; it may be in one that could not be read ({first})"
         if UUID.fullmatch(text) or kind == "host":
             return Chosen(kind=kind, asked=text, id=text, doubt=doubt)
-        raise SourceError(doubt, f"Name the {kind} by its ID, or make the other sources readable.")
+        raise SourceError(doubt, f"Specify the {kind} by ID, or make the other sources readable.")
 
     def members(self, kind: str, name: str) -> set[str]:
         """Ids of what belongs to a host or a project."""
@@ -210,7 +210,7 @@ class Finder:
         lines = "".join(f"\n  {one}" for one in near)
         some = f":{lines}" if kind.title else f" {', '.join(near)}?"
         hint = f"Did you mean{some}" if near else f"See '{kind.listing}'."
-        return UsageError(f"there is no {kind.name} {text!r}: neither as a name nor as an id in any table", hint)
+        return UsageError(f"there is no {kind.name} {text!r}, neither by name nor by id in any table", hint)
 
     def _near(self, kind: Kind, text: str) -> Iterator[str]:
         """``5c3b1d9e-...  web-1`` for each whose name or id is nearly this one, ids that begin so first."""
@@ -256,7 +256,7 @@ class Finder:
         if home and service == "nova" and not self._known.cells_known:
             self.unread.setdefault("nova_api", "not every cell is known")
         if home and not found:
-            self.unread[service] = "no database of it is configured, and no API stands in for it"
+            self.unread[service] = "its database is not configured, and there is no API instead"
         return sorted(name for name, why in found.items() if not why)
 
     def _pluck(
@@ -282,7 +282,7 @@ def _looked(elsewhere: ApiTables, label: str, column: str, text: str) -> list[An
 def _ambiguous(kind: Kind, text: str, found: Sequence[Known]) -> UsageError:
     lines = [f"\n  {one.id}  {one.about}" for one in found[:_LISTED]]
     more = f"\n  and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
-    return UsageError(f"{len(found)} {kind.name}s are called {text!r}", f"Name one by its id:{''.join(lines)}{more}")
+    return UsageError(f"{len(found)} {kind.name}s are called {text!r}", f"Specify one by id:{''.join(lines)}{more}")
 
 
 @contextmanager
@@ -317,7 +317,7 @@ def about(config: Config, asked: Iterable[tuple[str, str]]) -> About:
             found.append(finder.resolve(kind, text))
             finder.unread.clear()
             more |= finder.members(kind, found[-1].id)
-            doubts += [f"not all that is of {kind} {text} is known: {why}" for why in finder.unread.values()]
+            doubts += [f"not everything that belongs to {kind} {text} is known: {why}" for why in finder.unread.values()]
     return About.of(found, more, doubts)
 
 
@@ -347,12 +347,12 @@ def _in_snapshot(config: Config, query: DuckQuery, manifest: Manifest, kind: str
         return replace(meant, id=found)
     if failed := manifest.failed():
         return replace(
-            meant, doubt=f"the snapshot lacks {', '.join(failed)}: {kind} {text} may be there, and is not in the rest"
+            meant, doubt=f"the snapshot lacks {', '.join(failed)}: {kind} {text} is not in the rest, but may be there"
         )
-    now = f"; by the cloud as it is now, {why}" if why else ""
+    now = f"; in the cloud as it is now, {why}" if why else ""
     raise UsageError(
         f"the snapshot has no {kind} {text!r}{now}",
-        f"It holds ids, and names of hosts; it was taken at {manifest.created_at}.",
+        f"It contains ids and host names; it was taken at {manifest.created_at}.",
     )
 
 

@@ -64,7 +64,7 @@ def where(config: Config, server: str) -> Whereabouts:
                 seen = read(live, cell_database(cell), row, _guests(config))
                 return Whereabouts(seen, judge(seen))
     raise UsageError(
-        f"no cell has a live server {server}", "It wants the server's uuid: 'openstack server list --all'."
+        f"no cell has a live server {server}", "Specify the server's uuid: 'openstack server list --all'."
     )
 
 

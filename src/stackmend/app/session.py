@@ -56,7 +56,7 @@ class Session:
     def of(cls, config: Config, *, write: bool = False) -> Session:
         """Find the databases; ConfigError where none is configured."""
         if not config.databases:
-            raise ConfigError("no database is configured", "Name at least nova_api under [databases].")
+            raise ConfigError("no database is configured", "Set at least nova_api under [databases].")
         return cls(config, connect(config, write=write))
 
     @classmethod

@@ -41,7 +41,7 @@ def create(config: Config, *, into: str | None = None, progress: Progress = sile
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         full = any(folder.iterdir())
     except (OSError, ValueError) as problem:
-        what = "is no folder" if isinstance(problem, FileExistsError) else f"cannot be made: {files.why(problem)}"
+        what = "is not a folder" if isinstance(problem, FileExistsError) else f"cannot be created: {files.why(problem)}"
         raise UsageError(f"{folder} {what}", "Choose another folder for the snapshot.") from None
     if full:
         raise UsageError(f"{folder} exists and is not empty", "Choose another folder for the snapshot.")

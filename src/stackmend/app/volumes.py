@@ -29,7 +29,7 @@ def on_host(config: Config, host: str) -> tuple[Pair, ...]:
     with ExitStack() as stack:
         api, why = stack.enter_context(apis.reading(config, session, "auto"))
         if api is None:
-            raise ApiError(f"volume list needs the services' APIs: {why}", "Name a cloud: [api] cloud, or OS_CLOUD.")
+            raise ApiError(f"volume list needs the services' APIs: {why}", "Specify a cloud: [api] cloud, or OS_CLOUD.")
         live = stack.enter_context(session.live(api)) if session.databases.addresses else None
         return tuple(pairs(api, live, host))
 
@@ -103,15 +103,15 @@ def _pair(
 def _differences(pair: Pair, attach_status: str | None, believed: object) -> Iterator[str]:
     """What is not as it is for a volume that is attached and at rest."""
     if pair.status is None:
-        yield "Cinder does not know the volume"
+        yield "Cinder has no such volume"
     elif not pair.in_cinder:
-        yield "Cinder has no attachment of it to this server"
+        yield "Cinder has no attachment to this server"
     if not pair.in_nova:
         yield "Nova does not list it"
     if pair.in_rows is not None and pair.in_rows is not pair.in_nova:
-        yield "Nova's database has a mapping of it" if pair.in_rows else "Nova's database has no mapping of it"
+        yield "Nova's database has a block device mapping" if pair.in_rows else "Nova's database has no block device mapping"
     if pair.in_cinder and believed and str(believed) != pair.attachment:
-        yield f"Nova means the attachment {believed}"
+        yield f"Nova has another attachment: {believed}"
     if pair.status not in (None, "in-use"):
         yield f"the volume is {pair.status}"
     elif attach_status not in (None, "attached"):

@@ -44,7 +44,7 @@ def plan(
     with ExitStack() as stack:
         found, why = stack.enter_context(apis.reading(config, session, "auto"))
         if found is None and workflow.needs_api:
-            raise ApiError(f"{name} needs the services' APIs: {why}", "Name a cloud: [api] cloud, or OS_CLOUD.")
+            raise ApiError(f"{name} needs the services' APIs: {why}", "Specify a cloud: [api] cloud, or OS_CLOUD.")
         findings: Mapping[str, Sequence[str]] = {}
         if audited and workflow.deed and found is not None:
             host = str(Arguments(name, arguments)["host"])

@@ -48,8 +48,8 @@ def finish(
         raise ConsentError("nothing was changed: --yes is missing", f"Read the plan, then: {line}")
     if missing and (plan.workflow or len(left) == len(chosen.runnable)):
         raise ConsentError(
-            f"nothing was changed: {', '.join(missing)} may lose something and needs consent by name",
-            f"Read what the plan says of it, then: {line}",
+            f"nothing was changed: {', '.join(missing)} is unsafe and requires consent by name",
+            f"Read what the plan says about it, then: {line}",
         )
     config = command.config()
     writer_known(config, chosen, parsed_args, f"{line} --same-account")
@@ -59,9 +59,9 @@ def finish(
         result = runs.apply(config, plan, accept=accept, only=only, company=here, progress=progress, filed=filed)
     code = report(command, result, parsed_args)
     if result.failed and (names := _also_by_rows(plan)):
-        command.notes.say(f"where the API fails, rows can be changed: {', '.join(names)} also by --via db --allow-db")
+        command.notes.say(f"if the API fails, these can also change rows with --via db --allow-db: {', '.join(names)}")
     if result.left_out:
-        command.notes.say(f"left out for lack of consent: {', '.join(result.left_out)}")
+        command.notes.say(f"skipped without consent: {', '.join(result.left_out)}")
         command.notes.next(line)
     return code
 
@@ -82,9 +82,9 @@ def writer_known(config: Config, plan: Plan, parsed_args: argparse.Namespace, li
     accounts = sorted({a.username for a in (*config.databases.values(), *config.cells.values()) if a.username})
     if accounts and any(isinstance(step, RowStep) and writes(step) for a in plan.runnable for step in a.steps):
         raise ConsentError(
-            f"nothing was changed: there is no [writer] in the configuration, so {' and '.join(accounts)}, which reads,"
+            f"nothing was changed: the configuration has no [writer], so {' and '.join(accounts)}, meant for reading,"
             " would write",
-            f"Configure [writer] with an account of its own, or say that this one may: [writer] same_account = true, or"
+            f"Configure a separate account under [writer], or allow this one to write: [writer] same_account = true, or"
             f" {line}",
         )
 
@@ -121,7 +121,7 @@ def report(command: Printing, result: RunResult, parsed_args: argparse.Namespace
     for line in shown.sentences(result, what):
         notes.say(line)
     if result.in_doubt:
-        notes.warn("the outcome of a step is unknown: look at it before anything else is done")
+        notes.warn("the outcome of a step is unknown: check it before you do anything else")
         notes.next(command.typed("run", "show", result.run), command.typed("run", "resume", result.run))
     elif result.held:
         notes.next(command.typed("run", "resume", result.run, *(w for g in result.held for w in ("--ack", g))))
@@ -130,7 +130,7 @@ def report(command: Printing, result: RunResult, parsed_args: argparse.Namespace
     if result.steps and result.run and not result.in_doubt and not result.undoable:
         notes.say("none of it can be undone")
     elif result.steps and result.run and not result.in_doubt:
-        notes.say(f"to take it back: {command.typed('run', 'undo', result.run, '--yes')}")
+        notes.say(f"to undo it: {command.typed('run', 'undo', result.run, '--yes')}")
     return int(result.exit)
 
 
@@ -143,7 +143,7 @@ def _printed(command: Printing, document: Document, parsed_args: argparse.Namesp
     except (OutputError, BrokenPipeError) as problem:
         hush(command.stdout)
         why = problem.message if isinstance(problem, OutputError) else "stdout is closed"
-        command.notes.warn(f"{why}: {command.typed('run', 'show', run)} shows what became of the run")
+        command.notes.warn(f"{why}: {command.typed('run', 'show', run)} shows the outcome of the run")
         if run:
             runs.remark(command.config(), run, f"the result could not be printed: {why}")
 

@@ -83,7 +83,7 @@ class Complete(command.Command):
             "shell", nargs="?", choices=tuple(SCRIPTS), default="bash", help="bash (default), zsh or fish"
         )
         parser.add_argument(
-            "--line", nargs=argparse.REMAINDER, help="what the scripts ask: the words so far, the last one unfinished"
+            "--line", nargs=argparse.REMAINDER, help="used by the completion scripts: the words so far, the last one incomplete"
         )
         return parser
 

@@ -57,7 +57,7 @@ def group(shell: Shell, words: Sequence[str]) -> int | None:
     if not (lines := listing(shell, f"{front} ")):
         return None
     print(f"Commands of '{shell.NAME} {front}':\n" + "\n".join(lines), file=shell.stdout)
-    print(f"\n'{shell.NAME} help {front} ...' explains one.", file=shell.stdout)
+    print(f"\n'{shell.NAME} help {front} ...' explains a command.", file=shell.stdout)
     return int(Exit.CLEAN)
 
 

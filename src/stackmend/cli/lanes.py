@@ -56,7 +56,7 @@ def asking(notes: Notes) -> Callable[[Gate], bool]:
         if not sys.stdin.isatty():
             return False
         notes.say(f"gate {gate.name}: {gate.text}")
-        notes.stream.write("go on? [y/N] ")
+        notes.stream.write("continue? [y/N] ")
         notes.stream.flush()
         try:
             return sys.stdin.readline().strip().lower() in ("y", "yes")

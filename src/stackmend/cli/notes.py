@@ -13,7 +13,7 @@ from stackmend.model.redaction import redact
 from stackmend.report.clean import printable
 
 #: what is said when somebody presses Ctrl-C
-INTERRUPTED = ("interrupted", "'stackmend run list' shows whether a run was begun and where it stands.")
+INTERRUPTED = ("interrupted", "'stackmend run list' shows whether a run was started, and its state.")
 #: options that stand before the command, as hints name them
 _GLOBAL = re.compile(r"(?<![\w-])--(config|root|layout|database-timeout)\b")
 

@@ -66,7 +66,7 @@ def add_strategy(parser: argparse.ArgumentParser) -> None:
         help="how to repair: through the API, in the databases, or through the API where possible (default: auto)",
     )
     parser.add_argument(
-        "--allow-db", action="store_true", help="allow changes to the databases where the API cannot do it"
+        "--allow-db", action="store_true", help="allow database changes if the API cannot do it"
     )
 
 
@@ -99,7 +99,7 @@ def until(text: str) -> str:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: write 30d, 2027-01-31, or never") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time: write 30d, 2027-01-31, or never") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat(timespec="seconds")
 
 
@@ -113,7 +113,7 @@ def since(text: str) -> str:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: write 7d, or 2027-01-31") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time: write 7d, or 2027-01-31") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat(timespec="seconds")
 
 

@@ -39,7 +39,7 @@ def build_option_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentPar
         "--mend-database-timeout",
         metavar="<seconds>",
         type=float,
-        help="Silence after which stackmend gives a database up; default: [timeouts] database, else 300",
+        help="Give up on a database that has not answered for this long; default: [timeouts] database, else 300",
     )
     return parser
 

@@ -77,7 +77,7 @@ class Planned(Printing):
             if left.done:
                 self.notes.say(left.reason)
                 continue
-            hint = "Add --allow-db to consent to a change of the databases." if "--allow-db" in left.reason else ""
+            hint = "Add --allow-db to consent to database changes." if "--allow-db" in left.reason else ""
             self.notes.fail(left.reason, hint)
         return int(Exit.CLEAN if all(left.done for left in plan.not_repaired) else Exit.STOPPED)
 
@@ -146,7 +146,7 @@ class Working(Planned):
         )
         if self.audits:
             parser.add_argument(
-                "--no-audit", action="store_true", help="skip the checks that tell which servers it would damage"
+                "--no-audit", action="store_true", help="skip the checks that find servers it would damage"
             )
         super().add_arguments(parser)
 

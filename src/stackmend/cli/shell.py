@@ -32,14 +32,14 @@ INTERRUPTED_ABOVE = 128  #: exit codes of interrupted commands: 128 and the numb
 BROKEN_PIPE = 141  #: 128 + SIGPIPE
 
 DESCRIPTION = """\
-Finds where the parts of an OpenStack cloud disagree, says why, and mends it from
-a plan that you have read, with an undo."""
+Finds inconsistencies between the services of an OpenStack cloud, explains them, and
+repairs them from a plan you have reviewed, with an undo."""
 
 EPILOG = """\
 First steps:
-  $ stackmend demo                              # see it find, mend and undo, on a toy cloud
-  $ stackmend audit                             # read only
-  $ stackmend plan create --out plan.json       # read only
+  $ stackmend demo                              # find, repair and undo on a toy cloud
+  $ stackmend audit                             # read-only
+  $ stackmend plan create --out plan.json       # read-only
   $ stackmend plan apply plan.json --yes
 
 'stackmend help COMMAND' explains a command."""
@@ -69,8 +69,8 @@ class Shell(App):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             **argparse_kwargs or {},
         )
-        parser.add_argument("-h", "--help", action=_ListCommands, nargs=0, default=self, help="show this and exit")
-        parser.add_argument("--version", action="version", version=f"stackmend {version}", help="show it and exit")
+        parser.add_argument("-h", "--help", action=_ListCommands, nargs=0, default=self, help="show this help and exit")
+        parser.add_argument("--version", action="version", version=f"stackmend {version}", help="show the version and exit")
         source = parser.add_mutually_exclusive_group()
         source.add_argument(
             "--config",
@@ -93,7 +93,7 @@ class Shell(App):
             "--database-timeout",
             type=silence,
             metavar="SECONDS",
-            help="give a database up after this much silence; default: [timeouts] database, else 300",
+            help="give up on a database that has not answered for this long; default: [timeouts] database, else 300",
         )
         _add_telling(parser)
         parser.add_argument("--no-color", action="store_true", help="no colours (also NO_COLOR)")

@@ -88,7 +88,7 @@ def stopping(tell: Callable[[str], None]) -> Iterator[Stop]:
 
     def say(number: int) -> None:
         name = signal.Signals(number).name
-        tell(f"{name}: ends what is under way and begins nothing more; once more: ends at once")
+        tell(f"{name}: finishing the steps in progress and starting no others; signal again to stop at once")
 
     with _listening(ask, say, patience=2):
         yield stop

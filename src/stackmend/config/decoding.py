@@ -34,7 +34,7 @@ def read_document(path: Path) -> Document:
 def unknown(what: str, name: str, known: Collection[str], path: Path) -> ConfigError:
     """The error that a name is of which nothing is known, with the nearest one that is."""
     near = difflib.get_close_matches(name, known, 1)
-    hint = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(sorted(known))}."
+    hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(sorted(known))}."
     return ConfigError(f"unknown {what} in {path}", hint)
 
 
@@ -43,7 +43,7 @@ def _parse(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text())
     except FileNotFoundError:
         raise ConfigError(
-            f"configuration file {path} does not exist", "Look at --config or STACKMEND_CONFIG."
+            f"configuration file {path} does not exist", "Check --config or STACKMEND_CONFIG."
         ) from None
     except (OSError, UnicodeDecodeError) as problem:
         why = problem.strerror if isinstance(problem, OSError) else "it is not UTF-8 text"
@@ -51,7 +51,7 @@ def _parse(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as problem:
         raise ConfigError(f"configuration file {path} is not valid TOML: {problem}", "Put text in quotes.") from None
     except RecursionError:
-        raise ConfigError(f"configuration file {path} is nested too deeply", "It has two levels.") from None
+        raise ConfigError(f"configuration file {path} is nested too deeply", "Use at most two levels.") from None
 
 
 def _table(kind: type[_T], values: dict[str, Any], section: str, path: Path) -> _T:
@@ -63,7 +63,7 @@ def _table(kind: type[_T], values: dict[str, Any], section: str, path: Path) -> 
         where = f"[{section}.{name}] in {path}" if known[name].is_table else f"{name} in [{section}] of {path}"
         found[name] = _value(known[name], value, where)
         if kind is Hooks and not any("{host}" in word for word in found[name]):
-            raise ConfigError(f"{where} does not say which host it is for", "Put {host} where its name belongs.")
+            raise ConfigError(f"{where} does not say which host it is for", "Write {host} in place of its name.")
     return kind(**found)
 
 
@@ -76,7 +76,7 @@ def _value(key: Key, value: object, where: str) -> Any:
     """The value in its type; what msgspec says of one that does not fit names types, our error says what to write."""
     if any(character < " " for text in _texts(value) for character in text):
         # no name, path or URL has any, and a NUL byte ends it for everybody else
-        raise ConfigError(f"{where} has a control character", "Write it without.")
+        raise ConfigError(f"{where} has a control character", "Remove it.")
     try:
         return msgspec.convert(value, key.type)
     except msgspec.ValidationError:

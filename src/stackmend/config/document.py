@@ -36,7 +36,7 @@ def _kind(title: str, must: str, write: str, **bounds: Any) -> Meta:
 
 Text = Annotated[str, _kind("text", "be a text", '{key} = "..."')]
 #: a text that would mean something else, or nothing, where it is empty
-Filled = Annotated[str, _kind("text", "be a text that is not empty", '{key} = "..."', min_length=1)]
+Filled = Annotated[str, _kind("text", "be a non-empty text", '{key} = "..."', min_length=1)]
 Word = Annotated[str, Meta(min_length=1)]
 Words = Annotated[
     tuple[Word, ...], _kind("list of texts", "be a list of texts", '{key} = ["program", "option"]', min_length=1)
@@ -84,7 +84,7 @@ class Databases(Table):
     keystone: Annotated[Filled, says("SQLAlchemy URL of Keystone's database")] = ""
     cells: Annotated[
         Cells,
-        says("URL of a cell's database, by the name of the cell; else nova_api.cell_mappings is asked"),
+        says("URL of a cell's database, by the name of the cell; default: from nova_api.cell_mappings"),
     ] = field(default_factory=dict)
 
 
@@ -113,10 +113,10 @@ class Reader(Table):
 class Writer(Table):
     """[writer]"""
 
-    username: Annotated[Filled, says("account for plan apply, run resume and run undo alone")] = ""
+    username: Annotated[Filled, says("account used only for plan apply, run resume, run undo and requests with --yes")] = ""
     password: Annotated[Text, says("its password")] = ""
     same_account: Annotated[
-        Switch, says("true: there is none, the accounts of [databases] write, too; default false")
+        Switch, says("true: the accounts of [databases] also write; default false")
     ] = False
 
 
@@ -127,8 +127,8 @@ class Timeouts(Table):
     database: Annotated[
         Seconds,
         says(
-            "seconds of complete silence after which a database is given up, also in the middle of a"
-            f" table; default {SILENCE:.0f}. It is said after 30"
+            "seconds without any answer after which stackmend gives up on a database, also in the middle"
+            f" of a table; default {SILENCE:.0f}. A warning is printed after 30"
         ),
     ] = SILENCE
 
@@ -139,15 +139,15 @@ class Api(Table):
 
     cloud: Annotated[
         Text,
-        says("a name in clouds.yaml; default $OS_CLOUD, else the account that $OS_AUTH_URL and the like make"),
+        says("a name in clouds.yaml; default $OS_CLOUD, else the account in $OS_AUTH_URL and related variables"),
     ] = ""
     clouds: Annotated[
         Filled,
         says(
-            "a clouds.yaml of its own, relative to this file; default where every client looks for it",
+            "path of a separate clouds.yaml, relative to this file; default: its usual places",
         ),
     ] = ""
-    timeout: Annotated[Seconds, says(f"seconds that one request may take; default {TIMEOUT:.0f}")] = TIMEOUT
+    timeout: Annotated[Seconds, says(f"timeout of one request, in seconds; default {TIMEOUT:.0f}")] = TIMEOUT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -156,24 +156,24 @@ class Hosts(Table):
 
     transport: Annotated[
         Transport,
-        says("how commands get to hosts: ssh, or local (this machine is the host); default: not at all"),
+        says("how commands reach hosts: ssh, or local (this machine is the host); default: no access"),
     ] = ""
     destination: Annotated[
-        Destination, says('what ssh is told, with {host}: "root@{host}.example"; default "{host}"')
+        Destination, says('the ssh destination, with {host}: "root@{host}.example"; default "{host}"')
     ] = "{host}"
-    ssh_config: Annotated[Text, says("a file that ssh reads instead of yours, relative to this file")] = ""
-    prefix: Annotated[Words, says('before every command on a host, such as ["sudo", "-n"]')] = ()
+    ssh_config: Annotated[Text, says("an ssh configuration file to use instead of yours, relative to this file")] = ""
+    prefix: Annotated[Words, says('prefix of every command on a host, such as ["sudo", "-n"]')] = ()
     container: Annotated[
         Words,
-        says('before a command that belongs inside, such as ["docker", "exec", "-i", "nova_compute"]'),
+        says('prefix of commands that run in a container, such as ["docker", "exec", "-i", "nova_compute"]'),
     ] = ()
     local: Annotated[
-        Words, says("names of hosts that are this machine; by transport local, default its own names")
+        Words, says("host names that refer to this machine; default with transport local: its own names")
     ] = ()
     libvirt: Annotated[Text, says("libvirt URI of a host, with {host}")] = ""
-    instances_path: Annotated[Folder, says(f"where hosts keep the disks of servers; default {INSTANCES}")] = INSTANCES
+    instances_path: Annotated[Folder, says(f"instances directory of the hosts; default {INSTANCES}")] = INSTANCES
     shared_instances: Annotated[
-        Switch, says("true where that directory is one and the same on all hosts; default false")
+        Switch, says("true if all hosts share that directory; default false")
     ] = False
 
 
@@ -181,17 +181,17 @@ class Hosts(Table):
 class Hooks(Table):
     """[hooks]"""
 
-    power_off: Annotated[Words, says("a command, run here, that takes the power of {host} away")] = ()
-    power_on: Annotated[Words, says("a command that gives it back")] = ()
-    power_status: Annotated[Words, says("a command that prints on or off")] = ()
-    reboot: Annotated[Words, says("a command that restarts {host} by its power or its controller")] = ()
+    power_off: Annotated[Words, says("local command that powers {host} off")] = ()
+    power_on: Annotated[Words, says("local command that powers {host} on")] = ()
+    power_status: Annotated[Words, says("local command that prints on or off")] = ()
+    reboot: Annotated[Words, says("local command that restarts {host} through its power supply or management controller")] = ()
     purge_queue: Annotated[
         Words,
-        says("a command that empties the queue compute.{host} of RabbitMQ; it may be run twice"),
+        says("local command that purges the RabbitMQ queue compute.{host}; it may run twice"),
     ] = ()
     fence: Annotated[
         Words,
-        says("a command that ends with 0 only if {host} surely runs nothing and reaches no storage any more"),
+        says("local command that exits with 0 only if {host} certainly runs nothing and cannot reach any storage"),
     ] = ()
 
 
@@ -201,7 +201,7 @@ class State(Table):
 
     directory: Annotated[
         Filled,
-        says("where the journal and snapshots are kept; default $STACKMEND_STATE or ~/.local/state/stackmend"),
+        says("folder of the journal and snapshots; default $STACKMEND_STATE or ~/.local/state/stackmend"),
     ] = ""
     journal: Annotated[Text, says("SQLAlchemy URL of the journal; default an SQLite file in the directory")] = ""
 
@@ -212,14 +212,14 @@ class Plans(Table):
 
     key: Annotated[
         Filled,
-        says("private key that signs plans, relative to this file; default plan-key.pem beside it"),
+        says("private key that signs plans, relative to this file; default plan-key.pem next to it"),
     ] = ""
     trusted: Annotated[
         Words,
-        says("public keys whose plans are trusted, relative to this file; default plan-key.pub beside it"),
+        says("public keys whose plans are trusted, relative to this file; default plan-key.pub next to it"),
     ] = ()
     require_signature: Annotated[
-        Switch, says("true: plan apply takes only plans that a trusted key has signed; default false")
+        Switch, says("true: plan apply accepts only plans signed by a trusted key; default false")
     ] = False
 
 
@@ -227,12 +227,12 @@ class Plans(Table):
 class Limits(Table):
     """[limits]"""
 
-    max_rows: Annotated[Whole, says("rows one plan may change")] = _LIMITS.max_rows
+    max_rows: Annotated[Whole, says("number of rows that one plan may change")] = _LIMITS.max_rows
     max_share: Annotated[Share, says("share of a table's rows that one plan may update or delete, 0 to 1")] = (
         _LIMITS.max_share
     )
-    share_floor: Annotated[Whole, says("rows of a table that are always allowed")] = _LIMITS.share_floor
-    max_failures: Annotated[Whole, says("lanes that may fail before a run stops")] = _LIMITS.max_failures
+    share_floor: Annotated[Whole, says("number of rows of a table that are always allowed")] = _LIMITS.share_floor
+    max_failures: Annotated[Whole, says("number of lanes that may fail before a run stops")] = _LIMITS.max_failures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -306,7 +306,7 @@ def tables() -> dict[str, type[Table]]:
 
 def ages() -> Key:
     """What there is to say of each table in [ages]."""
-    return Key("NAME", Annotated[Ages, says("seconds for each of the ages on the page of the check NAME")], {})
+    return Key("NAME", Annotated[Ages, says("seconds, for each age on the page of the check NAME")], {})
 
 
 def reference() -> dict[str, dict[str, Key]]:

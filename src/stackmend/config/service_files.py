@@ -46,7 +46,7 @@ def read(place: Place) -> Reading:
 def read_nova(path: Path) -> tuple[str | None, dict[str, str]]:
     """(base of cell URL templates, settings that shape a network cache) of a nova.conf."""
     if not os.path.isfile(path):
-        raise ConfigError(f"Nova's file {path} does not exist", "Look at [files] nova in the configuration.")
+        raise ConfigError(f"Nova's file {path} does not exist", "Check [files] nova in the configuration.")
     beside = path.with_name(path.name + ".d")
     readings = [path, *([beside] if os.path.isdir(beside) else [])]
     found = _options(path, readings, [_BASE, *_NOVA_SETTINGS])
@@ -74,15 +74,15 @@ def _options(path: Path, readings: Iterable[Path], wanted: Iterable[Option]) -> 
         conf(args=args, project="stackmend", default_config_files=[], default_config_dirs=[])
         values = {(g, name): conf[name] if g == "DEFAULT" else conf[g][name] for g, name in wanted}
     except (PermissionError, cfg.ConfigFilesPermissionDeniedError):
-        raise ConfigError(f"{path} cannot be read: permission denied", "Run as a user who may read it.") from None
+        raise ConfigError(f"{path} cannot be read: permission denied", "Run as a user that may read it.") from None
     except cfg.ParseError as problem:
         raise ConfigError(f"{path} is malformed near line {problem.lineno}: {_plain(problem)}", _REFUSED) from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is malformed: it is not UTF-8 text", _REFUSED) from None
     except (cfg.TemplateSubstitutionError, cfg.NoSuchOptError, cfg.NoSuchGroupError):
         raise ConfigError(
-            f"{path} cannot be used: a value refers to another option that is not set in the files",
-            "Set what follows the $ in it, write $$ for a dollar, or write a TOML file.",
+            f"{path} cannot be used: a value references an option that is not set in the files",
+            "Set the option after the $, write $$ for a dollar sign, or write a TOML file.",
         ) from None
     except (cfg.Error, OSError) as problem:
         raise ConfigError(f"{path} cannot be used: {type(problem).__name__}", _REFUSED) from None

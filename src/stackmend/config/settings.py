@@ -115,7 +115,7 @@ def _at_home(text: str, what: str) -> Path:
     try:
         return Path(text).expanduser()
     except (RuntimeError, ValueError):
-        raise ConfigError(f"{what}: {text} is in no home that there is", "Write the whole path.") from None
+        raise ConfigError(f"{what}: {text} is in a home folder that does not exist", "Write the full path.") from None
 
 
 def load(
@@ -254,7 +254,7 @@ def _account(table: Reader | Writer | None, section: str, path: Path) -> Account
     if table is None:
         return None
     if not table.username:
-        raise ConfigError(f"[{section}] in {path} has no username", "An account is a username and a password.")
+        raise ConfigError(f"[{section}] in {path} has no username", "An account needs a username and a password.")
     return Account(table.username, table.password)
 
 

@@ -18,7 +18,7 @@ from stackmend.config.service_files import Reading, read
 from stackmend.drivers.database.dialects.base import Address
 from stackmend.model.errors import ConfigError
 
-_AS_ROOT = "Run as root, or as a user who may read the services' files."
+_AS_ROOT = "Run as root, or as a user that may read the services' files."
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -78,9 +78,9 @@ class Found:
     def _disagreement(self, used: Source, other: Source) -> ConfigError:
         one, two = used.place, other.place
         hint = (
-            f"Say which one counts: --layout {one.layout} or --layout {two.layout} (STACKMEND_LAYOUT)."
+            f"Select one: --layout {one.layout} or --layout {two.layout} (STACKMEND_LAYOUT)."
             if one.layout != two.layout
-            else "Write a TOML file with [databases], or remove the file that no service reads any more."
+            else "Write a TOML file with [databases], or remove the file that is no longer in use."
         )
         return ConfigError(
             f"{one.path} and {two.path} name different databases for {used.database}:"
@@ -98,7 +98,7 @@ class Found:
         return [
             ConfigError(
                 f"{one} and {two} name databases on different servers: {_listed(ours)}, and {_listed(theirs)}",
-                f"Say which one counts: --layout {one} or --layout {two} (STACKMEND_LAYOUT), or write a TOML file.",
+                f"Select one: --layout {one} or --layout {two} (STACKMEND_LAYOUT), or write a TOML file.",
             )
             for two, theirs in others
             if not ours & theirs
@@ -115,30 +115,30 @@ class Found:
         if empty:
             return ConfigError(
                 f"no configuration: no database is named in {', '.join(empty)}",
-                "Only controllers know the databases. Run there, copy their files and name the folder by --root,"
-                " or write a TOML file and name it by --config or STACKMEND_CONFIG.",
+                "Only controllers know the databases. Run stackmend there, or copy their files and pass the folder"
+                " with --root, or write a TOML file and pass it with --config or STACKMEND_CONFIG.",
             )
         if self.hidden:
             return ConfigError(
-                f"no configuration: {', '.join(str(hidden.path) for hidden in self.hidden)} may not be read",
+                f"no configuration: {', '.join(str(hidden.path) for hidden in self.hidden)} cannot be read",
                 _AS_ROOT,
             )
         where = "" if self.root == Path("/") else f" below {self.root}"
         looked = self.layout or "packages, kolla or OpenStack-Ansible"
         return ConfigError(
             f"no configuration: neither --config nor the services' own files ({looked}) were found{where}",
-            "Write a TOML file with [databases] and name it by --config or STACKMEND_CONFIG, run where"
-            " /etc/nova/nova.conf or /etc/kolla/nova-api/nova.conf is, or name a folder with copies by --root."
-            " With an account in OS_CLOUD the services' APIs are enough for an audit.",
+            "Write a TOML file with [databases] and pass it with --config or STACKMEND_CONFIG, run stackmend where"
+            " /etc/nova/nova.conf or /etc/kolla/nova-api/nova.conf exists, or pass a folder with copies with --root."
+            " With an account in OS_CLOUD, the services' APIs are enough for an audit.",
         )
 
 
 def look(root: Path, layout: str | None = None) -> Found:
     """Look below ``root``; nothing that is wrong with a file is an error yet."""
     if layout and layout not in LAYOUTS:
-        raise ConfigError(f"there is no layout {layout}", f"Known are {', '.join(LAYOUTS)}.")
+        raise ConfigError(f"there is no layout {layout}", f"Known: {', '.join(LAYOUTS)}.")
     if not root.is_dir():
-        raise ConfigError(f"the root {root} is not a folder", "Look at --root or STACKMEND_ROOT.")
+        raise ConfigError(f"the root {root} is not a folder", "Check --root or STACKMEND_ROOT.")
     there, hidden = places(root.absolute(), layout)
     sources: list[Source] = []
     readings: dict[Place, Reading] = {}
@@ -170,9 +170,9 @@ def _source(place: Place, database: str, url: str | None) -> Source:
         return Source(database, place, State.UNUSABLE, problem=problem)
     local = address.host in _LOCAL or "unix_socket" in address.options
     if missing := address.missing_files():
-        return Source(database, place, State.USED, address, note=f"{', '.join(missing)} is not there")
+        return Source(database, place, State.USED, address, note=f"{', '.join(missing)} does not exist")
     own = "the container" if place.layout == ANSIBLE else "the machine whose files these are"
-    note = f"this address is that of {own}, not of this machine" if local and place.root != Path("/") else ""
+    note = f"this address refers to {own}, not to this machine" if local and place.root != Path("/") else ""
     return Source(database, place, State.USED, address, note=note)
 
 

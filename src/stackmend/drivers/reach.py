@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 #: what the kernel says -> what that means of the address
 _WORDS = {
-    errno.ECONNREFUSED: ("refused", "something is there, and nothing listens on that port"),
-    errno.EHOSTUNREACH: ("unreachable", "there is no way to it, or nothing answers to its address in its network"),
+    errno.ECONNREFUSED: ("refused", "the address is in use, but nothing listens on that port"),
+    errno.EHOSTUNREACH: ("unreachable", "there is no route to it, or nothing answers for the address in its network"),
     errno.ENETUNREACH: ("unreachable", "this machine has no route to it"),
-    errno.ECONNRESET: ("refused", "the connection was reset: something is there"),
-    errno.EACCES: ("unreachable", "this machine may not connect to it"),
-    errno.EPERM: ("unreachable", "a firewall of this machine keeps it from connecting"),
+    errno.ECONNRESET: ("refused", "the connection was reset: the address is in use"),
+    errno.EACCES: ("unreachable", "this machine is not allowed to connect to it"),
+    errno.EPERM: ("unreachable", "a firewall on this machine blocks the connection"),
 }
 
 
@@ -44,7 +44,7 @@ def connect(address: str, port: int, limit: float) -> Reached:
             end.settimeout(limit)
             end.connect((address, port))
     except TimeoutError:
-        state, why = "silent", f"no answer within {limit:g} s: nobody has it, or a filter drops what is sent to it"
+        state, why = "silent", f"no answer within {limit:g} s: the address is not in use, or a filter drops the packets"
     except OSError as problem:
         state, why = _WORDS.get(problem.errno or 0, ("unreachable", problem.strerror or str(problem)))
     return Reached(address, port, state, why, round(time.monotonic() - begun, 3))

@@ -388,7 +388,7 @@ class TestWitnesses:
             fake.down = set()
         assert len(rows) > 1
         assert {(one.says, one.reason) for one in said.values()} == {
-            (Says.UNKNOWN, "the time for asking the services is up")
+            (Says.UNKNOWN, "the time for querying the services is over")
         }
         assert notes[0].startswith(f"{len(rows)} of {len(rows)} findings of {check.name} were not compared")
 

@@ -137,7 +137,7 @@ def test_a_service_that_breaks_down_over_what_may_be_repeated_is_a_failure(
     fake.fault("POST", volume, "refuse", status=500)
     outcome = carried_out(executor, delete(volume), MARK)
     assert outcome.state is StepState.FAILED
-    assert "500 it hurts; nothing of it can be seen after 30 s" in outcome.note
+    assert "500 it hurts; no effect is visible after 30 s" in outcome.note
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_a_call_reads_as_what_is_sent() -> None:
         ' (microversion 3.0) if status = "error", attachments = 0'
     )
     assert describe(call("compute", "await-heal", server="s", macs=["m"])) == (
-        "[compute API] wait until Nova itself shows ['m'] as addresses of server s (microversion 2.1)"
+        "[compute API] wait until Nova shows ['m'] as addresses of server s (microversion 2.1)"
     )
     assert describe(operation_of("compute", "unheard-of", {"a": 1}).call()) == "[compute API] unheard-of(a=1)"
 

@@ -267,7 +267,7 @@ def test_novas_own_healer_is_waited_for(built: Cloud, fake: Fake, config: Config
     whole = cache(built, server)["network_info"]
     write(built, server, "[]")
     plan = plans.request(config, "rebuild-info-cache", {"server": server.uuid}, via="api")
-    assert "wait until Nova itself shows" in plan.runnable[0].statements[0]
+    assert "wait until Nova shows" in plan.runnable[0].statements[0]
     fake.seen.clear()
     row = {"instance_uuid": server.uuid}
 

@@ -193,7 +193,7 @@ def test_a_call_that_had_taken_effect_is_not_repeated(built: Cloud, fake: Fake, 
     fake.seen.clear()
     assert runs.resume(config, run).done == 1
     assert fake.changes() == []
-    assert runs.show_run(config, run)[2][-1].note == "found done"
+    assert runs.show_run(config, run)[2][-1].note == "found to be done"
     assert runs.undo(config, run).exit is Exit.CLEAN
     assert status(built, stuck) == "detaching"
 

@@ -68,7 +68,7 @@ def test_a_command_is_run_once(place: Place) -> None:
     assert place.executor.probe(step) is StepState.PLANNED
     assert carried_out(place.executor, step, MARK) == Outcome(StepState.DONE, "exit code 0")
     assert place.executor.probe(step) is StepState.DONE
-    assert carried_out(place.executor, step, MARK) == Outcome(StepState.DONE, "done already", already=True)
+    assert carried_out(place.executor, step, MARK) == Outcome(StepState.DONE, "already done", already=True)
     assert place.runs() == 1
 
 

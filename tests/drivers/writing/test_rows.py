@@ -24,7 +24,7 @@ def test_a_row_that_has_moved_on_is_left_alone(desk: Desk) -> None:
     before = desk.descriptions()
     verdicts = desk.write([described(first)], [described(third), described(second)], [described(third, "other")])
     assert [verdict.state for verdict in verdicts] == [DONE, STALE, DONE]
-    assert "standardattributes.description is no longer what the plan shows" in verdicts[1].note
+    assert "standardattributes.description no longer matches the plan" in verdicts[1].note
     assert "somebody else" not in verdicts[1].note
     assert desk.descriptions() == {**before, first["id"]: "new", third["id"]: "other"}
 

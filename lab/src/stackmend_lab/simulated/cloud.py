@@ -86,7 +86,7 @@ class Cloud:
     def client(self, service: str) -> tuple[Any, str]:
         """(no client, the endpoint)."""
         if service not in self._versions:
-            raise UnsentError(f"cloud {self.name} has no service {service}", "See its catalogue, and region_name.")
+            raise UnsentError(f"cloud {self.name} has no service {service}", "Check its catalog, and region_name.")
         return None, f"http://{service}.simulated"
 
     def versions(self, service: str) -> Versions | None:

@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 
 class Audit(Printing):
-    """Find where the parts of the cloud disagree; changes nothing.
+    """Find inconsistencies between the services of the cloud; changes nothing.
 
     Reads the databases, runs every check, and reads the rows of each finding once more to confirm it. If an API is
-    configured, the services are asked, too: about the findings, and in place of databases that are not configured. Exit
-    code 0: clean, 3: findings, 7: a source could not be read, so the result may be incomplete.
+    configured, the services are queried as well: about the findings, and instead of databases that are not configured.
+    Exit code 0: clean, 3: findings, 7: a source could not be read, so the result may be incomplete.
     """
 
     examples = """
   $ stackmend audit
   $ stackmend audit --check allocation-orphan --check volume-stuck-detaching
   $ stackmend audit --server web-1 --volume 0f3c9a52-3a3f-4f6e-8d6b-1f1f3a8f7b10
-  $ stackmend audit --host compute-07           # what names it, or a server on it
+  $ stackmend audit --host compute-07           # findings about the host or a server on it
   $ stackmend audit --project demo --group-by server
-  $ stackmend audit --settle 120                # look twice, two minutes apart
-  $ stackmend audit --include-young             # also what may still be at work, or happened just now
-  $ stackmend audit --visit-hosts               # also what lies in the instances directory of each compute host
+  $ stackmend audit --settle 120                # read again after two minutes
+  $ stackmend audit --include-young             # also suspected damage that is too recent to confirm
+  $ stackmend audit --visit-hosts               # also the instances directory of each compute host
   $ stackmend audit --visit-hosts --host compute-07
   $ stackmend audit --group-by project
   $ stackmend audit -f json > findings.json

@@ -31,7 +31,7 @@ class CheckList(Printing):
 
 
 class CheckShow(Printing):
-    """Explain a check: what is wrong, why it matters, how it comes about, how to see it by hand, how it is mended."""
+    """Explain a check: what is wrong, why it matters, how it comes about, how to see it by hand, how it is repaired."""
 
     examples = """
   $ stackmend check show allocation-orphan

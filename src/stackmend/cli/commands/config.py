@@ -11,7 +11,7 @@ from stackmend.model.errors import Exit
 
 
 class ConfigShow(Printing):
-    """Show the configuration: which databases were found in which files, what counts, and where files disagree.
+    """Show the configuration: which databases were found in which files, which file is used, and where files disagree.
 
     Connects to no database and shows no password. Exit code 2: the configuration cannot be used; the reasons are on
     stderr.
@@ -38,10 +38,10 @@ class ConfigShow(Printing):
 
 
 class ConfigKey(Command):
-    """Make a key that signs plans, so that 'plan apply' can tell who made one.
+    """Create a key that signs plans, so that 'plan apply' can tell who made one.
 
-    Writes two files: FILE, the private key, and its public key beside it, which ends with .pub. Beside the
-    configuration both are found without being named; elsewhere name them: [plans] key, [plans] trusted. [plans]
+    Writes two files: FILE, the private key, and next to it the public key, whose name ends in .pub. Next to the
+    configuration both are found automatically; elsewhere, name them with [plans] key and [plans] trusted. [plans]
     require_signature refuses all plans that are not signed by a trusted key.
     """
 
@@ -52,7 +52,7 @@ class ConfigKey(Command):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
         parser.add_argument(
-            "--out", metavar="FILE", help="file for the new key (default: plan-key.pem beside the configuration)"
+            "--out", metavar="FILE", help="file for the new key (default: plan-key.pem next to the configuration)"
         )
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -61,7 +61,7 @@ class ConfigKey(Command):
 
         path = Path(parsed_args.out) if parsed_args.out else self.config().key_folder / "plan-key.pem"
         name = signing.make(path)
-        self.notes.say(f"key {name}: {path} signs plans, {path.with_suffix('.pub')} tells them")
+        self.notes.say(f"key {name}: {path} signs plans, {path.with_suffix('.pub')} verifies them")
         return int(Exit.CLEAN)
 
 

@@ -15,7 +15,7 @@ from stackmend.model.errors import Exit, UsageError
 
 
 class Demo(Printing):
-    """Break a toy cloud, audit it, plan, apply, and undo everything; touches nothing else.
+    """Break a toy cloud, audit it, plan, apply and undo everything; touches nothing else.
 
     Builds the databases of a small cloud in SQLite files, and runs the commands an operator would type. Exit code 0 if
     every step succeeded. The toy cloud comes from the lab: pip install 'stackmend[lab]'.
@@ -23,7 +23,7 @@ class Demo(Printing):
 
     examples = """
   $ stackmend demo
-  $ stackmend demo --keep stackmend-demo        # keep the folder, to play with"""
+  $ stackmend demo --keep stackmend-demo        # keep the folder to experiment with"""
     default_format = TEXT
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ class Demo(Printing):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Run it and say how it went."""
         if parsed_args.servers < 50:
-            raise UsageError(f"--servers {parsed_args.servers} is too few to break", "Use 50 or more.")
+            raise UsageError(f"--servers {parsed_args.servers} is too small", "Use 50 or more.")
         require_lab()
         if not parsed_args.keep:
             with TemporaryDirectory(prefix="stackmend-demo-") as temporary:
@@ -49,7 +49,7 @@ class Demo(Printing):
             raise UsageError(f"{folder} cannot be made: {problem.strerror}", "Name a new folder.") from None
         code = self._rehearse(folder, parsed_args)
         self.notes.say(
-            f"kept in {folder}: try STACKMEND_STATE={folder}/state stackmend --config {folder}/cloud.toml audit"
+            f"kept in {folder}; try: STACKMEND_STATE={folder}/state stackmend --config {folder}/cloud.toml audit"
         )
         return code
 
@@ -67,7 +67,7 @@ class Demo(Printing):
         if machine:
             columns = tuple((name.capitalize(), name) for name in ("step", "command", "exit", "expected", "seconds"))
             self.show(Document(data=steps, columns=columns), parsed_args)
-        verdict = "as it should be" if good else "NOT as it should be"
+        verdict = "all as expected" if good else "NOT as expected"
         self.notes.say(f"{len(steps)} steps in {time.monotonic() - begun:.0f} s, {verdict}")
         return int(Exit.CLEAN if good else Exit.ERROR)
 

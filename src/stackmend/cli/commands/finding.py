@@ -11,7 +11,7 @@ from stackmend.model.errors import Exit
 
 
 class FindingList(Printing):
-    """List the findings of the last audit, without asking the databases again."""
+    """List the findings of the last audit, without querying the databases again."""
 
     examples = """
   $ stackmend finding list
@@ -59,13 +59,13 @@ class FindingShow(Printing):
 class FindingWaive(Printing):
     """Accept a finding for a while: it is listed as waived, does not cause exit code 3, and is not planned.
 
-    Name its fingerprint, or --check for everything that this check finds (with --resource: on one object only). The
-    finding comes back when the waiver ends.
+    Name its fingerprint, or --check for all findings of that check (with --resource: on one object only). The finding
+    is reported again when the waiver expires.
     """
 
     examples = """
   $ stackmend finding waive 1f0c2b6a9e3d4c58 --reason "moved by hand tonight, ticket 4711" --until 3d
-  $ stackmend finding waive --check preserve-on-delete-wrong --resource 0f5c... --reason "so ordered" --until never
+  $ stackmend finding waive --check preserve-on-delete-wrong --resource 0f5c... --reason "as requested" --until never
   $ stackmend finding waivers"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -81,7 +81,7 @@ class FindingWaive(Printing):
             metavar="WHEN",
             type=until,
             default="30d",
-            help="when it ends: days from now (30d), a date, or never (default: 30d)",
+            help="when it expires: days from now (30d), a date, or never (default: 30d)",
         )
         super().add_arguments(parser)
 
@@ -104,7 +104,7 @@ class FindingWaive(Printing):
 
 
 class FindingWaivers(Printing):
-    """List what is accepted, expired waivers included."""
+    """List the waivers, including expired ones."""
 
     examples = """
   $ stackmend finding waivers
@@ -120,7 +120,7 @@ class FindingWaivers(Printing):
 
 
 class FindingUnwaive(Printing):
-    """Take a waiver back: its findings count again."""
+    """Remove a waiver: its findings count again."""
 
     examples = """
   $ stackmend finding unwaive 3fa1b2c4"""

@@ -11,10 +11,10 @@ from stackmend.model.errors import Exit
 
 
 class HostShowStatus(Printing):
-    """Show one host: its services, what runs there by each source, what prevents a drain, findings.
+    """Show one host: its services, what each source has on it, what blocks a drain, findings.
 
-    Reads only. What a source does not tell is shown as not known, never as none. Exit code 0, 3 with findings, 7 where
-    something could not be read.
+    Read-only. Anything that a source does not show is reported as not known, never as none. Exit code 0: no findings,
+    3: findings, 7: something could not be read.
     """
 
     examples = """

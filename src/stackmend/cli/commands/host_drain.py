@@ -48,7 +48,7 @@ def _typed(parsed_args: argparse.Namespace) -> list[str]:
 class DrainHost(Working):
     """Move every server off a host, and verify in every service that it is empty.
 
-    Without --yes the plan is shown, with an estimate, and with the servers that cannot be moved and why.
+    Without --yes, shows the plan, an estimate, and the servers that cannot be moved and why.
     """
 
     workflow = "drain-host"
@@ -89,7 +89,7 @@ class ReturnHost(Working):
     """Return a host to service, once a canary server has run on it.
 
     The host is enabled before the canary, because Placement offers no disabled host, and disabled again if the canary
-    does not start. The canary is deleted in any case.
+    does not start. The canary is deleted in either case.
     """
 
     workflow = "return-host"

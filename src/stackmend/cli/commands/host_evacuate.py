@@ -12,7 +12,7 @@ from stackmend.cli.request import Working
 class HostEvacuate(Working):
     """Evacuate the servers of a dead host, and start those that were running.
 
-    The host has to be dead: nova-compute is down, and the host is fenced, which the hook [hooks] fence proves or you
+    The host must be dead: nova-compute is down, and the host is fenced, which the hook [hooks] fence proves or you
     assert with --fenced. A server whose disk is only on the dead host would be rebuilt from its image: it stays, unless
     --consent-rebuild names it. Nova chooses the destination, or --to names it.
     """

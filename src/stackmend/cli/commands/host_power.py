@@ -10,10 +10,10 @@ from stackmend.cli.request import Working
 
 
 class HostPower(Working):
-    """Switch a host off or on, or restart it, by the hooks of the configuration, and wait until it is really back.
+    """Power a host off or on, or restart it, with the configured hooks, and wait until it is fully back.
 
-    Back means: another boot id, its file systems mounted as before, nova-compute and the agents alive. A host on which
-    servers run is left alone, unless --with-servers is given.
+    Back means: a different boot id, its file systems mounted as before, nova-compute and the agents alive. A host with
+    running servers is left alone, unless --with-servers is given.
     """
 
     workflow = "power-host"
@@ -25,7 +25,7 @@ class HostPower(Working):
         """Add the options of this command."""
         add_object(parser, "host", "host", help="name of the host, as in 'openstack compute service list'")
         parser.add_argument("action", choices=("off", "on", "reboot"), help="what to do")
-        parser.add_argument("--with-servers", action="store_true", help="go ahead although servers run there")
+        parser.add_argument("--with-servers", action="store_true", help="proceed even if servers run there")
         parser.add_argument(
             "--timeout",
             type=seconds,

@@ -15,7 +15,7 @@ _NAMING = {"first": "first", "start": "also", "leave_off": "off"}
 class HostRecover(Working):
     """Start the servers that ran on a host before it was restarted, and verify that they came up.
 
-    Nova's records tell what ran, even if nova-compute has marked it stopped since. Servers that somebody stopped stay
+    Nova's records show what ran, even if nova-compute has marked it stopped since. Servers that somebody stopped stay
     off. A server with a finding that makes a start destructive stays off until that is repaired.
     """
 
@@ -33,11 +33,11 @@ class HostRecover(Working):
         parser.add_argument(
             "--since",
             metavar="TIME",
-            help="when the host booted, ISO 8601 in UTC (default: its kernel is asked, if [hosts] is configured)",
+            help="when the host booted, ISO 8601 in UTC (default: read from its kernel, if [hosts] is configured)",
         )
         for option, text in (
             ("--first", "start this server first; may be repeated; the others follow by stackmend:order"),
-            ("--start", "start this server too, whoever stopped it; may be repeated"),
+            ("--start", "also start this server, whoever stopped it; may be repeated"),
             ("--leave-off", "leave this server as it is; may be repeated"),
         ):
             parser.add_argument(option, action="append", default=[], metavar="SERVER", help=text)

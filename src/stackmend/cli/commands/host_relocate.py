@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class HostRelocate(Working):
-    """Relocate the servers of a dead host by database: the last resort, where 'openstack server evacuate' cannot work.
+    """Relocate the servers of a dead host by database: the last resort if 'openstack server evacuate' cannot work.
 
-    The host must be down and cut off from storage and network; the other one is in the same cell. Nova's API is asked
-    whether that is so, even with --via db. Servers that depend on their host (PCI devices, pinned CPUs, local disks)
-    stay, with the reason.
+    The host must be down and cut off from storage and network; the destination must be in the same cell. Nova's API must
+    confirm this, even with --via db. Servers that depend on their host (PCI devices, pinned CPUs, local disks) stay,
+    with the reason.
     """
 
     workflow = "relocate-host"
@@ -41,7 +41,7 @@ class HostRelocate(Working):
             choices=("auto", "db"),
             default="auto",
             help="move capacity and ports through the APIs (auto), or in the databases without starting a"
-            " server (db); Nova's API tells the state of the hosts either way (default: auto)",
+            " server (db); the state of the hosts is read from Nova's API either way (default: auto)",
         )
         parser.add_argument(
             "--fenced",
@@ -76,8 +76,8 @@ class HostRelocate(Working):
         """The plan; UsageError without consent to a change of the databases."""
         if not parsed_args.allow_db:
             raise UsageError(
-                "a relocation changes the databases behind the services' backs",
-                "Evacuate the host where the services can; else add --allow-db to consent.",
+                "a relocation changes the databases without the services",
+                "Evacuate the host if the services can; otherwise add --allow-db to consent.",
             )
         return super().make(parsed_args)
 

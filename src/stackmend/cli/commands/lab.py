@@ -29,8 +29,8 @@ def require_lab() -> None:
         raise UsageError("the lab is not installed", "Install it: pip install 'stackmend[lab]'") from None
     if stackmend_lab.__version__ != __version__:
         raise UsageError(
-            f"the lab that is installed is of version {stackmend_lab.__version__}, stackmend of {__version__}",
-            f"Install the same: pip install 'stackmend[lab]=={__version__}'",
+            f"the installed lab has version {stackmend_lab.__version__}, stackmend has {__version__}",
+            f"Install the same version: pip install 'stackmend[lab]=={__version__}'",
         )
 
 
@@ -42,7 +42,7 @@ class _Lab(Command):
         parser.add_argument(
             "--folder",
             metavar="DIR",
-            help="where the lab is (default: $STACKMEND_LAB, else ~/.local/share/stackmend/lab)",
+            help="folder of the lab (default: $STACKMEND_LAB, else ~/.local/share/stackmend/lab)",
         )
         super().add_arguments(parser)
 
@@ -59,11 +59,11 @@ class _Lab(Command):
 
 
 class LabUp(_Lab):
-    """Bring up a real control plane with fake hypervisors, or make one whole again.
+    """Bring up a real control plane with fake hypervisors, or complete an existing one.
 
     Keystone, Glance, Placement, Nova, Neutron and Cinder of the newest release run as plain processes with MariaDB
-    and RabbitMQ of their own, everything in one folder. What is missing is installed, built, started and seeded; what
-    is there is left alone. Needs 3 GiB of memory, root (or sudo) for Debian packages alone, and the lab itself:
+    and RabbitMQ of their own, everything in one folder. Whatever is missing is installed, built, started and seeded;
+    the rest is left alone. Needs 3 GiB of memory, root (or sudo) only for Debian packages, and the lab itself:
     pip install 'stackmend[lab]'.
     """
 
@@ -89,13 +89,13 @@ class LabUp(_Lab):
         plane = self.plane(parsed_args, hosts=parsed_args.hosts, cells=parsed_args.cells, services=parsed_args.services)
         begun = time.monotonic()
         plane.up(lambda text: self.notes.say(f"{time.monotonic() - begun:5.0f} s  {text}"))
-        self.notes.say(f"the lab in {plane.folder} serves, after {time.monotonic() - begun:.0f} s")
+        self.notes.say(f"the lab in {plane.folder} is up, after {time.monotonic() - begun:.0f} s")
         self.notes.next(self.typed_lab(parsed_args, "shell"), f"stackmend --config {plane.toml} audit")
         return int(Exit.CLEAN)
 
 
 class LabDown(_Lab):
-    """Stop the lab: every process ends, the databases stay for the next time."""
+    """Stop all processes of the lab; its databases are kept."""
 
     examples = """
   $ stackmend lab down
@@ -103,24 +103,24 @@ class LabDown(_Lab):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("--remove", action="store_true", help="remove its folder too, with all that it holds")
+        parser.add_argument("--remove", action="store_true", help="also remove its folder with all contents")
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Stop it."""
         plane = self.plane(parsed_args)
         plane.down(self.notes.say, remove=parsed_args.remove)
-        self.notes.say(f"the lab in {plane.folder} is {'gone' if parsed_args.remove else 'down'}")
+        self.notes.say(f"the lab in {plane.folder} is {'removed' if parsed_args.remove else 'down'}")
         return int(Exit.CLEAN)
 
 
 class LabStatus(_Lab, Printing):
-    """Show every service of the lab, its process and its log, and how to get at its databases.
+    """Show every service of the lab, its process and its log, and how to access its databases.
 
-    The file that is named for SQL has the socket, the account and its password; databases are called as the services
-    call them (``show databases``).
+    The file named for SQL has the socket, the account and its password; the databases have the services' usual names
+    (``show databases``).
 
-    Exit code 0 when all of them run, 1 when not.
+    Exit code 0 if all services run, otherwise 1.
     """
 
     examples = """
@@ -137,7 +137,7 @@ class LabStatus(_Lab, Printing):
         columns = tuple((name.capitalize(), name) for name in ("name", "state", "pid", "port", "log"))
         self.show(Document(data=data, columns=columns), parsed_args)
         down = [state.name for state in states if state.state != "running"]
-        self.notes.say(f"{len(states) - len(down)} of {len(states)} services run")
+        self.notes.say(f"{len(states) - len(down)} of {len(states)} services are running")
         self.notes.say(f"SQL: mariadb --defaults-file={shlex.quote(str(plane.layout.client))} nova_cell1")
         if down:
             self.notes.next(self.typed_lab(parsed_args, "up"))
@@ -145,7 +145,7 @@ class LabStatus(_Lab, Printing):
 
 
 class LabRestart(_Lab):
-    """Restart one service of the lab, and wait until everything serves again."""
+    """Restart one service of the lab, and wait until everything is up again."""
 
     examples = """
   $ stackmend lab restart nova-compute-c01
@@ -160,7 +160,7 @@ class LabRestart(_Lab):
         """Restart it."""
         plane = self.plane(parsed_args)
         plane.restart(parsed_args.service, self.notes.say)
-        self.notes.say(f"{parsed_args.service} of the lab in {plane.folder} was restarted, and everything serves")
+        self.notes.say(f"{parsed_args.service} of the lab in {plane.folder} was restarted, and everything is up")
         return int(Exit.CLEAN)
 
 
@@ -178,7 +178,7 @@ class LabShell(_Lab):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("-c", dest="line", metavar="CMD", help="run this one command line instead")
+        parser.add_argument("-c", dest="line", metavar="CMD", help="run this command line instead")
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -200,10 +200,10 @@ class LabShell(_Lab):
 
 
 class LabBreak(_Lab, Printing):
-    """Break one thing on the lab, the way it breaks in life; without a name list what can be broken.
+    """Break something on the lab as it breaks in production; without a name, list what can be broken.
 
-    "service": services do it, or die in the middle of doing it. "sql": a statement in a database, where no other way
-    is known. The damage looks three hours old afterwards, for checks leave alone what may still be in progress.
+    "service": services do it, or are killed in the middle of it. "sql": an SQL statement does it, if no other way is
+    known. The damage then looks three hours old, because checks ignore operations that may still be in progress.
     """
 
     examples = """
@@ -239,10 +239,10 @@ class LabBreak(_Lab, Printing):
 
 
 class LabHeal(_Lab):
-    """Undo what breaks did to the services of the lab, not what they left in the databases.
+    """Undo what breaks did to the services of the lab, but not in the databases.
 
-    Levers are released, options reset, hosts no longer forced down, stopped services started. The rows are for
-    stackmend to mend.
+    Levers are released, options reset, forced_down is unset, stopped services are started. The rows are left for
+    stackmend to repair.
     """
 
     examples = """
@@ -255,7 +255,7 @@ class LabHeal(_Lab):
         from stackmend_lab import breaks
 
         breaks.heal(plane, self.notes.say)
-        self.notes.say(f"the services of the lab in {plane.folder} are well")
+        self.notes.say(f"the services of the lab in {plane.folder} are healthy")
         return int(Exit.CLEAN)
 
 

@@ -24,9 +24,9 @@ class PlanCreate(Printing):
     """Audit, and plan how to repair the findings; changes nothing.
 
     Exit code 0: nothing was found, 3: the plan has steps, or findings that cannot be repaired (it says why), 7: a
-    source could not be read. The plan holds the rows as they are now: apply refuses any of them that has moved on.
-    What is suspected and too young to tell is counted, and never planned.
-    Where there is a key ('stackmend config key') the file is signed.
+    source could not be read. The plan contains the current rows: 'plan apply' refuses rows that have changed since.
+    Suspected damage that is too recent to confirm is counted, but never planned. If there is a key ('stackmend config
+    key'), the file is signed.
     """
 
     examples = """
@@ -92,7 +92,7 @@ class PlanCreate(Printing):
         for line in found.held_back(report):
             notes.say(line)
         if plan.not_repaired and not plan.actions:
-            notes.say("nothing that was found can be repaired this way: the plan says why")
+            notes.say("none of the findings can be repaired this way: the plan says why")
         self._next(plan, out, signer, parsed_args.max_rows)
         if plan.incomplete:
             return int(Exit.INCOMPLETE)
@@ -102,7 +102,7 @@ class PlanCreate(Printing):
         if not plan.runnable:
             return
         if not out:
-            self.notes.say("nothing was written: add --out FILE to keep this plan")
+            self.notes.say("the plan was not saved: add --out FILE to keep it")
             return
         more = [word for name in plan.needs_consent for word in ("--accept", name)]
         more += ["--max-rows", str(max_rows)] if max_rows is not None else []
@@ -136,11 +136,11 @@ class _PlanFile(Printing):
 
 
 class PlanShow(_PlanFile):
-    """Show a plan file: what each repair changes from what to what, its risks, what is left out and why.
+    """Show a plan file: the old and new values of each repair, its risks, and what is not repaired and why.
 
-    All of it is made of the steps again, not read from the file: what is shown is what 'plan apply' would do. A row
-    that is new has +, one that is changed ~, one that is deleted -; a call of an API has >, a command on a host $.
-    Names of servers, volumes and projects are looked up in the databases, where these are configured.
+    Everything shown is derived from the steps, not from other text in the file: it is what 'plan apply' would do. A new
+    row is marked +, a changed one ~, a deleted one -; an API call is marked >, a command on a host $. Names of servers,
+    volumes and projects are looked up in the databases, if these are configured.
     """
 
     examples = """
@@ -174,18 +174,18 @@ class PlanShow(_PlanFile):
         except ConfigError as problem:
             if any(self.where()):
                 raise
-            self.notes.warn(f"commands on hosts and signatures are not looked at: {problem.message}")
+            self.notes.warn(f"commands on hosts and signatures are not checked: {problem.message}")
             return None
 
 
 class PlanApply(_PlanFile):
-    """Apply a plan file, row by row, each only if it still reads as planned.
+    """Apply a plan file row by row; a row is changed only if it still matches the plan.
 
-    Its repairs are planned again first: what comes out otherwise than in the file is stale, and not done.
-    Every step is journalled before and after; 'run undo' takes the run back. Exit code 4: repaired, 5: stopped (a row
-    has moved on, a limit was reached, a repair failed, one was left out for lack of consent), 6: in doubt, a human is
-    needed, 0: there was nothing to do. Unsafe repairs that no --accept names are left out, the others are done; where
-    nothing is left, and in the plan of a workflow, it is refused (2).
+    Its repairs are planned again first: a repair whose result differs from the file is stale, and is not done. Every
+    step is journalled before and after; 'run undo' undoes the run. Exit code 4: repaired, 5: stopped (a row has
+    changed, a limit was reached, a repair failed or was skipped without consent), 6: in doubt, a human is needed, 0:
+    there was nothing to do. Unsafe repairs that no --accept names are skipped, and the others are done; if nothing is
+    left, or if the plan is that of a workflow, it is refused (2).
     """
 
     examples = """

@@ -30,9 +30,9 @@ _BY = {
 class PortList(Printing):
     """List ports with binding, addresses and differences, and whether Nova deletes them with their server.
 
-    Reads Neutron's ports and the network info caches of their servers; no API shows these. If no database is
-    configured, the APIs are asked, and whether a port is kept stays unknown. --project, --network and --host show the
-    ports that Neutron has; --server shows those that only the cache lists, too.
+    Reads Neutron's ports and the network info caches of their servers; no API shows the latter. If no database is
+    configured, the APIs are used, and it stays unknown whether a port is kept. --project, --network and --host show
+    ports that Neutron has; --server also shows ports that only the cache lists.
     """
 
     examples = """
@@ -70,7 +70,7 @@ class PortList(Printing):
         """Say what would be lost with the server, and what to do about it."""
         dying = [port for port in found if port.fate is Fate.DELETED]
         if dying:
-            self.notes.say(f"{len(dying)} of {len(found)} would be deleted with the server, its address lost")
+            self.notes.say(f"{len(dying)} of {len(found)} would be deleted with the server, and their addresses lost")
         if any(not port.in_cache for port in dying):
             # until the cache lists it nothing can be kept
             self.notes.next(self.typed("server", "cache", "rebuild", "--allow-db", server))
@@ -79,7 +79,7 @@ class PortList(Printing):
 
 
 class PortShow(Printing):
-    """Show one port: addresses, network, binding, server, floating addresses, and what does not agree."""
+    """Show one port: addresses, network, binding, server, floating IPs, and inconsistencies."""
 
     default_format = TEXT
     examples = """
@@ -103,9 +103,9 @@ class PortShow(Printing):
 class PortFind(Printing):
     """Show who has an address, who had it, and from where it can be reached.
 
-    Ports of Neutron have it now. Servers had it whose network caches still list it, or, for a MAC, whose rows of NICs
-    do; deleted and archived ones as well. Nova empties the cache of a server that it deletes in good order, so that
-    nothing found is no proof that nobody had it.
+    Neutron's ports show who has it now. Network caches show which servers had it, or the rows of their NICs for a MAC,
+    including deleted and archived servers. Nova empties the cache of a server that it deletes normally, so finding
+    nothing does not prove that nobody had it.
     """
 
     default_format = TEXT
@@ -134,7 +134,7 @@ class PortFind(Printing):
 class PortCheck(Printing):
     """Try a TCP connection to an address, from where this program runs.
 
-    Nothing is sent. 'refused' is an answer, too: something has the address. Needs no configuration.
+    Nothing is sent. 'refused' is also an answer: something has the address. Needs no configuration.
     """
 
     examples = """
@@ -143,9 +143,9 @@ class PortCheck(Printing):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("address", metavar="IP[:PORT]", nargs="+", help="the address; the port is 22 by default")
+        parser.add_argument("address", metavar="IP[:PORT]", nargs="+", help="the address; the default port is 22")
         parser.add_argument(
-            "--limit", type=silence, default=5.0, metavar="SECONDS", help="time limit for each of them (default: 5)"
+            "--limit", type=silence, default=5.0, metavar="SECONDS", help="time limit for each address (default: 5)"
         )
         super().add_arguments(parser)
 

@@ -28,10 +28,10 @@ class _Reserving(Working):
 
 
 class PortReserve(_Reserving):
-    """Make a port that no server has yet: a server that gets it later leaves it, and its addresses, when it goes.
+    """Create a port without a server: Nova keeps it, and its addresses, when a server that uses it is deleted.
 
-    Without --fixed-ip Neutron gives an address of each kind that the network has. A NAME with dots is a DNS name: its
-    first part has to be the hostname of the server that gets the port.
+    Without --fixed-ip, Neutron assigns an address of each IP version of the network. A NAME with dots is a DNS name: its
+    first part must be the hostname of the server that gets the port.
     """
 
     workflow = "reserve-port"
@@ -42,11 +42,11 @@ class PortReserve(_Reserving):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
         add_object(parser, "network", "--network", required=True, help="the network, by name or id")
-        parser.add_argument("--name", metavar="NAME", help="name of the port, or the DNS name of the server to come")
+        parser.add_argument("--name", metavar="NAME", help="name of the port, or the DNS name of the future server")
         parser.add_argument(
-            "--fixed-ip", action="append", default=[], metavar="IP", help="this address; may be repeated, of each kind"
+            "--fixed-ip", action="append", default=[], metavar="IP", help="use this address; may be repeated"
         )
-        add_object(parser, "project", "--project", help="for this project (default: that of the account)")
+        add_object(parser, "project", "--project", help="for this project (default: the account's project)")
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
@@ -67,12 +67,12 @@ class PortReserve(_Reserving):
 
 
 class PortRecoverIp(_Reserving):
-    """Get an address back whose server is gone: a port that holds it for the project that had it.
+    """Get back the address of a deleted server: create a port with it for the project that had it.
 
-    The project and the MAC address are those of the records of the last server that had it, where there are any
-    ('stackmend port find' shows them). Taken addresses are refused, with who has them. By default Neutron is asked for
-    the address by name, which needs an administrator or the owner of the network; --max-ports is for who may not: at
-    most so many ports are made until one has it, and the others are deleted.
+    Project and MAC address are taken from the records of the last server that had it, if there are any ('stackmend port
+    find' shows them). Addresses in use are refused, naming their ports. By default the address is requested from
+    Neutron, which requires an administrator or the owner of the network; for others, --max-ports creates at most that
+    many ports until one has the address, and deletes the others.
     """
 
     workflow = "recover-address"
@@ -80,18 +80,18 @@ class PortRecoverIp(_Reserving):
   $ stackmend port find 10.0.0.20
   $ stackmend port recover-ip 10.0.0.20
   $ stackmend port recover-ip 10.0.0.20 --project demo --network internal --yes
-  $ stackmend port recover-ip 10.0.0.20 --max-ports 30 --yes    # not allowed to name an address"""
+  $ stackmend port recover-ip 10.0.0.20 --max-ports 30 --yes    # if you may not request a specific address"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
         parser.add_argument("address", metavar="IP", help="the address: IPv4 or IPv6")
-        add_object(parser, "project", "--project", help="for this project (default: whose it was)")
+        add_object(parser, "project", "--project", help="for this project (default: the one that had it)")
         group = parser.add_mutually_exclusive_group()
-        add_object(group, "network", "--network", help="of this network, where several have the range")
-        group.add_argument("--subnet", metavar="ID", help="of this subnet, where several have the range")
+        add_object(group, "network", "--network", help="in this network, if several have the range")
+        group.add_argument("--subnet", metavar="ID", help="in this subnet, if several have the range")
         parser.add_argument("--name", metavar="NAME", help="name of the port (default: recovered-IP)")
         parser.add_argument(
-            "--max-ports", type=positive, metavar="N", help="have Neutron give addresses, with N ports at most"
+            "--max-ports", type=positive, metavar="N", help="let Neutron assign addresses, to at most N ports"
         )
         super().add_arguments(parser)
 
@@ -102,7 +102,7 @@ class PortRecoverIp(_Reserving):
         kind, address = addresses.address_of(parsed_args.address)
         if kind != "ip":
             raise UsageError(
-                f"{parsed_args.address} is a MAC address", "'stackmend port find' says which addresses it had."
+                f"{parsed_args.address} is a MAC address", "'stackmend port find' shows which addresses it had."
             )
         found = addresses.owner(self.config(), address, parsed_args.network or "", parsed_args.subnet or "")
         for line in found.notes:

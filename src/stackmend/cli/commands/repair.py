@@ -11,7 +11,7 @@ from stackmend.model.errors import Exit
 
 
 class RepairList(Printing):
-    """List the repairs, and what each may lose."""
+    """List the repairs and what each may lose."""
 
     examples = """
   $ stackmend repair list

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class RunList(Printing):
     """List the runs in the journal, newest first.
 
-    A run that has not ended and whose process is gone is "cut off": 'run resume' goes on with it.
+    A run that has not ended and whose process no longer exists is "cut off": 'run resume' continues it.
     """
 
     examples = """
@@ -46,7 +46,7 @@ class RunList(Printing):
             help="only runs in this state; may be repeated",
         )
         parser.add_argument("--kind", choices=("apply", "undo"), default="", help="only runs of this kind")
-        parser.add_argument("--since", type=since, metavar="TIME", help="only runs begun since then: 7d, or a time")
+        parser.add_argument("--since", type=since, metavar="TIME", help="only runs started since then: 7d, or a time")
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -74,10 +74,10 @@ class _OneRun(Printing):
 
 
 class RunShow(_OneRun):
-    """Show a run: the outcome of each repair and each of its steps, when, and by which requests.
+    """Show a run: the outcome of each repair and step, its time, and its request ids.
 
-    --report writes the same, with every statement, as one file to be attached to a ticket: HTML or Markdown by the end
-    of its name, Markdown on standard output for "-". It holds names and addresses of the cloud, and no secrets.
+    --report writes the same, with every statement, to one file to attach to a ticket: HTML or Markdown, depending on
+    its extension; Markdown on standard output for "-". It contains names and addresses of the cloud, but no secrets.
     """
 
     examples = """
@@ -123,7 +123,7 @@ class RunShow(_OneRun):
         ending = Path(name).suffix.lower()
         form = attachments.FORMS.get(".md" if name == "-" else ending)
         if form is None:
-            raise UsageError(f"no report is called {name}", f"Its name ends in {' or '.join(attachments.FORMS)}.")
+            raise UsageError(f"{name} is not a report format", f"The name must end in {' or '.join(attachments.FORMS)}.")
         return form
 
     def _written(self, name: str, text: str) -> None:
@@ -140,7 +140,7 @@ class RunShow(_OneRun):
 
 
 class RunResume(_OneRun):
-    """Go on with a run that was cut off.
+    """Continue a run that was cut off.
 
     Steps in doubt are probed, never repeated blindly. Exit codes are those of 'plan apply'.
     """
@@ -172,11 +172,11 @@ class RunResume(_OneRun):
 
 
 class RunUndo(_OneRun):
-    """Undo a run: restore every row that still reads as the run left it.
+    """Undo a run: restore every row that still matches what the run wrote.
 
-    Without --yes its plan is shown and nothing is changed: what would be restored, what has changed since and is left
+    Without --yes, shows the plan and changes nothing: what would be restored, what has changed since and would be left
     alone, and what cannot be undone. Exit code 0: everything was undone, 5: a row has changed since and was left alone;
-    with --dry-run 3: there is something to undo, 0: there is not.
+    with --dry-run, 3: there is something to undo, 0: there is nothing.
     """
 
     examples = """
@@ -201,7 +201,7 @@ class RunUndo(_OneRun):
         tell_reach(self, config)
         with company(self) as (here, progress):
             result = runs.undo(config, parsed_args.run, company=here, progress=progress)
-        return report(self, result, parsed_args, "taken back")
+        return report(self, result, parsed_args, "undone")
 
     def _shown(self, parsed_args: argparse.Namespace) -> int:
         """Show the plan; ConsentError unless that is all that was asked for."""

@@ -10,7 +10,7 @@ from stackmend.cli.options import add_object
 from stackmend.cli.request import Request
 from stackmend.model.errors import Exit
 
-_OVERRULED = "overrule the records that name this host: you have verified that the guest is not there"
+_OVERRULED = "overrule records that name this host: you have verified that the guest is not there"
 
 
 class _ServerRequest(Request):
@@ -33,7 +33,7 @@ class _ServerRequest(Request):
 class ServerCacheRebuild(_ServerRequest):
     """Rebuild a server's network info cache from its ports.
 
-    Keeps what the cache knows of preserve_on_delete; where that is unknown a port is kept.
+    Keeps known values of preserve_on_delete; if the value is unknown, the port is kept.
     """
 
     repair = "rebuild-info-cache"
@@ -45,9 +45,9 @@ class ServerCacheRebuild(_ServerRequest):
 class ServerMarkDeleted(_ServerRequest):
     """Delete a server that cannot be deleted: by force through the API, or with all its rows, as Nova would.
 
-    While its host runs, Nova removes what it still finds of the server there: this deletes for real. Name --cleaned
-    only if its files are gone from the host already. Where a record says that its guest lives, --overrule has to name
-    the host.
+    If its host is up, Nova removes everything it still finds of the server there: this is a real deletion. Use --cleaned
+    only if its files no longer exist on the host. If a record says that its guest is alive, --overrule must name the
+    host.
     """
 
     repair = "mark-server-deleted"
@@ -59,7 +59,7 @@ class ServerMarkDeleted(_ServerRequest):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
-        parser.add_argument("--cleaned", action="store_true", help="its files are already gone from the host")
+        parser.add_argument("--cleaned", action="store_true", help="its files no longer exist on the host")
         add_object(parser, "host", "--overrule", help=_OVERRULED)
         super().add_arguments(parser)
 
@@ -76,7 +76,7 @@ class ServerMarkDeleted(_ServerRequest):
 
 
 class ServerRevive(_ServerRequest):
-    """Take back the deletion of a server that SQL marked deleted while its guest lives."""
+    """Undelete a server that SQL marked deleted while its guest is alive."""
 
     repair = "revive-server"
     examples = """
@@ -94,7 +94,7 @@ class ServerPurge(_ServerRequest):
 class ServerSetHost(_ServerRequest):
     """Correct the host of a server that really runs elsewhere; moves rows, not the guest.
 
-    'server where' shows what each record says. Where they say another host than you, --overrule has to name it.
+    'server where' shows what each record says. If a record names another host, --overrule must name that host.
     """
 
     repair = "set-server-host"
@@ -106,7 +106,7 @@ class ServerSetHost(_ServerRequest):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
         add_object(parser, "host", "--host", required=True, help="the compute host on which the guest really is")
-        parser.add_argument("--node", help="its hypervisor node, where the host has several")
+        parser.add_argument("--node", help="its hypervisor node, if the host has several")
         add_object(parser, "host", "--overrule", help=_OVERRULED)
         super().add_arguments(parser)
 
@@ -122,7 +122,7 @@ class ServerSetHost(_ServerRequest):
 
 
 class ServerWhere(Printing):
-    """Show where a server is: what each record says, what the hypervisors say where they can be asked, the verdict."""
+    """Show where a server is: each record, the hypervisors if they can be queried, and the verdict."""
 
     examples = """
   $ stackmend server where 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55

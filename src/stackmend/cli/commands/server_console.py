@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from stackmend.app.consoles import Console
 
 #: what can be waited for -> how that is called
-_WAITS = {"login": "a login prompt", "panic": "a kernel panic", "fsck": "an fsck that failed or wants somebody"}
+_WAITS = {"login": "a login prompt", "panic": "a kernel panic", "fsck": "a failed fsck or wants somebody"}
 _CODES = {"found": Exit.CLEAN, "worse": Exit.FINDINGS, "timeout": Exit.STOPPED, "over": Exit.STOPPED}
 _TIMEOUT = 300.0
 
@@ -28,7 +28,7 @@ class ServerConsole(Printing):
 
     Exit codes with --wait:
       0  it shows what was waited for
-      3  it shows something worse: a panic, fsck, emergency shell, or no disk to boot from
+      3  it shows something worse: a panic, fsck, emergency shell, or no bootable disk
       5  it did not within --timeout, or the guest was stopped or deleted meanwhile
       7  there is no console log, or Nova does not answer
     A login prompt ends no wait for panic or fsck: these may come later. Without --wait: 3 if the last thing that the

@@ -82,7 +82,7 @@ class SnapshotShow(Printing):
 
 
 class SnapshotDiff(Printing):
-    """Compare the findings of two snapshots: what came and what went."""
+    """Compare the findings of two snapshots: which are new and which are gone."""
 
     examples = """
   $ stackmend snapshot diff yesterday today"""

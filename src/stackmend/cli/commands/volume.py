@@ -27,9 +27,9 @@ class _VolumeRequest(Request):
 
 
 class VolumeDetach(_VolumeRequest):
-    """Detach a volume that no guest has any more: through the APIs, or in the databases of Nova and Cinder.
+    """Detach a volume that no guest uses any more: through the APIs, or in the databases of Nova and Cinder.
 
-    A guest that still has the disk keeps writing to it: check its host first.
+    A guest that still uses the disk keeps writing to it: check its host first.
     """
 
     repair = "detach-volume"
@@ -55,7 +55,7 @@ class VolumeDetach(_VolumeRequest):
 class VolumeMarkDeleted(_VolumeRequest):
     """Delete a volume that could not be deleted: through the API, or with all its rows and its quota.
 
-    In the databases it is for a volume whose data is gone from the back end.
+    In the databases, this is for a volume whose data no longer exists on the back end.
     """
 
     repair = "mark-volume-deleted"

@@ -13,9 +13,9 @@ from stackmend.model.errors import Exit, UsageError
 
 
 class VolumeList(Printing):
-    """List the volumes of the servers of a host, with device and state, as Nova and Cinder have them.
+    """List the volumes of a host's servers, with device and state, according to Nova and Cinder.
 
-    Where databases are configured, Nova's mappings are compared as well. Differences are shown.
+    If databases are configured, Nova's block device mappings are compared as well. Differences are shown.
     """
 
     examples = """
@@ -28,7 +28,7 @@ class VolumeList(Printing):
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Print them; exit code 1 where something does not agree."""
+        """Print them; exit code 3 if there are differences."""
         from stackmend.app import volumes
         from stackmend.report import volumes as shown
 
@@ -50,7 +50,7 @@ class _PairWorking(Working):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
         add_object(parser, "volume", "volume", help="the volume, by name or id")
-        add_object(parser, "server", "--server", required=True, help="the server to which it is attached")
+        add_object(parser, "server", "--server", required=True, help="the server it is attached to")
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
@@ -63,9 +63,9 @@ class _PairWorking(Working):
 
 
 class VolumeReattach(_PairWorking):
-    """Detach a volume and attach it again, with the options it had; wait for a guest that is booting.
+    """Detach a volume and attach it again with the same options; wait for a guest that is booting.
 
-    Unmount it in the guest before. By default the console has to show a login prompt.
+    Unmount it in the guest first. By default, waits until the console shows a login prompt.
     """
 
     workflow = "reattach-volume"
@@ -79,7 +79,7 @@ class VolumeReattach(_PairWorking):
         group.add_argument(
             "--guest-probe",
             metavar="COMMAND",
-            help="program to run here until it exits with 0, when the guest is ready; {server} is the"
+            help="program to run locally until it exits with 0, when the guest is ready; {server} is the"
             " UUID (default: wait for a login prompt)",
         )
         group.add_argument("--no-wait", action="store_true", help="do not wait for the guest")
@@ -115,7 +115,7 @@ class VolumeReattach(_PairWorking):
 
 
 class VolumeRefresh(_PairWorking):
-    """Renew the connection of a volume without detaching it: the server is stopped, and started again.
+    """Renew the connection of a volume without detaching it: the server is stopped and started again.
 
     For a back end that has moved, or an attachment that names another host. It needs access to the hosts ([hosts]).
     """

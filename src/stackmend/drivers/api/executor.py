@@ -82,14 +82,14 @@ class ApiExecutor:
         operation, how = call.operation, implementation_of(call.operation)
         reading = self._tools()[1]
         if why := reading.lacks(how.of):
-            raise ApiError(f"this cloud cannot do it: {why}")
+            raise ApiError(f"this cloud does not support it: {why}")
         try:
             picture = how.look(reading, operation)
         except SourceError as problem:
             return Outcome(StepState.FAILED, f"nothing was sent: {problem.message}. {problem.hint}".strip())
         state = how.judge(picture, operation)
         if state is StepState.DONE:
-            return Outcome(StepState.DONE, "done already", already=True)
+            return Outcome(StepState.DONE, "already done", already=True)
         requests = how.requests(operation)
         # what is under way, begun by a process that died or by others, is not as it was planned any more
         begun = state is StepState.INTENT and bool(requests)
@@ -108,7 +108,7 @@ class ApiExecutor:
         if state is StepState.DONE:
             return Outcome(state, attempt.note("done"), not attempt.sent)
         if state is StepState.FAILED or (state is StepState.PLANNED and attempt.begun):
-            began = "it was begun and came to nothing" if attempt.begun else "it came to nothing"
+            began = "it was started and failed" if attempt.begun else "it failed"
             why = f"{began}: {_told(picture)}"
             if attempt.requests and _another(attempt.how, state):
                 attempt.refused.append(why)
@@ -177,7 +177,7 @@ class ApiExecutor:
             outcome = self._answered(attempt, answer, left)
             if outcome is not None:
                 return outcome
-        return self._failed(attempt, f"{request.service} was busy to the end")
+        return self._failed(attempt, f"{request.service} stayed busy until the time limit")
 
     def _answered(self, attempt: _Try, answer: Answer, left: int) -> Outcome | Pending | None:
         """What an answer means; None to send the request again."""
@@ -197,7 +197,7 @@ class ApiExecutor:
             return self._broken(attempt, answer, words, left)
         state, picture = self._seen(attempt)
         if state is StepState.DONE:
-            return Outcome(StepState.DONE, attempt.note(f"done already, though refused: {words}"), not attempt.sent)
+            return Outcome(StepState.DONE, attempt.note(f"already done, although refused: {words}"), not attempt.sent)
         if answer.status in (409, _CHANGED) and picture is not None:
             # somebody was faster: either the guard tells, or it is worth another try
             if differs := unlike(attempt.call.expect, picture):
@@ -238,7 +238,7 @@ class ApiExecutor:
             return None
         attempt.lost = True
         limit = attempt.limit if state is StepState.INTENT else min(LOST, attempt.limit)
-        return self._waiting(attempt, limit, f"{why}; nothing of it can be seen after {limit:.0f} s")
+        return self._waiting(attempt, limit, f"{why}; no effect is visible after {limit:.0f} s")
 
     # -- waiting
 
@@ -275,7 +275,7 @@ class ApiExecutor:
 
     def _helped(self, request: Request, mark: str) -> list[str]:
         """What became of it, for the note. It may be refused, for the call went on after all, or lost."""
-        what = f"stood still: {request.method} {request.path}"
+        what = f"stalled: {request.method} {request.path}"
         try:
             answer = self._tools()[0].send(request, mark)
         except (UnsentError, LostError) as problem:
@@ -299,7 +299,7 @@ def unlike(expect: Values, picture: Values) -> str:
     for name, value in expect.items():
         now = picture.get(name)
         if now != value:
-            return f"{name} is {now!r}, planned was {value!r}"
+            return f"{name} is {now!r}, the plan expects {value!r}"
     return ""
 
 

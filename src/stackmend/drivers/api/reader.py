@@ -50,8 +50,8 @@ class Look:
             return pa.Table.from_pylist([row for row in rows if _matches(row, wanted)], schema(label))
         except (LookupError, TypeError, ValueError) as problem:
             raise SourceError(
-                f"what the API shows makes no {label}: {type(problem).__name__}: {problem}",
-                "The service, or a proxy before it, answers in another form than every release does.",
+                f"the API's answer cannot be read as {label}: {type(problem).__name__}: {problem}",
+                "The service, or a proxy in front of it, answers in a form that no release uses.",
             ) from problem
 
     def get(self, service: str, path: str, microversion: str = "") -> Any:
@@ -62,7 +62,7 @@ class Look:
     def ask(self, service: str, path: str, microversion: str = "") -> Answer | None:
         """The answer with the JSON of a resource, None where there is none."""
         if self._end is not None and time.monotonic() > self._end:
-            raise TimeIsUp("the time for asking the services is over")
+            raise TimeIsUp("the time for querying the services is over")
         return self._reading.ask(service, path, microversion)
 
     def offers(self, service: str, microversion: str) -> bool:

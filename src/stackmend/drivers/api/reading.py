@@ -41,7 +41,7 @@ class ApiReading:
             return None
         if not answer.good or answer.body is None:
             raise SourceError(
-                f"{service} of cloud {self._session.name} answers {answer.status} to GET {path}"
+                f"{service} of cloud {self._session.name} answered {answer.status} to GET {path}"
                 f"{f': {answer.words}' if answer.words else ''}",
                 hint(answer),
             )

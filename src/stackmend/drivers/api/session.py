@@ -86,13 +86,13 @@ class ApiSession:
                 region.get_session()
         except sdk.SDKException as problem:
             raise ConfigError(
-                f"the account of cloud {name} cannot be used: {_plain(str(problem))}", "See [api] and clouds.yaml."
+                f"the account of cloud {name} cannot be used: {_plain(str(problem))}", "Check [api] and clouds.yaml."
             ) from None
         except OSError as problem:
             raise ConfigError(f"{problem.filename} cannot be read: {problem.strerror}", "See [api] clouds.") from None
         except (keystone.ClientException, YAMLError) as problem:
             raise ConfigError(
-                f"the account of cloud {name} cannot be used: {session_words(problem)}", "See [api] and clouds.yaml."
+                f"the account of cloud {name} cannot be used: {session_words(problem)}", "Check [api] and clouds.yaml."
             ) from None
         return cls.of(region, name, timeout)
 
@@ -106,7 +106,7 @@ class ApiSession:
             region = connect().config
         except (keystone.ClientException, sdk.SDKException) as problem:
             raise UnsentError(
-                f"could not sign in to cloud {name}: {session_words(problem)}", "See the client's own options."
+                f"could not log in to cloud {name}: {session_words(problem)}", "Check the client's own options."
             ) from None
         return cls.of(region, name, timeout)
 
@@ -116,11 +116,11 @@ class ApiSession:
         # keystoneauth's answer to that is an exception of no class of its own
         if region.config.get("auth_type") in _BY_PASSWORD and not region.config.get("auth", {}).get("password"):
             raise UnsentError(
-                f"could not sign in to cloud {name}: no password is given", "Set OS_PASSWORD or its like."
+                f"could not log in to cloud {name}: no password is given", "Set OS_PASSWORD or an equivalent."
             )
         session = cls(region, name, timeout)
         region.get_session().timeout = timeout
-        with session._failing("sign in", sent=False):
+        with session._failing("log in", sent=False):
             region.get_session().get_token()
         return session
 
@@ -170,7 +170,7 @@ class ApiSession:
                 client = self._adapter(service)
                 endpoint = client.get_endpoint()
             if not endpoint:
-                raise UnsentError(f"cloud {self.name} has no service {service}", "See its catalogue, and region_name.")
+                raise UnsentError(f"cloud {self.name} has no service {service}", "Check its catalog, and region_name.")
             if service == "network" and not str(endpoint).rstrip("/").endswith("/v2.0"):
                 endpoint = f"{str(endpoint).rstrip('/')}/v2.0"  # its catalogue entry is the root, in every release
             self._clients[service], self._endpoints[service] = client, str(endpoint).rstrip("/")
@@ -228,16 +228,16 @@ class ApiSession:
             raise kind(
                 f"{'no connection' if never else 'the answer was lost'} to {what} in cloud {self.name}:"
                 f" {self._clean(session_words(problem))}",
-                "See that the service runs and can be reached from here.",
+                "Check that the service is running and reachable from here.",
             ) from None
         except keystone.Unauthorized:
             raise UnsentError(
-                f"cloud {self.name} does not let this account in", "See its password and project."
+                f"cloud {self.name} rejects this account", "Check its password and project."
             ) from None
         except (keystone.ClientException, sdk.SDKException) as problem:
             raise UnsentError(
                 f"could not {what} in cloud {self.name}: {self._clean(session_words(problem))}",
-                "See clouds.yaml and the catalogue of the cloud.",
+                "Check clouds.yaml and the catalog of the cloud.",
             ) from None
 
     def _answer(self, answer: requests.Response) -> Answer:

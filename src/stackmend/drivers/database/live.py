@@ -87,8 +87,8 @@ class LiveDatabases:
         found = self.rows(database, table, where)
         if len(found) > 1:
             raise SourceError(
-                f"{len(found)} rows of {table} in database {database} answer to ({', '.join(where)}), one was expected",
-                "Two rows that should be one are damage of their own: see the checks of that service.",
+                f"{len(found)} rows of {table} in database {database} match ({', '.join(where)}), one was expected",
+                "Duplicate rows are damage in their own right: see the checks of that service.",
             )
         return found[0] if found else None
 
@@ -114,7 +114,7 @@ class LiveDatabases:
         """Names of all cells; SourceError unless the list is known and every one of them answers (R2)."""
         if not self._cells_known:
             raise SourceError(
-                "the list of cells is not known", "nova_api.cell_mappings has to be readable: see [databases]."
+                "the list of cells is not known", "nova_api.cell_mappings must be readable: see [databases]."
             )
         found = tuple(sorted(name.removeprefix(CELL) for name in self._databases if name.startswith(CELL)))
         for cell in found:
@@ -148,7 +148,7 @@ class LiveDatabases:
         info = self._connections.table(database, table)
         wanted = [*columns, *where]
         if unknown := sorted({*wanted} - set(info.columns)) or sorted({*wanted} & secret_columns(database, table)):
-            raise SourceError(f"{table} in database {database} shows no column {unknown[0]}", "See its release.")
+            raise SourceError(f"{table} in database {database} has no column {unknown[0]}", "Check its release.")
         dialect, connection = self._connections.get(database)
         sql = f"SELECT {', '.join(map(dialect.quote, columns))} FROM {dialect.quote(table)}"
         tests = [f"{dialect.quote(column)} = {dialect.placeholder}" for column in where]
@@ -170,7 +170,7 @@ class LiveDatabases:
     def _ask(self, key: _Key, database: str, table: str, where: _Where) -> list[Record]:
         info = self._connections.table(database, table)
         if unknown := sorted(set(where) - set(info.columns)):
-            raise SourceError(f"{table} in database {database} has no column {unknown[0]}", "See its release.")
+            raise SourceError(f"{table} in database {database} has no column {unknown[0]}", "Check its release.")
         secret = secret_columns(database, table)
         columns = tuple(c for c in info.columns if c not in secret)
         by = tuple(where)

@@ -62,7 +62,7 @@ class Wait:
         if since is None or since == self._told or now - since < after:
             return
         self._told = since
-        left = "" if self.limit == float("inf") else f"; given up after {self.limit:g} s"
+        left = "" if self.limit == float("inf") else f"; giving up after {self.limit:g} s"
         _LOG.warning("%s has not answered for %g s: %s%s", self.who, after, purpose(self.what), left)
 
 
@@ -117,12 +117,12 @@ def purpose(statement: str) -> str:
     if verb == "COMMIT":
         return "committing"
     if verb in ("START", "SET", "SHOW", "ROLLBACK"):
-        return "opening a view of it"
+        return "opening a view"
     found = _STATEMENT.search(head)
     if verb not in _VERBS:
         return head
     if found is None:
-        return f"{_VERBS[verb]} what it says of itself"
+        return f"{_VERBS[verb]} its own description"
     schema = found["schema"] or ""
     table = f"{schema}.{found['table']}" if schema.lower() == "information_schema" else found["table"]
     return f"{_VERBS[verb]} {table}"

@@ -20,7 +20,7 @@ CHUNK = 500
 _SILENT = 60.0
 
 
-NO_RIGHT = "Grant the account SELECT on the whole database: only then is a table that is not shown not there."
+NO_RIGHT = "Grant the account SELECT on the whole database: otherwise a hidden table looks like a missing one."
 
 
 class Connections:
@@ -43,7 +43,7 @@ class Connections:
             if address is None:
                 raise SourceError(
                     f"database {database} cannot be read: {self._errors.get(database, 'it is not configured')}",
-                    "See [databases] in the TOML file, and 'nova-manage cell_v2 list_cells' for cells.",
+                    "Check [databases] in the TOML file, and 'nova-manage cell_v2 list_cells' for cells.",
                 )
             dialect = dialect_of(address)
             found = self._open[database] = (dialect, self._connected(database, dialect, address))
@@ -99,7 +99,7 @@ class Connections:
         if self.sight(database).everything:
             return False
         raise SourceError(
-            f"the account has no right to see table {name} in database {database}, or there is none", NO_RIGHT
+            f"table {name} in database {database} does not exist, or the account may not see it", NO_RIGHT
         )
 
     def table(self, database: str, name: str) -> TableInfo:
@@ -107,14 +107,14 @@ class Connections:
         found = self.tables(database).get(name)
         if found is None:
             self.has(database, name)
-            raise SourceError(f"database {database} has no table {name}", "Its schema is not one that is supported.")
+            raise SourceError(f"database {database} has no table {name}", "Its schema is not supported.")
         return found
 
     def referring(self, database: str, table: str, *, whole: bool = True) -> list[Reference]:
         """Every foreign key to a table; SourceError where ``whole`` and the account may not see every table."""
         if whole and not self.sight(database).everything:
             raise SourceError(
-                f"the account may not see every table of database {database}, so what refers to {table} is unknown",
+                f"the account may not see every table of database {database}, so references to {table} are unknown",
                 NO_RIGHT,
             )
         found = self._referring.get(database)

@@ -56,7 +56,7 @@ def telling(what: str) -> Iterator[None]:
             raise
         raise WriteError(
             f"{what} refused the change: {_text(problem)}",
-            "Nothing of that transaction was kept; look at the constraint or the account it names.",
+            "The transaction was rolled back; check the constraint or the account it names.",
         ) from problem
 
 
@@ -85,7 +85,7 @@ def commit(connection: Connection, what: str) -> None:
         if _code(problem) in _LOST - {_TIMED_OUT} or _locked(problem):
             raise Lost(what) from problem
         if isinstance(problem, sqlite3.Error):
-            raise WriteError(f"{what} cannot be committed: {problem}", "See to the space on its disk.") from problem
+            raise WriteError(f"{what} cannot be committed: {problem}", "Check the free space on its disk.") from problem
         raise Unknown(f"{what}: {_text(problem)}") from problem
 
 

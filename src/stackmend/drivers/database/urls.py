@@ -25,13 +25,13 @@ def parsed(url: str) -> URL:
     except ArgumentError:
         raise ValueError("it does not begin with a scheme") from None
     except ValueError:
-        raise ValueError("the port is no number") from None
+        raise ValueError("the port is not a number") from None
     if found.get_backend_name() == "sqlite":
         return found
     if text.count("@") > (found.username is not None) or any(mark in (found.host or "") for mark in "[]@"):
-        raise ValueError("it has an @, or a bracket, too many")
+        raise ValueError("it has an extra @ or bracket")
     if found.port is not None and not 0 < found.port < 65536:
-        raise ValueError("no port has that number")
+        raise ValueError("there is no such port number")
     return found
 
 

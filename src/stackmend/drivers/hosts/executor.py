@@ -156,7 +156,7 @@ class HostExecutor:
             return (yield from self._seen(step))
         state, words = yield from _look(step)
         if state is StepState.DONE:
-            return Outcome(state, "done already", already=True)
+            return Outcome(state, "already done", already=True)
         if state is StepState.IN_DOUBT and step.probe:
             return Outcome(StepState.FAILED, f"nothing was done: {words}")
         end = self._in(step.limit)
@@ -187,7 +187,7 @@ class HostExecutor:
             yield _Run(words, pause=AGAIN)
 
     def _ended(self, step: HostCommand, answer: Completed, end: datetime) -> _Life:
-        """A command that ended: what it says of itself, and what its probe says."""
+        """A command that ended: its own description, and what its probe says."""
         note = _note(answer)
         if not step.probe:
             return Outcome(StepState.DONE if answer.code == 0 else StepState.FAILED, note)
@@ -211,11 +211,11 @@ class HostExecutor:
             return None
         while there or there is None:
             if self._clock.now() >= end:
-                return Outcome(StepState.IN_DOUBT, "it was begun before, and is still under way")
-            yield _Run("begun before, under way", pause=AGAIN)
+                return Outcome(StepState.IN_DOUBT, "it was started before, and is still running")
+            yield _Run("started before, still running", pause=AGAIN)
             there = yield from _under_way(mark)
         state, words = yield from _look(step)
-        return Outcome(StepState.FAILED if state is StepState.PLANNED else state, f"begun before, {words}")
+        return Outcome(StepState.FAILED if state is StepState.PLANNED else state, f"started before, {words}")
 
     def _lost(self, step: HostCommand, mark: str, why: str) -> _Life:
         """Nobody saw how it ended: wait until it surely has, then its probe decides."""
@@ -229,7 +229,7 @@ class HostExecutor:
             if there is False and state is StepState.PLANNED:
                 return Outcome(StepState.FAILED, f"{why}; {words}")
             if there is False and not step.probe:
-                return Outcome(StepState.IN_DOUBT, f"{why}; it has ended, nobody saw how")
+                return Outcome(StepState.IN_DOUBT, f"{why}; it has ended, with an unknown result")
             if self._clock.now() >= (last if there else end):
                 return Outcome(StepState.IN_DOUBT, f"{why}; {words}")
 
@@ -238,11 +238,11 @@ def _look(step: HostCommand) -> Generator[_Run, _Answer, tuple[StepState, str]]:
     """(DONE, PLANNED or IN_DOUBT, in words) by the probe of a step."""
     if not step.probe:
         return StepState.IN_DOUBT, "it has no probe"
-    answer = yield _Run("is looked at", step.probe, PROBE)
+    answer = yield _Run("is checked", step.probe, PROBE)
     if isinstance(answer, Completed):
         state = _judged(answer, step)
         if state is StepState.IN_DOUBT:
-            return state, f"its probe {named(step.probe)} cannot tell: {_note(answer)}"
+            return state, f"its probe {named(step.probe)} is inconclusive: {_note(answer)}"
         return state, "it is done" if state is StepState.DONE else "it is not done"
     return StepState.IN_DOUBT, _why(answer) if answer is not None else ""
 
@@ -252,7 +252,7 @@ def _under_way(mark: str) -> Generator[_Run, _Answer, bool | None]:
     if not mark:
         return False
     pattern = f"[{mark[0]}]{re.escape(mark[1:])}"
-    answer = yield _Run("is looked for", (*_UNDER_WAY, pattern), PROBE)
+    answer = yield _Run("is searched for", (*_UNDER_WAY, pattern), PROBE)
     return bool(answer.out.strip()) if isinstance(answer, Completed) else None
 
 

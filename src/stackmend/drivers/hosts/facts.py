@@ -46,7 +46,7 @@ def facts(hosts: Hosts, host: str, *, now: Callable[[], float] = time.time) -> H
         )
     except (ValueError, IndexError) as problem:
         raise SourceError(
-            f"{host or 'this machine'} does not say when it was started and what is mounted: {problem}",
+            f"{host or 'this machine'} does not report its boot time and mounts: {problem}",
             "It must have /proc, and the account must be allowed to read it.",
         ) from None
     return found

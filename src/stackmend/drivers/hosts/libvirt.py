@@ -37,7 +37,7 @@ def domains(uri: str, host: str) -> list[Domain]:
     try:
         return sorted(_all(libvirt, connection), key=lambda domain: domain.uuid)
     except libvirt.libvirtError as problem:
-        raise SourceError(f"libvirt of {host} does not answer: {problem}", "See libvirtd's log there.") from None
+        raise SourceError(f"libvirt of {host} does not answer: {problem}", "Check libvirtd's log there.") from None
     finally:
         with suppress(libvirt.libvirtError):
             connection.close()
@@ -48,7 +48,7 @@ def _library() -> Any:
         import libvirt
     except ImportError:
         raise ConfigError(
-            "libvirt cannot be asked: libvirt-python is not installed",
+            "libvirt cannot be queried: libvirt-python is not installed",
             "Install stackmend[libvirt] (it needs libvirt's headers), or your distribution's python3-libvirt.",
         ) from None
     return libvirt

@@ -54,7 +54,7 @@ class Way:
     connect: tuple[str, ...] = ()  #: what is run first, and proves that the host can be reached
     carry: tuple[str, ...] = ()  #: what takes one line for a shell there; () runs it here
     prefix: tuple[str, ...] = ()  #: before the command, on the host: sudo, a container runtime
-    hint: str = field(default="See what is printed by the same command by hand.")
+    hint: str = field(default="Run the same command by hand and check its output.")
 
 
 class Running:
@@ -127,8 +127,8 @@ class Running:
             raise SourceError(f"{named(self._argv)} on {self._where} {_MUCH}, and was ended", "Ask for less at a time.")
         # a shell whose reader has gone may well go on, and begin it
         raise HostLost(
-            f"{self._where} {_MUCH} before {named(self._argv)} was begun: {shown(self._child.out)}",
-            "Let the login shell of that account, and what comes before a command ([hosts] prefix), print nothing.",
+            f"{self._where} {_MUCH} before {named(self._argv)} was started: {shown(self._child.out)}",
+            "The account's login shell and the command prefix ([hosts] prefix) must print nothing.",
         )
 
     def _over(self, code: int) -> Completed:
@@ -136,8 +136,8 @@ class Running:
         answer = _framed(bytes(self._child.out), self._token)
         if not begun and answer.begun:
             raise SourceError(
-                f"{self._where} sends output and errors of {named(self._argv)} as one (exit code {answer.code})",
-                "Do not let [hosts] prefix or container ask for a terminal: docker exec -i, not -it.",
+                f"{self._where} merges stdout and stderr of {named(self._argv)} (exit code {answer.code})",
+                "[hosts] prefix and container must not allocate a terminal: docker exec -i, not -it.",
             )
         if not begun and not (self.way.carry and code == 255):
             # whatever comes before the command (sudo, a container runtime, a login shell) would not let it begin
@@ -148,7 +148,7 @@ class Running:
             why = last_line(err)
             raise HostLost(
                 f"lost {self._where} while it ran {named(self._argv)}{f': {why}' if why else ''}",
-                "Look there whether it was done.",
+                "Check on the host whether it was done.",
             )
         if ended in _ENDED and time.monotonic() - self._began >= self._limit:
             raise self._late()
@@ -159,9 +159,9 @@ class Running:
             )
         if answer.output is None:
             raise SourceError(
-                f"the answer of {self._where} to {named(self._argv)} is not whole (exit code {ended}); it printed"
+                f"the answer of {self._where} to {named(self._argv)} is incomplete (exit code {ended}); it printed"
                 f" {shown(self._child.out) or 'nothing'}",
-                "Something between that command and here changes what is printed: see [hosts] prefix and container.",
+                "Something between that command and this machine changes the output: check [hosts] prefix and container.",
             )
         if answer.around:
             _EVENTS.milestone(
@@ -174,7 +174,7 @@ class Running:
     def _late(self) -> HostLost:
         return HostLost(
             f"{named(self._argv)} on {self._where} took longer than {self._limit:g} s and was ended",
-            "Look there how far it came.",
+            "Check on the host how far it got.",
         )
 
     @property

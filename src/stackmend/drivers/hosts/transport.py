@@ -49,9 +49,9 @@ _OPTIONS = (
 _SHARED = ("ControlMaster=auto", "ControlPersist=60")
 _SSH_HINT = (
     "Try the same by hand: 'ssh -o BatchMode=yes -o StrictHostKeyChecking=yes {destination} true'. The host's key must "
-    "be among your known hosts, and your agent or configuration must have a key that it takes."
+    "be in your known hosts, and your agent or configuration must have a key that the host accepts."
 )
-_PREFIX_HINT = "See [hosts] prefix and container: they must work without a question."
+_PREFIX_HINT = "Check [hosts] prefix and container: they must work without a prompt."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +126,7 @@ class Transport:
         if not host:
             return Way(host=host)
         if not _NAME.fullmatch(host):
-            raise HostUnreachable(f"{host!r} is no name of a host", "A name has letters, digits, dots and dashes.")
+            raise HostUnreachable(f"{host!r} is not a valid host name", "Use letters, digits, dots and dashes.")
         here = routes.local or (own_names() if routes.transport == "local" else frozenset())
         if host in here:
             return Way(host=host, prefix=routes.prefix, hint=_PREFIX_HINT)
@@ -134,9 +134,9 @@ class Transport:
             return self._by_ssh(host)
         if routes.transport == "local":
             raise HostUnreachable(
-                f"{host} is not this machine, and no other can be reached", '[hosts] transport is "local"; see local.'
+                f"{host} is not this machine, and no other host can be reached", '[hosts] transport is "local"; see local.'
             )
-        raise HostUnreachable(f"no access to {host} is configured", 'See [hosts]: transport = "ssh" is the usual one.')
+        raise HostUnreachable(f"no access to {host} is configured", 'Set transport = "ssh" under [hosts].')
 
     def close(self) -> None:
         """Close the connections. They are also closed when nobody needs this object any more."""

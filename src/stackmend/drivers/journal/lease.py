@@ -78,8 +78,8 @@ class Leases:
         same = (table.c.cloud == cloud) & (table.c.owner == held["owner"]) & (table.c.beat == held["beat"])
         if not connection.execute(sa.update(table).where(same).values(**mine)).rowcount:
             raise LockedError(
-                f"run {held['run']} of {held['operator']} on {held['host']} was heard of again in this moment",
-                "Look at 'stackmend run list', then try again.",
+                f"run {held['run']} of {held['operator']} on {held['host']} has just renewed its lease",
+                "Check 'stackmend run list', then try again.",
             )
         return owner
 
@@ -90,10 +90,10 @@ class Leases:
         if connection.execute(sa.update(table).where(mine).values(**_renewed(now))).rowcount:
             return
         held = connection.execute(sa.select(table).where(table.c.cloud == cloud)).mappings().one_or_none()
-        who = f"run {held['run']} of {held['operator']} on {held['host']} has it" if held else "it was given back"
+        who = f"run {held['run']} of {held['operator']} on {held['host']} holds it" if held else "it was released"
         raise LeaseError(
-            f"the lease on this cloud was lost while this process was not heard of: {who}",
-            "Nothing more was begun. 'stackmend run list' shows how it goes on.",
+            f"the lease on this cloud was lost because this process did not renew it: {who}",
+            "No further step was started. 'stackmend run list' shows the state.",
         )
 
     def give(self, connection: sa.Connection, cloud: str, owner: str) -> None:
@@ -126,10 +126,10 @@ class Leases:
             return
         if _recent(held["beat"], now):
             raise LockedError(
-                f"run {held['run']} of {held['operator']} on {held['host']} (process {held['pid']}), begun by an older"
+                f"run {held['run']} of {held['operator']} on {held['host']} (process {held['pid']}), started by an older"
                 " stackmend, is writing to this cloud",
-                f"Wait for it to end. If its process is gone, its lock counts until {SILENT.seconds // 60} minutes"
-                f" after its last sign of life, {held['beat']}; then run 'stackmend run resume {held['run']}'.",
+                f"Wait for it to end. If its process no longer exists, its lock expires {SILENT.seconds // 60} minutes"
+                f" after its last heartbeat, {held['beat']}; then run 'stackmend run resume {held['run']}'.",
             )
         same = (table.c.cloud == run.cloud) & (table.c.beat == held["beat"])
         connection.execute(sa.delete(table).where(same))
@@ -150,18 +150,18 @@ def _holds(held: sa.RowMapping, now: datetime) -> bool:
 
 def _refusal(held: sa.RowMapping, now: datetime) -> LockedError:
     silent = max(0, round((now - datetime.fromisoformat(held["beat"])).total_seconds()))
-    hint = "Wait for it to end, or interrupt it: 'stackmend run resume' goes on with it later."
+    hint = "Wait for it to end, or interrupt it: 'stackmend run resume' continues it later."
     if lives(held["process"], held["pid"]) is None:
         left = max(0, round((datetime.fromisoformat(held["expires"]) - now).total_seconds()))
         hint = (
-            f"Wait for it to end. If its process is gone, its lease runs out in {left} s; then run"
+            f"Wait for it to end. If its process no longer exists, its lease expires in {left} s; then run"
             f" 'stackmend run resume {held['run']}'."
         )
     elif silent > LEASE.total_seconds():
-        hint = f"Its process {held['pid']} is there and says nothing: has it been stopped? Let it go on, or end it."
+        hint = f"Its process {held['pid']} exists but does not renew its lease: is it suspended? Continue it, or end it."
     return LockedError(
         f"run {held['run']} of {held['operator']} on {held['host']} (process {held['pid']}) is writing to this cloud;"
-        f" last heard of {silent} s ago",
+        f" last heartbeat {silent} s ago",
         hint,
     )
 

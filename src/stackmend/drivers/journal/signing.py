@@ -40,14 +40,14 @@ def make(private: Path) -> str:
     public = private.with_suffix(".pub")
     for path in (private, public):
         if os.path.lexists(path):
-            raise UsageError(f"{path} is there already", "Plans that it signed would not be trusted any more: move it.")
+            raise UsageError(f"{path} already exists", "Plans it signed would no longer be trusted: move it first.")
     key = Ed25519PrivateKey.generate()
     try:
         private.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         files.write(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
         files.write(public, _pem(key.public_key()), 0o644)
     except (OSError, files.Refused) as problem:
-        what = problem if isinstance(problem, files.Refused) else f"cannot be made: {files.why(problem)}"
+        what = problem if isinstance(problem, files.Refused) else f"cannot be created: {files.why(problem)}"
         raise UsageError(f"the key {private} {what}", "Choose another path with --out.") from None
     return _name(key.public_key())
 
@@ -59,12 +59,12 @@ def signer(path: Path) -> Signer:
         key = load_pem_private_key(files.read(path, _LARGEST), None)
     except (OSError, files.Refused, ValueError, TypeError, UnsupportedAlgorithm):
         raise ConfigError(
-            f"the key {path} cannot be read, or is none", "Make one with 'stackmend config key'."
+            f"the key {path} cannot be read, or is not a key", "Create one with 'stackmend config key'."
         ) from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigError(f"the key {path} is not an Ed25519 key", "Make one with 'stackmend config key'.")
+        raise ConfigError(f"the key {path} is not an Ed25519 key", "Create one with 'stackmend config key'.")
     if stat.S_IMODE(mode) & 0o077:
-        raise ConfigError(f"the key {path} is readable by others", f"Run 'chmod 600 {path}', or make another key.")
+        raise ConfigError(f"the key {path} is readable by others", f"Run 'chmod 600 {path}', or create another key.")
     return Signer(key)
 
 
@@ -94,8 +94,8 @@ def signed_by(plan: bytes, signature: Mapping[str, str], trusted: Iterable[Path]
         known[name].verify(base64.b64decode(value, validate=True), _ABOUT + plan)
     except (InvalidSignature, ValueError):
         raise PlanFileError(
-            f"the signature of {file} is not that of key {name}",
-            "It was changed after it was signed, or signed by somebody else: do not apply it.",
+            f"the signature of {file} was not made by key {name}",
+            "The file was changed after it was signed, or signed by somebody else: do not apply it.",
         ) from None
     return name
 

@@ -130,7 +130,7 @@ class DatabaseJournal:
             self._shown = self._url.render_as_string(hide_password=True)
             self._engine = sa.create_engine(self._url, **self._options())
         except (ValueError, sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as problem:
-            raise JournalError(f"the journal has no usable URL: {problem}", "See 'journal' in the TOML file.") from None
+            raise JournalError(f"the journal has no usable URL: {problem}", "Check 'journal' in the TOML file.") from None
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _durable)
         self._leases = Leases(_LEASES, _LOCKS)
@@ -376,8 +376,8 @@ class DatabaseJournal:
         except (KeyError, TypeError, ValueError, AttributeError) as problem:
             # the text of the problem may quote a row
             raise JournalError(
-                f"the journal {self._shown} holds {what} that this stackmend cannot read",
-                "It is damaged, or a later stackmend wrote it: use that one, or restore the journal from a backup.",
+                f"the journal {self._shown} contains {what} that this version of stackmend cannot read",
+                "It is damaged, or a later version wrote it: use that version, or restore the journal from a backup.",
             ) from problem
 
     @contextmanager
@@ -392,7 +392,7 @@ class DatabaseJournal:
             text = getattr(problem, "orig", None) or getattr(problem, "strerror", None) or type(problem).__name__
             raise JournalError(
                 f"the journal {self._shown} cannot be {verb}: {text}",
-                "Nothing is changed without a journal: see to space and permissions, or set 'journal' to another URL.",
+                "Nothing is changed without a journal: check disk space and permissions, or set 'journal' to another URL.",
             ) from problem
 
     def _prepare(self) -> None:
@@ -409,8 +409,8 @@ class DatabaseJournal:
                 connection.execute(sa.update(_ABOUT).where(_ABOUT.c.name == "version").values(value=VERSION))
             elif found != VERSION:
                 raise JournalError(
-                    f"the journal {self._shown} has version {found}, this stackmend writes {VERSION}",
-                    "Use the stackmend that wrote it, or set 'journal' to another URL.",
+                    f"the journal {self._shown} has version {found}, this stackmend uses {VERSION}",
+                    "Use the version of stackmend that wrote it, or set 'journal' to another URL.",
                 )
         self._ready = True
 

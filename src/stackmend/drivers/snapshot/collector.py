@@ -138,7 +138,7 @@ class DatabaseCollector:
         """Read anew what is in the scope of these findings; SourceError when any of it cannot be read."""
         for name, why in self._errors.items():
             if _serves(name, set(reads)):
-                raise SourceError(f"{name} cannot be read: {why}", "Nothing that needs it can be confirmed.")
+                raise SourceError(f"{name} cannot be read: {why}", "Findings that need it cannot be confirmed.")
         if self._connections is not None:
             return Recollection(self._addresses, self._connections, self._elsewhere).query(reads, findings)
         with closing(Connections(self._addresses, self._errors)) as own:
@@ -328,7 +328,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         document = json.loads((folder / "manifest.json").read_text())
         if document["format"] != FORMAT:
-            raise SourceError(f"snapshot {folder} has the format {document['format']}", "Take a new snapshot.")
+            raise SourceError(f"snapshot {folder} has the format {document['format']}", "Create a new snapshot.")
         sources = tuple(
             Source(**{**s, **{n: {k: tuple(v) for k, v in s.get(n, {}).items()} for n in ("missing", "unseen")}})
             for s in document["sources"]
@@ -337,5 +337,5 @@ def read_manifest(folder: Path) -> Manifest:
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise SourceError(
             f"{folder} is not a complete snapshot: {type(problem).__name__}",
-            "It is one once manifest.json is in it; take a new one with 'stackmend snapshot create'.",
+            "A complete snapshot contains manifest.json; create a new one with 'stackmend snapshot create'.",
         ) from problem

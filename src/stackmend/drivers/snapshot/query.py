@@ -70,7 +70,7 @@ class DuckQuery:
         except duckdb.Error as problem:
             raise SourceError(
                 f"table {label} of a snapshot cannot be read: {str(problem).splitlines()[0]}",
-                "Its file is damaged; take a new snapshot.",
+                "Its file is damaged; create a new snapshot.",
             ) from problem
 
     def add(self, label: str, table: pa.Table) -> None:

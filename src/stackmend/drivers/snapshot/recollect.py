@@ -140,13 +140,13 @@ class Recollection:
         known = self._connections.tables(database)
         if hidden := unseen(part, known, self._connections.sight(database)):
             what = f"table {part.name}" if "*" in hidden else f"{part.name}.{', '.join(hidden)}"
-            raise SourceError(f"the account has no right to see {what} in database {database}", NO_RIGHT)
+            raise SourceError(f"the account may not see {what} in database {database}", NO_RIGHT)
         probe = select(dialect, self._addresses[database], part, known)
         if probe is None:
             if part.optional:
                 return
             raise SourceError(
-                f"database {database} has no table {part.name}", "Its schema is not one that is supported."
+                f"database {database} has no table {part.name}", "Its schema is not supported."
             )
         lacking = set(wanted or ()) - {c.name for c in part.columns}
         if lacking:

@@ -44,7 +44,7 @@ def foreign(database: str, known: Iterable[str]) -> str:
     if best == own or shares[best] < _MOST or shares.get(own, 0) >= _MOST:
         return ""
     what = {"nova": "a cell's", "nova_api": "nova_api's"}.get(best, f"{best.capitalize()}'s")
-    return f"it holds {what} tables: wrong database?"
+    return f"it contains {what} tables: is it the wrong database?"
 
 
 def missing(table: Table, known: Mapping[str, TableInfo]) -> tuple[str, ...]:

@@ -171,13 +171,13 @@ class Batch:
             shape.secrets = secret_columns(step.database, step.table) & set(info.columns)
             named = {*pk, *images}
             if set(pk) != set(key):
-                shape.problem = f"{step.table} has the primary key ({', '.join(key)}), the step names {sorted(pk)}"
+                shape.problem = f"{step.table} has the primary key ({', '.join(key)}), but the step names {sorted(pk)}"
             elif isinstance(step, UpdateRow) and not set(columns) <= set(step.before):
                 shape.problem = f"a step on {step.table} sets columns that its before image lacks"
         if unknown := sorted(named - set(info.columns)):
             shape.problem = f"{step.table} in database {step.database} has no column {', '.join(unknown)}"
         elif writes(step) and step.table in self._schema.triggers(step.database):  # type: ignore[arg-type]
-            shape.problem = f"{step.table} in database {step.database} has triggers: what they would do is not known"
+            shape.problem = f"{step.table} in database {step.database} has triggers, whose effects are unknown"
         return shape
 
     def _referring(self, step: RowStep) -> tuple[Reference, ...]:
@@ -331,11 +331,11 @@ class _Trial:
 
     def _same(self, row: Record | None, image: Mapping[str, Value], shape: Shape) -> str:
         if row is None:
-            return f"the row of {shape.table} is gone"
+            return f"the row of {shape.table} no longer exists"
         for column, value in image.items():
             if row[column] != value:
                 # the values stay out of it: a column may hold what nobody should see in a log
-                return f"{shape.table}.{column} is no longer what the plan shows"
+                return f"{shape.table}.{column} no longer matches the plan"
         return ""
 
     def _write(
@@ -379,16 +379,16 @@ class _Trial:
         spot = self._spot(step.pk, shape)
         row = self._row(spot)
         if row is None:
-            return f"the row of {shape.table} is gone"
+            return f"the row of {shape.table} no longer exists"
         value, delta = row[step.column], step.by
         if not isinstance(value, int):
-            return f"{shape.table}.{step.column} is no number"
+            return f"{shape.table}.{step.column} is not a number"
         if step.left is not None:
             ours = self.left.get((spot, step.column), self._batch.left.get((spot, step.column), step.left))
             delta = -step.by if value == ours else step.by
             self.left[spot, step.column] = value + delta
         if value + delta < 0:
-            return f"{shape.table}.{step.column} is {value}: {delta} would take it below nothing"
+            return f"{shape.table}.{step.column} is {value}: {delta} would make it negative"
         self.overlay[spot] = {**row, step.column: value + delta}
         self.counted.add(spot)
         self.values[number] = value + delta
@@ -398,7 +398,7 @@ class _Trial:
     def _insert(self, step: InsertRow, shape: Shape, number: int) -> str:
         values = tuple([step.key[c] for c in shape.reads])
         if self._present((shape.database, shape.table, shape.reads), values):
-            return f"{shape.table} has a row already where one is to be inserted"
+            return f"{shape.table} already has the row to be inserted"
         self.written.add((shape.database, shape.table + "\0new", values))
         self._write(shape, values, step, number)
         return ""
@@ -406,14 +406,14 @@ class _Trial:
     def _none(self, step: ExpectNone, shape: Shape) -> str:
         asked = (shape.database, shape.table, shape.reads)
         if self._present(asked, tuple([step.where[c] for c in shape.reads])):
-            return f"{shape.table} has a row by now that forbids it"
+            return f"{shape.table} now has a row that forbids it"
         return ""
 
     def _refers(self, step: RowStep, spot: Spot, shape: Shape, what: str) -> str:
         """Why the row must stay: another one would be lost or changed with it, of which the plan does not speak."""
         for reference, values in self._batch._dependants(step, shape):
             if self._present((shape.database, reference.table, reference.columns), values, but=spot):
-                return f"{reference.table} has a row by now that would {what} with one of {shape.table}"
+                return f"{reference.table} now has a row that would {what} with one of {shape.table}"
         return ""
 
     def _present(self, asked: Asked, values: Pk, but: Spot | None = None) -> bool:

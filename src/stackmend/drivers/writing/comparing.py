@@ -80,6 +80,6 @@ class Comparison:
 
     def _differs(self, place: _Place, pk: Pk, image: Mapping[str, Value] | None, row: Record | None) -> str:
         if image is None or row is None:
-            return "" if image is None and row is None else "it is there" if row is not None else "it is not there"
+            return "" if image is None and row is None else "it exists" if row is not None else "it does not exist"
         other = [c for c, v in image.items() if row[c] != v and (place, pk, c) not in self._counted]
-        return f"{', '.join(other)} reads otherwise than before the run" if other else ""
+        return f"{', '.join(other)} differs from before the run" if other else ""

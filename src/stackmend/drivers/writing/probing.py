@@ -96,10 +96,10 @@ class Probe:
             entries = [
                 Entry(n, StepState.DONE, self._outcome(n, s)) for s, n in zip(group.steps, group.numbers, strict=True)
             ]
-            return Verdict(StepState.DONE, "found done", entries)
+            return Verdict(StepState.DONE, "found to be done", entries)
         if before and not after:
             return Verdict(StepState.PLANNED, "", [])
-        note = "the rows read neither as before nor as after the step"
+        note = "the rows match neither the state before nor the state after the step"
         return Verdict(StepState.IN_DOUBT, note, [Entry(n, StepState.IN_DOUBT, None, note) for n in group.numbers])
 
     def _reads(self, row: _Row, image: _Image) -> bool:

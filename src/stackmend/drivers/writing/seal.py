@@ -36,8 +36,8 @@ class Sealer:
             found = from_json(self._key(create=False).decrypt(sealed.encode("ascii")))
         except InvalidToken:
             raise JournalError(
-                f"the sealed columns in the journal do not fit the key {self._path}",
-                "Put back the key file that was beside the journal during the run.",
+                f"the sealed columns in the journal do not match the key {self._path}",
+                "Restore the key file that was next to the journal during the run.",
             ) from None
         return dict(found)
 
@@ -69,18 +69,18 @@ class Sealer:
             raise self._refused(problem) from None
         if stat.S_IMODE(mode) & 0o077:
             raise JournalError(
-                f"the key {self._path} is readable by others", f"Run 'chmod 600 {self._path}' and look who has read it."
+                f"the key {self._path} is readable by others", f"Run 'chmod 600 {self._path}' and find out who may have read it."
             )
         try:
             Fernet(key)
         except ValueError:
             raise JournalError(
-                f"the key {self._path} is damaged", "Put back the key file that was beside the journal."
+                f"the key {self._path} is damaged", "Restore the key file that was next to the journal."
             ) from None
         return key
 
     def _refused(self, problem: OSError) -> JournalError:
         return JournalError(
-            f"the key {self._path} cannot be read or made: {problem.strerror}",
-            "It seals secret columns of deleted rows; nothing is deleted or put back without it.",
+            f"the key {self._path} cannot be read or created: {problem.strerror}",
+            "It seals secret columns of deleted rows; nothing is deleted or restored without it.",
         )

@@ -113,8 +113,8 @@ class DatabaseWriter:
                 reason = str(problem.__cause__)
                 self._sleep(_PAUSE * 2**attempt)
         raise WriteError(
-            f"database {groups[0].database} gave other sessions precedence {attempts} times: {reason}",
-            "Nothing was changed; run it again when the rows are less busy.",
+            f"database {groups[0].database} lost to other sessions {attempts} times: {reason}",
+            "Nothing was changed; run it again when there is less activity on the rows.",
         )
 
     def _attempt(self, groups: Sequence[Group], intent: Intent) -> tuple[Batch, dict[int, Verdict]]:
@@ -222,7 +222,7 @@ class DatabaseWriter:
             try:
                 return self._broken(groups)
             except SourceError as problem:
-                reason = f"its guards could not be looked at again: {cannot(problem)}"
+                reason = f"its guards could not be checked again: {cannot(problem)}"
                 for database in others:
                     self._writing.drop(database)
             finally:
@@ -272,20 +272,20 @@ class DatabaseWriter:
                 found[number] = dict(zip(shape.key, row, strict=False))
         if len(found) != len(slot.items) or len(rows) != len(slot.items):
             raise WriteError(
-                f"new rows of {shape.table} cannot be told apart by ({', '.join(shape.reads)})",
-                "The repair has to name columns that identify the row.",
+                f"new rows of {shape.table} cannot be identified by ({', '.join(shape.reads)})",
+                "The repair must name columns that identify the row.",
             )
         return found
 
     def _after_lost_commit(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, object]]) -> list[Verdict]:
         """The connection broke while committing: ask the rows."""
-        note = "the connection broke while it was committed"
+        note = "the connection broke during the commit"
         try:
             verdicts = self.probe(groups, images)
         except SourceError as problem:
             return [every(group, StepState.IN_DOUBT, f"{note}: {cannot(problem)}") for group in groups]
         # only the server itself can say that it was rolled back: what reads as before may be committed in a moment
-        doubt = f"{note}: the rows read as before it, but it may yet arrive"
+        doubt = f"{note}: the rows are unchanged, but the commit may still arrive"
         regrets = self.second_look(groups)
         return [
             every(group, StepState.IN_DOUBT, doubt)

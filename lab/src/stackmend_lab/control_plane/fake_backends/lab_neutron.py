@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the fakes for agents of Neutron begin: ``PROGRAM HOST... --config-file neutron.conf``."""
+"""How the fakes for Neutron agents begin: ``PROGRAM HOST... --config-file neutron.conf``."""
 
 import sys
 

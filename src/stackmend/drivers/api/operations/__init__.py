@@ -102,7 +102,7 @@ def implementations() -> Mapping[type[Operation[Any]], Implementation[Any, Any]]
 def implementation_of(operation: Operation[Any]) -> Implementation[Any, Any]:
     """How an operation is carried out; ApiError for one that this version does not know."""
     if isinstance(operation, Foreign):
-        raise ApiError(operation.why, "The plan is of another version of stackmend: make a new one.")
+        raise ApiError(operation.why, "The plan was made by another version of stackmend: create a new one.")
     return implementations()[type(operation)]
 
 
@@ -118,7 +118,7 @@ def describe(call: ApiCall) -> str:
         return f"[{call.service} API] {call.name}({arguments})"
     found = implementation_of(call.operation)
     requests = found.requests(call.operation)
-    otherwise = "; if that comes to nothing: " if found.elsewhere else "; if that is refused: "
+    otherwise = "; if that fails: " if found.elsewhere else "; if that is refused: "
     what = otherwise.join(_request(request) for request in requests)
     guards = ", ".join(f"{name} = {json.dumps(value)}" for name, value in call.expect.items())
     return (

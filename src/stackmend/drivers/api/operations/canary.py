@@ -85,7 +85,7 @@ def _create(asked: CreateCanary) -> list[Request]:
         "flavorRef": asked.flavor,
         "host": asked.host,
         "networks": [{"uuid": network}] if network else "none",
-        "description": "made by stackmend to see whether a host can run servers; may be deleted",
+        "description": "created by stackmend to test whether a host can run servers; may be deleted",
     }
     if size:
         disk = {"boot_index": 0, "uuid": asked.image, "source_type": "image", "destination_type": "volume"}

@@ -147,6 +147,6 @@ OPERATIONS = (
     ),
     Implementation(
         of=AwaitHeal, requests=nothing, look=_healing, judge=_healed, microversion="2.1",
-        again=True, limit=900, waits="wait until Nova itself shows {macs} as addresses of server {server}",
+        again=True, limit=900, waits="wait until Nova shows {macs} as addresses of server {server}",
     ),
 )  # fmt: skip

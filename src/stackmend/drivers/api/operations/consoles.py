@@ -71,6 +71,6 @@ OPERATIONS = (
     Implementation(
         of=ConsoleMoves, requests=nothing, look=look, judge=_moves,
         microversion="2.1", again=True, limit=180,
-        waits="see that the console of server {server} has moved on, and shows neither panic nor fsck",
+        waits="check that the console of server {server} shows something new, and neither a panic nor an fsck",
     ),
 )  # fmt: skip

@@ -167,11 +167,11 @@ def _whole(reader: Reader, asked: AwaitWhole) -> WholeSeen:
     if (asked.at and host != asked.at) or (asked.left and host == asked.left):
         lacking.append(f"it is on {host}")
     if picture["server.vm_state"] == "error":
-        lacking.append(f"it is in error: {(found.get('fault') or {}).get('message') or 'no fault is told'}")
+        lacking.append(f"it is in error: {(found.get('fault') or {}).get('message') or 'no fault is recorded'}")
     if picture["server.task_state"]:
         lacking.append(f"it is {picture['server.task_state']}")
     if asked.running and (power != _RUNNING or picture["server.vm_state"] != "active"):
-        lacking.append("it does not run")
+        lacking.append("it is not running")
     lacking += _ports(reader, asked, host)
     lacking += _volumes(reader, asked, host)
     lacking += _allocation(reader, asked, str(found.get("OS-EXT-SRV-ATTR:hypervisor_hostname") or ""))
@@ -186,7 +186,7 @@ def _ports(reader: Reader, asked: AwaitWhole, host: str) -> Iterator[str]:
     for name in asked.ports:
         port = ports.get(name)
         if port is None:
-            yield f"port {name} is gone"
+            yield f"port {name} no longer exists"
         elif port["binding:host_id"] != host:
             yield f"port {name} is bound to {port['binding:host_id'] or 'no host'}"
         elif port["binding:vif_type"] in ("binding_failed", "unbound"):
@@ -199,7 +199,7 @@ def _volumes(reader: Reader, asked: AwaitWhole, host: str) -> Iterator[str]:
     for name in asked.volumes:
         body = reader.get("block-storage", f"/volumes/{segment(name)}", "3.0")
         if body is None:
-            yield f"volume {name} is gone"
+            yield f"volume {name} no longer exists"
             continue
         mine = [one for one in body["volume"]["attachments"] if one["server_id"] == asked.server]
         hosts = sorted({str(one.get("host_name") or "no host") for one in mine})
@@ -258,7 +258,7 @@ def _power(reader: Reader, asked: GuestPower) -> PowerSeen:
     if answer.status >= 500 and answer.status != 501:
         raise SourceError(
             f"nova-compute of {found.get('OS-EXT-SRV-ATTR:host')} does not answer: {answer.status} {answer.words}",
-            "It runs, but no message reaches it: look at its log, and at its queue in RabbitMQ.",
+            "It is running, but no message reaches it: check its log, and its queue in RabbitMQ.",
         )
     return {**_servers.picture(found), "running": {200: True, 409: False}.get(answer.status)}
 
@@ -271,7 +271,7 @@ OPERATIONS = (
     Implementation(
         of=AwaitSilence, requests=nothing, look=_declared, judge=_silent,
         microversion=_SERVICES, again=True, limit=30,
-        waits="see that nothing was heard of nova-compute on {host} since {changed}",
+        waits="check that nova-compute on {host} has not reported since {changed}",
     ),
     Implementation(
         of=DeclareDown, look=_declared, judge=lambda picture, _: _is_declared(picture, True),
@@ -288,7 +288,7 @@ OPERATIONS = (
     Implementation(
         of=AwaitWhole, requests=nothing, look=_whole, judge=_is_whole, microversion="2.1",
         again=True, limit=300,
-        waits="see that server {server} has its ports, its volumes and its allocation where it is, and runs: {running}",
+        waits="check that server {server} has its ports, volumes and allocation on its host, and runs: {running}",
     ),
     Implementation(
         of=EvacuationsCompleted, requests=nothing, look=_cleaned,
@@ -298,6 +298,6 @@ OPERATIONS = (
     ),
     Implementation(
         of=GuestPower, requests=nothing, look=_power, judge=_know, microversion="2.48",
-        again=True, waits="ask the hypervisor whether server {server} runs",
+        again=True, waits="ask the hypervisor whether server {server} is running",
     ),
 )  # fmt: skip

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations on what runs on a host: nova-compute, and the agents of Neutron with the networks and routers they serve.
+"""Operations on what runs on a host: nova-compute, and the Neutron agents with the networks and routers they serve.
 
 Nova knows a service by its uuid from 2.53 on; it shows services by host, so both are arguments. Disabling nova-compute
 also sets the trait that keeps Placement from offering the host (nova/compute/manager.py, set_host_enabled).
@@ -78,7 +78,7 @@ def _reads(
     return judge
 
 
-# -- agents of Neutron
+# -- Neutron agents
 
 
 def _agent(reader: Reader, asked: SetAgent) -> AgentSeen:

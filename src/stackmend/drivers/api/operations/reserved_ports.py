@@ -137,7 +137,7 @@ OPERATIONS = (
     Implementation(of=DropReserved, requests=_drop, aim=_aimed, look=_dropping, judge=_is_dropped, again=True),
     Implementation(
         of=HoldsAddress, requests=nothing, look=_holding, again=True, limit=10,
-        waits="see that one of the reserved ports has {address}",
+        waits="check that one of the reserved ports has {address}",
         judge=lambda picture, _: StepState.DONE if picture["port"] == "present" else StepState.FAILED,
     ),
 )  # fmt: skip

@@ -30,10 +30,10 @@ def _away(picture: ServerSeen, asked: ServerAway) -> StepState:
 OPERATIONS = (
     Implementation(
         of=ServerStays, requests=nothing, look=_server, judge=_stays, microversion="2.1",
-        again=True, limit=30, waits="see that server {server} is still one of {host}, and nothing is done with it",
+        again=True, limit=30, waits="check that server {server} still belongs to {host}, with no task in progress",
     ),
     Implementation(
         of=ServerAway, requests=nothing, look=_server, judge=_away, microversion="2.1",
-        again=True, limit=30, waits="see that {host} has no server {server}",
+        again=True, limit=30, waits="check that {host} has no server {server}",
     ),
 )  # fmt: skip

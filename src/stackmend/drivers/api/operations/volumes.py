@@ -110,7 +110,7 @@ OPERATIONS = (
     Implementation(
         of=AttachVolume, requests=_attach, look=_pair, judge=_taken, microversion=_KEEPING,
         again=False, limit=600,
-        lacking="Attach it with the options that it had: 'openstack server add volume'.",
+        lacking="Attach it with its previous options: 'openstack server add volume'.",
         # Nova has its mapping before it answers
         at_once=True,
     ),

@@ -173,11 +173,11 @@ OPERATIONS = (
     ),
     _waiting(
         ProvidersEmpty, _of_placement, _empty_soon,
-        "wait until nothing has an allocation of the providers of {host}", microversion=_TREE,
+        "wait until no consumer has an allocation on the providers of {host}", microversion=_TREE,
     ),
     _waiting(
         VolumesAway, _of_block_storage, _empty_soon,
-        "wait until none of the volumes seen there before is attached to {host}", microversion="3.0",
+        "wait until none of the volumes previously attached to {host} is attached there", microversion="3.0",
     ),
     _waiting(
         ServiceUp, host_services.service, _service_up,
@@ -185,7 +185,7 @@ OPERATIONS = (
     ),
     _waiting(
         HostServes, host_services.service, _serves,
-        "see that nova-compute of {host} is up and enabled", microversion=host_services.SERVICES,
+        "check that nova-compute of {host} is up and enabled", microversion=host_services.SERVICES,
     ),
     _waiting(AgentsAlive, _agents, _empty_soon, "wait until every agent of {host} is alive"),
     _waiting(ServerGone, _state, _gone, "wait until server {server} is deleted", microversion="2.1"),

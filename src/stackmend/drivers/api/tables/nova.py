@@ -38,7 +38,7 @@ def _server(look: Look, name: str) -> Any:
     body = look.get("compute", f"/servers/{segment(name)}", DOWN)
     if body is not None:
         if body["server"].get("status") == "UNKNOWN":
-            raise SourceError(f"the cell of server {name} does not answer to Nova's API")
+            raise SourceError(f"the cell of server {name} does not answer")
         return _shown_whole(body["server"])
     path = f"/servers/detail?all_tenants=1&deleted=True&uuid={segment(name)}"
     found = [one for one in look.every("compute", path, "servers", DOWN) if one["id"] == name]
@@ -47,7 +47,7 @@ def _server(look: Look, name: str) -> Any:
 
 def _shown_whole(server: Mapping[str, Any]) -> Mapping[str, Any]:
     if _HOST not in server or "os-extended-volumes:volumes_attached" not in server:
-        raise SourceError("Nova does not show this account the hosts of servers", "[api] cloud needs the role admin.")
+        raise SourceError("Nova does not show the hosts of servers to this account", "The account of [api] cloud needs the role admin.")
     return server
 
 
@@ -59,7 +59,7 @@ def _all(look: Look) -> dict[str, Any]:
         for more in ("", "&status=SOFT_DELETED&soft_deleted=True"):
             for one in look.every("compute", f"/servers/detail?all_tenants=1{more}", "servers", DOWN):
                 if one.get("status") == "UNKNOWN":
-                    raise SourceError("a cell does not answer to Nova's API: servers of status UNKNOWN are listed")
+                    raise SourceError("a cell does not answer: Nova lists servers with status UNKNOWN")
                 found[one["id"]] = _shown_whole(one)
         _services(look)
         look.keep("server", found)
@@ -164,7 +164,7 @@ def _migrations(look: Look, wanted: Wanted) -> Iterator[Row]:
     same = ("id", "uuid", "instance_uuid", "status", "migration_type", "source_compute", "source_node")
     for one in (migration for some in read for migration in some):
         if "source_compute" not in one or one["source_compute"] is None:
-            raise SourceError("Nova does not show this account the hosts of migrations", "It needs the role admin.")
+            raise SourceError("Nova does not show the hosts of migrations to this account", "The account of [api] cloud needs the role admin.")
         yield {
             **{name: one[name] for name in same},
             "cell": CELL,
@@ -219,7 +219,7 @@ def _services(look: Look) -> list[Mapping[str, Any]]:
     down = sorted(str(one["host"]) for one in found if one["status"] == "UNKNOWN")
     if down:
         hosts = ", ".join(down[:3]) + (f" and {len(down) - 3} more" if len(down) > 3 else "")
-        raise SourceError(f"a cell does not answer to Nova's API: the services on {hosts} are of status UNKNOWN")
+        raise SourceError(f"a cell does not answer: Nova lists the services on {hosts} with status UNKNOWN")
     return found
 
 

@@ -54,13 +54,13 @@ class Address:
         database = parts.database or ""
         if scheme == "sqlite":
             if not database.strip("/"):
-                raise ConfigError(f"{what} names no file", "Write it as sqlite:////absolute/path.db.")
+                raise ConfigError(f"{what} has no file name", "Write it as sqlite:////absolute/path.db.")
             return cls("sqlite", database, options=options)
         database = database.strip("/")
         if not database:
-            raise ConfigError(f"{what} names no database", "It ends in /<database>.")
+            raise ConfigError(f"{what} has no database name", "It must end in /<database>.")
         if "/" in database:
-            raise ConfigError(f"{what} is malformed: it names no database", "Percent-encode special characters.")
+            raise ConfigError(f"{what} is malformed: it has no database name", "Percent-encode special characters.")
         host = (parts.host or "localhost").lower()
         return cls(scheme, database, host, parts.port or 3306, parts.username or "", str(parts.password or ""), options)
 

@@ -52,14 +52,14 @@ _CONVERTERS: dict[Any, Any] = _ENCODERS | _DECODERS
 
 _HINTS = {
     1044: "Grant the account SELECT on that database.",
-    1045: "The account or its password is wrong, or it may not connect from this host.",
+    1045: "The account or its password is wrong, or the account may not connect from this host.",
     1049: "The database name in the URL is wrong, or the database was not created.",
-    1142: "Grant the account the right it names.",
-    1227: "Grant the account the right it names.",
-    1969: "The server ended it, for nobody would have waited for it any longer: was it waiting for a lock?",
+    1142: "Grant the account the privilege it names.",
+    1227: "Grant the account the privilege it names.",
+    1969: "The server ended the statement at its time limit: was it waiting for a lock?",
     2002: "Is the server running and reachable from here?",
     2003: "Is the server running and reachable from here?",
-    3024: "The server ended it, for nobody would have waited for it any longer: was it waiting for a lock?",
+    3024: "The server ended the statement at its time limit: was it waiting for a lock?",
 }
 
 
@@ -237,7 +237,7 @@ class _NativeReader:
             if self._connection.errno():
                 if self._wait.silent(0.9):
                     raise silent(self._address)
-                raise SourceError(f"{self._address.redacted}: the stream broke: {self._connection.error()}", _BROKEN)
+                raise SourceError(f"{self._address.redacted}: the connection broke: {self._connection.error()}", _BROKEN)
 
     def _some(self, result: Any, batch: int) -> list[tuple[Any, ...]]:
         """Up to ``batch`` rows, in small portions: each one shows that the server lives."""
@@ -314,7 +314,7 @@ _LOST = 2013
 _HEAD = 2000
 #: rows that the C layer hands over at a time
 _PORTION = 250
-_BROKEN = "What was read of that table is thrown away; the server's log says why. Try again."
+_BROKEN = "The rows read from that table were discarded; see the server's log. Try again."
 
 
 @contextmanager
@@ -335,18 +335,18 @@ def telling(address: Address | None) -> Iterator[None]:
         where = address.redacted if address else "the database"
         missing = ", ".join(address.missing_files()) if address else ""
         raise SourceError(
-            f"{where} cannot be read: {f'{missing} of its URL is not there' if missing else problem}",
-            "Look at the host and the options of its URL.",
+            f"{where} cannot be read: {f'{missing} in its URL does not exist' if missing else problem}",
+            "Check the host and the options in its URL.",
         ) from problem
 
 
-_LIMIT = "[timeouts] database and --database-timeout say how long it is waited for."
+_LIMIT = "[timeouts] database and --database-timeout set the limit."
 
 
 def silent(address: Address) -> SilentError:
     """The error of a server that does not answer."""
     return SilentError(
-        f"{address.redacted} cannot be read: it has not answered for {address.silence:g} s",
+        f"{address.redacted} cannot be read: no answer for {address.silence:g} s",
         f"Is it frozen, or waiting for a lock? {_LIMIT}",
     )
 

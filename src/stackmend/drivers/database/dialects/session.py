@@ -75,8 +75,8 @@ def _check(names: Sequence[str], shown: Mapping[str, str], wanted: Mapping[str, 
         raise SourceError(
             f"{where} cannot be used: its session has {name} = {shown.get(name, 'nothing')!r}"
             f" after it was set to {wanted[name]!r}",
-            "Something between here and the server swallows or overrides SET: give the address of the server"
-            " itself, or let the proxy hand on what these accounts set.",
+            "Something between this machine and the server drops or overrides SET: use the address of the server"
+            " itself, or let the proxy pass on what these accounts set.",
         )
 
 

@@ -53,7 +53,7 @@ class SQLite:
     def connect(self, address: Address, *, write: bool = False) -> Connection:
         """A connection; unless ``write`` the file is opened read-only."""
         if not Path(address.database).is_file():
-            raise SourceError(f"{address.redacted} does not exist", "Is the path in the URL absolute and right?")
+            raise SourceError(f"{address.redacted} does not exist", "Is the path in the URL absolute and correct?")
         mode = "rw" if write else "ro"
         with telling(address):
             connection = sqlite3.connect(
@@ -183,5 +183,5 @@ def telling(address: Address | None) -> Iterator[None]:
 
 def _hint(problem: sqlite3.Error) -> str:
     if "not a database" in str(problem) or "malformed" in str(problem):
-        return "The file is damaged or something else than an SQLite database."
-    return "Another process writes to it; try again." if "locked" in str(problem) else ""
+        return "The file is damaged or is not an SQLite database."
+    return "Another process is writing to it; try again." if "locked" in str(problem) else ""
