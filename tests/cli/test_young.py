@@ -43,7 +43,7 @@ def test_it_is_said_and_listed_on_request(typed: Type, cloud: Cloud) -> None:
     touch(cloud, server)
     ran = typed("audit", "--settle", "0")
     assert (ran.code, ran.out) == (Exit.CLEAN, ""), ran.err
-    assert "1 suspected, too young to tell: 'audit --include-young' lists it" in ran.err
+    assert "1 suspected, too recent to confirm: 'audit --include-young' lists it" in ran.err
     assert "  1 info-cache-empty (idle < 10 min)" in ran.err
     assert max(map(len, ran.err.splitlines())) <= 80
     ran = typed("audit", "--settle", "0", "--include-young", "-f", "json")

@@ -77,15 +77,15 @@ def test_findings_can_be_put_together_by_project_and_host():
     """What has none has a group of its own."""
     nobody = replace(EMPTY, resource_id="x", message="m")
     assert "ERROR    project shop" in page([EMPTY, nobody], replace(VIEW, by=Group.PROJECT))
-    assert "of no project that is known" in page([EMPTY, nobody], replace(VIEW, by=Group.PROJECT))
+    assert "of no known project" in page([EMPTY, nobody], replace(VIEW, by=Group.PROJECT))
     assert "on no host" in page([EMPTY, nobody], replace(VIEW, by=Group.HOST))
 
 
 def test_what_is_not_sure_says_so():
     """A candidate, one that the services contradict, and one that was accepted."""
-    assert "not confirmed: it was seen once only" in page([replace(EMPTY, state=State.CANDIDATE)], VIEW)
+    assert "not confirmed: it was seen only once" in page([replace(EMPTY, state=State.CANDIDATE)], VIEW)
     against = replace(EMPTY, state=State.CANDIDATE, api=Witness(Says.CONTRADICTS, "they show two ports"))
-    assert "the services show something else: they show two ports" in page([against], VIEW)
+    assert "the services contradict it: they show two ports" in page([against], VIEW)
     assert "waived: known" in page([replace(EMPTY, state=State.WAIVED, waiver="known")], VIEW)
 
 

@@ -81,7 +81,7 @@ def test_a_cache_that_was_empty_gets_a_member():
 
 def test_a_document_that_is_only_written_anew_says_so():
     """Blanks are no change of members, and the row changes all the same."""
-    assert "            is written anew and says the same" in cached(json.dumps([VIF]), json.dumps([VIF], indent=1))
+    assert "            is rewritten with the same content" in cached(json.dumps([VIF]), json.dumps([VIF], indent=1))
 
 
 @pytest.mark.attack("a document names a member twice, so that readers take it differently")

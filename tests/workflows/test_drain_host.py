@@ -116,7 +116,7 @@ def test_a_server_that_something_is_under_way_with_is_left(cloud: Told, drill: D
     """Its state tomorrow is not known today."""
     one = cloud.put()
     one.task_state = task
-    assert f"something is under way with it ({task})" in words(of(drain(drill), one))
+    assert f"a task is in progress ({task})" in words(of(drain(drill), one))
 
 
 def test_a_server_that_is_being_deleted_is_waited_for(cloud: Told, drill: Drill) -> None:

@@ -73,7 +73,7 @@ def fill(cloud: Told, *hosts: str) -> None:
 def test_a_host_that_is_up_is_refused(drill: Drill, cloud: Told) -> None:
     """Its servers can be drained."""
     put(cloud, "db")
-    assert "is up: servers of a host that lives are moved by 'stackmend host drain c01'" in refused(evacuate(drill))
+    assert "is up: use 'stackmend host drain c01'" in refused(evacuate(drill))
 
 
 def test_machines_of_ironic_are_not_evacuated(drill: Drill, cloud: Told) -> None:
@@ -108,7 +108,7 @@ def test_the_hook_fences_first_and_the_word_is_kept(drill: Drill, cloud: Told, t
     """The hook is the first lane, and what comes after it waits; the operator's word is a fact of the plan."""
     put(cloud, "db")
     cloud.die(DEAD)
-    assert evacuate(drill).facts["fenced"] == "by the operator's word (--fenced)"
+    assert evacuate(drill).facts["fenced"] == "by the operator's assertion (--fenced)"
     fenced = fence(drill, tmp_path, 0)
     plan = evacuate(drill, fenced=False)
     assert (plan.actions[0].stage, plan.actions[0].required) == (0, True)

@@ -101,7 +101,7 @@ def test_a_base_outside_of_the_directory_is_named_and_never_opened(made: Instanc
     made.rebase(made.path / first / "disk", f"../{second}/disk")
     made.rebase(made.path / second / "disk", f"../{first}/disk")
     found = look(made)
-    assert "is outside of the instances directory" in found.folder(out).broken[0]
+    assert "is outside the instances directory" in found.folder(out).broken[0]
     assert "goes in a circle" in found.folder(first).broken[0]
 
 
@@ -188,7 +188,7 @@ def test_storage_is_shared_when_another_host_says_that_it_uses_it(made: Instance
     assert look(made, now=now).storage.shared is False
     (made.path / "compute_nodes").write_text(json.dumps({"c01": now, "c02": now - 100}))
     storage = look(made, now=now).storage
-    assert (storage.shared, storage.why) == (True, "compute_nodes names c02 too")
+    assert (storage.shared, storage.why) == (True, "compute_nodes also names c02")
 
 
 def test_a_directory_that_is_not_there_is_an_error_with_its_name(made: Instances) -> None:

@@ -374,7 +374,7 @@ def test_the_api_alone_never_makes_an_orphan(site: Site) -> None:
     found = disks.look(load(str(site.folder / "stackmend.toml")), HOST, path=str(site.old.path), days=0)
     assert found.owners[mine.uuid].verdict is Verdict.HERE
     assert found.owners[nobody].verdict is Verdict.UNKNOWN
-    assert found.kept[nobody] == "no database of Nova is configured, and its API shows no such server"
+    assert found.kept[nobody] == "no Nova database is configured, and its API shows no such server"
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def _alike(found: ApiReading, session: Session) -> None:
         with session.live() as live:
             if not shown or not live.rows(database, table, {column: shown}):
                 raise ApiError(
-                    f"the API and database {database} belong to different clouds: they have none of the first {key} in common",
+                    f"the API and database {database} are of different clouds: none of the first {key} is in both",
                     "Check [api] cloud and OS_CLOUD.",
                 )
 

@@ -54,8 +54,8 @@ def reach(config: Config) -> str:
     if not url.startswith("sqlite"):
         return ""
     return (
-        f"the journal {url.partition('///')[2]} excludes only runs that use it: other accounts, hosts or containers with"
-        " their own journals can run at the same time ([state] journal can name one shared on a server)"
+        f"the journal {url.partition('///')[2]} excludes only runs that use it: other accounts, hosts or containers"
+        " with their own journals can run at the same time ([state] journal can name one shared on a server)"
     )
 
 

@@ -317,7 +317,9 @@ def about(config: Config, asked: Iterable[tuple[str, str]]) -> About:
             found.append(finder.resolve(kind, text))
             finder.unread.clear()
             more |= finder.members(kind, found[-1].id)
-            doubts += [f"not everything that belongs to {kind} {text} is known: {why}" for why in finder.unread.values()]
+            doubts += [
+                f"not everything that belongs to {kind} {text} is known: {why}" for why in finder.unread.values()
+            ]
     return About.of(found, more, doubts)
 
 

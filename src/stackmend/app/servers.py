@@ -63,9 +63,7 @@ def where(config: Config, server: str) -> Whereabouts:
             if row is not None and not row.get("hidden"):
                 seen = read(live, cell_database(cell), row, _guests(config))
                 return Whereabouts(seen, judge(seen))
-    raise UsageError(
-        f"no cell has a live server {server}", "Specify the server's uuid: 'openstack server list --all'."
-    )
+    raise UsageError(f"no cell has a live server {server}", "Specify the server's uuid: 'openstack server list --all'.")
 
 
 def _guests(config: Config) -> Guests | None:

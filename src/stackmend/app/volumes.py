@@ -109,7 +109,11 @@ def _differences(pair: Pair, attach_status: str | None, believed: object) -> Ite
     if not pair.in_nova:
         yield "Nova does not list it"
     if pair.in_rows is not None and pair.in_rows is not pair.in_nova:
-        yield "Nova's database has a block device mapping" if pair.in_rows else "Nova's database has no block device mapping"
+        yield (
+            "Nova's database has a block device mapping"
+            if pair.in_rows
+            else "Nova's database has no block device mapping"
+        )
     if pair.in_cinder and believed and str(believed) != pair.attachment:
         yield f"Nova has another attachment: {believed}"
     if pair.status not in (None, "in-use"):

@@ -199,7 +199,9 @@ class Command(command.Command):
         found = load(*self.where(), **self.whose())
         if found.exposed and not self._warned:
             self._warned = True
-            self.notes.warn(f"{found.exposed} contains passwords and is readable by every account: chmod o-r {found.exposed}")
+            self.notes.warn(
+                f"{found.exposed} contains passwords and is readable by every account: chmod o-r {found.exposed}"
+            )
         given = self.option("database_timeout")
         return found if given is None else replace(found, database_timeout=given)
 

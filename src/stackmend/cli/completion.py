@@ -83,7 +83,9 @@ class Complete(command.Command):
             "shell", nargs="?", choices=tuple(SCRIPTS), default="bash", help="bash (default), zsh or fish"
         )
         parser.add_argument(
-            "--line", nargs=argparse.REMAINDER, help="used by the completion scripts: the words so far, the last one incomplete"
+            "--line",
+            nargs=argparse.REMAINDER,
+            help="used by the completion scripts: the words so far, the last one incomplete",
         )
         return parser
 

@@ -65,9 +65,7 @@ def add_strategy(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="how to repair: through the API, in the databases, or through the API where possible (default: auto)",
     )
-    parser.add_argument(
-        "--allow-db", action="store_true", help="allow database changes if the API cannot do it"
-    )
+    parser.add_argument("--allow-db", action="store_true", help="allow database changes if the API cannot do it")
 
 
 def add_consent(parser: argparse.ArgumentParser, what: str) -> None:

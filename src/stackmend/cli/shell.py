@@ -70,7 +70,9 @@ class Shell(App):
             **argparse_kwargs or {},
         )
         parser.add_argument("-h", "--help", action=_ListCommands, nargs=0, default=self, help="show this help and exit")
-        parser.add_argument("--version", action="version", version=f"stackmend {version}", help="show the version and exit")
+        parser.add_argument(
+            "--version", action="version", version=f"stackmend {version}", help="show the version and exit"
+        )
         source = parser.add_mutually_exclusive_group()
         source.add_argument(
             "--config",

@@ -42,9 +42,7 @@ def _parse(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text())
     except FileNotFoundError:
-        raise ConfigError(
-            f"configuration file {path} does not exist", "Check --config or STACKMEND_CONFIG."
-        ) from None
+        raise ConfigError(f"configuration file {path} does not exist", "Check --config or STACKMEND_CONFIG.") from None
     except (OSError, UnicodeDecodeError) as problem:
         why = problem.strerror if isinstance(problem, OSError) else "it is not UTF-8 text"
         raise ConfigError(f"configuration file {path} cannot be read: {why}", "Check its owner and mode.") from None

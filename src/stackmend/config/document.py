@@ -113,11 +113,11 @@ class Reader(Table):
 class Writer(Table):
     """[writer]"""
 
-    username: Annotated[Filled, says("account used only for plan apply, run resume, run undo and requests with --yes")] = ""
+    username: Annotated[
+        Filled, says("account used only for plan apply, run resume, run undo and requests with --yes")
+    ] = ""
     password: Annotated[Text, says("its password")] = ""
-    same_account: Annotated[
-        Switch, says("true: the accounts of [databases] also write; default false")
-    ] = False
+    same_account: Annotated[Switch, says("true: the accounts of [databases] also write; default false")] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -172,9 +172,7 @@ class Hosts(Table):
     ] = ()
     libvirt: Annotated[Text, says("libvirt URI of a host, with {host}")] = ""
     instances_path: Annotated[Folder, says(f"instances directory of the hosts; default {INSTANCES}")] = INSTANCES
-    shared_instances: Annotated[
-        Switch, says("true if all hosts share that directory; default false")
-    ] = False
+    shared_instances: Annotated[Switch, says("true if all hosts share that directory; default false")] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -184,7 +182,9 @@ class Hooks(Table):
     power_off: Annotated[Words, says("local command that powers {host} off")] = ()
     power_on: Annotated[Words, says("local command that powers {host} on")] = ()
     power_status: Annotated[Words, says("local command that prints on or off")] = ()
-    reboot: Annotated[Words, says("local command that restarts {host} through its power supply or management controller")] = ()
+    reboot: Annotated[
+        Words, says("local command that restarts {host} through its power supply or management controller")
+    ] = ()
     purge_queue: Annotated[
         Words,
         says("local command that purges the RabbitMQ queue compute.{host}; it may run twice"),

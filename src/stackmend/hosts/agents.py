@@ -69,9 +69,9 @@ def _lane(
         thing = str(one["id"])
         if not others:
             return LaneDraft(
-                resource_type="agent", resource_id=name, message=f"{kind.agent} stays at work on {host}", stage=stage,
+                resource_type="agent", resource_id=name, message=f"{kind.agent} stays enabled on {host}", stage=stage,
                 steps=(Manual(text=f"{kind.agent} of {host} serves {len(served)} {kind.thing}s, and no other agent of"
-                                   " this kind is alive"),),
+                                   " this type is alive"),),
                 risk=Risk.MANUAL,
             )  # fmt: skip
         other = str(others[number % len(others)]["id"])
@@ -79,6 +79,6 @@ def _lane(
     steps.append(SetAgent(agent=name, up=False).call({"agent": "present"}, SetAgent(agent=name, up=True).call()))
     return LaneDraft(
         resource_type="agent", resource_id=name, stage=stage, steps=tuple(steps),
-        message=f"{kind.agent} of {host}: its {len(served)} {kind.thing}s go to others",
+        message=f"{kind.agent} of {host}: its {len(served)} {kind.thing}s move to other agents",
         target={"agent": name, "host": host, kind.thing: [str(one["id"]) for one in served]},
     )  # fmt: skip

@@ -51,7 +51,7 @@ def connector(sight: Sight, host: str) -> str:
         found = None
     if not isinstance(found, dict) or found.get("host") != host:
         raise CannotRepair(
-            f"nova-manage on {host} does not tell the connector of that host (exit code {done.code}): try"
+            f"nova-manage on {host} does not show the connector of that host (exit code {done.code}): try"
             f" '{shlex.join(_GET)}' there, in the container of nova-compute if there is one"
         )
     return json.dumps(found, sort_keys=True)
@@ -64,7 +64,7 @@ def manages(sight: Sight, host: str) -> None:
     done = sight.hosts.run(host, (*inside(sight), "sh", "-c", "command -v nova-manage"), limit=_ASKING)
     if done.code != 0:
         raise CannotRepair(
-            f"there is no nova-manage on {host}: name a host by --manage-on that has one, and reaches Nova's databases"
+            f"there is no nova-manage on {host}: give --manage-on a host that has one and reaches Nova's databases"
         )
 
 

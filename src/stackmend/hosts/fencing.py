@@ -31,7 +31,7 @@ def now(sight: Sight) -> datetime:
     """The time of the databases where they are configured, else of this machine."""
     found = moment(sight.live.now() if sight.live is not None else sight.now)
     if found is None:
-        raise UsageError("the plan has no time")
+        raise UsageError("the plan has no creation time")
     return found
 
 
@@ -44,15 +44,15 @@ def silent(sight: Sight, host: str) -> Mapping[str, object]:
     found = compute.service(sight.api, host)
     if found["state"] == "up":
         raise CannotRepair(
-            f"nova-compute on {host} is up: servers of a host that lives are moved by 'stackmend host drain {host}'."
-            f" Nova takes a host for dead after {SILENT} s without a heartbeat, by default"
+            f"nova-compute on {host} is up: use 'stackmend host drain {host}' to move servers off a live host."
+            f" By default, Nova considers a host dead after {SILENT} s without a heartbeat"
         )
     beat = _heartbeat(sight, found)
     age = (now(sight) - beat).total_seconds() if beat else None
     if found.get("forced_down") and age is not None and age < SILENT:
         raise CannotRepair(
-            f"{host} is forced down, but its nova-compute may live: it reported, or was changed, {max(0, age):.0f} s"
-            " ago. Its guests may still write to their disks; if that was you, try again in a minute"
+            f"{host} is forced down, but its nova-compute may be alive: it reported, or was changed, {max(0, age):.0f}"
+            " s ago. Its guests may still write to their disks; if you changed it, try again in a minute"
         )
     sight.facts["service"] = {
         "id": found["id"],
@@ -80,12 +80,12 @@ def fence(sight: Sight, host: str, word: bool) -> Iterator[LaneDraft]:
     """
     hook = texts(sight.settings.get("hooks.fence"))
     if word:
-        sight.facts["fenced"] = "by the operator's word (--fenced)"
+        sight.facts["fenced"] = "by the operator's assertion (--fenced)"
         return
     if not hook:
         raise CannotRepair(
-            f"nothing says that {host} is cut off: while it runs, its guests write to the same disks as those that are"
-            " started elsewhere. Configure [hooks] fence, or take away its power and its way to the storage, and say"
+            f"it is not known that {host} is cut off: while it runs, its guests write to the same disks as those"
+            " started elsewhere. Configure [hooks] fence, or cut its power or its access to the storage, and pass"
             " --fenced"
         )
     sight.facts["fenced"] = f"by the hook: {' '.join(hook)}"
@@ -123,7 +123,7 @@ def declared(sight: Sight, host: str, found: Mapping[str, object]) -> LaneDraft:
     return LaneDraft(
         resource_type="host",
         resource_id=host,
-        message=f"Nova takes {host} for dead; it is fenced {sight.facts['fenced']}",
+        message=f"Nova is told that {host} is dead; it is fenced {sight.facts['fenced']}",
         steps=steps,
         stage=1,
         required=True,
@@ -142,7 +142,7 @@ def afterwards(sight: Sight, host: str, stage: int, *, moving: bool = True) -> I
         yield LaneDraft(
             resource_type="host",
             resource_id=host,
-            message=f"what was asked of nova-compute on {host} while it was dead is thrown away",
+            message=f"requests sent to nova-compute on {host} while it was dead are discarded",
             # it may be done twice
             steps=(HostCommand(host="", argv=purge, probe=purge),),
             stage=stage - 1,
@@ -162,19 +162,19 @@ def afterwards(sight: Sight, host: str, stage: int, *, moving: bool = True) -> I
 def returning(host: str, *, purged: bool = False) -> str:
     """What has to happen, in this order, when the host comes back."""
     queue = (
-        f"what was asked of it later than this run waits in its queue (compute.{host}): empty it again if you asked"
+        f"requests sent to it after this run wait in its queue (compute.{host}): purge it again if there were any"
         if purged
-        else f"empty the queue of what was asked of it while it was dead (rabbitmqctl purge_queue compute.{host}, or"
-        " [hooks] purge_queue): a start that waits there boots a guest that runs elsewhere by now"
+        else f"purge its queue of requests sent while it was dead (rabbitmqctl purge_queue compute.{host}, or"
+        " [hooks] purge_queue): a start that waits there boots a guest that now runs elsewhere"
     )
     return (
-        f"When {host} comes back: (1) keep it fenced from storage and from the servers' networks, with a way for"
-        " management alone; let no guest start with it (no autostart, resume_guests_state_on_host_boot = false);"
+        f"When {host} comes back: (1) keep it fenced from storage and from the servers' networks, with"
+        " management access only; let no guest start with it (no autostart, resume_guests_state_on_host_boot = false);"
         f" {queue}."
         " (2) Start nova-compute: it destroys the guests that were evacuated, by their evacuation records, keeps disks"
-        " that their new host shares and deletes the others, gives their allocations back and calls the records"
-        f" completed. (3) 'stackmend host return {host}' waits until every record is completed, and lets nothing move"
-        " back before; only then lift the fence and take back forced_down. Starting a guest there by hand before that"
+        " that their new host shares, deletes the others, removes their allocations and sets the records to"
+        f" completed. (3) 'stackmend host return {host}' waits until every record is completed, and moves nothing"
+        " back before; only then lift the fence and unset forced_down. Starting a guest there by hand before that"
         " is a second writer on its disks. If the host never comes back: delete its compute service"
         " ('openstack compute service delete'), which needs it empty, and its network agents"
     )

@@ -47,7 +47,7 @@ def _complete(sight: Sight, host: str, listed: Sequence[Server]) -> None:
         shown = compute.server(sight.api, name)
         # else a migration's allocation, one of an evacuated server, or an orphan
         if shown and shown.get("OS-EXT-SRV-ATTR:host") == host:
-            raise CannotRepair(f"Nova's list of the servers on {host} is not whole: server {name} is not in it")
+            raise CannotRepair(f"Nova's list of the servers on {host} is incomplete: server {name} is missing")
 
 
 def consumers(sight: Sight, nodes: set[str]) -> set[str]:
@@ -73,7 +73,7 @@ def named(found: Sequence[Server], names: Sequence[str], option: str) -> list[st
 def _not_one(found: Sequence[Server], name: str, option: str, mine: Sequence[str]) -> tuple[str, str]:
     """(what is wrong with a name, what to do about it)."""
     if mine:
-        return f"{option} {name}: it is the name of several", f"Name one by its id: {', '.join(mine)}."
+        return f"{option} {name}: several servers have this name", f"Specify one by id: {', '.join(mine)}."
     near = get_close_matches(name, [text for guest in found for text in (guest.name, guest.id)])
     other = "'stackmend host status HOST' shows how many there are."
     return f"{option} {name}: it is not on the host", f"Did you mean {', '.join(near)}?" if near else other
@@ -101,10 +101,10 @@ def on_disk(sight: Sight, host: str) -> frozenset[str] | None:
     try:
         done = sight.hosts.run(host, argv)
     except SourceError as problem:
-        sight.facts["disks"] = f"what is on the disks of {host} could not be read: {problem.message}"
+        sight.facts["disks"] = f"the disks of {host} could not be read: {problem.message}"
         return None
     if done.code != 0:
-        sight.facts["disks"] = f"what is on the disks of {host} could not be read: exit code {done.code}"
+        sight.facts["disks"] = f"the disks of {host} could not be read: exit code {done.code}"
         return None
     return frozenset(done.out.decode(errors="replace").split())
 
@@ -126,7 +126,7 @@ class Place:
 def place(sight: Sight, guest: Server, there: frozenset[str] | None, to: str, shared: bool) -> Place:
     """Classify a server (docs/how-to/host-died.md). What is not known is local: Nova would build its disk anew."""
     extra = whole(guest.flavor.get("ephemeral") or 0)
-    empty = (f"its ephemeral disk ({extra} GiB) begins empty",) if extra else ()
+    empty = (f"its ephemeral disk ({extra} GiB) starts empty",) if extra else ()
     if there is not None and guest.id in there:
         return Place(kind="there", why=f"its directory is on {to}")
     if sight.settings.get("nova.libvirt.images_type") == "rbd":
@@ -137,8 +137,8 @@ def place(sight: Sight, guest: Server, there: frozenset[str] | None, to: str, sh
         return Place(kind="shared", why="[hosts] shared_instances says that all hosts see the same disks")
     if not guest.image and guest.volumes:
         return Place(kind="volume", why="it boots from a volume", lost=empty)
-    root = "its root disk is built anew from its image: everything written to it since is lost"
-    why = "nothing says that its disk is anywhere but on the dead host"
+    root = "its root disk is rebuilt from its image: everything written to it since is lost"
+    why = "its disk is not known to be anywhere but on the dead host"
     return Place(kind="local", why=why, lost=(root, *empty))
 
 
@@ -146,9 +146,9 @@ def obstacles(sight: Sight, guest: Server) -> Iterator[str]:
     """What keeps Nova from evacuating a server at all, in words (nova/compute/api.py: evacuate)."""
     properties: Mapping[str, Any] = (glance.image(sight.api, guest.image) if guest.image else None) or {}
     if guest.specs.get("hw:tpm_version") or properties.get("hw_tpm_version"):
-        yield "it has a vTPM, whose state is on the dead host and whose secret is its owner's: Nova refuses to evacuate"
+        yield "it has a vTPM, with its state on the dead host and a secret of its owner: Nova refuses to evacuate it"
     if compute.shares(sight.api, guest.id):
-        yield "it has shares of Manila: Nova refuses to evacuate while they are attached"
+        yield "it has Manila shares: Nova refuses to evacuate it while they are attached"
     if kinds := sorted({str(p.get("binding:vnic_type")) for p in guest.ports} & _ACCELERATORS):
         yield f"it has ports of type {', '.join(kinds)}: Nova refuses to evacuate"
     if sight.live is not None and not sight.live.rows("nova_api", "request_specs", {"instance_uuid": guest.id}):

@@ -96,7 +96,7 @@ def read(hosts: Hosts, host: str, path: str, root: str, prefix: Sequence[str]) -
     if done.code:
         raise SourceError(
             f"{host or 'this machine'}: {path} cannot be read: {last(done.err) or f'exit code {done.code}'}",
-            "Name the instances directory: --path, or [hosts] instances_path.",
+            "Specify the instances directory: --path, or [hosts] instances_path.",
         )
     return _sorted_out(done.out), [line for line in os.fsdecode(done.err).splitlines() if line.strip()]
 
@@ -164,8 +164,8 @@ def look(
         argv = (*prefix, "sh", "-c", _LOOK, "look", path, "info")
         done = hosts.run(host, argv, limit=_LIMIT + 2 * len(some), stdin=given)
         if done.code:
-            lack = "qemu-img is not there" if done.code == 4 else last(done.err)
-            return found, [f"disks could not be looked at: {lack}"]
+            lack = "qemu-img is not installed" if done.code == 4 else last(done.err)
+            return found, [f"disks could not be inspected: {lack}"]
         found |= {name: (code, text) for name, code, text in _answers(done.out)}
     return found, []
 

@@ -203,7 +203,7 @@ def _image(name: str, file: File, answer: tuple[str, str]) -> Image:
 def _problem(name: str, file: File, found: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     """What is wrong with a file that can be opened."""
     if "data-file" in data:
-        return "its content is in another file (data-file), which Nova never makes: not followed"
+        return "its content is in another file (data-file), which Nova never creates: not followed"
     if data.get("corrupt"):
         return "it is marked as corrupt"
     if file.size == 0:
@@ -213,9 +213,9 @@ def _problem(name: str, file: File, found: Mapping[str, Any], data: Mapping[str,
         if (match := _SIZED.fullmatch(file_name)) and file.size < (
             wanted := int(match[2]) << (30 if match[1] == "ephemeral" else 20)
         ):
-            return f"it is cut short: {file.size} bytes, its name says {wanted}"
+            return f"it is truncated: {file.size} bytes, its name says {wanted}"
         if file.size % 512:
-            return f"it is cut short: {file.size} bytes are no whole number of sectors"
+            return f"it is truncated: {file.size} bytes are not a whole number of sectors"
     return ""
 
 
@@ -281,7 +281,7 @@ def _folder_problems(name: str, inside: Mapping[str, File], raw: Raw, images: Ma
     for path, file in inside.items():
         if file.type == "f" and _DISK.fullmatch(path.rsplit("/", 1)[-1]) and path not in images:
             if path.count("/") == 1:
-                yield f"{path} was not looked at"
+                yield f"{path} was not inspected"
         elif file.type == "l":
             yield f"{path} is a link: its target is neither examined nor copied"
         elif file.type not in "fd":
@@ -324,15 +324,15 @@ def _disk(image: Image, images: Mapping[str, Image], raw: Raw, home: str) -> Dis
     while at.backing and not problems:
         path = below(home, at.backing, at.path.rpartition("/")[0])
         if not path:
-            problems.append(f"its base {at.backing} is outside of the instances directory")
+            problems.append(f"its base {at.backing} is outside the instances directory")
         elif path in chain or path == image.path:
-            problems.append(f"its chain of bases goes in a circle at {path}")
+            problems.append(f"its backing chain is circular at {path}")
         elif path not in raw.files:
             chain.append(path)
             problems.append(f"its base {path} is missing")
         elif path not in images:
             chain.append(path)
-            problems.append(f"its base {path} could not be looked at")
+            problems.append(f"its base {path} could not be inspected")
         else:
             chain.append(path)
             at = images[path]
@@ -357,7 +357,7 @@ def _bases(
             path=path,
             size=0 if missing else raw.files[path].size,
             allocated=0 if missing else raw.files[path].allocated,
-            problem="it is missing" if missing else "it could not be looked at",
+            problem="it is missing" if missing else "it could not be inspected",
         )
         found.append(
             Base(
@@ -419,7 +419,7 @@ def _shared(type_: str, others: Sequence[str]) -> tuple[bool | None, str]:
     if _SHARED.fullmatch(type_):
         return True, f"its file system is {type_}"
     if others:
-        return True, f"compute_nodes names {', '.join(sorted(others))} too"
+        return True, f"compute_nodes also names {', '.join(sorted(others))}"
     if not type_:
         return None, "the mounts of the host could not be read"
     return False, f"its file system is {type_}, and no other host uses it"

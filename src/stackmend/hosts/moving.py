@@ -25,16 +25,16 @@ from stackmend.model.operations.servers import ServerSeen
 from stackmend.model.step import ApiCall, Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft
 
-WOKEN = "the guest runs while it is moved: its clock jumps, and whoever it talks to hears of it"
+WOKEN = "the guest runs while it is moved: its clock jumps, and its peers notice"
 
 #: vm_state -> why nobody but its owner, or an administrator who looks, can say what is to become of it
 _LEFT = {
-    "building": "it is being built, or never was: look again when it is over",
-    "rescued": "it was booted from a rescue disk, and somebody may be at work in it: 'openstack server unrescue' ends"
-    " that, then plan again",
-    "resized": "its resize waits to be confirmed or reverted: 'openstack server resize confirm' or 'revert', then plan"
-    " again",
-    "soft-delete": "it is deleted and can be restored: restore it, or delete it for good, then plan again",
+    "building": "it is being built, or its build failed: check again later",
+    "rescued": "it was booted from a rescue disk, and somebody may be working in it: run 'openstack server unrescue',"
+    " then plan again",
+    "resized": "its resize waits to be confirmed or reverted: run 'openstack server resize confirm' or 'revert', then"
+    " plan again",
+    "soft-delete": "it is soft-deleted and can be restored: restore it, or delete it for good, then plan again",
 }
 
 
@@ -71,11 +71,11 @@ def lane(one: Server, wishes: Wishes, hindered: str) -> LaneDraft:
         gone = ServerGone(server=one.id, limit=wishes.limit).call()
         return _draft(one, wishes, "is being deleted", (gone,))
     if one.task_state not in (None, "migrating"):
-        return left(one, f"something is under way with it ({one.task_state}): plan again when it is over", wishes.stage)
+        return left(one, f"a task is in progress ({one.task_state}): plan again when it is over", wishes.stage)
     if why := _LEFT.get(one.vm_state):
         return left(one, why, wishes.stage)
     if one.vm_state in IN_MEMORY:
-        return _draft(one, wishes, f"{one.vm_state}, moves while it runs", (live(one, wishes),))
+        return _draft(one, wishes, f"{one.vm_state}, live migration", (live(one, wishes),))
     if one.vm_state == "stopped":
         return _stopped(one, wishes)
     if one.vm_state == "suspended":
@@ -84,17 +84,17 @@ def lane(one: Server, wishes: Wishes, hindered: str) -> LaneDraft:
         return _draft(
             one,
             wishes,
-            "shelved, leaves its host: its image is kept",
+            "shelved, offloaded: its image is kept",
             (ShelveOffload(server=one.id).call(_guard(one)),),
         )
     if one.vm_state == "error":
         fault = f": {one.fault}" if one.fault else ""
         why = (
-            f"it is in error{fault}. Mend it first: 'stackmend audit --server {one.id}'; where that finds nothing and"
-            f" its guest is well, 'openstack server set --state active {one.id}'"
+            f"it is in error{fault}. Repair it first: 'stackmend audit --server {one.id}'; if that finds nothing and"
+            f" its guest is healthy, 'openstack server set --state active {one.id}'"
         )
         return left(one, why, wishes.stage)
-    return left(one, f"its state is {one.vm_state}, and this version knows no way for that", wishes.stage)
+    return left(one, f"its state is {one.vm_state}, which this version cannot handle", wishes.stage)
 
 
 def left(one: Server, why: str, stage: int = 1) -> LaneDraft:
@@ -132,21 +132,21 @@ def cold(one: Server, wishes: Wishes) -> tuple[Step, ...]:
 def _stopped(one: Server, wishes: Wishes) -> LaneDraft:
     if one.locked:
         reason = f" ({one.locked_reason})" if one.locked_reason else ""
-        why = f"it is stopped and locked{reason}: somebody may be at work on its disk. Unlock it, then plan again"
+        why = f"it is stopped and locked{reason}: somebody may be working on its disk. Unlock it, then plan again"
         return left(one, why, wishes.stage)
     if not wishes.cold:
-        why = "it is stopped, and a cold move was not asked for: --cold moves it, and confirms the move"
+        why = "it is stopped: --cold allows a cold migration, and confirms it"
         return left(one, why, wishes.stage)
-    return _draft(one, wishes, "stopped, moves cold", cold(one, wishes))
+    return _draft(one, wishes, "stopped, cold migration", cold(one, wishes))
 
 
 def _suspended(one: Server, wishes: Wishes) -> LaneDraft:
     if not wishes.wake:
-        why = "it is suspended, and Nova moves none that is: --wake resumes it, moves it, and suspends it again"
+        why = "it is suspended, and Nova cannot migrate it: --wake resumes it, migrates it, and suspends it again"
         return left(one, why, wishes.stage)
     asleep = Suspend(server=one.id).call()
     steps = (Resume(server=one.id).call(_guard(one), asleep), wishes.live(one).call(), asleep)
-    return _draft(one, wishes, "suspended, is woken, moves, and is suspended again", steps)
+    return _draft(one, wishes, "suspended, is resumed, live-migrated, and suspended again", steps)
 
 
 def _guard(one: Server) -> ServerSeen:

@@ -42,7 +42,7 @@ class _Known:
 
 def owners(found: Inventory, live: Live | None, api: Api | None) -> dict[str, Owner]:
     """Name of each directory -> whose it is. What could not be read makes it UNKNOWN, with the reason."""
-    why = "no database of Nova is configured, and its API shows no such server"
+    why = "no Nova database is configured, and its API shows no such server"
     if live is not None:
         try:
             return by_rows(found, live)
@@ -120,13 +120,13 @@ def _judged(server: str, rows: Sequence[tuple[str, Record]], known: _Known, host
     if here := [(cell, row) for cell, row in live if row["host"] == host]:
         if here[0][1]["task_state"]:
             return _owner(Verdict.MOVING, f"it is {here[0][1]['task_state']}", server, here)
-        return _owner(Verdict.HERE, "its server lives here", server, here)
+        return _owner(Verdict.HERE, "its server is on this host", server, here)
     if live:
         row = live[0][1]
         if row["task_state"] or row["vm_state"] in UNDECIDED:
             return _owner(Verdict.MOVING, f"its server is {row['task_state'] or row['vm_state']}", server, live)
         where = f"on {row['host']}" if row["host"] else f"on no host ({row['vm_state']})"
-        return _owner(Verdict.ELSEWHERE, f"its server lives {where}", server, live)
+        return _owner(Verdict.ELSEWHERE, f"its server is {where}", server, live)
     if server in known.requested:
         return _owner(Verdict.MOVING, "its server is being built", server, rows)
     if rows:
@@ -176,7 +176,7 @@ def _owner(verdict: Verdict, why: str, server: str, rows: Sequence[tuple[str, Re
 def _by_api(folder: Folder, host: str, api: Api | None, why: str) -> Owner:
     """What the API can prove: that a server is there."""
     if api is None or not folder.server:
-        return Owner(verdict=Verdict.UNKNOWN, why=why if folder.server else "its old name cannot be told")
+        return Owner(verdict=Verdict.UNKNOWN, why=why if folder.server else "its old-style name cannot be resolved")
     try:
         server = compute.server(api, folder.server)
     except SourceError as problem:
@@ -188,10 +188,13 @@ def _by_api(folder: Folder, host: str, api: Api | None, why: str) -> Owner:
     if task or state in UNDECIDED:
         verdict, said = Verdict.MOVING, f"its server is {task or state}"
     elif at == host:
-        verdict, said = Verdict.HERE, "its server lives here"
+        verdict, said = Verdict.HERE, "its server is on this host"
     else:
         # a move that is not cleaned up after is seen in the databases alone
-        verdict, said = Verdict.UNKNOWN, f"its server lives {f'on {at}' if at else 'on no host'}, says the API alone"
+        verdict, said = (
+            Verdict.UNKNOWN,
+            f"its server is {f'on {at}' if at else 'on no host'}, according to the API only",
+        )
     return Owner(
         verdict=verdict, why=said, server=folder.server, host=at, name=str(server.get("name") or ""), state=state
     )
@@ -210,7 +213,7 @@ def no_orphan(folder: Folder, owner: Owner, found: Inventory, now: float, days: 
         (owner.verdict not in (Verdict.NOBODY, Verdict.ELSEWHERE, Verdict.DELETED), owner.why),
         (found.storage.shared is not False, f"the storage may be shared: {found.storage.why}"),
         (bool(folder.open_by), f"in use by {', '.join(folder.open_by)}"),
-        (not found.every_process, "what has it open cannot be seen without being root there"),
+        (not found.every_process, "only root on that host can see which processes have it open"),
         (bool(folder.domain), f"libvirt has the domain {folder.domain} for it"),
         (bool(based), f"{', '.join(based)} is based on it"),
         (any("cannot be read" in text for text in folder.problems), "it cannot be read completely"),

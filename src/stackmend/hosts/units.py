@@ -82,11 +82,13 @@ def units(hosts: Hosts, host: str, services: Sequence[str]) -> dict[str, Unit]:
     """Service -> what manages it there. CannotRepair where nothing does, SourceError where it cannot be seen."""
     for service in services:
         if not service.replace("-", "").replace("_", "").isalnum():
-            raise CannotRepair(f"{service!r} is no name of a service")
+            raise CannotRepair(f"{service!r} is not a valid service name")
     done = hosts.run(host, ("sh", "-c", _LOOK, "look", HELD, *services))
     if done.code != 0:
         why = done.err.decode("utf-8", "replace").strip().splitlines()[-1:] or [f"exit code {done.code}"]
-        raise SourceError(f"the services of {host} cannot be seen: {why[0]}", "See [hosts] prefix: it takes root.")
+        raise SourceError(
+            f"the services of {host} cannot be inspected: {why[0]}", "Check [hosts] prefix: root is required."
+        )
     lines = [words for line in done.out.decode("utf-8", "replace").splitlines() if len(words := line.split()) > 2]
     records = {words[1]: words[2:] for words in lines if words[0] == "record"}
     found = {}
@@ -94,8 +96,8 @@ def units(hosts: Hosts, host: str, services: Sequence[str]) -> dict[str, Unit]:
         there = [unit for words in lines if words[1] == service and (unit := _unit(words)) is not None]
         if not there:
             raise CannotRepair(
-                f"{host} has no service {service}: looked for units of systemd, containers of docker and podman, and"
-                f" /etc/init.d. Name it with --service as it is called there"
+                f"{host} has no service {service}: no systemd unit, docker or podman container, or /etc/init.d script."
+                f" Specify it with --service under its name on the host"
             )
         # of a unit and the container that it runs, the unit; of several, the one that runs
         unit = next((u for u in there if u.active), next((u for u in there if u.held), there[0]))

@@ -52,7 +52,7 @@ def _lines(found: Whose) -> Iterator[_Line]:
     for holder in found.holders:
         yield _Line("held by", _held(holder))
     for floating in found.floating:
-        to = f"leads to {floating.fixed} of port {floating.port}" if floating.port else "leads nowhere"
+        to = f"associated with {floating.fixed} of port {floating.port}" if floating.port else "not associated"
         yield _Line("floating", f"{floating.id} of project {floating.project}, {to}")
     if not found.holders:
         yield _Line("held by", "no port")
@@ -71,7 +71,7 @@ def _held(holder: Holder) -> str:
     if port.is_of_server:
         use = f"server {holder.server or port.device} ({port.device})" if holder.server else f"server {port.device}"
     else:
-        use = f"{port.owner} {port.device}".strip() or "nobody: it is reserved"
+        use = f"{port.owner} {port.device}".strip() or "no server: it is reserved"
     where = f", on {port.host}" if port.host else ""
     also = f", floating {', '.join(holder.floating)}" if holder.floating else ""
     return f"port {port.id}{name} of project {port.project or '-'}: {use}{where}, {port.status or 'no status'}{also}"
@@ -86,7 +86,7 @@ def _had(former: Former) -> str:
 def _in(place: Place) -> str:
     subnet = place.subnet
     name = f"{subnet.name} " if subnet.name else ""
-    pool = {True: "in its pool", False: "outside its pool", None: "no pool is known"}[place.in_pool]
+    pool = {True: "in its pool", False: "outside its pool", None: "its allocation pool is unknown"}[place.in_pool]
     return f"{name}{subnet.cidr} of network {place.network_name or subnet.network}: {place.role or pool}"
 
 
@@ -95,4 +95,4 @@ def _reach(place: Place) -> str:
     to = f" to {', '.join(place.external)}" if place.external else ""
     ways += [f"router {router}{to}" for router in place.routers]
     ways += [f"namespace qdhcp-{place.subnet.network} on {host}" for host in place.dhcp_hosts]
-    return "; ".join(ways) or "from its own network alone"
+    return "; ".join(ways) or "only from its own network"

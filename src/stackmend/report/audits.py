@@ -78,7 +78,7 @@ def _group(finding: Finding, view: View) -> str:
         name = view.names.get(("server", server), NOBODY).name
         return " ".join(part for part in ("server", name, server) if part) if server else "of no server"
     if view.by is Group.PROJECT:
-        return f"project {named.project}" if named.project else "of no project that is known"
+        return f"project {named.project}" if named.project else "of no known project"
     if view.by is Group.HOST:
         return f"host {named.host}" if named.host else "on no host"
     return finding.check
@@ -122,11 +122,11 @@ def _notes(finding: Finding) -> Iterator[str]:
     if finding.state is State.WAIVED:
         yield f"waived: {finding.waiver}"
     elif finding.api is not None and finding.api.says is Says.CONTRADICTS:
-        yield f"not confirmed, the services show something else: {finding.api.reason}"
+        yield f"not confirmed, the services contradict it: {finding.api.reason}"
     elif finding.unsure:
         yield f"not confirmed: {finding.unsure}"
     elif finding.state is State.CANDIDATE:
-        yield "not confirmed: it was seen once only"
+        yield "not confirmed: it was seen only once"
 
 
 def _age(since: str, now: datetime) -> str:

@@ -214,10 +214,10 @@ def _documents(before: Value, after: Value) -> tuple[object, object] | None:
 def _document(old: object, new: object, view: View, indent: str) -> Iterator[str]:
     found = difference(old, new)
     if found is None:
-        yield from view.wrapped("it is too deep to be compared: --sql shows it", indent)
+        yield from view.wrapped("nested too deeply to compare: --sql shows it", indent)
         return
     if not found:
-        yield from view.wrapped("is written anew and says the same", indent)
+        yield from view.wrapped("is rewritten with the same content", indent)
     for one in found[:_MEMBERS]:
         yield from view.wrapped(_member(one, view.arrow), indent, indent + "    ")
     if len(found) > _MEMBERS:
@@ -266,7 +266,7 @@ def _literal(action: Action, number: int, head: str, below: str, mark: str) -> l
 def _words(action: Action, number: int) -> str:
     step, text = action.steps[number], statement(action, number)
     if isinstance(step, Gate):
-        return f"gate {step.name}: goes on when you acknowledge: {step.text}"
+        return f"gate {step.name}: continues when you acknowledge: {step.text}"
     if isinstance(step, Manual):
         return f"you: {step.text}"
     if isinstance(step, ApiCall):

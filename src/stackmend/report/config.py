@@ -48,7 +48,7 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
             f", templates filled from {data['nova']['base']}" if data["nova"]["base"] else ""
         )
     for path in data["hidden"]:
-        yield f"  hidden     {path} may not be read"
+        yield f"  unreadable {path}: permission denied"
     yield f"  API        {_api(data['api'])}"
     for role in ("reader", "writer"):
         if data[role]:

@@ -112,7 +112,7 @@ def _image(image: Image) -> dict[str, object]:
 
 def _lines(found: Inventory, owners: Mapping[str, Owner], kept: Mapping[str, str]) -> Iterator[str]:
     storage = found.storage
-    shared = {True: "shared", False: "local", None: "shared or not is unknown"}[storage.shared]
+    shared = {True: "shared", False: "local", None: "unknown whether shared"}[storage.shared]
     yield f"{found.host}:{found.path} on {storage.type or 'an unknown file system'}, {size(storage.free)} free"
     yield f"  {shared}: {storage.why}"
     yield ""
@@ -139,7 +139,7 @@ def _folder_lines(folder: Folder, owner: Owner, kept: str) -> Iterator[str]:
     yield f"  {_name(folder.name)}: {_WHOSE[owner.verdict]}{state}, {size(folder.allocated)}"
     if owner.verdict not in (Verdict.HERE,):
         yield f"    {owner.why}"
-        yield f"    {'ORPHAN' if not kept else f'no orphan: {kept}'}"
+        yield f"    {'ORPHAN' if not kept else f'not an orphan: {kept}'}"
     for disk in folder.disks:
         chain = "".join(f" <- {_name(path)}" for path in disk.chain)
         yield f"    {_name(disk.image.path.partition('/')[2])}: {_image_line(disk.image)}{chain}"
@@ -156,13 +156,13 @@ def _folder_lines(folder: Folder, owner: Owner, kept: str) -> Iterator[str]:
 def _image_line(image: Image) -> str:
     check = f", check: {image.check}" if image.check else ""
     return (
-        f"{image.format or 'unknown format'}, {size(image.virtual_size)} of which {size(image.allocated)} are taken"
+        f"{image.format or 'unknown format'}, {size(image.virtual_size)} of which {size(image.allocated)} are used"
         f"{check}"
     )
 
 
 def _used(base: Base) -> str:
-    return f"under {count(len(base.used_by), 'disk')}" if base.used_by else "under no disk"
+    return f"base of {count(len(base.used_by), 'disk')}" if base.used_by else "base of no disk"
 
 
 def _name(text: str) -> str:

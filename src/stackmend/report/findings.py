@@ -20,9 +20,9 @@ COLUMNS = (
     ("Fingerprint", "fingerprint"),
 )
 _SAYS = {
-    Says.SUPPORTS: "the services' APIs show the same",
-    Says.CONTRADICTS: "the services' APIs show something else",
-    Says.UNKNOWN: "the services' APIs cannot tell",
+    Says.SUPPORTS: "the services' APIs confirm it",
+    Says.CONTRADICTS: "the services' APIs contradict it",
+    Says.UNKNOWN: "the services' APIs can neither confirm nor contradict it",
 }
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 
@@ -75,11 +75,11 @@ def summary(report: Report) -> list[str]:
     young = [f for f in open_ if f.young]
     unsure -= len(young)
     if young:
-        lines.append(f"{count(len(young), 'suspicion')} among them, too young to tell")
+        lines.append(f"including {count(len(young), 'suspected finding')} too recent to confirm")
     if unsure:
         against = sum(f.api is not None and f.api.says is Says.CONTRADICTS for f in open_)
-        why = {0: "seen once only", unsure: "the services show something else"}
-        both = "seen once only, or the services show something else"
+        why = {0: "seen only once", unsure: "the services contradict it"}
+        both = "seen only once, or the services contradict it"
         lines.append(f"{count(unsure, 'finding')} not confirmed: {why.get(against, both)}")
     return [*lines, *held_back(report), *report.notes]
 
@@ -91,7 +91,7 @@ def held_back(report: Report) -> list[str]:
         return []
     kinds = Counter(f"{f.check} ({f.unsure.partition(': ')[2]})" for f in open_)
     them = "it" if len(open_) == 1 else "them"
-    line = f"{len(open_):,} suspected, too young to tell: 'audit --include-young' lists {them}"
+    line = f"{len(open_):,} suspected, too recent to confirm: 'audit --include-young' lists {them}"
     return [line, *(f"  {number:,} {kind}" for kind, number in sorted(kinds.items()))]
 
 
@@ -101,6 +101,5 @@ def without_answer(report: Report) -> list[str]:
     for name, reason in sorted(report.incomplete.items()):
         reasons.setdefault(reason, []).append(name)
     return [
-        f"INCOMPLETE, do not take it for clean: no answer from {listed(names)}: {reason}"
-        for reason, names in reasons.items()
+        f"INCOMPLETE, not proven clean: no answer from {listed(names)}: {reason}" for reason, names in reasons.items()
     ]

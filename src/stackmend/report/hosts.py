@@ -27,21 +27,21 @@ def _lines(found: HostStatus) -> Iterator[str]:
     for one in found.services:
         forced = ", forced down" if one["forced_down"] else ""
         reason = f" ({one['reason']})" if one["reason"] else ""
-        yield f"  {one['binary']}: {one['state']}{forced}, {one['status']}{reason}, last heard of {one['updated_at']}"
+        yield f"  {one['binary']}: {one['state']}{forced}, {one['status']}{reason}, last heartbeat {one['updated_at']}"
     for one in found.agents:
-        admin = "" if one["admin_state_up"] else ", switched off"
-        yield f"  {one['type']}: {'alive' if one['alive'] else 'DEAD'}{admin}, last heard of {one['heartbeat_at']}"
+        admin = "" if one["admin_state_up"] else ", disabled"
+        yield f"  {one['type']}: {'alive' if one['alive'] else 'DEAD'}{admin}, last heartbeat {one['heartbeat_at']}"
     for one in found.providers:
         yield f"  provider {one['name']}: {_used(one)}"
     yield ""
     yield f"servers: {', '.join(f'{n} {state}' for state, n in found.servers.items()) or 'none'}"
     for move in found.moves[:_SHOWN]:
         yield f"  {move['type']} of server {move['server']}: {move['status']}, {move['from']} -> {move['to']}"
-    yield "what is said to be here:"
+    yield "on this host, according to:"
     for view in found.views:
         yield f"  {view.source:<10} {_said(view)}"
-    yield from _some("the sources do not agree on", [f"{s}: only {', '.join(by)}" for s, by in found.apart.items()])
-    yield from _some("keeps it from being drained", list(found.blocks))
+    yield from _some("the sources disagree on", [f"{s}: only {', '.join(by)}" for s, by in found.apart.items()])
+    yield from _some("blocks a drain", list(found.blocks))
     yield from _some("findings", [f"{f['severity']}: {f['check']}: {f['message']}" for f in found.findings])
     yield from _some("NOT KNOWN", list(found.unknown))
 

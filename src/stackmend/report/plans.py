@@ -49,7 +49,7 @@ def headline(shown: Plan) -> str:
         "by hand": counts["manual"],
         "to do in a later plan": counts["deferred"],
         "not repaired": counts["not_repaired"] - right,
-        "right already": right,
+        "already right": right,
     }
     return ", ".join([*parts, *(f"{number} {word}" for word, number in rest.items() if number)])
 
@@ -87,7 +87,8 @@ def _risk(risk: Risk) -> str:
 
 
 _UNSIGNED = (
-    "No trusted key has signed this file. What is shown is made of its steps again; what only the file says is marked."
+    "No trusted key has signed this file. The output is derived from its steps; text that only the file claims is"
+    " marked."
 )
 
 
@@ -104,12 +105,12 @@ def _lines(shown: Plan, view: View) -> Iterator[str]:
     if shown.runnable and view.rows and not view.sql:
         yield ""
         yield from view.wrapped(
-            "A row is changed only if it still reads as it does here. Every statement with its guards: --sql", ""
+            "A row is changed only if it still matches this plan. Use --sql to see every statement with its guards.", ""
         )
     yield from _by_hand(shown.manual, view, shown.workflow)
-    yield from _left("later (rows of an earlier repair: make a new plan after this one)", shown.deferred, view)
+    yield from _left("later (rows of an earlier repair: create a new plan after this one)", shown.deferred, view)
     yield from _left("not repaired", [left for left in shown.not_repaired if not left.done], view)
-    yield from _left("right already", [left for left in shown.not_repaired if left.done], view)
+    yield from _left("already right", [left for left in shown.not_repaired if left.done], view)
     yield from _left_out(shown, view)
     limits = shown.limits
     yield ""
@@ -200,7 +201,11 @@ def why(action: Action, view: View, workflow: str = "") -> Iterator[str]:
         yield from view.wrapped(f"{action.check + ': ' if action.check else ''}{says}", "    ")
     if action.why:
         yield from view.wrapped(f"what may be lost: {action.why}", "    ", "      ")
-    told = [*doubted, *([f"by {action.strategy}, for {action.instead}"] if action.instead else []), *action.evidence]
+    told = [
+        *doubted,
+        *([f"by {action.strategy}, because {action.instead}"] if action.instead else []),
+        *action.evidence,
+    ]
     if view.vouched:
         yield from (line for one in told for line in view.wrapped(one, "    ", "      "))
     elif len(told) == 1:

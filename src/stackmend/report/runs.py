@@ -38,8 +38,8 @@ def sentences(outcome: RunResult, what: str = "done") -> list[str]:
     """The same in words, for stderr; ``what`` became of the repairs."""
     lines = [f"{count(outcome.done, 'repair')} {what} ({count(outcome.steps, 'change')})"]
     if outcome.already:
-        lines[0] += f", {outcome.already} of them had nothing left to do"
-    rest = {"stale": outcome.stale, "failed": outcome.failed, "IN DOUBT": outcome.in_doubt, "not begun": outcome.left}
+        lines[0] += f", {outcome.already} of them already done"
+    rest = {"stale": outcome.stale, "failed": outcome.failed, "IN DOUBT": outcome.in_doubt, "not started": outcome.left}
     lines[0] += "".join(f", {number} {word}" for word, number in rest.items() if number)
     lines += list(outcome.notes)
     lines += [f"by hand: {text}" for text in outcome.manual]

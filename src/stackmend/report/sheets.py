@@ -132,7 +132,7 @@ def _state(action: Action, at: int, of_step: Mapping[int, list[Entry]]) -> str:
             states.add(entries[-1].state)
     worst = next((state for state in _WORST if state in states), None)
     if worst is StepState.PLANNED and StepState.DONE not in states:
-        return "not begun"
+        return "not started"
     return "" if worst is None else worst.value
 
 

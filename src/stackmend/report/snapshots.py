@@ -70,9 +70,9 @@ def _lines(path: Path | str, manifest: Manifest) -> Iterable[str]:
         yield f"  {source.database}{release}: {rows}" + (f"; NOT READ: {source.error}" if source.error else "")
         lacking = sorted(label for label, columns in source.missing.items() if columns)
         if lacking:
-            yield f"    this release lacks columns or all of: {', '.join(lacking)}"
+            yield f"    missing in this release, in whole or in part: {', '.join(lacking)}"
     if not manifest.cells_known:
-        yield "  the cells are not all known: nothing can be said about servers that do not exist"
+        yield "  not all cells are known: no server can be reported as missing"
 
 
 def difference(new: Iterable[Finding], gone: Iterable[Finding]) -> Document:

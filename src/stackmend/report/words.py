@@ -36,7 +36,7 @@ def listed(names: Sequence[str], most: int = 8) -> str:
 
 def pace(done: int, total: int, seconds: float) -> str:
     """``34 of 120 (28%), begun 4 min ago, 8.5 a minute, about 10 min left``."""
-    told = f"{done:,} of {total:,} ({done / total:.0%}), begun {lasted(seconds)} ago" if total else "nothing to do"
+    told = f"{done:,} of {total:,} ({done / total:.0%}), started {lasted(seconds)} ago" if total else "nothing to do"
     if not 0 < done < total or seconds <= 0:
         return told
     return f"{told}, {60 * done / seconds:.3g} a minute, about {lasted(seconds * (total - done) / done)} left"

@@ -238,7 +238,7 @@ def test_a_service_that_is_not_there(machine: Machine) -> None:
     machine.unit("nova-compute.service")
     with pytest.raises(CannotRepair, match="c01 has no service neutron-l3-agent"):
         units(machine.transport, HOST, [NOVA, "neutron-l3-agent"])
-    with pytest.raises(CannotRepair, match="is no name of a service"):
+    with pytest.raises(CannotRepair, match="is not a valid service name"):
         units(machine.transport, HOST, ["nova; reboot"])
     with pytest.raises(HostUnreachable):
         units(machine.transport, "c02", [NOVA])

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 class HostRelocate(Working):
     """Relocate the servers of a dead host by database: the last resort if 'openstack server evacuate' cannot work.
 
-    The host must be down and cut off from storage and network; the destination must be in the same cell. Nova's API must
-    confirm this, even with --via db. Servers that depend on their host (PCI devices, pinned CPUs, local disks) stay,
-    with the reason.
+    The host must be down and cut off from storage and network; the destination must be in the same cell. Nova's API
+    must confirm this, even with --via db. Servers that depend on their host (PCI devices, pinned CPUs, local disks)
+    stay, with the reason.
     """
 
     workflow = "relocate-host"

@@ -29,7 +29,7 @@ class HostSalvage(Working):
     """Show the disks in a host's instances directory, copy those of a dead host, or quarantine orphans.
 
     --inventory only reads. --to plans the copy of local disks to another host, so that an evacuation to it finds them.
-    --orphans --quarantine plans to move directories that no server owns into a separate folder. Nothing is ever deleted.
+    --orphans --quarantine plans to move directories that no server owns to a separate folder. Nothing is ever deleted.
     """
 
     workflow = "salvage-host"
@@ -116,7 +116,8 @@ class HostSalvage(Working):
         for name, modes in _TAKEN.items():
             if getattr(parsed_args, name) and mode not in modes:
                 raise UsageError(
-                    f"--{name.replace('_', '-')} cannot be combined with --{mode}", f"It belongs to --{' and --'.join(modes)}."
+                    f"--{name.replace('_', '-')} cannot be combined with --{mode}",
+                    f"It belongs to --{' and --'.join(modes)}.",
                 )
         if parsed_args.orphans != parsed_args.quarantine:
             raise UsageError("--orphans and --quarantine belong together", "'--inventory' shows orphans.")

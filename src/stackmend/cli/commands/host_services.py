@@ -48,7 +48,7 @@ class HostStop(_Services):
 
 
 class HostStart(_Services):
-    """Restore services that were stopped to exactly their previous state: running, enabled, with their restart policy."""
+    """Restore stopped services to exactly their previous state: running, enabled, with their restart policy."""
 
     workflow = "start-host"
     examples = """

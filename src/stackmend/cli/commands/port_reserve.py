@@ -30,8 +30,8 @@ class _Reserving(Working):
 class PortReserve(_Reserving):
     """Create a port without a server: Nova keeps it, and its addresses, when a server that uses it is deleted.
 
-    Without --fixed-ip, Neutron assigns an address of each IP version of the network. A NAME with dots is a DNS name: its
-    first part must be the hostname of the server that gets the port.
+    Without --fixed-ip, Neutron assigns an address of each IP version of the network. A NAME with dots is a DNS name:
+    its first part must be the hostname of the server that gets the port.
     """
 
     workflow = "reserve-port"

@@ -123,7 +123,9 @@ class RunShow(_OneRun):
         ending = Path(name).suffix.lower()
         form = attachments.FORMS.get(".md" if name == "-" else ending)
         if form is None:
-            raise UsageError(f"{name} is not a report format", f"The name must end in {' or '.join(attachments.FORMS)}.")
+            raise UsageError(
+                f"{name} is not a report format", f"The name must end in {' or '.join(attachments.FORMS)}."
+            )
         return form
 
     def _written(self, name: str, text: str) -> None:

@@ -45,9 +45,9 @@ class ServerCacheRebuild(_ServerRequest):
 class ServerMarkDeleted(_ServerRequest):
     """Delete a server that cannot be deleted: by force through the API, or with all its rows, as Nova would.
 
-    If its host is up, Nova removes everything it still finds of the server there: this is a real deletion. Use --cleaned
-    only if its files no longer exist on the host. If a record says that its guest is alive, --overrule must name the
-    host.
+    If its host is up, Nova removes everything it still finds of the server there: this is a real deletion. Use
+    --cleaned only if its files no longer exist on the host. If a record says that its guest is alive, --overrule must
+    name the host.
     """
 
     repair = "mark-server-deleted"

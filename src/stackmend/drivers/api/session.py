@@ -231,9 +231,7 @@ class ApiSession:
                 "Check that the service is running and reachable from here.",
             ) from None
         except keystone.Unauthorized:
-            raise UnsentError(
-                f"cloud {self.name} rejects this account", "Check its password and project."
-            ) from None
+            raise UnsentError(f"cloud {self.name} rejects this account", "Check its password and project.") from None
         except (keystone.ClientException, sdk.SDKException) as problem:
             raise UnsentError(
                 f"could not {what} in cloud {self.name}: {self._clean(session_words(problem))}",

@@ -141,6 +141,4 @@ def _started(argv: Sequence[str], stdin: IO[bytes]) -> subprocess.Popen[bytes]:
         )
     except (OSError, ValueError) as problem:
         why = problem.strerror if isinstance(problem, OSError) else str(problem)
-        raise HostUnreachable(
-            f"{argv[0]} cannot be started: {why}", f"Install {argv[0]} on this machine."
-        ) from None
+        raise HostUnreachable(f"{argv[0]} cannot be started: {why}", f"Install {argv[0]} on this machine.") from None

@@ -161,7 +161,7 @@ class Running:
             raise SourceError(
                 f"the answer of {self._where} to {named(self._argv)} is incomplete (exit code {ended}); it printed"
                 f" {shown(self._child.out) or 'nothing'}",
-                "Something between that command and this machine changes the output: check [hosts] prefix and container.",
+                "Something between that command and this machine changes output: check [hosts] prefix and container.",
             )
         if answer.around:
             _EVENTS.milestone(

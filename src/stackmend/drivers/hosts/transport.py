@@ -134,7 +134,8 @@ class Transport:
             return self._by_ssh(host)
         if routes.transport == "local":
             raise HostUnreachable(
-                f"{host} is not this machine, and no other host can be reached", '[hosts] transport is "local"; see local.'
+                f"{host} is not this machine, and no other host can be reached",
+                '[hosts] transport is "local"; see local.',
             )
         raise HostUnreachable(f"no access to {host} is configured", 'Set transport = "ssh" under [hosts].')
 

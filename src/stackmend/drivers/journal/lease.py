@@ -126,8 +126,8 @@ class Leases:
             return
         if _recent(held["beat"], now):
             raise LockedError(
-                f"run {held['run']} of {held['operator']} on {held['host']} (process {held['pid']}), started by an older"
-                " stackmend, is writing to this cloud",
+                f"run {held['run']} of {held['operator']} on {held['host']} (process {held['pid']}), started by an"
+                " older stackmend, is writing to this cloud",
                 f"Wait for it to end. If its process no longer exists, its lock expires {SILENT.seconds // 60} minutes"
                 f" after its last heartbeat, {held['beat']}; then run 'stackmend run resume {held['run']}'.",
             )
@@ -158,7 +158,9 @@ def _refusal(held: sa.RowMapping, now: datetime) -> LockedError:
             f" 'stackmend run resume {held['run']}'."
         )
     elif silent > LEASE.total_seconds():
-        hint = f"Its process {held['pid']} exists but does not renew its lease: is it suspended? Continue it, or end it."
+        hint = (
+            f"Its process {held['pid']} exists but does not renew its lease: is it suspended? Continue it, or end it."
+        )
     return LockedError(
         f"run {held['run']} of {held['operator']} on {held['host']} (process {held['pid']}) is writing to this cloud;"
         f" last heartbeat {silent} s ago",

@@ -130,7 +130,9 @@ class DatabaseJournal:
             self._shown = self._url.render_as_string(hide_password=True)
             self._engine = sa.create_engine(self._url, **self._options())
         except (ValueError, sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as problem:
-            raise JournalError(f"the journal has no usable URL: {problem}", "Check 'journal' in the TOML file.") from None
+            raise JournalError(
+                f"the journal has no usable URL: {problem}", "Check 'journal' in the TOML file."
+            ) from None
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _durable)
         self._leases = Leases(_LEASES, _LOCKS)
@@ -392,7 +394,7 @@ class DatabaseJournal:
             text = getattr(problem, "orig", None) or getattr(problem, "strerror", None) or type(problem).__name__
             raise JournalError(
                 f"the journal {self._shown} cannot be {verb}: {text}",
-                "Nothing is changed without a journal: check disk space and permissions, or set 'journal' to another URL.",
+                "Nothing is changed without a journal: check space and permissions, or set 'journal' to another URL.",
             ) from problem
 
     def _prepare(self) -> None:

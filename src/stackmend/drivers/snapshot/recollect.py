@@ -145,9 +145,7 @@ class Recollection:
         if probe is None:
             if part.optional:
                 return
-            raise SourceError(
-                f"database {database} has no table {part.name}", "Its schema is not supported."
-            )
+            raise SourceError(f"database {database} has no table {part.name}", "Its schema is not supported.")
         lacking = set(wanted or ()) - {c.name for c in part.columns}
         if lacking:
             raise SourceError(f"table {part.label} cannot be narrowed by {', '.join(sorted(lacking))}")

@@ -69,7 +69,8 @@ class Sealer:
             raise self._refused(problem) from None
         if stat.S_IMODE(mode) & 0o077:
             raise JournalError(
-                f"the key {self._path} is readable by others", f"Run 'chmod 600 {self._path}' and find out who may have read it."
+                f"the key {self._path} is readable by others",
+                f"Run 'chmod 600 {self._path}' and find out who may have read it.",
             )
         try:
             Fernet(key)

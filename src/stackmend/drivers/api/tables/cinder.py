@@ -31,12 +31,17 @@ def _administrator(look: Look) -> None:
         return look.get(_SERVICE, "/os-services", ATTACHMENTS) is not None
 
     if not look.once("proof", _SERVICE, make):
-        raise SourceError("Cinder does not show its services to this account", "The account of [api] cloud needs the role admin.")
+        raise SourceError(
+            "Cinder does not show its services to this account", "The account of [api] cloud needs the role admin."
+        )
 
 
 def _whole(volume: Volume) -> Volume:
     if any(name not in volume for name in _ADMIN):
-        raise SourceError("Cinder does not show the hosts of volumes to this account", "The account of [api] cloud needs the role admin.")
+        raise SourceError(
+            "Cinder does not show the hosts of volumes to this account",
+            "The account of [api] cloud needs the role admin.",
+        )
     return volume
 
 

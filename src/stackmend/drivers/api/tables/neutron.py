@@ -40,7 +40,10 @@ def ports(look: Look, wanted: Wanted) -> list[Port]:
 def _whole(look: Look, path: str) -> list[Port]:
     found = look.every("network", path, "ports")
     if any(_HOST not in port for port in found):
-        raise SourceError("Neutron does not show the hosts of ports to this account", "The account of [api] cloud needs the role admin.")
+        raise SourceError(
+            "Neutron does not show the hosts of ports to this account",
+            "The account of [api] cloud needs the role admin.",
+        )
     _administrator(look)
     look.keep("port", {port["id"]: port for port in found})
     return found
@@ -53,7 +56,9 @@ def _administrator(look: Look) -> None:
         return look.get("network", "/quotas") is not None
 
     if not look.once("proof", "network", make):
-        raise SourceError("Neutron does not show quotas to this account", "The account of [api] cloud needs the role admin.")
+        raise SourceError(
+            "Neutron does not show quotas to this account", "The account of [api] cloud needs the role admin."
+        )
 
 
 def _of(look: Look, wanted: Wanted, column: str) -> list[Port]:

@@ -47,7 +47,10 @@ def _server(look: Look, name: str) -> Any:
 
 def _shown_whole(server: Mapping[str, Any]) -> Mapping[str, Any]:
     if _HOST not in server or "os-extended-volumes:volumes_attached" not in server:
-        raise SourceError("Nova does not show the hosts of servers to this account", "The account of [api] cloud needs the role admin.")
+        raise SourceError(
+            "Nova does not show the hosts of servers to this account",
+            "The account of [api] cloud needs the role admin.",
+        )
     return server
 
 
@@ -164,7 +167,10 @@ def _migrations(look: Look, wanted: Wanted) -> Iterator[Row]:
     same = ("id", "uuid", "instance_uuid", "status", "migration_type", "source_compute", "source_node")
     for one in (migration for some in read for migration in some):
         if "source_compute" not in one or one["source_compute"] is None:
-            raise SourceError("Nova does not show the hosts of migrations to this account", "The account of [api] cloud needs the role admin.")
+            raise SourceError(
+                "Nova does not show the hosts of migrations to this account",
+                "The account of [api] cloud needs the role admin.",
+            )
         yield {
             **{name: one[name] for name in same},
             "cell": CELL,

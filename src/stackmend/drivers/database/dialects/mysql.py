@@ -237,7 +237,9 @@ class _NativeReader:
             if self._connection.errno():
                 if self._wait.silent(0.9):
                     raise silent(self._address)
-                raise SourceError(f"{self._address.redacted}: the connection broke: {self._connection.error()}", _BROKEN)
+                raise SourceError(
+                    f"{self._address.redacted}: the connection broke: {self._connection.error()}", _BROKEN
+                )
 
     def _some(self, result: Any, batch: int) -> list[tuple[Any, ...]]:
         """Up to ``batch`` rows, in small portions: each one shows that the server lives."""
