@@ -37,7 +37,7 @@ def started_at(begun: int) -> float:
 
 
 def variable(pid: int, name: str) -> str:
-    """A variable of the environment that a process was started with; "" where it has none, or is not ours to read."""
+    """A variable of the environment that a process was started with; "" if it has none, or is not ours to read."""
     try:
         return str(psutil.Process(pid).environ().get(name, ""))
     except psutil.Error:
@@ -50,7 +50,7 @@ def every() -> list[int]:
 
 
 def session(pid: int) -> int:
-    """The leader of the session of a process; 0 where there is no such process."""
+    """The leader of the session of a process; 0 if there is no such process."""
     try:
         return os.getsid(pid)
     except ProcessLookupError:

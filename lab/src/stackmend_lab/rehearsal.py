@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demo: a toy cloud is broken, audited, mended and put back, by the commands an operator would type."""
+"""The demo: a toy cloud is broken, audited, repaired and put back, by the commands an operator would type."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Unexpected(Exception):  # noqa: N818 - the demo's own way out
 class Rehearsal:
     """Runs the demo in a folder and notes its steps.
 
-    ``main`` is the program's own entry point, ``mendable`` the checks of which it mends what they find.
+    ``main`` is the program's own entry point, ``mendable`` the checks of which it repairs what they find.
     """
 
     folder: Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The services' own schemas, made anew in a moment on MariaDB or SQLite.
+"""The services' own schemas, re-created in a moment on MariaDB or SQLite.
 
 ``schema/<service>.json`` describes what each service's own migrations make (scripts/describe_schemas.py writes the
 files, tests/lab/test_schemas.py runs the migrations again and compares). From it the databases are created without the

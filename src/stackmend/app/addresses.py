@@ -21,9 +21,9 @@ from stackmend.model.errors import SourceError, StackmendError, UsageError
 from stackmend.model.snapshot import CELL
 
 _MAC = re.compile(r"[0-9a-f]{12}")
-#: documents of Nova that are read of one cell; more mention what is everybody's, such as a gateway
+#: maximum number of Nova's documents read per cell; common addresses, such as a gateway, are in more
 MOST = 200
-#: subnets of one address that are looked at: projects use the same private ranges
+#: maximum number of subnets considered per address: projects use the same private ranges
 _PLACES = 50
 _NO_NOVA = "its database is not configured, and its API does not show who had an address"
 
@@ -44,7 +44,7 @@ def address_of(text: str) -> tuple[str, str]:
 
 @contextmanager
 def asking(config: Config) -> Iterator[tuple[Networks, LiveDatabases | None, Session]]:
-    """(Neutron, by its rows or else its API; the databases, None where none is configured; the session)."""
+    """(Neutron, by its rows or else its API; the databases, None if none is configured; the session)."""
     session = Session.looking(config).believed()
     with ExitStack() as stack:
         live = stack.enter_context(session.live()) if config.databases else None
@@ -61,9 +61,9 @@ def asking(config: Config) -> Iterator[tuple[Networks, LiveDatabases | None, Ses
 
 
 def find(config: Config, text: str) -> Whose:
-    """All that is known of an address. Nothing is changed.
+    """Everything known about an address. Nothing is changed.
 
-    UsageError for a text that is no address, SourceError where Neutron cannot be read. A cell that cannot be read is
+    UsageError for a text that is no address, SourceError if Neutron cannot be read. A cell that cannot be read is
     noted in ``unread``.
     """
     kind, address = address_of(text)
@@ -90,21 +90,21 @@ def find(config: Config, text: str) -> Whose:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """Of whom an address of a network was, as the records of former servers have it."""
+    """The former owner of an address of a network, according to the records of former servers."""
 
-    project: str = ""  #: "" where none tells, or several do
+    project: str = ""  #: "" if no record, or several, name one
     mac: str = ""
     #: the project whose floating address it was, None where no record says that it was one
     floating: str | None = None
     living: tuple[str, ...] = ()  #: servers that are not deleted and whose records still have it
-    unread: tuple[str, ...] = ()  #: why not every record that there is was looked at
-    notes: tuple[str, ...] = ()  #: what says so, a line for each server
+    unread: tuple[str, ...] = ()  #: why not every record was read
+    notes: tuple[str, ...] = ()  #: the evidence, one line per server
 
 
 def owner(config: Config, address: str, network: str = "", subnet: str = "") -> Owner:
-    """Whose an address was, there alone where a network or a subnet is named; errors as of :func:`find`.
+    """The former owner of an address, only in the given network or subnet if there is one; errors as in :func:`find`.
 
-    Projects use the same private ranges: of another network nothing follows.
+    Projects use the same private ranges: records of another network prove nothing.
     """
     found = find(config, address)
     there = {network} if network else {p.subnet.network for p in found.places if subnet in ("", p.subnet.id)}
@@ -155,7 +155,7 @@ def _holders(
 
 
 def _title(live: LiveDatabases | None, cells: list[str], port: Port, unread: dict[str, str]) -> str:
-    """The name of a port's server, "" where it has none or nobody can tell."""
+    """The name of a port's server, "" if it has none or it is unknown."""
     if live is None or not port.is_of_server or not port.device:
         return ""
     for cell in cells:
@@ -168,7 +168,7 @@ def _title(live: LiveDatabases | None, cells: list[str], port: Port, unread: dic
 
 
 def _cells(session: Session, live: LiveDatabases | None, unread: dict[str, str]) -> list[str]:
-    """Databases of the cells that can be read; what is lacking is noted."""
+    """The readable cell databases; missing ones are noted."""
     known = session.databases
     found = [name for name in sorted(known.addresses) if name.startswith(CELL)]
     unread |= {name: why for name, why in known.errors.items() if name.startswith(CELL)}
@@ -188,7 +188,7 @@ def _former(
     everybodys: bool,
     unread: dict[str, str],
 ) -> Iterator[Former]:
-    """Servers whose caches, or whose rows of NICs, have the address but for the (server, port) of ``now``."""
+    """Servers whose caches, or NIC rows, have the address, except the (server, port) pairs in ``now``."""
     seen: set[tuple[str, str]] = set()
     for cell in cells if live is not None and not everybodys else ():
         for archive in ("", "shadow_"):
@@ -240,7 +240,7 @@ def _cached(
 def _noted(live: LiveDatabases | None, cell: str, archive: str, address: str, unread: dict[str, str]) -> Iterator[_Nic]:
     table = f"{archive}virtual_interfaces"
     for row in _holding(live, cell, table, "address", address, unread):
-        # Nova appends the port's id, for several ports may have one MAC
+        # Nova appends the port's id, because several ports may have one MAC
         if str(row["address"] or "").lower().partition("/")[0] == address:
             yield _Nic(server=str(row["instance_uuid"]), port=str(row["uuid"] or ""), mac=address, witness=table)
 
@@ -248,7 +248,7 @@ def _noted(live: LiveDatabases | None, cell: str, archive: str, address: str, un
 def _holding(
     live: LiveDatabases | None, cell: str, table: str, column: str, text: str, unread: dict[str, str]
 ) -> list[dict[str, object]]:
-    """The rows whose column has the text somewhere; a cloud need not have the tables of what was archived."""
+    """The rows whose column contains the text; a cloud need not have archive tables."""
     if live is None or (table.startswith("shadow_") and not _read(unread, cell, live.columns, cell, table)):
         return []
     keys = _read(unread, cell, live.holding, cell, table, column, text, MOST)
@@ -263,7 +263,7 @@ def _holding(
 def _server(
     live: LiveDatabases | None, cell: str, archive: str, server: str, unread: dict[str, str]
 ) -> Mapping[str, object]:
-    """The row of a server, {} where it is gone or cannot be read, which is noted."""
+    """The row of a server, {} if it does not exist or cannot be read, which is noted."""
     if live is None:
         return {}
     for table in dict.fromkeys((f"{archive}instances", "instances")):
@@ -294,7 +294,7 @@ def _of_server(nic: _Nic, row: Mapping[str, object]) -> Former:
 
 
 def _places(networks: Networks, address: str, holding: list[Port]) -> Iterator[Place]:
-    """The subnets of the ports that have it; where none has it, every subnet that it is of."""
+    """The subnets of the ports that have it; if none has it, every subnet that contains it."""
     of = {subnet for port in holding for at, subnet in port.fixed if at == address}
     asked = ip_address(address)
     every = [one for one in networks.subnets() if (one.id in of if of else asked in ip_network(one.cidr, strict=False))]
@@ -326,7 +326,7 @@ def _place(networks: Networks, address: str, subnet: Subnet) -> Place:
 
 
 def _read(unread: dict[str, str], source: str, ask: Any, *arguments: Any) -> list[Any]:
-    """What it answers; [] where it cannot be read, which is noted."""
+    """Its answer; [] if it cannot be read, which is noted."""
     try:
         return list(ask(*arguments))
     except StackmendError as problem:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The services' APIs of the configured cloud, and the proof that it is the cloud of the databases."""
+"""The services' APIs of the configured cloud, and the check that it is the cloud of the databases."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SystemClock:
 
 
 class Silent:
-    """Implements :class:`stackmend.model.protocols.Api` where there is none: whatever is asked, it says why."""
+    """Implements :class:`stackmend.model.protocols.Api` without an API: every request fails with the reason."""
 
     insisted = False
 
@@ -77,7 +77,7 @@ class Silent:
 
 
 def sign_in(config: Config) -> ApiSession:
-    """A session; ConfigError or ApiError where there is none to be had."""
+    """A session; ConfigError or ApiError if none is available."""
     if not has_api(config):
         raise ConfigError(NONE, "Specify a cloud: [api] cloud, or OS_CLOUD.")
     if config.client is not None:
@@ -86,13 +86,13 @@ def sign_in(config: Config) -> ApiSession:
 
 
 def executor(config: Config) -> ApiExecutor:
-    """Who carries out API calls; it signs in at the first one."""
+    """The executor of API calls; it logs in at the first one."""
     return ApiExecutor(lambda: sign_in(config), SystemClock())
 
 
 @contextmanager
 def reading(config: Config, session: Session, via: str) -> Iterator[tuple[ApiReading | None, str]]:
-    """(what repairs may look at, "") or (None, why there is none), for plans made ``via`` api, db or auto."""
+    """(the API that repairs may read, "") or (None, why there is none), for plans made ``via`` api, db or auto."""
     if via == "db":
         yield None, ""
         return
@@ -118,7 +118,7 @@ def reading(config: Config, session: Session, via: str) -> Iterator[tuple[ApiRea
 def standing_in(config: Config, session: Session) -> Iterator[tuple[Session, str]]:
     """(the session with the APIs of services that have no database configured, "" or why they cannot be used).
 
-    A database that is configured is never stood in for, also where it cannot be read. ConfigError or ApiError where
+    A database that is configured is never stood in for, also if it cannot be read. ConfigError or ApiError if
     there is no database at all, and no API either.
     """
     nova = bool(config.cells) or "nova_api" in config.databases
@@ -149,9 +149,9 @@ def standing_in(config: Config, session: Session) -> Iterator[tuple[Session, str
 def asking(
     config: Config, session: Session, seconds: float = ASKING
 ) -> Iterator[tuple[DatabaseCollector | None, Manifest | None, str]]:
-    """(what reads anew from the APIs alone, what it lacks, "") or (None, None, why the APIs cannot be asked).
+    """(a reader that uses only the APIs, what it lacks, "") or (None, None, why the APIs cannot be used).
 
-    ``seconds``: how long one look may take.
+    ``seconds``: time limit of one look.
     """
     with reading(config, session, "auto") as (found, why):
         if found is None:
@@ -178,7 +178,7 @@ _ALIKE = {
 
 
 def _alike(found: ApiReading, session: Session) -> None:
-    """ApiError unless every service that has a database here knows something of it through its API."""
+    """ApiError unless every service with a database here knows something of its contents through its API."""
     if "nova_api" in session.config.databases:
         same_cloud(found, session)
     for database, (few, key, table, column) in _ALIKE.items():
@@ -194,13 +194,13 @@ def _alike(found: ApiReading, session: Session) -> None:
 
 
 def same_cloud(found: ApiReading, session: Session) -> None:
-    """ApiError unless the API is that of the databases: one of Nova's conductors must be in both."""
+    """ApiError unless API and databases belong to the same cloud: one nova-conductor must be in both."""
     shown = {str(service["id"]) for service in compute.every_service(found)}
     with session.live() as live:
         for database in session.databases.addresses:
             if not database.startswith(CELL):
                 continue
-            # a cell that cannot be read proves nothing
+            # an unreadable cell proves nothing
             with suppress(SourceError):
                 for row in live.rows(database, "services", {"binary": "nova-conductor", "deleted": 0}):
                     if row["uuid"] in shown:

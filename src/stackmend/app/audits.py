@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Audit: collect, ask the checks, look a second time, remember."""
+"""Audit: collect, run the checks, confirm by a second read, remember."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from stackmend.model.snapshot import UNREADABLE, Manifest
 
 _EVENTS = Events(__name__)
 
-#: seconds between two looks at findings that span databases which were not read at one moment (rule R1)
+#: seconds between the two reads of findings that span databases not read at the same moment (rule R1)
 SETTLE = 120.0
-#: views that were opened within so many seconds count as one moment: the ages of the checks are far larger
+#: views opened within this many seconds count as the same moment: the ages of the checks are far larger
 ONE_MOMENT = 2.0
 
 _WORDS = {
@@ -57,15 +57,15 @@ def audit(
     visit: bool = False,
     progress: Progress = silent,
 ) -> Report:
-    """Ask the checks (all, or those named) about the cloud, or about a snapshot of it.
+    """Run the checks (all, or those named) on the cloud, or on a snapshot of it.
 
-    ``about``: ids and names of hosts (:mod:`stackmend.app.selecting`); only what names one of them is told.
-    What they find live is looked at a second time on rows read anew. ``settle``: seconds to wait before that for
-    findings that span databases; by default nothing where all databases were read at one moment, else two minutes, and
-    nothing for findings that earlier audits have found that long. With ``use_api`` and an API to ask, services without
-    a database are read from it, and the services confirm what databases showed. With ``young`` the report has, apart
-    from the findings, what is suspected and was held back for its age. With ``visit``, or
-    where a check of hosts is named, the compute hosts are visited, too (:mod:`stackmend.app.visiting`). Exit code:
+    ``about``: ids and host names (:mod:`stackmend.app.selecting`); only findings that name one of them are reported.
+    Live results are confirmed on rows read again. ``settle``: seconds to wait before that for findings that span
+    databases; the default is 0 if all databases were read at the same moment, else two minutes, and 0 for findings that
+    earlier audits have seen for that long. With ``use_api`` and an available API, services without a database are read
+    from it, and the services confirm what databases showed. With ``young``, the report also has the suspicions that
+    were held back because of their age. With ``visit``, or if a check of hosts is named, the compute hosts are visited
+    as well (:mod:`stackmend.app.visiting`). Exit code:
     :class:`stackmend.model.audit.Report`.
     """
     session = Session.looking(config) if use_api else Session.of(config)
@@ -125,7 +125,7 @@ def _live(
 
 
 def _labels(checks: Mapping[str, Check]) -> set[str]:
-    """The tables to read: what could not be decoded is known only once all are read."""
+    """The tables to read: undecodable values are known only once all are read."""
     labels = {label for check in checks.values() for label in check.reads}
     if UNREADABLE in labels:
         labels |= {label for check in catalogue.checks().values() for label in check.reads}
@@ -148,7 +148,7 @@ def _settle(
     settle: float | None,
     progress: Progress,
 ) -> None:
-    """Wait where a finding may be an artefact of databases read one after another (R1)."""
+    """Wait if a finding may be an artefact of databases read one after another (R1)."""
     seconds = settle if settle is not None else (0.0 if manifest.skew <= ONE_MOMENT else SETTLE)
     asked = {fingerprint(checks[name], row) for name, found in rows.items() if checks[name].settle for row in found}
     if not seconds or not asked:
@@ -169,7 +169,7 @@ def _settle(
 def _confirm(
     session: Session, checks: Mapping[str, Check], rows: Found, manifest: Manifest, progress: Progress
 ) -> tuple[Found, dict[str, str]]:
-    """(check -> rows it returned again, check -> why it could not be asked again)."""
+    """(check -> rows it returned again, check -> why it could not be run again)."""
     todo = {name: found for name, found in rows.items() if found}
     confirmed: Found = {}
     unknown: dict[str, str] = {}
@@ -186,7 +186,7 @@ def _confirm(
 def _witnesses(
     session: Session, checks: Mapping[str, Check], rows: Found, progress: Progress
 ) -> tuple[dict[str, Witness], list[str]]:
-    """(fingerprint -> what the services say of a finding, what the operator should know of that)."""
+    """(fingerprint -> what the services say about a finding, notes for the operator)."""
     todo = {name: found for name, found in rows.items() if found}
     if not todo or "nova_api" not in session.config.databases or not has_api(session.config):
         return {}, []
@@ -253,14 +253,14 @@ def _report(
 
 
 def _held(session: Session, checks: Mapping[str, Check], answer: Asked, found: Sequence[Finding]) -> list[Finding]:
-    """What is suspected and too young, but for what a finding, or another suspicion, explains."""
+    """Suspicions that are too recent, except those explained by a finding or another suspicion."""
     ages = session.config.ages
     young = [one for name, rows in answer.young.items() for one in suspected(checks[name], rows, ages)]
     return [one for one in explain(checks, [*found, *young])[0] if one.young]
 
 
 def _heard(finding: Finding, witness: Witness | None) -> Finding:
-    """The finding with what the services say of it: what they contradict is not confirmed."""
+    """The finding with the services' answer: a finding that they contradict is not confirmed."""
     against = witness is not None and witness.says is Says.CONTRADICTS
     return replace(finding, api=witness, state=State.CANDIDATE if against else finding.state)
 
@@ -274,7 +274,7 @@ def _remembered(
     *,
     whole: bool,
 ) -> tuple[list[Finding], list[Finding], tuple[str, ...]]:
-    """The findings and what is held back, with waivers; findings with their memory. It works without a journal, too."""
+    """Findings and held-back suspicions, with waivers and history. Also works without a journal."""
     cloud, now = session.databases.identity, utcnow()
     try:
         with session.journal() as journal:

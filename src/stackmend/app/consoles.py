@@ -56,7 +56,7 @@ class Console:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    found: Shown | None = None  #: the server, None where Nova has none
+    found: Shown | None = None  #: the server, None if Nova has none
     console: consoles.Console | None = None
     why: str = ""  #: why nobody answered
 
@@ -92,7 +92,7 @@ class _Look:
 
 
 def show(config: Config, server: str, tail: int) -> Console:
-    """The last lines of a console. SourceError where there is none to be read."""
+    """The last lines of a console. SourceError if there is none to be read."""
     with closing(apis.executor(config)) as calls:
         look = _look(calls.ready(), server, tail)
         _complain(server, look)
@@ -104,7 +104,7 @@ def wait(
 ) -> Console:
     """Look until the console shows what is wanted, something worse, or nothing more is to come.
 
-    ``new``: what it shows already does not count. SourceError where the console could not be read even once.
+    ``new``: what it shows already does not count. SourceError if the console could not be read even once.
     """
     with closing(apis.executor(config)) as calls:
         return _wait(calls.ready(), clock or apis.SystemClock(), server, wanted, tail, limit, new)
@@ -156,7 +156,7 @@ def _judged(look: _Look, text: str, wanted: str) -> tuple[Outcome | None, str]:
 
 
 def _complain(server: str, look: _Look) -> None:
-    """SourceError or UsageError where there is no console to be read."""
+    """SourceError or UsageError if there is no console to be read."""
     if look.why:
         raise SourceError(f"the console of {server} cannot be read: {look.why}")
     if look.console is None:

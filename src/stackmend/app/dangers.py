@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What must be mended before a workflow touches the servers of a host: asked of the checks, for it cannot audit."""
+"""Findings that must be repaired before a workflow touches the servers of a host, as the checks report them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from stackmend.engine.auditing import catalogue
 from stackmend.model.errors import SourceError
 from stackmend.model.protocols import Api, Progress
 
-#: deeds that are done when a host was off: its servers are not idle for long, and are to be judged now
+#: deeds on a host that was off: its servers have not been idle for long, but have to be judged now
 _AT_ONCE = frozenset({"start", "rebuild"})
 
 
 def dangers(config: Config, api: Api, host: str, deed: str, progress: Progress) -> Mapping[str, Sequence[str]]:
     """Server of ``host`` -> findings that hinder ``deed`` (``Check.hinders``), in words.
 
-    SourceError where one of the checks has no answer: no answer is not "no finding".
+    SourceError if one of the checks could not be run: that is not "no finding".
     """
     servers = [str(one["id"]) for one in compute.servers_on(api, host)]
     known = {name: check for name, check in catalogue.checks().items() if deed in check.hinders}

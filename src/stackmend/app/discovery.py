@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which databases the cloud has, and how to reach them: the configured ones, and Nova's cells as Nova finds them.
+"""The databases of the cloud and their addresses: the configured ones, and Nova's cells as Nova finds them.
 
 ``nova_api.cell_mappings`` holds a URL for each cell, literal or a template whose fields Nova fills from the URL of
-its own ``[database]connection`` (nova/objects/cell_mapping.py; services 1.2). What Nova would do is done, traps
-included, and the outcome is looked at before it is used: a cell whose URL makes no sense is an error by name, never
-left out.
+its own ``[database]connection`` (nova/objects/cell_mapping.py; services 1.2). This module does what Nova would do, traps
+included, and checks the result before using it: a cell with an invalid URL is an error by name, never skipped.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ CELL0 = "00000000-0000-0000-0000-000000000000"
 
 @dataclass(frozen=True, slots=True)
 class Databases:
-    """The databases of a cloud: addresses by name, and what is wrong with those that have none."""
+    """The databases of a cloud: addresses by name, and the errors of those without an address."""
 
     addresses: Mapping[str, Address] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
     cells_known: bool = False  #: cell_mappings was read, and every cell of it has an address
-    identity: str = ""  #: names this cloud, the same from every host that reaches it by the same names
-    lease: str = ""  #: names it by what it holds, the same by whatever names it is reached; a copy has the same
+    identity: str = ""  #: identifies this cloud by its addresses: the same from every host that uses the same names
+    lease: str = ""  #: identifies it by its contents, whatever names it is reached by; a copy has the same
 
 
 def connect(config: Config, *, write: bool = False) -> Databases:
@@ -68,7 +67,7 @@ def connect(config: Config, *, write: bool = False) -> Databases:
 
 
 def _mappings(api: Address) -> list[tuple[str, str, str]]:
-    """(name, uuid, URL) of every cell, disabled ones too (R2); cell0 is always called so."""
+    """(name, uuid, URL) of every cell, including disabled ones (R2); cell0 is always called cell0."""
     dialect = dialect_of(api)
     connection = dialect.connect(api)
     try:
@@ -79,7 +78,7 @@ def _mappings(api: Address) -> list[tuple[str, str, str]]:
     for name, uuid, url in rows:
         label = "cell0" if uuid == CELL0 else str(name or uuid)
         if label in {taken for taken, _, _ in found}:
-            label = str(uuid)  # names of cells need not be unique
+            label = str(uuid)  # cell names need not be unique
         found.append((label, str(uuid), str(url)))
     return found
 
@@ -111,9 +110,9 @@ def _base_of(config: Config) -> str | None:
 
 
 def expand(url: str, base: str | None) -> str:
-    """A cell's URL the way Nova makes it of a template and its own URL (nova.objects.cell_mapping._format_url).
+    """A cell's URL as Nova builds it from a template and its own URL (nova.objects.cell_mapping._format_url).
 
-    Like Nova it falls back to the text as it is where the template or the base does not make sense.
+    Like Nova, it falls back to the unchanged text if the template or the base is invalid.
     """
     if base is None:
         return url
@@ -124,7 +123,7 @@ def expand(url: str, base: str | None) -> str:
 
 
 def _fields(base: str) -> dict[str, object]:
-    parts = urlparse(base)  # not SQLAlchemy: it is what Nova does, whose cells these are
+    parts = urlparse(base)  # not SQLAlchemy: Nova does the same
     fields: dict[str, object] = {
         name: getattr(parts, name)
         for name in ("username", "password", "hostname", "port", "scheme", "query", "fragment")
@@ -137,7 +136,7 @@ def _fields(base: str) -> dict[str, object]:
 
 
 def _member(netloc: str) -> dict[str, object]:
-    """One of several servers in a URL, taken apart by Nova's rules for these, which are not urlparse's."""
+    """One of several servers in a URL, parsed by Nova's rules, which differ from urlparse's."""
     account, _, place = netloc.partition("@") if "@" in netloc else ("", "", netloc)
     username, colon, password = account.partition(":")
     port: str | None = None
@@ -157,14 +156,14 @@ def _member(netloc: str) -> dict[str, object]:
 
 
 def _identity(addresses: Mapping[str, Address], mappings: list[tuple[str, str, str]]) -> str:
-    """A hash over where the databases are and which cells there are; accounts do not count."""
+    """A hash of the databases' locations and the cells; accounts are not included."""
     parts = [f"{name}={_place(address)}" for name, address in sorted(addresses.items())]
     parts += sorted(uuid for _, uuid, _ in mappings)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def _lease(mappings: list[tuple[str, str, str]]) -> str:
-    """The uuid of the first cell, which was made once for this cloud; "" where there is none."""
+    """The uuid of the first cell, which was created once for this cloud; "" if there is none."""
     return next((uuid for _, uuid, _ in mappings if uuid != CELL0), "")
 
 

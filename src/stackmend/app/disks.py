@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The inventory of an instances directory, with whose each directory is. Nothing is changed."""
+"""The inventory of an instances directory, with the owner of each directory. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from stackmend.model.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What is there, and whose it is."""
+    """The contents and their owners."""
 
     inventory: Inventory
     owners: Mapping[str, Owner]  #: by the name of the directory
-    kept: Mapping[str, str]  #: name of a directory -> why it is no orphan, "" for one that is
+    kept: Mapping[str, str]  #: name of a directory -> why it is not an orphan, "" for an orphan
 
 
 def look(
@@ -37,8 +37,8 @@ def look(
 ) -> Shown:
     """The instances directory of ``host``, read on ``at`` (a rescue system, default the host itself).
 
-    ``check``: run ``qemu-img check`` on every qcow2 file. ConfigError where no way to hosts is configured, SourceError
-    where the directory cannot be read. Without databases or an API it is told all the same, and everybody's.
+    ``check``: run ``qemu-img check`` on every qcow2 file. ConfigError if no way to hosts is configured, SourceError
+    if the directory cannot be read. Without databases or an API the inventory is returned with unknown owners.
     """
     reach = hosts.reach(config)
     if reach is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The findings of the last audit, and which of them are accepted for a while."""
+"""The findings of the last audit, and their waivers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LAST = "last-audit.json"
 
 
 def keep_last(config: Config, findings: list[Finding]) -> None:
-    """Keep the findings of an audit for ``finding list``, readable by their owner alone."""
+    """Save the findings of an audit for ``finding list``, readable only by their owner."""
     target = config.state / _LAST
     temporary = target.with_name(f".{_LAST}.{os.getpid()}")
     try:

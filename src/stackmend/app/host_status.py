@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One host, as every source sees it. Nothing is changed; what cannot be read is said, and is no zero."""
+"""One host as every source sees it. Nothing is changed; unreadable sources are reported, never counted as zero."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DRAIN = "drain-host"
 
 
 def status(config: Config, host: str, *, audited: bool = True, progress: Progress = silent) -> HostStatus:
-    """What is known of ``host``; ``audited``: ask the checks about its servers, too.
+    """What is known of ``host``; ``audited``: also run the checks on its servers.
 
     ApiError without an API, UsageError for a host that no service knows.
     """
@@ -47,7 +47,7 @@ def status(config: Config, host: str, *, audited: bool = True, progress: Progres
 
 
 class _Look:
-    """Asks each source in turn; one that fails leaves its reason."""
+    """Queries each source in turn; a failing one leaves its reason."""
 
     def __init__(self, api: Api, live: Live | None, config: Config, host: str) -> None:
         self._api, self._live, self._config = api, live, config
@@ -176,7 +176,7 @@ class _Look:
 
 
 def _blocks(config: Config, host: str) -> tuple[list[str], tuple[str, ...]]:
-    """(what a drain could not do, why that could not be found out)."""
+    """(what blocks a drain, why that could not be determined)."""
     if _DRAIN not in catalogue.workflows():
         return [], ()
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The hosts of the configured cloud: how commands get there, and what workflows may know of it."""
+"""The hosts of the configured cloud: how commands reach them, and the settings that workflows may use."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from stackmend.model.step import HostCommand
 
 
 def executor(config: Config) -> HostExecutor:
-    """Who carries out commands on hosts. Hooks run here also where no transport is configured."""
+    """The executor of commands on hosts. Hooks run locally even without a transport."""
     return HostExecutor(Transport(config.routes), SystemClock())
 
 
 def executors(config: Config) -> dict[str, Executor]:
-    """Kind of step -> who does it."""
+    """Kind of step -> its executor."""
     return {HostCommand.kind: executor(config)}
 
 
 def reach(config: Config) -> Transport | None:
-    """How a workflow looks at hosts; None where no transport is configured."""
+    """How a workflow looks at hosts; None if no transport is configured."""
     return Transport(config.routes) if config.routes.transport or config.routes.local else None
 
 
 def domains(config: Config, host: str) -> list[Domain]:
-    """The guests of a host as libvirt has them; ConfigError where none can be asked, SourceError where it is silent."""
+    """The guests of a host by libvirt; ConfigError if it is not configured, SourceError if it does not answer."""
     from stackmend.drivers.hosts import libvirt
 
     if not config.libvirt:
@@ -41,7 +41,7 @@ def domains(config: Config, host: str) -> list[Domain]:
 
 
 def facts(config: Config, host: str) -> HostFacts:
-    """Boot id, mounts and clock of a host; HostUnreachable where no way to it is configured."""
+    """Boot id, mounts and clock of a host; HostUnreachable if no way to it is configured."""
     transport = Transport(config.routes)
     try:
         return reading.facts(transport, host)
@@ -50,7 +50,7 @@ def facts(config: Config, host: str) -> HostFacts:
 
 
 def settings(config: Config) -> Mapping[str, object]:
-    """What workflows may know, by dotted name: ``hosts.transport``, ``hosts.container``, ``hooks.<name>``.
+    """Settings that workflows may use, by dotted name: ``hosts.transport``, ``hosts.container``, ``hooks.<name>``.
 
     ``hosts.carry`` and ``hosts.prefix`` make the line of a command that goes between two hosts by way of this machine.
     """

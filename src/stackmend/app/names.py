@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of what findings, plans and runs are about, read when they are shown: snapshots hold identifiers alone."""
+"""Names of the objects of findings, plans and runs, looked up for display: snapshots contain only ids."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from stackmend.model.plan import Action, Left
 from stackmend.model.protocols import Live, Where
 from stackmend.model.snapshot import CELL
 
-#: objects of one kind whose names are looked up; more are shown without
+#: maximum number of objects of one kind whose names are looked up
 MOST = 2_000
-#: projects that Keystone's API is asked for, where its database is not configured
+#: maximum number of projects looked up through Keystone's API if its database is not configured
 _ASKED = 50
 
 
@@ -63,7 +63,7 @@ def known(config: Config, wanted: Iterable[Object]) -> dict[Object, Named]:
 def names(session: Session, wanted: Iterable[Object]) -> dict[Object, Named]:
     """(resource type, id) -> what it is called.
 
-    What cannot be read has no name: that is no reason to show less of a finding.
+    If names cannot be read, the finding is shown without them.
     """
     kinds: dict[str, dict[str, None]] = {}
     for kind, id_ in wanted:
@@ -103,7 +103,7 @@ def _of_kind(live: Live, session: Session, kind: Kind, ids: Sequence[str]) -> It
 
 
 def _projects(live: Live, session: Session, ids: set[str]) -> dict[str, str]:
-    """Names of projects by their ids: of Keystone's database, or of its API where that is not configured."""
+    """Names of projects by their ids: of Keystone's database, or of its API if that is not configured."""
     if "keystone" in session.databases.addresses or not ids or not has_api(session.config):
         rows = _rows(live, "keystone", "project", {"id": sorted(ids)})
         return {str(row["id"]): _text(row, "name") for row in rows}

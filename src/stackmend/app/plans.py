@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plans: made from an audit or from an operator's request, written to a file, read back as far as it can be true."""
+"""Plans: made from an audit or an operator's request, written to a file, and read back without trusting the file."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ __all__ = ["Filed", "create", "load", "mending", "read", "request", "save", "wri
 
 @dataclass(frozen=True, slots=True)
 class Filed:
-    """A plan as a file holds it, with what can be derived derived."""
+    """A plan from a file, with everything derivable derived from its steps."""
 
     plan: Plan
     signer: str = ""  #: name of the trusted key that signed it
-    note: str = ""  #: what is to be said of its signature
+    note: str = ""  #: a note about its signature
 
 
 def write(config: Config, plan: Plan, path: str) -> str:
-    """Write the plan file, signed where a key is at hand: the name of that key, or ""."""
+    """Write the plan file, signed if there is a key; the name of that key, or ""."""
     sign = signing.signer(config.signs) if config.signs else None
     save(plan, path, sign)
     return sign.name if sign else ""
 
 
 def read(config: Config | None, path: str, *, signed: bool = False, max_rows: int | None = None) -> Filed:
-    """Read a plan file, believing nothing of it that its steps do not say; ``config``: None where there is none.
+    """Read a plan file, trusting only its steps; ``config``: None if there is none.
 
-    Limits are those of the file as far as the configuration, or ``max_rows``, allows them. PlanFileError for what this
-    version cannot have planned, for a signature that is wrong, and where ``signed`` or the configuration wants one.
+    Limits are those of the file, up to those of the configuration or ``max_rows``. PlanFileError for a plan that this
+    version cannot have made, for a wrong signature, and for a missing one if ``signed`` or the configuration needs it.
     """
     plan, signed_text, signature = loaded(path)
     known = config or Config()
@@ -82,7 +82,7 @@ def create(
     repairs: Sequence[str] = (),
     progress: Progress = silent,
 ) -> Plan:
-    """Audit, confirm, and plan the repair of what is found. LimitError where it would change too much.
+    """Audit, confirm, and plan the repair of the findings. LimitError if it would change too much.
 
     ``about`` as for :func:`stackmend.app.audits.audit`; the others as for :func:`mending`.
     """
@@ -100,9 +100,9 @@ def mending(
     repairs: Sequence[str] = (),
     progress: Progress = silent,
 ) -> Plan:
-    """Plan the repair of what a live audit has found. LimitError where it would change too much.
+    """Plan the repair of the findings of a live audit. LimitError if it would change too much.
 
-    ``repairs`` are those to use where a finding could be mended in several ways.
+    ``repairs``: the ones to use for findings that have several.
     """
     wishes = replace(_wishes(config, via, allow_db, max_rows), repairs=frozenset(repairs))
     session = Session.of(config).without(report.manifest.failed())
@@ -124,7 +124,7 @@ def request(
     allow_db: bool = False,
     max_rows: int | None = None,
 ) -> Plan:
-    """Plan what an operator asks for. UsageError for an unknown repair or a missing argument."""
+    """Plan an operator's request. UsageError for an unknown repair or a missing argument."""
     wishes = _wishes(config, via, allow_db, max_rows)
     session = Session.of(config).believed()
     with apis.reading(config, session, via) as (api, why), session.live(api) as live:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which ports there are, what about them does not agree, and which of them die with their server: no API shows that."""
+"""Ports, their inconsistencies, and which of them are deleted with their server: no API shows the latter."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Record = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Server:
-    """What Nova says of a server, and its cache: port -> VIF, None where it is not known."""
+    """Nova's record of a server, and its cache: port -> VIF, None if it is not known."""
 
     uuid: str
     row: Record
@@ -37,8 +37,8 @@ class _Server:
 def ports_of(config: Config, by: str, name: str) -> tuple[ServerPort, ...]:
     """The ports of a server, a project, a network or (by their bindings) a host, with what does not agree about each.
 
-    Of a server they are in the order of its cache, then those that only Neutron has. UsageError when nobody has the
-    server; SourceError when a cell or Neutron cannot be read, or is not believed.
+    A server's ports come in the order of its cache, then those that only Neutron has. UsageError for an unknown server;
+    SourceError when a cell or Neutron cannot be read or is not trusted.
     """
     with asking(config) as (networks, live, _):
         nova = _Nova(config, live, networks)
@@ -92,7 +92,7 @@ class _Nova:
         self._building: set[str] = set()
 
     def lost(self, server: str) -> str:
-        """What is to be said of a port whose server no cell has, "" where that is as it should be, or nobody knows."""
+        """What to report of a port whose server no cell has; "" if that is expected or cannot be known."""
         if self._live is None and self._api is None:
             return ""
         rows = self._mappings.get(server)
@@ -103,7 +103,7 @@ class _Nova:
         return f"no cell has a living server {server}"
 
     def servers(self, ids: Iterable[str]) -> dict[str, _Server]:
-        """Uuid -> living server, of those that there are. SourceError unless every cell, or Nova, answers."""
+        """Uuid -> live server, for those that exist. SourceError unless every cell, or Nova, answers."""
         wanted = sorted({one for one in ids if one})
         if self._live is None:
             return {one.uuid: one for one in _asked(self._api, wanted)} if self._api else {}
@@ -155,7 +155,7 @@ def _asked(api: Api, ids: Iterable[str]) -> Iterator[_Server]:
 
 
 def _listed(id_: str, port: Port | None, servers: Mapping[str, _Server], nova: _Nova, server: str = "") -> ServerPort:
-    """A port. ``server``: whose cache it is listed for, where Neutron has it no more."""
+    """A port. ``server``: the server whose cache lists it, if Neutron no longer has it."""
     own = servers.get(port.device if port and port.device else server)
     known = own is not None and own.vifs is not None
     vif = own.vifs.get(id_) if own is not None and own.vifs is not None else None
@@ -177,7 +177,7 @@ def _listed(id_: str, port: Port | None, servers: Mapping[str, _Server], nova: _
 
 
 def _differences(port: Port | None, server: _Server | None, vif: Record | None, lost: str) -> Iterator[str]:
-    """What is not as it is for a port of a server at rest; ``lost``: what is to be said where no cell has that."""
+    """Differences from the state of a port of an idle server; ``lost``: what to report if no cell has that server."""
     if port is None:
         yield "Neutron has no such port"
     elif port.is_of_server and server is None and lost:
@@ -205,7 +205,7 @@ def _of_cache(port: Port, server: _Server, vif: Record | None) -> Iterator[str]:
 
 
 def _of_binding(port: Port, row: Record) -> Iterator[str]:
-    """Where it is bound; a server on its way is bound to either end."""
+    """Its binding; a migrating server may be bound to either host."""
     if port.vif_type == "binding_failed":
         yield f"its binding to {port.host or 'its host'} failed"
     if row.get("task_state") is not None or not row.get("host"):

@@ -10,7 +10,7 @@ from stackmend.drivers import reach
 from stackmend.drivers.reach import Reached
 from stackmend.model.errors import UsageError
 
-#: where a guest most often listens
+#: the port where a guest most likely listens
 SSH = 22
 
 
@@ -34,7 +34,7 @@ def target(text: str) -> tuple[str, int]:
 
 
 def check(texts: Iterable[str], limit: float) -> Iterator[Reached]:
-    """What came of a connection to each, one after another; UsageError before the first for a text that is none."""
+    """The result of a connection to each, one after another; UsageError before the first for an invalid address."""
     wanted = [target(text) for text in texts]
     return (reach.connect(address, port, limit) for address, port in wanted)
 

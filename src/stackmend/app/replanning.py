@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plan file is planned again when it is applied: with the databases and APIs of now, and the moment of the plan."""
+"""Plans the repairs of a plan file again when it is applied: on current databases and APIs, at the time of the plan."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Replanning:
     """Implements :data:`stackmend.engine.planning.replan.Again` for the plan of a file."""
 
     def __init__(self, config: Config, session: Session, plan: Plan) -> None:
-        """PlanFileError for a moment that is still to come, LimitError for more than the limits allow."""
+        """PlanFileError for a time in the future, LimitError for more than the limits allow."""
         self._config, self._session = config, session
         self._believed, self._judged = session, -BELIEVED
         self._moment = replan.moment_of(plan)
@@ -35,9 +35,9 @@ class Replanning:
             enforce(plan, live.count)
 
     def __call__(self, actions: Sequence[tuple[Action, Row]]) -> Mapping[str, str]:
-        """Id -> why it would not be planned like that.
+        """Id -> why it would not be planned the same way.
 
-        A plan does not tell ``--via``: an action counts where any of the ways that lead to its strategy gives it.
+        A plan does not record ``--via``: an action counts if any value that leads to its strategy yields it.
         """
         if time.monotonic() - self._judged > BELIEVED:
             self._believed, self._judged = self._session.believed(), time.monotonic()
@@ -55,7 +55,7 @@ class Replanning:
                     continue
                 live.expect([target or action.target for action, target in left])
                 differing = replan.differing(left, live, waits, describe)
-            # the first answer is the one to tell: it had most to look at
+            # report the first answer: it considered the most
             found = {name: found.get(name, reason) for name, reason in differing.items()}
             left = [(action, target) for action, target in left if action.id in differing]
         return found

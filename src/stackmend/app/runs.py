@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs: apply a plan, go on with a run that was cut off, take one back."""
+"""Runs: apply a plan, resume a run that was cut off, undo a run."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ from stackmend.model.step import ApiCall, Gate, InsertRow, StepState, writes
 
 @dataclass(frozen=True, slots=True)
 class Company:
-    """Who sits there while a run goes on."""
+    """The user who watches a run."""
 
     acknowledged: tuple[str, ...] = ()  #: names of gates that may be passed
     ask: Ask = unattended
     watch: Watch = nobody
-    stop: Callable[[], str] = never  #: why nothing more is to be begun, "" while it is to go on
-    troubles: Callable[[], Sequence[str]] = tuple  #: what nobody could be told, for the journal
+    stop: Callable[[], str] = never  #: why no further step may start, "" while the run may continue
+    troubles: Callable[[], Sequence[str]] = tuple  #: output that could not be written, for the journal
 
 
 def reach(config: Config) -> str:
-    """Whom the lease of a run does not keep out, in a sentence; "" where the journal is on a server for all."""
+    """Who is not excluded by the lease of a run, in a sentence; "" if the journal is on a database server."""
     url = config.journal_url
     if not url.startswith("sqlite"):
         return ""
@@ -75,13 +75,13 @@ def apply(
     make_journal: MakeJournal = DatabaseJournal,
     filed: bool = False,
 ) -> RunResult:
-    """Do what the plan says, every step guarded and journalled; then ask the checks again.
+    """Apply the plan, with every step guarded and journalled; then run the checks again.
 
-    ``filed``: it comes from a file, so that its repairs are planned again first, and what comes out otherwise is stale.
-    ``only``: ids of actions, where not all are to be run. Unsafe repairs without consent by name are left out;
-    ConsentError where nothing is left then, and for any of a workflow. PlanFileError for a plan of another cloud,
-    SourceError where that cannot be told, LockedError while another run writes to this cloud. Exit code 4 repaired, 0
-    nothing was left to do, 5 something stale, failed or left out, 6 in doubt.
+    ``filed``: it comes from a file, so its repairs are planned again first, and those whose result differs are stale.
+    ``only``: ids of the actions to run. Unsafe repairs without consent by name are skipped; ConsentError if nothing is
+    left then, and for any unsafe step of a workflow. PlanFileError for a plan of another cloud, SourceError if that
+    cannot be determined, LockedError while another run writes to this cloud. Exit code 4 repaired, 0 nothing was left
+    to do, 5 something stale, failed or skipped, 6 in doubt.
     """
     readers, sha256 = Session.looking(config), plan.sha256
     if only:
@@ -103,7 +103,7 @@ def apply(
 
 
 def _without(left: Sequence[Action], result: RunResult) -> RunResult:
-    """The result of a run that left these out for want of consent: the plan is not done."""
+    """The result of a run that skipped these without consent: the plan is not complete."""
     notes = [
         f"{a.id} {a.repair} {a.resource_type} {a.resource_id}: skipped: requires --accept {a.repair}" for a in left
     ]
@@ -117,7 +117,7 @@ def _kinds(config: Config) -> tuple[str, ...]:
 
 
 def _signed_in(tools: Tools, readers: Session, actions: Sequence[Action]) -> None:
-    """Where there are calls to make: be sure, before anything is begun, that they can be made and in which cloud."""
+    """If there are API calls: before anything starts, make sure that they are possible and go to the right cloud."""
     calls = tools.executors[ApiCall.kind]
     if isinstance(calls, ApiExecutor) and any(isinstance(step, ApiCall) for a in actions for step in a.steps):
         found = calls.ready()
@@ -133,7 +133,7 @@ def resume(
     progress: Progress = silent,
     make_journal: MakeJournal = DatabaseJournal,
 ) -> RunResult:
-    """Go on with a run whose process died: what is in doubt is probed, what is open is done."""
+    """Resume a run whose process died: steps in doubt are probed, open steps are done."""
     readers = Session.looking(config)
     with _tools(config, readers, progress, make_journal, company) as tools:
         record = tools.journal.run(run)
@@ -159,9 +159,9 @@ def undo(
     progress: Progress = silent,
     make_journal: MakeJournal = DatabaseJournal,
 ) -> RunResult:
-    """Take a run back, as a run of its own: every row that still reads as the run left it, last first.
+    """Undo a run, as a run of its own: restore every row that still matches what the run wrote, last first.
 
-    Exit code 0: all is back; 5: a row has moved on and was left alone, with everything that depends on it.
+    Exit code 0: everything is restored; 5: a row has changed since and was left alone, with all that depends on it.
     """
     readers = Session.looking(config)
     with _tools(config, readers, progress, make_journal, company) as tools:
@@ -183,9 +183,9 @@ def undo(
 
 
 def undo_plan(config: Config, run: str) -> tuple[Plan, tuple[str, ...]]:
-    """(what :func:`undo` would do, in words what has moved on since). Nothing is changed.
+    """(what :func:`undo` would do, in words what has changed since). Nothing is changed.
 
-    What cannot be taken back, and what has moved on since, is under ``not_repaired``.
+    Steps that cannot be undone, and rows that have changed since, are in ``not_repaired``.
     """
     readers = Session.looking(config)
     with _tools(config, readers, silent, DatabaseJournal, Company()) as tools:
@@ -205,7 +205,7 @@ def undo_plan(config: Config, run: str) -> tuple[Plan, tuple[str, ...]]:
 
 
 def _inverse(tools: Tools, readers: Session, run: str) -> tuple[RunRecord, list[Action], list[str], list[Entry]]:
-    """(the run, actions that take it back, what nothing can take back, what its calls have come to since)."""
+    """(the run, actions that undo it, irreversible steps, the outcome of its calls since)."""
     record = tools.journal.run(run)
     _same_cloud(record, readers)
     done, entries = tools.journal.actions(record.id), tools.journal.entries(record.id)
@@ -220,12 +220,12 @@ def _inverse(tools: Tools, readers: Session, run: str) -> tuple[RunRecord, list[
 
 
 def _run(company: Company, tools: Tools, runner: Runner, record: RunRecord) -> RunResult:
-    """Let it run; what could not be printed meanwhile is in the journal."""
+    """Run it; output that could not be printed meanwhile is noted in the journal."""
     result = runner.run(checked=record.kind == "apply")
     if result.steps:
         actions, _ = undoing.inverse(tools.journal.actions(record.id), tools.journal.entries(record.id), frozenset())
         result = replace(result, undoable=any(writes(step) for action in actions for step in action.steps))
-    # the work is done and written down: that this cannot be is no reason to call it failed
+    # the work is done and journalled: a failure to add a remark must not make the run fail
     with suppress(JournalError):
         for text in company.troubles():
             tools.journal.remark(record.id, text)
@@ -233,13 +233,13 @@ def _run(company: Company, tools: Tools, runner: Runner, record: RunRecord) -> R
 
 
 def remark(config: Config, run: str, text: str) -> None:
-    """Note what happened to a run after it ended; a journal that cannot be written is none the worse for it."""
+    """Note what happened to a run after it ended; failure to write the journal is ignored."""
     with suppress(JournalError), Session.looking(config).journal() as journal:
         journal.remark(run, text)
 
 
 def _taken_back(journal: Journal, every: Sequence[RunRecord], run: str) -> frozenset[str]:
-    """Ids of the actions of a run that undo runs have taken back whole, and that were not redone since."""
+    """Ids of the actions of a run that were completely undone, and not redone since."""
     found: frozenset[str] = frozenset()
     for record in every:
         if record.undoes == run:
@@ -249,7 +249,7 @@ def _taken_back(journal: Journal, every: Sequence[RunRecord], run: str) -> froze
 
 
 def _unsealed(config: Config, actions: Sequence[Action]) -> None:
-    """JournalError unless all sealed columns can be opened: half an undo would be worse than none."""
+    """JournalError unless all sealed columns can be unsealed: half an undo would be worse than none."""
     sealer = Sealer(config.state / "journal.key")
     for action in actions:
         for step in action.steps:
@@ -271,14 +271,14 @@ def list_runs(
 
 
 def show_run(config: Config, run: str) -> tuple[RunRecord, list[Action], list[Entry], list[Remark]]:
-    """A run with its actions, every entry and every remark; UsageError for one that is none."""
+    """A run with its actions, every entry and every remark; UsageError for an unknown run."""
     with Session.looking(config).journal() as journal:
         record = journal.run(run)
         return record, journal.actions(record.id), journal.entries(record.id), journal.remarks(record.id)
 
 
 def moved_from(config: Config, run: str, host: str) -> list[str]:
-    """Servers that a run has moved away from a host, in the order of its plan; UsageError where there are none."""
+    """Servers that a run has moved away from a host, in the order of its plan; UsageError if there are none."""
     _, actions, entries, _ = show_run(config, run)
     own = undoing.own_steps(actions, entries)
     found = [
@@ -331,13 +331,13 @@ def _tools(
 
 @contextmanager
 def _locked(journal: Journal, session: Session, record: RunRecord) -> Iterator[None]:
-    """Hold the lease on the cloud, and renew it, however long a step takes."""
+    """Hold the lease on the cloud and keep renewing it, however long a step takes."""
     journal.lock(session.databases.lease, record)
     try:
         with Heart(lambda: journal.beat(record.id)):
             yield
     finally:
-        # a journal that cannot be written has said so already; the lease of a process that is gone runs out
+        # the error of an unwritable journal was already reported; the lease of an ended process expires
         with suppress(JournalError):
             journal.unlock(record.id)
 
@@ -359,7 +359,7 @@ def _record(session: Session, kind: str, plan: str, sha256: str, limits: Limits)
 
 
 def _operator() -> str:
-    """Who runs this; a user id may have no name, as in a container."""
+    """The operator; a user id may have no name, as in a container."""
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):
@@ -367,7 +367,7 @@ def _operator() -> str:
 
 
 def _recognised(session: Session, cloud: str, what: str) -> None:
-    """SourceError where it differs perhaps only because nova_api, whose cells are a part of a cloud, was not read."""
+    """SourceError if it may differ only because nova_api, whose cells belong to the cloud's identity, was not read."""
     unread = session.databases.errors.get("nova_api")
     if unread and cloud != session.databases.identity:
         raise SourceError(f"it is unknown whether {what} belongs to this cloud: {unread}", "Nothing was changed.")

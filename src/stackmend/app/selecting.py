@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator names, by name or id: one resolver for every command.
+"""Resolves names and ids given by the operator, for every command.
 
-An id is known where any table mentions it that a check looks at, for findings are about deleted servers too, and about
-ids that only one service has left. What is mentioned nowhere is a typing error, unless something could not be read.
+An id is known if any table read by a check mentions it, because findings also concern deleted servers and ids that
+only one service still has. An id mentioned nowhere is a typing error, unless something could not be read.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from stackmend.tables.nova import VIFS
 
 #: longest name that any service has
 _LONGEST = 255
-#: names that are compared for near ones; candidates that are listed; letters that are enough of an id
+#: number of names compared for suggestions; of candidates listed; of letters that suffice of an id
 _COMPARED, _LISTED, _BEGUN = 20_000, 12, 6
 #: columns of the checks' findings by which they look for an object
 _ORIGINS = {"server": ("server", "consumer"), "volume": ("volume",), "port": ("port",)}
-#: where a port may be mentioned inside a document alone, and what is made of that while it is collected
+#: documents that may mention a port, and the tables derived from them during collection
 _DOCUMENT = ("instance_info_caches", "network_info")
 _VIFS = {"port": ((VIFS.label, "port_id"),)}
 
@@ -50,12 +50,12 @@ class Chosen:
     kind: str
     asked: str  #: as it was typed
     id: str
-    known: Known | None = None  #: None where no record of its own is left
-    doubt: str = ""  #: why it is taken as typed though nothing that could be read mentions it
+    known: Known | None = None  #: None if its own record no longer exists
+    doubt: str = ""  #: why it is accepted as typed although no readable source mentions it
 
     @property
     def told(self) -> str:
-        """Who it is, where that was not typed."""
+        """The object, if it was not given by id."""
         if self.known is None or self.asked.lower() == self.id.lower():
             return ""
         about = f" ({self.known.about})" if self.known.about else ""
@@ -67,12 +67,12 @@ class About:
     """What an audit is narrowed to."""
 
     names: frozenset[str] = frozenset()  #: ids, and names of hosts
-    notes: tuple[str, ...] = ()  #: who that is, where it was not typed
-    doubts: tuple[str, ...] = ()  #: what may be meant besides
+    notes: tuple[str, ...] = ()  #: the objects that were not given by id
+    doubts: tuple[str, ...] = ()  #: possible omissions
 
     @classmethod
     def of(cls, found: Iterable[Chosen], more: Iterable[str] = (), doubts: Iterable[str] = ()) -> About:
-        """These, the ids that belong to them, and what is not known of those."""
+        """These, the ids that belong to them, and what is unknown about those."""
         every = list(found)
         return cls(
             names=frozenset([*(one.id for one in every), *more]),
@@ -114,7 +114,7 @@ class Finder:
         self.unread: dict[str, str] = {}
 
     def resolve(self, kind: str, text: str) -> Chosen:
-        """What is meant; UsageError where that is nothing or several, SourceError for a name that nobody can tell."""
+        """The object; UsageError for none or several, SourceError for a name that cannot be resolved."""
         self.unread.clear()
         home = KINDS[kind]
         if not text.strip() or len(text) > _LONGEST:
@@ -149,7 +149,7 @@ class Finder:
     # -- its own record
 
     def _home(self, kind: Kind, text: str) -> list[Known]:
-        """Those of this id; only where there is none, those of this name."""
+        """Objects with this id; only if there is none, those with this name."""
         if api := self._by_api(kind.service):
             source = f"the API of {kind.service}"
             if found := self._read(source, objects.by_api, api, kind, text):
@@ -180,7 +180,7 @@ class Finder:
     # -- who else mentions it
 
     def _mentioned(self, kind: str, text: str) -> str:
-        """The id as whoever mentions it writes it, or ""."""
+        """The id as written in the mentioning table, or ""."""
         for service, table, column in witnesses(kind):
             for database in self._databases(service):
                 if column in self._columns(database, table):
@@ -213,7 +213,7 @@ class Finder:
         return UsageError(f"there is no {kind.name} {text!r}, neither by name nor by id in any table", hint)
 
     def _near(self, kind: Kind, text: str) -> Iterator[str]:
-        """``5c3b1d9e-...  web-1`` for each whose name or id is nearly this one, ids that begin so first."""
+        """``5c3b1d9e-...  web-1`` for each object with a similar name or id; ids with the same beginning come first."""
         titles = self._titles(kind)
         wanted, ids = text.lower(), {name.lower(): name for name in titles}
         called: dict[str, list[str]] = {}
@@ -228,7 +228,7 @@ class Finder:
             yield from (ids[name] for name in get_close_matches(wanted, list(ids), 3))
 
     def _titles(self, kind: Kind) -> dict[str, str]:
-        """Id -> name of the living ones, as many as are compared."""
+        """Id -> name of live objects, limited to those compared."""
         if api := self._by_api(kind.service):
             return dict(list(self._read(f"the API of {kind.service}", objects.names_by_api, api, kind))[:_COMPARED])
         columns = tuple(filter(None, (kind.key, kind.title)))
@@ -241,7 +241,7 @@ class Finder:
     # -- what is asked
 
     def _by_api(self, service: str) -> Api | None:
-        """The API that is asked in the place of databases of this service; None where it has one, or nobody can be."""
+        """The API used instead of this service's databases; None if it has databases, or no API is available."""
         if self._api is None or service in self._known.addresses or service in self._known.errors:
             return None
         if service == "keystone":
@@ -249,7 +249,7 @@ class Finder:
         return self._api if self._elsewhere is not None and service in self._elsewhere.services else None
 
     def _databases(self, service: str, *, home: bool = False) -> list[str]:
-        """Those of a service that can be read; what is lacking is noted, of its ``home`` also what nobody has."""
+        """A service's readable databases; missing ones are noted, for the object's ``home`` also unconfigured ones."""
         every = {**dict.fromkeys(self._known.addresses, ""), **self._known.errors}
         found = {n: why for n, why in every.items() if (n.startswith(CELL) if service == "nova" else n == service)}
         self.unread |= {name: why for name, why in found.items() if why}
@@ -265,7 +265,7 @@ class Finder:
         return self._read(database, self._live.pluck, database, table, columns, where, most) if self._live else ()
 
     def _read(self, source: str, ask: Callable[..., Iterable[Any]], *arguments: Any) -> list[Any]:
-        """What it answers; [] where it cannot be read, which is noted."""
+        """Its answer; [] if it cannot be read, which is noted."""
         try:
             return list(ask(*arguments))
         except StackmendError as problem:
@@ -300,14 +300,14 @@ def finding(config: Config, kinds: Collection[str]) -> Iterator[Finder]:
 
 
 def chosen(config: Config, asked: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Chosen]:
-    """(kind, text) -> what is meant. UsageError for what is nothing or several, SourceError where nobody can tell."""
+    """(kind, text) -> the object. UsageError for none or several, SourceError if that cannot be determined."""
     wanted = list(asked)
     with finding(config, {kind for kind, _ in wanted}) as finder:
         return {(kind, text): finder.resolve(kind, text) for kind, text in wanted}
 
 
 def about(config: Config, asked: Iterable[tuple[str, str]]) -> About:
-    """What to narrow an audit to: ids, hosts, and what belongs to hosts and projects; errors as of :func:`chosen`."""
+    """The selection of an audit: ids, hosts, and what belongs to hosts and projects; errors as in :func:`chosen`."""
     found: list[Chosen] = []
     more: set[str] = set()
     doubts: list[str] = []
@@ -324,7 +324,7 @@ def about(config: Config, asked: Iterable[tuple[str, str]]) -> About:
 
 
 def about_snapshot(config: Config, name: str, asked: Iterable[tuple[str, str]]) -> About:
-    """As :func:`about`, of a snapshot: it holds ids alone, so names are looked up in the cloud as it is now."""
+    """As :func:`about`, for a snapshot: it contains only ids, so names are looked up in the live cloud."""
     folder = find(config, name)
     manifest = read_manifest(folder)
     found: list[Chosen] = []

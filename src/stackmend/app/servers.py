@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a server is, by its records and the hypervisors where they can be asked; what is kept of a deleted one."""
+"""Where a server is, by its records and the hypervisors if they can be queried; what is left of a deleted one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Whereabouts:
 
     @property
     def right(self) -> bool:
-        """Whether the server is where its row says."""
+        """Whether the server is on the host in its row."""
         return self.verdict.place is not None and self.verdict.place.id in self.seen.recorded
 
     def as_dict(self) -> dict[str, object]:
@@ -56,7 +56,7 @@ class Whereabouts:
 
 
 def where(config: Config, server: str) -> Whereabouts:
-    """Ask everything about one server. UsageError where no cell has it; SourceError where a record cannot be read."""
+    """Read every record of one server. UsageError if no cell has it; SourceError if a record cannot be read."""
     with Session.of(config).believed().live() as live:
         for cell in live.cells():
             row = live.row(cell_database(cell), "instances", {"uuid": server, "deleted": 0})
@@ -67,7 +67,7 @@ def where(config: Config, server: str) -> Whereabouts:
 
 
 def _guests(config: Config) -> Guests | None:
-    """The question to libvirt; None where none is configured."""
+    """The libvirt query; None if it is not configured."""
     if not config.libvirt:
         return None
 

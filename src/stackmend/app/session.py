@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Joins drivers and engine: what every use case opens first and closes last."""
+"""Connects drivers and engine: every use case opens a session first and closes it last."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from stackmend.model.errors import ConfigError
 from stackmend.model.protocols import Api
 from stackmend.model.snapshot import CELL
 
-#: seconds for which a judgement of the sources holds while a plan is applied
+#: seconds for which a judgement of the sources stays valid while a plan is applied
 BELIEVED = 60.0
 
 
 def silent(what: str, rows: int, expected: int | None) -> None:
-    """Progress that nobody watches."""
+    """Progress that is not displayed."""
     del what, rows, expected
 
 
@@ -40,28 +40,28 @@ def utcnow() -> str:
 
 
 def has_api(config: Config) -> bool:
-    """Whether an account is named, by the configuration, the environment or the ``openstack`` client."""
+    """Whether an account is given by the configuration, the environment or the ``openstack`` client."""
     return config.has_account
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A cloud as one command sees it."""
+    """The cloud of one command."""
 
     config: Config
     databases: Databases
-    elsewhere: Elsewhere | None = None  #: read in the place of databases that are not configured
+    elsewhere: Elsewhere | None = None  #: read instead of databases that are not configured
 
     @classmethod
     def of(cls, config: Config, *, write: bool = False) -> Session:
-        """Find the databases; ConfigError where none is configured."""
+        """Find the databases; ConfigError if none is configured."""
         if not config.databases:
             raise ConfigError("no database is configured", "Set at least nova_api under [databases].")
         return cls(config, connect(config, write=write))
 
     @classmethod
     def looking(cls, config: Config, *, write: bool = False) -> Session:
-        """As :meth:`of`; without any database too where there is an API to look at instead."""
+        """As :meth:`of`; also without any database, if there is an API instead."""
         if config.databases or not has_api(config):
             return cls.of(config, write=write)
         name = f"api {config.cloud or os.environ.get('OS_AUTH_URL', '')} {config.clouds or ''}"
@@ -86,7 +86,7 @@ class Session:
         return replace(self, databases=found)
 
     def believed(self, checks: Iterable[Check] | None = None, connections: Connections | None = None) -> Session:
-        """The same cloud without the databases that the others speak against now, by a sample of their rows.
+        """The same cloud without the databases that the others contradict, judged by a sample of their rows.
 
         ``checks``: those whose sources count; by default all. ``connections``: to read by, where there are some.
         """
@@ -106,7 +106,7 @@ class Session:
 
     @contextmanager
     def live(self, api: Api | None = None, now: str = "") -> Iterator[LiveDatabases]:
-        """The live databases, closed at the end; repairs find ``api`` in them, and ``now`` (else the present)."""
+        """The live databases, closed at the end, with ``api`` for repairs, and ``now`` (default: the present)."""
         live = LiveDatabases(
             self.databases.addresses,
             self.databases.errors,
@@ -122,9 +122,9 @@ class Session:
 
     @contextmanager
     def asking(self, checks: Mapping[str, Check]) -> Iterator[Callable[[Mapping[str, Rows]], Confirmed]]:
-        """A function that asks these checks about findings again, on rows read anew.
+        """A function that runs these checks again for findings, on rows read again.
 
-        The sources are judged before that, and again once a minute: they may have been exchanged since the audit.
+        The sources are judged before that, and again once a minute: they may have been replaced since the audit.
         """
         session, judged = self, -BELIEVED
 
@@ -136,7 +136,7 @@ class Session:
             known = session.databases
             found = Confirmed()
             for name, rows in candidates.items():
-                # a failed database that the check can do without must not keep it from an answer
+                # a failed database that the check does not need must not prevent its answer
                 errors = {database: why for database, why in known.errors.items() if needed(checks[name], database)}
                 collector = DatabaseCollector(
                     known.addresses,
@@ -164,5 +164,5 @@ class Session:
 
 
 def needed(check: Check, database: str) -> bool:
-    """True where a check may say nothing without this database."""
+    """True if a check cannot run without this database."""
     return database in check.needs or (database.startswith(CELL) and "cells" in check.needs)

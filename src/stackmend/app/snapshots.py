@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Snapshots: what the databases held at one moment, kept to be asked later."""
+"""Snapshots: the contents of the databases at one moment, kept for later audits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from stackmend.model.snapshot import Manifest
 def create(config: Config, *, into: str | None = None, progress: Progress = silent) -> tuple[Path, Manifest]:
     """Collect everything into a new folder (default: one in the state folder named by the time).
 
-    Where it comes to nothing what was written is removed, and the folder where it was not there before.
+    Where it fails what was written is removed, and the folder where it was not there before.
     """
     session = Session.looking(config)
     name = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
@@ -51,12 +51,12 @@ def create(config: Config, *, into: str | None = None, progress: Progress = sile
             manifest = session.collector().collect(labels(), folder, progress)
             return folder, manifest
     finally:
-        if manifest is None:  # Ctrl-C, too: half a snapshot is none
+        if manifest is None:  # also after Ctrl-C: half a snapshot is useless
             _cleared(folder, whole=own)
 
 
 def _cleared(folder: Path, *, whole: bool) -> None:
-    """Remove what a snapshot has written; ``whole``: the folder too. What cannot be removed does not hide the cause."""
+    """Remove what a snapshot has written; ``whole``: also the folder. Errors of the removal do not hide the cause."""
     with suppress(OSError):
         for part in [*folder.iterdir()]:
             if part.is_dir():
@@ -68,7 +68,7 @@ def _cleared(folder: Path, *, whole: bool) -> None:
 
 
 def list_snapshots(config: Config) -> list[tuple[Path, Manifest]]:
-    """The snapshots in the state folder, newest first; folders that are none are left out."""
+    """The snapshots in the state folder, newest first; other folders are skipped."""
     found = []
     for manifest in sorted(_home(config).glob("*/manifest.json"), reverse=True):
         try:
@@ -94,7 +94,7 @@ def show(config: Config, name: str) -> tuple[Path, Manifest]:
 
 
 def diff(config: Config, before: str, after: str) -> tuple[list[Finding], list[Finding]]:
-    """(findings that came, findings that went) between two snapshots; only checks with an answer on both count."""
+    """(new findings, gone findings) between two snapshots; only checks that ran on both count."""
     old, new = _findings(config, before), _findings(config, after)
     both = old.keys() & new.keys()
     came = [f for name in sorted(both) for mark, f in new[name].items() if mark not in old[name]]
@@ -116,19 +116,19 @@ def _findings(config: Config, name: str) -> dict[str, dict[str, Finding]]:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What checks answered."""
+    """The answers of checks."""
 
     rows: dict[str, list[dict[str, object]]]  #: check -> rows it returned
     results: dict[str, CheckResult]
-    manifest: Manifest  #: with the sources that are not believed
-    young: dict[str, list[dict[str, object]]]  #: check -> rows that their age alone held back
-    notes: tuple[str, ...] = ()  #: of which checks that is not known, and why
+    manifest: Manifest  #: with the sources that are not trusted
+    young: dict[str, list[dict[str, object]]]  #: check -> rows held back only because of their age
+    notes: tuple[str, ...] = ()  #: checks for which that is not known, and why
 
 
 def asked(
     checks: Mapping[str, Check], folder: Path, manifest: Manifest, config: Config, *, young: bool = False
 ) -> Asked:
-    """Ask the checks about a snapshot; ``young``: what they hold back for its age, too."""
+    """Run the checks on a snapshot; ``young``: also return rows held back because of their age."""
     with closing(_Opened(folder, manifest.now)) as opened:
         manifest = judged(manifest, checks.values(), opened)
         query = opened(manifest.failed())
@@ -138,7 +138,7 @@ def asked(
 
 
 class _Opened:
-    """A snapshot that is asked several times, without the rows of some databases: opened anew only for other ones."""
+    """A snapshot queried several times without the rows of some databases; reopened only for a different set."""
 
     def __init__(self, folder: Path, now: str) -> None:
         self._folder, self._now = folder, now

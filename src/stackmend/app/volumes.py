@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which volumes the servers of a host have, as Nova, Cinder and Nova's rows say, and where these do not agree."""
+"""The volumes of a host's servers according to Nova, Cinder and Nova's rows, and their differences."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _Found = Mapping[str, object]
 def on_host(config: Config, host: str) -> tuple[Pair, ...]:
     """The pairs of a compute host, by server and volume. Nothing is changed.
 
-    ApiError or ConfigError where there is no API, UsageError for a host that Nova does not know, SourceError where a
+    ApiError or ConfigError if there is no API, UsageError for a host that Nova does not know, SourceError if a
     service or a database that is configured does not answer.
     """
     session = Session.looking(config).believed()
@@ -37,7 +37,7 @@ def on_host(config: Config, host: str) -> tuple[Pair, ...]:
 def pairs(api: Api, live: Live | None, host: str) -> Iterator[Pair]:
     """As :func:`on_host`, from these ports."""
     compute.service(api, host)
-    # the list is paged by id: an answer that ignores the filter must not count
+    # the list is paged by id: members of an answer that ignores the filter must not count
     servers = [s for s in compute.servers_on(api, host) if s.get("OS-EXT-SRV-ATTR:host") == host]
     rows = _rows(live, [str(server["id"]) for server in servers])
     for server in sorted(servers, key=lambda one: (str(one.get("name", "")), str(one["id"]))):
@@ -55,7 +55,7 @@ def _of(api: Api, server: _Found, rows: Mapping[str, Mapping[str, _Found]] | Non
 
 
 def _rows(live: Live | None, servers: list[str]) -> dict[str, dict[str, _Found]] | None:
-    """Server -> volume -> Nova's mapping; None where no cell is configured."""
+    """Server -> volume -> Nova's mapping; None if no cell is configured."""
     if live is None:
         return None
     found: dict[str, dict[str, _Found]] = {}
@@ -101,7 +101,7 @@ def _pair(
 
 
 def _differences(pair: Pair, attach_status: str | None, believed: object) -> Iterator[str]:
-    """What is not as it is for a volume that is attached and at rest."""
+    """Differences from the state of an attached, idle volume."""
     if pair.status is None:
         yield "Cinder has no such volume"
     elif not pair.in_cinder:

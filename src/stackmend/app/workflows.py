@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Workflows: the plan of a long procedure. It is applied, resumed and taken back as any other plan (app/runs.py)."""
+"""Workflows: the plan of a long procedure, applied, resumed and undone like any other plan (app/runs.py)."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def plan(
 ) -> Plan:
     """The plan of the workflow of this name. Nothing is changed.
 
-    ``parallel``: calls under way at the same time; ``per_slot``: of these, for the same host; ``gates``: ask a human
-    where the workflow has a gate; ``audited``: leave servers alone to which it would do harm, as checks find, for
-    which all databases are read. ApiError or ConfigError where there is no API, SourceError where something that has to
+    ``parallel``: calls in progress at the same time; ``per_slot``: of these, for the same host; ``gates``: ask a human
+    at the gates of the workflow; ``audited``: skip servers that it would damage according to checks, for which all
+    databases are read. ApiError or ConfigError if there is no API, SourceError if something that has to
     be known could not be read, UsageError for an unknown workflow or a missing argument.
     """
     workflow = workflow_planner.workflow_of(name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Consent, apply, and the words afterwards: shared by ``plan apply`` and the operator's requests."""
+"""Consent, apply, and the summary: shared by ``plan apply`` and the operator's requests."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def finish(
 ) -> int:
     """Apply ``plan`` if ``--yes`` was given; ``again`` is the command line to repeat with consent.
 
-    Unsafe repairs whose names were not given are left out (exit 5); ConsentError (exit 2) where nothing would be left,
-    for any of a workflow, and without ``--yes``.
+    Unsafe repairs that were not accepted by name are skipped (exit 5); ConsentError (exit 2) if nothing would be left,
+    for any unsafe step of a workflow, and without ``--yes``.
 
     ``filed``: it was read from a file.
     """
@@ -76,7 +76,7 @@ def _also_by_rows(plan: Plan) -> list[str]:
 
 
 def writer_known(config: Config, plan: Plan, parsed_args: argparse.Namespace, line: str) -> None:
-    """ConsentError (exit 2) where rows would be written by the account that reads, and nobody said that it may."""
+    """ConsentError (exit 2) if the reading account would write without permission to do so."""
     if config.writer or config.same_account or parsed_args.same_account:
         return
     accounts = sorted({a.username for a in (*config.databases.values(), *config.cells.values()) if a.username})
@@ -90,7 +90,7 @@ def writer_known(config: Config, plan: Plan, parsed_args: argparse.Namespace, li
 
 
 def tell_reach(command: Printing, config: Config) -> None:
-    """Say whom the lease of a run does not keep out, where that is somebody."""
+    """Report who is not excluded by the lease of a run, if anybody."""
     from stackmend.app import runs
 
     if line := runs.reach(config):
@@ -99,7 +99,7 @@ def tell_reach(command: Printing, config: Config) -> None:
 
 @contextmanager
 def company(command: Printing, acknowledged: Sequence[str] = ()) -> Iterator[tuple[Company, Progress]]:
-    """Who sits at this terminal: sees what is under way, is asked at gates, may interrupt, and may go away."""
+    """The user at this terminal: sees the progress, is asked at gates, may interrupt, and may disconnect."""
     from stackmend.app.runs import Company
     from stackmend.cli.lanes import Told, asking
 
@@ -113,7 +113,7 @@ def company(command: Printing, acknowledged: Sequence[str] = ()) -> Iterator[tup
 
 
 def report(command: Printing, result: RunResult, parsed_args: argparse.Namespace, what: str = "done") -> int:
-    """Print the result of a run on stdout; on stderr, ``what`` became of its repairs and what to do next."""
+    """Print the result of a run on stdout; on stderr, the outcome of its repairs (``what``) and the next steps."""
     from stackmend.report import runs as shown
 
     notes = command.notes
@@ -135,7 +135,7 @@ def report(command: Printing, result: RunResult, parsed_args: argparse.Namespace
 
 
 def _printed(command: Printing, document: Document, parsed_args: argparse.Namespace, run: str) -> None:
-    """Print the result; where that cannot be done the run is none the worse for it: it is said and noted."""
+    """Print the result; if that fails, the run is unaffected: the failure is reported and journalled."""
     from stackmend.app import runs
 
     try:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all commands share: the boundary where errors end, the output options, and where options come from.
+"""What all commands share: the boundary that catches errors, the output options, and the global options.
 
 A command works under ``stackmend`` and as ``openstack mend ...`` (:mod:`stackmend.cli.plugin`): of the application it
-uses the streams and ``NAME`` alone, and every global option has a default.
+uses only the streams and ``NAME``, and every global option has a default.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class Command(command.Command):
 
     #: examples, one ``$ command  # what for`` a line
     examples: ClassVar[str] = ""
-    #: the ``openstack`` client need not authenticate before: most commands ask no API, and the others do it themselves
+    #: the ``openstack`` client need not authenticate first: most commands use no API, and the others do it themselves
     auth_required: ClassVar[bool] = False
-    _warned = False  #: that the configuration can be read by anybody
+    _warned = False  #: the warning about a world-readable configuration was printed
     _single: frozenset[str] = frozenset()  #: names of options that take one value
 
     _stderr: TextIO | None = None
@@ -84,7 +84,7 @@ class Command(command.Command):
         """Do it and return the exit code."""
 
     def run(self, parsed_args: argparse.Namespace) -> int:
-        """The command boundary: whatever goes wrong becomes two lines on stderr and an exit code."""
+        """The command boundary: every error becomes two lines on stderr and an exit code."""
         try:
             with redacted(), ending():
                 self._sensible(parsed_args)
@@ -110,7 +110,7 @@ class Command(command.Command):
             return int(Exit.ERROR)
 
     def _sensible(self, parsed_args: argparse.Namespace) -> None:
-        """UsageError for texts that are none, and for a lone ``--`` as a value, which argparse makes an empty list."""
+        """UsageError for invalid text, and for a lone ``--`` as a value, which argparse turns into an empty list."""
         for name, value in vars(parsed_args).items():
             values = value if isinstance(value, list) else [value]
             option = f"--{name.replace('_', '-')}"
@@ -123,7 +123,7 @@ class Command(command.Command):
                     )
 
     def _found(self, parsed_args: argparse.Namespace) -> None:
-        """Put ids in the place of names (:func:`stackmend.cli.options.add_object`), and say whose they are."""
+        """Replace names by ids (:func:`stackmend.cli.options.add_object`), and say which objects they are."""
         given: dict[str, str] = getattr(parsed_args, "objects", None) or {}
         asked = {dest: value for dest in given if (value := getattr(parsed_args, dest))}
         if not asked:
@@ -145,7 +145,7 @@ class Command(command.Command):
             self.notes.warn(line)
 
     def option(self, name: str, default: Any = None) -> Any:
-        """A global option where it is set, else the default; a plugin's carry its name, but for cliff's own."""
+        """A global option if it is set, else the default; a plugin's options have a prefix, except cliff's own."""
         return getattr(self.app_args, f"mend_{name}" if self.is_plugin and name not in _OF_CLIFF else name, default)
 
     @property
@@ -155,7 +155,7 @@ class Command(command.Command):
 
     @property
     def notes(self) -> Notes:
-        """Where to talk to the person."""
+        """Output for the user, on stderr."""
         stream: TextIO = getattr(self.app, "stderr", None) or sys.stderr
         if self._stderr is None:
             self._stderr = steady(stream)
@@ -174,13 +174,13 @@ class Command(command.Command):
 
     @property
     def width(self) -> int:
-        """Columns for text: those of the terminal, else 80; lines of prose longer than 120 are hard to read."""
+        """Columns for text: the terminal's, else 80; at most 120, because longer lines of prose are hard to read."""
         fallback = shutil.get_terminal_size((80, 24)).columns if self.stdout.isatty() or "COLUMNS" in os.environ else 80
         return max(40, min(fallback, 120))
 
     @property
     def arrow(self) -> str:
-        """From this to that, as the terminal can write it."""
+        """The arrow from an old to a new value, as the terminal can display it."""
         try:
             "\u2192".encode(getattr(self.stdout, "encoding", None) or "ascii")
         except UnicodeEncodeError:
@@ -188,12 +188,12 @@ class Command(command.Command):
         return "\u2192"
 
     def watch(self) -> AbstractContextManager[Progress]:
-        """A progress bar, where somebody is looking."""
+        """A progress bar, if stderr is a terminal."""
         notes = self.notes
         return progress(notes.stream, wanted=not notes.quiet, color=self.color)
 
     def config(self) -> Config:
-        """The configuration; ConfigError when it is wrong. As a plugin, with the client's cloud where it names none."""
+        """The configuration; ConfigError when it is wrong. As a plugin, with the client's cloud if it has none."""
         from stackmend.config.settings import load
 
         found = load(*self.where(), **self.whose())
@@ -206,7 +206,7 @@ class Command(command.Command):
         return found if given is None else replace(found, database_timeout=given)
 
     def where(self) -> tuple[str | None, Path | None]:
-        """``--config`` and ``--root``: None where neither is given."""
+        """``--config`` and ``--root``: None if neither is given."""
         root = self.option("root")
         return self.option("config"), Path(root) if root else None
 
@@ -279,11 +279,11 @@ class Printing(Command, Lister):
         return self.default_format
 
     def for_people(self, parsed_args: argparse.Namespace) -> bool:
-        """True where prose is wanted: neither a format for machines nor a choice or an order of columns."""
+        """True if prose is wanted: neither a format for machines nor a choice or an order of columns."""
         return parsed_args.formatter == TEXT and not (parsed_args.columns or parsed_args.sort_columns)
 
     def show(self, document: Document, parsed_args: argparse.Namespace) -> None:
-        """Print the document on stdout in the format that was asked for; OutputError where that cannot be written."""
+        """Print the document on stdout in the format that was asked for; OutputError if that cannot be written."""
         from stackmend.report.clean import printable
 
         try:

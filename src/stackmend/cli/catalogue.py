@@ -34,7 +34,7 @@ def checks_named(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def repairs_of(check: Check) -> tuple[Repair, ...]:
-    """Every repair that mends findings of this check."""
+    """Every repair for findings of this check."""
     from stackmend.engine.auditing import catalogue
 
     return tuple(repair for repair in catalogue.repairs().values() if check.name in repair.checks)

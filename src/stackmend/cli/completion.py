@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Completion for bash, zsh and fish: their scripts ask this program what may come next (docs/adr/0036).
+"""Completion for bash, zsh and fish: their scripts ask this program for candidates (docs/adr/0036).
 
-What stands in a cloud (names of hosts) ends up on a command line that somebody runs: only plain words are offered.
+Names in a cloud (of hosts) end up on a command line that somebody runs: only plain words are offered.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 #: (word, what it is)
 Word = tuple[str, str]
-#: the line that says: names of files
+#: the line that stands for: names of files
 FILES = ":files"
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@%+:/-]*")
-#: seconds that a database may keep somebody waiting who presses TAB
+#: timeout of a database, in seconds, when the user presses TAB
 _PATIENCE = 2.0
 
 _BASH = """\
@@ -77,7 +77,7 @@ class Complete(command.Command):
         self._hooks: list[Any] = []
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The shell, or the words that are to be completed."""
+        """The shell, or the words to complete."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument(
             "shell", nargs="?", choices=tuple(SCRIPTS), default="bash", help="bash (default), zsh or fish"
@@ -90,7 +90,7 @@ class Complete(command.Command):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Print the script, or what may come next."""
+        """Print the script, or the candidates."""
         if parsed_args.line is None:
             print(SCRIPTS[parsed_args.shell], end="", file=self.app.stdout)
             return int(Exit.CLEAN)
@@ -111,7 +111,7 @@ class Line:
         self._rest = list(words[len(self._front) : -1])
 
     def words(self) -> Iterator[Word]:
-        """What may come next, as far as it begins as typed; one (FILES, "") where that is the name of a file."""
+        """The candidates that match what was typed; a single (FILES, "") if a file name is expected."""
         for word, what in self._next():
             if word == FILES or (word.startswith(self._last) and word.isprintable()):
                 yield (word if _PLAIN.fullmatch(word) or word == FILES or word[:1] == "-" else shlex.quote(word)), what
@@ -165,7 +165,7 @@ class Line:
         return self._values(positionals[0])
 
     def _values(self, action: argparse.Action) -> Iterable[Word]:
-        """Values of an option or an argument, told by what its help calls them."""
+        """Values of an option or argument, chosen by the name that its help gives them."""
         if action.choices is not None:
             return ((str(choice), "") for choice in action.choices)
         if action.metavar in ("FILE", "DIR"):
@@ -175,7 +175,7 @@ class Line:
         return source(self) if source else ()
 
     def config(self) -> Config:
-        """The configuration that is named on the line, with little patience."""
+        """The configuration given on the line, with a short timeout."""
         from dataclasses import replace
 
         from stackmend.config.settings import load

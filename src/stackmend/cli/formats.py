@@ -23,21 +23,21 @@ from stackmend.report.clean import printable
 from stackmend.report.document import cell
 from stackmend.report.table import draw
 
-#: characters of a cell that a table shows: one that holds a file would make every line as long
+#: characters of a cell that a table shows: a cell with a whole file would make every line that long
 _LONGEST = 1000
 _Rows = Iterable[Sequence[object]]
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 
 
 def readable(value: object) -> object:
-    """A value as a cell: numbers as they are, all else as text without control characters."""
+    """A value as a cell: numbers unchanged, everything else as text without control characters."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
     return printable(cell(value))
 
 
 def _harmless(value: object) -> object:
-    """A cell that a spreadsheet shows and does not compute: names in a cloud are chosen by its users."""
+    """A cell that a spreadsheet displays instead of computing: names in a cloud are chosen by its users."""
     value = readable(value)
     formula = isinstance(value, str) and value[:1] in tuple("=+-@\t\r") and not _NUMBER.fullmatch(value)
     return f"'{value}" if formula else value
@@ -57,7 +57,7 @@ class Table(TableFormatter):
         self._color = color
 
     def emit_list(self, names: Sequence[str], data: _Rows, stdout: TextIO, parsed_args: Namespace) -> None:
-        """One line a record; nothing at all where there are none, unless ``--print-empty``."""
+        """One line per record; nothing at all if there are none, unless ``--print-empty``."""
         rows = [[_cut(value) for value in row] for row in data]
         fitted = parsed_args.fit_width or parsed_args.max_width > 0
         if rows and stdout.isatty() and not fitted:
@@ -66,7 +66,7 @@ class Table(TableFormatter):
             super().emit_list(names, rows, stdout, parsed_args)
 
     def emit_one(self, names: Sequence[str], data: Sequence[object], stdout: TextIO, parsed_args: Namespace) -> None:
-        """One line a field."""
+        """One line per field."""
         super().emit_one(names, [_cut(value) for value in data], stdout, parsed_args)
 
 
@@ -74,11 +74,11 @@ class Value(ValueFormatter):
     """For shells."""
 
     def emit_list(self, names: Sequence[str], data: _Rows, stdout: TextIO, parsed_args: Namespace) -> None:
-        """One line a record."""
+        """One line per record."""
         super().emit_list(names, [[readable(value) for value in row] for row in data], stdout, parsed_args)
 
     def emit_one(self, names: Sequence[str], data: Sequence[object], stdout: TextIO, parsed_args: Namespace) -> None:
-        """One line a value."""
+        """One line per value."""
         super().emit_one(names, [readable(value) for value in data], stdout, parsed_args)
 
 
@@ -86,7 +86,7 @@ class Csv(CSVLister, SingleFormatter):
     """For spreadsheets."""
 
     def emit_list(self, names: Sequence[str], data: _Rows, stdout: TextIO, parsed_args: Namespace) -> None:
-        """A heading, and one line a record."""
+        """A heading, and one line per record."""
         super().emit_list(names, [[_harmless(value) for value in row] for row in data], stdout, parsed_args)
 
     def emit_one(self, names: Sequence[str], data: Sequence[object], stdout: TextIO, parsed_args: Namespace) -> None:
@@ -95,7 +95,7 @@ class Csv(CSVLister, SingleFormatter):
 
 
 class Text(Table):
-    """The name of prose for people: what they ask to be sorted or narrowed is a table of records."""
+    """The format name of prose; if sorting or columns are requested, a table of records is printed."""
 
     def add_argument_group(self, parser: ArgumentParser) -> None:
         """Those of the table."""
@@ -106,7 +106,7 @@ class Text(Table):
 
 
 def formatters(*, text: bool, color: bool) -> ExtensionManager[object]:
-    """What cliff finds by entry points, without reading the metadata of every distribution; with ``text`` or not."""
+    """cliff's formatters, which it finds by entry points, without reading the metadata of every distribution."""
     found = {"csv": Csv(), "json": JSONFormatter(), "value": Value(), "yaml": YAMLFormatter()}
     found |= {"table": Table(color=color)} | ({TEXT: Text(color=color)} if text else {})
     return ExtensionManager.make_test_instance(

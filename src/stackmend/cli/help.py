@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Help for commands and for groups of them, and what is near to one that does not exist."""
+"""Help for commands and groups of commands, and suggestions for unknown ones."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Help(cliff_help.HelpCommand):
         return ""
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Print it; what is no command gets the nearest that are."""
+        """Print it; for an unknown command, suggest the nearest ones."""
         if not parsed_args.cmd:
             self.app.parser.parse_args(["--help"])
         return explain(self.app, parsed_args.cmd)
@@ -52,7 +52,7 @@ def explain(shell: Shell, words: Sequence[str]) -> int:
 
 
 def group(shell: Shell, words: Sequence[str]) -> int | None:
-    """Print the commands that begin with these words; None, which counts as no answer, where there are none."""
+    """Print the commands that begin with these words; None if there are none."""
     front = " ".join(words)
     if not (lines := listing(shell, f"{front} ")):
         return None
@@ -62,7 +62,7 @@ def group(shell: Shell, words: Sequence[str]) -> int | None:
 
 
 def listing(shell: Shell, front: str = "") -> list[str]:
-    """A line for each command whose name begins so."""
+    """A line for each command whose name begins with ``front``."""
     found = {name: entry for name, entry in shell.command_manager if name.startswith(front)}
     width = max(map(len, found), default=0)
     lines = []
@@ -73,7 +73,7 @@ def listing(shell: Shell, front: str = "") -> list[str]:
 
 
 def unknown(shell: Shell, argv: Sequence[str]) -> int:
-    """Say that there is no such command, and which are near."""
+    """Report an unknown command, and suggest similar ones."""
     words = [] if argv[0].startswith("-") else [word for word in argv if not word.startswith("-")]
     asked = " ".join(words[:2])
     near = _near(shell, words) if words else []
@@ -84,7 +84,7 @@ def unknown(shell: Shell, argv: Sequence[str]) -> int:
 
 
 def _near(shell: Shell, words: Sequence[str]) -> list[str]:
-    """The commands of that name, else those with a name like it, else those whose help speaks of it."""
+    """The commands of that name, else those with a similar name, else those whose help mentions it."""
     names = shell.command_manager.get_command_names()
     below = [name for name in names if name.split()[0] == words[0]]
     if len(words) == 1 and below:
@@ -100,7 +100,7 @@ def _near(shell: Shell, words: Sequence[str]) -> list[str]:
 
 
 def option_like(parser: argparse.ArgumentParser, words: Sequence[str]) -> str:
-    """A hint at the option that a word on the command line may have meant, or ""."""
+    """A suggestion for a misspelt option on the command line, or ""."""
     known = [option for action in parser._actions for option in action.option_strings if option.startswith("--")]
     for word in words:
         if word.startswith("--") and (close := get_close_matches(word.partition("=")[0], known, 1)):

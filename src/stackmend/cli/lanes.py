@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is seen of a run while it goes on: a line for every call under way, a word for every lane that ends, gates."""
+"""The display of a run in progress: a line per call, a word per finished lane, and gates."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from stackmend.model.writer import Pending
 
 
-#: seconds between two lines about how far it is
+#: seconds between two lines of progress
 AGAIN = 30.0
 
 
 class Told:
-    """Tells the person how lanes go: on a terminal what is under way, anywhere what has ended."""
+    """Shows the progress of lanes: calls in progress on a terminal, finished lanes everywhere."""
 
     def __init__(self, notes: Notes, progress: Progress) -> None:
         self._notes, self._show = notes, getattr(progress, "lanes", None)
@@ -42,7 +42,7 @@ class Told:
             self._show({_name(lane): pending.told for lane, pending in moving.items()})
 
     def _far(self, done: int, of: int) -> None:
-        """Where there is no bar to be seen: how far it is, now and then."""
+        """Without a bar: print the progress now and then."""
         now = time.monotonic()
         if self._show is None and now - self._told >= AGAIN and done < of:
             self._told = now
@@ -50,7 +50,7 @@ class Told:
 
 
 def asking(notes: Notes) -> Callable[[Gate], bool]:
-    """Asks at the terminal; where nobody sits there the answer is no."""
+    """Asks at the terminal; without a terminal the answer is no."""
 
     def ask(gate: Gate) -> bool:
         if not sys.stdin.isatty():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where log records go: warnings to stderr (more with ``-v``), everything to ``--log-file``, redacted everywhere."""
+"""Destinations of log records: warnings to stderr (more with ``-v``), everything to ``--log-file``, always redacted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stackmend.model.events import EVENT, FACTS
 from stackmend.model.redaction import MASK, redact, tells_secret
 
 _LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO}
-#: warnings of our own are for the person who runs it: ``--quiet`` does not swallow them
+#: our own warnings are for the user: ``--quiet`` does not suppress them
 _OWN = logging.WARNING
 _LINE = "%(asctime)s %(levelname)s %(name)s %(message)s"
 #: of a log file
@@ -23,14 +23,14 @@ FORMATS = ("text", "json")
 
 
 class _Redacted(logging.Formatter):
-    """A formatter whose result, traceback included, has passed the net."""
+    """A formatter whose result is redacted, including tracebacks."""
 
     def format(self, record: logging.LogRecord) -> str:
         return redact(super().format(record))
 
 
 class _JsonLine(_Redacted):
-    """One JSON object a line: when, level, logger, event, its facts; a message where it is none of our events."""
+    """One JSON object per line: time, level, logger, event, its facts; a message if it is not one of our events."""
 
     def format(self, record: logging.LogRecord) -> str:
         event = getattr(record, EVENT, None)
@@ -46,7 +46,7 @@ class _JsonLine(_Redacted):
 
 
 def _without_secrets(value: object) -> object:
-    """The same for JSON, with every text through the net by itself: afterwards it might no longer be JSON."""
+    """The same for JSON, with each text redacted separately: redacting the result could break the JSON."""
     if isinstance(value, Mapping):
         return {
             str(name): MASK if inner and tells_secret(str(name)) else _without_secrets(inner)
@@ -58,7 +58,7 @@ def _without_secrets(value: object) -> object:
 
 
 class _Around(_Redacted):
-    """The same for what somebody else's formatter made."""
+    """The same for the output of another formatter."""
 
     def __init__(self, inner: logging.Formatter | None) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class _Around(_Redacted):
 
 @contextmanager
 def redacted() -> Iterator[None]:
-    """Let what a command logs pass the net where another program (``openstack``) has set up the logging."""
+    """Redact the log records of a command if another program (``openstack``) has set up the logging."""
     theirs = [handler for handler in logging.getLogger().handlers if not isinstance(handler.formatter, _Redacted)]
     before = [handler.formatter for handler in theirs]
     for handler in theirs:
@@ -84,7 +84,7 @@ def redacted() -> Iterator[None]:
 
 @contextmanager
 def logging_to(stream: TextIO, verbosity: int, file: str | None, form: str = FORMATS[0]) -> Iterator[None]:
-    """Set up the root logger for one command, and take it down again so that ``main`` can be called twice.
+    """Set up the root logger for one command, and restore it so that ``main`` can be called twice.
 
     ``form``: of the file, one of FORMATS.
     """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds commands by walking :mod:`stackmend.cli.commands`, and imports only the noun that was asked for.
+"""Finds commands by walking :mod:`stackmend.cli.commands`, and imports only the noun that is used.
 
-cliff's own way, entry points, reads the metadata of every distribution installed: that alone costs more than the help
-text may take (docs/adr/0001). Only the ``openstack`` plugin uses entry points.
+cliff's own way, entry points, reads the metadata of every installed distribution, which takes longer than the whole
+help text may take (docs/adr/0001). Only the ``openstack`` plugin uses entry points.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said on stderr: summaries, next steps, errors. stdout belongs to the document alone."""
+"""Output on stderr: summaries, next steps, errors. stdout is only for the document."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from stackmend.model.errors import StackmendError
 from stackmend.model.redaction import redact
 from stackmend.report.clean import printable
 
-#: what is said when somebody presses Ctrl-C
+#: printed after Ctrl-C
 INTERRUPTED = ("interrupted", "'stackmend run list' shows whether a run was started, and its state.")
-#: options that stand before the command, as hints name them
+#: options that precede the command, as hints name them
 _GLOBAL = re.compile(r"(?<![\w-])--(config|root|layout|database-timeout)\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """Lines for the person at the terminal, redacted and without control characters."""
+    """Lines for the user, redacted and without control characters."""
 
     stream: TextIO
     quiet: bool = False  #: warnings and errors only
-    plugin: bool = False  #: what is told to be typed is typed as ``openstack mend ...``
+    plugin: bool = False  #: suggested commands begin with ``openstack mend ...``
 
     def say(self, text: str = "") -> None:
-        """A line that ``--quiet`` swallows."""
+        """A line that ``--quiet`` suppresses."""
         if not self.quiet:
             self._write(text)
 
@@ -37,7 +37,7 @@ class Notes:
             self.say(f"next: {command}")
 
     def warn(self, text: str) -> None:
-        """A line that ``--quiet`` does not swallow."""
+        """A line that ``--quiet`` does not suppress."""
         self._write(f"warning: {text}")
 
     def error(self, problem: StackmendError) -> None:
@@ -51,7 +51,7 @@ class Notes:
             self._write(f"hint: {hint}")
 
     def lines(self, lines: Sequence[str]) -> None:
-        """Several lines that ``--quiet`` does not swallow (a traceback)."""
+        """Several lines that ``--quiet`` does not suppress (a traceback)."""
         for line in lines:
             self._write(line)
 

@@ -7,10 +7,10 @@ import argparse
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-#: nobody waits longer, and no number that is none (inf, nan) is longer or shorter
+#: upper limit; inf and nan compare as neither longer nor shorter
 DAY = 86_400
 VIA = ("auto", "api", "db")
-#: kind of an object -> what its option of an audit is for
+#: kind of an object -> help of its audit option
 ABOUT = {
     "server": "only what concerns this server",
     "volume": "only what concerns this volume",
@@ -23,7 +23,7 @@ MOST = 1_000_000_000
 
 
 def add_object(parser: argparse._ActionsContainer, kind: str, *flags: str, **options: Any) -> None:
-    """An argument, of a parser or a group, that takes the name or id of an object; the command finds its id there.
+    """An argument of a parser or group that takes the name or id of an object; the command receives the id.
 
     ``kind``: as in :data:`stackmend.cloud.objects.KINDS`.
     """
@@ -33,7 +33,7 @@ def add_object(parser: argparse._ActionsContainer, kind: str, *flags: str, **opt
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
-    """``--check``, and what the findings are to be about."""
+    """``--check``, and the objects that findings have to concern."""
     parser.add_argument(
         "--check",
         action="append",
@@ -47,12 +47,12 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 
 
 def selection(parsed_args: argparse.Namespace) -> list[tuple[str, str]]:
-    """(kind, as typed) of everything that findings are to be about."""
+    """(kind, as typed) of every object that findings have to concern."""
     return [(kind, text) for kind in ABOUT for text in getattr(parsed_args, kind)]
 
 
 def selected(parsed_args: argparse.Namespace) -> list[str]:
-    """The words of :func:`add_selection` as typed, for a command that is to be about the same."""
+    """The words of :func:`add_selection` as typed, for a command about the same objects."""
     words = [word for check in parsed_args.check for word in ("--check", check)]
     return words + [word for kind, text in selection(parsed_args) for word in (f"--{kind}", text)]
 
@@ -124,7 +124,7 @@ def seconds(text: str) -> float:
 
 
 def silence(text: str) -> float:
-    """Seconds that somebody may say nothing: more than none, and less than a day."""
+    """Seconds without an answer: more than 0, less than a day."""
     value = float(text)
     if not 0 < value < 86_400:
         raise argparse.ArgumentTypeError("must be more than 0 and less than a day")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The plugin of the ``openstack`` client: every command of ``stackmend`` as ``openstack mend ...``.
 
-The client imports this module on each of its starts, so it imports next to nothing. The commands are entry points of
-the group ``openstack.mend.v1``, made while the package is built (scripts/entry_points.py, docs/adr/0009); options that
-stand before the command under ``stackmend`` carry ``--mend-`` here.
+The client imports this module at every start, so it imports next to nothing. The commands are entry points of
+the group ``openstack.mend.v1``, generated when the package is built (scripts/entry_points.py, docs/adr/0009); options
+that precede the command in ``stackmend`` have the prefix ``--mend-`` here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ API_VERSIONS = ("1",)
 
 
 def build_option_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """Add the global options; their names begin with ``--mend-``, for all plugins share one parser."""
+    """Add the global options; their names begin with ``--mend-``, because all plugins share one parser."""
     parser.add_argument(
         "--mend-config",
         metavar="<file>",
@@ -50,10 +50,10 @@ def make_client(instance: Any) -> Any:
 
 
 def connection(app: Any) -> Any:
-    """An openstacksdk Connection to the cloud that the client was given by ``--os-cloud`` and the like.
+    """An openstacksdk Connection to the client's cloud, given by ``--os-cloud`` or similar.
 
-    Commands of stackmend do not make the client authenticate: most never ask an API. Those that do call this.
-    ConfigError where what the client was given is not enough.
+    stackmend's commands do not make the client authenticate: most never use an API. Those that do call this.
+    ConfigError if the client's options are not enough.
     """
     from keystoneauth1.exceptions import ClientException
     from openstack.connection import Connection

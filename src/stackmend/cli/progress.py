@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A progress bar on a terminal's stderr, with rows and time left; nothing in a pipe."""
+"""A progress bar on stderr with rows and remaining time; nothing in a pipe."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stackmend.model.protocols import Progress
 
 
 def silent(what: str, rows: int, expected: int | None) -> None:
-    """Progress that nobody watches."""
+    """Progress that is not displayed."""
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def progress(stream: TextIO, *, wanted: bool, color: bool = True) -> Iterator[Pr
 
 
 class _Watched:
-    """Keeps one bar for each thing; drivers may call it from several threads."""
+    """Keeps one bar per subject; drivers may call it from several threads."""
 
     def __init__(self, bars: Any) -> None:
         self._bars = bars
@@ -67,7 +67,7 @@ class _Watched:
             self._bars.update(task, visible=False)
 
     def lanes(self, moving: Mapping[str, str]) -> None:
-        """One line for each call that is under way: its lane, and how far it is."""
+        """One line for each call in progress: its lane and its progress."""
         for name in set(self._moving) - set(moving):
             self._bars.remove_task(self._moving.pop(name))
         for name, told in moving.items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator asks for by name, a repair or a workflow: shown first, written or applied when asked."""
+"""Requests of an operator for a repair or a workflow: shown first, saved or applied on request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Planned(Printing):
-    """Base of the commands that make a plan of their own.
+    """Base of the commands that create a plan.
 
     By default the plan is shown and nothing is changed; ``--out`` writes it, ``--yes`` applies it at once.
     """
@@ -33,7 +33,7 @@ class Planned(Printing):
 
     @abstractmethod
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
-        """The arguments of what is asked for."""
+        """The arguments of the request."""
 
     @abstractmethod
     def make(self, parsed_args: argparse.Namespace) -> Plan:
@@ -41,7 +41,7 @@ class Planned(Printing):
 
     @abstractmethod
     def words(self, parsed_args: argparse.Namespace) -> list[str]:
-        """What names the target on the command line, as it would be typed again."""
+        """The arguments that name the target, as they would be typed again."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Make the plan; show, write or apply it."""
@@ -67,7 +67,7 @@ class Planned(Printing):
         return int(Exit.FINDINGS)
 
     def _nothing(self, plan: Plan) -> int:
-        """Say why the plan holds nothing to run."""
+        """Explain why the plan has nothing to run."""
         if plan.actions:
             self.notes.say("stackmend cannot do this: see the plan for what to do by hand")
             return int(Exit.FINDINGS)
@@ -119,9 +119,9 @@ class Working(Planned):
     """Base of the commands that ask for a workflow: many lanes, side by side."""
 
     workflow: ClassVar[str]
-    #: calls under way at the same time, unless told otherwise
+    #: calls in progress at the same time, by default
     parallel: ClassVar[int] = 2
-    #: whether its workflow leaves servers alone to which it would do harm, as checks find (its ``deed``)
+    #: whether its workflow skips servers that it would damage according to checks (its ``deed``)
     audits: ClassVar[bool] = False
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:

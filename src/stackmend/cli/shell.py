@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The program ``stackmend``: global options, help, and the last stop of interruptions."""
+"""The program ``stackmend``: global options, help, and the outermost handler of interruptions."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Shell(App):
     def build_option_parser(
         self, description: str | None, version: str | None, argparse_kwargs: dict[str, Any] | None = None
     ) -> argparse.ArgumentParser:
-        """The parser of the options that stand before the command."""
+        """The parser of the options that precede the command."""
         parser = argparse.ArgumentParser(
             prog=self.NAME,
             usage="stackmend [options] COMMAND ...",
@@ -140,7 +140,7 @@ class Shell(App):
 
 
 def _add_telling(parser: argparse.ArgumentParser) -> None:
-    """The options of how much is said, and where."""
+    """The options for verbosity and logs."""
     volume = parser.add_mutually_exclusive_group()
     volume.add_argument(
         "-v",
@@ -179,7 +179,7 @@ class _ListCommands(argparse.Action):
 
 
 def front(argv: Sequence[str]) -> list[str]:
-    """The words up to the command: what follows it belongs to the command, whatever it is called."""
+    """The words up to the command: everything after it belongs to the command."""
     takes_value = {"--config", "--root", "--layout", "--database-timeout", "--log-file", "--log-format"}
     index = 0
     while index < len(argv) and argv[index].startswith("-"):
@@ -198,14 +198,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = guard(lambda: Shell(sys.stdout, sys.stderr).run(arguments))
         sys.stderr.flush()
     if argv is None and code > INTERRUPTED_ABOVE and threading.active_count() > 1:
-        # what a thread still waits for (a database that does not answer) must not hold up who said to end
+        # a thread that still waits (for a database that does not answer) must not delay the exit
         tidy()
         os._exit(code)
     return code
 
 
 def guard(action: Callable[[], int]) -> int:
-    """Do it and return its exit code; interruptions and closed pipes get theirs, quietly."""
+    """Run it and return its exit code; interruptions and closed pipes have their own codes and print nothing."""
     try:
         code = _code(action)
         sys.stdout.flush()
@@ -227,7 +227,7 @@ def guard(action: Callable[[], int]) -> int:
 
 
 def _code(action: Callable[[], int]) -> int:
-    """The exit code, also where the parser leaves by itself; what it printed (``--help``) is not flushed then."""
+    """The exit code, also if the parser exits by itself; its output (``--help``) is not flushed in that case."""
     try:
         return action()
     except SystemExit as leaving:

@@ -38,7 +38,7 @@ def view_of(
     sql: bool = False,
     vouched: bool = True,
 ) -> View:
-    """How it is shown on this terminal; ``config``: None where no names are wanted or known."""
+    """How it is shown on this terminal; ``config``: None if no names are wanted or known."""
     from stackmend.app import names
     from stackmend.report.view import View
 

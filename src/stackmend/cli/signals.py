@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ends a command from outside: Ctrl-C, SIGTERM, and SIGHUP when the terminal goes away (docs/adr/0020).
+"""Signals that end a command: Ctrl-C, SIGTERM, and SIGHUP when the terminal closes (docs/adr/0020).
 
-A command that only reads ends at once, and leaves nothing behind. One that changes something ends what is under way
-and begins nothing more; told so a second time it ends at once, too, and ``run resume`` looks up where it was.
+A command that only reads ends at once, and leaves nothing behind. One that changes something finishes the steps in
+progress and starts no others; a second signal ends it at once, and ``run resume`` finds out where it stopped.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from typing import Any
 
 from stackmend.cli.notes import INTERRUPTED
 
-#: seconds from the last signal until a program that does not end by itself is ended
+#: seconds from the last signal until a program that does not end by itself is killed
 GRACE = 3.0
-#: what is listened to; one that is ignored (nohup) stays so
+#: signals that are handled; one that is ignored (nohup) stays ignored
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _Handler = Callable[[int, FrameType | None], Any]
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal says that the command has to end now."""
+    """A signal: the command has to end now."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -38,7 +38,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def exit_code(problem: KeyboardInterrupt) -> int:
-    """128 and the number of the signal, as shells have it."""
+    """128 plus the number of the signal, as in shells."""
     return 128 + getattr(problem, "number", int(signal.SIGINT))
 
 
@@ -56,22 +56,22 @@ def ending() -> Iterator[None]:
         try:
             yield
         except KeyboardInterrupt as problem:
-            # code that is not Python has only said that it was interrupted
+            # code that is not Python only reports that it was interrupted
             raise Interrupted(int(signal.SIGINT)) from problem
         finally:
-            # also where somebody on the way took it for a failure of his own, as DuckDB does
+            # also if a library turned it into an error of its own, as DuckDB does
             if seen:
                 raise Interrupted(seen[-1])
 
 
 @dataclass(slots=True)
 class Stop:
-    """Whether a run is to begin nothing more."""
+    """Whether a run must not start further steps."""
 
-    reason: str = ""  #: name of the signal, "" while there was none
+    reason: str = ""  #: name of the signal, "" if there was none
 
     def __call__(self) -> str:
-        """Why it is to stop, or ""."""
+        """Why it has to stop, or ""."""
         return self.reason
 
 
@@ -98,8 +98,8 @@ def stopping(tell: Callable[[str], None]) -> Iterator[Stop]:
 def _listening(handler: _Handler, first: Callable[[int], None], patience: int) -> Iterator[None]:
     """Handle the signals; ``first`` is told of the first one at once, though this thread may wait in a library.
 
-    After so many signals it has a moment to end by itself. Only the main thread may listen; elsewhere (a server)
-    somebody else does.
+    After that many signals it has a moment to end by itself. Only the main thread may handle signals; elsewhere (in a
+    server) other code does.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -121,20 +121,20 @@ def _listening(handler: _Handler, first: Callable[[int], None], patience: int) -
 
 
 def _find_temporary_folder() -> None:
-    """Have tempfile try once where it may write, while no signal can come: the file it tries with would stay.
+    """Have tempfile probe for a writable folder while signals are blocked: its probe file would be left behind.
 
-    Only before the first other thread begins: signals are blocked thread by thread.
+    Only before the first other thread starts: signals are blocked per thread.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
-        with suppress(FileNotFoundError):  # there is none: whoever needs one says so
+        with suppress(FileNotFoundError):  # there is none: code that needs one reports that
             tempfile.gettempdir()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Watch(threading.Thread):
-    """Sees signals while the main thread waits in a library that does not: for a locked row, for a frozen server."""
+    """Handles signals while the main thread waits in a library that does not: for a locked row, or a frozen server."""
 
     def __init__(self, first: Callable[[int], None], patience: int) -> None:
         super().__init__(name="signals", daemon=True)
@@ -171,13 +171,13 @@ class _Watch(threading.Thread):
 
 
 def tidy() -> None:
-    """Remove the temporary folders, where the program will not come to its own end."""
+    """Remove the temporary folders if the program will not end normally."""
     if scratch := sys.modules.get("stackmend.drivers.scratch"):
         scratch.remove_all()
 
 
 def _leave(number: int) -> None:
-    """End though the main thread does not come back: as safe as a kill -9, but for temporary folders, and quieter."""
+    """End although the main thread does not return: as safe as kill -9, but quieter, and without temporary folders left."""
     tidy()
     with suppress(OSError):
         os.write(2, f"error: {INTERRUPTED[0]}\nhint: {INTERRUPTED[1]}\n".encode())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""stdout and stderr that may be closed, full or gone: what is said to nobody ends nothing."""
+"""stdout and stderr that may be closed, full or gone: output that cannot be written must not end the program."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, TextIO, cast
 
 
 class Steady:
-    """A text stream that drops what cannot be written, and keeps why. It looks like the one it stands for."""
+    """A text stream that drops what cannot be written, and keeps the reason. It behaves like the stream it wraps."""
 
     def __init__(self, inner: TextIO) -> None:
         self.inner = inner
@@ -55,7 +55,7 @@ def steady(stream: TextIO) -> TextIO:
 
 
 def failure(stream: TextIO) -> str:
-    """Why a steady stream writes nothing any more; "" while it does."""
+    """Why a steady stream no longer writes; "" while it still does."""
     return stream.failed if isinstance(stream, Steady) else ""
 
 
@@ -65,7 +65,7 @@ def reason(problem: OSError | ValueError) -> str:
 
 
 def hush(stream: TextIO) -> None:
-    """Point a stream nowhere, so that what it still holds back is no trouble when it is flushed at exit."""
+    """Redirect a stream to /dev/null, so that flushing its buffer at exit does not fail."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         try:
@@ -75,10 +75,10 @@ def hush(stream: TextIO) -> None:
 
 
 def open_closed_ones() -> None:
-    """Give a program that was begun with closed stdin, stdout or stderr something in their places.
+    """Reopen stdin, stdout or stderr if the program was started with them closed.
 
-    Else the next file that is opened, such as the journal, gets the number of one of them, and what is printed lands in
-    it. What is written to a stdout that was closed fails, as it would have.
+    Otherwise the next file that is opened, such as the journal, gets one of their numbers, and output is written into
+    it. Writing to a stdout that was closed fails, as before.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:

@@ -19,7 +19,7 @@ _T = TypeVar("_T", bound=Table)
 
 
 def read_document(path: Path) -> Document:
-    """Read and decode the file; ConfigError where anything in it is not as the types have it."""
+    """Read and decode the file; ConfigError if anything in it is not as the types have it."""
     known = tables()
     found: dict[str, Any] = {}
     for name, values in _parse(path).items():

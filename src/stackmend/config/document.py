@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The TOML file as types: every table and key, what it may hold, what it is for, and what it is where it is not given.
+"""The TOML file as types: every table and key, what it may hold, what it is for, and what it is if it is not given.
 
 This is all there is to say of a key. Decoding, the refusal of unknown keys and the pages of the documentation are made
 of it.

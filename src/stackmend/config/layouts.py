@@ -99,7 +99,7 @@ class Hidden:
 
 
 def places(root: Path, layout: str | None = None) -> tuple[list[Place], list[Hidden]]:
-    """Every place below ``root``, packages first (of one layout only, where one is given), and what is hidden."""
+    """Every place below ``root``, packages first (of one layout only, if one is given), and what is hidden."""
     found: list[Place] = []
     hidden: list[Hidden] = []
     for service in SERVICES:
@@ -153,7 +153,7 @@ def _layouts_of(root: Path, path: Path) -> tuple[str, ...]:
 
 
 def _with_readings(place: Place) -> Place:
-    """The place with what is there to be read; PermissionError where a part of it is hidden."""
+    """The place with what is there to be read; PermissionError if a part of it is hidden."""
     if place.layout == KOLLA:
         main = place.path.relative_to(place.root)
         wanted = [main, main.with_name(main.name + ".d")]
@@ -198,7 +198,7 @@ def anchored(address: Address, root: Path) -> Address:
 
 
 def _is(kind: Callable[[int], bool], path: Path) -> bool:
-    """Whether something of that kind is there; PermissionError where that cannot be known."""
+    """Whether something of that kind is there; PermissionError if that cannot be known."""
     try:
         mode = os.stat(path).st_mode
     except PermissionError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configuration: one TOML file, or the services' own files where none is named."""
+"""The configuration: one TOML file, or the services' own files if none is named."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Config:
 
     @property
     def signs(self) -> Path | None:
-        """The key that signs plans, None where there is none."""
+        """The key that signs plans, None if there is none."""
         own = self.key_folder / "plan-key.pem"
         return self.key or (own if own.exists() else None)
 
@@ -93,12 +93,12 @@ class Config:
 
     @property
     def has_account(self) -> bool:
-        """Whether an account is named, by the configuration, the environment or the ``openstack`` client."""
+        """Whether an account is given by the configuration, the environment or the ``openstack`` client."""
         return self.client is not None or configured(self.cloud)
 
 
 def default_state() -> Path:
-    """The folder for the journal and snapshots where none is configured."""
+    """The folder for the journal and snapshots if none is configured."""
     if given := os.environ.get("STACKMEND_STATE"):
         return Path(given).absolute()
     try:
@@ -129,7 +129,7 @@ def load(
     """Read the TOML file, else the services' own files; ConfigError says what is wrong.
 
     ``root`` (default: STACKMEND_ROOT, else ``/``) is the folder below which these are looked for, ``layout`` (default:
-    STACKMEND_LAYOUT) one of :data:`stackmend.config.layouts.LAYOUTS` where several are there. Where the configuration
+    STACKMEND_LAYOUT) one of :data:`stackmend.config.layouts.LAYOUTS` if several are there. Where the configuration
     names no cloud, ``cloud`` is used (default: OS_CLOUD), by the connection that ``client`` makes. Where no service
     has a file, an account is enough; a root or a layout that was asked for has to be there all the same.
     """

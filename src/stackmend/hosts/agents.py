@@ -48,7 +48,7 @@ _KINDS = (
 def lanes(sight: Sight, host: str, stage: int) -> Iterator[LaneDraft]:
     """A lane for each agent that serves something: that goes to others, then it gets no more work.
 
-    In this order, for it is taken back the other way round: Neutron gives nothing to an agent that is down (404).
+    In this order, because it is undone the other way round: Neutron gives nothing to an agent that is down (404).
     """
     mine = network.agents(sight.api, host)
     for kind in _KINDS:

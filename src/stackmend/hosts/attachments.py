@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands of Nova's own that make the connection of a volume anew (``nova-manage volume_attachment``, 24 and later).
+"""Commands of Nova's own that make the connection of a volume again (``nova-manage volume_attachment``, 24 and later).
 
 A connector is what a host tells a storage back end of itself. It is read on the host while the plan is made; the
 refresh itself runs wherever nova-manage reaches Nova's databases and its message queue.
@@ -35,12 +35,12 @@ _ASKING = 180.0
 
 
 def inside(sight: Sight) -> tuple[str, ...]:
-    """What comes before a command that belongs in the container of nova-compute; () where there is none."""
+    """What comes before a command that belongs in the container of nova-compute; () if there is none."""
     return texts(sight.settings.get("hosts.container"))
 
 
 def connector(sight: Sight, host: str) -> str:
-    """The connector of a host as JSON; "" where no way to hosts is configured. CannotRepair where there is none."""
+    """The connector of a host as JSON; "" where no way to hosts is configured. CannotRepair if there is none."""
     if sight.hosts is None:
         return ""
     done = sight.hosts.run(host, (*inside(sight), *_GET), limit=_ASKING)
@@ -58,7 +58,7 @@ def connector(sight: Sight, host: str) -> str:
 
 
 def manages(sight: Sight, host: str) -> None:
-    """CannotRepair unless a host that the operator names has a nova-manage; HostUnreachable where there is no way."""
+    """CannotRepair unless a host that the operator names has a nova-manage; HostUnreachable if there is no way."""
     if sight.hosts is None:
         return
     done = sight.hosts.run(host, (*inside(sight), "sh", "-c", "command -v nova-manage"), limit=_ASKING)
@@ -71,7 +71,7 @@ def manages(sight: Sight, host: str) -> None:
 def refreshed(
     sight: Sight, found: str, *, server: str, volume: str, attachment: str, manage: str
 ) -> HostCommand:  # fmt: skip
-    """The command on host ``manage`` that gives the stopped server a new attachment in the place of this one."""
+    """The command on host ``manage`` that gives the stopped server a new attachment instead of this one."""
     front = inside(sight) if manage else ()
     return HostCommand(
         host=manage,

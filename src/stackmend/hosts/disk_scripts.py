@@ -52,7 +52,7 @@ _LIST = r"""list() {
   find "$1" -type f -exec sha256sum -- {} +
 }
 """
-#: the directory itself is no link: another one would be sent in its place
+#: the directory itself is no link: another one would be sent instead
 _REAL = r"""[ "$home" = "$(cd -P -- "$(dirname -- "$1")" && pwd -P)/$(basename -- "$1")" ] || fail "it is a link: $1"
 """
 #: directory, what of it, marker
@@ -220,7 +220,7 @@ mkdir -p "$(dirname -- "$4/$3")" && mv -n -T -- "$i/$3" "$4/$3" && [ ! -e "$i/$3
 """
 )
 
-#: directory, key, final name, disk.info ("" where there is none), then for every disk: its name, its format, its base,
+#: directory, key, final name, disk.info ("" if there is none), then for every disk: its name, its format, its base,
 #: the format of that, "rebase" where it has to be told so, and the key of the base
 PLACE = (
     "# puts the copy in place by one rename\n"

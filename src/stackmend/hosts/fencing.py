@@ -20,7 +20,7 @@ SILENT = 60
 
 
 def moment(text: object) -> datetime | None:
-    """A time as services print it (UTC, with or without saying so), aware; None where there is none."""
+    """A time as services print it (UTC, with or without saying so), aware; None if there is none."""
     if not text:
         return None
     found = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
@@ -36,7 +36,7 @@ def now(sight: Sight) -> datetime:
 
 
 def silent(sight: Sight, host: str) -> Mapping[str, object]:
-    """nova-compute of a host that nobody hears of; CannotRepair where it lives.
+    """nova-compute of a host that nobody hears of; CannotRepair if it lives.
 
     Forced down says nothing of life: then the heartbeat itself has to be old. The API shows when the service changed
     last, which may have been by an operator; the database shows the heartbeat.
@@ -108,7 +108,7 @@ def unheard(host: str, found: Mapping[str, object]) -> ApiCall:
 def declared(sight: Sight, host: str, found: Mapping[str, object]) -> LaneDraft:
     """The second lane: nothing was heard of it since the plan was made, and Nova takes it for dead from now on.
 
-    It can be taken back as long as no evacuation from the host is open: then its return has work to do first. Its gate
+    It can be undone as long as no evacuation from the host is open: then its return has work to do first. Its gate
     is where a human says once more that the host is cut off, where gates are wanted.
     """
     service = str(found["id"])
@@ -132,7 +132,7 @@ def declared(sight: Sight, host: str, found: Mapping[str, object]) -> LaneDraft:
 
 
 def afterwards(sight: Sight, host: str, stage: int, *, moving: bool = True) -> Iterator[LaneDraft]:
-    """The last lanes: its queue is emptied by the operator's hook, where there is one; and what its return takes.
+    """The last lanes: its queue is emptied by the operator's hook, if there is one; and what its return takes.
 
     ``moving``: servers leave it by this plan, after it was fenced.
     """

@@ -19,7 +19,7 @@ from stackmend.model.workflow import Sight
 
 
 def guests(sight: Sight, host: str) -> list[Server]:
-    """Every server of the host, by name. CannotRepair where Nova does not show all that Placement knows of.
+    """Every server of the host, by name. CannotRepair if Nova does not show all that Placement knows of.
 
     Nova leaves out the servers of a cell that is down, without a word: Placement's allocations are the proof.
     """
@@ -124,7 +124,7 @@ class Place:
 
 
 def place(sight: Sight, guest: Server, there: frozenset[str] | None, to: str, shared: bool) -> Place:
-    """Classify a server (docs/how-to/host-died.md). What is not known is local: Nova would build its disk anew."""
+    """Classify a server (docs/how-to/host-died.md). What is not known is local: Nova would build its disk again."""
     extra = whole(guest.flavor.get("ephemeral") or 0)
     empty = (f"its ephemeral disk ({extra} GiB) starts empty",) if extra else ()
     if there is not None and guest.id in there:

@@ -90,7 +90,7 @@ class Raw:
 
 
 def read(hosts: Hosts, host: str, path: str, root: str, prefix: Sequence[str]) -> tuple[Raw, list[str]]:
-    """(everything but the content of disks, what could not be read). SourceError where nothing could be."""
+    """(everything but the content of disks, what could not be read). SourceError if nothing could be."""
     argv = (*prefix, "sh", "-s", "--", path, f"{root}/var/lib/libvirt", f"{root}/etc/libvirt/qemu")
     done = hosts.run(host, argv, limit=_LIMIT, stdin=_READ.encode())
     if done.code:

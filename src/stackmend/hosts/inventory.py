@@ -43,7 +43,7 @@ def inventory(
     """What is in the instances directory ``path`` of a host.
 
     ``home``: what the directory is called while the host runs, where that is another name (a rescue system);
-    ``prefix``: what comes before every command (a container runtime). SourceError where the directory itself cannot be
+    ``prefix``: what comes before every command (a container runtime). SourceError if the directory itself cannot be
     read; what is broken in it is told in the inventory.
     """
     home = home or path

@@ -35,7 +35,7 @@ _LOST = re.compile(r"AMQP server .* is unreachable|Connection failed: .*(?:ECONN
 
 
 def boot(sight: Sight, host: str, since: str) -> datetime | None:
-    """When the host was started: as the operator says, else as its kernel does; None where neither is known."""
+    """When the host was started: as the operator says, else as its kernel does; None if neither is known."""
     if since:
         try:
             return moment(since)
@@ -58,12 +58,12 @@ class Stop:
 
     action: str
     at: datetime | None
-    nobody: bool  #: nobody asked for it: nova-compute did it of its own accord
+    nobody: bool  #: nobody asked for it: nova-compute did it on its own
     failed: bool = False
 
 
 def newest(sight: Sight, server: str) -> Stop | None:
-    """What was done last with a server's power, None where nothing is recorded.
+    """What was done last with a server's power, None if nothing is recorded.
 
     When a guest is found off, nova-compute asks its own API to stop it, in a context without user
     (nova/compute/manager.py: _sync_instance_power_state): a ``stop`` of nobody.
@@ -81,7 +81,7 @@ def newest(sight: Sight, server: str) -> Stop | None:
 
 
 def by_sync(stop: Stop | None, booted: datetime | None) -> bool | None:
-    """Whether nova-compute stopped it when its host went down or came up; None where that cannot be told."""
+    """Whether nova-compute stopped it when its host went down or came up; None if that cannot be told."""
     if stop is None or stop.action != "stop" or not stop.nobody:
         return False
     if booted is None or stop.at is None:
@@ -90,7 +90,7 @@ def by_sync(stop: Stop | None, booted: datetime | None) -> bool | None:
 
 
 def running(sight: Sight, guest: Server) -> bool | None:
-    """Whether the hypervisor runs it now; None where it does not say. SourceError where nova-compute is deaf."""
+    """Whether the hypervisor runs it now; None if it does not say. SourceError if nova-compute is deaf."""
     return sight.api.look(GuestPower(server=guest.id))["running"]
 
 

@@ -79,7 +79,7 @@ class Unit:
 
 
 def units(hosts: Hosts, host: str, services: Sequence[str]) -> dict[str, Unit]:
-    """Service -> what manages it there. CannotRepair where nothing does, SourceError where it cannot be seen."""
+    """Service -> what manages it there. CannotRepair if nothing does, SourceError if it cannot be seen."""
     for service in services:
         if not service.replace("-", "").replace("_", "").isalnum():
             raise CannotRepair(f"{service!r} is not a valid service name")
@@ -179,9 +179,9 @@ def held(host: str, found: Mapping[str, Unit]) -> str:
 def hook(
     settings: Mapping[str, Any], name: str, host: str, *, back: str = "", wanted: str = "", limit: float = 600.0
 ) -> HostCommand | None:
-    """The operator's command for a machine's power, run here; None where none is configured.
+    """The operator's command for a machine's power, run here; None if none is configured.
 
-    ``wanted``: what ``power_status`` must print when it is done ("on", "off"); ``back``: the hook that takes it back.
+    ``wanted``: what ``power_status`` must print when it is done ("on", "off"); ``back``: the hook that undoes it.
     """
 
     def words(of: str) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ class View:
 
 
 def page(findings: Iterable[Finding], view: View) -> str:
-    """The findings as text, "" where there are none."""
+    """The findings as text, "" if there are none."""
     groups: dict[str, list[Finding]] = {}
     ordered = sorted(findings, key=lambda f: (f.state is State.WAIVED, _RANK[f.severity], f.check, f.resource_id))
     for finding in ordered:

@@ -48,7 +48,7 @@ class Document:
         return tuple(dict.fromkeys(found))
 
     def column(self, name: str) -> Column | None:
-        """The column of that path or heading; None where no record has it."""
+        """The column of that path or heading; None if no record has it."""
         for heading, path in self.columns:
             if name == path or _plain(name) == _plain(heading):
                 return heading, path
@@ -56,7 +56,7 @@ class Document:
 
 
 def reach(record: object, path: str) -> object:
-    """The value at ``path`` of nested objects: a key that holds dots itself wins; None where there is nothing."""
+    """The value at ``path`` of nested objects: a key that holds dots itself wins; None if there is nothing."""
     if not isinstance(record, Mapping):
         return None
     if path in record:

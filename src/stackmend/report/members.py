@@ -37,7 +37,7 @@ def document(value: object) -> object:
 
 
 def difference(before: object, after: object) -> list[Member] | None:
-    """The members that differ, [] where the documents say the same; None where they are too deep to be compared."""
+    """The members that differ, [] where the documents say the same; None if they are too deep to be compared."""
     try:
         return list(_differing(before, after, ""))
     except RecursionError:

@@ -122,7 +122,7 @@ def _lines(shown: Plan, view: View) -> Iterator[str]:
 
 
 def _summary(shown: Plan, view: View) -> Iterator[str]:
-    """How many of which repair, rows by database and table, what needs consent, what cannot be taken back."""
+    """How many of which repair, rows by database and table, what needs consent, what cannot be undone."""
     risks = {action.repair: action.risk for action in shown.runnable}
     numbers = Counter(action.repair for action in shown.runnable)
     if numbers:

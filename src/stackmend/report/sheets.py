@@ -122,7 +122,7 @@ def _numbered(actions: Sequence[Action]) -> list[tuple[Action, int]]:
 
 
 def _state(action: Action, at: int, of_step: Mapping[int, list[Entry]]) -> str:
-    """Of its worst step; "" where none is anything that stackmend does."""
+    """Of its worst step; "" if none is anything that stackmend does."""
     states = set()
     for number, step in enumerate(action.steps):
         entries = of_step.get(at + number)
@@ -167,5 +167,5 @@ def _second(moment: str) -> str:
 
 
 def _time(moment: str, day: str) -> str:
-    """The time of day; with the date where that is not the day on which the run began."""
+    """The time of day; with the date if that is not the day on which the run began."""
     return moment[11:19] if moment[:10] == day else f"{moment[:10]} {moment[11:19]}"

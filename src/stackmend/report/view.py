@@ -21,7 +21,7 @@ class View:
     width: int = WIDTH  #: columns
     arrow: str = "->"
     rows: bool = True  #: what each step changes
-    sql: bool = False  #: every statement with its guards in place of that
+    sql: bool = False  #: every statement with its guards instead of that
     #: its sentences are this program's own, or vouched for by a trusted key; else they are marked as the file's
     vouched: bool = True
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from stackmend.report.clean import printable
 from stackmend.report.table import columns
 
-#: columns of a text where nobody says how many there are
+#: columns of a text if nobody says how many there are
 WIDTH = 80
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 

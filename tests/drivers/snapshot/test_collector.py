@@ -38,7 +38,7 @@ WIDE = "x" * 250
 
 
 def quiet(what: str, rows: int, expected: int | None) -> None:
-    """Progress that nobody watches."""
+    """Progress that is not displayed."""
 
 
 def collected(folder: Path, label: str) -> list[dict[str, Any]]:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What can be broken on the lab: the plants of the embedded cloud, and what only real services can do.
 
-The latter are one module a break, found by walking this package. Each holds ``BREAK`` and ``make(plane)``, which breaks
-one object and returns the key of the finding to expect, and ``heal(plane)`` where something of the services has to be
-undone besides what :func:`heal` does for all. A check without such a break has its plant for one, and every variant of
-a plant can be made by ``check:variant``.
+The latter are one module per break, found by walking this package. Each has ``BREAK`` and ``make(plane)``, which breaks
+one object and returns the key of the expected finding, and ``heal(plane)`` if the services need more undone than
+:func:`heal` does for all. A check without such a break uses its plant, and every variant of a plant is available as
+``check:variant``.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def breaks() -> list[Break]:
 
 
 def find(name: str) -> Breaking:
-    """A break by its name, or a plant by ``check:variant``. UsageError where there is none."""
+    """A break by its name, or a plant by ``check:variant``. UsageError if there is none."""
     if made := modules().get(name):
         return made
     if case := next((case for case in broken() if str(case) == name), None):
@@ -74,7 +74,7 @@ def find(name: str) -> Breaking:
 
 
 def make(plane: Plane, name: str) -> dict[str, Any]:
-    """Break one object; the key of the finding to expect. UsageError where there is no such break."""
+    """Break one object; the key of the finding to expect. UsageError if there is no such break."""
     return find(name).make(plane)
 
 
@@ -88,7 +88,7 @@ def _plant(name: str, case: Case) -> Breaking:
 def heal(plane: Plane, tell: Tell = silently) -> None:
     """Undo what breaks did to services: levers, options, services stopped or forced down. Rows are left as they are.
 
-    They are for ``stackmend`` to mend.
+    They are for ``stackmend`` to repair.
     """
     released = plane.release_all()
     if released:

@@ -132,7 +132,7 @@ _KINDS: dict[str, tuple[Callable[[Scene], Nics], Callable[[Scene, str], None]]] 
 
 
 def plant(case: Case, plane: Plane) -> dict[str, Any]:
-    """Make a plant on the lab; the key of the finding to expect. UsageError where the lab lacks what it wants."""
+    """Make a plant on the lab; the key of the finding to expect. UsageError if the lab lacks what it wants."""
     try:
         key: dict[str, Any] = case.make(LabRows(plane, case.check))
     except LookupError as problem:

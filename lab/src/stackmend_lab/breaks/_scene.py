@@ -146,7 +146,7 @@ class Scene:
         return target
 
     def lose_guest(self, host: str, server: str) -> None:
-        """The machine came back without that guest: it was set up anew. Only while its nova-compute is down."""
+        """The machine came back without that guest: it was reinstalled. Only while its nova-compute is down."""
         self.plane.forget_guest(host, server)
 
     def sql(self, database: str, statement: str, *parameters: Any) -> list[dict[str, Any]]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network cache is cut short."""
+"""A network cache is truncated."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ class Cloud(CloudRows):
         return [s for s in self._servers if kind in (None, s.kind)]
 
     def dump(self) -> dict[tuple[str, str], list[str]]:
-        """(database, table) -> its rows as sorted text, for comparison to the byte; empty tables are left out."""
+        """(database, table) -> its rows as sorted text, for comparison byte for byte; empty tables are left out."""
         return self._store.dump()
 
     def save(self) -> None:
@@ -323,7 +323,7 @@ class MariaDBStore:
         return {**urls, "cell2": template + self._names["cell:cell2"] + "?charset=utf8"}
 
     def loaded(self) -> None:
-        """Let the server count anew what is in its tables."""
+        """Let the server count again what is in its tables."""
 
     def url(self, database: str) -> str:
         return self._server.url(self._names[database])

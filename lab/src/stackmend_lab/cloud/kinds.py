@@ -91,12 +91,12 @@ class Plan:
 
     @property
     def placed(self) -> bool:
-        """True where the server is on a host."""
+        """True if the server is on a host."""
         return self.kind not in HOSTLESS and self.kind not in ("shelved_offloaded", "deleted")
 
     @property
     def deleted(self) -> bool:
-        """True where its row is marked deleted."""
+        """True if its row is marked deleted."""
         return self.kind in ("deleted", "deleted_hostless")
 
 

@@ -78,7 +78,7 @@ class World:
         return identifier(0x20 + version, project, self.seed)
 
     def dual(self, project: int) -> bool:
-        """True where the project's network has IPv6 as well."""
+        """True if the project's network has IPv6 as well."""
         return project % 2 == 0
 
     def address(self, project: int, number: int, version: int = 4) -> str:

@@ -34,7 +34,7 @@ _SERVICES = ("nova-compute", "neutron-rpc-server", "cinder-volume", "keystone-ma
 
 
 def program(name: str) -> str:
-    """Full path of a program, or of one in /usr/sbin; "" where it is not installed."""
+    """Full path of a program, or of one in /usr/sbin; "" if it is not installed."""
     return shutil.which(name) or shutil.which(name, path=SYSTEM_PATH) or ""
 
 
@@ -119,7 +119,7 @@ def run(command: Sequence[str], log: Path, why: str, environment: Mapping[str, s
 
 
 def bytecode_cache(services: Path) -> Path | None:
-    """Where the services' Python may keep byte code: None where the environment itself has it.
+    """Where the services' Python may keep byte code: None if the environment itself has it.
 
     An environment that others share is not written to; without byte code every start would compile it all again.
     """

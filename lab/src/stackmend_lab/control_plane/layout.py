@@ -91,12 +91,12 @@ class Layout:
 
     @property
     def logs(self) -> Path:
-        """One file a service."""
+        """One file per service."""
         return self.folder / "log"
 
     @property
     def pids(self) -> Path:
-        """One file a service: process id and start time."""
+        """One file per service: process id and start time."""
         return self.folder / "run"
 
     @property
@@ -120,7 +120,7 @@ class Layout:
         return self.folder / "stackmend.toml"
 
     def save(self) -> None:
-        """Write ``lab.json``; readable by the owner alone, for it holds passwords."""
+        """Write ``lab.json``; readable by the owner alone, because it holds passwords."""
         document = {"format": _FORMAT, **asdict(self)}
         document["services"] = str(self.services)
         del document["folder"]
@@ -139,7 +139,7 @@ def default_folder() -> Path:
 
 
 def load(folder: Path) -> Layout:
-    """The lab in ``folder``; NoLabError where there is none, LabError where its file is damaged."""
+    """The lab in ``folder``; NoLabError if there is none, LabError if its file is damaged."""
     path = folder / "lab.json"
     try:
         document = json.loads(path.read_text())

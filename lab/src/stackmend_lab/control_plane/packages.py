@@ -76,7 +76,7 @@ def _no_services() -> Iterator[None]:
 
 
 def _restore() -> None:
-    """Also mends what a run left that was killed."""
+    """Also repairs what a run left that was killed."""
     if SAVED.exists():
         SAVED.replace(POLICY)
     elif POLICY.exists() and POLICY.read_text() == _TEXT:

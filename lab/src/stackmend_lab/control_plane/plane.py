@@ -92,7 +92,7 @@ class Plane:
             shutil.rmtree(self.folder)
 
     def status(self) -> list[ServiceState]:
-        """Every service, in the order of their start; NoLabError where there is no lab."""
+        """Every service, in the order of their start; NoLabError if there is no lab."""
         lab = self.layout
         keeper = self._keeper(lab)
         return [_state(lab, service, keeper) for service in table(lab).values()]
@@ -115,7 +115,7 @@ class Plane:
         self.wait(progress)
 
     def kill(self, name: str) -> Process:
-        """``kill -9`` one service, as a crash would; LabError where it does not run."""
+        """``kill -9`` one service, as a crash would; LabError if it does not run."""
         process = self._keeper(self.layout).kill(self._service(name).name)
         if process is None:
             raise LabError(f"{name} does not run", "Start it: stackmend lab up")
@@ -145,7 +145,7 @@ class Plane:
 
     @property
     def layout(self) -> Layout:
-        """Ports, passwords, paths; NoLabError where there is no lab."""
+        """Ports, passwords, paths; NoLabError if there is no lab."""
         return layout.load(self.folder)
 
     @property
@@ -253,7 +253,7 @@ class Plane:
         seed.wait(held.exists, f"{action} of {place} to be held", seconds)
 
     def forget_guest(self, host: str, server: str) -> None:
-        """The machine lost that guest (it was set up anew); only while its nova-compute is down."""
+        """The machine lost that guest (it was reinstalled); only while its nova-compute is down."""
         if self._keeper(self.layout).alive(f"nova-compute-{host}"):
             raise LabError(f"nova-compute-{host} runs and remembers its guests", "Stop it first.")
         guests = self.guests(host)

@@ -98,7 +98,7 @@ def create_server(connection: Connection, name: str, nics: list[dict[str, str]],
 
 
 def wait_server(connection: Connection, server: str, status: str = "ACTIVE") -> Any:
-    """Wait until a server has that status and no task; LabError where it ends in ERROR."""
+    """Wait until a server has that status and no task; LabError if it ends in ERROR."""
     cloud: Any = connection
 
     def look() -> Any:
@@ -111,7 +111,7 @@ def wait_server(connection: Connection, server: str, status: str = "ACTIVE") -> 
 
 
 def wait_volume(connection: Connection, volume: str, status: str = "available") -> Any:
-    """Wait until a volume has that status; LabError where it ends in an error."""
+    """Wait until a volume has that status; LabError if it ends in an error."""
     cloud: Any = connection
 
     def look() -> Any:

@@ -61,7 +61,7 @@ def live_migrating(cloud: CloudRows) -> None:
 
 
 def just_failed(cloud: CloudRows) -> None:
-    """A migration has failed a minute ago: it may still be taken back."""
+    """A migration has failed a minute ago: it may still be undone."""
     server = cloud.pick("active")
     _left(cloud, server, server.ports[0])
     touch(cloud, server, 60)

@@ -53,7 +53,7 @@ def rebooted(cloud: CloudRows) -> None:
 
 
 def unshelved(cloud: CloudRows) -> None:
-    """An unshelve launches a server anew, and leaves no migration."""
+    """An unshelve launches a server again, and leaves no migration."""
     server = cloud.pick("stopped")
     node = _taken(cloud, server)
     cloud.update(server.database, "instances", {"uuid": server.uuid}, launched_on=node["host"])

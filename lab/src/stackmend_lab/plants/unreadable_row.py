@@ -12,7 +12,7 @@ from stackmend_lab.plants._servers import write_cache
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """The network cache of a server without NICs was cut short."""
+    """The network cache of a server without NICs was truncated."""
     server = cloud.pick("no_nic")
     write_cache(cloud, server, '[{"id": ')
     sql = "SELECT id FROM instance_info_caches WHERE instance_uuid = :u"

@@ -48,7 +48,7 @@ class Clock:
         self._go_on(course)
 
     def text(self, seconds: float | None = None) -> str:
-        """A moment as the services print it: ``2026-11-21T03:00:00``; now where none is named."""
+        """A moment as the services print it: ``2026-11-21T03:00:00``; now if none is named."""
         whole = int(self.seconds if seconds is None else seconds)
         if self._texts[0] != whole:
             self._texts = (whole, (START + timedelta(seconds=whole)).strftime("%Y-%m-%dT%H:%M:%S"))

@@ -90,7 +90,7 @@ class Cloud:
         return None, f"http://{service}.simulated"
 
     def versions(self, service: str) -> Versions | None:
-        """(lowest, highest) microversion that the service offers; None where it has none."""
+        """(lowest, highest) microversion that the service offers; None if it has none."""
         self.client(service)
         return self._versions[service]
 

@@ -93,7 +93,7 @@ def shown(world: World, server: Server, version: Version) -> Json:
 
 
 def host_status(world: World, server: Server) -> str:
-    """UP, MAINTENANCE, DOWN, or "" where there is no host."""
+    """UP, MAINTENANCE, DOWN, or "" if there is no host."""
     if server.host is None:
         return ""
     host = world.hosts[server.host]

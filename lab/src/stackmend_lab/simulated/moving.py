@@ -21,7 +21,7 @@ PATIENCE = 1800.0
 
 
 def pick(world: World, server: Server, wanted: str | None, *, forced: bool = False) -> Host:
-    """The host that the scheduler chooses; :class:`Refused` (400) where there is none."""
+    """The host that the scheduler chooses; :class:`Refused` (400) if there is none."""
     here = world.hosts[server.host or ""]
     if wanted and forced:
         there = world.hosts[wanted]
@@ -60,7 +60,7 @@ def _good(world: World, host: Host, server: Server) -> bool:
 
 
 def conduct(world: World, server: Server, wanted: str | None, forced: bool) -> Migration:
-    """What the conductor does: a record, allocations, a destination; :class:`Refused` where it comes to nothing."""
+    """What the conductor does: a record, allocations, a destination; :class:`Refused` where it fails."""
     migration = world.migrate("live-migration", server, "accepted", wanted if forced else None)
     try:
         if not world.up(world.hosts[server.host or ""]):
@@ -111,7 +111,7 @@ def live(world: World, server: Server, migration: Migration) -> Course:
     if source.starts != life:
         return _orphan(world, server, source)
     if migration.wish == "abort" or not there.running:
-        # Nova says "error" first, and "failed" when all is taken back
+        # Nova says "error" first, and "failed" when all is undone
         if not migration.wish:
             world.record(migration, "error")
         return (yield from _rolled_back(world, server, migration, "cancelled" if migration.wish else "failed"))
@@ -120,7 +120,7 @@ def live(world: World, server: Server, migration: Migration) -> Course:
     if fate == "gone":
         return _orphan(world, server, source)
     if fate == "broken":
-        # the driver takes it back, and raises all the same
+        # the driver undoes it, and raises all the same
         yield from _rolled_back(world, server, migration, "failed")
         world.record(migration, "error")
         return world.set(server, vm_state="error", task_state=None, fault="Live Migration failure")

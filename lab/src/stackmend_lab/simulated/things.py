@@ -99,8 +99,8 @@ class Deed:
     action: str
     request: str
     at: float
-    user: str | None  #: None: nova-compute did it of its own accord
-    message: str | None = None  #: "Error" of one that came to nothing
+    user: str | None  #: None: nova-compute did it on its own
+    message: str | None = None  #: "Error" of one that failed
 
 
 @dataclass(slots=True, eq=False)

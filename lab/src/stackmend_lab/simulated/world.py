@@ -193,7 +193,7 @@ class World:
         self.clock.run(self._powered(server, host, "powering-off"))
 
     def _powered(self, server: Server, host: Host, task: str) -> Course:
-        """nova-compute of its own accord."""
+        """nova-compute on its own."""
         life = host.starts
         yield self.random.uniform(0.2, 2.0)
         if host.starts != life or server.host != host.name or server.task_state != task:
@@ -233,7 +233,7 @@ class World:
         return made
 
     def failed(self, server: Server, action: str, fault: str, **values: object) -> None:
-        """What was asked of it came to nothing."""
+        """What was asked of it failed."""
         last = next((deed for deed in reversed(server.actions or ()) if deed.action == action), None)
         if last is not None:
             last.message = "Error"

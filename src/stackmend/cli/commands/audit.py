@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``audit``: find out where the parts of the cloud disagree."""
+"""``audit``: find inconsistencies between the services."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Audit(Printing):
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Audit, print the findings, say what they came to."""
+        """Audit, and print the findings and a summary."""
         from stackmend.app.audits import audit
         from stackmend.report import findings
 
@@ -108,7 +108,7 @@ class Audit(Printing):
         return int(report.exit)
 
     def _about(self, parsed_args: argparse.Namespace) -> About:
-        """What was named; what is meant by it is said."""
+        """The selected objects; prints which objects they are."""
         from stackmend.app import selecting
 
         asked = selection(parsed_args)

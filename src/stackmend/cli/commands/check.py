@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``check``: the catalogue of what is looked for."""
+"""``check``: the catalogue of checks."""
 
 from __future__ import annotations
 

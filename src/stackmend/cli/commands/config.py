@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``config``: what stackmend was told, and what it found."""
+"""``config``: what is configured, and what was found."""
 
 from __future__ import annotations
 

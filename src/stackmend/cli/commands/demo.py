@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``demo``: see it find, mend and undo."""
+"""``demo``: see it find, repair and undo."""
 
 from __future__ import annotations
 

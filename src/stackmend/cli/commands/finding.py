@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``finding``: what the last audit found, and what of it is accepted."""
+"""``finding``: the findings of the last audit, and waivers."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class FindingWaive(Printing):
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Note it, print it."""
+        """Record it and print it."""
         from stackmend.app import findings
         from stackmend.report import waivers as shown
 
@@ -136,7 +136,7 @@ class FindingUnwaive(Printing):
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Take it back, print those that are left."""
+        """Remove it, and print the remaining ones."""
         from stackmend.app import findings
         from stackmend.report import waivers as shown
 

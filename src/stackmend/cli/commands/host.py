@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``host``: one compute host; what is done to it has a module each, ``host_drain`` and its like."""
+"""``host``: one compute host; each procedure has its own module, such as ``host_drain``."""
 
 from __future__ import annotations
 

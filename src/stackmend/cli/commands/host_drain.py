@@ -10,7 +10,7 @@ from stackmend.cli.request import Working
 
 
 def _watching(parser: argparse.ArgumentParser) -> None:
-    """How a move is watched."""
+    """The options for watching a move."""
     parser.add_argument(
         "--timeout", type=seconds, default=3600, metavar="SECONDS", help="time limit for each server (default: 3600)"
     )
@@ -35,7 +35,7 @@ def _watched(parsed_args: argparse.Namespace) -> dict[str, object]:
 
 
 def _typed(parsed_args: argparse.Namespace) -> list[str]:
-    """Those that are not as they are by default, as they would be typed again."""
+    """The options that differ from their defaults, as they would be typed again."""
     defaults = {"timeout": 3600, "stall": 900, "on_stall": "abort"}
     return [
         word

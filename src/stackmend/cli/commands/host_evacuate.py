@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``host evacuate``: the loss of a node."""
+"""``host evacuate``: the loss of a host."""
 
 from __future__ import annotations
 

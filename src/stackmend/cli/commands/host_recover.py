@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``host recover``: after a node was restarted."""
+"""``host recover``: after a host was restarted."""
 
 from __future__ import annotations
 

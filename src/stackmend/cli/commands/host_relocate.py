@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``host relocate``: the servers of a dead host on another one, by the rows of the databases."""
+"""``host relocate``: move the servers of a dead host to another one by changing database rows."""
 
 from __future__ import annotations
 

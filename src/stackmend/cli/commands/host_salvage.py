@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``host salvage``: what lies in an instances directory, and what can be saved of it."""
+"""``host salvage``: the contents of an instances directory, and what can be saved of it."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class HostSalvage(Working):
         )
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
-        """The host, and what was said about it."""
+        """The host and the options given for it."""
         if parsed_args.orphans:
             return {"host": parsed_args.host, "days": parsed_args.older_than}
         return {
@@ -111,7 +111,7 @@ class HostSalvage(Working):
         return words + [word for server in parsed_args.server for word in ("--server", server)]
 
     def _consistent(self, parsed_args: argparse.Namespace) -> None:
-        """UsageError for options that mean nothing together."""
+        """UsageError for options that cannot be combined."""
         mode = "inventory" if parsed_args.inventory else "orphans" if parsed_args.orphans else "to"
         for name, modes in _TAKEN.items():
             if getattr(parsed_args, name) and mode not in modes:

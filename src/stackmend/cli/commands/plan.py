@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``plan``: decide what would be changed, read it, do exactly that."""
+"""``plan``: create a plan, review it, apply exactly that."""
 
 from __future__ import annotations
 

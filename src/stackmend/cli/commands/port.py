@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``port``: which ports die with their server, and whose an address is."""
+"""``port``: which ports are deleted with their server, and whether they should be; and who has an address."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class PortList(Printing):
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Print them; exit code 3 where something does not agree."""
+        """Print them; exit code 3 if there are inconsistencies."""
         from stackmend.app.ports import ports_of
         from stackmend.report import ports as shown
 
@@ -67,12 +67,12 @@ class PortList(Printing):
         return int(Exit.FINDINGS)
 
     def _fates(self, found: Sequence[ServerPort], server: str) -> None:
-        """Say what would be lost with the server, and what to do about it."""
+        """Report what would be lost with the server, and what to do about it."""
         dying = [port for port in found if port.fate is Fate.DELETED]
         if dying:
             self.notes.say(f"{len(dying)} of {len(found)} would be deleted with the server, and their addresses lost")
         if any(not port.in_cache for port in dying):
-            # until the cache lists it nothing can be kept
+            # a port can be kept only once the cache lists it
             self.notes.next(self.typed("server", "cache", "rebuild", "--allow-db", server))
         elif dying:
             self.notes.next(*(self.typed("port", "keep", "--allow-db", port.port) for port in dying[:_SHOWN]))
@@ -91,7 +91,7 @@ class PortShow(Printing):
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Print it; exit code 3 where something does not agree."""
+        """Print it; exit code 3 if there are inconsistencies."""
         from stackmend.app.ports import port_of
         from stackmend.report import ports as shown
 
@@ -120,7 +120,7 @@ class PortFind(Printing):
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Print it; exit code 7 where something could not be read."""
+        """Print it; exit code 7 if something could not be read."""
         from stackmend.app import addresses
         from stackmend.report import addresses as shown
 
@@ -150,7 +150,7 @@ class PortCheck(Printing):
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Print what came of it; exit code 3 where one is not open."""
+        """Print the results; exit code 3 if one is not open."""
         from stackmend.app import reach
         from stackmend.report import addresses as shown
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``port reserve`` and ``port recover-ip``: ports that wait for a server, and addresses whose server is gone."""
+"""``port reserve`` and ``port recover-ip``: ports without a server, and addresses of deleted servers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from stackmend.model.errors import Exit, UsageError
 
 
 class _Reserving(Working):
-    """A workflow that makes a port."""
+    """A workflow that creates a port."""
 
     parallel = 1
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Plan or make it; then say how a server gets it."""
+        """Plan or create it; then explain how to give it to a server."""
         code = super().take_action(parsed_args)
         if code == Exit.REPAIRED:
             self.notes.next(*self.afterwards(parsed_args))

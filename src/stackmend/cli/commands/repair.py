@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``repair``: the catalogue of how things are mended."""
+"""``repair``: the catalogue of repairs."""
 
 from __future__ import annotations
 

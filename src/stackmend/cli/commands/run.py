@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``run``: what was done, going on with it, taking it back."""
+"""``run``: show, resume and undo runs."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class RunShow(_OneRun):
         make = self._form(parsed_args.report) if parsed_args.report else None
         config = self.config()
         run, actions, entries, remarks = runs.show_run(config, parsed_args.run)
-        # whoever wrote it into a note: what looks like a password is not shown
+        # whatever a note contains: anything that looks like a password is hidden
         happened = Happened(
             run=run,
             actions=tuple(actions),
@@ -117,7 +117,7 @@ class RunShow(_OneRun):
         return int(Exit.CLEAN)
 
     def _form(self, name: str) -> Callable[[Sheet, Sheet], str]:
-        """What writes a report of that name; UsageError for one that no form goes with."""
+        """The writer of a report with that name; UsageError for an unknown extension."""
         from stackmend.report import attachments
 
         ending = Path(name).suffix.lower()
@@ -206,7 +206,7 @@ class RunUndo(_OneRun):
         return report(self, result, parsed_args, "undone")
 
     def _shown(self, parsed_args: argparse.Namespace) -> int:
-        """Show the plan; ConsentError unless that is all that was asked for."""
+        """Show the plan; ConsentError unless only that was requested."""
         from stackmend.app import runs
         from stackmend.report import plans as shown
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``server``: what an operator may ask for about one server."""
+"""``server``: requests about one server."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class ServerWhere(Printing):
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Print it; exit 0 where the row is right, 3 where it is not or nobody can tell."""
+        """Print it; exit 0 where the row is right, 3 if it is not or nobody can tell."""
         from stackmend.app import servers
         from stackmend.report import servers as shown
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``snapshot``: the databases as they were, to ask again later."""
+"""``snapshot``: the state of the databases at one time, to audit again later."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``volume``: what an operator may ask for about one volume."""
+"""``volume``: requests about one volume."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class VolumeDetach(_VolumeRequest):
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
-        """The volume, and the server where one is named."""
+        """The volume, and the server if one is named."""
         return super().target(parsed_args) | ({"server": parsed_args.server} if parsed_args.server else {})
 
     def words(self, parsed_args: argparse.Namespace) -> list[str]:
-        """The volume, and the server where one is named."""
+        """The volume, and the server if one is named."""
         return super().words(parsed_args) + (["--server", parsed_args.server] if parsed_args.server else [])
 
 

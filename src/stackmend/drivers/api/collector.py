@@ -147,7 +147,7 @@ def _column(into: Path, label: str, column: str) -> list[str]:
 
 
 def _alive(into: Path) -> frozenset[str] | None:
-    """Ids of the live servers that were collected; None where none were looked for."""
+    """Ids of the live servers that were collected; None if none were looked for."""
     files = [str(file) for file in (into / "nova_instances").glob("*.parquet")]
     if not files:
         return None

@@ -44,7 +44,7 @@ class _Try:
     requests: deque[Request]  #: not tried yet
     picture: Values  #: what was found when its guards were compared
     ids: list[str] = field(default_factory=list)  #: the services' names of its requests
-    refused: list[str] = field(default_factory=list)  #: why requests came to nothing
+    refused: list[str] = field(default_factory=list)  #: why requests failed
     sent: bool = False  #: a request may have been received
     begun: bool = False  #: it was seen under way, or accepted by a service that shows it at once
     relieved: bool = False  #: what helps a call that stands still was sent
@@ -73,7 +73,7 @@ class ApiExecutor:
         self._opened: tuple[Session, ApiReading] | None = None
 
     def ready(self) -> ApiReading:
-        """Sign in now, not when half of the work is done; ConfigError or ApiError where that fails."""
+        """Sign in now, not when half of the work is done; ConfigError or ApiError if that fails."""
         return self._tools()[1]
 
     def begin(self, step: CallStep, mark: str) -> Outcome | Pending:
@@ -283,7 +283,7 @@ class ApiExecutor:
         return [what if answer.good else f"{what}: refused: {answer.status} {answer.words}".strip(), *answer.ids]
 
     def _seen(self, attempt: _Try) -> tuple[StepState, Values | None]:
-        """(its state, what was seen); IN_DOUBT and None where the service does not say."""
+        """(its state, what was seen); IN_DOUBT and None if the service does not say."""
         try:
             picture = attempt.how.look(self._tools()[1], attempt.call.operation)
         except SourceError:
@@ -304,7 +304,7 @@ def unlike(expect: Values, picture: Values) -> str:
 
 
 def _another(how: Implementation[Any, Any], state: StepState) -> bool:
-    """Whether the next request may be sent after one that was begun and came to nothing."""
+    """Whether the next request may be sent after one that was begun and failed."""
     return how.again or (how.elsewhere and state is StepState.PLANNED)
 
 

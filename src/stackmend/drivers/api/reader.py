@@ -18,7 +18,7 @@ from stackmend.model.errors import SourceError, TimeIsUp
 
 #: requests under way at a time
 WORKERS = 8
-#: a list is begun anew so often when the object its next page starts at has gone
+#: a list is started over so often when the object its next page starts at has gone
 TRIES = 3
 
 _T = TypeVar("_T")
@@ -42,7 +42,7 @@ class Look:
         self.progress: Callable[[str, int], None] = lambda _what, _rows: None
 
     def read(self, label: str, wanted: Wanted) -> pa.Table:
-        """The rows of a table, narrowed; SourceError where they cannot be known."""
+        """The rows of a table, narrowed; SourceError if they cannot be known."""
         if wanted is not None and any(not values for values in wanted.values()):
             return schema(label).empty_table()
         rows = shown()[label].rows(self, wanted) if label in shown() else ()
@@ -55,12 +55,12 @@ class Look:
             ) from problem
 
     def get(self, service: str, path: str, microversion: str = "") -> Any:
-        """The JSON of a resource, None where there is none."""
+        """The JSON of a resource, None if there is none."""
         answer = self.ask(service, path, microversion)
         return None if answer is None else answer.body
 
     def ask(self, service: str, path: str, microversion: str = "") -> Answer | None:
-        """The answer with the JSON of a resource, None where there is none."""
+        """The answer with the JSON of a resource, None if there is none."""
         if self._end is not None and time.monotonic() > self._end:
             raise TimeIsUp("the time for querying the services is over")
         return self._reading.ask(service, path, microversion)
@@ -70,7 +70,7 @@ class Look:
         return self._reading.offers(service, microversion)
 
     def every(self, service: str, path: str, key: str, microversion: str = "") -> list[Mapping[str, Any]]:
-        """All of a collection, each member once; begun anew where a page could not follow the one before."""
+        """All of a collection, each member once; started over where a page could not follow the one before."""
         for left in reversed(range(TRIES)):
             found: dict[str, Mapping[str, Any]] = {}
             try:
@@ -110,7 +110,7 @@ class Look:
         return {name: value for (known, name), value in self._kept.items() if known == kind}
 
     def many(self, kind: str, names: Iterable[str], make: Callable[[str], Any]) -> dict[str, Any]:
-        """Several of a kind by their names, those read already and the others; None where there is none."""
+        """Several of a kind by their names, those read already and the others; None if there is none."""
         wanted = list(dict.fromkeys(names))
         todo = [name for name in wanted if (kind, name) not in self._kept]
         self.keep(kind, dict(zip(todo, self.each(make, todo), strict=True)))

@@ -29,7 +29,7 @@ class ApiReading:
         self._lacking: dict[type[Operation[Any]], str] = {}
 
     def get(self, service: str, path: str, microversion: str = "") -> Any:
-        """The JSON of a resource, None where there is none (404). SourceError for anything else that is no answer."""
+        """The JSON of a resource, None if there is none (404). SourceError for anything else that is no answer."""
         answer = self.ask(service, path, microversion)
         return None if answer is None else answer.body
 
@@ -50,7 +50,7 @@ class ApiReading:
     def reply(self, request: Request) -> Answer:
         """The answer to a request that only reads, whatever its status: a console is read by POST, a refusal tells.
 
-        SourceError where there is none.
+        SourceError if there is none.
         """
         return self._answer(request)
 

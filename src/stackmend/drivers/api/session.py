@@ -164,7 +164,7 @@ class ApiSession:
         return found
 
     def client(self, service: str) -> tuple[Adapter, str]:
-        """(an adapter of the service, its endpoint with the version). UnsentError where the catalogue has none."""
+        """(an adapter of the service, its endpoint with the version). UnsentError if the catalogue has none."""
         if service not in self._clients:
             with self._failing(f"find the service {service}", sent=False):
                 client = self._adapter(service)
@@ -193,7 +193,7 @@ class ApiSession:
         )
 
     def versions(self, service: str) -> tuple[tuple[int, int], tuple[int, int]] | None:
-        """(lowest, highest) microversion that the service offers; None where it has none."""
+        """(lowest, highest) microversion that the service offers; None if it has none."""
         client, _ = self.client(service)
         with self._failing(f"ask {service} for its versions", sent=False):
             found = client.get_endpoint_data()

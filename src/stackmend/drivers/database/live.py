@@ -4,7 +4,7 @@
 One of these serves one plan. Answers are kept, and what a repair asks about one finding is asked for the next few
 hundred of them in the same statement: a repair looks up ``{"consumer_id": target["consumer"]}`` for one finding after
 another, so N findings would cost N round trips for every question. That a text is the target's is concluded from its
-being equal; where it is not, rows are read that nobody asks for, and no answer is another (docs/adr/0038).
+being equal; if it is not, rows are read that nobody asks for, and no answer is another (docs/adr/0038).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class LiveDatabases:
 
     @property
     def api(self) -> Api | None:
-        """The services' APIs; None where there is none, or it is not to be used."""
+        """The services' APIs; None if there is none, or it is not to be used."""
         return self._api
 
     def close(self) -> None:
@@ -97,7 +97,7 @@ class LiveDatabases:
         return self._connections.table(database, table).key
 
     def columns(self, database: str, table: str) -> tuple[str, ...]:
-        """Names of the table's columns; () when the release has no such table, SourceError where it may be hidden."""
+        """Names of the table's columns; () when the release has no such table, SourceError if it may be hidden."""
         if not self._connections.has(database, table):
             return ()
         return tuple(self._connections.table(database, table).columns)
@@ -107,7 +107,7 @@ class LiveDatabases:
         return [(found.table, column) for found in self.references(database, table) for column in found.columns]
 
     def references(self, database: str, table: str) -> list[Reference]:
-        """Every foreign key to ``table``; SourceError where the account may not see all tables that there are."""
+        """Every foreign key to ``table``; SourceError if the account may not see all tables that there are."""
         return self._connections.referring(database, table)
 
     def cells(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from stackmend.model.errors import SilentError, SourceError
 from stackmend.model.protocols import Reference
 from stackmend.model.step import Value
 
-#: values a statement; SQLite allows 32,766 parameters, and the optimisers give up on much longer lists
+#: values per statement; SQLite allows 32,766 parameters, and the optimisers give up on much longer lists
 CHUNK = 500
 #: seconds for which a database that did not even greet is not asked again
 _SILENT = 60.0
@@ -61,7 +61,7 @@ class Connections:
             raise
 
     def view(self, database: str) -> None:
-        """Open a consistent view of a database; a connection that somebody has dropped meanwhile is made anew."""
+        """Open a consistent view of a database; a connection that somebody has dropped meanwhile is re-created."""
         self.tables(database)
         dialect, connection = self.get(database)
         if not back_out(connection):
@@ -93,7 +93,7 @@ class Connections:
         return found
 
     def has(self, database: str, name: str) -> bool:
-        """Whether there is such a table; SourceError where nobody can tell, for it may be hidden from the account."""
+        """Whether there is such a table; SourceError if nobody can tell, because it may be hidden from the account."""
         if name in self.tables(database):
             return True
         if self.sight(database).everything:
@@ -111,7 +111,7 @@ class Connections:
         return found
 
     def referring(self, database: str, table: str, *, whole: bool = True) -> list[Reference]:
-        """Every foreign key to a table; SourceError where ``whole`` and the account may not see every table."""
+        """Every foreign key to a table; SourceError if ``whole`` and the account may not see every table."""
         if whole and not self.sight(database).everything:
             raise SourceError(
                 f"the account may not see every table of database {database}, so references to {table} are unknown",
@@ -153,7 +153,7 @@ def matching(
     """(condition, parameters), a chunk each, that together match every one of the value tuples ``wanted``.
 
     NULL matches NULL. Columns with one value for all are compared by ``=``, the rest by a list; a list over several
-    columns also narrows its first column alone, for that is what indexes are used for.
+    columns also narrows its first column alone, because that is what indexes are used for.
     """
     patterns: dict[tuple[bool, ...], list[Sequence[Value]]] = {}
     for values in wanted:

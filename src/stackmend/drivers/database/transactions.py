@@ -26,7 +26,7 @@ _TIMED_OUT = 1205
 _LOST = frozenset({_TIMED_OUT, 1213, 1020, 3572})
 #: the connection broke: before the commit that is a transaction lost as well
 _BROKEN = frozenset({2006, 2013, 2055})
-#: the server ended the statement, for it took too long: it would do so again
+#: the server ended the statement, because it took too long: it would do so again
 _ENDED = frozenset({1969, 3024})
 
 
@@ -77,7 +77,7 @@ def execute(connection: Connection, sql: str, parameters: Sequence[object], expe
 
 
 def commit(connection: Connection, what: str) -> None:
-    """Commit; Unknown when the connection broke meanwhile, for then it may have been kept or not."""
+    """Commit; Unknown when the connection broke meanwhile, because then it may have been kept or not."""
     try:
         connection.commit()
     except _DRIVERS as problem:

@@ -54,7 +54,7 @@ class Child:
         return self._process.pid
 
     def poll(self, wait: float = 0.0) -> int | None:
-        """Read what is there; the exit code when it is over. At most ``wait`` seconds, None while it goes on."""
+        """Read what is there; the exit code when it is over. At most ``wait`` seconds, None while it is in progress."""
         if self.code is not None:
             return self.code
         end = time.monotonic() + wait

@@ -37,12 +37,12 @@ class Process(Protocol):
     """A command on its way (:class:`stackmend.drivers.hosts.running.Running`)."""
 
     def poll(self, wait: float = 0.0) -> Completed | None:
-        """What came of it, None while it goes on; raises as ``Hosts.run`` does."""
+        """What came of it, None while it is in progress; raises as ``Hosts.run`` does."""
         ...
 
     @property
     def said(self) -> str:
-        """The last line that it printed on stderr so far; "" where there is none."""
+        """The last line that it printed on stderr so far; "" if there is none."""
         ...
 
 
@@ -52,12 +52,12 @@ class Starting(Protocol):
     def start(
         self, host: str, argv: tuple[str, ...], *, limit: float = 60.0, stdin: bytes = b"", mark: str = ""
     ) -> Process:
-        """Begin one; HostUnreachable where it cannot be."""
+        """Begin one; HostUnreachable if it cannot be."""
         ...
 
 
 class _Run(NamedTuple):
-    """A command that is waited for, or a pause where there is none."""
+    """A command that is waited for, or a pause if there is none."""
 
     told: str
     argv: tuple[str, ...] = ()
@@ -205,7 +205,7 @@ class HostExecutor:
             yield _Run(f"ended, {words}", pause=AGAIN)
 
     def _awaited(self, step: HostCommand, mark: str, end: datetime) -> Generator[_Run, _Answer, Outcome | None]:
-        """What became of a command that an earlier process of this run has begun; None where there is none."""
+        """What became of a command that an earlier process of this run has begun; None if there is none."""
         there = yield from _under_way(mark)
         if not there:
             return None
@@ -248,7 +248,7 @@ def _look(step: HostCommand) -> Generator[_Run, _Answer, tuple[StepState, str]]:
 
 
 def _under_way(mark: str) -> Generator[_Run, _Answer, bool | None]:
-    """Whether a command with this mark runs there; None where the host does not answer."""
+    """Whether a command with this mark runs there; None if the host does not answer."""
     if not mark:
         return False
     pattern = f"[{mark[0]}]{re.escape(mark[1:])}"

@@ -21,7 +21,7 @@ _SOURCES = ("file", "dev", "name", "dir", "volume")
 def domains(uri: str, host: str) -> list[Domain]:
     """Every domain of a host, running or not; ``uri`` is libvirt's, with ``{host}``.
 
-    ConfigError where libvirt-python is not installed, SourceError where libvirt does not answer.
+    ConfigError if libvirt-python is not installed, SourceError if libvirt does not answer.
     """
     libvirt = _library()
     where = _quiet(uri.replace("{host}", host))

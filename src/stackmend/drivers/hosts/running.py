@@ -71,7 +71,7 @@ class Running:
         self._child = Child(way.connect) if way.connect else Child(self._line, stdin)
 
     def poll(self, wait: float = 0.0) -> Completed | None:
-        """What came of it, None while it goes on; waits at most ``wait`` seconds. Raises as ``Hosts.run`` does."""
+        """Its result, None while it is in progress; waits at most ``wait`` seconds. Raises as ``Hosts.run`` does."""
         wait = max(0.0, min(wait, self._until - time.monotonic()))
         end = time.monotonic() + wait
         if self._connecting and not self._connected(wait):
@@ -190,7 +190,7 @@ class _Framed(NamedTuple):
 
     begun: bool
     code: int | None  #: the exit code, where it ended
-    output: bytes | None  #: of the command alone, None where it is not whole
+    output: bytes | None  #: of the command alone, None if it is not whole
     around: bytes  #: what came before and after it
 
 

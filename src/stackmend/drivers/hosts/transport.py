@@ -121,7 +121,7 @@ class Transport:
         return Transport(replace(self.routes, prefix=(*self.routes.prefix, *self.routes.container), container=()))
 
     def way(self, host: str) -> Way:
-        """How to get there; HostUnreachable where none is configured."""
+        """How to get there; HostUnreachable if none is configured."""
         routes = self.routes
         if not host:
             return Way(host=host)

@@ -60,7 +60,7 @@ class Leases:
     def take(self, connection: sa.Connection, cloud: str, run: RunRecord) -> str:
         """Take the lease on a cloud; its owner's token. LockedError while another one holds it.
 
-        IntegrityError where two take a free one in the same moment, and the other one was quicker.
+        IntegrityError if two take a free one in the same moment, and the other one was quicker.
         """
         now, table = clock(connection), self._table
         self._respect(connection, run)
@@ -84,7 +84,7 @@ class Leases:
         return owner
 
     def renew(self, connection: sa.Connection, cloud: str, owner: str) -> None:
-        """Say that the owner is alive; LeaseError where the lease is another one's by now."""
+        """Say that the owner is alive; LeaseError if the lease is another one's by now."""
         table, now = self._table, clock(connection)
         mine = (table.c.cloud == cloud) & (table.c.owner == owner)
         if connection.execute(sa.update(table).where(mine).values(**_renewed(now))).rowcount:
@@ -186,7 +186,7 @@ def process(pid: int) -> str:
 
 
 def lives(known: str, pid: int) -> bool | None:
-    """Whether the process that :func:`process` described is there; None where that cannot be seen from here."""
+    """Whether the process that :func:`process` described is there; None if that cannot be seen from here."""
     kernel, _, start = known.rpartition(" ")
     if not kernel or kernel != _kernel():
         return None
@@ -216,7 +216,7 @@ def _kernel() -> str:
 
 
 def _stat(pid: int) -> tuple[str, str] | None:
-    """(state, clock ticks from boot to start) of a process; None where it is not shown."""
+    """(state, clock ticks from boot to start) of a process; None if it is not shown."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         return fields[0], fields[19]

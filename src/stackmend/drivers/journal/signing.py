@@ -34,7 +34,7 @@ _ABOUT = b"stackmend plan\n"
 
 
 def make(private: Path) -> str:
-    """Make a key: this file, and one beside it that ends with ``.pub``. Its name; UsageError where one is there."""
+    """Make a key: this file, and one next to it that ends with ``.pub``. Its name; UsageError if one is there."""
     if not private.name:
         raise UsageError(f"{private} is not a valid file name", "Choose another path with --out.")
     public = private.with_suffix(".pub")
@@ -53,7 +53,7 @@ def make(private: Path) -> str:
 
 
 def signer(path: Path) -> Signer:
-    """What signs with the key in a file; ConfigError where it cannot be used."""
+    """What signs with the key in a file; ConfigError if it cannot be used."""
     try:
         mode = path.stat().st_mode
         key = load_pem_private_key(files.read(path, _LARGEST), None)
@@ -82,9 +82,9 @@ class Signer:
 
 
 def signed_by(plan: bytes, signature: Mapping[str, str], trusted: Iterable[Path], file: str) -> str:
-    """Name of the trusted key that signed; "" where there is no signature or none of a trusted key.
+    """Name of the trusted key that signed; "" if there is no signature or none of a trusted key.
 
-    PlanFileError where it says that a trusted key signed, and that key did not sign this.
+    PlanFileError if it says that a trusted key signed, and that key did not sign this.
     """
     known = {_name(key): key for key in map(_public, trusted)}
     name, value = str(signature.get("key", "")), str(signature.get("value", ""))

@@ -27,7 +27,7 @@ from stackmend.model.step import StepState
 VERSION = "2"
 #: versions whose tables are all among those below: they get the others
 _OLDER = ("1",)
-#: rows a statement, so that no packet gets too large
+#: rows per statement, so that no packet gets too large
 _CHUNK = 1000
 
 _LONG = sa.Text(2**32 - 1)
@@ -203,7 +203,7 @@ class DatabaseJournal:
             return [Remark(at, text) for at, text in connection.execute(asked)]
 
     def end(self, run: str, state: RunState) -> None:
-        """Close a run (or reopen it: RUNNING); LeaseError where it is another process's by now."""
+        """Close a run (or reopen it: RUNNING); LeaseError if it is another process's by now."""
         ended = "" if state is RunState.RUNNING else stamp()
         with self._writing() as connection:
             self._renew(connection, run)
@@ -272,7 +272,7 @@ class DatabaseJournal:
         self._leases.keep(owner)
 
     def beat(self, run: str) -> None:
-        """Say that the holder of the lease is alive; LeaseError where it is another one's by now."""
+        """Say that the holder of the lease is alive; LeaseError if it is another one's by now."""
         with self._writing() as connection:
             self._renew(connection, run)
 

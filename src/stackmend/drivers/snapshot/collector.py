@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Collects the databases of a cloud into a snapshot, or reads a few rows of them anew.
+"""Collects the databases of a cloud into a snapshot, or reads a few rows of them again.
 
 One consistent, read-only view per database server and account, all opened as close together as can be; tables stream
 through in narrow batches, so that memory does not grow with the cloud. A stream that breaks makes its source failed:
@@ -135,7 +135,7 @@ class DatabaseCollector:
         return manifest
 
     def recollect(self, reads: Mapping[str, Mapping[str, str]], findings: Sequence[Mapping[str, object]]) -> DuckQuery:
-        """Read anew what is in the scope of these findings; SourceError when any of it cannot be read."""
+        """Read again what is in the scope of these findings; SourceError when any of it cannot be read."""
         for name, why in self._errors.items():
             if _serves(name, set(reads)):
                 raise SourceError(f"{name} cannot be read: {why}", "Findings that need it cannot be confirmed.")
@@ -298,7 +298,7 @@ def _settle(reading: _Reading, stream: TableStream) -> None:
 
 
 def _now(readings: list[_Reading]) -> str:
-    """The clock of the databases: Nova's API database first, for it judges the ages of servers."""
+    """The clock of the databases: Nova's API database first, because it judges the ages of servers."""
     starts = [r.start for r in sorted(readings, key=lambda r: r.database != "nova_api") if r.start]
     return starts[0] if starts else datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
 

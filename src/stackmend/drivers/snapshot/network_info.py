@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Explodes ``network_info`` into one row a VIF while it streams; the documents themselves are not kept.
+"""Explodes ``network_info`` into one row per VIF while it streams; the documents themselves are not kept.
 
 DuckDB does it off Python's lock, four times quicker than asking for each path. What it cannot read
 goes one by one to Python's parser, so that one broken document costs its own row alone; so does what may hold a comma

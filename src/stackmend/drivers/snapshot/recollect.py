@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads anew the rows that decide a few findings, and nothing else, into a small DuckDB."""
+"""Reads again the rows that decide a few findings, and nothing else, into a small DuckDB."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Looking(Protocol):
     """One look at tables that are in no database."""
 
     def read(self, label: str, wanted: Mapping[str, Sequence[object]] | None) -> pa.Table:
-        """The rows with these values (column -> values), all for None; SourceError where they cannot be known."""
+        """The rows with these values (column -> values), all for None; SourceError if they cannot be known."""
         ...
 
 
@@ -214,7 +214,7 @@ def _ordered(reads: Mapping[str, Mapping[str, str]]) -> list[tuple[str, Mapping[
 def _conditions(
     dialect: Dialect, qualified: str, part: Table, wanted: dict[str, list[object]] | None
 ) -> list[tuple[str, list[object]]]:
-    """Conditions with their parameters; a NUL stands for the placeholder. Empty where nothing is wanted."""
+    """Conditions with their parameters; a NUL stands for the placeholder. Empty if nothing is wanted."""
     if wanted is None:
         return [("", [])]
     if any(not values for values in wanted.values()):

@@ -28,7 +28,7 @@ class Select:
     table: Table
     columns: tuple[Column, ...]  #: without network_info
     document: bool  #: network_info comes as a value of its own, last
-    plain: str  #: SQL with a value a column
+    plain: str  #: SQL with a value per column
     packed: str  #: SQL with one text for all columns
 
 
@@ -78,7 +78,7 @@ def unseen(table: Table, known: Mapping[str, TableInfo], sight: Sight) -> tuple[
 def select(
     dialect: Dialect, address: Address, table: Table, known: Mapping[str, TableInfo], narrow: str = ""
 ) -> Select | None:
-    """The SELECT of a table; None where the release has no such table. ``narrow`` is one more condition."""
+    """The SELECT of a table; None if the release has no such table. ``narrow`` is one more condition."""
     info = known.get(table.name)
     if info is None or not _selectable(table, known):
         return None

@@ -39,7 +39,7 @@ _Line = queue.Queue["tuple[TableStream, _Batch | None] | None"]
 class Pipeline:
     """The threads that decode and write what streams fetch; all of it is done when the ``with`` block is left.
 
-    A stream stays with one thread, for its rows go into one file. Decoding takes about twice as long as fetching.
+    A stream stays with one thread, because its rows go into one file. Decoding takes about twice as long as fetching.
     """
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class TableStream:
         self._file = into / query.table.label / name
         self._vif_file = into / VIFS.label / name
         self._progress, self._complaints = progress, complaints
-        self._whole = False  #: a value a column, for some text holds the separator
+        self._whole = False  #: a value per column, because some text holds the separator
         self._work: tuple[Decoder, bool, _Sink, _Sink | None] | None = None
         self.failure: BaseException | None = None
         self.rows = 0
@@ -137,7 +137,7 @@ class TableStream:
             self.failure = self.failure or problem
 
     def again(self) -> bool:
-        """Whether it has to be read again, a value a column, and make it ready for that."""
+        """Whether it has to be read again, a value per column, and make it ready for that."""
         if not isinstance(self.failure, Unpackable):
             return False
         self.remove()

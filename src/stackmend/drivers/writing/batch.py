@@ -68,7 +68,7 @@ class Slot:
 
 
 class Schema(Protocol):
-    """What is known of the tables. SourceError, whose text says why, where it is not."""
+    """What is known of the tables. SourceError, whose text says why, if it is not."""
 
     def table(self, database: str, name: str) -> TableInfo: ...
     def referring(self, database: str, table: str, *, whole: bool = True) -> Sequence[Reference]: ...

@@ -11,7 +11,7 @@ from stackmend.drivers.database.rows import CHUNK, matching
 from stackmend.drivers.writing.batch import Pk, Slot
 from stackmend.model.step import Value
 
-#: bytes of values a statement: servers refuse larger packets than max_allowed_packet (16 MiB by default)
+#: bytes of values per statement: servers refuse larger packets than max_allowed_packet (16 MiB by default)
 _BYTES = 4 << 20
 #: parameters a statement (SQLite allows 32,766)
 _PARAMETERS = 20_000

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How operations are carried out, one module a service or more, found by walking this package.
+"""How operations are carried out, one module per service or more, found by walking this package.
 
 What may be asked, with which arguments and what is found then, is :mod:`stackmend.model.operations`. An implementation
 is stateless: what to send, what to look at, and how to tell from that whether it is to do, under way, done or failed.
@@ -37,7 +37,7 @@ class Reader(Protocol):
     """Reads one resource."""
 
     def get(self, service: str, path: str, microversion: str = "") -> Any:
-        """Its JSON, or None where the service says that there is none (404). SourceError for anything else."""
+        """Its JSON, or None if the service says that there is none (404). SourceError for anything else."""
         ...
 
     def every(self, service: str, path: str, key: str, microversion: str = "") -> Iterator[Mapping[str, Any]]:
@@ -45,7 +45,7 @@ class Reader(Protocol):
         ...
 
     def reply(self, request: Request) -> Answer:
-        """The answer to a request that only reads, whatever its status; SourceError where there is none."""
+        """The answer to a request that only reads, whatever its status; SourceError if there is none."""
         ...
 
 
@@ -54,7 +54,7 @@ class Implementation(Generic[Asked, Seen]):
     """How one operation is carried out."""
 
     of: type[Asked]
-    #: what is sent; a second request only where the first one surely came to nothing. None: it is only waited for
+    #: what is sent; a second request only where the first one surely failed. None: it is only waited for
     requests: Callable[[Asked], Sequence[Request]]
     look: Callable[[Reader, Asked], Seen]
     #: PLANNED (to do), INTENT (under way), DONE or FAILED
@@ -65,7 +65,7 @@ class Implementation(Generic[Asked, Seen]):
     limit: float = 120  #: seconds until its outcome must be seen
     lacking: str = ""  #: what an old cloud should do instead
     fault: Callable[[Any], str] = lambda _body: ""  #: why an answer that looks good is none
-    waits: str = ""  #: what is waited for, where nothing is sent: a text with the arguments in braces
+    waits: str = ""  #: what is waited for, if nothing is sent: a text with the arguments in braces
     #: what it was accepted for can be seen before the answer comes: accepted, and still to do, is a failure
     at_once: bool = False
     #: the next request is sent, too, where the one before was begun and all is as it was before it; what may be sent

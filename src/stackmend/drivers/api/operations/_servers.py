@@ -16,7 +16,7 @@ SERVER = "2.1"
 
 
 def read(reader: Reader, server: object) -> Any:
-    """The server, or None where Nova has none of that id."""
+    """The server, or None if Nova has none of that id."""
     body = reader.get("compute", f"/servers/{segment(server)}", SERVER)
     return None if body is None else body["server"]
 
@@ -40,7 +40,7 @@ def picture(found: Any) -> ServerSeen:
 
 
 def host(reader: Reader, found: Any) -> ServerOfHostSeen:
-    """``host``: whether nova-compute of the server's host is "up" or "down", None where it has no host."""
+    """``host``: whether nova-compute of the server's host is "up" or "down", None if it has no host."""
     name = (found or {}).get("OS-EXT-SRV-ATTR:host")
     if not name:
         return {"host": None}

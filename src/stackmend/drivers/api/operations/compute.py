@@ -78,7 +78,7 @@ def _deleted(picture: ServerSeen, _: ForceDelete) -> StepState:
 
 
 def _attached(reader: Reader, asked: DetachVolume | HardReboot) -> MappingSeen:
-    """``mapping``: Nova's name of the device that the volume is, None where Nova has no mapping of the pair."""
+    """``mapping``: Nova's name of the device that the volume is, None if Nova has no mapping of the pair."""
     # what begins first is read first, and the server's task, which begins first and ends last, on both sides
     first = _servers.read(reader, asked.server)
     volume = reader.get("block-storage", f"/volumes/{segment(asked.volume)}", "3.0")

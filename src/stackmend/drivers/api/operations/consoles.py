@@ -24,12 +24,12 @@ class Console:
 
     @property
     def there(self) -> bool:
-        """True where there is one to read, also if nothing is on it."""
+        """True if there is one to read, also if nothing is on it."""
         return self.status < 300
 
 
 def read(reader: Reader, server: str, lines: int = LINES) -> Console:
-    """The last lines of a console. SourceError where nobody answers."""
+    """The last lines of a console. SourceError if nobody answers."""
     answer = reader.reply(
         Request(
             service="compute",
@@ -44,7 +44,7 @@ def read(reader: Reader, server: str, lines: int = LINES) -> Console:
 
 
 def look(reader: Reader, asked: OfServer) -> ConsoleSeen:
-    """``console``: a digest of its last lines, None where there is nothing to read; ``shows``: as :func:`shown`."""
+    """``console``: a digest of its last lines, None if there is nothing to read; ``shows``: as :func:`shown`."""
     found = _servers.read(reader, asked.server)
     if found is None:
         return {"server": "absent", "console": None, "shows": ""}

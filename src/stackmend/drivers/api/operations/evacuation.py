@@ -240,9 +240,9 @@ def _cleaned(reader: Reader, asked: EvacuationsCompleted) -> CleanedSeen:
 
 
 def _power(reader: Reader, asked: GuestPower) -> PowerSeen:
-    """``running``: whether its hypervisor runs it now, by nova-compute's own look; None where it does not say.
+    """``running``: whether its hypervisor runs it now, by nova-compute's own look; None if it does not say.
 
-    Nova refuses diagnostics of a guest that is off (409). SourceError where nova-compute does not answer at all.
+    Nova refuses diagnostics of a guest that is off (409). SourceError if nova-compute does not answer at all.
     """
     found = _servers.read(reader, asked.server)
     if found is None:

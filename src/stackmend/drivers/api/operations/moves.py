@@ -53,7 +53,7 @@ def last(reader: Reader, server: object, kinds: Iterable[str]) -> Any:
 
 
 def why(reader: Reader, server: object) -> str:
-    """What the newest action of a server failed with, in Nova's words; "" where it has none, or does not tell."""
+    """What the newest action of a server failed with, in Nova's words; "" if it has none, or does not tell."""
     path = f"/servers/{segment(server)}/os-instance-actions"
     every = (reader.get("compute", path, "2.1") or {}).get("instanceActions", ())
     newest = max(every, key=lambda one: str(one["start_time"]), default=None)

@@ -82,7 +82,7 @@ def _binding_path(asked: BindingOperation) -> str:
 
 
 def _binding(reader: Reader, asked: BindingOperation) -> BindingSeen:
-    """``binding``: status of the port's binding for the host, None where it has none; and a server that is named."""
+    """``binding``: status of the port's binding for the host, None if it has none; and a server that is named."""
     body = reader.get("network", _binding_path(asked))
     if body is None:
         return {"port": "absent", "binding": None}

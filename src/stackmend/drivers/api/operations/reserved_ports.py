@@ -83,7 +83,7 @@ def _body(asked: ReservePort | TryPort, fixed: list[dict[str, str]]) -> list[Req
 
 
 def _tried(reader: Reader, asked: TryPort) -> ReservedSeen:
-    """The port of this try; where there is none, one of an earlier try that has the address stands for it."""
+    """The port of this try; if there is none, one of an earlier try that has the address stands for it."""
     found = _picture(_own(reader, asked.network, asked.reservation))
     if found["port"] == "present":
         return found

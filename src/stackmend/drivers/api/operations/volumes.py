@@ -17,7 +17,7 @@ _ACTIONS = ("attach_volume", "detach_volume")
 
 
 def _pair(reader: Reader, asked: ReleaseVolume | AttachVolume) -> PairSeen:
-    """``mapping``: Nova's name of the device, ``attachment``: Cinder's of the pair; None where they have none.
+    """``mapping``: Nova's name of the device, ``attachment``: Cinder's of the pair; None if they have none.
 
     ``action``: "open" while the last attach or detach of the server goes on, "error", "over", or "" for none.
 

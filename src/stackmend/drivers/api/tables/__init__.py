@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the services' APIs show of the tables that checks read, one module a service, found by walking this package.
+"""What the services' APIs show of the tables that checks read, one module per service, found by walking this package.
 
 A module holds ``SHOWN``. What is not listed there is *missing* by name, and silences the checks that need it. Rows have
 the columns of the table as far as they can be known; how one that an API shows in another form is made is said there.
@@ -30,7 +30,7 @@ class Shown:
 
     label: str
     columns: tuple[str, ...]  #: that are filled
-    #: the rows; more than is wanted does no harm. SourceError where they cannot be known whole
+    #: the rows; more than is wanted does no harm. SourceError if they cannot be known whole
     rows: Callable[[Look, Wanted], Iterable[Row]]
 
 
@@ -53,5 +53,5 @@ def moment(text: str | None) -> datetime | None:
 
 
 def number(text: str) -> int:
-    """A number in the place of an id that no API shows: the same for the same text, so that tables still join."""
+    """A number instead of an id that no API shows: the same for the same text, so that tables still join."""
     return int(hashlib.sha256(text.encode()).hexdigest()[:15], 16)

@@ -34,7 +34,7 @@ _LATEST = 3
 
 
 def _server(look: Look, name: str) -> Any:
-    """A server as shown, with "gone" in it where it is a deleted one; None. SourceError where nobody can tell."""
+    """A server as shown, with "gone" in it where it is a deleted one; None. SourceError if nobody can tell."""
     body = look.get("compute", f"/servers/{segment(name)}", DOWN)
     if body is not None:
         if body["server"].get("status") == "UNKNOWN":
@@ -220,7 +220,7 @@ def _events(look: Look, wanted: Wanted) -> Iterator[Row]:
 
 
 def _services(look: Look) -> list[Mapping[str, Any]]:
-    """Nova's services as they are at this moment; SourceError where a cell does not answer."""
+    """Nova's services as they are at this moment; SourceError if a cell does not answer."""
     found = look.every("compute", "/os-services", "services", DOWN)
     down = sorted(str(one["host"]) for one in found if one["status"] == "UNKNOWN")
     if down:

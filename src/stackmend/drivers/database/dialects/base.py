@@ -118,7 +118,7 @@ class Connection(Protocol):
 class Reader(Protocol):
     """Streams whole tables inside one consistent, read-only view."""
 
-    #: True where rows come cheaper as one text each (see ``packed``) than column by column
+    #: True if rows come cheaper as one text each (see ``packed``) than column by column
     packs: bool
 
     def begin(self) -> None:
@@ -128,7 +128,7 @@ class Reader(Protocol):
     def stream(self, sql: str, batch: int, database: str = "") -> Iterator[Sequence[tuple[Value, ...]]]:
         """Rows in batches; text may come as bytes. A broken stream is a SourceError, never an end.
 
-        ``database``: what the one that is read is called, where it is not the one that was connected to.
+        ``database``: what the one that is read is called, if it is not the one that was connected to.
         """
         ...
 

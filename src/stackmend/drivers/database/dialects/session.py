@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a session on MariaDB or MySQL relies on: set, and read back (docs/adr/0017).
 
-A server's global values can be anything, for the services set their own per session; and what stands between may
+A server's global values can be anything, because the services set their own per session; and what stands between may
 swallow a SET. Nothing is read or written through a session that is not as it should be.
 """
 

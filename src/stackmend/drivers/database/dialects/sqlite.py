@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SQLite, for the embedded cloud: one file a database."""
+"""SQLite, for the embedded cloud: one file per database."""
 
 from __future__ import annotations
 
