@@ -180,7 +180,7 @@ def test_cell0_is_told_by_its_uuid(cloud: Cloud, tmp_path: Path) -> None:
         (f"none://u:{SECRET}@h/x", None, "scheme"),
         ("none:///", None, "scheme"),
         (f"mysql://u:{SECRET}@h:x/y", None, "malformed"),
-        (f"mysql://u:{SECRET}@h", None, "names no database"),
+        (f"mysql://u:{SECRET}@h", None, "has no database name"),
         ("", None, "scheme"),
     ],
 )

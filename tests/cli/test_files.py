@@ -112,7 +112,7 @@ def test_a_configuration_that_everybody_can_read(run, tmp_path: Path) -> None:
     path.write_text('[databases]\nneutron = "mysql+pymysql://reader:hunter2@127.0.0.1:1/neutron"\n')
     path.chmod(0o644)
     done = run("--config", path, "audit")
-    assert done.err.count("every account can read it") == 1
+    assert done.err.count("is readable by every account") == 1
     assert f"chmod o-r {path}" in done.err
     assert "hunter2" not in done.err
     path.chmod(0o640)
@@ -125,13 +125,13 @@ def test_a_configuration_that_everybody_can_read(run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('[state]\ndirectory = "~nobody-here/x"\n', "is in no home that there is"),
+        ('[state]\ndirectory = "~nobody-here/x"\n', "is in a home folder that does not exist"),
         ('[databases.cells]\n"a\\u0000b" = "sqlite:///x"\n', "has a control character"),
         ('[databases]\nneutron = "sqlite:///a\\u0000b"\n', "has a control character"),
         ("[ages.none-such]\nidle = 1\n", "unknown check none-such"),
         ("[ages.volume-stuck-detaching]\nnone = 1\n", "unknown age none of check volume-stuck-detaching"),
         ("[ages.volume-stuck-detaching]\nidle = 99999999999\n", "from 0 to 31622400"),
-        ('[plans]\nkey = "~nobody-here/x"\n', "is in no home that there is"),
+        ('[plans]\nkey = "~nobody-here/x"\n', "is in a home folder that does not exist"),
         ("[plans]\nrequire_signature = 1\n", "must be true or false"),
     ],
 )
@@ -174,7 +174,7 @@ def test_the_account_that_reads(run, mariadb, tmp_path: Path) -> None:
         before = cloud.dump()
         done = run("--config", toml, "plan", "apply", file, "--yes")
         assert done.code == Exit.USAGE
-        assert "there is no [writer]" in done.err
+        assert "has no [writer]" in done.err
         assert "--same-account" in done.err
         assert cloud.dump() == before
         assert run("--config", toml, "plan", "apply", file, "--yes", "--same-account").code == Exit.REPAIRED

@@ -112,7 +112,7 @@ def test_a_stream_that_freezes(place: Place, relay: Relay, python: bool) -> None
 
 @pytest.mark.attack("stops the server of all databases (SIGSTOP)")
 def test_a_server_that_is_stopped(place: Place, relay: Relay) -> None:
-    """Its kernel still takes connections; it is asked once, not for each of its databases, and -q still warns."""
+    """Its kernel still takes connections; it is tried once, not for each of its databases, and -q still warns."""
     place.behind(relay)
     os.kill(place.pid(), signal.SIGSTOP)
     try:

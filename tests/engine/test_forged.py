@@ -241,7 +241,7 @@ def plans_config(here: Ground, name: str) -> Any:
 def test_a_moment_that_is_still_to_come(here: Ground, file: Path) -> None:
     """A guard may ask how old something is: the moment of a plan is not in the future."""
     forge(file, lambda plan: plan.update(now="2999-01-01 00:00:00"))
-    with pytest.raises(PlanFileError, match="still to come"):
+    with pytest.raises(PlanFileError, match="in the future"):
         runs.apply(here.config, plans.read(here.config, str(file)).plan, filed=True)
 
 
@@ -295,6 +295,6 @@ def _refused_when_forged(here: Ground, file: Path) -> None:
     text = file.read_text()
     forge(file, lambda plan: plan.update(id="another"))
     for signed in (True, False):
-        with pytest.raises(PlanFileError, match="is not that of key"):
+        with pytest.raises(PlanFileError, match="was not made by key"):
             plans.read(here.config, str(file), signed=signed)
     file.write_text(text)

@@ -121,7 +121,7 @@ def told(process: subprocess.Popen[str]) -> str:
     """What it says on stderr until it has heard that it is to stop."""
     assert process.stderr is not None
     heard = ""
-    while "begins nothing more" not in heard:
+    while "starting no others" not in heard:
         line = process.stderr.readline()
         assert line, heard
         heard += line
@@ -142,7 +142,7 @@ def test_told_to_stop(slow: Slow, number: signal.Signals) -> None:
     result = json.loads(out)
     assert (process.returncode, result["exit"]) == (Exit.STOPPED, Exit.STOPPED), err
     assert (result["run"], result["done"], result["left"]) == (run, 2, 1)
-    assert f"{number.name}: ends what is under way and begins nothing more" in err
+    assert f"{number.name}: finishing the steps in progress and starting no others" in err
     assert f"asked to stop ({number.name}): the rest was not begun" in err
     assert f"run resume {run}" in err
     assert slow.changed() == [True, True, False]

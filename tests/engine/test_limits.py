@@ -167,7 +167,7 @@ def test_a_cloud_that_cannot_be_told_is_not_called_another(here: Ground) -> None
     file.rename(aside)
     try:
         for act in (runs.undo, runs.resume, runs.undo_plan):
-            with pytest.raises(SourceError, match=f"run {run} cannot be told to be of this cloud"):
+            with pytest.raises(SourceError, match=f"it is unknown whether run {run} belongs to this cloud"):
                 act(here.config, run)
     finally:
         file.unlink(missing_ok=True)

@@ -172,7 +172,7 @@ def test_a_process_that_cannot_be_seen_counts_until_its_lease_runs_out(here: Gro
     for attempt in (lambda: runs.apply(here.config, plan), lambda: runs.resume(here.config, record.id)):
         with pytest.raises(LockedError, match="another-controller") as refused:
             attempt()
-        assert "its lease runs out in" in refused.value.hint
+        assert "its lease expires in" in refused.value.hint
     assert here.cloud.dump() == before
     with here.journal() as journal:
         assert journal.run(record.id).state is RunState.RUNNING
@@ -208,7 +208,7 @@ def test_a_process_that_is_seen_to_live_keeps_its_lease(here: Ground, plan: Plan
     sql(here, "UPDATE stackmend_leases SET expires = :then, beat = :then", {"then": ago(timedelta(hours=1))})
     with pytest.raises(LockedError) as refused:
         runs.apply(here.config, plan)
-    assert "is there and says nothing" in refused.value.hint
+    assert "exists but does not renew its lease" in refused.value.hint
 
 
 def test_a_lease_that_could_not_be_given_back(here: Ground, plan: Plan) -> None:
@@ -340,7 +340,7 @@ def test_two_state_folders(here: Ground, plan: Plan, tmp_path: Path, capsys: pyt
     code = main(["--config", str(other), "plan", "apply", str(here.folder / "plan.json"), "--yes"])
     said = capsys.readouterr().err
     assert code == Exit.REPAIRED
-    (line,) = [line for line in said.splitlines() if "are not kept out" in line]
+    (line,) = [line for line in said.splitlines() if "can run at the same time" in line]
     assert "journal.db" in line
 
 

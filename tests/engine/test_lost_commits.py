@@ -66,7 +66,7 @@ def test_a_commit_that_never_arrived_is_in_doubt_until_resumed(cut: tuple[Ground
     line.cut = "before"
     result = runs.apply(config, same_cloud(made(here, [step]), config))
     assert (result.exit, result.in_doubt, result.failed) == (Exit.IN_DOUBT, 1, 0)
-    assert "may yet arrive" in result.notes[0]
+    assert "may still arrive" in result.notes[0]
     assert reads(here, step) == step.before["description"]
     again = runs.resume(config, result.run)
     assert (again.exit, again.done) == (Exit.REPAIRED, 1)

@@ -211,7 +211,7 @@ def assert_refused(land: Land, write: bool, swallows: bytes, named: str) -> None
         for each in opened:
             with pytest.raises(SourceError, match=named) as refused:
                 each()
-            assert "swallows or overrides SET" in refused.value.hint
+            assert "drops or overrides SET" in refused.value.hint
         proxy.shutdown()
         thread.join()
 

@@ -100,8 +100,8 @@ def test_a_plan_at_80_columns():
              2. - allocations 7 (placement)
                   blob 1 bytes ff
 
-        A row is changed only if it still reads as it does here. Every statement with
-        its guards: --sql
+        A row is changed only if it still matches this plan. Use --sql to see every
+        statement with its guards.
 
         limits: 5,000 rows in all, 20% of a table (but always 50), stop after 10
         failures""")
@@ -142,7 +142,7 @@ def test_what_only_the_file_says_is_marked():
     """Reasons and evidence of a file without a trusted signature never stand as ours, nor do messages of a workflow."""
     said = action(1, instead="it is harmless", evidence=("All is well.",), check="")
     shown = text(made(said), View(vouched=False))
-    assert shown.count("the file says:\n      by db, for it is harmless\n      All is well.") == 1
+    assert shown.count("the file says:\n      by db, because it is harmless\n      All is well.") == 1
     assert "No trusted key has signed this file." in shown
     assert "the file says" not in text(made(said))
     lane = text(

@@ -87,7 +87,7 @@ def test_a_server_leaves_by_what_it_is_doing(
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        ("stopped", "a cold move was not asked for: --cold moves it"),
+        ("stopped", "--cold allows a cold migration"),
         ("suspended", "--wake resumes it"),
         ("rescued", "openstack server unrescue"),
         ("error", "it is in error: broken. Mend it first"),
@@ -108,7 +108,7 @@ def test_a_server_that_is_locked_while_stopped_is_left_to_whoever_locked_it(clou
     """Somebody may have its disk open by hand."""
     one = cloud.put("stopped")
     one.locked = True
-    assert "somebody may be at work on its disk" in words(of(drain(drill, cold=True), one))
+    assert "somebody may be working on its disk" in words(of(drain(drill, cold=True), one))
 
 
 @pytest.mark.parametrize("task", ["rebooting", "image_uploading", "powering-off"])

@@ -457,7 +457,7 @@ def test_a_list_that_is_not_whole_ends_it(drill: Drill, cloud: Told) -> None:
     unseen = put(cloud, "unseen").id
     cloud.told["/servers/detail"] = lambda body: {"servers": [one for one in body["servers"] if one["id"] != unseen]}
     cloud.die(DEAD)
-    assert f"is not whole: server {unseen} is not in it" in refused(evacuate(drill))
+    assert f"is incomplete: server {unseen} is not in it" in refused(evacuate(drill))
 
 
 def test_servers_are_evacuated_in_their_order(drill: Drill, cloud: Told) -> None:

@@ -102,7 +102,7 @@ def test_a_base_outside_of_the_directory_is_named_and_never_opened(made: Instanc
     made.rebase(made.path / second / "disk", f"../{first}/disk")
     found = look(made)
     assert "is outside the instances directory" in found.folder(out).broken[0]
-    assert "goes in a circle" in found.folder(first).broken[0]
+    assert "is circular" in found.folder(first).broken[0]
 
 
 def test_names_with_odd_characters_are_kept_as_they_are(made: Instances) -> None:

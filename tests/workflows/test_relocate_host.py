@@ -295,7 +295,7 @@ def other_cell(site: Site, server: Server) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (alive, "servers of a host that lives are moved by"),
+        (alive, "use 'stackmend host drain"),
         (unproved, "Configure [hooks] fence"),
         (dead_end, f"nova-compute on {TO} is not up"),
         (other_cell, "rows cannot leave their cell"),

@@ -2,8 +2,8 @@
 """The databases of the cloud and their addresses: the configured ones, and Nova's cells as Nova finds them.
 
 ``nova_api.cell_mappings`` holds a URL for each cell, literal or a template whose fields Nova fills from the URL of
-its own ``[database]connection`` (nova/objects/cell_mapping.py; services 1.2). This module does what Nova would do, traps
-included, and checks the result before using it: a cell with an invalid URL is an error by name, never skipped.
+its own ``[database]connection`` (nova/objects/cell_mapping.py; services 1.2). This module does what Nova would
+do, traps included, and checks the result before using it: a cell with an invalid URL is an error, never skipped.
 """
 
 from __future__ import annotations

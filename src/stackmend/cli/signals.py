@@ -177,7 +177,7 @@ def tidy() -> None:
 
 
 def _leave(number: int) -> None:
-    """End although the main thread does not return: as safe as kill -9, but quieter, and without temporary folders left."""
+    """End although the main thread does not return: as safe as kill -9, but quieter, and removes temporary folders."""
     tidy()
     with suppress(OSError):
         os.write(2, f"error: {INTERRUPTED[0]}\nhint: {INTERRUPTED[1]}\n".encode())

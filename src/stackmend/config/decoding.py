@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the text of the TOML file to its types; an error names the file, the table and the key, and never a value."""
+"""Decodes the TOML file into its types; errors name the file, the table and the key, never a value."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _T = TypeVar("_T", bound=Table)
 
 
 def read_document(path: Path) -> Document:
-    """Read and decode the file; ConfigError if anything in it is not as the types have it."""
+    """Read and decode the file; ConfigError if anything in it does not match the types."""
     known = tables()
     found: dict[str, Any] = {}
     for name, values in _parse(path).items():
@@ -32,7 +32,7 @@ def read_document(path: Path) -> Document:
 
 
 def unknown(what: str, name: str, known: Collection[str], path: Path) -> ConfigError:
-    """The error that a name is of which nothing is known, with the nearest one that is."""
+    """The error for an unknown name, with the nearest known one."""
     near = difflib.get_close_matches(name, known, 1)
     hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(sorted(known))}."
     return ConfigError(f"unknown {what} in {path}", hint)
@@ -71,9 +71,9 @@ def _ages(values: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _value(key: Key, value: object, where: str) -> Any:
-    """The value in its type; what msgspec says of one that does not fit names types, our error says what to write."""
+    """The value in its type; msgspec's errors name types, ours say what to write."""
     if any(character < " " for text in _texts(value) for character in text):
-        # no name, path or URL has any, and a NUL byte ends it for everybody else
+        # no name, path or URL contains any, and a NUL byte would truncate it elsewhere
         raise ConfigError(f"{where} has a control character", "Remove it.")
     try:
         return msgspec.convert(value, key.type)

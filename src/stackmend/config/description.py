@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configuration as ``config show`` tells it: what was found where, and what counts; never a password."""
+"""The configuration for ``config show``: what was found where, and what is used; never a password."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stackmend.config.sources import Found, Source
 from stackmend.drivers.database.dialects.base import Address
 from stackmend.model.errors import ConfigError
 
-#: options of a URL whose values are no secret
+#: URL options whose values are not secret
 _SHOWN = ("charset", "plugin", "ssl_ca", "ssl_cert", "ssl_check_hostname", "ssl_verify_cert", "unix_socket")
 _CLOUDS = ("etc/openstack/clouds.yaml", "etc/kolla/clouds.yaml", "root/.config/openstack/clouds.yaml")
 
@@ -49,7 +49,7 @@ def describe(config: Config, problems: Sequence[ConfigError]) -> dict[str, objec
 
 
 def _found(found: Found) -> list[dict[str, object]]:
-    """One entry for each database and file, the one that counts first; one where no file knows it."""
+    """One entry per database and file, the one in use first; one entry if no file names the database."""
     entries: list[dict[str, object]] = []
     for database in DATABASES:
         sources = [source for source in found.sources if source.database == database]
@@ -86,7 +86,7 @@ def _entry(database: str, state: str, address: Address | None = None, **more: st
 
 
 def _redacted(url: str | None, what: str) -> str | None:
-    """The URL without password and options; templates and kinds that are not understood are only said to be there."""
+    """The URL without password and options; templates and unknown schemes are only mentioned."""
     if not url:
         return None
     try:
@@ -100,6 +100,6 @@ def _name(account: Account | None) -> str | None:
 
 
 def _clouds(found: Found) -> Iterator[Path]:
-    """The files with accounts of clouds below the root and in containers; nothing in them is read."""
+    """The files with cloud accounts below the root and in containers; their contents are not read."""
     for base in (found.root, *(root for _, root in containers(found.root, []))):
         yield from (base / path for path in _CLOUDS if os.path.isfile(base / path))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The TOML file as types: every table and key, what it may hold, what it is for, and what it is if it is not given.
+"""The TOML file as types: every table and key with its type, meaning and default.
 
-This is all there is to say of a key. Decoding, the refusal of unknown keys and the pages of the documentation are made
-of it.
+This is the single definition of each key. Decoding, the refusal of unknown keys and the documentation are derived from
+it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from stackmend.model.plan import Limits as PlanLimits
 
 #: a request that may take longer than a day has no limit
 _LONGEST = 86_400
-#: seconds that a check may be told to wait before it believes in damage
+#: upper limit for the ages of checks, in seconds
 _OLDEST = 366 * 86_400
 _LIMITS = PlanLimits()
 
@@ -30,12 +30,12 @@ def says(meaning: str) -> Meta:
 
 
 def _kind(title: str, must: str, write: str, **bounds: Any) -> Meta:
-    """A kind of values: its name, what an error says of a value that is none, and how to write one."""
+    """A kind of value: its name, the error for an invalid value, and how to write a valid one."""
     return Meta(title=title, extra={"must": must, "write": write}, **bounds)
 
 
 Text = Annotated[str, _kind("text", "be a text", '{key} = "..."')]
-#: a text that would mean something else, or nothing, where it is empty
+#: a text that must not be empty, because an empty one would mean something else
 Filled = Annotated[str, _kind("text", "be a non-empty text", '{key} = "..."', min_length=1)]
 Word = Annotated[str, Meta(min_length=1)]
 Words = Annotated[
@@ -64,7 +64,7 @@ Ages = Annotated[
 
 
 class Table:
-    """One table of the file. It may hold passwords, so its text shows nothing of it."""
+    """One table of the file. It may contain passwords, so its repr shows no values."""
 
     __slots__ = ()
 
@@ -255,7 +255,7 @@ class Document(Table):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What there is to say of one key."""
+    """The description of one key."""
 
     name: str
     type: Any  #: what its value is decoded to
@@ -263,7 +263,7 @@ class Key:
 
     @property
     def kind(self) -> str:
-        """What its value is: "text", "list of texts", "seconds"."""
+        """The kind of its value: "text", "list of texts", "seconds"."""
         return str(next(meta.title for meta in self._metas if meta.title))
 
     @property
@@ -277,7 +277,7 @@ class Key:
         return get_origin(get_args(self.type)[0]) is dict
 
     def wrong(self) -> tuple[str, str]:
-        """What an error says of a wrong value, and how to write a right one: ("must be a text", "Write ...")."""
+        """The error for an invalid value, and how to write a valid one: ("must be a text", "Write ...")."""
         said = next(meta.extra for meta in self._metas if meta.extra)
         must, write = (said[part].format(key=self.name, default=self.default) for part in ("must", "write"))
         return f"must {must}", f"Write {write}."
@@ -305,12 +305,12 @@ def tables() -> dict[str, type[Table]]:
 
 
 def ages() -> Key:
-    """What there is to say of each table in [ages]."""
+    """The description of each table in [ages]."""
     return Key("NAME", Annotated[Ages, says("seconds, for each age on the page of the check NAME")], {})
 
 
 def reference() -> dict[str, dict[str, Key]]:
-    """Every table as one writes it -> its keys; "*" is any name."""
+    """Every table as written in the file -> its keys; "*" is any name."""
     found: dict[str, dict[str, Key]] = {}
     for name, table in tables().items():
         known = keys(table)

@@ -2,7 +2,7 @@
 """Where the services' own files are: packages (Debian, RDO), kolla, and the containers of OpenStack-Ansible.
 
 Everything is looked for below a root, ``/`` or a folder with copies of a controller's files. Symbolic links in it are
-followed as the machine (or the container) would that has this root: OpenStack-Ansible links ``/etc/nova`` to a folder
+resolved as on the machine (or in the container) with this root: OpenStack-Ansible links ``/etc/nova`` to a folder
 of the virtual environment, which on the host means another file or none.
 """
 
@@ -19,23 +19,23 @@ from stackmend.drivers.database.dialects.base import FILES, Address
 PACKAGES, KOLLA, ANSIBLE = "packages", "kolla", "openstack-ansible"
 LAYOUTS = (PACKAGES, KOLLA, ANSIBLE)
 
-_LINKS = 40  #: as many as the kernel follows
+_LINKS = 40  #: the kernel's limit
 _CONTAINERS = "var/lib/lxc"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Service:
-    """Where a service's settings may be, and which of them hold the URLs of which databases."""
+    """Where a service's settings may be, and which options hold the URLs of its databases."""
 
     name: str
     file: str
-    kolla: tuple[str, ...]  #: folders of kolla, the one that knows most first
+    kolla: tuple[str, ...]  #: folders of kolla, the most complete one first
     options: Mapping[str, tuple[str, str]]  #: database -> (section, option)
     before: tuple[str, ...]  #: read first, from packages: defaults of the distribution
     after: tuple[str, ...]  #: read last, files and folders
 
     def readings(self) -> tuple[str, ...]:
-        """What a packaged service reads, in its order."""
+        """The files that a packaged service reads, in its order."""
         main = f"etc/{self.name}/{self.file}"
         beside = (f"{main}.d", f"etc/{self.name}/{self.name}.conf.d")
         return (*self.before, main, *dict.fromkeys((*self.after, *beside)))
@@ -56,7 +56,7 @@ def _service(
 
 
 SERVICES = (
-    # a conductor of a cell does not know the API database, and its [database] is the cell's
+    # a cell conductor does not know the API database, and its [database] is the cell's
     _service(
         "nova",
         "nova-api nova-super-conductor nova-scheduler nova-metadata nova-cell-bootstrap nova-conductor",
@@ -80,26 +80,26 @@ SERVICES = (
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The settings of one service as one process of it reads them."""
+    """The settings of one service as one of its processes reads them."""
 
     service: Service
     layout: str
-    path: Path  #: the main file, as one writes it on this machine
-    root: Path  #: what paths inside the file are below
+    path: Path  #: the main file, as a path on this machine
+    root: Path  #: the root of paths inside the file
     container: str = ""
     readings: tuple[Path, ...] = field(default=())  #: files and folders in the order in which they are read
 
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """A file or folder that this account may not look into."""
+    """A file or folder that this account cannot read."""
 
     path: Path
-    service: str = ""  #: whose it is; nothing where it may hold anything
+    service: str = ""  #: the service; empty if it may contain anything
 
 
 def places(root: Path, layout: str | None = None) -> tuple[list[Place], list[Hidden]]:
-    """Every place below ``root``, packages first (of one layout only, if one is given), and what is hidden."""
+    """Every place below ``root``, packages first (only of ``layout`` if given), and unreadable paths."""
     found: list[Place] = []
     hidden: list[Hidden] = []
     for service in SERVICES:
@@ -130,7 +130,7 @@ def _candidates(root: Path, service: Service, hidden: list[Hidden]) -> Iterator[
 
 
 def containers(root: Path, hidden: list[Hidden]) -> list[tuple[str, Path]]:
-    """(name, root) of the LXC containers below ``root``; those on volumes that are not mounted here have no files."""
+    """(name, root) of the LXC containers below ``root``; those on unmounted volumes have no files."""
     folder = root / _CONTAINERS
     try:
         names = sorted(entry.name for entry in os.scandir(folder))
@@ -153,7 +153,7 @@ def _layouts_of(root: Path, path: Path) -> tuple[str, ...]:
 
 
 def _with_readings(place: Place) -> Place:
-    """The place with what is there to be read; PermissionError if a part of it is hidden."""
+    """The place with its existing files; PermissionError if a part of it is unreadable."""
     if place.layout == KOLLA:
         main = place.path.relative_to(place.root)
         wanted = [main, main.with_name(main.name + ".d")]
@@ -165,13 +165,13 @@ def _with_readings(place: Place) -> Place:
         if _is(stat.S_ISREG, real):
             there.append(real)
         elif _is(stat.S_ISDIR, real):
-            os.scandir(real).close()  # a folder that may not be listed would look empty to oslo.config
+            os.scandir(real).close()  # an unreadable folder would look empty to oslo.config
             there.append(real)
     return replace(place, readings=tuple(there))
 
 
 def inside(root: Path, path: Path | str) -> Path:
-    """The real path of ``path`` on a machine whose root is ``root``: links do not lead out of it."""
+    """The real path of ``path`` on a machine whose root is ``root``: links do not escape it."""
     if root == Path("/"):
         return root / path
     done, left, links = root, list(reversed(PurePosixPath(path).parts)), 0
@@ -190,7 +190,7 @@ def inside(root: Path, path: Path | str) -> Path:
 
 
 def anchored(address: Address, root: Path) -> Address:
-    """The address with the files that it names (``ssl_ca`` ...) found below the root that it was written for."""
+    """The address with its files (``ssl_ca`` ...) resolved below the root they were written for."""
     files = {name: address.options[name] for name in FILES if address.options.get(name, "").startswith("/")}
     below = {name: inside(root, path) for name, path in files.items()}
     moved = {name: str(path) for name, path in below.items() if root != Path("/") and os.path.isfile(path)}
@@ -198,7 +198,7 @@ def anchored(address: Address, root: Path) -> Address:
 
 
 def _is(kind: Callable[[int], bool], path: Path) -> bool:
-    """Whether something of that kind is there; PermissionError if that cannot be known."""
+    """Whether something of that kind exists; PermissionError if that cannot be determined."""
     try:
         mode = os.stat(path).st_mode
     except PermissionError:
@@ -209,7 +209,7 @@ def _is(kind: Callable[[int], bool], path: Path) -> bool:
 
 
 def _shut(path: Path) -> Path:
-    """The outermost of the folders on the way to ``path`` that may not be entered, else ``path`` itself."""
+    """The outermost parent folder of ``path`` that cannot be entered, else ``path`` itself."""
     for parent in reversed(path.parents):
         try:
             os.stat(f"{parent}/.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The services' own configuration files, read with their own library, in the order in which the services read them."""
+"""Reads the services' own configuration files with their own library, in the order in which the services read them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _NOVA_SETTINGS = (
     ("libvirt", "images_type"),
 )
 _BASE = ("database", "connection")
-#: names that oslo.config can know options and sections by
+#: names that oslo.config accepts for options and sections
 _NAME = re.compile(r"[A-Za-z_]\w*\Z")
 Option = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a service's files say: URLs by database, and of Nova what shapes cells and caches."""
+    """The settings in a service's files: URLs by database, and for Nova the settings that affect cells and caches."""
 
     urls: Mapping[str, str] = field(repr=False)
     base: str | None = field(default=None, repr=False)  #: Nova's [database]connection, the base of cell URL templates
@@ -35,7 +35,7 @@ class Reading:
 
 
 def read(place: Place) -> Reading:
-    """Read the files of one place; ConfigError names the file that the service itself would refuse."""
+    """Read the files of one place; ConfigError names a file that the service itself would refuse."""
     wanted = list(place.service.options.values())
     nova = place.service.name == "nova"
     found = _options(place.path, place.readings, [*wanted, *((_BASE, *_NOVA_SETTINGS) if nova else ())])
@@ -58,7 +58,7 @@ def _settings(found: Mapping[Option, str]) -> dict[str, str]:
 
 
 def _options(path: Path, readings: Iterable[Path], wanted: Iterable[Option]) -> dict[Option, str]:
-    """The values of some options, with ``$option`` expanded; ``path`` is how errors call the files."""
+    """The values of some options, with ``$option`` expanded; ``path`` names the files in errors."""
     from oslo_config import cfg
 
     conf = cfg.ConfigOpts()
@@ -93,7 +93,7 @@ _REFUSED = "The service itself would refuse it."
 
 
 def _declare(conf: Any, file: Path) -> None:
-    """Make every option of a file known: a value may refer to any as ``$option`` or ``${section.option}``."""
+    """Register every option of a file: a value may reference any as ``$option`` or ``${section.option}``."""
     from oslo_config import cfg
 
     sections: dict[str, dict[str, list[str]]] = {}
@@ -109,5 +109,5 @@ def _declare(conf: Any, file: Path) -> None:
 
 
 def _plain(problem: Any) -> str:
-    """What the parser objects to, without the line, which may hold a password."""
+    """The parser's complaint without the line, which may contain a password."""
     return "it begins with a byte order mark" if (problem.line or "").startswith("\ufeff") else str(problem.msg)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configuration: one TOML file, or the services' own files if none is named."""
+"""The configuration: one TOML file, or the services' own files if none is given."""
 
 from __future__ import annotations
 
@@ -36,26 +36,26 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """What an operator configured, or what the services' own files say."""
+    """What the operator configured, or the services' own files contain."""
 
     databases: Mapping[str, Address] = field(default_factory=dict)  #: without cells
     cells: Mapping[str, Address] = field(default_factory=dict)  #: by cell name, where given
     reader: Account | None = None
     writer: Account | None = None
-    same_account: bool = False  #: the accounts that read may write, too
-    exposed: Path | None = None  #: a file with passwords that every account of this machine can read
+    same_account: bool = False  #: the reading accounts may also write
+    exposed: Path | None = None  #: a world-readable file with passwords
     nova_settings: Mapping[str, str] = field(default_factory=dict)  #: "neutron.ovs_bridge", "DEFAULT.flat_injected"
     base_url: str | None = field(default=None, repr=False)  #: Nova's [database]connection, the base of cell templates
     cloud: str | None = None  #: a name in clouds.yaml
-    clouds: Path | None = None  #: the clouds.yaml, where it is none of those that every client reads
+    clouds: Path | None = None  #: path of clouds.yaml, if it is not in one of the usual places
     api_timeout: float = TIMEOUT  #: seconds that one request may take
-    database_timeout: float = SILENCE  #: seconds of silence after which a database is given up
-    #: the openstacksdk Connection of the program that runs us (``openstack``), where no cloud is configured
+    database_timeout: float = SILENCE  #: seconds without an answer after which a database is given up
+    #: the openstacksdk Connection of the host program (``openstack``), if no cloud is configured
     client: Callable[[], Any] | None = field(default=None, repr=False)
     routes: Routes = field(default_factory=Routes)  #: how hosts are reached
     libvirt: str | None = None
     instances_path: str = INSTANCES  #: where hosts keep the disks of servers
-    shared_instances: bool = False  #: whether that is one and the same directory on all of them
+    shared_instances: bool = False  #: whether all hosts share that directory
     hooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: name -> command on this machine, with {host}
     state: Path = field(default_factory=lambda: default_state())
     journal: str = field(default="", repr=False)
@@ -63,10 +63,10 @@ class Config:
     ages: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     key: Path | None = None  #: signs plans
     trusted: tuple[Path, ...] = ()  #: public keys whose plans are trusted
-    require_signature: bool = False  #: no other plan is applied
-    keys: Path | None = None  #: the folder in which keys are kept; None: the state folder
+    require_signature: bool = False  #: unsigned plans are refused
+    keys: Path | None = None  #: the folder of the keys; None: the state folder
     origin: str = ""  #: where it was read from
-    root: Path = Path("/")  #: what the files are below that URLs of cells name (ssl_ca)
+    root: Path = Path("/")  #: the root of the files named in cell URLs (ssl_ca)
     found: Found | None = field(default=None, repr=False)  #: what the services' own files said
 
     @property
@@ -76,7 +76,7 @@ class Config:
 
     @property
     def key_folder(self) -> Path:
-        """Where the keys of plans are, unless told otherwise."""
+        """The default folder of the plan keys."""
         return self.keys or self.state
 
     @property
@@ -103,7 +103,7 @@ def default_state() -> Path:
         return Path(given).absolute()
     try:
         base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    except RuntimeError:  # neither HOME nor a passwd entry, as for a user id of a container
+    except RuntimeError:  # neither HOME nor a passwd entry, as for a user id in a container
         raise ConfigError(
             "there is no home folder for the journal and snapshots", "Set STACKMEND_STATE, or HOME."
         ) from None
@@ -111,7 +111,7 @@ def default_state() -> Path:
 
 
 def _at_home(text: str, what: str) -> Path:
-    """A path with ``~`` as a shell has it; ConfigError for the home of an account that there is not."""
+    """A path with ``~`` expanded as in a shell; ConfigError for the home of an unknown account."""
     try:
         return Path(text).expanduser()
     except (RuntimeError, ValueError):
@@ -128,10 +128,10 @@ def load(
 ) -> Config:
     """Read the TOML file, else the services' own files; ConfigError says what is wrong.
 
-    ``root`` (default: STACKMEND_ROOT, else ``/``) is the folder below which these are looked for, ``layout`` (default:
-    STACKMEND_LAYOUT) one of :data:`stackmend.config.layouts.LAYOUTS` if several are there. Where the configuration
-    names no cloud, ``cloud`` is used (default: OS_CLOUD), by the connection that ``client`` makes. Where no service
-    has a file, an account is enough; a root or a layout that was asked for has to be there all the same.
+    ``root`` (default: STACKMEND_ROOT, else ``/``) is the folder in which these are searched for, ``layout`` (default:
+    STACKMEND_LAYOUT) one of :data:`stackmend.config.layouts.LAYOUTS` if there are several. If the configuration names
+    no cloud, ``cloud`` is used (default: OS_CLOUD), with the connection that ``client`` makes. If no service has a
+    file, an account is enough; but a root or layout given explicitly must exist.
     """
     config, problems = survey(path, root, layout=layout, cloud=cloud, client=client)
     if problems:
@@ -148,7 +148,7 @@ def survey(
     cloud: str | None = None,
     client: Callable[[], Any] | None = None,
 ) -> tuple[Config, list[ConfigError]]:
-    """As :func:`load`, but what is wrong with the services' own files comes beside what could be read of them."""
+    """As :func:`load`, but returns the errors in the services' own files together with what could be read."""
     given = path or ("" if root else os.environ.get("STACKMEND_CONFIG"))
     if given:
         config, problems = _from_toml(Path(given)), []
@@ -165,7 +165,7 @@ def survey(
 
 
 def _exposed(config: Config, path: Path) -> bool:
-    """Whether a configuration has passwords, and every account of this machine can read it."""
+    """Whether a configuration has passwords and is world-readable."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -177,7 +177,7 @@ def _exposed(config: Config, path: Path) -> bool:
 
 
 def _password_of(url: str) -> str:
-    """Something where the URL has a password, or may have one: what is wrong with it is said where it is used."""
+    """Non-empty if the URL has, or may have, a password: errors in it are reported where it is used."""
     try:
         return str(parsed(url).password or "")
     except ValueError:

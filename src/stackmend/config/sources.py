@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the services' own files say of the databases: which file counts for which, and where two disagree.
+"""The databases in the services' own files: which file is used for which database, and where two disagree.
 
-Several files usually say the same (a kolla controller has one for each process, OpenStack-Ansible one for each
-container). Where they name different databases nobody but the operator knows which cloud is meant: that is an error,
-for a repair in the wrong cloud, or an audit of two halves of different ones, would be worse than none.
+Several files usually agree (a kolla controller has one per process, OpenStack-Ansible one per container). If they name
+different databases, only the operator knows which cloud is meant. That is an error, because a repair in the wrong
+cloud, or an audit of halves of two clouds, would be worse than none.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 class State(Enum):
-    """What a file is to a database."""
+    """The role of a file for a database."""
 
-    USED = "used"  #: the address is from here
-    SAME = "same"  #: says the same as the one that is used
+    USED = "used"  #: its address is used
+    SAME = "same"  #: agrees with the one in use
     DIFFERS = "differs"  #: names another database
-    NONE = "none"  #: says nothing of it
-    UNUSABLE = "unusable"  #: cannot be read, or what it says makes no sense
+    NONE = "none"  #: does not name it
+    UNUSABLE = "unusable"  #: cannot be read, or is invalid
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file and what it says of one database."""
+    """One file and its setting for one database."""
 
     database: str
     place: Place
@@ -46,7 +46,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """Everything that was found below a root."""
+    """Everything found below a root."""
 
     root: Path
     layout: str | None = None
@@ -57,16 +57,16 @@ class Found:
 
     @property
     def used(self) -> dict[str, Source]:
-        """Database -> the file that counts."""
+        """Database -> the file in use."""
         return {source.database: source for source in self.sources if source.state is State.USED}
 
     @property
     def silent(self) -> bool:
-        """Whether no file names a database, and none is there that might: this is no controller."""
+        """Whether no file names, or might name, a database: this is not a controller."""
         return not self.hidden and all(source.state is State.NONE for source in self.sources)
 
     def problems(self) -> list[ConfigError]:
-        """Why this cannot be used as it is; nothing when it can."""
+        """The errors that prevent using this; empty if there are none."""
         used = self.used
         found = [self._disagreement(used[s.database], s) for s in self.sources if s.state is State.DIFFERS]
         found += [s.problem for s in self.sources if s.problem and s.database not in used]
@@ -89,7 +89,7 @@ class Found:
         )
 
     def _halves(self) -> list[ConfigError]:
-        """Two layouts that each supply what the other lacks, on servers that have nothing in common."""
+        """Two layouts that each supply what the other lacks, on disjoint sets of servers."""
         servers: dict[str, set[tuple[str, int]]] = {}
         for source in self.used.values():
             if source.address:
@@ -105,7 +105,7 @@ class Found:
         ]
 
     def _unread(self) -> list[ConfigError]:
-        """Files that may not be read, of services whose database nothing else names."""
+        """Unreadable files of services whose database no other file names."""
         lacking = {s.name for s in SERVICES if not set(s.options) & set(self.used)}
         paths = [str(hidden.path) for hidden in self.hidden if hidden.service in lacking]
         return [ConfigError(f"{', '.join(paths)} cannot be read: permission denied", _AS_ROOT)] if paths else []
@@ -134,7 +134,7 @@ class Found:
 
 
 def look(root: Path, layout: str | None = None) -> Found:
-    """Look below ``root``; nothing that is wrong with a file is an error yet."""
+    """Search below ``root``; problems with single files are not errors yet."""
     if layout and layout not in LAYOUTS:
         raise ConfigError(f"there is no layout {layout}", f"Known: {', '.join(LAYOUTS)}.")
     if not root.is_dir():
@@ -177,7 +177,7 @@ def _source(place: Place, database: str, url: str | None) -> Source:
 
 
 def _weighed(sources: Sequence[Source]) -> list[Source]:
-    """The first that names a database is used; the later ones say the same or differ."""
+    """The first file that names a database is used; later ones agree or differ."""
     first: dict[str, Address] = {}
     found: list[Source] = []
     for source in sources:
@@ -191,13 +191,13 @@ def _weighed(sources: Sequence[Source]) -> list[Source]:
 
 
 def _where(address: Address) -> tuple[str, ...]:
-    """What makes two addresses name one database, whatever the account."""
+    """The identity of a database address, ignoring the account."""
     host = "localhost" if address.host in _LOCAL else address.host.lower()
     return (address.scheme, host, str(address.port), address.options.get("unix_socket", ""), address.database)
 
 
 def _novas(sources: Sequence[Source], there: Sequence[Place]) -> list[Place]:
-    """The places whose [database] may be the base of cell URLs: that of the API database, else any of Nova's."""
+    """The places whose [database] may be the base of cell URLs: the API database's, else any of Nova's."""
     used = [source.place for source in sources if source.database == "nova_api" and source.state is State.USED]
     return used or [place for place in there if place.service.name == "nova"]
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything that touches the world, one package per kind."""
+"""Everything with external effects, one package per kind."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Temporary folders, which may hold what a cloud knows: none is left, however the program ends, but for kill -9."""
+"""Temporary folders, which may contain data of a cloud: removed however the program ends, except by kill -9."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Scratch:
     """One folder, until it is removed."""
 
     def __init__(self, what: str) -> None:
-        # known before it is there: a signal may come in between
+        # registered before it is created: a signal may come in between
         self.name = os.path.join(tempfile.gettempdir(), f"stackmend-{what}-{secrets.token_hex(8)}")
         _THERE.add(self.name)
         os.mkdir(self.name, 0o700)
@@ -40,7 +40,7 @@ def scratch(what: str) -> Iterator[str]:
 
 
 def remove_all() -> None:
-    """Remove what is there, for a program that ends, also without coming to the ends of its blocks."""
+    """Remove all folders when the program ends, even without leaving its ``with`` blocks."""
     for name in tuple(_THERE):
         shutil.rmtree(name, ignore_errors=True)
 

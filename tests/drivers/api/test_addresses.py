@@ -146,5 +146,5 @@ def test_neither_rows_nor_api(served: tuple[Cloud, Config, Config]) -> None:
     """A cloud whose Neutron nobody can ask: an error that says what to name."""
     _, rows, _ = served
     databases = {name: url for name, url in rows.databases.items() if name != "neutron"}
-    with pytest.raises(SourceError, match="neither in its database nor by its API"):
+    with pytest.raises(SourceError, match="neither from its database nor through its API"):
         find(replace(rows, databases=databases), "10.0.0.5")

@@ -257,7 +257,7 @@ def test_the_api_of_another_cloud(
     lines = [line for line in broken[0].toml().partition("[state]")[0].splitlines() if not line.startswith("neutron")]
     report = audit(configured(tmp_path, healthy, "\n".join(lines) + "\n"), checks=["port-without-server"], settle=0)
     assert report.exit is Exit.INCOMPLETE
-    assert any("not that of these databases" in note for note in report.notes)
+    assert any("belong to different clouds" in note for note in report.notes)
 
 
 def test_no_api_and_no_database(tmp_path: Path, healthy: ShowingFake) -> None:

@@ -112,9 +112,9 @@ def test_an_api_of_another_cloud_is_never_used(config: Config, fake: Fake) -> No
     plan = plan_of(config)
     foreign = {"services": [{"id": "somebody-elses"}]}
     fake.fault("GET", "/os-services", "refuse", times=20, status=200, body=foreign)
-    assert "not that of these databases" in reason(plan_of(config))
+    assert "belong to different clouds" in reason(plan_of(config))
     fake.seen.clear()
-    with pytest.raises(ApiError, match="not that of these databases"):
+    with pytest.raises(ApiError, match="belong to different clouds"):
         runs.apply(config, plan)
     assert fake.changes() == []
 

@@ -104,7 +104,7 @@ def test_an_account_that_is_not_whole(fake: Fake, tmp_path: Path) -> None:
 def test_a_password_that_is_wrong(fake: Fake) -> None:
     """Keystone says 401, and the password is not shown."""
     fake.fault("POST", "/auth/tokens", "refuse", status=401, body={"error": {"message": "no", "code": 401}})
-    assert "does not let this account in" in refused(ApiError, "fake", fake.clouds_yaml()).message
+    assert "rejects this account" in refused(ApiError, "fake", fake.clouds_yaml()).message
 
 
 @pytest.mark.parametrize("how", ["drop", "refuse"])
@@ -181,5 +181,5 @@ def test_the_cloud_of_the_api_is_that_of_the_databases(config: Config, session: 
 def test_another_cloud_is_refused(config: Config, fake: Fake, session: ApiSession, clock: HandClock) -> None:
     """OS_CLOUD may name any cloud: nothing is changed in one that the databases are not of."""
     fake.fault("GET", "/os-services", "refuse", status=200, body={"services": [{"id": "somebody-elses"}]})
-    with pytest.raises(ApiError, match="not that of these databases"):
+    with pytest.raises(ApiError, match="belong to different clouds"):
         apis.same_cloud(ApiReading(session, clock), Session.of(config))

@@ -74,7 +74,7 @@ def test_a_mount_with_a_space_on_a_small_system() -> None:
 @pytest.mark.parametrize("out", [b"", b"something else\n", b"a\n==\nb\n==\nc\n==\nd\n", b"a\n==\n1 2\n==\n1.1\n"])
 def test_a_host_that_says_half(out: bytes) -> None:
     """Half an answer is none."""
-    with pytest.raises(SourceError, match="does not say when it was started"):
+    with pytest.raises(SourceError, match="does not report its boot time"):
         facts(Saying(out), "c01")
 
 

@@ -115,7 +115,7 @@ def test_what_fails_stays_and_can_be_tried_again(loss: Loss) -> None:
     loss.plane.lever(loss.other, "spawn", "fail")
     result = loss.apply(plan)
     assert result.failed == 1, result.notes
-    assert "it was begun and came to nothing" in " ".join(result.notes)
+    assert "it was started and failed" in " ".join(result.notes)
     assert loss.show("good").compute_host == loss.host
     loss.plane.release(loss.other, "spawn")
 

@@ -143,7 +143,7 @@ def test_a_move_that_no_host_takes_says_why_at_once(operator: Operator) -> None:
     finally:
         operator.do("enable-service", **third)
     assert outcome.state is StepState.FAILED
-    assert "it was begun and came to nothing" in outcome.note
+    assert "it was started and failed" in outcome.note
     assert "No valid host was found" in outcome.note
     assert operator.executor.probe(step) is StepState.PLANNED
 

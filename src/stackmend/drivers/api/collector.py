@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of services that have no database here, read from their APIs: what :mod:`.shown` says.
+"""Tables of services without a configured database, read from their APIs (:mod:`.tables`).
 
-A list that breaks off, is refused, or leaves out what a cell or another project has, makes its source failed, as a
-database does that breaks off. Deleted rows are not shown, but for servers that somebody asks for by name.
+A list that is cut off, is refused, or omits a cell or other projects makes its source failed, like a database
+connection that breaks. Deleted rows are not shown, except for servers requested by name.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from stackmend.model.snapshot import UNREADABLE, Source, cell_database
 from stackmend.tables import Table, tables
 from stackmend.tables.nova import VIFS
 
-#: the services that can be read so
+#: the services that can be read this way
 SERVICES = frozenset({"nova", "neutron", "cinder", "placement"})
-#: columns that name servers in what other services have: label -> column
+#: columns of other services that name servers: label -> column
 _NAMING = {
     "neutron_ports": "device_id",
     "cinder_volume_attachment": "instance_uuid",
@@ -39,7 +39,7 @@ _NAMING = {
 class ApiTables:
     """The tables of some services, as their APIs show them (:class:`stackmend.drivers.snapshot.recollect.Elsewhere`).
 
-    ``seconds``: how long one narrow look may ask (None: as long as it takes).
+    ``seconds``: time limit of one narrow read (None: no limit).
     """
 
     def __init__(self, reading: ApiReading, services: Iterable[str], seconds: float | None = None) -> None:
@@ -53,7 +53,7 @@ class ApiTables:
         return bool(self.services & {part.service.removesuffix("_api") for part in parts})
 
     def sources(self, labels: Iterable[str]) -> list[Source]:
-        """What these tables lack when they are read here: sources without any rows yet."""
+        """What these tables lack when read here: sources without rows yet."""
         lacking: dict[str, dict[str, tuple[str, ...]]] = {}
         for label in sorted(label for label in labels if self.serves(label)):
             part = _part(label)
@@ -66,15 +66,15 @@ class ApiTables:
         return [Source(database=name, missing=missing, api=True) for name, missing in sorted(lacking.items())]
 
     def look(self, findings: Sequence[Mapping[str, object]]) -> Look:
-        """A look at what these findings are about."""
+        """A read of the objects of these findings."""
         return Look(self.reading, findings, self._seconds)
 
     def now(self) -> str:
-        """UTC now, as this machine has it: services tell no time."""
+        """UTC now by this machine's clock: services do not report the time."""
         return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
     def collect(self, labels: Iterable[str], into: Path, progress: Progress) -> list[Source]:
-        """Read tables whole into a snapshot, beside those of databases that are there already."""
+        """Read whole tables into a snapshot, in addition to those of databases."""
         wanted = {label for label in labels if label != UNREADABLE}
         found = {source.database: source for source in self.sources(wanted)}
         look = Look(self.reading)
@@ -107,7 +107,7 @@ class ApiTables:
 
     @staticmethod
     def _named(look: Look, into: Path, progress: Progress) -> int:
-        """Ask by name for the servers that other services have and no list had: deleted ones, or overlooked ones."""
+        """Request by id the servers that other services name and no list contained: deleted or missed ones."""
         known = set(_column(into, "nova_instances", "uuid")) | set(_column(into, "nova_migrations", "uuid"))
         named = {name for label, column in _NAMING.items() for name in _column(into, label, column)}
         lacking = sorted(name for name in named - known if len(name) == 36)
@@ -116,7 +116,7 @@ class ApiTables:
 
 
 def _order(wanted: set[str], found: Mapping[str, Source]) -> list[tuple[str, str]]:
-    """(label, database), in an order in which tables find what they are made of."""
+    """(label, database), ordered so that tables follow those they are derived from."""
     lacking = {label: name for name, source in found.items() for label in source.missing}
     order = []
     for label in (label for label in shown() if label in wanted):
@@ -138,7 +138,7 @@ def _write(table: pa.Table, into: Path, label: str, name: str = "listed") -> int
 
 
 def _column(into: Path, label: str, column: str) -> list[str]:
-    """Every value of a column that was collected, from databases or APIs."""
+    """Every collected value of a column, from databases or APIs."""
     files = [str(file) for file in (into / label).glob("*.parquet")]
     if not files:
         return []
@@ -147,7 +147,7 @@ def _column(into: Path, label: str, column: str) -> list[str]:
 
 
 def _alive(into: Path) -> frozenset[str] | None:
-    """Ids of the live servers that were collected; None if none were looked for."""
+    """Ids of the collected live servers; None if servers were not collected."""
     files = [str(file) for file in (into / "nova_instances").glob("*.parquet")]
     if not files:
         return None

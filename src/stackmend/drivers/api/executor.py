@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Carries out API calls: looks, compares, sends once, and waits until the outcome can be seen.
+"""Executes API calls: reads, compares, sends once, and waits until the outcome is visible.
 
-A request is repeated only where the service has surely not taken it (no connection, 429, 503 with nothing begun), or
-where taking it twice does no harm. Where the answer was lost the live state is asked; where that does not tell, the
-step is in doubt.
+A request is repeated only if the service has certainly not accepted it (no connection, 429, 503 with nothing started),
+or if repeating it is harmless. If the answer was lost, the live state decides; if that is inconclusive, the step is in
+doubt.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ from stackmend.model.protocols import Clock, Session
 from stackmend.model.step import ApiCall, CallStep, StepState
 from stackmend.model.writer import Outcome, Pending
 
-#: seconds in which a request whose answer was lost must show, before the step is in doubt
+#: seconds in which the effect of a request with a lost answer must become visible, before the step is in doubt
 LOST = 30.0
-#: Placement's word for a race over a provider that it lost
+#: Placement's error code for a lost race over a provider
 _RACE = "placement.concurrent_update"
-#: Neutron's: the object has another revision than the request was made for
+#: Neutron's status if the object has another revision than the request was made for
 _CHANGED = 412
-#: seconds between two looks: at first, and at most
+#: seconds between two polls: initial and maximum
 FIRST_LOOK, LAST_LOOK = 0.25, 5.0
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
 class _Try:
-    """A call on its way."""
+    """A call in progress."""
 
     how: Implementation[Any, Any]
     call: ApiCall
     mark: str
     requests: deque[Request]  #: not tried yet
-    picture: Values  #: what was found when its guards were compared
-    ids: list[str] = field(default_factory=list)  #: the services' names of its requests
+    picture: Values  #: the state found when its guards were compared
+    ids: list[str] = field(default_factory=list)  #: the services' ids of its requests
     refused: list[str] = field(default_factory=list)  #: why requests failed
     sent: bool = False  #: a request may have been received
-    begun: bool = False  #: it was seen under way, or accepted by a service that shows it at once
-    relieved: bool = False  #: what helps a call that stands still was sent
+    begun: bool = False  #: it was seen in progress, or accepted by a service that shows it immediately
+    relieved: bool = False  #: the remedy for a stalled call was sent
     lost: bool = False  #: the answer to the last request never came
-    end: datetime = _NEVER  #: when its outcome must be seen
-    late: str = ""  #: what to say then
+    end: datetime = _NEVER  #: deadline for its outcome
+    late: str = ""  #: the message at the deadline
     pause: float = 0.0  #: seconds between two looks
-    lowest: int | None = None  #: what falls while it makes progress, and since when it does not
+    lowest: int | None = None  #: lowest value of the measure that falls with progress, and when it was reached
     moved: datetime = _NEVER
 
     def note(self, text: str) -> str:
@@ -61,7 +61,7 @@ class _Try:
 
     @property
     def limit(self) -> float:
-        """Seconds until its outcome must be seen: the plan's, else the operation's."""
+        """Seconds until its outcome must be visible: the plan's, else the operation's."""
         return self.call.operation.seconds or self.how.limit
 
 
@@ -73,7 +73,7 @@ class ApiExecutor:
         self._opened: tuple[Session, ApiReading] | None = None
 
     def ready(self) -> ApiReading:
-        """Sign in now, not when half of the work is done; ConfigError or ApiError if that fails."""
+        """Log in now, not halfway through the work; ConfigError or ApiError if that fails."""
         return self._tools()[1]
 
     def begin(self, step: CallStep, mark: str) -> Outcome | Pending:
@@ -91,7 +91,7 @@ class ApiExecutor:
         if state is StepState.DONE:
             return Outcome(StepState.DONE, "already done", already=True)
         requests = how.requests(operation)
-        # what is under way, begun by a process that died or by others, is not as it was planned any more
+        # a call already in progress, started by a dead process or by others, no longer matches the plan
         begun = state is StepState.INTENT and bool(requests)
         if not begun and (differs := unlike(call.expect, picture)):
             return Outcome(StepState.STALE, f"nothing was sent: {differs}")
@@ -102,7 +102,7 @@ class ApiExecutor:
         return self._next(attempt)
 
     def go_on(self, pending: Pending) -> Outcome | Pending:
-        """Look whether it is over. Whatever cannot be seen in time is in doubt."""
+        """Check whether it is over. An outcome that is not visible in time is in doubt."""
         attempt: _Try = pending.state
         state, picture = self._seen(attempt)
         if state is StepState.DONE:
@@ -124,7 +124,7 @@ class ApiExecutor:
         return Pending(now + timedelta(seconds=attempt.pause), _told(picture), attempt)
 
     def probe(self, step: CallStep) -> StepState:
-        """What became of a call, from live state."""
+        """The outcome of a call, from live state."""
         call = _call(step)
         try:
             how = implementation_of(call.operation)
@@ -147,7 +147,7 @@ class ApiExecutor:
     # -- sending
 
     def _next(self, attempt: _Try) -> Outcome | Pending:
-        """Try the requests that are left, until one is not refused."""
+        """Try the remaining requests, until one is not refused."""
         while attempt.requests:
             found = self._made(attempt, attempt.requests.popleft())
             if isinstance(found, Pending) or found.state is not StepState.FAILED:
@@ -156,7 +156,7 @@ class ApiExecutor:
         return Outcome(StepState.FAILED, "; then ".join(attempt.refused))
 
     def _made(self, attempt: _Try, request: Request) -> Outcome | Pending:
-        """Send a request until the service has taken or refused it."""
+        """Send a request until the service has accepted or refused it."""
         attempt.begun = attempt.lost = attempt.relieved = False
         attempt.lowest = None
         for left in reversed(range(TRIES)):
@@ -180,7 +180,7 @@ class ApiExecutor:
         return self._failed(attempt, f"{request.service} stayed busy until the time limit")
 
     def _answered(self, attempt: _Try, answer: Answer, left: int) -> Outcome | Pending | None:
-        """What an answer means; None to send the request again."""
+        """Interpret an answer; None to send the request again."""
         if answer.good:
             attempt.sent = True
             if fault := attempt.how.fault(answer.body):
@@ -199,7 +199,7 @@ class ApiExecutor:
         if state is StepState.DONE:
             return Outcome(StepState.DONE, attempt.note(f"already done, although refused: {words}"), not attempt.sent)
         if answer.status in (409, _CHANGED) and picture is not None:
-            # somebody was faster: either the guard tells, or it is worth another try
+            # somebody was faster: either the guard shows it, or it is worth a retry
             if differs := unlike(attempt.call.expect, picture):
                 return Outcome(StepState.STALE, attempt.note(f"{differs} ({words})"))
             if left and (answer.code == _RACE or answer.status == _CHANGED):
@@ -213,7 +213,7 @@ class ApiExecutor:
         self._clock.sleep(min(PAUSE if answer.after is None else answer.after, LONGEST_PAUSE))
 
     def _broken(self, attempt: _Try, answer: Answer, words: str, left: int) -> Outcome | Pending | None:
-        """The service, or a proxy before it, broke down over the request, or is not there."""
+        """The service, or a proxy in front of it, failed on the request, or is unavailable."""
         if answer.status == 503:
             state, _ = self._seen(attempt)
             if state is StepState.PLANNED and left:
@@ -223,7 +223,7 @@ class ApiExecutor:
                 return self._failed(attempt, f"refused: {words}. {hint(answer)}")
         attempt.sent = True
         if answer.status == 500 and attempt.how.at_once and left:
-            # it has answered, and what it accepts can be seen by then: it has taken nothing, or that is over
+            # it has answered, and accepted requests are visible by then: nothing was accepted, or it is over
             state, _ = self._seen(attempt)
             if state is StepState.PLANNED:
                 self._later(answer)
@@ -231,7 +231,7 @@ class ApiExecutor:
         return self._lost(attempt, f"the service answered {words}", again=left > 0 and answer.status != 500)
 
     def _lost(self, attempt: _Try, why: str, *, again: bool) -> Pending | None:
-        """Nobody knows whether the request was received: look; None to send it again."""
+        """It is unknown whether the request was received: check; None to send it again."""
         state, _ = self._seen(attempt)
         if state is StepState.PLANNED and attempt.how.again and again:
             self._clock.sleep(PAUSE)
@@ -243,7 +243,7 @@ class ApiExecutor:
     # -- waiting
 
     def _waiting(self, attempt: _Try, limit: float, late: str) -> Pending:
-        """From now on it is looked at."""
+        """Start polling."""
         now = self._clock.now()
         attempt.end, attempt.late, attempt.pause = now + timedelta(seconds=limit), late, FIRST_LOOK
         attempt.moved = now
@@ -252,18 +252,18 @@ class ApiExecutor:
     def _late(self, attempt: _Try, state: StepState, picture: Values | None) -> Outcome:
         note = attempt.note(f"{attempt.late}: {_told(picture)}")
         if attempt.lost and attempt.how.again and state is StepState.PLANNED:
-            # if it comes late, it does what was wanted; a new plan may ask for it once more
+            # a late effect is still the intended one; a new plan may request it again
             return Outcome(StepState.FAILED, note)
         waited = not attempt.how.requests(attempt.call.operation)
         return Outcome(StepState.FAILED if waited else StepState.IN_DOUBT, note)
 
     def _relieve(self, attempt: _Try, picture: Values, now: datetime) -> None:
-        """Help a call that has stood still for too long, once: its outcome is waited for as before."""
+        """Send the remedy for a call that has stalled for too long, once; then continue waiting."""
         how, operation = attempt.how, attempt.call.operation
         stall = how.stall(operation)
         if how.marker is None or not stall or attempt.relieved:
             return
-        # as Nova itself does: what a busy guest writes again makes it rise and fall for ever
+        # as Nova itself does: a busy guest's rewrites make it rise and fall forever
         marker = how.marker(picture)
         if marker is None or attempt.lowest is None or marker < attempt.lowest:
             attempt.lowest, attempt.moved = marker, now
@@ -274,7 +274,7 @@ class ApiExecutor:
                 attempt.ids += self._helped(request, attempt.mark)
 
     def _helped(self, request: Request, mark: str) -> list[str]:
-        """What became of it, for the note. It may be refused, for the call went on after all, or lost."""
+        """Its result, for the note. It may be refused because the call progressed after all, or lost."""
         what = f"stalled: {request.method} {request.path}"
         try:
             answer = self._tools()[0].send(request, mark)
@@ -283,7 +283,7 @@ class ApiExecutor:
         return [what if answer.good else f"{what}: refused: {answer.status} {answer.words}".strip(), *answer.ids]
 
     def _seen(self, attempt: _Try) -> tuple[StepState, Values | None]:
-        """(its state, what was seen); IN_DOUBT and None if the service does not say."""
+        """(its state, what was seen); IN_DOUBT and None if the service does not answer."""
         try:
             picture = attempt.how.look(self._tools()[1], attempt.call.operation)
         except SourceError:
@@ -295,7 +295,7 @@ class ApiExecutor:
 
 
 def unlike(expect: Values, picture: Values) -> str:
-    """The first value that is not as planned, in words, or ""."""
+    """The first value that differs from the plan, in words, or ""."""
     for name, value in expect.items():
         now = picture.get(name)
         if now != value:
@@ -304,7 +304,7 @@ def unlike(expect: Values, picture: Values) -> str:
 
 
 def _another(how: Implementation[Any, Any], state: StepState) -> bool:
-    """Whether the next request may be sent after one that was begun and failed."""
+    """Whether the next request may be sent after one that was started and failed."""
     return how.again or (how.elsewhere and state is StepState.PLANNED)
 
 

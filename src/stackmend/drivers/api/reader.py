@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One look at the services: what was read once is not read again in it, several requests are under way at a time."""
+"""One read of the services: results are cached during it, and several requests run concurrently."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from stackmend.drivers.api.tables import Row, Wanted, shown
 from stackmend.drivers.snapshot.shape import schema
 from stackmend.model.errors import SourceError, TimeIsUp
 
-#: requests under way at a time
+#: number of concurrent requests
 WORKERS = 8
-#: a list is started over so often when the object its next page starts at has gone
+#: number of times a list is restarted because the marker of its next page was deleted
 TRIES = 3
 
 _T = TypeVar("_T")
@@ -26,9 +26,9 @@ _S = TypeVar("_S")
 
 
 class Look:
-    """What the services showed so far. ``findings`` are those that it is for; none for a look at everything.
+    """What the services have shown so far. ``findings``: those to confirm; none for a read of everything.
 
-    ``seconds``: after that nothing more is asked (TimeIsUp).
+    ``seconds``: time limit for all requests (TimeIsUp).
     """
 
     def __init__(
@@ -38,11 +38,11 @@ class Look:
         self._end = None if seconds is None else time.monotonic() + seconds
         self._kept: dict[tuple[str, str], Any] = {}
         self.findings = findings
-        self.alive: frozenset[str] | None = None  #: ids of all live servers, once they are known
+        self.alive: frozenset[str] | None = None  #: ids of all live servers, once known
         self.progress: Callable[[str, int], None] = lambda _what, _rows: None
 
     def read(self, label: str, wanted: Wanted) -> pa.Table:
-        """The rows of a table, narrowed; SourceError if they cannot be known."""
+        """The selected rows of a table; SourceError if they cannot be determined."""
         if wanted is not None and any(not values for values in wanted.values()):
             return schema(label).empty_table()
         rows = shown()[label].rows(self, wanted) if label in shown() else ()
@@ -70,12 +70,12 @@ class Look:
         return self._reading.offers(service, microversion)
 
     def every(self, service: str, path: str, key: str, microversion: str = "") -> list[Mapping[str, Any]]:
-        """All of a collection, each member once; started over where a page could not follow the one before."""
+        """All members of a collection, each once; restarted if a page could not follow the previous one."""
         for left in reversed(range(TRIES)):
             found: dict[str, Mapping[str, Any]] = {}
             try:
                 for count, one in enumerate(self._reading.every(service, path, key, microversion)):
-                    # a migration's number is that of its cell
+                    # a migration's number is unique only in its cell
                     found[str(one.get("uuid") or one.get("id") or one.get("name"))] = one
                     if count % 1000 == 0:
                         self.progress(f"{service} {key}", count)
@@ -86,7 +86,7 @@ class Look:
         raise SourceError(f"{key} of {service} could not be listed")
 
     def each(self, function: Callable[[_S], _T], items: Iterable[_S]) -> list[_T]:
-        """The function of each item, several at a time; the first error ends it."""
+        """Apply a function to each item, several at a time; the first error ends it."""
         todo = list(items)
         if len(todo) < 2:
             return [function(item) for item in todo]
@@ -94,14 +94,14 @@ class Look:
             return list(pool.map(function, todo))
 
     def once(self, kind: str, name: str, make: Callable[[], _T]) -> _T:
-        """What ``make`` makes, the same for the whole look."""
+        """The result of ``make``, cached for the whole read."""
         if (kind, name) not in self._kept:
             self._kept[kind, name] = make()
         found: _T = self._kept[kind, name]
         return found
 
     def keep(self, kind: str, found: Mapping[str, Any]) -> None:
-        """Keep what was read of several objects at once, by their names."""
+        """Cache what was read for several objects at once, by name."""
         for name, value in found.items():
             self._kept[kind, name] = value
 
@@ -110,7 +110,7 @@ class Look:
         return {name: value for (known, name), value in self._kept.items() if known == kind}
 
     def many(self, kind: str, names: Iterable[str], make: Callable[[str], Any]) -> dict[str, Any]:
-        """Several of a kind by their names, those read already and the others; None if there is none."""
+        """Several objects of a kind by name, cached or read now; None if there is none."""
         wanted = list(dict.fromkeys(names))
         todo = [name for name in wanted if (kind, name) not in self._kept]
         self.keep(kind, dict(zip(todo, self.each(make, todo), strict=True)))

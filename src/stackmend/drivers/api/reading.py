@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads from the services: what operations look at, what repairs ask while they are planned, and what a cloud lacks."""
+"""Reads from the services: for operations, for repairs during planning, and to find out what a cloud lacks."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from stackmend.model.errors import ApiError, LostError, SourceError, UnsentError
 from stackmend.model.operations import Operation, Seen
 from stackmend.model.protocols import Clock, Session
 
-#: a read is repeated so often while a service says that it is busy, or does not answer
+#: number of retries of a read while a service is busy or does not answer
 TRIES = 4
-#: pause before the next try where the service names none; the longest that it may name
+#: pause before the next try if the service gives none; the longest that it may give
 PAUSE, LONGEST_PAUSE = 1.0, 30.0
-#: statuses of a service, or a proxy before it, that is busy or starting
+#: statuses of a service, or a proxy in front of it, that is busy or starting
 BUSY = frozenset({413, 429, 502, 503, 504})
 
 
 class ApiReading:
-    """Implements :class:`stackmend.model.protocols.Api`, and the reader that operations look through."""
+    """Implements :class:`stackmend.model.protocols.Api`, and the reader of operations."""
 
     def __init__(self, session: Session, clock: Clock) -> None:
         self._session, self._clock = session, clock
@@ -29,7 +29,7 @@ class ApiReading:
         self._lacking: dict[type[Operation[Any]], str] = {}
 
     def get(self, service: str, path: str, microversion: str = "") -> Any:
-        """The JSON of a resource, None if there is none (404). SourceError for anything else that is no answer."""
+        """The JSON of a resource, None if there is none (404). SourceError for anything else."""
         answer = self.ask(service, path, microversion)
         return None if answer is None else answer.body
 
@@ -48,7 +48,7 @@ class ApiReading:
         return answer
 
     def reply(self, request: Request) -> Answer:
-        """The answer to a request that only reads, whatever its status: a console is read by POST, a refusal tells.
+        """The answer to a read-only request, whatever its status: consoles are read by POST, refusals are informative.
 
         SourceError if there is none.
         """
@@ -83,12 +83,12 @@ class ApiReading:
             raise SourceError(problem.message, problem.hint) from None
 
     def look(self, operation: Operation[Seen]) -> Seen:
-        """What an operation finds now."""
+        """The current state that an operation sees."""
         found: Seen = implementation_of(operation).look(self, operation)
         return found
 
     def lacks(self, operation: type[Operation[Seen]]) -> str:
-        """Why the cloud cannot do the operation, or ""."""
+        """Why the cloud does not support the operation, or ""."""
         if operation not in self._lacking:
             self._lacking[operation] = self._missing(operation)
         return self._lacking[operation]
@@ -112,7 +112,7 @@ class ApiReading:
         )
 
     def _answer(self, request: Request) -> Answer:
-        """The answer to a read, which may be repeated as often as one likes."""
+        """The answer to a read, which may be repeated freely."""
         for left in reversed(range(TRIES)):
             try:
                 answer = self._session.send(request)
@@ -121,7 +121,7 @@ class ApiReading:
                     raise SourceError(problem.message, problem.hint) from None
                 self._clock.sleep(PAUSE)
                 continue
-            # one that breaks down over a read may be well the next time; what it says to the last try is passed on
+            # a failure on a read may be temporary; the answer to the last try is returned
             if (answer.status not in BUSY and answer.status != 500) or not left:
                 return answer
             self._clock.sleep(min(PAUSE if answer.after is None else answer.after, LONGEST_PAUSE))
@@ -139,7 +139,7 @@ def _text(pair: tuple[int, int]) -> str:
 
 
 def hint(answer: Answer) -> str:
-    """What to do about a refusal."""
+    """A hint for a refusal."""
     if answer.status in (401, 403):
         return "The account of [api] cloud needs the role admin, and service for events to Nova and port bindings."
     if answer.status in BUSY:
@@ -148,7 +148,7 @@ def hint(answer: Answer) -> str:
 
 
 def _below(link: str, endpoint: str, path: str) -> str:
-    """The next page's link as a path below the endpoint, which the service may know by another name."""
+    """The next page's link as a path below the endpoint, whose host the service may know by another name."""
     if link.startswith(endpoint):
         return link.removeprefix(endpoint)
     return f"{path.partition('?')[0]}?{link.partition('?')[2]}"

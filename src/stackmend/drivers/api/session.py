@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A session with the services of a cloud: openstacksdk finds and signs, keystoneauth sends.
+"""A session with the services of a cloud: openstacksdk finds endpoints and authenticates, keystoneauth sends.
 
-Nothing is sent twice in here. Whoever sends has to know whether a request that failed may have been received, so the
-retries of keystoneauth are off and a failure is one of two: :class:`UnsentError` or :class:`LostError`.
+Nothing is sent twice here. The caller has to know whether a failed request may have been received, so keystoneauth's
+retries are off and a failure is one of two: :class:`UnsentError` or :class:`LostError`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "ApiSession", "LostError", "Request", "UnsentError", "configured", "segment", "session_words"]
 
-#: headers in which services name a request; Nova and Cinder send two with the same id
+#: headers with the request id; Nova and Cinder send two with the same id
 _IDS = ("x-openstack-request-id", "x-compute-request-id")
 #: major versions of the services that have several
 _MAJOR = {
@@ -40,17 +40,17 @@ _MAJOR = {
     "identity": ("3.0", "3.latest"),
     "image": ("2.0", "2.latest"),
 }
-_LONGEST = 300  #: characters of a service's own words that are passed on
-#: what of the account must not be seen
+_LONGEST = 300  #: maximum number of characters quoted from a service
+#: secret parts of the account
 _SECRET = ("password", "token", "secret", "passcode", "passwd")
 _MARKUP = re.compile(r"<[^>]+>|\s+")
 
 
-#: seconds for one request: longer than a service waits for another one, 60 s (rpc_response_timeout), because its answer
-#: that nobody answered says more than a connection that was given up
+#: seconds for one request: longer than a service waits for another one, 60 s (rpc_response_timeout), because its error
+#: is more informative than an abandoned connection
 TIMEOUT = 75.0
 
-#: ways to sign in that want a password
+#: authentication types that need a password
 _BY_PASSWORD = ("password", "v3password", "v3oidcpassword")
 
 
@@ -65,9 +65,9 @@ class ApiSession:
 
     @classmethod
     def open(cls, cloud: str | None, clouds: Path | None = None, timeout: float = TIMEOUT) -> ApiSession:
-        """Read the account and sign in. ``cloud`` is a name in clouds.yaml (or in the file ``clouds``); None: OS_*.
+        """Read the account and log in. ``cloud`` is a name in clouds.yaml (or in the file ``clouds``); None: OS_*.
 
-        ConfigError when the account is not there or not whole, ApiError when the cloud does not let it in.
+        ConfigError if the account is missing or incomplete, ApiError if the cloud rejects it.
         """
         from keystoneauth1 import exceptions as keystone
         from openstack import config
@@ -76,10 +76,10 @@ class ApiSession:
 
         name = cloud or "of the environment"
         try:
-            # openstacksdk warns of its own configuration's past, whatever an account says
+            # openstacksdk prints deprecation warnings about its configuration for every account
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                # a file that the configuration names is that file, whatever OS_CLIENT_CONFIG_FILE says
+                # a configured file takes precedence over OS_CLIENT_CONFIG_FILE
                 named: dict[str, Any] = {"config_files": [str(clouds)], "load_envvars": False} if clouds else {}
                 found = config.OpenStackConfig(**named)
                 region = found.get_one(cloud=cloud)
@@ -98,7 +98,7 @@ class ApiSession:
 
     @classmethod
     def beside(cls, connect: Callable[[], Any], name: str, timeout: float = TIMEOUT) -> ApiSession:
-        """Sign in with the account of the openstacksdk connection that ``connect`` makes; ApiError when that fails."""
+        """Log in with the account of the openstacksdk connection that ``connect`` creates; ApiError if that fails."""
         from keystoneauth1 import exceptions as keystone
         from openstack import exceptions as sdk
 
@@ -112,8 +112,8 @@ class ApiSession:
 
     @classmethod
     def of(cls, region: CloudRegion, name: str, timeout: float = TIMEOUT) -> ApiSession:
-        """Sign in with an account that was read; ApiError when the cloud does not let it in."""
-        # keystoneauth's answer to that is an exception of no class of its own
+        """Log in with an account; ApiError if the cloud rejects it."""
+        # keystoneauth raises a generic exception for that
         if region.config.get("auth_type") in _BY_PASSWORD and not region.config.get("auth", {}).get("password"):
             raise UnsentError(
                 f"could not log in to cloud {name}: no password is given", "Set OS_PASSWORD or an equivalent."
@@ -125,9 +125,9 @@ class ApiSession:
         return session
 
     def send(self, request: Request, mark: str = "") -> Answer:
-        """Send it once. ``mark`` is a name of our own for it (``req-<uuid>``), which the services log beside theirs.
+        """Send it once. ``mark`` is our own request id (``req-<uuid>``), which the services log with theirs.
 
-        UnsentError when it surely was not received, LostError when nobody knows.
+        UnsentError if it was certainly not received, LostError if that is unknown.
         """
         client, endpoint = self.client(request.service)
         options: dict[str, Any] = {"microversion": request.microversion} if request.microversion else {}
@@ -164,7 +164,7 @@ class ApiSession:
         return found
 
     def client(self, service: str) -> tuple[Adapter, str]:
-        """(an adapter of the service, its endpoint with the version). UnsentError if the catalogue has none."""
+        """(an adapter of the service, its endpoint with the version). UnsentError if the catalog has none."""
         if service not in self._clients:
             with self._failing(f"find the service {service}", sent=False):
                 client = self._adapter(service)
@@ -172,7 +172,7 @@ class ApiSession:
             if not endpoint:
                 raise UnsentError(f"cloud {self.name} has no service {service}", "Check its catalog, and region_name.")
             if service == "network" and not str(endpoint).rstrip("/").endswith("/v2.0"):
-                endpoint = f"{str(endpoint).rstrip('/')}/v2.0"  # its catalogue entry is the root, in every release
+                endpoint = f"{str(endpoint).rstrip('/')}/v2.0"  # its catalog entry is the root URL, in every release
             self._clients[service], self._endpoints[service] = client, str(endpoint).rstrip("/")
         return self._clients[service], self._endpoints[service]
 
@@ -216,7 +216,7 @@ class ApiSession:
 
     @contextmanager
     def _failing(self, what: str, *, sent: bool = True) -> Iterator[None]:
-        """Name failures, without what is secret. ``sent``: the request itself may have been received."""
+        """Turn failures into errors without secrets. ``sent``: the request itself may have been received."""
         from keystoneauth1 import exceptions as keystone
         from openstack import exceptions as sdk
 
@@ -256,7 +256,7 @@ class ApiSession:
 
 
 def configured(cloud: str | None) -> bool:
-    """Whether an account is named at all: by configuration or by the environment."""
+    """Whether an account is given by the configuration or the environment."""
     return bool(cloud or os.environ.get("OS_AUTH_URL"))
 
 
@@ -266,13 +266,13 @@ def session_words(problem: BaseException) -> str:
 
 
 def _plain(text: str) -> str:
-    """One line without markup, not too long."""
+    """One short line without markup."""
     line = _MARKUP.sub(" ", text).strip().rstrip(".")
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 
 def _words(body: Any) -> str:
-    """What a service says of a refusal; each one wraps it in its own way."""
+    """A service's reason for a refusal; each service wraps it differently."""
     if not isinstance(body, Mapping):
         return ""
     if isinstance(errors := body.get("errors"), list) and errors and isinstance(errors[0], Mapping):
@@ -292,7 +292,7 @@ def _code(body: Any) -> str:
 
 
 def _after(header: str | None) -> float | None:
-    """Seconds of a Retry-After header; a date says too little to be worth reading."""
+    """Seconds of a Retry-After header; dates are ignored."""
     try:
         return max(0.0, float(header)) if header else None
     except ValueError:
@@ -300,7 +300,7 @@ def _after(header: str | None) -> float | None:
 
 
 def _never_sent(problem: BaseException) -> bool:
-    """Whether not even a connection came about."""
+    """Whether not even a connection was established."""
     import requests
     import urllib3
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The live databases as repairs see them: read-only, row by row, without the secrets.
+"""The live databases as repairs see them: read-only, row by row, without secrets.
 
-One of these serves one plan. Answers are kept, and what a repair asks about one finding is asked for the next few
-hundred of them in the same statement: a repair looks up ``{"consumer_id": target["consumer"]}`` for one finding after
-another, so N findings would cost N round trips for every question. That a text is the target's is concluded from its
-being equal; if it is not, rows are read that nobody asks for, and no answer is another (docs/adr/0038).
+One instance serves one plan. Answers are cached, and a look-up for one finding also reads the rows for the next few
+hundred findings in the same statement: a repair looks up ``{"consumer_id": target["consumer"]}`` for one finding after
+another, so N findings would cost N round trips per look-up. A value is assumed to come from the target if it equals one
+of its values; if that is wrong, unneeded rows are read, but no answer changes (docs/adr/0038).
 """
 
 from __future__ import annotations
@@ -70,11 +70,11 @@ class LiveDatabases:
         self._connections.close()
 
     def expect(self, targets: Iterable[Mapping[str, object]]) -> None:
-        """Say which targets a repair will ask about, in this order: their rows are read some hundred at a time."""
+        """Announce the targets that a repair will look up, in order: their rows are read some hundred at a time."""
         self._ahead, self._at = list(targets), 0
 
     def rows(self, database: str, table: str, where: _Where) -> list[Record]:
-        """Every row that matches all of ``where``, by primary key; SourceError when it cannot be read."""
+        """Every row that matches all of ``where``, by primary key; SourceError if it cannot be read."""
         key = (database, table, tuple((c, tuple(v) if _several(v) else v) for c, v in where.items()))
         found = self._answers.get(key)
         self._lookups += 1
@@ -111,7 +111,7 @@ class LiveDatabases:
         return self._connections.referring(database, table)
 
     def cells(self) -> tuple[str, ...]:
-        """Names of all cells; SourceError unless the list is known and every one of them answers (R2)."""
+        """Names of all cells; SourceError unless the list is known and every cell answers (R2)."""
         if not self._cells_known:
             raise SourceError(
                 "the list of cells is not known", "nova_api.cell_mappings must be readable: see [databases]."
@@ -122,7 +122,7 @@ class LiveDatabases:
         return found
 
     def now(self) -> str:
-        """UTC now, as the databases print a datetime; one moment for the whole plan."""
+        """UTC now, in the databases' format; the same moment for the whole plan."""
         if not self._now:
             databases = [name for name in self._databases if name == "nova_api"] or list(self._databases)
             dialect, connection = self._connections.get(databases[0])
@@ -158,7 +158,7 @@ class LiveDatabases:
         return found
 
     def holding(self, database: str, table: str, column: str, text: str, most: int = 1) -> list[tuple[Value, ...]]:
-        """Keys of rows, so many at most, whose column has the text somewhere; no wildcards in the text."""
+        """Keys of at most ``most`` rows whose column contains the text; no wildcards in the text."""
         info = self._connections.table(database, table)
         dialect, connection = self._connections.get(database)
         keys, own = ", ".join(map(dialect.quote, info.key)), dialect.quote(column)
@@ -190,13 +190,13 @@ class LiveDatabases:
     def _sort_out(
         self, key: _Key, columns: Sequence[str], by: Sequence[str], wanted: Sequence[_Key], rows: Sequence[_Key]
     ) -> list[Record]:
-        """Give the rows of a common question to those they answer."""
+        """Distribute the rows of a combined look-up to the individual ones."""
         mine: dict[_Key, list[Record]] = {values: [] for values in wanted}
         for row in rows:
             record = dict(zip(columns, row, strict=True))
             values = tuple(record[c] for c in by)
             if values not in mine:
-                # a collation that ignores case found it: who asked for it cannot be told, so all ask on their own
+                # found through a case-insensitive collation: the matching look-up is unknown, so each is run separately
                 for each in wanted:
                     self._answers.pop((*key[:2], tuple(zip(by, each, strict=True))), None)
                 self._ahead = []
@@ -207,7 +207,7 @@ class LiveDatabases:
         return mine[wanted[0]]
 
     def _foreseen(self, where: _Where) -> list[_Key]:
-        """The same question for the targets to come, where it is about a column of the target."""
+        """The same look-up for the next targets, if it uses a value of the target."""
         found: dict[_Key, None] = {}
         for number in range(self._at, min(self._at + CHUNK, len(self._ahead))):
             named = {column: _name_of(value, self._ahead[number]) for column, value in where.items()}
@@ -240,7 +240,7 @@ def _several(value: Value | Sequence[Value]) -> TypeGuard[Sequence[Value]]:
 
 
 def _name_of(value: object, target: Mapping[str, object]) -> str:
-    """The column of the target that has this value: text only, for small numbers are alike by chance."""
+    """The column of the target that has this value: only text, because small numbers coincide by chance."""
     if not isinstance(value, str) or len(value) < 8:
         return ""
     return next((name for name, own in target.items() if own == value), "")

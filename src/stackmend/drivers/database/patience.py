@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waiting for somebody who may have stopped to answer: it is said by name in time, and given up at a limit.
+"""Waiting for a server that may have stopped answering: reported by name in time, and given up at a limit.
 
-What counts is silence. Whoever answers slowly is waited for as long as something comes.
+Only silence counts. A slow server is waited for as long as something arrives.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from contextlib import contextmanager
 
 _LOG = logging.getLogger(__name__)
 
-#: seconds of complete silence after which a database is given up, unless told otherwise
+#: default number of seconds without any answer after which a database is given up
 SILENCE = 300.0
-#: seconds of silence after which it is said
+#: seconds of silence after which a warning is printed
 TOLD = 30.0
 _TICK = 0.5
-#: ticks without anybody waiting, after which nobody watches any more
+#: ticks without a wait after which the watching thread ends
 _IDLE = 10
 
 _STATEMENT = re.compile(
@@ -31,16 +31,16 @@ _VERBS = {"SELECT": "reading", "INSERT": "writing", "UPDATE": "writing", "DELETE
 
 
 class Wait:
-    """One line to somebody: silent between :meth:`begin` and the next :meth:`begin` or :meth:`end`.
+    """One connection to watch: silent between :meth:`begin` and the next :meth:`begin` or :meth:`end`.
 
-    ``who`` and ``what`` are named when it is said; ``limit`` is when it is given up, in seconds, by whoever waits.
+    ``who`` and ``what`` appear in the warning; ``limit``: seconds after which the waiting code gives up.
     """
 
     __slots__ = ("__weakref__", "_told", "limit", "since", "what", "who")
 
     def __init__(self, who: str, limit: float = SILENCE, what: str = "connecting") -> None:
         self.who, self.limit, self.what = who, limit, what
-        self.since: float | None = None  #: when it was last heard of, while somebody waits
+        self.since: float | None = None  #: time of the last answer during a wait
         self._told = 0.0
         _WATCH.over(self)
 
@@ -49,15 +49,15 @@ class Wait:
         self.since = time.monotonic()
 
     def end(self) -> None:
-        """It has answered, or nobody waits any more."""
+        """It has answered, or the wait is over."""
         self.since = None
 
     def silent(self, share: float = 1.0) -> bool:
-        """Whether nothing was heard for this share of the limit."""
+        """Whether it has been silent for this share of the limit."""
         return self.since is not None and time.monotonic() - self.since >= share * self.limit
 
     def tell(self, now: float) -> None:
-        """Say once that it has been silent for long."""
+        """Warn once that it has been silent for long."""
         since, after = self.since, min(TOLD, self.limit / 2)
         if since is None or since == self._told or now - since < after:
             return
@@ -67,7 +67,7 @@ class Wait:
 
 
 class _Watch:
-    """A thread that looks at everybody who waits; it is there only while somebody does."""
+    """A thread that checks all waits; it exists only while there are any."""
 
     def __init__(self) -> None:
         self._waits: weakref.WeakSet[Wait] = weakref.WeakSet()
@@ -75,7 +75,7 @@ class _Watch:
         self._thread: threading.Thread | None = None
 
     def over(self, wait: Wait) -> None:
-        """Watch over this one as well."""
+        """Also watch this wait."""
         with self._lock:
             self._waits.add(wait)
             if self._thread is None or not self._thread.is_alive():
@@ -101,7 +101,7 @@ _WATCH = _Watch()
 
 @contextmanager
 def waiting(who: str, what: str, limit: float = float("inf")) -> Iterator[None]:
-    """Wait for one answer, which has a limit elsewhere."""
+    """Wait for one answer, whose limit is enforced elsewhere."""
     wait = Wait(who, limit, what)
     wait.begin()
     try:
@@ -111,7 +111,7 @@ def waiting(who: str, what: str, limit: float = float("inf")) -> Iterator[None]:
 
 
 def purpose(statement: str) -> str:
-    """What a statement is for, in two words: "reading ports"; other texts as they are."""
+    """The purpose of a statement in two words: "reading ports"; other texts unchanged."""
     head = statement[:2000].lstrip()
     verb = head.partition(" ")[0].upper()
     if verb == "COMMIT":

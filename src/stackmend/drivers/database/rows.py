@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading rows by lists of values: what the live port, the writer and its probes share."""
+"""Reads rows by lists of values: shared by the live port, the writer and its probes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stackmend.model.step import Value
 
 #: values per statement; SQLite allows 32,766 parameters, and the optimisers give up on much longer lists
 CHUNK = 500
-#: seconds for which a database that did not even greet is not asked again
+#: seconds for which a database that did not even send its greeting is not tried again
 _SILENT = 60.0
 
 
@@ -24,7 +24,7 @@ NO_RIGHT = "Grant the account SELECT on the whole database: otherwise a hidden t
 
 
 class Connections:
-    """Connections to the databases of a cloud, made when first needed, with what is known of their tables."""
+    """Connections to the databases of a cloud, opened when first needed, with their table descriptions."""
 
     def __init__(self, addresses: Mapping[str, Address], errors: Mapping[str, str], *, write: bool = False) -> None:
         self._addresses, self._errors, self._write = addresses, errors, write
@@ -50,7 +50,7 @@ class Connections:
         return found
 
     def _connected(self, database: str, dialect: Dialect, address: Address) -> Connection:
-        """A new connection; whoever asks a hundred times waits once for a server that is frozen."""
+        """A new connection; a hundred requests wait only once for a frozen server."""
         until, problem = self._silent.get(database, (0.0, None))
         if problem is not None and time.monotonic() < until:
             raise SilentError(problem.message, problem.hint)
@@ -61,7 +61,7 @@ class Connections:
             raise
 
     def view(self, database: str) -> None:
-        """Open a consistent view of a database; a connection that somebody has dropped meanwhile is re-created."""
+        """Open a consistent view of a database; a connection dropped in the meantime is re-created."""
         self.tables(database)
         dialect, connection = self.get(database)
         if not back_out(connection):
@@ -70,12 +70,12 @@ class Connections:
         dialect.begin_snapshot(connection)
 
     def leave(self, database: str) -> None:
-        """Give up the view; a connection that is broken is forgotten."""
+        """Close the view; a broken connection is discarded."""
         if database in self._open and not back_out(self._open[database][1]):
             self.drop(database)
 
     def tables(self, database: str) -> Mapping[str, TableInfo]:
-        """The tables of a database as its own catalogue describes them (R7), read once."""
+        """The tables of a database as described by its own catalog (R7), read once."""
         found = self._tables.get(database)
         if found is None:
             dialect, connection = self.get(database)
@@ -93,7 +93,7 @@ class Connections:
         return found
 
     def has(self, database: str, name: str) -> bool:
-        """Whether there is such a table; SourceError if nobody can tell, because it may be hidden from the account."""
+        """Whether the table exists; SourceError if that is unknown because it may be hidden from the account."""
         if name in self.tables(database):
             return True
         if self.sight(database).everything:
@@ -111,7 +111,7 @@ class Connections:
         return found
 
     def referring(self, database: str, table: str, *, whole: bool = True) -> list[Reference]:
-        """Every foreign key to a table; SourceError if ``whole`` and the account may not see every table."""
+        """Every foreign key to a table; SourceError if ``whole`` and the account cannot see every table."""
         if whole and not self.sight(database).everything:
             raise SourceError(
                 f"the account may not see every table of database {database}, so references to {table} are unknown",
@@ -127,7 +127,7 @@ class Connections:
         return found.get(table, [])
 
     def triggers(self, database: str) -> frozenset[str]:
-        """The tables of a database that have triggers, as far as the account may see them; read once."""
+        """The tables of a database with triggers, as far as the account may see them; read once."""
         found = self._triggers.get(database)
         if found is None:
             dialect, connection = self.get(database)
@@ -136,7 +136,7 @@ class Connections:
         return found
 
     def drop(self, database: str) -> None:
-        """Forget a broken connection."""
+        """Discard a broken connection."""
         found = self._open.pop(database, None)
         if found is not None:
             found[1].close()
@@ -150,10 +150,10 @@ class Connections:
 def matching(
     dialect: Dialect, columns: Sequence[str], wanted: Iterable[Sequence[Value]]
 ) -> Iterator[tuple[str, list[Value]]]:
-    """(condition, parameters), a chunk each, that together match every one of the value tuples ``wanted``.
+    """(condition, parameters) per chunk; together they match all value tuples in ``wanted``.
 
-    NULL matches NULL. Columns with one value for all are compared by ``=``, the rest by a list; a list over several
-    columns also narrows its first column alone, because that is what indexes are used for.
+    NULL matches NULL. Columns with a single value are compared with ``=``, the others with a list; a list over several
+    columns also restricts its first column separately, because only that uses an index.
     """
     patterns: dict[tuple[bool, ...], list[Sequence[Value]]] = {}
     for values in wanted:
@@ -185,7 +185,7 @@ def _condition(
     if len(varying) > 1:
         one = f"({', '.join([mark] * len(varying))})"
         names = ", ".join(dialect.quote(columns[n]) for n in varying)
-        # SQLite knows lists of row values only as VALUES
+        # SQLite supports lists of row values only as VALUES
         intro = "VALUES " if dialect.name == "sqlite" else ""
         terms.append(f"({names}) IN ({intro}{', '.join([one] * len(rows))})")
         parameters += [row[n] for row in rows for n in varying]
@@ -203,7 +203,7 @@ def fetch(
     order: Sequence[str] = (),
     lock: str = "",
 ) -> list[tuple[Value, ...]]:
-    """Columns of the rows whose columns ``by`` are any of ``wanted``; with the dialect's ``lock`` they stay locked."""
+    """Columns of the rows whose columns ``by`` match any of ``wanted``; with ``lock``, they stay locked."""
     head = f"SELECT {', '.join(dialect.quote(c) for c in columns)} FROM {dialect.quote(table)} WHERE "
     tail = f" ORDER BY {', '.join(dialect.quote(c) for c in order)}" if order else ""
     tail += lock

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Running statements and commits, and telling apart how they fail: refused, lost against another one, unknown."""
+"""Runs statements and commits, and distinguishes how they fail: refused, lost to another transaction, unknown."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ except ImportError:
 
 _PROBLEMS: tuple[type[Exception], ...] = (StackmendError, *_DRIVERS)
 
-#: lock wait timeout, deadlock (and a Galera cluster's refusal to certify), too many of either
+#: lock wait timeout, deadlock (also a Galera certification failure), too many of either
 _TIMED_OUT = 1205
 _LOST = frozenset({_TIMED_OUT, 1213, 1020, 3572})
-#: the connection broke: before the commit that is a transaction lost as well
+#: the connection broke: before the commit, the transaction is lost as well
 _BROKEN = frozenset({2006, 2013, 2055})
-#: the server ended the statement, because it took too long: it would do so again
+#: the server ended the statement because it took too long, and would do so again
 _ENDED = frozenset({1969, 3024})
 
 
-class Lost(Exception):  # noqa: N818 - the transaction lost against another one: it is tried again
-    """The transaction was rolled back because another one held or changed its rows."""
+class Lost(Exception):  # noqa: N818 - the transaction lost to another one and is retried
+    """The transaction was rolled back because another one locked or changed its rows."""
 
 
 class Unknown(Exception):  # noqa: N818 - an answer, not an error
-    """The connection broke while committing."""
+    """The connection broke during the commit."""
 
 
 @contextmanager
 def telling(what: str) -> Iterator[None]:
-    """Turn the errors of drivers into Lost or WriteError; ``what`` names database and table."""
+    """Turn driver errors into Lost or WriteError; ``what`` names database and table."""
     try:
         yield
     except _PROBLEMS as problem:
@@ -61,7 +61,7 @@ def telling(what: str) -> Iterator[None]:
 
 
 def execute(connection: Connection, sql: str, parameters: Sequence[object], expected: int, what: str) -> None:
-    """Run one statement that must find exactly ``expected`` rows; WriteError otherwise."""
+    """Run one statement that must match exactly ``expected`` rows; WriteError otherwise."""
     with telling(what):
         cursor = connection.cursor()
         try:
@@ -77,11 +77,11 @@ def execute(connection: Connection, sql: str, parameters: Sequence[object], expe
 
 
 def commit(connection: Connection, what: str) -> None:
-    """Commit; Unknown when the connection broke meanwhile, because then it may have been kept or not."""
+    """Commit; Unknown if the connection broke meanwhile, because the commit may or may not have happened."""
     try:
         connection.commit()
     except _DRIVERS as problem:
-        # its own word that it was rolled back; a time-out says nothing about that
+        # the server reports a rollback; a timeout would say nothing about that
         if _code(problem) in _LOST - {_TIMED_OUT} or _locked(problem):
             raise Lost(what) from problem
         if isinstance(problem, sqlite3.Error):
@@ -90,7 +90,7 @@ def commit(connection: Connection, what: str) -> None:
 
 
 def back_out(connection: Connection) -> bool:
-    """Roll back; False when the connection is of no use any more."""
+    """Roll back; False if the connection is no longer usable."""
     try:
         connection.rollback()
     except _DRIVERS:
@@ -99,7 +99,7 @@ def back_out(connection: Connection) -> bool:
 
 
 def _code(problem: BaseException | None) -> int | None:
-    """The server's number for the error, wherever in the chain it is."""
+    """The server's error number, from anywhere in the exception chain."""
     while problem is not None:
         if isinstance(problem, _DRIVERS) and problem.args and isinstance(problem.args[0], int):
             return problem.args[0]
@@ -116,7 +116,7 @@ def _locked(problem: BaseException | None) -> bool:
 
 
 def _text(problem: Exception) -> str:
-    """What the server said, without the values it quotes."""
+    """The server's message without the values it quotes."""
     text = str(problem.args[1] if len(problem.args) > 1 else problem)
     number = f" ({problem.args[0]})" if len(problem.args) > 1 else ""
     return text.split("'")[0].strip() + number if "Duplicate entry" in text else text + number

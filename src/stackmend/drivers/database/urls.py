@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Database URLs, taken apart by SQLAlchemy as the services themselves do it."""
+"""Database URLs, parsed by SQLAlchemy as in the services themselves."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def parsed(url: str) -> URL:
-    """The URL; ValueError, which shows nothing of it, where SQLAlchemy understands none, or not the one that is meant.
+    """The parsed URL; ValueError, without its contents, if SQLAlchemy cannot parse it or would misinterpret it.
 
-    A password may hold ``/``, ``?`` and ``#`` as they are. An ``@`` in it ends it: what follows would be taken for a
-    host and be shown as one, so that no other ``@`` than that of the account is accepted.
+    A password may contain ``/``, ``?`` and ``#`` unescaped. An ``@`` would end it: the rest would be taken for a host
+    and shown as one, so only the ``@`` after the account is accepted.
     """
     from sqlalchemy import make_url  # takes a third of a second
     from sqlalchemy.exc import ArgumentError

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was planned and done, written down: the journal, its lease, and signatures of plans."""
+"""The record of what was planned and done: the journal, its lease, and signatures of plans."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One run at a time may write to a cloud: a lease in the journal says which one (docs/adr/0019).
+"""Only one run at a time may write to a cloud: the one with the lease in the journal (docs/adr/0019).
 
-A lease is taken, renewed and given back by compare-and-swap on its owner, a random token. While a run goes on a thread
-renews it, and every intent renews it in its own transaction: nothing is announced, and so nothing is begun, without it.
+A lease is taken, renewed and released by compare-and-swap on its owner, a random token. During a run, a thread renews
+it, and every intent renews it in its own transaction: without the lease no intent is written, and so no step starts.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ import sqlalchemy as sa
 from stackmend.model.errors import JournalError, LeaseError, LockedError
 from stackmend.model.journal import RunRecord
 
-#: how long a lease lasts that is not renewed
+#: lifetime of a lease that is not renewed
 LEASE = timedelta(seconds=60)
-#: seconds between two signs of life
+#: seconds between two renewals
 BEAT = 10.0
-#: a lock of stackmend 0.1 counts for so long after its last sign of life
+#: lifetime of a stackmend 0.1 lock after its last heartbeat
 SILENT = timedelta(minutes=15)
 
-#: how a server says what time it is; elsewhere (SQLite) it is the time of this machine
+#: queries for the server's time; otherwise (SQLite) the time of this machine is used
 _CLOCKS = {"mysql": "SELECT UTC_TIMESTAMP(6)", "mariadb": "SELECT UTC_TIMESTAMP(6)",
            "postgresql": "SELECT timezone('utc', clock_timestamp())"}  # fmt: skip
 
-#: owners of the leases that runs of this very process hold; one that ended on a journal it could not write left its own
+#: owners of the leases held by runs of this process; a run that could not write the journal leaves its lease behind
 _OURS: set[str] = set()
 
 
@@ -43,7 +43,7 @@ def stamp() -> str:
 
 
 def clock(connection: sa.Connection) -> datetime:
-    """Now, as the journal's server says: hosts that share it need not agree on the time."""
+    """The current time of the journal's server: hosts that share it need not have synchronised clocks."""
     question = _CLOCKS.get(connection.dialect.name)
     if question is None:
         return datetime.now(UTC)
@@ -52,15 +52,15 @@ def clock(connection: sa.Connection) -> datetime:
 
 
 class Leases:
-    """The leases of a journal. ``old``: the table of locks of stackmend 0.1, which are respected."""
+    """The leases of a journal. ``old``: the table of stackmend 0.1 locks, which are respected."""
 
     def __init__(self, table: sa.Table, old: sa.Table) -> None:
         self._table, self._old = table, old
 
     def take(self, connection: sa.Connection, cloud: str, run: RunRecord) -> str:
-        """Take the lease on a cloud; its owner's token. LockedError while another one holds it.
+        """Take the lease on a cloud; returns its owner's token. LockedError while another run holds it.
 
-        IntegrityError if two take a free one in the same moment, and the other one was quicker.
+        IntegrityError if two runs take a free lease at the same moment and the other one was faster.
         """
         now, table = clock(connection), self._table
         self._respect(connection, run)
@@ -84,7 +84,7 @@ class Leases:
         return owner
 
     def renew(self, connection: sa.Connection, cloud: str, owner: str) -> None:
-        """Say that the owner is alive; LeaseError if the lease is another one's by now."""
+        """Renew the lease; LeaseError if another run now holds it."""
         table, now = self._table, clock(connection)
         mine = (table.c.cloud == cloud) & (table.c.owner == owner)
         if connection.execute(sa.update(table).where(mine).values(**_renewed(now))).rowcount:
@@ -97,18 +97,18 @@ class Leases:
         )
 
     def give(self, connection: sa.Connection, cloud: str, owner: str) -> None:
-        """Give the lease back."""
+        """Release the lease."""
         table = self._table
         connection.execute(sa.delete(table).where(table.c.cloud == cloud, table.c.owner == owner))
 
     @staticmethod
     def keep(owner: str) -> None:
-        """A run of this process holds its lease from now on."""
+        """Register that a run of this process holds its lease."""
         _OURS.add(owner)
 
     @staticmethod
     def leave(owner: str) -> None:
-        """No run of this process holds it any more, whether or not the journal could be told."""
+        """Register that no run of this process holds it any more, whether or not the journal was updated."""
         _OURS.discard(owner)
 
     def living(self, connection: sa.Connection) -> set[str]:
@@ -119,7 +119,7 @@ class Leases:
         return {row["run"] for row in held if _holds(row, now)} | {run for run, beat in old if _recent(beat, now)}
 
     def _respect(self, connection: sa.Connection, run: RunRecord) -> None:
-        """LockedError while a run of stackmend 0.1 holds its lock; one that fell silent is removed."""
+        """LockedError while a run of stackmend 0.1 holds its lock; an expired lock is removed."""
         table, now = self._old, clock(connection)
         held = connection.execute(sa.select(table).where(table.c.cloud == run.cloud)).mappings().one_or_none()
         if held is None:
@@ -140,7 +140,7 @@ def _renewed(now: datetime) -> dict[str, str]:
 
 
 def _holds(held: sa.RowMapping, now: datetime) -> bool:
-    """Whether the lease counts. A process that can be seen from here is believed more than the clock."""
+    """Whether the lease is valid. A visible process is stronger evidence than the clock."""
     expired = datetime.fromisoformat(held["expires"]) <= now
     there = lives(held["process"], held["pid"])
     if there and held["pid"] == os.getpid():
@@ -180,13 +180,13 @@ def _text(moment: datetime) -> str:
 
 
 def process(pid: int) -> str:
-    """Tells a process of this kernel from any other: boot, namespace of process ids, start. "" where unknown."""
+    """Identifies a process of this kernel: boot, PID namespace, start time. "" if unknown."""
     found = _stat(pid)
     return f"{_kernel()} {found[1]}" if found and _kernel() else ""
 
 
 def lives(known: str, pid: int) -> bool | None:
-    """Whether the process that :func:`process` described is there; None if that cannot be seen from here."""
+    """Whether the process described by :func:`process` exists; None if it is not visible from here."""
     kernel, _, start = known.rpartition(" ")
     if not kernel or kernel != _kernel():
         return None
@@ -205,10 +205,10 @@ def lives(known: str, pid: int) -> bool | None:
 
 
 def _kernel() -> str:
-    """This boot of this machine and this namespace of process ids; "" where /proc does not show it as it is."""
+    """This boot of this machine and this PID namespace; "" if /proc does not show them."""
     try:
         if os.readlink("/proc/self") != str(os.getpid()):
-            return ""  # /proc is that of another namespace
+            return ""  # /proc belongs to another namespace
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {os.stat('/proc/self/ns/pid').st_ino}"
     except (OSError, ValueError):
@@ -216,7 +216,7 @@ def _kernel() -> str:
 
 
 def _stat(pid: int) -> tuple[str, str] | None:
-    """(state, clock ticks from boot to start) of a process; None if it is not shown."""
+    """(state, clock ticks from boot to start) of a process; None if it is not visible."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         return fields[0], fields[19]
@@ -225,7 +225,7 @@ def _stat(pid: int) -> tuple[str, str] | None:
 
 
 class Heart:
-    """Calls ``beat`` now and then from a thread of its own, however long a step of the run takes."""
+    """Calls ``beat`` periodically from a separate thread, however long a step of the run takes."""
 
     def __init__(self, beat: Callable[[], Any], every: float = BEAT) -> None:
         self._beat, self._every = beat, every
@@ -238,13 +238,13 @@ class Heart:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._over.set()
-        self._thread.join(self._every)  # a journal that hangs is not waited for
+        self._thread.join(self._every)  # do not wait for a journal that hangs
 
     def _go(self) -> None:
         while not self._over.wait(self._every):
             try:
-                # a journal that does not answer may do so again: until then the lease gets older
+                # a journal that does not answer may recover: until then the lease ages
                 with suppress(JournalError):
                     self._beat()
             except LeaseError:
-                return  # the run finds it lost when it announces its next step
+                return  # the run notices the lost lease at its next intent

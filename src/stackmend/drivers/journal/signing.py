@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signs plan files and tells who signed one (Ed25519; docs/adr/0022): who may read a plan cannot make one.
+"""Signs plan files and identifies the signer (Ed25519; docs/adr/0022): reading a plan does not allow making one.
 
-A key is two files: ``plan-key.pem``, which signs and is its owner's alone, and ``plan-key.pub`` for whoever applies.
+A key is two files: ``plan-key.pem``, which signs and is private, and ``plan-key.pub`` for those who apply plans.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from stackmend.model.errors import ConfigError, PlanFileError, UsageError
 
 #: a key file is small
 _LARGEST = 64 * 1024
-#: what a signature is over begins with it, so that it is one of a plan and nothing else
+#: prefix of the signed data, so that a signature is valid only for a plan
 _ABOUT = b"stackmend plan\n"
 
 
 def make(private: Path) -> str:
-    """Make a key: this file, and one next to it that ends with ``.pub``. Its name; UsageError if one is there."""
+    """Create a key: this file, and a ``.pub`` file next to it. Returns its name; UsageError if one exists."""
     if not private.name:
         raise UsageError(f"{private} is not a valid file name", "Choose another path with --out.")
     public = private.with_suffix(".pub")
@@ -53,7 +53,7 @@ def make(private: Path) -> str:
 
 
 def signer(path: Path) -> Signer:
-    """What signs with the key in a file; ConfigError if it cannot be used."""
+    """A signer with the key in a file; ConfigError if it cannot be used."""
     try:
         mode = path.stat().st_mode
         key = load_pem_private_key(files.read(path, _LARGEST), None)
@@ -76,15 +76,15 @@ class Signer:
         self.name = _name(key.public_key())
 
     def __call__(self, plan: bytes) -> Mapping[str, str]:
-        """The signature as a plan file holds it."""
+        """The signature in the form of a plan file."""
         value = self._key.sign(_ABOUT + plan)
         return {"key": self.name, "value": base64.b64encode(value).decode("ascii")}
 
 
 def signed_by(plan: bytes, signature: Mapping[str, str], trusted: Iterable[Path], file: str) -> str:
-    """Name of the trusted key that signed; "" if there is no signature or none of a trusted key.
+    """Name of the trusted key that signed; "" without a signature by a trusted key.
 
-    PlanFileError if it says that a trusted key signed, and that key did not sign this.
+    PlanFileError if the file claims a trusted key whose signature does not match.
     """
     known = {_name(key): key for key in map(_public, trusted)}
     name, value = str(signature.get("key", "")), str(signature.get("value", ""))

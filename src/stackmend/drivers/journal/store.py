@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The journal in a database: SQLite (WAL, synchronous=FULL) by default, any SQLAlchemy URL otherwise.
 
-On another server than SQLite a run that was begun on one controller can be resumed from another (docs/adr/0002).
+With a database server, a run started on one controller can be resumed on another (docs/adr/0002).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from stackmend.model.journal import Entry, Remark, Remembered, RunRecord, RunSta
 from stackmend.model.plan import Action, Limits, action_of, from_json, step_dict, to_json
 from stackmend.model.step import StepState
 
-#: of the tables below; another one is refused
+#: version of the tables below; other versions are refused
 VERSION = "2"
-#: versions whose tables are all among those below: they get the others
+#: older versions whose tables are all among those below: the missing ones are added
 _OLDER = ("1",)
-#: rows per statement, so that no packet gets too large
+#: rows per statement, so that packets do not get too large
 _CHUNK = 1000
 
 _LONG = sa.Text(2**32 - 1)
@@ -89,7 +89,7 @@ _LEASES = _table(
     sa.Column("process", sa.String(128)),
     *(sa.Column(n, sa.String(40)) for n in ("began", "beat", "expires")),
 )
-#: of version 1, which is still respected
+#: from version 1, still respected
 _LOCKS = _table(
     "locks",
     _key("cloud", sa.String(64)),
@@ -120,7 +120,7 @@ _WAIVERS = _table(
 class DatabaseJournal:
     """A :class:`stackmend.model.protocols.Journal` and ``Memory`` in the database with this SQLAlchemy URL.
 
-    ``silence``: seconds after which a server of MariaDB or MySQL that does not answer is given up.
+    ``silence``: seconds after which a MariaDB or MySQL server that does not answer is given up.
     """
 
     def __init__(self, url: str, silence: float = SILENCE) -> None:
@@ -146,7 +146,7 @@ class DatabaseJournal:
     # -- runs
 
     def begin(self, run: RunRecord, actions: Sequence[Action]) -> None:
-        """Write down a run and all its steps as planned, in one transaction."""
+        """Record a run and all its steps as planned, in one transaction."""
         rows = [(number, action) for number, action in enumerate(actions)]
         steps = [(number, step) for number, action in rows for step in action.steps]
         with self._writing() as connection:
@@ -170,8 +170,8 @@ class DatabaseJournal:
     def note(self, run: str, entries: Sequence[Entry]) -> None:
         """Append entries in one transaction; they are on disk when this returns.
 
-        LeaseError for intents of a run that has lost its lease: then nothing of them is written. What was done is
-        written down all the same.
+        LeaseError for intents of a run that has lost its lease: then none of them is written. Outcomes are
+        written even then.
         """
         at = stamp()
         rows = [
@@ -192,25 +192,25 @@ class DatabaseJournal:
             _insert(connection, _ENTRIES, rows)
 
     def remark(self, run: str, text: str) -> None:
-        """Note what happened to a run as a whole."""
+        """Add a remark about a run as a whole."""
         with self._writing() as connection:
             connection.execute(sa.insert(_REMARKS).values(run=run, at=stamp(), text=text))
 
     def remarks(self, run: str) -> list[Remark]:
-        """What was noted of a run as a whole, in the order written."""
+        """The remarks about a run as a whole, in the order written."""
         with self._reading() as connection:
             asked = sa.select(_REMARKS.c.at, _REMARKS.c.text).where(_REMARKS.c.run == run).order_by(_REMARKS.c.id)
             return [Remark(at, text) for at, text in connection.execute(asked)]
 
     def end(self, run: str, state: RunState) -> None:
-        """Close a run (or reopen it: RUNNING); LeaseError if it is another process's by now."""
+        """Close a run (or reopen it: RUNNING); LeaseError if another process now holds its lease."""
         ended = "" if state is RunState.RUNNING else stamp()
         with self._writing() as connection:
             self._renew(connection, run)
             connection.execute(sa.update(_RUNS).where(_RUNS.c.id == run).values(state=state.value, ended_at=ended))
 
     def run(self, run: str) -> RunRecord:
-        """One run, by its id or the start of it; UsageError when there is none or several."""
+        """One run, by its id or a prefix of it; UsageError for none or several."""
         found = [record for record in self.runs() if record.id.startswith(run)] if run else []
         exact = [record for record in found if record.id == run] or found
         if len(exact) != 1:
@@ -219,7 +219,7 @@ class DatabaseJournal:
         return exact[0]
 
     def runs(self) -> list[RunRecord]:
-        """All runs, newest first; one that has not ended and holds no lease is CUT_OFF."""
+        """All runs, newest first; a run that has not ended and holds no lease is CUT_OFF."""
         with self._reading() as connection:
             living = self._leases.living(connection)
             found = connection.execute(sa.select(_RUNS).order_by(_RUNS.c.created_at.desc())).mappings().all()
@@ -263,7 +263,7 @@ class DatabaseJournal:
             with self._writing() as connection:
                 owner = self._leases.take(connection, cloud, run)
         except JournalError as problem:
-            # two runs began in the same moment: the other one was quicker, and the second look says who it is
+            # two runs started at the same moment: the other one was faster, and the second read identifies it
             if not isinstance(problem.__cause__, sa.exc.IntegrityError):
                 raise
             with self._writing() as connection:
@@ -272,12 +272,12 @@ class DatabaseJournal:
         self._leases.keep(owner)
 
     def beat(self, run: str) -> None:
-        """Say that the holder of the lease is alive; LeaseError if it is another one's by now."""
+        """Renew the lease; LeaseError if another run now holds it."""
         with self._writing() as connection:
             self._renew(connection, run)
 
     def unlock(self, run: str) -> None:
-        """Give the lease back."""
+        """Release the lease."""
         if run in self._held:
             cloud, owner = self._held.pop(run)
             self._leases.leave(owner)
@@ -291,13 +291,13 @@ class DatabaseJournal:
     # -- memory
 
     def remembered(self, cloud: str) -> dict[str, Remembered]:
-        """Fingerprint -> what is known of it."""
+        """Fingerprint -> its history."""
         with self._reading() as connection:
             found = connection.execute(sa.select(_FINDINGS).where(_FINDINGS.c.cloud == cloud)).mappings().all()
         return {row["fingerprint"]: Remembered(**{k: v for k, v in row.items() if k != "cloud"}) for row in found}
 
     def remember(self, cloud: str, seen: Mapping[str, str], gone: Sequence[str], now: str) -> None:
-        """Note findings seen (fingerprint -> check) and fingerprints that a whole audit did not find again."""
+        """Record findings seen (fingerprint -> check) and fingerprints that a full audit did not find again."""
         known = self.remembered(cloud)
         new = [
             {
@@ -327,7 +327,7 @@ class DatabaseJournal:
                     connection.execute(sa.update(_FINDINGS).where(mine).values(**values), rows)
 
     def waivers(self, cloud: str) -> list[Waiver]:
-        """All waivers, expired ones too, oldest first."""
+        """All waivers including expired ones, oldest first."""
         with self._reading() as connection:
             found = connection.execute(
                 sa.select(_WAIVERS).where(_WAIVERS.c.cloud == cloud).order_by(_WAIVERS.c.created_at)
@@ -340,7 +340,7 @@ class DatabaseJournal:
             connection.execute(sa.insert(_WAIVERS).values(cloud=cloud, **asdict(waiver)))
 
     def unwaive(self, cloud: str, waiver: str) -> None:
-        """Take a waiver back; UsageError when there is none of that id."""
+        """Remove a waiver; UsageError if there is none with that id."""
         with self._writing() as connection:
             done = connection.execute(sa.delete(_WAIVERS).where(_WAIVERS.c.cloud == cloud, _WAIVERS.c.id == waiver))
             if not done.rowcount:
@@ -376,7 +376,7 @@ class DatabaseJournal:
         try:
             yield
         except (KeyError, TypeError, ValueError, AttributeError) as problem:
-            # the text of the problem may quote a row
+            # the error message may quote a row
             raise JournalError(
                 f"the journal {self._shown} contains {what} that this version of stackmend cannot read",
                 "It is damaged, or a later version wrote it: use that version, or restore the journal from a backup.",
@@ -390,7 +390,7 @@ class DatabaseJournal:
         except StackmendError:
             raise
         except (sa.exc.SQLAlchemyError, OSError) as problem:
-            # the text of SQLAlchemy's own exception quotes the values: only the driver's is shown
+            # SQLAlchemy's own message quotes the values: only the driver's is shown
             text = getattr(problem, "orig", None) or getattr(problem, "strerror", None) or type(problem).__name__
             raise JournalError(
                 f"the journal {self._shown} cannot be {verb}: {text}",

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Collects the databases of a cloud into a snapshot, or reads a few rows of them again.
+"""Collects the databases of a cloud into a snapshot, or reads a few of their rows again.
 
-One consistent, read-only view per database server and account, all opened as close together as can be; tables stream
-through in narrow batches, so that memory does not grow with the cloud. A stream that breaks makes its source failed:
-what came of that table is thrown away, and nothing is concluded from it.
+One consistent, read-only view per database server and account, all opened as close together as possible; tables are
+streamed in small batches, so that memory does not grow with the cloud. A stream that breaks makes its source failed:
+rows of that table are discarded, and nothing is concluded from them.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from stackmend.tables import Table, tables
 _EVENTS = Events(__name__)
 
 FORMAT = "stackmend-snapshot/1"
-#: seconds in which the threads that read have to end when somebody interrupts them
+#: seconds in which the reading threads have to end after an interruption
 _PATIENCE = 10.0
 
 
 @dataclass(slots=True)
 class _Reading:
-    """What is known of one database while it is read."""
+    """The state of one database while it is read."""
 
     database: str
     address: Address
@@ -70,9 +70,9 @@ class _Reading:
 class DatabaseCollector:
     """A :class:`stackmend.model.protocols.Collector` on databases.
 
-    ``addresses`` and ``errors`` by database name; ``cells_known`` tells whether every cell is among them.
-    ``connections``: used by :meth:`recollect` and left open, for those who look many times. ``elsewhere``: read in the
-    place of databases that are not there.
+    ``addresses`` and ``errors`` by database name; ``cells_known``: whether every cell is among them.
+    ``connections``: used by :meth:`recollect` and left open for repeated use. ``elsewhere``: read instead of missing
+    databases.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class DatabaseCollector:
         if database in self._errors:
             reading.error = self._errors[database]
             return reading
-        if address.server in silent:  # asked once, not for each of its databases
+        if address.server in silent:  # tried once, not for each of its databases
             reading.error = f"{address.redacted} cannot be read: {silent[address.server]}"
             return reading
         try:
@@ -207,7 +207,7 @@ class DatabaseCollector:
             for thread in threads:
                 thread.join()
         except BaseException:
-            # interrupted: the threads end after their batch, or the folder that is removed next would be made again
+            # interrupted: wait for the threads to finish their batch, or they would re-create the folder removed next
             over.set()
             for thread in threads:
                 if thread.ident is not None:
@@ -265,7 +265,7 @@ def _stream_all(
                     _fetch(reading, stream, reader, pipeline, group[0].address)
         for reading, stream in streams:
             _settle(reading, stream)
-    except BaseException as problem:  # handed to the thread that waits
+    except BaseException as problem:  # passed to the waiting thread
         complaints.failure = problem
         raise
     finally:
@@ -281,13 +281,13 @@ def _fetch(reading: _Reading, stream: TableStream, reader: Reader, pipeline: Pip
     try:
         stream.fetch(reader, pipeline, reading.known[table.name].rows if not table.where else None)
     except SourceError as problem:
-        # the connection knows the first database of its server alone
+        # the connection knows only the first database of its server
         reading.error = problem.message.replace(first.redacted, reading.address.redacted)
     reading.end = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _settle(reading: _Reading, stream: TableStream) -> None:
-    """Count what is whole, remove what is not."""
+    """Count complete files, remove incomplete ones."""
     label = stream.query.table.label
     if stream.failure is None:
         reading.rows[label] = reading.rows.get(label, 0) + stream.rows
@@ -317,14 +317,14 @@ def _tables_of(database: str, wanted: set[str]) -> list[Table]:
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
-    """Write ``manifest.json``, last and at once: a folder without it is no snapshot."""
+    """Write ``manifest.json``, last and atomically: a folder without it is not a snapshot."""
     partial = folder / "manifest.json.partial"
     partial.write_text(json.dumps(asdict(manifest), indent=1) + "\n")
     partial.rename(folder / "manifest.json")
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read ``manifest.json``; SourceError when it is missing or none of this format."""
+    """Read ``manifest.json``; SourceError if it is missing or has another format."""
     try:
         document = json.loads((folder / "manifest.json").read_text())
         if document["format"] != FORMAT:

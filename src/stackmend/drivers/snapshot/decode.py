@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns rows as databases give them into Arrow columns; what cannot be decoded becomes a complaint, never a stop.
+"""Turns database rows into Arrow columns; undecodable values become complaints and never stop the audit.
 
-Two ways lead to the same columns. *Packed* rows, one text each with separators, are parsed by Arrow's CSV reader off
-Python's lock; they are counted, and a batch with anything strange in it is done again the other way. *Plain* rows are
-converted value by value, and only a value that is really broken becomes NULL, with a complaint.
+Two ways lead to the same columns. *Packed* rows, one text each with separators, are parsed by Arrow's CSV reader
+without the GIL; they are counted, and an unusual batch is repeated the other way. *Plain* rows are converted value by
+value, and only a really broken value becomes NULL, with a complaint.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ NULL = "\x15"
 Complain = Callable[[int, str, str], None]
 
 _TRUE, _FALSE = ("1", "true", "t"), ("0", "false", "f")
-_LIMIT = 2**63  # of what a column of integers holds
+_LIMIT = 2**63  # range of an integer column
 
 
 class Unpackable(Exception):  # noqa: N818 - an answer, not an error
-    """A packed row does not come apart into its columns: some value holds the separator."""
+    """A packed row cannot be split into its columns: a value contains the separator."""
 
 
 def packed(rows: Sequence[bytes], columns: Sequence[Column], complain: Complain) -> list[pa.Array]:
-    """Columns of packed rows; Unpackable when one does not come apart."""
+    """Columns of packed rows; Unpackable if one cannot be split."""
     types = {str(n): ARROW[c.kind] for n, c in enumerate(columns)}
-    text = b"\n".join([*rows, b""])  # an end of its own, so that a line feed in the last value is one too many
+    text = b"\n".join([*rows, b""])  # an extra line end, so that a line feed in the last value is detected
     try:
-        # a carriage return before the line feed, or a byte order mark at the start, would be taken for no text
+        # a carriage return before the line feed, or a byte order mark at the start, would be dropped
         if b"\r" in text or text.startswith(BOM_UTF8):
             raise pa.ArrowInvalid
         table = csv.read_csv(
@@ -66,7 +66,7 @@ def packed(rows: Sequence[bytes], columns: Sequence[Column], complain: Complain)
 
 
 def plain(rows: Sequence[Sequence[Any]], columns: Sequence[Column], complain: Complain) -> list[pa.Array]:
-    """Columns of rows whose values are Python's or, as a server prints them, bytes."""
+    """Columns of rows whose values are Python objects or bytes as printed by a server."""
     arrays = []
     for n, column in enumerate(columns):
         values = [row[n] for row in rows]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Batches of rows in, tables of a snapshot out; what cannot be decoded is noted with the object it belongs to."""
+"""Turns batches of rows into tables of a snapshot; undecodable values are noted with their object."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stackmend.drivers.snapshot.shape import schema
 from stackmend.model.snapshot import CELL, UNREADABLE
 from stackmend.tables.nova import VIFS
 
-#: column that names the main object of a row -> its type, the first that a table has
+#: column that names the main object of a row -> its type; the first one in a table counts
 _OWNERS = (
     ("instance_uuid", "server"),
     ("device_id", "server"),
@@ -36,7 +36,7 @@ _OWN = {
 
 
 class Complaints:
-    """What could not be decoded, from all threads; becomes the table ``unreadable_rows``."""
+    """Undecodable values from all threads; becomes the table ``unreadable_rows``."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -75,7 +75,7 @@ class Complaints:
         parquet.write_table(self.table(), folder / "rows.parquet")
 
     def raise_failure(self) -> None:
-        """Raise in the waiting thread what ended a reading one."""
+        """Raise in the waiting thread the exception that ended a reading one."""
         if self.failure is not None:
             raise self.failure
 
@@ -89,7 +89,7 @@ class Decoder:
         self._exploder = Exploder() if query.document else None
 
     def close(self) -> None:
-        """Free what decoding documents needed."""
+        """Free the resources for decoding documents."""
         if self._exploder:
             self._exploder.close()
 
@@ -123,7 +123,7 @@ class Decoder:
         return self._complete(self._vif_schema, columns, vifs.num_rows)
 
     def _complete(self, wanted: pa.Schema, fields: dict[str, Any], rows: int) -> pa.Table:
-        """Add what is the same in every row: the cell and the constant; NULL for what the release lacks."""
+        """Add the columns that are the same in every row: the cell and the constant; NULL for missing columns."""
         same: dict[str, str] = {}
         if self._query.table.service == "nova":
             same["cell"] = self._database.removeprefix(CELL)

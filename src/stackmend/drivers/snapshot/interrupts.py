@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A signal that comes while DuckDB works: what its handler raises is lost on the way through it."""
+"""Signals during a DuckDB call: an exception raised by the handler is lost inside DuckDB."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from contextlib import contextmanager
 
 import duckdb
 
-#: what DuckDB says then, as a RuntimeError of no kind of its own
+#: DuckDB's message in that case, in a plain RuntimeError
 _INTERRUPTED = "Query interrupted"
 
 
 @contextmanager
 def interrupts() -> Iterator[None]:
-    """KeyboardInterrupt for a call of DuckDB that a signal ended; around every one, inside of all other handling."""
+    """Raises KeyboardInterrupt if a signal ended a DuckDB call; wraps every call, innermost."""
     try:
         yield
     except duckdb.InterruptException as problem:

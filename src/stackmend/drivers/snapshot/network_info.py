@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Explodes ``network_info`` into one row per VIF while it streams; the documents themselves are not kept.
+"""Expands ``network_info`` into one row per VIF while streaming; the documents themselves are not kept.
 
-DuckDB does it off Python's lock, four times quicker than asking for each path. What it cannot read
-goes one by one to Python's parser, so that one broken document costs its own row alone; so does what may hold a comma
-before a bracket, which DuckDB forgives and Nova does not.
+DuckDB does it without the GIL, four times faster than by querying each path. Documents that it cannot read are passed
+one by one to Python's parser, so that a broken document only affects its own row; so are documents that may contain a
+comma before a bracket, which DuckDB tolerates and Nova does not.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _EMPTY = frozenset({b"", b"[]"})
 
 
 class Exploder:
-    """One DuckDB for all batches of a stream, once there is one; close it afterwards."""
+    """One DuckDB for all batches of a stream, created on first use; close it afterwards."""
 
     def __init__(self) -> None:
         self._begun: duckdb.DuckDBPyConnection | None = None
@@ -102,7 +102,7 @@ class Exploder:
         if not todo:
             return _FIELDS.empty_table()
         texts = _strings([documents[n] or b"" for n in todo])
-        if texts is None:  # some document is no UTF-8: all of this batch the slow way
+        if texts is None:  # a document is not UTF-8: decode the whole batch the slow way
             for n in todo:
                 counts[n] = None
             return _FIELDS.empty_table()
@@ -135,7 +135,7 @@ class Exploder:
         counts: list[int | None],
         complain: Complain,
     ) -> list[dict[str, object]]:
-        """Read documents one by one that DuckDB found nothing in; sets their kinds and counts."""
+        """Parse one by one the documents in which DuckDB found nothing; sets their kinds and counts."""
         found: list[dict[str, object]] = []
         for n in late:
             kind, vifs, problem = _read(documents[n] or b"")
@@ -177,7 +177,7 @@ def _vif(position: int, vif: dict[str, object]) -> dict[str, object]:
 
 
 def _text(value: object) -> str | None:
-    """Text; None for what is none, such as half a surrogate pair, which JSON can escape and only Python takes."""
+    """Text; None for invalid text, such as half a surrogate pair, which JSON can escape and only Python accepts."""
     if not isinstance(value, str):
         return None
     try:
@@ -188,7 +188,7 @@ def _text(value: object) -> str | None:
 
 
 def _strings(values: list[bytes]) -> pa.Array | None:
-    """Bytes as an Arrow text column without a Python string each; None when any is no UTF-8."""
+    """Bytes as an Arrow text column without creating Python strings; None if any is not UTF-8."""
     offsets = array("q", accumulate(map(len, values), initial=0))
     column = pa.LargeStringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(b"".join(values)))
     try:

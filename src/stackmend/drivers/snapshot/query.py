@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """SQL over collected tables, on DuckDB: bounded in memory and on disk.
 
-A query that would need more than the spill cap is refused with :class:`QueryTooLarge`; the check that asked gets an
-error result, never a pass (docs/explanation/performance.md: a memory limit alone only moves the damage to the disk).
+A query that would need more than the spill cap is refused with :class:`QueryTooLarge`; its check gets an error
+result, never a pass (docs/explanation/performance.md: a memory limit alone only moves the damage to the disk).
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from stackmend.tables.views import VIEWS
 
 MEMORY = "350MB"
 SPILL = "1GB"
-#: bytes of the files of a table below which it is read at once: a query of files costs ten milliseconds more
+#: tables whose files are smaller than this are loaded immediately: querying files costs ten milliseconds more
 _SMALL = 256 * 1024
-#: held against a parser by the tests (docs/adr/0039): every audit would wait for it to be imported
+#: compared with a parser by the tests (docs/adr/0039): importing it would delay every audit
 _STEP = re.compile(r"\s*(WITH|,)\s+(\w+)\s+AS\s*\(", re.IGNORECASE)
-#: for the names of databases; and no two threads begin an engine
+#: for the names of databases; also ensures that only one thread starts an engine
 _NUMBERS, _BEGINNING = count(), Lock()
 _BRACKET = re.compile(r"""'[^']*'|"[^"]*"|[()]""")
 
@@ -44,7 +44,7 @@ class QueryTooLarge(StackmendError):  # noqa: N818 - an answer, not an error
 class DuckQuery:
     """Tables by label, the views over them and ``clock``; implements :class:`stackmend.model.protocols.Query`.
 
-    A database of its own in an engine that all share which have the same limits: they are the limits of all together.
+    A separate database in an engine shared by all with the same limits, which apply to all of them together.
     """
 
     def __init__(self, *, memory: str = MEMORY, spill: str = SPILL, threads: int | None = None) -> None:
@@ -56,11 +56,11 @@ class DuckQuery:
         self._rows(f"USE {self._name}")
 
     def add_files(self, label: str, files: Sequence[Path]) -> None:
-        """A table from Parquet files; an empty one without any. SourceError when one is damaged."""
+        """A table from Parquet files; empty without files. SourceError if one is damaged."""
         if not files:
             self.add(label, schema(label).empty_table())
             return
-        # a name with * in it is a name here, no pattern
+        # a * in a name is literal here, not a pattern
         names = ", ".join("'" + escape(str(f)).replace("'", "''") + "'" for f in files)
         kind = "TABLE" if sum(f.stat().st_size for f in files) < _SMALL else "VIEW"
         try:
@@ -88,10 +88,10 @@ class DuckQuery:
                 self._rows(f'CREATE VIEW "{name}" AS {view.sql}')
 
     def rows(self, sql: str, parameters: Mapping[str, object]) -> list[dict[str, object]]:
-        """Run one statement; only the parameters it names are bound.
+        """Run one statement; only the parameters it uses are bound.
 
-        What stands under WITH is run first, a step at a time, each into a temporary table: of a table the planner
-        knows how few rows it has, and joins the large ones to it; of a subquery it guesses, often thousandfold wrong.
+        Queries under WITH are run first, one by one, each into a temporary table: the planner knows the row count of a
+        table and joins large tables to it; for a subquery it guesses, often wrong by a factor of a thousand.
         """
         named, last = steps(sql)
         try:
@@ -108,7 +108,7 @@ class DuckQuery:
         except duckdb.Error as problem:
             raise StackmendError(f"a query failed: {str(problem).splitlines()[0]}") from problem
         finally:
-            # a database that cannot even drop them must not hide why the query failed
+            # failing to drop them must not hide why the query failed
             with suppress(duckdb.Error):
                 for name, _ in named:
                     self._rows(f'DROP TABLE IF EXISTS temp."{name}"')
@@ -120,13 +120,13 @@ class DuckQuery:
             return [d[0] for d in cursor.description or ()], cursor.fetchall()
 
     def _named(self, sql: str, parameters: Mapping[str, object]) -> dict[str, object] | None:
-        """Those of the parameters that DuckDB finds in it."""
+        """The parameters that DuckDB finds in the statement."""
         names = {name for part in self._connection.extract_statements(sql) for name in part.named_parameters}
         return {name: parameters[name] for name in names if name in parameters} or None
 
     def close(self) -> None:
-        """Give the tables up."""
-        # a database that is in use is not detached; one that does not know the word any more has nothing left
+        """Drop the tables."""
+        # a database in use cannot be detached; a broken engine has nothing left to release
         with suppress(duckdb.Error):
             self._rows("USE memory")
             self._rows(f"DETACH {self._name}")
@@ -135,7 +135,7 @@ class DuckQuery:
 
 @cache
 def _engine(memory: str, spill: str, threads: int | None) -> duckdb.DuckDBPyConnection:
-    """DuckDB with these limits; to begin one takes sixty times as long as to add a database to one that runs."""
+    """DuckDB with these limits; starting an engine takes sixty times as long as adding a database to a running one."""
     engine = duckdb.connect(
         ":memory:",
         config={
@@ -147,22 +147,22 @@ def _engine(memory: str, spill: str, threads: int | None) -> duckdb.DuckDBPyConn
             "preserve_insertion_order": False,
         },
     )
-    # not above: given before there is a database DuckDB stores it, shows it, and does not keep to it
+    # not above: set before there is a database, DuckDB stores and shows it, but ignores it
     engine.execute(f"SET max_temp_directory_size = '{spill}'")
     return engine
 
 
 def _compared(source: str, columns: Iterable[tuple[str, bool]]) -> str:
-    """All columns (name, whether it is text), text so that it compares as in MariaDB: in any letters, blanks or not.
+    """All columns (name, whether it is text); text compares as in MariaDB: case-blind, ignoring trailing blanks.
 
-    The value stays as it was written, but for blanks at its end.
+    The value is unchanged, except for trailing blanks.
     """
     terms = [f"""RTRIM("{name}", ' ') COLLATE NOCASE AS "{name}\"""" if text else f'"{name}"' for name, text in columns]
     return f"SELECT {', '.join(terms)} FROM {source}"
 
 
 def steps(sql: str) -> tuple[list[tuple[str, str]], str]:
-    """The (name, query) pairs under the WITH of a statement, and what follows them; comments are not understood."""
+    """The (name, query) pairs under the WITH of a statement, and the rest; comments are not supported."""
     found: list[tuple[str, str]] = []
     rest = sql
     while (step := _STEP.match(rest)) and (step[1] == ",") is bool(found):
@@ -179,7 +179,7 @@ def steps(sql: str) -> tuple[list[tuple[str, str]], str]:
 
 
 def open_snapshot(folder: Path, now: str, *, spill: str = SPILL, without: Collection[str] = ()) -> DuckQuery:
-    """The tables of a snapshot; ``now`` is the clock of its manifest. Tables not collected are absent.
+    """The tables of a snapshot; ``now`` is the time in its manifest. Tables not collected are absent.
 
     ``without``: databases whose rows are left out.
     """
@@ -190,7 +190,7 @@ def open_snapshot(folder: Path, now: str, *, spill: str = SPILL, without: Collec
         for label in sorted(labels()):
             place = folder / label
             if place.is_dir():
-                # the planner takes every file to be as long as the first one, which must not be that of cell0
+                # the planner assumes that every file is as long as the first, which must not be cell0's
                 files = [file for file in place.glob("*.parquet") if file.stem.rpartition("-")[0] not in left_out]
                 query.add_files(label, sorted(files, key=lambda file: -file.stat().st_size))
                 present.add(label)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads again the rows that decide a few findings, and nothing else, into a small DuckDB."""
+"""Reads again only the rows that decide a few findings, into a small DuckDB."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ _SAMPLE = 300  # rows of a database for NEWEST
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """In the place of values: those of the newest rows, by this column; ``where`` is about a row ``s``."""
+    """Instead of values: those of the newest rows by this column; ``where`` is a condition on a row ``s``."""
 
     column: str
     where: str
 
     def condition(self, dialect: Dialect, table: str) -> str:
-        """The condition on a row ``t``. The outermost SELECT is for MariaDB, which knows no LIMIT below an IN."""
+        """The condition on a row ``t``. The outermost SELECT is for MariaDB, which does not support LIMIT inside IN."""
         own = dialect.quote(self.column)
         rows = f"SELECT s.{own} FROM {table} s WHERE {self.where or '1 = 1'} ORDER BY s.{own} DESC LIMIT {_SAMPLE}"
         return f"t.{own} IN (SELECT newest.{own} FROM ({rows}) newest)"
 
 
 class Looking(Protocol):
-    """One look at tables that are in no database."""
+    """One read of tables that are in no database."""
 
     def read(self, label: str, wanted: Mapping[str, Sequence[object]] | None) -> pa.Table:
-        """The rows with these values (column -> values), all for None; SourceError if they cannot be known."""
+        """The rows with these values (column -> values), all for None; SourceError if they cannot be determined."""
         ...
 
 
 class Elsewhere(Protocol):
-    """Where tables are read that are in no database: the services' APIs."""
+    """The source of tables that are in no database: the services' APIs."""
 
     def serves(self, label: str) -> bool:
         """Whether this table is read there."""
@@ -63,7 +63,7 @@ class Elsewhere(Protocol):
         ...
 
     def collect(self, labels: Iterable[str], into: Path, progress: Progress) -> list[Source]:
-        """Read tables whole into a snapshot, beside what databases have put there."""
+        """Read whole tables into a snapshot, in addition to those of databases."""
         ...
 
     def now(self) -> str:
@@ -72,7 +72,7 @@ class Elsewhere(Protocol):
 
 
 class Recollection:
-    """One narrow look at the databases: a fresh consistent view of each, given up at the end."""
+    """One narrow read of the databases: a fresh consistent view of each, closed at the end."""
 
     def __init__(
         self, addresses: Mapping[str, Address], connections: Connections, elsewhere: Elsewhere | None = None
@@ -168,7 +168,7 @@ class Recollection:
             found[VIFS.label].append(vifs)
 
     def _reread(self, findings: Sequence[Mapping[str, object]]) -> None:
-        """Read the rows again that could not be decoded: what is still wrong complains once more."""
+        """Read undecodable rows again: those still wrong produce a complaint again."""
         for finding in findings:
             key = json.loads(str(finding["row_key"]))
             for parts in tables().values():
@@ -199,7 +199,7 @@ class Recollection:
 
 
 def _ordered(reads: Mapping[str, Mapping[str, str]]) -> list[tuple[str, Mapping[str, str]]]:
-    """Tables in an order in which every scope finds the table it refers to; declared order otherwise."""
+    """Tables ordered so that every scope follows the table it references; otherwise in declared order."""
     left, done = dict(reads), []
     while left:
         ready = [
@@ -236,7 +236,7 @@ def _conditions(
 
 
 def _lettered(values: Sequence[object]) -> list[object]:
-    """The values, in small and in capital letters too: what a database that folds no letters is asked for."""
+    """The values, also in lower and upper case: for a database with case-sensitive comparison."""
     found = [form for v in values for form in ((v, v.lower(), v.upper()) if isinstance(v, str) else (v,))]
     return list(dict.fromkeys(found))
 

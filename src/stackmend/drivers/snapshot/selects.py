@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The SELECTs that collect a table: narrow columns, never a star, nothing that the release lacks."""
+"""The SELECTs that collect a table: only needed columns, never *, nothing that the release lacks."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from stackmend.drivers.snapshot.decode import NULL, SEPARATOR
 from stackmend.model.snapshot import CELL
 from stackmend.tables import Column, Kind, Table, tables
 
-# the tables' few words of SQL; held against a parser by the tests (docs/adr/0039): every audit would wait for it
+# the tables' small SQL fragments; compared with a parser by the tests (docs/adr/0039), whose import would delay audits
 _OWN = re.compile(r"\bt\.(\w+)")
 _JOINED = re.compile(r"JOIN (\w+) (\w+) ON")
 _NAMED = re.compile(r"\b([a-z])\.(\w+)")
-#: a database with so much of a service's tables is that service's
+#: a database with this share of a service's tables belongs to that service
 _MOST = 0.5
 
 
@@ -27,13 +27,13 @@ class Select:
 
     table: Table
     columns: tuple[Column, ...]  #: without network_info
-    document: bool  #: network_info comes as a value of its own, last
-    plain: str  #: SQL with a value per column
+    document: bool  #: network_info is a separate last value
+    plain: str  #: SQL with one value per column
     packed: str  #: SQL with one text for all columns
 
 
 def foreign(database: str, known: Iterable[str]) -> str:
-    """Whose tables a database holds that has less than half of its own service's, a sentence; else ""."""
+    """A sentence naming the service whose tables a database has, if it lacks most of its own; else ""."""
     own = "nova" if database.startswith(CELL) else database
     there = set(known)
     names: dict[str, set[str]] = {}
@@ -48,9 +48,9 @@ def foreign(database: str, known: Iterable[str]) -> str:
 
 
 def missing(table: Table, known: Mapping[str, TableInfo]) -> tuple[str, ...]:
-    """Columns that the table should have and this release lacks; () when all is there.
+    """Columns that the table should have and this release lacks; () if complete.
 
-    ("*",) when the table itself is missing, or what tells which of its rows are wanted.
+    ("*",) when the table itself is missing, or a column that selects its rows.
     """
     info = known.get(table.name)
     if info is None or not _selectable(table, known):
@@ -59,9 +59,9 @@ def missing(table: Table, known: Mapping[str, TableInfo]) -> tuple[str, ...]:
 
 
 def unseen(table: Table, known: Mapping[str, TableInfo], sight: Sight) -> tuple[str, ...]:
-    """Columns that are not shown and may be hidden from the account; ("*",) when the table may be.
+    """Columns that are not visible and may be hidden from the account; ("*",) if the table may be hidden.
 
-    What an account sees whole and does not find is not there: that is :func:`missing`, or a release that lacks it.
+    A column missing in a fully visible table does not exist: that is :func:`missing`, or a release without it.
     """
     names = {"t": table.name} | {alias: name for name, alias in _JOINED.findall(table.join)}
     if any(name not in known and not sight.everything for name in names.values()):
@@ -78,7 +78,7 @@ def unseen(table: Table, known: Mapping[str, TableInfo], sight: Sight) -> tuple[
 def select(
     dialect: Dialect, address: Address, table: Table, known: Mapping[str, TableInfo], narrow: str = ""
 ) -> Select | None:
-    """The SELECT of a table; None if the release has no such table. ``narrow`` is one more condition."""
+    """The SELECT of a table; None if the release has no such table. ``narrow`` is an additional condition."""
     info = known.get(table.name)
     if info is None or not _selectable(table, known):
         return None
@@ -105,7 +105,7 @@ def select(
 
 
 def _selectable(table: Table, known: Mapping[str, TableInfo]) -> bool:
-    """Whether every table and column of the join and of the condition is there."""
+    """Whether every table and column of the join and of the condition exists."""
     called = {"t": table.name} | {alias: name for name, alias in _JOINED.findall(table.join)}
     return all(name in known for name in called.values()) and all(
         column in known[called[alias]].columns for alias, column in _NAMED.findall(f"{table.join} {table.where}")

@@ -18,11 +18,11 @@ ARROW = {
     Kind.DELETED: pa.bool_(),
 }
 
-#: what ``network_info`` becomes in the table it is a column of
+#: the columns that replace ``network_info`` in its table
 DOCUMENT = (("document", Kind.TEXT), ("vifs", Kind.INT), ("length", Kind.INT), ("crc32", Kind.INT))
 _UNREADABLE = ("database", "table_name", "row_key", "column_name", "problem", "resource_type", "resource_id")
 
-#: label of a derived table -> label of the table that is read for it
+#: label of a derived table -> label of its source table
 DERIVED = {VIFS.label: "nova_instance_info_caches"}
 
 
@@ -32,7 +32,7 @@ def labels() -> frozenset[str]:
 
 
 def file_stem(database: str) -> str:
-    """What the names of a database's files in a snapshot begin with; a number follows."""
+    """Prefix of the file names of a database in a snapshot; a number follows."""
     return database.replace(":", "-")
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables on their way from a database into Parquet: fetched in one thread, decoded and written in others.
+"""Streams tables from a database into Parquet: fetched in one thread, decoded and written in others.
 
-Fetching holds Python's lock, decoding and writing mostly do not, so they overlap, across tables too. The queues between
-them are short: memory is a few batches, whatever the size of the tables.
+Fetching holds the GIL, decoding and writing mostly do not, so they overlap, also across tables. The queues between
+them are short: memory use is a few batches, whatever the size of the tables.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _Line = queue.Queue["tuple[TableStream, _Batch | None] | None"]
 
 
 class Pipeline:
-    """The threads that decode and write what streams fetch; all of it is done when the ``with`` block is left.
+    """The threads that decode and write what streams fetch; all work is done when the ``with`` block ends.
 
     A stream stays with one thread, because its rows go into one file. Decoding takes about twice as long as fetching.
     """
@@ -58,7 +58,7 @@ class Pipeline:
             thread.join()
 
     def line(self) -> _Line:
-        """Where the next stream hands over its batches, and None at its end; to put waits while it is full."""
+        """The queue for the batches of the next stream, and None at its end; put blocks while it is full."""
         return min(self._lines, key=lambda line: line.qsize())
 
 
@@ -69,10 +69,10 @@ def _work(line: _Line) -> None:
 
 
 class TableStream:
-    """Brings one table of one database into a snapshot.
+    """Collects one table of one database into a snapshot.
 
-    :meth:`fetch` runs in the thread that reads, :meth:`take` in that of the pipeline. Once the pipeline is through,
-    ``failure`` tells what went wrong, if anything did, and ``rows`` how many rows there are.
+    :meth:`fetch` runs in the thread that reads, :meth:`take` in that of the pipeline. Once the pipeline is done,
+    ``failure`` is the error, if any, and ``rows`` the number of rows.
     """
 
     def __init__(
@@ -90,13 +90,13 @@ class TableStream:
         self._file = into / query.table.label / name
         self._vif_file = into / VIFS.label / name
         self._progress, self._complaints = progress, complaints
-        self._whole = False  #: a value per column, because some text holds the separator
+        self._whole = False  #: one value per column, because some text contains the separator
         self._work: tuple[Decoder, bool, _Sink, _Sink | None] | None = None
         self.failure: BaseException | None = None
         self.rows = 0
 
     def fetch(self, reader: Reader, pipeline: Pipeline, expected: int | None) -> None:
-        """Read it all; SourceError, noted as its failure as well, when the stream breaks."""
+        """Read everything; SourceError, also stored as its failure, when the stream breaks."""
         is_packed = reader.packs and not self._whole
         sql = self.query.packed if is_packed else self.query.plain
         what = f"{self._database}.{self.query.table.name}"
@@ -117,7 +117,7 @@ class TableStream:
             line.put((self, None))
 
     def take(self, batch: _Batch | None) -> None:
-        """Decode and write a batch; after a failure the rest is dropped, so that the connection stays usable."""
+        """Decode and write a batch; after a failure the rest is discarded, so that the connection stays usable."""
         if self._work is None:
             return
         decoder, is_packed, sink, vif_sink = self._work
@@ -133,11 +133,11 @@ class TableStream:
                 sink.write(table)
                 if vif_sink and vifs is not None:
                     vif_sink.write(vifs)
-        except BaseException as problem:  # noqa: BLE001 - whoever started the pipeline looks at it
+        except BaseException as problem:  # noqa: BLE001 - the code that started the pipeline handles it
             self.failure = self.failure or problem
 
     def again(self) -> bool:
-        """Whether it has to be read again, a value per column, and make it ready for that."""
+        """Whether it has to be read again with one value per column; prepares for that."""
         if not isinstance(self.failure, Unpackable):
             return False
         self.remove()
@@ -145,7 +145,7 @@ class TableStream:
         return True
 
     def remove(self) -> None:
-        """Leave nothing of it."""
+        """Remove everything written."""
         for file in (self._file, self._vif_file):
             file.unlink(missing_ok=True)
 
@@ -183,6 +183,6 @@ class _Sink:
 
 
 def _repeating(sample: pa.Table) -> list[str]:
-    """Columns worth a dictionary; looking up ids, each of which comes once, would double the cost of writing them."""
+    """Columns worth a dictionary; for ids, which occur only once, a dictionary would double the cost of writing."""
     sample = sample.slice(0, _SAMPLE)
     return [n for n in sample.column_names if 10 * compute.count_distinct(sample.column(n)).as_py() < sample.num_rows]

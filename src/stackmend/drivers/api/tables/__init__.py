@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the services' APIs show of the tables that checks read, one module per service, found by walking this package.
 
-A module holds ``SHOWN``. What is not listed there is *missing* by name, and silences the checks that need it. Rows have
-the columns of the table as far as they can be known; how one that an API shows in another form is made is said there.
+A module holds ``SHOWN``. Columns not listed there are *missing* by name, and the checks that need them are incomplete.
+Rows have the columns of the table as far as possible; the module documents columns that an API shows in another form.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Wanted = Mapping[str, Sequence[Any]] | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """How one table is read from the services."""
+    """How a table is read from the services."""
 
     label: str
     columns: tuple[str, ...]  #: that are filled
-    #: the rows; more than is wanted does no harm. SourceError if they cannot be known whole
+    #: the rows; extra rows are harmless. SourceError if they cannot be read completely
     rows: Callable[[Look, Wanted], Iterable[Row]]
 
 
@@ -45,7 +45,7 @@ def shown() -> Mapping[str, Shown]:
 
 
 def moment(text: str | None) -> datetime | None:
-    """A time as a service writes it, as tables have it: UTC, naive."""
+    """A service's time as in tables: UTC, naive."""
     if not text:
         return None
     found = datetime.fromisoformat(text)
@@ -53,5 +53,5 @@ def moment(text: str | None) -> datetime | None:
 
 
 def number(text: str) -> int:
-    """A number instead of an id that no API shows: the same for the same text, so that tables still join."""
+    """A substitute number for an id that no API shows: the same for the same text, so that tables still join."""
     return int(hashlib.sha256(text.encode()).hexdigest()[:15], 16)

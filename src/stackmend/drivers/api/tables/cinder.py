@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cinder's API. It leaves out other projects' things without a word for who is no administrator: that is looked at.
+"""Cinder's API. For non-administrators it silently omits other projects' objects: that is checked.
 
-When an attachment changed is not shown. Its volume changes with it, so the later of that time and of the time of
-attaching stands for it: never too early. ``connection_info`` is secret and is not asked for.
+The API does not show when an attachment changed. Its volume changes with it, so the later of that time and the time
+of attaching is used: never too early. ``connection_info`` is secret and is not asked for.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Volume = Mapping[str, Any]
 
 
 def _administrator(look: Look) -> None:
-    """SourceError unless the account may see everything: its services are for the administrator alone."""
+    """SourceError unless the account may see everything: only administrators can list its services."""
 
     def make() -> bool:
         return look.get(_SERVICE, "/os-services", ATTACHMENTS) is not None
@@ -79,7 +79,7 @@ def attachments(look: Look, wanted: Wanted) -> list[Mapping[str, Any]]:
 
 
 def _pages(look: Look, more: str) -> list[Mapping[str, Any]]:
-    """Page by page until one is empty: Cinder caps this list and gives no link to the rest."""
+    """Page by page until one is empty: Cinder caps this list without a link to the rest."""
     found: dict[str, Mapping[str, Any]] = {}
     at = ""
     while True:

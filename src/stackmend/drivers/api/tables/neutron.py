@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Neutron's API. Only the administrator is shown every port: one without its host proves that others may be hidden.
+"""Neutron's API. Only administrators see every port: a port without its host shows that others may be hidden.
 
-Of a port's bindings the list shows the one that is ACTIVE. The number that joins a port to its times is made of its id.
+The list shows only the ACTIVE binding of a port. The number that joins a port to its times is derived from its id.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _whole(look: Look, path: str) -> list[Port]:
 
 
 def _administrator(look: Look) -> None:
-    """SourceError unless the account may see everything: what is others' is left out without a word, quotas are not."""
+    """SourceError unless the account may see everything: objects of other projects are silently omitted, quotas not."""
 
     def make() -> bool:
         return look.get("network", "/quotas") is not None
@@ -62,7 +62,7 @@ def _administrator(look: Look) -> None:
 
 
 def _of(look: Look, wanted: Wanted, column: str) -> list[Port]:
-    """Ports by their ids in another table's column, read before or not."""
+    """Ports by their ids in another table's column, cached or not."""
     if wanted is None:
         return ports(look, None)
     known = look.kept("port")

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova's API. Which cell a server is in is not shown: all are in one called "api", but for builds that failed (cell0).
+"""Nova's API. It does not show a server's cell: all are in one called "api", except failed builds (cell0).
 
-* Servers of a cell that does not answer are of status UNKNOWN where the list was asked without any filter and page, its
-  services always: both are looked at, and every server that another service knows is asked for by its id.
-* A plain list leaves out soft-deleted servers: they are asked for.
-* Deleted servers are shown one by one (``deleted=True``), while their rows last.
-* A server being built is shown like any other; a mapping without cell or build request is no server for the API.
-* The network cache is seen through the addresses of a server: there are none where it is empty, or its row is gone.
-  Its VIFs have no ids there, so each is taken for the server's port with its MAC address.
+* Servers of a cell that does not answer have status UNKNOWN in a list without filter and paging, its services always:
+  both are checked, and every server that another service knows is requested by id.
+* A plain list omits soft-deleted servers: they are requested separately.
+* Deleted servers are shown one by one (``deleted=True``), as long as their rows exist.
+* A server being built is shown like any other; a mapping without cell or build request is not a server for the API.
+* The network cache is visible through the addresses of a server: there are none if it is empty or its row is missing.
+  Its VIFs have no ids there, so each is matched to the server's port with its MAC address.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from stackmend.drivers.api.session import segment
 from stackmend.drivers.api.tables import Row, Shown, Wanted, cinder, moment, neutron, number
 from stackmend.model.errors import SourceError
 
-#: the first that shows what cannot be reached as UNKNOWN; with 2.75 servers can no longer be asked for by "uuid"
+#: the first that shows unreachable servers as UNKNOWN; from 2.75 on servers can no longer be filtered by "uuid"
 DOWN = "2.69"
 #: hypervisors by uuid; migrations with uuids, in pages; actions with the time of their last event
 NODES, MIGRATIONS, ACTIONS = "2.53", "2.59", "2.58"
 CELL = "api"
 _HOST = "OS-EXT-SRV-ATTR:host"
-#: (G-IDLE) events begun before count no more
+#: (G-IDLE) older events no longer count
 _RECENT = timedelta(hours=2)
-#: an event after a restart of nova-compute leaves the time of its action as it was: so many are looked into anyway
+#: an event after a restart of nova-compute does not update its action's time: this many are inspected anyway
 _LATEST = 3
 
 
 def _server(look: Look, name: str) -> Any:
-    """A server as shown, with "gone" in it where it is a deleted one; None. SourceError if nobody can tell."""
+    """A server as shown, with "gone" set if it is deleted; None if there is none. SourceError if that is unknown."""
     body = look.get("compute", f"/servers/{segment(name)}", DOWN)
     if body is not None:
         if body["server"].get("status") == "UNKNOWN":
@@ -72,11 +72,11 @@ def _all(look: Look) -> dict[str, Any]:
 
 
 def _servers(look: Look, names: Iterable[Any] | None) -> list[Mapping[str, Any]]:
-    """The servers with these ids, deleted ones too; all live ones for None."""
+    """The servers with these ids, including deleted ones; all live ones for None."""
     if names is None:
         return list(_all(look).values())
     found = look.many("server", [str(name) for name in names], lambda name: _server(look, name))
-    if None in found.values():  # "none" counts only from a Nova that shows everything, and has every cell
+    if None in found.values():  # "none" counts only if Nova shows everything and every cell answers
         look.once("proof", "compute", lambda: _services(look))
     return [server for server in found.values() if server is not None]
 
@@ -86,7 +86,7 @@ def _live(look: Look, names: Iterable[Any] | None) -> list[Mapping[str, Any]]:
 
 
 def _deleted(server: Mapping[str, Any]) -> bool:
-    """A server that can be restored is listed among the deleted ones, and is none."""
+    """A restorable server is listed among the deleted ones, but is not deleted."""
     return bool(server.get("gone")) and server["OS-EXT-STS:vm_state"] != "soft-delete"
 
 
@@ -142,7 +142,7 @@ def _vifs(look: Look, wanted: Wanted) -> Iterator[Row]:
 
 
 def _mappings(look: Look, wanted: Wanted) -> Iterator[Row]:
-    """Nova is asked by server: for one volume, those that its attachments and the findings name."""
+    """Nova is queried by server: for one volume, the servers named by its attachments and the findings."""
     names: Iterable[Any] | None = None if wanted is None else wanted.get("instance_uuid")
     if wanted is not None and names is None and look.findings:
         of = cinder.attachments(look, {"volume_id": wanted["volume_id"]})
@@ -183,7 +183,7 @@ def _migrations(look: Look, wanted: Wanted) -> Iterator[Row]:
 
 
 def _actions(look: Look, wanted: Wanted) -> Iterator[Row]:
-    """The latest actions of each server: an event begun since (G-IDLE) belongs to one of them."""
+    """The latest actions of each server: any event started since (G-IDLE) belongs to one of them."""
     since = datetime.now(UTC).replace(tzinfo=None) - _RECENT
 
     def of(name: str) -> list[Row]:
@@ -206,7 +206,7 @@ def _actions(look: Look, wanted: Wanted) -> Iterator[Row]:
 
 
 def _events(look: Look, wanted: Wanted) -> Iterator[Row]:
-    """Of the actions that were read before."""
+    """Events of the actions read before."""
     del wanted
     for mark, event in (one for some in look.kept("events").values() for one in some):
         yield {
@@ -220,7 +220,7 @@ def _events(look: Look, wanted: Wanted) -> Iterator[Row]:
 
 
 def _services(look: Look) -> list[Mapping[str, Any]]:
-    """Nova's services as they are at this moment; SourceError if a cell does not answer."""
+    """Nova's services at this moment; SourceError if a cell does not answer."""
     found = look.every("compute", "/os-services", "services", DOWN)
     down = sorted(str(one["host"]) for one in found if one["status"] == "UNKNOWN")
     if down:
@@ -233,7 +233,7 @@ def _service_rows(look: Look, wanted: Wanted) -> Iterator[Row]:
     del wanted
     now = datetime.now(UTC).replace(tzinfo=None)
     for one in _services(look):
-        # Nova itself says who is heard of: times of several cells, all in one here, are not to be held together
+        # Nova itself reports which are up: times of several cells must not be compared with each other
         heard = now if one["state"] == "up" else moment(one.get("updated_at"))
         yield {
             "cell": CELL,
@@ -249,7 +249,7 @@ def _service_rows(look: Look, wanted: Wanted) -> Iterator[Row]:
 def _nodes(look: Look, wanted: Wanted) -> Iterator[Row]:
     del wanted
     found = look.every("compute", "/os-hypervisors/detail", "hypervisors", NODES)
-    _services(look)  # the list leaves out those of a cell that does not answer, and says nothing of it
+    _services(look)  # the list leaves out those of a cell that does not answer, and does not name it
     for one in found:
         yield {
             "cell": CELL,

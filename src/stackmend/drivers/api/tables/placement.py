@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Placement's API, which refuses who is no administrator. Numbers that join its tables are made of names.
+"""Placement's API, which refuses non-administrators. Numbers that join its tables are derived from names.
 
-When a consumer was made is not shown. When its allocations were last written is (Last-Modified), which is never
-earlier. That, and the type of a consumer, have to be asked for one by one: only those that are no live server are.
+The API does not show when a consumer was created, but when its allocations were last written (Last-Modified), which
+is never earlier. That, and the type of a consumer, must be requested one by one: only for those that are not live
+servers.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def _providers(look: Look) -> list[Mapping[str, Any]]:
 
 
 def _consumer(look: Look, name: str) -> dict[str, Any]:
-    """What a consumer holds (provider -> class -> amount), its generation, type and the time of the last write."""
+    """A consumer's allocations (provider -> class -> amount), generation, type and time of the last write."""
     version = TYPES if look.once("has", TYPES, lambda: look.offers("placement", TYPES)) else GENERATIONS
     answer = look.ask("placement", f"/allocations/{segment(name)}", version)
     body = answer.body if answer else {}
@@ -42,7 +43,7 @@ def _consumer(look: Look, name: str) -> dict[str, Any]:
 
 
 def _held(look: Look) -> dict[str, dict[str, Any]]:
-    """consumer -> provider -> class -> amount, of all."""
+    """consumer -> provider -> class -> amount, for all."""
 
     def make() -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
@@ -110,7 +111,7 @@ def _consumers(look: Look, wanted: Wanted) -> Iterator[Row]:
 
 
 def _types(look: Look, wanted: Wanted) -> Iterator[Row]:
-    """Those of the consumers that were read before."""
+    """Allocations of the consumers read before."""
     del wanted
     for kind in sorted({one["kind"] for one in look.kept("consumer").values() if one["kind"]}):
         yield {"id": number(kind), "name": kind}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One module a database dialect: everything that differs between them is in it."""
+"""One module per database dialect: everything that differs between them is in it."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ _DIALECTS: dict[str, Dialect] = {"mysql": MySQL(), "sqlite": SQLite()}
 
 
 def dialect_of(address: Address) -> Dialect:
-    """The dialect that an address speaks."""
+    """The dialect of an address."""
     return _DIALECTS[address.scheme]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the rest of stackmend asks of a database dialect."""
+"""The interface of a database dialect."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SCHEMES = {"mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite"}
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a database is and who asks; its text never shows the password."""
+    """The location of a database and the account; its repr never shows the password."""
 
     scheme: str  #: "mysql" or "sqlite"
     database: str  #: schema on a server, or the path of a file
@@ -31,12 +31,12 @@ class Address:
     username: str = ""
     password: str = field(default="", repr=False)
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
-    name: str = field(default="", compare=False)  #: what the cloud calls it: "neutron"
-    silence: float = field(default=SILENCE, compare=False)  #: seconds of silence after which it is given up
+    name: str = field(default="", compare=False)  #: its name in the cloud: "neutron"
+    silence: float = field(default=SILENCE, compare=False)  #: seconds without an answer after which it is given up
 
     @classmethod
     def from_url(cls, url: str, what: str = "the database URL") -> Address:
-        """Parse an SQLAlchemy URL; ConfigError, without the password, when it is none that is understood."""
+        """Parse an SQLAlchemy URL; ConfigError, without the password, if it is not supported."""
         try:
             parts = parsed(url)
         except ValueError as problem:
@@ -66,20 +66,20 @@ class Address:
 
     @property
     def redacted(self) -> str:
-        """The address as errors and documents show it."""
+        """The address for errors and documents."""
         if self.scheme == "sqlite":
             return f"sqlite:///{self.database}"
         return f"mysql://{self.username}@{self.host}:{self.port}/{self.database}"
 
     @property
     def server(self) -> tuple[str, ...]:
-        """What tells database servers (and accounts on them) apart: one consistent view spans one of these."""
+        """Identifies a database server (and account): a consistent view covers one of these."""
         if self.scheme == "sqlite":
             return ("sqlite", self.database)
         return ("mysql", self.host, str(self.port), self.username, self.options.get("unix_socket", ""))
 
     def missing_files(self) -> list[str]:
-        """The files of its options that are not there."""
+        """Files in its options that do not exist."""
         named = (self.options[name] for name in FILES if name in self.options)
         return [path for path in named if not os.path.exists(path)]
 
@@ -93,21 +93,21 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class TableInfo:
-    """A table as the database's own catalogue describes it (R7)."""
+    """A table as described by the database's own catalog (R7)."""
 
     columns: Mapping[str, str]  #: name -> type
     key: tuple[str, ...]  #: columns of the primary key
-    references: tuple[Reference, ...] = ()  #: what its rows refer to
-    rows: int | None = None  #: roughly how many, where the database knows at no cost
+    references: tuple[Reference, ...] = ()  #: its foreign keys
+    rows: int | None = None  #: approximate number of rows, if available at no cost
 
 
 def reference(table: str, pairs: Sequence[tuple[str, str, str]]) -> Reference:
-    """A foreign key of ``table``, of (column, table referred to, its column)."""
+    """A foreign key of ``table``, from (column, referenced table, its column)."""
     return Reference(table, tuple(p[0] for p in pairs), pairs[0][1], tuple(p[2] for p in pairs))
 
 
 class Connection(Protocol):
-    """The part of a DBAPI connection that is used."""
+    """The part of a DBAPI connection that stackmend uses."""
 
     def cursor(self) -> Any: ...
     def commit(self) -> None: ...
@@ -118,17 +118,17 @@ class Connection(Protocol):
 class Reader(Protocol):
     """Streams whole tables inside one consistent, read-only view."""
 
-    #: True if rows come cheaper as one text each (see ``packed``) than column by column
+    #: True if rows are cheaper to read as one text each (see ``packed``) than column by column
     packs: bool
 
     def begin(self) -> None:
-        """Open the view; every later read sees the databases as they are now."""
+        """Open the view; every later read sees the databases as of now."""
         ...
 
     def stream(self, sql: str, batch: int, database: str = "") -> Iterator[Sequence[tuple[Value, ...]]]:
-        """Rows in batches; text may come as bytes. A broken stream is a SourceError, never an end.
+        """Rows in batches; text may come as bytes. A broken stream raises SourceError, it never ends normally.
 
-        ``database``: what the one that is read is called, if it is not the one that was connected to.
+        ``database``: the database to read, if it is not the one connected to.
         """
         ...
 
@@ -136,7 +136,7 @@ class Reader(Protocol):
 
 
 class Dialect(Protocol):
-    """One kind of database. Every failure is a SourceError (reading) with a text that names the database."""
+    """One kind of database. Every failure is a SourceError (reading) whose message names the database."""
 
     @property
     def name(self) -> str: ...
@@ -146,12 +146,12 @@ class Dialect(Protocol):
     def for_update(self) -> str: ...
     @property
     def folds(self) -> bool:
-        """Whether it compares text without regard to case."""
+        """Whether text comparison ignores case."""
         ...
 
     @property
     def for_share(self) -> str:
-        """Ends a SELECT whose rows nobody may change until the transaction ends; SELECT is right enough for it."""
+        """Suffix of a SELECT whose rows must not change until the transaction ends; SELECT privilege is enough."""
         ...
 
     def quote(self, name: str) -> str:
@@ -159,11 +159,11 @@ class Dialect(Protocol):
         ...
 
     def qualified(self, address: Address, table: str) -> str:
-        """A table of a database, as any connection to its server may name it."""
+        """A table qualified for any connection to its server."""
         ...
 
     def connect(self, address: Address, *, write: bool = False) -> Connection:
-        """Open a connection; unless ``write`` it is technically unable to change anything."""
+        """Open a connection; unless ``write``, it is technically unable to change anything."""
         ...
 
     def begin_snapshot(self, connection: Connection) -> None:
@@ -179,11 +179,11 @@ class Dialect(Protocol):
         ...
 
     def sight(self, connection: Connection, database: str | None = None) -> Sight:
-        """What the account may see of a database (default: the one connected to)."""
+        """What the account may see in a database (default: the one connected to)."""
         ...
 
     def triggers(self, connection: Connection) -> frozenset[str]:
-        """The tables that have triggers, as far as the account may see them."""
+        """The tables with triggers, as far as the account may see them."""
         ...
 
     def utcnow(self, connection: Connection) -> str:
@@ -195,9 +195,9 @@ class Dialect(Protocol):
         ...
 
     def reader(self, address: Address) -> Reader:
-        """A connection for reading whole tables; several databases of its server can be read through it."""
+        """A connection for reading whole tables; it can read several databases of its server."""
         ...
 
     def null_safe(self, column: str) -> str:
-        """A condition on one parameter under which NULL equals NULL."""
+        """A condition with one parameter, in which NULL equals NULL."""
         ...

@@ -28,13 +28,13 @@ except ImportError:  # the extra is optional
     _mysql = None
 
 _CONNECT_SECONDS = 10
-#: a server that is up greets at once; one that is frozen is still connected to, by its kernel
+#: a running server sends its greeting immediately; the kernel of a frozen one still accepts connections
 _GREETING_SECONDS = 30
-#: a table may take hours as long as rows come; one that nobody reads any more does not go on for ever
+#: a table may take hours as long as rows arrive; but an abandoned read must not run forever
 _TABLE_SECONDS = 6 * 3600
 _SNAPSHOT = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
 
-#: canonical values: numbers as numbers, everything else as the server prints it
+#: canonical values: numbers as numbers, everything else as printed by the server
 _DECODERS: dict[int, Any] = {
     **dict.fromkeys(
         (
@@ -101,7 +101,7 @@ class MySQL:
         self.select(connection, _SNAPSHOT)
 
     def begin_write(self, connection: Connection) -> None:
-        """An explicit transaction, whatever the session's autocommit is."""
+        """An explicit transaction, regardless of the session's autocommit."""
         self.select(connection, "START TRANSACTION READ WRITE")
 
     def introspect(self, connection: Connection, database: str | None = None) -> dict[str, TableInfo]:
@@ -109,7 +109,7 @@ class MySQL:
         schema = database or self.select(connection, "SELECT DATABASE()")[0][0]
         counts = dict(self.select(connection, _TABLES, [schema]))
         columns: dict[str, dict[str, str]] = {}
-        # not joined with the tables: that makes the server build a temporary table on disk, twenty times as slow
+        # not joined with the tables: the server would build a temporary table on disk, twenty times slower
         for table, column, kind in self.select(connection, _COLUMNS, [schema]):
             if table in counts:
                 columns.setdefault(table, {})[column] = kind
@@ -131,10 +131,10 @@ class MySQL:
         }
 
     def sight(self, connection: Connection, database: str | None = None) -> Sight:
-        """What the grants of the account, and of the role it has taken, let it see."""
+        """What the grants of the account, and of its active role, allow it to see."""
         schema = database or self.select(connection, "SELECT DATABASE()")[0][0]
         lines = self.select(connection, "SHOW GRANTS")
-        # each server knows one of these
+        # each kind of server supports one of these
         for statement in ("SHOW GRANTS FOR CURRENT_ROLE", "SHOW GRANTS FOR CURRENT_USER() USING {role}"):
             with suppress(SourceError):
                 role = self.select(connection, "SELECT CURRENT_ROLE()")[0][0]
@@ -143,7 +143,7 @@ class MySQL:
         return sight([str(line[0]) for line in lines], schema)
 
     def triggers(self, connection: Connection) -> frozenset[str]:
-        """From information_schema, which shows them to accounts with the right TRIGGER alone."""
+        """From information_schema, which shows them only to accounts with the privilege TRIGGER."""
         return frozenset(str(table) for (table,) in self.select(connection, _TRIGGERS))
 
     def utcnow(self, connection: Connection) -> str:
@@ -159,7 +159,7 @@ class MySQL:
             return list(cursor.fetchall())
 
     def reader(self, address: Address) -> Reader:
-        """mysqlclient where it is installed, else PyMySQL; this one too for what the C layer cannot be told."""
+        """mysqlclient if it is installed, else PyMySQL; also PyMySQL for options that the C layer does not support."""
         unchecked = address.options.get("ssl_check_hostname", "").lower() == "false"
         return _PythonReader(address) if _mysql is None or unchecked else _NativeReader(address)
 
@@ -180,7 +180,7 @@ _TABLES = (
 
 
 class _Told:
-    """A connection that remembers which database it is to, so that errors can name it."""
+    """A connection that remembers its database, so that errors can name it."""
 
     def __init__(self, connection: Any, address: Address) -> None:
         self._connection, self.address = connection, address
@@ -208,7 +208,7 @@ class _NativeReader:
         self._address = address
         with telling(address):
             where = _where(address)
-            if "ssl" in where:  # by itself the C layer goes on in plain text with a server that has no TLS
+            if "ssl" in where:  # by default the C layer continues in plain text with a server without TLS
                 where["ssl_mode"] = "VERIFY_IDENTITY"
             # whole seconds; PyMySQL's limits are exact
             silence = max(1, round(address.silence))
@@ -233,7 +233,7 @@ class _NativeReader:
                 self._wait.end()
                 yield rows
                 self._wait.begin()
-            # the C layer ends a stream and breaks it with the same empty answer: only the error number tells
+            # the C layer returns the same empty answer at the end and for a broken stream: the error number differs
             if self._connection.errno():
                 if self._wait.silent(0.9):
                     raise silent(self._address)
@@ -242,7 +242,7 @@ class _NativeReader:
                 )
 
     def _some(self, result: Any, batch: int) -> list[tuple[Any, ...]]:
-        """Up to ``batch`` rows, in small portions: each one shows that the server lives."""
+        """Up to ``batch`` rows, in small portions: each one shows that the server is alive."""
         rows: list[tuple[Any, ...]] = []
         while len(rows) < batch and (some := result.fetch_row(min(_PORTION, batch - len(rows)), 0)):
             rows += some
@@ -312,9 +312,9 @@ def _rows(cursor: Any, sql: str) -> Sequence[tuple[Any, ...]]:
 
 #: the server was lost during a query
 _LOST = 2013
-#: characters of a statement that tell what it is for
+#: characters of a statement that show its purpose
 _HEAD = 2000
-#: rows that the C layer hands over at a time
+#: rows that the C layer returns at a time
 _PORTION = 250
 _BROKEN = "The rows read from that table were discarded; see the server's log. Try again."
 
@@ -333,7 +333,7 @@ def telling(address: Address | None) -> Iterator[None]:
         where = address.redacted if address else "the database"
         hint = _HINTS.get(number, _BROKEN if number in (2006, 2013, 2014, 1927) else "")
         raise SourceError(f"{where} cannot be read: {text} ({number})", hint) from problem
-    except (OSError, UnicodeError) as problem:  # a certificate that is not there, a host that is no name
+    except (OSError, UnicodeError) as problem:  # a missing certificate, an invalid host name
         where = address.redacted if address else "the database"
         missing = ", ".join(address.missing_files()) if address else ""
         raise SourceError(
@@ -354,9 +354,9 @@ def silent(address: Address) -> SilentError:
 
 
 def _ending_after(seconds: float) -> str:
-    """Lets the server end what takes longer: a statement that nobody waits for any more would run on.
+    """Makes the server end longer statements: one that nobody waits for any more would continue to run.
 
-    Each kind of server reads its own part: MariaDB skips comments of 5.7 to 9.9, MySQL those with an M.
+    Each kind of server executes its own part: MariaDB skips comments for 5.7 to 9.9, MySQL those with an M.
     """
     limit = max(1, round(seconds))
     return (
@@ -366,14 +366,14 @@ def _ending_after(seconds: float) -> str:
 
 
 class _Connection(pymysql.connections.Connection):
-    """PyMySQL's. All that name no certificate share a TLS context: to make one reads every authority of the machine."""
+    """PyMySQL's connection. Those without a certificate share a TLS context: creating one loads every CA."""
 
     _any: ClassVar[Any] = None
-    wait: Wait  #: while an answer is waited for
+    wait: Wait  #: the current wait for an answer
 
     @classmethod
     def to(cls, address: Address, **more: Any) -> _Connection:
-        """Connect. Silence has a limit from the greeting on, also in the middle of an answer."""
+        """Connect. Silence is limited from the greeting on, also in the middle of an answer."""
         greeting = min(address.silence, _GREETING_SECONDS)
         found = cls(
             **_where(address), charset="utf8mb4", connect_timeout=_CONNECT_SECONDS, read_timeout=greeting,

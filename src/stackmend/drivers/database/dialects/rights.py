@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an account may see of a schema: ``information_schema`` hides what one has no right to.
+"""What an account may see of a schema: ``information_schema`` hides everything without a privilege.
 
-A table that is not listed may be missing, or hidden. Who has SELECT on the whole schema sees all of it: for him what
-is not listed is not there. For anybody else nobody can tell, and so nothing is concluded. The grants decide, not the
-release that ``alembic_version`` names: that table may be hidden as well, and a schema may be half upgraded.
+A table that is not listed may be missing or hidden. An account with SELECT on the whole schema sees all of it: for it,
+an unlisted table does not exist. For any other account nothing can be concluded. The grants decide, not the release in
+``alembic_version``: that table may be hidden as well, and a schema may be half upgraded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Sight:
     """What the account sees."""
 
     everything: bool = True  #: every table there is
-    tables: frozenset[str] = frozenset()  #: where not everything: tables of which it sees every column
+    tables: frozenset[str] = frozenset()  #: otherwise, the tables of which it sees every column
 
     def whole(self, table: str) -> bool:
         """Whether every column of the table is seen."""
@@ -31,7 +31,7 @@ class Sight:
 
 
 def sight(grants: Iterable[str], schema: str) -> Sight:
-    """What these lines of SHOW GRANTS let one see of a schema; what is not understood grants nothing."""
+    """What these lines of SHOW GRANTS allow to see of a schema; lines that are not understood grant nothing."""
     everything, tables = False, set()
     for line in grants:
         found = _GRANT.match(line)
@@ -47,7 +47,7 @@ def sight(grants: Iterable[str], schema: str) -> Sight:
 
 
 def _reads(rights: str) -> bool:
-    """Whether SELECT is among the rights, and not for some columns alone."""
+    """Whether SELECT is among the privileges, and not only for some columns."""
     if rights.startswith("ALL PRIVILEGES"):
         return True
     named = [(right.strip(), "(" in right) for right in re.split(r",(?![^(]*\))", rights)]
@@ -55,7 +55,7 @@ def _reads(rights: str) -> bool:
 
 
 def _named(pattern: str, schema: str) -> bool:
-    """Whether a grant is for the schema: its name is a pattern of LIKE."""
+    """Whether a grant applies to the schema: its name is a LIKE pattern."""
     if pattern == "*":
         return True
     parts = re.findall(r"\\.|.", pattern.strip("`").replace("``", "`"), re.DOTALL)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a session on MariaDB or MySQL relies on: set, and read back (docs/adr/0017).
+"""The settings that a session on MariaDB or MySQL relies on: set, and read back (docs/adr/0017).
 
-A server's global values can be anything, because the services set their own per session; and what stands between may
-swallow a SET. Nothing is read or written through a session that is not as it should be.
+A server's global values can be anything, because the services set their own per session, and a proxy may drop a SET.
+Nothing is read or written through a session with wrong settings.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from stackmend.model.errors import SourceError
 #: runs a statement; its rows, text as str or bytes
 Run = Callable[[str], Iterable[Sequence[Any]]]
 
-#: what is refused is said, never bent; and a row comes back as it was: a key of 0 and an invalid date, too
+#: invalid values are refused, never adjusted; and rows can be restored unchanged, even a key of 0 or an invalid date
 _SQL_MODE = "STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES"
 
-#: variable -> (as it is set, as the server shows it)
+#: variable -> (value to set, value as shown by the server)
 _VARIABLES: Mapping[str, tuple[str, str]] = {
     "sql_mode": (f"'{_SQL_MODE}'", _SQL_MODE),
     "time_zone": ("'+00:00'", "+00:00"),
@@ -38,18 +38,18 @@ _NAMES = {
     "character_set_results": "utf8mb4",
     "collation_connection": "utf8mb4_general_ci",
 }
-#: of Galera: before each statement the node applies all that the cluster has committed, or says that it cannot
+#: Galera: before each statement the node applies everything committed in the cluster, or reports that it cannot
 _SYNC, _SYNC_ALL = "wsrep_sync_wait", 7
 _ISOLATION = ("tx_isolation", "transaction_isolation")  #: MariaDB's name, MySQL's
 _READ_ONLY = ("tx_read_only", "transaction_read_only")
-#: a row that somebody holds longer than a few seconds is busy; 50, the default, would hold up a whole run
+#: a row locked for more than a few seconds is busy; the default of 50 would block a whole run
 _LOCK_WAIT = "SET SESSION innodb_lock_wait_timeout = LEAST(@@innodb_lock_wait_timeout, 5)"
 
 
 def settle(run: Run, where: str, *, write: bool = False) -> None:
-    """Make a session what everything here relies on; SourceError, with the variable, where that did not take.
+    """Apply the settings to a session; SourceError, naming the variable, if one did not take effect.
 
-    ``where`` names the database for that error. Unless ``write``, the session can change nothing.
+    ``where`` names the database in that error. Unless ``write``, the session cannot change anything.
     """
     for statement in _statements(write):
         run(statement)
@@ -67,7 +67,7 @@ def settle(run: Run, where: str, *, write: bool = False) -> None:
 
 
 def _check(names: Sequence[str], shown: Mapping[str, str], wanted: Mapping[str, str], where: str) -> None:
-    """SourceError unless the variable, by one of its names, is there and as wanted."""
+    """SourceError unless the variable, under one of its names, has the wanted value."""
     found = [name for name in names if name in shown]
     wrong = next((name for name in found if _parts(shown[name]) != _parts(wanted[name])), None)
     if wrong or not found:
@@ -83,7 +83,7 @@ def _check(names: Sequence[str], shown: Mapping[str, str], wanted: Mapping[str, 
 def _statements(write: bool) -> tuple[str, ...]:
     mode = "READ WRITE" if write else "READ ONLY"
     return (
-        # one by one: a proxy that knows some of them would have to hand on all of them
+        # one by one: a proxy that knows some of them would have to pass on all of them
         *(f"SET SESSION {name} = {value}" for name, (value, _) in _VARIABLES.items()),
         f"SET NAMES utf8mb4 COLLATE {_NAMES['collation_connection']}",
         "SET SESSION net_write_timeout = 600",
@@ -103,7 +103,7 @@ def _wanted(write: bool) -> dict[str, str]:
 
 
 def _parts(value: str) -> set[str]:
-    """A list of modes has no order."""
+    """The order of modes is irrelevant."""
     return set(value.upper().split(","))
 
 

@@ -18,7 +18,7 @@ from stackmend.model.errors import SourceError
 from stackmend.model.protocols import Reference
 
 _LOCK_SECONDS = 30
-#: in front of a pragma's function: of each table but SQLite's own
+#: prefix for pragma functions: all tables except SQLite's own
 _OF_TABLES = "FROM (SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\') m"
 _COLUMNS = f"SELECT m.name, c.name, c.type, c.pk {_OF_TABLES}, pragma_table_info(m.name) c"
 _REFERENCES = f"""
@@ -33,7 +33,7 @@ class SQLite:
     placeholder = "?"
     folds = False
     for_update = ""  # BEGIN IMMEDIATE locks the whole file
-    for_share = ""  # so does the transaction that reads it: nobody can commit to it
+    for_share = ""  # so does a reading transaction: nobody else can commit
 
     def __init__(self) -> None:
         self._known: dict[tuple[tuple[Any, ...], ...], dict[str, TableInfo]] = {}
@@ -51,7 +51,7 @@ class SQLite:
         return f"{self.quote(column)} IS ?"
 
     def connect(self, address: Address, *, write: bool = False) -> Connection:
-        """A connection; unless ``write`` the file is opened read-only."""
+        """A connection; unless ``write``, the file is opened read-only."""
         if not Path(address.database).is_file():
             raise SourceError(f"{address.redacted} does not exist", "Is the path in the URL absolute and correct?")
         mode = "rw" if write else "ro"
@@ -70,18 +70,18 @@ class SQLite:
         return connection
 
     def begin_snapshot(self, connection: Connection) -> None:
-        """A deferred transaction, opened by a read at once."""
+        """A deferred transaction, opened immediately by a read."""
         self.select(connection, "BEGIN")
         self.select(connection, "SELECT 1 FROM sqlite_master LIMIT 1")
 
     def begin_write(self, connection: Connection) -> None:
-        """BEGIN IMMEDIATE: nobody else writes from here on."""
+        """BEGIN IMMEDIATE: nobody else can write from here on."""
         self.select(connection, "BEGIN IMMEDIATE")
 
     def introspect(self, connection: Connection, database: str | None = None) -> dict[str, TableInfo]:
-        """Tables, columns, primary keys and references from SQLite's pragmas, each asked for all tables at once.
+        """Tables, columns, primary keys and references from SQLite's pragmas, each for all tables at once.
 
-        Remembered by the statements that made the tables: they say all of it.
+        Cached by the CREATE statements of the tables, which determine everything.
         """
         made = tuple(self.select(connection, "SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name"))
         if made not in self._known:
@@ -111,7 +111,7 @@ class SQLite:
         return frozenset(str(table) for (table,) in found)
 
     def sight(self, connection: Connection, database: str | None = None) -> Sight:
-        """All of it: a file has no accounts."""
+        """Everything: a file has no accounts."""
         return Sight()
 
     def utcnow(self, connection: Connection) -> str:
@@ -119,7 +119,7 @@ class SQLite:
         return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
     def select(self, connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Rows as stored; text that is no UTF-8 comes as bytes."""
+        """Rows as stored; text that is not UTF-8 is returned as bytes."""
         with telling(None):
             cursor = connection.cursor()
             try:
@@ -155,7 +155,7 @@ class _FileReader:
 
 
 def _named(info: TableInfo, known: Mapping[str, TableInfo]) -> TableInfo:
-    """A foreign key that does not say to which columns refers to the primary key."""
+    """A foreign key without columns references the primary key."""
 
     def named(found: Reference) -> Reference:
         silent = None in found.parent_columns and found.parent in known
