@@ -174,7 +174,10 @@ def test_what_cannot_be_read_makes_nobody_unknown(run: Type, cloud: Cloud, tmp_p
                   {"u": f"sqlite:///{tmp_path}/away.sqlite", "n": server.database.removeprefix("cell:")})  # fmt: skip
     ran = run("--config", tmp_path / "away.toml", "audit", "--server", NOBODY, "--check", "info-cache-empty")
     assert ran.code == Exit.INCOMPLETE
-    assert f"warning: server {NOBODY} is in none of the readable sources; it may be in one that could not be read" in ran.err
+    assert (
+        f"warning: server {NOBODY} is in none of the readable sources; it may be in one that could not be read"
+        in ran.err
+    )
     assert server.database in ran.err
     ran = run("--config", tmp_path / "away.toml", "audit", "--server", "mail-relay-berlin")
     assert ran.code == SourceError.exit_code

@@ -121,7 +121,7 @@ def test_shared_storage_is_no_answer(scene: Scene, config: Config) -> None:
     report = look(config)
     assert report.findings == ()
     assert set(report.incomplete) == {"instance-dir-orphan", "base-file-unused"}
-    assert f"compute_nodes names {OTHER} too" in report.incomplete["instance-dir-orphan"]
+    assert f"compute_nodes also names {OTHER}" in report.incomplete["instance-dir-orphan"]
     assert report.exit is Exit.INCOMPLETE
 
 
@@ -151,7 +151,7 @@ def test_a_host_that_cannot_be_read_whole(scene: Scene, config: Config, monkeypa
     monkeypatch.setenv("PATH", str(programs))
     report = look(config)
     assert report.findings == ()
-    assert all("qemu-img is not there" in why for why in report.incomplete.values())
+    assert all("qemu-img is not installed" in why for why in report.incomplete.values())
     assert set(report.incomplete) == set(CHECKS)
 
 

@@ -60,7 +60,7 @@ def test_a_missing_base_and_one_that_is_cut_short_are_told_for_every_disk_on_the
     found = look(made)
     assert found.folder(lost).broken == (f"{lost}/disk: its base _base/{gone} is missing",)
     assert found.folder(whole).broken == (
-        f"{whole}/disk.swap: its base _base/swap_64 is broken: it is cut short: 3145728 bytes, its name says 67108864",
+        f"{whole}/disk.swap: its base _base/swap_64 is broken: it is truncated: 3145728 bytes, its name says 67108864",
     )
     assert found.base(f"_base/{gone}").missing
     again = inventory.checked(here("c01"), found, str(made.path), [f"{cut}/disk", f"_base/{short}"])

@@ -40,7 +40,7 @@ def test_a_killed_host_is_evacuated_and_comes_back(loss: Loss) -> None:
     loss.stop("off")
     assert "is up" in loss.plan("evacuate-host", fenced=True).not_repaired[0].reason
     loss.kill()
-    assert "nothing says that" in loss.plan("evacuate-host").not_repaired[0].reason
+    assert "it is not known that" in loss.plan("evacuate-host").not_repaired[0].reason
 
     mine = [f"{name}-{loss.tag}" for name in ("cattle",)]
     plan = loss.plan("evacuate-host", to=loss.other, fenced=True, consent=mine)
