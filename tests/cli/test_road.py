@@ -182,7 +182,7 @@ def test_apply_wants_consent_by_name(broken_cloud, plan, stackmend):
     before = broken_cloud.dump()
     done = stackmend("plan", "apply", plan, "--yes", "--only", unsafe["id"])
     assert done.code == Exit.USAGE
-    assert "needs consent by name" in done.err
+    assert "requires consent by name" in done.err
     assert f"--only {unsafe['id']} --accept {unsafe['repair']}" in done.err
     assert broken_cloud.dump() == before
 

@@ -443,7 +443,7 @@ def test_shares_and_accelerators_are_told(drill: Drill, cloud: Told) -> None:
     }
     cloud.die(DEAD)
     plan = evacuate(drill)
-    assert "shares of Manila" in manual(plan, share)
+    assert "Manila shares" in manual(plan, share)
     assert "accelerator-direct" in manual(plan, card)
     assert [a for a in plan.runnable if a.resource_type == "host"] == []
 
@@ -457,7 +457,7 @@ def test_a_list_that_is_not_whole_ends_it(drill: Drill, cloud: Told) -> None:
     unseen = put(cloud, "unseen").id
     cloud.told["/servers/detail"] = lambda body: {"servers": [one for one in body["servers"] if one["id"] != unseen]}
     cloud.die(DEAD)
-    assert f"is incomplete: server {unseen} is not in it" in refused(evacuate(drill))
+    assert f"is incomplete: server {unseen} is missing" in refused(evacuate(drill))
 
 
 def test_servers_are_evacuated_in_their_order(drill: Drill, cloud: Told) -> None:

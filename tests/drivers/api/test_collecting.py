@@ -400,4 +400,4 @@ class TestWitnesses:
         report = audit(config, checks=["port-without-server"], settle=0)
         fake.faults.clear()
         assert {finding.state for finding in report.findings} == {State.CONFIRMED}
-        assert any("were not asked" in note for note in report.notes)
+        assert any("were not queried" in note for note in report.notes)

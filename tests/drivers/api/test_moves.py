@@ -279,7 +279,7 @@ def test_a_guest_that_writes_faster_than_is_copied_stands_still() -> None:
     assert outcome.state is FAILED
     assert cloud.asked[0] == "POST action"
     assert [one.partition(" ")[0] for one in cloud.asked] == ["POST", "DELETE"]
-    assert "stood still" in outcome.note
+    assert "stalled" in outcome.note
     assert cloud.clock.seconds < 300
 
 

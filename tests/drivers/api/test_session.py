@@ -111,7 +111,7 @@ def test_a_password_that_is_wrong(fake: Fake) -> None:
 def test_a_keystone_that_does_not_answer(fake: Fake, how: str) -> None:
     """Nothing is sent without a token."""
     fake.fault("POST", "/auth/tokens", how, times=9)
-    assert "sign in" in refused(UnsentError, "fake", fake.clouds_yaml()).message
+    assert "log in" in refused(UnsentError, "fake", fake.clouds_yaml()).message
 
 
 def test_a_port_that_nobody_listens_on(fake: Fake, session: ApiSession) -> None:

@@ -184,13 +184,13 @@ def test_one_that_another_process_began_is_waited_for(place: Place, probe: str) 
         os.kill(first.pid, signal.SIGKILL)
         first.wait()
     pending = place.executor.begin(step, MARK)
-    while isinstance(pending, Pending) and "under way" not in pending.told:
+    while isinstance(pending, Pending) and "still running" not in pending.told:
         pending = place.executor.go_on(pending)
     (place.folder / "go").touch()
     while isinstance(pending, Pending):
         pending = place.executor.go_on(pending)
     assert pending.state is (StepState.DONE if probe else StepState.IN_DOUBT)
-    assert "begun before" in pending.note
+    assert "started before" in pending.note
     assert not pending.already
     assert place.runs() == 1
 
