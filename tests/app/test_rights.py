@@ -202,8 +202,8 @@ def test_taken_away_after_the_audit(cloud: Cloud, seen: Callable[..., Config]) -
     with session.asking(catalogue.checks()) as again:
         answer = again({name: rows})
     assert answer.rows == {}
-    assert "no right to see table trunks" in answer.unknown[name]
-    with session.live() as live, pytest.raises(SourceError, match="no right to see table trunks"):
+    assert "may not see table trunks" in answer.unknown[name]
+    with session.live() as live, pytest.raises(SourceError, match="may not see table trunks"):
         live.columns("neutron", "trunks")
 
 

@@ -31,7 +31,7 @@ def test_no_configuration(run, tmp_path):
     done = run("--config", tmp_path / "none.toml", "audit")
     assert (done.code, done.out) == (Exit.USAGE, "")
     assert f"error: configuration file {tmp_path}/none.toml does not exist" in done.err
-    assert "hint: Look at --config" in done.err
+    assert "hint: Check --config" in done.err
 
 
 def test_an_unknown_key_gets_a_suggestion(run, config):

@@ -139,7 +139,7 @@ def test_an_interruption_says_where_to_look(openstack) -> None:
     assert done.code == 130
     assert done.err.splitlines() == [
         "error: interrupted",
-        "hint: 'openstack mend run list' shows whether a run was begun and where it stands.",
+        "hint: 'openstack mend run list' shows whether a run was started, and its state.",
     ]
 
 

@@ -55,7 +55,7 @@ def test_it_is_said_and_listed_on_request(typed: Type, cloud: Cloud) -> None:
     ran = typed("audit", "--settle", "0", "--include-young")
     assert "not confirmed: too young to tell: idle < 10 min" in ran.out
     ran = typed("plan", "create", "--allow-db")
-    assert (ran.code, "1 suspected, too young to tell" in ran.err) == (Exit.CLEAN, True), ran.err
+    assert (ran.code, "1 suspected, too recent to confirm" in ran.err) == (Exit.CLEAN, True), ran.err
     assert json.loads(typed("finding", "list", "-f", "json").out) == []
 
 

@@ -237,14 +237,14 @@ def test_files_that_a_url_names_are_those_of_the_container(root: Path, put: Put)
     assert config.root == root / base
     notes = {entry["database"]: entry["note"] for entry in shown(root)["databases"] if entry["state"] == "used"}
     assert notes["nova_api"] is None
-    assert notes["cinder"] == "/etc/ssl/certs/galera-ca.pem is not there"
+    assert notes["cinder"] == "/etc/ssl/certs/galera-ca.pem does not exist"
 
 
 def test_an_address_of_another_machine_is_pointed_out(root: Path, put: Put) -> None:
     """localhost in a container, or in copies, is not this machine."""
     ansible(put, servers("127.0.0.1"))
     notes = {e["note"] for e in shown(root)["databases"] if e["state"] == "used"}
-    assert notes == {"this address refers to the container, not of this machine"}
+    assert notes == {"this address refers to the container, not to this machine"}
 
 
 # -- which one counts

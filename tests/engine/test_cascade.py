@@ -240,7 +240,7 @@ def test_undo_leaves_an_inserted_row_on_which_others_hang(here: Ground) -> None:
     here.cloud.insert("neutron", "tags", standard_attr_id=row["id"], tag="theirs")
     result = runs.undo(here.config, run)
     assert (result.exit, result.stale) == (Exit.STOPPED, 1)
-    assert "tags has a row by now" in result.notes[0]
+    assert "tags now has a row" in result.notes[0]
     assert len(here.cloud.rows("neutron", "SELECT tag FROM tags WHERE tag = 'theirs'")) == 1
 
 
@@ -291,7 +291,7 @@ def test_a_table_that_cannot_be_seen_is_not_taken_for_empty(on_mariadb: Ground, 
         config = load(str(configured(here, reader="blind")))
         plan = plans.create(config, checks=("port-without-server",), allow_db=True, settle=0)
     assert plan.runnable == ()
-    assert "no right to see table trunks in database neutron" in plan.not_repaired[0].reason
+    assert "may not see table trunks in database neutron" in plan.not_repaired[0].reason
 
 
 @pytest.mark.attack("hides a table that refers to ports from the writing account alone, a trunk comes after the plan")

@@ -392,7 +392,7 @@ def test_a_lock_of_an_older_stackmend_is_respected(here: Ground, plan: Plan) -> 
     sql(here, insert, {**old, "beat": ago(timedelta(minutes=14))})
     sql(here, "UPDATE stackmend_meta SET value = :one WHERE name = 'version'", {"one": "1"})
     sql(here, "DROP TABLE stackmend_leases", {"any": 1})
-    with pytest.raises(LockedError, match="begun by an older stackmend"):
+    with pytest.raises(LockedError, match="started by an older stackmend"):
         runs.apply(here.config, plan)
     sql(here, "UPDATE stackmend_locks SET beat = :beat", {"beat": ago(timedelta(minutes=16))})
     assert runs.apply(here.config, plan).exit is Exit.REPAIRED

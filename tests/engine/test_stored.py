@@ -103,7 +103,7 @@ def test_a_damaged_journal_is_named(stored: Callable[..., DatabaseJournal], dama
         except JournalError as problem:
             said.append(problem)
     assert len(said) == 1
-    assert re.search(r"journal.*journal\.db holds .* that this stackmend cannot read", said[0].message)
+    assert re.search(r"journal.*journal\.db contains .* that this version of stackmend cannot read", said[0].message)
     assert said[0].hint
 
 

@@ -85,7 +85,7 @@ def test_a_lab_of_another_version_is_not_used(tmp_path: Path) -> None:
     done = python("-c", ANOTHER_VERSION, "lab", "break", state=tmp_path, PYTHONPATH=path)
     assert done.returncode == Exit.USAGE
     assert done.stderr == (
-        f"error: the installed lab has version 9.8.7, stackmend of {stackmend.__version__}\n"
+        f"error: the installed lab has version 9.8.7, stackmend has {stackmend.__version__}\n"
         f"hint: Install the same version: pip install 'stackmend[lab]=={stackmend.__version__}'\n"
     )
 

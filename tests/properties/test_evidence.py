@@ -392,9 +392,9 @@ def test_providers_that_are_no_compute_nodes(healthy: Files) -> None:
 
 
 @pytest.mark.parametrize(("one", "other", "says"), [
-    ("cell:cell1", "neutron", "it holds Neutron's tables"),
-    ("cell:cell1", "cinder", "it holds Cinder's tables"),
-    ("placement", "cell:cell1", "it holds a cell's tables"),
+    ("cell:cell1", "neutron", "it contains Neutron's tables"),
+    ("cell:cell1", "cinder", "it contains Cinder's tables"),
+    ("placement", "cell:cell1", "it contains a cell's tables"),
 ])  # fmt: skip
 def test_a_database_of_another_service(healthy: Files, one: str, other: str, says: str) -> None:
     """It is called what it is, not merely a database without tables."""

@@ -90,7 +90,7 @@ def test_a_server_leaves_by_what_it_is_doing(
         ("stopped", "--cold allows a cold migration"),
         ("suspended", "--wake resumes it"),
         ("rescued", "openstack server unrescue"),
-        ("error", "it is in error: broken. Mend it first"),
+        ("error", "it is in error: broken. Repair it first"),
         ("resized", "openstack server resize confirm"),
     ],
 )
@@ -339,7 +339,7 @@ def test_a_server_that_was_stopped_meanwhile_is_left(cloud: Told, drill: Drill) 
     cloud.world.set(stopped, vm_state="stopped", power_state=4)
     result = drill.apply(plan)
     assert (result.stale, cloud.world.migrations) == (1, [])
-    assert any("server.vm_state is 'stopped', planned was 'active'" in note for note in result.notes)
+    assert any("server.vm_state is 'stopped', the plan expects 'active'" in note for note in result.notes)
 
 
 def test_a_second_drain_finds_nothing_to_do(cloud: Told, drill: Drill) -> None:

@@ -91,7 +91,7 @@ def test_forced_down_is_no_proof_while_it_reports(drill: Drill, cloud: Told, dea
     cloud.die(DEAD, 0)
     dead.forced_down = True
     cloud.clock.sleep(5)
-    assert "its nova-compute may live: it reported, or was changed, 5 s ago" in refused(evacuate(drill))
+    assert "its nova-compute may be alive: it reported, or was changed, 5 s ago" in refused(evacuate(drill))
     cloud.clock.sleep(120)
     assert evacuate(drill).runnable
 
@@ -322,7 +322,7 @@ def test_an_ephemeral_disk_beside_a_volume_is_lost(drill: Drill, cloud: Told) ->
     server = put(cloud, "db")
     server.flavor = FLAVORS[0]._replace(ephemeral=20)
     cloud.die(DEAD)
-    assert "its ephemeral disk (20 GiB) begins empty" in manual(evacuate(drill), server)
+    assert "its ephemeral disk (20 GiB) starts empty" in manual(evacuate(drill), server)
     assert lane(evacuate(drill, consent=[server.id]), server).runnable
 
 

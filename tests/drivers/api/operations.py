@@ -261,5 +261,5 @@ class Operations:
         step = replace(call("block-storage", "delete-volume", volume=volume), expect={"status": "error"})
         outcome = carried_out(world.executor, step, "")
         assert outcome.state is StepState.STALE
-        assert "status is 'available', planned was 'error'" in outcome.note
+        assert "status is 'available', the plan expects 'error'" in outcome.note
         assert_made(world, replace(step, expect={"status": "available"}))

@@ -177,7 +177,7 @@ class TestRecreation(Recreation):
         site.fake.after("PUT", lambda: site.fake.ports[late].update(device_id=server["id"]), f"/ports/{parked}")
         code, _, err = typed("server", "recreate", name, "--keep-ports", *CONSENT)
         assert code == Exit.STOPPED
-        assert f"ports is ['{late}'], planned was []" in err
+        assert f"ports is ['{late}'], the plan expects []" in err
         assert server["id"] in site.fake.servers
         assert late in site.fake.ports
 

@@ -315,7 +315,7 @@ def test_an_url_that_is_none_is_refused(url: str) -> None:
 def test_a_certificate_that_is_not_there_is_named() -> None:
     """A URL of a container names a file of the container."""
     address = Address.from_url(f"mysql://reader:{SECRET}@127.0.0.1:9/nova?ssl_ca=/nowhere/ca.pem")
-    with pytest.raises(SourceError, match=r"/nowhere/ca\.pem of its URL is not there") as caught:
+    with pytest.raises(SourceError, match=r"/nowhere/ca\.pem in its URL does not exist") as caught:
         dialect_of(address).connect(address)
     assert SECRET not in told(caught.value)
 

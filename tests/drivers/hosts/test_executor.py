@@ -123,7 +123,7 @@ def test_a_probe_that_cannot_tell_keeps_it_from_being_begun(place: Place) -> Non
     outcome = carried_out(place.executor, step, MARK)
     assert outcome.state is StepState.FAILED
     assert outcome.note.startswith("nothing was done: its probe ")
-    assert outcome.note.endswith("cannot tell: exit code 4: bus is down")
+    assert outcome.note.endswith("is inconclusive: exit code 4: bus is down")
     assert place.executor.probe(step) is StepState.IN_DOUBT
     assert place.runs() == 0
 

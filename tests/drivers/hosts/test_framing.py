@@ -96,7 +96,9 @@ def test_one_that_changes_something_is_not_cut() -> None:
 def test_half_an_answer_is_none(host: Host, cut: str, printed: str) -> None:
     """Without its end, or without its beginning, nothing is taken for an answer; what was printed is shown."""
     transport = talking(host, "", run=f'sh -c "$SSH_ORIGINAL_COMMAND" | {cut}; c=0')
-    with pytest.raises(SourceError, match=rf"the answer of c01 to cat /etc/passwd is not whole .*it printed {printed}"):
+    with pytest.raises(
+        SourceError, match=rf"the answer of c01 to cat /etc/passwd is incomplete .*it printed {printed}"
+    ):
         transport.run("c01", ("cat", "/etc/passwd"))
     transport.close()
 
@@ -125,6 +127,6 @@ def test_newlines_of_a_terminal(tmp_path: Path, errors: str) -> None:
     if errors == "apart":
         assert transport.run("c01", ("printf", "a\nb\r\nc\n")).out == b"a\nb\r\nc\n"
     else:
-        with pytest.raises(SourceError, match="c01 sends output and errors of printf 'a ' as one") as caught:
+        with pytest.raises(SourceError, match="c01 merges stdout and stderr of printf 'a '") as caught:
             transport.run("c01", ("printf", "a\n"))
         assert "docker exec -i" in caught.value.hint

@@ -98,9 +98,7 @@ class Connections:
             return True
         if self.sight(database).everything:
             return False
-        raise SourceError(
-            f"table {name} in database {database} does not exist, or the account may not see it", NO_RIGHT
-        )
+        raise SourceError(f"the account may not see table {name} in database {database}, or there is none", NO_RIGHT)
 
     def table(self, database: str, name: str) -> TableInfo:
         """One table; SourceError when the release has no such table."""
