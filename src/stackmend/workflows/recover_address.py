@@ -12,10 +12,10 @@ never creates more ports than allowed and the quota permits. All ports except th
 the end, even if the address was not obtained, and by `run resume` if the program was killed.
 
 ## Guards
-Nobody has the address now, it was no floating address, and no record of a live server has it: the guest of a server that
-lost its port may still use the address. Every configured cell must be read for this. The address is not a gateway,
-network or broadcast address; the project is named, or known from the records of the server that had it. A port that was
-attached to a server in the meantime is not deleted.
+Nobody has the address now, it was no floating address, and no record of a live server has it: the guest of a server
+that lost its port may still use the address. Every configured cell must be read for this. The address is not a
+gateway, network or broadcast address; the project is named, or known from the records of the server that had it. A
+port that was attached to a server in the meantime is not deleted.
 
 ## Undo
 The port is deleted, unless it belongs to a server by then.
