@@ -31,7 +31,7 @@ from stackmend.model.repair import Repair
 from stackmend.model.snapshot import UNREADABLE
 from stackmend.model.step import Risk
 from stackmend.model.workflow import Workflow
-from stackmend.tables import Kind, tables
+from stackmend.tables import ColumnType, tables
 from stackmend.tables.nova import VIFS
 from stackmend.tables.views import VIEWS
 from stackmend_lab.cloud import build
@@ -46,12 +46,12 @@ CHECK_SECTIONS = [
 REPAIR_SECTIONS = ["## What it does", "## Guards", "## Undo"]
 SOURCES = {"nova_api", "cells", "neutron", "cinder", "placement", "glance", "keystone"}
 SQL_TYPES = {
-    Kind.TEXT: "VARCHAR",
-    Kind.INT: "BIGINT",
-    Kind.FLOAT: "DOUBLE",
-    Kind.BOOL: "BOOLEAN",
-    Kind.TIME: "TIMESTAMP",
-    Kind.DELETED: "BOOLEAN",
+    ColumnType.TEXT: "VARCHAR",
+    ColumnType.INT: "BIGINT",
+    ColumnType.FLOAT: "DOUBLE",
+    ColumnType.BOOL: "BOOLEAN",
+    ColumnType.TIME: "TIMESTAMP",
+    ColumnType.DELETED: "BOOLEAN",
 }
 #: what ``network_info`` leaves behind in its own table
 DOCUMENT = {"document": "VARCHAR", "vifs": "BIGINT", "length": "BIGINT", "crc32": "BIGINT"}
@@ -98,7 +98,9 @@ def columns() -> dict[str, dict[str, str]]:
         here: dict[str, str] = {}
         for table in parts:
             for column in table.columns:
-                here.update(DOCUMENT if column.kind is Kind.NETWORK_INFO else {column.name: SQL_TYPES[column.kind]})
+                here.update(
+                    DOCUMENT if column.kind is ColumnType.NETWORK_INFO else {column.name: SQL_TYPES[column.kind]}
+                )
             if table.constant:
                 here[table.constant[0]] = "VARCHAR"
             if table.service == "nova":

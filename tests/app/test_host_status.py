@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackmend.model.host import HostStatus, View
+from stackmend.model.host import GuestList, HostStatus
 from stackmend.report.hosts import status
 
 
-def found(*views: View, **more: Any) -> HostStatus:
+def found(*views: GuestList, **more: Any) -> HostStatus:
     """A host of which these views are known."""
     values: dict[str, Any] = {
         "host": "c01", "services": (), "agents": (), "providers": (), "servers": {}, "moves": (), "views": views,
@@ -18,9 +18,9 @@ def found(*views: View, **more: Any) -> HostStatus:
     return HostStatus(**values | more)
 
 
-def view(source: str, what: str, *servers: str) -> View:
+def view(source: str, what: str, *servers: str) -> GuestList:
     """A view of these servers."""
-    return View(source=source, what=what, servers=frozenset(servers), count=len(servers))
+    return GuestList(source=source, what=what, servers=frozenset(servers), count=len(servers))
 
 
 def test_sources_that_agree() -> None:
@@ -39,7 +39,7 @@ def test_a_guest_that_only_libvirt_knows() -> None:
 
 def test_a_source_that_cannot_be_read_says_nothing() -> None:
     """Its silence is no disagreement, and no zero."""
-    silent = View(source="libvirt", what="domain", why_not="c01 cannot be reached")
+    silent = GuestList(source="libvirt", what="domain", why_not="c01 cannot be reached")
     host = found(view("nova", "server", "a"), silent, view("placement", "allocation", "a"))
     assert host.apart == {}
     assert "libvirt    not known: c01 cannot be reached" in status(host).text

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from stackmend.app.audits import audit
-from stackmend.app.session import Session, utcnow
+from stackmend.app.session import CloudSession, utcnow
 from stackmend.config.settings import Config, load
 from stackmend.drivers.api.operations import describe, waits
-from stackmend.engine.planning.planner import Planner, Wishes
+from stackmend.engine.planning.planner import Planner, PlanOptions
 from stackmend.model.audit import Report
 from stackmend.model.events import EVENT, FACTS
 from stackmend.model.finding import Row
@@ -47,13 +47,13 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Config, R
 
 def planned(config: Config, report: Report, *, ahead: bool) -> dict[str, Any]:
     """The plan, without what differs between two of the same; each of its questions by itself unless ``ahead``."""
-    session = Session.of(config)
+    session = CloudSession.of(config)
     now = utcnow()
     with session.live(None, "2026-11-29 03:00:00") as live:
         foresee: Callable[[list[Row]], None] = live.expect if ahead else lambda _targets: None
         plan = Planner(
             live,
-            Wishes(via="auto", allow_db=True, limits=config.limits),
+            PlanOptions(via="auto", allow_db=True, limits=config.limits),
             cloud=session.databases.identity,
             now=now,
             absent={"api": "no API is configured"},

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from stackmend.app.audits import audit
-from stackmend.app.session import Session
+from stackmend.app.session import CloudSession
 from stackmend.config.settings import Config, load
-from stackmend.drivers.database.dialects.rights import Sight, sight
+from stackmend.drivers.database.dialects.rights import Visibility, sight
 from stackmend.engine.auditing import catalogue
 from stackmend.model.audit import Outcome, Report
 from stackmend.model.errors import Exit, SourceError
@@ -39,22 +39,22 @@ ATTACK = "takes the right to read a table, or a column, away from the account"
     ("lines", "schema", "expected"),
     [
         (["GRANT USAGE ON *.* TO `r`@`%` IDENTIFIED BY PASSWORD '*1'", "GRANT SELECT ON `nova`.* TO `r`@`%`"], "nova",
-         Sight()),
-        (["GRANT SELECT, INSERT ON *.* TO `r`@`%`"], "nova", Sight()),
-        (["GRANT ALL PRIVILEGES ON *.* TO `r`@`%` WITH GRANT OPTION"], "nova", Sight()),
-        ([r"GRANT SELECT ON `nova\_api`.* TO `r`@`%`"], "nova_api", Sight()),
-        ([r"GRANT SELECT ON `nova\_api`.* TO `r`@`%`"], "novaXapi", Sight(False)),
-        (["GRANT SELECT ON `nova%`.* TO `r`@`%`"], "nova_cell0", Sight()),
-        (["GRANT INSERT ON `nova`.* TO `r`@`%`"], "nova", Sight(False)),
-        (["GRANT SELECT ON `nova`.`instances` TO `r`@`%`"], "nova", Sight(False, frozenset({"instances"}))),
-        (["GRANT SELECT (`id`, `uuid`), INSERT ON `nova`.`instances` TO `r`@`%`"], "nova", Sight(False)),
-        (["GRANT SELECT (`id`), INSERT (`id`) ON `nova`.* TO `r`@`%`"], "nova", Sight(False)),
-        (["GRANT SELECT ON *.* TO `r`@`%`", "REVOKE SELECT ON `nova`.* FROM `r`@`%`"], "nova", Sight(False)),
-        (["GRANT SELECT ON *.* TO `r`@`%`", "REVOKE SELECT ON `keystone`.* FROM `r`@`%`"], "nova", Sight()),
-        (["GRANT `readers` TO `r`@`%`"], "nova", Sight(False)),
+         Visibility()),
+        (["GRANT SELECT, INSERT ON *.* TO `r`@`%`"], "nova", Visibility()),
+        (["GRANT ALL PRIVILEGES ON *.* TO `r`@`%` WITH GRANT OPTION"], "nova", Visibility()),
+        ([r"GRANT SELECT ON `nova\_api`.* TO `r`@`%`"], "nova_api", Visibility()),
+        ([r"GRANT SELECT ON `nova\_api`.* TO `r`@`%`"], "novaXapi", Visibility(False)),
+        (["GRANT SELECT ON `nova%`.* TO `r`@`%`"], "nova_cell0", Visibility()),
+        (["GRANT INSERT ON `nova`.* TO `r`@`%`"], "nova", Visibility(False)),
+        (["GRANT SELECT ON `nova`.`instances` TO `r`@`%`"], "nova", Visibility(False, frozenset({"instances"}))),
+        (["GRANT SELECT (`id`, `uuid`), INSERT ON `nova`.`instances` TO `r`@`%`"], "nova", Visibility(False)),
+        (["GRANT SELECT (`id`), INSERT (`id`) ON `nova`.* TO `r`@`%`"], "nova", Visibility(False)),
+        (["GRANT SELECT ON *.* TO `r`@`%`", "REVOKE SELECT ON `nova`.* FROM `r`@`%`"], "nova", Visibility(False)),
+        (["GRANT SELECT ON *.* TO `r`@`%`", "REVOKE SELECT ON `keystone`.* FROM `r`@`%`"], "nova", Visibility()),
+        (["GRANT `readers` TO `r`@`%`"], "nova", Visibility(False)),
     ],
 )  # fmt: skip
-def test_grants_are_understood(lines: list[str], schema: str, expected: Sight) -> None:
+def test_grants_are_understood(lines: list[str], schema: str, expected: Visibility) -> None:
     """Only SELECT on the whole schema sees everything; what is not understood sees nothing."""
     assert sight(lines, schema) == expected
 
@@ -198,7 +198,7 @@ def test_taken_away_after_the_audit(cloud: Cloud, seen: Callable[..., Config]) -
     found = look(seen(set()), name)
     rows = [finding.evidence for finding in found.findings]
     assert len(rows) == 1
-    session = Session.of(seen({("neutron", "trunks")}))
+    session = CloudSession.of(seen({("neutron", "trunks")}))
     with session.asking(catalogue.checks()) as again:
         answer = again({name: rows})
     assert answer.rows == {}

@@ -21,7 +21,7 @@ from stackmend.model.journal import RunRecord, RunResult, RunState
 from stackmend.model.operations import Foreign
 from stackmend.model.plan import Action, Limits
 from stackmend.model.step import ApiCall, CallStep, Gate, Risk, Step, StepState
-from stackmend.model.writer import Group, Outcome, Pending, Verdict
+from stackmend.model.writer import Group, GroupResult, Pending, StepResult
 
 
 class HandClock:
@@ -40,10 +40,10 @@ class HandClock:
 class NoRows:
     """A writer for plans without rows."""
 
-    def write(self, groups: Sequence[Group], intent: object) -> list[Verdict]:
+    def write(self, groups: Sequence[Group], intent: object) -> list[GroupResult]:
         raise AssertionError("there are no rows here")
 
-    def probe(self, groups: Sequence[Group], images: object) -> list[Verdict]:
+    def probe(self, groups: Sequence[Group], images: object) -> list[GroupResult]:
         raise AssertionError("there are no rows here")
 
     def close(self) -> None:
@@ -64,12 +64,12 @@ class Trips:
     together: list[frozenset[str]] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
 
-    def begin(self, step: CallStep, mark: str) -> Outcome | Pending:
+    def begin(self, step: CallStep, mark: str) -> StepResult | Pending:
         assert isinstance(step, ApiCall)
         name = str(step.arguments["name"])
         state = self.probe(step)
         if state is StepState.DONE:
-            return Outcome(StepState.DONE, "already done", already=True)
+            return StepResult(StepState.DONE, "already done", already=True)
         if state is StepState.PLANNED:
             self.begun[name] = self.clock.now()
             self.sent.append(name)
@@ -78,14 +78,14 @@ class Trips:
         self.together.append(frozenset(self.under_way))
         return Pending(self.clock.now() + timedelta(seconds=1), f"{name} is on its way", step)
 
-    def go_on(self, pending: Pending) -> Outcome | Pending:
+    def go_on(self, pending: Pending) -> StepResult | Pending:
         name = str(pending.state.arguments["name"])
         if self.clock.now() < self.begun[name] + timedelta(seconds=10):
             return Pending(self.clock.now() + timedelta(seconds=1), f"{name} is on its way", pending.state)
         self.under_way.discard(name)
         if pending.state.name == "fails":
-            return Outcome(StepState.FAILED, f"{name} came to nothing")
-        return Outcome(StepState.DONE, "arrived")
+            return StepResult(StepState.FAILED, f"{name} came to nothing")
+        return StepResult(StepState.DONE, "arrived")
 
     def probe(self, step: CallStep) -> StepState:
         assert isinstance(step, ApiCall)

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from stackmend.app import plans, runs
-from stackmend.app.session import Session
+from stackmend.app.session import CloudSession
 from stackmend.config.settings import load
 from stackmend.drivers.database.dialects import Address
 from stackmend.drivers.database.rows import Connections
@@ -135,7 +135,7 @@ def harmed(
 @contextmanager
 def writing(here: Ground) -> Iterator[tuple[DatabaseWriter, Connections]]:
     """A writer to this cloud, and what is known of its tables."""
-    databases = Session.of(here.config, write=True).databases
+    databases = CloudSession.of(here.config, write=True).databases
     known = Connections(databases.addresses, databases.errors)
     writer = DatabaseWriter(databases.addresses, databases.errors, Sealer(here.folder / "key"))
     with closing(writer), closing(known):

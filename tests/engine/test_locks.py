@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from stackmend.app import plans, runs
-from stackmend.app.session import Session
+from stackmend.app.session import CloudSession
 from stackmend.cli.shell import main
 from stackmend.config.settings import load
 from stackmend.drivers.journal import lease
@@ -67,7 +67,7 @@ def held(here: Ground, like: Plan, **values: object) -> RunRecord:
         operator="somebody", host=os.uname().nodename, pid=os.getpid(), created_at="2026-01-01T00:00:00+00:00",
     )  # fmt: skip
     with here.journal() as journal:
-        journal.lock(Session.of(here.config).databases.lease, record)
+        journal.lock(CloudSession.of(here.config).databases.lease, record)
         journal.begin(record, like.actions)
     sql(here, "UPDATE stackmend_leases SET " + ", ".join(f"{name} = :{name}" for name in values), values)
     return record
@@ -218,7 +218,7 @@ def test_a_lease_that_could_not_be_given_back(here: Ground, plan: Plan) -> None:
         runs.apply(here.config, plan)
     expire(here)
     with here.journal() as journal:
-        journal.lock(Session.of(here.config).databases.lease, record)
+        journal.lock(CloudSession.of(here.config).databases.lease, record)
         sql(here, "ALTER TABLE stackmend_leases RENAME TO away", {"any": 1})
         with pytest.raises(JournalError):
             journal.unlock(record.id)
@@ -238,7 +238,7 @@ def test_one_cloud_by_two_names(here: Ground) -> None:
     """A cloud that is reached by other names, or with fewer databases, is the same one: its first cell tells."""
     config = here.config
     fewer = replace(config, databases={name: a for name, a in config.databases.items() if name != "glance"})
-    one, other = Session.of(config).databases, Session.of(fewer).databases
+    one, other = CloudSession.of(config).databases, CloudSession.of(fewer).databases
     assert one.identity != other.identity
     assert one.lease == other.lease
 
@@ -365,8 +365,8 @@ def test_a_shared_journal(on_mariadb: Ground, tmp_path: Path, mariadb: MariaDB) 
         id="20260101-000000-beef", kind="apply", plan=plan.id, sha256="", cloud=plan.cloud, version="1",
         operator="somebody", host="another-controller", pid=1, created_at="2026-01-01T00:00:00+00:00",
     )  # fmt: skip
-    with Session.of(config).journal() as journal:
-        journal.lock(Session.of(config).databases.lease, record)
+    with CloudSession.of(config).journal() as journal:
+        journal.lock(CloudSession.of(config).databases.lease, record)
     engine = sa.create_engine(url)
     with engine.begin() as connection:
         (beat,) = connection.execute(sa.text("SELECT beat FROM stackmend_leases")).one()

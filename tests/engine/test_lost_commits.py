@@ -13,7 +13,7 @@ import pytest
 from tests.support.cut_wire import Wire, wire
 
 from stackmend.app import runs
-from stackmend.app.session import Session
+from stackmend.app.session import CloudSession
 from stackmend.config.settings import Config, load
 from stackmend.drivers.journal.store import DatabaseJournal
 from stackmend.engine.running.lanes import last_entries
@@ -55,7 +55,7 @@ def cut(on_mariadb: Ground, mariadb: MariaDB) -> Iterator[tuple[Ground, Wire, Co
 
 def same_cloud(plan: Plan, config: Config) -> Plan:
     """The plan for the cloud as that configuration names it."""
-    return replace(plan, cloud=Session.of(config).databases.identity)
+    return replace(plan, cloud=CloudSession.of(config).databases.identity)
 
 
 @pytest.mark.attack("cuts the writer's connection before COMMIT arrives")

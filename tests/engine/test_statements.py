@@ -16,17 +16,17 @@ from stackmend.engine.auditing.statements import EVERY, NotUnderstood, columns_r
 from stackmend.model.audit import Outcome
 from stackmend.model.check import Check
 from stackmend.model.snapshot import UNREADABLE, Manifest, Source
-from stackmend.tables import Kind, tables
+from stackmend.tables import ColumnType, tables
 from stackmend.tables.nova import VIFS
 from stackmend.tables.views import VIEWS
 
 each_check = pytest.mark.parametrize("check", catalogue.checks().values(), ids=lambda check: check.name)
 TYPES = {
-    Kind.INT: "BIGINT",
-    Kind.FLOAT: "DOUBLE",
-    Kind.BOOL: "BOOLEAN",
-    Kind.DELETED: "BOOLEAN",
-    Kind.TIME: "TIMESTAMP",
+    ColumnType.INT: "BIGINT",
+    ColumnType.FLOAT: "DOUBLE",
+    ColumnType.BOOL: "BOOLEAN",
+    ColumnType.DELETED: "BOOLEAN",
+    ColumnType.TIME: "TIMESTAMP",
 }
 #: read because another table is made of it while it streams
 COME_ALONG = {f"{VIFS.service}_{VIFS.name}"}
@@ -39,7 +39,11 @@ def _columns() -> dict[str, dict[str, str]]:
         here = found.setdefault(label, {})
         for table in parts:
             for column in table.columns:
-                made = ("document", "vifs", "length", "crc32") if column.kind is Kind.NETWORK_INFO else (column.name,)
+                made = (
+                    ("document", "vifs", "length", "crc32")
+                    if column.kind is ColumnType.NETWORK_INFO
+                    else (column.name,)
+                )
                 kind = TYPES.get(column.kind, "VARCHAR") if len(made) == 1 else "BIGINT"
                 here |= {name: "VARCHAR" if name == "document" else kind for name in made}
             here |= {table.constant[0]: "VARCHAR"} if table.constant else {}

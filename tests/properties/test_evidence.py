@@ -21,13 +21,13 @@ from stackmend.app import plans, runs
 from stackmend.app.audits import audit
 from stackmend.app.ports import ports_of
 from stackmend.app.servers import where
-from stackmend.app.session import Session
+from stackmend.app.session import CloudSession
 from stackmend.config.settings import Config, load
 from stackmend.engine.auditing import catalogue
 from stackmend.model.audit import Outcome, Report
 from stackmend.model.errors import Exit, SourceError
 from stackmend.model.finding import Finding, State
-from stackmend.tables import Kind, tables
+from stackmend.tables import ColumnType, tables
 from stackmend_lab import schemas
 from stackmend_lab.cloud import Cloud, build
 from stackmend_lab.cloud.build import DATABASES
@@ -180,7 +180,7 @@ def relettered() -> dict[str, Damage]:
     for parts in tables().values():
         for part in parts:
             for column in part.columns:
-                if part.constant or column.expr or column.kind is not Kind.TEXT or not _identifies(column.name):
+                if part.constant or column.expr or column.kind is not ColumnType.TEXT or not _identifies(column.name):
                     continue
                 for database, (service, _) in DATABASES.items():
                     if service == part.service:
@@ -333,7 +333,7 @@ def test_a_second_look_at_the_wrong_source(healthy: Files) -> None:
     for database, names in asked.items():
         healthy.cloud.restore()
         healthy.empty(database)
-        with Session.of(healthy.config()).asking(catalogue.checks()) as again:
+        with CloudSession.of(healthy.config()).asking(catalogue.checks()) as again:
             answer = again({name: [row] for name in names})
         assert answer.rows == {}
         assert all("it has none of the" in answer.unknown[name] for name in names)

@@ -17,14 +17,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from stackmend.app import plans, runs
-from stackmend.cloud.whereabouts import Confidence, Evidence, Move, Place, Witness, judge
+from stackmend.cloud.whereabouts import Confidence, Evidence, Move, Node, Witness, judge
 from stackmend.config.settings import Config, load
 from stackmend.model.plan import Action
 from stackmend_lab.cloud import Cloud, Server, build
 from stackmend_lab.plants._servers import bind, migrated, neighbour, provider, touch
 
 A, B, C = 1, 2, 3
-PLACES = {n: Place(id=n, uuid=f"u{n}", host=f"c{n}", node=f"c{n}") for n in (A, B, C)}
+PLACES = {n: Node(id=n, uuid=f"u{n}", host=f"c{n}", node=f"c{n}") for n in (A, B, C)}
 WEIGHTS = {
     "host": 1, "node": 1, "compute_id": 1, "bindings": 2, "allocation": 1, "attachments": 1, "migration": 2,
     "history": 1,

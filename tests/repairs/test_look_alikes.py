@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from stackmend.app import runs
-from stackmend.app.session import Session, utcnow
+from stackmend.app.session import CloudSession, utcnow
 from stackmend.config.settings import Config, load
 from stackmend.drivers.api.operations import describe, waits
 from stackmend.drivers.database.live import LiveDatabases
-from stackmend.engine.planning.planner import Planner, Wishes
+from stackmend.engine.planning.planner import Planner, PlanOptions
 from stackmend.model.errors import ConsentError
 from stackmend.model.plan import Plan
 from stackmend.model.step import Risk, Step, UpdateRow, writes
@@ -110,8 +110,8 @@ class Ground:
 
     def plan(self, live: LiveDatabases, repair: str, arguments: Row) -> Plan:
         """What would be done by name, rows allowed."""
-        wishes = Wishes(via="auto", allow_db=True, limits=self.config.limits)
-        identity, no_api = Session.of(self.config).databases.identity, {"api": "no API is configured"}
+        wishes = PlanOptions(via="auto", allow_db=True, limits=self.config.limits)
+        identity, no_api = CloudSession.of(self.config).databases.identity, {"api": "no API is configured"}
         return Planner(
             live, wishes, cloud=identity, now=utcnow(), absent=no_api, count=live.count, describe=describe, waits=waits
         ).request(repair, arguments)
@@ -154,7 +154,7 @@ def test_by_name_as_by_a_check(ground: Ground, case: Case, record_property: pyte
     busy = {uuid for uuid, (database, row) in servers.items() if ground.busy(database, row)}
     plans: list[tuple[str, Plan]] = []
     refusals: dict[str, str] = {}
-    with Session.of(ground.config).live(None) as live:
+    with CloudSession.of(ground.config).live(None) as live:
         for repair, arguments, about in ground.requests(servers, ids):
             plan = ground.plan(live, repair, arguments)
             assert plan.actions or plan.not_repaired, (repair, arguments)
@@ -211,12 +211,12 @@ def _kept(document: object) -> dict[str, bool]:
 def test_the_matrix_is_whole() -> None:
     """Every request of the command line is asked for."""
     from stackmend.cli.commands import port, server, volume
-    from stackmend.cli.request import Request
+    from stackmend.cli.request import RequestCommand
 
     named = {
         command.repair
         for module in (server, port, volume)
         for command in module.COMMANDS.values()
-        if issubclass(command, Request)
+        if issubclass(command, RequestCommand)
     }
     assert named == {*_FOR_SERVERS, *_FOR_PORTS, *_FOR_VOLUMES, "set-server-host"}

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackmend.cloud.nics import Standing, Witnesses, judge
+from stackmend.cloud.nics import PortStanding, Witnesses, judge
 from stackmend_lab.plants import extra_ports_on_server, vif_rows_mismatch
 from stackmend_lab.plants._networks import nic_rows, vifs, write
 from stackmend_lab.plants._servers import neighbour, new_port
@@ -31,27 +31,27 @@ LEFT = Witnesses(noted=False, cached=False, active=False, up=True, bound="", mad
 @pytest.mark.parametrize(
     ("server", "port", "other", "expected"),
     [
-        ({}, LEFT, NIC, Standing.LEFTOVER),
-        ({}, replace(LEFT, bound="c9"), NIC, Standing.LEFTOVER),
-        ({}, replace(LEFT, cached=True), NIC, Standing.ADOPTED),
-        ({}, replace(LEFT, cached=True, bound="c1"), NIC, Standing.ADOPTED),
-        ({}, replace(LEFT, cached=True, bound="c1", up=False), NIC, Standing.NIC),
-        ({}, replace(LEFT, cached=True, bound="c1", made=LAUNCHED + timedelta(days=3)), NIC, Standing.NIC),
-        ({}, replace(LEFT, cached=True, bound="c1", made=BORN - timedelta(days=30)), NIC, Standing.NIC),
-        ({}, replace(LEFT, noted=True), NIC, Standing.NIC),
-        ({}, replace(LEFT, active=True, bound="c1"), NIC, Standing.NIC),
-        ({}, replace(LEFT, active=True, bound="c1.lab"), NIC, Standing.NIC),
-        ({}, LEFT, None, Standing.UNCLEAR),
-        ({"power_state": 4}, replace(LEFT, bound="c1"), None, Standing.NIC),
-        ({"power_state": 4}, replace(LEFT, bound="c1"), replace(NIC, cached=False), Standing.NIC),
-        ({"power_state": 4}, replace(LEFT, bound="c1"), NIC, Standing.LEFTOVER),
-        ({}, replace(LEFT, bound="c1"), replace(NIC, cached=False), Standing.UNCLEAR),
-        ({"host": None, "node": None, "power_state": 4}, LEFT, None, Standing.UNCLEAR),
-        ({"host": None, "node": None, "power_state": 4}, LEFT, replace(NIC, bound=""), Standing.LEFTOVER),
+        ({}, LEFT, NIC, PortStanding.LEFTOVER),
+        ({}, replace(LEFT, bound="c9"), NIC, PortStanding.LEFTOVER),
+        ({}, replace(LEFT, cached=True), NIC, PortStanding.ADOPTED),
+        ({}, replace(LEFT, cached=True, bound="c1"), NIC, PortStanding.ADOPTED),
+        ({}, replace(LEFT, cached=True, bound="c1", up=False), NIC, PortStanding.NIC),
+        ({}, replace(LEFT, cached=True, bound="c1", made=LAUNCHED + timedelta(days=3)), NIC, PortStanding.NIC),
+        ({}, replace(LEFT, cached=True, bound="c1", made=BORN - timedelta(days=30)), NIC, PortStanding.NIC),
+        ({}, replace(LEFT, noted=True), NIC, PortStanding.NIC),
+        ({}, replace(LEFT, active=True, bound="c1"), NIC, PortStanding.NIC),
+        ({}, replace(LEFT, active=True, bound="c1.lab"), NIC, PortStanding.NIC),
+        ({}, LEFT, None, PortStanding.UNCLEAR),
+        ({"power_state": 4}, replace(LEFT, bound="c1"), None, PortStanding.NIC),
+        ({"power_state": 4}, replace(LEFT, bound="c1"), replace(NIC, cached=False), PortStanding.NIC),
+        ({"power_state": 4}, replace(LEFT, bound="c1"), NIC, PortStanding.LEFTOVER),
+        ({}, replace(LEFT, bound="c1"), replace(NIC, cached=False), PortStanding.UNCLEAR),
+        ({"host": None, "node": None, "power_state": 4}, LEFT, None, PortStanding.UNCLEAR),
+        ({"host": None, "node": None, "power_state": 4}, LEFT, replace(NIC, bound=""), PortStanding.LEFTOVER),
     ],
 )
 def test_what_a_port_is_to_a_server(
-    server: dict[str, Any], port: Witnesses, other: Witnesses | None, expected: Standing
+    server: dict[str, Any], port: Witnesses, other: Witnesses | None, expected: PortStanding
 ) -> None:
     """One port beside another one, or alone."""
     ports = {"it": port} | ({"other": other} if other else {})
@@ -82,9 +82,9 @@ def test_no_nic_is_called_a_leftover(ports: list[Witnesses], power: int | None, 
         port = seen[name]
         works = port.active and host is not None and port.bound == host
         assert why
-        assert not (port.noted or works) or standing is Standing.NIC
-        assert port.noted or works or port.cached or (host and port.bound == host) or standing is not Standing.NIC
-        assert port.cached or standing is not Standing.ADOPTED
+        assert not (port.noted or works) or standing is PortStanding.NIC
+        assert port.noted or works or port.cached or (host and port.bound == host) or standing is not PortStanding.NIC
+        assert port.cached or standing is not PortStanding.ADOPTED
 
 
 def _leftovers(stage: Stage) -> tuple[Any, list[str]]:

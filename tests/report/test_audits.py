@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stackmend.model.check import Severity
-from stackmend.model.finding import Finding, Says, State, Witness
+from stackmend.model.finding import ApiWitness, Finding, Says, State
 from stackmend.model.naming import Named
-from stackmend.report.audits import MANY, SOME, Group, View, page, tally
+from stackmend.report.audits import MANY, SOME, GroupBy, PageContext, page, tally
 
 SERVER = "5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55"
 VOLUME = "07f5aa10-2d7e-4a58-8a3e-0d4d5c6b7a89"
@@ -40,7 +40,7 @@ HANGING = replace(
     explains=0,
     first_seen=None,
 )
-VIEW = View(
+VIEW = PageContext(
     titles={EMPTY.check: "A server's network cache is empty although Neutron has ports for it."},
     names={("server", SERVER): Named("web-01", "shop", "compute-03"), ("volume", VOLUME): Named("", "shop")},
     now=datetime(2026, 11, 28, 3, tzinfo=UTC),
@@ -68,7 +68,7 @@ def test_an_audit_at_80_columns():
 
 def test_findings_can_be_put_together_by_server():
     """Then each entry names its check and severity."""
-    found = page([HANGING, EMPTY], replace(VIEW, by=Group.SERVER))
+    found = page([HANGING, EMPTY], replace(VIEW, by=GroupBy.SERVER))
     assert found.startswith(f"ERROR    server web-01 {SERVER}   1 server, 1 volume\n")
     assert "    warning, volume-stuck-detaching: this volume is being detached" in found
 
@@ -76,15 +76,15 @@ def test_findings_can_be_put_together_by_server():
 def test_findings_can_be_put_together_by_project_and_host():
     """What has none has a group of its own."""
     nobody = replace(EMPTY, resource_id="x", message="m")
-    assert "ERROR    project shop" in page([EMPTY, nobody], replace(VIEW, by=Group.PROJECT))
-    assert "of no known project" in page([EMPTY, nobody], replace(VIEW, by=Group.PROJECT))
-    assert "on no host" in page([EMPTY, nobody], replace(VIEW, by=Group.HOST))
+    assert "ERROR    project shop" in page([EMPTY, nobody], replace(VIEW, by=GroupBy.PROJECT))
+    assert "of no known project" in page([EMPTY, nobody], replace(VIEW, by=GroupBy.PROJECT))
+    assert "on no host" in page([EMPTY, nobody], replace(VIEW, by=GroupBy.HOST))
 
 
 def test_what_is_not_sure_says_so():
     """A candidate, one that the services contradict, and one that was accepted."""
     assert "not confirmed: it was seen only once" in page([replace(EMPTY, state=State.CANDIDATE)], VIEW)
-    against = replace(EMPTY, state=State.CANDIDATE, api=Witness(Says.CONTRADICTS, "they show two ports"))
+    against = replace(EMPTY, state=State.CANDIDATE, api=ApiWitness(Says.CONTRADICTS, "they show two ports"))
     assert "the services contradict it: they show two ports" in page([against], VIEW)
     assert "waived: known" in page([replace(EMPTY, state=State.WAIVED, waiver="known")], VIEW)
 
@@ -108,7 +108,7 @@ def test_the_tally_counts_by_area_and_project():
 @given(
     st.integers(40, 160),
     st.text(st.characters(codec="utf-8", categories=["L", "N"]), max_size=60),
-    st.sampled_from(Group),
+    st.sampled_from(GroupBy),
 )
 def test_identifiers_are_never_broken(width, name, by):
     """Whatever the width and the name, an id stands whole on a line, and lines fit but for a word that cannot."""

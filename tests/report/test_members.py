@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stackmend.model.step import InsertRow, UpdateRow
 from stackmend.report.changes import lines
 from stackmend.report.members import Member, difference, document, leaves
-from stackmend.report.view import View
+from stackmend.report.view import TextContext
 
 from .test_plans import action
 
@@ -33,7 +33,7 @@ def cached(before, after):
         before={"network_info": before},
         after={"network_info": after},
     )
-    return lines(action(1, steps=(step,)), 0, View())
+    return lines(action(1, steps=(step,)), 0, TextContext())
 
 
 @given(JSON, JSON)
@@ -111,7 +111,7 @@ def test_a_new_row_is_shown_without_what_it_has_not():
         values={"id": 1, "a": None, "doc": '{"x": [1, 2]}'},
         sealed="...",
     )
-    assert lines(action(1, steps=(step,)), 0, View()) == [
+    assert lines(action(1, steps=(step,)), 0, TextContext()) == [
         "     1. + a row of t (cell:cell1)",
         "          id 1",
         "          doc {x[0] 1, x[1] 2}",

@@ -14,7 +14,7 @@ from stackmend.model.operations.compute import ForceDelete
 from stackmend.model.plan import Action, Left, Plan
 from stackmend.model.step import BumpRow, DeleteRow, ExpectNone, ExpectRow, Manual, Risk, UpdateRow
 from stackmend.report.plans import headline, narrowed, plan, text
-from stackmend.report.view import View
+from stackmend.report.view import TextContext
 
 GUARD = ExpectRow(database="cinder", table="volumes", pk={"id": "v"}, expect={"deleted": 0})
 DELETE = DeleteRow(database="placement", table="allocations", pk={"id": 7}, before={"id": 7, "blob": b"\xff"})
@@ -71,7 +71,7 @@ def test_a_plan_at_80_columns():
         steps=(GUARD, replace(GUARD, pk={"id": "w"}), ExpectNone(database="nova_api", table="x", where={}), ROLLED),
     )
     names = {("volume", VOLUME): Named("data", "shop"), ("server", SERVER): Named("web-01", "shop", "c1")}
-    shown = text(made(rolled, action(2, risk=Risk.UNSAFE, why="a row")), View(names=names, arrow="→"))
+    shown = text(made(rolled, action(2, risk=Risk.UNSAFE, why="a row")), TextContext(names=names, arrow="→"))
     assert shown == dedent(f"""\
         plan p1, made 2026-11-21T03:00:00+00:00 by stackmend 0.1.0
         2 repairs with 2 changes
@@ -109,20 +109,20 @@ def test_a_plan_at_80_columns():
 
 def test_a_wide_terminal_has_a_change_on_one_line():
     """Where the columns fit they stand beside the row."""
-    shown = text(made(action(1, steps=(ROLLED,))), View(width=120))
+    shown = text(made(action(1, steps=(ROLLED,))), TextContext(width=120))
     assert f'     1. ~ volumes {VOLUME} (cinder): status "detaching" -> "in-use"' in shown.splitlines()
 
 
 def test_every_statement_is_there_with_guards_told_apart():
     """With --sql guards read "if", each is numbered, further lines are indented."""
-    lines = text(made(action(1)), View(sql=True)).splitlines()
+    lines = text(made(action(1)), TextContext(sql=True)).splitlines()
     at = lines.index("     1. if SELECT guard")
     assert lines[at + 1 : at + 3] == ["     2. DELETE FROM allocations", "        WHERE id = 7"]
 
 
 def test_without_rows_there_is_the_summary():
     """The short text names the repairs alone."""
-    assert "allocations 7" not in text(made(action(1)), View(rows=False))
+    assert "allocations 7" not in text(made(action(1)), TextContext(rows=False))
 
 
 def test_a_plan_can_be_narrowed():
@@ -141,12 +141,13 @@ def test_a_plan_can_be_narrowed():
 def test_what_only_the_file_says_is_marked():
     """Reasons and evidence of a file without a trusted signature never stand as ours, nor do messages of a workflow."""
     said = action(1, instead="it is harmless", evidence=("All is well.",), check="")
-    shown = text(made(said), View(vouched=False))
+    shown = text(made(said), TextContext(vouched=False))
     assert shown.count("the file says:\n      by db, because it is harmless\n      All is well.") == 1
     assert "No trusted key has signed this file." in shown
     assert "the file says" not in text(made(said))
     lane = text(
-        made(replace(said, message="drains nothing"), workflow="w", facts={"room": "enough"}), View(vouched=False)
+        made(replace(said, message="drains nothing"), workflow="w", facts={"room": "enough"}),
+        TextContext(vouched=False),
     )
     assert "the file says:\n      drains nothing\n" in lane
     assert "the file says that it has seen:\n  room: enough" in lane
@@ -164,7 +165,11 @@ def test_hostile_texts_stay_in_their_place():
         deferred=(left,),
         incomplete={evil: evil},
     )
-    for view in (View(names={("server", evil): Named(evil, evil, evil)}), View(sql=True), View(vouched=False)):
+    for view in (
+        TextContext(names={("server", evil): Named(evil, evil, evil)}),
+        TextContext(sql=True),
+        TextContext(vouched=False),
+    ):
         shown = text(whole, view)
         assert "\x1b" not in shown
         assert "\u202e" not in shown

@@ -14,7 +14,7 @@ from stackmend.model.step import Risk, StepState
 from stackmend.report.attachments import html, markdown
 from stackmend.report.runs import paper, run, steps
 from stackmend.report.sheets import Happened
-from stackmend.report.view import View
+from stackmend.report.view import TextContext
 
 from .test_plans import CALL, action
 
@@ -52,7 +52,7 @@ HAPPENED = Happened(
 
 def test_a_run_at_80_columns():
     """Who, when, what came of each repair; each step with its time and state, and the requests that were made."""
-    view = View(names={("server", "s"): Named("web-01", "shop")})
+    view = TextContext(names={("server", "s"): Named("web-01", "shop")})
     assert run(HAPPENED, view).text == dedent(f"""\
         run 20261121-031502-7f3a: apply, stopped
           by ada on ctl1, from 2026-11-21 23:59:50 to 2026-11-22 00:00:20
@@ -134,8 +134,8 @@ def _hostile():
         entries=(Entry(1, StepState.FAILED, note=HOSTILE, at=NEXT),),
         remarks=(Remark(NEXT, HOSTILE),),
     )
-    view = View(names={("server", HOSTILE): Named(HOSTILE, HOSTILE, HOSTILE)})
-    return paper(happened, view), paper(happened, View(sql=True))
+    view = TextContext(names={("server", HOSTILE): Named(HOSTILE, HOSTILE, HOSTILE)})
+    return paper(happened, view), paper(happened, TextContext(sql=True))
 
 
 @pytest.mark.attack("a name, a note or a statement in a report is markup or a script")
@@ -173,7 +173,7 @@ def test_markdown_holds_no_markup_of_others():
 def test_a_report_has_every_statement():
     """Both forms have the facts, the steps and the statements with their guards."""
     for form in (html, markdown):
-        text = form(paper(HAPPENED), paper(HAPPENED, View(sql=True)))
+        text = form(paper(HAPPENED), paper(HAPPENED, TextContext(sql=True)))
         for part in ("run 20261121-031502-7f3a: apply, stopped", "told to stop", "volumes v reads otherwise", THEIRS):
             assert part in text
         assert "23:59:55 done  DELETE FROM allocations" in text

@@ -6,10 +6,10 @@ from __future__ import annotations
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.hosts.executor import HostExecutor
 from stackmend.model.step import CallStep
-from stackmend.model.writer import Outcome, Pending
+from stackmend.model.writer import Pending, StepResult
 
 
-def carried_out(executor: ApiExecutor | HostExecutor, step: CallStep, mark: str = "") -> Outcome:
+def carried_out(executor: ApiExecutor | HostExecutor, step: CallStep, mark: str = "") -> StepResult:
     """Its outcome; time passes by the clock of the executor."""
     found = executor.begin(step, mark)
     while isinstance(found, Pending):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stackmend.app import audits, plans
-from stackmend.app.session import Session
+from stackmend.app.session import CloudSession
 from stackmend.config.settings import Config, load
 from stackmend.drivers.journal.store import DatabaseJournal
 from stackmend.model.journal import RunRecord
@@ -197,7 +197,7 @@ def made(here: Ground, *actions: Sequence[Step], stages: Sequence[int] = (), lim
         )
         for n, steps in enumerate(actions, 1)
     )  # fmt: skip
-    cloud = Session.of(here.config).databases.identity
+    cloud = CloudSession.of(here.config).databases.identity
     return Plan(
         id="of-our-own", created_at=here.cloud.now, cloud=cloud, version="test", actions=numbered,
         limits=limits or Limits(),

@@ -22,7 +22,7 @@ from stackmend.model.journal import Entry, RunRecord, RunResult, RunState
 from stackmend.model.plan import Action, Limits, Plan
 from stackmend.model.protocols import Clock, Executor, Hosts
 from stackmend.model.workflow import Sight
-from stackmend.model.writer import Group, Verdict
+from stackmend.model.writer import Group, GroupResult
 from stackmend_lab.simulated import Cloud
 
 
@@ -33,10 +33,10 @@ class Killed(BaseException):
 class NoRows:
     """A writer for plans without rows."""
 
-    def write(self, groups: Sequence[Group], intent: object) -> list[Verdict]:
+    def write(self, groups: Sequence[Group], intent: object) -> list[GroupResult]:
         raise AssertionError("there are no rows here")
 
-    def probe(self, groups: Sequence[Group], images: object) -> list[Verdict]:
+    def probe(self, groups: Sequence[Group], images: object) -> list[GroupResult]:
         raise AssertionError("there are no rows here")
 
     def close(self) -> None:

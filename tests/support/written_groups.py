@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stackmend.app.session import Session
+from stackmend.app.session import CloudSession
 from stackmend.drivers.writing.seal import Sealer
 from stackmend.drivers.writing.writer import DatabaseWriter
 from stackmend.model.journal import Entry
 from stackmend.model.step import RowStep, StepState, UpdateRow
-from stackmend.model.writer import Group, Verdict
+from stackmend.model.writer import Group, GroupResult
 from stackmend_lab.cloud import Cloud
 
 
@@ -21,12 +21,12 @@ class Desk:
     """A cloud, a writer to it, and what was announced to its journal."""
 
     cloud: Cloud
-    session: Session
+    session: CloudSession
     sealer: Sealer
     intents: list[list[Entry]] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
 
-    def write(self, *groups: Sequence[RowStep], then: Callable[[], None] = lambda: None) -> list[Verdict]:
+    def write(self, *groups: Sequence[RowStep], then: Callable[[], None] = lambda: None) -> list[GroupResult]:
         """Have these groups of one database made; ``then`` runs while their rows are locked."""
 
         def intent(entries: list[Entry]) -> None:

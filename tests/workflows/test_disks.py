@@ -21,7 +21,7 @@ from stackmend.hosts import disks, inventory
 from stackmend.hosts.disk_scripts import IDENTITY
 from stackmend.model.disks import QUARANTINE, WORK
 from stackmend.model.step import HostCommand, StepState
-from stackmend.model.writer import Outcome
+from stackmend.model.writer import StepResult
 
 from ..drivers.hosts.conftest import Host
 from ..support.carried_out import carried_out
@@ -40,8 +40,8 @@ class Move:
         self.new = Instances(tmp / "alive" / "srv/instances")
         self.hosts = here("c01", "c02")
         settings = {"hosts.local": ["c01", "c02"]}
-        self.source = disks.Place.of(settings, "c01", str(self.old.path), home=HOME)
-        self.target = disks.Place.of(settings, "c02", str(self.new.path))
+        self.source = disks.InstancesDirectory.of(settings, "c01", str(self.old.path), home=HOME)
+        self.target = disks.InstancesDirectory.of(settings, "c02", str(self.new.path))
 
     def steps(self, name: str) -> list[HostCommand]:
         """What salvages one server: its bases, its directory, and putting that in place."""
@@ -55,7 +55,7 @@ class Move:
             disks.put_in_place(self.source, self.target, folder, name, found, "t"),
         ]
 
-    def do(self, step: HostCommand) -> Outcome:
+    def do(self, step: HostCommand) -> StepResult:
         """Carry out one."""
         return carried_out(HostExecutor(self.hosts, SystemClock()), step, self.mark)
 
@@ -63,7 +63,7 @@ class Move:
         """What its probe says."""
         return HostExecutor(self.hosts, SystemClock()).probe(step)
 
-    def back(self, step: HostCommand) -> Outcome:
+    def back(self, step: HostCommand) -> StepResult:
         """Take it back, as an undo run does."""
         assert step.inverse is not None
         return self.do(HostCommand(host=step.host, argv=step.inverse))
@@ -89,7 +89,7 @@ def made(path: Path) -> str:
     return tool("env", "TZ=UTC0", "stat", "-c", "%w", str(path))
 
 
-def all_done(move: Move, name: str) -> list[Outcome]:
+def all_done(move: Move, name: str) -> list[StepResult]:
     """Every step of one server."""
     return [move.do(step) for step in move.steps(name)]
 
@@ -266,7 +266,7 @@ def test_an_orphan_goes_aside_and_comes_back(move: Move) -> None:
     """By one rename each; one that is another directory by now, in use, changed or somebody's base is left alone."""
     name = move.old.server()
     based = move.old.server()
-    place = disks.Place.of({"hosts.local": ["c01"]}, "c01", str(move.old.path))
+    place = disks.InstancesDirectory.of({"hosts.local": ["c01"]}, "c01", str(move.old.path))
     found = inventory.inventory(move.hosts, "c01", str(move.old.path))
     step = disks.aside(place, found.folder(name), "t")
     path, kept = move.old.path / name, move.old.path / QUARANTINE / "t" / name
@@ -296,7 +296,7 @@ def test_the_data_go_by_ssh_from_one_host_to_the_other(move: Move, tmp_path: Pat
         far.start()
         routes = Routes(transport="ssh", ssh_config=str(far.config))
         settings = {"hosts.carry": carried(routes), "hosts.local": ["c02"]}
-        move.source = disks.Place.of(settings, "c01", str(move.old.path), home=HOME)
+        move.source = disks.InstancesDirectory.of(settings, "c01", str(move.old.path), home=HOME)
         base = move.old.base()
         name, second = move.old.server(base), move.old.server()
         (move.old.path / name / "a 'b' $(touch x)").write_bytes(b"odd")

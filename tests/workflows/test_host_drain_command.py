@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stackmend.app import runs
-from stackmend.app.session import Session
+from stackmend.app.session import CloudSession
 from stackmend.cli.commands.host_drain import DrainHost, ReturnHost
 from stackmend.cli.manager import Commands
 from stackmend.cli.request import Working
@@ -105,7 +105,7 @@ def test_the_servers_that_a_run_has_moved(config: Config) -> None:
         Entry(0, StepState.DONE, None, ""), Entry(1, StepState.DONE, None, ""), Entry(2, StepState.FAILED, None, ""),
         Entry(3, StepState.DONE, {"already": True}, ""), Entry(4, StepState.DONE, None, ""),
     ]  # fmt: skip
-    with Session.looking(config).journal() as journal:
+    with CloudSession.looking(config).journal() as journal:
         journal.begin(record, actions)
         journal.note("r1", [*begun, *ended])
     assert runs.moved_from(config, "r1", "c01") == ["s1", "s2"]

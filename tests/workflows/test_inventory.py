@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stackmend.hosts import inventory
-from stackmend.model.disks import Inventory, Kind
+from stackmend.model.disks import EntryKind, Inventory
 from stackmend.model.errors import SourceError
 
 from .instances import MIB, Instances, here, qemu
@@ -35,7 +35,7 @@ def test_a_server_with_its_disk_and_the_base_that_it_is_on(made: Instances) -> N
     found = look(made)
     (folder,) = found.folders
     (disk,) = folder.disks
-    assert (folder.kind, folder.server, folder.files) == (Kind.SERVER, name, ("console.log", "disk", "disk.info"))
+    assert (folder.kind, folder.server, folder.files) == (EntryKind.SERVER, name, ("console.log", "disk", "disk.info"))
     assert (disk.image.format, disk.image.virtual_size, disk.chain) == ("qcow2", 8 * MIB, (f"_base/{base}",))
     assert disk.whole
     (one,) = found.bases
@@ -167,7 +167,7 @@ def test_old_names_leftovers_and_what_libvirt_keeps_beside(made: Instances, tmp_
     old = found.folder("instance-0000002a")
     assert (old.server, old.domain, old.saved, old.vtpm) == (uuid, "instance-0000002a", True, True)
     assert old.nvram == str(kept / "qemu/nvram/instance-0000002a_VARS.fd")
-    assert found.folder(f"{uuid}_resize").kind is Kind.RESIZE
+    assert found.folder(f"{uuid}_resize").kind is EntryKind.RESIZE
 
 
 def test_a_chain_made_under_another_path_is_found_in_the_rescue_system(made: Instances) -> None:

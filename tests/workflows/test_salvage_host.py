@@ -18,7 +18,7 @@ from stackmend.app import disks, runs, workflows
 from stackmend.cli.shell import main
 from stackmend.config.settings import Config, load
 from stackmend.drivers.journal.store import DatabaseJournal
-from stackmend.model.disks import QUARANTINE, WORK, Verdict
+from stackmend.model.disks import QUARANTINE, WORK, Ownership
 from stackmend.model.errors import ConfigError, Exit, SourceError, UsageError
 from stackmend.model.plan import Action, Plan
 from stackmend.model.step import Manual, StepState
@@ -261,8 +261,8 @@ def test_a_directory_is_an_orphan_only_by_every_cell(site: Site) -> None:
     found = disks.look(site.config, TO, path=str(site.new.path), days=1)
     verdicts = {name: owner.verdict for name, owner in found.owners.items()}
     assert verdicts == {
-        nobody: Verdict.NOBODY, young: Verdict.NOBODY, foreign.uuid: Verdict.ELSEWHERE, own.uuid: Verdict.HERE,
-        moving.uuid: Verdict.MOVING,
+        nobody: Ownership.NOBODY, young: Ownership.NOBODY, foreign.uuid: Ownership.ELSEWHERE, own.uuid: Ownership.HERE,
+        moving.uuid: Ownership.MOVING,
     }  # fmt: skip
     assert {name for name, why in found.kept.items() if not why} == {nobody, foreign.uuid}
     plan = site.orphans(days=1)
@@ -286,7 +286,7 @@ def test_one_cell_that_cannot_be_read_makes_nothing_an_orphan(site: Site) -> Non
             site.orphans()
     finally:
         file.with_suffix(".away").rename(file)
-    assert found.owners[name].verdict is Verdict.UNKNOWN
+    assert found.owners[name].verdict is Ownership.UNKNOWN
     assert "not every cell could be read" in found.kept[name]
 
 
@@ -358,8 +358,8 @@ def test_old_names_are_told_by_the_number_of_the_instance(site: Site) -> None:
     name = site.old.server(name=f"instance-{rows[0]['id']:08x}")
     none = site.old.server(name="instance-00ffffff")
     found = disks.look(site.config, HOST, path=str(site.old.path))
-    assert (found.owners[name].verdict, found.owners[name].server) == (Verdict.HERE, mine.uuid)
-    assert found.owners[none].verdict is Verdict.NOBODY
+    assert (found.owners[name].verdict, found.owners[name].server) == (Ownership.HERE, mine.uuid)
+    assert found.owners[none].verdict is Ownership.NOBODY
 
 
 def test_the_api_alone_never_makes_an_orphan(site: Site) -> None:
@@ -372,8 +372,8 @@ def test_the_api_alone_never_makes_an_orphan(site: Site) -> None:
         + f'[hosts]\ntransport = "local"\nlocal = ["{HOST}"]\n[state]\ndirectory = "{site.folder}"\n'
     )
     found = disks.look(load(str(site.folder / "stackmend.toml")), HOST, path=str(site.old.path), days=0)
-    assert found.owners[mine.uuid].verdict is Verdict.HERE
-    assert found.owners[nobody].verdict is Verdict.UNKNOWN
+    assert found.owners[mine.uuid].verdict is Ownership.HERE
+    assert found.owners[nobody].verdict is Ownership.UNKNOWN
     assert found.kept[nobody] == "no Nova database is configured, and its API shows no such server"
 
 

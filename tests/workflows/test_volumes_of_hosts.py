@@ -19,7 +19,7 @@ from stackmend.drivers.database.dialects import Address
 from stackmend.model.errors import Exit, SourceError, UsageError
 from stackmend.model.plan import Plan
 from stackmend.model.step import ApiCall, HostCommand, Manual
-from stackmend.model.volume import Pair
+from stackmend.model.volume import ListedVolume
 from stackmend_lab import schemas
 from stackmend_lab.cloud import Server
 from stackmend_lab.plants._volumes import attach, new_volume
@@ -68,7 +68,7 @@ def put(site: Site) -> tuple[Server, str]:
     return server, volume
 
 
-def listed(site: Site, server: Server) -> list[Pair]:
+def listed(site: Site, server: Server) -> list[ListedVolume]:
     """What is listed of a server."""
     return [pair for pair in volumes.on_host(site.config, str(server.host)) if pair.server == server.uuid]
 

@@ -11,12 +11,12 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from stackmend.app import apis
-from stackmend.app.session import Session
+from stackmend.app.session import CloudSession
 from stackmend.cloud import caches
 from stackmend.cloud.networks import ByApi, InRows, Networks, role, within
 from stackmend.config.settings import Config
 from stackmend.drivers.database.live import LiveDatabases
-from stackmend.model.address import Floating, Former, Holder, Place, Port, Subnet, Whose
+from stackmend.model.address import AddressScope, Floating, Former, Holder, Port, Subnet, Whose
 from stackmend.model.errors import SourceError, StackmendError, UsageError
 from stackmend.model.snapshot import CELL
 
@@ -43,9 +43,9 @@ def address_of(text: str) -> tuple[str, str]:
 
 
 @contextmanager
-def asking(config: Config) -> Iterator[tuple[Networks, LiveDatabases | None, Session]]:
+def asking(config: Config) -> Iterator[tuple[Networks, LiveDatabases | None, CloudSession]]:
     """(Neutron, by its rows or else its API; the databases, None if none is configured; the session)."""
-    session = Session.looking(config).believed()
+    session = CloudSession.looking(config).believed()
     with ExitStack() as stack:
         live = stack.enter_context(session.live()) if config.databases else None
         if live is not None and "neutron" in config.databases:
@@ -89,7 +89,7 @@ def find(config: Config, text: str) -> Whose:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
+class FormerOwner:
     """The former owner of an address of a network, according to the records of former servers."""
 
     project: str = ""  #: "" if no record, or several, name one
@@ -101,7 +101,7 @@ class Owner:
     notes: tuple[str, ...] = ()  #: the evidence, one line per server
 
 
-def owner(config: Config, address: str, network: str = "", subnet: str = "") -> Owner:
+def owner(config: Config, address: str, network: str = "", subnet: str = "") -> FormerOwner:
     """The former owner of an address, only in the given network or subnet if there is one; errors as in :func:`find`.
 
     Projects use the same private ranges: records of another network prove nothing.
@@ -127,7 +127,7 @@ def owner(config: Config, address: str, network: str = "", subnet: str = "") -> 
         for place in found.places
         if place.is_external and place.subnet.network in there and not former
     ]
-    return Owner(
+    return FormerOwner(
         project=min(projects) if sure else "",
         floating=next((one.project for one in floated), None),
         mac=min(macs) if sure and len(macs) == 1 else "",
@@ -167,7 +167,7 @@ def _title(live: LiveDatabases | None, cells: list[str], port: Port, unread: dic
 # -- who had it
 
 
-def _cells(session: Session, live: LiveDatabases | None, unread: dict[str, str]) -> list[str]:
+def _cells(session: CloudSession, live: LiveDatabases | None, unread: dict[str, str]) -> list[str]:
     """The readable cell databases; missing ones are noted."""
     known = session.databases
     found = [name for name in sorted(known.addresses) if name.startswith(CELL)]
@@ -293,7 +293,7 @@ def _of_server(nic: _Nic, row: Mapping[str, object]) -> Former:
 # -- where it lies
 
 
-def _places(networks: Networks, address: str, holding: list[Port]) -> Iterator[Place]:
+def _places(networks: Networks, address: str, holding: list[Port]) -> Iterator[AddressScope]:
     """The subnets of the ports that have it; if none has it, every subnet that contains it."""
     of = {subnet for port in holding for at, subnet in port.fixed if at == address}
     asked = ip_address(address)
@@ -302,7 +302,7 @@ def _places(networks: Networks, address: str, holding: list[Port]) -> Iterator[P
         yield _place(networks, address, subnet)
 
 
-def _place(networks: Networks, address: str, subnet: Subnet) -> Place:
+def _place(networks: Networks, address: str, subnet: Subnet) -> AddressScope:
     owners = ["network:dhcp", "network:router_interface", "network:router_interface_distributed",
               "network:ha_router_replicated_interface"]  # fmt: skip
     serving = networks.ports(network_id=subnet.network, device_owner=owners)
@@ -312,7 +312,7 @@ def _place(networks: Networks, address: str, subnet: Subnet) -> Place:
     known = networks.networks([subnet.network, *(port.network for port in gates)])
     names, pools = networks.routers(ways), networks.pools(subnet.id)
     own = known.get(subnet.network)
-    return Place(
+    return AddressScope(
         subnet=subnet,
         network_name=own.name if own else "",
         role=role(address, subnet),

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from stackmend.app.session import Session, has_api
+from stackmend.app.session import CloudSession, has_api
 from stackmend.cloud import block_storage, compute, network, placement
 from stackmend.config.settings import Config
 from stackmend.drivers.api.collector import SERVICES, ApiTables
@@ -91,7 +91,7 @@ def executor(config: Config) -> ApiExecutor:
 
 
 @contextmanager
-def reading(config: Config, session: Session, via: str) -> Iterator[tuple[ApiReading | None, str]]:
+def reading(config: Config, session: CloudSession, via: str) -> Iterator[tuple[ApiReading | None, str]]:
     """(the API that repairs may read, "") or (None, why there is none), for plans made ``via`` api, db or auto."""
     if via == "db":
         yield None, ""
@@ -115,7 +115,7 @@ def reading(config: Config, session: Session, via: str) -> Iterator[tuple[ApiRea
 
 
 @contextmanager
-def standing_in(config: Config, session: Session) -> Iterator[tuple[Session, str]]:
+def standing_in(config: Config, session: CloudSession) -> Iterator[tuple[CloudSession, str]]:
     """(the session with the APIs of services that have no database configured, "" or why they cannot be used).
 
     A database that is configured is never stood in for, also if it cannot be read. ConfigError or ApiError if
@@ -147,7 +147,7 @@ def standing_in(config: Config, session: Session) -> Iterator[tuple[Session, str
 
 @contextmanager
 def asking(
-    config: Config, session: Session, seconds: float = ASKING
+    config: Config, session: CloudSession, seconds: float = ASKING
 ) -> Iterator[tuple[DatabaseCollector | None, Manifest | None, str]]:
     """(a reader that uses only the APIs, what it lacks, "") or (None, None, why the APIs cannot be used).
 
@@ -177,7 +177,7 @@ _ALIKE = {
 }
 
 
-def _alike(found: ApiReading, session: Session) -> None:
+def _alike(found: ApiReading, session: CloudSession) -> None:
     """ApiError unless every service with a database here knows something of its contents through its API."""
     if "nova_api" in session.config.databases:
         same_cloud(found, session)
@@ -193,7 +193,7 @@ def _alike(found: ApiReading, session: Session) -> None:
                 )
 
 
-def same_cloud(found: ApiReading, session: Session) -> None:
+def same_cloud(found: ApiReading, session: CloudSession) -> None:
     """ApiError unless API and databases belong to the same cloud: one nova-conductor must be in both."""
     shown = {str(service["id"]) for service in compute.every_service(found)}
     with session.live() as live:

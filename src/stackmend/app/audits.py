@@ -12,8 +12,8 @@ from pathlib import Path
 
 from stackmend.app import apis, visiting
 from stackmend.app.findings import keep_last
-from stackmend.app.session import Session, has_api, silent, utcnow
-from stackmend.app.snapshots import Asked, asked, find
+from stackmend.app.session import CloudSession, has_api, silent, utcnow
+from stackmend.app.snapshots import Answers, asked, find
 from stackmend.config.settings import Config
 from stackmend.drivers.scratch import scratch
 from stackmend.drivers.snapshot.collector import read_manifest
@@ -25,7 +25,7 @@ from stackmend.model.audit import CheckResult, Outcome, Report
 from stackmend.model.check import Check, HostCheck
 from stackmend.model.errors import JournalError, UsageError
 from stackmend.model.events import Events
-from stackmend.model.finding import Finding, Says, State, Witness, fingerprint
+from stackmend.model.finding import ApiWitness, Finding, Says, State, fingerprint
 from stackmend.model.protocols import Progress
 from stackmend.model.snapshot import UNREADABLE, Manifest
 
@@ -42,7 +42,7 @@ _WORDS = {
     Says.UNKNOWN: "unknown to the services",
 }
 
-Found = dict[str, list[dict[str, object]]]
+RowsByCheck = dict[str, list[dict[str, object]]]
 
 
 def audit(
@@ -68,7 +68,7 @@ def audit(
     as well (:mod:`stackmend.app.visiting`). Exit code:
     :class:`stackmend.model.audit.Report`.
     """
-    session = Session.looking(config) if use_api else Session.of(config)
+    session = CloudSession.looking(config) if use_api else CloudSession.of(config)
     named = catalogue.chosen(catalogue.every_check(), tuple(checks))
     chosen = {name: check for name, check in named.items() if not isinstance(check, HostCheck)}
     of_hosts = {name: check for name, check in named.items() if isinstance(check, HostCheck)} if checks or visit else {}
@@ -85,7 +85,7 @@ def audit(
 
 
 def _live(
-    session: Session,
+    session: CloudSession,
     chosen: Mapping[str, Check],
     about: Collection[str],
     settle: float | None,
@@ -106,7 +106,7 @@ def _live(
         results[name] = replace(
             results[name], outcome=Outcome.INCOMPLETE, reason=f"it could not be confirmed by a second read: {reason}"
         )
-    said: dict[str, Witness] = {}
+    said: dict[str, ApiWitness] = {}
     if use_api:
         said, more = _witnesses(session.without(manifest.failed()), chosen, confirmed, progress)
         notes += more
@@ -134,16 +134,16 @@ def _labels(checks: Mapping[str, Check]) -> set[str]:
 
 def _ask(
     checks: Mapping[str, Check], folder: Path, manifest: Manifest, config: Config, about: Collection[str], young: bool
-) -> Asked:
+) -> Answers:
     answer = asked(checks, folder, manifest, config, young=young)
     rows, held = ({n: narrowed(some, about) for n, some in found.items()} for found in (answer.rows, answer.young))
     return replace(answer, rows=rows, young=held)
 
 
 def _settle(
-    session: Session,
+    session: CloudSession,
     checks: Mapping[str, Check],
-    rows: Found,
+    rows: RowsByCheck,
     manifest: Manifest,
     settle: float | None,
     progress: Progress,
@@ -167,11 +167,11 @@ def _settle(
 
 
 def _confirm(
-    session: Session, checks: Mapping[str, Check], rows: Found, manifest: Manifest, progress: Progress
-) -> tuple[Found, dict[str, str]]:
+    session: CloudSession, checks: Mapping[str, Check], rows: RowsByCheck, manifest: Manifest, progress: Progress
+) -> tuple[RowsByCheck, dict[str, str]]:
     """(check -> rows it returned again, check -> why it could not be run again)."""
     todo = {name: found for name, found in rows.items() if found}
-    confirmed: Found = {}
+    confirmed: RowsByCheck = {}
     unknown: dict[str, str] = {}
     with session.without(manifest.failed()).asking(checks) as again:
         for number, (name, found) in enumerate(todo.items()):
@@ -184,8 +184,8 @@ def _confirm(
 
 
 def _witnesses(
-    session: Session, checks: Mapping[str, Check], rows: Found, progress: Progress
-) -> tuple[dict[str, Witness], list[str]]:
+    session: CloudSession, checks: Mapping[str, Check], rows: RowsByCheck, progress: Progress
+) -> tuple[dict[str, ApiWitness], list[str]]:
     """(fingerprint -> what the services say about a finding, notes for the operator)."""
     todo = {name: found for name, found in rows.items() if found}
     if not todo or "nova_api" not in session.config.databases or not has_api(session.config):
@@ -194,7 +194,7 @@ def _witnesses(
         if collector is None or manifest is None:
             return {}, [f"the services were not queried about the findings: {why}"]
         sides = Sides(session.collector(), collector, manifest, session.config.ages)
-        said: dict[str, Witness] = {}
+        said: dict[str, ApiWitness] = {}
         unasked: list[str] = []
         for number, (name, found) in enumerate(todo.items()):
             progress("querying the services", number, len(todo))
@@ -208,15 +208,15 @@ def _witnesses(
 
 
 def _report(
-    session: Session,
+    session: CloudSession,
     checks: Mapping[str, Check],
-    rows: Found,
-    answer: Asked,
+    rows: RowsByCheck,
+    answer: Answers,
     state: State,
     *,
     whole: bool,
-    unsure: Found | None = None,
-    said: Mapping[str, Witness] | None = None,
+    unsure: RowsByCheck | None = None,
+    said: Mapping[str, ApiWitness] | None = None,
     seen: visiting.Visited | None = None,
     notes: Sequence[str] = (),
 ) -> Report:
@@ -252,21 +252,23 @@ def _report(
     )
 
 
-def _held(session: Session, checks: Mapping[str, Check], answer: Asked, found: Sequence[Finding]) -> list[Finding]:
+def _held(
+    session: CloudSession, checks: Mapping[str, Check], answer: Answers, found: Sequence[Finding]
+) -> list[Finding]:
     """Suspicions that are too recent, except those explained by a finding or another suspicion."""
     ages = session.config.ages
     young = [one for name, rows in answer.young.items() for one in suspected(checks[name], rows, ages)]
     return [one for one in explain(checks, [*found, *young])[0] if one.young]
 
 
-def _heard(finding: Finding, witness: Witness | None) -> Finding:
+def _heard(finding: Finding, witness: ApiWitness | None) -> Finding:
     """The finding with the services' answer: a finding that they contradict is not confirmed."""
     against = witness is not None and witness.says is Says.CONTRADICTS
     return replace(finding, api=witness, state=State.CANDIDATE if against else finding.state)
 
 
 def _remembered(
-    session: Session,
+    session: CloudSession,
     listed: list[Finding],
     held: list[Finding],
     found: list[Finding],

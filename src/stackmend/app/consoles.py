@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 from stackmend.app import apis
 from stackmend.cloud import compute
-from stackmend.cloud.compute import Shown
 from stackmend.cloud.consoles import FSCK, LINES, LOGIN, PANIC, added, seen, since_login
 from stackmend.cloud.states import RAN
 from stackmend.config.settings import Config
 from stackmend.drivers.api.operations import consoles
 from stackmend.drivers.api.reading import ApiReading
 from stackmend.model import values
+from stackmend.model.api import Resource
 from stackmend.model.errors import SourceError, UsageError
 from stackmend.model.protocols import Clock
 
@@ -56,7 +56,7 @@ class Console:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    found: Shown | None = None  #: the server, None if Nova has none
+    found: Resource | None = None  #: the server, None if Nova has none
     console: consoles.Console | None = None
     why: str = ""  #: why nobody answered
 

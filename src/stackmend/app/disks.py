@@ -9,20 +9,20 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from stackmend.app import apis, hosts
-from stackmend.app.session import Session, has_api
+from stackmend.app.session import CloudSession, has_api
 from stackmend.config.settings import Config
 from stackmend.hosts.inventory import checked, inventory
 from stackmend.hosts.owners import AGE, no_orphan, owners
-from stackmend.model.disks import Inventory, Owner
+from stackmend.model.disks import DirectoryOwner, Inventory
 from stackmend.model.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class OwnedInventory:
     """The contents and their owners."""
 
     inventory: Inventory
-    owners: Mapping[str, Owner]  #: by the name of the directory
+    owners: Mapping[str, DirectoryOwner]  #: by the name of the directory
     kept: Mapping[str, str]  #: name of a directory -> why it is not an orphan, "" for an orphan
 
 
@@ -34,7 +34,7 @@ def look(
     path: str = "",
     check: bool = False,
     days: float | None = None,
-) -> Shown:
+) -> OwnedInventory:
     """The instances directory of ``host``, read on ``at`` (a rescue system, default the host itself).
 
     ``check``: run ``qemu-img check`` on every qcow2 file. ConfigError if no way to hosts is configured, SourceError
@@ -53,17 +53,17 @@ def look(
     # Nova knows the host by its own name, wherever its disks are read
     whose = _owners(config, found if not at else replace(found, host=host))
     kept = {f.name: no_orphan(f, whose[f.name], found, now, AGE if days is None else days) for f in found.folders}
-    return Shown(found, whose, kept)
+    return OwnedInventory(found, whose, kept)
 
 
 def _every(found: Inventory) -> list[str]:
     return [d.image.path for f in found.folders for d in f.disks] + [b.image.path for b in found.bases]
 
 
-def _owners(config: Config, found: Inventory) -> dict[str, Owner]:
+def _owners(config: Config, found: Inventory) -> dict[str, DirectoryOwner]:
     if not config.databases and not has_api(config):
         return owners(found, None, None)
-    session = Session.looking(config).believed()
+    session = CloudSession.looking(config).believed()
     with ExitStack() as stack:
         api, _ = stack.enter_context(apis.reading(config, session, "auto"))
         live = stack.enter_context(session.live(api)) if session.databases.addresses else None

@@ -10,7 +10,7 @@ import secrets
 from dataclasses import replace
 from typing import Any
 
-from stackmend.app.session import Session, utcnow
+from stackmend.app.session import CloudSession, utcnow
 from stackmend.config.settings import Config
 from stackmend.engine.auditing import catalogue, history
 from stackmend.model.check import Severity
@@ -48,7 +48,7 @@ def list_findings(config: Config) -> tuple[Finding, ...]:
         raise JournalError(
             f"{config.state / _LAST} cannot be read: {type(problem).__name__}", "Run 'stackmend audit' again."
         ) from None
-    session = Session.looking(config)
+    session = CloudSession.looking(config)
     with session.journal() as journal:
         waivers = journal.waivers(session.databases.identity)
     plain = [replace(f, state=State.CONFIRMED, waiver=None) if f.state is State.WAIVED else f for f in found]
@@ -93,7 +93,7 @@ def waive(
         resource=resource,
     )
     history.validate(waiver)
-    session = Session.looking(config)
+    session = CloudSession.looking(config)
     with session.journal() as journal:
         journal.waive(session.databases.identity, waiver)
     return waiver
@@ -101,14 +101,14 @@ def waive(
 
 def waivers(config: Config) -> list[Waiver]:
     """All waivers of this cloud, expired ones too."""
-    session = Session.looking(config)
+    session = CloudSession.looking(config)
     with session.journal() as journal:
         return journal.waivers(session.databases.identity)
 
 
 def unwaive(config: Config, named: str) -> None:
     """Take a waiver back, by the beginning of its id or of its finding's fingerprint; UsageError unless it is one."""
-    session = Session.looking(config)
+    session = CloudSession.looking(config)
     cloud = session.databases.identity
     with session.journal() as journal:
         known = journal.waivers(cloud)

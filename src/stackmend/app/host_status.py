@@ -10,13 +10,13 @@ from typing import Any
 
 from stackmend.app import apis, hosts, workflows
 from stackmend.app.audits import audit
-from stackmend.app.session import Session, silent
+from stackmend.app.session import CloudSession, silent
 from stackmend.cloud import compute, network, placement
 from stackmend.cloud.hosts import open_moves
 from stackmend.config.settings import Config
 from stackmend.engine.auditing import catalogue
 from stackmend.model.errors import ApiError, SourceError, StackmendError, UsageError
-from stackmend.model.host import HostStatus, View
+from stackmend.model.host import GuestList, HostStatus
 from stackmend.model.protocols import Api, Live, Progress
 from stackmend.model.step import Manual
 from stackmend.model.values import members, real, whole
@@ -29,7 +29,7 @@ def status(config: Config, host: str, *, audited: bool = True, progress: Progres
 
     ApiError without an API, UsageError for a host that no service knows.
     """
-    session = Session.looking(config).believed()
+    session = CloudSession.looking(config).believed()
     with ExitStack() as stack:
         api, why = stack.enter_context(apis.reading(config, session, "auto"))
         if api is None:
@@ -66,7 +66,7 @@ class _Look:
         self.servers = frozenset(str(server["id"]) for server in servers)
         providers: list[Mapping[str, object]] = []
         views = (
-            View(source="nova", what="server", servers=self.servers, count=len(servers)),
+            GuestList(source="nova", what="server", servers=self.servers, count=len(servers)),
             self._view("libvirt", "domain", self._domains),
             self._view("neutron", "bound port", self._ports),
             self._view("cinder", "attachment", self._attachments),
@@ -160,12 +160,12 @@ class _Look:
         found = compute.hypervisors(self._api)
         return [str(one["hypervisor_hostname"]) for one in found if members(one["service"])["host"] == self._host]
 
-    def _view(self, source: str, what: str, ask: Callable[[], tuple[frozenset[str], int]]) -> View:
+    def _view(self, source: str, what: str, ask: Callable[[], tuple[frozenset[str], int]]) -> GuestList:
         try:
             servers, count = ask()
         except StackmendError as problem:
-            return View(source=source, what=what, why_not=problem.message)
-        return View(source=source, what=what, servers=servers, count=count)
+            return GuestList(source=source, what=what, why_not=problem.message)
+        return GuestList(source=source, what=what, servers=servers, count=count)
 
     def _said(self, what: str, ask: Callable[[], list[dict[str, object]]]) -> list[dict[str, object]]:
         try:

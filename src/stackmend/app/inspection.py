@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stackmend.app import apis, hosts
-from stackmend.app.session import Session
+from stackmend.app.session import CloudSession
 from stackmend.cloud import servers
 from stackmend.cloud.inspections import INSPECTED, Inspection, every, inspection
 from stackmend.cloud.servers import Server
@@ -58,7 +58,7 @@ class Copied:
 
 def begun(config: Config) -> list[tuple[Server, Inspection]]:
     """Every inspection that was begun and not released. ApiError or SourceError where Nova does not answer."""
-    with apis.reading(config, Session.looking(config).believed(), "auto") as (api, why):
+    with apis.reading(config, CloudSession.looking(config).believed(), "auto") as (api, why):
         if api is None:
             raise ApiError(f"what is under inspection is Nova's to say: {why}", "See [api] cloud.")
         return sorted(every(api), key=lambda one: (str(one[0].host), one[0].name))
@@ -207,7 +207,7 @@ def _reached(config: Config, server: str) -> Iterator[tuple[Transport, str, list
         raise ConfigError("no access to hosts is configured", 'Write [hosts] and transport = "ssh".')
     with ExitStack() as stack:
         stack.callback(reach.close)
-        api, why = stack.enter_context(apis.reading(config, Session.looking(config).believed(), "auto"))
+        api, why = stack.enter_context(apis.reading(config, CloudSession.looking(config).believed(), "auto"))
         if api is None:
             raise ApiError(f"whether the server is under inspection is Nova's to say: {why}", "See [api] cloud.")
         found = servers.server(api, server)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from stackmend.app.apis import SystemClock
-from stackmend.app.session import Session, silent
+from stackmend.app.session import CloudSession, silent
 from stackmend.cloud import caches, healing
 from stackmend.config.settings import Config
 from stackmend.model.port import Held
@@ -48,7 +48,7 @@ def hold(
     rows cannot be read.
     """
     clock = clock or SystemClock()
-    session = Session.of(config)
+    session = CloudSession.of(config)
     begun, first = clock.now(), _look(session, port)
     limit = float(_INTERVALS * first.interval) if wait is None else wait
     last, waited = first, 0.0
@@ -71,7 +71,7 @@ def _refreshed(first: _Look, last: _Look) -> bool:
     return (first.document, first.written) != (last.document, last.written)
 
 
-def _look(session: Session, port: str) -> _Look:
+def _look(session: CloudSession, port: str) -> _Look:
     """The rows are read anew each time: a connection keeps what it has read."""
     with session.live() as live:
         row = live.row("neutron", "ports", {"id": port})

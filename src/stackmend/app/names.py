@@ -8,9 +8,9 @@ from contextlib import closing
 from dataclasses import replace
 
 from stackmend.app import apis
-from stackmend.app.session import Session, has_api
+from stackmend.app.session import CloudSession, has_api
 from stackmend.cloud import compute, identity
-from stackmend.cloud.objects import KINDS, Kind, of_row
+from stackmend.cloud.objects import KINDS, ObjectKind, of_row
 from stackmend.config.settings import Config
 from stackmend.drivers.api.reading import ApiReading
 from stackmend.model.errors import StackmendError
@@ -55,12 +55,12 @@ def of_actions(actions: Iterable[Action | Left]) -> Iterator[Object]:
 def known(config: Config, wanted: Iterable[Object]) -> dict[Object, Named]:
     """As :func:`names`; nothing where the cloud has no database, or none can be found."""
     try:
-        return names(Session.of(config), wanted)
+        return names(CloudSession.of(config), wanted)
     except StackmendError:
         return {}
 
 
-def names(session: Session, wanted: Iterable[Object]) -> dict[Object, Named]:
+def names(session: CloudSession, wanted: Iterable[Object]) -> dict[Object, Named]:
     """(resource type, id) -> what it is called.
 
     If names cannot be read, the finding is shown without them.
@@ -81,7 +81,7 @@ def names(session: Session, wanted: Iterable[Object]) -> dict[Object, Named]:
 
 def hosts(config: Config) -> list[str]:
     """Names of the hosts with a nova-compute: of the cells, or of the API where no database is configured."""
-    session = Session.looking(config)
+    session = CloudSession.looking(config)
     if session.databases.addresses:
         with session.live() as live:
             cells = [d for d in sorted(session.databases.addresses) if d.startswith(CELL)]
@@ -94,7 +94,7 @@ def hosts(config: Config) -> list[str]:
     return sorted({str(row["host"]) for row in rows if row["host"]})
 
 
-def _of_kind(live: Live, session: Session, kind: Kind, ids: Sequence[str]) -> Iterator[tuple[str, Named]]:
+def _of_kind(live: Live, session: CloudSession, kind: ObjectKind, ids: Sequence[str]) -> Iterator[tuple[str, Named]]:
     cells = [name for name in sorted(session.databases.addresses) if name.startswith(CELL)]
     for database in cells if kind.service == "nova" else [kind.service]:
         for row in _rows(live, database, kind.table, {kind.key: ids}):
@@ -102,7 +102,7 @@ def _of_kind(live: Live, session: Session, kind: Kind, ids: Sequence[str]) -> It
             yield known.id, Named(known.name, known.project, known.host)
 
 
-def _projects(live: Live, session: Session, ids: set[str]) -> dict[str, str]:
+def _projects(live: Live, session: CloudSession, ids: set[str]) -> dict[str, str]:
     """Names of projects by their ids: of Keystone's database, or of its API if that is not configured."""
     if "keystone" in session.databases.addresses or not ids or not has_api(session.config):
         rows = _rows(live, "keystone", "project", {"id": sorted(ids)})

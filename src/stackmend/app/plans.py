@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 from stackmend.app import apis, hosts
 from stackmend.app.audits import audit
-from stackmend.app.session import Session, silent, utcnow
+from stackmend.app.session import CloudSession, silent, utcnow
 from stackmend.config.settings import Config
 from stackmend.drivers.api.operations import describe, waits
 from stackmend.drivers.database.live import LiveDatabases
 from stackmend.drivers.journal import signing
-from stackmend.engine.planning.planner import Planner, Wishes
+from stackmend.engine.planning.planner import Planner, PlanOptions
 from stackmend.engine.planning.vetting import Judge, bounded, vetted
 from stackmend.model.audit import Report
 from stackmend.model.errors import PlanFileError
@@ -105,7 +105,7 @@ def mending(
     ``repairs``: the ones to use for findings that have several.
     """
     wishes = replace(_wishes(config, via, allow_db, max_rows), repairs=frozenset(repairs))
-    session = Session.of(config).without(report.manifest.failed())
+    session = CloudSession.of(config).without(report.manifest.failed())
     with apis.reading(config, session, via) as (api, why), session.live(api) as live:
         return _planner(session, live, wishes, why).plan(
             report.findings,
@@ -126,17 +126,17 @@ def request(
 ) -> Plan:
     """Plan an operator's request. UsageError for an unknown repair or a missing argument."""
     wishes = _wishes(config, via, allow_db, max_rows)
-    session = Session.of(config).believed()
+    session = CloudSession.of(config).believed()
     with apis.reading(config, session, via) as (api, why), session.live(api) as live:
         return _planner(session, live, wishes, why).request(repair, arguments)
 
 
-def _wishes(config: Config, via: str, allow_db: bool, max_rows: int | None) -> Wishes:
+def _wishes(config: Config, via: str, allow_db: bool, max_rows: int | None) -> PlanOptions:
     limits: Limits = config.limits if max_rows is None else replace(config.limits, max_rows=max_rows)
-    return Wishes(via=via, allow_db=allow_db, limits=limits)
+    return PlanOptions(via=via, allow_db=allow_db, limits=limits)
 
 
-def _planner(session: Session, live: LiveDatabases, wishes: Wishes, no_api: str) -> Planner:
+def _planner(session: CloudSession, live: LiveDatabases, wishes: PlanOptions, no_api: str) -> Planner:
     return Planner(
         live,
         wishes,

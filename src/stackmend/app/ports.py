@@ -14,6 +14,7 @@ from stackmend.cloud.states import RUNNING
 from stackmend.config.settings import Config
 from stackmend.model.address import Port
 from stackmend.model.errors import SourceError, UsageError
+from stackmend.model.finding import Row
 from stackmend.model.port import PortPage, ServerPort
 from stackmend.model.protocols import Api, Live
 from stackmend.model.snapshot import cell_database
@@ -21,7 +22,6 @@ from stackmend.model.values import text
 
 #: what ports are listed by -> what Neutron calls it
 _BY = {"server": "device_id", "project": "project_id", "network": "network_id", "host": "host"}
-Record = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +29,8 @@ class _Server:
     """Nova's record of a server, and its cache: port -> VIF, None if it is not known."""
 
     uuid: str
-    row: Record
-    vifs: Mapping[str, Record] | None
+    row: Row
+    vifs: Mapping[str, Row] | None
     has_broken_cache: bool = False
 
 
@@ -88,7 +88,7 @@ class _Nova:
         self._live = live if config.cells or "nova_api" in config.databases else None
         self._api: Api | None = getattr(networks, "api", None)
         self._has_mappings = "nova_api" in config.databases
-        self._mappings: dict[str, Record] = {}  #: of servers that no cell has
+        self._mappings: dict[str, Row] = {}  #: of servers that no cell has
         self._building: set[str] = set()
 
     def lost(self, server: str) -> str:
@@ -176,7 +176,7 @@ def _listed(id_: str, port: Port | None, servers: Mapping[str, _Server], nova: _
     )
 
 
-def _differences(port: Port | None, server: _Server | None, vif: Record | None, lost: str) -> Iterator[str]:
+def _differences(port: Port | None, server: _Server | None, vif: Row | None, lost: str) -> Iterator[str]:
     """Differences from the state of a port of an idle server; ``lost``: what to report if no cell has that server."""
     if port is None:
         yield "Neutron has no such port"
@@ -189,7 +189,7 @@ def _differences(port: Port | None, server: _Server | None, vif: Record | None, 
             yield f"its server belongs to project {server.row['project_id']}"
 
 
-def _of_cache(port: Port, server: _Server, vif: Record | None) -> Iterator[str]:
+def _of_cache(port: Port, server: _Server, vif: Row | None) -> Iterator[str]:
     if server.has_broken_cache:
         yield "the server's cache cannot be read"
     if server.vifs is None or server.row.get("task_state") is not None:
@@ -204,7 +204,7 @@ def _of_cache(port: Port, server: _Server, vif: Record | None) -> Iterator[str]:
         yield f"the cache has the MAC {vif.get('address')}"
 
 
-def _of_binding(port: Port, row: Record) -> Iterator[str]:
+def _of_binding(port: Port, row: Row) -> Iterator[str]:
     """Its binding; a migrating server may be bound to either host."""
     if port.vif_type == "binding_failed":
         yield f"its binding to {port.host or 'its host'} failed"

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from stackmend.app import apis
-from stackmend.app.session import BELIEVED, Session
+from stackmend.app.session import BELIEVED, CloudSession
 from stackmend.config.settings import Config
 from stackmend.drivers.api.operations import describe, waits
 from stackmend.engine.planning import replan
@@ -20,7 +20,7 @@ from stackmend.model.plan import Action, Plan
 class Replanning:
     """Implements :data:`stackmend.engine.planning.replan.Again` for the plan of a file."""
 
-    def __init__(self, config: Config, session: Session, plan: Plan) -> None:
+    def __init__(self, config: Config, session: CloudSession, plan: Plan) -> None:
         """PlanFileError for a time in the future, LimitError for more than the limits allow."""
         self._config, self._session = config, session
         self._believed, self._judged = session, -BELIEVED

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from stackmend import __version__
 from stackmend.app import apis, hosts
 from stackmend.app.replanning import Replanning
-from stackmend.app.session import Session, has_api, silent, utcnow
+from stackmend.app.session import CloudSession, has_api, silent, utcnow
 from stackmend.config.settings import Config
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.operations import describe
@@ -26,7 +26,7 @@ from stackmend.drivers.writing.writer import DatabaseWriter
 from stackmend.engine.auditing import catalogue
 from stackmend.engine.running import resume as resuming
 from stackmend.engine.running import undo as undoing
-from stackmend.engine.running.gates import Ask, GateExecutor, unattended
+from stackmend.engine.running.gates import Answer, GateExecutor, unattended
 from stackmend.engine.running.lanes import Lane, lanes
 from stackmend.engine.running.runner import Runner, Tools, Watch, consent, never, nobody
 from stackmend.model.errors import Exit, JournalError, PlanFileError, SourceError, UsageError
@@ -42,7 +42,7 @@ class Company:
     """The user who watches a run."""
 
     acknowledged: tuple[str, ...] = ()  #: names of gates that may be passed
-    ask: Ask = unattended
+    ask: Answer = unattended
     watch: Watch = nobody
     stop: Callable[[], str] = never  #: why no further step may start, "" while the run may continue
     troubles: Callable[[], Sequence[str]] = tuple  #: output that could not be written, for the journal
@@ -83,7 +83,7 @@ def apply(
     cannot be determined, LockedError while another run writes to this cloud. Exit code 4 repaired, 0 nothing was left
     to do, 5 something stale, failed or skipped, 6 in doubt.
     """
-    readers, sha256 = Session.looking(config), plan.sha256
+    readers, sha256 = CloudSession.looking(config), plan.sha256
     if only:
         plan = plan.only(only)
     _recognised(readers, plan.cloud, f"plan {plan.id}")
@@ -116,7 +116,7 @@ def _kinds(config: Config) -> tuple[str, ...]:
     return (Gate.kind, *hosts.executors(config), *((ApiCall.kind,) if has_api(config) else ()))
 
 
-def _signed_in(tools: Tools, readers: Session, actions: Sequence[Action]) -> None:
+def _signed_in(tools: Tools, readers: CloudSession, actions: Sequence[Action]) -> None:
     """If there are API calls: before anything starts, make sure that they are possible and go to the right cloud."""
     calls = tools.executors[ApiCall.kind]
     if isinstance(calls, ApiExecutor) and any(isinstance(step, ApiCall) for a in actions for step in a.steps):
@@ -134,7 +134,7 @@ def resume(
     make_journal: MakeJournal = DatabaseJournal,
 ) -> RunResult:
     """Resume a run whose process died: steps in doubt are probed, open steps are done."""
-    readers = Session.looking(config)
+    readers = CloudSession.looking(config)
     with _tools(config, readers, progress, make_journal, company) as tools:
         record = tools.journal.run(run)
         _same_cloud(record, readers)
@@ -163,7 +163,7 @@ def undo(
 
     Exit code 0: everything is restored; 5: a row has changed since and was left alone, with all that depends on it.
     """
-    readers = Session.looking(config)
+    readers = CloudSession.looking(config)
     with _tools(config, readers, progress, make_journal, company) as tools:
         record, actions, lost, found = _inverse(tools, readers, run)
         tools.journal.note(record.id, found)
@@ -187,7 +187,7 @@ def undo_plan(config: Config, run: str) -> tuple[Plan, tuple[str, ...]]:
 
     Steps that cannot be undone, and rows that have changed since, are in ``not_repaired``.
     """
-    readers = Session.looking(config)
+    readers = CloudSession.looking(config)
     with _tools(config, readers, silent, DatabaseJournal, Company()) as tools:
         record, actions, lost, _ = _inverse(tools, readers, run)
         moved = undoing.moved_on(lanes(actions), tools.writer)
@@ -204,7 +204,7 @@ def undo_plan(config: Config, run: str) -> tuple[Plan, tuple[str, ...]]:
         return plan, undoing.summary([action for action, _ in moved], len(actions))
 
 
-def _inverse(tools: Tools, readers: Session, run: str) -> tuple[RunRecord, list[Action], list[str], list[Entry]]:
+def _inverse(tools: Tools, readers: CloudSession, run: str) -> tuple[RunRecord, list[Action], list[str], list[Entry]]:
     """(the run, actions that undo it, irreversible steps, the outcome of its calls since)."""
     record = tools.journal.run(run)
     _same_cloud(record, readers)
@@ -234,7 +234,7 @@ def _run(company: Company, tools: Tools, runner: Runner, record: RunRecord) -> R
 
 def remark(config: Config, run: str, text: str) -> None:
     """Note what happened to a run after it ended; failure to write the journal is ignored."""
-    with suppress(JournalError), Session.looking(config).journal() as journal:
+    with suppress(JournalError), CloudSession.looking(config).journal() as journal:
         journal.remark(run, text)
 
 
@@ -261,7 +261,7 @@ def list_runs(
     config: Config, *, limit: int | None = None, states: Sequence[str] = (), kind: str = "", since: str = ""
 ) -> list[RunRecord]:
     """The runs of the journal, newest first; of these states and this kind, begun since then (ISO 8601, UTC)."""
-    with Session.looking(config).journal() as journal:
+    with CloudSession.looking(config).journal() as journal:
         found = [
             run
             for run in journal.runs()
@@ -272,7 +272,7 @@ def list_runs(
 
 def show_run(config: Config, run: str) -> tuple[RunRecord, list[Action], list[Entry], list[Remark]]:
     """A run with its actions, every entry and every remark; UsageError for an unknown run."""
-    with Session.looking(config).journal() as journal:
+    with CloudSession.looking(config).journal() as journal:
         record = journal.run(run)
         return record, journal.actions(record.id), journal.entries(record.id), journal.remarks(record.id)
 
@@ -294,12 +294,12 @@ def moved_from(config: Config, run: str, host: str) -> list[str]:
 @contextmanager
 def _tools(
     config: Config,
-    readers: Session,
+    readers: CloudSession,
     progress: Progress,
     make_journal: MakeJournal,
     company: Company,
 ) -> Iterator[Tools]:
-    writers = Session.looking(config, write=True)
+    writers = CloudSession.looking(config, write=True)
     journal = make_journal(config.journal_url, config.database_timeout)
     writer = DatabaseWriter(
         writers.databases.addresses,
@@ -330,7 +330,7 @@ def _tools(
 
 
 @contextmanager
-def _locked(journal: Journal, session: Session, record: RunRecord) -> Iterator[None]:
+def _locked(journal: Journal, session: CloudSession, record: RunRecord) -> Iterator[None]:
     """Hold the lease on the cloud and keep renewing it, however long a step takes."""
     journal.lock(session.databases.lease, record)
     try:
@@ -342,7 +342,7 @@ def _locked(journal: Journal, session: Session, record: RunRecord) -> Iterator[N
             journal.unlock(record.id)
 
 
-def _record(session: Session, kind: str, plan: str, sha256: str, limits: Limits) -> RunRecord:
+def _record(session: CloudSession, kind: str, plan: str, sha256: str, limits: Limits) -> RunRecord:
     return RunRecord(
         id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
         kind=kind,
@@ -366,14 +366,14 @@ def _operator() -> str:
         return f"uid {os.getuid()}"
 
 
-def _recognised(session: Session, cloud: str, what: str) -> None:
+def _recognised(session: CloudSession, cloud: str, what: str) -> None:
     """SourceError if it may differ only because nova_api, whose cells belong to the cloud's identity, was not read."""
     unread = session.databases.errors.get("nova_api")
     if unread and cloud != session.databases.identity:
         raise SourceError(f"it is unknown whether {what} belongs to this cloud: {unread}", "Nothing was changed.")
 
 
-def _same_cloud(record: RunRecord, session: Session) -> None:
+def _same_cloud(record: RunRecord, session: CloudSession) -> None:
     _recognised(session, record.cloud, f"run {record.id}")
     if record.cloud != session.databases.identity:
         raise PlanFileError(

@@ -15,10 +15,10 @@ from functools import cache
 from typing import Any
 
 from stackmend.app import apis
-from stackmend.app.session import Session
+from stackmend.app.session import CloudSession
 from stackmend.app.snapshots import find
 from stackmend.cloud import objects
-from stackmend.cloud.objects import KINDS, MEMBERS, MENTIONS, UUID, Kind, Known
+from stackmend.cloud.objects import KINDS, MEMBERS, MENTIONS, UUID, Known, ObjectKind
 from stackmend.config.settings import Config
 from stackmend.drivers.api.collector import ApiTables
 from stackmend.drivers.database.live import LiveDatabases
@@ -108,7 +108,9 @@ def witnesses(kind: str) -> tuple[tuple[str, str, str], ...]:
 class Finder:
     """Finds objects in the databases there are, else through the APIs; notes what could not be read."""
 
-    def __init__(self, session: Session, live: LiveDatabases | None, shown: ApiTables | None, api: Api | None) -> None:
+    def __init__(
+        self, session: CloudSession, live: LiveDatabases | None, shown: ApiTables | None, api: Api | None
+    ) -> None:
         self._live, self._elsewhere, self._api = live, shown, api
         self._known = session.databases
         self.unread: dict[str, str] = {}
@@ -148,7 +150,7 @@ class Finder:
 
     # -- its own record
 
-    def _home(self, kind: Kind, text: str) -> list[Known]:
+    def _home(self, kind: ObjectKind, text: str) -> list[Known]:
         """Objects with this id; only if there is none, those with this name."""
         if api := self._by_api(kind.service):
             source = f"the API of {kind.service}"
@@ -205,14 +207,14 @@ class Finder:
 
     # -- near ones
 
-    def _unknown(self, kind: Kind, text: str) -> UsageError:
+    def _unknown(self, kind: ObjectKind, text: str) -> UsageError:
         near = list(dict.fromkeys(self._near(kind, text)))[:3]
         lines = "".join(f"\n  {one}" for one in near)
         some = f":{lines}" if kind.title else f" {', '.join(near)}?"
         hint = f"Did you mean{some}" if near else f"See '{kind.listing}'."
         return UsageError(f"there is no {kind.name} {text!r}, neither by name nor by id in any table", hint)
 
-    def _near(self, kind: Kind, text: str) -> Iterator[str]:
+    def _near(self, kind: ObjectKind, text: str) -> Iterator[str]:
         """``5c3b1d9e-...  web-1`` for each object with a similar name or id; ids with the same beginning come first."""
         titles = self._titles(kind)
         wanted, ids = text.lower(), {name.lower(): name for name in titles}
@@ -227,7 +229,7 @@ class Finder:
         if not kind.title:
             yield from (ids[name] for name in get_close_matches(wanted, list(ids), 3))
 
-    def _titles(self, kind: Kind) -> dict[str, str]:
+    def _titles(self, kind: ObjectKind) -> dict[str, str]:
         """Id -> name of live objects, limited to those compared."""
         if api := self._by_api(kind.service):
             return dict(list(self._read(f"the API of {kind.service}", objects.names_by_api, api, kind))[:_COMPARED])
@@ -279,7 +281,7 @@ def _looked(elsewhere: ApiTables, label: str, column: str, text: str) -> list[An
     return found
 
 
-def _ambiguous(kind: Kind, text: str, found: Sequence[Known]) -> UsageError:
+def _ambiguous(kind: ObjectKind, text: str, found: Sequence[Known]) -> UsageError:
     lines = [f"\n  {one.id}  {one.about}" for one in found[:_LISTED]]
     more = f"\n  and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
     return UsageError(f"{len(found)} {kind.name}s are called {text!r}", f"Specify one by id:{''.join(lines)}{more}")
@@ -288,7 +290,7 @@ def _ambiguous(kind: Kind, text: str, found: Sequence[Known]) -> UsageError:
 @contextmanager
 def finding(config: Config, kinds: Collection[str]) -> Iterator[Finder]:
     """A finder of these kinds: in the databases of the cloud, through the APIs of services that have none here."""
-    session = Session.looking(config)
+    session = CloudSession.looking(config)
     with ExitStack() as stack:
         session, _ = stack.enter_context(apis.standing_in(config, session))
         shown = session.elsewhere if isinstance(session.elsewhere, ApiTables) else None

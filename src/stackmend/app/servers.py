@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stackmend.app import hosts, runs
-from stackmend.app.session import Session
+from stackmend.app.session import CloudSession
 from stackmend.cloud.whereabouts import Evidence, Verdict, judge
 from stackmend.cloud.witnesses import Guests, read
 from stackmend.config.settings import Config
@@ -57,7 +57,7 @@ class Whereabouts:
 
 def where(config: Config, server: str) -> Whereabouts:
     """Read every record of one server. UsageError if no cell has it; SourceError if a record cannot be read."""
-    with Session.of(config).believed().live() as live:
+    with CloudSession.of(config).believed().live() as live:
         for cell in live.cells():
             row = live.row(cell_database(cell), "instances", {"uuid": server, "deleted": 0})
             if row is not None and not row.get("hidden"):

@@ -45,7 +45,7 @@ def has_api(config: Config) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class CloudSession:
     """The cloud of one command."""
 
     config: Config
@@ -53,14 +53,14 @@ class Session:
     elsewhere: Elsewhere | None = None  #: read instead of databases that are not configured
 
     @classmethod
-    def of(cls, config: Config, *, write: bool = False) -> Session:
+    def of(cls, config: Config, *, write: bool = False) -> CloudSession:
         """Find the databases; ConfigError if none is configured."""
         if not config.databases:
             raise ConfigError("no database is configured", "Set at least nova_api under [databases].")
         return cls(config, connect(config, write=write))
 
     @classmethod
-    def looking(cls, config: Config, *, write: bool = False) -> Session:
+    def looking(cls, config: Config, *, write: bool = False) -> CloudSession:
         """As :meth:`of`; also without any database, if there is an API instead."""
         if config.databases or not has_api(config):
             return cls.of(config, write=write)
@@ -68,7 +68,7 @@ class Session:
         identity = hashlib.sha256(name.encode()).hexdigest()[:16]
         return cls(config, Databases(identity=identity, lease=identity))
 
-    def beside(self, elsewhere: Elsewhere) -> Session:
+    def beside(self, elsewhere: Elsewhere) -> CloudSession:
         """The same cloud, with these tables read elsewhere."""
         return replace(self, elsewhere=elsewhere)
 
@@ -77,7 +77,7 @@ class Session:
         known = self.databases
         return DatabaseCollector(known.addresses, known.errors, cells_known=known.cells_known, elsewhere=self.elsewhere)
 
-    def without(self, failed: Mapping[str, str]) -> Session:
+    def without(self, failed: Mapping[str, str]) -> CloudSession:
         """The same cloud, knowing that these databases could not be read."""
         addresses = {name: a for name, a in self.databases.addresses.items() if name not in failed}
         errors = {**self.databases.errors, **failed}
@@ -85,7 +85,7 @@ class Session:
         found = replace(self.databases, addresses=addresses, errors=errors, cells_known=known)
         return replace(self, databases=found)
 
-    def believed(self, checks: Iterable[Check] | None = None, connections: Connections | None = None) -> Session:
+    def believed(self, checks: Iterable[Check] | None = None, connections: Connections | None = None) -> CloudSession:
         """The same cloud without the databases that the others contradict, judged by a sample of their rows.
 
         ``checks``: those whose sources count; by default all. ``connections``: to read by, where there are some.

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from stackmend.app import apis
-from stackmend.app.session import Session, silent
+from stackmend.app.session import CloudSession, silent
 from stackmend.config.settings import Config
 from stackmend.drivers.snapshot.collector import read_manifest
 from stackmend.drivers.snapshot.query import DuckQuery, open_snapshot
@@ -33,7 +33,7 @@ def create(config: Config, *, into: str | None = None, progress: Progress = sile
 
     Where it fails what was written is removed, and the folder where it was not there before.
     """
-    session = Session.looking(config)
+    session = CloudSession.looking(config)
     name = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = Path(into) if into else _home(config) / name
     try:
@@ -115,7 +115,7 @@ def _findings(config: Config, name: str) -> dict[str, dict[str, Finding]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Answers:
     """The answers of checks."""
 
     rows: dict[str, list[dict[str, object]]]  #: check -> rows it returned
@@ -127,14 +127,14 @@ class Asked:
 
 def asked(
     checks: Mapping[str, Check], folder: Path, manifest: Manifest, config: Config, *, young: bool = False
-) -> Asked:
+) -> Answers:
     """Run the checks on a snapshot; ``young``: also return rows held back because of their age."""
     with closing(_Opened(folder, manifest.now)) as opened:
         manifest = judged(manifest, checks.values(), opened)
         query = opened(manifest.failed())
         rows, results = ask(checks.values(), query, manifest, config.ages)
         held, notes = too_young(checks.values(), query, manifest, config.ages, rows) if young else ({}, ())
-        return Asked(rows, results, manifest, held, notes)
+        return Answers(rows, results, manifest, held, notes)
 
 
 class _Opened:

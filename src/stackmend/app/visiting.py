@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stackmend.app import hosts
-from stackmend.app.session import Session
+from stackmend.app.session import CloudSession
 from stackmend.drivers.hosts.transport import Transport
 from stackmend.hosts.owners import by_rows
 from stackmend.hosts.visits import visited
@@ -53,7 +53,7 @@ class _Answers:
         return cls({name: {} for name in names}, {name: [] for name in names})
 
 
-def ask(session: Session, checks: Mapping[str, HostCheck], about: Collection[str], progress: Progress) -> Visited:
+def ask(session: CloudSession, checks: Mapping[str, HostCheck], about: Collection[str], progress: Progress) -> Visited:
     """Ask these checks of every compute host, or of those among ``about``; what is found is looked at again.
 
     A host that cannot be read whole makes the checks incomplete; the others are judged all the same. Whose a directory
@@ -86,7 +86,7 @@ def ask(session: Session, checks: Mapping[str, HostCheck], about: Collection[str
     return found
 
 
-def _wanted(session: Session, about: Collection[str]) -> list[str]:
+def _wanted(session: CloudSession, about: Collection[str]) -> list[str]:
     """Hosts with a nova-compute that is not deleted, of every cell; SourceError where one cannot be read."""
     with session.live() as live:
         rows = [
@@ -102,7 +102,7 @@ def _wanted(session: Session, about: Collection[str]) -> list[str]:
 
 
 def _look(
-    session: Session, transport: Transport, checks: Mapping[str, HostCheck], wanted: list[str], progress: Progress
+    session: CloudSession, transport: Transport, checks: Mapping[str, HostCheck], wanted: list[str], progress: Progress
 ) -> _Answers:
     """One visit to each host, then its servers' rows, read anew."""
     answers = _Answers.none(checks)

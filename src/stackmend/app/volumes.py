@@ -7,25 +7,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 
 from stackmend.app import apis
-from stackmend.app.session import Session
+from stackmend.app.session import CloudSession
 from stackmend.cloud import block_storage, compute
 from stackmend.config.settings import Config
+from stackmend.model.api import Resource
 from stackmend.model.errors import ApiError
 from stackmend.model.protocols import Api, Live, Where
 from stackmend.model.snapshot import cell_database
 from stackmend.model.values import objects, text
-from stackmend.model.volume import Pair
-
-_Found = Mapping[str, object]
+from stackmend.model.volume import ListedVolume
 
 
-def on_host(config: Config, host: str) -> tuple[Pair, ...]:
+def on_host(config: Config, host: str) -> tuple[ListedVolume, ...]:
     """The pairs of a compute host, by server and volume. Nothing is changed.
 
     ApiError or ConfigError if there is no API, UsageError for a host that Nova does not know, SourceError if a
     service or a database that is configured does not answer.
     """
-    session = Session.looking(config).believed()
+    session = CloudSession.looking(config).believed()
     with ExitStack() as stack:
         api, why = stack.enter_context(apis.reading(config, session, "auto"))
         if api is None:
@@ -34,7 +33,7 @@ def on_host(config: Config, host: str) -> tuple[Pair, ...]:
         return tuple(pairs(api, live, host))
 
 
-def pairs(api: Api, live: Live | None, host: str) -> Iterator[Pair]:
+def pairs(api: Api, live: Live | None, host: str) -> Iterator[ListedVolume]:
     """As :func:`on_host`, from these ports."""
     compute.service(api, host)
     # the list is paged by id: members of an answer that ignores the filter must not count
@@ -44,7 +43,7 @@ def pairs(api: Api, live: Live | None, host: str) -> Iterator[Pair]:
         yield from _of(api, server, rows)
 
 
-def _of(api: Api, server: _Found, rows: Mapping[str, Mapping[str, _Found]] | None) -> Iterator[Pair]:
+def _of(api: Api, server: Resource, rows: Mapping[str, Mapping[str, Resource]] | None) -> Iterator[ListedVolume]:
     name = str(server["id"])
     nova = {str(one["volumeId"]): one for one in compute.attachments(api, name)}
     cinder = {str(one["volume_id"]): one for one in block_storage.attachments(api, name)}
@@ -54,11 +53,11 @@ def _of(api: Api, server: _Found, rows: Mapping[str, Mapping[str, _Found]] | Non
         yield _pair(server, volume, nova.get(volume), shown, cinder.get(volume), mapped)
 
 
-def _rows(live: Live | None, servers: list[str]) -> dict[str, dict[str, _Found]] | None:
+def _rows(live: Live | None, servers: list[str]) -> dict[str, dict[str, Resource]] | None:
     """Server -> volume -> Nova's mapping; None if no cell is configured."""
     if live is None:
         return None
-    found: dict[str, dict[str, _Found]] = {}
+    found: dict[str, dict[str, Resource]] = {}
     for cell in live.cells():
         where: Where = {"instance_uuid": servers, "destination_type": "volume", "deleted": 0}
         for row in live.rows(cell_database(cell), "block_device_mapping", where) if servers else ():
@@ -68,18 +67,18 @@ def _rows(live: Live | None, servers: list[str]) -> dict[str, dict[str, _Found]]
 
 
 def _pair(
-    server: _Found,
+    server: Resource,
     volume: str,
-    nova: _Found | None,
-    shown: _Found | None,
-    cinder: _Found | None,
-    mapped: Mapping[str, _Found] | None,
-) -> Pair:
+    nova: Resource | None,
+    shown: Resource | None,
+    cinder: Resource | None,
+    mapped: Mapping[str, Resource] | None,
+) -> ListedVolume:
     name = str(server["id"])
-    every: list[_Found] = objects((shown or {}).get("attachments"))
-    held: _Found = next((one for one in every if one.get("server_id") == name), {})
+    every: list[Resource] = objects((shown or {}).get("attachments"))
+    held: Resource = next((one for one in every if one.get("server_id") == name), {})
     row = None if mapped is None else mapped.get(volume)
-    found = Pair(
+    found = ListedVolume(
         server=name,
         name=str(server.get("name") or ""),
         server_host=text(server.get("OS-EXT-SRV-ATTR:host")),
@@ -97,10 +96,10 @@ def _pair(
     believed = (row or {}).get("attachment_id") or (nova or {}).get("attachment_id")
     differences = tuple(_differences(found, None if cinder is None else str(cinder.get("status")), believed))
     values = {field: getattr(found, field) for field in found.__dataclass_fields__}
-    return Pair(**{**values, "differences": differences})
+    return ListedVolume(**{**values, "differences": differences})
 
 
-def _differences(pair: Pair, attach_status: str | None, believed: object) -> Iterator[str]:
+def _differences(pair: ListedVolume, attach_status: str | None, believed: object) -> Iterator[str]:
     """Differences from the state of an attached, idle volume."""
     if pair.status is None:
         yield "Cinder has no such volume"

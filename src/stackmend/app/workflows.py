@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from stackmend.app import apis, hosts
 from stackmend.app.dangers import dangers
-from stackmend.app.session import Session, silent, utcnow
+from stackmend.app.session import CloudSession, silent, utcnow
 from stackmend.config.settings import Config
 from stackmend.drivers.api.operations import describe, waits
 from stackmend.engine.auditing import catalogue
@@ -40,7 +40,7 @@ def plan(
     be known could not be read, UsageError for an unknown workflow or a missing argument.
     """
     workflow = workflow_planner.workflow_of(name)
-    session = Session.looking(config).believed()
+    session = CloudSession.looking(config).believed()
     with ExitStack() as stack:
         found, why = stack.enter_context(apis.reading(config, session, "auto"))
         if found is None and workflow.needs_api:

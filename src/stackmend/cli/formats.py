@@ -50,7 +50,7 @@ def _cut(value: object) -> object:
     return f"{value[:_LONGEST]}... ({len(value):,} characters: -f json has them all)"
 
 
-class Table(TableFormatter):
+class TableOutput(TableFormatter):
     """On a terminal ids stay whole and severities have colours, unless a width is asked for."""
 
     def __init__(self, *, color: bool = True) -> None:
@@ -70,7 +70,7 @@ class Table(TableFormatter):
         super().emit_one(names, [_cut(value) for value in data], stdout, parsed_args)
 
 
-class Value(ValueFormatter):
+class ValueOutput(ValueFormatter):
     """For shells."""
 
     def emit_list(self, names: Sequence[str], data: _Rows, stdout: TextIO, parsed_args: Namespace) -> None:
@@ -94,7 +94,7 @@ class Csv(CSVLister, SingleFormatter):
         self.emit_list(names, [data], stdout, parsed_args)
 
 
-class Text(Table):
+class TextOutput(TableOutput):
     """The format name of prose; if sorting or columns are requested, a table of records is printed."""
 
     def add_argument_group(self, parser: ArgumentParser) -> None:
@@ -107,8 +107,8 @@ class Text(Table):
 
 def formatters(*, text: bool, color: bool) -> ExtensionManager[object]:
     """cliff's formatters, which it finds by entry points, without reading the metadata of every distribution."""
-    found = {"csv": Csv(), "json": JSONFormatter(), "value": Value(), "yaml": YAMLFormatter()}
-    found |= {"table": Table(color=color)} | ({TEXT: Text(color=color)} if text else {})
+    found = {"csv": Csv(), "json": JSONFormatter(), "value": ValueOutput(), "yaml": YAMLFormatter()}
+    found |= {"table": TableOutput(color=color)} | ({TEXT: TextOutput(color=color)} if text else {})
     return ExtensionManager.make_test_instance(
         [Extension(name, EntryPoint(name, "", ""), type(one), one) for name, one in found.items()]
     )

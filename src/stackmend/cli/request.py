@@ -86,7 +86,7 @@ class Planned(Printing):
         return (*(self.cmd_name or "").split(), *self.words(parsed_args))
 
 
-class Request(Planned):
+class RequestCommand(Planned):
     """Base of the commands that ask for one repair."""
 
     repair: ClassVar[str]

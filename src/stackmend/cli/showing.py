@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from stackmend.cli.base import Command
     from stackmend.config.settings import Config
     from stackmend.model.plan import Action, Left, Plan
-    from stackmend.report.view import View
+    from stackmend.report.view import TextContext
 
 
 def add_showing(parser: argparse.ArgumentParser) -> None:
@@ -37,13 +37,13 @@ def view_of(
     rows: bool = True,
     sql: bool = False,
     vouched: bool = True,
-) -> View:
+) -> TextContext:
     """How it is shown on this terminal; ``config``: None if no names are wanted or known."""
     from stackmend.app import names
-    from stackmend.report.view import View
+    from stackmend.report.view import TextContext
 
     found = names.known(config, names.of_actions(about)) if config is not None else {}
-    return View(names=found, width=command.width, arrow=command.arrow, rows=rows, sql=sql, vouched=vouched)
+    return TextContext(names=found, width=command.width, arrow=command.arrow, rows=rows, sql=sql, vouched=vouched)
 
 
 def parts(plan: Plan) -> Iterable[Action | Left]:

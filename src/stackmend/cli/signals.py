@@ -65,7 +65,7 @@ def ending() -> Iterator[None]:
 
 
 @dataclass(slots=True)
-class Stop:
+class StopRequest:
     """Whether a run must not start further steps."""
 
     reason: str = ""  #: name of the signal, "" if there was none
@@ -76,9 +76,9 @@ class Stop:
 
 
 @contextmanager
-def stopping(tell: Callable[[str], None]) -> Iterator[Stop]:
+def stopping(tell: Callable[[str], None]) -> Iterator[StopRequest]:
     """Let the first signal ask a run to stop, and a second one raise Interrupted."""
-    stop = Stop()
+    stop = StopRequest()
 
     def ask(number: int, frame: FrameType | None) -> None:
         del frame

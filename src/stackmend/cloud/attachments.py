@@ -3,7 +3,8 @@
 
 A volume's own row is derived from its attachments (cinder/db/api.py, _get_statuses_from_attachments); each attachment
 of a server has a block device mapping in that server's cell, which names it; the server itself lives in one cell. Any
-of these can be wrong alone, so whoever changes one looks at all of them: :func:`read` reads, :class:`Reading` weighs.
+of these can be wrong alone, so whoever changes one looks at all of them: :func:`read` reads, :class:`VolumeReading`
+weighs.
 """
 
 from __future__ import annotations
@@ -14,9 +15,7 @@ from dataclasses import dataclass
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import cell_database
-from stackmend.model.step import Value
-
-Record = dict[str, Value]
+from stackmend.model.step import Record
 
 #: the attachment's word for the volume's (cinder/db/api.py, ATTACH_STATUS_MAP)
 _VOLUME_STATUS = {"attached": "in-use", "detached": "available"}
@@ -35,7 +34,7 @@ def implied(attachments: Iterable[Record]) -> tuple[str, str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
+class ServerRows:
     """A server as every cell has it: ``row`` is its live one in ``database``, None where it is gone."""
 
     uuid: str
@@ -64,10 +63,10 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
+class ServerVolume:
     """What both services have of one server and the volume."""
 
-    server: Server
+    server: ServerRows
     attachments: tuple[Record, ...] = ()  #: Cinder's, live
     mappings: tuple[tuple[str, Record], ...] = ()  #: (cell database, row), live
     dropped: tuple[Record, ...] = ()  #: mappings that are marked deleted
@@ -96,13 +95,13 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class VolumeReading:
     """A volume with everybody who has it, or is said to."""
 
     volume: str
     row: Record | None
     attachments: tuple[Record, ...]  #: live, those to hosts among them
-    pairs: tuple[Pair, ...]  #: by server
+    pairs: tuple[ServerVolume, ...]  #: by server
 
     def live(self) -> Record:
         """The volume's row; CannotRepair if there is none, it is deleted, or Cinder is migrating it."""
@@ -112,21 +111,21 @@ class Reading:
             raise CannotRepair(f"volume {self.volume} is being migrated ({self.row['migration_status']})")
         return self.row
 
-    def pair(self, server: str) -> Pair | None:
+    def pair(self, server: str) -> ServerVolume | None:
         """The pair with this server, or None."""
         return next((pair for pair in self.pairs if pair.server.uuid == server), None)
 
-    def others(self, mine: Iterable[Pair]) -> list[Record]:
+    def others(self, mine: Iterable[ServerVolume]) -> list[Record]:
         """The attachments that are left when these pairs let go."""
         taken = {a["id"] for pair in mine for a in pair.attachments}
         return [a for a in self.attachments if a["id"] not in taken]
 
     @property
-    def holders(self) -> tuple[Pair, ...]:
+    def holders(self) -> tuple[ServerVolume, ...]:
         """Pairs of living servers that have a mapping, whatever Cinder says."""
         return tuple(pair for pair in self.pairs if pair.holds)
 
-    def meant_by_others(self, mine: Sequence[Pair]) -> None:
+    def meant_by_others(self, mine: Sequence[ServerVolume]) -> None:
         """CannotRepair where a living server that is not to let go means an attachment of these: whose it is ties."""
         gone = {pair.server.uuid for pair in mine}
         taken = {a["id"] for pair in mine for a in pair.attachments}
@@ -140,7 +139,7 @@ class Reading:
                         f" {self.volume} (virsh dumpxml)"
                     )
 
-    def still_mapped(self, mine: Sequence[Pair] = ()) -> None:
+    def still_mapped(self, mine: Sequence[ServerVolume] = ()) -> None:
         """CannotRepair where another living server maps the volume and Cinder would not know: then it is not free."""
         gone = {pair.server.uuid for pair in mine}
         for pair in self.holders:
@@ -154,7 +153,7 @@ class Reading:
             )
 
 
-def server(live: Live, uuid: str) -> Server:
+def server(live: Live, uuid: str) -> ServerRows:
     """The server in whatever cell; all cells must answer (R2). CannotRepair where two cells have it."""
     known, found = False, []
     for cell in live.cells():
@@ -166,12 +165,12 @@ def server(live: Live, uuid: str) -> Server:
     if len(found) > 1:
         raise CannotRepair(f"server {uuid} is live in more than one cell")
     if found:
-        return Server(uuid=uuid, database=found[0][0], row=found[0][1], known=True)
+        return ServerRows(uuid=uuid, database=found[0][0], row=found[0][1], known=True)
     building = bool(live.rows("nova_api", "build_requests", {"instance_uuid": uuid}))
-    return Server(uuid=uuid, known=known, building=building)
+    return ServerRows(uuid=uuid, known=known, building=building)
 
 
-def read(live: Live, volume: object) -> Reading:
+def read(live: Live, volume: object) -> VolumeReading:
     """All that Cinder and every cell say of the volume; SourceError unless every cell answers."""
     name = str(volume)
     attachments = live.rows("cinder", "volume_attachment", {"volume_id": name, "deleted": 0})
@@ -181,7 +180,7 @@ def read(live: Live, volume: object) -> Reading:
         mappings += [(database, row) for row in live.rows(database, _MAPPINGS, {"volume_id": name})]
     named = {str(a["instance_uuid"]) for a in attachments if a["instance_uuid"]}
     named |= {str(m["instance_uuid"]) for _, m in mappings if m["deleted"] == 0 and m["instance_uuid"]}
-    return Reading(
+    return VolumeReading(
         volume=name,
         row=live.row("cinder", "volumes", {"id": name}),
         attachments=tuple(attachments),
@@ -191,10 +190,10 @@ def read(live: Live, volume: object) -> Reading:
 
 def _pairs(
     live: Live, named: Iterable[str], attachments: Sequence[Record], mappings: Sequence[tuple[str, Record]]
-) -> Iterator[Pair]:
+) -> Iterator[ServerVolume]:
     for uuid in named:
         its = [(database, row) for database, row in mappings if row["instance_uuid"] == uuid]
-        yield Pair(
+        yield ServerVolume(
             server=server(live, uuid),
             attachments=tuple(a for a in attachments if a["instance_uuid"] == uuid),
             mappings=tuple((database, row) for database, row in its if row["deleted"] == 0),

@@ -6,25 +6,21 @@ Every function may raise SourceError, where Cinder does not answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from stackmend.model.api import segment
+from stackmend.model.api import Resource, segment
 from stackmend.model.protocols import Api
-
-Shown = Mapping[str, object]
 
 _VOLUMES = "3.0"
 #: attachments as a resource of their own
 _ATTACHMENTS = "3.27"
 
 
-def volume(api: Api, name: str) -> Shown | None:
+def volume(api: Api, name: str) -> Resource | None:
     """One volume, None where there is none."""
     body = api.get("block-storage", f"/volumes/{segment(name)}", _VOLUMES)
     return None if body is None else body["volume"]
 
 
-def attachments(api: Api, server: str) -> list[Shown]:
+def attachments(api: Api, server: str) -> list[Resource]:
     """The attachments of a server."""
     path = f"/attachments?all_tenants=1&instance_id={segment(server)}"
     every = api.every("block-storage", path, "attachments", _ATTACHMENTS)

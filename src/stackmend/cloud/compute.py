@@ -6,13 +6,9 @@ Every function may raise SourceError, where Nova does not answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from stackmend.model.api import segment
+from stackmend.model.api import Resource, segment
 from stackmend.model.errors import UsageError
 from stackmend.model.protocols import Api
-
-Shown = Mapping[str, object]
 
 #: services by their uuids; hypervisors by the uuids of their providers
 SERVICES = "2.53"
@@ -37,33 +33,33 @@ _EVERY_ACTION_PAGE = 50
 # -- services
 
 
-def service(api: Api, host: str) -> Shown:
+def service(api: Api, host: str) -> Resource:
     """nova-compute of a host; UsageError where there is none."""
     path = f"/os-services?host={segment(host)}&binary=nova-compute"
     found = (api.get("compute", path, SERVICES) or {}).get("services") or ()
     if not found:
         raise UsageError(f"there is no compute host {host}", "See 'openstack compute service list'.")
-    shown: Shown = found[0]
+    shown: Resource = found[0]
     return shown
 
 
-def services(api: Api, host: str) -> list[Shown]:
+def services(api: Api, host: str) -> list[Resource]:
     """Every service of Nova on a host."""
     body = api.get("compute", f"/os-services?host={segment(host)}", SERVICES) or {}
     return list(body.get("services", ()))
 
 
-def every_service(api: Api) -> list[Shown]:
+def every_service(api: Api) -> list[Resource]:
     """Every service of Nova in the cloud."""
     return list(api.every("compute", "/os-services", "services", SERVICES))
 
 
-def every_compute(api: Api) -> list[Shown]:
+def every_compute(api: Api) -> list[Resource]:
     """The nova-compute of every host."""
     return list(api.every("compute", "/os-services?binary=nova-compute", "services", SERVICES))
 
 
-def hypervisors(api: Api) -> list[Shown]:
+def hypervisors(api: Api) -> list[Resource]:
     """Every compute node with its host: several nodes on one host with ironic."""
     return list(api.every("compute", "/os-hypervisors/detail", "hypervisors", SERVICES))
 
@@ -71,31 +67,31 @@ def hypervisors(api: Api) -> list[Shown]:
 # -- servers
 
 
-def servers_on(api: Api, host: str) -> list[Shown]:
+def servers_on(api: Api, host: str) -> list[Resource]:
     """The servers of a host, each as Nova shows it. (:func:`stackmend.cloud.servers.on_host` understands them.)"""
     return list(api.every("compute", f"/servers/detail?all_tenants=1&host={segment(host)}", "servers", SERVICES))
 
 
-def server(api: Api, name: str) -> Shown | None:
+def server(api: Api, name: str) -> Resource | None:
     """One server as Nova shows it, None where there is none."""
     body = api.get("compute", f"/servers/{segment(name)}", _BASIC)
     return None if body is None else body["server"]
 
 
-def attachments(api: Api, name: str) -> list[Shown]:
+def attachments(api: Api, name: str) -> list[Resource]:
     """The volumes that Nova lists of a server, with as much of each as this cloud tells."""
     version = next((v for v in (_ATTACHMENT_IDS, _ATTACHMENT_ENDS) if api.offers("compute", v)), _BASIC)
     body = api.get("compute", f"/servers/{segment(name)}/os-volume_attachments", version)
     return list((body or {}).get("volumeAttachments", ()))
 
 
-def actions(api: Api, name: str) -> list[Shown]:
+def actions(api: Api, name: str) -> list[Resource]:
     """The newest actions of a server, fifty at most."""
     path = f"/servers/{segment(name)}/os-instance-actions?limit={_EVERY_ACTION_PAGE}"
     return list((api.get("compute", path, _ACTIONS) or {}).get("instanceActions", ()))
 
 
-def shares(api: Api, name: str) -> list[Shown]:
+def shares(api: Api, name: str) -> list[Resource]:
     """Shares of Manila that are attached to a server; () where this cloud attaches none."""
     if not api.offers("compute", _SHARES):
         return []
@@ -106,12 +102,12 @@ def shares(api: Api, name: str) -> list[Shown]:
 # -- migrations
 
 
-def migrations(api: Api, host: str) -> list[Shown]:
+def migrations(api: Api, host: str) -> list[Resource]:
     """Migrations from or to a host, whatever became of them."""
     return list(api.every("compute", f"/os-migrations?host={segment(host)}", "migrations", MIGRATIONS))
 
 
-def evacuations(api: Api, host: str) -> list[Shown]:
+def evacuations(api: Api, host: str) -> list[Resource]:
     """Evacuations from a host, whatever became of them, the newest first."""
     path = f"/os-migrations?migration_type=evacuation&source_compute={segment(host)}"
     return list(api.every("compute", path, "migrations", MIGRATIONS))
@@ -120,6 +116,6 @@ def evacuations(api: Api, host: str) -> list[Shown]:
 # -- flavors
 
 
-def flavors(api: Api) -> list[Shown]:
+def flavors(api: Api) -> list[Resource]:
     """Every flavor with its extra specs, those of single projects too."""
     return list(api.every("compute", "/flavors/detail?is_public=none", "flavors", _FLAVORS))

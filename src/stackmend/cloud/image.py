@@ -6,20 +6,16 @@ Every function may raise SourceError, where Glance does not answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from stackmend.model.api import segment
+from stackmend.model.api import Resource, segment
 from stackmend.model.protocols import Api
 
-Shown = Mapping[str, object]
 
-
-def image(api: Api, name: str) -> Shown | None:
+def image(api: Api, name: str) -> Resource | None:
     """One image with its properties, None where there is none."""
-    found: Shown | None = api.get("image", f"/images/{segment(name)}")
+    found: Resource | None = api.get("image", f"/images/{segment(name)}")
     return found
 
 
-def active(api: Api) -> list[Shown]:
+def active(api: Api) -> list[Resource]:
     """The images that servers can be made of, the smallest first."""
     return list(api.every("image", "/images?status=active&sort=size:asc", "images"))

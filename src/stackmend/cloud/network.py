@@ -6,46 +6,42 @@ Every function may raise SourceError, where Neutron does not answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from stackmend.model.api import segment
+from stackmend.model.api import Resource, segment
 from stackmend.model.protocols import Api
 
-Shown = Mapping[str, object]
 
-
-def agents(api: Api, host: str) -> list[Shown]:
+def agents(api: Api, host: str) -> list[Resource]:
     """Agents on a host."""
     return list(api.every("network", f"/agents?host={segment(host)}", "agents"))
 
 
-def agents_of(api: Api, kind: str) -> list[Shown]:
+def agents_of(api: Api, kind: str) -> list[Resource]:
     """Agents of one type (``L3 agent``) on any host."""
     return list(api.every("network", f"/agents?agent_type={segment(kind)}", "agents"))
 
 
-def routers_of(api: Api, agent: str) -> list[Shown]:
+def routers_of(api: Api, agent: str) -> list[Resource]:
     """Routers that an L3 agent serves."""
     return list((api.get("network", f"/agents/{segment(agent)}/l3-routers") or {}).get("routers", ()))
 
 
-def networks_of(api: Api, agent: str) -> list[Shown]:
+def networks_of(api: Api, agent: str) -> list[Resource]:
     """Networks that a DHCP agent serves."""
     return list((api.get("network", f"/agents/{segment(agent)}/dhcp-networks") or {}).get("networks", ()))
 
 
-def networks(api: Api) -> list[Shown]:
+def networks(api: Api) -> list[Resource]:
     """Every network."""
     return list(api.every("network", "/networks", "networks"))
 
 
-def bound(api: Api, host: str, *fields: str) -> list[Shown]:
+def bound(api: Api, host: str, *fields: str) -> list[Resource]:
     """Ports with a binding on a host, inactive ones too; with these fields, by default with all."""
     wanted = "".join(f"&fields={name}" for name in fields)
     return list(api.every("network", f"/ports?binding:host_id={segment(host)}{wanted}", "ports"))
 
 
-def ports_of(api: Api, server: str) -> list[Shown]:
+def ports_of(api: Api, server: str) -> list[Resource]:
     """Ports of a server, wherever they are bound."""
     return list((api.get("network", f"/ports?device_id={segment(server)}") or {}).get("ports", ()))
 

@@ -21,15 +21,13 @@ from enum import StrEnum
 
 from stackmend.cloud.states import RUNNING
 from stackmend.model.protocols import Live
-from stackmend.model.step import Value
-
-Record = Mapping[str, Value]
+from stackmend.model.step import Values
 
 #: between Nova's clock and Neutron's, and between a server's creation and that of its first port
 _MINUTE = timedelta(seconds=60)
 
 
-class Standing(StrEnum):
+class PortStanding(StrEnum):
     """What a port is to the server whose id it carries."""
 
     NIC = "nic"
@@ -42,8 +40,8 @@ class Standing(StrEnum):
 class Judged:
     """One port and what speaks for it."""
 
-    port: Record
-    standing: Standing
+    port: Values
+    standing: PortStanding
     why: str  #: a clause: "Nova has a row of that NIC"
 
 
@@ -59,21 +57,21 @@ class Witnesses:
     made: datetime | None  #: standardattributes.created_at
 
 
-def judge(server: Record, ports: Mapping[str, Witnesses]) -> dict[str, tuple[Standing, str]]:
+def judge(server: Values, ports: Mapping[str, Witnesses]) -> dict[str, tuple[PortStanding, str]]:
     """Port -> its standing and why, of all ports with the server's id and project. ``server``: its row."""
     here = {str(server[name]) for name in ("host", "node") if server[name]}
     working = {name for name, port in ports.items() if port.active and port.bound in here}
     sure = working | {name for name, port in ports.items() if port.noted}
     filled = any(port.cached for port in ports.values())
     return {
-        name: (Standing.NIC, f"it is ACTIVE on {port.bound}")
+        name: (PortStanding.NIC, f"it is ACTIVE on {port.bound}")
         if name in working
         else _standing(server, port, here, bool(sure - {name}), filled)
         for name, port in ports.items()
     }
 
 
-def _standing(server: Record, port: Witnesses, here: set[str], others: bool, filled: bool) -> tuple[Standing, str]:
+def _standing(server: Values, port: Witnesses, here: set[str], others: bool, filled: bool) -> tuple[PortStanding, str]:
     """Of a port that does not work on the server's host.
 
     ``others``: another port of the server is a NIC beyond doubt, so that what proves a NIC is kept for it; ``filled``:
@@ -82,28 +80,31 @@ def _standing(server: Record, port: Witnesses, here: set[str], others: bool, fil
     place = f"bound to {port.bound}" if port.bound else "not bound"
     state = f"{place}, {'ACTIVE' if port.active else 'DOWN'}"
     if port.noted:
-        return Standing.NIC, "Nova has a row of that NIC"
+        return PortStanding.NIC, "Nova has a row of that NIC"
     elsewhere = bool(here) and port.bound not in here
     dead = port.up and not port.active and server["power_state"] == RUNNING
     if port.cached:
         if others and _of_build(server, port) and (elsewhere or dead):
-            return Standing.ADOPTED, f"Nova never recorded it as a NIC, it was created during the build, it is {state}"
-        return Standing.NIC, "the network cache lists it"
+            return (
+                PortStanding.ADOPTED,
+                f"Nova never recorded it as a NIC, it was created during the build, it is {state}",
+            )
+        return PortStanding.NIC, "the network cache lists it"
     if others and (elsewhere or filled or not here):
-        return Standing.LEFTOVER, f"only its device_id says so: no virtual_interfaces row, {state}"
+        return PortStanding.LEFTOVER, f"only its device_id says so: no virtual_interfaces row, {state}"
     if here and not (elsewhere or filled or (dead and others)):
-        return Standing.NIC, f"it is bound to {port.bound}"
-    return Standing.UNCLEAR, f"no virtual_interfaces row, {state}"
+        return PortStanding.NIC, f"it is bound to {port.bound}"
+    return PortStanding.UNCLEAR, f"no virtual_interfaces row, {state}"
 
 
-def _of_build(server: Record, port: Witnesses) -> bool:
+def _of_build(server: Values, port: Witnesses) -> bool:
     """Whether the port was made between the server's creation and its launch."""
     if port.made is None or not server["created_at"] or not server["launched_at"]:
         return False
     return _moment(server["created_at"]) - _MINUTE <= port.made <= _moment(server["launched_at"]) + _MINUTE
 
 
-def read(live: Live, database: str, server: Record, cached: Iterable[str]) -> dict[str, Judged]:
+def read(live: Live, database: str, server: Values, cached: Iterable[str]) -> dict[str, Judged]:
     """Every port with the server's id and project, judged. ``cached``: the ports that its network cache lists."""
     where = {"device_id": server["uuid"], "project_id": server["project_id"]}
     ports = {str(row["id"]): row for row in live.rows("neutron", "ports", where)}

@@ -18,7 +18,7 @@ _HOST, _DOWN = "2.3", "2.69"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class ObjectKind:
     """Where a kind of object is, and which columns say what ("" for what it has not)."""
 
     name: str
@@ -36,28 +36,30 @@ class Kind:
 KINDS = {
     one.name: one
     for one in (
-        Kind(
+        ObjectKind(
             name="server", service="nova", table="instances", key="uuid", title="display_name", project="project_id",
             host="host", state="vm_state", alive={"deleted": 0}, listing="openstack server list --all-projects",
         ),
-        Kind(
+        ObjectKind(
             name="volume", service="cinder", table="volumes", key="id", title="display_name", project="project_id",
             state="status", alive={"deleted": 0}, listing="openstack volume list --all-projects",
         ),
-        Kind(
+        ObjectKind(
             name="port", service="neutron", table="ports", key="id", title="name", project="project_id",
             state="status", listing="openstack port list",
         ),
-        Kind(
+        ObjectKind(
             name="network", service="neutron", table="networks", key="id", title="name", project="project_id",
             state="status", listing="openstack network list",
         ),
-        Kind(name="image", service="glance", table="images", key="id", title="name", project="owner", state="status"),
-        Kind(
+        ObjectKind(
+            name="image", service="glance", table="images", key="id", title="name", project="owner", state="status",
+        ),
+        ObjectKind(
             name="host", service="nova", table="services", key="host", alive={"deleted": 0},
             listing="openstack compute service list",
         ),
-        Kind(
+        ObjectKind(
             name="project", service="keystone", table="project", key="id", title="name", project="domain_id",
             listing="openstack project list",
         ),
@@ -114,7 +116,7 @@ class Known:
         return ", ".join(part for part in (whose, f"host {self.host}" if self.host else "", state) if part)
 
 
-def of_row(kind: Kind, row: Mapping[str, object]) -> Known:
+def of_row(kind: ObjectKind, row: Mapping[str, object]) -> Known:
     """The object that a row of a database stands for."""
 
     def text(column: str) -> str:
@@ -148,7 +150,7 @@ def best(found: Iterable[Known], text: str) -> list[Known]:
 # -- through the APIs
 
 
-def by_api(api: Api, kind: Kind, text: str) -> list[Known]:
+def by_api(api: Api, kind: ObjectKind, text: str) -> list[Known]:
     """Those of this id or name; SourceError where the service does not answer."""
     shown = _SHOWN[kind.name]
     if kind.name == "host":
@@ -164,14 +166,14 @@ def by_api(api: Api, kind: Kind, text: str) -> list[Known]:
     return [_known(kind, shown, one) for one in listed if str(one.get("name") or "").lower() == text.lower()]
 
 
-def names_by_api(api: Api, kind: Kind) -> Iterator[tuple[str, str]]:
+def names_by_api(api: Api, kind: ObjectKind) -> Iterator[tuple[str, str]]:
     """(id, name) of all of a kind."""
     shown = _SHOWN[kind.name]
     for one in _every(api, shown, shown.path):
         yield str(one[shown.key]), str(one.get("name") or "")
 
 
-def silent_by_api(api: Api, kind: Kind) -> tuple[()]:
+def silent_by_api(api: Api, kind: ObjectKind) -> tuple[()]:
     """Nothing; SourceError where the service leaves out some of a kind: Nova does, of a cell that does not answer.
 
     Asked for a name it says nothing of such servers; in the list of all they are, with their ids (2.69).
@@ -231,7 +233,7 @@ def _every(api: Api, shown: _Shown, path: str) -> Sequence[Mapping[str, object]]
     return list(api.every(shown.service, path, shown.members, shown.version))
 
 
-def _known(kind: Kind, shown: _Shown, one: Mapping[str, object]) -> Known:
+def _known(kind: ObjectKind, shown: _Shown, one: Mapping[str, object]) -> Known:
     def text(name: str) -> str:
         return str(one.get(name) or "") if name else ""
 

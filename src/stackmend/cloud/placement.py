@@ -6,47 +6,43 @@ Every function may raise SourceError, where Placement does not answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from stackmend.model.api import segment
+from stackmend.model.api import Resource, segment
 from stackmend.model.protocols import Api
-
-Shown = Mapping[str, object]
 
 #: nested providers, with the root of each
 _TREE = "1.14"
 
 
-def named(api: Api, node: str) -> list[Shown]:
+def named(api: Api, node: str) -> list[Resource]:
     """The providers of this name, which is that of the compute node."""
     body = api.get("placement", f"/resource_providers?name={segment(node)}", _TREE) or {}
     return list(body.get("resource_providers", ()))
 
 
-def tree(api: Api, root: str) -> list[Shown]:
+def tree(api: Api, root: str) -> list[Resource]:
     """A provider and those below it."""
     body = api.get("placement", f"/resource_providers?in_tree={segment(root)}", _TREE) or {}
     return list(body.get("resource_providers", ()))
 
 
-def allocations(api: Api, provider: object) -> Shown:
+def allocations(api: Api, provider: object) -> Resource:
     """Consumer -> what it holds of a provider."""
     return _part(api, provider, "allocations")
 
 
-def usages(api: Api, provider: object) -> Shown:
+def usages(api: Api, provider: object) -> Resource:
     """Class of resource -> how much of it is held."""
     return _part(api, provider, "usages")
 
 
-def inventories(api: Api, provider: object) -> Shown:
+def inventories(api: Api, provider: object) -> Resource:
     """Class of resource -> what a provider has of it."""
     return _part(api, provider, "inventories")
 
 
-def _part(api: Api, provider: object, part: str) -> Shown:
+def _part(api: Api, provider: object, part: str) -> Resource:
     body = api.get("placement", f"/resource_providers/{segment(provider)}/{part}", _TREE) or {}
-    found: Shown = body.get(part) or {}
+    found: Resource = body.get(part) or {}
     return found
 
 

@@ -26,7 +26,7 @@ class Confidence(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Node:
     """A compute node."""
 
     id: int
@@ -73,7 +73,7 @@ class Evidence:
     host: str | None  #: as its row has it
     node: str | None
     witnesses: tuple[Witness, ...]
-    places: Mapping[int, Place]
+    places: Mapping[int, Node]
     move: Move | None = None
     busy: str = ""  #: what is being done with it, a part of a sentence
     stuck: str = ""  #: its task state has outlived what it was for, a part of a sentence
@@ -93,7 +93,7 @@ class Verdict:
     """Where a server is, and how sure that is."""
 
     confidence: Confidence
-    place: Place | None = None  #: None for TIE and MOVING
+    place: Node | None = None  #: None for TIE and MOVING
     witnesses: tuple[Witness, ...] = ()
     reason: str = ""  #: TIE and MOVING: why nothing can be said; else ""
     scores: Mapping[str, int] = field(default_factory=dict)  #: host or node -> what speaks for it
@@ -127,7 +127,7 @@ def against(witnesses: Iterable[Witness], place: int) -> tuple[Witness, ...]:
     return tuple(w for w in witnesses if w.places and place not in w.places)
 
 
-def _sentence(witness: Witness, place: Place | None) -> str:
+def _sentence(witness: Witness, place: Node | None) -> str:
     mark = ""
     if witness.explained and not (place is not None and place.id in witness.places):
         mark = f" (explained: {witness.explained})"

@@ -8,14 +8,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from stackmend.cloud.whereabouts import Evidence, Move, Place, Witness
+from stackmend.cloud.whereabouts import Evidence, Move, Node, Witness
 from stackmend.model.errors import SourceError
 from stackmend.model.protocols import Live
-from stackmend.model.step import Value
+from stackmend.model.step import Value, Values
 from stackmend.model.values import whole
 from stackmend.tables.views import TERMINAL
-
-Record = Mapping[str, Value]
 
 #: seconds after which a task state that nothing is behind has outlived what it was for
 STUCK = 7200
@@ -39,7 +37,7 @@ _UNASKED = "could not be asked"
 Guests = Callable[[str, str], str]
 
 
-def read(live: Live, database: str, server: Record, guests: Guests | None = None) -> Evidence:
+def read(live: Live, database: str, server: Values, guests: Guests | None = None) -> Evidence:
     """What every record says of where this server is; ``server`` is its row in ``database``.
 
     SourceError where any of it cannot be read: a witness that was not heard is no witness.
@@ -68,14 +66,14 @@ class _Look:
 
     live: Live
     database: str
-    server: Record
-    places: dict[int, Place] = field(default_factory=dict)
+    server: Values
+    places: dict[int, Node] = field(default_factory=dict)
     _bound: dict[str, list[str]] = field(default_factory=dict)  #: host of an ACTIVE binding -> ports
     _roots: set[str] = field(default_factory=set)
     _connected: set[str] = field(default_factory=set)
     _unasked: str = ""
-    _moves: list[Record] = field(default_factory=list)
-    _events: list[Record] = field(default_factory=list)
+    _moves: list[Values] = field(default_factory=list)
+    _events: list[Values] = field(default_factory=list)
 
     # ---- reading ----
 
@@ -133,7 +131,7 @@ class _Look:
         for number, row in sorted(found.items()):
             silence = _silence(self.live, self.database, str(row["host"]), beats, newest)
             ironic = row["hypervisor_type"] == "ironic"
-            self.places[number] = Place(
+            self.places[number] = Node(
                 id=number, uuid=str(row["uuid"]), host=str(row["host"]), node=str(row["hypervisor_hostname"]),
                 ironic=ironic, deleted=bool(row["deleted"]), alive=not silence, silence=silence,
                 occupant=occupant(self.live, self.database, row, uuid) if ironic else "",
@@ -232,7 +230,7 @@ class _Look:
         alone = len(where) == 1 and (bool(running) or _UNASKED not in states.values())
         return self._said("guest", f"the hypervisors say: {told}", self._on(where[0]) if alone else frozenset(), 9)
 
-    def _telling(self) -> list[Record]:
+    def _telling(self) -> list[Values]:
         return [
             event for event in self._events
             if event.get("host") and event["result"] == "Success" and event["finish_time"]
@@ -301,7 +299,7 @@ class _Look:
             return ""
         return f"{task} since {changed}, with no migration behind it"
 
-    def abandoned(self, move: Record) -> bool:
+    def abandoned(self, move: Values) -> bool:
         """A live migration that nobody drives: nova-compute of its source, which does, is not heard of any more."""
         if move["migration_type"] != _LIVE or not self._past(move["updated_at"] or move["created_at"]):
             return False
@@ -312,7 +310,7 @@ class _Look:
         return bool(moment) and _time(moment) < _time(self.live.now()) - timedelta(seconds=STUCK)
 
 
-def occupant(live: Live, database: str, node: Record, server: str) -> str:
+def occupant(live: Live, database: str, node: Values, server: str) -> str:
     """Another live server that has this baremetal machine, "" for none."""
     where = {"node": node["hypervisor_hostname"], "deleted": 0}
     return next((str(row["uuid"]) for row in live.rows(database, "instances", where) if row["uuid"] != server), "")
@@ -327,7 +325,7 @@ def _silent(name: str, says: str) -> Witness:
     return Witness(name=name, says=says[:1].upper() + says[1:])
 
 
-def _later(move: Record, event: Record) -> bool:
+def _later(move: Values, event: Values) -> bool:
     return _time(move["updated_at"] or move["created_at"]) > _time(event["finish_time"])
 
 

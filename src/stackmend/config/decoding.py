@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from stackmend.config.document import Document, Hooks, Key, Table, ages, keys, tables
+from stackmend.config.document import ConfigDocument, Hooks, Key, Section, ages, keys, tables
 from stackmend.model.errors import ConfigError
 
-_T = TypeVar("_T", bound=Table)
+_T = TypeVar("_T", bound=Section)
 
 
-def read_document(path: Path) -> Document:
+def read_document(path: Path) -> ConfigDocument:
     """Read and decode the file; ConfigError if anything in it does not match the types."""
     known = tables()
     found: dict[str, Any] = {}
@@ -28,7 +28,7 @@ def read_document(path: Path) -> Document:
         if not isinstance(values, dict):
             raise ConfigError(f"{name} in {path} must be a section", f"Write [{name}] on a line of its own.")
         found[name] = _table(known[name], values, name, path) if name in known else _ages(values, path)
-    return Document(**found)
+    return ConfigDocument(**found)
 
 
 def unknown(what: str, name: str, known: Collection[str], path: Path) -> ConfigError:

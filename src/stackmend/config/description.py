@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stackmend.config.layouts import containers
 from stackmend.config.settings import DATABASES, Account, Config
-from stackmend.config.sources import Found, Source
+from stackmend.config.sources import ConfigSource, Discovered
 from stackmend.drivers.database.dialects.base import Address
 from stackmend.model.errors import ConfigError
 
@@ -48,7 +48,7 @@ def describe(config: Config, problems: Sequence[ConfigError]) -> dict[str, objec
     }
 
 
-def _found(found: Found) -> list[dict[str, object]]:
+def _found(found: Discovered) -> list[dict[str, object]]:
     """One entry per database and file, the one in use first; one entry if no file names the database."""
     entries: list[dict[str, object]] = []
     for database in DATABASES:
@@ -58,7 +58,7 @@ def _found(found: Found) -> list[dict[str, object]]:
     return entries
 
 
-def _source(source: Source) -> dict[str, object]:
+def _source(source: ConfigSource) -> dict[str, object]:
     return _entry(
         source.database,
         source.state.value,
@@ -99,7 +99,7 @@ def _name(account: Account | None) -> str | None:
     return account.username if account else None
 
 
-def _clouds(found: Found) -> Iterator[Path]:
+def _clouds(found: Discovered) -> Iterator[Path]:
     """The files with cloud accounts below the root and in containers; their contents are not read."""
     for base in (found.root, *(root for _, root in containers(found.root, []))):
         yield from (base / path for path in _CLOUDS if os.path.isfile(base / path))

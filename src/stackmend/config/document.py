@@ -45,7 +45,7 @@ Switch = Annotated[bool, _kind("true or false", "be true or false", "{key} = tru
 Seconds = Annotated[float, _kind("seconds", "be a number of seconds", "{key} = {default:.0f}", gt=0, lt=_LONGEST)]
 Whole = Annotated[int, _kind("whole number", "be a whole number, 0 or more", "{key} = {default}", ge=0)]
 Share = Annotated[float, _kind("share", "be a number from 0 to 1", "{key} = {default}", ge=0, le=1)]
-Transport = Annotated[Literal["", "ssh", "local"], _kind("text", "be ssh or local", '{key} = "ssh"')]
+TransportName = Annotated[Literal["", "ssh", "local"], _kind("text", "be ssh or local", '{key} = "ssh"')]
 Destination = Annotated[
     str,
     _kind(
@@ -55,7 +55,7 @@ Destination = Annotated[
         pattern=r"\A(?!-)[^\0]*\{host\}",
     ),
 ]
-Folder = Annotated[str, _kind("text", "begin with a slash", '{key} = "{default}"', pattern=r"\A/.*[^/]/*\Z")]
+FolderPath = Annotated[str, _kind("text", "begin with a slash", '{key} = "{default}"', pattern=r"\A/.*[^/]/*\Z")]
 Cells = Annotated[dict[str, Filled], _kind("text", "hold texts", 'name = "URL", a line each')]
 Ages = Annotated[
     dict[str, Annotated[int, Meta(ge=0, le=_OLDEST)]],
@@ -63,7 +63,7 @@ Ages = Annotated[
 ]
 
 
-class Table:
+class Section:
     """One table of the file. It may contain passwords, so its repr shows no values."""
 
     __slots__ = ()
@@ -73,7 +73,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Databases(Table):
+class DatabasesSection(Section):
     """[databases]"""
 
     nova_api: Annotated[Filled, says("SQLAlchemy URL of Nova's API database")] = ""
@@ -89,7 +89,7 @@ class Databases(Table):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Files(Table):
+class Files(Section):
     """[files]"""
 
     nova: Annotated[
@@ -102,7 +102,7 @@ class Files(Table):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Reader(Table):
+class ReaderSection(Section):
     """[reader]"""
 
     username: Annotated[Filled, says("account used instead of the one in a discovered cell URL")] = ""
@@ -110,7 +110,7 @@ class Reader(Table):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Writer(Table):
+class WriterSection(Section):
     """[writer]"""
 
     username: Annotated[
@@ -121,7 +121,7 @@ class Writer(Table):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Timeouts(Table):
+class Timeouts(Section):
     """[timeouts]"""
 
     database: Annotated[
@@ -134,7 +134,7 @@ class Timeouts(Table):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Api(Table):
+class ApiSection(Section):
     """[api]"""
 
     cloud: Annotated[
@@ -151,11 +151,11 @@ class Api(Table):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Hosts(Table):
+class HostsSection(Section):
     """[hosts]"""
 
     transport: Annotated[
-        Transport,
+        TransportName,
         says("how commands reach hosts: ssh, or local (this machine is the host); default: no access"),
     ] = ""
     destination: Annotated[
@@ -171,12 +171,12 @@ class Hosts(Table):
         Words, says("host names that refer to this machine; default with transport local: its own names")
     ] = ()
     libvirt: Annotated[Text, says("libvirt URI of a host, with {host}")] = ""
-    instances_path: Annotated[Folder, says(f"instances directory of the hosts; default {INSTANCES}")] = INSTANCES
+    instances_path: Annotated[FolderPath, says(f"instances directory of the hosts; default {INSTANCES}")] = INSTANCES
     shared_instances: Annotated[Switch, says("true if all hosts share that directory; default false")] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Hooks(Table):
+class Hooks(Section):
     """[hooks]"""
 
     power_off: Annotated[Words, says("local command that powers {host} off")] = ()
@@ -196,7 +196,7 @@ class Hooks(Table):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class State(Table):
+class StateSection(Section):
     """[state]"""
 
     directory: Annotated[
@@ -207,7 +207,7 @@ class State(Table):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Plans(Table):
+class Plans(Section):
     """[plans]"""
 
     key: Annotated[
@@ -224,7 +224,7 @@ class Plans(Table):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Limits(Table):
+class LimitsSection(Section):
     """[limits]"""
 
     max_rows: Annotated[Whole, says("number of rows that one plan may change")] = _LIMITS.max_rows
@@ -236,20 +236,20 @@ class Limits(Table):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Document(Table):
+class ConfigDocument(Section):
     """The whole file."""
 
-    databases: Databases = field(default_factory=Databases)
+    databases: DatabasesSection = field(default_factory=DatabasesSection)
     files: Files = field(default_factory=Files)
-    reader: Reader | None = None
-    writer: Writer | None = None
+    reader: ReaderSection | None = None
+    writer: WriterSection | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
-    api: Api = field(default_factory=Api)
-    hosts: Hosts = field(default_factory=Hosts)
+    api: ApiSection = field(default_factory=ApiSection)
+    hosts: HostsSection = field(default_factory=HostsSection)
     hooks: Hooks = field(default_factory=Hooks)
-    state: State = field(default_factory=State)
+    state: StateSection = field(default_factory=StateSection)
     plans: Plans = field(default_factory=Plans)
-    limits: Limits = field(default_factory=Limits)
+    limits: LimitsSection = field(default_factory=LimitsSection)
     ages: dict[str, Ages] = field(default_factory=dict)
 
 
@@ -287,20 +287,20 @@ class Key:
         return get_args(self.type)[1:]
 
 
-def keys(table: type[Table]) -> dict[str, Key]:
+def keys(table: type[Section]) -> dict[str, Key]:
     """The keys of a table by name, in their order."""
     types, usual = get_type_hints(table, include_extras=True), table()
     return {name: Key(name, types[name], getattr(usual, name)) for name in types}
 
 
-def tables() -> dict[str, type[Table]]:
+def tables() -> dict[str, type[Section]]:
     """The tables of the file by name, without [ages], whose names are those of checks."""
-    types = get_type_hints(Document)
+    types = get_type_hints(ConfigDocument)
     return {
         name: kind
         for name in types
         for kind in (types[name], *get_args(types[name]))
-        if isinstance(kind, type) and issubclass(kind, Table)
+        if isinstance(kind, type) and issubclass(kind, Section)
     }
 
 

@@ -79,7 +79,7 @@ SERVICES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ServiceSettings:
     """The settings of one service as one of its processes reads them."""
 
     service: Service
@@ -98,9 +98,9 @@ class Hidden:
     service: str = ""  #: the service; empty if it may contain anything
 
 
-def places(root: Path, layout: str | None = None) -> tuple[list[Place], list[Hidden]]:
+def places(root: Path, layout: str | None = None) -> tuple[list[ServiceSettings], list[Hidden]]:
     """Every place below ``root``, packages first (only of ``layout`` if given), and unreadable paths."""
-    found: list[Place] = []
+    found: list[ServiceSettings] = []
     hidden: list[Hidden] = []
     for service in SERVICES:
         for candidate in _candidates(root, service, hidden):
@@ -114,19 +114,19 @@ def places(root: Path, layout: str | None = None) -> tuple[list[Place], list[Hid
     return found, list(dict.fromkeys(h for h in hidden if not layout or layout in _layouts_of(root, h.path)))
 
 
-def _hidden(place: Place) -> Hidden:
+def _hidden(place: ServiceSettings) -> Hidden:
     path = _shut(place.path)
     own = {place.service.name, *place.service.kolla} & set(path.relative_to(place.root).parts)
     return Hidden(path, place.service.name if own else "")
 
 
-def _candidates(root: Path, service: Service, hidden: list[Hidden]) -> Iterator[Place]:
+def _candidates(root: Path, service: Service, hidden: list[Hidden]) -> Iterator[ServiceSettings]:
     main = f"etc/{service.name}/{service.file}"
-    yield Place(service, PACKAGES, root / main, root)
+    yield ServiceSettings(service, PACKAGES, root / main, root)
     for folder in service.kolla:
-        yield Place(service, KOLLA, root / "etc/kolla" / folder / service.file, root)
+        yield ServiceSettings(service, KOLLA, root / "etc/kolla" / folder / service.file, root)
     for name, base in containers(root, hidden):
-        yield Place(service, ANSIBLE, base / main, base, name)
+        yield ServiceSettings(service, ANSIBLE, base / main, base, name)
 
 
 def containers(root: Path, hidden: list[Hidden]) -> list[tuple[str, Path]]:
@@ -152,7 +152,7 @@ def _layouts_of(root: Path, path: Path) -> tuple[str, ...]:
     return LAYOUTS if relative in ("etc", ".") else (PACKAGES,)
 
 
-def _with_readings(place: Place) -> Place:
+def _with_readings(place: ServiceSettings) -> ServiceSettings:
     """The place with its existing files; PermissionError if a part of it is unreadable."""
     if place.layout == KOLLA:
         main = place.path.relative_to(place.root)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stackmend.config.layouts import Place
+from stackmend.config.layouts import ServiceSettings
 from stackmend.model.errors import ConfigError
 
 _NOVA_SETTINGS = (
@@ -26,7 +26,7 @@ Option = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ServiceFiles:
     """The settings in a service's files: URLs by database, and for Nova the settings that affect cells and caches."""
 
     urls: Mapping[str, str] = field(repr=False)
@@ -34,13 +34,13 @@ class Reading:
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
-def read(place: Place) -> Reading:
+def read(place: ServiceSettings) -> ServiceFiles:
     """Read the files of one place; ConfigError names a file that the service itself would refuse."""
     wanted = list(place.service.options.values())
     nova = place.service.name == "nova"
     found = _options(place.path, place.readings, [*wanted, *((_BASE, *_NOVA_SETTINGS) if nova else ())])
     urls = {database: found[option] for database, option in place.service.options.items() if found.get(option)}
-    return Reading(urls, found.get(_BASE) if nova else None, _settings(found))
+    return ServiceFiles(urls, found.get(_BASE) if nova else None, _settings(found))
 
 
 def read_nova(path: Path) -> tuple[str | None, dict[str, str]]:

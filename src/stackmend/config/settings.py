@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from stackmend.config.decoding import read_document, unknown
-from stackmend.config.document import Databases, Hosts, Reader, Writer, keys
+from stackmend.config.document import DatabasesSection, HostsSection, ReaderSection, WriterSection, keys
 from stackmend.config.service_files import read_nova
-from stackmend.config.sources import Found, look
+from stackmend.config.sources import Discovered, look
 from stackmend.drivers.api.session import TIMEOUT, configured
 from stackmend.drivers.database.dialects.base import Address
 from stackmend.drivers.database.patience import SILENCE
@@ -23,7 +23,7 @@ from stackmend.model.disks import INSTANCES
 from stackmend.model.errors import ConfigError
 from stackmend.model.plan import Limits
 
-DATABASES = tuple(name for name, key in keys(Databases).items() if not key.is_table)
+DATABASES = tuple(name for name, key in keys(DatabasesSection).items() if not key.is_table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Config:
     keys: Path | None = None  #: the folder of the keys; None: the state folder
     origin: str = ""  #: where it was read from
     root: Path = Path("/")  #: the root of the files named in cell URLs (ssl_ca)
-    found: Found | None = field(default=None, repr=False)  #: what the services' own files said
+    found: Discovered | None = field(default=None, repr=False)  #: what the services' own files said
 
     @property
     def journal_url(self) -> str:
@@ -184,7 +184,7 @@ def _password_of(url: str) -> str:
         return url
 
 
-def _from_services(found: Found) -> Config:
+def _from_services(found: Discovered) -> Config:
     used = found.used
     nova = used.get("nova_api")
     return Config(
@@ -238,7 +238,7 @@ def _from_toml(path: Path) -> Config:
     )
 
 
-def _routes(hosts: Hosts, path: Path) -> Routes:
+def _routes(hosts: HostsSection, path: Path) -> Routes:
     config = hosts.ssh_config
     return Routes(
         transport=hosts.transport,
@@ -250,7 +250,7 @@ def _routes(hosts: Hosts, path: Path) -> Routes:
     )
 
 
-def _account(table: Reader | Writer | None, section: str, path: Path) -> Account | None:
+def _account(table: ReaderSection | WriterSection | None, section: str, path: Path) -> Account | None:
     if table is None:
         return None
     if not table.username:

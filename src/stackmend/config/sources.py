@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
-from stackmend.config.layouts import ANSIBLE, LAYOUTS, SERVICES, Hidden, Place, anchored, places
-from stackmend.config.service_files import Reading, read
+from stackmend.config.layouts import ANSIBLE, LAYOUTS, SERVICES, Hidden, ServiceSettings, anchored, places
+from stackmend.config.service_files import ServiceFiles, read
 from stackmend.drivers.database.dialects.base import Address
 from stackmend.model.errors import ConfigError
 
@@ -22,7 +22,7 @@ _AS_ROOT = "Run as root, or as a user that may read the services' files."
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
-class State(Enum):
+class FileState(Enum):
     """The role of a file for a database."""
 
     USED = "used"  #: its address is used
@@ -33,49 +33,49 @@ class State(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ConfigSource:
     """One file and its setting for one database."""
 
     database: str
-    place: Place
-    state: State
+    place: ServiceSettings
+    state: FileState
     address: Address | None = None
     problem: ConfigError | None = None
     note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Discovered:
     """Everything found below a root."""
 
     root: Path
     layout: str | None = None
-    sources: Sequence[Source] = ()
+    sources: Sequence[ConfigSource] = ()
     hidden: Sequence[Hidden] = ()
     base_url: str | None = field(default=None, repr=False)
     nova_settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def used(self) -> dict[str, Source]:
+    def used(self) -> dict[str, ConfigSource]:
         """Database -> the file in use."""
-        return {source.database: source for source in self.sources if source.state is State.USED}
+        return {source.database: source for source in self.sources if source.state is FileState.USED}
 
     @property
     def silent(self) -> bool:
         """Whether no file names, or might name, a database: this is not a controller."""
-        return not self.hidden and all(source.state is State.NONE for source in self.sources)
+        return not self.hidden and all(source.state is FileState.NONE for source in self.sources)
 
     def problems(self) -> list[ConfigError]:
         """The errors that prevent using this; empty if there are none."""
         used = self.used
-        found = [self._disagreement(used[s.database], s) for s in self.sources if s.state is State.DIFFERS]
+        found = [self._disagreement(used[s.database], s) for s in self.sources if s.state is FileState.DIFFERS]
         found += [s.problem for s in self.sources if s.problem and s.database not in used]
         if not used:
             return list({problem.message: problem for problem in found}.values()) or [self._nothing()]
         found += [*self._halves(), *self._unread()]
         return list({problem.message: problem for problem in found}.values())
 
-    def _disagreement(self, used: Source, other: Source) -> ConfigError:
+    def _disagreement(self, used: ConfigSource, other: ConfigSource) -> ConfigError:
         one, two = used.place, other.place
         hint = (
             f"Select one: --layout {one.layout} or --layout {two.layout} (STACKMEND_LAYOUT)."
@@ -133,25 +133,27 @@ class Found:
         )
 
 
-def look(root: Path, layout: str | None = None) -> Found:
+def look(root: Path, layout: str | None = None) -> Discovered:
     """Search below ``root``; problems with single files are not errors yet."""
     if layout and layout not in LAYOUTS:
         raise ConfigError(f"there is no layout {layout}", f"Known: {', '.join(LAYOUTS)}.")
     if not root.is_dir():
         raise ConfigError(f"the root {root} is not a folder", "Check --root or STACKMEND_ROOT.")
     there, hidden = places(root.absolute(), layout)
-    sources: list[Source] = []
-    readings: dict[Place, Reading] = {}
+    sources: list[ConfigSource] = []
+    readings: dict[ServiceSettings, ServiceFiles] = {}
     for place in there:
         try:
             readings[place] = read(place)
         except ConfigError as problem:
-            sources += [Source(name, place, State.UNUSABLE, problem=problem) for name in place.service.options]
+            sources += [
+                ConfigSource(name, place, FileState.UNUSABLE, problem=problem) for name in place.service.options
+            ]
             continue
         sources += [_source(place, name, readings[place].urls.get(name)) for name in place.service.options]
     sources = _weighed(sources)
     nova = next((readings[place] for place in _novas(sources, there) if place in readings), None)
-    return Found(
+    return Discovered(
         root=root,
         layout=layout,
         sources=sources,
@@ -161,31 +163,31 @@ def look(root: Path, layout: str | None = None) -> Found:
     )
 
 
-def _source(place: Place, database: str, url: str | None) -> Source:
+def _source(place: ServiceSettings, database: str, url: str | None) -> ConfigSource:
     if url is None:
-        return Source(database, place, State.NONE)
+        return ConfigSource(database, place, FileState.NONE)
     try:
         address = anchored(Address.from_url(url, f"the connection of {database} in {place.path}"), place.root)
     except ConfigError as problem:
-        return Source(database, place, State.UNUSABLE, problem=problem)
+        return ConfigSource(database, place, FileState.UNUSABLE, problem=problem)
     local = address.host in _LOCAL or "unix_socket" in address.options
     if missing := address.missing_files():
-        return Source(database, place, State.USED, address, note=f"{', '.join(missing)} does not exist")
+        return ConfigSource(database, place, FileState.USED, address, note=f"{', '.join(missing)} does not exist")
     own = "the container" if place.layout == ANSIBLE else "the machine whose files these are"
     note = f"this address refers to {own}, not to this machine" if local and place.root != Path("/") else ""
-    return Source(database, place, State.USED, address, note=note)
+    return ConfigSource(database, place, FileState.USED, address, note=note)
 
 
-def _weighed(sources: Sequence[Source]) -> list[Source]:
+def _weighed(sources: Sequence[ConfigSource]) -> list[ConfigSource]:
     """The first file that names a database is used; later ones agree or differ."""
     first: dict[str, Address] = {}
-    found: list[Source] = []
+    found: list[ConfigSource] = []
     for source in sources:
-        if source.state is State.USED and source.address:
+        if source.state is FileState.USED and source.address:
             used = first.setdefault(source.database, source.address)
             if used is not source.address:
                 same = _where(used) == _where(source.address)
-                source = replace(source, state=State.SAME if same else State.DIFFERS)
+                source = replace(source, state=FileState.SAME if same else FileState.DIFFERS)
         found.append(source)
     return found
 
@@ -196,9 +198,9 @@ def _where(address: Address) -> tuple[str, ...]:
     return (address.scheme, host, str(address.port), address.options.get("unix_socket", ""), address.database)
 
 
-def _novas(sources: Sequence[Source], there: Sequence[Place]) -> list[Place]:
+def _novas(sources: Sequence[ConfigSource], there: Sequence[ServiceSettings]) -> list[ServiceSettings]:
     """The places whose [database] may be the base of cell URLs: the API database's, else any of Nova's."""
-    used = [source.place for source in sources if source.database == "nova_api" and source.state is State.USED]
+    used = [source.place for source in sources if source.database == "nova_api" and source.state is FileState.USED]
     return used or [place for place in there if place.service.name == "nova"]
 
 

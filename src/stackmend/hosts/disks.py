@@ -22,7 +22,7 @@ _LEAST, _SLOWEST = 3600.0, 2 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class InstancesDirectory:
     """An instances directory on a host, and how commands get there."""
 
     host: str
@@ -33,7 +33,9 @@ class Place:
     prefix: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, settings: Mapping[str, object], host: str, path: str, *, home: str = "", inside: bool = True) -> Place:
+    def of(
+        cls, settings: Mapping[str, object], host: str, path: str, *, home: str = "", inside: bool = True
+    ) -> InstancesDirectory:
         """A place by the settings of :class:`stackmend.model.workflow.Sight`; ``inside``: of the container."""
         here = not host or host in texts(settings.get("hosts.local"))
         return cls(
@@ -68,7 +70,9 @@ def base_key(path: str) -> str:
     return "base." + path.rpartition("/")[2]
 
 
-def copy_file(source: Place, target: Place, path: str, size: int, stamp: str, form: str = "") -> HostCommand:
+def copy_file(
+    source: InstancesDirectory, target: InstancesDirectory, path: str, size: int, stamp: str, form: str = ""
+) -> HostCommand:
     """One file, at the same place below the directory of the target: a base, shared by every disk on it.
 
     ``form``: its format, where it holds a disk: it must be based on nothing.
@@ -92,7 +96,9 @@ def copy_file(source: Place, target: Place, path: str, size: int, stamp: str, fo
     )
 
 
-def copy_folder(source: Place, target: Place, folder: Folder, name: str, stamp: str) -> HostCommand:
+def copy_folder(
+    source: InstancesDirectory, target: InstancesDirectory, folder: Folder, name: str, stamp: str
+) -> HostCommand:
     """The directory of a server, whole, into the working folder of the target; it goes on where it was cut off."""
     return HostCommand(
         host="",
@@ -111,7 +117,9 @@ def copy_folder(source: Place, target: Place, folder: Folder, name: str, stamp: 
     )
 
 
-def put_in_place(source: Place, target: Place, folder: Folder, name: str, found: Inventory, stamp: str) -> HostCommand:
+def put_in_place(
+    source: InstancesDirectory, target: InstancesDirectory, folder: Folder, name: str, found: Inventory, stamp: str
+) -> HostCommand:
     """Rename the copy to what Nova looks for, with owner and mode as there, and bases named as they are there."""
     words: list[str] = []
     for disk in folder.disks:
@@ -147,7 +155,7 @@ def moved_info(text: str, name: str, path: str) -> str:
     return "" if new == found else json.dumps(new)
 
 
-def aside(place: Place, folder: Folder, stamp: str) -> HostCommand:
+def aside(place: InstancesDirectory, folder: Folder, stamp: str) -> HostCommand:
     """Move an orphan into the quarantine of its own instances directory."""
     return HostCommand(
         host=place.host,

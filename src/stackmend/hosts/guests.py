@@ -110,7 +110,7 @@ def on_disk(sight: Sight, host: str) -> frozenset[str] | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class DiskLocation:
     """Where the disks of a server are, and what is known by that."""
 
     kind: str  #: "volume", "rbd", "shared", "there" (its directory is on the destination) or "local"
@@ -123,23 +123,23 @@ class Place:
         return not self.lost
 
 
-def place(sight: Sight, guest: Server, there: frozenset[str] | None, to: str, shared: bool) -> Place:
+def place(sight: Sight, guest: Server, there: frozenset[str] | None, to: str, shared: bool) -> DiskLocation:
     """Classify a server (docs/how-to/host-died.md). What is not known is local: Nova would build its disk again."""
     extra = whole(guest.flavor.get("ephemeral") or 0)
     empty = (f"its ephemeral disk ({extra} GiB) starts empty",) if extra else ()
     if there is not None and guest.id in there:
-        return Place(kind="there", why=f"its directory is on {to}")
+        return DiskLocation(kind="there", why=f"its directory is on {to}")
     if sight.settings.get("nova.libvirt.images_type") == "rbd":
-        return Place(kind="rbd", why="nova.conf says that images_type is rbd")
+        return DiskLocation(kind="rbd", why="nova.conf says that images_type is rbd")
     if shared:
-        return Place(kind="shared", why="the operator says that all hosts see the same disks (--shared)")
+        return DiskLocation(kind="shared", why="the operator says that all hosts see the same disks (--shared)")
     if sight.settings.get("hosts.shared_instances"):
-        return Place(kind="shared", why="[hosts] shared_instances says that all hosts see the same disks")
+        return DiskLocation(kind="shared", why="[hosts] shared_instances says that all hosts see the same disks")
     if not guest.image and guest.volumes:
-        return Place(kind="volume", why="it boots from a volume", lost=empty)
+        return DiskLocation(kind="volume", why="it boots from a volume", lost=empty)
     root = "its root disk is rebuilt from its image: everything written to it since is lost"
     why = "its disk is not known to be anywhere but on the dead host"
-    return Place(kind="local", why=why, lost=(root, *empty))
+    return DiskLocation(kind="local", why=why, lost=(root, *empty))
 
 
 def obstacles(sight: Sight, guest: Server) -> Iterator[str]:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from stackmend.hosts.instances import File, Raw, check, last, look, read
-from stackmend.model.disks import QUARANTINE, WORK, Base, Disk, Folder, Image, Inventory, Kind, Storage
+from stackmend.model.disks import QUARANTINE, WORK, Base, Disk, EntryKind, Folder, Image, Inventory, Storage
 from stackmend.model.protocols import Hosts
 
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -239,14 +239,14 @@ def _folder(
     home: str,
 ) -> Folder:
     inside = {path: file for path, file in raw.files.items() if path.startswith(name + "/")}
-    kind = Kind.SERVER if match[3] is None else Kind.RESIZE if match[3] == "_resize" else Kind.LEFTOVER
+    kind = EntryKind.SERVER if match[3] is None else EntryKind.RESIZE if match[3] == "_resize" else EntryKind.LEFTOVER
     server = match[1] if UUID.fullmatch(match[1]) else ""
     domain = raw.domains.get(server, "") if server else (match[1] if match[1] in raw.domains.values() else "")
     if not server and domain:
         server = next(uuid for uuid, called in raw.domains.items() if called == domain)
     texts = raw.texts.get(f"{name}/disk.info", "")
     disks = tuple(_disk(images[path], images, raw, home) for path in sorted(inside) if path in images)
-    beside = [(what, path) for what, path in raw.beside if kind is Kind.SERVER]
+    beside = [(what, path) for what, path in raw.beside if kind is EntryKind.SERVER]
     own = raw.files[name]
     return Folder(
         name=name,

@@ -39,7 +39,7 @@ _LEFT = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class MoveOptions:
     """How servers are to be moved."""
 
     to: str | None = None
@@ -63,7 +63,7 @@ class Wishes:
         )  # fmt: skip
 
 
-def lane(one: Server, wishes: Wishes, hindered: str) -> LaneDraft:
+def lane(one: Server, wishes: MoveOptions, hindered: str) -> LaneDraft:
     """The lane of a server on a host; ``hindered``: why it cannot be moved as it is, "" if it can."""
     if hindered:
         return left(one, hindered, wishes.stage)
@@ -105,7 +105,7 @@ def left(one: Server, why: str, stage: int = 1) -> LaneDraft:
     )  # fmt: skip
 
 
-def live(one: Server, wishes: Wishes) -> ApiCall:
+def live(one: Server, wishes: MoveOptions) -> ApiCall:
     """The move of a server that runs; one that somebody else is moving already is waited for."""
     # what is under way has lost its old state when it is over, wherever it ended
     if one.task_state:
@@ -113,7 +113,7 @@ def live(one: Server, wishes: Wishes) -> ApiCall:
     return wishes.live(one).call({"server": "present", "server.vm_state": one.vm_state, "server.host": one.host})
 
 
-def cold(one: Server, wishes: Wishes) -> tuple[Step, ...]:
+def cold(one: Server, wishes: MoveOptions) -> tuple[Step, ...]:
     """The move of a server that is stopped. Until it is confirmed it can be reverted; the old disk is kept so long."""
     move = ColdMigrate(server=one.id, from_=one.host, to=wishes.to, elsewhere=wishes.elsewhere, limit=wishes.limit)
     back = RevertResize(server=one.id, from_=one.host).call({"server.vm_state": "resized"})
@@ -129,7 +129,7 @@ def cold(one: Server, wishes: Wishes) -> tuple[Step, ...]:
     )  # fmt: skip
 
 
-def _stopped(one: Server, wishes: Wishes) -> LaneDraft:
+def _stopped(one: Server, wishes: MoveOptions) -> LaneDraft:
     if one.locked:
         reason = f" ({one.locked_reason})" if one.locked_reason else ""
         why = f"it is stopped and locked{reason}: somebody may be working on its disk. Unlock it, then plan again"
@@ -140,7 +140,7 @@ def _stopped(one: Server, wishes: Wishes) -> LaneDraft:
     return _draft(one, wishes, "stopped, cold migration", cold(one, wishes))
 
 
-def _suspended(one: Server, wishes: Wishes) -> LaneDraft:
+def _suspended(one: Server, wishes: MoveOptions) -> LaneDraft:
     if not wishes.wake:
         why = "it is suspended, and Nova cannot migrate it: --wake resumes it, migrates it, and suspends it again"
         return left(one, why, wishes.stage)
@@ -153,7 +153,7 @@ def _guard(one: Server) -> ServerSeen:
     return {"server": "present", "server.vm_state": one.vm_state}
 
 
-def _draft(one: Server, wishes: Wishes, what: str, steps: tuple[Step, ...]) -> LaneDraft:
+def _draft(one: Server, wishes: MoveOptions, what: str, steps: tuple[Step, ...]) -> LaneDraft:
     locked = f", locked{f' ({one.locked_reason})' if one.locked_reason else ''}" if one.locked else ""
     slots = (f"from:{one.host}", *((f"to:{wishes.to}",) if wishes.to else ()))
     return LaneDraft(

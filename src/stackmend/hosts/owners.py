@@ -7,7 +7,7 @@ server is there, never that none is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -15,32 +15,30 @@ from typing import TypeVar
 from stackmend.cloud import compute
 from stackmend.cloud.states import EVACUATED, OVER, UNDECIDED
 from stackmend.hosts.inventory import OLD_NAME
-from stackmend.model.disks import Folder, Inventory, Owner, Verdict
+from stackmend.model.disks import DirectoryOwner, Folder, Inventory, Ownership
 from stackmend.model.errors import SourceError
 from stackmend.model.protocols import Api, Live
 from stackmend.model.snapshot import cell_database
-from stackmend.model.step import Value
+from stackmend.model.step import Values
 
 _DAY = 86_400.0
 #: days that a directory must not have changed before it may be called an orphan
 AGE = 7.0
 _IDS = 500
 
-Record = Mapping[str, Value]
-
 
 @dataclass(slots=True)
 class _Known:
     """What the databases say of some servers."""
 
-    rows: dict[str, list[tuple[str, Record]]] = field(default_factory=dict)  #: uuid -> (cell, row), deleted ones too
-    by_number: dict[int, list[tuple[str, Record]]] = field(default_factory=dict)
-    moves: dict[str, list[Record]] = field(default_factory=dict)
+    rows: dict[str, list[tuple[str, Values]]] = field(default_factory=dict)  #: uuid -> (cell, row), deleted ones too
+    by_number: dict[int, list[tuple[str, Values]]] = field(default_factory=dict)
+    moves: dict[str, list[Values]] = field(default_factory=dict)
     requested: set[str] = field(default_factory=set)
     mapped: set[str] = field(default_factory=set)
 
 
-def owners(found: Inventory, live: Live | None, api: Api | None) -> dict[str, Owner]:
+def owners(found: Inventory, live: Live | None, api: Api | None) -> dict[str, DirectoryOwner]:
     """Name of each directory -> whose it is. What could not be read makes it UNKNOWN, with the reason."""
     why = "no Nova database is configured, and its API shows no such server"
     if live is not None:
@@ -51,13 +49,13 @@ def owners(found: Inventory, live: Live | None, api: Api | None) -> dict[str, Ow
     return {folder.name: _by_api(folder, found.host, api, why) for folder in found.folders}
 
 
-def by_rows(found: Inventory, live: Live) -> dict[str, Owner]:
+def by_rows(found: Inventory, live: Live) -> dict[str, DirectoryOwner]:
     """Name of each directory -> whose it is. SourceError unless everything that could know it was read (R2)."""
     uuids = sorted({folder.server for folder in found.folders if folder.server})
     numbers = sorted({n for folder in found.folders if (n := _number(folder)) is not None})
     known = _read(live, uuids, numbers)
     now = live.now()
-    answer: dict[str, Owner] = {}
+    answer: dict[str, DirectoryOwner] = {}
     for folder in found.folders:
         rows = known.rows.get(folder.server, []) if folder.server else []
         number = _number(folder)
@@ -66,8 +64,8 @@ def by_rows(found: Inventory, live: Live) -> dict[str, Owner]:
             if len(rows) > 1:
                 rows = [(cell, row) for cell, row in rows if row["host"] == found.host]
                 if len(rows) != 1:
-                    answer[folder.name] = Owner(
-                        verdict=Verdict.UNKNOWN, why=f"several cells have an instance with id {number}"
+                    answer[folder.name] = DirectoryOwner(
+                        verdict=Ownership.UNKNOWN, why=f"several cells have an instance with id {number}"
                     )
                     continue
         server = folder.server or (str(rows[0][1]["uuid"]) if rows else "")
@@ -112,34 +110,34 @@ def _some(values: Sequence[_T]) -> Iterable[Sequence[_T]]:
         yield values[at : at + _IDS]
 
 
-def _judged(server: str, rows: Sequence[tuple[str, Record]], known: _Known, host: str, now: str) -> Owner:
+def _judged(server: str, rows: Sequence[tuple[str, Values]], known: _Known, host: str, now: str) -> DirectoryOwner:
     """Whose a directory is, by every row about its server."""
     live = [(cell, row) for cell, row in rows if not row["deleted"]]
     if why := _moving(known.moves.get(server, ()), host):
-        return _owner(Verdict.MOVING, why, server, live or rows)
+        return _owner(Ownership.MOVING, why, server, live or rows)
     if here := [(cell, row) for cell, row in live if row["host"] == host]:
         if here[0][1]["task_state"]:
-            return _owner(Verdict.MOVING, f"it is {here[0][1]['task_state']}", server, here)
-        return _owner(Verdict.HERE, "its server is on this host", server, here)
+            return _owner(Ownership.MOVING, f"it is {here[0][1]['task_state']}", server, here)
+        return _owner(Ownership.HERE, "its server is on this host", server, here)
     if live:
         row = live[0][1]
         if row["task_state"] or row["vm_state"] in UNDECIDED:
-            return _owner(Verdict.MOVING, f"its server is {row['task_state'] or row['vm_state']}", server, live)
+            return _owner(Ownership.MOVING, f"its server is {row['task_state'] or row['vm_state']}", server, live)
         where = f"on {row['host']}" if row["host"] else f"on no host ({row['vm_state']})"
-        return _owner(Verdict.ELSEWHERE, f"its server is {where}", server, live)
+        return _owner(Ownership.ELSEWHERE, f"its server is {where}", server, live)
     if server in known.requested:
-        return _owner(Verdict.MOVING, "its server is being built", server, rows)
+        return _owner(Ownership.MOVING, "its server is being built", server, rows)
     if rows:
         age = _age(str(rows[0][1].get("deleted_at") or ""), now)
         if age is None or age < _DAY:
-            return _owner(Verdict.MOVING, "its server was deleted less than a day ago", server, rows)
-        return _owner(Verdict.DELETED, f"its server was deleted at {rows[0][1]['deleted_at']}", server, rows)
+            return _owner(Ownership.MOVING, "its server was deleted less than a day ago", server, rows)
+        return _owner(Ownership.DELETED, f"its server was deleted at {rows[0][1]['deleted_at']}", server, rows)
     if server in known.mapped:
-        return _owner(Verdict.UNKNOWN, "it is mapped to a cell that has no such server", server, rows)
-    return _owner(Verdict.NOBODY, "no cell knows such a server", server, rows)
+        return _owner(Ownership.UNKNOWN, "it is mapped to a cell that has no such server", server, rows)
+    return _owner(Ownership.NOBODY, "no cell knows such a server", server, rows)
 
 
-def _moving(moves: Iterable[Record], host: str) -> str:
+def _moving(moves: Iterable[Values], host: str) -> str:
     """Why something is under way between this host and another, or ""."""
     for move in moves:
         kind, status = move.get("migration_type"), str(move["status"])
@@ -159,9 +157,9 @@ def _age(then: str, now: str) -> float | None:
         return None
 
 
-def _owner(verdict: Verdict, why: str, server: str, rows: Sequence[tuple[str, Record]]) -> Owner:
+def _owner(verdict: Ownership, why: str, server: str, rows: Sequence[tuple[str, Values]]) -> DirectoryOwner:
     cell, row = rows[0] if rows else ("", {})
-    return Owner(
+    return DirectoryOwner(
         verdict=verdict,
         why=why,
         server=server,
@@ -173,34 +171,36 @@ def _owner(verdict: Verdict, why: str, server: str, rows: Sequence[tuple[str, Re
     )
 
 
-def _by_api(folder: Folder, host: str, api: Api | None, why: str) -> Owner:
+def _by_api(folder: Folder, host: str, api: Api | None, why: str) -> DirectoryOwner:
     """What the API can prove: that a server is there."""
     if api is None or not folder.server:
-        return Owner(verdict=Verdict.UNKNOWN, why=why if folder.server else "its old-style name cannot be resolved")
+        return DirectoryOwner(
+            verdict=Ownership.UNKNOWN, why=why if folder.server else "its old-style name cannot be resolved"
+        )
     try:
         server = compute.server(api, folder.server)
     except SourceError as problem:
-        return Owner(verdict=Verdict.UNKNOWN, why=problem.message, server=folder.server)
+        return DirectoryOwner(verdict=Ownership.UNKNOWN, why=problem.message, server=folder.server)
     if server is None:
-        return Owner(verdict=Verdict.UNKNOWN, why=why, server=folder.server)
+        return DirectoryOwner(verdict=Ownership.UNKNOWN, why=why, server=folder.server)
     at, task = str(server.get("OS-EXT-SRV-ATTR:host") or ""), server.get("OS-EXT-STS:task_state")
     state = str(server.get("OS-EXT-STS:vm_state") or "")
     if task or state in UNDECIDED:
-        verdict, said = Verdict.MOVING, f"its server is {task or state}"
+        verdict, said = Ownership.MOVING, f"its server is {task or state}"
     elif at == host:
-        verdict, said = Verdict.HERE, "its server is on this host"
+        verdict, said = Ownership.HERE, "its server is on this host"
     else:
         # a move that is not cleaned up after is seen in the databases alone
         verdict, said = (
-            Verdict.UNKNOWN,
+            Ownership.UNKNOWN,
             f"its server is {f'on {at}' if at else 'on no host'}, according to the API only",
         )
-    return Owner(
+    return DirectoryOwner(
         verdict=verdict, why=said, server=folder.server, host=at, name=str(server.get("name") or ""), state=state
     )
 
 
-def no_orphan(folder: Folder, owner: Owner, found: Inventory, now: float, days: float = AGE) -> str:
+def no_orphan(folder: Folder, owner: DirectoryOwner, found: Inventory, now: float, days: float = AGE) -> str:
     """Why a directory must not be called an orphan; "" where it may (rules R2, R3)."""
     based = [
         disk.image.path
@@ -210,7 +210,7 @@ def no_orphan(folder: Folder, owner: Owner, found: Inventory, now: float, days: 
         if any(path.startswith(f"{folder.name}/") for path in disk.chain)
     ]
     reasons = (
-        (owner.verdict not in (Verdict.NOBODY, Verdict.ELSEWHERE, Verdict.DELETED), owner.why),
+        (owner.verdict not in (Ownership.NOBODY, Ownership.ELSEWHERE, Ownership.DELETED), owner.why),
         (found.storage.shared is not False, f"the storage may be shared: {found.storage.why}"),
         (bool(folder.open_by), f"in use by {', '.join(folder.open_by)}"),
         (not found.every_process, "only root on that host can see which processes have it open"),

@@ -53,7 +53,7 @@ def boot(sight: Sight, host: str, since: str) -> datetime | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stop:
+class PowerAction:
     """The newest action that changed the power of a server."""
 
     action: str
@@ -62,7 +62,7 @@ class Stop:
     failed: bool = False
 
 
-def newest(sight: Sight, server: str) -> Stop | None:
+def newest(sight: Sight, server: str) -> PowerAction | None:
     """What was done last with a server's power, None if nothing is recorded.
 
     When a guest is found off, nova-compute asks its own API to stop it, in a context without user
@@ -72,7 +72,7 @@ def newest(sight: Sight, server: str) -> Stop | None:
     one = max(every, key=lambda one: str(one["start_time"]), default=None)
     if one is None:
         return None
-    return Stop(
+    return PowerAction(
         action=str(one["action"]),
         at=moment(one["start_time"]),
         nobody=not one.get("user_id"),
@@ -80,7 +80,7 @@ def newest(sight: Sight, server: str) -> Stop | None:
     )
 
 
-def by_sync(stop: Stop | None, booted: datetime | None) -> bool | None:
+def by_sync(stop: PowerAction | None, booted: datetime | None) -> bool | None:
     """Whether nova-compute stopped it when its host went down or came up; None if that cannot be told."""
     if stop is None or stop.action != "stop" or not stop.nobody:
         return False

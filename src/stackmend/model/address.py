@@ -83,7 +83,7 @@ class Former:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class AddressScope:
     """A subnet that the address is of, and from where it can be reached."""
 
     subnet: Subnet
@@ -105,7 +105,7 @@ class Whose:
     kind: str  #: "ip" or "mac"
     holders: tuple[Holder, ...]
     former: tuple[Former, ...]
-    places: tuple[Place, ...]
+    places: tuple[AddressScope, ...]
     floating: tuple[Floating, ...] = ()  #: where it is a floating address itself
     unread: Mapping[str, str] = field(default_factory=dict)  #: source -> why it says nothing
 

@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+#: an object of a service as its API shows it
+Resource = Mapping[str, object]
 #: (lowest, highest) microversion, each as (major, minor)
 Versions = tuple[tuple[int, int], tuple[int, int]]
 

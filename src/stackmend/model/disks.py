@@ -16,7 +16,7 @@ WORK, QUARANTINE = ".stackmend-salvage", ".stackmend-quarantine"
 INSTANCES = "/var/lib/nova/instances"
 
 
-class Kind(StrEnum):
+class EntryKind(StrEnum):
     """What an entry of an instances directory is, by its name."""
 
     SERVER = "server"  #: <uuid>, or instance-xxxxxxxx of very old releases
@@ -25,7 +25,7 @@ class Kind(StrEnum):
     OTHER = "other"  #: nothing that Nova makes for a server
 
 
-class Verdict(StrEnum):
+class Ownership(StrEnum):
     """Whose a directory is. Only NOBODY, ELSEWHERE and DELETED may be orphans."""
 
     HERE = "here"  #: a server of this host
@@ -70,7 +70,7 @@ class Folder:
     """A directory of a server."""
 
     name: str
-    kind: Kind
+    kind: EntryKind
     server: str = ""  #: uuid; "" where the old name could not be told
     modified: float = 0.0  #: the youngest of it and its files
     identity: str = ""  #: which directory it is, whatever it is called (_disk_scripts.IDENTITY)
@@ -136,7 +136,7 @@ class Inventory:
     def folder(self, name: str) -> Folder | None:
         """The directory of this name or of this server."""
         return next((f for f in self.folders if name == f.name), None) or next(
-            (f for f in self.folders if name == f.server and f.kind is Kind.SERVER), None
+            (f for f in self.folders if name == f.server and f.kind is EntryKind.SERVER), None
         )
 
     def base(self, path: str) -> Base | None:
@@ -145,10 +145,10 @@ class Inventory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
+class DirectoryOwner:
     """What Nova says of the server that a directory is named after."""
 
-    verdict: Verdict
+    verdict: Ownership
     why: str
     server: str = ""
     host: str = ""
@@ -163,6 +163,6 @@ class Visit:
     """What was read of one host at a time: its instances directory, and then whose each directory is."""
 
     inventory: Inventory
-    owners: Mapping[str, Owner]  #: by the name of the directory
+    owners: Mapping[str, DirectoryOwner]  #: by the name of the directory
     now: float
     ages: Mapping[str, int] = field(default_factory=dict)  #: of the check that is asked, in seconds

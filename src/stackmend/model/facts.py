@@ -92,7 +92,7 @@ def _plain(field: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Disk:
+class DomainDisk:
     """One disk of a domain."""
 
     target: str  #: "vda"
@@ -120,5 +120,5 @@ class Domain:
     id: int | None = None  #: None while it does not run
     server: str = ""  #: name of the server, as Nova noted it
     persistent: bool = True
-    disks: tuple[Disk, ...] = ()
+    disks: tuple[DomainDisk, ...] = ()
     interfaces: tuple[Interface, ...] = ()

@@ -33,7 +33,7 @@ class Says(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Witness:
+class ApiWitness:
     """What the APIs say, and why."""
 
     says: Says
@@ -44,9 +44,9 @@ class Witness:
         return {"says": self.says.value, "reason": self.reason}
 
 
-def witness_of(document: Mapping[str, str] | None) -> Witness | None:
+def witness_of(document: Mapping[str, str] | None) -> ApiWitness | None:
     """The witness of a document."""
-    return Witness(Says(document["says"]), document["reason"]) if document else None
+    return ApiWitness(Says(document["says"]), document["reason"]) if document else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Finding:
     explains: int = 0  #: findings of other checks that this root cause accounts for
     first_seen: str | None = None  #: when an audit first found it, ISO 8601, UTC; kept when it went and came back
     waiver: str | None = None  #: the reason, when waived
-    api: Witness | None = None  #: what the APIs say; None where they were not asked
+    api: ApiWitness | None = None  #: what the APIs say; None where they were not asked
     unsure: str = ""  #: why it stays a candidate though it was seen again: what would tell is not known
     young: bool = False  #: suspected alone: what it is about was not left alone for long enough to tell
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class GuestList:
     """What one source says runs on the host: ids of servers, or why it does not say."""
 
     source: str  #: "nova", "libvirt", "neutron", "cinder", "placement"
@@ -33,7 +33,7 @@ class HostStatus:
     providers: tuple[Mapping[str, object], ...]  #: uuid, name, and by class of resource used and total
     servers: Mapping[str, int]  #: state in words -> how many servers, by Nova
     moves: tuple[Mapping[str, object], ...]  #: migrations in progress from or to it
-    views: tuple[View, ...]
+    views: tuple[GuestList, ...]
     blocks: tuple[str, ...]  #: what keeps it from being drained, a sentence each
     findings: tuple[Mapping[str, object], ...]  #: of its servers: check, severity, resource, message
     unknown: tuple[str, ...] = field(default=())  #: what could not be found out, a sentence each

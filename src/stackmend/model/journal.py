@@ -71,7 +71,7 @@ class Remark(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remembered:
+class FindingHistory:
     """What is known of a finding from earlier audits."""
 
     fingerprint: str

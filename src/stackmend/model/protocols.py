@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from stackmend.model.api import Account, Answer, Request, Versions
-from stackmend.model.journal import Entry, Remark, Remembered, RunRecord, RunState, Waiver
+from stackmend.model.journal import Entry, FindingHistory, Remark, RunRecord, RunState, Waiver
 from stackmend.model.operations import Operation, Seen
 from stackmend.model.plan import Action
 from stackmend.model.snapshot import Manifest
 from stackmend.model.step import CallStep, StepState, Value, Values
-from stackmend.model.writer import Group, Intent, Outcome, Pending, Verdict
+from stackmend.model.writer import Group, GroupResult, Intent, Pending, StepResult
 
 #: column -> its value, or one of several
 Where = Mapping[str, Value | Sequence[Value]]
@@ -203,14 +203,14 @@ class Session(Protocol):
 class Writer(Protocol):
     """Makes row steps."""
 
-    def write(self, groups: Sequence[Group], intent: Intent) -> list[Verdict]:
+    def write(self, groups: Sequence[Group], intent: Intent) -> list[GroupResult]:
         """Make these groups of one database in one transaction, each one only if its rows are as it expects.
 
         Verdicts are in the order of the groups. JournalError from ``intent`` passes through, after a rollback.
         """
         ...
 
-    def probe(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, object]]) -> list[Verdict]:
+    def probe(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, object]]) -> list[GroupResult]:
         """Look whether groups of one database, begun in one transaction, are done; nothing is written.
 
         ``images`` are those of their intents, by step number; {} when they were never begun. States: DONE (with the
@@ -238,14 +238,14 @@ class Writer(Protocol):
 class Executor(Protocol):
     """Does one kind of step that is not about a row: API calls, commands on hosts, gates. It never sleeps for long."""
 
-    def begin(self, step: CallStep, mark: str) -> Outcome | Pending:
+    def begin(self, step: CallStep, mark: str) -> StepResult | Pending:
         """Begin it. ``mark`` names this step of this run, and is in the journal before. StackmendError is a failure.
 
         A step that is under way already, begun by whoever it was, is waited for.
         """
         ...
 
-    def go_on(self, pending: Pending) -> Outcome | Pending:
+    def go_on(self, pending: Pending) -> StepResult | Pending:
         """Look at a step that was begun."""
         ...
 
@@ -309,7 +309,7 @@ class Journal(Protocol):
 class Memory(Protocol):
     """What was found before, and what is accepted."""
 
-    def remembered(self, cloud: str) -> dict[str, Remembered]:
+    def remembered(self, cloud: str) -> dict[str, FindingHistory]:
         """Fingerprint -> what is known of it."""
         ...
 

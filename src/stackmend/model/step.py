@@ -19,6 +19,7 @@ from stackmend.model.operations import ApiCall as ApiCall  # one of the steps
 
 Value = None | int | float | str | bytes
 Values = Mapping[str, Value]
+Record = dict[str, Value]  #: one row: column -> value
 
 
 class Risk(StrEnum):

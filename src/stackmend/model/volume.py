@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
+class ListedVolume:
     """One volume of one server. What a source does not know, or was not asked, is None."""
 
     server: str

@@ -23,7 +23,7 @@ class Group:
     numbers: tuple[int, ...]  #: of the steps in the run
 
 
-class Verdict(NamedTuple):
+class GroupResult(NamedTuple):
     """What became of a group. ``entries`` are the outcomes of its steps, for the journal."""
 
     state: StepState  #: DONE, STALE, FAILED, or IN_DOUBT (the connection broke in the commit and the rows do not tell)
@@ -37,7 +37,7 @@ class Verdict(NamedTuple):
 Intent = Callable[[list[Entry]], None]
 
 
-class Outcome(NamedTuple):
+class StepResult(NamedTuple):
     """What became of a step that is not about a row."""
 
     state: StepState  #: DONE, STALE, FAILED, IN_DOUBT, or HELD (it waits for a human)

@@ -3,17 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import cast
 
+from stackmend.model.api import Resource
 from stackmend.model.operations import ApiCall, Operation, Seen
 from stackmend.model.operations.network import PortSeen, PortValues, ReturnPort, UpdatePort
 from stackmend.model.operations.placement import Allocations, AllocationsSeen, SetAllocations
 from stackmend.model.protocols import Api, Live
 from stackmend.model.repair import CannotRepair
 from stackmend.repairs.ports import of_host
-
-Found = Mapping[str, object]
 
 #: attributes of a server that must be unchanged when a call concerning it is made
 SERVER = ("server", "server.host", "server.vm_state", "server.task_state")
@@ -39,13 +38,13 @@ def chosen(found: Seen, names: Iterable[str]) -> Seen:
     return cast("Seen", {name: found[name] for name in names if name in found})
 
 
-def shown(found: Found, what: str) -> None:
+def shown(found: Resource, what: str) -> None:
     """CannotRepair unless the API shows the resource (``port``, ``volume``, ``server``, ``attachment``)."""
     if found.get(what) == "absent":
         raise CannotRepair(f"the API does not show the {what}")
 
 
-def idle(found: Found, server: object) -> None:
+def idle(found: Resource, server: object) -> None:
     """CannotRepair while Nova shows an operation in progress on the server."""
     if found.get("server") != "present":
         raise CannotRepair(f"Nova's API does not show server {server}")
@@ -53,7 +52,7 @@ def idle(found: Found, server: object) -> None:
         raise CannotRepair(f"server {server} is busy: {found['server.vm_state']}, {found['server.task_state']}")
 
 
-def nobody(found: Found, server: object) -> None:
+def nobody(found: Resource, server: object) -> None:
     """CannotRepair if Nova shows a server that should not exist."""
     if found.get("server") == "present":
         raise CannotRepair(f"Nova's API shows server {server}, but no cell has a row of it: check its cell mapping")

@@ -10,10 +10,8 @@ from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import cell_database
-from stackmend.model.step import ExpectNone, ExpectRow, Step, UpdateRow, Value, Values
+from stackmend.model.step import ExpectNone, ExpectRow, Record, Step, UpdateRow, Value, Values
 from stackmend.tables.views import TERMINAL
-
-Record = dict[str, Value]
 
 #: an action younger than this is in progress, and so is an unfinished event younger than this (view acting_servers)
 _ASKED, _ACTING = timedelta(minutes=2), timedelta(hours=2)

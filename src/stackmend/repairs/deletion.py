@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackmend.model.protocols import Live
-from stackmend.model.step import DeleteRow, Step, Values
-from stackmend.repairs.common import Record, change, marked_deleted
+from stackmend.model.step import DeleteRow, Record, Step, Values
+from stackmend.repairs.common import change, marked_deleted
 from stackmend.tables.nova import HARD_CHILDREN, SOFT_CHILDREN
 
 #: soft-deleted with the server as well, but not covered by any check: a fault may be written after the deletion

@@ -10,9 +10,8 @@ from zlib import crc32
 
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import Value
+from stackmend.model.step import Record, Value
 from stackmend.model.values import members, objects
-from stackmend.repairs.common import Record
 from stackmend.repairs.network_info import parsed
 
 #: if this many servers of a host, and this share, lost all their ports, the cause is not a single server
@@ -22,7 +21,7 @@ _WINDOW = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remembered:
+class PortRecord:
     """The rows of one port, by table."""
 
     row: Record  #: of ``ports``
@@ -56,7 +55,7 @@ def not_wholesale(live: Live, database: str, server: Record) -> None:
         )
 
 
-def remembered(live: Live, server: Record, vif: Mapping[str, object]) -> Remembered:
+def remembered(live: Live, server: Record, vif: Mapping[str, object]) -> PortRecord:
     """The rows of the port of a VIF. CannotRepair if its resources are deleted or taken by now."""
     name, network = str(vif["id"]), _network(live, vif)
     others = live.rows("neutron", "ports", {"device_id": server["uuid"]})
@@ -90,7 +89,7 @@ def remembered(live: Live, server: Record, vif: Mapping[str, object]) -> Remembe
     binding, levels = _bound(live, server, row, vif)
     secured = live.row("neutron", "networksecuritybindings", {"network_id": network["id"]})
     on = 1 if secured is None else int(str(secured["port_security_enabled"]))
-    return Remembered(
+    return PortRecord(
         row=row,
         attribute=attribute,
         addresses=addresses,

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import Value, Values
-from stackmend.repairs.common import Record, made_by_owner
+from stackmend.model.step import Record, Value, Values
+from stackmend.repairs.common import made_by_owner
 
 _TUNNELS = frozenset({"vxlan", "gre", "geneve"})
 _OVS_PLUGGED = frozenset({"ovs", "agilio_ovs"})

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import InsertRow, Step, Values
+from stackmend.model.step import InsertRow, Record, Step, Values
 from stackmend.model.values import whole
-from stackmend.repairs.common import Record, change, marked_deleted
+from stackmend.repairs.common import change, marked_deleted
 
 _TABLE = "virtual_interfaces"
 #: columns that guard which port and server a row belongs to

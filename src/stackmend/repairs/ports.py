@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import DeleteRow, InsertRow, Manual, Step, Values
-from stackmend.repairs.common import Record, change, revised
+from stackmend.model.step import DeleteRow, InsertRow, Manual, Record, Step, Values
+from stackmend.repairs.common import change, revised
 
 #: child tables deleted with a port; a row in any other table that refers to the port is a reason to refuse
 CHILDREN = frozenset(

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stackmend.cloud.whereabouts import Confidence, Evidence, Place, Verdict, judge
+from stackmend.cloud.whereabouts import Confidence, Evidence, Node, Verdict, judge
 from stackmend.cloud.witnesses import read
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import ExpectRow, Step, Value
-from stackmend.repairs.common import Record, the_server
+from stackmend.model.step import ExpectRow, Record, Step, Value
+from stackmend.repairs.common import the_server
 from stackmend.tables.views import TERMINAL
 
 
@@ -26,7 +26,7 @@ def evidence(target: Row, live: Live) -> tuple[str, ...]:
     return weighed(live, *the_server(target, live))[1].sentences()
 
 
-def place_of(server: object, verdict: Verdict) -> Place:
+def place_of(server: object, verdict: Verdict) -> Node:
     """Where the server is; CannotRepair, with instructions for a human, if the records disagree."""
     if verdict.place is not None:
         return verdict.place

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
-from stackmend.model.address import Former, Holder, Place, Whose
+from stackmend.model.address import AddressScope, Former, Holder, Whose
 from stackmend.report.document import Document
 
 
@@ -83,14 +83,14 @@ def _had(former: Former) -> str:
     return f"server {name} of project {former.project or '-'}, {state}, port {former.port} ({former.witness})"
 
 
-def _in(place: Place) -> str:
+def _in(place: AddressScope) -> str:
     subnet = place.subnet
     name = f"{subnet.name} " if subnet.name else ""
     pool = {True: "in its pool", False: "outside its pool", None: "its allocation pool is unknown"}[place.in_pool]
     return f"{name}{subnet.cidr} of network {place.network_name or subnet.network}: {place.role or pool}"
 
 
-def _reach(place: Place) -> str:
+def _reach(place: AddressScope) -> str:
     ways = [f"provider network {place.provider}"] if place.is_external and place.provider else []
     to = f" to {', '.join(place.external)}" if place.external else ""
     ways += [f"router {router}{to}" for router in place.routers]

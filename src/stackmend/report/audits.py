@@ -20,7 +20,7 @@ MANY, SOME = 200, 10
 _RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 
-class Group(StrEnum):
+class GroupBy(StrEnum):
     """What findings are put together by."""
 
     CHECK = "check"
@@ -30,13 +30,13 @@ class Group(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class PageContext:
     """What the page is made of besides the findings."""
 
     titles: Mapping[str, str]  #: check -> the first line of its page
     names: Mapping[Object, Named]  #: (resource type, id) -> what people call it
     now: datetime  #: UTC, aware
-    by: Group = Group.CHECK
+    by: GroupBy = GroupBy.CHECK
     width: int = WIDTH
 
     def named(self, finding: Finding) -> Named:
@@ -44,7 +44,7 @@ class View:
         return self.names.get((finding.resource_type, finding.resource_id), NOBODY)
 
 
-def page(findings: Iterable[Finding], view: View) -> str:
+def page(findings: Iterable[Finding], view: PageContext) -> str:
     """The findings as text, "" if there are none."""
     groups: dict[str, list[Finding]] = {}
     ordered = sorted(findings, key=lambda f: (f.state is State.WAIVED, _RANK[f.severity], f.check, f.resource_id))
@@ -55,7 +55,7 @@ def page(findings: Iterable[Finding], view: View) -> str:
     return "\n\n".join("\n".join(lines) for lines in parts)
 
 
-def tally(findings: Sequence[Finding], areas: Mapping[str, str], view: View) -> list[str]:
+def tally(findings: Sequence[Finding], areas: Mapping[str, str], view: PageContext) -> list[str]:
     """How many there are by area and by project: (check -> area) as ``areas`` has it; nothing for one or none."""
     if len(findings) < 2:
         return []
@@ -71,22 +71,22 @@ def _counts(counter: Counter[str]) -> str:
     return listed([f"{name} {number}" for name, number in counter.most_common()])
 
 
-def _group(finding: Finding, view: View) -> str:
+def _group(finding: Finding, view: PageContext) -> str:
     named = view.named(finding)
-    if view.by is Group.SERVER:
+    if view.by is GroupBy.SERVER:
         server = finding.resource_id if finding.resource_type == "server" else str(finding.evidence.get("server") or "")
         name = view.names.get(("server", server), NOBODY).name
         return " ".join(part for part in ("server", name, server) if part) if server else "of no server"
-    if view.by is Group.PROJECT:
+    if view.by is GroupBy.PROJECT:
         return f"project {named.project}" if named.project else "of no known project"
-    if view.by is Group.HOST:
+    if view.by is GroupBy.HOST:
         return f"host {named.host}" if named.host else "on no host"
     return finding.check
 
 
-def _section(name: str, found: Sequence[Finding], most: int, view: View) -> list[str]:
+def _section(name: str, found: Sequence[Finding], most: int, view: PageContext) -> list[str]:
     worst = min(found, key=lambda f: _RANK[f.severity])
-    of_check = view.by is Group.CHECK
+    of_check = view.by is GroupBy.CHECK
     what = Counter(f.resource_type for f in found)
     lines = [f"{worst.severity.value.upper():<8} {name}   {_counted(what)}"]
     if of_check and (title := view.titles.get(name)):
@@ -103,7 +103,7 @@ def _counted(what: Counter[str]) -> str:
     return ", ".join(count(number, kind.replace("_", " ")) for kind, number in sorted(what.items()))
 
 
-def _entry(finding: Finding, view: View, *, of_check: bool) -> Iterator[str]:
+def _entry(finding: Finding, view: PageContext, *, of_check: bool) -> Iterator[str]:
     named = view.named(finding)
     yield from titled(named.name or finding.resource_type, finding.resource_id, view.width)
     about = [f"project {named.project}"] if named.project else []

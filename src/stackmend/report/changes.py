@@ -31,7 +31,7 @@ from stackmend.model.step import (
 from stackmend.report.clean import printable
 from stackmend.report.members import Member, difference, document, leaves
 from stackmend.report.table import columns
-from stackmend.report.view import View
+from stackmend.report.view import TextContext
 from stackmend.report.words import count
 
 #: characters of a text that are shown whole; of a longer one what surrounds the difference
@@ -49,7 +49,7 @@ def is_guard(step: Step) -> bool:
     return isinstance(step, Guard)
 
 
-def lines(action: Action, number: int, view: View, said: str = "") -> list[str]:
+def lines(action: Action, number: int, view: TextContext, said: str = "") -> list[str]:
     """What step ``number`` (from 0) of an action does; its first line has its number from 1, and what is ``said``."""
     step = action.steps[number]
     head = f"    {number + 1:>2}. "
@@ -76,7 +76,7 @@ def statement(action: Action, number: int) -> str:
     return step.text if isinstance(step, Manual) else step.kind
 
 
-def guards(steps: Sequence[Step], view: View, indent: str = "    ") -> list[str]:
+def guards(steps: Sequence[Step], view: TextContext, indent: str = "    ") -> list[str]:
     """What must hold for all of it, in one sentence."""
     rows = Counter((one.table, one.database) for one in steps if isinstance(one, ExpectRow))
     single = {(one.table, one.database): one for one in steps if isinstance(one, ExpectRow)}
@@ -130,7 +130,7 @@ def _bare(value: Value) -> str:
     return value if isinstance(value, str) else shown(value)
 
 
-def _updated(step: UpdateRow, view: View, head: str, below: str) -> list[str]:
+def _updated(step: UpdateRow, view: TextContext, head: str, below: str) -> list[str]:
     """On one line where they fit, else a line for each column."""
     title = f"~ {_row(step.table, step.pk)} ({step.database})"
     new = {name: value for name, value in step.after.items() if step.before.get(name) != value or name in step.pk}
@@ -176,7 +176,7 @@ def _cut(value: Value, start: int = 0, end: int = 0) -> str:
     return f"{'...' if start else ''}{text}{'...' if end or more else ''} ({len(value):,} characters)"
 
 
-def _whole_row(step: InsertRow | DeleteRow, view: View, head: str, below: str) -> list[str]:
+def _whole_row(step: InsertRow | DeleteRow, view: TextContext, head: str, below: str) -> list[str]:
     """A row that comes or goes, without what it has not."""
     own: Mapping[str, Value] = {} if isinstance(step, InsertRow) else step.pk
     values = step.values if isinstance(step, InsertRow) else step.before
@@ -211,7 +211,7 @@ def _documents(before: Value, after: Value) -> tuple[object, object] | None:
     return None if old is None or new is None else (old, new)
 
 
-def _document(old: object, new: object, view: View, indent: str) -> Iterator[str]:
+def _document(old: object, new: object, view: TextContext, indent: str) -> Iterator[str]:
     found = difference(old, new)
     if found is None:
         yield from view.wrapped("nested too deeply to compare: --sql shows it", indent)

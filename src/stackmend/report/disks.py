@@ -5,22 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from stackmend.model.disks import Base, Disk, Folder, Image, Inventory, Owner, Verdict
+from stackmend.model.disks import Base, DirectoryOwner, Disk, Folder, Image, Inventory, Ownership
 from stackmend.report.document import Document
 from stackmend.report.words import count, size
 
 #: whose a directory is, for people
 _WHOSE = {
-    Verdict.HERE: "its server lives here",
-    Verdict.MOVING: "not at rest",
-    Verdict.ELSEWHERE: "its server lives elsewhere",
-    Verdict.DELETED: "its server is deleted",
-    Verdict.NOBODY: "of no server",
-    Verdict.UNKNOWN: "whose it is cannot be told",
+    Ownership.HERE: "its server lives here",
+    Ownership.MOVING: "not at rest",
+    Ownership.ELSEWHERE: "its server lives elsewhere",
+    Ownership.DELETED: "its server is deleted",
+    Ownership.NOBODY: "of no server",
+    Ownership.UNKNOWN: "whose it is cannot be told",
 }
 
 
-def inventory(found: Inventory, owners: Mapping[str, Owner], kept: Mapping[str, str]) -> Document:
+def inventory(found: Inventory, owners: Mapping[str, DirectoryOwner], kept: Mapping[str, str]) -> Document:
     """The directory (docs/schemas/inventory.json)."""
     data = {
         "host": found.host,
@@ -51,7 +51,7 @@ def _text(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _folder(folder: Folder, owner: Owner, kept: str) -> dict[str, object]:
+def _folder(folder: Folder, owner: DirectoryOwner, kept: str) -> dict[str, object]:
     return {
         "name": folder.name,
         "kind": folder.kind.value,
@@ -110,7 +110,7 @@ def _image(image: Image) -> dict[str, object]:
     }
 
 
-def _lines(found: Inventory, owners: Mapping[str, Owner], kept: Mapping[str, str]) -> Iterator[str]:
+def _lines(found: Inventory, owners: Mapping[str, DirectoryOwner], kept: Mapping[str, str]) -> Iterator[str]:
     storage = found.storage
     shared = {True: "shared", False: "local", None: "unknown whether shared"}[storage.shared]
     yield f"{found.host}:{found.path} on {storage.type or 'an unknown file system'}, {size(storage.free)} free"
@@ -134,10 +134,10 @@ def _lines(found: Inventory, owners: Mapping[str, Owner], kept: Mapping[str, str
         yield from (f"  {_name(note)}" for note in found.notes)
 
 
-def _folder_lines(folder: Folder, owner: Owner, kept: str) -> Iterator[str]:
+def _folder_lines(folder: Folder, owner: DirectoryOwner, kept: str) -> Iterator[str]:
     state = f", {owner.name} {owner.state}".rstrip() if owner.name or owner.state else ""
     yield f"  {_name(folder.name)}: {_WHOSE[owner.verdict]}{state}, {size(folder.allocated)}"
-    if owner.verdict not in (Verdict.HERE,):
+    if owner.verdict not in (Ownership.HERE,):
         yield f"    {owner.why}"
         yield f"    {'ORPHAN' if not kept else f'not an orphan: {kept}'}"
     for disk in folder.disks:

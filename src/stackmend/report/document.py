@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from stackmend.model.errors import UsageError
+from stackmend.model.finding import Row
 
-Record = Mapping[str, object]
 Column = tuple[str, str]
 
 
@@ -27,7 +27,7 @@ class Document:
     text: str = ""
 
     @property
-    def records(self) -> list[Record]:
+    def records(self) -> list[Row]:
         """The objects of the document."""
         return list(self.data) if isinstance(self.data, list) else [self.data]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from stackmend.model.host import HostStatus, View
+from stackmend.model.host import GuestList, HostStatus
 from stackmend.report.document import Document
 from stackmend.report.words import WIDTH, count, wrapped
 
@@ -46,7 +46,7 @@ def _lines(found: HostStatus) -> Iterator[str]:
     yield from _some("NOT KNOWN", list(found.unknown))
 
 
-def _said(view: View) -> str:
+def _said(view: GuestList) -> str:
     if not view.known:
         return f"not known: {view.why_not}"
     said = count(view.count, view.what)

@@ -13,7 +13,7 @@ from stackmend.model.plan import Action, Left, Plan, to_json
 from stackmend.model.step import Risk
 from stackmend.report import changes
 from stackmend.report.document import Document
-from stackmend.report.view import PLAIN, View
+from stackmend.report.view import PLAIN, TextContext
 from stackmend.report.words import count, listed
 
 COLUMNS = (
@@ -29,13 +29,13 @@ COLUMNS = (
 _ON_A_LINE = 4
 
 
-def plan(shown: Plan, view: View = PLAIN) -> Document:
+def plan(shown: Plan, view: TextContext = PLAIN) -> Document:
     """The plan (docs/schemas/plan.json): as text, or its actions as records."""
     # bytes as the plan file writes them
     return Document(data=json.loads(to_json(shown.as_dict())), columns=COLUMNS, text=text(shown, view))
 
 
-def text(shown: Plan, view: View = PLAIN) -> str:
+def text(shown: Plan, view: TextContext = PLAIN) -> str:
     """The whole plan in words."""
     return "\n".join(_lines(shown, view))
 
@@ -92,7 +92,7 @@ _UNSIGNED = (
 )
 
 
-def _lines(shown: Plan, view: View) -> Iterator[str]:
+def _lines(shown: Plan, view: TextContext) -> Iterator[str]:
     yield from view.wrapped(f"plan {shown.id}, made {shown.created_at} by stackmend {shown.version}", "")
     yield headline(shown)
     if not view.vouched:
@@ -121,7 +121,7 @@ def _lines(shown: Plan, view: View) -> Iterator[str]:
     )
 
 
-def _summary(shown: Plan, view: View) -> Iterator[str]:
+def _summary(shown: Plan, view: TextContext) -> Iterator[str]:
     """How many of which repair, rows by database and table, what needs consent, what cannot be undone."""
     risks = {action.repair: action.risk for action in shown.runnable}
     numbers = Counter(action.repair for action in shown.runnable)
@@ -150,7 +150,7 @@ _MARKS = {
 }
 
 
-def _seen(shown: Plan, view: View) -> Iterator[str]:
+def _seen(shown: Plan, view: TextContext) -> Iterator[str]:
     """What a workflow has found out before; of what it acts on, its lanes tell."""
     if not shown.workflow or not shown.facts:
         return
@@ -179,7 +179,7 @@ def _words(value: object) -> str:
     return "unknown" if value is None else str(value)
 
 
-def _action(action: Action, view: View, workflow: str) -> Iterator[str]:
+def _action(action: Action, view: TextContext, workflow: str) -> Iterator[str]:
     yield from view.wrapped(heading(action), "", "    ")
     yield from view.about(action.resource_type, action.resource_id)
     yield from why(action, view, workflow)
@@ -192,7 +192,7 @@ def _action(action: Action, view: View, workflow: str) -> Iterator[str]:
             yield from changes.lines(action, number, view)
 
 
-def why(action: Action, view: View, workflow: str = "") -> Iterator[str]:
+def why(action: Action, view: TextContext, workflow: str = "") -> Iterator[str]:
     """Why it is done, what may be lost, and what speaks for it and against it."""
     says = view.told(action.message, action.resource_type, action.resource_id)
     # of a repair it is made of the finding again; of a workflow it is what the plan says
@@ -215,7 +215,7 @@ def why(action: Action, view: View, workflow: str = "") -> Iterator[str]:
         yield from (line for one in told for line in view.wrapped(one, "      ", "        "))
 
 
-def _by_hand(actions: Sequence[Action], view: View, workflow: str) -> Iterator[str]:
+def _by_hand(actions: Sequence[Action], view: TextContext, workflow: str) -> Iterator[str]:
     if not actions:
         return
     yield ""
@@ -229,7 +229,7 @@ def _by_hand(actions: Sequence[Action], view: View, workflow: str) -> Iterator[s
                 yield from view.wrapped(line, "      ")
 
 
-def _left(title: str, left: Sequence[Left], view: View) -> Iterator[str]:
+def _left(title: str, left: Sequence[Left], view: TextContext) -> Iterator[str]:
     if not left:
         return
     yield ""
@@ -240,7 +240,7 @@ def _left(title: str, left: Sequence[Left], view: View) -> Iterator[str]:
         yield from view.wrapped(f"{one.check or one.repair}  {called}: {says}", "  ", "      ")
 
 
-def _left_out(shown: Plan, view: View) -> Iterator[str]:
+def _left_out(shown: Plan, view: TextContext) -> Iterator[str]:
     if not shown.incomplete:
         return
     yield ""

@@ -13,7 +13,7 @@ from stackmend.report.changes import statement
 from stackmend.report.document import Document
 from stackmend.report.plans import chosen
 from stackmend.report.sheets import Happened, Sheet, requests, sheet
-from stackmend.report.view import PLAIN, View
+from stackmend.report.view import PLAIN, TextContext
 from stackmend.report.words import count, lasted, pace
 
 COLUMNS = (
@@ -118,7 +118,9 @@ def _pace(found: RunRecord, progress: Mapping[str, int]) -> str:
     return f"{done:,} of {total:,} done" + (f" in {lasted(seconds)}" if found.ended_at else "")
 
 
-def run(happened: Happened, view: View = PLAIN, ids: Sequence[str] = (), repairs: Sequence[str] = ()) -> Document:
+def run(
+    happened: Happened, view: TextContext = PLAIN, ids: Sequence[str] = (), repairs: Sequence[str] = ()
+) -> Document:
     """One run with its steps (docs/schemas/run.json). ``ids``, ``repairs``: these alone, else UsageError."""
     shown = _chosen(happened, ids, repairs)
     every = steps(happened)
@@ -129,7 +131,7 @@ def run(happened: Happened, view: View = PLAIN, ids: Sequence[str] = (), repairs
     return Document(data=data, columns=COLUMNS, text=_sheet(happened, shown, every, view).text)
 
 
-def paper(happened: Happened, view: View = PLAIN, ids: Sequence[str] = (), repairs: Sequence[str] = ()) -> Sheet:
+def paper(happened: Happened, view: TextContext = PLAIN, ids: Sequence[str] = (), repairs: Sequence[str] = ()) -> Sheet:
     """The same to be attached to a ticket: :mod:`stackmend.report.attachments` writes it."""
     return _sheet(happened, _chosen(happened, ids, repairs), steps(happened), view)
 
@@ -138,5 +140,7 @@ def _chosen(happened: Happened, ids: Sequence[str], repairs: Sequence[str]) -> t
     return chosen(happened.actions, ids, repairs, f"run {happened.run.id}")
 
 
-def _sheet(happened: Happened, shown: Sequence[Action], every: Sequence[Mapping[str, object]], view: View) -> Sheet:
+def _sheet(
+    happened: Happened, shown: Sequence[Action], every: Sequence[Mapping[str, object]], view: TextContext
+) -> Sheet:
     return sheet(happened, _pace(happened.run, _progress(happened.actions, every)), shown, view)

@@ -14,7 +14,7 @@ from stackmend.model.plan import Action
 from stackmend.model.step import Gate, StepState, writes
 from stackmend.report import changes
 from stackmend.report.plans import heading
-from stackmend.report.view import View
+from stackmend.report.view import TextContext
 from stackmend.report.words import count
 
 #: how services and we name a request: the latter goes with each, as its global id
@@ -81,7 +81,7 @@ def requests(entries: Sequence[Entry]) -> list[str]:
     return list(dict.fromkeys(name for entry in entries for name in _REQUEST.findall(entry.note)))
 
 
-def sheet(happened: Happened, pace: str, shown: Sequence[Action], view: View) -> Sheet:
+def sheet(happened: Happened, pace: str, shown: Sequence[Action], view: TextContext) -> Sheet:
     """The run, with the blocks of these of its actions."""
     run, of_step = happened.run, happened.of_step()
     states = Counter(str(state) for action, at in _numbered(happened.actions) if (state := _state(action, at, of_step)))
@@ -136,7 +136,7 @@ def _state(action: Action, at: int, of_step: Mapping[int, list[Entry]]) -> str:
     return "" if worst is None else worst.value
 
 
-def _block(action: Action, at: int, of_step: Mapping[int, list[Entry]], day: str, view: View) -> list[str]:
+def _block(action: Action, at: int, of_step: Mapping[int, list[Entry]], day: str, view: TextContext) -> list[str]:
     found = list(view.about(action.resource_type, action.resource_id))
     says = view.told(action.message, action.resource_type, action.resource_id)
     found += view.wrapped(f"{action.check + ': ' if action.check else ''}{says}", "    ")

@@ -14,7 +14,7 @@ from stackmend.report.words import WIDTH, wrapped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class TextContext:
     """What the text of a plan or a run is made of besides itself."""
 
     names: Mapping[Object, Named] = field(default_factory=dict)  #: (resource type, id) -> what people call it
@@ -48,7 +48,7 @@ class View:
 
 
 #: to nobody in particular
-PLAIN = View()
+PLAIN = TextContext()
 
 
 def titled(title: str, id_: str, width: int) -> Iterator[str]:

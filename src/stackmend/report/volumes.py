@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from stackmend.model.volume import Pair
+from stackmend.model.volume import ListedVolume
 from stackmend.report.document import Document
 
 COLUMNS = (
@@ -19,6 +19,6 @@ COLUMNS = (
 )
 
 
-def pairs(found: Iterable[Pair]) -> Document:
+def pairs(found: Iterable[ListedVolume]) -> Document:
     """The pairs (docs/schemas/volumes.json)."""
     return Document(data=[pair.as_dict() for pair in found], columns=COLUMNS)

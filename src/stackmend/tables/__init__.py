@@ -25,7 +25,7 @@ from enum import StrEnum
 from functools import cache
 
 
-class Kind(StrEnum):
+class ColumnType(StrEnum):
     """The type of a collected column."""
 
     TEXT = "text"
@@ -42,7 +42,7 @@ class Column:
     """One collected column. ``expr`` is SQL that MariaDB, MySQL and SQLite all understand."""
 
     name: str
-    kind: Kind = Kind.TEXT
+    kind: ColumnType = ColumnType.TEXT
     expr: str = ""
     optional: bool = False  #: some supported release lacks it: NULL there
 
@@ -76,20 +76,20 @@ def text(*names: str) -> tuple[Column, ...]:
 
 def ints(*names: str) -> tuple[Column, ...]:
     """Integer columns."""
-    return tuple(Column(n, Kind.INT) for n in names)
+    return tuple(Column(n, ColumnType.INT) for n in names)
 
 
 def bools(*names: str) -> tuple[Column, ...]:
     """Boolean columns."""
-    return tuple(Column(n, Kind.BOOL) for n in names)
+    return tuple(Column(n, ColumnType.BOOL) for n in names)
 
 
 def times(*names: str) -> tuple[Column, ...]:
     """Timestamp columns."""
-    return tuple(Column(n, Kind.TIME) for n in names)
+    return tuple(Column(n, ColumnType.TIME) for n in names)
 
 
-DELETED = Column("deleted", Kind.DELETED)
+DELETED = Column("deleted", ColumnType.DELETED)
 
 
 @cache

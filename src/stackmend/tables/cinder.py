@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from stackmend.tables import DELETED, Column, Kind, Table, bools, ints, text, times
+from stackmend.tables import DELETED, Column, ColumnType, Table, bools, ints, text, times
 
 #: tables that Cinder marks deleted together with the volume (services 1.4, VOLUME_DEPENDENT_MODELS)
 VOLUME_CHILDREN = (
@@ -69,7 +69,7 @@ TABLES = (
             *ints("size"),
             *times("created_at", "updated_at", "deleted_at"),
             DELETED,
-            Column("encrypted", Kind.BOOL, expr="t.encryption_key_id IS NOT NULL"),
+            Column("encrypted", ColumnType.BOOL, expr="t.encryption_key_id IS NOT NULL"),
         ),
     ),
     Table(
@@ -89,7 +89,7 @@ TABLES = (
             DELETED,
             Column(
                 "has_connector",
-                Kind.BOOL,
+                ColumnType.BOOL,
                 expr="t.connector IS NOT NULL AND t.connector <> ''",
                 optional=True,
             ),

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from stackmend.tables import Column, Kind, Table, bools, ints, text, times
+from stackmend.tables import Column, ColumnType, Table, bools, ints, text, times
 
 TABLES = (
     Table(
@@ -13,7 +13,7 @@ TABLES = (
             *text("id", "project_id", "device_id", "device_owner", "mac_address", "network_id", "status"),
             *bools("admin_state_up"),
             *ints("standard_attr_id"),
-            Column("named", Kind.BOOL, expr="t.name IS NOT NULL AND t.name <> ''"),
+            Column("named", ColumnType.BOOL, expr="t.name IS NOT NULL AND t.name <> ''"),
         ),
     ),
     Table(
@@ -22,7 +22,7 @@ TABLES = (
         columns=(
             *ints("id", "revision_number"),
             *times("created_at", "updated_at"),
-            Column("described", Kind.BOOL, expr="t.description IS NOT NULL AND t.description <> ''"),
+            Column("described", ColumnType.BOOL, expr="t.description IS NOT NULL AND t.description <> ''"),
         ),
         where="t.resource_type = 'ports'",
     ),
@@ -31,7 +31,7 @@ TABLES = (
         name="ml2_port_bindings",
         columns=(
             *text("port_id", "host", "vif_type", "vnic_type", "status"),
-            Column("migrating", Kind.BOOL, expr="t.profile LIKE '%migrating_to%'"),
+            Column("migrating", ColumnType.BOOL, expr="t.profile LIKE '%migrating_to%'"),
         ),
     ),
     # what only an owner sets on a port: evidence that it existed before Nova got it (services 2.3)

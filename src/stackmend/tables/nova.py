@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from stackmend.tables import DELETED, Column, Kind, Table, bools, ints, text, times
+from stackmend.tables import DELETED, Column, ColumnType, Table, bools, ints, text, times
 
 #: ``deleted`` that is neither 0 nor the row's own id: a mark Nova never makes (RW4)
-MISMARKED = Column("mismarked", Kind.BOOL, expr="t.deleted <> 0 AND t.deleted <> t.id")
+MISMARKED = Column("mismarked", ColumnType.BOOL, expr="t.deleted <> 0 AND t.deleted <> t.id")
 
 #: children of ``instances`` that Nova soft-deletes with it (services 1.1, B4)
 SOFT_CHILDREN = (
@@ -52,7 +52,7 @@ TABLES = (
         columns=(
             *ints("id"),
             *text("uuid", "project_id", "host", "node", "launched_on"),
-            Column("compute_id", Kind.INT, optional=True),
+            Column("compute_id", ColumnType.INT, optional=True),
             *text("vm_state", "task_state"),
             *ints("power_state", "cleaned"),
             *bools("hidden"),
@@ -69,7 +69,7 @@ TABLES = (
             *text("instance_uuid"),
             *times("created_at", "updated_at"),
             DELETED,
-            Column("network_info", Kind.NETWORK_INFO),
+            Column("network_info", ColumnType.NETWORK_INFO),
         ),
     ),
     Table(
@@ -114,7 +114,7 @@ TABLES = (
             *ints("id"),
             *text("instance_uuid"),
             DELETED,
-            Column("has_flavor", Kind.BOOL, expr="t.flavor IS NOT NULL AND t.flavor <> ''"),
+            Column("has_flavor", ColumnType.BOOL, expr="t.flavor IS NOT NULL AND t.flavor <> ''"),
         ),
     ),
     Table(

@@ -88,11 +88,11 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     yield _empty(seen, bool(arguments.get("agents")))
 
 
-def _wishes(arguments: Row) -> moving.Wishes:
+def _wishes(arguments: Row) -> moving.MoveOptions:
     on_stall = str(arguments.get("on_stall") or "abort")
     if on_stall not in ("abort", "force-complete", "wait"):
         raise UsageError(f"--on-stall {on_stall!r} must be abort, force-complete or wait")
-    return moving.Wishes(
+    return moving.MoveOptions(
         to=str(arguments["to"]) if arguments.get("to") else None,
         cold=bool(arguments.get("cold")),
         wake=bool(arguments.get("wake")),
@@ -159,7 +159,7 @@ def _destination(found: Mapping[str, Compute], fit: frozenset[str], host: str, t
 # -- servers
 
 
-def _drafts(sight: Sight, seen: _Seen, wishes: moving.Wishes) -> Iterator[LaneDraft]:
+def _drafts(sight: Sight, seen: _Seen, wishes: moving.MoveOptions) -> Iterator[LaneDraft]:
     """Largest servers first, because they take longest."""
     images: dict[str, Mapping[str, object]] = {}
     where: dict[str, str | None] = {one.id: one.host for one in seen.servers}

@@ -36,7 +36,7 @@ from stackmend.cloud import compute, hosts, servers
 from stackmend.cloud.servers import Server
 from stackmend.cloud.states import EVACUABLE, EVACUATING, RAN
 from stackmend.hosts import fencing, guests
-from stackmend.hosts.guests import Place
+from stackmend.hosts.guests import DiskLocation
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
 from stackmend.model.operations.compute import ResetState, Start
@@ -199,7 +199,7 @@ def _lane(sight: Sight, job: _Job, guest: Server, stage: int) -> LaneDraft:
     )
 
 
-def _hindered(sight: Sight, job: _Job, guest: Server, place: Place) -> Iterator[str]:
+def _hindered(sight: Sight, job: _Job, guest: Server, place: DiskLocation) -> Iterator[str]:
     """Reasons why the server needs a human decision."""
     state = guest.task_state if guest.task_state in _LEFT else guest.vm_state
     if state in _LEFT:
@@ -230,7 +230,7 @@ def _hindered(sight: Sight, job: _Job, guest: Server, place: Place) -> Iterator[
         )
 
 
-def _told(job: _Job, guest: Server, place: Place) -> Iterator[str]:
+def _told(job: _Job, guest: Server, place: DiskLocation) -> Iterator[str]:
     """Notes about the server for the operator."""
     yield from place.lost
     if guest.vm_state in _RESET:

@@ -24,10 +24,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackmend.hosts import fencing
-from stackmend.hosts.disks import Place, aside, stamp_of
+from stackmend.hosts.disks import InstancesDirectory, aside, stamp_of
 from stackmend.hosts.inventory import inventory
 from stackmend.hosts.owners import AGE, no_orphan, owners
-from stackmend.model.disks import INSTANCES, Folder, Owner, Verdict
+from stackmend.model.disks import INSTANCES, DirectoryOwner, Folder, Ownership
 from stackmend.model.finding import Row
 from stackmend.model.operations.compute import ServerAway
 from stackmend.model.repair import CannotRepair
@@ -48,7 +48,7 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     cells = sight.live.cells()
     home = str(sight.settings.get("hosts.instances_path", INSTANCES))
     path = str(arguments.get("path") or home).rstrip("/")
-    place = Place.of(sight.settings, host, path)
+    place = InstancesDirectory.of(sight.settings, host, path)
     now = fencing.now(sight).timestamp()
     found = inventory(sight.hosts, host, path, prefix=place.container, now=now)
     if found.storage.shared is not False:
@@ -61,7 +61,7 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     for folder in found.folders:
         owner = whose[folder.name]
         if why := no_orphan(folder, owner, found, now, days):
-            if owner.verdict is not Verdict.HERE:
+            if owner.verdict is not Ownership.HERE:
                 kept[folder.name] = why
             continue
         yield LaneDraft(
@@ -74,12 +74,12 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     sight.facts["kept"] = kept
 
 
-def _guards(folder: Folder, owner: Owner, host: str, cells: tuple[str, ...]) -> Iterator[Step]:
+def _guards(folder: Folder, owner: DirectoryOwner, host: str, cells: tuple[str, ...]) -> Iterator[Step]:
     """Nova's records that must be unchanged when this directory is moved."""
     server = folder.server or owner.server
     if not server:
         return
-    if owner.verdict is Verdict.ELSEWHERE:
+    if owner.verdict is Ownership.ELSEWHERE:
         yield ExpectRow(
             database=cell_database(owner.cell),
             table="instances",

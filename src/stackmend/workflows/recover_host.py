@@ -172,7 +172,7 @@ def _stopped(sight: Sight, host: _Host, guest: Server) -> _Verdict:
     return _Verdict(how="leave", why=f"a user stopped it ({_when(stop)})" if stop else "it was stopped")
 
 
-def _when(stop: reboots.Stop | None) -> str:
+def _when(stop: reboots.PowerAction | None) -> str:
     return f"{stop.action} at {stop.at.strftime('%Y-%m-%d %H:%M:%S')}" if stop and stop.at else "no action shows when"
 
 

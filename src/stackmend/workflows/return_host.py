@@ -217,7 +217,7 @@ def _home(sight: Sight, own: Compute, wanted: list[str], arguments: Row) -> Iter
         return
     groups = servers.groups(sight.api)
     images: dict[str, Mapping[str, object]] = {}
-    wishes = moving.Wishes(
+    wishes = moving.MoveOptions(
         to=own.host, cold=True, stage=_HOME, limit=real(arguments.get("timeout") or 3600),
         stall=real(arguments.get("stall") or 900), on_stall=str(arguments.get("on_stall") or "abort"),
     )  # fmt: skip

@@ -37,7 +37,7 @@ from dataclasses import dataclass
 
 from stackmend.cloud import compute
 from stackmend.hosts import fencing
-from stackmend.hosts.disks import Place, copy_file, copy_folder, put_in_place, stamp_of
+from stackmend.hosts.disks import InstancesDirectory, copy_file, copy_folder, put_in_place, stamp_of
 from stackmend.hosts.inventory import checked, inventory
 from stackmend.model.disks import INSTANCES, Base, Disk, Folder, Inventory
 from stackmend.model.errors import UsageError
@@ -57,8 +57,8 @@ _GIB = 1 << 30
 class _Two:
     """Source and target as read for the plan."""
 
-    source: Place
-    target: Place
+    source: InstancesDirectory
+    target: InstancesDirectory
     found: Inventory
     there: Inventory
 
@@ -104,8 +104,8 @@ def _both(arguments: Row, sight: Sight, host: str, to: str) -> _Two:
     home = str(settings.get("hosts.instances_path", INSTANCES))
     at, path = str(arguments.get("from_host") or host), str(arguments.get("from_path") or home).rstrip("/")
     elsewhere = at != host or path != home
-    source = Place.of(settings, at, path, home=home, inside=not elsewhere)
-    target = Place.of(settings, to, str(arguments.get("to_path") or home).rstrip("/"))
+    source = InstancesDirectory.of(settings, at, path, home=home, inside=not elsewhere)
+    target = InstancesDirectory.of(settings, to, str(arguments.get("to_path") or home).rstrip("/"))
     now = fencing.now(sight).timestamp()
     found = inventory(sight.hosts, at, path, home=home, prefix=source.container, now=now)
     there = inventory(sight.hosts, to, target.path, prefix=target.container, now=now)
@@ -247,8 +247,10 @@ def _lost(folder: Folder, two: _Two) -> str:
 def _nvram(two: _Two, path: str, stamp: str) -> Step:
     """Copy the UEFI variables to the path where libvirt looks for them."""
     above, name = path.rsplit("/", 2)[0], path.rsplit("/", 1)[1]
-    source = Place(host=two.source.host, path=above, carry=two.source.carry, prefix=two.source.prefix)
-    target = Place(host=two.target.host, path="/var/lib/libvirt/qemu", carry=two.target.carry, prefix=two.target.prefix)
+    source = InstancesDirectory(host=two.source.host, path=above, carry=two.source.carry, prefix=two.source.prefix)
+    target = InstancesDirectory(
+        host=two.target.host, path="/var/lib/libvirt/qemu", carry=two.target.carry, prefix=two.target.prefix
+    )
     return copy_file(source, target, f"nvram/{name}", 0, stamp)
 
 

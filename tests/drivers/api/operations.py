@@ -16,7 +16,7 @@ from stackmend.model.operations import operation_of
 from stackmend.model.operations.placement import AllocationsSeen, SetAllocations
 from stackmend.model.protocols import Clock, Session
 from stackmend.model.step import ApiCall, StepState
-from stackmend.model.writer import Outcome
+from stackmend.model.writer import StepResult
 
 from ...support.carried_out import carried_out
 from ...support.meanwhile import Meanwhile
@@ -77,7 +77,7 @@ def allocations(consumer: str, seen: AllocationsSeen | None = None, **changed: A
     return SetAllocations(consumer=consumer, **{"allocations": {}, **given, **changed})
 
 
-def assert_made(world: World, step: ApiCall) -> Outcome:
+def assert_made(world: World, step: ApiCall) -> StepResult:
     """Make a call that is to succeed: to do before, done after, and done already when it is made again."""
     assert world.executor.probe(step) in (StepState.PLANNED, StepState.FAILED)
     outcome = carried_out(world.executor, step, f"req-{uuid.uuid4()}")

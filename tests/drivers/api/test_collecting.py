@@ -21,7 +21,7 @@ import stackmend_lab.plants as plants
 from stackmend.app import plans
 from stackmend.app.apis import asking
 from stackmend.app.audits import audit
-from stackmend.app.session import Session
+from stackmend.app.session import CloudSession
 from stackmend.config.settings import Config, load
 from stackmend.engine.auditing import catalogue
 from stackmend.engine.auditing.witness import Sides, witnesses
@@ -379,7 +379,7 @@ class TestWitnesses:
         config = configured(tmp_path, fake, cloud.toml().partition("[state]")[0])
         check = CHECKS["port-without-server"]
         rows = [f.evidence for f in audit(config, checks=[check.name], settle=0, use_api=False).findings]
-        session = Session.of(config)
+        session = CloudSession.of(config)
         with asking(config, session, seconds=3600 if down else -1) as (collector, manifest, _):
             assert collector
             assert manifest

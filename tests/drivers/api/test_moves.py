@@ -14,7 +14,7 @@ from stackmend.drivers.api.operations import implementation_of
 from stackmend.model.api import Answer, Request
 from stackmend.model.operations import Operation, operation_of
 from stackmend.model.step import StepState
-from stackmend.model.writer import Outcome
+from stackmend.model.writer import StepResult
 from stackmend_lab.simulated import Cloud, Faults
 
 from ...support.carried_out import carried_out
@@ -250,7 +250,7 @@ class Scripted(Cloud):
         return answer
 
 
-def moved(cloud: Scripted, **about: Any) -> Outcome:
+def moved(cloud: Scripted, **about: Any) -> StepResult:
     """Ask it to move its server."""
     arguments = {"server": cloud.server, "from": "c01", "to": None, "elsewhere": [], **about}
     executor = ApiExecutor(lambda: cloud, cloud.clock)

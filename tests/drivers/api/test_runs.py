@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stackmend.app import plans, runs
-from stackmend.app.session import Session
+from stackmend.app.session import CloudSession
 from stackmend.cli.shell import main
 from stackmend.config.settings import Config, load
 from stackmend.drivers.journal.lease import stamp
@@ -173,7 +173,7 @@ def test_calls_count_for_the_limits_as_rows_do(built: Cloud, config: Config) -> 
 
 def begun(config: Config, plan: Plan, *entries: Entry) -> str:
     """A run of which the process died after these entries; its id."""
-    cloud = Session.of(config).databases.identity
+    cloud = CloudSession.of(config).databases.identity
     record = RunRecord(
         id="20261121-000000-dead", kind="apply", plan=plan.id, sha256=plan.sha256, cloud=cloud, version="test",
         operator="somebody", host="elsewhere", pid=1, created_at=stamp(),

@@ -9,7 +9,7 @@ import pytest
 from keystoneauth1.exceptions import DiscoveryFailure
 
 from stackmend.app import apis
-from stackmend.app.session import Session
+from stackmend.app.session import CloudSession
 from stackmend.config.settings import Config, load
 from stackmend.drivers.api.reading import ApiReading
 from stackmend.drivers.api.session import ApiSession, LostError, Request, UnsentError
@@ -173,7 +173,7 @@ def test_a_collection_is_read_page_by_page(fake: Fake, session: ApiSession, cloc
 
 def test_the_cloud_of_the_api_is_that_of_the_databases(config: Config, session: ApiSession, clock: HandClock) -> None:
     """A conductor of Nova's is in both."""
-    known = Session.of(config)
+    known = CloudSession.of(config)
     apis.same_cloud(ApiReading(session, clock), known)
     assert known.databases.cells_known
 
@@ -182,4 +182,4 @@ def test_another_cloud_is_refused(config: Config, fake: Fake, session: ApiSessio
     """OS_CLOUD may name any cloud: nothing is changed in one that the databases are not of."""
     fake.fault("GET", "/os-services", "refuse", status=200, body={"services": [{"id": "somebody-elses"}]})
     with pytest.raises(ApiError, match="belong to different clouds"):
-        apis.same_cloud(ApiReading(session, clock), Session.of(config))
+        apis.same_cloud(ApiReading(session, clock), CloudSession.of(config))

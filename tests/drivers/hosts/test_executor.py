@@ -20,7 +20,7 @@ from stackmend.app.apis import SystemClock
 from stackmend.drivers.hosts.executor import HostExecutor
 from stackmend.drivers.hosts.transport import Routes, Transport
 from stackmend.model.step import HostCommand, StepState
-from stackmend.model.writer import Outcome, Pending, mark_of
+from stackmend.model.writer import Pending, StepResult, mark_of
 
 from ...support.carried_out import carried_out
 from .conftest import Host, until
@@ -66,9 +66,9 @@ def test_a_command_is_run_once(place: Place) -> None:
     """Its probe says before that it is to do and after that it is done; the second time nothing is run."""
     step = place.step("echo x >> ran", "test -e ran")
     assert place.executor.probe(step) is StepState.PLANNED
-    assert carried_out(place.executor, step, MARK) == Outcome(StepState.DONE, "exit code 0")
+    assert carried_out(place.executor, step, MARK) == StepResult(StepState.DONE, "exit code 0")
     assert place.executor.probe(step) is StepState.DONE
-    assert carried_out(place.executor, step, MARK) == Outcome(StepState.DONE, "already done", already=True)
+    assert carried_out(place.executor, step, MARK) == StepResult(StepState.DONE, "already done", already=True)
     assert place.runs() == 1
 
 
@@ -82,20 +82,20 @@ def test_how_far_it_is_is_told(place: Place) -> None:
     (place.folder / "go").touch()
     while isinstance(found, Pending):
         found = place.executor.go_on(found)
-    assert found == Outcome(StepState.DONE, "exit code 0: 20 %")
+    assert found == StepResult(StepState.DONE, "exit code 0: 20 %")
 
 
 def test_a_failure_says_why(place: Place) -> None:
     """The note has the exit code and the last line of the errors, without control characters."""
     step = place.step("echo first >&2; printf 'no such \\033[31mservice\\n\\n' >&2; exit 5", "false")
-    assert carried_out(place.executor, step, MARK) == Outcome(StepState.FAILED, "exit code 5: no such  [31mservice")
+    assert carried_out(place.executor, step, MARK) == StepResult(StepState.FAILED, "exit code 5: no such  [31mservice")
 
 
 @pytest.mark.parametrize(("code", "state"), [(0, StepState.DONE), (3, StepState.FAILED)])
 def test_without_a_probe_the_exit_code_decides(place: Place, code: int, state: StepState) -> None:
     """After a crash it does not: then nobody can tell."""
     step = place.step(f"exit {code}")
-    assert carried_out(place.executor, step, MARK) == Outcome(state, f"exit code {code}")
+    assert carried_out(place.executor, step, MARK) == StepResult(state, f"exit code {code}")
     assert place.executor.probe(step) is StepState.IN_DOUBT
 
 
@@ -114,7 +114,7 @@ def test_a_success_that_has_not_done_it_has_failed(place: Place) -> None:
 def test_what_takes_effect_later_is_waited_for(place: Place) -> None:
     """A power supply answers at once and goes off some seconds later."""
     step = place.step("(sleep 1; echo x >> ran) >/dev/null 2>&1 &", "test -e ran")
-    assert carried_out(place.executor, step, MARK) == Outcome(StepState.DONE, "exit code 0")
+    assert carried_out(place.executor, step, MARK) == StepResult(StepState.DONE, "exit code 0")
 
 
 def test_a_probe_that_cannot_tell_keeps_it_from_being_begun(place: Place) -> None:
@@ -149,12 +149,12 @@ def test_many_go_side_by_side(place: Place) -> None:
     executor, number = place.executor, 5
     script = f"echo $$ >> ran; until [ $(wc -l < ran) -ge {number} ]; do sleep 0.05; done"
     under = [executor.begin(place.step(script), f"{MARK}-{i}") for i in range(number)]
-    outcomes: list[Outcome] = []
+    outcomes: list[StepResult] = []
     while under:
         found = [executor.go_on(one) for one in under if isinstance(one, Pending)]
-        outcomes += [one for one in found if isinstance(one, Outcome)]
+        outcomes += [one for one in found if isinstance(one, StepResult)]
         under = [one for one in found if isinstance(one, Pending)]
-    assert outcomes == [Outcome(StepState.DONE, "exit code 0")] * number
+    assert outcomes == [StepResult(StepState.DONE, "exit code 0")] * number
 
 
 @pytest.mark.parametrize("probe", ["test -e done", ""], ids=["probe", "no probe"])
@@ -220,7 +220,7 @@ def test_after_a_broken_connection_its_probe_decides(
         if "lost" in found.told:
             (tmp_path / "go").touch()
         found = place.executor.go_on(found)
-    assert isinstance(found, Outcome)
+    assert isinstance(found, StepResult)
     assert found.state is state
     assert "lost c01 while it ran" in found.note
     assert place.runs() == 1

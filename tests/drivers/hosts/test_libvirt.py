@@ -10,7 +10,7 @@ import pytest
 
 from stackmend.drivers.hosts.libvirt import domains
 from stackmend.model.errors import ConfigError, SourceError
-from stackmend.model.facts import Disk, Interface
+from stackmend.model.facts import DomainDisk, Interface
 
 SERVER = "5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55"
 VOLUME = "0f3c9a52-3a3f-4f6e-8d6b-1f1f3a8f7b10"
@@ -45,9 +45,9 @@ def test_a_guest_with_all_it_has(tmp_path: Path) -> None:
     assert (server.uuid, server.name, server.server) == (SERVER, "instance-0000001f", "web & mail")
     assert (server.state, server.persistent, server.id is not None) == ("running", True, True)
     assert server.disks == (
-        Disk(target="vda", source=f"/var/lib/nova/instances/{SERVER}/disk", kind="file"),
-        Disk(target="vdb", source=f"volumes/volume-{VOLUME}", kind="network", serial=VOLUME),
-        Disk(target="hda", source="", kind="file"),
+        DomainDisk(target="vda", source=f"/var/lib/nova/instances/{SERVER}/disk", kind="file"),
+        DomainDisk(target="vdb", source=f"volumes/volume-{VOLUME}", kind="network", serial=VOLUME),
+        DomainDisk(target="hda", source="", kind="file"),
     )
     (nic,) = server.interfaces
     assert (nic.mac, nic.port) == ("fa:16:3e:00:00:01", PORT)

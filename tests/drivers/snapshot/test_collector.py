@@ -28,7 +28,7 @@ from stackmend.engine.auditing import catalogue
 from stackmend.engine.auditing.ask import standing
 from stackmend.model.errors import SourceError
 from stackmend.model.snapshot import UNREADABLE, Manifest
-from stackmend.tables import Kind, secrets, tables
+from stackmend.tables import ColumnType, secrets, tables
 from stackmend_lab import schemas
 from stackmend_lab.cloud import Cloud, build
 from stackmend_lab.mariadb import MariaDB
@@ -404,6 +404,6 @@ def test_every_table_has_the_shape_it_is_said_to_have() -> None:
     for label, parts in tables().items():
         names = schema(label).names
         assert "network_info" not in names
-        own = [c.name for c in parts[0].columns if c.kind is not Kind.NETWORK_INFO]
+        own = [c.name for c in parts[0].columns if c.kind is not ColumnType.NETWORK_INFO]
         assert [n for n in names if n in own] == own
     assert pa.types.is_timestamp(schema("nova_instances").field("updated_at").type)

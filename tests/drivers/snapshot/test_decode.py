@@ -18,20 +18,20 @@ from stackmend.drivers.database.dialects import Address, dialect_of
 from stackmend.drivers.database.dialects.mysql import _NativeReader, _PythonReader
 from stackmend.drivers.snapshot.decode import NULL, SEPARATOR, Unpackable, packed, plain
 from stackmend.drivers.snapshot.selects import Select, select
-from stackmend.tables import Column, Kind, Table
+from stackmend.tables import Column, ColumnType, Table
 from stackmend_lab.mariadb import MariaDB
 
 TABLE = Table(
     service="neutron",
     name="odd",
     columns=(
-        Column("id", Kind.INT),
+        Column("id", ColumnType.INT),
         Column("a"),
-        Column("n", Kind.INT),
-        Column("f", Kind.FLOAT),
-        Column("b", Kind.BOOL),
-        Column("t", Kind.TIME),
-        Column("deleted", Kind.DELETED),
+        Column("n", ColumnType.INT),
+        Column("f", ColumnType.FLOAT),
+        Column("b", ColumnType.BOOL),
+        Column("t", ColumnType.TIME),
+        Column("deleted", ColumnType.DELETED),
         Column("z"),
     ),
 )
@@ -201,7 +201,7 @@ def test_bytes_that_are_no_text_are_noted(odd: Odd, reader: str) -> None:
     connection = odd.dialect.connect(odd.address)
     odd.known = odd.dialect.introspect(connection)
     connection.close()
-    table = Table(service="neutron", name=name, columns=(Column("id", Kind.INT), Column("a"), Column("z")))
+    table = Table(service="neutron", name=name, columns=(Column("id", ColumnType.INT), Column("a"), Column("z")))
     found, notes = odd.read(reader, table)
     assert notes == [(0, "a", "bad-utf8")]
     assert found == [(1, "caf\ufffd", "é"), (2, "café", "z")]
@@ -210,26 +210,26 @@ def test_bytes_that_are_no_text_are_noted(odd: Odd, reader: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "value", "problem"),
     [
-        (Kind.INT, "12x", "bad-number"),
-        (Kind.INT, 2**63, "bad-number"),
-        (Kind.INT, math.inf, "bad-number"),
-        (Kind.FLOAT, "one", "bad-number"),
-        (Kind.BOOL, "maybe", "bad-number"),
-        (Kind.TIME, "2026-02-30 00:00:00", "impossible-date"),
-        (Kind.TIME, "yesterday", "impossible-date"),
-        (Kind.TIME, 7, "impossible-date"),
-        (Kind.TEXT, b"\xff", "bad-utf8"),
+        (ColumnType.INT, "12x", "bad-number"),
+        (ColumnType.INT, 2**63, "bad-number"),
+        (ColumnType.INT, math.inf, "bad-number"),
+        (ColumnType.FLOAT, "one", "bad-number"),
+        (ColumnType.BOOL, "maybe", "bad-number"),
+        (ColumnType.TIME, "2026-02-30 00:00:00", "impossible-date"),
+        (ColumnType.TIME, "yesterday", "impossible-date"),
+        (ColumnType.TIME, 7, "impossible-date"),
+        (ColumnType.TEXT, b"\xff", "bad-utf8"),
     ],
 )
-def test_one_bad_value_costs_itself(kind: Kind, value: Any, problem: str) -> None:
+def test_one_bad_value_costs_itself(kind: ColumnType, value: Any, problem: str) -> None:
     """Whatever a database lets into a column, one value is noted and its neighbours are read."""
     notes: list[tuple[int, str, str]] = []
-    good = {Kind.TIME: "2026-01-01 00:00:00", Kind.TEXT: b"t"}.get(kind, b"1")
+    good = {ColumnType.TIME: "2026-01-01 00:00:00", ColumnType.TEXT: b"t"}.get(kind, b"1")
     arrays = plain([[good], [value], [None], [good]], [Column("c", kind)], lambda *note: notes.append(note))
     assert notes == [(1, "c", problem)]
     found = arrays[0].to_pylist()
     assert found[0] == found[3] is not None
-    assert found[1:3] == ["\ufffd" if kind is Kind.TEXT else None, None]
+    assert found[1:3] == ["\ufffd" if kind is ColumnType.TEXT else None, None]
 
 
 def test_packed_rows_that_do_not_come_apart_say_so() -> None:

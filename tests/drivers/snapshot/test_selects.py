@@ -8,7 +8,7 @@ import sqlglot
 from sqlglot import exp
 
 from stackmend.drivers.database.dialects import TableInfo
-from stackmend.drivers.database.dialects.rights import Sight
+from stackmend.drivers.database.dialects.rights import Visibility
 from stackmend.drivers.snapshot.selects import missing, unseen
 from stackmend.tables import Column, Table, tables
 
@@ -46,7 +46,7 @@ def test_each_column_that_is_lacking_is_noticed_and_no_other(part: Table, dialec
     own = set().union(*(_made_of(column, dialect) for column in part.columns))
     needed = _known(part, dialect)
     whole = needed | {part.name: needed[part.name] | own}
-    blind = Sight(everything=False)
+    blind = Visibility(everything=False)
     assert missing(part, _infos(whole)) == unseen(part, _infos(whole), blind) == ()
     for name, columns in whole.items():
         for lacking in columns:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.app.session import Session
+from stackmend.app.session import CloudSession
 from stackmend.config.settings import load
 from stackmend.drivers.writing.seal import Sealer
 from stackmend_lab.cloud import Cloud, build
@@ -17,7 +17,7 @@ from stackmend_lab.mariadb import MariaDB
 
 from ...support.written_groups import Desk
 
-Place = tuple[Cloud, Session]
+Place = tuple[Cloud, CloudSession]
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def _built(target: MariaDB | None, folder: Path) -> Iterator[Place]:
     cloud = build(target or folder / "cloud", servers=60, seed=31, prefix="writer_" if target else "")
     cloud.save()
     (folder / "stackmend.toml").write_text(cloud.toml(), encoding="utf-8")
-    yield cloud, Session.of(load(str(folder / "stackmend.toml")), write=True)
+    yield cloud, CloudSession.of(load(str(folder / "stackmend.toml")), write=True)
     cloud.close()
 
 

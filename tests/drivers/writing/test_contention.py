@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from stackmend.model.step import InsertRow, StepState
-from stackmend.model.writer import Verdict
+from stackmend.model.writer import GroupResult
 
 from ...support.written_groups import Desk, described
 
@@ -69,7 +69,7 @@ def test_a_locked_row_is_waited_for(on_mariadb: Desk, background: ThreadPoolExec
     row, free = desk.attributes(2)
     with somebody(desk) as other:
         run(other, "SELECT id FROM standardattributes WHERE id = %s FOR UPDATE", row["id"])
-        writing: Future[list[Verdict]] = background.submit(desk.write, [described(row)], [described(free)])
+        writing: Future[list[GroupResult]] = background.submit(desk.write, [described(row)], [described(free)])
         until_waiting(desk)
         if changed:
             run(other, "UPDATE standardattributes SET description = 'theirs' WHERE id = %s", row["id"])
@@ -110,7 +110,7 @@ def test_a_deadlock_is_tried_again(on_mariadb: Desk, background: ThreadPoolExecu
         # so much written makes it the dearer one to roll back
         run(other, "UPDATE ports SET name = 'theirs' WHERE id <> %s", port["id"])
         run(other, "SELECT id FROM ports WHERE id = %s FOR UPDATE", port["id"])
-        writing: Future[list[Verdict]] = background.submit(desk.write, [described(row), rename])
+        writing: Future[list[GroupResult]] = background.submit(desk.write, [described(row), rename])
         until_waiting(desk)
         run(other, "SELECT id FROM standardattributes WHERE id = %s FOR UPDATE", row["id"])
         other.commit()
@@ -174,7 +174,7 @@ def test_a_locked_file_is_waited_for(on_sqlite: Desk, background: ThreadPoolExec
     desk.cloud.execute("neutron", "BEGIN IMMEDIATE")
     try:
 
-        def write() -> list[Verdict]:
+        def write() -> list[GroupResult]:
             began.set()
             return desk.write([described(row)])
 

@@ -17,7 +17,7 @@ from stackmend.model.journal import RunResult
 from stackmend.model.operations import operation_of
 from stackmend.model.plan import Plan
 from stackmend.model.step import StepState
-from stackmend.model.writer import Outcome
+from stackmend.model.writer import StepResult
 from stackmend_lab.control_plane import Plane
 from stackmend_lab.control_plane.seed import IMAGE, wait, wait_server
 
@@ -185,7 +185,7 @@ class Loss:
         """Run it."""
         return runs.apply(self.config, plan, accept=("all",))
 
-    def call(self, operation: str, **arguments: Any) -> Outcome:
+    def call(self, operation: str, **arguments: Any) -> StepResult:
         """Make one call of Nova and wait for its outcome."""
         executor: ApiExecutor = apis.executor(self.config)
         try:

@@ -16,7 +16,7 @@ from stackmend.drivers.api.session import ApiSession
 from stackmend.model.operations import operation_of
 from stackmend.model.operations.compute import RebootHard, ServerGone
 from stackmend.model.step import StepState
-from stackmend.model.writer import Outcome
+from stackmend.model.writer import StepResult
 from stackmend_lab.control_plane import Plane
 from stackmend_lab.control_plane.seed import create_server, wait, wait_server
 
@@ -42,7 +42,7 @@ class Operator:
         wait(lambda: sdk.compute.find_server(self.server) is None, "the server to be deleted")
         self.executor.close()
 
-    def do(self, operation: str, /, of: str = "compute", **arguments: Any) -> Outcome:
+    def do(self, operation: str, /, of: str = "compute", **arguments: Any) -> StepResult:
         """One call, which is to do before and done after, and is not made twice."""
         given = arguments or {"server": self.server}
         step = operation_of(of, operation, given).call()

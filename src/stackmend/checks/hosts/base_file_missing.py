@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from stackmend.model.check import HostCheck, Severity
-from stackmend.model.disks import Verdict, Visit
+from stackmend.model.disks import Ownership, Visit
 
 
 def find(visit: Visit) -> Iterator[dict[str, Any]]:
@@ -35,7 +35,7 @@ def find(visit: Visit) -> Iterator[dict[str, Any]]:
     found = visit.inventory
     for folder in found.folders:
         owner = visit.owners[folder.name]
-        if owner.verdict is not Verdict.HERE:
+        if owner.verdict is not Ownership.HERE:
             continue
         for disk in folder.disks:
             base = next((base for path in disk.chain if (base := found.base(path)) and base.missing), None)

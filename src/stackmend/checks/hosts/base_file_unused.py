@@ -30,7 +30,7 @@ from typing import Any
 
 from stackmend.hosts.visits import judged_alone
 from stackmend.model.check import HostCheck, Severity
-from stackmend.model.disks import Inventory, Verdict, Visit
+from stackmend.model.disks import Inventory, Ownership, Visit
 
 #: name of a root disk
 _ROOT = "disk"
@@ -40,7 +40,7 @@ def find(visit: Visit) -> Iterator[dict[str, Any]]:
     """A row a base."""
     found = visit.inventory
     judged_alone(found)
-    moving = any(owner.verdict is Verdict.MOVING for owner in visit.owners.values())
+    moving = any(owner.verdict is Ownership.MOVING for owner in visit.owners.values())
     if moving or found.quarantined or _unclear(found):
         return
     for base in found.bases:

@@ -124,15 +124,15 @@ class Audit(Printing):
     def _for_people(self, report: Report, parsed_args: argparse.Namespace) -> tuple[str, list[str]]:
         """(the findings as text, their numbers by area and project)."""
         from stackmend.app.names import names, of_findings
-        from stackmend.app.session import Session
+        from stackmend.app.session import CloudSession
         from stackmend.engine.auditing import catalogue
-        from stackmend.report.audits import Group, View, page, tally
+        from stackmend.report.audits import GroupBy, PageContext, page, tally
 
-        view = View(
+        view = PageContext(
             titles={name: text.split("\n", 1)[0] for name, text in catalogue.pages().items()},
-            names=names(Session.looking(self.config()), of_findings(report.findings)),
+            names=names(CloudSession.looking(self.config()), of_findings(report.findings)),
             now=datetime.now(UTC),
-            by=Group(parsed_args.group_by),
+            by=GroupBy(parsed_args.group_by),
             width=self.width,
         )
         return page(report.findings, view), tally(report.findings, catalogue.areas(), view)

@@ -9,11 +9,11 @@ from typing import ClassVar
 from stackmend.cli.applying import company, report, writer_known
 from stackmend.cli.base import Printing
 from stackmend.cli.options import add_object, seconds
-from stackmend.cli.request import Request
+from stackmend.cli.request import RequestCommand
 from stackmend.model.errors import Exit
 
 
-class _PortRequest(Request):
+class _PortRequest(RequestCommand):
     """A request about one port."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:

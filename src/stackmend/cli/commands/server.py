@@ -7,13 +7,13 @@ import argparse
 
 from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.options import add_object
-from stackmend.cli.request import Request
+from stackmend.cli.request import RequestCommand
 from stackmend.model.errors import Exit
 
 _OVERRULED = "overrule records that name this host: you have verified that the guest is not there"
 
 
-class _ServerRequest(Request):
+class _ServerRequest(RequestCommand):
     """A request about one server."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:

@@ -6,10 +6,10 @@ from __future__ import annotations
 import argparse
 
 from stackmend.cli.options import add_object
-from stackmend.cli.request import Request
+from stackmend.cli.request import RequestCommand
 
 
-class _VolumeRequest(Request):
+class _VolumeRequest(RequestCommand):
     """A request about one volume."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:

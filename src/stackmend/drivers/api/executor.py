@@ -21,7 +21,7 @@ from stackmend.model.errors import ApiError, LostError, SourceError, UnsentError
 from stackmend.model.operations import Values
 from stackmend.model.protocols import Clock, Session
 from stackmend.model.step import ApiCall, CallStep, StepState
-from stackmend.model.writer import Outcome, Pending
+from stackmend.model.writer import Pending, StepResult
 
 #: seconds in which the effect of a request with a lost answer must become visible, before the step is in doubt
 LOST = 30.0
@@ -76,7 +76,7 @@ class ApiExecutor:
         """Log in now, not halfway through the work; ConfigError or ApiError if that fails."""
         return self._tools()[1]
 
-    def begin(self, step: CallStep, mark: str) -> Outcome | Pending:
+    def begin(self, step: CallStep, mark: str) -> StepResult | Pending:
         """Make the call, unless it was made already."""
         call = _call(step)
         operation, how = call.operation, implementation_of(call.operation)
@@ -86,27 +86,27 @@ class ApiExecutor:
         try:
             picture = how.look(reading, operation)
         except SourceError as problem:
-            return Outcome(StepState.FAILED, f"nothing was sent: {problem.message}. {problem.hint}".strip())
+            return StepResult(StepState.FAILED, f"nothing was sent: {problem.message}. {problem.hint}".strip())
         state = how.judge(picture, operation)
         if state is StepState.DONE:
-            return Outcome(StepState.DONE, "already done", already=True)
+            return StepResult(StepState.DONE, "already done", already=True)
         requests = how.requests(operation)
         # a call already in progress, started by a dead process or by others, no longer matches the plan
         begun = state is StepState.INTENT and bool(requests)
         if not begun and (differs := unlike(call.expect, picture)):
-            return Outcome(StepState.STALE, f"nothing was sent: {differs}")
+            return StepResult(StepState.STALE, f"nothing was sent: {differs}")
         attempt = _Try(how, call, mark, deque(requests), picture)
         if state is StepState.INTENT or not attempt.requests:
             attempt.requests.clear()
             return self._waiting(attempt, attempt.limit, "it was waited for")
         return self._next(attempt)
 
-    def go_on(self, pending: Pending) -> Outcome | Pending:
+    def go_on(self, pending: Pending) -> StepResult | Pending:
         """Check whether it is over. An outcome that is not visible in time is in doubt."""
         attempt: _Try = pending.state
         state, picture = self._seen(attempt)
         if state is StepState.DONE:
-            return Outcome(state, attempt.note("done"), not attempt.sent)
+            return StepResult(state, attempt.note("done"), not attempt.sent)
         if state is StepState.FAILED or (state is StepState.PLANNED and attempt.begun):
             began = "it was started and failed" if attempt.begun else "it failed"
             why = f"{began}: {_told(picture)}"
@@ -146,16 +146,16 @@ class ApiExecutor:
 
     # -- sending
 
-    def _next(self, attempt: _Try) -> Outcome | Pending:
+    def _next(self, attempt: _Try) -> StepResult | Pending:
         """Try the remaining requests, until one is not refused."""
         while attempt.requests:
             found = self._made(attempt, attempt.requests.popleft())
             if isinstance(found, Pending) or found.state is not StepState.FAILED:
                 return found
             attempt.refused.append(found.note)
-        return Outcome(StepState.FAILED, "; then ".join(attempt.refused))
+        return StepResult(StepState.FAILED, "; then ".join(attempt.refused))
 
-    def _made(self, attempt: _Try, request: Request) -> Outcome | Pending:
+    def _made(self, attempt: _Try, request: Request) -> StepResult | Pending:
         """Send a request until the service has accepted or refused it."""
         attempt.begun = attempt.lost = attempt.relieved = False
         attempt.lowest = None
@@ -179,7 +179,7 @@ class ApiExecutor:
                 return outcome
         return self._failed(attempt, f"{request.service} stayed busy until the time limit")
 
-    def _answered(self, attempt: _Try, answer: Answer, left: int) -> Outcome | Pending | None:
+    def _answered(self, attempt: _Try, answer: Answer, left: int) -> StepResult | Pending | None:
         """Interpret an answer; None to send the request again."""
         if answer.good:
             attempt.sent = True
@@ -197,11 +197,13 @@ class ApiExecutor:
             return self._broken(attempt, answer, words, left)
         state, picture = self._seen(attempt)
         if state is StepState.DONE:
-            return Outcome(StepState.DONE, attempt.note(f"already done, although refused: {words}"), not attempt.sent)
+            return StepResult(
+                StepState.DONE, attempt.note(f"already done, although refused: {words}"), not attempt.sent
+            )
         if answer.status in (409, _CHANGED) and picture is not None:
             # somebody was faster: either the guard shows it, or it is worth a retry
             if differs := unlike(attempt.call.expect, picture):
-                return Outcome(StepState.STALE, attempt.note(f"{differs} ({words})"))
+                return StepResult(StepState.STALE, attempt.note(f"{differs} ({words})"))
             if left and (answer.code == _RACE or answer.status == _CHANGED):
                 attempt.picture = picture
                 self._later(answer)
@@ -212,7 +214,7 @@ class ApiExecutor:
     def _later(self, answer: Answer) -> None:
         self._clock.sleep(min(PAUSE if answer.after is None else answer.after, LONGEST_PAUSE))
 
-    def _broken(self, attempt: _Try, answer: Answer, words: str, left: int) -> Outcome | Pending | None:
+    def _broken(self, attempt: _Try, answer: Answer, words: str, left: int) -> StepResult | Pending | None:
         """The service, or a proxy in front of it, failed on the request, or is unavailable."""
         if answer.status == 503:
             state, _ = self._seen(attempt)
@@ -249,13 +251,13 @@ class ApiExecutor:
         attempt.moved = now
         return Pending(now, "begun", attempt)
 
-    def _late(self, attempt: _Try, state: StepState, picture: Values | None) -> Outcome:
+    def _late(self, attempt: _Try, state: StepState, picture: Values | None) -> StepResult:
         note = attempt.note(f"{attempt.late}: {_told(picture)}")
         if attempt.lost and attempt.how.again and state is StepState.PLANNED:
             # a late effect is still the intended one; a new plan may request it again
-            return Outcome(StepState.FAILED, note)
+            return StepResult(StepState.FAILED, note)
         waited = not attempt.how.requests(attempt.call.operation)
-        return Outcome(StepState.FAILED if waited else StepState.IN_DOUBT, note)
+        return StepResult(StepState.FAILED if waited else StepState.IN_DOUBT, note)
 
     def _relieve(self, attempt: _Try, picture: Values, now: datetime) -> None:
         """Send the remedy for a call that has stalled for too long, once; then continue waiting."""
@@ -290,8 +292,8 @@ class ApiExecutor:
             return StepState.IN_DOUBT, None
         return attempt.how.judge(picture, attempt.call.operation), picture
 
-    def _failed(self, attempt: _Try, why: str) -> Outcome:
-        return Outcome(StepState.FAILED, attempt.note(why.rstrip(". ")), sent=attempt.sent)
+    def _failed(self, attempt: _Try, why: str) -> StepResult:
+        return StepResult(StepState.FAILED, attempt.note(why.rstrip(". ")), sent=attempt.sent)
 
 
 def unlike(expect: Values, picture: Values) -> str:

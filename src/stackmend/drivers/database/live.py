@@ -19,7 +19,7 @@ from stackmend.model.errors import SourceError
 from stackmend.model.events import Events
 from stackmend.model.protocols import Api, Reference
 from stackmend.model.snapshot import CELL, cell_database
-from stackmend.model.step import Value, Values
+from stackmend.model.step import Record, Value, Values
 from stackmend.model.values import whole
 from stackmend.tables import secret_columns
 
@@ -27,7 +27,6 @@ _EVENTS = Events(__name__)
 
 _Where = Mapping[str, Value | Sequence[Value]]
 _Key = tuple[Any, ...]
-Record = dict[str, Value]
 
 
 class LiveDatabases:

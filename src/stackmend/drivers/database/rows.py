@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from stackmend.drivers.database.dialects import dialect_of
 from stackmend.drivers.database.dialects.base import Address, Connection, Dialect, TableInfo
-from stackmend.drivers.database.dialects.rights import Sight
+from stackmend.drivers.database.dialects.rights import Visibility
 from stackmend.drivers.database.transactions import back_out
 from stackmend.model.errors import SilentError, SourceError
 from stackmend.model.protocols import Reference
@@ -31,7 +31,7 @@ class Connections:
         self._open: dict[str, tuple[Dialect, Connection]] = {}
         self._tables: dict[str, dict[str, TableInfo]] = {}
         self._silent: dict[str, tuple[float, SilentError]] = {}
-        self._sights: dict[str, Sight] = {}
+        self._sights: dict[str, Visibility] = {}
         self._referring: dict[str, dict[str, list[Reference]]] = {}
         self._triggers: dict[str, frozenset[str]] = {}
 
@@ -83,7 +83,7 @@ class Connections:
             connection.rollback()
         return found
 
-    def sight(self, database: str) -> Sight:
+    def sight(self, database: str) -> Visibility:
         """What the account may see of a database, read once."""
         found = self._sights.get(database)
         if found is None:

@@ -18,7 +18,7 @@ from stackmend.drivers.hosts.words import last_line, named
 from stackmend.model.errors import ApiError, HostLost, HostUnreachable, SourceError
 from stackmend.model.protocols import Clock, Completed
 from stackmend.model.step import CallStep, HostCommand, StepState
-from stackmend.model.writer import Outcome, Pending
+from stackmend.model.writer import Pending, StepResult
 
 #: seconds between two looks at a child process: at first, and at most
 FIRST_LOOK, LAST_LOOK = 0.02, 1.0
@@ -67,7 +67,7 @@ class _Run(NamedTuple):
 
 
 _Answer = Completed | SourceError | None
-_Life = Generator[_Run, _Answer, Outcome]
+_Life = Generator[_Run, _Answer, StepResult]
 
 
 @dataclass(slots=True)
@@ -87,12 +87,12 @@ class HostExecutor:
     def __init__(self, hosts: Starting, clock: Clock) -> None:
         self._hosts, self._clock = hosts, clock
 
-    def begin(self, step: CallStep, mark: str) -> Outcome | Pending:
+    def begin(self, step: CallStep, mark: str) -> StepResult | Pending:
         """Begin a command, unless its probe says that it is done, or another process has begun it."""
         command = _command(step)
         return self._on(_Under(command, self._life(command, mark)), None)
 
-    def go_on(self, pending: Pending) -> Outcome | Pending:
+    def go_on(self, pending: Pending) -> StepResult | Pending:
         """Look whether it is over."""
         under: _Under = pending.state
         answer: _Answer = None
@@ -124,13 +124,13 @@ class HostExecutor:
 
     # -- one step after another
 
-    def _on(self, under: _Under, answer: _Answer) -> Outcome | Pending:
+    def _on(self, under: _Under, answer: _Answer) -> StepResult | Pending:
         """Go on with what came of the last command, until there is something to wait for."""
         while True:
             try:
                 asked = under.life.send(answer)
             except StopIteration as over:
-                found: Outcome = over.value
+                found: StepResult = over.value
                 return found
             under.told, under.process, under.pause = asked.told, None, FIRST_LOOK
             if not asked.argv:
@@ -156,23 +156,23 @@ class HostExecutor:
             return (yield from self._seen(step))
         state, words = yield from _look(step)
         if state is StepState.DONE:
-            return Outcome(state, "already done", already=True)
+            return StepResult(state, "already done", already=True)
         if state is StepState.IN_DOUBT and step.probe:
-            return Outcome(StepState.FAILED, f"nothing was done: {words}")
+            return StepResult(StepState.FAILED, f"nothing was done: {words}")
         end = self._in(step.limit)
         if waited := (yield from self._awaited(step, mark, end)):
             return waited
         name = named(step.argv)
         answer = yield _Run(f"runs {name}", step.argv, step.limit, mark)
         if isinstance(answer, HostUnreachable):
-            return Outcome(StepState.FAILED, f"nothing was done: {_why(answer)}")
+            return StepResult(StepState.FAILED, f"nothing was done: {_why(answer)}")
         if isinstance(answer, HostLost):
             return (yield from self._lost(step, mark, answer.message))
         if not isinstance(answer, Completed):
             # it ended, with more output than is kept: only its probe can tell
             why = answer.message if answer is not None else ""
             state, words = yield from _look(step)
-            return Outcome(state if state is StepState.DONE else StepState.IN_DOUBT, f"{why}; {words}")
+            return StepResult(state if state is StepState.DONE else StepState.IN_DOUBT, f"{why}; {words}")
         return (yield from self._ended(step, answer, end))
 
     def _seen(self, step: HostCommand) -> _Life:
@@ -181,41 +181,41 @@ class HostExecutor:
         while True:
             state, words = yield from _look(step)
             if state is StepState.DONE:
-                return Outcome(state, words, already=True)
+                return StepResult(state, words, already=True)
             if self._clock.now() >= end:
-                return Outcome(StepState.FAILED, f"{words} after {step.limit:g} s")
+                return StepResult(StepState.FAILED, f"{words} after {step.limit:g} s")
             yield _Run(words, pause=AGAIN)
 
     def _ended(self, step: HostCommand, answer: Completed, end: datetime) -> _Life:
         """A command that ended: its own description, and what its probe says."""
         note = _note(answer)
         if not step.probe:
-            return Outcome(StepState.DONE if answer.code == 0 else StepState.FAILED, note)
+            return StepResult(StepState.DONE if answer.code == 0 else StepState.FAILED, note)
         while True:
             state, words = yield from _look(step)
             if state is StepState.DONE:
-                return Outcome(state, note)
+                return StepResult(state, note)
             if state is StepState.PLANNED and answer.code != 0:
-                return Outcome(StepState.FAILED, note)
+                return StepResult(StepState.FAILED, note)
             if self._clock.now() >= end:
                 # what could be asked and is not done has failed; else nobody knows
                 state = StepState.FAILED if state is StepState.PLANNED else StepState.IN_DOUBT
-                return Outcome(state, f"{note}; {words} after {step.limit:g} s")
+                return StepResult(state, f"{note}; {words} after {step.limit:g} s")
             # a machine takes its time to go off
             yield _Run(f"ended, {words}", pause=AGAIN)
 
-    def _awaited(self, step: HostCommand, mark: str, end: datetime) -> Generator[_Run, _Answer, Outcome | None]:
+    def _awaited(self, step: HostCommand, mark: str, end: datetime) -> Generator[_Run, _Answer, StepResult | None]:
         """What became of a command that an earlier process of this run has begun; None if there is none."""
         there = yield from _under_way(mark)
         if not there:
             return None
         while there or there is None:
             if self._clock.now() >= end:
-                return Outcome(StepState.IN_DOUBT, "it was started before, and is still running")
+                return StepResult(StepState.IN_DOUBT, "it was started before, and is still running")
             yield _Run("started before, still running", pause=AGAIN)
             there = yield from _under_way(mark)
         state, words = yield from _look(step)
-        return Outcome(StepState.FAILED if state is StepState.PLANNED else state, f"started before, {words}")
+        return StepResult(StepState.FAILED if state is StepState.PLANNED else state, f"started before, {words}")
 
     def _lost(self, step: HostCommand, mark: str, why: str) -> _Life:
         """Nobody saw how it ended: wait until it surely has, then its probe decides."""
@@ -224,14 +224,14 @@ class HostExecutor:
             yield _Run(why, pause=AGAIN)
             state, words = yield from _look(step)
             if state is StepState.DONE:
-                return Outcome(state, f"{why}; {words}")
+                return StepResult(state, f"{why}; {words}")
             there = yield from _under_way(mark)
             if there is False and state is StepState.PLANNED:
-                return Outcome(StepState.FAILED, f"{why}; {words}")
+                return StepResult(StepState.FAILED, f"{why}; {words}")
             if there is False and not step.probe:
-                return Outcome(StepState.IN_DOUBT, f"{why}; it has ended, with an unknown result")
+                return StepResult(StepState.IN_DOUBT, f"{why}; it has ended, with an unknown result")
             if self._clock.now() >= (last if there else end):
-                return Outcome(StepState.IN_DOUBT, f"{why}; {words}")
+                return StepResult(StepState.IN_DOUBT, f"{why}; {words}")
 
 
 def _look(step: HostCommand) -> Generator[_Run, _Answer, tuple[StepState, str]]:

@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from stackmend.model.errors import ConfigError, SourceError
-from stackmend.model.facts import Disk, Domain, Interface
+from stackmend.model.facts import Domain, DomainDisk, Interface
 
 #: virDomainState
 _STATES = ("nostate", "running", "blocked", "paused", "shutdown", "shutoff", "crashed", "pmsuspended")
@@ -100,10 +100,10 @@ def _server(root: ElementTree.Element) -> str:
     return ""
 
 
-def _disk(disk: ElementTree.Element) -> Disk:
+def _disk(disk: ElementTree.Element) -> DomainDisk:
     source = disk.find("source")
     named = next((source.attrib[key] for key in _SOURCES if key in source.attrib), "") if source is not None else ""
-    return Disk(
+    return DomainDisk(
         target=_attribute(disk, "target", "dev"),
         source=named,
         kind=disk.get("type", ""),

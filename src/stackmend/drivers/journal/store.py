@@ -19,7 +19,7 @@ from stackmend.drivers.database.patience import SILENCE, waiting
 from stackmend.drivers.database.urls import parsed
 from stackmend.drivers.journal.lease import Leases, stamp
 from stackmend.model.errors import JournalError, StackmendError, UsageError
-from stackmend.model.journal import Entry, Remark, Remembered, RunRecord, RunState, Waiver
+from stackmend.model.journal import Entry, FindingHistory, Remark, RunRecord, RunState, Waiver
 from stackmend.model.plan import Action, Limits, action_of, from_json, step_dict, to_json
 from stackmend.model.step import StepState
 
@@ -290,11 +290,11 @@ class DatabaseJournal:
 
     # -- memory
 
-    def remembered(self, cloud: str) -> dict[str, Remembered]:
+    def remembered(self, cloud: str) -> dict[str, FindingHistory]:
         """Fingerprint -> its history."""
         with self._reading() as connection:
             found = connection.execute(sa.select(_FINDINGS).where(_FINDINGS.c.cloud == cloud)).mappings().all()
-        return {row["fingerprint"]: Remembered(**{k: v for k, v in row.items() if k != "cloud"}) for row in found}
+        return {row["fingerprint"]: FindingHistory(**{k: v for k, v in row.items() if k != "cloud"}) for row in found}
 
     def remember(self, cloud: str, seen: Mapping[str, str], gone: Sequence[str], now: str) -> None:
         """Record findings seen (fingerprint -> check) and fingerprints that a full audit did not find again."""

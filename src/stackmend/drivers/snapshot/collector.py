@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from stackmend.drivers.database.dialects import Address, Dialect, TableInfo, dialect_of
-from stackmend.drivers.database.dialects.base import Reader
+from stackmend.drivers.database.dialects.base import TableReader
 from stackmend.drivers.database.rows import Connections
 from stackmend.drivers.snapshot.decoder import Complaints
 from stackmend.drivers.snapshot.query import DuckQuery
@@ -222,7 +222,7 @@ def _note(lacking: dict[str, tuple[str, ...]], label: str, columns: Sequence[str
         lacking[label] = tuple(dict.fromkeys((*lacking.get(label, ()), *columns)))
 
 
-def _open(group: list[_Reading]) -> Reader | None:
+def _open(group: list[_Reading]) -> TableReader | None:
     try:
         return group[0].dialect.reader(group[0].address)
     except SourceError as problem:
@@ -230,7 +230,7 @@ def _open(group: list[_Reading]) -> Reader | None:
         return None
 
 
-def _begin(group: list[_Reading], reader: Reader) -> None:
+def _begin(group: list[_Reading], reader: TableReader) -> None:
     try:
         reader.begin()
     except SourceError as problem:
@@ -243,7 +243,7 @@ def _fail(group: list[_Reading], problem: SourceError) -> None:
 
 
 def _stream_all(
-    group: list[_Reading], reader: Reader, wanted: set[str], into: Path, progress: Progress, complaints: Complaints
+    group: list[_Reading], reader: TableReader, wanted: set[str], into: Path, progress: Progress, complaints: Complaints
 ) -> None:
     """Read every table of every database of one server; a failure ends that database, the others are tried."""
     try:
@@ -276,7 +276,7 @@ def _hopeless(reading: _Reading, table: Table) -> bool:
     return bool(reading.error) or "*" in reading.missing.get(table.label, ())
 
 
-def _fetch(reading: _Reading, stream: TableStream, reader: Reader, pipeline: Pipeline, first: Address) -> None:
+def _fetch(reading: _Reading, stream: TableStream, reader: TableReader, pipeline: Pipeline, first: Address) -> None:
     table = stream.query.table
     try:
         stream.fetch(reader, pipeline, reading.known[table.name].rows if not table.where else None)

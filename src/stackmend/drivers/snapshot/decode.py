@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from stackmend.drivers.snapshot.shape import ARROW
-from stackmend.tables import Column, Kind
+from stackmend.tables import Column, ColumnType
 
 SEPARATOR = "\x1f"
 NULL = "\x15"
@@ -122,11 +122,11 @@ def _time(value: Any) -> datetime:
     return datetime.fromisoformat(_text(value))
 
 
-_CONVERT: dict[Kind, Callable[[Any], Any]] = {
-    Kind.TEXT: _text,
-    Kind.INT: _int,
-    Kind.FLOAT: _float,
-    Kind.BOOL: _bool,
-    Kind.TIME: _time,
-    Kind.DELETED: _bool,
+_CONVERT: dict[ColumnType, Callable[[Any], Any]] = {
+    ColumnType.TEXT: _text,
+    ColumnType.INT: _int,
+    ColumnType.FLOAT: _float,
+    ColumnType.BOOL: _bool,
+    ColumnType.TIME: _time,
+    ColumnType.DELETED: _bool,
 }

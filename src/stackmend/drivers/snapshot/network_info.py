@@ -20,7 +20,7 @@ import pyarrow as pa
 from stackmend.drivers.snapshot.interrupts import interrupts
 
 #: (row number, what is wrong)
-Complain = Callable[[int, str], None]
+ComplainDocument = Callable[[int, str], None]
 
 _STRUCT = json.dumps(
     [
@@ -76,7 +76,7 @@ class Exploder:
             self._begun = duckdb.connect(":memory:", config={"threads": 1})
         return self._begun
 
-    def explode(self, documents: Sequence[bytes | None], complain: Complain) -> tuple[pa.Table, pa.Table]:
+    def explode(self, documents: Sequence[bytes | None], complain: ComplainDocument) -> tuple[pa.Table, pa.Table]:
         """(document, vifs, length, crc32 of each document; the VIFs with ``n``, the number of their document)."""
         kinds = ["null" if d is None else "empty" if len(d) < 16 and d.strip() in _EMPTY else "list" for d in documents]
         sizes = [None if d is None else len(d) for d in documents]
@@ -133,7 +133,7 @@ class Exploder:
         late: list[int],
         kinds: list[str],
         counts: list[int | None],
-        complain: Complain,
+        complain: ComplainDocument,
     ) -> list[dict[str, object]]:
         """Parse one by one the documents in which DuckDB found nothing; sets their kinds and counts."""
         found: list[dict[str, object]] = []

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stackmend.drivers.database.dialects import Address, Dialect, TableInfo
-from stackmend.drivers.database.dialects.rights import Sight
+from stackmend.drivers.database.dialects.rights import Visibility
 from stackmend.drivers.snapshot.decode import NULL, SEPARATOR
 from stackmend.model.snapshot import CELL
-from stackmend.tables import Column, Kind, Table, tables
+from stackmend.tables import Column, ColumnType, Table, tables
 
 # the tables' small SQL fragments; compared with a parser by the tests (docs/adr/0039), whose import would delay audits
 _OWN = re.compile(r"\bt\.(\w+)")
@@ -58,7 +58,7 @@ def missing(table: Table, known: Mapping[str, TableInfo]) -> tuple[str, ...]:
     return tuple(c.name for c in table.columns if not c.optional and not _present(c, info))
 
 
-def unseen(table: Table, known: Mapping[str, TableInfo], sight: Sight) -> tuple[str, ...]:
+def unseen(table: Table, known: Mapping[str, TableInfo], sight: Visibility) -> tuple[str, ...]:
     """Columns that are not visible and may be hidden from the account; ("*",) if the table may be hidden.
 
     A column missing in a fully visible table does not exist: that is :func:`missing`, or a release without it.
@@ -82,8 +82,8 @@ def select(
     info = known.get(table.name)
     if info is None or not _selectable(table, known):
         return None
-    columns = tuple(c for c in table.columns if c.kind is not Kind.NETWORK_INFO)
-    document = any(c.kind is Kind.NETWORK_INFO and _present(c, info) for c in table.columns)
+    columns = tuple(c for c in table.columns if c.kind is not ColumnType.NETWORK_INFO)
+    document = any(c.kind is ColumnType.NETWORK_INFO and _present(c, info) for c in table.columns)
     values = [_value(dialect, c) if _present(c, info) else "NULL" for c in columns]
     source = f"FROM {dialect.qualified(address, table.name)} t"
     if table.join:
@@ -116,7 +116,7 @@ def _value(dialect: Dialect, column: Column) -> str:
     if column.expr:
         return f"({column.expr})"
     own = f"t.{dialect.quote(column.name)}"
-    return f"({own} <> 0)" if column.kind is Kind.DELETED else own
+    return f"({own} <> 0)" if column.kind is ColumnType.DELETED else own
 
 
 def _present(column: Column, info: TableInfo) -> bool:

@@ -6,20 +6,25 @@ from __future__ import annotations
 import pyarrow as pa
 
 from stackmend.model.snapshot import UNREADABLE
-from stackmend.tables import Kind, tables
+from stackmend.tables import ColumnType, tables
 from stackmend.tables.nova import VIFS
 
 ARROW = {
-    Kind.TEXT: pa.string(),
-    Kind.INT: pa.int64(),
-    Kind.FLOAT: pa.float64(),
-    Kind.BOOL: pa.bool_(),
-    Kind.TIME: pa.timestamp("us"),
-    Kind.DELETED: pa.bool_(),
+    ColumnType.TEXT: pa.string(),
+    ColumnType.INT: pa.int64(),
+    ColumnType.FLOAT: pa.float64(),
+    ColumnType.BOOL: pa.bool_(),
+    ColumnType.TIME: pa.timestamp("us"),
+    ColumnType.DELETED: pa.bool_(),
 }
 
 #: the columns that replace ``network_info`` in its table
-DOCUMENT = (("document", Kind.TEXT), ("vifs", Kind.INT), ("length", Kind.INT), ("crc32", Kind.INT))
+DOCUMENT = (
+    ("document", ColumnType.TEXT),
+    ("vifs", ColumnType.INT),
+    ("length", ColumnType.INT),
+    ("crc32", ColumnType.INT),
+)
 _UNREADABLE = ("database", "table_name", "row_key", "column_name", "problem", "resource_type", "resource_id")
 
 #: label of a derived table -> label of its source table
@@ -47,7 +52,7 @@ def schema(label: str) -> pa.Schema:
     if table.constant:
         fields.append((table.constant[0], pa.string()))
     for column in table.columns:
-        if column.kind is Kind.NETWORK_INFO:
+        if column.kind is ColumnType.NETWORK_INFO:
             fields += [(name, ARROW[kind]) for name, kind in DOCUMENT]
         else:
             fields.append((column.name, ARROW[column.kind]))

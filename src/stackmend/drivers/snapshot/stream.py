@@ -17,7 +17,7 @@ from typing import Self
 import pyarrow as pa
 from pyarrow import compute, parquet
 
-from stackmend.drivers.database.dialects.base import Reader
+from stackmend.drivers.database.dialects.base import TableReader
 from stackmend.drivers.snapshot.decode import Unpackable
 from stackmend.drivers.snapshot.decoder import Complaints, Decoder
 from stackmend.drivers.snapshot.selects import Select
@@ -95,7 +95,7 @@ class TableStream:
         self.failure: BaseException | None = None
         self.rows = 0
 
-    def fetch(self, reader: Reader, pipeline: Pipeline, expected: int | None) -> None:
+    def fetch(self, reader: TableReader, pipeline: Pipeline, expected: int | None) -> None:
         """Read everything; SourceError, also stored as its failure, when the stream breaks."""
         is_packed = reader.packs and not self._whole
         sql = self.query.packed if is_packed else self.query.plain

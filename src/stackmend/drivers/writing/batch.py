@@ -22,6 +22,7 @@ from stackmend.model.step import (
     ExpectNone,
     ExpectRow,
     InsertRow,
+    Record,
     RowStep,
     StepState,
     UpdateRow,
@@ -32,12 +33,11 @@ from stackmend.model.writer import Group
 from stackmend.tables import secret_columns
 
 Pk = tuple[Value, ...]
-Record = dict[str, Value]
 #: what the journal keeps of a step that was done: {"pk": ...}, {"row": ..., "sealed": ...}, {"value": ...}
 Image = dict[str, object]
-Place = tuple[str, str]  #: database and table
+TableName = tuple[str, str]  #: database and table
 Spot = tuple[str, str, Pk]  #: a row: database, table, primary key
-Asked = tuple[str, str, tuple[str, ...]]  #: database, table, columns: are there rows that read so?
+RowLookup = tuple[str, str, tuple[str, ...]]  #: database, table, columns: are there rows that read so?
 
 
 @dataclass(slots=True, eq=False)
@@ -92,12 +92,12 @@ class Batch:
         self.groups = groups
         self._schema, self._seal = schema, seal
         self._shapes: dict[tuple[Value, ...], Shape] = {}
-        self.touched: dict[Place, dict[Pk, None]] = {}
-        self.reads: dict[Place, dict[str, None]] = {}
-        self.keys: dict[Place, tuple[str, ...]] = {}
-        self.asked: dict[Asked, dict[Pk, None]] = {}
+        self.touched: dict[TableName, dict[Pk, None]] = {}
+        self.reads: dict[TableName, dict[str, None]] = {}
+        self.keys: dict[TableName, tuple[str, ...]] = {}
+        self.asked: dict[RowLookup, dict[Pk, None]] = {}
         self.rows: dict[Spot, Record] = {}
-        self.taken: dict[tuple[Asked, Pk], list[Record]] = {}
+        self.taken: dict[tuple[RowLookup, Pk], list[Record]] = {}
         self.left = dict(left)  #: what this run last left in a counter that it undoes
         self.values: dict[int, int] = {}  #: number of a counting step -> the counter after it
         self.intents: list[Entry] = []
@@ -416,7 +416,7 @@ class _Trial:
                 return f"{reference.table} now has a row that would {what} with one of {shape.table}"
         return ""
 
-    def _present(self, asked: Asked, values: Pk, but: Spot | None = None) -> bool:
+    def _present(self, asked: RowLookup, values: Pk, but: Spot | None = None) -> bool:
         """Whether a row (other than ``but``) reads so, after what this group and those before it have done."""
         batch, place = self._batch, asked[:2]
         for found in batch.taken.get((asked, values), ()):

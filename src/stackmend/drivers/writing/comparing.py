@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from stackmend.drivers.database.rows import Connections, fetch
-from stackmend.drivers.writing.batch import Pk, Record
+from stackmend.drivers.writing.batch import Pk
 from stackmend.drivers.writing.seal import Sealer
-from stackmend.model.step import BumpRow, DeleteRow, InsertRow, RowStep, UpdateRow, Value
+from stackmend.model.step import BumpRow, DeleteRow, InsertRow, Record, RowStep, UpdateRow, Value
 from stackmend.model.writer import Group
 
 #: database, table, columns that tell rows apart

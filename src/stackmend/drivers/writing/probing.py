@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stackmend.drivers.database.rows import Connections, fetch
-from stackmend.drivers.writing.batch import Image, Pk, Record
+from stackmend.drivers.writing.batch import Image, Pk
 from stackmend.model.journal import Entry
-from stackmend.model.step import BumpRow, DeleteRow, InsertRow, StepState, UpdateRow
-from stackmend.model.writer import Group, Verdict
+from stackmend.model.step import BumpRow, DeleteRow, InsertRow, Record, StepState, UpdateRow
+from stackmend.model.writer import Group, GroupResult
 
 _Image = Mapping[str, Any] | None
 #: a row of a group: its place, by which columns, their values
@@ -51,7 +51,7 @@ class Probe:
         self._connections, self._groups, self._images = connections, groups, images
         self._rows: dict[_Row, list[Record]] = {}
 
-    def verdicts(self) -> list[Verdict]:
+    def verdicts(self) -> list[GroupResult]:
         """DONE, PLANNED or IN_DOUBT for each group. SourceError when the rows cannot be read."""
         if not self._groups:
             return []
@@ -84,7 +84,7 @@ class Probe:
                 row = dict(zip(names, values, strict=True))
                 self._rows.setdefault((database, table, by, tuple([row[c] for c in by])), []).append(row)
 
-    def _verdict(self, group: Group, net: _Net, spans: Mapping[tuple[_Row, str], tuple[int, int]]) -> Verdict:
+    def _verdict(self, group: Group, net: _Net, spans: Mapping[tuple[_Row, str], tuple[int, int]]) -> GroupResult:
         if net.before:
             after = all(self._reads(row, image) for row, image in net.after.items())
             before = all(self._reads(row, image) for row, image in net.before.items())
@@ -96,11 +96,11 @@ class Probe:
             entries = [
                 Entry(n, StepState.DONE, self._outcome(n, s)) for s, n in zip(group.steps, group.numbers, strict=True)
             ]
-            return Verdict(StepState.DONE, "found to be done", entries)
+            return GroupResult(StepState.DONE, "found to be done", entries)
         if before and not after:
-            return Verdict(StepState.PLANNED, "", [])
+            return GroupResult(StepState.PLANNED, "", [])
         note = "the rows match neither the state before nor the state after the step"
-        return Verdict(StepState.IN_DOUBT, note, [Entry(n, StepState.IN_DOUBT, None, note) for n in group.numbers])
+        return GroupResult(StepState.IN_DOUBT, note, [Entry(n, StepState.IN_DOUBT, None, note) for n in group.numbers])
 
     def _reads(self, row: _Row, image: _Image) -> bool:
         found = self._rows.get(row, [])

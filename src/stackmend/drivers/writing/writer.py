@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from stackmend.drivers.database.dialects.base import Address, Connection, Dialect
 from stackmend.drivers.database.rows import Connections, fetch
 from stackmend.drivers.database.transactions import Lost, Unknown, back_out, commit, execute, telling
-from stackmend.drivers.writing.batch import Batch, Image, Pk, Record, Slot, Spot, cannot
+from stackmend.drivers.writing.batch import Batch, Image, Pk, Slot, Spot, cannot
 from stackmend.drivers.writing.comparing import Comparison
 from stackmend.drivers.writing.probing import Probe
 from stackmend.drivers.writing.seal import Sealer
@@ -23,8 +23,8 @@ from stackmend.drivers.writing.statements import insert, statements
 from stackmend.model.errors import SilentError, SourceError, WriteError
 from stackmend.model.events import Events
 from stackmend.model.journal import Entry
-from stackmend.model.step import InsertRow, StepState, Value
-from stackmend.model.writer import Group, Intent, Verdict
+from stackmend.model.step import InsertRow, Record, StepState, Value
+from stackmend.model.writer import Group, GroupResult, Intent
 
 _EVENTS = Events(__name__)
 
@@ -57,15 +57,15 @@ class DatabaseWriter:
         """Close all connections."""
         self._writing.close()
 
-    def write(self, groups: Sequence[Group], intent: Intent) -> list[Verdict]:
+    def write(self, groups: Sequence[Group], intent: Intent) -> list[GroupResult]:
         """Make these groups of one database; see :class:`stackmend.model.protocols.Writer`."""
-        found: dict[int, Verdict] = {}
+        found: dict[int, GroupResult] = {}
         pending = list(range(len(groups)))
         while pending:
             pending = self._together(groups, pending, intent, found)
         return [found[index] for index in range(len(groups))]
 
-    def probe(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, object]]) -> list[Verdict]:
+    def probe(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, object]]) -> list[GroupResult]:
         """Look whether groups are done; see :class:`stackmend.model.protocols.Writer`."""
         return Probe(self._writing, groups, images).verdicts()
 
@@ -74,7 +74,7 @@ class DatabaseWriter:
         return Comparison(self._writing, self._sealer, groups).differences()
 
     def _together(
-        self, groups: Sequence[Group], chosen: list[int], intent: Intent, found: dict[int, Verdict]
+        self, groups: Sequence[Group], chosen: list[int], intent: Intent, found: dict[int, GroupResult]
     ) -> list[int]:
         """One transaction; returns the groups that need another one. Halves a batch that the database refuses."""
         some = [groups[index] for index in chosen]
@@ -104,7 +104,9 @@ class DatabaseWriter:
                 found[index] = verdicts[number]
         return [chosen[number] for number in batch.later]
 
-    def _patiently(self, groups: Sequence[Group], intent: Intent, attempts: int) -> tuple[Batch, dict[int, Verdict]]:
+    def _patiently(
+        self, groups: Sequence[Group], intent: Intent, attempts: int
+    ) -> tuple[Batch, dict[int, GroupResult]]:
         """One transaction, tried again when it lost against another one."""
         for attempt in range(attempts):
             try:
@@ -117,7 +119,7 @@ class DatabaseWriter:
             "Nothing was changed; run it again when there is less activity on the rows.",
         )
 
-    def _attempt(self, groups: Sequence[Group], intent: Intent) -> tuple[Batch, dict[int, Verdict]]:
+    def _attempt(self, groups: Sequence[Group], intent: Intent) -> tuple[Batch, dict[int, GroupResult]]:
         database = groups[0].database
         dialect, connection = self._writing.get(database)
         batch = Batch(groups, self._writing, self._sealer.seal, self._left)
@@ -277,7 +279,9 @@ class DatabaseWriter:
             )
         return found
 
-    def _after_lost_commit(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, object]]) -> list[Verdict]:
+    def _after_lost_commit(
+        self, groups: Sequence[Group], images: Mapping[int, Mapping[str, object]]
+    ) -> list[GroupResult]:
         """The connection broke while committing: ask the rows."""
         note = "the connection broke during the commit"
         try:
@@ -295,19 +299,19 @@ class DatabaseWriter:
         ]
 
 
-def done(group: Group, images: Mapping[int, Image]) -> Verdict:
+def done(group: Group, images: Mapping[int, Image]) -> GroupResult:
     """The verdict on a group whose transaction was committed."""
-    return Verdict(StepState.DONE, "", [Entry(n, StepState.DONE, images.get(n)) for n in group.numbers])
+    return GroupResult(StepState.DONE, "", [Entry(n, StepState.DONE, images.get(n)) for n in group.numbers])
 
 
-def failed(group: Group, note: str) -> Verdict:
+def failed(group: Group, note: str) -> GroupResult:
     """The verdict on a group of which nothing was kept."""
     return every(group, StepState.FAILED, note)
 
 
-def every(group: Group, state: StepState, note: str) -> Verdict:
+def every(group: Group, state: StepState, note: str) -> GroupResult:
     """The same for all steps of a group."""
-    return Verdict(state, note, [Entry(n, state, None, note) for n in group.numbers])
+    return GroupResult(state, note, [Entry(n, state, None, note) for n in group.numbers])
 
 
 def _only(group: Group, database: str) -> Group:

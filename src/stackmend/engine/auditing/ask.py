@@ -32,7 +32,7 @@ _MADE_OF = {"network_info": frozenset({"document", "vifs", "length", "crc32", VI
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Readiness:
     """Whether a check may run on this snapshot."""
 
     speaks: bool
@@ -40,7 +40,7 @@ class Standing:
     reason: str = ""
 
 
-def standing(check: Check, manifest: Manifest) -> Standing:
+def standing(check: Check, manifest: Manifest) -> Readiness:
     """Whether the manifest allows a check to run, and whether its answer is complete.
 
     A failed source in ``needs`` forbids any verdict, and so does a missing table or column that the check reads:
@@ -57,20 +57,20 @@ def standing(check: Check, manifest: Manifest) -> Standing:
         else:
             reason = "" if need in known else f"database {need} is not configured"
         if reason:
-            return Standing(False, False, reason)
+            return Readiness(False, False, reason)
     spared = _spared(check, manifest)
     try:
         lacking = _unseen(check, manifest) or _missing(check, manifest)
     except NotUnderstood as problem:
         lacking = [f"a source does not show everything, and it is unknown what this check reads from it: {problem}"]
     if lacking:
-        return Standing(False, False, "; ".join(lacking))
+        return Readiness(False, False, "; ".join(lacking))
     services = {t.service for label in check.reads for t in tables().get(label, ())}
     everything = UNREADABLE in check.reads
     shown = sorted({source.called for source in manifest.sources if source.api})
     if everything and shown:
         why = f"{', '.join(shown)} {'shows' if len(shown) == 1 else 'show'} no rows as they are stored"
-        return Standing(any(not source.api and not source.error for source in manifest.sources), False, why)
+        return Readiness(any(not source.api and not source.error for source in manifest.sources), False, why)
     reasons = [why for database, why in sorted(failed.items()) if everything or service(database) in services]
     if not reasons and (everything or "nova" in services):
         # nova_api lists the cells: a cell that it does not list was not read
@@ -82,7 +82,7 @@ def standing(check: Check, manifest: Manifest) -> Standing:
             if source.unseen
         ]
     reasons += spared
-    return Standing(True, not reasons, "; ".join(reasons))
+    return Readiness(True, not reasons, "; ".join(reasons))
 
 
 def _spared(check: Check, manifest: Manifest) -> list[str]:

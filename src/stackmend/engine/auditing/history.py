@@ -9,10 +9,10 @@ from datetime import datetime
 
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Finding, State
-from stackmend.model.journal import Remembered, Waiver
+from stackmend.model.journal import FindingHistory, Waiver
 
 
-def recall(findings: Iterable[Finding], known: Mapping[str, Remembered], now: str) -> list[Finding]:
+def recall(findings: Iterable[Finding], known: Mapping[str, FindingHistory], now: str) -> list[Finding]:
     """The findings with ``first_seen``: from the history, or now."""
     return [replace(f, first_seen=known[f.fingerprint].first_seen if f.fingerprint in known else now) for f in findings]
 
@@ -54,7 +54,7 @@ def validate(waiver: Waiver) -> None:
             raise UsageError(f"{waiver.expires!r} is not a time", "Write it as 2027-01-31T00:00:00+00:00.")
 
 
-def old_enough(fingerprint: str, known: Mapping[str, Remembered], now: str, settle: float) -> bool:
+def old_enough(fingerprint: str, known: Mapping[str, FindingHistory], now: str, settle: float) -> bool:
     """Whether earlier audits have found it without interruption for at least ``settle`` seconds (R1)."""
     found = known.get(fingerprint)
     if found is None or found.gone:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from stackmend.engine.auditing.ask import parameters, standing
 from stackmend.model.check import Check
 from stackmend.model.errors import SourceError, TimeIsUp
-from stackmend.model.finding import Says, Witness, alike, fingerprint, same
+from stackmend.model.finding import ApiWitness, Says, alike, fingerprint, same
 from stackmend.model.protocols import Collector, Query
 from stackmend.model.snapshot import Manifest
 
@@ -61,10 +61,10 @@ class Sides:
     seconds: float = ASKING
 
 
-Ask = Callable[[Rows], dict[str, Witness]]
+AskApis = Callable[[Rows], dict[str, ApiWitness]]
 
 
-def witnesses(check: Check, rows: Rows, sides: Sides) -> tuple[dict[str, Witness], list[str]]:
+def witnesses(check: Check, rows: Rows, sides: Sides) -> tuple[dict[str, ApiWitness], list[str]]:
     """(fingerprint -> what the APIs say of the findings with these rows, which of them they were not asked about).
 
     Nothing where they show nothing of what the check is about.
@@ -84,7 +84,7 @@ def witnesses(check: Check, rows: Rows, sides: Sides) -> tuple[dict[str, Witness
     return said, notes
 
 
-def _way(check: Check, sides: Sides) -> Ask | None:
+def _way(check: Check, sides: Sides) -> AskApis | None:
     stand = standing(check, sides.manifest)
     reads = {label: scope for label, scope in check.reads.items() if label in _OBJECTS}
     if stand.speaks:
@@ -94,7 +94,7 @@ def _way(check: Check, sides: Sides) -> Ask | None:
     return lambda part: _compared(check, reads, part, sides)
 
 
-def _together(check: Check, rows: Rows, ask: Ask, end: float) -> tuple[dict[str, Witness], int]:
+def _together(check: Check, rows: Rows, ask: AskApis, end: float) -> tuple[dict[str, ApiWitness], int]:
     """All in one look; where that fails, each in one of its own, so that one cell that is down hides no other.
 
     Beside it: for how many there was no time.
@@ -106,7 +106,7 @@ def _together(check: Check, rows: Rows, ask: Ask, end: float) -> tuple[dict[str,
     except SourceError as problem:
         if not 1 < len(rows) <= ONE_BY_ONE:
             return _unknown(check, rows, problem), 0
-    said: dict[str, Witness] = {}
+    said: dict[str, ApiWitness] = {}
     for number, row in enumerate(rows):
         if time.monotonic() > end:
             left = rows[number:]
@@ -115,11 +115,11 @@ def _together(check: Check, rows: Rows, ask: Ask, end: float) -> tuple[dict[str,
     return said, 0
 
 
-def _unknown(check: Check, rows: Rows, problem: SourceError) -> dict[str, Witness]:
-    return {fingerprint(check, row): Witness(Says.UNKNOWN, problem.message) for row in rows}
+def _unknown(check: Check, rows: Rows, problem: SourceError) -> dict[str, ApiWitness]:
+    return {fingerprint(check, row): ApiWitness(Says.UNKNOWN, problem.message) for row in rows}
 
 
-def _again(check: Check, rows: Rows, sides: Sides, *, whole: bool) -> dict[str, Witness]:
+def _again(check: Check, rows: Rows, sides: Sides, *, whole: bool) -> dict[str, ApiWitness]:
     query = sides.apis.recollect(check.reads, rows)
     try:
         now = query.rows("SELECT CAST(now AS TEXT) AS now FROM clock", {})[0]["now"]
@@ -127,14 +127,14 @@ def _again(check: Check, rows: Rows, sides: Sides, *, whole: bool) -> dict[str, 
     finally:
         query.close()
     other = (
-        Witness(Says.CONTRADICTS, "the services' APIs show a consistent state")
+        ApiWitness(Says.CONTRADICTS, "the services' APIs show a consistent state")
         if whole
-        else Witness(Says.UNKNOWN, "the services' APIs do not show all that is needed")
+        else ApiWitness(Says.UNKNOWN, "the services' APIs do not show all that is needed")
     )
-    return {fingerprint(check, row): Witness(Says.SUPPORTS) if same(check, row) in seen else other for row in rows}
+    return {fingerprint(check, row): ApiWitness(Says.SUPPORTS) if same(check, row) in seen else other for row in rows}
 
 
-def _compared(check: Check, reads: Mapping[str, Mapping[str, str]], rows: Rows, sides: Sides) -> dict[str, Witness]:
+def _compared(check: Check, reads: Mapping[str, Mapping[str, str]], rows: Rows, sides: Sides) -> dict[str, ApiWitness]:
     ours = sides.databases.recollect(reads, rows)
     try:
         theirs = sides.apis.recollect(reads, rows)
@@ -148,7 +148,9 @@ def _compared(check: Check, reads: Mapping[str, Mapping[str, str]], rows: Rows, 
     for row in rows:
         names = {alike(value) for value in row.values() if isinstance(value, str)}
         why = [text for of, text in differences if of & names]
-        found[fingerprint(check, row)] = Witness(Says.CONTRADICTS, "; ".join(why)) if why else Witness(Says.SUPPORTS)
+        found[fingerprint(check, row)] = (
+            ApiWitness(Says.CONTRADICTS, "; ".join(why)) if why else ApiWitness(Says.SUPPORTS)
+        )
     return found
 
 

@@ -54,7 +54,7 @@ _TABLES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class PlanOptions:
     """How the operator wants things repaired."""
 
     via: str = "auto"  #: "auto", "api" or "db"
@@ -112,7 +112,7 @@ class Planner:
     def __init__(
         self,
         live: Live,
-        wishes: Wishes,
+        wishes: PlanOptions,
         *,
         cloud: str,
         now: str,

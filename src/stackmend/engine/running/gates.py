@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from stackmend.model.step import CallStep, Gate, StepState
-from stackmend.model.writer import Outcome, Pending
+from stackmend.model.writer import Pending, StepResult
 
 #: asks whoever sits there; False where nobody does, or the answer is no
-Ask = Callable[[Gate], bool]
+Answer = Callable[[Gate], bool]
 
 
 def unattended(gate: Gate) -> bool:
@@ -21,20 +21,20 @@ def unattended(gate: Gate) -> bool:
 class GateExecutor:
     """Implements :class:`stackmend.model.protocols.Executor` for gates: open when acknowledged by name or asked for."""
 
-    def __init__(self, acknowledged: Collection[str] = (), ask: Ask = unattended) -> None:
+    def __init__(self, acknowledged: Collection[str] = (), ask: Answer = unattended) -> None:
         self._acknowledged, self._ask = frozenset(acknowledged), ask
 
-    def begin(self, step: CallStep, mark: str) -> Outcome | Pending:
+    def begin(self, step: CallStep, mark: str) -> StepResult | Pending:
         """Ask; a gate that stays closed holds its lane, and the run can be resumed."""
         del mark
         gate = _gate(step)
         if gate.name in self._acknowledged:
-            return Outcome(StepState.DONE, "acknowledged by name")
+            return StepResult(StepState.DONE, "acknowledged by name")
         if self._ask(gate):
-            return Outcome(StepState.DONE, "acknowledged")
-        return Outcome(StepState.HELD, f"gate {gate.name} waits to be acknowledged: {gate.text}")
+            return StepResult(StepState.DONE, "acknowledged")
+        return StepResult(StepState.HELD, f"gate {gate.name} waits to be acknowledged: {gate.text}")
 
-    def go_on(self, pending: Pending) -> Outcome | Pending:
+    def go_on(self, pending: Pending) -> StepResult | Pending:
         """A gate is never under way."""
         return pending
 

@@ -14,7 +14,7 @@ from stackmend.model.journal import Entry, RunRecord
 from stackmend.model.plan import Action
 from stackmend.model.step import ApiCall, BumpRow, HostCommand, InsertRow, StepState, writes
 from stackmend.model.values import whole
-from stackmend.model.writer import Group, Verdict
+from stackmend.model.writer import Group, GroupResult
 
 _CLOSED = (StepState.STALE, StepState.FAILED)
 _BY_NOW = "it had failed, but is now found done"
@@ -152,7 +152,7 @@ def probe(tools: Tools, record: RunRecord, found: Sequence[Lane]) -> None:
         tools.journal.note(record.id, entries)
 
 
-def _settle(lane: Lane, group: Group, verdict: Verdict, *, committed: bool, open: bool) -> list[Entry]:
+def _settle(lane: Lane, group: Group, verdict: GroupResult, *, committed: bool, open: bool) -> list[Entry]:
     if verdict.state is StepState.DONE:
         lane.advance()
         return verdict.entries

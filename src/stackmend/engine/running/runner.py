@@ -14,7 +14,7 @@ from stackmend.engine.planning.replan import Again, otherwise
 from stackmend.engine.running.call_scheduler import Traffic
 from stackmend.engine.running.lanes import Call, Lane, batches, lanes, last_entries
 from stackmend.engine.running.undo import inverse
-from stackmend.engine.running.verify import Ask, by_check, compare, probed, verify
+from stackmend.engine.running.verify import AskAgain, by_check, compare, probed, verify
 from stackmend.model.errors import (
     ConsentError,
     Exit,
@@ -28,7 +28,7 @@ from stackmend.model.journal import Entry, RunRecord, RunResult, RunState
 from stackmend.model.plan import Plan
 from stackmend.model.protocols import Clock, Executor, Journal, Progress, Writer
 from stackmend.model.step import CallStep, StepState
-from stackmend.model.writer import Group, Outcome, Pending, Verdict, mark_of
+from stackmend.model.writer import Group, GroupResult, Pending, StepResult, mark_of
 
 _EVENTS = Events(__name__)
 
@@ -59,7 +59,7 @@ class Tools:
 
     journal: Journal
     writer: Writer
-    ask: Ask
+    ask: AskAgain
     progress: Progress
     executors: Mapping[str, Executor]  #: kind of step ("api", "command", "gate") -> who does it
     clock: Clock
@@ -347,7 +347,7 @@ class Runner:
         groups = [lane.segment for lane in lanes if isinstance(lane.segment, Group)]
         verdicts = self._tools.writer.write(groups, self._intent)
         entries: list[Entry] = []
-        stale: list[tuple[Lane, Group, Verdict]] = []
+        stale: list[tuple[Lane, Group, GroupResult]] = []
         for lane, group, verdict in zip(lanes, groups, verdicts, strict=True):
             if verdict.state is StepState.STALE:
                 stale.append((lane, group, verdict))
@@ -361,7 +361,7 @@ class Runner:
                 self._regret(lane, verdict.regret)
         self._note(self._stale(stale))
 
-    def _settle(self, lane: Lane, verdict: Verdict) -> None:
+    def _settle(self, lane: Lane, verdict: GroupResult) -> None:
         if verdict.state is StepState.DONE:
             lane.advance()
             _EVENTS.detail("action went on", run=self._record.id, action=lane.action.id)
@@ -373,7 +373,7 @@ class Runner:
         _EVENTS.milestone("action stopped", run=self._record.id, action=lane.action.id, state=state.value, reason=note)
         self._failures += state in _FAILURES
 
-    def _stale(self, found: Sequence[tuple[Lane, Group, Verdict]]) -> list[Entry]:
+    def _stale(self, found: Sequence[tuple[Lane, Group, GroupResult]]) -> list[Entry]:
         """Groups whose rows are not as planned: done already (the plan is applied twice), or stale indeed."""
         if not found:
             return []
@@ -419,7 +419,7 @@ class Runner:
         self._note([Entry(n, StepState.FAILED, None, note) for n in _numbers(lane) if n > max(done)][:1])
         self._stop(lane, StepState.FAILED, note)
 
-    def _begin(self, lane: Lane) -> Outcome | Pending:
+    def _begin(self, lane: Lane) -> StepResult | Pending:
         """The next step of a lane where it is no row step."""
         call = lane.call
         mark = mark_of(self._record.id, call.number)
@@ -427,19 +427,19 @@ class Runner:
         _EVENTS.detail("call begun", run=self._record.id, action=lane.action.id, step=call.number, request=mark)
         return self._guarded(lambda: self._executor(call).begin(call.step, mark))
 
-    def _go_on(self, lane: Lane, pending: Pending) -> Outcome | Pending:
+    def _go_on(self, lane: Lane, pending: Pending) -> StepResult | Pending:
         return self._guarded(lambda: self._executor(lane.call).go_on(pending))
 
-    def _guarded(self, ask: Callable[[], Outcome | Pending]) -> Outcome | Pending:
+    def _guarded(self, ask: Callable[[], StepResult | Pending]) -> StepResult | Pending:
         try:
             return ask()
         except StackmendError as problem:
-            return Outcome(StepState.FAILED, f"{problem.message}. {problem.hint}".strip())
+            return StepResult(StepState.FAILED, f"{problem.message}. {problem.hint}".strip())
         except Exception as problem:  # noqa: BLE001
             # the lane's boundary: whatever it was, it must not take the other lanes with it, and its effect is unknown
-            return Outcome(StepState.IN_DOUBT, f"unexpected {type(problem).__name__}")
+            return StepResult(StepState.IN_DOUBT, f"unexpected {type(problem).__name__}")
 
-    def _over(self, lane: Lane, outcome: Outcome) -> None:
+    def _over(self, lane: Lane, outcome: StepResult) -> None:
         """A call is over: write it down, and let its lane go on or stop."""
         call = lane.call
         # what an earlier process of this run has begun is ours, though it is found done
@@ -453,7 +453,7 @@ class Runner:
             lane.skip()
             lane.already = lane.made == 0 and not lane.open
         else:
-            self._settle(lane, Verdict(outcome.state, outcome.note, []))
+            self._settle(lane, GroupResult(outcome.state, outcome.note, []))
 
     def _executor(self, call: Call) -> Executor:
         return self._tools.executors[call.step.kind]

@@ -15,10 +15,10 @@ from stackmend.model.errors import SourceError
 from stackmend.model.journal import Entry
 from stackmend.model.protocols import Writer
 from stackmend.model.step import StepState
-from stackmend.model.writer import Group, Verdict
+from stackmend.model.writer import Group, GroupResult
 
 #: asks checks again: check -> rows they returned before
-Ask = Callable[[Mapping[str, Sequence[Mapping[str, object]]]], Confirmed]
+AskAgain = Callable[[Mapping[str, Sequence[Mapping[str, object]]]], Confirmed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Verified:
     unknown: Mapping[str, str]  #: check -> why it could not be asked
 
 
-def verify(done: Sequence[Lane], ask: Ask) -> Verified:
+def verify(done: Sequence[Lane], ask: AskAgain) -> Verified:
     """Ask the checks of these lanes about their findings."""
     answer = ask(by_check(done))
     still = [lane for lane in done if lane.action.fingerprint in answer.rows.get(lane.action.check, {})]
@@ -61,14 +61,14 @@ def compare(lanes: Iterable[Lane], writer: Writer) -> Compared:
     return Compared(tuple(different), unknown)
 
 
-def probed(writer: Writer, groups: Sequence[Group], images: Mapping[int, Mapping[str, object]]) -> list[Verdict]:
+def probed(writer: Writer, groups: Sequence[Group], images: Mapping[int, Mapping[str, object]]) -> list[GroupResult]:
     """What a probe of these groups says; in doubt, with the reason, where the rows cannot be read."""
     try:
         return writer.probe(groups, images)
     except SourceError as problem:
         note = f"{problem.message}. {problem.hint}".strip()
         return [
-            Verdict(StepState.IN_DOUBT, note, [Entry(n, StepState.IN_DOUBT, None, note) for n in group.numbers])
+            GroupResult(StepState.IN_DOUBT, note, [Entry(n, StepState.IN_DOUBT, None, note) for n in group.numbers])
             for group in groups
         ]
 

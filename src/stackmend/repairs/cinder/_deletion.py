@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from stackmend.cloud.attachments import Reading
+from stackmend.cloud.attachments import VolumeReading
 from stackmend.cloud.states import COPYING, SNAPSHOT_GIVEN_UP
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import BumpRow, ExpectNone, ExpectRow, Step, Value, Values
+from stackmend.model.step import BumpRow, ExpectNone, ExpectRow, Record, Step, Value, Values
 from stackmend.repairs.cinder._rows import soft_delete_all
-from stackmend.repairs.common import Record, change
+from stackmend.repairs.common import change
 from stackmend.tables.cinder import VOLUME_CHILDREN, VOLUME_GRANDCHILDREN
 
 #: columns that Cinder sets besides the deletion mark (cinder/db/api.py: attachment_destroy, snapshot_destroy)
@@ -40,7 +40,7 @@ def wanted_snapshots(live: Live, volume: object) -> list[Record]:
     return [row for row in rows if row["status"] not in SNAPSHOT_GIVEN_UP]
 
 
-def refuse_mapped(seen: Reading) -> None:
+def refuse_mapped(seen: VolumeReading) -> None:
     """CannotRepair if a live server has a mapping of the volume: its guest may use the disk."""
     for pair in seen.holders:
         raise CannotRepair(

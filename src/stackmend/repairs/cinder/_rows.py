@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from stackmend.cloud import attachments
 from stackmend.model.protocols import Live, Where
-from stackmend.model.step import ExpectRow, Step, UpdateRow, Value
-from stackmend.repairs.common import Record, change, marked_deleted
+from stackmend.model.step import ExpectRow, Record, Step, UpdateRow, Value
+from stackmend.repairs.common import change, marked_deleted
 
 
 def soft_delete(live: Live, table: str, row: Record, at: Value, **more: Value) -> UpdateRow:

@@ -32,7 +32,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import UNSET
 
 from stackmend.cloud import attachments
-from stackmend.cloud.attachments import AT_REST, Pair, Reading
+from stackmend.cloud.attachments import AT_REST, ServerVolume, VolumeReading
 from stackmend.cloud.states import SETTLED
 from stackmend.model.finding import Row
 from stackmend.model.operations.block_storage import BeginDetaching, DeleteAttachment, ResetStatus, RollDetaching
@@ -40,11 +40,11 @@ from stackmend.model.operations.compute import DetachVolume
 from stackmend.model.protocols import Api, Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.snapshot import cell_database
-from stackmend.model.step import ExpectNone, Manual, Risk, Step, Values, writes
+from stackmend.model.step import ExpectNone, Manual, Record, Risk, Step, Values, writes
 from stackmend.repairs import calls
 from stackmend.repairs.calls import SERVER, api_of, guarded, shown
 from stackmend.repairs.cinder._rows import drop_mapping, soft_delete, soft_delete_all, status_set
-from stackmend.repairs.common import Record, idle, no_such_server, quiet, settled
+from stackmend.repairs.common import idle, no_such_server, quiet, settled
 
 _GONE = frozenset({"deleted-server", "unknown-server"})
 
@@ -70,7 +70,7 @@ def api(target: Row, live: Live) -> Iterator[Step]:
         yield from _status_reset(services, volume, seen.others(mine))
 
 
-def _detached_by_nova(services: Api, seen: Reading, pair: Pair) -> Iterator[Step]:
+def _detached_by_nova(services: Api, seen: VolumeReading, pair: ServerVolume) -> Iterator[Step]:
     name, server = seen.volume, pair.server.uuid
     made = DetachVolume(server=server, volume=name)
     found = services.look(made)
@@ -93,7 +93,7 @@ def _detached_by_nova(services: Api, seen: Reading, pair: Pair) -> Iterator[Step
     yield made.call({**calls.chosen(found, (*SERVER, "mapping")), "volume.status": "in-use"})
 
 
-def _attachment_deleted(services: Api, attachment: str, pair: Pair) -> Step:
+def _attachment_deleted(services: Api, attachment: str, pair: ServerVolume) -> Step:
     made = DeleteAttachment(attachment=attachment)
     if why := services.lacks(DeleteAttachment):
         raise CannotRepair(why)
@@ -149,7 +149,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     yield from steps
 
 
-def _chosen(target: Row, seen: Reading) -> list[Pair]:
+def _chosen(target: Row, seen: VolumeReading) -> list[ServerVolume]:
     """The pairs to detach: those of deleted servers, the named one, or the only one."""
     name = target.get("server")
     if target.get("code") in _GONE:
@@ -167,7 +167,7 @@ def _chosen(target: Row, seen: Reading) -> list[Pair]:
     return attached or [pair for pair in seen.pairs if not pair.server.alive and not pair.server.building]
 
 
-def _let_go(pair: Pair, live: Live, now: str) -> Iterator[Step]:
+def _let_go(pair: ServerVolume, live: Live, now: str) -> Iterator[Step]:
     """Guards on the server, then Nova's side of the pair. Every detach uses this."""
     pair.server.settled()
     row = pair.server.row
@@ -186,7 +186,7 @@ def _let_go(pair: Pair, live: Live, now: str) -> Iterator[Step]:
         yield drop_mapping(live, database, mapping, now)
 
 
-def _root(pair: Pair) -> str:
+def _root(pair: ServerVolume) -> str:
     if pair.attachments:
         return f"the volume is the root disk of the live {pair.server}: shelve it instead"
     return (
@@ -195,7 +195,7 @@ def _root(pair: Pair) -> str:
     )
 
 
-def _no_new_mapping(seen: Reading, mine: Sequence[Pair], live: Live, *, free: bool) -> Iterator[Step]:
+def _no_new_mapping(seen: VolumeReading, mine: Sequence[ServerVolume], live: Live, *, free: bool) -> Iterator[Step]:
     """Guards: no cell has a new mapping of a volume that becomes free, or of an attachment that is deleted."""
     mapped = [(database, mapping["attachment_id"]) for pair in seen.pairs for database, mapping in pair.mappings]
     for cell in live.cells():
@@ -211,11 +211,11 @@ def _no_new_mapping(seen: Reading, mine: Sequence[Pair], live: Live, *, free: bo
                 yield ExpectNone(database=database, table="block_device_mapping", where=only)
 
 
-def _names(pairs: Sequence[Pair]) -> str:
+def _names(pairs: Sequence[ServerVolume]) -> str:
     return ", ".join(pair.server.uuid for pair in pairs) or "it is attached to a host"
 
 
-def _hosts(pairs: Sequence[Pair]) -> str:
+def _hosts(pairs: Sequence[ServerVolume]) -> str:
     """Hosts whose guests may have the volume: from the attachments and from the servers that map it."""
     found = {str(a["attached_host"]) for pair in pairs for a in pair.attachments if a["attached_host"]}
     found |= {str(pair.server.row["host"]) for pair in pairs if pair.server.row and pair.server.row["host"]}

@@ -29,16 +29,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackmend.cloud import attachments
-from stackmend.cloud.attachments import Reading
+from stackmend.cloud.attachments import VolumeReading
 from stackmend.cloud.states import VOLUME_GIVEN_UP
 from stackmend.model.finding import Row
 from stackmend.model.operations.block_storage import DeleteVolume, ResetStatus
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import DeleteRow, ExpectNone, ExpectRow, Manual, Risk, Step, Value, writes
+from stackmend.model.step import DeleteRow, ExpectNone, ExpectRow, Manual, Record, Risk, Step, Value, writes
 from stackmend.repairs.calls import api_of, chosen, guarded, shown
 from stackmend.repairs.cinder import _deletion
-from stackmend.repairs.common import Record, change, idle, no_such_server
+from stackmend.repairs.common import change, idle, no_such_server
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
@@ -87,7 +87,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     yield from _deletion.quota(live, volume)
 
 
-def _refuse_in_use(seen: Reading, live: Live) -> Record:
+def _refuse_in_use(seen: VolumeReading, live: Live) -> Record:
     """The volume's row; CannotRepair if anything still uses the volume."""
     volume = seen.live()
     if volume["status"] not in VOLUME_GIVEN_UP:
@@ -104,7 +104,7 @@ def _refuse_in_use(seen: Reading, live: Live) -> Record:
     return volume
 
 
-def _rest(seen: Reading, volume: Record, live: Live) -> Iterator[Step]:
+def _rest(seen: VolumeReading, volume: Record, live: Live) -> Iterator[Step]:
     """The rows left by a deletion of the volume alone; the guest's mapping first."""
     _deletion.refuse_mapped(seen)
     if any(not a["instance_uuid"] for a in seen.attachments):

@@ -25,10 +25,10 @@ from stackmend.model.finding import Row
 from stackmend.model.operations.network import CreateBinding, DeleteBinding
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import ExpectRow, Risk, Step, Values
+from stackmend.model.step import ExpectRow, Record, Risk, Step, Values
 from stackmend.repairs import calls
 from stackmend.repairs.calls import SERVER, api_of, guarded, shown
-from stackmend.repairs.common import Record, idle, revised, still_of, the_server
+from stackmend.repairs.common import idle, revised, still_of, the_server
 from stackmend.repairs.ports import without
 from stackmend.repairs.whereabouts import at_home, evidence
 

@@ -28,10 +28,10 @@ from stackmend.model.finding import Row
 from stackmend.model.operations.network import CreateBinding, DeleteBinding, PortSeen, UpdatePort
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import Manual, Risk, Step
+from stackmend.model.step import Manual, Record, Risk, Step
 from stackmend.repairs import calls
 from stackmend.repairs.calls import api_of, shown
-from stackmend.repairs.common import Record, change, idle, revised, the_server
+from stackmend.repairs.common import change, idle, revised, the_server
 from stackmend.repairs.ports import bind
 from stackmend.repairs.whereabouts import at_home, evidence
 

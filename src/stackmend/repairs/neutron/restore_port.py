@@ -31,11 +31,11 @@ from collections.abc import Iterator
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import ExpectNone, ExpectRow, InsertRow, Manual, Risk, Step
+from stackmend.model.step import ExpectNone, ExpectRow, InsertRow, Manual, Record, Risk, Step
 from stackmend.model.values import members, objects
 from stackmend.repairs import nics
-from stackmend.repairs.common import Record, idle, the_server
-from stackmend.repairs.lost_ports import Remembered, not_wholesale, remembered
+from stackmend.repairs.common import idle, the_server
+from stackmend.repairs.lost_ports import PortRecord, not_wholesale, remembered
 from stackmend.repairs.network_info import parsed
 
 
@@ -59,7 +59,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
     yield from _afterwards(live, port, vif)
 
 
-def _inserted(live: Live, port: Remembered) -> Iterator[Step]:
+def _inserted(live: Live, port: PortRecord) -> Iterator[Step]:
     """The rows of the port, parents first."""
     yield _row("standardattributes", port.attribute, "id")
     same = {"network_id": port.row["network_id"], "mac_address": port.row["mac_address"]}
@@ -90,7 +90,7 @@ def _row(table: str, values: Record, *key: str) -> InsertRow:
     return InsertRow(database="neutron", table=table, key={name: values[name] for name in key}, values=values)
 
 
-def _afterwards(live: Live, port: Remembered, vif: Row) -> Iterator[Step]:
+def _afterwards(live: Live, port: PortRecord, vif: Row) -> Iterator[Step]:
     name = port.row["id"]
     yield Manual(
         text="Let Neutron notify its agents of the port, which interrupts its traffic for a moment: openstack port set"

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 from stackmend.cloud.flavors import amounts
 from stackmend.cloud.states import UNSETTLED
-from stackmend.cloud.whereabouts import Evidence, Place
+from stackmend.cloud.whereabouts import Evidence, Node
 from stackmend.model.operations.placement import SetAllocations
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import Manual, Step
+from stackmend.model.step import Manual, Record, Step
 from stackmend.repairs import calls
 from stackmend.repairs.calls import api_of
-from stackmend.repairs.common import Record, change
+from stackmend.repairs.common import change
 from stackmend.repairs.deletion import removed
 from stackmend.repairs.neutron.rebind_port import rebound, rebound_by_api
 from stackmend.repairs.placement.delete_allocations import removed_allocations
@@ -24,7 +24,7 @@ from stackmend.repairs.whereabouts import still
 from stackmend.tables.views import TERMINAL
 
 
-def brought(live: Live, database: str, server: Record, seen: Evidence, place: Place) -> Iterator[Step]:
+def brought(live: Live, database: str, server: Record, seen: Evidence, place: Node) -> Iterator[Step]:
     """Steps on the server's row and its moves, then Placement, then Neutron; none if all of them agree."""
     first = list(_row(live, database, server, seen, place)) + list(_settled(live, database, server, place))
     rest = [*_allocation(live, database, server, place, bool(seen.stuck)), *_ports(live, server, seen, place)]
@@ -36,7 +36,7 @@ def brought(live: Live, database: str, server: Record, seen: Evidence, place: Pl
     yield Manual(text=f"Check that the guest runs on {place.host} and nowhere else: virsh list --all --uuid")
 
 
-def _row(live: Live, database: str, server: Record, seen: Evidence, place: Place) -> Iterator[Step]:
+def _row(live: Live, database: str, server: Record, seen: Evidence, place: Node) -> Iterator[Step]:
     """Host, node and compute node, and the task state left by its move."""
     after: Record = {"host": place.host, "node": place.node}
     if "compute_id" in server:
@@ -51,7 +51,7 @@ def _row(live: Live, database: str, server: Record, seen: Evidence, place: Place
     yield change(live, database, "instances", server, after)
 
 
-def _settled(live: Live, database: str, server: Record, place: Place) -> Iterator[Step]:
+def _settled(live: Live, database: str, server: Record, place: Node) -> Iterator[Step]:
     """Settle the newest migration (completed or error); clear its context, and ``old_vm_state``."""
     moves = live.rows(database, "migrations", {"instance_uuid": server["uuid"], "deleted": 0})
     last = max(moves, key=lambda move: int(str(move["id"])), default=None)
@@ -83,7 +83,7 @@ def _given_back(live: Live, move: str) -> Iterator[Step]:
         yield calls.allocations_set(move, {}, found, ())
 
 
-def _allocation(live: Live, database: str, server: Record, place: Place, stuck: bool) -> Iterator[Step]:
+def _allocation(live: Live, database: str, server: Record, place: Node, stuck: bool) -> Iterator[Step]:
     held = live.rows("placement", "allocations", {"consumer_id": server["uuid"]})
     providers = live.rows("placement", "resource_providers", {"id": [a["resource_provider_id"] for a in held]})
     roots = live.rows("placement", "resource_providers", {"id": [p["root_provider_id"] for p in providers]})
@@ -100,7 +100,7 @@ def _allocation(live: Live, database: str, server: Record, place: Place, stuck: 
         yield from steps
 
 
-def _ports(live: Live, server: Record, seen: Evidence, place: Place) -> Iterator[Step]:
+def _ports(live: Live, server: Record, seen: Evidence, place: Node) -> Iterator[Step]:
     for port in live.rows("neutron", "ports", {"device_id": server["uuid"]}):
         if not str(port["device_owner"]).startswith("compute:"):
             continue
@@ -116,7 +116,7 @@ def _by_rows(live: Live) -> bool:
     return live.api is None or bool(live.api.lacks(SetAllocations))
 
 
-def revived(live: Live, database: str, place: Place) -> Iterator[Step]:
+def revived(live: Live, database: str, place: Node) -> Iterator[Step]:
     """Revive the records of the host and its node if marked deleted; CannotRepair if one does not exist."""
     services = live.rows(database, "services", {"host": place.host, "binary": "nova-compute"})
     if not any(row["deleted"] == 0 for row in services):

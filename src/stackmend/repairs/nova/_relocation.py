@@ -10,8 +10,7 @@ from stackmend.cloud.states import EVACUATED, REMADE
 from stackmend.model.protocols import Live, Where
 from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import cell_database
-from stackmend.model.step import ExpectNone, ExpectRow, Step, Value
-from stackmend.repairs.common import Record
+from stackmend.model.step import ExpectNone, ExpectRow, Record, Step, Value
 
 #: Nova's zone name for hosts without a zone (default_availability_zone)
 _DEFAULT_ZONE = "nova"

@@ -29,11 +29,11 @@ from stackmend.model.operations.interfaces import AttachInterface, DetachInterfa
 from stackmend.model.operations.network import UpdatePort
 from stackmend.model.protocols import Live
 from stackmend.model.repair import AlreadySo, CannotRepair, Repair
-from stackmend.model.step import Risk, Step
+from stackmend.model.step import Record, Risk, Step
 from stackmend.repairs import calls
 from stackmend.repairs.calls import SERVER, api_of, guarded, shown
 from stackmend.repairs.cinder._rows import live_server
-from stackmend.repairs.common import Record, idle, no_such_server, quiet
+from stackmend.repairs.common import idle, no_such_server, quiet
 from stackmend.repairs.network_info import parsed
 from stackmend.repairs.ports import free, told_to_ovn
 

@@ -27,17 +27,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackmend.cloud import attachments
-from stackmend.cloud.attachments import AT_REST, UNMOVED, Reading, Server
+from stackmend.cloud.attachments import AT_REST, UNMOVED, ServerRows, VolumeReading
 from stackmend.model.finding import Row
 from stackmend.model.operations.block_storage import ResetStatus
 from stackmend.model.operations.compute import HardReboot
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import ExpectNone, Manual, Risk, Step, Value
+from stackmend.model.step import ExpectNone, Manual, Record, Risk, Step, Value
 from stackmend.repairs import calls
 from stackmend.repairs.calls import SERVER, api_of, guarded
 from stackmend.repairs.cinder._rows import drop_mapping, status_set
-from stackmend.repairs.common import Record, idle, the_server
+from stackmend.repairs.common import idle, the_server
 from stackmend.repairs.network_info import compute_version
 
 #: ``services.version`` of the first nova-compute that certainly drops them: 2023.2 does too, but 2023.1 has its version
@@ -121,7 +121,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         yield from status_set(live, seen.live(), seen.attachments, let_go=False)
 
 
-def _left_behind(seen: Reading, server: str) -> bool:
+def _left_behind(seen: VolumeReading, server: str) -> bool:
     """Whether the volume would keep an in-use status although no server has it once this one is detached."""
     volume = seen.row
     if volume is None or volume["deleted"] or volume["migration_status"] not in UNMOVED:
@@ -131,7 +131,7 @@ def _left_behind(seen: Reading, server: str) -> bool:
     return not any(pair.server.uuid != server for pair in seen.holders)
 
 
-def _instead(seen: Reading, server: Server) -> str:
+def _instead(seen: VolumeReading, server: ServerRows) -> str:
     """Instructions if the guest needs the disk."""
     if seen.row is None or seen.row["deleted"]:
         known = f"'stackmend volume revive {seen.volume}', or " if seen.row is not None else ""

@@ -31,11 +31,11 @@ from stackmend.model.finding import Row
 from stackmend.model.operations.compute import VifDeleted
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import ExpectNone, Manual, Risk, Step, Value
+from stackmend.model.step import ExpectNone, Manual, Record, Risk, Step, Value
 from stackmend.model.values import members
 from stackmend.repairs import calls
 from stackmend.repairs.calls import SERVER, api_of, guarded
-from stackmend.repairs.common import Record, change, idle, marked_deleted, the_server
+from stackmend.repairs.common import change, idle, marked_deleted, the_server
 from stackmend.repairs.lost_ports import not_wholesale
 from stackmend.repairs.network_info import parsed, serialised
 

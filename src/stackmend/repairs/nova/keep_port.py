@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stackmend.cloud.nics import Standing, read
+from stackmend.cloud.nics import PortStanding, read
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
@@ -46,7 +46,7 @@ def flip(target: Row, live: Live, *, keep: bool) -> Iterator[Step]:
     vif = next((v for v in vifs or [] if v.get("id") == port["id"]), None)
     if cache is None or vifs is None or vif is None:
         judged = read(live, database, server, [str(v.get("id")) for v in vifs or []]).get(str(port["id"]))
-        if judged is not None and judged.standing is Standing.LEFTOVER:
+        if judged is not None and judged.standing is PortStanding.LEFTOVER:
             raise CannotRepair(
                 f"port {port['id']} is not a NIC of server {server['uuid']}: {judged.why}. Nova deletes it with the"
                 f" server all the same: clear its device with 'openstack port unset --device {port['id']}'"

@@ -37,9 +37,9 @@ from stackmend.model.finding import Row
 from stackmend.model.operations.compute import ForceDelete, ResetState
 from stackmend.model.protocols import Live
 from stackmend.model.repair import AlreadySo, CannotRepair, Repair
-from stackmend.model.step import InsertRow, Manual, Risk, Step
+from stackmend.model.step import InsertRow, Manual, Record, Risk, Step
 from stackmend.repairs.calls import SERVER, api_of, chosen, guarded
-from stackmend.repairs.common import Record, at_rest, quiet, settled, the_server
+from stackmend.repairs.common import at_rest, quiet, settled, the_server
 from stackmend.repairs.deletion import children, mapping, mark
 from stackmend.repairs.placement.delete_allocations import removed_allocations
 from stackmend.repairs.whereabouts import still

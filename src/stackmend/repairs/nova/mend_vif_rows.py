@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stackmend.cloud.nics import Standing, read
+from stackmend.cloud.nics import PortStanding, read
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
@@ -43,7 +43,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         [port for name, port in owned.items() if name in cached]
     )
     for port, judged in read(live, database, server, cached).items():
-        if judged.standing is Standing.ADOPTED:
+        if judged.standing is PortStanding.ADOPTED:
             raise CannotRepair(
                 f"port {port} looks like the leftover of a failed build, not like a NIC: {judged.why}. See the check"
                 " extra-ports-on-server"

@@ -26,8 +26,8 @@ from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
 from stackmend.model.snapshot import cell_database
-from stackmend.model.step import ExpectNone, Risk, Step, Value
-from stackmend.repairs.common import Record, moment
+from stackmend.model.step import ExpectNone, Record, Risk, Step, Value
+from stackmend.repairs.common import moment
 from stackmend.repairs.deletion import pci_given_back, removed
 
 #: children in the order of their deletion -> the column with the server's uuid (services 1.1)

@@ -29,17 +29,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stackmend.cloud.nics import Standing, read
+from stackmend.cloud.nics import PortStanding, read
 from stackmend.cloud.states import ATTACHES, RUNNING
 from stackmend.model.finding import Row
 from stackmend.model.operations.interfaces import AttachInterface, DetachInterface
 from stackmend.model.operations.network import UpdatePort
 from stackmend.model.protocols import Api, Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import ExpectRow, Risk, Step
+from stackmend.model.step import ExpectRow, Record, Risk, Step
 from stackmend.repairs import calls, nics
 from stackmend.repairs.calls import SERVER, api_of, shown
-from stackmend.repairs.common import Record, idle, marked_deleted, quiet, still_of, the_server
+from stackmend.repairs.common import idle, marked_deleted, quiet, still_of, the_server
 from stackmend.repairs.network_info import Builder, parsed
 
 
@@ -71,7 +71,7 @@ def _nics(live: Live, database: str, server: Record) -> list[Record]:
     """The server's ports that are its NICs; CannotRepair where that is not sure of each, or one is in the guest."""
     found = []
     for name, judged in read(live, database, server, []).items():
-        if judged.standing is not Standing.NIC:
+        if judged.standing is not PortStanding.NIC:
             raise CannotRepair(
                 f"whether port {name} is a NIC of server {server['uuid']} is not sure ({judged.why}): rebuild the"
                 " cache, which is the default"

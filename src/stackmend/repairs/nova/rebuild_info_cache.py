@@ -33,17 +33,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackmend.cloud import healing
-from stackmend.cloud.nics import Standing, read
+from stackmend.cloud.nics import PortStanding, read
 from stackmend.cloud.states import UNBOUND
 from stackmend.model.finding import Row
 from stackmend.model.operations.compute import AwaitHeal
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import InsertRow, Manual, Risk, Step, Values
+from stackmend.model.step import InsertRow, Manual, Record, Risk, Step, Values
 from stackmend.model.values import members
 from stackmend.repairs import calls, nics
 from stackmend.repairs.calls import SERVER, api_of, guarded
-from stackmend.repairs.common import Record, change, idle, quiet, still_of, the_server
+from stackmend.repairs.common import change, idle, quiet, still_of, the_server
 from stackmend.repairs.network_info import Builder, compute_version, parsed, serialised
 
 #: longest wait for Nova's healer, in seconds; it takes one server of a host at a time
@@ -155,13 +155,13 @@ def _leftovers(live: Live, database: str, server: Record, old: list[dict[str, ob
     """Port -> why it is not one of the server's NICs; CannotRepair if only the guest can show it."""
     found = {}
     for port, judged in read(live, database, server, [str(vif.get("id")) for vif in old or []]).items():
-        if judged.standing in (Standing.UNCLEAR, Standing.ADOPTED):
+        if judged.standing in (PortStanding.UNCLEAR, PortStanding.ADOPTED):
             raise CannotRepair(
                 f"only the guest shows whether port {port} ({judged.port['mac_address']}) is a NIC of server"
                 f" {server['uuid']}: {judged.why}. If 'virsh domiflist' on {server['host'] or 'its last host'} does not"
                 f" list it, clear its device: openstack port unset --device {port}"
             )
-        if judged.standing is Standing.LEFTOVER:
+        if judged.standing is PortStanding.LEFTOVER:
             found[port] = judged.why
     return found
 

@@ -46,10 +46,10 @@ from stackmend.model.operations.network import CreateBinding, DeleteBinding, Por
 from stackmend.model.operations.placement import SetAllocations
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import ExpectRow, InsertRow, Risk, Step, Value
+from stackmend.model.step import ExpectRow, InsertRow, Record, Risk, Step, Value
 from stackmend.repairs import calls, nics
 from stackmend.repairs.calls import api_of, shown
-from stackmend.repairs.common import Record, change, the_server
+from stackmend.repairs.common import change, the_server
 from stackmend.repairs.network_info import Builder, compute_version, parsed
 from stackmend.repairs.neutron.rebind_port import rebound
 from stackmend.repairs.nova import rebuild_info_cache

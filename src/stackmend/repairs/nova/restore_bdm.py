@@ -20,13 +20,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackmend.cloud import attachments
-from stackmend.cloud.attachments import AT_REST, Pair
+from stackmend.cloud.attachments import AT_REST, ServerVolume
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import ExpectNone, ExpectRow, Risk, Step, Value
+from stackmend.model.step import ExpectNone, ExpectRow, Record, Risk, Step, Value
 from stackmend.repairs.cinder._rows import status_set
-from stackmend.repairs.common import Record, change, idle
+from stackmend.repairs.common import change, idle
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
@@ -54,7 +54,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
         yield from status_set(live, volume, seen.attachments, let_go=False)
 
 
-def _lost(pair: Pair, live: Live) -> Record:
+def _lost(pair: ServerVolume, live: Live) -> Record:
     """The deleted mapping of that attachment; CannotRepair if there is none, or its place is taken."""
     attachment, name = pair.attachments[0], pair.server.uuid
     lost = [m for m in pair.dropped if m["attachment_id"] == attachment["id"]]

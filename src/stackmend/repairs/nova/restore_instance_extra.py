@@ -21,9 +21,9 @@ from collections.abc import Iterator
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import ExpectRow, InsertRow, Risk, Step
+from stackmend.model.step import ExpectRow, InsertRow, Record, Risk, Step
 from stackmend.model.values import members
-from stackmend.repairs.common import Record, change, marked_deleted, the_server
+from stackmend.repairs.common import change, marked_deleted, the_server
 
 _KEYPAIRS = {
     "nova_object.name": "KeyPairList",

@@ -31,8 +31,8 @@ from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import AlreadySo, CannotRepair, Repair
 from stackmend.model.snapshot import cell_database
-from stackmend.model.step import ExpectNone, Manual, Risk, Step, Value
-from stackmend.repairs.common import Record, at_rest, change, moment
+from stackmend.model.step import ExpectNone, Manual, Record, Risk, Step, Value
+from stackmend.repairs.common import at_rest, change, moment
 from stackmend.tables.nova import SOFT_CHILDREN
 
 #: actions with which Nova itself deletes a server

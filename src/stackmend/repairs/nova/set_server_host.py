@@ -28,14 +28,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackmend.cloud import attachments
-from stackmend.cloud.whereabouts import Evidence, Place, Verdict
+from stackmend.cloud.whereabouts import Evidence, Node, Verdict
 from stackmend.cloud.witnesses import occupant
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import Risk, Step
+from stackmend.model.step import Record, Risk, Step
 from stackmend.model.values import whole
-from stackmend.repairs.common import Record, quiet, the_server
+from stackmend.repairs.common import quiet, the_server
 from stackmend.repairs.nova._brought import brought
 from stackmend.repairs.nova._relocation import without_node
 from stackmend.repairs.whereabouts import evidence, place_of, weighed
@@ -57,7 +57,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 def _asked(
     target: Row, live: Live, database: str, server: Record, seen: Evidence, verdict: Verdict
-) -> Place:  # fmt: skip
+) -> Node:  # fmt: skip
     """The place named by the operator; CannotRepair if the records name another one that was not overruled."""
     node = _node(live, database, str(target["host"]), target.get("node"))
     if seen.busy:
@@ -77,7 +77,7 @@ def _asked(
             f" {node['host']}, and on that host alone, add --overrule {said.host}"
         )
     known = seen.places.get(whole(node["id"]))
-    return known or Place(
+    return known or Node(
         id=whole(node["id"]), uuid=str(node["uuid"]), host=str(node["host"]), node=str(node["hypervisor_hostname"])
     )
 

@@ -29,11 +29,11 @@ from stackmend.model.finding import Row
 from stackmend.model.operations.placement import SetAllocations
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair
-from stackmend.model.step import BumpRow, DeleteRow, InsertRow, Risk, Step, Values
+from stackmend.model.step import BumpRow, DeleteRow, InsertRow, Record, Risk, Step, Values
 from stackmend.model.values import whole
 from stackmend.repairs import calls
 from stackmend.repairs.calls import api_of
-from stackmend.repairs.common import Record, change, idle, the_server
+from stackmend.repairs.common import change, idle, the_server
 from stackmend.repairs.placement.delete_allocations import counted, removed_allocations
 from stackmend.repairs.whereabouts import at_home, evidence
 

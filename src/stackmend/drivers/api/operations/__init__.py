@@ -33,7 +33,7 @@ class OfServer(Protocol):
         ...
 
 
-class Reader(Protocol):
+class ResourceReader(Protocol):
     """Reads one resource."""
 
     def get(self, service: str, path: str, microversion: str = "") -> Any:
@@ -56,7 +56,7 @@ class Implementation(Generic[Asked, Seen]):
     of: type[Asked]
     #: what is sent; a second request only where the first one surely failed. None: it is only waited for
     requests: Callable[[Asked], Sequence[Request]]
-    look: Callable[[Reader, Asked], Seen]
+    look: Callable[[ResourceReader, Asked], Seen]
     #: PLANNED (to do), INTENT (under way), DONE or FAILED
     judge: Callable[[Seen, Asked], StepState]
     microversion: str = ""  #: the lowest that has it

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from stackmend.drivers.api.operations import Reader
+from stackmend.drivers.api.operations import ResourceReader
 from stackmend.drivers.api.session import segment
 from stackmend.model.operations.compute import ServerOfHostSeen
 from stackmend.model.operations.servers import ServerSeen
@@ -15,7 +15,7 @@ from stackmend.model.operations.servers import ServerSeen
 SERVER = "2.1"
 
 
-def read(reader: Reader, server: object) -> Any:
+def read(reader: ResourceReader, server: object) -> Any:
     """The server, or None if Nova has none of that id."""
     body = reader.get("compute", f"/servers/{segment(server)}", SERVER)
     return None if body is None else body["server"]
@@ -39,7 +39,7 @@ def picture(found: Any) -> ServerSeen:
     }
 
 
-def host(reader: Reader, found: Any) -> ServerOfHostSeen:
+def host(reader: ResourceReader, found: Any) -> ServerOfHostSeen:
     """``host``: whether nova-compute of the server's host is "up" or "down", None if it has no host."""
     name = (found or {}).get("OS-EXT-SRV-ATTR:host")
     if not name:
@@ -57,7 +57,7 @@ class LastAction(NamedTuple):
     state: str = ""  #: "asked" while nova-compute has not taken it, "open", "error", "over"; "" where there is none
 
 
-def last_action(reader: Reader, server: object, names: Iterable[str]) -> LastAction:
+def last_action(reader: ResourceReader, server: object, names: Iterable[str]) -> LastAction:
     """The last action of a server that has one of these names, as Nova recorded it."""
     base, wanted = f"/servers/{segment(server)}/os-instance-actions", frozenset(names)
     listed = (reader.get("compute", base, SERVER) or {}).get("instanceActions", ())

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from stackmend.drivers.api.operations import Implementation, Reader, _servers
+from stackmend.drivers.api.operations import Implementation, ResourceReader, _servers
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.block_storage import (
     AttachmentSeen,
@@ -23,7 +23,7 @@ from stackmend.model.step import StepState
 _ATTACHMENTS = "3.27"
 
 
-def _volume(reader: Reader, asked: VolumeOperation) -> VolumeSeen:
+def _volume(reader: ResourceReader, asked: VolumeOperation) -> VolumeSeen:
     """``attachments``: how many servers and hosts the volume says it is attached to."""
     body = reader.get("block-storage", f"/volumes/{segment(asked.volume)}", "3.0")
     if body is None:
@@ -82,7 +82,7 @@ def _deleted(picture: VolumeSeen, _: DeleteVolume) -> StepState:
     return states.get(str(picture["status"]), StepState.PLANNED)
 
 
-def _attachment(reader: Reader, asked: DeleteAttachment) -> AttachmentSeen:
+def _attachment(reader: ResourceReader, asked: DeleteAttachment) -> AttachmentSeen:
     """The attachment, and what its volume says."""
     body = reader.get("block-storage", f"/attachments/{segment(asked.attachment)}", _ATTACHMENTS)
     if body is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Protocol, cast
 
-from stackmend.drivers.api.operations import Implementation, Reader, _servers, host_services
+from stackmend.drivers.api.operations import Implementation, ResourceReader, _servers, host_services
 from stackmend.drivers.api.operations.waiting import connected
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.compute_hosts import (
@@ -34,7 +34,7 @@ class _OfCanary(Protocol):
     def host(self) -> str: ...
 
 
-def _found(reader: Reader, asked: _OfCanary) -> Any:
+def _found(reader: ResourceReader, asked: _OfCanary) -> Any:
     """The server of exactly this name, which Nova takes for a pattern."""
     name = str(asked.name)
     path = f"/servers/detail?all_tenants=1&name={segment(name)}"
@@ -42,7 +42,7 @@ def _found(reader: Reader, asked: _OfCanary) -> Any:
     return next((one for one in every if one["name"] == name), None)
 
 
-def look(reader: Reader, asked: _OfCanary) -> CanarySeen:
+def look(reader: ResourceReader, asked: _OfCanary) -> CanarySeen:
     """What a server shows, with whether it runs and how many of its ports are not ACTIVE on its host."""
     found = _found(reader, asked)
     if found is None:
@@ -95,7 +95,7 @@ def _create(asked: CreateCanary) -> list[Request]:
     return [Request(service="compute", method="POST", path="/servers", body={"server": server}, microversion=_HOST)]
 
 
-def _deleting(reader: Reader, asked: DeleteCanary) -> CanarySeen:
+def _deleting(reader: ResourceReader, asked: DeleteCanary) -> CanarySeen:
     found = _found(reader, asked)
     return cast("CanarySeen", {**_servers.picture(found), "id": (found or {}).get("id")})
 
@@ -107,7 +107,7 @@ def _deleted(picture: CanarySeen, _: DeleteCanary) -> StepState:
     return StepState.INTENT if under_way else StepState.PLANNED
 
 
-def _judged(reader: Reader, asked: DisableUnlessCanary) -> ServiceSeen:
+def _judged(reader: ResourceReader, asked: DisableUnlessCanary) -> ServiceSeen:
     return {**host_services.service(reader, asked), "canary": runs(look(reader, asked), asked)}
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stackmend.drivers.api.operations import Implementation, OfServer, Reader, _servers, nothing
+from stackmend.drivers.api.operations import Implementation, OfServer, ResourceReader, _servers, nothing
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.compute import (
     AwaitHeal,
@@ -23,11 +23,11 @@ from stackmend.model.operations.servers import ServerSeen
 from stackmend.model.step import StepState
 
 
-def _server(reader: Reader, asked: OfServer) -> ServerSeen:
+def _server(reader: ResourceReader, asked: OfServer) -> ServerSeen:
     return _servers.picture(_servers.read(reader, asked.server))
 
 
-def _nic(reader: Reader, asked: VifDeleted) -> NicSeen:
+def _nic(reader: ResourceReader, asked: VifDeleted) -> NicSeen:
     """``listed``: whether the server's network cache has an address of this MAC."""
     found = _servers.read(reader, asked.server)
     return {
@@ -77,7 +77,7 @@ def _deleted(picture: ServerSeen, _: ForceDelete) -> StepState:
     return StepState.INTENT if under_way else StepState.PLANNED
 
 
-def _attached(reader: Reader, asked: DetachVolume | HardReboot) -> MappingSeen:
+def _attached(reader: ResourceReader, asked: DetachVolume | HardReboot) -> MappingSeen:
     """``mapping``: Nova's name of the device that the volume is, None if Nova has no mapping of the pair."""
     # what begins first is read first, and the server's task, which begins first and ends last, on both sides
     first = _servers.read(reader, asked.server)
@@ -112,7 +112,7 @@ def _detach_volume(asked: DetachVolume) -> list[Request]:
     return [Request(service="compute", method="DELETE", path=path, microversion="2.1")]
 
 
-def _healing(reader: Reader, asked: AwaitHeal) -> HealSeen:
+def _healing(reader: ResourceReader, asked: AwaitHeal) -> HealSeen:
     found = _servers.read(reader, asked.server)
     missing = sorted(_servers.lower(asked.macs) - _servers.macs(found))
     return {**_servers.picture(found), **_servers.host(reader, found), "missing": missing}

@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import dataclass
 
 from stackmend.cloud.consoles import LINES, clean, shown
-from stackmend.drivers.api.operations import Implementation, OfServer, Reader, _servers, nothing
+from stackmend.drivers.api.operations import Implementation, OfServer, ResourceReader, _servers, nothing
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.errors import SourceError
 from stackmend.model.operations.compute import ConsoleMoves, ConsoleSeen
@@ -28,7 +28,7 @@ class Console:
         return self.status < 300
 
 
-def read(reader: Reader, server: str, lines: int = LINES) -> Console:
+def read(reader: ResourceReader, server: str, lines: int = LINES) -> Console:
     """The last lines of a console. SourceError if nobody answers."""
     answer = reader.reply(
         Request(
@@ -43,7 +43,7 @@ def read(reader: Reader, server: str, lines: int = LINES) -> Console:
     return Console(answer.status, "" if answer.good else answer.words, clean(text))
 
 
-def look(reader: Reader, asked: OfServer) -> ConsoleSeen:
+def look(reader: ResourceReader, asked: OfServer) -> ConsoleSeen:
     """``console``: a digest of its last lines, None if there is nothing to read; ``shows``: as :func:`shown`."""
     found = _servers.read(reader, asked.server)
     if found is None:

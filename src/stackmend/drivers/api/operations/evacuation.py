@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from stackmend.cloud.states import EVACUATED, EVACUATING
-from stackmend.drivers.api.operations import Implementation, Reader, _servers, nothing
+from stackmend.drivers.api.operations import Implementation, ResourceReader, _servers, nothing
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.errors import SourceError
 from stackmend.model.operations.compute import GuestPower, PowerSeen
@@ -36,7 +36,7 @@ _RUNNING = 1
 _SKEW = timedelta(seconds=5)
 
 
-def service(reader: Reader, host: object) -> DeclaredSeen:
+def service(reader: ResourceReader, host: object) -> DeclaredSeen:
     """nova-compute of a host as Nova has it: ``service.state`` is what evacuation goes by.
 
     ``service.changed`` moves with every report, and with every change of the service by the API.
@@ -53,7 +53,7 @@ def service(reader: Reader, host: object) -> DeclaredSeen:
     }
 
 
-def evacuations(reader: Reader, query: str) -> Iterator[Mapping[str, Any]]:
+def evacuations(reader: ResourceReader, query: str) -> Iterator[Mapping[str, Any]]:
     """The evacuations that a query names, the newest first, however many pages they are."""
     path = f"/os-migrations?migration_type=evacuation&{query}"
     marker = ""
@@ -67,7 +67,7 @@ def evacuations(reader: Reader, query: str) -> Iterator[Mapping[str, Any]]:
         marker = str(page[-1]["uuid"])
 
 
-def _declared(reader: Reader, asked: AwaitSilence | DeclareOperation) -> DeclaredSeen:
+def _declared(reader: ResourceReader, asked: AwaitSilence | DeclareOperation) -> DeclaredSeen:
     """The service, and how many evacuations its host has yet to clean up after."""
     pending = [
         one for one in evacuations(reader, f"source_compute={segment(asked.host)}") if one["status"] in EVACUATED
@@ -96,7 +96,7 @@ def _silent(picture: DeclaredSeen, asked: AwaitSilence) -> StepState:
 # -- evacuating
 
 
-def _leaving(reader: Reader, asked: LeaveDeadHost) -> LeavingSeen:
+def _leaving(reader: ResourceReader, asked: LeaveDeadHost) -> LeavingSeen:
     """The server, its newest evacuation that is not among ``old``, and whether the host that it leaves reports."""
     found = _servers.read(reader, asked.server)
     if found is None:
@@ -112,7 +112,7 @@ def _leaving(reader: Reader, asked: LeaveDeadHost) -> LeavingSeen:
     return picture
 
 
-def _reports(reader: Reader, asked: LeaveDeadHost) -> bool:
+def _reports(reader: ResourceReader, asked: LeaveDeadHost) -> bool:
     """Whether the service changed after the first evacuation that came later than ``since``.
 
     A host that is forced down is down for Nova whatever it reports, and to be forced down changes it, too: what comes
@@ -155,7 +155,7 @@ def _leave(asked: LeaveDeadHost) -> list[Request]:
 # -- what is to be right afterwards
 
 
-def _whole(reader: Reader, asked: AwaitWhole) -> WholeSeen:
+def _whole(reader: ResourceReader, asked: AwaitWhole) -> WholeSeen:
     """``lacking``: what is not right yet, in words: host, power, ports, volumes, allocation."""
     found = _servers.read(reader, asked.server)
     if found is None:
@@ -178,7 +178,7 @@ def _whole(reader: Reader, asked: AwaitWhole) -> WholeSeen:
     return {**picture, "lacking": "; ".join(lacking)}
 
 
-def _ports(reader: Reader, asked: AwaitWhole, host: str) -> Iterator[str]:
+def _ports(reader: ResourceReader, asked: AwaitWhole, host: str) -> Iterator[str]:
     if not asked.ports:
         return
     body = reader.get("network", f"/ports?device_id={segment(asked.server)}")
@@ -195,7 +195,7 @@ def _ports(reader: Reader, asked: AwaitWhole, host: str) -> Iterator[str]:
             yield f"port {name} is {port['status']}"
 
 
-def _volumes(reader: Reader, asked: AwaitWhole, host: str) -> Iterator[str]:
+def _volumes(reader: ResourceReader, asked: AwaitWhole, host: str) -> Iterator[str]:
     for name in asked.volumes:
         body = reader.get("block-storage", f"/volumes/{segment(name)}", "3.0")
         if body is None:
@@ -209,7 +209,7 @@ def _volumes(reader: Reader, asked: AwaitWhole, host: str) -> Iterator[str]:
             yield f"volume {name} is attached on {' and '.join(hosts)}"
 
 
-def _allocation(reader: Reader, asked: AwaitWhole, node: str) -> Iterator[str]:
+def _allocation(reader: ResourceReader, asked: AwaitWhole, node: str) -> Iterator[str]:
     body = reader.get("placement", f"/allocations/{segment(asked.server)}", "1.14")
     held = set((body or {}).get("allocations", {}))
     found = reader.get("placement", f"/resource_providers?name={segment(node)}", "1.14")
@@ -228,7 +228,7 @@ def _is_whole(picture: WholeSeen, _: AwaitWhole) -> StepState:
     return StepState.INTENT
 
 
-def _cleaned(reader: Reader, asked: EvacuationsCompleted) -> CleanedSeen:
+def _cleaned(reader: ResourceReader, asked: EvacuationsCompleted) -> CleanedSeen:
     """``open``: evacuations from the host that its nova-compute has not cleaned up after."""
     query = f"source_compute={segment(asked.host)}"
     open_ = [one for one in evacuations(reader, query) if one["status"] in EVACUATED]
@@ -239,7 +239,7 @@ def _cleaned(reader: Reader, asked: EvacuationsCompleted) -> CleanedSeen:
 # -- what a guest shows
 
 
-def _power(reader: Reader, asked: GuestPower) -> PowerSeen:
+def _power(reader: ResourceReader, asked: GuestPower) -> PowerSeen:
     """``running``: whether its hypervisor runs it now, by nova-compute's own look; None if it does not say.
 
     Nova refuses diagnostics of a guest that is off (409). SourceError if nova-compute does not answer at all.

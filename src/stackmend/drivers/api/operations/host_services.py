@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from stackmend.drivers.api.operations import Implementation, Reader
+from stackmend.drivers.api.operations import Implementation, ResourceReader
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.compute_hosts import (
     DisableService,
@@ -40,7 +40,7 @@ _KINDS = {"router": "l3-routers", "network": "dhcp-networks"}
 _Serving = RouterOperation | NetworkOperation
 
 
-def service(reader: Reader, asked: ServiceOperation) -> ServiceSeen:
+def service(reader: ResourceReader, asked: ServiceOperation) -> ServiceSeen:
     """What Nova says of a nova-compute: ``service`` present or absent, then its status, reason, state, forced_down."""
     path = f"/os-services?host={segment(asked.host)}&binary=nova-compute"
     every = (reader.get("compute", path, SERVICES) or {}).get("services", ())
@@ -81,7 +81,7 @@ def _reads(
 # -- Neutron agents
 
 
-def _agent(reader: Reader, asked: SetAgent) -> AgentSeen:
+def _agent(reader: ResourceReader, asked: SetAgent) -> AgentSeen:
     body = reader.get("network", f"/agents/{segment(asked.agent)}")
     if body is None:
         return {"agent": "absent"}
@@ -104,7 +104,7 @@ def _served_path(asked: _Serving) -> str:
     return f"/agents/{segment(asked.agent)}/{_KINDS[asked.changes[0]]}"
 
 
-def _serving(reader: Reader, asked: _Serving) -> ServedSeen:
+def _serving(reader: ResourceReader, asked: _Serving) -> ServedSeen:
     name, thing = asked.changes
     body = reader.get("network", _served_path(asked))
     if body is None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from stackmend.drivers.api.operations import Implementation, Reader, _servers
+from stackmend.drivers.api.operations import Implementation, ResourceReader, _servers
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.interfaces import AttachInterface, DetachInterface, InterfaceOperation, InterfaceSeen
 from stackmend.model.step import StepState
@@ -14,7 +14,7 @@ _DETACH = "detach_interface"
 _ACTIONS = ("attach_interface", _DETACH)
 
 
-def _look(reader: Reader, asked: InterfaceOperation) -> InterfaceSeen:
+def _look(reader: ResourceReader, asked: InterfaceOperation) -> InterfaceSeen:
     """The actions are read first and last: of a detach that ends meanwhile the port would be seen as before."""
     before = _action(reader, asked.server)
     server = _servers.read(reader, asked.server)
@@ -31,7 +31,7 @@ def _look(reader: Reader, asked: InterfaceOperation) -> InterfaceSeen:
     }
 
 
-def _action(reader: Reader, server: str) -> tuple[str, str]:
+def _action(reader: ResourceReader, server: str) -> tuple[str, str]:
     """Id of the last attach or detach of a port, and what became of it.
 
     A detach is a cast: until nova-compute takes it, it has no events. An attach is answered when it is over: one

@@ -16,7 +16,7 @@ from typing import Any, cast
 from msgspec import UNSET
 
 from stackmend.cloud.states import CAME_TO_NOTHING, OVER
-from stackmend.drivers.api.operations import Implementation, OfServer, Reader, _servers
+from stackmend.drivers.api.operations import Implementation, OfServer, ResourceReader, _servers
 from stackmend.drivers.api.operations.power import action
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.errors import SourceError
@@ -43,7 +43,7 @@ RECORDS = "2.59"
 _DETAILS = "2.84"
 
 
-def last(reader: Reader, server: object, kinds: Iterable[str]) -> Any:
+def last(reader: ResourceReader, server: object, kinds: Iterable[str]) -> Any:
     """The newest migration of one of these kinds that the server had, or None."""
     found = []
     for kind in kinds:
@@ -52,7 +52,7 @@ def last(reader: Reader, server: object, kinds: Iterable[str]) -> Any:
     return max(found, key=lambda one: (str(one["created_at"]), int(one["id"])), default=None)
 
 
-def why(reader: Reader, server: object) -> str:
+def why(reader: ResourceReader, server: object) -> str:
     """What the newest action of a server failed with, in Nova's words; "" if it has none, or does not tell."""
     path = f"/servers/{segment(server)}/os-instance-actions"
     every = (reader.get("compute", path, "2.1") or {}).get("instanceActions", ())
@@ -69,7 +69,7 @@ def why(reader: Reader, server: object) -> str:
     return told[-1][:300] if told else ""
 
 
-def _record(reader: Reader, server: object, record: Any) -> MovedSeen:
+def _record(reader: ResourceReader, server: object, record: Any) -> MovedSeen:
     if record is None:
         return {"migration.status": None}
     found: MovedSeen = {"migration.status": record["status"]}
@@ -100,7 +100,7 @@ def _targets(asked: MoveOperation) -> list[str | None]:
 # -- live
 
 
-def _live(reader: Reader, asked: LiveMigrate) -> MovedSeen:
+def _live(reader: ResourceReader, asked: LiveMigrate) -> MovedSeen:
     server = asked.server
     found = _servers.read(reader, server)
     if found is None:
@@ -172,7 +172,7 @@ def _relief(asked: LiveMigrate, picture: MovedSeen) -> Request | None:
 # -- cold
 
 
-def _cold(reader: Reader, asked: OfServer) -> MovedSeen:
+def _cold(reader: ResourceReader, asked: OfServer) -> MovedSeen:
     server = asked.server
     found = _servers.read(reader, server)
     if found is None:
@@ -204,7 +204,7 @@ def _cold_requests(asked: ColdMigrate) -> list[Request]:
     ]
 
 
-def _confirming(reader: Reader, asked: ConfirmResize) -> MovedSeen:
+def _confirming(reader: ResourceReader, asked: ConfirmResize) -> MovedSeen:
     """``held``: how many providers the migration itself still has an allocation of."""
     server = asked.server
     found = _servers.read(reader, server)

@@ -8,7 +8,7 @@ from typing import cast
 
 from msgspec import UNSET
 
-from stackmend.drivers.api.operations import Implementation, Reader, _servers
+from stackmend.drivers.api.operations import Implementation, ResourceReader, _servers
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.network import (
     BindingOperation,
@@ -30,7 +30,7 @@ _FIELDS = (
 )  # fmt: skip
 
 
-def _port(reader: Reader, asked: PortOperation) -> PortSeen:
+def _port(reader: ResourceReader, asked: PortOperation) -> PortSeen:
     """The port as it is, and the server that it says it is of."""
     body = reader.get("network", f"/ports/{segment(asked.port)}")
     if body is None:
@@ -81,7 +81,7 @@ def _binding_path(asked: BindingOperation) -> str:
     return f"/ports/{segment(asked.port)}/bindings"
 
 
-def _binding(reader: Reader, asked: BindingOperation) -> BindingSeen:
+def _binding(reader: ResourceReader, asked: BindingOperation) -> BindingSeen:
     """``binding``: status of the port's binding for the host, None if it has none; and a server that is named."""
     body = reader.get("network", _binding_path(asked))
     if body is None:

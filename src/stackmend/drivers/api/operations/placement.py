@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from stackmend.drivers.api.operations import Implementation, Reader, _servers
+from stackmend.drivers.api.operations import Implementation, ResourceReader, _servers
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.placement import AllocationsSeen, SetAllocations
 from stackmend.model.step import StepState
@@ -16,7 +16,7 @@ def _path(asked: SetAllocations) -> str:
     return f"/allocations/{segment(asked.consumer)}"
 
 
-def _allocations(reader: Reader, asked: SetAllocations) -> AllocationsSeen:
+def _allocations(reader: ResourceReader, asked: SetAllocations) -> AllocationsSeen:
     """What the consumer holds, provider -> class -> amount, and the server of that id."""
     body = reader.get("placement", _path(asked), GENERATIONS) or {}
     held = {provider: dict(one["resources"]) for provider, one in sorted(body.get("allocations", {}).items())}

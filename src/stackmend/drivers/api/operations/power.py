@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
-from stackmend.drivers.api.operations import Implementation, OfServer, Reader, _servers
+from stackmend.drivers.api.operations import Implementation, OfServer, ResourceReader, _servers
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.compute import (
     Lock,
@@ -40,7 +40,7 @@ def action(asked: OfServer, body: Mapping[str, object], microversion: str = "2.1
     return [Request(service="compute", method="POST", path=path, body=body, microversion=microversion)]
 
 
-def _server(reader: Reader, asked: OfServer) -> ServerSeen:
+def _server(reader: ResourceReader, asked: OfServer) -> ServerSeen:
     return _servers.picture(_servers.read(reader, asked.server))
 
 
@@ -65,7 +65,7 @@ def _change(
     )  # fmt: skip
 
 
-def _history(reader: Reader, asked: RebootHard) -> RebootedSeen:
+def _history(reader: ResourceReader, asked: RebootHard) -> RebootedSeen:
     """``rebooted``: "", "begun", "error" or "done", of reboots that began later than ``after``."""
     path = f"/servers/{segment(asked.server)}/os-instance-actions"
     # between two looks at the server: after one alone, what was idle before a reboot began would look done by then;
@@ -99,7 +99,7 @@ def _rebooted(picture: RebootedSeen, _: RebootHard) -> StepState:
     }[picture["rebooted"]]
 
 
-def _locking(reader: Reader, asked: OfServer) -> LockSeen:
+def _locking(reader: ResourceReader, asked: OfServer) -> LockSeen:
     body = reader.get("compute", f"/servers/{segment(asked.server)}", _LOCK)
     found = None if body is None else body["server"]
     if found is None:

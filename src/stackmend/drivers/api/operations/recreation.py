@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-from stackmend.drivers.api.operations import Implementation, Reader, _servers, nothing
+from stackmend.drivers.api.operations import Implementation, ResourceReader, _servers, nothing
 from stackmend.drivers.api.operations.waiting import connected
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.errors import SourceError
@@ -67,7 +67,7 @@ _FREE = ("available",)
 # -- what is read
 
 
-def _port(reader: Reader, port: str) -> Mapping[str, Any] | None:
+def _port(reader: ResourceReader, port: str) -> Mapping[str, Any] | None:
     body = reader.get("network", f"/ports/{segment(port)}")
     return None if body is None else body["port"]
 
@@ -88,11 +88,11 @@ def _addresses(port: Mapping[str, Any]) -> list[str]:
     return sorted(str(one["ip_address"]) for one in port.get("fixed_ips") or ())
 
 
-def _ports_of(reader: Reader, server: object) -> list[Mapping[str, Any]]:
+def _ports_of(reader: ResourceReader, server: object) -> list[Mapping[str, Any]]:
     return list(reader.every("network", f"/ports?device_id={segment(server)}{_FIELDS}", "ports"))
 
 
-def _new(reader: Reader, tag: str) -> Mapping[str, Any] | None:
+def _new(reader: ResourceReader, tag: str) -> Mapping[str, Any] | None:
     """The server with this tag."""
     path = f"/servers/detail?all_tenants=1&tags={segment(tag)}"
     return next(iter(reader.every("compute", path, "servers", _TAGS)), None)
@@ -104,12 +104,12 @@ def _of(new: Mapping[str, Any]) -> dict[str, object]:
     return {**_servers.picture(new), "id": str(new["id"]), "launched": launched}
 
 
-def _mappings(reader: Reader, server: object) -> list[Mapping[str, Any]]:
+def _mappings(reader: ResourceReader, server: object) -> list[Mapping[str, Any]]:
     body = reader.get("compute", f"/servers/{segment(server)}/os-volume_attachments", _ENDS) or {}
     return list(body.get("volumeAttachments") or ())
 
 
-def _doomed(reader: Reader, server: object) -> DoomedSeen:
+def _doomed(reader: ResourceReader, server: object) -> DoomedSeen:
     """What would be deleted with a server."""
     return {
         "ports": sorted(str(port["id"]) for port in _ports_of(reader, server)),
@@ -119,7 +119,7 @@ def _doomed(reader: Reader, server: object) -> DoomedSeen:
     }
 
 
-def _image(reader: Reader, name: str) -> Mapping[str, Any] | None:
+def _image(reader: ResourceReader, name: str) -> Mapping[str, Any] | None:
     """The image of this name."""
     found = reader.every("image", f"/images?name={segment(name)}", "images")
     return next((one for one in found if one["name"] == name), None)
@@ -128,7 +128,7 @@ def _image(reader: Reader, name: str) -> Mapping[str, Any] | None:
 # -- the old server
 
 
-def _snapshot(reader: Reader, asked: SnapshotServer | DropSnapshot) -> SnapshotSeen:
+def _snapshot(reader: ResourceReader, asked: SnapshotServer | DropSnapshot) -> SnapshotSeen:
     server = _servers.picture(_servers.read(reader, asked.server))
     image = _image(reader, asked.image)
     if image is None:
@@ -159,12 +159,12 @@ def _at_image(request: Request, picture: SnapshotSeen) -> Request:
     return replace(request, path=f"/images/{segment(str(picture['image_id']))}")
 
 
-def _end_of(reader: Reader, server: object, volume: str) -> bool | None:
+def _end_of(reader: ResourceReader, server: object, volume: str) -> bool | None:
     mine = [one for one in _mappings(reader, server) if one["volumeId"] == volume]
     return bool(mine[0].get("delete_on_termination")) if mine else None
 
 
-def _end(reader: Reader, asked: SetVolumeEnd) -> EndSeen:
+def _end(reader: ResourceReader, asked: SetVolumeEnd) -> EndSeen:
     server = _servers.picture(_servers.read(reader, asked.server))
     return {**server, "ends": _end_of(reader, asked.server, asked.volume) if server["server"] == "present" else None}
 
@@ -181,7 +181,7 @@ def _set_end(server: str, volume: str, *, ends: bool) -> list[Request]:
     return [Request(service="compute", method="PUT", path=path, body=body, microversion=_SET_END)]
 
 
-def _parking(reader: Reader, asked: ParkPort | UnparkPort) -> ParkedSeen:
+def _parking(reader: ResourceReader, asked: ParkPort | UnparkPort) -> ParkedSeen:
     return {**_shown(_port(reader, asked.port)), **_servers.picture(_servers.read(reader, asked.server))}
 
 
@@ -203,7 +203,7 @@ def _put(port: str, device: str, owner: str, host: str) -> list[Request]:
     return [Request(service="network", method="PUT", path=f"/ports/{segment(port)}", body=body)]
 
 
-def _deleting(reader: Reader, asked: DeleteServer) -> DoomedSeen:
+def _deleting(reader: ResourceReader, asked: DeleteServer) -> DoomedSeen:
     body = reader.get("compute", f"/servers/{segment(asked.server)}", _LOCKED)
     if body is None:
         return {"server": "absent", "ports": [], "volumes": []}
@@ -224,7 +224,7 @@ def _force_delete(server: str) -> list[Request]:
     return [Request(service="compute", method="POST", path=path, body={"forceDelete": None}, microversion="2.1")]
 
 
-def _keeping(reader: Reader, asked: PartsKept) -> KeptSeen:
+def _keeping(reader: ResourceReader, asked: PartsKept) -> KeptSeen:
     gone: list[str] = []
     busy: list[str] = []
     for name, (mac, *addresses) in asked.ports.items():
@@ -255,7 +255,7 @@ def _kept(picture: KeptSeen, _: PartsKept) -> StepState:
 # -- the new server
 
 
-def _recreating(reader: Reader, asked: RecreateServer) -> RecreatedSeen:
+def _recreating(reader: ResourceReader, asked: RecreateServer) -> RecreatedSeen:
     found = _new(reader, asked.tag)
     if found is not None:
         seen = cast("RecreatedSeen", _of(found))
@@ -271,7 +271,7 @@ def _recreating(reader: Reader, asked: RecreateServer) -> RecreatedSeen:
     }
 
 
-def _user_data(reader: Reader, asked: RecreateServer) -> str:
+def _user_data(reader: ResourceReader, asked: RecreateServer) -> str:
     """What the old server had, which Nova shows an administrator until its row is archived; SourceError where not."""
     path = f"/servers/detail?all_tenants=1&deleted=true&uuid={segment(asked.server)}"
     for one in reader.every("compute", path, "servers", _USER_DATA):
@@ -320,7 +320,7 @@ def _completed(request: Request, picture: RecreatedSeen) -> Request:
     return replace(request, body=body)
 
 
-def _serving(reader: Reader, asked: RecreatedServes) -> ServesSeen:
+def _serving(reader: ResourceReader, asked: RecreatedServes) -> ServesSeen:
     found = _new(reader, asked.tag)
     if found is None:
         return {"server": "absent", "lacking": "it is gone"}
@@ -328,7 +328,7 @@ def _serving(reader: Reader, asked: RecreatedServes) -> ServesSeen:
     return {**picture, "id": str(found["id"]), "lacking": "; ".join(_lacking(reader, asked, found, picture))}
 
 
-def _lacking(reader: Reader, asked: RecreatedServes, found: Any, picture: Any) -> Iterator[str]:
+def _lacking(reader: ResourceReader, asked: RecreatedServes, found: Any, picture: Any) -> Iterator[str]:
     if picture["server.vm_state"] != "active" or found.get("OS-EXT-STS:power_state") != 1:
         yield f"it is {picture['server.vm_state']}, with power state {found.get('OS-EXT-STS:power_state')}"
     mine = {str(port["id"]): port for port in _ports_of(reader, found["id"])}
@@ -356,7 +356,7 @@ def _serves(picture: ServesSeen, _: RecreatedServes) -> StepState:
     return StepState.INTENT if picture["lacking"] else StepState.DONE
 
 
-def _new_end(reader: Reader, asked: EndOfRecreated) -> NewEndSeen:
+def _new_end(reader: ResourceReader, asked: EndOfRecreated) -> NewEndSeen:
     found = _new(reader, asked.tag)
     if found is None:
         return {"server": "absent", "ends": None}
@@ -367,7 +367,7 @@ def _new_end(reader: Reader, asked: EndOfRecreated) -> NewEndSeen:
     }
 
 
-def _tagged(reader: Reader, asked: UntagRecreated) -> RecreatedSeen:
+def _tagged(reader: ResourceReader, asked: UntagRecreated) -> RecreatedSeen:
     found = _new(reader, asked.tag)
     return {"server": "absent"} if found is None else cast("RecreatedSeen", _of(found))
 
@@ -388,7 +388,7 @@ def _at_new(request: Request, picture: Any) -> Request:
 # -- a build that failed
 
 
-def _unclaiming(reader: Reader, asked: UnclaimPort) -> UnclaimedSeen:
+def _unclaiming(reader: ResourceReader, asked: UnclaimPort) -> UnclaimedSeen:
     found = _new(reader, asked.tag)
     port = _shown(_port(reader, asked.port))
     if found is None:
@@ -405,7 +405,7 @@ def _unclaimed(picture: UnclaimedSeen, _: UnclaimPort) -> StepState:
     return StepState.PLANNED if came_to_nothing and mine else StepState.DONE
 
 
-def _failing(reader: Reader, asked: DropFailed) -> FailedSeen:
+def _failing(reader: ResourceReader, asked: DropFailed) -> FailedSeen:
     found = _new(reader, asked.tag)
     if found is None:
         return {"server": "absent", "launched": False}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from stackmend.drivers.api.operations import Implementation, OfServer, Reader, _servers, nothing
+from stackmend.drivers.api.operations import Implementation, OfServer, ResourceReader, _servers, nothing
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.compute import BootRelocated, BootSeen, Relocated
 from stackmend.model.operations.network import PortSeen, ReturnPort
@@ -15,7 +15,7 @@ from stackmend.model.step import StepState
 _RUNNING = 1
 
 
-def _server(reader: Reader, asked: OfServer) -> BootSeen:
+def _server(reader: ResourceReader, asked: OfServer) -> BootSeen:
     found = _servers.read(reader, asked.server)
     power = None if found is None else found.get("OS-EXT-STS:power_state")
     return cast("BootSeen", {**_servers.picture(found), "server.power_state": power})
@@ -36,7 +36,7 @@ def _booted(picture: BootSeen, _: OfServer) -> StepState:
     return StepState.DONE if runs else StepState.PLANNED
 
 
-def _whole(reader: Reader, asked: Relocated) -> BootSeen:
+def _whole(reader: ResourceReader, asked: Relocated) -> BootSeen:
     """``lacking``: what is not on the host yet, in words; "" when the server with its ports and volumes is there."""
     picture = _server(reader, asked)
     ports = reader.get("network", f"/ports?device_id={segment(asked.server)}") or {"ports": []}
@@ -55,7 +55,7 @@ def _whole(reader: Reader, asked: Relocated) -> BootSeen:
     return {**picture, "lacking": "; ".join(sorted(lacking))}
 
 
-def _attached(reader: Reader, volume: str, server: str) -> list[object]:
+def _attached(reader: ResourceReader, volume: str, server: str) -> list[object]:
     body = reader.get("block-storage", f"/volumes/{segment(volume)}", "3.0")
     held = [] if body is None else body["volume"].get("attachments") or []
     return [one.get("host_name") for one in held if one.get("server_id") == server]
@@ -68,7 +68,7 @@ def _is_whole(picture: BootSeen, asked: Relocated) -> StepState:
     return state
 
 
-def _port(reader: Reader, asked: ReturnPort) -> PortSeen:
+def _port(reader: ResourceReader, asked: ReturnPort) -> PortSeen:
     body = reader.get("network", f"/ports/{segment(asked.port)}")
     if body is None:
         return {"port": "absent"}

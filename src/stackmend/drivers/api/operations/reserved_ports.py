@@ -9,7 +9,7 @@ from urllib.parse import quote_plus
 
 from msgspec import UNSET
 
-from stackmend.drivers.api.operations import Implementation, Reader, nothing
+from stackmend.drivers.api.operations import Implementation, ResourceReader, nothing
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.reserved_ports import (
     DropReserved,
@@ -25,12 +25,12 @@ _FIELDS = "".join(f"&fields={name}" for name in ("id", "description", "device_id
 _Shown = Mapping[str, object]
 
 
-def _ports(reader: Reader, network: str, name: str, value: str) -> list[_Shown]:
+def _ports(reader: ResourceReader, network: str, name: str, value: str) -> list[_Shown]:
     path = f"/ports?network_id={quote_plus(network)}&{name}={quote_plus(value)}{_FIELDS}"
     return list(reader.every("network", path, "ports"))
 
 
-def _own(reader: Reader, network: str, reservation: str) -> _Shown | None:
+def _own(reader: ResourceReader, network: str, reservation: str) -> _Shown | None:
     """The port of a reservation; whatever else has a like description is none."""
     found = _ports(reader, network, "description", reservation)
     return next((one for one in found if one.get("description") == reservation), None)
@@ -49,12 +49,12 @@ def _picture(own: _Shown | None) -> ReservedSeen:
     }
 
 
-def _at(reader: Reader, network: str, address: str) -> _Shown | None:
+def _at(reader: ResourceReader, network: str, address: str) -> _Shown | None:
     """The port that has an address of a network."""
     return next(iter(_ports(reader, network, "fixed_ips", f"ip_address={address}")), None)
 
 
-def _reserved(reader: Reader, asked: ReservePort) -> ReservedSeen:
+def _reserved(reader: ResourceReader, asked: ReservePort) -> ReservedSeen:
     found = _picture(_own(reader, asked.network, asked.reservation))
     if found["port"] == "absent" and asked.address:
         other = _at(reader, asked.network, asked.address)
@@ -82,7 +82,7 @@ def _body(asked: ReservePort | TryPort, fixed: list[dict[str, str]]) -> list[Req
     return [Request(service="network", method="POST", path="/ports", body=body)]
 
 
-def _tried(reader: Reader, asked: TryPort) -> ReservedSeen:
+def _tried(reader: ResourceReader, asked: TryPort) -> ReservedSeen:
     """The port of this try; if there is none, one of an earlier try that has the address stands for it."""
     found = _picture(_own(reader, asked.network, asked.reservation))
     if found["port"] == "present":
@@ -99,7 +99,7 @@ def _is_tried(picture: ReservedSeen, _: TryPort) -> StepState:
     return StepState.FAILED if picture.get("holder") else StepState.PLANNED
 
 
-def _dropping(reader: Reader, asked: DropReserved) -> ReservedSeen:
+def _dropping(reader: ResourceReader, asked: DropReserved) -> ReservedSeen:
     return _picture(_own(reader, asked.network, asked.reservation))
 
 
@@ -118,7 +118,7 @@ def _aimed(request: Request, picture: ReservedSeen) -> Request:
     return replace(request, path=path, revision=picture.get("revision_number"))
 
 
-def _holding(reader: Reader, asked: HoldsAddress) -> ReservedSeen:
+def _holding(reader: ResourceReader, asked: HoldsAddress) -> ReservedSeen:
     found = _at(reader, asked.network, asked.address)
     if found is not None and found.get("description") in asked.reservations:
         return _picture(found)

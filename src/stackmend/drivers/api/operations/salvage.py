@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from stackmend.drivers.api.operations import Implementation, OfServer, Reader, _servers, nothing
+from stackmend.drivers.api.operations import Implementation, OfServer, ResourceReader, _servers, nothing
 from stackmend.model.operations.compute import ServerAway, ServerStays
 from stackmend.model.operations.servers import ServerSeen
 from stackmend.model.step import StepState
 
 
-def _server(reader: Reader, asked: OfServer) -> ServerSeen:
+def _server(reader: ResourceReader, asked: OfServer) -> ServerSeen:
     return _servers.picture(_servers.read(reader, asked.server))
 
 

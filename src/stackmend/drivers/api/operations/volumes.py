@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackmend.drivers.api.operations import Implementation, Reader, _servers, consoles, nothing
+from stackmend.drivers.api.operations import Implementation, ResourceReader, _servers, consoles, nothing
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.compute import AttachVolume, AwaitLogin, ConsoleSeen, PairSeen, ReleaseVolume
 from stackmend.model.step import StepState
@@ -16,7 +16,7 @@ _KEEPING = "2.79"
 _ACTIONS = ("attach_volume", "detach_volume")
 
 
-def _pair(reader: Reader, asked: ReleaseVolume | AttachVolume) -> PairSeen:
+def _pair(reader: ResourceReader, asked: ReleaseVolume | AttachVolume) -> PairSeen:
     """``mapping``: Nova's name of the device, ``attachment``: Cinder's of the pair; None if they have none.
 
     ``action``: "open" while the last attach or detach of the server goes on, "error", "over", or "" for none.
@@ -44,7 +44,7 @@ def _pair(reader: Reader, asked: ReleaseVolume | AttachVolume) -> PairSeen:
     }
 
 
-def _action(reader: Reader, server: str) -> tuple[str, str]:
+def _action(reader: ResourceReader, server: str) -> tuple[str, str]:
     """Id of the last attach or detach of a volume, and what became of it."""
     last = _servers.last_action(reader, server, _ACTIONS)
     # before nova-compute has taken it there is no event yet: then the volume tells

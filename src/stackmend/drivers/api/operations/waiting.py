@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from stackmend.cloud.states import OVER
-from stackmend.drivers.api.operations import Asked, Implementation, Reader, _servers, host_services, nothing
+from stackmend.drivers.api.operations import Asked, Implementation, ResourceReader, _servers, host_services, nothing
 from stackmend.drivers.api.operations.moves import RECORDS
 from stackmend.drivers.api.session import segment
 from stackmend.model.operations import Seen
@@ -51,7 +51,7 @@ def _empty_soon(picture: LeftSeen | AgentsSeen, _: object) -> StepState:
     return StepState.DONE if not picture["left"] else StepState.INTENT
 
 
-def _of_compute(reader: Reader, asked: ServersAway) -> LeftSeen:
+def _of_compute(reader: ResourceReader, asked: ServersAway) -> LeftSeen:
     """Servers on the host, and migrations from or to it that are not over."""
     host = segment(asked.host)
     servers = list(reader.every("compute", f"/servers/detail?all_tenants=1&host={host}", "servers", _servers.SERVER))
@@ -70,7 +70,7 @@ def _of_compute(reader: Reader, asked: ServersAway) -> LeftSeen:
     return _left("servers", sorted(every), moving=not idle)
 
 
-def _of_network(reader: Reader, asked: PortsAway) -> LeftSeen:
+def _of_network(reader: ResourceReader, asked: PortsAway) -> LeftSeen:
     """Ports whose active binding is on the host: the filter of Neutron also finds those with an inactive one there."""
     host = str(asked.host)
     fields = "&fields=id&fields=device_owner&fields=binding:host_id"
@@ -83,7 +83,7 @@ def _of_network(reader: Reader, asked: PortsAway) -> LeftSeen:
     return _left("ports", ports, moving=bool(ports))
 
 
-def _of_placement(reader: Reader, asked: ProvidersEmpty) -> LeftSeen:
+def _of_placement(reader: ResourceReader, asked: ProvidersEmpty) -> LeftSeen:
     """Consumers with an allocation of the host's providers, nested ones too: servers, and migrations by their uuids."""
     consumers: set[str] = set()
     for root in asked.providers:
@@ -94,7 +94,7 @@ def _of_placement(reader: Reader, asked: ProvidersEmpty) -> LeftSeen:
     return _left("consumers", sorted(consumers), moving=bool(consumers))
 
 
-def _of_block_storage(reader: Reader, asked: VolumesAway) -> LeftSeen:
+def _of_block_storage(reader: ResourceReader, asked: VolumesAway) -> LeftSeen:
     """Volumes of those named that are still attached to the host."""
     host, some = str(asked.host), []
     for name in asked.volumes:
@@ -122,7 +122,7 @@ def _serves(picture: ServiceSeen, _: HostServes) -> StepState:
     return StepState.DONE if picture["state"] == "up" else StepState.INTENT
 
 
-def _agents(reader: Reader, asked: AgentsAlive) -> AgentsSeen:
+def _agents(reader: ResourceReader, asked: AgentsAlive) -> AgentsSeen:
     dead = [
         str(one["agent_type"])
         for one in reader.every("network", f"/agents?host={segment(asked.host)}", "agents")
@@ -139,7 +139,7 @@ def connected(port: Mapping[str, object], host: object) -> bool:
     return port.get("status") == "ACTIVE" and port.get("binding:host_id") == host
 
 
-def _state(reader: Reader, asked: ServerGone) -> ServerSeen:
+def _state(reader: ResourceReader, asked: ServerGone) -> ServerSeen:
     return _servers.picture(_servers.read(reader, asked.server))
 
 
@@ -151,7 +151,7 @@ def _gone(picture: ServerSeen, _: ServerGone) -> StepState:
 
 def _waiting(
     of: type[Asked],
-    look: Callable[[Reader, Asked], Seen],
+    look: Callable[[ResourceReader, Asked], Seen],
     judge: Callable[[Seen, Asked], StepState],
     waits: str,
     limit: float = 300,

@@ -25,7 +25,7 @@ Wanted = Mapping[str, Sequence[Any]] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class ApiTable:
     """How a table is read from the services."""
 
     label: str
@@ -35,9 +35,9 @@ class Shown:
 
 
 @cache
-def shown() -> Mapping[str, Shown]:
+def shown() -> Mapping[str, ApiTable]:
     """Label -> how it is read."""
-    found: dict[str, Shown] = {}
+    found: dict[str, ApiTable] = {}
     for info in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name):
         for one in importlib.import_module(f"{__name__}.{info.name}").SHOWN:
             found[one.label] = one

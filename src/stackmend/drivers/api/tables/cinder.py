@@ -12,7 +12,7 @@ from typing import Any
 
 from stackmend.drivers.api.reader import Look
 from stackmend.drivers.api.session import segment
-from stackmend.drivers.api.tables import Row, Shown, Wanted, moment
+from stackmend.drivers.api.tables import ApiTable, Row, Wanted, moment
 from stackmend.model.errors import SourceError
 
 #: the first with attachments
@@ -144,15 +144,15 @@ def _snapshots(look: Look, wanted: Wanted) -> Iterator[Row]:
 
 
 SHOWN = (
-    Shown(
+    ApiTable(
         label="cinder_volumes", rows=_volume_rows,
         columns=("id", "project_id", "host", "status", "migration_status", "multiattach", "size", "created_at",
                  "updated_at", "deleted", "encrypted"),
     ),
-    Shown(
+    ApiTable(
         label="cinder_volume_attachment", rows=_attachment_rows,
         columns=("id", "volume_id", "instance_uuid", "attached_host", "mountpoint", "attach_status", "created_at",
                  "updated_at", "deleted"),
     ),
-    Shown(label="cinder_snapshots", rows=_snapshots, columns=("id", "volume_id", "status", "deleted")),
+    ApiTable(label="cinder_snapshots", rows=_snapshots, columns=("id", "volume_id", "status", "deleted")),
 )  # fmt: skip

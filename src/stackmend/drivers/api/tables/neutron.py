@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stackmend.drivers.api.reader import Look
-from stackmend.drivers.api.tables import Row, Shown, Wanted, moment, number
+from stackmend.drivers.api.tables import ApiTable, Row, Wanted, moment, number
 from stackmend.model.errors import SourceError
 
 _HOST = "binding:host_id"
@@ -114,19 +114,19 @@ def _tags(look: Look, wanted: Wanted) -> Iterator[Row]:
 
 
 SHOWN = (
-    Shown(
+    ApiTable(
         label="neutron_ports", rows=_rows,
         columns=("id", "project_id", "device_id", "device_owner", "mac_address", "network_id", "status",
                  "admin_state_up", "standard_attr_id", "named"),
     ),
-    Shown(
+    ApiTable(
         label="neutron_standardattributes", rows=_attributes,
         columns=("id", "revision_number", "created_at", "updated_at", "described"),
     ),
-    Shown(
+    ApiTable(
         label="neutron_ml2_port_bindings", rows=_bindings,
         columns=("port_id", "host", "vif_type", "vnic_type", "status", "migrating"),
     ),
-    Shown(label="neutron_allowedaddresspairs", rows=_pairs, columns=("port_id", "ip_address")),
-    Shown(label="neutron_tags", rows=_tags, columns=("standard_attr_id", "tag")),
+    ApiTable(label="neutron_allowedaddresspairs", rows=_pairs, columns=("port_id", "ip_address")),
+    ApiTable(label="neutron_tags", rows=_tags, columns=("standard_attr_id", "tag")),
 )  # fmt: skip

@@ -18,7 +18,7 @@ from typing import Any
 
 from stackmend.drivers.api.reader import Look
 from stackmend.drivers.api.session import segment
-from stackmend.drivers.api.tables import Row, Shown, Wanted, cinder, moment, neutron, number
+from stackmend.drivers.api.tables import ApiTable, Row, Wanted, cinder, moment, neutron, number
 from stackmend.model.errors import SourceError
 
 #: the first that shows unreachable servers as UNKNOWN; from 2.75 on servers can no longer be filtered by "uuid"
@@ -275,41 +275,41 @@ def _nothing(look: Look, wanted: Wanted) -> Iterator[Row]:
 
 
 SHOWN = (
-    Shown(
+    ApiTable(
         label="nova_instances", rows=_instances,
         columns=("uuid", "project_id", "host", "node", "vm_state", "task_state", "power_state", "hidden", "created_at",
                  "updated_at", "launched_at", "terminated_at", "deleted"),
     ),
-    Shown(label="nova_instance_info_caches", rows=_caches, columns=("instance_uuid", "deleted", "document", "vifs")),
-    Shown(label="nova_vifs", rows=_vifs, columns=("instance_uuid", "port_id", "address")),
-    Shown(
+    ApiTable(label="nova_instance_info_caches", rows=_caches, columns=("instance_uuid", "deleted", "document", "vifs")),
+    ApiTable(label="nova_vifs", rows=_vifs, columns=("instance_uuid", "port_id", "address")),
+    ApiTable(
         label="nova_block_device_mapping", rows=_mappings,
         columns=("instance_uuid", "volume_id", "destination_type", "delete_on_termination", "deleted"),
     ),
-    Shown(
+    ApiTable(
         label="nova_migrations", rows=_migrations,
         columns=("id", "uuid", "instance_uuid", "status", "migration_type", "source_compute", "source_node",
                  "dest_compute", "dest_node", "created_at", "updated_at", "deleted"),
     ),
-    Shown(
+    ApiTable(
         label="nova_instance_actions", rows=_actions,
         columns=("id", "instance_uuid", "action", "request_id", "start_time"),
     ),
-    Shown(
+    ApiTable(
         label="nova_instance_actions_events", rows=_events,
         columns=("action_id", "event", "result", "start_time", "finish_time"),
     ),
-    Shown(
+    ApiTable(
         label="nova_services", rows=_service_rows,
         columns=("host", "binary", "disabled", "forced_down", "updated_at", "deleted"),
     ),
-    Shown(
+    ApiTable(
         label="nova_compute_nodes", rows=_nodes,
         columns=("uuid", "host", "hypervisor_hostname", "hypervisor_type", "deleted"),
     ),
-    Shown(label="nova_api_aggregate_metadata", rows=_zones, columns=("id", "value")),
-    Shown(label="nova_api_build_requests", rows=_nothing, columns=("instance_uuid",)),
-    Shown(
+    ApiTable(label="nova_api_aggregate_metadata", rows=_zones, columns=("id", "value")),
+    ApiTable(label="nova_api_build_requests", rows=_nothing, columns=("instance_uuid",)),
+    ApiTable(
         label="nova_api_instance_mappings",
         rows=_nothing,
         columns=("instance_uuid", "cell_id", "created_at", "queued_for_delete"),

@@ -14,7 +14,7 @@ from typing import Any
 
 from stackmend.drivers.api.reader import Look
 from stackmend.drivers.api.session import segment
-from stackmend.drivers.api.tables import Row, Shown, Wanted, moment, number
+from stackmend.drivers.api.tables import ApiTable, Row, Wanted, moment, number
 
 #: consumers with generations; types of consumers
 GENERATIONS, TYPES = "1.28", "1.38"
@@ -124,18 +124,18 @@ def _classes(look: Look, wanted: Wanted) -> Iterator[Row]:
 
 
 SHOWN = (
-    Shown(
+    ApiTable(
         label="placement_resource_providers", rows=_provider_rows,
         columns=("id", "uuid", "name", "generation", "root_provider_id", "parent_provider_id"),
     ),
-    Shown(
+    ApiTable(
         label="placement_allocations", rows=_allocations,
         columns=("resource_provider_id", "consumer_id", "resource_class_id", "used"),
     ),
-    Shown(
+    ApiTable(
         label="placement_consumers", rows=_consumers,
         columns=("uuid", "generation", "consumer_type_id", "created_at", "updated_at"),
     ),
-    Shown(label="placement_consumer_types", rows=_types, columns=("id", "name")),
-    Shown(label="placement_resource_classes", rows=_classes, columns=("id", "name")),
+    ApiTable(label="placement_consumer_types", rows=_types, columns=("id", "name")),
+    ApiTable(label="placement_resource_classes", rows=_classes, columns=("id", "name")),
 )  # fmt: skip

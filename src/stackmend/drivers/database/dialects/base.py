@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from stackmend.drivers.database.dialects.rights import Sight
+from stackmend.drivers.database.dialects.rights import Visibility
 from stackmend.drivers.database.patience import SILENCE
 from stackmend.drivers.database.urls import parsed
 from stackmend.model.errors import ConfigError
@@ -115,7 +115,7 @@ class Connection(Protocol):
     def close(self) -> None: ...
 
 
-class Reader(Protocol):
+class TableReader(Protocol):
     """Streams whole tables inside one consistent, read-only view."""
 
     #: True if rows are cheaper to read as one text each (see ``packed``) than column by column
@@ -178,7 +178,7 @@ class Dialect(Protocol):
         """The tables of a database (default: the one connected to)."""
         ...
 
-    def sight(self, connection: Connection, database: str | None = None) -> Sight:
+    def sight(self, connection: Connection, database: str | None = None) -> Visibility:
         """What the account may see in a database (default: the one connected to)."""
         ...
 
@@ -194,7 +194,7 @@ class Dialect(Protocol):
         """All rows, in canonical values: None, int, float, str, bytes; times as text exactly as stored."""
         ...
 
-    def reader(self, address: Address) -> Reader:
+    def reader(self, address: Address) -> TableReader:
         """A connection for reading whole tables; it can read several databases of its server."""
         ...
 

@@ -16,8 +16,8 @@ from pymysql.constants import CLIENT, FIELD_TYPE
 from pymysql.converters import through
 from pymysql.cursors import SSCursor
 
-from stackmend.drivers.database.dialects.base import Address, Connection, Reader, TableInfo, reference
-from stackmend.drivers.database.dialects.rights import Sight, sight
+from stackmend.drivers.database.dialects.base import Address, Connection, TableInfo, TableReader, reference
+from stackmend.drivers.database.dialects.rights import Visibility, sight
 from stackmend.drivers.database.dialects.session import settle
 from stackmend.drivers.database.patience import Wait
 from stackmend.model.errors import SilentError, SourceError
@@ -130,7 +130,7 @@ class MySQL:
             for table, names in columns.items()
         }
 
-    def sight(self, connection: Connection, database: str | None = None) -> Sight:
+    def sight(self, connection: Connection, database: str | None = None) -> Visibility:
         """What the grants of the account, and of its active role, allow it to see."""
         schema = database or self.select(connection, "SELECT DATABASE()")[0][0]
         lines = self.select(connection, "SHOW GRANTS")
@@ -158,7 +158,7 @@ class MySQL:
             cursor.execute(sql, None if parameters is None else tuple(parameters))
             return list(cursor.fetchall())
 
-    def reader(self, address: Address) -> Reader:
+    def reader(self, address: Address) -> TableReader:
         """mysqlclient if it is installed, else PyMySQL; also PyMySQL for options that the C layer does not support."""
         unchecked = address.options.get("ssl_check_hostname", "").lower() == "false"
         return _PythonReader(address) if _mysql is None or unchecked else _NativeReader(address)

@@ -19,7 +19,7 @@ _COLUMNS = re.compile(r"\s*\([^)]*\)")
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class Visibility:
     """What the account sees."""
 
     everything: bool = True  #: every table there is
@@ -30,7 +30,7 @@ class Sight:
         return self.everything or table in self.tables
 
 
-def sight(grants: Iterable[str], schema: str) -> Sight:
+def sight(grants: Iterable[str], schema: str) -> Visibility:
     """What these lines of SHOW GRANTS allow to see of a schema; lines that are not understood grant nothing."""
     everything, tables = False, set()
     for line in grants:
@@ -38,12 +38,12 @@ def sight(grants: Iterable[str], schema: str) -> Sight:
         if not found or not _reads(found["rights"]) or not _named(found["schema"], schema):
             continue
         if found["verb"] == "REVOKE":  # partial revokes of MySQL
-            return Sight(False)
+            return Visibility(False)
         if found["table"] == "*":
             everything = True
         elif found["schema"] != "*":
             tables.add(found["table"].strip("`"))
-    return Sight(everything, frozenset(tables))
+    return Visibility(everything, frozenset(tables))
 
 
 def _reads(rights: str) -> bool:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from stackmend.drivers.database.dialects.base import Address, Connection, Reader, TableInfo, reference
-from stackmend.drivers.database.dialects.rights import Sight
+from stackmend.drivers.database.dialects.base import Address, Connection, TableInfo, TableReader, reference
+from stackmend.drivers.database.dialects.rights import Visibility
 from stackmend.model.errors import SourceError
 from stackmend.model.protocols import Reference
 
@@ -110,9 +110,9 @@ class SQLite:
         found = self.select(connection, "SELECT tbl_name FROM sqlite_master WHERE type = 'trigger'")
         return frozenset(str(table) for (table,) in found)
 
-    def sight(self, connection: Connection, database: str | None = None) -> Sight:
+    def sight(self, connection: Connection, database: str | None = None) -> Visibility:
         """Everything: a file has no accounts."""
-        return Sight()
+        return Visibility()
 
     def utcnow(self, connection: Connection) -> str:
         """This machine's UTC clock."""
@@ -127,7 +127,7 @@ class SQLite:
             finally:
                 cursor.close()
 
-    def reader(self, address: Address) -> Reader:
+    def reader(self, address: Address) -> TableReader:
         """A reader of one file."""
         return _FileReader(self, address)
 
