@@ -33,7 +33,7 @@ def test_an_account_of_a_file(fake: Fake) -> None:
     session = ApiSession.open("fake", fake.clouds_yaml())
     assert session.client("network")[1] == f"{fake.url}/network/v2.0"
     assert session.versions("network") is None
-    assert session.versions("compute") == ((2, 1), (2, 79))
+    assert session.versions("compute") == ((2, 1), (2, 85))
     assert session.versions("block-storage") == ((3, 0), (3, 59))
     assert session.versions("placement") == ((1, 0), (1, 36))
     session.close()
