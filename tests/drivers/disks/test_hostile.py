@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from stackmend.app.inspection import copy_out
+from stackmend.drivers.disks.export import BEGINS
 from stackmend.drivers.disks.exporter import Layer, argv
 from stackmend.drivers.disks.sandbox import Opened
 from stackmend.model.errors import SourceError, StackmendError, UsageError
@@ -191,6 +192,26 @@ def test_nothing_is_left_behind(system: Path) -> None:
     assert "stackmend-disk" not in Path("/proc/self/mounts").read_text()
     with opened(raw(system)) as disk:
         assert b"".join(disk.read("/var/log/crash")) == CRASH
+
+
+@pytest.mark.attack("the line breaks before a byte was read, or what serves the disk is killed")
+@pytest.mark.parametrize("how", ["closed", "killed"])
+def test_a_server_without_a_client_ends(system: Path, how: str) -> None:
+    """qemu-nbd alone would go on listening for ever where its client goes before they have agreed."""
+    command = argv([raw(system)])
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    assert child.stdout.readline() == BEGINS
+    if how == "killed":
+        child.kill()
+    child.stdin.close()
+    child.wait(30)
+    child.stdout.close()
+    end = time.monotonic() + 20
+    while left := naming(str(system)):
+        assert time.monotonic() < end, left
+        time.sleep(0.05)
 
 
 def naming(word: str) -> list[str]:

@@ -11,8 +11,10 @@ left behind there, however this ends. Python 3.7 is enough; nothing of stackmend
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -29,6 +31,10 @@ _GET, _SET = 36, 37
 _DONE, _REFUSED = 100, 200
 _WRITE, _RESIZE = 1, 3
 _FLOCK = "hhqqi"
+#: of prctl(2)
+_DEATH_SIGNAL = 1
+#: seconds in which the server ends by itself when its client is gone
+_GRACE = 1.0
 
 
 def _locked(path: str) -> int:
@@ -40,6 +46,11 @@ def _locked(path: str) -> int:
         if struct.unpack(_FLOCK, fcntl.fcntl(file, _GET, asked))[0] != fcntl.F_UNLCK:
             sys.exit(f"{path}: Is another process using the image: it may write to it")
     return file
+
+
+def _with_parent() -> None:
+    """Have the server end with this process, however that ends."""
+    ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def _pump(read: int, write: int) -> None:
@@ -79,6 +90,7 @@ def main() -> int:
         stdin=subprocess.DEVNULL,
         stdout=2,
         pass_fds=(listening.fileno(),),
+        preexec_fn=_with_parent,
     )
     listening.close()
 
@@ -92,7 +104,12 @@ def main() -> int:
     except OSError:
         # who read is gone, or the server: it says why on stderr
         client.close()
-    code = server.wait()
+    try:
+        code = server.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        # qemu-nbd goes on listening when its client goes before they have agreed
+        server.kill()
+        code = server.wait()
     for file in locked:
         os.close(file)
     return code
