@@ -130,7 +130,6 @@ class Keeping:
         assert code == Exit.REPAIRED, err
         run = json.loads(out)["run"]
         assert site.port(port) == before
-        site.rest(server)
         assert typed(*audit)[0] == Exit.CLEAN
         _, out, _ = typed("port", "list", "--server", server, "-f", "json")
         assert [(one["port"], one["fate"]) for one in json.loads(out)] == [(port, "kept")]
