@@ -391,7 +391,7 @@ def loaded(path: str | os.PathLike[str]) -> tuple[Plan, bytes, Mapping[str, str]
         raise PlanFileError(f"{path} is JSON, but not a stackmend plan", _AGAIN)
     if document["format"] != FORMAT:
         raise PlanFileError(
-            f"{path} has format {document['format']}, but this stackmend reads {FORMAT}",
+            f"{path} has the format {document['format']}, but this stackmend reads {FORMAT}",
             "Use the version of stackmend that wrote it, or make a new plan.",
         )
     signed = canonical(document.get("plan"))
