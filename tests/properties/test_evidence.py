@@ -416,7 +416,7 @@ def test_a_child_whose_cause_is_silent(healthy: Files) -> None:
     plan = plans.create(healthy.config(), allow_db=True, settle=0)
     healthy.cloud.restore()
     assert [(f.check, f.state) for f in report.findings] == [("port-binding-wrong-host", State.CANDIDATE)]
-    assert "server-wrong-host may explain it, and has no answer: database placement" in report.findings[0].unsure
+    assert "server-wrong-host may explain it, but has no answer: database placement" in report.findings[0].unsure
     assert plan.actions == ()
     assert plan.not_repaired[0].reason == report.findings[0].unsure
 
