@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is done on machines: services' units, fencing, disks, the instances directory. Pure builders of steps."""
+"""Procedures on hosts: service units, fencing, disks, the instances directory. Pure builders of steps."""

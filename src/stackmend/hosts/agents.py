@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Takes routers and networks off the agents of a host that is to be maintained."""
+"""Moves routers and networks off the agents of a host before maintenance."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Kind:
 
 
 def _router(router: str, agent: str, other: str) -> tuple[Step, Step]:
-    """Neutron lets a router that is not highly available be on one agent only."""
+    """Neutron allows a router that is not highly available on only one agent."""
     return (
         TakeRouter(router=router, agent=agent).call(inverse=GiveRouter(router=router, agent=agent).call()),
         GiveRouter(router=router, agent=other).call(inverse=TakeRouter(router=router, agent=other).call()),
@@ -32,7 +32,7 @@ def _router(router: str, agent: str, other: str) -> tuple[Step, Step]:
 
 
 def _network(name: str, agent: str, other: str) -> tuple[Step, Step]:
-    """A network may be on several: the interruption is shorter when the new one begins first."""
+    """A network may be on several agents: the interruption is shorter if the new one starts first."""
     return (
         GiveNetwork(network=name, agent=other).call(inverse=TakeNetwork(network=name, agent=other).call()),
         TakeNetwork(network=name, agent=agent).call(inverse=GiveNetwork(network=name, agent=agent).call()),

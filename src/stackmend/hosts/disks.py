@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps that copy disks from one host to another, put them in place, and move directories aside. Pure builders.
+"""Steps that copy disks between hosts, install them, and move directories aside. Pure builders.
 
-The data go through this machine: ``tar`` there, a pipe, ``tar`` here, checksums on both sides. That needs no trust
-between the hosts, no daemon and no program that a rescue system lacks.
+The data goes through this machine: ``tar`` on the source, a pipe, ``tar`` on the target, checksums on both sides. This
+needs no trust between the hosts, no daemon, and only programs of a rescue system.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from stackmend.model.disks import Folder, Inventory
 from stackmend.model.step import HostCommand
 from stackmend.model.values import texts
 
-#: seconds that a copy has at least, and bytes a second that it must make
+#: minimum time limit of a copy in seconds, and minimum rate in bytes per second
 _LEAST, _SLOWEST = 3600.0, 2 * 1024 * 1024
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The proof that a host is dead: nobody hears of its nova-compute, and it is cut off from what its guests write to."""
+"""The proof that a host is dead: its nova-compute is silent, and it is cut off from its guests' storage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stackmend.model.step import ApiCall, Gate, HostCommand, Manual, Risk, Step
 from stackmend.model.values import text, texts
 from stackmend.model.workflow import LaneDraft, Sight
 
-#: seconds without a heartbeat after which Nova takes a service for dead, by default (service_down_time)
+#: seconds without a heartbeat after which Nova considers a service dead, by default (service_down_time)
 SILENT = 60
 
 
@@ -28,7 +28,7 @@ def moment(text: object) -> datetime | None:
 
 
 def now(sight: Sight) -> datetime:
-    """The time of the databases where they are configured, else of this machine."""
+    """The time of the databases if they are configured, else of this machine."""
     found = moment(sight.live.now() if sight.live is not None else sight.now)
     if found is None:
         raise UsageError("the plan has no creation time")
@@ -36,9 +36,9 @@ def now(sight: Sight) -> datetime:
 
 
 def silent(sight: Sight, host: str) -> Mapping[str, object]:
-    """nova-compute of a host that nobody hears of; CannotRepair if it lives.
+    """nova-compute of a silent host; CannotRepair if it is alive.
 
-    Forced down says nothing of life: then the heartbeat itself has to be old. The API shows when the service changed
+    Forced down proves nothing: the heartbeat itself must be old as well. The API shows when the service changed
     last, which may have been by an operator; the database shows the heartbeat.
     """
     found = compute.service(sight.api, host)
@@ -65,7 +65,7 @@ def silent(sight: Sight, host: str) -> Mapping[str, object]:
 
 
 def _heartbeat(sight: Sight, found: Mapping[str, object]) -> datetime | None:
-    """When nova-compute reported last, as far as it can be told."""
+    """When nova-compute last reported, as far as known."""
     if sight.live is not None:
         for cell in sight.live.cells():
             for row in sight.live.rows(cell_database(cell), "services", {"uuid": str(found["id"]), "deleted": 0}):
@@ -74,9 +74,9 @@ def _heartbeat(sight: Sight, found: Mapping[str, object]) -> datetime | None:
 
 
 def fence(sight: Sight, host: str, word: bool) -> Iterator[LaneDraft]:
-    """The first lane, in which the hook cuts the host off; none where the operator says that he did it.
+    """The first lane, in which the hook fences the host; none if the operator asserts that it is fenced.
 
-    CannotRepair without either. What it is known by becomes a fact of the plan, and so is in the journal.
+    CannotRepair without either. The evidence becomes a fact of the plan, and so is in the journal.
     """
     hook = texts(sight.settings.get("hooks.fence"))
     if word:
@@ -101,12 +101,12 @@ def fence(sight: Sight, host: str, word: bool) -> Iterator[LaneDraft]:
 
 
 def unheard(host: str, found: Mapping[str, object]) -> ApiCall:
-    """Look again, when the plan is carried out: nothing was heard of it since."""
+    """Check again when the plan is applied: it has not reported since."""
     return AwaitSilence(host=host, changed=text(found.get("updated_at"))).call()
 
 
 def declared(sight: Sight, host: str, found: Mapping[str, object]) -> LaneDraft:
-    """The second lane: nothing was heard of it since the plan was made, and Nova takes it for dead from now on.
+    """The second lane: it has not reported since the plan was made, and is now forced down in Nova.
 
     It can be undone as long as no evacuation from the host is open: then its return has work to do first. Its gate
     is where a human says once more that the host is cut off, where gates are wanted.
@@ -160,7 +160,7 @@ def afterwards(sight: Sight, host: str, stage: int, *, moving: bool = True) -> I
 
 
 def returning(host: str, *, purged: bool = False) -> str:
-    """What has to happen, in this order, when the host comes back."""
+    """The steps, in order, when the host comes back."""
     queue = (
         f"requests sent to it after this run wait in its queue (compute.{host}): purge it again if there were any"
         if purged

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers of a host that is dead or was: the list made sure of, where disks are, in what order they start."""
+"""Servers of a host that is or was dead: a verified list, the location of disks, the order of starts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _complete(sight: Sight, host: str, listed: Sequence[Server]) -> None:
 
 
 def consumers(sight: Sight, nodes: set[str]) -> set[str]:
-    """Who has an allocation on these nodes."""
+    """The consumers with an allocation on these nodes."""
     found: set[str] = set()
     for node in sorted(nodes):
         for provider in placement.named(sight.api, node):
@@ -111,7 +111,7 @@ def on_disk(sight: Sight, host: str) -> frozenset[str] | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskLocation:
-    """Where the disks of a server are, and what is known by that."""
+    """Where the disks of a server are, and how that is known."""
 
     kind: str  #: "volume", "rbd", "shared", "there" (its directory is on the destination) or "local"
     why: str
@@ -119,12 +119,12 @@ class DiskLocation:
 
     @property
     def keeps(self) -> bool:
-        """Whether nothing that a guest has written is lost."""
+        """Whether no data of the guest is lost."""
         return not self.lost
 
 
 def place(sight: Sight, guest: Server, there: frozenset[str] | None, to: str, shared: bool) -> DiskLocation:
-    """Classify a server (docs/how-to/host-died.md). What is not known is local: Nova would build its disk again."""
+    """Classify a server (docs/how-to/host-died.md). Unknown counts as local: Nova would rebuild its disk."""
     extra = whole(guest.flavor.get("ephemeral") or 0)
     empty = (f"its ephemeral disk ({extra} GiB) starts empty",) if extra else ()
     if there is not None and guest.id in there:
@@ -175,5 +175,5 @@ _ACCELERATORS = frozenset({"accelerator-direct", "accelerator-direct-physical"})
 
 
 def image_gone(sight: Sight, guest: Server) -> bool:
-    """Whether the image that a rebuild needs is not there any more."""
+    """Whether the image needed for a rebuild no longer exists."""
     return bool(guest.image) and glance.image(sight.api, guest.image) is None

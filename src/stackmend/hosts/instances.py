@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is asked of a host about its instances directory, and the answers sorted by kind."""
+"""The commands that inspect an instances directory, and their answers sorted by kind."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lane of a server that is to leave its host: by what it is doing, with the steps that take it away or the reason.
+"""The lane of a server that has to leave its host: the steps for its state, or the reason why it stays.
 
-What interrupts a guest is done only where that was asked for: a cold move of one that is stopped by ``--cold``, a
-suspended one is woken for its move by ``--wake``.
+Actions that affect a guest require an option: ``--cold`` for the cold migration of stopped servers, ``--wake`` for
+resuming suspended ones.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from stackmend.model.workflow import LaneDraft
 
 WOKEN = "the guest runs while it is moved: its clock jumps, and its peers notice"
 
-#: vm_state -> why nobody but its owner, or an administrator who looks, can say what is to become of it
+#: vm_state -> why only its owner or an administrator can decide about it
 _LEFT = {
     "building": "it is being built, or its build failed: check again later",
     "rescued": "it was booted from a rescue disk, and somebody may be working in it: run 'openstack server unrescue',"
@@ -40,7 +40,7 @@ _LEFT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveOptions:
-    """How servers are to be moved."""
+    """The options for moving servers."""
 
     to: str | None = None
     cold: bool = False
@@ -106,8 +106,8 @@ def left(one: Server, why: str, stage: int = 1) -> LaneDraft:
 
 
 def live(one: Server, wishes: MoveOptions) -> ApiCall:
-    """The move of a server that runs; one that somebody else is moving already is waited for."""
-    # what is under way has lost its old state when it is over, wherever it ended
+    """The live migration of a server; one already migrated by somebody else is waited for."""
+    # a migration in progress has cleared its task when it is over, wherever the server is
     if one.task_state:
         return wishes.live(one).call({"server": "present"})
     return wishes.live(one).call({"server": "present", "server.vm_state": one.vm_state, "server.host": one.host})

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whose the directories of an instances directory are, by what Nova knows (rules R1 to R8).
 
-That nobody owns a directory is said only where nova_api and every cell were read (R2). The API alone can prove that a
-server is there, never that none is.
+A directory has no owner only if nova_api and every cell were read (R2). The API alone can prove that a server exists,
+never that it does not.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _IDS = 500
 
 @dataclass(slots=True)
 class _Known:
-    """What the databases say of some servers."""
+    """The databases' records of some servers."""
 
     rows: dict[str, list[tuple[str, Values]]] = field(default_factory=dict)  #: uuid -> (cell, row), deleted ones too
     by_number: dict[int, list[tuple[str, Values]]] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class _Known:
 
 
 def owners(found: Inventory, live: Live | None, api: Api | None) -> dict[str, DirectoryOwner]:
-    """Name of each directory -> whose it is. What could not be read makes it UNKNOWN, with the reason."""
+    """Name of each directory -> its owner. Unreadable sources make it UNKNOWN, with the reason."""
     why = "no Nova database is configured, and its API shows no such server"
     if live is not None:
         try:
@@ -79,7 +79,7 @@ def _number(folder: Folder) -> int | None:
 
 
 def _read(live: Live, uuids: Sequence[str], numbers: Sequence[int]) -> _Known:
-    """Everything that could know these servers; SourceError unless all of it can be read (R2)."""
+    """Every record that could name these servers; SourceError unless all can be read (R2)."""
     known = _Known()
     cells = live.cells()
     for some in _some(numbers):
@@ -111,7 +111,7 @@ def _some(values: Sequence[_T]) -> Iterable[Sequence[_T]]:
 
 
 def _judged(server: str, rows: Sequence[tuple[str, Values]], known: _Known, host: str, now: str) -> DirectoryOwner:
-    """Whose a directory is, by every row about its server."""
+    """The owner of a directory, by every row about its server."""
     live = [(cell, row) for cell, row in rows if not row["deleted"]]
     if why := _moving(known.moves.get(server, ()), host):
         return _owner(Ownership.MOVING, why, server, live or rows)
@@ -138,7 +138,7 @@ def _judged(server: str, rows: Sequence[tuple[str, Values]], known: _Known, host
 
 
 def _moving(moves: Iterable[Values], host: str) -> str:
-    """Why something is under way between this host and another, or ""."""
+    """The operation in progress between this host and another, or ""."""
     for move in moves:
         kind, status = move.get("migration_type"), str(move["status"])
         if host not in (move["source_compute"], move["dest_compute"]):
@@ -172,7 +172,7 @@ def _owner(verdict: Ownership, why: str, server: str, rows: Sequence[tuple[str, 
 
 
 def _by_api(folder: Folder, host: str, api: Api | None, why: str) -> DirectoryOwner:
-    """What the API can prove: that a server is there."""
+    """What the API can prove: that a server exists."""
     if api is None or not folder.server:
         return DirectoryOwner(
             verdict=Ownership.UNKNOWN, why=why if folder.server else "its old-style name cannot be resolved"
@@ -190,7 +190,7 @@ def _by_api(folder: Folder, host: str, api: Api | None, why: str) -> DirectoryOw
     elif at == host:
         verdict, said = Ownership.HERE, "its server is on this host"
     else:
-        # a move that is not cleaned up after is seen in the databases alone
+        # only the databases show a migration that has not been cleaned up
         verdict, said = (
             Ownership.UNKNOWN,
             f"its server is {f'on {at}' if at else 'on no host'}, according to the API only",
@@ -201,7 +201,7 @@ def _by_api(folder: Folder, host: str, api: Api | None, why: str) -> DirectoryOw
 
 
 def no_orphan(folder: Folder, owner: DirectoryOwner, found: Inventory, now: float, days: float = AGE) -> str:
-    """Why a directory must not be called an orphan; "" where it may (rules R2, R3)."""
+    """Why a directory is not an orphan; "" if it is one (rules R2, R3)."""
     based = [
         disk.image.path
         for other in found.folders

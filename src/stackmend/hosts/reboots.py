@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of a host that was restarted: since when it runs, what ran before, and what its nova-compute says."""
+"""Facts about a restarted host: its boot time, what ran before, and what its nova-compute reports."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from stackmend.model.errors import SourceError, UsageError
 from stackmend.model.operations.compute import ConsoleMoves, ConsoleSeen, GuestPower
 from stackmend.model.workflow import Sight
 
-#: seconds before a boot in which the host was going down: libvirt stops guests, and nova-compute still records it
+#: seconds before a boot during which the host was shutting down: libvirt stops guests, and nova-compute records it
 GOING_DOWN = 900
-#: actions that leave a guest's power as it is
+#: actions that do not change a guest's power state
 _BESIDE = frozenset(
     {
         "lock", "unlock", "createImage", "createBackup", "attach_volume", "detach_volume", "attach_interface",
@@ -35,7 +35,7 @@ _LOST = re.compile(r"AMQP server .* is unreachable|Connection failed: .*(?:ECONN
 
 
 def boot(sight: Sight, host: str, since: str) -> datetime | None:
-    """When the host was started: as the operator says, else as its kernel does; None if neither is known."""
+    """The boot time: from the operator, else from the kernel; None if neither is known."""
     if since:
         try:
             return moment(since)
@@ -63,7 +63,7 @@ class PowerAction:
 
 
 def newest(sight: Sight, server: str) -> PowerAction | None:
-    """What was done last with a server's power, None if nothing is recorded.
+    """The last power action of a server, None if none is recorded.
 
     When a guest is found off, nova-compute asks its own API to stop it, in a context without user
     (nova/compute/manager.py: _sync_instance_power_state): a ``stop`` of nobody.
@@ -81,7 +81,7 @@ def newest(sight: Sight, server: str) -> PowerAction | None:
 
 
 def by_sync(stop: PowerAction | None, booted: datetime | None) -> bool | None:
-    """Whether nova-compute stopped it when its host went down or came up; None if that cannot be told."""
+    """Whether nova-compute stopped it when its host went down or came up; None if unknown."""
     if stop is None or stop.action != "stop" or not stop.nobody:
         return False
     if booted is None or stop.at is None:
@@ -90,7 +90,7 @@ def by_sync(stop: PowerAction | None, booted: datetime | None) -> bool | None:
 
 
 def running(sight: Sight, guest: Server) -> bool | None:
-    """Whether the hypervisor runs it now; None if it does not say. SourceError if nova-compute is deaf."""
+    """Whether the hypervisor runs it now; None if unknown. SourceError if nova-compute does not answer."""
     return sight.api.look(GuestPower(server=guest.id))["running"]
 
 

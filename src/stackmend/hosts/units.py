@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Services of a host, whoever manages them: stopped so that configuration management cannot start them, and back.
+"""Services of a host under any manager: stopped so that configuration management cannot start them, and restored.
 
 Each :class:`Manager` is a few scripts for the host's shell. What a service was before is written to a file there, under
 :data:`HELD`, so that a later start gives back exactly that, also after a restart, and from another machine.
@@ -18,7 +18,7 @@ from stackmend.model.repair import CannotRepair
 from stackmend.model.step import HostCommand
 
 HELD = "/var/lib/stackmend/held"
-#: seconds for a service to end or to begin; nova-compute waits for what it is doing
+#: seconds for a service to stop or start; nova-compute finishes its operations first
 _LIMIT = 300.0
 
 #: prints what is there of each service: "record SERVICE ...", "systemd SERVICE UNIT Key=value ...",
@@ -70,7 +70,7 @@ class Unit:
     active: bool
     #: what else is to be given back: "masked" or "free", a restart policy, or "enabled 755"
     before: str
-    held: bool = False  #: it was stopped by us and is still kept from being started
+    held: bool = False  #: it was stopped by stackmend and is still blocked
 
     @property
     def line(self) -> str:
@@ -79,7 +79,7 @@ class Unit:
 
 
 def units(hosts: Hosts, host: str, services: Sequence[str]) -> dict[str, Unit]:
-    """Service -> what manages it there. CannotRepair if nothing does, SourceError if it cannot be seen."""
+    """Service -> its manager on the host. CannotRepair if there is none, SourceError if it cannot be inspected."""
     for service in services:
         if not service.replace("-", "").replace("_", "").isalnum():
             raise CannotRepair(f"{service!r} is not a valid service name")
@@ -117,7 +117,7 @@ def _unit(words: Sequence[str]) -> Unit | None:
             service=service,
             manager="condition" if own else "systemd",
             name=name,
-            # what is about to run or to end is not stopped
+            # a service that is starting or stopping is not stopped
             active=values.get("ActiveState") not in ("inactive", "failed"),
             before="masked" if masked else "free",
             held="Held" in values,
@@ -149,7 +149,7 @@ def _remembered(unit: Unit, record: Sequence[str]) -> Unit:
 
 
 def stop(host: str, unit: Unit) -> HostCommand:
-    """Stop it and keep it stopped: whatever starts services there cannot start this one, also after a restart."""
+    """Stop it and keep it stopped: nothing on the host can start it, even after a reboot."""
     return HostCommand(
         host=host,
         argv=_command(_REMEMBER + _STOP[_kind(unit)], unit),
@@ -160,7 +160,7 @@ def stop(host: str, unit: Unit) -> HostCommand:
 
 
 def start(host: str, unit: Unit) -> HostCommand:
-    """Give it back as it was; one of which nothing is remembered is freed and started."""
+    """Restore its previous state; without a record it is released and started."""
     was = unit if unit.held else _free(unit)
     return HostCommand(
         host=host,
@@ -172,14 +172,14 @@ def start(host: str, unit: Unit) -> HostCommand:
 
 
 def held(host: str, found: Mapping[str, Unit]) -> str:
-    """What is there, in words, for whoever reads the plan."""
+    """What was found, in words, for the plan."""
     return "; ".join(f"{unit.service} is {unit.manager}'s {unit.name}" for unit in found.values()) + f" on {host}"
 
 
 def hook(
     settings: Mapping[str, Any], name: str, host: str, *, back: str = "", wanted: str = "", limit: float = 600.0
 ) -> HostCommand | None:
-    """The operator's command for a machine's power, run here; None if none is configured.
+    """The operator's local command for a machine's power; None if none is configured.
 
     ``wanted``: what ``power_status`` must print when it is done ("on", "off"); ``back``: the hook that undoes it.
     """

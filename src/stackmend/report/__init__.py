@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Findings, plans and runs as people and machines read them."""
+"""Findings, plans and runs in forms for people and machines."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who has an address, who had it, from where it can be reached; and whether something answers at it."""
+"""Who has an address, who had it, how it can be reached, and whether something answers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run as one file to attach to a ticket: HTML or Markdown. Nothing of it is a link, a mention or a script.
+"""A run as one file to attach to a ticket: HTML or Markdown, without links, mentions or scripts.
 
-Everything that comes from the cloud stands in preformatted text, escaped; the page loads nothing.
+Everything from the cloud is escaped, preformatted text; the page loads nothing.
 """
 
 from __future__ import annotations

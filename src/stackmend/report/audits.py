@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An audit for a person: grouped, the worst first, an entry an object; identifiers are never broken across lines."""
+"""An audit for people: grouped, worst first, one entry per object; identifiers are never broken across lines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class GroupBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PageContext:
-    """What the page is made of besides the findings."""
+    """The data of the page besides the findings."""
 
     titles: Mapping[str, str]  #: check -> the first line of its page
     names: Mapping[Object, Named]  #: (resource type, id) -> what people call it

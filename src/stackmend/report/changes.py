@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a step changes, for a person: columns from and to, members of JSON documents, guards on one line.
+"""The changes of a step for people: old and new columns, members of JSON documents, guards on one line.
 
-All of it is made of the step. The literal statement is what ``--sql`` shows.
+Everything is derived from the step. ``--sql`` shows the literal statement.
 """
 
 from __future__ import annotations

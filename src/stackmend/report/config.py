@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configuration: what was found where, and what counts."""
+"""The configuration: what was found where, and what is used."""
 
 from __future__ import annotations
 

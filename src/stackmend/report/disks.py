@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The inventory of an instances directory, as a page for a human and a document for a machine."""
+"""The inventory of an instances directory, as text for people and a document for machines."""
 
 from __future__ import annotations
 

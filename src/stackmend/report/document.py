@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A document for stdout: JSON values for machines, records and columns for tables, prose for people."""
+"""A document for stdout: JSON values for machines, records and columns for tables, text for people."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def finding(found: Finding) -> Document:
 
 
 def summary(report: Report) -> list[str]:
-    """What an audit came to, for stderr: a line of numbers, then what else the operator should know."""
+    """The summary of an audit for stderr: a line of numbers, then notes for the operator."""
     open_ = [f for f in report.findings if f.state is not State.WAIVED]
     severities = Counter(f.severity.value for f in open_)
     parts = [count(severities[s], s, plural="" if s == "info" else None) for s in _ORDER if severities[s]]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What changes in a JSON document, member by member: of a network cache of 3 KB, the address that is new."""
+"""The differences of a JSON document, member by member: of a network cache of 3 KB, only the new address."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ALIGNED = 500
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member that is new (``+``), gone (``-``) or other (``~``). ``path``: ``network.subnets[0].cidr``."""
+    """One member that is new (``+``), removed (``-``) or changed (``~``). ``path``: ``network.subnets[0].cidr``."""
 
     mark: str
     path: str

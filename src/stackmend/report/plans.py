@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plan as text that a human can read and sign off: what of how much, then a block for each repair."""
+"""A plan as text for review: a summary, then a block per repair."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ports, what about them does not agree, and their fate."""
+"""Ports, their inconsistencies, and whether they are deleted with their server."""
 
 from __future__ import annotations
 

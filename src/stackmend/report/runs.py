@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs: what became of them."""
+"""Runs and their outcomes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One run for people: its facts, then a block for each repair with what became of every step, and when."""
+"""One run for people: its facts, then a block per repair with the outcome and time of every step."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Happened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """What became of one repair."""
+    """The outcome of one repair."""
 
     id: str
     title: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How plans and runs are shown to a person: width, names, and the lines about one object."""
+"""How plans and runs are displayed: width, names, and the lines about one object."""
 
 from __future__ import annotations
 

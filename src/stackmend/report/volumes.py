@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes of the servers of a host, and what about them does not agree."""
+"""Volumes of a host's servers, and their inconsistencies."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waivers: what is accepted, why, and until when."""
+"""Waivers: accepted findings, with reason and expiry."""
 
 from __future__ import annotations
 
