@@ -26,7 +26,7 @@ demo: ## build a toy cloud, break it, audit, plan, apply, undo; needs nothing, t
 	@scripts/setup.sh demo
 	@scripts/timed.sh "the demo" .uv/demo/bin/stackmend demo
 
-check: ## a first answer to a change: ruff, mypy, the layers, and the tests that build no cloud and begin no server
+check: ## a first answer to a change: ruff, mypy, the layers, and the tests that build no cloud and start no program
 	@scripts/setup.sh lint
 	@scripts/setup.sh test
 	@scripts/timed.sh "ruff, mypy and lint-imports" sh -c '.uv/lint/bin/ruff check -q && .uv/lint/bin/ruff format -q --check && .uv/lint/bin/mypy && .uv/lint/bin/lint-imports >/dev/null && .uv/lint/bin/lint-imports --config lab/pyproject.toml >/dev/null'

@@ -96,7 +96,7 @@ def _modules(item: pytest.Function) -> set[ModuleType]:
 
 @cache
 def _builds(module: ModuleType) -> bool:
-    """Whether something of the lab is used there, which builds clouds and begins servers."""
+    """Whether something of the lab is used there, which builds clouds and begins servers, or programs are started."""
     homes = (value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "") or ""
              for value in vars(module).values())  # fmt: skip
-    return any(home.startswith("stackmend_lab") for home in homes if isinstance(home, str))
+    return any(home.startswith(("stackmend_lab", "subprocess")) for home in homes if isinstance(home, str))

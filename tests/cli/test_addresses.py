@@ -189,7 +189,7 @@ def test_what_is_no_address(stackmend: Any, text: str) -> None:
     """A usage error that names it."""
     ran = stackmend("port", "find", text)
     assert (ran.code, ran.out) == (Exit.USAGE, "")
-    assert f"{text!r} is no address" in ran.err
+    assert f"{text!r} is not an address" in ran.err
 
 
 def test_ways_to_write_one() -> None:
@@ -255,4 +255,4 @@ def test_one_wrong_address_among_right_ones(run: Any, listening: int) -> None:
     """Nothing is tried, and the wrong one is named."""
     ran = run("port", "check", f"127.0.0.1:{listening}", "nowhere")
     assert (ran.code, ran.out) == (Exit.USAGE, "")
-    assert "'nowhere' is no address" in ran.err
+    assert "'nowhere' is not an address" in ran.err

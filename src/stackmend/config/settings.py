@@ -177,7 +177,7 @@ def _exposed(config: Config, path: Path) -> bool:
 
 
 def _password_of(url: str) -> str:
-    """Non-empty if the URL has, or may have, a password: errors in it are reported where it is used."""
+    """Non-empty if the URL has, or may have, a password; errors in such a URL are reported where it is used."""
     try:
         return str(parsed(url).password or "")
     except ValueError:

@@ -72,7 +72,7 @@ def test_a_flood_is_cut(host: Host) -> None:
     transport = talking(host, "", run="case $SSH_ORIGINAL_COMMAND in true) c=0 ;; *) yes greeting; c=0 ;; esac")
     began = time.monotonic()
     with pytest.raises(
-        HostLost, match=r"c01 printed more than 8 MiB before .* was begun: 'greeting\\ngreeting"
+        HostLost, match=r"c01 printed more than 8 MiB before .* was started: 'greeting\\ngreeting"
     ) as caught:
         transport.run("c01", ("cat", "/proc/uptime"), limit=300)
     assert "login shell" in caught.value.hint
