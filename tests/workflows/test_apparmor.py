@@ -15,11 +15,12 @@ from stackmend.app import confinement, runs, workflows
 from stackmend.config.settings import Config, load
 from stackmend.hosts import apparmor
 from stackmend.hosts.apparmor import Verdict
-from stackmend.model.errors import ConfigError, Exit, HostUnreachable, SourceError
+from stackmend.model.errors import ConfigError, Exit, HostUnreachable, SourceError, UsageError
 from stackmend.model.journal import RunResult
 from stackmend.model.plan import Plan
 from stackmend.report.confinement import confined
 from stackmend_lab.cloud import Server, build
+from stackmend_lab.plants._networks import new_port
 
 from ..drivers.api.serving import serving
 from .instances import here
@@ -203,16 +204,16 @@ class Mending:
     """A guest whose profile is to be mended."""
 
     def __init__(self, server: Server, services: Services, tree: Tree, folder: Path) -> None:
-        self.server, self.tree = server, tree
+        self.server, self.services, self.tree = server, services, tree
         self.config = configured(folder, services, f'local = ["{server.host}"]')
         self.file = tree.guest(server.uuid, "instance-0000000a")
         tree.denied(server.uuid)
         tree.parser()
         self.before = self.file.read_text()
 
-    def plan(self) -> Plan:
+    def plan(self, port: str = "") -> Plan:
         """The plan of the workflow."""
-        asked = {"server": self.server.uuid, "root": str(self.tree.root)}
+        asked = {"server": self.server.uuid, "root": str(self.tree.root), "port": port}
         return workflows.plan(self.config, "permit-vhost-net", asked)
 
     def apply(self, plan: Plan | None = None) -> RunResult:
@@ -240,6 +241,31 @@ def test_the_rule_is_added_loaded_and_taken_back(mending: Mending) -> None:
     assert not mending.plan().runnable
     assert runs.undo(mending.config, result.run).exit is Exit.CLEAN
     assert mending.file.read_text() == mending.before == (mending.tree.root / "kernel").read_text()
+
+
+def test_the_port_is_attached_and_detached(mending: Mending) -> None:
+    """By Nova, once the rule is loaded; undo detaches it, keeps it, and removes the rule."""
+    cloud = mending.services.cloud
+    free = new_port(cloud, mending.server, "", cloud.ago(3600), device_owner="")
+    result = mending.apply(mending.plan(free))
+    assert (result.exit, result.done, result.failed) == (Exit.REPAIRED, 1, 0), result.notes
+    port = mending.services.port(free)
+    assert (port["device_id"], port["host"]) == (mending.server.uuid, mending.server.host)
+    assert runs.undo(mending.config, result.run).exit is Exit.CLEAN
+    assert mending.services.port(free)["device_id"] == ""
+    assert mending.file.read_text() == mending.before
+
+
+def test_a_port_that_somebody_has(mending: Mending) -> None:
+    """It is not taken from him, nor one that is not there; nothing is done on the host."""
+    own = mending.services.need("Port", "neutron", "SELECT id FROM ports WHERE device_id = :s", s=mending.server.uuid)[
+        "id"
+    ]
+    plan = mending.plan(own)
+    assert not plan.runnable
+    assert f"port {own} belongs to {mending.server.uuid}" in plan.not_repaired[0].reason
+    with pytest.raises(UsageError, match="there is no port"):
+        mending.plan(UUID)
 
 
 def test_a_profile_that_does_not_load_is_put_back(mending: Mending) -> None:

@@ -3,18 +3,20 @@
 
 ## What it does
 Adds the rule `/dev/vhost-net rw,` to the file of the guest's own rules on its host,
-`/etc/apparmor.d/libvirt/libvirt-<uuid>.files`, and loads the profile again (`apparmor_parser -r`). A comment beside the
-rule says that it is loaded: a step that broke off before is done again. A profile that cannot be loaded is put back as
-it was. Then the port is attached by hand; better than all this is to stop and start the server, where that is possible:
-libvirt then makes the profile anew.
+`/etc/apparmor.d/libvirt/libvirt-<uuid>.files`, and loads the profile again (`apparmor_parser -r`). A comment beside
+the rule says that it is loaded: a step that broke off before is done again. A profile that cannot be loaded is put
+back as it was. Then Nova attaches the port that `--port` names, or it is attached by hand. If the server can be
+stopped, stop and start it instead: libvirt then creates the profile anew.
 
 ## Guards
-The server is active or paused and idle. Its profile is enforced on its host and has no such rule, nor has any that all
-guests share; the device is there. The file reads as it did when the plan was made: libvirt writes it, too.
+The server is active or paused and idle. Its profile is enforced on its host and has no such rule, nor has any that
+all guests share; the device is there. The file reads as it did when the plan was made: libvirt writes it, too. The
+port exists, and belongs to nobody.
 
 ## Undo
-Takes the rule out and loads the profile again. A NIC that was attached meanwhile goes on working: QEMU has the device
-open. Where the guest was stopped meanwhile, libvirt has removed the file, and nothing is left to take back.
+Detaches the port that was attached, which is kept, removes the rule and loads the profile again. A NIC that was
+attached by hand keeps working: QEMU has the device open. Where the guest was stopped meanwhile, libvirt has removed
+the file, and nothing is left to take back.
 """
 
 from __future__ import annotations
@@ -27,8 +29,9 @@ from stackmend.hosts import apparmor
 from stackmend.hosts.apparmor import DENYING
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
+from stackmend.model.operations.interfaces import AttachInterface, DetachInterface
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import Manual, Risk
+from stackmend.model.step import Manual, Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 
@@ -59,11 +62,28 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         message=f"let its guest on {host} open {apparmor.DEVICE}",
         steps=(
             apparmor.permit(host, server, profile.digest, root),
-            Manual(text=f"attach the port again: openstack server add port {server} <port>"),
+            *_attached(sight, server, str(arguments.get("port") or "")),
         ),
         slots=(f"on:{host}",),
         target={"host": host, "file": profile.file, "only_there": list(profile.only_there)},
     )
+
+
+def _attached(sight: Sight, server: str, port: str) -> Iterator[Step]:
+    """Attach the port, or say how to."""
+    if not port:
+        yield Manual(text=f"attach the port again: openstack server add port {server} <port>")
+        return
+    asked = AttachInterface(server=server, port=port)
+    if why := sight.api.lacks(AttachInterface):
+        raise CannotRepair(why)
+    seen = sight.api.look(asked)
+    if seen["port"] == "absent":
+        raise UsageError(f"there is no port {port}", "See 'stackmend port list --network NETWORK'.")
+    if seen["port.device_id"]:
+        raise CannotRepair(f"port {port} belongs to {seen['port.device_id']}: see 'stackmend port show {port}'")
+    back = DetachInterface(server=server, port=port, keeps=True).call({"port.device_id": server})
+    yield asked.call({"server": "present", "server.task_state": None, "host": "up", "port.device_id": ""}, back)
 
 
 WORKFLOW = Workflow(name="permit-vhost-net", risk=Risk.SAFE, lanes=_lanes)

@@ -45,29 +45,32 @@ class ServerApparmor(Printing):
 class ServerMendApparmor(Working):
     """Let a running guest open /dev/vhost-net, which its AppArmor profile denies, so that a NIC can be attached.
 
-    Adds the rule to the guest's own profile on its host and loads it again; attach the port afterwards. If the guest
-    can be stopped, stop and start the server instead: libvirt then makes the profile anew. It needs access to the host
-    ([hosts] in the configuration), as root.
+    Adds the rule to the guest's own profile on its host, loads the profile again, and has Nova attach the port. If the
+    guest can be stopped, stop and start the server instead: libvirt then creates the profile anew. This needs root
+    access to the host ([hosts] in the configuration).
     """
 
     workflow = "permit-vhost-net"
     parallel = 1
     examples = """
-  $ stackmend server mend-apparmor web-1
+  $ stackmend server mend-apparmor web-1 --port 9f6c2f5e-2b59-4f4c-8f6a-5b8b1d0f7a11
   $ stackmend server mend-apparmor 5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55 --yes"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
         add_object(parser, "server", "server", help="the server, by name or id")
+        add_object(
+            parser, "port", "--port", help="the port that could not be attached; default: you attach it yourself"
+        )
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
-        """The server."""
-        return {"server": parsed_args.server}
+        """The server, and the port."""
+        return {"server": parsed_args.server, "port": parsed_args.port}
 
     def words(self, parsed_args: argparse.Namespace) -> list[str]:
-        """The server."""
-        return [parsed_args.server]
+        """The same."""
+        return [parsed_args.server, *(["--port", parsed_args.port] if parsed_args.port else [])]
 
 
 COMMANDS = {"server apparmor": ServerApparmor, "server mend-apparmor": ServerMendApparmor}
