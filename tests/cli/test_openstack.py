@@ -120,7 +120,7 @@ def test_an_error_has_its_hint_and_its_exit_code(openstack, tmp_path) -> None:
     assert (done.code, done.out) == (Exit.USAGE, "")
     assert done.err.splitlines() == [
         f"error: configuration file {tmp_path}/nowhere.toml does not exist",
-        "hint: Look at --mend-config or STACKMEND_CONFIG.",
+        "hint: Check --mend-config or STACKMEND_CONFIG.",
     ]
     assert openstack("mend", "audit", "--bogus").code == Exit.USAGE
     quiet = openstack("-q", "mend", "snapshot", "list", STACKMEND_CONFIG=str(_empty(tmp_path)))

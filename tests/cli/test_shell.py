@@ -89,7 +89,7 @@ def test_a_group_lists_its_commands(run, argv):
     done = run(*argv)
     assert (done.code, done.err) == (Exit.CLEAN, "")
     assert done.out.startswith("Commands of 'stackmend server':\n")
-    assert "\n  server purge          delete every row" in done.out
+    assert "\n  server purge          remove every row" in done.out
     assert "volume" not in [line.split()[0] for line in done.out.splitlines() if line.startswith("  ")]
 
 

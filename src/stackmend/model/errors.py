@@ -78,7 +78,10 @@ class SilentError(SourceError):
 
 
 class TimeIsUp(SourceError):  # noqa: N818 - names a condition
-    """Nothing more is asked: the time limit was reached."""
+    """The services are queried no more: the time limit was reached."""
+
+    def __init__(self) -> None:
+        super().__init__("the time for querying the services is over")
 
 
 class HostUnreachable(SourceError):  # noqa: N818 - names a condition

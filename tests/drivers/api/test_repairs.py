@@ -217,7 +217,7 @@ def test_a_lane_of_rows_and_calls(built: Cloud, fake: Fake, config: Config) -> N
     )
     assert {k for k, v in built.dump().items() if v != rows.get(k)} <= {
         ("neutron", "ml2_port_bindings"), ("neutron", "ml2_port_binding_levels"), ("placement", "allocations"),
-        ("placement", "consumers"),
+        ("placement", "consumers"), ("neutron", "standardattributes"),  # Neutron counts revisions there
     }  # fmt: skip
     assert allocations(built, server.uuid) != []
 

@@ -103,7 +103,7 @@ def test_an_api_that_does_not_answer_is_a_reason(config: Config, fake: Fake) -> 
 def test_a_service_that_breaks_while_it_is_planned(config: Config, fake: Fake) -> None:
     """The finding is left with what the service says."""
     fake.fault("GET", "/volumes/", "refuse", times=9, status=500)
-    assert "the API could not be read: block-storage of cloud fake answers 500" in reason(plan_of(config))
+    assert "the API could not be read: block-storage of cloud fake answered 500" in reason(plan_of(config))
 
 
 @pytest.mark.usefixtures("stuck")

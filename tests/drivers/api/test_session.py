@@ -144,7 +144,7 @@ def test_a_read_is_repeated_while_a_service_starts(fake: Fake, session: ApiSessi
     assert reading.get("compute", "/os-services")["services"]
     assert clock.slept == [2.0, 1.0]
     fake.fault("GET", "/os-services", "refuse", times=9)
-    with pytest.raises(SourceError, match="answers 503 to GET /os-services"):
+    with pytest.raises(SourceError, match="answered 503 to GET /os-services"):
         reading.get("compute", "/os-services")
 
 

@@ -62,7 +62,7 @@ class Look:
     def ask(self, service: str, path: str, microversion: str = "") -> Answer | None:
         """The answer with the JSON of a resource, None if there is none."""
         if self._end is not None and time.monotonic() > self._end:
-            raise TimeIsUp("the time for querying the services is over")
+            raise TimeIsUp
         return self._reading.ask(service, path, microversion)
 
     def offers(self, service: str, microversion: str) -> bool:

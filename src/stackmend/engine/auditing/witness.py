@@ -110,7 +110,7 @@ def _together(check: Check, rows: Rows, ask: AskApis, end: float) -> tuple[dict[
     for number, row in enumerate(rows):
         if time.monotonic() > end:
             left = rows[number:]
-            return said | _unknown(check, left, TimeIsUp("the time for asking the services is up")), len(left)
+            return said | _unknown(check, left, TimeIsUp()), len(left)
         said |= _together(check, [row], ask, end)[0]
     return said, 0
 

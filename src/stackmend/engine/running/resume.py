@@ -188,7 +188,7 @@ def _probe_call(tools: Tools, lane: Lane, call: Call, last: Mapping[int, Entry])
         return []
     if state is StepState.DONE:
         lane.advance()
-        return [Entry(call.number, state, None, "found done")]
+        return [Entry(call.number, state, None, "found to be done")]
     note = "its outcome is unknown: the probe cannot determine it"
     state = StepState.FAILED if state is StepState.FAILED else StepState.IN_DOUBT
     lane.stop(state, note)
