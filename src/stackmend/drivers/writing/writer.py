@@ -115,7 +115,7 @@ class DatabaseWriter:
                 reason = str(problem.__cause__)
                 self._sleep(_PAUSE * 2**attempt)
         raise WriteError(
-            f"database {groups[0].database} gave way to other sessions, in {attempts} of {attempts} attempts: {reason}",
+            f"database {groups[0].database} gave way to other sessions each time (attempts: {attempts}): {reason}",
             "Nothing was changed; run it again when there is less activity on the rows.",
         )
 
