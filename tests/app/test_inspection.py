@@ -121,6 +121,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cloud, 
 @pytest.fixture(scope="module")
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file system of a guest that crashed."""
+    made.needs_sandbox()
     path = made.ext4(tmp_path_factory.mktemp("guest") / "base", FILES)
     return made.crashed(path, "/var/log/kern.log", b"Kernel panic - not syncing\n\x1b[2Jgone\n")
 

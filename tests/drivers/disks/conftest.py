@@ -36,6 +36,12 @@ def raw(path: Path) -> Layer:
     return Layer(str(path), "raw")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _sandboxed() -> None:
+    """Every test here opens a disk."""
+    made.needs_sandbox()
+
+
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the disks are."""
