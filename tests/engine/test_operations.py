@@ -29,7 +29,7 @@ def named(one: Any) -> str:
 
 @pytest.mark.parametrize("one", WRITTEN, ids=named)
 def test_a_call_that_version_0_1_wrote_is_read_and_written_again_byte_for_byte(one: Any) -> None:
-    """Its arguments, its guards, its inverse, in their order; and it reads as it was signed off."""
+    """Its arguments, its guards, its inverse, in their order. What it says is in the words of this version."""
     call = step_of(one["step"])
     assert isinstance(call, ApiCall)
     assert call.fault == ""
