@@ -11,7 +11,9 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import Any
 
 import pytest
@@ -45,7 +47,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 #: tables that repairs without consent may write
 _HARMLESS = {"instance_info_caches", "virtual_interfaces"}
 _FOR_SERVERS = ("rebuild-info-cache", "mark-server-deleted", "purge-server", "revive-server")
-_FOR_PORTS = ("keep-port", "release-port")
+_FOR_PORTS = ("keep-port", "release-port", "detach-port")
 _FOR_VOLUMES = ("detach-volume", "mark-volume-deleted", "revive-volume")
 
 Row = dict[str, Any]
@@ -210,13 +212,14 @@ def _kept(document: object) -> dict[str, bool]:
 
 def test_the_matrix_is_whole() -> None:
     """Every request of the command line is asked for."""
-    from stackmend.cli.commands import port, server, volume
+    from stackmend.cli import commands
     from stackmend.cli.request import RequestCommand
 
+    modules = [import_module(one.name) for one in walk_packages(commands.__path__, f"{commands.__name__}.")]
     named = {
         command.repair
-        for module in (server, port, volume)
-        for command in module.COMMANDS.values()
+        for module in modules
+        for command in getattr(module, "COMMANDS", {}).values()
         if issubclass(command, RequestCommand)
     }
     assert named == {*_FOR_SERVERS, *_FOR_PORTS, *_FOR_VOLUMES, "set-server-host"}
