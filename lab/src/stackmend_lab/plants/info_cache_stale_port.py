@@ -136,7 +136,7 @@ CHOSEN = {
     "lost_while_shelved": "restore-port",
     "taken": "restore-port",
 }
-NOT_REPAIRED = {"taken": "of nobody's by now"}
+NOT_REPAIRED = {"taken": "(no device)"}
 
 
 def foreign_project(cloud: CloudRows) -> None:
