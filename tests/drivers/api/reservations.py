@@ -248,10 +248,12 @@ class Reservations:
         asked = ["port", "recover-ip", address, "--network", place.network, "--project", place.project]
         line = [sys.executable, "-m", "stackmend", "--config", str(site.toml), *asked, "--max-ports", "8", "--yes"]
         process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=dict(os.environ))
-        while process.poll() is None and not reserved(site, place):
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
+        try:
+            while process.poll() is None and not reserved(site, place):
+                time.sleep(0.02)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.communicate(timeout=60)
         code, out, _ = typed("run", "list", "-f", "json")
         run = json.loads(out)[0]["id"]
         code, _, err = typed("run", "resume", run)
