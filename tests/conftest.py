@@ -67,7 +67,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if isinstance(item, pytest.Function):
             if (same := id(item._fixtureinfo)) not in quick:
                 quick[same] = not any(map(_builds, _modules(item)))
-            if quick[same]:
+            if quick[same] and not item.get_closest_marker("builds"):
                 item.add_marker(pytest.mark.quick)
 
 

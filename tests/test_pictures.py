@@ -11,6 +11,8 @@ import pytest
 
 from stackmend.report.table import columns
 
+pytestmark = pytest.mark.builds
+
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"
 AGAIN = "python scripts/record_pictures.py records them again, if it is meant to look so"
