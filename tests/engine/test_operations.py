@@ -19,7 +19,10 @@ from stackmend.model.plan import step_dict, step_of
 from stackmend.model.step import ApiCall
 from stackmend_lab.simulated import Cloud
 
-WRITTEN = json.loads((Path(__file__).parent / "golden" / "calls-0.1.json").read_text(encoding="utf-8"))
+GOLDEN = Path(__file__).parent / "golden"
+WRITTEN = json.loads((GOLDEN / "calls-0.1.json").read_text(encoding="utf-8"))
+#: the same calls as this version describes them: the words of 0.1 are in the file above, beside each call
+IN_WORDS = json.loads((GOLDEN / "calls-in-words.json").read_text(encoding="utf-8"))
 
 
 def named(one: Any) -> str:
@@ -27,15 +30,15 @@ def named(one: Any) -> str:
     return f"{one['step']['service']} {one['step']['operation']}"
 
 
-@pytest.mark.parametrize("one", WRITTEN, ids=named)
-def test_a_call_that_version_0_1_wrote_is_read_and_written_again_byte_for_byte(one: Any) -> None:
-    """Its arguments, its guards, its inverse, in their order. What it says is in the words of this version."""
+@pytest.mark.parametrize(("one", "words"), list(zip(WRITTEN, IN_WORDS, strict=True)), ids=map(named, WRITTEN))
+def test_a_call_that_version_0_1_wrote_is_read_and_written_again_byte_for_byte(one: Any, words: str) -> None:
+    """Its arguments, its guards, its inverse, in their order. This version may describe it in other words."""
     call = step_of(one["step"])
     assert isinstance(call, ApiCall)
     assert call.fault == ""
     assert call.inverse is None or call.inverse.fault == ""
     assert json.dumps(step_dict(call)) == json.dumps(one["step"])
-    assert describe(call) == one["statement"]
+    assert describe(call) == words
 
 
 def test_every_operation_is_carried_out_by_somebody() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from stackmend.model.api import Resource, segment
 from stackmend.model.protocols import Api
+from stackmend.model.values import objects
 
 
 def agents(api: Api, host: str) -> list[Resource]:
@@ -39,6 +40,11 @@ def bound(api: Api, host: str, *fields: str) -> list[Resource]:
     """Ports with a binding on a host, inactive ones too; with these fields, by default with all."""
     wanted = "".join(f"&fields={name}" for name in fields)
     return list(api.every("network", f"/ports?binding:host_id={segment(host)}{wanted}", "ports"))
+
+
+def addresses(port: Resource) -> list[str]:
+    """The fixed addresses of a port, in order."""
+    return sorted(str(one["ip_address"]) for one in objects(port.get("fixed_ips")))
 
 
 def ports_of(api: Api, server: str) -> list[Resource]:

@@ -4,20 +4,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from stackmend.cloud import block_storage, compute, identity, image, network
 from stackmend.cloud.states import POWERED
-from stackmend.model.api import Account, segment
+from stackmend.model.api import Account, Resource, segment
 from stackmend.model.errors import UsageError
 from stackmend.model.protocols import Api
 from stackmend.model.repair import CannotRepair
 from stackmend.model.values import members, objects, text, texts
 from stackmend.model.values import whole as whole_number
 
-Shown = Mapping[str, object]
 #: with its groups and why it is locked; with the zone that was asked for; with the hints to the scheduler
 _SHOWN, _ZONE, _HINTS = "2.73", "2.96", "2.100"
 #: a new server with tags, with certificates of its image, with a host name of its own
@@ -56,10 +55,10 @@ class Disk:
 class Whole:
     """A server as it is."""
 
-    shown: Shown
-    ports: tuple[Shown, ...]  #: in the order of its NICs
+    shown: Resource
+    ports: tuple[Resource, ...]  #: in the order of its NICs
     disks: tuple[Disk, ...]  #: in the order of their devices
-    flavor: Shown  #: the one that the new server gets
+    flavor: Resource  #: the one that the new server gets
     account: Account
     lost: list[str] = field(default_factory=lambda: list(ALWAYS))  #: what cannot be kept, in words
     kept: list[str] = field(default_factory=list)  #: what is kept, where that may be doubted
@@ -96,12 +95,7 @@ class Whole:
 
     def addresses(self) -> dict[str, list[str]]:
         """Port -> its MAC address, then its addresses."""
-        return {str(port["id"]): [str(port["mac_address"]), *addresses(port)] for port in self.ports}
-
-
-def addresses(port: Shown) -> list[str]:
-    """Those of a port, in order."""
-    return sorted(str(one["ip_address"]) for one in objects(port.get("fixed_ips")))
+        return {str(port["id"]): [str(port["mac_address"]), *network.addresses(port)] for port in self.ports}
 
 
 def whole(api: Api, name: str, flavor: str = "") -> Whole:
@@ -132,18 +126,18 @@ def whole(api: Api, name: str, flavor: str = "") -> Whole:
 # -- its parts
 
 
-def _macs(shown: Shown) -> list[str]:
+def _macs(shown: Resource) -> list[str]:
     """Of the addresses that Nova lists, which is its network cache, in their order."""
     listed = [one for some in members(shown.get("addresses")).values() for one in objects(some)]
     return list(dict.fromkeys(str(one.get("OS-EXT-IPS-MAC:mac_addr")).lower() for one in listed))
 
 
-def _ordered(ports: Sequence[Shown], macs: list[str]) -> list[Shown]:
+def _ordered(ports: Sequence[Resource], macs: list[str]) -> list[Resource]:
     places = {mac: place for place, mac in enumerate(macs)}
     return sorted(ports, key=lambda port: (places.get(str(port["mac_address"]).lower(), len(places)), str(port["id"])))
 
 
-def _disks(api: Api, shown: Shown) -> Iterator[Disk]:
+def _disks(api: Api, shown: Resource) -> Iterator[Disk]:
     boots = "" if shown.get("image") else str(shown.get("OS-EXT-SRV-ATTR:root_device_name") or "")
     for one in sorted(compute.attachments(api, str(shown["id"])), key=lambda one: str(one.get("device") or "")):
         yield Disk(
@@ -154,7 +148,7 @@ def _disks(api: Api, shown: Shown) -> Iterator[Disk]:
         )
 
 
-def _flavor(api: Api, shown: Shown, wanted: str) -> Shown:
+def _flavor(api: Api, shown: Resource, wanted: str) -> Resource:
     """The flavor that is named, else that of the server; CannotRepair where there is none such any more."""
     every = compute.flavors(api)
     if wanted:
@@ -235,7 +229,7 @@ def _of_disks(api: Api, found: Whole) -> Iterator[str]:
             yield f"volume {disk.id} is {volume['status']}, attached {len(_servers(volume))} times: audit it first"
 
 
-def _servers(volume: Shown) -> list[object]:
+def _servers(volume: Resource) -> list[object]:
     return [one.get("server_id") for one in objects(volume["attachments"])]
 
 
@@ -321,7 +315,9 @@ def _networks(api: Api, found: Whole) -> Iterator[dict[str, Any]]:
         found.lost.append("perhaps the order of its NICs: Nova lists none of them")
     found.kept.append(
         "ports: "
-        + "; ".join(f"{port['id']} ({', '.join(addresses(port)) or port['mac_address']})" for port in found.ports)
+        + "; ".join(
+            f"{port['id']} ({', '.join(network.addresses(port)) or port['mac_address']})" for port in found.ports
+        )
     )
     found.kept.append(
         "from now on Nova keeps these ports also when the new server is deleted ('stackmend port release')"

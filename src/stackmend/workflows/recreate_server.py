@@ -31,7 +31,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from stackmend.cloud import compute, recreation
+from stackmend.cloud import compute, network, recreation
 from stackmend.cloud.recreation import Whole
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
@@ -182,7 +182,7 @@ def _prepared(found: Whole, image: str) -> Iterator[Step]:
         mine = UnparkPort(port=name, server=server, owner=owner, host=str(port.get("binding:host_id") or ""))
         seen: ParkedSeen = {
             "port": "present", "device_id": server, "mac_address": text(port["mac_address"]),
-            "addresses": recreation.addresses(port), "server": "present", "server.vm_state": _stopped(found),
+            "addresses": network.addresses(port), "server": "present", "server.vm_state": _stopped(found),
         }  # fmt: skip
         back = mine.call({"port": "present", "device_id": "", "server": "present"})
         yield ParkPort(port=name, server=server).call(seen, inverse=back)

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 import pytest
 
-from stackmend.cli.shell import main
 from stackmend.model.errors import Exit
+
+from .typed import Typed
 
 Shown = dict[str, Any]
 ALL = ("--allow-db", "--yes", "--accept", "all")
@@ -46,20 +47,8 @@ class Site(Protocol):
         ...
 
 
-class Keeping:
+class Keeping(Typed):
     """What holds on each; ``site`` is a fixture of its own."""
-
-    @pytest.fixture
-    def typed(self, site: Site, capsys: pytest.CaptureFixture[str]) -> Any:
-        """Run a command: exit code, output, messages."""
-
-        def run(*words: str) -> tuple[int, str, str]:
-            capsys.readouterr()
-            code = main(["--config", str(site.toml), *words])
-            captured = capsys.readouterr()
-            return code, captured.out, captured.err
-
-        return run
 
     @pytest.mark.parametrize("kept", [True, False], ids=["kept", "released"])
     def test_the_deletion_of_the_server(self, site: Site, typed: Any, kept: bool) -> None:

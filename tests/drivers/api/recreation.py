@@ -16,10 +16,11 @@ from typing import Any, Protocol
 import pytest
 
 from stackmend.app import runs
-from stackmend.cli.shell import main
 from stackmend.config.settings import load
 from stackmend.model.errors import Exit
 from stackmend.model.step import StepState
+
+from .typed import Typed
 
 CONSENT = ("--yes", "--accept", "recreate-server")
 USER_DATA = "IyEvYmluL3NoCmVjaG8gdG9wLXNlY3JldC13b3Jkcwo="
@@ -86,20 +87,8 @@ def again(shown: Shown, server: Shown | None) -> Shown:
     return server
 
 
-class Recreation:
+class Recreation(Typed):
     """What holds on each; ``site`` is a fixture of its own."""
-
-    @pytest.fixture
-    def typed(self, site: Site, capsys: pytest.CaptureFixture[str]) -> Any:
-        """Run a command: exit code, output, messages."""
-
-        def run(*words: str) -> tuple[int, str, str]:
-            capsys.readouterr()
-            code = main(["--config", str(site.toml), *words])
-            captured = capsys.readouterr()
-            return code, captured.out, captured.err
-
-        return run
 
     def test_on_the_same_ports(self, site: Site, typed: Any) -> None:
         """Ports, addresses and all else are as before; the old disk is kept; nothing brings the old server back."""

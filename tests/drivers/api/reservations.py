@@ -16,7 +16,6 @@ from typing import Any, Protocol, cast
 import pytest
 
 from stackmend.app.apis import SystemClock
-from stackmend.cli.shell import main
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.session import ApiSession
 from stackmend.model.errors import Exit
@@ -26,6 +25,7 @@ from stackmend.model.step import StepState
 
 from ...support.carried_out import carried_out
 from ...support.meanwhile import Meanwhile
+from .typed import Typed
 
 MARK = "reserved by stackmend, "
 Shown = dict[str, Any]
@@ -88,20 +88,8 @@ def reserved(site: Site, place: Place) -> list[Shown]:
     return [port for port in site.ports(place) if str(port["description"]).startswith(MARK)]
 
 
-class Reservations:
+class Reservations(Typed):
     """What holds on each; ``site`` is a fixture of its own."""
-
-    @pytest.fixture
-    def typed(self, site: Site, capsys: pytest.CaptureFixture[str]) -> Any:
-        """Run a command: exit code, output, messages."""
-
-        def run(*words: str) -> tuple[int, str, str]:
-            capsys.readouterr()
-            code = main(["--config", str(site.toml), *words])
-            captured = capsys.readouterr()
-            return code, captured.out, captured.err
-
-        return run
 
     def test_an_address_that_was_just_freed(self, site: Site, typed: Any) -> None:
         """A port of the project has it; twice is refused, with who has it; undo gives it up."""

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
+from stackmend.cloud import network
 from stackmend.drivers.api.operations import Implementation, ResourceReader, _servers, nothing
 from stackmend.drivers.api.operations.waiting import connected
 from stackmend.drivers.api.session import Request, segment
@@ -79,13 +80,9 @@ def _shown(port: Mapping[str, Any] | None) -> ParkedSeen:
         "port": "present",
         "device_id": str(port.get("device_id") or ""),
         "mac_address": port.get("mac_address"),
-        "addresses": _addresses(port),
+        "addresses": network.addresses(port),
         "binding": str(port.get("binding:host_id") or ""),
     }
-
-
-def _addresses(port: Mapping[str, Any]) -> list[str]:
-    return sorted(str(one["ip_address"]) for one in port.get("fixed_ips") or ())
 
 
 def _ports_of(reader: ResourceReader, server: object) -> list[Mapping[str, Any]]:
@@ -231,8 +228,8 @@ def _keeping(reader: ResourceReader, asked: PartsKept) -> KeptSeen:
         port = _port(reader, name)
         if port is None:
             gone.append(f"port {name} with {', '.join(addresses)} is gone")
-        elif (port.get("mac_address"), _addresses(port)) != (mac, sorted(addresses)):
-            gone.append(f"port {name} has {port.get('mac_address')} and {', '.join(_addresses(port))} now")
+        elif (port.get("mac_address"), network.addresses(port)) != (mac, sorted(addresses)):
+            gone.append(f"port {name} has {port.get('mac_address')} and {', '.join(network.addresses(port))} now")
         elif port.get("device_id"):
             busy.append(f"port {name} is of {port['device_id']}")
     for name in asked.volumes:
@@ -336,8 +333,8 @@ def _lacking(reader: ResourceReader, asked: RecreatedServes, found: Any, picture
         port = mine.get(name)
         if port is None:
             yield f"port {name} is not its"
-        elif (port.get("mac_address"), _addresses(port)) != (mac, sorted(addresses)):
-            yield f"port {name} has {port.get('mac_address')} and {', '.join(_addresses(port))}"
+        elif (port.get("mac_address"), network.addresses(port)) != (mac, sorted(addresses)):
+            yield f"port {name} has {port.get('mac_address')} and {', '.join(network.addresses(port))}"
         elif not connected(port, picture["server.host"]):
             yield f"port {name} is {port.get('status')}, bound to {port.get('binding:host_id') or 'no host'}"
     if others := sorted(set(mine) - set(asked.ports)):

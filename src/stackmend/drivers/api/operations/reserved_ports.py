@@ -9,6 +9,7 @@ from urllib.parse import quote_plus
 
 from msgspec import UNSET
 
+from stackmend.cloud import network
 from stackmend.drivers.api.operations import Implementation, ResourceReader, nothing
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.reserved_ports import (
@@ -19,7 +20,7 @@ from stackmend.model.operations.reserved_ports import (
     TryPort,
 )
 from stackmend.model.step import StepState
-from stackmend.model.values import objects, whole
+from stackmend.model.values import whole
 
 _FIELDS = "".join(f"&fields={name}" for name in ("id", "description", "device_id", "fixed_ips", "revision_number"))
 _Shown = Mapping[str, object]
@@ -39,12 +40,11 @@ def _own(reader: ResourceReader, network: str, reservation: str) -> _Shown | Non
 def _picture(own: _Shown | None) -> ReservedSeen:
     if own is None:
         return {"port": "absent", "device_id": ""}
-    addresses = sorted(str(one["ip_address"]) for one in objects(own.get("fixed_ips")))
     return {
         "port": "present",
         "id": str(own["id"]),
         "device_id": str(own.get("device_id") or ""),
-        "addresses": addresses,
+        "addresses": network.addresses(own),
         "revision_number": None if own.get("revision_number") is None else whole(own["revision_number"]),
     }
 
