@@ -117,16 +117,21 @@ def _look(
         except SourceError as problem:
             return problem
 
-    with ThreadPoolExecutor(min(_AT_ONCE, len(wanted))) as pool, session.live() as live:
-        for number, (host, found) in enumerate(zip(wanted, pool.map(see, wanted), strict=True)):
+    inventories: list[Inventory | SourceError] = []
+    with ThreadPoolExecutor(min(_AT_ONCE, len(wanted))) as pool:
+        for number, seen in enumerate(pool.map(see, wanted)):
             progress("visiting hosts", number, len(wanted))
+            inventories.append(seen)
+    # opened only now: a connection sees rows as they are when it first reads, and a server built meanwhile has one
+    with session.live() as live:
+        for host, found in zip(wanted, inventories, strict=True):
             if isinstance(found, SourceError):
                 for reasons in answers.silent.values():
                     reasons.append(found.message)
                 continue
-            seen = Visit(inventory=replace(found, host=host), owners=by_rows(found, live), now=now)
+            visit = Visit(inventory=replace(found, host=host), owners=by_rows(found, live), now=now)
             for name, check in checks.items():
-                own = replace(seen, ages={**check.ages, **config.ages.get(name, {})})
+                own = replace(visit, ages={**check.ages, **config.ages.get(name, {})})
                 try:
                     rows = list(check.find(own))
                 except SourceError as problem:
