@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +73,24 @@ def collector(cloud: Cloud, tmp_path: Path) -> DatabaseCollector:
     (tmp_path / "cloud.toml").write_text(cloud.toml(), encoding="utf-8")
     databases = connect(load(str(tmp_path / "cloud.toml")))
     return DatabaseCollector(databases.addresses, databases.errors, cells_known=databases.cells_known)
+
+
+def test_an_interruption_waits_for_the_thread_that_reads(cloud: Cloud, tmp_path: Path) -> None:
+    """It writes nothing once ``collect`` has ended, or it would re-create the folder that the caller removes."""
+    (tmp_path / "cloud.toml").write_text(cloud.toml(), encoding="utf-8")
+    addresses = connect(load(str(tmp_path / "cloud.toml"))).addresses
+    collector = DatabaseCollector({"neutron": addresses["neutron"]}, {}, cells_known=True)
+    ended: list[bool] = []
+
+    def interrupt(what: str, rows: int, expected: int | None) -> None:
+        if not ended:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)  # the main thread has been interrupted by now
+            ended.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        collector.collect(labels(), tmp_path / "snap", interrupt)
+    assert ended == [True]
 
 
 def test_a_snapshot_holds_every_row(cloud: Cloud, collector: DatabaseCollector, tmp_path: Path) -> None:

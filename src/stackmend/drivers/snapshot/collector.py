@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
+from typing import ParamSpec, Self
 
 from stackmend.drivers.database.dialects import Address, Dialect, TableInfo, dialect_of
 from stackmend.drivers.database.dialects.base import TableReader
@@ -32,6 +34,8 @@ from stackmend.model.snapshot import CELL, UNREADABLE, Manifest, Source
 from stackmend.tables import Table, tables
 
 _EVENTS = Events(__name__)
+
+_P = ParamSpec("_P")
 
 FORMAT = "stackmend-snapshot/1"
 #: seconds in which the reading threads have to end after an interruption
@@ -196,25 +200,55 @@ class DatabaseCollector:
                 raise SourceError("nobody wants it any more")
             progress(what, rows, expected)
 
-        threads = [
-            threading.Thread(target=_stream_all, args=(group, reader, wanted, into, told, complaints))
-            for group, reader in opened
-            if reader is not None
-        ]
-        try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-        except BaseException:
-            # interrupted: wait for the threads to finish their batch, or they would re-create the folder removed next
-            over.set()
-            for thread in threads:
-                if thread.ident is not None:
-                    thread.join(_PATIENCE)
-            raise
+        with _Threads(over) as threads:
+            for group, reader in opened:
+                if reader is not None:
+                    threads.start(_stream_all, group, reader, wanted, into, told, complaints)
         complaints.raise_failure()
         return (max(times) - min(times)).total_seconds() if times else 0.0
+
+
+class _Threads:
+    """Threads that have ended when the ``with`` block ends, also where a signal interrupts the waiting.
+
+    ``Thread.join`` cannot be used: interrupted, it takes the thread for ended while it still runs (Python before 3.13,
+    gh-90882), and a thread that still writes would re-create the folder that is removed next.
+    """
+
+    def __init__(self, over: threading.Event) -> None:
+        self._over, self._ended = over, list[threading.Event]()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def start(self, work: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> None:
+        """Begin ``work`` in a thread of its own."""
+        ended = threading.Event()
+
+        def run() -> None:
+            try:
+                if not self._over.is_set():
+                    work(*args, **kwargs)
+            finally:
+                ended.set()
+
+        self._ended.append(ended)
+        threading.Thread(target=run, name=work.__name__).start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        is_interrupted = True
+        try:
+            if error is None:
+                self._wait(None)
+                is_interrupted = False
+        finally:
+            if is_interrupted:  # each finishes the batch it is at
+                self._over.set()
+                self._wait(_PATIENCE)
+
+    def _wait(self, seconds: float | None) -> None:
+        for ended in self._ended:
+            ended.wait(seconds)
 
 
 def _note(lacking: dict[str, tuple[str, ...]], label: str, columns: Sequence[str]) -> None:
@@ -265,9 +299,8 @@ def _stream_all(
                     _fetch(reading, stream, reader, pipeline, group[0].address)
         for reading, stream in streams:
             _settle(reading, stream)
-    except BaseException as problem:  # passed to the waiting thread
+    except BaseException as problem:  # noqa: BLE001 - raised again in the thread that waits
         complaints.failure = problem
-        raise
     finally:
         reader.close()
 
