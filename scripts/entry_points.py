@@ -18,11 +18,15 @@ PACKAGE = "stackmend.cli.commands"
 def entry_points(root: Path) -> dict[str, dict[str, str]]:
     """Group -> name -> object, for the plugin and each of its commands."""
     commands = {
-        f"mend_{name.replace(' ', '_')}": f"{PACKAGE}.{path.stem}:{command}"
-        for path in sorted((root / FOLDER).glob("[!_]*.py"))
+        f"mend_{name.replace(' ', '_')}": f"{PACKAGE}.{_dotted(path.relative_to(root / FOLDER))}:{command}"
+        for path in sorted((root / FOLDER).rglob("[!_]*.py"))
         for name, command in _commands(path).items()
     }
     return {"openstack.cli.extension": {"mend": "stackmend.cli.plugin"}, "openstack.mend.v1": commands}
+
+
+def _dotted(path: Path) -> str:
+    return ".".join(path.with_suffix("").parts)
 
 
 def _commands(path: Path) -> dict[str, str]:

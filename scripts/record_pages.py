@@ -16,12 +16,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from record_pictures import SEED, shown, typed
 
 from stackmend_lab.cloud import build
-from stackmend_lab.plants import (
-    info_cache_empty,
-    port_without_server,
-    preserve_on_delete_wrong,
-    volume_stuck_detaching,
-)
+from stackmend_lab.plants.cinder import volume_stuck_detaching
+from stackmend_lab.plants.neutron import port_without_server
+from stackmend_lab.plants.nova import info_cache_empty, preserve_on_delete_wrong
 
 PAGES = Path(__file__).parent.parent / "docs" / "how-to" / "recorded"
 

@@ -22,7 +22,9 @@ from rich.text import Text
 
 from stackmend.cli.shell import main
 from stackmend_lab.cloud import build
-from stackmend_lab.plants import allocation_wrong_provider, info_cache_missing_port, volume_in_use_server_gone
+from stackmend_lab.plants.cinder import volume_in_use_server_gone
+from stackmend_lab.plants.nova import info_cache_missing_port
+from stackmend_lab.plants.placement import allocation_wrong_provider
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 WIDTHS = (80, 160)

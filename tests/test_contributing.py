@@ -19,7 +19,7 @@ CHECK, REPAIR = "volume-migration-left", "clear-migration-status"
 FILES = {
     "check.py": "src/stackmend/checks/cinder/volume_migration_left.py",
     "repair.py": "src/stackmend/repairs/cinder/clear_migration_status.py",
-    "case.py": "lab/src/stackmend_lab/plants/volume_migration_left.py",
+    "case.py": "lab/src/stackmend_lab/plants/cinder/volume_migration_left.py",
 }
 GENERATE = """
 import sys

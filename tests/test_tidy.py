@@ -17,6 +17,8 @@ SPDX = "# SPDX-License-Identifier: Apache-2.0"
 #: lines of a file, lines of a function
 FILE_LIMIT = 500
 FUNCTION_LIMIT = 60
+#: modules of a package, its sub-packages not counted
+PACKAGE_LIMIT = 20
 
 #: the two boundaries at which anything may be caught: a command tells the user, a lane must not take others with it
 MAY_CATCH_ALL = {"cli/base.py", "engine/running/runner.py"}
@@ -64,6 +66,13 @@ def test_a_file_says_its_licence_and_fits(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     assert lines[int(lines[0].startswith("#!"))] == SPDX
     assert len(lines) <= FILE_LIMIT
+
+
+def test_a_package_is_seen_at_a_glance() -> None:
+    """No package has more than 20 modules: what grows further gets sub-packages."""
+    packages = {path.parent for path in files("src", "lab")}
+    counts = {str(one.relative_to(ROOT)): len([*one.glob("*.py")]) - 1 for one in packages}
+    assert {name: count for name, count in counts.items() if count > PACKAGE_LIMIT} == {}
 
 
 def test_a_function_fits_on_a_screen() -> None:

@@ -26,7 +26,8 @@ from stackmend.model.audit import Outcome
 from stackmend.model.errors import Exit
 from stackmend_lab.cloud import Cloud, build
 from stackmend_lab.mariadb import MariaDB
-from stackmend_lab.plants import allocation_orphan, volume_stuck_error_deleting
+from stackmend_lab.plants.cinder import volume_stuck_error_deleting
+from stackmend_lab.plants.placement import allocation_orphan
 
 PROGRAM = Path(sys.executable).with_name("stackmend")
 SECRET = "Xyzzy-plugh-42"

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackmend.model.host import GuestList, HostStatus
-from stackmend.report.hosts import status
+from stackmend.model.objects.host import GuestList, HostStatus
+from stackmend.report.objects.hosts import status
 
 
 def found(*views: GuestList, **more: Any) -> HostStatus:

@@ -15,8 +15,8 @@ import pytest
 
 from stackmend.cli.shell import main
 from stackmend.config.settings import Config, load
-from stackmend.model.disks import INSTANCES
 from stackmend.model.errors import Exit
+from stackmend.model.objects.disks import INSTANCES
 from stackmend_lab.cloud import Cloud, Server, build
 
 from ..drivers.api.serving import Reply, serving

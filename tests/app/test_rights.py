@@ -19,7 +19,7 @@ from stackmend.model.errors import Exit, SourceError
 from stackmend.tables import tables
 from stackmend_lab.cloud import Cloud, build
 from stackmend_lab.mariadb import MariaDB
-from stackmend_lab.plants import extra_ports_on_server, port_without_server
+from stackmend_lab.plants.neutron import extra_ports_on_server, port_without_server
 
 READER = ("partly", "reader-of-parts")
 PREFIX = "rights_"

@@ -18,7 +18,8 @@ from stackmend.model.errors import Exit
 from stackmend.model.snapshot import UNREADABLE
 from stackmend.tables import tables
 from stackmend_lab.cloud import Cloud, build
-from stackmend_lab.plants import port_without_server, unreadable_row
+from stackmend_lab.plants.common import unreadable_row
+from stackmend_lab.plants.neutron import port_without_server
 
 SECRET = "Xyzzy-plugh-42"
 CHECKS = catalogue.checks()

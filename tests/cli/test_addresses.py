@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from stackmend.app.addresses import address_of
-from stackmend.app.reach import target
+from stackmend.app.objects.addresses import address_of
+from stackmend.app.objects.reach import target
 from stackmend.model.errors import Exit, UsageError
 from stackmend_lab.cloud import Cloud, Server
 

@@ -163,7 +163,7 @@ def test_help_of_what_is_no_command(run) -> None:
 def test_the_account_that_reads(run, mariadb, tmp_path: Path) -> None:
     """Without a [writer] it writes only when somebody says that it may: exit 2, and both ways are named."""
     from stackmend_lab.cloud import build
-    from stackmend_lab.plants import allocation_orphan
+    from stackmend_lab.plants.placement import allocation_orphan
 
     cloud = build(mariadb, servers=40, prefix="oneaccount_")
     try:

@@ -16,12 +16,9 @@ from stackmend.engine.auditing import catalogue
 from stackmend.model.errors import Exit, SourceError, UsageError
 from stackmend_lab.cloud import Cloud, Server, build
 from stackmend_lab.mariadb import MariaDB
-from stackmend_lab.plants import (
-    allocation_orphan,
-    info_cache_stale_port,
-    port_without_server,
-    server_deleted_incompletely,
-)
+from stackmend_lab.plants.neutron import port_without_server
+from stackmend_lab.plants.nova import info_cache_stale_port, server_deleted_incompletely
+from stackmend_lab.plants.placement import allocation_orphan
 
 from .conftest import Ran
 

@@ -18,7 +18,9 @@ import pytest
 from stackmend.model.errors import Exit
 from stackmend_lab.cloud import Cloud, build
 from stackmend_lab.mariadb import MariaDB
-from stackmend_lab.plants import allocation_orphan, port_without_server, volume_stuck_detaching
+from stackmend_lab.plants.cinder import volume_stuck_detaching
+from stackmend_lab.plants.neutron import port_without_server
+from stackmend_lab.plants.placement import allocation_orphan
 
 from ..support.frozen_server import Relay
 from .conftest import PROGRAM, Ran

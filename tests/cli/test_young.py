@@ -17,7 +17,8 @@ from stackmend.engine.auditing import catalogue
 from stackmend.engine.auditing.ask import parameters
 from stackmend.model.errors import Exit
 from stackmend_lab.cloud import Cloud
-from stackmend_lab.plants import info_cache_empty, volume_stuck_detaching
+from stackmend_lab.plants.cinder import volume_stuck_detaching
+from stackmend_lab.plants.nova import info_cache_empty
 
 from .conftest import Ran
 

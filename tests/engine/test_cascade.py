@@ -28,7 +28,7 @@ from stackmend.model.protocols import Reference
 from stackmend.model.step import DeleteRow, InsertRow, StepState, UpdateRow
 from stackmend.model.writer import Group
 from stackmend_lab.mariadb import MariaDB
-from stackmend_lab.plants import port_without_server
+from stackmend_lab.plants.neutron import port_without_server
 
 from ..support.damaged_cloud import Ground, Mortal, damaged, ground, made
 

@@ -15,7 +15,9 @@ from stackmend.model.audit import Report
 from stackmend.model.errors import Exit, UsageError
 from stackmend.model.finding import State
 from stackmend.model.plan import Plan
-from stackmend_lab.plants import allocation_orphan, info_cache_empty, port_without_server
+from stackmend_lab.plants.neutron import port_without_server
+from stackmend_lab.plants.nova import info_cache_empty
+from stackmend_lab.plants.placement import allocation_orphan
 
 from ..support.damaged_cloud import Ground, unasked
 

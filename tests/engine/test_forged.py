@@ -20,7 +20,8 @@ from stackmend.cli.shell import main
 from stackmend.drivers.journal import signing
 from stackmend.model.errors import Exit, PlanFileError
 from stackmend.model.plan import canonical, from_json, to_json
-from stackmend_lab.plants import allocation_orphan, server_deleted_incompletely
+from stackmend_lab.plants.nova import server_deleted_incompletely
+from stackmend_lab.plants.placement import allocation_orphan
 
 from ..support.damaged_cloud import Ground
 

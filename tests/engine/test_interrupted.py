@@ -24,7 +24,9 @@ from stackmend.app import plans, runs
 from stackmend.model.errors import Exit
 from stackmend.model.journal import RunState
 from stackmend.model.step import StepState
-from stackmend_lab.plants import allocation_orphan, port_without_server, volume_stuck_detaching
+from stackmend_lab.plants.cinder import volume_stuck_detaching
+from stackmend_lab.plants.neutron import port_without_server
+from stackmend_lab.plants.placement import allocation_orphan
 
 from ..support.damaged_cloud import Ground
 
@@ -325,7 +327,7 @@ def test_an_audit_that_waits(slow: Slow, tmp_path: Path) -> None:
 
 def _audit_settling(slow: Slow, folder: Path) -> subprocess.Popen[str]:
     """An audit of a cloud with damage that spans databases, which waits before it looks again."""
-    from stackmend_lab.plants import allocation_orphan
+    from stackmend_lab.plants.placement import allocation_orphan
 
     allocation_orphan.plant(slow.here.cloud)
     words = slow.words("audit", "--settle", "600")

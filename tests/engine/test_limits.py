@@ -17,7 +17,8 @@ from stackmend.model.errors import ConsentError, Exit, LimitError, PlanFileError
 from stackmend.model.operations.network import DeletePort
 from stackmend.model.plan import Limits, Plan
 from stackmend.model.step import DeleteRow, Risk, UpdateRow
-from stackmend_lab.plants import allocation_orphan, server_deleted_incompletely
+from stackmend_lab.plants.nova import server_deleted_incompletely
+from stackmend_lab.plants.placement import allocation_orphan
 
 from ..support.damaged_cloud import Ground, Mortal, ground, made
 

@@ -24,7 +24,7 @@ from stackmend.model.journal import RunRecord, RunState
 from stackmend.model.plan import Plan
 from stackmend.model.step import UpdateRow
 from stackmend_lab.mariadb import MariaDB
-from stackmend_lab.plants import allocation_orphan
+from stackmend_lab.plants.placement import allocation_orphan
 
 from ..support.damaged_cloud import Ground, Mortal, made
 

@@ -19,8 +19,8 @@ import pytest
 
 from stackmend.app import plans, runs
 from stackmend.app.audits import audit
-from stackmend.app.ports import ports_of
-from stackmend.app.servers import where
+from stackmend.app.objects.ports import ports_of
+from stackmend.app.objects.servers import where
 from stackmend.app.session import CloudSession
 from stackmend.config.settings import Config, load
 from stackmend.engine.auditing import catalogue
@@ -31,7 +31,8 @@ from stackmend.tables import ColumnType, tables
 from stackmend_lab import schemas
 from stackmend_lab.cloud import Cloud, build
 from stackmend_lab.cloud.build import DATABASES
-from stackmend_lab.plants import broken, port_binding_wrong_host
+from stackmend_lab.plants import broken
+from stackmend_lab.plants.neutron import port_binding_wrong_host
 
 Damage = Callable[["Files"], None]
 Note = Callable[[str, object], None]

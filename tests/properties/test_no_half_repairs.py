@@ -20,7 +20,7 @@ from stackmend.config.settings import Config, load
 from stackmend.model.errors import Exit
 from stackmend_lab.cloud import Cloud, Server, build
 from stackmend_lab.plants._volumes import attach, attached, drop_attachment, drop_mapping
-from stackmend_lab.plants.volume_stuck_error_deleting import new_snapshot
+from stackmend_lab.plants.cinder.volume_stuck_error_deleting import new_snapshot
 
 from ..support.volume_truth import contradictions
 

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from stackmend.app import plans, runs
-from stackmend.cloud.whereabouts import Confidence, Evidence, Move, Node, Witness, judge
+from stackmend.cloud.evidence.whereabouts import Confidence, Evidence, Move, Node, Witness, judge
 from stackmend.config.settings import Config, load
 from stackmend.model.plan import Action
 from stackmend_lab.cloud import Cloud, Server, build

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackmend.cloud.nics import PortStanding, Witnesses, judge
-from stackmend_lab.plants import extra_ports_on_server, vif_rows_mismatch
+from stackmend.cloud.evidence.nics import PortStanding, Witnesses, judge
 from stackmend_lab.plants._networks import nic_rows, vifs, write
 from stackmend_lab.plants._servers import neighbour, new_port
+from stackmend_lab.plants.neutron import extra_ports_on_server
+from stackmend_lab.plants.nova import vif_rows_mismatch
 
 from ..support.repair_stage import Stage
 

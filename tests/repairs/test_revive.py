@@ -10,7 +10,7 @@ import pytest
 from stackmend.app import audits, plans, runs
 from stackmend.model.errors import Exit
 from stackmend_lab.cloud import Cloud, Server
-from stackmend_lab.plants import server_deleted_incompletely
+from stackmend_lab.plants.nova import server_deleted_incompletely
 
 from ..support.repair_stage import Stage
 

@@ -10,17 +10,12 @@ from typing import Any
 import pytest
 
 from stackmend.app import plans, runs
-from stackmend.cloud.attachments import implied
+from stackmend.cloud.evidence.attachments import implied
 from stackmend.config.settings import Config, load
 from stackmend.model.errors import Exit
 from stackmend.model.plan import Plan
 from stackmend.model.step import ExpectNone
 from stackmend_lab.cloud import Cloud, Server, build
-from stackmend_lab.plants import (
-    volume_deleted_incompletely,
-    volume_status_attachment_mismatch,
-    volume_stuck_error_deleting,
-)
 from stackmend_lab.plants._volumes import (
     attach,
     attached,
@@ -30,6 +25,11 @@ from stackmend_lab.plants._volumes import (
     new_attachment,
     new_mapping,
     new_volume,
+)
+from stackmend_lab.plants.cinder import (
+    volume_deleted_incompletely,
+    volume_status_attachment_mismatch,
+    volume_stuck_error_deleting,
 )
 
 from ..support.volume_truth import contradictions

@@ -12,8 +12,9 @@ import pytest
 
 from stackmend.model.errors import Exit
 from stackmend_lab.cloud import Server
-from stackmend_lab.plants import allocation_wrong_provider, server_on_nonexistent_host, server_wrong_host
 from stackmend_lab.plants._servers import alone, neighbour, touch
+from stackmend_lab.plants.nova import server_on_nonexistent_host, server_wrong_host
+from stackmend_lab.plants.placement import allocation_wrong_provider
 
 from ..support.requests import Desk
 

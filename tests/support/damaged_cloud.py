@@ -22,15 +22,10 @@ from stackmend.model.plan import Action, Limits, Plan
 from stackmend.model.step import Risk, Step
 from stackmend_lab.cloud import Cloud, build
 from stackmend_lab.mariadb import MariaDB
-from stackmend_lab.plants import (
-    allocation_orphan,
-    extra_ports_on_server,
-    info_cache_row_missing_or_deleted,
-    port_without_server,
-    server_deleted_incompletely,
-    volume_stuck_detaching,
-    volume_stuck_error_deleting,
-)
+from stackmend_lab.plants.cinder import volume_stuck_detaching, volume_stuck_error_deleting
+from stackmend_lab.plants.neutron import extra_ports_on_server, port_without_server
+from stackmend_lab.plants.nova import info_cache_row_missing_or_deleted, server_deleted_incompletely
+from stackmend_lab.plants.placement import allocation_orphan
 
 #: damage whose repairs take steps of every kind, on several databases, several of them sharing a transaction
 DAMAGE: tuple[Callable[[Cloud], Any], ...] = (

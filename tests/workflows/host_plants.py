@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stackmend.model.disks import QUARANTINE
+from stackmend.model.objects.disks import QUARANTINE
 from stackmend_lab.cloud import Cloud, Server
 
 from .instances import Instances, qemu

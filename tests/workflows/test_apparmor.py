@@ -11,14 +11,15 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from stackmend.app import confinement, runs, workflows
+from stackmend.app import runs, workflows
+from stackmend.app.objects import confinement
 from stackmend.config.settings import Config, load
 from stackmend.hosts import apparmor
 from stackmend.hosts.apparmor import Verdict
 from stackmend.model.errors import ConfigError, Exit, HostUnreachable, SourceError, UsageError
 from stackmend.model.journal import RunResult
 from stackmend.model.plan import Plan
-from stackmend.report.confinement import confined
+from stackmend.report.objects.confinement import confined
 from stackmend_lab.cloud import Server, build
 from stackmend_lab.plants._networks import new_port
 

@@ -19,7 +19,7 @@ from stackmend.drivers.hosts.executor import HostExecutor
 from stackmend.drivers.hosts.transport import Routes, carried
 from stackmend.hosts import disks, inventory
 from stackmend.hosts.disk_scripts import IDENTITY
-from stackmend.model.disks import QUARANTINE, WORK
+from stackmend.model.objects.disks import QUARANTINE, WORK
 from stackmend.model.step import HostCommand, StepState
 from stackmend.model.writer import StepResult
 

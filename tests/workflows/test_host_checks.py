@@ -12,7 +12,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from stackmend.app import audits, disks, plans
+from stackmend.app import audits, plans
+from stackmend.app.objects import disks
 from stackmend.cli.shell import main
 from stackmend.config.settings import Config, load
 from stackmend.engine.auditing import catalogue

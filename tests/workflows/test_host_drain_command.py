@@ -10,7 +10,7 @@ import pytest
 
 from stackmend.app import runs
 from stackmend.app.session import CloudSession
-from stackmend.cli.commands.host_drain import DrainHost, ReturnHost
+from stackmend.cli.commands.host.drain import DrainHost, ReturnHost
 from stackmend.cli.manager import Commands
 from stackmend.cli.request import Working
 from stackmend.config.settings import Config, load

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from stackmend.hosts import inventory
-from stackmend.model.disks import EntryKind, Inventory
 from stackmend.model.errors import SourceError
+from stackmend.model.objects.disks import EntryKind, Inventory
 
 from .instances import MIB, Instances, here, qemu
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from stackmend.app import runs
-from stackmend.model.disks import QUARANTINE, WORK
 from stackmend.model.errors import Exit
+from stackmend.model.objects.disks import QUARANTINE, WORK
 
 from .instances import MIB, qemu
 from .test_disks import Move, all_done, move

@@ -14,12 +14,13 @@ from typing import Any
 import jsonschema
 import pytest
 
-from stackmend.app import disks, runs, workflows
+from stackmend.app import runs, workflows
+from stackmend.app.objects import disks
 from stackmend.cli.shell import main
 from stackmend.config.settings import Config, load
 from stackmend.drivers.journal.store import DatabaseJournal
-from stackmend.model.disks import QUARANTINE, WORK, Ownership
 from stackmend.model.errors import ConfigError, Exit, SourceError, UsageError
+from stackmend.model.objects.disks import QUARANTINE, WORK, Ownership
 from stackmend.model.plan import Action, Plan
 from stackmend.model.step import Manual
 from stackmend_lab.cloud import Cloud, Server, build

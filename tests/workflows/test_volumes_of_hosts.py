@@ -13,13 +13,14 @@ from typing import Any
 import jsonschema
 import pytest
 
-from stackmend.app import host_status, runs, volumes, workflows
+from stackmend.app import runs, workflows
+from stackmend.app.objects import host_status, volumes
 from stackmend.cli.shell import main
 from stackmend.drivers.database.dialects import Address
 from stackmend.model.errors import Exit, SourceError, UsageError
+from stackmend.model.objects.volume import ListedVolume
 from stackmend.model.plan import Plan
 from stackmend.model.step import ApiCall, HostCommand, Manual
-from stackmend.model.volume import ListedVolume
 from stackmend_lab import schemas
 from stackmend_lab.cloud import Server
 from stackmend_lab.plants._volumes import attach, new_volume

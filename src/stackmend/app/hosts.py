@@ -11,7 +11,7 @@ from stackmend.drivers.hosts import facts as reading
 from stackmend.drivers.hosts.executor import HostExecutor
 from stackmend.drivers.hosts.transport import Transport, carried, own_names
 from stackmend.model.errors import ConfigError
-from stackmend.model.facts import Domain, HostFacts
+from stackmend.model.objects.facts import Domain, HostFacts
 from stackmend.model.protocols import Executor
 from stackmend.model.step import HostCommand
 

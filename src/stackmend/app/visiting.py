@@ -17,10 +17,10 @@ from stackmend.hosts.owners import by_rows
 from stackmend.hosts.visits import visited
 from stackmend.model.audit import CheckResult, Outcome
 from stackmend.model.check import HostCheck
-from stackmend.model.disks import Inventory, Visit
 from stackmend.model.errors import ConfigError, SourceError, UsageError
 from stackmend.model.events import Events
 from stackmend.model.finding import Finding, State, finding_of, fingerprint
+from stackmend.model.objects.disks import Inventory, Visit
 from stackmend.model.protocols import Progress
 from stackmend.model.snapshot import cell_database
 

@@ -22,16 +22,16 @@ class Commands(CommandManager):
     """The commands of this program; a new noun is a new file and edits nothing."""
 
     def nouns(self) -> list[str]:
-        """Names of the modules of commands."""
+        """Names of the modules and packages of commands: ``audit``, ``host``."""
         return sorted(module.name for module in pkgutil.iter_modules(commands.__path__) if module.name[0] != "_")
 
-    def modules(self, noun: str) -> list[str]:
-        """Names of the modules with commands of this noun: ``host``, ``host_drain``."""
-        return [name for name in self.nouns() if name == noun or name.startswith(f"{noun}_")]
-
     def load_noun(self, noun: str) -> None:
-        """Import one module and add what it has."""
+        """Import the module of a noun, or every module of its package, and add their commands."""
         module = importlib.import_module(f"{commands.__name__}.{noun}")
+        if not hasattr(module, "COMMANDS"):
+            for info in pkgutil.iter_modules(module.__path__):
+                self.load_noun(f"{noun}.{info.name}")
+            return
         for name, command in module.COMMANDS.items():
             self.add_command(name, command)
 
@@ -51,9 +51,8 @@ class Commands(CommandManager):
     def find_command(self, argv: list[str]) -> tuple[type[Command], str, list[str]]:
         """The class, its name and the rest of ``argv``; ValueError when there is no such command."""
         noun = argv[0].replace("-", "_") if argv else ""
-        if found_in := self.modules(noun):
-            for name in found_in:
-                self.load_noun(name)
+        if noun in self.nouns():
+            self.load_noun(noun)
         elif argv and argv[0] not in self.commands:
             self.load_all()
         found: tuple[type[Command], str, list[str]] = super().find_command(argv)

@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, ip_address, ip_network
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
-from stackmend.model.address import Floating, Port, Subnet
+from stackmend.model.objects.address import Floating, Port, Subnet
 from stackmend.model.protocols import Api, Live, Where
 from stackmend.model.step import Value
 from stackmend.model.values import objects

@@ -9,8 +9,8 @@ from ipaddress import ip_address, ip_network
 
 from stackmend.cloud import network
 from stackmend.cloud.networks import Networks, role
-from stackmend.model.address import Port, Subnet
 from stackmend.model.errors import UsageError
+from stackmend.model.objects.address import Port, Subnet
 from stackmend.model.protocols import Api
 from stackmend.model.repair import CannotRepair
 

@@ -19,8 +19,8 @@ from stackmend.drivers.database.dialects.base import Address
 from stackmend.drivers.database.patience import SILENCE
 from stackmend.drivers.database.urls import of_file, parsed
 from stackmend.drivers.hosts.transport import Routes
-from stackmend.model.disks import INSTANCES
 from stackmend.model.errors import ConfigError
+from stackmend.model.objects.disks import INSTANCES
 from stackmend.model.plan import Limits
 
 DATABASES = tuple(name for name, key in keys(DatabasesSection).items() if not key.is_table)

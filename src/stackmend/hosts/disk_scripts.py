@@ -13,7 +13,7 @@ nothing is written, owned or opened through a link.
 
 from __future__ import annotations
 
-from stackmend.model.disks import QUARANTINE, WORK
+from stackmend.model.objects.disks import QUARANTINE, WORK
 
 #: which file or directory it is, under whatever name: when it was made, to the nanosecond, and the number of its inode
 #: where the file system does not tell. The number alone would be another one after a while on overlay file systems

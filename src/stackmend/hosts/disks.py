@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stackmend.hosts import disk_scripts as scripts
-from stackmend.model.disks import Folder, Inventory
+from stackmend.model.objects.disks import Folder, Inventory
 from stackmend.model.step import HostCommand
 from stackmend.model.values import texts
 

@@ -11,8 +11,8 @@ from typing import Any
 from stackmend.cloud import block_storage, compute, network, placement, servers
 from stackmend.cloud import image as glance
 from stackmend.cloud.servers import Server
-from stackmend.model.disks import INSTANCES
 from stackmend.model.errors import SourceError, UsageError
+from stackmend.model.objects.disks import INSTANCES
 from stackmend.model.repair import CannotRepair
 from stackmend.model.values import objects, texts, whole
 from stackmend.model.workflow import Sight

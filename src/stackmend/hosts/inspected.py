@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from stackmend.cloud.servers import Server
 from stackmend.hosts.inventory import inventory
-from stackmend.model.disks import INSTANCES, Disk, Folder, Inventory
 from stackmend.model.errors import SourceError
+from stackmend.model.objects.disks import INSTANCES, Disk, Folder, Inventory
 from stackmend.model.protocols import Hosts
 
 #: file name -> what it is (nova/virt/libvirt/driver.py: _create_image, _create_configdrive)

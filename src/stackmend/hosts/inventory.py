@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from stackmend.hosts.instances import File, Raw, check, last, look, read
-from stackmend.model.disks import QUARANTINE, WORK, Base, Disk, EntryKind, Folder, Image, Inventory, Storage
+from stackmend.model.objects.disks import QUARANTINE, WORK, Base, Disk, EntryKind, Folder, Image, Inventory, Storage
 from stackmend.model.protocols import Hosts
 
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")

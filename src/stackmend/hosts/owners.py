@@ -15,8 +15,8 @@ from typing import TypeVar
 from stackmend.cloud import compute
 from stackmend.cloud.states import EVACUATED, OVER, UNDECIDED
 from stackmend.hosts.inventory import OLD_NAME
-from stackmend.model.disks import DirectoryOwner, Folder, Inventory, Ownership
 from stackmend.model.errors import SourceError
+from stackmend.model.objects.disks import DirectoryOwner, Folder, Inventory, Ownership
 from stackmend.model.protocols import Api, Live
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import Values

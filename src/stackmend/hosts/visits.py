@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stackmend.hosts.inventory import inventory
-from stackmend.model.disks import Inventory
 from stackmend.model.errors import SourceError
+from stackmend.model.objects.disks import Inventory
 from stackmend.model.protocols import Hosts
 
 #: what vanishes while it is listed is not there the second time

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from stackmend.model.disks import Visit
+from stackmend.model.objects.disks import Visit
 
 
 class Severity(StrEnum):

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The verdict on where a server is (:mod:`stackmend.cloud.whereabouts`), as used by repairs."""
+"""The verdict on where a server is (:mod:`stackmend.cloud.evidence.whereabouts`), as used by repairs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stackmend.cloud.whereabouts import Confidence, Evidence, Node, Verdict, judge
-from stackmend.cloud.witnesses import read
+from stackmend.cloud.evidence.whereabouts import Confidence, Evidence, Node, Verdict, judge
+from stackmend.cloud.evidence.witnesses import read
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair

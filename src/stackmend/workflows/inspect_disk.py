@@ -28,9 +28,9 @@ from stackmend.cloud import servers
 from stackmend.cloud.inspections import INSPECTED, Inspection, inspection
 from stackmend.cloud.servers import Server
 from stackmend.hosts.inspected import Found, disks
-from stackmend.model.disks import INSTANCES, Folder
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
+from stackmend.model.objects.disks import INSTANCES, Folder
 from stackmend.model.operations.compute import Lock, LockSeen, Start, Stop, Unlock
 from stackmend.model.operations.servers import ServerSeen
 from stackmend.model.repair import CannotRepair

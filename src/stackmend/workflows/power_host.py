@@ -26,8 +26,8 @@ from stackmend.cloud import hosts, servers
 from stackmend.cloud.states import RUNNING
 from stackmend.hosts.units import hook
 from stackmend.model.errors import SourceError, UsageError
-from stackmend.model.facts import mounts
 from stackmend.model.finding import Row
+from stackmend.model.objects.facts import mounts
 from stackmend.model.operations.compute_hosts import ServiceUp
 from stackmend.model.operations.network import AgentsAlive
 from stackmend.model.protocols import Hosts

@@ -27,8 +27,8 @@ from stackmend.hosts import fencing
 from stackmend.hosts.disks import InstancesDirectory, aside, stamp_of
 from stackmend.hosts.inventory import inventory
 from stackmend.hosts.owners import AGE, no_orphan, owners
-from stackmend.model.disks import INSTANCES, DirectoryOwner, Folder, Ownership
 from stackmend.model.finding import Row
+from stackmend.model.objects.disks import INSTANCES, DirectoryOwner, Folder, Ownership
 from stackmend.model.operations.compute import ServerAway
 from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import cell_database

@@ -21,8 +21,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-from stackmend.cloud import pairs
-from stackmend.cloud.pairs import Pair
+from stackmend.cloud.evidence import pairs
+from stackmend.cloud.evidence.pairs import Pair
 from stackmend.cloud.states import ATTACHES
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row

@@ -30,8 +30,8 @@ from msgspec import UNSET
 
 from stackmend.cloud import reservations
 from stackmend.cloud.networks import ByApi
-from stackmend.model.address import Subnet
 from stackmend.model.finding import Row
+from stackmend.model.objects.address import Subnet
 from stackmend.model.operations.reserved_ports import DropReserved, HoldsAddress, ReservePort, TryPort
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import Risk, Step

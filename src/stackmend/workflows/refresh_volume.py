@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from stackmend.cloud import pairs
-from stackmend.cloud.pairs import Pair
+from stackmend.cloud.evidence import pairs
+from stackmend.cloud.evidence.pairs import Pair
 from stackmend.cloud.states import POWERED
 from stackmend.hosts import attachments
 from stackmend.model.finding import Row

@@ -39,9 +39,9 @@ from stackmend.cloud import compute
 from stackmend.hosts import fencing
 from stackmend.hosts.disks import InstancesDirectory, copy_file, copy_folder, put_in_place, stamp_of
 from stackmend.hosts.inventory import checked, inventory
-from stackmend.model.disks import INSTANCES, Base, Disk, Folder, Inventory
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
+from stackmend.model.objects.disks import INSTANCES, Base, Disk, Folder, Inventory
 from stackmend.model.operations.compute import ServerStays
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import Manual, Risk, Step

@@ -11,8 +11,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from stackmend.app.addresses import find
-from stackmend.app.ports import port_of, ports_of
+from stackmend.app.objects.addresses import find
+from stackmend.app.objects.ports import port_of, ports_of
 from stackmend.config.settings import Config, load
 from stackmend.model.errors import SourceError
 from stackmend_lab.cloud import Cloud, build

@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
-import pkgutil
 import re
 import shutil
 import subprocess
@@ -29,8 +27,8 @@ from stackmend.model.audit import Outcome, Report
 from stackmend.model.errors import ConfigError, Exit
 from stackmend.model.finding import Says, State
 from stackmend_lab.cloud import Cloud, build
-from stackmend_lab.plants import port_without_server
 from stackmend_lab.plants._servers import new_port
+from stackmend_lab.plants.neutron import port_without_server
 
 from .serving import serving
 from .showing import CELLS, ShowingFake
@@ -59,11 +57,9 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShowingFake]:
 def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cloud, ShowingFake]]:
     """A cloud with everything wrong that a cloud of plants has, and everything that only looks so."""
     cloud = build(tmp_path_factory.mktemp("broken") / "cloud", servers=1500, seed=9)
-    for info in sorted(pkgutil.iter_modules(plants.__path__), key=lambda module: module.name):
-        module = importlib.import_module(f"{plants.__name__}.{info.name}")
-        if hasattr(module, "plant"):
-            for make in (module.plant, *getattr(module, "VARIANTS", {}).values(), *module.LOOK_ALIKES.values()):
-                make(cloud)
+    for module in plants.modules().values():
+        for make in (module.plant, *getattr(module, "VARIANTS", {}).values(), *module.LOOK_ALIKES.values()):
+            make(cloud)
     for cell in CELLS:
         for row in cloud.rows(cell, "SELECT id, network_info FROM instance_info_caches"):
             if not _parses(row["network_info"]):  # Nova lists no servers at all where there is one

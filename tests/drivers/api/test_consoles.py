@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stackmend.app import consoles
+from stackmend.app.objects import consoles
 from stackmend.cli.shell import main
 from stackmend.cloud.consoles import added, clean, seen
 from stackmend.model.errors import Exit, SourceError, UsageError

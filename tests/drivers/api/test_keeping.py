@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stackmend.app import keeping
+from stackmend.app.objects import keeping
 from stackmend.config.settings import Config, load
 from stackmend.model.errors import Exit
 from stackmend_lab.cloud import Cloud, Server

@@ -17,21 +17,21 @@ from stackmend.model.plan import Plan
 from stackmend.model.repair import Repair
 from stackmend.model.step import ApiCall, StepState, irreversible
 from stackmend_lab.cloud import Cloud, Server
-from stackmend_lab.plants import (
-    allocation_orphan,
-    allocation_wrong_provider,
-    extra_ports_on_server,
-    info_cache_stale_port,
-    nova_bdm_cinder_detached,
-    port_binding_inactive_leftover,
-    port_binding_wrong_host,
-    port_without_server,
+from stackmend_lab.plants._networks import cache, keep, other_host, write
+from stackmend_lab.plants.cinder import (
     volume_in_use_server_gone,
     volume_status_attachment_mismatch,
     volume_stuck_detaching,
     volume_stuck_error_deleting,
 )
-from stackmend_lab.plants._networks import cache, keep, other_host, write
+from stackmend_lab.plants.neutron import (
+    extra_ports_on_server,
+    port_binding_inactive_leftover,
+    port_binding_wrong_host,
+    port_without_server,
+)
+from stackmend_lab.plants.nova import info_cache_stale_port, nova_bdm_cinder_detached
+from stackmend_lab.plants.placement import allocation_orphan, allocation_wrong_provider
 
 from .fake import Fake
 

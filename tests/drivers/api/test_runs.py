@@ -22,13 +22,10 @@ from stackmend.model.plan import load as load_plan
 from stackmend.model.step import ApiCall, StepState
 from stackmend.model.writer import mark_of
 from stackmend_lab.cloud import Cloud
-from stackmend_lab.plants import (
-    allocation_orphan,
-    info_cache_empty,
-    port_without_server,
-    volume_in_use_server_gone,
-    volume_stuck_detaching,
-)
+from stackmend_lab.plants.cinder import volume_in_use_server_gone, volume_stuck_detaching
+from stackmend_lab.plants.neutron import port_without_server
+from stackmend_lab.plants.nova import info_cache_empty
+from stackmend_lab.plants.placement import allocation_orphan
 
 from .fake import PASSWORD, TOKEN, Fake
 

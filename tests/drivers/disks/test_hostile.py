@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.app.inspection import copy_out
+from stackmend.app.objects.inspection import copy_out
 from stackmend.drivers.disks.export import BEGINS
 from stackmend.drivers.disks.exporter import Layer, argv
 from stackmend.drivers.disks.sandbox import Opened
 from stackmend.model.errors import SourceError, StackmendError, UsageError
-from stackmend.model.inspection import Journal, Kind
+from stackmend.model.objects.inspection import Journal, Kind
 
 from ...support import guest_disks as made
 from ...support.guest_disks import MIB, digest

@@ -12,7 +12,7 @@ import pytest
 from stackmend.drivers.disks.exporter import Layer
 from stackmend.drivers.disks.sandbox import Opened
 from stackmend.model.errors import SourceError, UsageError
-from stackmend.model.inspection import Journal, Kind, Volume
+from stackmend.model.objects.inspection import Journal, Kind, Volume
 
 from ...support import guest_disks as made
 from ...support.guest_disks import MIB

@@ -13,7 +13,7 @@ import pytest
 from stackmend.drivers.hosts.facts import facts
 from stackmend.drivers.hosts.transport import Routes, Transport
 from stackmend.model.errors import HostUnreachable, SourceError
-from stackmend.model.facts import HostFacts, Mount
+from stackmend.model.objects.facts import HostFacts, Mount
 from stackmend.model.protocols import Completed
 
 from .conftest import Host

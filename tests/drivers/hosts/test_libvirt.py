@@ -10,7 +10,7 @@ import pytest
 
 from stackmend.drivers.hosts.libvirt import domains
 from stackmend.model.errors import ConfigError, SourceError
-from stackmend.model.facts import DomainDisk, Interface
+from stackmend.model.objects.facts import DomainDisk, Interface
 
 SERVER = "5c3b1d9e-7d53-4d40-9d38-3c0a2f1a6f55"
 VOLUME = "0f3c9a52-3a3f-4f6e-8d6b-1f1f3a8f7b10"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackmend_lab.breaks import port_binding_inactive_leftover
 from stackmend_lab.breaks._scene import Scene
+from stackmend_lab.breaks.neutron import port_binding_inactive_leftover
 from stackmend_lab.control_plane import Plane
 from stackmend_lab.control_plane.seed import wait
 

@@ -50,8 +50,8 @@ class _Plant:
 @cache
 def modules() -> dict[str, Breaking]:
     """Name of the break -> what makes it, in order: one for every check at least."""
-    names = (m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
-    found: dict[str, Any] = {m.BREAK.name: m for m in (importlib.import_module(f"{__name__}.{n}") for n in names)}
+    names = (m.name for m in pkgutil.walk_packages(__path__, f"{__name__}.") if not m.ispkg and "._" not in m.name)
+    found: dict[str, Any] = {m.BREAK.name: m for m in map(importlib.import_module, names)}
     done = {module.BREAK.check for module in found.values()}
     found |= {c.check: _plant(c.check, c) for c in broken() if c.variant == PLANT and c.check not in done}
     return dict(sorted(found.items()))

@@ -40,8 +40,9 @@ class Case:
 @cache
 def modules() -> dict[str, ModuleType]:
     """Check -> the module that breaks what it finds, by name."""
-    names = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
-    return {name.replace("_", "-"): importlib.import_module(f"{__name__}.{name}") for name in names}
+    found = (m.name for m in pkgutil.walk_packages(__path__, f"{__name__}.") if not m.ispkg)
+    names = {name.rpartition(".")[2]: name for name in found}
+    return {name.replace("_", "-"): importlib.import_module(names[name]) for name in sorted(names) if name[0] != "_"}
 
 
 def broken() -> Iterator[Case]:

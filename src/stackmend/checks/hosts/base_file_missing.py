@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from stackmend.model.check import HostCheck, Severity
-from stackmend.model.disks import Ownership, Visit
+from stackmend.model.objects.disks import Ownership, Visit
 
 
 def find(visit: Visit) -> Iterator[dict[str, Any]]:

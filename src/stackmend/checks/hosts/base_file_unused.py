@@ -30,7 +30,7 @@ from typing import Any
 
 from stackmend.hosts.visits import judged_alone
 from stackmend.model.check import HostCheck, Severity
-from stackmend.model.disks import Inventory, Ownership, Visit
+from stackmend.model.objects.disks import Inventory, Ownership, Visit
 
 #: name of a root disk
 _ROOT = "disk"

@@ -32,7 +32,7 @@ from typing import Any
 from stackmend.hosts.owners import no_orphan
 from stackmend.hosts.visits import judged_alone
 from stackmend.model.check import HostCheck, Severity
-from stackmend.model.disks import Visit
+from stackmend.model.objects.disks import Visit
 
 
 def find(visit: Visit) -> Iterator[dict[str, Any]]:

@@ -127,8 +127,8 @@ class DiskList(Printing):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print them."""
-        from stackmend.app import inspection
-        from stackmend.report import inspection as shown
+        from stackmend.app.objects import inspection
+        from stackmend.report.objects import inspection as shown
 
         found = inspection.begun(self.config())
         self.show(shown.inspections(found), parsed_args)
@@ -154,8 +154,8 @@ class DiskShow(Printing):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print it."""
-        from stackmend.app import inspection
-        from stackmend.report import inspection as shown
+        from stackmend.app.objects import inspection
+        from stackmend.report.objects import inspection as shown
 
         found = inspection.show(self.config(), parsed_args.server)
         self.show(shown.disks(found), parsed_args)
@@ -184,8 +184,8 @@ class DiskLs(Printing):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print it."""
-        from stackmend.app import inspection
-        from stackmend.report import inspection as shown
+        from stackmend.app.objects import inspection
+        from stackmend.report.objects import inspection as shown
 
         with inspection.opened(self.config(), parsed_args.server, parsed_args.disk) as disk:
             at, entries, more, volume = disk.entries(parsed_args.path, volume=parsed_args.volume, most=parsed_args.most)
@@ -230,8 +230,8 @@ class DiskCat(_Reading):
 
     def content(self, parsed_args: argparse.Namespace) -> Iterable[bytes]:
         """The file."""
-        from stackmend.app import inspection
-        from stackmend.report import inspection as shown
+        from stackmend.app.objects import inspection
+        from stackmend.report.objects import inspection as shown
 
         with inspection.opened(self.config(), parsed_args.server, parsed_args.disk) as disk:
             _, _, _, volume = disk.entries(parsed_args.path, volume=parsed_args.volume, most=1)
@@ -257,8 +257,8 @@ class DiskLog(_Reading):
 
     def content(self, parsed_args: argparse.Namespace) -> Iterable[bytes]:
         """The ends of the logs."""
-        from stackmend.app import inspection
-        from stackmend.report import inspection as shown
+        from stackmend.app.objects import inspection
+        from stackmend.report.objects import inspection as shown
 
         said = ""
         where = (parsed_args.server, parsed_args.disk, parsed_args.volume, parsed_args.lines)
@@ -296,8 +296,8 @@ class DiskCopyOut(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Copy it, and say what was left out."""
-        from stackmend.app import inspection
-        from stackmend.report import inspection as shown
+        from stackmend.app.objects import inspection
+        from stackmend.report.objects import inspection as shown
         from stackmend.report.words import count, size
 
         with inspection.opened(self.config(), parsed_args.server, parsed_args.disk) as disk:

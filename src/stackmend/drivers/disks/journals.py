@@ -15,7 +15,7 @@ from time import strptime
 
 from stackmend.drivers.disks.programs import run
 from stackmend.model.errors import SourceError
-from stackmend.model.inspection import Journal, Volume
+from stackmend.model.objects.inspection import Journal, Volume
 
 #: seconds for a replay: a journal of a GiB over a slow line
 _REPLAY = 300.0

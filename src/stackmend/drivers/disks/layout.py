@@ -14,7 +14,7 @@ from stackmend.drivers.disks import lvm
 from stackmend.drivers.disks.programs import run
 from stackmend.drivers.disks.views import Views
 from stackmend.model.errors import SourceError
-from stackmend.model.inspection import READ, Layout, Piece, Volume, shown
+from stackmend.model.objects.inspection import READ, Layout, Piece, Volume, shown
 
 #: partitions and volumes that are looked at
 _MOST = 128

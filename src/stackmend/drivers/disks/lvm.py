@@ -14,7 +14,7 @@ from typing import Any
 
 from stackmend.drivers.disks.programs import run
 from stackmend.model.errors import SourceError
-from stackmend.model.inspection import Piece, Volume
+from stackmend.model.objects.inspection import Piece, Volume
 
 _SECTOR = 512
 #: no device of the machine is scanned, nothing is written down

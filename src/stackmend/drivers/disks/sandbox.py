@@ -25,7 +25,7 @@ import msgspec
 from stackmend.drivers.disks.export import BEGINS
 from stackmend.drivers.disks.worker import Answer, Question
 from stackmend.model.errors import HostUnreachable, SourceError, UsageError
-from stackmend.model.inspection import Entry, Layout, Volume
+from stackmend.model.objects.inspection import Entry, Layout, Volume
 
 #: seconds in which the sandbox must say something
 PATIENCE = 600.0

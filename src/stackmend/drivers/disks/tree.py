@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from stackmend.model.errors import UsageError
-from stackmend.model.inspection import Entry, Kind
+from stackmend.model.objects.inspection import Entry, Kind
 
 #: links that a path may lead through, and parts that it may have
 _LINKS, _PARTS = 40, 4096

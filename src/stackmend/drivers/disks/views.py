@@ -14,7 +14,7 @@ from pathlib import Path
 
 from stackmend.drivers.disks.programs import started
 from stackmend.model.errors import SourceError
-from stackmend.model.inspection import Piece
+from stackmend.model.objects.inspection import Piece
 
 #: seconds until a server or a mount must be there
 _PATIENCE = 30.0

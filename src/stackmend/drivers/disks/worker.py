@@ -23,7 +23,7 @@ from stackmend.drivers.disks.layout import layout
 from stackmend.drivers.disks.tree import Opening, Reader
 from stackmend.drivers.disks.views import Views
 from stackmend.model.errors import SourceError, StackmendError, UsageError
-from stackmend.model.inspection import READ, Entry, Kind, Layout, Volume
+from stackmend.model.objects.inspection import READ, Entry, Kind, Layout, Volume
 
 _OS = ("/etc/os-release", "/usr/lib/os-release")
 #: bytes of os-release that are read

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from stackmend.model.errors import SourceError
-from stackmend.model.facts import HostFacts, mounts
+from stackmend.model.objects.facts import HostFacts, mounts
 from stackmend.model.protocols import Hosts
 
 #: what each part is taken from; the separator is in none of them

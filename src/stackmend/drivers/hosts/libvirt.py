@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from stackmend.model.errors import ConfigError, SourceError
-from stackmend.model.facts import Domain, DomainDisk, Interface
+from stackmend.model.objects.facts import Domain, DomainDisk, Interface
 
 #: virDomainState
 _STATES = ("nostate", "running", "blocked", "paused", "shutdown", "shutoff", "crashed", "pmsuspended")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from stackmend.cloud.attachments import VolumeReading
+from stackmend.cloud.evidence.attachments import VolumeReading
 from stackmend.cloud.states import COPYING, SNAPSHOT_GIVEN_UP
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from stackmend.cloud import attachments
+from stackmend.cloud.evidence import attachments
 from stackmend.model.protocols import Live, Where
 from stackmend.model.step import ExpectRow, Record, Step, UpdateRow, Value
 from stackmend.repairs.common import change, marked_deleted

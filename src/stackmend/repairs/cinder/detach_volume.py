@@ -31,8 +31,8 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import UNSET
 
-from stackmend.cloud import attachments
-from stackmend.cloud.attachments import AT_REST, ServerVolume, VolumeReading
+from stackmend.cloud.evidence import attachments
+from stackmend.cloud.evidence.attachments import AT_REST, ServerVolume, VolumeReading
 from stackmend.cloud.states import SETTLED
 from stackmend.model.finding import Row
 from stackmend.model.operations.block_storage import BeginDetaching, DeleteAttachment, ResetStatus, RollDetaching

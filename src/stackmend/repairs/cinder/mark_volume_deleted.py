@@ -28,8 +28,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stackmend.cloud import attachments
-from stackmend.cloud.attachments import VolumeReading
+from stackmend.cloud.evidence import attachments
+from stackmend.cloud.evidence.attachments import VolumeReading
 from stackmend.cloud.states import VOLUME_GIVEN_UP
 from stackmend.model.finding import Row
 from stackmend.model.operations.block_storage import DeleteVolume, ResetStatus

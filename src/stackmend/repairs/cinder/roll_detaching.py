@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stackmend.cloud import attachments
+from stackmend.cloud.evidence import attachments
 from stackmend.cloud.states import HELD
 from stackmend.model.finding import Row
 from stackmend.model.operations.block_storage import BeginDetaching, RollDetaching

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stackmend.cloud.evidence.whereabouts import Evidence, Node
 from stackmend.cloud.flavors import amounts
 from stackmend.cloud.states import UNSETTLED
-from stackmend.cloud.whereabouts import Evidence, Node
 from stackmend.model.operations.placement import SetAllocations
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair

@@ -26,8 +26,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stackmend.cloud import attachments
-from stackmend.cloud.attachments import AT_REST, UNMOVED, ServerRows, VolumeReading
+from stackmend.cloud.evidence import attachments
+from stackmend.cloud.evidence.attachments import AT_REST, UNMOVED, ServerRows, VolumeReading
 from stackmend.model.finding import Row
 from stackmend.model.operations.block_storage import ResetStatus
 from stackmend.model.operations.compute import HardReboot

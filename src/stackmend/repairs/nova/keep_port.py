@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stackmend.cloud.nics import PortStanding, read
+from stackmend.cloud.evidence.nics import PortStanding, read
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair

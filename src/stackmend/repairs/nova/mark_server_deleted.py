@@ -31,7 +31,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 
-from stackmend.cloud import attachments
+from stackmend.cloud.evidence import attachments
 from stackmend.cloud.states import DELETING, RUNNING
 from stackmend.model.finding import Row
 from stackmend.model.operations.compute import ForceDelete, ResetState

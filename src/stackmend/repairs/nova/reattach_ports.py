@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stackmend.cloud.nics import PortStanding, read
+from stackmend.cloud.evidence.nics import PortStanding, read
 from stackmend.cloud.states import ATTACHES, RUNNING
 from stackmend.model.finding import Row
 from stackmend.model.operations.interfaces import AttachInterface, DetachInterface

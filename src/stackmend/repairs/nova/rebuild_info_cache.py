@@ -33,7 +33,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackmend.cloud import healing
-from stackmend.cloud.nics import PortStanding, read
+from stackmend.cloud.evidence.nics import PortStanding, read
 from stackmend.cloud.states import UNBOUND
 from stackmend.model.finding import Row
 from stackmend.model.operations.compute import AwaitHeal

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stackmend.cloud import attachments
-from stackmend.cloud.attachments import AT_REST, ServerVolume
+from stackmend.cloud.evidence import attachments
+from stackmend.cloud.evidence.attachments import AT_REST, ServerVolume
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair

@@ -27,9 +27,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stackmend.cloud import attachments
-from stackmend.cloud.whereabouts import Evidence, Node, Verdict
-from stackmend.cloud.witnesses import occupant
+from stackmend.cloud.evidence import attachments
+from stackmend.cloud.evidence.whereabouts import Evidence, Node, Verdict
+from stackmend.cloud.evidence.witnesses import occupant
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair, Repair

@@ -16,7 +16,7 @@ from time import strptime
 from stackmend.drivers.disks.programs import output, run
 from stackmend.drivers.disks.tree import Opening
 from stackmend.model.errors import SourceError
-from stackmend.model.inspection import Entry, Kind, shown
+from stackmend.model.objects.inspection import Entry, Kind, shown
 
 TYPES = ("ext2", "ext3", "ext4")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from stackmend.drivers.disks.programs import run
 from stackmend.drivers.disks.tree import Opening
 from stackmend.model.errors import SourceError
-from stackmend.model.inspection import Entry, Kind, shown
+from stackmend.model.objects.inspection import Entry, Kind, shown
 
 #: bytes of a file system that is taken out whole: the folder of the sandbox has twice as many
 LARGEST = 256 << 20

@@ -14,7 +14,7 @@ from time import strptime
 from stackmend.drivers.disks.programs import KEPT, run
 from stackmend.drivers.disks.tree import Opening
 from stackmend.model.errors import SourceError
-from stackmend.model.inspection import Entry, Kind, shown
+from stackmend.model.objects.inspection import Entry, Kind, shown
 
 #: of a directory, up to the name, whose length it tells
 _LINE = re.compile(rb"\d+ +(\d+) +\S+ +0x[0-9a-f]+ +(\d+) ")

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The disks of a server under inspection, read: what is on them, and files out of them. Nothing of them is changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stackmend.app import apis, hosts
+from stackmend.app.session import CloudSession
+from stackmend.cloud import servers
+from stackmend.cloud.inspections import INSPECTED, Inspection, every, inspection
+from stackmend.cloud.servers import Server
+from stackmend.config.settings import Config
+from stackmend.drivers.disks.exporter import Layer, argv
+from stackmend.drivers.disks.sandbox import Opened
+from stackmend.drivers.hosts.transport import Transport
+from stackmend.hosts.inspected import Found, disks
+from stackmend.model.errors import ApiError, ConfigError, OutputError, SourceError, StackmendError, UsageError
+from stackmend.model.objects.inspection import Entry, Kind, Layout, Volume
+
+#: files that a guest writes what it does into, by how much they tell
+LOGS = (
+    "/var/log/kern.log", "/var/log/syslog", "/var/log/messages", "/var/log/boot.log", "/var/log/dmesg",
+    "/var/log/cloud-init.log", "/var/log/cloud-init-output.log",
+)  # fmt: skip
+#: bytes of one log that are looked at: its end
+_TAIL = 1 << 20
+#: bytes of a path on this machine
+_PATH = 4000
+#: entries of a directory that are read at once
+MOST = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """One disk of a server."""
+
+    disk: Found
+    layout: Layout | None = None
+    problem: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Copied:
+    """What came of copying out."""
+
+    files: int = 0
+    directories: int = 0
+    size: int = 0  #: bytes
+    left: list[str] = field(default_factory=list)  #: what is no plain file, in words
+    unread: list[str] = field(default_factory=list)  #: what could not be read, in words
+    cut: str = ""  #: why it was ended before its end
+
+
+def begun(config: Config) -> list[tuple[Server, Inspection]]:
+    """Every inspection that was begun and not released. ApiError or SourceError where Nova does not answer."""
+    with apis.reading(config, CloudSession.looking(config).believed(), "auto") as (api, why):
+        if api is None:
+            raise ApiError(f"what is under inspection is Nova's to say: {why}", "See [api] cloud.")
+        return sorted(every(api), key=lambda one: (str(one[0].host), one[0].name))
+
+
+def show(config: Config, server: str) -> list[Shown]:
+    """Every disk of a server under inspection, with what is on it. Raises as :func:`opened`."""
+    found = []
+    with _reached(config, server) as (reach, host, there):
+        for disk in there:
+            if disk.problem:
+                found.append(Shown(disk=disk, problem=disk.problem))
+                continue
+            try:
+                with _open(config, reach, host, disk) as opened_:
+                    found.append(Shown(disk=disk, layout=opened_.layout()))
+            except SourceError as problem:
+                found.append(Shown(disk=disk, problem=problem.message))
+    return found
+
+
+@contextmanager
+def opened(config: Config, server: str, name: str) -> Iterator[Opened]:
+    """One disk of a server under inspection.
+
+    UsageError where the server is under none, or has no such disk; SourceError where it cannot be read.
+    """
+    with _reached(config, server) as (reach, host, there):
+        disk = next((one for one in there if one.name == name), None)
+        if disk is None:
+            raise UsageError(f"the server has no disk {name}", f"It has {', '.join(one.name for one in there)}.")
+        if disk.problem:
+            raise SourceError(f"disk {name} cannot be read: {disk.problem}")
+        with _open(config, reach, host, disk) as found:
+            yield found
+
+
+def log(config: Config, server: str, name: str, volume: str, lines: int) -> Iterator[tuple[str, Volume, list[bytes]]]:
+    """(path, volume, its last lines) of every log that is there. SourceError where there is none."""
+    there = 0
+    with opened(config, server, name) as disk:
+        for path in LOGS:
+            try:
+                _, _, _, of = disk.entries(path, volume=volume)
+                end = b""
+                for some in disk.read(path, volume=volume):
+                    end = (end + some)[-_TAIL:]
+            except UsageError as problem:
+                if "volume" in problem.message:
+                    raise
+                continue
+            there += 1
+            yield path, of, end.splitlines()[-lines:]
+    if not there:
+        raise SourceError(
+            "there is no log that is known by name", "See what there is: 'stackmend disk ls SERVER /var/log'."
+        )
+
+
+def copy_out(disk: Opened, path: str, target: Path, *, volume: str = "", most: int, files: int) -> Copied:
+    """A file or a whole directory into ``target``, which must not be there: plain files of this account, mode 600.
+
+    Links, devices and the like are left out and named. ``most``: bytes; ``files``: how many, at most. OutputError where
+    it cannot be written.
+    """
+    done = Copied()
+    # a link that is named is followed, inside the guest; those further down are not
+    at, entries, more, _ = disk.entries(f"{path}/", volume=volume, most=MOST)
+    try:
+        if at.kind is Kind.DIRECTORY:
+            target.mkdir(mode=0o700)
+            _tree(disk, path.rstrip("/"), target, (entries, more), done, _Limits(volume, most, files))
+        else:
+            _file(disk, path, target, at, done, _Limits(volume, most, files))
+    except OSError as problem:
+        raise OutputError(f"{target} cannot be written: {problem.strerror}") from None
+    return done
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    volume: str
+    size: int
+    files: int
+
+
+def _tree(
+    disk: Opened, path: str, target: Path, inside: tuple[list[Entry], bool], done: Copied, limits: _Limits
+) -> None:
+    # a stack of its own: how deep it goes is the guest's to say
+    waiting = [(path, target, *inside)]
+    while waiting and not done.cut:
+        at, to, entries, more = waiting.pop()
+        if more:
+            done.unread.append(f"{at}: it has more than {MOST} entries, only those were read")
+        for one in entries:
+            if done.cut:
+                return
+            name, file = f"{at}/{one.name}", to / one.name
+            if one.name in ("", ".", "..") or len(os.fsencode(one.name)) > 255:
+                done.left.append(f"{name}: its name cannot be given to a file")
+            elif len(os.fsencode(file)) > _PATH:
+                done.unread.append(f"{name[:80]}...: its path is too long")
+            elif one.kind is Kind.DIRECTORY:
+                file.mkdir(mode=0o700)
+                done.directories += 1
+                try:
+                    _, several, more_, _ = disk.entries(name, volume=limits.volume, most=MOST, at=one)
+                except (SourceError, UsageError) as problem:
+                    done.unread.append(f"{name}: {problem.message}")
+                    continue
+                waiting.append((name, file, several, more_))
+                if done.directories > limits.files:
+                    done.cut = f"it has more than {limits.files} directories"
+            else:
+                _file(disk, name, file, one, done, limits)
+
+
+def _file(disk: Opened, path: str, target: Path, one: Entry, done: Copied, limits: _Limits) -> None:
+    if one.kind is not Kind.FILE:
+        done.left.append(f"{path}: a {one.kind}{f' to {one.target}' if one.target else ''}")
+        return
+    if done.files >= limits.files:
+        done.cut = f"it has more than {limits.files} files"
+        return
+    if done.size + one.size > limits.size:
+        done.cut = f"{path} would make it more than {limits.size} bytes"
+        return
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with os.fdopen(os.open(target, flags, 0o600), "wb") as out:
+        try:
+            for some in disk.read(path, volume=limits.volume, at=one):
+                out.write(some)
+        except StackmendError as problem:
+            done.unread.append(f"{path}: {problem.message}")
+            out.close()
+            target.unlink()
+            return
+    done.files, done.size = done.files + 1, done.size + one.size
+
+
+@contextmanager
+def _reached(config: Config, server: str) -> Iterator[tuple[Transport, str, list[Found]]]:
+    reach = hosts.reach(config)
+    if reach is None:
+        raise ConfigError("no access to hosts is configured", 'Write [hosts] and transport = "ssh".')
+    with ExitStack() as stack:
+        stack.callback(reach.close)
+        api, why = stack.enter_context(apis.reading(config, CloudSession.looking(config).believed(), "auto"))
+        if api is None:
+            raise ApiError(f"whether the server is under inspection is Nova's to say: {why}", "See [api] cloud.")
+        found = servers.server(api, server)
+        if found is None or not found.host:
+            raise UsageError(f"there is no server {server} on a host", "See 'openstack server list --all-projects'.")
+        if inspection(found) is None:
+            raise UsageError(
+                f"server {server} is under no inspection: its disks are not read without a recorded approval",
+                "Begin one: 'stackmend disk inspect SERVER --approved-by WHO --ticket T'.",
+            )
+        if found.vm_state not in INSPECTED - {"active"}:
+            raise UsageError(
+                f"server {server} is {found.vm_state}: the disks of a running guest are not read",
+                "Somebody has started it: 'stackmend disk release SERVER', then inspect it anew.",
+            )
+        there, _ = disks(reach, found, config.instances_path, config.routes.container)
+        yield reach, str(found.host), there
+
+
+@contextmanager
+def _open(config: Config, reach: Transport, host: str, disk: Found) -> Iterator[Opened]:
+    served = argv([Layer(*layer) for layer in disk.layers])
+    with Opened(reach.piped(host, (*config.routes.container, *served))) as found:
+        yield found

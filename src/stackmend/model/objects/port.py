@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A port of a server, and what becomes of it when the server is deleted (services 2.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from stackmend.model.objects.address import Port
+
+
+class Fate(StrEnum):
+    """What Nova does with a port when its server is deleted."""
+
+    KEPT = "kept"
+    DELETED = "deleted"  #: and its address is lost
+    ABSENT = "absent"  #: Neutron has no such port any more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerPort:
+    """One port, as Neutron and the network info cache of its server have it."""
+
+    port: str
+    addresses: tuple[str, ...]
+    network: str | None
+    in_cache: bool | None  #: None where no server's cache would list it, or Nova's cells are not configured
+    in_neutron: bool
+    preserve_on_delete: bool | None  #: None where the cache does not have it
+    neutron: Port = field(default_factory=lambda: Port(id=""))  #: empty where Neutron has it no more
+    server: str = ""
+    server_name: str = ""
+    server_host: str = ""
+    differences: tuple[str, ...] = ()
+
+    @property
+    def fate(self) -> Fate | None:
+        """Nova deletes every port that Neutron has for the server and the cache does not mark as to be kept.
+
+        None for the port of no server, and where the cache is not known.
+        """
+        if not self.in_neutron:
+            return Fate.ABSENT
+        if self.in_cache is None:
+            return None
+        return Fate.KEPT if self.preserve_on_delete else Fate.DELETED
+
+    def as_dict(self) -> dict[str, object]:
+        """JSON values (docs/schemas/ports.json)."""
+        return {
+            "port": self.port,
+            "name": self.neutron.name,
+            "addresses": list(self.addresses),
+            "mac": self.neutron.mac,
+            "network": self.network,
+            "project": self.neutron.project,
+            "status": self.neutron.status,
+            "device_owner": self.neutron.owner,
+            "device": self.neutron.device,
+            "bound_host": self.neutron.host,
+            "vif_type": self.neutron.vif_type,
+            "server": self.server,
+            "server_name": self.server_name,
+            "server_host": self.server_host,
+            "in_cache": self.in_cache,
+            "in_neutron": self.in_neutron,
+            "preserve_on_delete": self.preserve_on_delete,
+            "fate": self.fate.value if self.fate else None,
+            "differences": list(self.differences),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortPage:
+    """One port with what belongs to it."""
+
+    listed: ServerPort
+    network_name: str
+    subnets: tuple[str, ...]  #: prefixes that its addresses are of
+    floating: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """JSON values (docs/schemas/port.json)."""
+        more = {"network_name": self.network_name, "subnets": list(self.subnets), "floating": list(self.floating)}
+        return self.listed.as_dict() | more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What the network cache of a port's server says, some time after it was written."""
+
+    server: str
+    wanted: bool
+    now: bool | None  #: None where the cache does not list the port any more
+    refreshed: bool  #: Nova has written the cache since
+    interval: int  #: of Nova's healer, in seconds; 0: it is off
+    is_configured: bool  #: the interval is that of Nova's own files, else the default of its release
+    waited: float  #: seconds
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is as it was written."""
+        return self.now is self.wanted
