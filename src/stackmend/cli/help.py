@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from cliff import help as cliff_help
 
 from stackmend.cli.notes import Notes
 from stackmend.model.errors import Exit
+from stackmend.report.words import wrapped
 
 if TYPE_CHECKING:
     from stackmend.cli.shell import Shell
@@ -62,13 +64,15 @@ def group(shell: Shell, words: Sequence[str]) -> int | None:
 
 
 def listing(shell: Shell, front: str = "") -> list[str]:
-    """A line for each command whose name begins with ``front``."""
+    """The commands whose names begin with ``front``, each with its summary, as wide as the terminal."""
     found = {name: entry for name, entry in shell.command_manager if name.startswith(front)}
     width = max(map(len, found), default=0)
+    columns = shutil.get_terminal_size().columns
     lines = []
     for name, entry in found.items():
         summary = (entry.load().__doc__ or "").strip().splitlines()[0]
-        lines.append(f"  {name:<{width}}  {summary[0].lower()}{summary[1:].rstrip('.')}")
+        text = f"{summary[0].lower()}{summary[1:].rstrip('.')}"
+        lines += wrapped(text, columns, f"  {name:<{width}}  ", " " * (width + 4))
     return lines
 
 
@@ -89,12 +93,15 @@ def _near(shell: Shell, words: Sequence[str]) -> list[str]:
     below = [name for name in names if name.split()[0] == words[0]]
     if len(words) == 1 and below:
         return below
+    nouns = [] if below else get_close_matches(words[0], {name.split()[0] for name in names})
+    if meant := [name for name in (" ".join((noun, *words[1:2])) for noun in nouns) if name in names]:
+        return meant
+    if nouns:
+        return nouns
     if close := get_close_matches(" ".join(words), names, 3) or get_close_matches(" ".join(words[:2]), names, 3):
         return close
     if below:
         return below
-    if nouns := get_close_matches(words[0], {name.split()[0] for name in names}):
-        return nouns
     spoken = re.compile(rf"\b{re.escape(words[0])}s?\b", re.IGNORECASE)
     return [name for name, entry in shell.command_manager if spoken.search(entry.load().__doc__ or "")][:_SOME]
 
