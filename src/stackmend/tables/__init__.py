@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is collected: one module a service, allow-listed columns, secrets left out.
+"""What is collected: one module per service, allow-listed columns, no secrets.
 
-A module holds ``TABLES``, a tuple of :class:`Table`, and may hold ``SECRETS``, columns that never leave their table.
-:func:`tables` and :func:`secrets` find them by walking this package.
+A module defines ``TABLES``, a tuple of :class:`Table`, and may define ``SECRETS``, columns whose values are never read.
+:func:`tables` and :func:`secrets` find both by walking this package.
 
-In a snapshot a table keeps the services' own column names and is called by its *label*, ``<service>_<table>``:
+In a snapshot a table keeps the service's own column names and is called by its *label*, ``<service>_<table>``:
 ``nova_instances``, ``nova_api_instance_mappings``, ``neutron_ports``, ``cinder_volumes``, ``placement_allocations``.
 Tables of a cell database have one more column, ``cell``, with the name of the cell. Differences from the raw table:
 
 * ``deleted`` is a boolean (NULL where the database has NULL, rule R6);
-* ``network_info`` becomes the table ``nova_vifs``, one row a VIF, and four columns of
-  ``nova_instance_info_caches``: ``document`` ("list", "empty", "null", "invalid"), ``vifs`` (how many), ``length``
+* ``network_info`` becomes the table ``nova_vifs``, one row per VIF, and four columns of
+  ``nova_instance_info_caches``: ``document`` ("list", "empty", "null", "invalid"), ``vifs`` (their number), ``length``
   (bytes) and ``crc32``;
 * columns with an ``expr`` are computed by the database that owns them;
 * columns that a release lacks are NULL.
@@ -34,7 +34,7 @@ class ColumnType(StrEnum):
     BOOL = "bool"
     TIME = "time"  #: timestamp, UTC, microseconds
     DELETED = "deleted"  #: ``deleted <> 0`` as a boolean
-    NETWORK_INFO = "network_info"  #: exploded while it streams, never kept
+    NETWORK_INFO = "network_info"  #: exploded while it is streamed, never stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Column:
     name: str
     kind: ColumnType = ColumnType.TEXT
     expr: str = ""
-    optional: bool = False  #: some supported release lacks it: NULL there
+    optional: bool = False  #: missing in some supported release: NULL there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +58,10 @@ class Table:
     name: str
     columns: tuple[Column, ...]
     label: str = ""
-    join: str = ""  #: joined after the table inside its own database; the table itself is then called ``t``
-    where: str = ""  #: rows wanted, in SQL that all dialects understand; the table is called ``t``
-    optional: bool = False  #: some supported release lacks the table: no rows there
-    bulk: bool = True  #: False: too large for an audit, read only for the findings to confirm
+    join: str = ""  #: JOIN clause within the same database; the table itself is then aliased ``t``
+    where: str = ""  #: condition on the rows to collect, in SQL common to all dialects; the table is aliased ``t``
+    optional: bool = False  #: missing in some supported release: no rows there
+    bulk: bool = True  #: False: too large for an audit, read only to confirm findings
     constant: tuple[str, str] | None = None  #: (column, value) added to every row
 
     def __post_init__(self) -> None:
@@ -94,7 +94,7 @@ DELETED = Column("deleted", ColumnType.DELETED)
 
 @cache
 def tables() -> dict[str, tuple[Table, ...]]:
-    """Label -> the tables it is the union of."""
+    """Each label, with the tables whose union it is."""
     found: dict[str, list[Table]] = {}
     for module in _modules():
         for table in getattr(module, "TABLES", ()):
@@ -104,7 +104,7 @@ def tables() -> dict[str, tuple[Table, ...]]:
 
 @cache
 def secrets() -> frozenset[tuple[str, str, str]]:
-    """(service, table, column) of every column whose values never leave their table."""
+    """(service, table, column) of every column whose values are never read."""
     return frozenset(
         (service, table, column)
         for module in _modules()
@@ -114,7 +114,7 @@ def secrets() -> frozenset[tuple[str, str, str]]:
 
 
 def secret_columns(database: str, table: str) -> frozenset[str]:
-    """Secret columns of a table; ``shadow_`` tables of Nova have those of the tables they shadow."""
+    """Secret columns of a table; ``shadow_`` tables of Nova have those of the table that they archive."""
     service = "nova" if database.startswith("cell:") else database
     name = table.removeprefix("shadow_")
     return frozenset(c for s, t, c in secrets() if s == service and t == name)

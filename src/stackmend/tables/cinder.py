@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from stackmend.tables import DELETED, Column, ColumnType, Table, bools, ints, text, times
 
-#: tables that Cinder marks deleted together with the volume (services 1.4, VOLUME_DEPENDENT_MODELS)
+#: tables whose rows Cinder marks deleted together with the volume (services 1.4, VOLUME_DEPENDENT_MODELS)
 VOLUME_CHILDREN = (
     "volume_attachment",
     "volume_metadata",
@@ -16,7 +16,7 @@ VOLUME_CHILDREN = (
 )
 
 
-#: tables one level further down, which no code of Cinder marks with the volume: table -> (parent, column)
+#: tables one level below, which Cinder never marks deleted with the volume: table -> (parent, column)
 VOLUME_GRANDCHILDREN = {
     "attachment_specs": ("volume_attachment", "attachment_id"),
     "snapshot_metadata": ("snapshots", "snapshot_id"),
@@ -37,7 +37,7 @@ def _leftover(name: str, join: str = "JOIN volumes p ON p.id = t.volume_id", vol
 
 
 def _halfway(name: str, kind: str, where: str, parent: str = "t", join: str = "") -> Table:
-    """Rows that are marked deleted, and not with all that belongs to them, whatever became of their volume."""
+    """Rows marked deleted without everything that belongs to them, whatever the state of their volume."""
     return Table(
         service="cinder",
         name=name,
@@ -63,7 +63,7 @@ TABLES = (
         name="volumes",
         columns=(
             *text("id", "project_id", "host", "status", "migration_status", "previous_status"),
-            # every release has it, and Cinder's API does not show it
+            # in every release, but not shown by Cinder's API
             Column("attach_status", optional=True),
             *bools("multiattach"),
             *ints("size"),

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one source says should be in another: the second witness of every "there is no X".
+"""What one source says another should hold: the second witness behind every "does not exist".
 
-A database can answer and be the wrong one: freshly migrated, another cell's, a copy of last year, restored from a
-dump. Its rows are then no evidence, and least of all those that it lacks. So each source is held against what others
-say of it before a check speaks (:mod:`stackmend.engine.auditing.sources`). The statements below do that: each returns
-what a source *should* hold, item by item, and whether it does. A row of its own for each new witness; nothing
-else to edit.
+A database can answer and still be the wrong one: freshly migrated, another cell's, a year-old copy, restored from a
+dump. Then neither its rows nor its missing rows prove anything. So each source is compared with what the others say
+about it before any check runs (:mod:`stackmend.engine.auditing.sources`). Each statement below returns what a source
+*should* hold, item by item, and whether it does. To add a witness, add an entry here; nothing else changes.
 
-They are asked twice: in an audit about everything that was collected, and when a plan is made or applied about a
-sample that is read anew (``NEWEST``), for a source may have changed since.
+The statements run twice: in an audit over everything collected, and when a plan is made or applied over a fresh sample
+(``NEWEST``), as a source may have changed since.
 """
 
 from __future__ import annotations
@@ -18,51 +17,52 @@ from dataclasses import dataclass
 
 from stackmend.model.check import NEWEST, Scope
 
-#: items that must be lacking before it is the source that is doubted: one or two servers lose a port, a volume or a
-#: row by themselves, and that is a finding
+#: items that must be missing before the source is doubted: single servers do lose a port, a volume or a row, and that
+#: is a finding
 LEAST = 3
-#: of what is expected so much must be lacking. A database that is another's has nothing of it. The worst clouds that
-#: were described in public had one broken reference in ten; above one in two the reference is not what is broken
+#: share of the expected items that must be missing. Another cloud's database has none of them. In the worst clouds
+#: described in public one reference in ten was broken; where every second one is, the references are not at fault
 SHARE = 0.5
-#: where two items or more are expected and none is there, LEAST is not waited for
+#: if at least so many items are expected and none is there, LEAST does not apply
 NONE_OF = 2
-#: items created one after another, all of them lacking, while the source has no row of its own of that time: it was
-#: put back to an older state. Nobody deletes five things in a row and no other in between by chance
+#: so many items created one after another are missing, and the source has no row of its own from that time: it was
+#: restored to an older state. Nobody deletes five in a row by chance without touching one in between
 IN_A_ROW = 5
-#: seconds that such a time lasts at least: five ports made by one request go by one request, too
+#: minimum length of such a gap in seconds: five ports made by one request are also deleted by one request
 GAP = 3600
-#: days after which a source is no longer taken for the living one while others were written to: a replica that
-#: stopped, a copy. A cell may be switched off for weeks; its services write their heartbeat every ten seconds else
+#: days without a write, while other sources were written to, after which a source is no longer taken for the live
+#: database: it is a stopped replica, or a copy. A cell may be switched off for weeks; otherwise its services write a
+#: heartbeat every ten seconds
 STALE = 30
 
 _ZERO = "'00000000-0000-0000-0000-000000000000'"
-#: live servers that have run: what is left of a build that failed may lack anything
+#: live servers that have run: the remains of a failed build may lack anything
 _RAN = "NOT COALESCE({0}.deleted, FALSE) AND {0}.launched_at IS NOT NULL AND {0}.uuid <> " + _ZERO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """What ``reads`` says of a source.
+    """What ``reads`` says about a source.
 
-    ``sql`` returns rows (source, item, made, present): the database that is judged, what it should hold, when that was
-    made (NULL: unknown), and whether it is there. ``own`` returns (source, made): when the rows were made that it does
-    hold; where it is given, a gap in them is looked for.
+    ``sql`` returns rows (source, item, made, present): the database being judged, what it should hold, when that was
+    created (NULL: unknown), and whether it is there. ``own`` returns (source, made): when the rows that it does hold
+    were created; with it, a gap in those times is searched for.
     """
 
     name: str
-    reads: Mapping[str, Scope]  #: as those of a check; NEWEST stands for a sample
-    what: str  #: what is expected, after a number: "servers that nova_api maps to it"
-    cause: str  #: what may be wrong, as a question
+    reads: Mapping[str, Scope]  #: as in a check; NEWEST stands for a sample
+    what: str  #: what is expected, to follow a number: "servers that nova_api maps to it"
+    cause: str  #: the likely cause, as a question
     sql: str
     own: str = ""
     least: int = LEAST
     share: float = SHARE
-    every_cell: bool = False  #: it says something only where every cell was read and is believed
-    says: str = ""  #: instead of "it has none of the <expected> <what>": ``{absent}``, ``{expected}``
+    every_cell: bool = False  #: only meaningful if every cell was read and is trusted
+    says: str = ""  #: replaces "it has none of the <expected> <what>": ``{absent}``, ``{expected}``
 
     @property
     def of(self) -> str:
-        """The service that is judged, as tables name it."""
+        """The service being judged, named as in tables."""
         return self.name.partition(":")[0]
 
 
@@ -109,7 +109,8 @@ EXPECTATIONS: tuple[Expectation, ...] = (
         },
         what="servers that nova_api maps to it",
         cause="wrong database?",
-        # queued_for_delete is NULL where an old release never said; a mapping comes before the row of its server
+        # queued_for_delete is NULL where an old release did not set it; a mapping is created before the row of its
+        # server
         sql="""
             SELECT 'cell:' || c.cell AS source, m.instance_uuid AS item, m.created_at AS made,
                    i.uuid IS NOT NULL AS present
@@ -129,7 +130,7 @@ EXPECTATIONS: tuple[Expectation, ...] = (
         },
         what="compute hosts that nova_api maps to it",
         cause="wrong database?",
-        share=1.0,  # mappings of hosts that are long gone are common
+        share=1.0,  # mappings of hosts removed long ago are common
         sql="""
             SELECT 'cell:' || c.cell AS source, h.host AS item, CAST(NULL AS TIMESTAMP) AS made,
                    s.host IS NOT NULL AS present
@@ -144,7 +145,7 @@ EXPECTATIONS: tuple[Expectation, ...] = (
         what="servers and services",
         says="{absent} of its {expected} servers and services are, row for row, those of another cell",
         cause="do two mappings lead to one database, or to a copy?",
-        # the halves of a cross-cell resize have ids of their own
+        # the two halves of a cross-cell resize have different ids
         sql="""
             SELECT 'cell:' || a.cell AS source, a.item, CAST(NULL AS TIMESTAMP) AS made, COUNT(b.cell) = 0 AS present
               FROM (SELECT cell, 'server ' || uuid || ' ' || id AS item FROM nova_instances WHERE NOT deleted
@@ -170,8 +171,8 @@ EXPECTATIONS: tuple[Expectation, ...] = (
         cause="is a cell missing from cell_mappings, or is Placement another cloud's?",
         share=0.02,
         every_cell=True,
-        # the rows of nodes that are gone may be purged while a server that was evacuated is still charged there; shared
-        # storage and routed networks are of no compute node
+        # rows of removed nodes may be purged while an evacuated server still has an allocation there; shared storage
+        # and routed networks belong to no compute node
         sql="""
             SELECT 'nova_api' AS source, o.name AS item, CAST(NULL AS TIMESTAMP) AS made,
                    BOOL_OR(n.uuid IS NOT NULL OR i.uuid IS NOT NULL) AS present
@@ -254,7 +255,7 @@ EXPECTATIONS: tuple[Expectation, ...] = (
     ),
 )
 
-#: tables whose newest row tells when a source was written to: label -> its columns, latest first
+#: tables whose newest row shows when a source was last written to: label -> its columns, latest first
 WRITTEN: Mapping[str, str] = {
     "nova_services": "COALESCE(last_seen_up, updated_at)",
     "nova_instances": "COALESCE(updated_at, created_at)",

@@ -34,9 +34,9 @@ TABLES = (
             Column("migrating", ColumnType.BOOL, expr="t.profile LIKE '%migrating_to%'"),
         ),
     ),
-    # what only an owner sets on a port: evidence that it existed before Nova got it (services 2.3)
+    # set on a port only by its owner: evidence that it existed before Nova used it (services 2.3)
     Table(service="neutron", name="allowedaddresspairs", columns=text("port_id", "ip_address")),
-    # not dns_name: that one Nova sets
+    # not dns_name, which Nova sets
     Table(service="neutron", name="portdnses", columns=text("port_id", "dns_domain"), optional=True),
     Table(service="neutron", name="qos_port_policy_bindings", columns=text("port_id"), optional=True),
     Table(service="neutron", name="trunks", columns=text("id", "port_id"), optional=True),

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova's cell databases, cell0 among them (services 1.1)."""
+"""Nova's cell databases, including cell0 (services 1.1)."""
 
 from __future__ import annotations
 
 from stackmend.tables import DELETED, Column, ColumnType, Table, bools, ints, text, times
 
-#: ``deleted`` that is neither 0 nor the row's own id: a mark Nova never makes (RW4)
+#: ``deleted`` is neither 0 nor the row's own id: a mark that Nova never makes (RW4)
 MISMARKED = Column("mismarked", ColumnType.BOOL, expr="t.deleted <> 0 AND t.deleted <> t.id")
 
 #: children of ``instances`` that Nova soft-deletes with it (services 1.1, B4)
@@ -20,7 +20,7 @@ SOFT_CHILDREN = (
     "virtual_interfaces",
 )
 
-#: children that Nova hard-deletes with it: table -> (primary key, column with the server's uuid)
+#: children that Nova hard-deletes with it: table -> (primary key, column with the server's UUID)
 HARD_CHILDREN = {
     "tags": ("t.tag", "resource_id"),
     "console_auth_tokens": ("t.id", "instance_uuid"),
@@ -28,7 +28,7 @@ HARD_CHILDREN = {
 }
 
 
-#: nova-compute counts its attempts to remove a deleted server's files there, and leaves that row live for ever
+#: where nova-compute counts its attempts to remove the files of a deleted server; it never deletes that row
 _COUNTER = {"instance_system_metadata": " AND t.key <> 'clean_attempts'"}
 
 
@@ -177,7 +177,7 @@ SECRETS = {
     ("nova", "share_mapping"): ("export_location",),
 }
 
-#: The table that ``network_info`` becomes: column -> kind; read with ``nova_instance_info_caches``, row for row.
+#: The table made of ``network_info``, read together with ``nova_instance_info_caches``, row by row.
 VIFS = Table(
     service="nova",
     name="instance_info_caches",

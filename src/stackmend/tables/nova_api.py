@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova's API database (services 1.2). The URLs of ``cell_mappings`` hold passwords and are never collected."""
+"""Nova's API database (services 1.2). The URLs in ``cell_mappings`` hold passwords and are never collected."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TABLES = (
         columns=(*ints("id"), *text("instance_uuid", "project_id"), *times("created_at")),
         where="t.instance_uuid IS NOT NULL",
     ),
-    # availability zones that Nova knows: ports name theirs (G-OWNER)
+    # availability zones known to Nova: device_owner of a port names one (G-OWNER)
     Table(
         service="nova_api",
         name="aggregate_metadata",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Placement's database (services 1.5). The dead copies in nova_api and the cells are never read (R5)."""
+"""Placement's database (services 1.5). The dead copies of its tables in nova_api and the cells are never read (R5)."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Views over the collected tables: the guards and the existence rules of the catalogue, said once.
+"""Views over the collected tables: the catalogue's guards and existence rules, each defined once.
 
-Besides the views there is a one-row table ``clock(now)``, the time from which ages are counted.
+Besides the views there is a table of one row, ``clock(now)``: the time from which ages are counted.
 
-A check that uses a view names the tables behind it in its ``reads``; the functions below give the scopes.
+A check that uses a view names the tables behind it in its ``reads``; the functions below return those scopes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-#: states of a migration that are over (G-MIG)
+#: terminal states of a migration (G-MIG)
 TERMINAL = ("completed", "confirmed", "reverted", "error", "failed", "cancelled", "done")
 _MARKER = "'00000000-0000-0000-0000-000000000000'"
 
@@ -25,7 +25,7 @@ class View:
 
 
 VIEWS: Mapping[str, View] = {
-    # live servers that the API would list: not the R4 marker, not the hidden half of a cross-cell resize (G-XCELL)
+    # live servers that the API would list: neither the R4 marker nor the hidden half of a cross-cell resize (G-XCELL)
     "servers": View(
         needs=("nova_instances",),
         sql=f"""
@@ -42,7 +42,7 @@ VIEWS: Mapping[str, View] = {
                    dest_compute, dest_node, COALESCE(updated_at, created_at) AS changed_at
               FROM nova_migrations WHERE NOT deleted AND status NOT IN {TERMINAL}""",
     ),
-    # servers that something is happening to, by instance_actions (read only when confirming)
+    # servers with an operation in progress, by instance_actions (read only when confirming)
     "acting_servers": View(
         needs=("nova_instance_actions", "nova_instance_actions_events"),
         sql="""
@@ -54,7 +54,7 @@ VIEWS: Mapping[str, View] = {
               JOIN nova_instance_actions_events e ON e.action_id = a.id AND e.cell = a.cell
              WHERE e.finish_time IS NULL AND e.start_time > (SELECT now FROM clock) - INTERVAL 2 HOUR""",
     ),
-    # G-IDLE but for the age: compare changed_at with $idle
+    # G-IDLE without the age: compare changed_at with $idle
     "idle_servers": View(
         needs=("nova_instances", "nova_migrations", "nova_instance_actions", "nova_instance_actions_events"),
         sql="""
@@ -63,7 +63,7 @@ VIEWS: Mapping[str, View] = {
                AND s.uuid NOT IN (SELECT m.instance_uuid FROM moves m WHERE m.instance_uuid IS NOT NULL)
                AND s.uuid NOT IN (SELECT a.uuid FROM acting_servers a WHERE a.uuid IS NOT NULL)""",
     ),
-    # cells as they are called here (stackmend.app.discovery)
+    # cells by the names used here (stackmend.app.discovery)
     "cells": View(
         needs=("nova_api_cell_mappings",),
         sql=f"""
@@ -74,13 +74,14 @@ VIEWS: Mapping[str, View] = {
                             ELSE name END AS cell
               FROM nova_api_cell_mappings""",
     ),
-    # R3: the deleted set (rows still there, marked deleted)
+    # R3: the deleted set (rows still in the table, marked deleted)
     "deleted_servers": View(
         needs=("nova_instances",),
         sql=f"SELECT uuid FROM nova_instances WHERE deleted AND uuid <> {_MARKER}",
     ),
-    # R3: the existence set of servers; a server may be in it more than once. One that nova_api maps to a cell, that is
-    # not queued for deletion and not marked deleted, exists, whatever the cell shows: instance-mapping-without-server
+    # R3: the existence set of servers; a server may be in it more than once. A server that nova_api maps to a cell, and
+    # that is neither queued for deletion nor marked deleted, exists, whatever the cell shows:
+    # instance-mapping-without-server
     "existing_servers": View(
         needs=("nova_instances", "nova_api_build_requests", "nova_api_instance_mappings"),
         sql="""
@@ -99,7 +100,7 @@ VIEWS: Mapping[str, View] = {
 
 
 def idle(server: str = "server") -> dict[str, dict[str, str]]:
-    """Scopes of ``idle_servers`` (and ``servers``, ``moves``) for the finding column with the server's uuid."""
+    """Scopes of ``idle_servers`` (and ``servers``, ``moves``), given the finding's column with the server's UUID."""
     return {
         "nova_instances": {"uuid": server},
         "nova_migrations": {"instance_uuid": server},
@@ -117,7 +118,7 @@ def existence(server: str = "server") -> dict[str, dict[str, str]]:
     }
 
 
-#: what Nova's API alone does not tell of a server that it does not know, and of one that it shows as deleted
+#: what Nova's API alone cannot tell about a server it does not know, and about one it shows as deleted
 LOST = (
     "Nova's API says 'no such server' also of one whose row its cell has lost while nova_api still maps it, and whose"
     " guest may run: name nova_api under [databases], or look for {} on the hosts before anything of it is freed"
@@ -127,5 +128,5 @@ MARKED = (
     " under [databases], or look for {} on the hosts before anything of it is freed"
 )
 
-#: what R2 asks for before "no such server" may be said
+#: what R2 requires before a server may be said not to exist
 EVERY_SERVER = frozenset({"nova_api", "cells"})
