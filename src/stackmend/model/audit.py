@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an audit answers."""
+"""The result of an audit."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from stackmend.model.snapshot import Manifest
 
 
 class Outcome(StrEnum):
-    """Whether a check has an answer."""
+    """Whether a check could be answered."""
 
     OK = "ok"
-    INCOMPLETE = "incomplete"  #: a source it needs was not read whole: no finding does not mean clean
+    INCOMPLETE = "incomplete"  #: a source it needs could not be read completely: no findings does not mean clean
     ERROR = "error"  #: its SQL could not be run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """What became of one check."""
+    """The result of one check."""
 
     check: str
     outcome: Outcome = Outcome.OK
-    reason: str = ""  #: why it has no answer, naming the source
-    findings: int = 0  #: listed
-    explained: int = 0  #: counted with a root cause, not listed
-    seconds: float = 0.0  #: its SQL took
+    reason: str = ""  #: why it is incomplete or failed, naming the source
+    findings: int = 0  #: number listed
+    explained: int = 0  #: number counted under a root cause instead of listed
+    seconds: float = 0.0  #: duration of its SQL
 
     def as_dict(self) -> dict[str, object]:
         """JSON values."""
@@ -44,22 +44,22 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The answer of an audit."""
+    """The result of an audit."""
 
     findings: tuple[Finding, ...]
     checks: Mapping[str, CheckResult]
     manifest: Manifest
     exit: Exit
-    notes: tuple[str, ...] = field(default=())  #: what the operator should know besides
-    young: tuple[Finding, ...] = ()  #: suspected, and held back: too young to tell
+    notes: tuple[str, ...] = field(default=())  #: what else the operator should know
+    young: tuple[Finding, ...] = ()  #: suspected but held back: too recent to be sure
 
     def with_young(self) -> Report:
-        """With what was held back among the findings, as candidates."""
+        """The report with the held-back findings included as candidates."""
         open_ = self.exit is Exit.CLEAN and any(one.state is not State.WAIVED for one in self.young)
         found = (*self.findings, *self.young)
         return replace(self, findings=found, young=(), exit=Exit.FINDINGS if open_ else self.exit)
 
     @property
     def incomplete(self) -> dict[str, str]:
-        """Check -> why it has no answer."""
+        """Each check without an answer, with the reason."""
         return {name: r.reason for name, r in self.checks.items() if r.outcome is not Outcome.OK}

@@ -12,28 +12,28 @@ from stackmend.model.objects.disks import Visit
 
 
 class Severity(StrEnum):
-    """What breaks if the finding is left alone."""
+    """The damage if the finding is left alone."""
 
     ERROR = "error"  #: data or an address can be lost, or a server or resource is unusable
-    WARNING = "warning"  #: an operation is blocked, capacity or quota is wrong
+    WARNING = "warning"  #: an operation is blocked, or capacity or quota is wrong
     INFO = "info"  #: residue
 
 
 class Status(StrEnum):
-    """The life of a check."""
+    """The life cycle of a check."""
 
     PREVIEW = "preview"
     STABLE = "stable"
     DEPRECATED = "deprecated"
 
 
-#: How to narrow a table to one finding's rows: column of the table -> where its values come from, which is
-#: either a column of the finding (``"server"``) or a column of a table read before it (``"nova_migrations.uuid"``).
-#: Several entries must all hold. An empty mapping reads the whole table: for small reference tables only.
+#: How to narrow a table to the rows of one finding: column of the table -> where its values come from, either a column
+#: of the finding (``"server"``) or a column of a table read before it (``"nova_migrations.uuid"``). Several entries
+#: must all match. An empty mapping reads the whole table: for small reference tables only.
 Scope = Mapping[str, str]
 
-#: in the place of values: the newest rows of the table, a few hundred, for a sample. A condition on the row ``s``
-#: may follow it, in SQL that all dialects understand
+#: stands in place of values for the newest rows of the table, a few hundred, as a sample. A condition on the row ``s``
+#: may follow it, in SQL common to all dialects
 NEWEST = "newest "
 
 
@@ -41,53 +41,54 @@ NEWEST = "newest "
 class Check:
     """One inconsistency of the catalogue. The docstring of its module is its page.
 
-    ``sql`` runs on the collected tables (see :mod:`stackmend.tables`); each row it returns is a finding and no row
-    means consistent. It may use ``$now`` (timestamp, UTC) and one ``$name`` timestamp for each entry of ``ages``,
-    which is bound to *now minus that many seconds*. It must return the columns of ``key``, every finding column
-    that ``reads`` refers to, the ``resource`` column, and whatever the message and the repairs use.
+    ``sql`` runs on the collected tables (see :mod:`stackmend.tables`); each row it returns is a finding, and no row
+    means consistent. It may use ``$now`` (timestamp, UTC) and one timestamp ``$name`` for each entry of ``ages``, bound
+    to *now minus that many seconds*. It must return the columns of ``key``, every finding column that ``reads`` refers
+    to, the ``resource`` column, and whatever the message and the repairs use.
 
-    ``reads`` names every table the SQL uses and the rows of it that decide one finding. The verdict on a key must
-    not depend on rows outside of it: tests/properties proves that for every check.
+    ``reads`` names every table the SQL uses, and which of its rows decide one finding. The verdict on a key must not
+    depend on any other row: tests/properties proves that for every check.
     """
 
     name: str  #: kebab-case as in the catalogue; public and permanent
     catalogue: str  #: number of the catalogue entry, e.g. "A1"
     severity: Severity
-    #: one line; ``{column}`` of the returned row, and for ``{code}`` what it means (:attr:`codes`)
+    #: one line; ``{column}`` of the returned row; ``{code}`` is replaced by its meaning (:attr:`codes`)
     message: str
     resource: tuple[str, str]  #: (type, column): the main object, e.g. ("server", "server")
     key: tuple[str, ...]  #: columns that identify a finding
     reads: Mapping[str, Scope]
     sql: str
-    #: ``code`` of a finding -> what it means, for people; ``{column}`` as in the message
+    #: ``code`` of a finding -> its meaning in words; ``{column}`` as in the message
     codes: Mapping[str, str] = field(default_factory=dict)
     status: Status = Status.STABLE
-    ages: Mapping[str, int] = field(default_factory=dict)  #: seconds; may be set per site
-    #: sources whose failure forbids any verdict (R2): "nova_api", "cells" (every cell), "neutron", ...
+    ages: Mapping[str, int] = field(default_factory=dict)  #: seconds; configurable per site
+    #: sources whose failure rules out any verdict (R2): "nova_api", "cells" (every cell), "neutron", ...
     needs: frozenset[str] = frozenset()
-    #: tables without which it finds less and nothing wrong: where an API shows none it speaks, and is incomplete.
-    #: ``<table>.<some>`` stands for rows of it that no API shows: ``deleted``, marked as such; ``inactive``
+    #: tables without which it finds less, but nothing wrong: if an API does not show one, the check runs and is
+    #: reported as incomplete. ``<table>.<some>`` stands for rows that no API shows: ``deleted``, those marked as such;
+    #: ``inactive``
     spares: frozenset[str] = frozenset()
-    #: name of a root cause -> {column here: column there}; a finding matching one is counted with it, not listed
+    #: name of a root cause -> {column here: column there}; a finding that matches one is counted with it, not listed
     explained_by: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    #: ``code`` of a finding -> why it is no more than a candidate where Nova is known by its API alone, which does not
-    #: show what would tell; ``{column}`` as in the message
+    #: ``code`` of a finding -> why it stays a candidate if Nova is known only through its API, which does not show what
+    #: would decide it; ``{column}`` as in the message
     untold: Mapping[str, str] = field(default_factory=dict)
-    #: where it has no repair on purpose: what a plan says to do instead; ``{column}`` as in the message
+    #: for a finding that deliberately has no repair: what the plan says to do instead; ``{column}`` as in the message
     by_hand: str = ""
-    #: what does harm to, or fails for, a server with such a finding: "move", "start", "rebuild" (on another host).
-    #: Workflows leave such a server alone (:attr:`stackmend.model.workflow.Workflow.deed`)
+    #: operations that would harm, or fail for, a server with such a finding: "move", "start", "rebuild" (on another
+    #: host). Workflows leave such a server alone (:attr:`stackmend.model.workflow.Workflow.deed`)
     hinders: frozenset[str] = frozenset()
-    #: True where the databases change one after another, so that only a second look after --settle confirms it
+    #: True if the databases change one after another, so that only a second audit after --settle confirms the finding
     settle: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostCheck(Check):
-    """One inconsistency that is seen on hosts alone: asked of each host that is visited, not of the snapshot.
+    """An inconsistency visible only on hosts: evaluated for each host visited, not on the snapshot.
 
-    ``find`` gets what was read of one host, and yields the rows that a statement would return. SourceError where the
-    host cannot be judged: that is no answer, and not "nothing found".
+    ``find`` gets what was read from one host, and yields the rows that a statement would return. It raises SourceError
+    if the host cannot be judged: that means no answer, not "nothing found".
     """
 
     find: Callable[[Visit], Iterable[Mapping[str, Any]]]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every exit code and every error a user can meet: message, hint and exit code in one place.
+"""Every exit code and every error that users can meet: message, hint and exit code in one place.
 
-A message is lower case without a full stop and names the thing; the hint is a sentence that says what to do.
+A message starts in lower case, has no full stop and names the object; the hint is a sentence that says what to do.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class ConsentError(StackmendError):
 
 
 class SourceError(StackmendError):
-    """A source could not be read whole: checks that need it are incomplete."""
+    """A source could not be read completely: checks that need it are incomplete."""
 
     exit_code = Exit.INCOMPLETE
 
@@ -78,14 +78,14 @@ class SilentError(SourceError):
 
 
 class TimeIsUp(SourceError):  # noqa: N818 - names a condition
-    """The services are queried no more: the time limit was reached."""
+    """The time limit for querying the services was reached: they are not queried any further."""
 
     def __init__(self) -> None:
         super().__init__("the time for querying the services is over")
 
 
 class HostUnreachable(SourceError):  # noqa: N818 - names a condition
-    """A host could not be reached: certainly nothing was run there."""
+    """A host could not be reached: it is certain that nothing was run there."""
 
 
 class HostLost(SourceError):  # noqa: N818 - as above
@@ -105,7 +105,7 @@ class LockedError(StackmendError):
 
 
 class LeaseError(LockedError):
-    """This run has lost its lease on the cloud to another one: nothing more is begun."""
+    """This run has lost its lease on the cloud to another run: it begins no further step."""
 
 
 class WriteError(StackmendError):
@@ -121,11 +121,11 @@ class ApiError(StackmendError):
 
 
 class UnsentError(ApiError):
-    """The request was certainly not received."""
+    """The service certainly did not receive the request."""
 
 
 class LostError(ApiError):
-    """The request may have been received: the answer was lost."""
+    """The response was lost: the service may have received the request."""
 
 
 class JournalError(StackmendError):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Events: what was asked of whom, how long it took, what was decided and why; records of Python's own logging.
+"""Events: what was queried, how long it took, what was decided and why; records of Python's own logging.
 
-An event has a name that does not change and facts beside it, so that a machine can read it (``--log-format json``). It
-holds names, identifiers, numbers and reasons; never a row's values, never a secret. Milestones are INFO (``-v``), each
+An event has a fixed name, and facts as attributes, so that a machine can read it (``--log-format json``). It holds
+names, identifiers, numbers and reasons; never values of rows, never secrets. Milestones are INFO (``-v``); each
 statement, request and command is DEBUG (``-vv``, ``--log-file``).
 """
 
@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: attributes of a record that are ours
+#: our attributes of a log record
 EVENT, FACTS = "stackmend_event", "stackmend_facts"
 
 
@@ -25,16 +25,16 @@ class Events:
         self._logger = logging.getLogger(module)
 
     def milestone(self, event: str, /, **facts: object) -> None:
-        """Something that an operator wants to see pass by."""
+        """Log something that an operator wants to follow."""
         self._say(logging.INFO, event, facts)
 
     def detail(self, event: str, /, **facts: object) -> None:
-        """One statement, request, command or decision of many."""
+        """Log one of many statements, requests, commands or decisions."""
         self._say(logging.DEBUG, event, facts)
 
     @contextmanager
     def timed(self, event: str, /, **facts: object) -> Iterator[dict[str, object]]:
-        """A detail with its ``seconds``; what is put into the dictionary on the way goes with it, as does an error."""
+        """Log a detail with its ``seconds``, with whatever the caller adds to the dictionary, and with any error."""
         begun, whole = time.monotonic(), False
         try:
             yield facts
@@ -51,7 +51,7 @@ class Events:
 
 
 class _Line:
-    """``event name=fact ...``, made only when somebody reads it."""
+    """``event name=fact ...``, formatted only if a handler needs it."""
 
     def __init__(self, event: str, facts: dict[str, object]) -> None:
         self._event, self._facts = event, facts

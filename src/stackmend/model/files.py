@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that operators name: read within bounds, and written without ever replacing what is no regular file."""
+"""Files named by operators: read within bounds, and written without ever replacing anything but a regular file."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-#: bytes of a plan file; one of five thousand rows has some ten millions
+#: limit for a plan file in bytes; a plan of five thousand rows takes some ten million
 LARGEST = 256 * 1024 * 1024
 
 Name = str | os.PathLike[str]
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not an error
-    """Why a file is neither read nor written, in words that follow its name."""
+    """Why a file is not read or written; follows the file's name in a message."""
 
 
 def read(name: Name, largest: int = LARGEST) -> bytes:
-    """The bytes of a regular file, or of standard input for ``-``; Refused for anything else and for more than that.
+    """The bytes of a regular file, or of standard input for ``-``; Refused for anything else, and for more bytes.
 
-    A device may have no end, and a pipe may have no writer: neither is opened for long.
+    A device may have no end, and a pipe no writer: neither is waited for.
     """
     try:
         if os.fspath(name) == "-":
             found = sys.stdin.buffer.read(largest + 1)
         else:
-            # a FIFO must not wait here for somebody who writes
+            # do not wait for a writer of a FIFO
             descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             with os.fdopen(descriptor, "rb") as stream:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -42,16 +42,16 @@ def read(name: Name, largest: int = LARGEST) -> bytes:
 
 
 def write(name: Name, text: str, mode: int = 0o600) -> None:
-    """Write a regular file in one go, new or in the place of the one before; into devices and pipes just write.
+    """Write a regular file atomically, whether new or replacing one; write to devices and pipes directly.
 
-    What a symbolic link leads to is written, the link stays. Refused where nothing of it could be done.
+    The target of a symbolic link is written; the link stays. Refused if nothing could be written.
     """
     data = text.encode()
     try:
         target = Path(os.path.realpath(name))
         there = _mode(target)
         if there is None and str(target).startswith(("/proc/", "/dev/")):
-            # /dev/stdout and /dev/fd/N of a pipe lead to a name that is none: "/proc/7/fd/pipe:[123]"
+            # /dev/stdout and /dev/fd/N of a pipe resolve to a name that does not exist: "/proc/7/fd/pipe:[123]"
             target, there = Path(name), _mode(Path(name))
         if there is None or stat.S_ISREG(there):
             _replace(target, data, mode)
@@ -64,7 +64,7 @@ def write(name: Name, text: str, mode: int = 0o600) -> None:
 
 
 def kept(name: Name) -> bool:
-    """Whether what was written there can be read again: a regular file."""
+    """Whether what was written there can be read again, that is, whether it is a regular file."""
     try:
         return stat.S_ISREG(_mode(Path(name)) or 0)
     except (OSError, ValueError):
@@ -72,14 +72,14 @@ def kept(name: Name) -> bool:
 
 
 def why(problem: OSError | ValueError) -> str:
-    """What the system said, or what is wrong with the name itself."""
+    """The system's error message, or what is wrong with the name itself."""
     if isinstance(problem, OSError) and problem.strerror:
         return problem.strerror
     return "its name has a NUL byte" if "null" in str(problem) else "its name cannot be used"
 
 
 def _mode(path: Path) -> int | None:
-    """The type and mode of what is there, None where nothing is."""
+    """The type and mode of the file, None if there is none."""
     try:
         return path.stat().st_mode
     except FileNotFoundError:
@@ -87,7 +87,7 @@ def _mode(path: Path) -> int | None:
 
 
 def _replace(target: Path, data: bytes, mode: int) -> None:
-    # short, for the name itself may be as long as names can be
+    # short, because the name itself may have the maximum length
     temporary = target.with_name(f".stackmend.{os.getpid()}")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
@@ -102,7 +102,7 @@ def _replace(target: Path, data: bytes, mode: int) -> None:
 
 
 def _into(target: Path, data: bytes, there: int) -> None:
-    """A pipe without a reader is an error, not a wait."""
+    """Write to a device or pipe; a pipe without a reader is an error, not a wait."""
     flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY
     descriptor = os.open(target, flags | (os.O_NONBLOCK if stat.S_ISFIFO(there) else 0))
     os.set_blocking(descriptor, True)

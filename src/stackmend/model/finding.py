@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One row that a check returned, and what became of it."""
+"""One row that a check returned, and its confirmation."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _T = TypeVar("_T")
 
 
 class State(StrEnum):
-    """How sure a finding is."""
+    """How certain a finding is."""
 
     CANDIDATE = "candidate"  #: seen once, in the snapshot
-    CONFIRMED = "confirmed"  #: the same SQL said so again on rows read anew
+    CONFIRMED = "confirmed"  #: the same SQL returned it again on rows read anew
     WAIVED = "waived"  #: accepted by the operator, with a reason and an expiry
 
 
 class Says(StrEnum):
-    """What the services' APIs say of a finding that databases showed."""
+    """What the services' APIs say about a finding made in the databases."""
 
     SUPPORTS = "supports"  #: they show the same
-    CONTRADICTS = "contradicts"  #: they show something else: the finding is not confirmed
-    UNKNOWN = "unknown"  #: they could not be asked
+    CONTRADICTS = "contradicts"  #: they show otherwise: the finding is not confirmed
+    UNKNOWN = "unknown"  #: they could not be queried
 
 
 @dataclass(frozen=True, slots=True)
 class ApiWitness:
-    """What the APIs say, and why."""
+    """The verdict of the APIs, with its reason."""
 
     says: Says
     reason: str = ""
@@ -45,13 +45,13 @@ class ApiWitness:
 
 
 def witness_of(document: Mapping[str, str] | None) -> ApiWitness | None:
-    """The witness of a document."""
+    """The witness stored in a document."""
     return ApiWitness(Says(document["says"]), document["reason"]) if document else None
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A finding: identifying columns apart from the evidence, with a fingerprint that is stable across runs."""
+    """A finding: identifying columns separate from the evidence, and a fingerprint that is stable across runs."""
 
     check: str
     severity: Severity
@@ -62,12 +62,12 @@ class Finding:
     message: str
     evidence: Row  #: every column the SQL returned
     fingerprint: str
-    explains: int = 0  #: findings of other checks that this root cause accounts for
-    first_seen: str | None = None  #: when an audit first found it, ISO 8601, UTC; kept when it went and came back
-    waiver: str | None = None  #: the reason, when waived
-    api: ApiWitness | None = None  #: what the APIs say; None where they were not asked
-    unsure: str = ""  #: why it stays a candidate though it was seen again: what would tell is not known
-    young: bool = False  #: suspected alone: what it is about was not left alone for long enough to tell
+    explains: int = 0  #: number of findings of other checks that have this one as root cause
+    first_seen: str | None = None  #: when an audit first found it, ISO 8601, UTC; kept if it disappeared and came back
+    waiver: str | None = None  #: the reason of the waiver, if waived
+    api: ApiWitness | None = None  #: verdict of the APIs; None if they were not queried
+    unsure: str = ""  #: why it stays a candidate although confirmed again: what would decide it is unknown
+    young: bool = False  #: only suspected: the object changed too recently to be sure
 
     def as_dict(self) -> dict[str, object]:
         """The shape of ``audit -f json`` (docs/schemas/findings.json)."""
@@ -90,7 +90,7 @@ class Finding:
 
 
 def finding_of(check: Check, row: Row, state: State = State.CANDIDATE) -> Finding:
-    """Make the finding that ``row``, returned by the SQL of ``check``, stands for."""
+    """Make the finding for a ``row`` returned by the SQL of ``check``."""
     key = {column: row[column] for column in check.key}
     kind, column = check.resource
     return Finding(
@@ -107,7 +107,7 @@ def finding_of(check: Check, row: Row, state: State = State.CANDIDATE) -> Findin
 
 
 def _message(check: Check, row: Row) -> str:
-    """What is wrong, for people: the code of the row in words."""
+    """The message, with the row's code replaced by its meaning."""
     shown = dict(row)
     if words := check.codes.get(str(row.get("code", ""))):
         shown["code"] = words.format_map(_Readable(row))
@@ -115,30 +115,34 @@ def _message(check: Check, row: Row) -> str:
 
 
 def alike(value: _T) -> _T:
-    """What two values have in common that databases take for the same: text in any letters, with or without blanks."""
+    """Normalise a value so that values that databases take for equal are equal: case and trailing blanks are
+    ignored.
+    """
     return cast("_T", value.rstrip(" ").casefold()) if isinstance(value, str) else value
 
 
 def same(check: Check, row: Row) -> tuple[object, ...]:
-    """What rows that are about one thing have in common, whatever their letters."""
+    """The normalised key: equal for all rows about the same object."""
     return tuple(alike(row[column]) for column in check.key)
 
 
 def fingerprint(check: Check, row: Row) -> str:
-    """16 hex digits that name a finding across runs: the check and the key in the row, nothing that changes."""
+    """16 hex digits that identify a finding across runs, from the check and the row's key, without anything that
+    changes.
+    """
     key = {column: row[column] for column in check.key}
     text = json.dumps([check.name, jsonable(key)], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def jsonable(row: Row) -> dict[str, object]:
-    """The row with times, dates and whatever JSON lacks as text."""
+    """The row with times, dates and whatever else JSON lacks as text."""
     return {k: v if isinstance(v, str | int | float | bool | None) else str(v) for k, v in row.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class _Readable(Mapping[str, object]):
-    """Lets a message say "none" where the row has NULL."""
+    """Shows NULL as "none" in a message."""
 
     row: Row = field(default_factory=dict)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the journal keeps: runs, their steps, what became of each, and the memory of findings and waivers.
+"""What the journal stores: runs, their steps with states, and the history of findings and waivers.
 
-The journal is append-only: a step's state is that of its last entry. An intent is on disk before the transaction that
-it announces commits, an outcome follows the commit.
+The journal is append-only: the state of a step is that of its last entry. An intent is on disk before the transaction
+it announces commits; an outcome follows the commit.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from stackmend.model.step import StepState
 
 
 class RunState(StrEnum):
-    """Where a run is."""
+    """The state of a run."""
 
     RUNNING = "running"
-    CUT_OFF = "cut off"  #: it has not ended, and nobody holds its lease: its process is gone; never written down
+    CUT_OFF = "cut off"  #: unfinished, and nobody holds its lease: its process is gone; derived, never stored
     DONE = "done"
     STOPPED = "stopped"  #: a lane was stale or failed
     IN_DOUBT = "in doubt"
@@ -29,7 +29,7 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """One run as the journal knows it."""
+    """One run in the journal."""
 
     id: str
     kind: str  #: "apply" or "undo"
@@ -43,28 +43,28 @@ class RunRecord:
     created_at: str  #: ISO 8601, UTC
     ended_at: str = ""
     state: RunState = RunState.RUNNING
-    undoes: str = ""  #: run that this one takes back
+    undoes: str = ""  #: the run that this run undoes
     limits: Limits = field(default_factory=Limits)
 
 
 class Entry(NamedTuple):
-    """One line of the journal. A tuple, for there are two of them for every row that is changed.
+    """One line of the journal. A tuple, as there are two for every changed row.
 
-    ``image`` of an intent: what undo needs and the plan does not say: ``{"value": n}`` (a counter before), ``{"row":
-    {...}, "sealed": "..."}`` (a row that is deleted). Of an outcome: ``{"pk": {...}}`` of an inserted row, ``{"value":
-    n}`` (the counter after), ``{"rows": {...}}``. None where the step itself says it all.
+    ``image`` of an intent is what undo needs beyond the plan: ``{"value": n}`` (a counter before), ``{"row": {...},
+    "sealed": "..."}`` (a row to be deleted). Of an outcome: ``{"pk": {...}}`` of an inserted row, ``{"value": n}`` (the
+    counter after), ``{"rows": {...}}``. None if the step itself is sufficient.
     """
 
     step: int  #: number in the run, from 0
     state: StepState
     image: Mapping[str, object] | None = None
     note: str = ""
-    batch: int = 0  #: intents with the same number were one transaction
-    at: str = ""  #: ISO 8601, UTC; the journal fills it in
+    batch: int = 0  #: intents with the same number belong to one transaction
+    at: str = ""  #: ISO 8601, UTC; set by the journal
 
 
 class Remark(NamedTuple):
-    """What happened to a run as a whole: it was told to stop, taken up again, its terminal went away."""
+    """An event of a whole run: asked to stop, resumed, lost its terminal."""
 
     at: str  #: ISO 8601, UTC
     text: str
@@ -72,33 +72,33 @@ class Remark(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindingHistory:
-    """What is known of a finding from earlier audits."""
+    """The history of a finding in earlier audits."""
 
     fingerprint: str
     check: str
     first_seen: str  #: ISO 8601, UTC
-    since: str  #: start of the unbroken row of audits that found it
+    since: str  #: start of the unbroken series of audits that found it
     last_seen: str
-    gone: str = ""  #: when an audit first missed it
+    gone: str = ""  #: when an audit first did not find it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiver:
-    """A finding, or all findings of a check on a resource, that the operator accepts for a while."""
+    """A finding, or all findings of a check on a resource, accepted by the operator for a time."""
 
     id: str
     reason: str
     owner: str
     created_at: str  #: ISO 8601, UTC
-    expires: str  #: ISO 8601, UTC; "" never
+    expires: str  #: ISO 8601, UTC; "" for never
     fingerprint: str = ""
     check: str = ""
-    resource: str = ""  #: "" any
+    resource: str = ""  #: "" for any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """What became of a run. The numbers count actions; an action counts as the worst of its steps."""
+    """The result of a run. The numbers count actions; an action counts as its worst step."""
 
     run: str
     done: int
@@ -106,16 +106,16 @@ class RunResult:
     failed: int
     in_doubt: int
     exit: Exit
-    already: int = 0  #: of those done: nothing was left to do
-    left: int = 0  #: never begun, for the run stopped before
-    steps: int = 0  #: row changes and calls that were made
-    remaining: tuple[str, ...] = ()  #: fingerprints that the checks still find
-    waiting: tuple[str, ...] = ()  #: of these others, which only wait for what is in ``manual``: no failure
-    left_out: tuple[str, ...] = ()  #: ids of actions that were not begun for want of consent
-    undoable: bool = True  #: whether ``run undo`` would take anything back
-    notes: tuple[str, ...] = ()  #: reasons of what is not done, one line an action
-    manual: tuple[str, ...] = ()  #: what is left for a human
-    held: tuple[str, ...] = ()  #: names of gates that wait to be acknowledged
+    already: int = 0  #: those among ``done`` that had nothing left to do
+    left: int = 0  #: never begun, as the run stopped before
+    steps: int = 0  #: row changes and calls made
+    remaining: tuple[str, ...] = ()  #: fingerprints that the checks still return
+    waiting: tuple[str, ...] = ()  #: fingerprints that remain only until ``manual`` is done: not a failure
+    left_out: tuple[str, ...] = ()  #: ids of actions not begun for lack of consent
+    undoable: bool = True  #: whether ``run undo`` would undo anything
+    notes: tuple[str, ...] = ()  #: why actions were not done, one line each
+    manual: tuple[str, ...] = ()  #: what remains to be done by hand
+    held: tuple[str, ...] = ()  #: names of gates that await acknowledgement
 
     def as_dict(self) -> dict[str, object]:
         """The shape of ``plan apply -f json`` and ``run undo -f json``."""

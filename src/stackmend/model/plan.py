@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plan: what would be changed, in a file that a human can read and sign off, and that tells if it was edited.
+"""The plan: the intended changes, in a file that can be read and signed off, and that shows whether it was edited.
 
-The file is one JSON object: ``format``, ``sha256``, ``plan``. The hash is over the canonical JSON of ``plan`` (sorted
-keys, no blanks, ASCII). Bytes are ``{"base64": "..."}``. A column that :mod:`stackmend.tables` marks as secret is
-never in it: the planner refuses such steps.
+The file is one JSON object: ``format``, ``sha256``, ``plan``. The hash covers the canonical JSON of ``plan`` (sorted
+keys, no blanks, ASCII). Bytes are ``{"base64": "..."}``. Columns that :mod:`stackmend.tables` marks as secret never
+occur in it: the planner refuses such steps.
 """
 
 from __future__ import annotations
@@ -39,32 +39,32 @@ from stackmend.model.step import (
     writes,
 )
 
-#: of the file; another one is refused
+#: of the file; any other is refused
 FORMAT = "stackmend-plan-1"
 
 _AGAIN = "Make a new one with 'stackmend plan create'."
 
-#: vouches for the canonical bytes of a plan: {"key": its name, "value": base64}
+#: signs the canonical bytes of a plan: {"key": its name, "value": base64}
 Sign = Callable[[bytes], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much one plan may change, and when a run gives up. More raises LimitError (exit 5)."""
+    """How much one plan may change, and when a run gives up. Exceeding a limit raises LimitError (exit 5)."""
 
     max_rows: int = 5000  #: rows changed by the whole plan
     max_share: float = 0.2  #: share of a table's rows that may be updated or deleted
-    share_floor: int = 50  #: so many rows of a table are always allowed: a small cloud has small tables
+    share_floor: int = 50  #: as many rows of a table are always allowed, because small clouds have small tables
     max_failures: int = 10  #: lanes that may fail before the run stops; a stale lane is not a failure
-    parallel: int = 1  #: lanes with a call under way at the same time
-    per_slot: int = 0  #: of these, lanes that name the same slot; 0: any number
+    parallel: int = 1  #: lanes that may have a call in progress at the same time
+    per_slot: int = 0  #: of these, how many may share a slot; 0: any number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """The repair of one finding (or one request of the operator): a lane of steps, done in order."""
+    """The repair of one finding (or one request of the operator): a lane of steps, executed in order."""
 
-    id: str  #: "a1", "a2", ...: unique in its plan
+    id: str  #: "a1", "a2", ...: unique within its plan
     check: str  #: "" for a request
     key: Row  #: columns that identify the finding
     fingerprint: str
@@ -75,23 +75,23 @@ class Action:
     repair: str
     strategy: str
     risk: Risk
-    stage: int  #: pass of the plan: lower ones are finished first
+    stage: int  #: pass of the plan: lower stages are finished first
     steps: tuple[Step, ...]
-    statements: tuple[str, ...] = ()  #: what each step does, literally: SQL for row steps
+    statements: tuple[str, ...] = ()  #: each step in words; SQL for row steps
     why: str = ""  #: what may be lost
-    instead: str = ""  #: why a strategy that comes before this one could not be used
-    required: bool = False  #: unless it is done, no later stage is begun
-    slots: tuple[str, ...] = ()  #: what it occupies while a call of it is under way: "from:c01", "to:c02"
-    evidence: tuple[str, ...] = ()  #: what speaks for it and against it, a sentence each
+    instead: str = ""  #: why an earlier strategy could not be used
+    required: bool = False  #: later stages begin only if it is done
+    slots: tuple[str, ...] = ()  #: occupied while one of its calls is in progress: "from:c01", "to:c02"
+    evidence: tuple[str, ...] = ()  #: evidence for and against it, a sentence each
 
     @property
     def irreversible(self) -> bool:
-        """True when a step of it cannot be taken back."""
+        """True if one of its steps cannot be undone."""
         return any(irreversible(step) for step in self.steps)
 
     @property
     def runnable(self) -> bool:
-        """True when ``plan apply`` would run it: it changes something or holds a gate, and is not for a human alone."""
+        """True if ``plan apply`` would run it: it changes something or holds a gate, and is not manual."""
         return self.risk is not Risk.MANUAL and any(writes(step) or isinstance(step, Gate) for step in self.steps)
 
     def as_dict(self) -> dict[str, object]:
@@ -111,7 +111,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """A finding that the plan does not repair, and why."""
+    """A finding that the plan does not repair, and the reason."""
 
     check: str
     fingerprint: str
@@ -120,26 +120,27 @@ class Left:
     message: str
     reason: str  #: a sentence
     repair: str = ""  #: the repair that would have been used
-    done: bool = False  #: nothing is to be repaired: it is as the operator asked for
+    done: bool = False  #: no repair is needed: it already is as requested
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Actions in the order of their stages, and everything that was left out, with reasons."""
+    """Actions in the order of their stages, and everything left out, with reasons."""
 
     id: str
     created_at: str  #: ISO 8601, UTC
-    cloud: str  #: identity of the cloud it was made for
+    cloud: str  #: identity of the cloud the plan was made for
     version: str  #: of stackmend
-    checks: tuple[str, ...] = ()  #: the checks that were asked; empty for a request
+    checks: tuple[str, ...] = ()  #: the checks that were run; empty for a request
     incomplete: Mapping[str, str] = field(default_factory=dict)  #: check -> why it has no answer
     actions: tuple[Action, ...] = ()
-    deferred: tuple[Left, ...] = ()  #: they touch rows of an earlier action: run ``plan create`` again afterwards
+    #: findings that touch rows of an earlier action: run ``plan create`` again afterwards
+    deferred: tuple[Left, ...] = ()
     not_repaired: tuple[Left, ...] = ()
     limits: Limits = field(default_factory=Limits)
-    workflow: str = ""  #: name of the workflow that it is of; "" for repairs
-    facts: Mapping[str, Any] = field(default_factory=dict)  #: what a workflow found before it began (JSON values)
-    #: the moment that its steps were made of, as the databases print it; "" where none was read
+    workflow: str = ""  #: name of the workflow that made it; "" for repairs
+    facts: Mapping[str, Any] = field(default_factory=dict)  #: what a workflow recorded before its start (JSON values)
+    #: the time for which its steps were made, as databases print it; "" if none was read
     now: str = ""
 
     @property
@@ -149,24 +150,24 @@ class Plan:
 
     @property
     def manual(self) -> tuple[Action, ...]:
-        """The actions that are printed only."""
+        """The actions that are only printed."""
         return tuple(action for action in self.actions if not action.runnable)
 
     @property
     def needs_consent(self) -> tuple[str, ...]:
-        """Names of the unsafe repairs in it: ``--accept`` wants them one by one, or ``all``."""
+        """The unsafe repairs in it, by name; ``--accept`` takes these names, or ``all``."""
         return tuple(sorted({action.repair for action in self.runnable if action.risk is Risk.UNSAFE}))
 
     def unconsented(self, accept: Collection[str]) -> tuple[Action, ...]:
-        """The actions that ``plan apply`` would run, had ``accept`` their names or ``all``."""
+        """The actions that would run but lack consent, given ``accept``: names, or ``all``."""
         if "all" in accept:
             return ()
         return tuple(a for a in self.runnable if a.risk is Risk.UNSAFE and a.repair not in accept)
 
     def only(self, ids: Sequence[str]) -> Plan:
-        """The same plan with these actions alone.
+        """The same plan reduced to these actions.
 
-        UsageError for an id that is none of an action to run, and where a workflow must not do without one that is left
+        Raises UsageError for an id that is not a runnable action's, and if a workflow requires an action that is left
         out.
         """
         known = {action.id: action for action in self.runnable}
@@ -184,7 +185,7 @@ class Plan:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many actions, steps and rows, for a headline."""
+        """Numbers of actions, steps and rows, for a headline."""
         kinds = Counter(step.kind for action in self.runnable for step in action.steps if writes(step))
         return {
             "actions": len(self.runnable),
@@ -216,7 +217,7 @@ class Plan:
 
     @property
     def sha256(self) -> str:
-        """Hash over the canonical JSON: names exactly this plan."""
+        """Hash of the canonical JSON, which identifies this plan."""
         return hashlib.sha256(canonical(self.as_dict())).hexdigest()
 
 
@@ -245,9 +246,9 @@ def step_dict(step: Step) -> dict[str, object]:
 
 _ROWS = ("pk", "before", "after", "key", "values", "expect", "where")
 _WORDS = ("argv", "probe", "inverse")
-#: longest time that a file may give a command, in seconds
+#: maximum time limit that a file may give a command, in seconds
 _LONGEST = 10_000_000
-#: fields of which a plan file may hold some values of their type alone: only undo sets others
+#: fields restricted to some values in a plan file; only undo sets others
 _BOUND: Mapping[str, Callable[[Any], bool]] = {
     "limit": lambda value: 0 < value < _LONGEST,
     "back": lambda value: value is False,
@@ -257,7 +258,7 @@ _BOUND: Mapping[str, Callable[[Any], bool]] = {
 
 
 def step_of(data: Mapping[str, Any]) -> Step:
-    """The step that :func:`step_dict` made the dictionary of; KeyError or TypeError for anything else."""
+    """The step from a dictionary made by :func:`step_dict`; KeyError or TypeError for anything else."""
     values = dict(data)
     kind = STEP_TYPES[values.pop("kind")]
     for name in _WORDS:
@@ -285,9 +286,9 @@ def _call_of(
 
 
 def _sound(step: Step) -> None:
-    """As :func:`_judge`, for a step; and rows hold what a database can, and some fields one value alone."""
+    """Like :func:`_judge`, for a step; also checks that rows hold values of databases, and the restricted fields."""
     if isinstance(step, ApiCall):
-        return  # its operation has judged it: ApiCall.fault tells
+        return  # judged by its operation: see ApiCall.fault
     _judge(step)
     for name in (one.name for one in fields(step)):
         value = getattr(step, name)
@@ -299,14 +300,14 @@ def _sound(step: Step) -> None:
 
 
 def _judge(record: Any) -> None:
-    """ValueError where a field is of another type than its own. Numbers stay as they were written: they are hashed."""
+    """Raise ValueError if a field has the wrong type. Numbers stay as they were written, because they are hashed."""
     types = _types(type(record))  # type: ignore[arg-type]
     msgspec.convert({name: getattr(record, name) for name in types.__annotations__}, types)
 
 
 @cache
 def _types(kind: Any) -> Any:
-    """The fields of a record that msgspec can tell: neither rows (text or bytes) nor unions of records (ADR 0042)."""
+    """The fields of a record that msgspec can check: neither rows (text or bytes) nor unions of records (ADR 0042)."""
     hints = get_type_hints(kind)
     apart = set(_ROWS if kind in STEP_TYPES.values() else ("steps", "actions", "deferred", "not_repaired", "limits"))
     return TypedDict(kind.__name__, {f.name: hints[f.name] for f in fields(kind) if f.name not in apart})  # type: ignore[operator]
@@ -317,7 +318,7 @@ def _is_value(value: object) -> bool:
 
 
 def action_of(data: Mapping[str, Any]) -> Action:
-    """The action of a dictionary as :meth:`Action.as_dict` makes it."""
+    """The action from a dictionary made by :meth:`Action.as_dict`."""
     values = {name: value for name, value in data.items() if name != "irreversible"}
     return Action(
         **values
@@ -332,7 +333,7 @@ def action_of(data: Mapping[str, Any]) -> Action:
 
 
 def _typed(plan: Plan) -> None:
-    """TypeError or ValueError where a plan of a file holds what it may not."""
+    """Raise TypeError or ValueError if a plan from a file holds invalid values."""
     for record in (plan, plan.limits, *plan.deferred, *plan.not_repaired, *plan.actions):
         _judge(record)
     for action in plan.actions:
@@ -341,7 +342,7 @@ def _typed(plan: Plan) -> None:
 
 
 def canonical(data: object) -> bytes:
-    """JSON that is the same for the same data: what the hash is over."""
+    """JSON that is identical for identical data, as input of the hash."""
     return json.dumps(data, sort_keys=True, separators=(",", ":"), default=_bytes).encode()
 
 
@@ -351,14 +352,14 @@ def to_json(data: object, indent: int | None = None) -> str:
 
 
 def from_json(text: str | bytes) -> Any:
-    """The inverse of :func:`to_json`; ValueError when it is no JSON."""
+    """The inverse of :func:`to_json`; ValueError if it is not JSON."""
     return json.loads(text, object_hook=_unbytes)
 
 
 def save(plan: Plan, path: str | os.PathLike[str], sign: Sign | None = None) -> None:
-    """Write the plan file, readable by its owner alone; an existing file is replaced in one go.
+    """Write the plan file atomically, readable only by its owner; an existing file is replaced.
 
-    ``sign`` is given the bytes that :attr:`Plan.sha256` is over.
+    ``sign`` is given the bytes that :attr:`Plan.sha256` covers.
     """
     document: dict[str, object] = {"format": FORMAT, "sha256": plan.sha256, "plan": plan.as_dict()}
     if sign is not None:
@@ -370,15 +371,16 @@ def save(plan: Plan, path: str | os.PathLike[str], sign: Sign | None = None) -> 
 
 
 def load(path: str | os.PathLike[str]) -> Plan:
-    """Read a plan file; PlanFileError when it is missing, truncated, edited, foreign or of another format.
+    """Read a plan file; PlanFileError if it is missing, truncated, edited, foreign or of another format.
 
-    It is what the file says, no more: :mod:`stackmend.engine.planning.vetting` tells whether it can be true.
+    The result is what the file says and no more: :mod:`stackmend.engine.planning.vetting` judges whether it can be
+    true.
     """
     return loaded(path)[0]
 
 
 def loaded(path: str | os.PathLike[str]) -> tuple[Plan, bytes, Mapping[str, str]]:
-    """As :func:`load`, with the bytes that a signature is over, and the signature: {} where there is none."""
+    """As :func:`load`, with the signed bytes and the signature: {} if there is none."""
     try:
         text = files.read(path)
     except files.Refused as problem:
@@ -406,7 +408,7 @@ def loaded(path: str | os.PathLike[str]) -> tuple[Plan, bytes, Mapping[str, str]
 
 
 def plan_of(data: Mapping[str, Any]) -> Plan:
-    """The plan of a dictionary as :meth:`Plan.as_dict` makes it."""
+    """The plan from a dictionary made by :meth:`Plan.as_dict`."""
     values = {name: value for name, value in data.items() if name != "counts"}
     return Plan(
         **values
@@ -423,7 +425,7 @@ def plan_of(data: Mapping[str, Any]) -> Plan:
 def row_id(
     step: UpdateRow | InsertRow | DeleteRow | BumpRow | ExpectRow,
 ) -> tuple[str, str, tuple[tuple[str, Value], ...]]:
-    """(database, table, identifying columns) of the row that a row step is about."""
+    """(database, table, identifying columns) of the row of a row step."""
     values = step.key if isinstance(step, InsertRow) else step.pk
     return step.database, step.table, tuple(sorted(values.items()))
 

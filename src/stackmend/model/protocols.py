@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every protocol of the hexagon: what engine, repairs and workflows need of the world; drivers implement it."""
+"""Every protocol of the hexagon: what engine, repairs and workflows need from the world; drivers implement them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stackmend.model.snapshot import Manifest
 from stackmend.model.step import CallStep, StepState, Value, Values
 from stackmend.model.writer import Group, GroupResult, Intent, Pending, StepResult
 
-#: column -> its value, or one of several
+#: column -> its value, or a list of acceptable values
 Where = Mapping[str, Value | Sequence[Value]]
 
 #: (what is being read, rows so far, rows expected or None)
@@ -24,43 +24,43 @@ Progress = Callable[[str, int, int | None], None]
 
 
 class Api(Protocol):
-    """The services' APIs, as a repair may look at them while it is planned: nothing is changed through it."""
+    """The services' APIs as available to a repair while it is planned: read-only."""
 
     @property
     def insisted(self) -> bool:
-        """True where the operator asked for the API alone (``--via api``), though it may disturb a guest."""
+        """True if the operator insists on the API (``--via api``), even though it may disturb a guest."""
         ...
 
     def lacks(self, operation: type[Operation[Seen]]) -> str:
-        """Why the operation cannot be had from this cloud (its microversion, its extension), or ""."""
+        """Why this cloud does not offer the operation (its microversion, its extension), or ""."""
         ...
 
     def look(self, operation: Operation[Seen]) -> Seen:
-        """What the operation would find now: the values that ``expect`` of a call is compared with.
+        """The state that the operation would read now: the values that ``expect`` of a call is compared with.
 
-        SourceError when a service does not answer, or not with what was asked for.
+        SourceError if a service does not answer, or answers something else than requested.
         """
         ...
 
     def get(self, service: str, path: str, microversion: str = "") -> Any:
-        """The JSON of a resource, None where there is none (404). SourceError for anything else that is no answer."""
+        """The JSON of a resource, None if it does not exist (404). SourceError for any other failure."""
         ...
 
     def every(self, service: str, path: str, key: str, microversion: str = "") -> Iterator[Mapping[str, object]]:
-        """Every member of a collection, page by page; ``key`` is its name in the answer. SourceError as above."""
+        """Every member of a collection, page by page; ``key`` is its name in the response. SourceError as above."""
         ...
 
     def offers(self, service: str, microversion: str) -> bool:
-        """Whether the service has this microversion."""
+        """Whether the service supports this microversion."""
         ...
 
     def account(self) -> Account:
-        """Whom the services take us for: what is made is its."""
+        """The account the services know us by, which will own whatever is created."""
         ...
 
 
 class Reference(NamedTuple):
-    """A foreign key: rows of ``table`` refer by ``columns`` to ``parent_columns`` of the table ``parent``."""
+    """A foreign key: ``columns`` of ``table`` refer to ``parent_columns`` of the table ``parent``."""
 
     table: str
     columns: tuple[str, ...]
@@ -69,7 +69,7 @@ class Reference(NamedTuple):
 
 
 class Live(Protocol):
-    """The live databases, read-only, row by row: what a repair may look at.
+    """The live databases, read-only, row by row: what a repair may read.
 
     Rows hold every column of the table as the database has it (R7), in canonical values (see
     :mod:`stackmend.model.step`), except columns that :mod:`stackmend.tables` marks as secret.
@@ -77,15 +77,15 @@ class Live(Protocol):
 
     @property
     def api(self) -> Api | None:
-        """The services' APIs; None where there is none, or it is not to be used."""
+        """The services' APIs; None if there are none, or they must not be used."""
         ...
 
     def rows(self, database: str, table: str, where: Where) -> list[dict[str, Value]]:
-        """Every row that matches all of ``where`` (a list means any of), by primary key; [] if none."""
+        """Every row that matches all of ``where`` (a list means any of), ordered by primary key; [] if none."""
         ...
 
     def row(self, database: str, table: str, where: Values) -> dict[str, Value] | None:
-        """The one row that matches, or None; several raise SourceError."""
+        """The one row that matches, or None; SourceError if there are several."""
         ...
 
     def key(self, database: str, table: str) -> tuple[str, ...]:
@@ -93,19 +93,19 @@ class Live(Protocol):
         ...
 
     def columns(self, database: str, table: str) -> tuple[str, ...]:
-        """Names of the table's columns; () when the release has no such table, SourceError where it may be hidden."""
+        """Names of the table's columns; () if the release has no such table, SourceError if it may be hidden."""
         ...
 
     def referring(self, database: str, table: str) -> list[tuple[str, str]]:
-        """(table, column) of every foreign key to ``table``; SourceError as of :meth:`references`."""
+        """(table, column) of every foreign key to ``table``; SourceError as for :meth:`references`."""
         ...
 
     def references(self, database: str, table: str) -> list[Reference]:
-        """Every foreign key to ``table``; SourceError where the account may not see all tables that there are."""
+        """Every foreign key to ``table``; SourceError if the account may not see all tables."""
         ...
 
     def cells(self) -> tuple[str, ...]:
-        """Names of all cells, cell0 among them; SourceError unless every one can be read (R2)."""
+        """Names of all cells, including cell0; SourceError unless every one can be read (R2)."""
         ...
 
     def now(self) -> str:
@@ -113,7 +113,7 @@ class Live(Protocol):
         ...
 
     def setting(self, name: str) -> str | None:
-        """A setting of Nova's own files where they could be read, e.g. "neutron.ovs_bridge"."""
+        """A setting from Nova's own files if they could be read, e.g. "neutron.ovs_bridge"."""
         ...
 
 
@@ -127,47 +127,47 @@ class Query(Protocol):
     def close(self) -> None: ...
 
 
-#: Which rows of a table to read again: column -> values (all columns must match); None reads the whole table.
+#: Which rows of a table to read again: column -> values (all columns must match); None for the whole table.
 Narrow = Mapping[str, Sequence[Value]] | None
 
 
 class Collector(Protocol):
-    """Reads the databases into a snapshot, or a few rows of them anew."""
+    """Reads the databases into a snapshot, or reads a few rows again."""
 
     def collect(self, labels: Iterable[str], into: Path, progress: Progress) -> Manifest:
         """Read the tables with these labels from every database, as Parquet with a manifest."""
         ...
 
     def recollect(self, reads: Mapping[str, Mapping[str, str]], findings: Sequence[Mapping[str, object]]) -> Query:
-        """Read anew only the rows in the scope of these findings and return them as tables to query.
+        """Read again only the rows in the scope of these findings, and return them as tables to query.
 
-        Raises SourceError when any of it cannot be read: then nothing is confirmed.
+        Raises SourceError if any of them cannot be read: then nothing is confirmed.
         """
         ...
 
 
 class Completed(NamedTuple):
-    """A command that ended on a host."""
+    """The result of a command that ended on a host."""
 
-    code: int  #: 128 + n where signal n ended it
+    code: int  #: 128 + n if signal n ended it
     out: bytes
     err: bytes
 
 
 class Hosts(Protocol):
-    """Commands on hosts, by a transport that the operator configured. The host "" is this machine."""
+    """Commands on hosts, over a transport configured by the operator. The host "" is this machine."""
 
     def run(self, host: str, argv: Sequence[str], *, limit: float = 60.0, stdin: bytes = b"") -> Completed:
         """Run one command to its end, whatever its exit code.
 
-        HostUnreachable: surely nothing was run. HostLost: it may have run, or may still run (the connection broke, or
-        ``limit`` seconds were over and it was ended). SourceError: more output than is kept.
+        HostUnreachable: certainly nothing was run. HostLost: it may have run or may still be running (the connection
+        broke, or ``limit`` seconds passed and it was ended). SourceError: it wrote more output than is kept.
         """
         ...
 
 
 class Clock(Protocol):
-    """Time, passed in."""
+    """Time, as a dependency passed in."""
 
     def now(self) -> datetime:
         """UTC, aware."""
@@ -177,58 +177,58 @@ class Clock(Protocol):
 
 
 class Session(Protocol):
-    """Says requests to the services of one cloud, each one once."""
+    """Sends requests to the services of one cloud, each exactly once."""
 
     name: str  #: of the cloud
 
     def send(self, request: Request, mark: str = "") -> Answer:
-        """Send it once. UnsentError when it surely was not received, LostError when nobody knows."""
+        """Send it once. UnsentError if it certainly was not received, LostError if that is unknown."""
         ...
 
     def client(self, service: str) -> tuple[Any, str]:
-        """(a client of the service, its endpoint). UnsentError where the cloud has no such service."""
+        """(a client of the service, its endpoint). UnsentError if the cloud has no such service."""
         ...
 
     def versions(self, service: str) -> Versions | None:
-        """(lowest, highest) microversion that the service offers; None where it has none."""
+        """(lowest, highest) microversion that the service offers; None if it has none."""
         ...
 
     def account(self) -> Account:
-        """Whom the services take us for. UnsentError where nobody says."""
+        """The account the services know us by. UnsentError if it cannot be determined."""
         ...
 
     def close(self) -> None: ...
 
 
 class Writer(Protocol):
-    """Makes row steps."""
+    """Executes row steps."""
 
     def write(self, groups: Sequence[Group], intent: Intent) -> list[GroupResult]:
-        """Make these groups of one database in one transaction, each one only if its rows are as it expects.
+        """Execute these groups on one database in one transaction, each only if its rows are as it expects.
 
-        Verdicts are in the order of the groups. JournalError from ``intent`` passes through, after a rollback.
+        Results are in the order of the groups. JournalError from ``intent`` passes through, after a rollback.
         """
         ...
 
     def probe(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, object]]) -> list[GroupResult]:
-        """Look whether groups of one database, begun in one transaction, are done; nothing is written.
+        """Determine whether groups on one database, begun in one transaction, are done; nothing is written.
 
-        ``images`` are those of their intents, by step number; {} when they were never begun. States: DONE (with the
-        outcomes of the steps), PLANNED (nothing of it is done) or IN_DOUBT. Raises SourceError when unreadable.
+        ``images`` are those of their intents, by step number; {} if they were never begun. States: DONE (with the
+        outcomes of the steps), PLANNED (nothing of it is done) or IN_DOUBT. Raises SourceError if unreadable.
         """
         ...
 
     def second_look(self, groups: Sequence[Group]) -> list[str]:
-        """For each group that was committed, of one database, why it has to be taken back, or "".
+        """For each committed group on one database, why it must be reverted, or "".
 
-        What it expects of other databases is looked at once more; where that cannot be read it is taken back, too.
+        Its expectations of other databases are read again; if they cannot be read, it must be reverted as well.
         """
         ...
 
     def differences(self, groups: Sequence[Group]) -> list[str]:
-        """A sentence for each row that does not read as these groups of one database, all done, have left it.
+        """A sentence for each row that is not as these groups on one database, all done, left it.
 
-        What an update guards counts, too. Counters do not. Raises SourceError when unreadable.
+        Guard columns of an update count too; counters do not. Raises SourceError if unreadable.
         """
         ...
 
@@ -236,29 +236,32 @@ class Writer(Protocol):
 
 
 class Executor(Protocol):
-    """Does one kind of step that is not about a row: API calls, commands on hosts, gates. It never sleeps for long."""
+    """Executes one kind of step that is not a row step: API calls, commands on hosts, gates. It never sleeps for
+    long.
+    """
 
     def begin(self, step: CallStep, mark: str) -> StepResult | Pending:
-        """Begin it. ``mark`` names this step of this run, and is in the journal before. StackmendError is a failure.
+        """Begin the step. ``mark`` identifies this step of this run, and is already in the journal. StackmendError is a
+        failure.
 
-        A step that is under way already, begun by whoever it was, is waited for.
+        If the operation is already in progress, whoever began it, its end is awaited.
         """
         ...
 
     def go_on(self, pending: Pending) -> StepResult | Pending:
-        """Look at a step that was begun."""
+        """Check on a step that was begun."""
         ...
 
     def probe(self, step: CallStep) -> StepState:
-        """From live state: PLANNED (to do), INTENT (under way), DONE or FAILED; IN_DOUBT where it cannot tell."""
+        """Determine the state from live data: PLANNED (to do), INTENT (in progress), DONE or FAILED; else IN_DOUBT."""
         ...
 
 
 class Journal(Protocol):
-    """Where runs are written down. Every method raises JournalError when the journal cannot be read or written."""
+    """Where runs are recorded. Every method raises JournalError if the journal cannot be read or written."""
 
     def begin(self, run: RunRecord, actions: Sequence[Action]) -> None:
-        """Write down a run and all its steps as planned."""
+        """Record a run and all its steps as planned."""
         ...
 
     def note(self, run: str, entries: Sequence[Entry]) -> None:
@@ -266,19 +269,19 @@ class Journal(Protocol):
         ...
 
     def remark(self, run: str, text: str) -> None:
-        """Note what happened to a run as a whole."""
+        """Record an event of a run as a whole."""
         ...
 
     def remarks(self, run: str) -> list[Remark]:
-        """What was noted of a run as a whole, in the order written."""
+        """The events of a run as a whole, in the order written."""
         ...
 
     def end(self, run: str, state: RunState) -> None:
-        """Close a run (or reopen it: RUNNING); LeaseError where it is another process's by now."""
+        """Close a run (or reopen it: RUNNING); LeaseError if another process has taken it over."""
         ...
 
     def run(self, run: str) -> RunRecord:
-        """One run; UsageError when there is none."""
+        """One run; UsageError if it does not exist."""
         ...
 
     def runs(self) -> list[RunRecord]:
@@ -298,31 +301,33 @@ class Journal(Protocol):
         ...
 
     def beat(self, run: str) -> None:
-        """Say that the holder of the lease is alive; LeaseError where it is another one's by now."""
+        """Renew the lease; LeaseError if another run holds it by now."""
         ...
 
     def unlock(self, run: str) -> None:
-        """Give the lease back."""
+        """Release the lease."""
         ...
 
 
 class Memory(Protocol):
-    """What was found before, and what is accepted."""
+    """The history of findings, and the waivers."""
 
     def remembered(self, cloud: str) -> dict[str, FindingHistory]:
-        """Fingerprint -> what is known of it."""
+        """Each fingerprint with its history."""
         ...
 
     def remember(self, cloud: str, seen: Mapping[str, str], gone: Sequence[str], now: str) -> None:
-        """Note findings seen (fingerprint -> check) and fingerprints that a whole audit did not find again."""
+        """Record the findings seen (fingerprint -> check), and fingerprints that a complete audit did not find
+        again.
+        """
         ...
 
     def waivers(self, cloud: str) -> list[Waiver]:
-        """All waivers, expired ones too."""
+        """All waivers, including expired ones."""
         ...
 
     def waive(self, cloud: str, waiver: Waiver) -> None: ...
 
     def unwaive(self, cloud: str, waiver: str) -> None:
-        """Take a waiver back; UsageError when there is none of that id."""
+        """Withdraw a waiver; UsageError if there is none of that id."""
         ...

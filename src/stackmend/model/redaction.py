@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The last net against printing a secret: nobody should rely on it; every line and every command passes through it.
+"""The last safety net against printing a secret; do not rely on it. Every line and every command passes through it.
 
-It knows a secret by its name, in whatever form the two stand: a URL, JSON, an ini file, an argument, a header, the
-``repr`` of Python, XML. In doubt it hides more: what is hidden can be looked up, what was printed cannot be taken back.
-The names are those of ``oslo_utils.strutils.mask_password``, and more (docs/adr/0043).
+It recognises a secret by its name, however the two are written: URL, JSON, ini file, argument, header, the ``repr`` of
+Python, XML. In doubt it hides more: what is hidden can be looked up, what was printed cannot be taken back. The names
+are those of ``oslo_utils.strutils.mask_password``, and more (docs/adr/0043).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 MASK = "***"
 
-#: parts of a name that say that it is one of a secret
+#: parts of a name that mark it as the name of a secret
 _PARTS = (
     r"pass(?:word|wd|phrase)(?!authentication)", r"(?<![a-z])pass(?![a-z])",
     r"(?:admin|user|new|auth|db|root)[-_]?pass(?![a-z])", "pwd", "pswd", "secret", "token",
@@ -24,7 +24,7 @@ _PARTS = (
 _PART = "|".join(_PARTS)
 _NAME = re.compile(_PART, re.IGNORECASE)
 _REST = r"[\w.-]{0,24}"
-#: password=  "password":  password =>  and of which kind it is: closed by a quote, with a blank before the sign
+#: password=  "password":  password =>  noting how it is written: closed by a quote, with a blank before the sign
 _ASSIGNED = re.compile(
     rf"(?P<part>{_PART}){_REST}(?P<close>\\*[\"'])?(?P<blank>[ \t]{{0,9}})(?:=>|:=|==|[=:])[ \t]{{0,9}}", re.IGNORECASE
 )
@@ -38,36 +38,36 @@ _PEM = re.compile(
     r"(-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----).*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", re.DOTALL
 )
 _XML = re.compile(rf"(?P<head><[\w:.-]{{0,40}}(?:{_PART})[\w.-]{{0,24}}>)[^<]*(?=</)", re.IGNORECASE)
-#: a token of Keystone, by itself
+#: a Keystone token by itself
 _FERNET = re.compile(r"\bgAAAA[\w-]{20,}={0,2}")
 _QUOTED = re.compile(
     r"""[ub]?(?P<quote>["'])(?:(?!(?P=quote))[^\\\n]|\\.)*(?P=quote)(?=[\s,;:)}\]&>]|$)""", re.IGNORECASE
 )
-#: a quote that does not end, or ends within a word: what belongs to the value is anybody's guess
+#: a quote that does not end, or ends within a word: how much belongs to the value is a guess
 _OPENED = re.compile(r"[ub]?\\*[\"']", re.IGNORECASE)
-#: to the quote that ends a word of which the value is a part
+#: up to the quote that ends a word containing the value
 _ENDS = {q: re.compile(rf"(?P<value>(?:[^\\\n{q}]|\\.)*){q}(?=[\s,;:)}}\]&>]|$)") for q in ("'", '"')}
 _END = re.compile(r"[\s,;)}\]]*?(?:\n|\Z)")
 _WORD = re.compile(r"\S+")
 _BEFORE = re.compile(r"[\w.-]*\Z")
-#: what may stand before a name at the begin of a line of a file
+#: what may precede a name at the beginning of a line in a file
 _LINE = re.compile(r"[ \t]*(?:export[ \t]+|set[ \t]+|[-+<>#][ \t]+)?\Z")
-#: nothing of such a line is anything else
+#: names whose value extends to the end of the line
 _WHOLE_LINE = ("authorization", "cookie")
 _CLOSING = ",;)]}"
 
-#: of programs that have no long name for it
+#: short options of programs that have no long one
 _SHORT = {"ipmitool": ("-P",), "sshpass": ("-p",), "curl": ("-u", "--user", "-U", "--proxy-user")}
 _ATTACHED = {"mysql": "-p", "mariadb": "-p", "mysqldump": "-p", "mariadb-dump": "-p", "sshpass": "-p", "curl": "-u"}
 
 
 def tells_secret(name: str) -> bool:
-    """Whether what goes by that name is taken for a secret."""
+    """Whether a value of that name is treated as secret."""
     return _NAME.search(name) is not None
 
 
 def redact(text: str) -> str:
-    """``text`` with every secret in it as ``***``; the quotes around one stay."""
+    """``text`` with every secret replaced by ``***``; surrounding quotes stay."""
     if "PRIVATE KEY" in text:
         text = _PEM.sub(rf"\1{MASK}", text)
     if "://" in text and "@" in text:
@@ -80,7 +80,9 @@ def redact(text: str) -> str:
 
 
 def redact_arguments(argv: Sequence[str]) -> list[str]:
-    """The words of a command, each with its secrets as ``***``, and whole where the word before names one."""
+    """The words of a command with secrets as ``***``; a word is hidden entirely if the word before it names a
+    secret.
+    """
     program = argv[0].rpartition("/")[2] if argv else ""
     short, attached = _SHORT.get(program, ("-P",)), _ATTACHED.get(program)
     words, hide = [], False
@@ -99,14 +101,16 @@ def redact_arguments(argv: Sequence[str]) -> list[str]:
 
 
 def _without_password(word: re.Match[str]) -> str:
-    """A URL up to the last @ of the word: a password may hold one, and a URL of several hosts has several."""
+    """Hide the password of a URL, up to the last @ of the word: a password may contain @, and so may a list of
+    hosts.
+    """
     text, at = word[0], word[0].rfind("@")
     user = _USER.search(text, 0, max(at, 0))
     return f"{text[: user.end()]}{MASK}{text[at:]}" if user else text
 
 
 def _redacted_word(word: str) -> str:
-    """One argument: where it is an assignment as a whole, all behind the sign is the value."""
+    """Redact one argument: in an assignment everything after the sign is the value."""
     whole = re.match(r"-*[\w.-]+[=:]", word)
     if whole and tells_secret(whole[0]) and len(word) > whole.end():
         return whole[0] + MASK
@@ -114,7 +118,7 @@ def _redacted_word(word: str) -> str:
 
 
 def _hidden(text: str, names: re.Pattern[str]) -> str:
-    """``text`` without the value behind each of these."""
+    """``text`` without the value that follows each of these names."""
     parts, at = [], 0
     while found := names.search(text, at):
         end, mask = _value(text, found)
@@ -124,7 +128,7 @@ def _hidden(text: str, names: re.Pattern[str]) -> str:
 
 
 def _value(text: str, found: re.Match[str]) -> tuple[int, str]:
-    """Where the value behind a name ends, and what takes its place."""
+    """Where the value after a name ends, and its replacement."""
     begin, line = found.end(), text.find("\n", found.end())
     line = len(text) if line < 0 else line
     quoted = _QUOTED.match(text, begin)
@@ -148,6 +152,6 @@ def _value(text: str, found: re.Match[str]) -> tuple[int, str]:
 
 
 def _front(text: str, name: int) -> str:
-    """What stands before the whole of the word that a name is a part of, as far as it matters."""
+    """The text before the word that a name is part of, as far as it matters."""
     before = text[max(0, name - 100) : name]
     return before[: len(before) - len(_BEFORE.search(before)[0])]  # type: ignore[index]  # matches always

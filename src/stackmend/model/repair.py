@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a repair is: a pure generator from a finding and a read-only port to steps."""
+"""A repair: a pure generator of steps from a finding and a read-only port."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ Steps = Callable[[Row, Live], Iterator[Step]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repair:
-    """One way to mend, under a name that consent is given by. The docstring of its module is its page.
+    """One way to repair, with the name under which consent is given. The docstring of its module is its page.
 
-    A strategy yields nothing where nothing is to be done, and raises :class:`CannotRepair` where the rows do not
-    allow it: the plan then lists the finding with that reason.
+    A strategy yields nothing if nothing needs to be done, and raises :class:`CannotRepair` if the rows do not allow the
+    repair: the plan then lists the finding with that reason.
 
-    Several repairs may be offered for a finding. Then the operator says which (``plan create --repair``), unless all
-    but one yield nothing. One that is ``by_name`` stands back until he names it (docs/adr/0045).
+    Several repairs may be offered for a finding. Then the operator chooses one (``plan create --repair``), unless all
+    but one yield nothing. A repair that is ``by_name`` is used only if the operator names it (docs/adr/0045).
     """
 
     name: str
     risk: Risk
     strategies: Mapping[str, Steps]  #: "api", "db", ... in order of preference
-    checks: tuple[str, ...] = ()  #: checks whose findings it mends; empty for an operator's request
-    #: values of the finding's ``code`` that it is for; empty: all. Several repairs may share a check by code.
+    checks: tuple[str, ...] = ()  #: checks whose findings it repairs; empty for an operator's request
+    #: values of the finding's ``code`` that it applies to; empty: all. Several repairs may share a check by code.
     codes: frozenset[str] = frozenset()
-    #: it mends in another way than what is done by default, and only where the operator names it (--repair)
+    #: an alternative to the default repair, used only if the operator names it (--repair)
     by_name: bool = False
     resource: str = "server"  #: type of the main object
     #: why the services' APIs cannot do it at all: a sentence, for repairs without the strategy "api"
     no_api: str = ""
-    #: what speaks for doing it to this target and against it, a sentence each; the plan shows them
+    #: evidence for and against repairing this target, a sentence each; shown in the plan
     evidence: Callable[[Row, Live], tuple[str, ...]] = lambda _target, _live: ()
     why: str = ""  #: for unsafe and manual: what may be lost, in one sentence
-    #: for safe ones, what they may delete or overwrite -> where else that is recorded, or why it is worth nothing:
-    #: ``table`` is a row that is deleted, ``table.column`` a value, ``service:operation`` a call that cannot be undone
+    #: for safe repairs, what they may delete or overwrite -> where else it is recorded, or why it is worthless:
+    #: ``table`` is a deleted row, ``table.column`` a value, ``service:operation`` a call that cannot be undone
     removes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -49,4 +49,4 @@ class CannotRepair(Exception):  # noqa: N818 - an answer, not an error
 
 
 class AlreadySo(CannotRepair):
-    """It is as the request would make it; the text says so. To yield nothing says the same without a text."""
+    """The object already is as requested; the text says so. Yielding nothing means the same without a text."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was collected, from where, when, and what of it failed."""
+"""What was collected, from where and when, and what failed."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ class Source:
     """One database as it was read."""
 
     database: str
-    release: str = ""  #: from the schema version, e.g. "nova 34", or "" where unknown
+    release: str = ""  #: derived from the schema version, e.g. "nova 34", or "" if unknown
     start: str = ""  #: UTC, ISO 8601: when the consistent view was opened
     end: str = ""
     rows: Mapping[str, int] = field(default_factory=dict)  #: label of the table -> rows
-    error: str = ""  #: why it could not be read whole; "" when it was
-    doubt: str = ""  #: why it is not believed, though it could be read: what others say that it should hold
-    #: label of a table -> columns this release lacks (the table itself: "*")
+    error: str = ""  #: why it could not be read completely; "" if it was
+    doubt: str = ""  #: why it is not trusted although it could be read: what others say it should hold
+    #: label of a table -> columns that this release lacks ("*": the table itself)
     missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    #: as ``missing``: what is not shown to the account, and may be there. Nobody has said that it is not
+    #: as ``missing``: what the account may not see, and what may therefore exist
     unseen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    api: bool = False  #: read from the service's API, for want of a database
+    api: bool = False  #: read from the service's API, as there is no database
 
     @property
     def called(self) -> str:
-        """What it is, for a human."""
+        """Its name in messages."""
         if not self.api:
             return f"database {self.database}"
         return f"the API of {'nova' if self.database.startswith(CELL) else self.database.removesuffix('_api')}"
 
     @property
     def trouble(self) -> str:
-        """Why nothing is concluded from it, in a sentence; "" where all is well."""
+        """Why no conclusions are drawn from it, as a sentence; "" if it is fine."""
         if self.error:
             return f"{self.called} could not be read: {self.error}"
         return f"{self.called} is not believed: {self.doubt}" if self.doubt else ""
@@ -53,29 +53,29 @@ class Manifest:
 
     format: str
     created_at: str
-    now: str  #: the clock of the databases, UTC: ages are counted from it
+    now: str  #: the databases' clock, UTC: ages are counted from it
     skew: float  #: seconds between the first and the last consistent view
     sources: tuple[Source, ...]
-    cells_known: bool  #: cell_mappings was read and every cell of it is among the sources
+    cells_known: bool  #: cell_mappings was read, and every cell in it is among the sources
     extra: Mapping[str, object] = field(default_factory=dict)
 
     def called(self, database: str) -> str:
-        """What a source of this name is, for a human."""
+        """The name of a source in messages."""
         return next((s.called for s in self.sources if s.database == database), f"database {database}")
 
     @property
     def nova_is_shown(self) -> bool:
-        """Whether Nova's API stands in for its databases."""
+        """Whether Nova's API is used in place of its databases."""
         return any(s.api and s.database.startswith(CELL) for s in self.sources)
 
     def failed(self) -> dict[str, str]:
-        """Database -> why it could not be read, or is not believed."""
+        """Each database that could not be read or is not trusted, with the reason."""
         return {s.database: s.error or s.doubt for s in self.sources if s.error or s.doubt}
 
     def troubles(self) -> dict[str, str]:
-        """Database -> :attr:`Source.trouble`, of those that have one."""
+        """Each database with :attr:`Source.trouble`, if there is any."""
         return {s.database: s.trouble for s in self.sources if s.trouble}
 
 
-#: The table in which the collector notes what it could not decode; the check ``unreadable-row`` reads it.
+#: The table in which the collector records rows that it could not decode; the check ``unreadable-row`` reads it.
 UNREADABLE = "unreadable_rows"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a repair asks for: steps as data. Nobody but the runner executes them.
+"""Steps: what a repair asks for, as data. Only the runner executes them.
 
 Values of row steps are canonical: ``None``, ``int``, ``float``, ``str`` or ``bytes``; times are text exactly as the
-database prints them, so that undo gives back the very bytes.
+database prints them, so that undo restores the very same bytes.
 
 A *database* is named as in :mod:`stackmend.model.snapshot`: ``nova_api``, ``cell:<name>``, ``neutron``, ``cinder``,
 ``placement``, ``glance``, ``keystone``.
@@ -23,16 +23,16 @@ Record = dict[str, Value]  #: one row: column -> value
 
 
 class Risk(StrEnum):
-    """How much consent a repair wants."""
+    """How much consent a repair requires."""
 
     SAFE = "safe"  #: may run unattended
-    UNSAFE = "unsafe"  #: wants consent by name
-    MANUAL = "manual"  #: printed, never run
+    UNSAFE = "unsafe"  #: requires consent by name
+    MANUAL = "manual"  #: only printed, never run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowStep:
-    """Base of the steps that touch or guard one row."""
+    """Base of the steps that change or guard one row."""
 
     kind: ClassVar[str] = ""
 
@@ -42,7 +42,7 @@ class RowStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateRow(RowStep):
-    """Set ``after`` on the row with primary key ``pk``, provided every column of ``before`` still reads so.
+    """Set ``after`` on the row with primary key ``pk``, if every column of ``before`` still has its value.
 
     ``before`` must hold every column of ``after`` (it is the undo) and may hold more (they are guards).
     """
@@ -56,24 +56,24 @@ class UpdateRow(RowStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InsertRow(RowStep):
-    """Insert ``values``, provided that no row matches ``key`` (columns that identify the new row).
+    """Insert ``values``, if no row matches ``key`` (columns that identify the new row).
 
-    A primary key that the database assigns is left out of ``values``; the journal notes the one it got.
+    A primary key that the database assigns is left out of ``values``; the journal records it.
     """
 
     kind: ClassVar[str] = "insert"
 
     key: Values
     values: Values
-    #: only undo sets it: the secret columns of the row that was deleted, sealed by the journal
+    #: set only by undo: the secret columns of the deleted row, sealed by the journal
     sealed: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteRow(RowStep):
-    """Delete the row with primary key ``pk``, provided every column of ``before`` still reads so.
+    """Delete the row with primary key ``pk``, if every column of ``before`` still has its value.
 
-    ``before`` is the whole row but for secret columns, which the runner seals into the journal when it deletes.
+    ``before`` is the whole row except for secret columns, which the runner seals into the journal on deletion.
     """
 
     kind: ClassVar[str] = "delete"
@@ -84,11 +84,11 @@ class DeleteRow(RowStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BumpRow(RowStep):
-    """Add ``by`` to the counter ``column`` (one to a provider's generation), whatever it is now.
+    """Add ``by`` to the counter ``column`` (one for a provider's generation), whatever its value.
 
-    Relative, so that many repairs of one provider do not make each other stale. Undo takes the one away again while
-    nobody else has counted, else it counts on: a generation never repeats for anybody who has seen it. A negative
-    ``by`` gives something back (a used quota): undo takes that much again, whatever the counter is then.
+    It is relative, so that several repairs on one provider do not make each other stale. Undo subtracts one again if
+    nobody else has counted since, otherwise it counts on: a generation never repeats for anybody who has seen it. A
+    negative ``by`` returns something (a used quota): undo takes the same amount again, whatever the counter then is.
     """
 
     kind: ClassVar[str] = "bump"
@@ -96,14 +96,13 @@ class BumpRow(RowStep):
     pk: Values
     column: str
     by: int = 1
-    #: only undo sets it: what the run left in the counter. While it still reads so, ``by`` is taken away again, else
-    #: it is counted on
+    #: set only by undo: the value the run left in the counter. If it is unchanged, ``by`` is subtracted, else added
     left: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectRow(RowStep):
-    """A guard that changes nothing: the row ``pk`` must exist and read ``expect`` when the lane's writes are made."""
+    """A guard that changes nothing: the row ``pk`` must exist and have the values ``expect`` when the lane writes."""
 
     kind: ClassVar[str] = "expect"
 
@@ -113,7 +112,7 @@ class ExpectRow(RowStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectNone(RowStep):
-    """A guard that changes nothing: no row may match ``where`` when the lane's writes are made."""
+    """A guard that changes nothing: no row may match ``where`` when the lane writes."""
 
     kind: ClassVar[str] = "expect-none"
 
@@ -122,10 +121,10 @@ class ExpectNone(RowStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostCommand:
-    """One command on a host, as an argument vector, with a probe and an inverse where there is one.
+    """One command on a host, as an argument vector, with an optional probe and inverse.
 
-    The probe tells by its exit code: 0 done, 1 to do, anything else cannot tell. Without a probe a command whose end
-    was not seen is in doubt. Where ``argv`` is empty nothing is run: the probe is waited for, also while the host does
+    The exit code of the probe: 0 done, 1 to do, anything else undecided. Without a probe, a command whose end was not
+    observed is in doubt. If ``argv`` is empty nothing is run: the step waits for the probe, even while the host does
     not answer.
     """
 
@@ -135,17 +134,17 @@ class HostCommand:
     argv: tuple[str, ...]
     probe: tuple[str, ...] = ()
     inverse: tuple[str, ...] | None = None
-    limit: float = 600.0  #: seconds until it must have ended
-    back: bool = False  #: only undo sets it: it takes back what its probe looks for, so 1 means done and 0 to do
+    limit: float = 600.0  #: seconds after which it is ended
+    back: bool = False  #: set only by undo: it reverts what its probe looks for, so 1 means done and 0 to do
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """A place where a human decides: the lane goes on when ``text`` is acknowledged."""
+    """A point where a human decides: the lane continues when ``text`` is acknowledged."""
 
     kind: ClassVar[str] = "gate"
 
-    name: str  #: what an acknowledgement refers to, unique in its plan
+    name: str  #: referred to by the acknowledgement, unique within its plan
     text: str
 
 
@@ -156,13 +155,13 @@ class Manual:
     kind: ClassVar[str] = "manual"
 
     text: str
-    #: until it is done the finding may stand: the repair has done its part, and has not failed
+    #: the finding may remain until it is done: the repair did its part and has not failed
     awaited: bool = False
 
 
 Step = UpdateRow | InsertRow | DeleteRow | BumpRow | ExpectRow | ExpectNone | ApiCall | HostCommand | Gate | Manual
 
-#: steps that are not about rows, each done by an executor of its kind
+#: steps other than row steps, each carried out by an executor of its kind
 CallStep = ApiCall | HostCommand | Gate
 
 STEP_TYPES: dict[str, type[Any]] = {
@@ -172,7 +171,7 @@ STEP_TYPES: dict[str, type[Any]] = {
 
 
 def irreversible(step: Step) -> bool:
-    """True for a step that nothing can take back; the plan says so before anyone consents."""
+    """True for a step that cannot be undone; the plan says so before anyone consents."""
     if isinstance(step, ApiCall):
         return step.inverse is None and not step.waits
     return isinstance(step, HostCommand) and bool(step.argv) and step.inverse is None
@@ -184,7 +183,7 @@ def writes(step: Step) -> bool:
 
 
 class StepState(StrEnum):
-    """Where a step is; *in doubt* is an intent without outcome after a crash."""
+    """The state of a step; *in doubt* is an intent without outcome after a crash."""
 
     PLANNED = "planned"
     INTENT = "intent"
@@ -192,4 +191,4 @@ class StepState(StrEnum):
     STALE = "stale"
     FAILED = "failed"
     IN_DOUBT = "in doubt"
-    HELD = "held"  #: a gate that was not acknowledged yet
+    HELD = "held"  #: a gate not acknowledged yet

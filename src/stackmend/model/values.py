@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values of rows and JSON documents, of which only their maker knows the type: as what they have to be.
+"""Conversion of values from rows and JSON documents, whose type only their producer knows.
 
-Each raises TypeError or ValueError for a value that is something else.
+Each function raises TypeError or ValueError for a value of another kind.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from stackmend.model.step import Values
 
 
 def whole(value: object) -> int:
-    """A whole number."""
+    """An integer."""
     if isinstance(value, int | float | str | bytes):
         return int(value)
     raise TypeError(f"{value!r} is no number")
 
 
 def real(value: object) -> float:
-    """A number."""
+    """A floating-point number."""
     if isinstance(value, int | float | str):
         return float(value)
     raise TypeError(f"{value!r} is no number")
 
 
 def text(value: object) -> str | None:
-    """A text; None for null."""
+    """Text; None for null."""
     return None if value is None else str(value)
 
 
 def members(value: object) -> Mapping[str, object]:
-    """An object of JSON; {} for none."""
+    """A JSON object; {} for null."""
     if not value:
         return {}
     if isinstance(value, Mapping):
@@ -41,7 +41,7 @@ def members(value: object) -> Mapping[str, object]:
 
 
 def every(value: object) -> Sequence[object]:
-    """A list; () for none."""
+    """A list; () for null."""
     if not value:
         return ()
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
@@ -50,17 +50,17 @@ def every(value: object) -> Sequence[object]:
 
 
 def objects(value: object) -> list[Mapping[str, object]]:
-    """A list of objects of JSON; [] for none."""
+    """A list of JSON objects; [] for null."""
     return [members(one) for one in every(value)]
 
 
 def texts(value: object) -> tuple[str, ...]:
-    """A list of texts; () for none."""
+    """A list of texts; () for null."""
     return tuple(str(one) for one in every(value))
 
 
 def row(value: object) -> Values:
-    """Columns with their values; {} for none."""
+    """Columns with their values; {} for null."""
     found = members(value)
     if not all(one is None or isinstance(one, int | float | str | bytes) for one in found.values()):
         raise TypeError(f"{found!r} is no row")

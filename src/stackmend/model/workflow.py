@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a workflow is: a pure generator from an operator's request and read-only ports to lanes of steps."""
+"""A workflow: a pure generator of lanes of steps from an operator's request and read-only ports."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ from stackmend.model.step import ApiCall, Manual, Risk, Step
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneDraft:
-    """One lane of a workflow, done in order, most often about one server. The planner gives it an id."""
+    """One lane of a workflow, executed in order, usually about one server. The planner assigns its id."""
 
     resource_type: str
     resource_id: str
     message: str
     steps: tuple[Step, ...]
-    #: lower ones are over before higher ones begin
+    #: lower stages end before higher ones begin
     stage: int = 0
-    #: unless it is done, no later stage is begun
+    #: later stages begin only if it is done
     required: bool = False
-    #: what it occupies while a call of it is under way
+    #: occupied while one of its calls is in progress
     slots: tuple[str, ...] = ()
-    #: what was found before: the record that a way back is made from (JSON values)
+    #: state recorded before, from which a way back is made (JSON values)
     target: Row = field(default_factory=dict)
-    #: None: what :meth:`Workflow.judged` says of the steps, which it must not contradict
+    #: None: as :meth:`Workflow.judged` decides from the steps; it must not contradict that
     risk: Risk | None = None
     why: str = ""
-    #: what speaks for it and against it, a sentence each
+    #: evidence for and against it, a sentence each
     evidence: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """What a workflow may look at while it is planned. Nothing is changed through it.
+    """What a workflow may read while it is planned: read-only.
 
-    A source that cannot be read raises SourceError, which ends the planning: a workflow never takes silence for no.
+    A source that cannot be read raises SourceError, which ends the planning: a workflow never takes silence for a no.
     """
 
     api: Api
-    live: Live | None  #: None where no database is configured
-    hosts: Hosts | None  #: None where no way to the hosts is configured
+    live: Live | None  #: None if no database is configured
+    hosts: Hosts | None  #: None if no access to the hosts is configured
     now: str  #: ISO 8601, UTC
-    #: [hosts], [hooks] and what else of the configuration workflows may know, by dotted name
+    #: [hosts], [hooks] and other configuration available to workflows, by dotted name
     settings: Mapping[str, object] = field(default_factory=dict)
-    #: server -> findings by which what the workflow does to it would do harm, in words
+    #: server -> findings that make the workflow's operation harmful to it, in words
     findings: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    #: what a workflow notes for the whole plan: ``Plan.facts``
+    #: what a workflow records for the whole plan: ``Plan.facts``
     facts: dict[str, object] = field(default_factory=dict)
-    #: name -> repair: a lane may hold the steps of one
+    #: name -> repair, as a lane may hold the steps of one
     repairs: Mapping[str, Repair] = field(default_factory=dict)
 
 
@@ -63,24 +63,25 @@ Lanes = Callable[[Row, Sight], Iterator[LaneDraft]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workflow:
-    """One long procedure, under a name that consent is given by. The docstring of its module is its page.
+    """One long procedure, with the name under which consent is given. The docstring of its module is its page.
 
-    ``lanes`` raises :class:`stackmend.model.repair.CannotRepair` where the whole may not be begun, with the reason; a
-    lane that only a human can do holds one ``Manual`` step. An argument that it asks for in vain is a UsageError.
+    ``lanes`` raises :class:`stackmend.model.repair.CannotRepair` with the reason if the workflow must not be begun; a
+    lane that only a human can do holds one ``Manual`` step. An argument naming something that does not exist is a
+    UsageError.
     """
 
     name: str
     risk: Risk
     lanes: Lanes
     why: str = ""  #: for unsafe and manual: what may be lost, in one sentence
-    #: operations that make a lane of a safe workflow unsafe -> what may be lost by them
+    #: operations that make a lane of a safe workflow unsafe -> what they may lose
     unsafe: Mapping[type[Operation[Any]], str] = field(default_factory=dict)
-    #: what it does to servers of its argument ``host``, by the word that checks name: see ``Check.hinders``
+    #: what it does to servers of its argument ``host``, in the words of ``Check.hinders``
     deed: str = ""
-    needs_api: bool = True  #: False: it asks hosts alone, and can be planned while no API answers
+    needs_api: bool = True  #: False: it queries only hosts, and can be planned while no API answers
 
     def judged(self, steps: Sequence[Step]) -> tuple[Risk, str]:
-        """How much consent a lane of these steps wants, and what may be lost: never a matter of what a file says."""
+        """The risk of a lane with these steps, and what may be lost: never taken from a file."""
         if all(isinstance(step, Manual) for step in steps):
             return Risk.MANUAL, ""
         for step in steps:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the runner asks of those who touch the world: groups of row steps in, verdicts out."""
+"""What the runner asks of drivers that change something: groups of row steps in, results out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stackmend.model.step import RowStep, StepState
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Row steps of one action on one database that are made together or not at all, with their guards."""
+    """Row steps of one action on one database that are executed together or not at all, with their guards."""
 
     lane: int  #: number of the action in the run
     database: str
@@ -24,12 +24,13 @@ class Group:
 
 
 class GroupResult(NamedTuple):
-    """What became of a group. ``entries`` are the outcomes of its steps, for the journal."""
+    """The result of a group. ``entries`` are the outcomes of its steps, for the journal."""
 
-    state: StepState  #: DONE, STALE, FAILED, or IN_DOUBT (the connection broke in the commit and the rows do not tell)
+    #: DONE, STALE, FAILED, or IN_DOUBT (the connection broke in the commit and the rows do not decide)
+    state: StepState
     note: str
     entries: list[Entry]
-    #: of DONE: why the run has to take it back at once: a guard in another database no longer held after the commit
+    #: of DONE: why the run must revert it at once: a guard in another database no longer held after the commit
     regret: str = ""
 
 
@@ -38,23 +39,23 @@ Intent = Callable[[list[Entry]], None]
 
 
 class StepResult(NamedTuple):
-    """What became of a step that is not about a row."""
+    """The result of a step other than a row step."""
 
     state: StepState  #: DONE, STALE, FAILED, IN_DOUBT, or HELD (it waits for a human)
-    note: str = ""  #: for the journal: the ids of its requests, why it failed
-    already: bool = False  #: nothing was left to do: it is not ours, and undo leaves it
-    sent: bool = False  #: of a failure: a service may have taken it, and what it came to may still change
+    note: str = ""  #: for the journal: the ids of its requests, or why it failed
+    already: bool = False  #: nothing was left to do: it is not ours, and undo leaves it alone
+    sent: bool = False  #: of a failure: a service may have accepted it, and the outcome may still change
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A step that was begun and is not over."""
+    """A step that was begun and has not ended."""
 
-    at: datetime  #: when to look again; UTC
-    told: str  #: how far it is, for whoever watches
-    state: Any  #: the executor's own
+    at: datetime  #: when to check again; UTC
+    told: str  #: progress, for display
+    state: Any  #: internal to the executor
 
 
 def mark_of(run: str, step: int) -> str:
-    """How the requests of a step are known in the services' logs: the same for each try of the same step."""
+    """The request id of a step in the services' logs: the same for each attempt of the same step."""
     return f"req-{uuid.uuid5(uuid.NAMESPACE_URL, f'stackmend:{run}:{step}')}"

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An address, IP or MAC: who has it, who had it, and where it lies."""
+"""An address, IP or MAC: which port has it, which servers had it, and which subnet it belongs to."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-#: ``device_owner`` of ports of containers, whose ``device_id`` is no server (G-OWNER)
+#: ``device_owner`` of container ports, whose ``device_id`` is not a server (G-OWNER)
 _CONTAINERS = ("compute:kuryr", "compute:zun")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
-    """A port as Neutron has it."""
+    """A port as Neutron shows it."""
 
     id: str
     name: str = ""
@@ -28,14 +28,14 @@ class Port:
 
     @property
     def is_of_server(self) -> bool:
-        """True for a port that Nova, or Ironic through it, has put on a server."""
+        """True for a port that Nova, or Ironic through Nova, has attached to a server."""
         nova = self.owner.startswith("compute:") and self.owner not in _CONTAINERS
         return nova or self.owner == "baremetal:none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subnet:
-    """A subnet as Neutron has it."""
+    """A subnet as Neutron shows it."""
 
     id: str
     name: str
@@ -46,12 +46,12 @@ class Subnet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Floating:
-    """A floating address and what it leads to."""
+    """A floating IP address and the port it is associated with."""
 
     id: str
     address: str
     project: str = ""
-    port: str = ""  #: the port that it leads to, "" while it is free
+    port: str = ""  #: the associated port, "" if none
     fixed: str = ""
 
 
@@ -60,54 +60,54 @@ class Holder:
     """One port that has the address now."""
 
     port: Port
-    server: str = ""  #: name of the server, or what else it is for
-    floating: tuple[str, ...] = ()  #: floating addresses that lead to it
+    server: str = ""  #: name of the server, or what else uses the port
+    floating: tuple[str, ...] = ()  #: floating IP addresses associated with it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Former:
-    """One server whose records still have the address, though the port there is none of those that have it now."""
+    """A server whose records still list the address, although the port named there is not one that has it now."""
 
     server: str
     name: str
     project: str
     host: str
-    deleted_at: str | None  #: None for a living one, and where its row is gone
-    alive: bool = False  #: its row is there, and not marked deleted
+    deleted_at: str | None  #: None for an existing server, and if its row is gone
+    alive: bool = False  #: its row exists and is not marked deleted
     port: str
     mac: str
     addresses: tuple[str, ...]
-    witness: str  #: the table that says so
-    network: str = ""  #: of the NIC, "" where the table does not say
-    is_floating: bool = False  #: the address led to the NIC, and was not its own
+    witness: str  #: the table that lists the address
+    network: str = ""  #: of the NIC, "" if the table does not name it
+    is_floating: bool = False  #: the address was a floating IP address of the NIC, not a fixed one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressScope:
-    """A subnet that the address is of, and from where it can be reached."""
+    """A subnet that contains the address, and from where it can be reached."""
 
     subnet: Subnet
     network_name: str
-    role: str = ""  #: "gateway", "network address", "broadcast address", "" for one that a port may have
-    in_pool: bool | None = None  #: None where no pool is known
-    routers: tuple[str, ...] = ()  #: by which the subnet is reached
-    external: tuple[str, ...] = ()  #: networks that those routers lead to
-    dhcp_hosts: tuple[str, ...] = ()  #: with a namespace qdhcp-<network>, from which it can be tried
+    role: str = ""  #: "gateway", "network address", "broadcast address", "" for an address that a port may have
+    in_pool: bool | None = None  #: None if no allocation pool is known
+    routers: tuple[str, ...] = ()  #: routers attached to the subnet
+    external: tuple[str, ...] = ()  #: external networks that those routers lead to
+    dhcp_hosts: tuple[str, ...] = ()  #: hosts with a namespace qdhcp-<network>, from which the address can be tried
     provider: str = ""  #: "vlan 101 on physnet1"
     is_external: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whose:
-    """All that is known of one address."""
+    """Everything known about one address."""
 
     address: str
     kind: str  #: "ip" or "mac"
     holders: tuple[Holder, ...]
     former: tuple[Former, ...]
     places: tuple[AddressScope, ...]
-    floating: tuple[Floating, ...] = ()  #: where it is a floating address itself
-    unread: Mapping[str, str] = field(default_factory=dict)  #: source -> why it says nothing
+    floating: tuple[Floating, ...] = ()  #: if it is a floating IP address itself
+    unread: Mapping[str, str] = field(default_factory=dict)  #: source -> why it could not be read
 
     def as_dict(self) -> dict[str, object]:
         """JSON values (docs/schemas/address.json)."""

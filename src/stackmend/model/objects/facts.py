@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a host says of itself: whether it was restarted, what is mounted, its time, and the guests of its hypervisor."""
+"""What a host says about itself: its boot, mounts and clock, and the guests of its hypervisor."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ class Mount:
 
     @property
     def read_only(self) -> bool:
-        """A file system that broke is mounted again, read-only."""
+        """Whether it is mounted read-only, as the kernel remounts a file system after an error."""
         return "ro" in self.options
 
     @property
     def lasting(self) -> bool:
-        """Whether it holds data: what a running system mounts for itself comes and goes."""
+        """Whether it holds data, unlike the mounts that a running system makes for itself."""
         return self.kind in _LASTING or self.kind.startswith("fuse.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostFacts:
-    """What tells whether a host is really back."""
+    """The facts that show whether a host is really back."""
 
     host: str
-    boot_id: str  #: another one after every restart
-    uptime: float  #: seconds since then
+    boot_id: str  #: changes with every boot
+    uptime: float  #: seconds since boot
     mounts: tuple[Mount, ...]
     ahead: float  #: seconds by which its clock is ahead of ours; negative: behind
-    within: float  #: the difference is known to so many seconds
+    within: float  #: uncertainty of that difference in seconds
 
     def mount(self, path: str) -> Mount:
-        """What holds ``path``: the last mount on the longest way to it."""
+        """The mount that holds ``path``: the last one on its longest mounted prefix."""
         found = Mount(source="", target="/", kind="")
         for mount in self.mounts:
             inside = path == mount.target or path.startswith(mount.target.rstrip("/") + "/")
@@ -48,14 +48,14 @@ class HostFacts:
         return found
 
     def restarted(self, boot_id: str) -> bool:
-        """Whether it was restarted since it had this boot id."""
+        """Whether it was rebooted since it had this boot id."""
         return self.boot_id != boot_id
 
     def lacks(self, before: HostFacts, paths: tuple[str, ...] = (), slack: float = 2.0) -> tuple[str, ...]:
-        """Why it is not back as it was: a sentence each, () when it is.
+        """Why the host is not back as it was before: a sentence each, () if it is.
 
-        ``paths`` are those whose mount must be there, every one that was mounted before where none is given; ``slack``
-        the seconds by which its clock may differ.
+        ``paths`` are those whose mount must be there, by default every lasting mount of before; ``slack`` is the
+        difference in seconds that its clock may have.
         """
         found = []
         for target in paths or tuple(dict.fromkeys(mount.target for mount in before.mounts if mount.lasting)):
@@ -69,7 +69,7 @@ class HostFacts:
         return tuple(found)
 
 
-#: kinds of file systems that hold data
+#: types of file systems that hold data
 _LASTING = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "nfs", "nfs4", "cifs", "ceph", "glusterfs", "gpfs", "ocfs2"}
 
 
@@ -77,7 +77,7 @@ _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
 def mounts(text: str) -> tuple[Mount, ...]:
-    """The lines of /proc/self/mounts; ValueError for what is none."""
+    """Parse the lines of /proc/self/mounts; ValueError for anything else."""
     return tuple(_mount(line) for line in text.splitlines() if line)
 
 
@@ -87,7 +87,7 @@ def _mount(line: str) -> Mount:
 
 
 def _plain(field: str) -> str:
-    """Spaces and the like are written as octal numbers there."""
+    """Decode the octal escapes that stand for spaces and the like."""
     return _ESCAPED.sub(lambda found: chr(int(found[1], 8)), field)
 
 
@@ -98,7 +98,7 @@ class DomainDisk:
     target: str  #: "vda"
     source: str  #: a path, a block device, or pool/image
     kind: str  #: "file", "block", "network", "volume"
-    serial: str = ""  #: of a volume: its id
+    serial: str = ""  #: the volume id, if it is a volume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,19 +106,19 @@ class Interface:
     """One network interface of a domain."""
 
     mac: str
-    target: str = ""  #: "tap1f4..."; only while it runs
-    port: str = ""  #: id of the Neutron port, where the domain's definition names it
+    target: str = ""  #: "tap1f4..."; only while the domain runs
+    port: str = ""  #: id of the Neutron port, if the domain's definition names it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Domain:
-    """One guest as the hypervisor has it."""
+    """One guest as the hypervisor reports it."""
 
-    uuid: str  #: that of the server
+    uuid: str  #: same as the server's UUID
     name: str  #: "instance-0000001f"
     state: str  #: "running", "paused", "shutoff", "crashed", "pmsuspended", "blocked", "shutdown", "nostate"
-    id: int | None = None  #: None while it does not run
-    server: str = ""  #: name of the server, as Nova noted it
+    id: int | None = None  #: None unless it runs
+    server: str = ""  #: name of the server, from Nova's metadata
     persistent: bool = True
     disks: tuple[DomainDisk, ...] = ()
     interfaces: tuple[Interface, ...] = ()

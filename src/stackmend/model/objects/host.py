@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of one compute host: the view of each service on what runs there, side by side."""
+"""Everything known about one compute host: each service's view of what runs there, side by side."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ class GuestList:
     """What one source says runs on the host: ids of servers, or why it does not say."""
 
     source: str  #: "nova", "libvirt", "neutron", "cinder", "placement"
-    what: str  #: what was counted: "server", "domain", "bound port", "attachment", "allocation"
+    what: str  #: the objects counted: "server", "domain", "bound port", "attachment", "allocation"
     servers: frozenset[str] = frozenset()
-    count: int = 0  #: of ``what``
-    why_not: str = ""  #: the source could not be read, or shows nothing of the kind
+    count: int = 0  #: number of those objects
+    why_not: str = ""  #: why the source is unknown: unreadable, or without such information
 
     @property
     def known(self) -> bool:
-        """Whether it says anything."""
+        """Whether the source could be read."""
         return not self.why_not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostStatus:
-    """One host on one screen."""
+    """The status of one host."""
 
     host: str
     services: tuple[Mapping[str, object], ...]  #: binary, status, state, reason, updated_at, forced_down
     agents: tuple[Mapping[str, object], ...]  #: type, alive, admin_state_up, heartbeat_at
-    providers: tuple[Mapping[str, object], ...]  #: uuid, name, and by class of resource used and total
-    servers: Mapping[str, int]  #: state in words -> how many servers, by Nova
+    providers: tuple[Mapping[str, object], ...]  #: uuid, name, and used and total by resource class
+    servers: Mapping[str, int]  #: state in words -> number of servers, according to Nova
     moves: tuple[Mapping[str, object], ...]  #: migrations in progress from or to it
     views: tuple[GuestList, ...]
-    blocks: tuple[str, ...]  #: what keeps it from being drained, a sentence each
+    blocks: tuple[str, ...]  #: what prevents a drain, a sentence each
     findings: tuple[Mapping[str, object], ...]  #: of its servers: check, severity, resource, message
-    unknown: tuple[str, ...] = field(default=())  #: what could not be found out, a sentence each
+    unknown: tuple[str, ...] = field(default=())  #: what could not be determined, a sentence each
 
     @property
     def apart(self) -> Mapping[str, tuple[str, ...]]:
-        """Server -> sources that say it runs here, for those on which the sources do not agree."""
+        """Server -> sources that say it runs here, for servers on which the sources disagree."""
         known = [view for view in self.views if view.known and view.what in ("server", "domain", "allocation")]
         every = sorted({server for view in known for server in view.servers})
         said = {server: tuple(v.source for v in known if server in v.servers) for server in every}

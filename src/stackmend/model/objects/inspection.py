@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is on a disk: the vocabulary of its inspection. Sizes are bytes, times seconds since 1970.
+"""The vocabulary of a disk inspection. Sizes are in bytes, times in seconds since 1970.
 
-Names and other words of a guest are escaped (:func:`shown`): they can be printed, typed again and made files of.
+Names and other strings from a guest are escaped (:func:`shown`), so that they can be printed, typed and used as names
+of files.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ from enum import StrEnum
 
 
 class Journal(StrEnum):
-    """How new what is shown of a file system is: never left unsaid."""
+    """How current the shown state of a file system is; always stated."""
 
     CLEAN = "clean"
     REPLAYED = "replayed in a copy"
     STALE = "not replayed: older than the crash"
-    NONE = ""  #: it has no journal, or is no file system that is read
+    NONE = ""  #: no journal, or not a file system that can be read
 
 
 class Kind(StrEnum):
-    """What an entry of a directory is."""
+    """The type of a directory entry."""
 
     FILE = "file"
     DIRECTORY = "directory"
@@ -30,7 +31,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A run of bytes of the disk."""
+    """A contiguous range of bytes on the disk."""
 
     offset: int
     size: int
@@ -38,28 +39,28 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
-    """A part of a disk that may hold a file system: the whole of it, a partition, or a logical volume."""
+    """A part of a disk that may hold a file system: the whole disk, a partition, or a logical volume."""
 
     name: str  #: "disk", "p1", "vg/lv"
     size: int
-    pieces: tuple[Piece, ...] = ()  #: in order; () where it cannot be put together: see ``problem``
-    type: str = ""  #: as blkid names it: "ext4", "xfs", "swap", "crypto_LUKS", "LVM2_member"; "" for nothing known
+    pieces: tuple[Piece, ...] = ()  #: in order; () if it cannot be assembled: see ``problem``
+    type: str = ""  #: blkid's name for it: "ext4", "xfs", "swap", "crypto_LUKS", "LVM2_member"; "" if unknown
     label: str = ""
     uuid: str = ""
     journal: Journal = Journal.NONE
-    os: str = ""  #: what its os-release calls it
-    mounted: float = 0.0  #: last time; 0 where it does not say
-    problem: str = ""  #: why it is not read, or what was wrong with it
+    os: str = ""  #: name in its os-release
+    mounted: float = 0.0  #: time of the last mount; 0 if not recorded
+    problem: str = ""  #: why it cannot be read, or what was wrong with it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """What a disk holds."""
+    """The partitions and volumes of a disk."""
 
     size: int
     table: str  #: "gpt", "dos", "" for none
     volumes: tuple[Volume, ...]
-    notes: tuple[str, ...] = ()  #: what could not be understood
+    notes: tuple[str, ...] = ()  #: what could not be interpreted
 
     def volume(self, name: str) -> Volume | None:
         """The volume of this name."""
@@ -68,24 +69,24 @@ class Layout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A file of a guest. The numbers are the guest's: nothing is ever given its owner or its mode."""
+    """A file in a guest. The owner and mode are the guest's, and are never applied to anything."""
 
-    id: str  #: by which the reader finds it again
+    id: str  #: the reader's handle of the file
     name: str
     kind: Kind
     size: int = 0
     mode: int = 0
     owner: int = 0
     modified: float = 0.0
-    target: str = ""  #: of a link
+    target: str = ""  #: of a symbolic link
 
 
-#: file systems that are read
+#: file systems that can be read
 READ = frozenset({"ext2", "ext3", "ext4", "xfs", "vfat", "iso9660"})
 
 
 def shown(name: bytes) -> str:
-    r"""The name of a file as it is printed: what is not printable is ``\xNN``, a backslash is doubled, no slash."""
+    r"""A file name in printable form: unprintable characters and slashes become ``\xNN``, backslashes are doubled."""
     text = name.decode("utf-8", "surrogateescape")
     return "".join(one if one.isprintable() and one not in "\\/" else _escaped(one) for one in text)
 

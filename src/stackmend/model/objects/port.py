@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A port of a server, and what becomes of it when the server is deleted (services 2.3)."""
+"""A port of a server, and its fate if the server is deleted (services 2.3)."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from stackmend.model.objects.address import Port
 
 
 class Fate(StrEnum):
-    """What Nova does with a port when its server is deleted."""
+    """What Nova does with a port if its server is deleted."""
 
     KEPT = "kept"
     DELETED = "deleted"  #: and its address is lost
-    ABSENT = "absent"  #: Neutron has no such port any more
+    ABSENT = "absent"  #: Neutron has no such port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerPort:
-    """One port, as Neutron and the network info cache of its server have it."""
+    """One port according to Neutron and to the network info cache of its server."""
 
     port: str
     addresses: tuple[str, ...]
     network: str | None
-    in_cache: bool | None  #: None where no server's cache would list it, or Nova's cells are not configured
+    in_cache: bool | None  #: None if no server's cache would list it, or Nova's cells are not configured
     in_neutron: bool
-    preserve_on_delete: bool | None  #: None where the cache does not have it
-    neutron: Port = field(default_factory=lambda: Port(id=""))  #: empty where Neutron has it no more
+    preserve_on_delete: bool | None  #: None if the cache does not list it
+    neutron: Port = field(default_factory=lambda: Port(id=""))  #: empty if Neutron no longer has it
     server: str = ""
     server_name: str = ""
     server_host: str = ""
@@ -35,9 +35,9 @@ class ServerPort:
 
     @property
     def fate(self) -> Fate | None:
-        """Nova deletes every port that Neutron has for the server and the cache does not mark as to be kept.
+        """Nova deletes every port that Neutron has for the server, unless the cache marks it to be preserved.
 
-        None for the port of no server, and where the cache is not known.
+        None for a port without a server, and if the cache is unknown.
         """
         if not self.in_neutron:
             return Fate.ABSENT
@@ -72,11 +72,11 @@ class ServerPort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortPage:
-    """One port with what belongs to it."""
+    """One port with related objects."""
 
     listed: ServerPort
     network_name: str
-    subnets: tuple[str, ...]  #: prefixes that its addresses are of
+    subnets: tuple[str, ...]  #: prefixes of its addresses
     floating: tuple[str, ...]
 
     def as_dict(self) -> dict[str, object]:
@@ -87,17 +87,17 @@ class PortPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """What the network cache of a port's server says, some time after it was written."""
+    """preserve_on_delete of a port in its server's cache, some time after it was written."""
 
     server: str
     wanted: bool
-    now: bool | None  #: None where the cache does not list the port any more
+    now: bool | None  #: None if the cache no longer lists the port
     refreshed: bool  #: Nova has written the cache since
-    interval: int  #: of Nova's healer, in seconds; 0: it is off
-    is_configured: bool  #: the interval is that of Nova's own files, else the default of its release
+    interval: int  #: interval of Nova's healer in seconds; 0: disabled
+    is_configured: bool  #: the interval is from Nova's own files, not the default of its release
     waited: float  #: seconds
 
     @property
     def holds(self) -> bool:
-        """Whether it is as it was written."""
+        """Whether it still has the written value."""
         return self.now is self.wanted

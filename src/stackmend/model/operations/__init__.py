@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What may be asked of the services: one type an operation, one module a service, found by walking this package.
+"""The operations that services can be asked for: one type per operation, one module per service, found by walking.
 
-A type says which arguments its operation takes and, by the parameter of :class:`Operation`, what it finds before it is
-made: the values that the guards of a call are of. The drivers hold how it is carried out, by its type
-(:mod:`stackmend.drivers.api.operations`). Plan files and journals hold its service, its name and its arguments.
+A type declares the arguments of its operation and, by the parameter of :class:`Operation`, the state that the operation
+reads before it sends anything: the values that the guards of a call refer to. How an operation is carried out is up to
+the drivers, by type (:mod:`stackmend.drivers.api.operations`). Plan files and journals hold its service, name and
+arguments.
 """
 
 from __future__ import annotations
@@ -18,61 +19,61 @@ from typing import Any, ClassVar, Generic, TypeVar, cast, get_args, get_origin, 
 from msgspec import UNSET, Struct, UnsetType, ValidationError, convert, to_builtins
 
 Values = Mapping[str, object]
-#: what an operation finds: a TypedDict; a value that was not looked at is not in it
+#: the state an operation reads: a TypedDict; values that were not read are absent
 Seen = TypeVar("Seen", bound=Values)
-#: an argument that a call may do without: then it stands in no plan file
+#: an optional argument; if unset, it is left out of plan files
 Seconds = int | float | UnsetType
 
 
 class Operation(Struct, Generic[Seen], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One thing that a service can do, with its arguments. The first argument names the object that is changed."""
+    """One operation of a service, with its arguments. The first argument names the object to change."""
 
     SERVICE: ClassVar[str]
     NAME: ClassVar[str]
 
     @property
     def arguments(self) -> Values:
-        """The arguments as plan files hold them: JSON values in their order, without those that are not set."""
+        """The arguments as in plan files: JSON values in order, without those that are unset."""
         found = to_builtins(self)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
     @property
     def seconds(self) -> float | None:
-        """Its argument ``limit``: how long it may take. None where it has none: then its implementation says."""
+        """Its argument ``limit``: the time it may take. None if it has none: then the implementation decides."""
         limit = getattr(self, "limit", UNSET)
         return None if limit is UNSET else float(limit)
 
     @property
     def changes(self) -> tuple[str, str]:
-        """What it changes, ("port", its id): the first argument names it, whichever service is asked."""
+        """The object it changes, e.g. ("port", its id), from the first argument."""
         name, value = next(iter(self.arguments.items()))
         return name, str(value)
 
     def call(self, expect: Seen | None = None, inverse: ApiCall | None = None) -> ApiCall:
-        """A call of it, made while what it finds reads ``expect``; ``inverse`` takes it back."""
+        """A call of this operation, sent only while the state it reads equals ``expect``; ``inverse`` undoes it."""
         return ApiCall(operation=self, expect={} if expect is None else expect, inverse=inverse)
 
 
 class Foreign(Operation[Values], frozen=True, kw_only=True):
-    """What a file or a journal holds of another version, or of nobody: shown as it is, never carried out."""
+    """An operation in a file or journal that this version does not know: shown as it is, never carried out."""
 
     service: str
     name: str
     given: Values
-    why: str  #: a sentence
+    why: str  #: the reason, as a sentence
 
     @property
     def arguments(self) -> Values:
-        """The arguments as they were found."""
+        """The arguments as read."""
         return self.given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiCall:
-    """One call of a service's API, with its inverse where there is one.
+    """One call of a service's API, with its inverse if there is one.
 
-    ``expect`` is the guard: what the operation finds just before it is made must still read so. Both are typed where
-    :meth:`Operation.call` makes it.
+    ``expect`` is the guard: the state that the operation reads just before sending must still match it. A call made by
+    :meth:`Operation.call` has both typed.
     """
 
     kind: ClassVar[str] = "api"
@@ -80,11 +81,11 @@ class ApiCall:
     operation: Operation[Any]
     expect: Values = field(default_factory=dict)
     inverse: ApiCall | None = None
-    waits: bool = False  #: nothing is sent, its outcome is only waited for; the planner finds that out
+    waits: bool = False  #: nothing is sent, only the outcome is awaited; set by the planner
 
     @property
     def service(self) -> str:
-        """The service that is asked: "compute"."""
+        """The service to call: "compute"."""
         return self.operation.service if isinstance(self.operation, Foreign) else self.operation.SERVICE
 
     @property
@@ -94,12 +95,12 @@ class ApiCall:
 
     @property
     def arguments(self) -> Values:
-        """The arguments of the operation as plan files hold them."""
+        """The arguments of the operation as in plan files."""
         return self.operation.arguments
 
     @property
     def fault(self) -> str:
-        """Why this version cannot make it, or ""."""
+        """Why this version cannot carry it out, or ""."""
         if isinstance(self.operation, Foreign):
             return self.operation.why
         return _unlike(self.expect, seen(type(self.operation)), f"a guard of {self.name} of {self.service}")
@@ -108,12 +109,12 @@ class ApiCall:
 def call_of(
     service: str, name: str, arguments: Values, expect: Values, inverse: ApiCall | None, waits: bool
 ) -> ApiCall:
-    """The call that a file or a journal holds; :attr:`ApiCall.fault` tells where it is none of this version."""
+    """The call in a file or a journal; :attr:`ApiCall.fault` says why this version cannot carry it out."""
     return ApiCall(operation=operation_of(service, name, arguments), expect=expect, inverse=inverse, waits=waits)
 
 
 def operation_of(service: str, name: str, arguments: Values) -> Operation[Any]:
-    """The operation of this name with its arguments; :class:`Foreign` where this version has none such."""
+    """The operation with this name and these arguments; :class:`Foreign` if this version has none such."""
     of = types().get((service, name))
     if of is None:
         why = f"there is no operation {name} of {service}"
@@ -139,7 +140,9 @@ def types() -> Mapping[tuple[str, str], type[Operation[Any]]]:
 
 @cache
 def seen(of: type[Operation[Seen]]) -> type[Seen]:
-    """What an operation finds: the parameter that its type, or the one it is made of, gives :class:`Operation`."""
+    """The type of the state that an operation reads: the parameter that it or a base class gives to
+    :class:`Operation`.
+    """
     return cast("type[Seen]", next(_parameters(of), dict))
 
 
@@ -150,7 +153,7 @@ def _parameters(of: type) -> Iterator[type]:
 
 
 def _unlike(values: Values, of: type, what: str) -> str:
-    """Why values are none of a type, or "": nothing may be lacking, of another type, or too much."""
+    """Why the values do not fit a type, or "": no member may be missing, of another type, or unknown."""
     try:
         found: object = convert(values, of)
     except ValidationError as problem:

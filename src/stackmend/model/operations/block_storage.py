@@ -13,22 +13,22 @@ from stackmend.model.operations.waiting import LeftSeen
 
 
 class CinderOperation(Operation[Seen], Generic[Seen], frozen=True, kw_only=True):
-    """One of Cinder."""
+    """Base of Cinder's operations."""
 
     SERVICE = "block-storage"
 
 
 class VolumeSeen(TypedDict, total=False):
-    """A volume as Cinder shows it."""
+    """A volume in Cinder."""
 
     volume: Presence
     status: str | None
     migration: str | None
-    attachments: int  #: how many servers and hosts it says it is attached to
+    attachments: int  #: number of its attachments in Cinder
 
 
 class AttachmentSeen(ServerSeen, total=False):
-    """An attachment, what its volume says, and its server."""
+    """An attachment with its volume, instance and status, and its server."""
 
     attachment: Presence
     volume: str | None
@@ -37,25 +37,25 @@ class AttachmentSeen(ServerSeen, total=False):
 
 
 class VolumeOperation(CinderOperation[VolumeSeen], frozen=True, kw_only=True):
-    """One on a volume."""
+    """Base of the operations on a volume."""
 
     volume: str
 
 
 class RollDetaching(VolumeOperation, frozen=True, kw_only=True):
-    """A volume that is being detached is in use again."""
+    """Return a volume from detaching to in-use."""
 
     NAME = "roll-detaching"
 
 
 class BeginDetaching(VolumeOperation, frozen=True, kw_only=True):
-    """A volume in use is being detached."""
+    """Mark an in-use volume as detaching."""
 
     NAME = "begin-detaching"
 
 
 class ResetStatus(VolumeOperation, frozen=True, kw_only=True):
-    """Set what a volume says of itself."""
+    """Set the status of a volume, and its attach_status if given."""
 
     NAME = "reset-status"
 
@@ -78,7 +78,7 @@ class DeleteAttachment(CinderOperation[AttachmentSeen], frozen=True, kw_only=Tru
 
 
 class VolumesAway(CinderOperation[LeftSeen], frozen=True, kw_only=True):
-    """Wait until none of these volumes is attached to a host."""
+    """Wait until none of these volumes is attached to the host."""
 
     NAME = "host-empty"
 

@@ -12,64 +12,64 @@ from stackmend.model.operations.servers import ServerSeen, VolumeStatus
 
 
 class NovaOperation(Operation[Seen], Generic[Seen], frozen=True, kw_only=True):
-    """One of Nova."""
+    """Base of Nova's operations."""
 
     SERVICE = "compute"
 
 
 class ServerOperation(NovaOperation[ServerSeen], frozen=True, kw_only=True):
-    """One on a server, of which no more is looked at than what is done with it."""
+    """Base of the operations on a server that read only its state."""
 
     server: str
 
 
 class ServerOfHostSeen(ServerSeen, total=False):
-    """A server, and whether nova-compute of its host is "up" or "down": None where it has no host."""
+    """A server, and whether nova-compute on its host is "up" or "down": None if it has no host."""
 
     host: str | None
 
 
-# -- what a server does
+# -- lifecycle of a server
 
 
 class Start(ServerOperation, frozen=True, kw_only=True):
-    """Start a server that is stopped."""
+    """Start a stopped server."""
 
     NAME = "start"
 
 
 class Stop(ServerOperation, frozen=True, kw_only=True):
-    """Stop a server that runs."""
+    """Stop a running server."""
 
     NAME = "stop"
 
 
 class Suspend(ServerOperation, frozen=True, kw_only=True):
-    """Suspend a server that runs."""
+    """Suspend a running server."""
 
     NAME = "suspend"
 
 
 class Resume(ServerOperation, frozen=True, kw_only=True):
-    """Resume a server that is suspended."""
+    """Resume a suspended server."""
 
     NAME = "resume"
 
 
 class ShelveOffload(ServerOperation, frozen=True, kw_only=True):
-    """Have a server that is shelved leave its host."""
+    """Remove a shelved server from its host."""
 
     NAME = "shelve-offload"
 
 
 class RebootedSeen(ServerOfHostSeen, total=False):
-    """A server, and what became of its reboots: "", "begun", "error" or "done"."""
+    """A server, and the state of its last reboot: "", "begun", "error" or "done"."""
 
     rebooted: str
 
 
 class RebootHard(NovaOperation[RebootedSeen], frozen=True, kw_only=True):
-    """Reboot a server from without, unless it was since the time ``after``."""
+    """Hard-reboot a server, unless it was rebooted after the time ``after``."""
 
     NAME = "reboot-hard"
 
@@ -102,7 +102,7 @@ class Unlock(NovaOperation[LockSeen], frozen=True, kw_only=True):
 
 
 class ResetState(ServerOperation, frozen=True, kw_only=True):
-    """Set what Nova says a server is, and that nothing is done with it."""
+    """Set the vm_state of a server, and clear its task_state."""
 
     NAME = "reset-state"
 
@@ -110,7 +110,7 @@ class ResetState(ServerOperation, frozen=True, kw_only=True):
 
 
 class ForceDelete(ServerOperation, frozen=True, kw_only=True):
-    """Delete a server whatever it is doing."""
+    """Delete a server whatever its state."""
 
     NAME = "force-delete"
 
@@ -124,7 +124,7 @@ class ServerGone(ServerOperation, frozen=True, kw_only=True):
 
 
 class ServerStays(ServerOperation, frozen=True, kw_only=True):
-    """See that a server is still one of a host, and nothing is done with it."""
+    """Verify that a server is still on the host and idle."""
 
     NAME = "server-stays"
 
@@ -132,24 +132,24 @@ class ServerStays(ServerOperation, frozen=True, kw_only=True):
 
 
 class ServerAway(ServerOperation, frozen=True, kw_only=True):
-    """See that a host has no such server."""
+    """Verify that the server is not on the host."""
 
     NAME = "server-away"
 
     host: str
 
 
-# -- what a server has
+# -- NICs and volumes of a server
 
 
 class NicSeen(ServerOfHostSeen, total=False):
-    """A server, and whether its network cache has an address of the MAC."""
+    """A server, and whether its network cache lists an address with the MAC."""
 
     listed: bool
 
 
 class VifDeleted(NovaOperation[NicSeen], frozen=True, kw_only=True):
-    """Tell Nova that a port is gone, so that its host takes the NIC from the guest."""
+    """Tell Nova that a port is gone, so that the NIC is removed from the guest (event network-vif-deleted)."""
 
     NAME = "vif-deleted"
 
@@ -159,13 +159,13 @@ class VifDeleted(NovaOperation[NicSeen], frozen=True, kw_only=True):
 
 
 class HealSeen(ServerOfHostSeen, total=False):
-    """A server, and the MACs that its network cache lacks."""
+    """A server, and the MACs missing from its network cache."""
 
     missing: list[str]
 
 
 class AwaitHeal(NovaOperation[HealSeen], frozen=True, kw_only=True):
-    """Wait until Nova itself shows these MACs as addresses of a server."""
+    """Wait until Nova itself lists these MACs among the addresses of a server."""
 
     NAME = "await-heal"
 
@@ -174,7 +174,7 @@ class AwaitHeal(NovaOperation[HealSeen], frozen=True, kw_only=True):
 
 
 class MappingSeen(ServerOfHostSeen, VolumeStatus, total=False):
-    """A server and a volume, and Nova's name of the device that it is: None where Nova has no mapping of the pair."""
+    """A server and a volume, and the device name in Nova's mapping: None if Nova has no mapping of the pair."""
 
     mapping: str | None
 
@@ -189,7 +189,7 @@ class DetachVolume(NovaOperation[MappingSeen], frozen=True, kw_only=True):
 
 
 class HardReboot(NovaOperation[MappingSeen], frozen=True, kw_only=True):
-    """Reboot a server from without, so that Nova drops its mapping of a volume that is gone."""
+    """Hard-reboot a server, so that Nova drops its mapping of a volume that no longer exists."""
 
     NAME = "hard-reboot"
 
@@ -198,15 +198,15 @@ class HardReboot(NovaOperation[MappingSeen], frozen=True, kw_only=True):
 
 
 class PairSeen(MappingSeen, total=False):
-    """A server and a volume in the eyes of Nova, of Cinder, and of Nova's record of the last attach or detach."""
+    """A server and a volume according to Nova, to Cinder, and to Nova's record of the last attach or detach."""
 
     attachment: str | None
     attachments: int
-    action: str  #: "open" while it goes on, "error", "over", or "" for none
+    action: str  #: "open" while in progress, "error", "over", or "" for none
 
 
 class ReleaseVolume(NovaOperation[PairSeen], frozen=True, kw_only=True):
-    """Detach a volume, seen to its end in Nova and in Cinder."""
+    """Detach a volume, and wait until both Nova and Cinder show it detached."""
 
     NAME = "release-volume"
 
@@ -216,7 +216,7 @@ class ReleaseVolume(NovaOperation[PairSeen], frozen=True, kw_only=True):
 
 
 class AttachVolume(NovaOperation[PairSeen], frozen=True, kw_only=True):
-    """Attach a volume, seen to its end in Nova and in Cinder."""
+    """Attach a volume, and wait until both Nova and Cinder show it attached."""
 
     NAME = "attach-volume"
 
@@ -226,18 +226,18 @@ class AttachVolume(NovaOperation[PairSeen], frozen=True, kw_only=True):
     tag: str | None
 
 
-# -- what a guest shows
+# -- the guest
 
 
 class ConsoleSeen(ServerSeen, total=False):
-    """A server, a digest of the last lines of its console, and what they show: "login", a trouble in words, or ""."""
+    """A server, a digest of the last lines of its console, and what these show: "login", a problem in words, or ""."""
 
-    console: str | None  #: None where there is no console to read
+    console: str | None  #: None if there is no console to read
     shows: str
 
 
 class ConsoleMoves(NovaOperation[ConsoleSeen], frozen=True, kw_only=True):
-    """See that the console of a server has moved on from the digest ``before``."""
+    """Verify that the console of a server no longer has the digest ``before``."""
 
     NAME = "console-moves"
 
@@ -255,13 +255,13 @@ class AwaitLogin(NovaOperation[ConsoleSeen], frozen=True, kw_only=True):
 
 
 class PowerSeen(ServerSeen, total=False):
-    """A server, and whether its hypervisor runs it now: None where it does not say."""
+    """A server, and whether its hypervisor runs it now: None if that is unknown."""
 
     running: bool | None
 
 
 class GuestPower(NovaOperation[PowerSeen], frozen=True, kw_only=True):
-    """Ask the hypervisor whether it runs a server."""
+    """Ask the hypervisor whether it runs the server."""
 
     NAME = "guest-power"
 
@@ -269,7 +269,7 @@ class GuestPower(NovaOperation[PowerSeen], frozen=True, kw_only=True):
 
 
 class RelocatedSeen(ServerSeen, total=False):
-    """A server that was relocated by database, with what is not on its host yet, in words."""
+    """A server relocated by database, and what is not yet on its host, in words."""
 
     lacking: str
 
@@ -278,11 +278,11 @@ RelocatedPower = TypedDict("RelocatedPower", {"server.power_state": "int | None"
 
 
 class BootSeen(RelocatedSeen, RelocatedPower, total=False):
-    """As :class:`RelocatedSeen`, with Nova's number of what the guest does."""
+    """As :class:`RelocatedSeen`, with Nova's power_state of the guest."""
 
 
 class BootRelocated(NovaOperation[BootSeen], frozen=True, kw_only=True):
-    """Start a server for the first time on the host that it was relocated to."""
+    """Start a server for the first time on the host it was relocated to."""
 
     NAME = "boot-relocated"
 
@@ -290,7 +290,7 @@ class BootRelocated(NovaOperation[BootSeen], frozen=True, kw_only=True):
 
 
 class Relocated(NovaOperation[BootSeen], frozen=True, kw_only=True):
-    """Wait until a server runs on a host with its ports and volumes."""
+    """Wait until a server runs on the host with its ports and volumes."""
 
     NAME = "relocated"
 
@@ -306,55 +306,55 @@ _Migration = TypedDict("_Migration", {"migration.status": "str | None"}, total=F
 
 
 class MovedSeen(ServerSeen, _Migration, total=False):
-    """A server and its last migration: with its words where it failed, with what is to be copied while it runs."""
+    """A server and its last migration: the error if it failed, and what remains to be copied while it runs."""
 
     failure: str
     migration: int
     to: str | None
     memory_remaining: int | None
     disk_remaining: int | None
-    held: int  #: how many providers the migration itself still has an allocation of
+    held: int  #: number of providers on which the migration itself still has allocations
 
 
 class MoveOperation(NovaOperation[MovedSeen], frozen=True, kw_only=True):
-    """One that takes a server from one host to another, of Nova's choice for None."""
+    """Base of the moves of a server from one host to another; None lets Nova choose."""
 
     server: str
     from_: str | None = field(name="from")
     to: str | None
-    elsewhere: tuple[str | None, ...]  #: where it goes when the first move came to nothing
+    elsewhere: tuple[str | None, ...]  #: hosts to try if the first move fails
     limit: Seconds = UNSET
 
 
 class LiveMigrate(MoveOperation, frozen=True, kw_only=True):
-    """Move a server while it runs."""
+    """Live-migrate a server."""
 
     NAME = "live-migrate"
 
-    stall: Seconds = UNSET  #: without progress for so long, it is helped
+    stall: Seconds = UNSET  #: seconds without progress after which ``on_stall`` applies
     on_stall: str | UnsetType = UNSET  #: abort, force-complete or wait
 
 
 class ColdMigrate(MoveOperation, frozen=True, kw_only=True):
-    """Move a server that is stopped."""
+    """Cold-migrate a stopped server."""
 
     NAME = "cold-migrate"
 
 
 class EndMoveOperation(NovaOperation[MovedSeen], frozen=True, kw_only=True):
-    """One that ends a cold move."""
+    """Base of the operations that end a cold migration."""
 
     server: str
     from_: str | None = field(name="from")
 
 
 class ConfirmResize(EndMoveOperation, frozen=True, kw_only=True):
-    """Confirm a cold move: the old disk goes."""
+    """Confirm a cold migration: the old disk is deleted."""
 
     NAME = "confirm-resize"
 
 
 class RevertResize(EndMoveOperation, frozen=True, kw_only=True):
-    """Take a cold move back."""
+    """Revert a cold migration."""
 
     NAME = "revert-resize"

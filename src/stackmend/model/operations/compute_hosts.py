@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations of Nova on a host: its nova-compute, a canary on it, and what becomes of its servers when it is dead."""
+"""Nova's operations on a host: its nova-compute, a canary server, and the servers of a dead host."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stackmend.model.operations.waiting import LeftSeen
 
 
 class ServiceSeen(TypedDict, total=False):
-    """A nova-compute as Nova shows it, and whether a canary runs there where one is looked for."""
+    """A nova-compute service in Nova, and whether a canary runs on its host (if one is looked for)."""
 
     service: Presence
     status: str
@@ -26,14 +26,14 @@ class ServiceSeen(TypedDict, total=False):
 
 
 class ServiceOperation(NovaOperation[ServiceSeen], frozen=True, kw_only=True):
-    """One on the nova-compute of a host, which Nova knows by a uuid and shows by its host."""
+    """Base of the operations on a host's nova-compute, which Nova identifies by a UUID and displays by host."""
 
     service: str
     host: str
 
 
 class DisableService(ServiceOperation, frozen=True, kw_only=True):
-    """Let no new servers onto a host."""
+    """Exclude a host from scheduling."""
 
     NAME = "disable-service"
 
@@ -41,25 +41,25 @@ class DisableService(ServiceOperation, frozen=True, kw_only=True):
 
 
 class EnableService(ServiceOperation, frozen=True, kw_only=True):
-    """Let servers onto a host."""
+    """Make a host available for scheduling again."""
 
     NAME = "enable-service"
 
 
 class ForceDown(ServiceOperation, frozen=True, kw_only=True):
-    """Have Nova take a host for dead."""
+    """Force a host's nova-compute down."""
 
     NAME = "force-down"
 
 
 class ForceUp(ServiceOperation, frozen=True, kw_only=True):
-    """Have Nova go by the heartbeats of a host again."""
+    """Clear forced_down, so that the host's heartbeats count again."""
 
     NAME = "force-up"
 
 
 class ServiceUp(ServiceOperation, frozen=True, kw_only=True):
-    """Wait until nova-compute is up, and heard of later than ``after`` where that is said."""
+    """Wait until nova-compute is up, with a heartbeat later than ``after`` if that is set."""
 
     NAME = "service-up"
 
@@ -68,13 +68,13 @@ class ServiceUp(ServiceOperation, frozen=True, kw_only=True):
 
 
 class HostServes(ServiceOperation, frozen=True, kw_only=True):
-    """See that nova-compute of a host is up and enabled."""
+    """Verify that nova-compute on a host is up and enabled."""
 
     NAME = "host-serves"
 
 
 class DisableUnlessCanary(ServiceOperation, frozen=True, kw_only=True):
-    """Let no new servers onto a host on which the canary of this name does not run."""
+    """Disable the host's nova-compute unless the canary of this name runs there."""
 
     NAME = "disable-unless-canary"
 
@@ -83,7 +83,7 @@ class DisableUnlessCanary(ServiceOperation, frozen=True, kw_only=True):
 
 
 class ServersAway(NovaOperation[LeftSeen], frozen=True, kw_only=True):
-    """Wait until no server and no migration is on a host."""
+    """Wait until a host has no servers and no migrations."""
 
     NAME = "host-empty"
 
@@ -91,7 +91,7 @@ class ServersAway(NovaOperation[LeftSeen], frozen=True, kw_only=True):
 
 
 class CanarySeen(ServerSeen, total=False):
-    """A server of our own: whether it runs, and how many of its ports are not in use on its host."""
+    """Our canary server: its power_state, and the number of its ports that are not active on its host."""
 
     id: str | None
     power: int | None
@@ -100,7 +100,7 @@ class CanarySeen(ServerSeen, total=False):
 
 
 class CreateCanary(NovaOperation[CanarySeen], frozen=True, kw_only=True):
-    """Make a server that shows whether a host can run one."""
+    """Create a server that shows whether the host can run one."""
 
     NAME = "create-canary"
 
@@ -109,11 +109,11 @@ class CreateCanary(NovaOperation[CanarySeen], frozen=True, kw_only=True):
     flavor: str
     image: str
     network: str | None
-    volume: int  #: GiB of a root volume, 0 for none
+    volume: int  #: size of a root volume in GiB, 0 for none
 
 
 class DeleteCanary(NovaOperation[CanarySeen], frozen=True, kw_only=True):
-    """Delete the server of this name."""
+    """Delete the canary of this name."""
 
     NAME = "delete-canary"
 
@@ -121,7 +121,7 @@ class DeleteCanary(NovaOperation[CanarySeen], frozen=True, kw_only=True):
     host: str
 
 
-# -- a host that is dead
+# -- a dead host
 
 
 DeclaredSeen = TypedDict(
@@ -135,11 +135,13 @@ DeclaredSeen = TypedDict(
     },
     total=False,
 )
-"""nova-compute of a host, and how many evacuations it has yet to clean up after."""
+"""nova-compute of a host, and the number of evacuations it has not cleaned up yet."""
 
 
 class AwaitSilence(NovaOperation[DeclaredSeen], frozen=True, kw_only=True):
-    """See that nothing was heard of a host since."""
+    """Verify that Nova's record of the host's nova-compute has not changed since ``changed``, that is, no heartbeat
+    came.
+    """
 
     NAME = "await-silence"
 
@@ -148,20 +150,20 @@ class AwaitSilence(NovaOperation[DeclaredSeen], frozen=True, kw_only=True):
 
 
 class DeclareOperation(NovaOperation[DeclaredSeen], frozen=True, kw_only=True):
-    """One by which evacuation goes."""
+    """Base of the operations on which evacuation depends."""
 
     host: str
     service: str
 
 
 class DeclareDown(DeclareOperation, frozen=True, kw_only=True):
-    """Have Nova take a host for dead whose servers are evacuated."""
+    """Force the nova-compute of a host to be evacuated down."""
 
     NAME = "declare-down"
 
 
 class DeclareUp(DeclareOperation, frozen=True, kw_only=True):
-    """Have Nova go by its heartbeats again."""
+    """Clear forced_down again, so that its heartbeats count."""
 
     NAME = "declare-up"
 
@@ -170,21 +172,21 @@ _Reports = TypedDict("_Reports", {"service.reports": bool}, total=False)
 
 
 class LeavingSeen(ServerSeen, _Reports, total=False):
-    """A server, its newest evacuation, and whether the host that it leaves reports."""
+    """A server, its latest evacuation, and whether the host it leaves sends heartbeats."""
 
     evacuation: str | None
     fault: str
 
 
 class LeaveDeadHost(NovaOperation[LeavingSeen], frozen=True, kw_only=True):
-    """Evacuate a server. ``old`` are evacuations that it had before, ``since`` the time of the plan."""
+    """Evacuate a server. ``old`` are its earlier evacuations, ``since`` the time of the plan."""
 
     NAME = "leave-dead-host"
 
     server: str
     from_: str = field(name="from")
     to: str | None
-    version: str  #: the microversion that it is asked with
+    version: str  #: the microversion to use
     old: tuple[str, ...]
     since: str
 
@@ -196,7 +198,7 @@ class WholeSeen(ServerSeen, total=False):
 
 
 class AwaitWhole(NovaOperation[WholeSeen], frozen=True, kw_only=True):
-    """Wait until a server has all that is its own where it is: ``at`` a host, or away from the host ``left``."""
+    """Wait until a server has all that belongs to it, on the host ``at``, or on any host other than ``left``."""
 
     NAME = "await-whole"
 
@@ -209,14 +211,14 @@ class AwaitWhole(NovaOperation[WholeSeen], frozen=True, kw_only=True):
 
 
 class CleanedSeen(TypedDict, total=False):
-    """How many evacuations from a host its nova-compute has not cleaned up after, and some of the servers."""
+    """The number of evacuations that a host's nova-compute has not cleaned up, with some of the servers."""
 
     open: int
     servers: str
 
 
 class EvacuationsCompleted(NovaOperation[CleanedSeen], frozen=True, kw_only=True):
-    """Wait until nova-compute of a host has cleaned up after every evacuation from it."""
+    """Wait until nova-compute of a host has cleaned up after every evacuation."""
 
     NAME = "evacuations-completed"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations of Nova on the NICs of a server: a port taken from it, and given to it."""
+"""Nova's operations on the NICs of a server: detach and attach a port."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ _Device = TypedDict("_Device", {"port.device_id": "str | None"}, total=False)
 
 
 class InterfaceSeen(ServerOfHostSeen, _Device, total=False):
-    """A server and a port, in the eyes of Nova, of Neutron, and of Nova's record of the last attach or detach."""
+    """A server and a port according to Nova, to Neutron, and to Nova's record of the last attach or detach."""
 
     port: Presence
-    listed: bool  #: Nova shows the port's MAC among the server's addresses, or the port has no address to show
-    action: str  #: "open" while it goes on, "error", "over", or "" for none
+    listed: bool  #: Nova lists the port's MAC among the server's addresses, or the port has no address to list
+    action: str  #: "open" while in progress, "error", "over", or "" for none
 
 
 class InterfaceOperation(NovaOperation[InterfaceSeen], frozen=True, kw_only=True):
-    """One on a port of a server."""
+    """Base of the operations on a port of a server."""
 
     server: str
     port: str
 
 
 class DetachInterface(InterfaceOperation, frozen=True, kw_only=True):
-    """Take a port from a server, seen to its end in Nova and in Neutron."""
+    """Detach a port from a server, and wait until both Nova and Neutron show it detached."""
 
     NAME = "detach-interface"
 
-    keeps: bool  #: the port is to be there afterwards: where it is gone, that is a failure
+    keeps: bool  #: the port must still exist afterwards: it is a failure if it is gone
 
 
 class AttachInterface(InterfaceOperation, frozen=True, kw_only=True):
-    """Give a port that nobody has to a server, seen to its end in Nova and in Neutron."""
+    """Attach an unused port to a server, and wait until both Nova and Neutron show it attached."""
 
     NAME = "attach-interface"
 
-    tag: str | None = None  #: by which the guest knows the NIC
+    tag: str | None = None  #: device tag by which the guest finds the NIC

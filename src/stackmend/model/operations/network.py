@@ -11,7 +11,7 @@ from stackmend.model.operations import Operation, Seconds, Seen
 from stackmend.model.operations.servers import Presence, ServerSeen
 from stackmend.model.operations.waiting import AgentsSeen, LeftSeen
 
-#: what of a port is set
+#: the attributes of a port that may be set
 PortValues = TypedDict(
     "PortValues",
     {
@@ -26,13 +26,13 @@ _Binding = TypedDict("_Binding", {"binding:vif_type": "str | None", "binding:vni
 
 
 class NeutronOperation(Operation[Seen], Generic[Seen], frozen=True, kw_only=True):
-    """One of Neutron."""
+    """Base of Neutron's operations."""
 
     SERVICE = "network"
 
 
 class PortSeen(ServerSeen, PortValues, _Binding, total=False):
-    """A port as it is, and the server that it says it is of."""
+    """A port, and the server that it belongs to according to its device_id."""
 
     port: Presence
     status: str | None
@@ -42,14 +42,14 @@ class PortSeen(ServerSeen, PortValues, _Binding, total=False):
 
 
 class BindingSeen(ServerSeen, total=False):
-    """The status of a port's binding for a host, None where it has none; and a server that is named."""
+    """The status of a port's binding for a host, None if there is none; and a server, if the call names one."""
 
     port: Presence
     binding: str | None
 
 
 class PortOperation(NeutronOperation[PortSeen], frozen=True, kw_only=True):
-    """One on a port."""
+    """Base of the operations on a port."""
 
     port: str
 
@@ -63,7 +63,7 @@ class UpdatePort(PortOperation, frozen=True, kw_only=True):
 
 
 class ReturnPort(PortOperation, frozen=True, kw_only=True):
-    """Set attributes of a port as they were, on a host whose agent may be dead."""
+    """Restore attributes of a port on a host whose agent may be dead."""
 
     NAME = "return-port"
 
@@ -77,7 +77,7 @@ class DeletePort(PortOperation, frozen=True, kw_only=True):
 
 
 class TagPort(PortOperation, frozen=True, kw_only=True):
-    """Put a tag on a port."""
+    """Add a tag to a port."""
 
     NAME = "tag-port"
 
@@ -85,7 +85,7 @@ class TagPort(PortOperation, frozen=True, kw_only=True):
 
 
 class UntagPort(PortOperation, frozen=True, kw_only=True):
-    """Take a tag off a port."""
+    """Remove a tag from a port."""
 
     NAME = "untag-port"
 
@@ -93,11 +93,11 @@ class UntagPort(PortOperation, frozen=True, kw_only=True):
 
 
 class BindingOperation(NeutronOperation[BindingSeen], frozen=True, kw_only=True):
-    """One on the binding of a port to a host."""
+    """Base of the operations on the binding of a port to a host."""
 
     port: str
     host: str
-    server: str | UnsetType = UNSET  #: one that is looked at besides
+    server: str | UnsetType = UNSET  #: a server whose state is read as well
 
 
 class DeleteBinding(BindingOperation, frozen=True, kw_only=True):
@@ -107,7 +107,7 @@ class DeleteBinding(BindingOperation, frozen=True, kw_only=True):
 
 
 class CreateBinding(BindingOperation, frozen=True, kw_only=True):
-    """Bind a port to one more host, inactive."""
+    """Add an inactive binding of a port to another host."""
 
     NAME = "create-binding"
 
@@ -116,7 +116,7 @@ class CreateBinding(BindingOperation, frozen=True, kw_only=True):
 
 
 class AgentSeen(TypedDict, total=False):
-    """An agent as Neutron shows it."""
+    """An agent in Neutron."""
 
     agent: Presence
     host: str
@@ -132,7 +132,7 @@ class ServedSeen(TypedDict, total=False):
 
 
 class SetAgent(NeutronOperation[AgentSeen], frozen=True, kw_only=True):
-    """Let an agent have new work, or no more."""
+    """Set admin_state_up of an agent."""
 
     NAME = "set-agent"
 
@@ -141,48 +141,48 @@ class SetAgent(NeutronOperation[AgentSeen], frozen=True, kw_only=True):
 
 
 class RouterOperation(NeutronOperation[ServedSeen], frozen=True, kw_only=True):
-    """One on a router and an L3 agent."""
+    """Base of the operations on a router and an L3 agent."""
 
     router: str
     agent: str
 
 
 class GiveRouter(RouterOperation, frozen=True, kw_only=True):
-    """Have an agent serve a router."""
+    """Schedule a router to an L3 agent."""
 
     NAME = "give-router"
 
 
 class TakeRouter(RouterOperation, frozen=True, kw_only=True):
-    """Take a router from an agent."""
+    """Remove a router from an L3 agent."""
 
     NAME = "take-router"
 
 
 class NetworkOperation(NeutronOperation[ServedSeen], frozen=True, kw_only=True):
-    """One on a network and a DHCP agent."""
+    """Base of the operations on a network and a DHCP agent."""
 
     network: str
     agent: str
 
 
 class GiveNetwork(NetworkOperation, frozen=True, kw_only=True):
-    """Have an agent serve a network."""
+    """Schedule a network to a DHCP agent."""
 
     NAME = "give-network"
 
 
 class TakeNetwork(NetworkOperation, frozen=True, kw_only=True):
-    """Take a network from an agent."""
+    """Remove a network from a DHCP agent."""
 
     NAME = "take-network"
 
 
-# -- what is waited for
+# -- waiting
 
 
 class PortsAway(NeutronOperation[LeftSeen], frozen=True, kw_only=True):
-    """Wait until no port of a server is bound to a host; none of an agent either where ``agents`` go, too."""
+    """Wait until no port of a server is bound to the host, and with ``agents`` no port of an agent either."""
 
     NAME = "host-empty"
 

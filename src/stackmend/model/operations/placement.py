@@ -9,27 +9,27 @@ from stackmend.model.operations import Operation, Seen
 from stackmend.model.operations.servers import ServerSeen
 from stackmend.model.operations.waiting import LeftSeen
 
-#: provider -> class -> amount
+#: provider -> resource class -> amount
 Allocations = dict[str, dict[str, int]]
 
 
 class PlacementOperation(Operation[Seen], Generic[Seen], frozen=True, kw_only=True):
-    """One of Placement."""
+    """Base of Placement's operations."""
 
     SERVICE = "placement"
 
 
 class AllocationsSeen(ServerSeen, total=False):
-    """What a consumer holds, and the server of that id."""
+    """The allocations of a consumer, and the server of the same id."""
 
     allocations: Allocations
-    generation: int | None  #: None for a consumer that holds nothing
+    generation: int | None  #: None for a consumer without allocations
     project: str | None
     user: str | None
 
 
 class SetAllocations(PlacementOperation[AllocationsSeen], frozen=True, kw_only=True):
-    """Give a consumer these allocations, none for {}."""
+    """Replace the allocations of a consumer; {} removes them."""
 
     NAME = "set-allocations"
 
@@ -41,7 +41,7 @@ class SetAllocations(PlacementOperation[AllocationsSeen], frozen=True, kw_only=T
 
 
 class ProvidersEmpty(PlacementOperation[LeftSeen], frozen=True, kw_only=True):
-    """Wait until nothing has an allocation of the providers of a host, nested ones included."""
+    """Wait until nobody has allocations on the providers of a host, including nested ones."""
 
     NAME = "host-empty"
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations by which a server is deleted and made again on the same ports.
+"""Operations that delete a server and create it again on the same ports.
 
-The new server has no id when the plan is made: until it is seen to serve it is known by a tag that no other has.
+The new server has no id when the plan is made: until it is verified it is identified by a unique tag.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from stackmend.model.operations.compute import NovaOperation
 from stackmend.model.operations.network import NeutronOperation
 from stackmend.model.operations.servers import Presence, ServerSeen
 
-#: what stands in a plan for an image that is not made yet, and for user data, which no plan holds
+#: placeholders in a plan for an image that does not exist yet, and for user data, which no plan holds
 OF_SNAPSHOT, OF_OLD = "(the image made of the old server)", "(that of the old server)"
 
 
 def digest(user_data: str) -> str:
-    """By which user data is known again, "" where there is none."""
+    """SHA-256 that identifies user data, "" if there is none."""
     return hashlib.sha256(user_data.encode()).hexdigest() if user_data else ""
 
 
@@ -29,24 +29,24 @@ def digest(user_data: str) -> str:
 
 
 class SnapshotSeen(ServerSeen, total=False):
-    """An image by its name, and the server that it is made of."""
+    """An image, found by name, and the server it is made from."""
 
-    image: str  #: Glance's status of it, or "absent"
+    image: str  #: its status in Glance, or "absent"
     image_id: str | None
 
 
 class SnapshotServer(NovaOperation[SnapshotSeen], frozen=True, kw_only=True):
-    """Make an image of a server's root disk, seen to its end."""
+    """Create an image of a server's root disk, and wait until it is active."""
 
     NAME = "snapshot-server"
 
     server: str
-    image: str  #: its name, that no other image has
+    image: str  #: its name, unique among images
     limit: Seconds = UNSET
 
 
 class DropSnapshot(Operation[SnapshotSeen], frozen=True, kw_only=True):
-    """Delete the image that was made of a server."""
+    """Delete the image that was created from a server."""
 
     SERVICE = "image"
     NAME = "drop-snapshot"
@@ -56,13 +56,13 @@ class DropSnapshot(Operation[SnapshotSeen], frozen=True, kw_only=True):
 
 
 class EndSeen(ServerSeen, total=False):
-    """A server, and whether a volume of it is deleted with it: None where it has no such volume."""
+    """A server, and whether a volume is deleted with it: None if that volume is not attached to it."""
 
     ends: bool | None
 
 
 class SetVolumeEnd(NovaOperation[EndSeen], frozen=True, kw_only=True):
-    """Say whether a volume is deleted with its server."""
+    """Set whether a volume is deleted with its server."""
 
     NAME = "set-volume-end"
 
@@ -72,7 +72,7 @@ class SetVolumeEnd(NovaOperation[EndSeen], frozen=True, kw_only=True):
 
 
 class ParkedSeen(ServerSeen, total=False):
-    """A port, and the server that it is, or was, of."""
+    """A port, and the server it belongs, or belonged, to."""
 
     port: Presence
     device_id: str
@@ -82,7 +82,7 @@ class ParkedSeen(ServerSeen, total=False):
 
 
 class ParkPort(NeutronOperation[ParkedSeen], frozen=True, kw_only=True):
-    """Take a port from a server that is about to be deleted: Nova deletes, or lets go of, what it has then."""
+    """Detach a port from a server that is about to be deleted: Nova deletes or unbinds those it still has."""
 
     NAME = "park-port"
 
@@ -91,7 +91,7 @@ class ParkPort(NeutronOperation[ParkedSeen], frozen=True, kw_only=True):
 
 
 class UnparkPort(NeutronOperation[ParkedSeen], frozen=True, kw_only=True):
-    """Give a port back to the server that it was taken from."""
+    """Return a port to the server it was detached from."""
 
     NAME = "unpark-port"
 
@@ -110,7 +110,7 @@ class DoomedSeen(ServerSeen, total=False):
 
 
 class DeleteServer(NovaOperation[DoomedSeen], frozen=True, kw_only=True):
-    """Delete a server, at once also where Nova would keep it for a while; seen to its end."""
+    """Delete a server, immediately even if Nova would defer it, and wait until it is gone."""
 
     NAME = "delete-server"
 
@@ -118,66 +118,66 @@ class DeleteServer(NovaOperation[DoomedSeen], frozen=True, kw_only=True):
 
 
 class KeptSeen(TypedDict, total=False):
-    """What is not as it was, in words."""
+    """What is not as before, in words."""
 
     lacking: str
-    gone: bool  #: whether something of it is gone for good
+    gone: bool  #: whether part of it is irrecoverably lost
 
 
 class PartsKept(NeutronOperation[KeptSeen], frozen=True, kw_only=True):
-    """See that ports, volumes and the image are there, and nobody's, with the addresses that they had."""
+    """Verify that ports, volumes and the image exist and are unused, and that the ports have their addresses."""
 
     NAME = "parts-kept"
 
     server: str
-    ports: dict[str, list[str]]  #: port -> its MAC address, then its addresses in order
+    ports: dict[str, list[str]]  #: port -> its MAC address, then its IP addresses in order
     volumes: list[str]
-    image: str  #: a name, "" for none
+    image: str  #: name of the image, "" for none
 
 
 # -- the new server
 
 
 class RecreatedSeen(ServerSeen, total=False):
-    """The server that was made again, by its tag, and what it is made of."""
+    """The recreated server, found by its tag, and what it is created from."""
 
     id: str | None
-    launched: bool  #: whether it ever ran
+    launched: bool  #: whether it was ever running
     failure: str
-    claimed: list[str]  #: ports of the old one that somebody has
+    claimed: list[str]  #: ports of the old server that are in use
     image: str | None
-    #: one text: a list, for whatever is a text in here may be told in notes
+    #: a list holding one text, as plain texts in here may be copied into notes
     user_data: list[str]
 
 
 class _OfNew(NovaOperation[Seen], Generic[Seen], frozen=True, kw_only=True):
-    """One on the server that was made again."""
+    """Base of the operations on the recreated server."""
 
     tag: str
 
 
 class RecreateServer(_OfNew[RecreatedSeen], frozen=True, kw_only=True):
-    """Make a server again, seen until it is active."""
+    """Create the server again, and wait until it is active."""
 
     NAME = "recreate-server"
 
-    server: str  #: the old one, of which Nova still has the user data
+    server: str  #: the old one, whose user data Nova still has
     ports: list[str]
     body: dict[str, Any]
-    image: str  #: name of the image that takes the place of an image in ``body``, "" for none
-    user_data: str  #: SHA-256 of what the old one had, "" for none
+    image: str  #: name of the image whose id is put into ``body``, "" for none
+    user_data: str  #: SHA-256 of the old server's, "" for none
     microversion: str
 
 
 class ServesSeen(ServerSeen, total=False):
-    """The server that was made again, and what it lacks, in words."""
+    """The recreated server, and what it lacks, in words."""
 
     id: str | None
     lacking: str
 
 
 class RecreatedServes(_OfNew[ServesSeen], frozen=True, kw_only=True):
-    """Wait until the server that was made again runs, with the same ports, addresses and volumes, all in use."""
+    """Wait until the recreated server runs, with the same ports, addresses and volumes, all in use."""
 
     NAME = "recreated-serves"
 
@@ -186,13 +186,13 @@ class RecreatedServes(_OfNew[ServesSeen], frozen=True, kw_only=True):
 
 
 class NewEndSeen(EndSeen, total=False):
-    """The server that was made again, and whether a volume of it is deleted with it."""
+    """The recreated server, and whether a volume is deleted with it."""
 
     id: str | None
 
 
 class EndOfRecreated(_OfNew[NewEndSeen], frozen=True, kw_only=True):
-    """Say whether a volume is deleted with the server that was made again."""
+    """Set whether a volume is deleted with the recreated server."""
 
     NAME = "end-of-recreated"
 
@@ -201,23 +201,23 @@ class EndOfRecreated(_OfNew[NewEndSeen], frozen=True, kw_only=True):
 
 
 class UntagRecreated(_OfNew[RecreatedSeen], frozen=True, kw_only=True):
-    """Take the tag off, by which the server that was made again was known."""
+    """Remove the tag that identified the recreated server."""
 
     NAME = "untag-recreated"
 
 
-# -- a build that failed
+# -- a failed build
 
 
 class UnclaimedSeen(ParkedSeen, total=False):
-    """A port, and the server that was made again."""
+    """A port, and the recreated server."""
 
     id: str | None
     launched: bool
 
 
 class UnclaimPort(NeutronOperation[UnclaimedSeen], frozen=True, kw_only=True):
-    """Take a port from a server that was made again and came to nothing."""
+    """Detach a port from a recreated server that failed to build."""
 
     NAME = "unclaim-port"
 
@@ -226,13 +226,13 @@ class UnclaimPort(NeutronOperation[UnclaimedSeen], frozen=True, kw_only=True):
 
 
 class FailedSeen(DoomedSeen, total=False):
-    """The server that was made again, whether it ever ran, and what would be deleted with it."""
+    """The recreated server, whether it was ever running, and what would be deleted with it."""
 
     id: str | None
     launched: bool
 
 
 class DropFailed(_OfNew[FailedSeen], frozen=True, kw_only=True):
-    """Delete the server that was made again where it came to nothing; one that ever ran stays."""
+    """Delete the recreated server if it failed to build; a server that was ever running stays."""
 
     NAME = "drop-failed"

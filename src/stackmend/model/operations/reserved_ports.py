@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations on ports that are reserved for a server to come: made, and known again, by their description.
+"""Operations on ports reserved for a future server, created and identified by their description.
 
-Neutron gives a new port its id, so that whoever asked and heard no answer would not know which one it is. A
-description that nothing else has makes the request repeatable: what an earlier try left is found by it.
+Neutron assigns the id of a new port, so a client that got no response could not tell which port it created. A unique
+description makes the request repeatable: the result of an earlier attempt is found by it.
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ from stackmend.model.operations import ApiCall
 from stackmend.model.operations.network import NeutronOperation
 from stackmend.model.operations.servers import Presence
 
-#: {"subnet_id": ..., "ip_address": ...}, either of which may be missing
+#: {"subnet_id": ..., "ip_address": ...}; either may be missing
 FixedIp = dict[str, str]
 
 
 class ReservedSeen(TypedDict, total=False):
-    """The port of one reservation, and who else has the address that is wanted."""
+    """The port of a reservation, and the port that has the wanted address, if any."""
 
     port: Presence
     id: str | None
     device_id: str
     revision_number: int | None
     addresses: list[str]
-    holder: str | None  #: another port that has the address that is wanted
+    holder: str | None  #: another port that has the wanted address
 
 
 class _Reserving(NeutronOperation[ReservedSeen], frozen=True, kw_only=True):
-    """One on the port of a reservation."""
+    """Base of the operations on the port of a reservation."""
 
-    reservation: str  #: its description, that no other port has
+    reservation: str  #: the port's description, unique among ports
 
 
 class _Reserve(_Reserving, frozen=True, kw_only=True):
-    """Make a port that no server has yet."""
+    """Base of the operations that create an unused port."""
 
     network: str
     name: str
-    project: str | UnsetType = UNSET  #: of whom it is to be; UNSET: of the account that asks
+    project: str | UnsetType = UNSET  #: the project that will own it; UNSET: the project of the account
     dns_name: str | UnsetType = UNSET
 
 
 class ReservePort(_Reserve, frozen=True, kw_only=True):
-    """Make a port that no server has yet, with the addresses that are asked for, else those that Neutron gives."""
+    """Create an unused port with the requested addresses, or with addresses that Neutron chooses."""
 
     NAME = "reserve-port"
 
@@ -55,23 +55,23 @@ class ReservePort(_Reserve, frozen=True, kw_only=True):
 
     @property
     def address(self) -> str:
-        """The one address that is asked for by name, or ""."""
+        """The requested address if there is exactly one, else ""."""
         named = [one["ip_address"] for one in self.fixed_ips if "ip_address" in one]
         return named[0] if len(named) == 1 else ""
 
 
 class TryPort(_Reserve, frozen=True, kw_only=True):
-    """Make a port with whatever address Neutron gives, unless one of the reservations before it has the wanted one."""
+    """Create a port with an address that Neutron chooses, unless an earlier reservation has the wanted address."""
 
     NAME = "try-port"
 
     subnet: str
-    address: str  #: the one that is wanted
-    before: list[str]  #: the reservations of earlier tries
+    address: str  #: the wanted address
+    before: list[str]  #: the reservations of earlier attempts
 
 
 class DropReserved(_Reserving, frozen=True, kw_only=True):
-    """Delete the port of a reservation, unless it has the address that was wanted."""
+    """Delete the port of a reservation, unless it has the wanted address."""
 
     NAME = "drop-reserved"
 
@@ -79,13 +79,13 @@ class DropReserved(_Reserving, frozen=True, kw_only=True):
     unless: str = ""  #: an address
 
     def made(self) -> ApiCall:
-        """The call, made unless somebody has put the port on a server; what is deleted so stays deleted by undo."""
+        """The call, sent only while the port is unused; undo does not restore a deleted port."""
         seen: ReservedSeen = {"device_id": ""}
         return self.call(seen, inverse=self.call(seen))
 
 
 class HoldsAddress(NeutronOperation[ReservedSeen], frozen=True, kw_only=True):
-    """See that one of the reservations has the address."""
+    """Verify that one of the reservations has the address."""
 
     NAME = "holds-address"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What operations of several services find of a server."""
+"""The state of a server, as operations of several services read it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ServerSeen = TypedDict(
     },
     total=False,
 )
-"""Whether there is a server, where, and what is being done with it. One that is absent has nothing else."""
+"""Whether the server exists, its host, and its states. An absent server has no further values."""
 
 VolumeStatus = TypedDict("VolumeStatus", {"volume.status": "str | None"}, total=False)
-"""What Cinder says of a volume that a server has; None where it has none of that id."""
+"""The status of a server's volume in Cinder; None if Cinder has no volume of that id."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is found where a host, or its agents, are waited for."""
+"""The state read while waiting for a host or its agents."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TypedDict
 
 
 class LeftSeen(TypedDict, total=False):
-    """How many of something are left, whether they are on their way, and some of them by name."""
+    """How many objects are left, whether they are moving, and some of their names."""
 
     left: int
     moving: bool
@@ -18,7 +18,7 @@ class LeftSeen(TypedDict, total=False):
 
 
 class AgentsSeen(TypedDict, total=False):
-    """How many agents of a host are dead, and their kinds."""
+    """The number of dead agents on a host, and their types."""
 
     left: int
     dead: str

@@ -83,7 +83,7 @@ def _deleted(picture: VolumeSeen, _: DeleteVolume) -> StepState:
 
 
 def _attachment(reader: ResourceReader, asked: DeleteAttachment) -> AttachmentSeen:
-    """The attachment, and what its volume says."""
+    """The attachment and its server."""
     body = reader.get("block-storage", f"/attachments/{segment(asked.attachment)}", _ATTACHMENTS)
     if body is None:
         return {"attachment": "absent"}
