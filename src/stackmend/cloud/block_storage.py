@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cinder, as its API shows it to an administrator: volumes and their attachments.
+"""Cinder's API as an administrator sees it: volumes and their attachments.
 
-Every function may raise SourceError, where Cinder does not answer.
+Every function may raise SourceError, if Cinder does not answer.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from stackmend.model.api import Resource, segment
 from stackmend.model.protocols import Api
 
 _VOLUMES = "3.0"
-#: attachments as a resource of their own
+#: attachments as resources of their own
 _ATTACHMENTS = "3.27"
 
 
 def volume(api: Api, name: str) -> Resource | None:
-    """One volume, None where there is none."""
+    """One volume, None if it does not exist."""
     body = api.get("block-storage", f"/volumes/{segment(name)}", _VOLUMES)
     return None if body is None else body["volume"]
 
@@ -28,7 +28,7 @@ def attachments(api: Api, server: str) -> list[Resource]:
 
 
 def few(api: Api) -> list[str]:
-    """Ids of some volumes, by which a cloud is known again."""
+    """Ids of some volumes, to recognise a cloud."""
     return [
         str(one["id"])
         for one in (api.get("block-storage", "/volumes/detail?all_tenants=1&limit=5") or {}).get("volumes", ())[:5]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova, as its API shows it to an administrator: services, servers, migrations, hypervisors, flavors.
+"""Nova's API as an administrator sees it: services, servers, migrations, hypervisors, flavors.
 
-Every function may raise SourceError, where Nova does not answer.
+Every function may raise SourceError, if Nova does not answer.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from stackmend.model.api import Resource, segment
 from stackmend.model.errors import UsageError
 from stackmend.model.protocols import Api
 
-#: services by their uuids; hypervisors by the uuids of their providers
+#: services and hypervisors identified by UUID, the latter as their resource providers
 SERVICES = "2.53"
-#: migrations in pages, of one host and type, with their uuids
+#: migrations with UUIDs, paginated, filtered by host and type
 MIGRATIONS = "2.59"
-#: from this one on an evacuated server is stopped where it arrives
+#: from this version on, an evacuated server is stopped on its new host
 STOPPED = "2.95"
-#: the first that has the scheduler look at the host that an evacuation names, whatever is asked for
+#: from this version on, the scheduler always verifies the host named for an evacuation
 LOOKED_AT = "2.68"
 _BASIC = "2.1"
-#: actions in pages
+#: actions, paginated
 _ACTIONS = "2.58"
 #: flavors with their extra specs
 _FLAVORS = "2.61"
 #: shares of one server
 _SHARES = "2.97"
-#: attachments of a server with Cinder's ids of them, and with what becomes of each when the server is deleted
+#: attachments of a server with Cinder's attachment ids, and with delete_on_termination
 _ATTACHMENT_IDS, _ATTACHMENT_ENDS = "2.89", "2.79"
 _EVERY_ACTION_PAGE = 50
 
@@ -34,7 +34,7 @@ _EVERY_ACTION_PAGE = 50
 
 
 def service(api: Api, host: str) -> Resource:
-    """nova-compute of a host; UsageError where there is none."""
+    """nova-compute of a host; UsageError if there is none."""
     path = f"/os-services?host={segment(host)}&binary=nova-compute"
     found = (api.get("compute", path, SERVICES) or {}).get("services") or ()
     if not found:
@@ -68,31 +68,31 @@ def hypervisors(api: Api) -> list[Resource]:
 
 
 def servers_on(api: Api, host: str) -> list[Resource]:
-    """The servers of a host, each as Nova shows it. (:func:`stackmend.cloud.servers.on_host` understands them.)"""
+    """The servers of a host, each as Nova shows it. (:func:`stackmend.cloud.servers.on_host` interprets them.)"""
     return list(api.every("compute", f"/servers/detail?all_tenants=1&host={segment(host)}", "servers", SERVICES))
 
 
 def server(api: Api, name: str) -> Resource | None:
-    """One server as Nova shows it, None where there is none."""
+    """One server as Nova shows it, None if it does not exist."""
     body = api.get("compute", f"/servers/{segment(name)}", _BASIC)
     return None if body is None else body["server"]
 
 
 def attachments(api: Api, name: str) -> list[Resource]:
-    """The volumes that Nova lists of a server, with as much of each as this cloud tells."""
+    """The volumes that Nova lists for a server, in as much detail as this cloud offers."""
     version = next((v for v in (_ATTACHMENT_IDS, _ATTACHMENT_ENDS) if api.offers("compute", v)), _BASIC)
     body = api.get("compute", f"/servers/{segment(name)}/os-volume_attachments", version)
     return list((body or {}).get("volumeAttachments", ()))
 
 
 def actions(api: Api, name: str) -> list[Resource]:
-    """The newest actions of a server, fifty at most."""
+    """The latest actions of a server, at most fifty."""
     path = f"/servers/{segment(name)}/os-instance-actions?limit={_EVERY_ACTION_PAGE}"
     return list((api.get("compute", path, _ACTIONS) or {}).get("instanceActions", ()))
 
 
 def shares(api: Api, name: str) -> list[Resource]:
-    """Shares of Manila that are attached to a server; () where this cloud attaches none."""
+    """Manila shares attached to a server; () if this cloud cannot attach any."""
     if not api.offers("compute", _SHARES):
         return []
     body = api.get("compute", f"/servers/{segment(name)}/shares", _SHARES) or {}
@@ -103,12 +103,12 @@ def shares(api: Api, name: str) -> list[Resource]:
 
 
 def migrations(api: Api, host: str) -> list[Resource]:
-    """Migrations from or to a host, whatever became of them."""
+    """Migrations from or to a host, in any status."""
     return list(api.every("compute", f"/os-migrations?host={segment(host)}", "migrations", MIGRATIONS))
 
 
 def evacuations(api: Api, host: str) -> list[Resource]:
-    """Evacuations from a host, whatever became of them, the newest first."""
+    """Evacuations from a host, in any status, the latest first."""
     path = f"/os-migrations?migration_type=evacuation&source_compute={segment(host)}"
     return list(api.every("compute", path, "migrations", MIGRATIONS))
 
@@ -117,5 +117,5 @@ def evacuations(api: Api, host: str) -> list[Resource]:
 
 
 def flavors(api: Api) -> list[Resource]:
-    """Every flavor with its extra specs, those of single projects too."""
+    """Every flavor with its extra specs, including non-public ones."""
     return list(api.every("compute", "/flavors/detail?is_public=none", "flavors", _FLAVORS))

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the text of a guest's serial console says: a login prompt, or what keeps the guest from one.
+"""What a guest's serial console shows: a login prompt, or a problem that prevents one.
 
-What Nova returns of it (nova/compute/manager.py: get_console_output; nova/virt/libvirt/driver.py:
-_get_console_output_file): the last 100 KiB at most, also of files that virtlogd has rotated away; of these so many
-lines as are asked for; every byte beyond ASCII as U+FFFD; of control characters tab and newline alone, so that of an
-escape sequence for colours the end is left: ``[0;32m``. The text of boots before this one is in it as well.
+What Nova returns (nova/compute/manager.py: get_console_output; nova/virt/libvirt/driver.py: _get_console_output_file):
+at most the last 100 KiB, including files that virtlogd has rotated; of these, the requested number of lines; every
+non-ASCII byte as U+FFFD; no control characters except tab and newline, so that only the end of an escape sequence for
+colours remains: ``[0;32m``. It includes the text of earlier boots.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: lines that are looked at: a panic's report and what follows it have room in them
+#: number of lines to read: enough for the report of a panic and what follows it
 LINES = 200
-#: kinds of what a console shows
+#: kinds of events on a console
 LOGIN, PANIC, FSCK, SHELL, BOOT = "login", "panic", "fsck", "shell", "boot"
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What keeps a guest from coming up."""
+    """A problem that prevents a guest from coming up."""
 
     pattern: re.Pattern[str]
     kind: str
@@ -61,10 +61,10 @@ TROUBLES = (
     # edk2, the boot manager's shell
     Trouble(re.compile(r"^Shell> ?$|BdsDxe: No bootable option", re.M), BOOT, "no disk to boot from"),
 )  # fmt: skip
-#: util-linux, term-utils/agetty.c: the prompt of a getty, also where it logs in by itself, or the kernel or cloud-init
-#: has written behind it
+#: util-linux, term-utils/agetty.c: the prompt of a getty, also with automatic login, or with text that the kernel or
+#: cloud-init wrote after it
 _LOGIN = re.compile(r"^\S* ?login: ?(?:\w+ \(automatic login\).*|\[ *\d+\.\d+\].*)?$", re.M)
-#: an escape sequence (ECMA-48, 5.4) whole, or without the ESC that Nova takes away
+#: an escape sequence (ECMA-48, 5.4), complete or without the ESC, which Nova removes
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\[(?:[\d;?]+[A-HJKSTfhlm]|[HJKm](?!\w))(?!\])")
 _CONTROLS = re.compile(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]")
 
@@ -75,29 +75,30 @@ def clean(text: str) -> str:
 
 
 def seen(text: str) -> list[tuple[str, str]]:
-    """(kind, words) of everything that a text shows, in its order."""
+    """(kind, words) of everything that a text shows, in order."""
     found = [(match.start(), one.kind, one.words) for one in TROUBLES for match in one.pattern.finditer(text)]
     found += [(match.start(), LOGIN, "a login prompt") for match in _LOGIN.finditer(text)]
     return [(kind, words) for _, kind, words in sorted(found)]
 
 
 def shown(text: str) -> str:
-    """ "login", a trouble in words, or "" where the last lines tell neither."""
+    """What the last lines show: "login", a problem in words, or "" for neither."""
     kind, words = (seen(text) or [("", "")])[-1]
     return LOGIN if kind == LOGIN else words
 
 
 def since_login(events: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """What was shown after the last login prompt: troubles that were over before it are history."""
+    """The events after the last login prompt: problems before it are over."""
     last = max((at for at, (kind, _) in enumerate(events) if kind == LOGIN), default=-1)
     return list(events[last + 1 :])
 
 
 def added(before: str, now: str) -> str:
-    """What was written between two looks at a console.
+    """The text added between two readings of a console.
 
-    Of the first look the front may be gone from the second, which has only so many lines. Where nothing of the first is
-    in the second, all of it is new. A line that was begun before is whole in it, unless it told something already.
+    The beginning of the first text may be missing from the second, which has a limited number of lines. If the second
+    contains nothing of the first, all of it is new. A line begun before is included completely, unless it already
+    showed an event.
     """
     starts = [0, *(match.end() for match in re.finditer("\n", before))]
     at = next((start for start in starts if start < len(before) and now.startswith(before[start:])), None)

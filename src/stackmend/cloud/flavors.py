@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The allocation a server's flavor requires (nova/scheduler/utils.py, ResourceRequest.from_request_spec)."""
+"""The allocation that a server's flavor requires (nova/scheduler/utils.py, ResourceRequest.from_request_spec)."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from stackmend.model.repair import CannotRepair
 from stackmend.model.step import Value
 from stackmend.model.values import members, whole
 
-#: parts of names of extra specs by which Nova asks for more than three numbers, or somewhere else
+#: parts of names of extra specs that make Nova request more than three resource classes, or other providers
 _MORE = (
     "hw:cpu_policy", "hw:cpu_dedicated_mask", "hw:emulator_threads_policy", "hw:mem_encryption", "hw:pmem",
     "hw:tpm_version", "accel:device_profile", "pci_passthrough:alias",
 )  # fmt: skip
-#: properties of images that do the same, as keys of instance_system_metadata
+#: image properties with the same effect, as keys of instance_system_metadata
 _OF_IMAGE = frozenset({"image_hw_cpu_policy", "image_hw_mem_encryption", "image_hw_tpm_version"})
 _COLUMNS = ("vcpus", "memory_mb", "root_gb", "ephemeral_gb")
 
 
 def amounts(live: Live, database: str, server: Mapping[str, Value]) -> dict[str, int]:
-    """Resource class -> amount that the server is to hold of its host's own provider.
+    """Resource class -> amount that the server should have allocated on its host's own provider.
 
-    CannotRepair where the flavor does not tell: it asks for more than Nova's three classes, or row and flavor disagree.
+    CannotRepair if the flavor does not determine it: it requests more than Nova's three classes, or differs from the
+    row.
     """
     name = str(server["uuid"])
     flavor = _flavor(live, database, server)
@@ -57,7 +58,7 @@ def _flavor(live: Live, database: str, server: Mapping[str, Value]) -> dict[str,
 
 
 def _overrides(server: object, specs: Mapping[str, object]) -> dict[str, int]:
-    """``resources:CLASS``; CannotRepair for whatever asks for another provider or another class."""
+    """The ``resources:CLASS`` overrides; CannotRepair for whatever requests another provider or another class."""
     found = {}
     for spec, value in specs.items():
         if spec.startswith("resources:"):

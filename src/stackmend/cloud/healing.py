@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova's healer of network caches (nova/compute/manager.py, ``_heal_instance_info_cache``): whether it runs, how often.
+"""Nova's periodic healing of network caches (nova/compute/manager.py, ``_heal_instance_info_cache``).
 
-One server of a host is refreshed at a time, the next one an interval later, so that a server comes round after as many
-intervals as its host has servers. A refresh reads the cache anew before it asks Neutron, and takes from it which ports
-are kept: it never changes that by itself. Two things lose it: a refresh that was under way when the cache was written,
-which is over before the healer's next one begins, and a cache that was emptied, from which every port comes back as one
-to be deleted.
+One server per host is refreshed in each interval, so each server's turn comes after as many intervals as its host has
+servers. A refresh reads the cache again before it queries Neutron, and keeps its preserve_on_delete flags: it never
+changes them itself. They are lost in two cases: by a refresh in progress while the cache was written, which ends before
+the healer's next one begins, and if the cache was emptied, as every port then returns as one to be deleted.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from __future__ import annotations
 from stackmend.model.protocols import Live
 
 SETTING = "heal_instance_info_cache_interval"
-#: ``services.version`` of nova-compute of the first release in which it is off unless it is set (2025.1, bug 1996094)
+#: ``services.version`` of nova-compute in the first release in which it is off by default (2025.1, bug 1996094)
 _OFF_BY_DEFAULT = 68
 _DEFAULT = 60
 
 
 def configured(live: Live) -> int | None:
-    """Seconds from one server to the next as Nova's own files have it, 0 where it is off; None where nobody knows."""
+    """The interval in seconds from Nova's own files, 0 if it is off; None if unknown."""
     text = live.setting(f"DEFAULT.{SETTING}")
     if text is None:
         return None
@@ -30,5 +29,5 @@ def configured(live: Live) -> int | None:
 
 
 def default(version: int) -> int:
-    """The same where it is not set: ``version`` is that of nova-compute."""
+    """The default interval in seconds; ``version`` is that of nova-compute."""
     return 0 if version >= _OFF_BY_DEFAULT else _DEFAULT

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What workflows ask of hosts: their services, nodes and agents, open migrations, and room for more servers."""
+"""What workflows need to know about hosts: services, nodes and agents, open migrations, and spare capacity."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from stackmend.model.protocols import Api, Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.values import members, text
 
-#: roots of nested providers among candidates, and forbidden traits
+#: allocation candidates with the roots of nested providers, and forbidden traits
 _CANDIDATES = "1.29"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compute:
-    """nova-compute of a host, as Nova shows it."""
+    """nova-compute of a host in Nova's API."""
 
     host: str
     service: str  #: uuid
@@ -40,7 +40,7 @@ class Compute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """What one server takes of a host, by class of resource."""
+    """The resources one server needs from a host, by resource class."""
 
     flavor: str
     resources: tuple[tuple[str, int], ...]
@@ -48,7 +48,7 @@ class Need:
 
 
 def computes(api: Api) -> dict[str, Compute]:
-    """Host -> its nova-compute, for every host of the cloud."""
+    """Each host of the cloud with its nova-compute."""
     return {
         str(one["host"]): Compute(
             host=str(one["host"]),
@@ -65,23 +65,23 @@ def computes(api: Api) -> dict[str, Compute]:
 
 
 def compute(found: Mapping[str, Compute], host: str) -> Compute:
-    """The one of this host; UsageError where there is none."""
+    """nova-compute of this host; UsageError if there is none."""
     if host not in found:
         raise UsageError(f"there is no compute host {host}", "See 'openstack compute service list'.")
     return found[host]
 
 
 def cells(live: Live | None) -> dict[str, object]:
-    """Host -> number of its cell; {} where the databases cannot be asked: the APIs do not tell."""
+    """Each host with the number of its cell; {} without databases, as the APIs do not show cells."""
     if live is None:
         return {}
     return {str(row["host"]): row["cell_id"] for row in live.rows("nova_api", "host_mappings", {})}
 
 
 def nodes(api: Api, leaving: str) -> dict[str, str]:
-    """Uuid of a node, which is that of its provider -> its host, for every host of the cloud.
+    """The UUID of each compute node, which is also that of its resource provider, with its host.
 
-    CannotRepair where the servers of ``leaving`` are machines of ironic's: such a one is its own host, and stays.
+    CannotRepair if the servers of ``leaving`` are baremetal (ironic) machines: such a server cannot leave its machine.
     """
     found = nova.hypervisors(api)
     if any(one.get("hypervisor_type") == "ironic" and members(one["service"])["host"] == leaving for one in found):
@@ -93,7 +93,7 @@ def nodes(api: Api, leaving: str) -> dict[str, str]:
 
 
 def open_moves(api: Api, host: str) -> list[Mapping[str, object]]:
-    """Migrations from or to a host that are not over."""
+    """Migrations from or to a host that have not ended."""
     return [one for one in nova.migrations(api, host) if one["status"] not in OVER]
 
 
@@ -103,7 +103,7 @@ def evacuations(api: Api, host: str) -> list[Mapping[str, object]]:
 
 
 def consumers(api: Api, providers: Iterable[str]) -> set[str]:
-    """What has an allocation of these providers, or of those below them."""
+    """Everything with an allocation on these providers, or on those nested in them."""
     found: set[str] = set()
     for root in providers:
         for one in placement.tree(api, root):
@@ -112,7 +112,7 @@ def consumers(api: Api, providers: Iterable[str]) -> set[str]:
 
 
 def room(api: Api, need: Need, allowed: Mapping[str, str]) -> dict[str, int]:
-    """Host -> how many servers of this need it has room for, each need for itself; ``allowed``: provider -> host."""
+    """Host -> number of servers with this need that fit on it, each need by itself; ``allowed``: provider -> host."""
     resources = ",".join(f"{name}:{amount}" for name, amount in need.resources)
     if not resources:
         return dict.fromkeys(allowed.values(), 1)
@@ -128,13 +128,13 @@ def room(api: Api, need: Need, allowed: Mapping[str, str]) -> dict[str, int]:
             fits = min(_times(summaries, one, held["resources"]) for one, held in request["allocations"].items())
             found[host] = max(found.get(host, 0), fits)
     if not found and "PCPU" in (names := dict(need.resources)):
-        # hosts that were never told of dedicated CPUs: Nova asks a second time, too (scheduler/manager.py)
+        # hosts that do not report dedicated CPUs: Nova also makes a second request (scheduler/manager.py)
         names["VCPU"] = names.pop("PCPU") + names.get("VCPU", 0)
         return room(api, replace(need, resources=tuple(sorted(names.items()))), allowed)
     return found
 
 
 def _times(summaries: Mapping[str, Any], provider: str, wanted: Mapping[str, int]) -> int:
-    """How often a provider can give this."""
+    """How many times a provider can satisfy this."""
     has = summaries[provider]["resources"]
     return min(int(has[name]["capacity"] - has[name]["used"]) // int(amount) for name, amount in wanted.items())

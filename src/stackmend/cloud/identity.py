@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keystone, as its API shows it."""
+"""Keystone's API."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from stackmend.model.protocols import Api
 
 
 def project_name(api: Api, project: str) -> str:
-    """The name of a project, "" where there is none of this id. SourceError where Keystone does not answer."""
+    """The name of a project, "" if none has this id. SourceError if Keystone does not answer."""
     body = api.get("identity", f"/projects/{segment(project)}") or {}
     return str((body.get("project") or {}).get("name") or "")

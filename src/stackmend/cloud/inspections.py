@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inspections of a server's disks, as Nova itself keeps them: in the reason for which the server is locked.
+"""Inspections of a server's disks, recorded in Nova itself: as the reason for which the server is locked.
 
-So the record is where the server is, whoever looks, and outlives the journal and the machine of whoever began it.
+So the record is where the server is, visible to everybody, and outlives the journal and the machine of the operator.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from stackmend.cloud.servers import Server, server_of
 from stackmend.model.errors import UsageError
 from stackmend.model.protocols import Api
 
-#: characters of who approved, and of the ticket: Nova keeps 255 of a reason
+#: maximum length of the approver and of the ticket: Nova stores 255 characters of a reason
 _MOST = 90
-#: the first that shows locks with their reasons, and lists by them
+#: the first version that shows locked_reason, and filters by locked
 _LOCKS = "2.73"
 _WORDS = {"active": "it ran", "stopped": "it was stopped", "suspended": "it was suspended", "error": "it was in error"}
 _REASON = re.compile(rf"stackmend disk inspect: ticket (.+), approved by (.+); ({'|'.join(_WORDS.values())})")
 
-#: vm_state of a server whose disks can be inspected offline
+#: vm_states of servers whose disks can be inspected offline
 INSPECTED = frozenset(_WORDS)
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """One that was begun and not released."""
+    """An inspection that was begun and not released."""
 
     ticket: str
     approved_by: str
@@ -35,7 +35,7 @@ class Inspection:
 
     @classmethod
     def of(cls, ticket: str, approved_by: str, vm_state: str) -> Inspection:
-        """One to be begun; UsageError for words that no reason can hold."""
+        """An inspection to begin; UsageError for texts that a reason cannot hold."""
         for option, text in (("--ticket", ticket), ("--approved-by", approved_by)):
             if not text.strip() or not text.isprintable() or ";" in text or len(text) > _MOST:
                 raise UsageError(
@@ -46,23 +46,23 @@ class Inspection:
 
     @property
     def reason(self) -> str:
-        """What the server is locked with."""
+        """The locked_reason of the server."""
         return f"stackmend disk inspect: ticket {self.ticket}, approved by {self.approved_by}; {self.was}"
 
     @property
     def ran(self) -> bool:
-        """Whether the server is to be started when it is released."""
+        """Whether the server is to be started on release."""
         return self.was == _WORDS["active"]
 
 
 def inspection(server: Server) -> Inspection | None:
-    """The inspection that a server is under; None where it is under none."""
+    """The inspection of a server; None if it is not under inspection."""
     match = _REASON.fullmatch(server.locked_reason or "") if server.locked else None
     return Inspection(match[1], match[2], match[3]) if match else None
 
 
 def every(api: Api) -> Iterator[tuple[Server, Inspection]]:
-    """Every server of the cloud that is under inspection."""
+    """Every server under inspection in the cloud."""
     for one in api.every("compute", "/servers/detail?all_tenants=1&locked=true", "servers", _LOCKS):
         server = server_of(one)
         if found := inspection(server):

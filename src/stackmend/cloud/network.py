@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Neutron, as its API shows it to an administrator: agents and what they serve, ports, networks.
+"""Neutron's API as an administrator sees it: agents and what they serve, ports, networks.
 
-Every function may raise SourceError, where Neutron does not answer.
+Every function may raise SourceError, if Neutron does not answer.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ def agents_of(api: Api, kind: str) -> list[Resource]:
 
 
 def routers_of(api: Api, agent: str) -> list[Resource]:
-    """Routers that an L3 agent serves."""
+    """Routers served by an L3 agent."""
     return list((api.get("network", f"/agents/{segment(agent)}/l3-routers") or {}).get("routers", ()))
 
 
 def networks_of(api: Api, agent: str) -> list[Resource]:
-    """Networks that a DHCP agent serves."""
+    """Networks served by a DHCP agent."""
     return list((api.get("network", f"/agents/{segment(agent)}/dhcp-networks") or {}).get("networks", ()))
 
 
@@ -37,7 +37,7 @@ def networks(api: Api) -> list[Resource]:
 
 
 def bound(api: Api, host: str, *fields: str) -> list[Resource]:
-    """Ports with a binding on a host, inactive ones too; with these fields, by default with all."""
+    """Ports with a binding on a host, including inactive ones; with these fields, by default all."""
     wanted = "".join(f"&fields={name}" for name in fields)
     return list(api.every("network", f"/ports?binding:host_id={segment(host)}{wanted}", "ports"))
 
@@ -53,18 +53,18 @@ def ports_of(api: Api, server: str) -> list[Resource]:
 
 
 def few(api: Api) -> list[str]:
-    """Ids of some networks, by which a cloud is known again."""
+    """Ids of some networks, to recognise a cloud."""
     body = api.get("network", "/networks?limit=5") or {}
     return [str(one["id"]) for one in body.get("networks", ())[:5]]
 
 
 def extensions(api: Api) -> set[str]:
-    """Aliases of what Neutron has besides its core."""
+    """Aliases of Neutron's extensions."""
     return {str(one["alias"]) for one in api.every("network", "/extensions", "extensions")}
 
 
 def ports_left(api: Api, project: str) -> int | None:
-    """How many ports a project may still have; None where nobody says, or there is no limit."""
+    """How many more ports a project may have; None if unknown or unlimited."""
     if not project:
         return None
     quota = ((api.get("network", f"/quotas/{segment(project)}/details") or {}).get("quota") or {}).get("port") or {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ports, subnets and floating addresses as Neutron has them: of its rows, or of its API where there are none."""
+"""Ports, subnets and floating IP addresses in Neutron: from its database, or from its API if there is none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stackmend.model.values import objects
 
 Row = Mapping[str, object]
 
-#: what a port may be looked for by -> as Neutron's API calls it; in rows they have the names of ``ports``
+#: the criteria for ports -> their names in Neutron's API; in the database they are columns of ``ports``
 _ASKED = {
     "id": "id",
     "device_id": "device_id",
@@ -31,7 +31,7 @@ _ASKED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """A network as Neutron has it."""
+    """A network in Neutron."""
 
     id: str
     name: str
@@ -40,11 +40,13 @@ class Network:
 
 
 class Networks(Protocol):
-    """What is asked of Neutron. SourceError where it does not answer."""
+    """The queries to Neutron. SourceError if it does not answer."""
 
     def ports(self, **where: str | Sequence[str]) -> list[Port]:
-        """The ports that match all of these: id, device_id, device_owner, project_id, network_id, mac_address, host,
-        address. A list means any of."""
+        """The ports that match all criteria; a list means any of its values.
+
+        Criteria: id, device_id, device_owner, project_id, network_id, mac_address, host, address.
+        """
         ...
 
     def subnets(self) -> list[Subnet]: ...
@@ -63,13 +65,13 @@ class Networks(Protocol):
 
 
 class InRows:
-    """:class:`Networks` of Neutron's database."""
+    """:class:`Networks` from Neutron's database."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
 
     def ports(self, **where: str | Sequence[str]) -> list[Port]:
-        """The ports that match all of these."""
+        """The ports that match all criteria."""
         wanted: dict[str, Any] = dict(where)
         for name, table, column in (
             ("address", "ipallocations", "ip_address"),
@@ -91,7 +93,7 @@ class InRows:
             if row["status"] == "ACTIVE"
         }
         every = [_port_of(row, bound.get(str(row["id"]), {}), fixed.get(str(row["id"]), [])) for row in rows]
-        # a binding that is not the ACTIVE one is of a host that the port is only about to be on, or was
+        # an inactive binding is for a host that the port is about to move to, or has left
         return [one for one in every if "host" not in where or one.host in _several(where["host"])]
 
     def subnets(self) -> list[Subnet]:
@@ -139,13 +141,13 @@ class InRows:
 
 
 class ByApi:
-    """:class:`Networks` of Neutron's API."""
+    """:class:`Networks` from Neutron's API."""
 
     def __init__(self, api: Api) -> None:
         self.api = api
 
     def ports(self, **where: str | Sequence[str]) -> list[Port]:
-        """The ports that match all of these."""
+        """The ports that match all criteria."""
         pairs = [
             (_ASKED[name], f"ip_address={one}" if name == "address" else one)
             for name, value in where.items()
@@ -211,7 +213,7 @@ def within(address: str, pools: Iterable[tuple[str, str]]) -> bool:
 
 
 def role(address: str, subnet: Subnet) -> str:
-    """What it is in the subnet where it is none that a server may have."""
+    """The role of an address that a server may not have in the subnet, else ""."""
     of = ip_network(subnet.cidr, strict=False)
     if subnet.gateway and ip_address(subnet.gateway) == ip_address(address):
         return "gateway"

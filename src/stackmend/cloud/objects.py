@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The objects that operators name: where each kind is found, by its id or its name, in rows and through the APIs."""
+"""The objects named by operators: where each kind is found by id or name, in databases and through the APIs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from stackmend.model.protocols import Api
 from stackmend.tables.nova import SOFT_CHILDREN
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-#: microversions of Nova that show all that is told of a server here, and servers of cells that do not answer
+#: microversions of Nova that show everything needed about a server, and servers of cells that are down
 _HOST, _DOWN = "2.3", "2.69"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectKind:
-    """Where a kind of object is, and which columns say what ("" for what it has not)."""
+    """Where to find a kind of object, and the columns with its attributes ("" for none)."""
 
     name: str
     service: str  #: "nova" for every cell
@@ -29,8 +29,8 @@ class ObjectKind:
     project: str = ""
     host: str = ""
     state: str = ""
-    alive: Mapping[str, int] = field(default_factory=dict)  #: what its row has while it is not deleted
-    listing: str = ""  #: how people list them
+    alive: Mapping[str, int] = field(default_factory=dict)  #: values of its row while it is not deleted
+    listing: str = ""  #: the command that lists them
 
 
 KINDS = {
@@ -66,7 +66,7 @@ KINDS = {
     )
 }  # fmt: skip
 
-#: what else mentions a host or a project: (service, table, column). Of the others the checks know where they are
+#: further tables that mention an object: (service, table, column). The checks know where the others are
 MENTIONS = {
     "server": (
         ("nova", "shadow_instances", "uuid"),
@@ -89,7 +89,7 @@ MENTIONS = {
         ("cinder", "volumes", "project_id"),
     ),
 }
-#: what belongs to a host or a project: kind -> (kind of the object, column that names its owner)
+#: objects that belong to a host or a project: kind -> (kind of the object, column that names its owner)
 MEMBERS = {
     "host": (("server", "host"),),
     "project": (("server", "project_id"), ("volume", "project_id"), ("port", "project_id")),
@@ -98,7 +98,7 @@ MEMBERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """One object as its service has it."""
+    """One object as its service records it."""
 
     kind: str
     id: str
@@ -117,7 +117,7 @@ class Known:
 
 
 def of_row(kind: ObjectKind, row: Mapping[str, object]) -> Known:
-    """The object that a row of a database stands for."""
+    """The object of a database row."""
 
     def text(column: str) -> str:
         return str(row.get(column) or "") if column else ""
@@ -134,9 +134,9 @@ def of_row(kind: ObjectKind, row: Mapping[str, object]) -> Known:
 
 
 def best(found: Iterable[Known], text: str) -> list[Known]:
-    """Of several objects those that are meant: each once, living ones before deleted ones, these letters before others.
+    """The objects meant, each once: live ones before deleted ones, exact spelling before other case.
 
-    By Nova's own rows a server that moved between cells, or was deleted and revived, can have several.
+    In Nova's own tables a server that moved between cells, or was deleted and revived, can have several rows.
     """
     each: dict[str, Known] = {}
     for one in sorted(found, key=lambda known: known.alive):
@@ -151,7 +151,7 @@ def best(found: Iterable[Known], text: str) -> list[Known]:
 
 
 def by_api(api: Api, kind: ObjectKind, text: str) -> list[Known]:
-    """Those of this id or name; SourceError where the service does not answer."""
+    """The objects with this id or name; SourceError if the service does not answer."""
     shown = _SHOWN[kind.name]
     if kind.name == "host":
         listed = _every(api, shown, f"{shown.path}?host={quote(text, safe='')}")
@@ -167,16 +167,16 @@ def by_api(api: Api, kind: ObjectKind, text: str) -> list[Known]:
 
 
 def names_by_api(api: Api, kind: ObjectKind) -> Iterator[tuple[str, str]]:
-    """(id, name) of all of a kind."""
+    """(id, name) of all objects of a kind."""
     shown = _SHOWN[kind.name]
     for one in _every(api, shown, shown.path):
         yield str(one[shown.key]), str(one.get("name") or "")
 
 
 def silent_by_api(api: Api, kind: ObjectKind) -> tuple[()]:
-    """Nothing; SourceError where the service leaves out some of a kind: Nova does, of a cell that does not answer.
+    """Nothing; SourceError if the service leaves out some objects, as Nova does those of a cell that is down.
 
-    Asked for a name it says nothing of such servers; in the list of all they are, with their ids (2.69).
+    A query by name does not return such servers; the list of all servers has their ids (2.69).
     """
     shown = _SHOWN[kind.name]
     if kind.name != "server" or not api.offers(shown.service, _DOWN):
@@ -188,7 +188,7 @@ def silent_by_api(api: Api, kind: ObjectKind) -> tuple[()]:
 
 
 def members_by_api(api: Api, kind: str, column: str, owner: str) -> Iterator[str]:
-    """Ids of the objects of a kind whose owner (the host, the project) this is."""
+    """Ids of the objects of a kind that belong to this owner (a host or a project)."""
     shown = _SHOWN[kind]
     mark = "&" if "?" in shown.path else "?"
     for one in _every(api, shown, f"{shown.path}{mark}{column}={quote(owner, safe='')}"):
@@ -198,13 +198,13 @@ def members_by_api(api: Api, kind: str, column: str, owner: str) -> Iterator[str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shown:
-    """How a service shows a kind."""
+    """How a service's API shows a kind."""
 
     service: str
     path: str
     members: str
     version: str = ""
-    one: str = ""  #: path of one of them, where it is another
+    one: str = ""  #: path of a single object, if different
     key: str = "id"
     project: str = "project_id"
     host: str = ""
@@ -228,7 +228,7 @@ _SHOWN = {
 
 
 def _every(api: Api, shown: _Shown, path: str) -> Sequence[Mapping[str, object]]:
-    if shown.members in ("services", "projects"):  # these have no pages
+    if shown.members in ("services", "projects"):  # these are not paginated
         return list((api.get(shown.service, path, shown.version) or {}).get(shown.members, ()))
     return list(api.every(shown.service, path, shown.members, shown.version))
 

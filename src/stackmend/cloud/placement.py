@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Placement, as its API shows it to an administrator: providers, what they have, and who holds it.
+"""Placement's API as an administrator sees it: providers, inventories and allocations.
 
-Every function may raise SourceError, where Placement does not answer.
+Every function may raise SourceError, if Placement does not answer.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from stackmend.model.api import Resource, segment
 from stackmend.model.protocols import Api
 
-#: nested providers, with the root of each
+#: nested providers, with their root
 _TREE = "1.14"
 
 
@@ -20,23 +20,23 @@ def named(api: Api, node: str) -> list[Resource]:
 
 
 def tree(api: Api, root: str) -> list[Resource]:
-    """A provider and those below it."""
+    """A provider with those nested in it."""
     body = api.get("placement", f"/resource_providers?in_tree={segment(root)}", _TREE) or {}
     return list(body.get("resource_providers", ()))
 
 
 def allocations(api: Api, provider: object) -> Resource:
-    """Consumer -> what it holds of a provider."""
+    """Each consumer with its allocation on a provider."""
     return _part(api, provider, "allocations")
 
 
 def usages(api: Api, provider: object) -> Resource:
-    """Class of resource -> how much of it is held."""
+    """Each resource class with the amount allocated."""
     return _part(api, provider, "usages")
 
 
 def inventories(api: Api, provider: object) -> Resource:
-    """Class of resource -> what a provider has of it."""
+    """Each resource class with a provider's inventory of it."""
     return _part(api, provider, "inventories")
 
 
@@ -47,7 +47,7 @@ def _part(api: Api, provider: object, part: str) -> Resource:
 
 
 def few(api: Api) -> list[str]:
-    """Ids of some providers, by which a cloud is known again."""
+    """Ids of some providers, to recognise a cloud."""
     return [
         str(one["uuid"])
         for one in (api.get("placement", "/resource_providers", _TREE) or {}).get("resource_providers", ())[:5]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server with all that a new one of it is made of, what of it cannot be kept, and why it may not be begun at all."""
+"""Everything needed to create a server again, what cannot be preserved, and what rules the recreation out."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from stackmend.model.repair import CannotRepair
 from stackmend.model.values import members, objects, text, texts
 from stackmend.model.values import whole as whole_number
 
-#: with its groups and why it is locked; with the zone that was asked for; with the hints to the scheduler
+#: with server groups and locked_reason; with the requested zone; with the scheduler hints
 _SHOWN, _ZONE, _HINTS = "2.73", "2.96", "2.100"
-#: a new server with tags, with certificates of its image, with a host name of its own
+#: creation of servers with tags, with certificates for the image, with a separate host name
 _TAGS, _CERTIFICATES, _HOSTNAME = "2.52", "2.63", "2.90"
 _GROUPS = "2.64"
-#: whose keypairs are shown
+#: keypairs of other users
 _KEYPAIRS = "2.10"
-#: what Nova takes for a host name (nova/api/validation/parameter_types.py)
+#: Nova's rule for host names (nova/api/validation/parameter_types.py)
 _NAME = re.compile(r"[a-zA-Z0-9]+[a-zA-Z0-9-]*[a-zA-Z0-9]+")
 _MOST_TAGS = 50
-#: keys of a port's binding that Nova takes away when it lets go of a port, which only the role service may
+#: keys of a port's binding profile that Nova removes when it unbinds a port, which requires the role service
 _DEVICES = frozenset({
     "allocation", "arq_uuid", "card_serial_number", "device_mac_address", "pci_slot", "pci_vendor_info",
     "pf_mac_address", "physical_network", "vf_num",
 })  # fmt: skip
-#: extra spec of a flavor, and property of an image, of a TPM
+#: the extra spec of a flavor, and property of an image, for a virtual TPM
 _TPM = "hw:tpm_version"
-#: of any server, whatever it has
+#: lost with any server
 ALWAYS = (
     "its id, the times at which it was made and started, and its record of actions",
     "the password that Nova gave it, files that were injected, its UEFI variables, and what is in its memory",
@@ -53,15 +53,15 @@ class Disk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whole:
-    """A server as it is."""
+    """A server with everything that belongs to it."""
 
     shown: Resource
     ports: tuple[Resource, ...]  #: in the order of its NICs
     disks: tuple[Disk, ...]  #: in the order of their devices
-    flavor: Resource  #: the one that the new server gets
+    flavor: Resource  #: the flavor of the new server
     account: Account
-    lost: list[str] = field(default_factory=lambda: list(ALWAYS))  #: what cannot be kept, in words
-    kept: list[str] = field(default_factory=list)  #: what is kept, where that may be doubted
+    lost: list[str] = field(default_factory=lambda: list(ALWAYS))  #: what cannot be preserved, in words
+    kept: list[str] = field(default_factory=list)  #: what is preserved although one may doubt it
 
     @property
     def id(self) -> str:
@@ -70,17 +70,17 @@ class Whole:
 
     @property
     def image(self) -> str:
-        """What it boots from, "" for a volume."""
+        """The image it boots from, "" for a volume."""
         return str(members(self.shown.get("image")).get("id") or "")
 
     @property
     def project(self) -> str:
-        """Whose it is."""
+        """The project that owns it."""
         return str(self.shown["tenant_id"])
 
     @property
     def host(self) -> str:
-        """Where it is."""
+        """The host it is on."""
         return str(self.shown.get("OS-EXT-SRV-ATTR:host") or "")
 
     @property
@@ -90,16 +90,16 @@ class Whole:
 
     @property
     def user_data(self) -> str:
-        """What its guest was given: secret."""
+        """The user data of its guest: secret."""
         return str(self.shown.get("OS-EXT-SRV-ATTR:user_data") or "")
 
     def addresses(self) -> dict[str, list[str]]:
-        """Port -> its MAC address, then its addresses."""
+        """Each port with its MAC address, then its IP addresses."""
         return {str(port["id"]): [str(port["mac_address"]), *network.addresses(port)] for port in self.ports}
 
 
 def whole(api: Api, name: str, flavor: str = "") -> Whole:
-    """Read it; UsageError where there is none, CannotRepair, with every reason, where it may not be made again."""
+    """Read it; UsageError if it does not exist, CannotRepair, with every reason, if it cannot be recreated."""
     version = next((one for one in (_HINTS, _ZONE) if api.offers("compute", one)), _SHOWN)
     body = api.get("compute", f"/servers/{segment(name)}", version)
     if body is None:
@@ -127,7 +127,7 @@ def whole(api: Api, name: str, flavor: str = "") -> Whole:
 
 
 def _macs(shown: Resource) -> list[str]:
-    """Of the addresses that Nova lists, which is its network cache, in their order."""
+    """The MACs of the addresses in Nova's network cache, in order."""
     listed = [one for some in members(shown.get("addresses")).values() for one in objects(some)]
     return list(dict.fromkeys(str(one.get("OS-EXT-IPS-MAC:mac_addr")).lower() for one in listed))
 
@@ -149,7 +149,7 @@ def _disks(api: Api, shown: Resource) -> Iterator[Disk]:
 
 
 def _flavor(api: Api, shown: Resource, wanted: str) -> Resource:
-    """The flavor that is named, else that of the server; CannotRepair where there is none such any more."""
+    """The named flavor, else that of the server; CannotRepair if it no longer exists."""
     every = compute.flavors(api)
     if wanted:
         found = [one for one in every if wanted in (one["id"], one["name"])]
@@ -171,7 +171,7 @@ def _flavor(api: Api, shown: Resource, wanted: str) -> Resource:
     return now
 
 
-# -- why not
+# -- what rules it out
 
 
 def _states(found: Whole) -> Iterator[str]:
@@ -200,7 +200,7 @@ def _of_ports(found: Whole) -> Iterator[str]:
             yield f"port {name} is of the type {kind}: its binding names a device of the host"
         elif port.get("resource_request") or _DEVICES & set(members(port.get("binding:profile"))):
             yield f"port {name} has resources of its host in its binding: a minimum bandwidth, or a device"
-        # Nova refuses it while it builds, when the old server is gone (PortNotUsableDNS)
+        # Nova refuses such a port only during the build, when the old server is gone (PortNotUsableDNS)
         hostname = found.shown.get("OS-EXT-SRV-ATTR:hostname")
         if port.get("dns_name") not in (None, "", hostname):
             yield f"port {name} has the DNS name {port['dns_name']}, and the server the host name {hostname}"
@@ -234,7 +234,7 @@ def _servers(volume: Resource) -> list[object]:
 
 
 def _of_project(api: Api, found: Whole) -> Iterator[str]:
-    """Nova makes a server for the account that asks, and for nobody else."""
+    """Nova creates a server only in the project of the account."""
     if found.account.project == found.project:
         return
     name = identity.project_name(api, found.project) or found.project
@@ -247,7 +247,7 @@ def _of_project(api: Api, found: Whole) -> Iterator[str]:
 
 
 def _of_quota(api: Api, found: Whole) -> Iterator[str]:
-    """The old server's share is free when it is deleted: the project must not be over its quota then."""
+    """The old server's share is released when it is deleted: the project must not exceed its quota then."""
     body = api.get("compute", f"/os-quota-sets/{segment(found.project)}/detail", "2.1") or {}
     own, new = members(found.shown["flavor"]), found.flavor
     more = {
@@ -265,11 +265,11 @@ def _of_quota(api: Api, found: Whole) -> Iterator[str]:
             )
 
 
-# -- what a new one is asked for with
+# -- the request for the new server
 
 
 def body(api: Api, found: Whole) -> tuple[dict[str, Any], str]:
-    """(the request without its disks, the microversion); what is lost and kept is noted in ``found``."""
+    """(the request without its disks, the microversion); what is lost and kept is recorded in ``found``."""
     shown = found.shown
     asked: dict[str, Any] = {
         "name": shown["name"],
@@ -325,7 +325,7 @@ def _networks(api: Api, found: Whole) -> Iterator[dict[str, Any]]:
 
 
 def _hostname(api: Api, found: Whole) -> str | None:
-    """Its host name where Nova would not make the same of its name; None where it need not, or cannot, be said."""
+    """Its host name if Nova would not derive it from the server's name; None if it need not, or cannot, be given."""
     hostname = str(found.shown.get("OS-EXT-SRV-ATTR:hostname") or "")
     made = re.sub(r"[^\w.-]+", "", re.sub("[ _.]", "-", str(found.shown["name"]))).lower().strip(".-")
     if not hostname or hostname == made:
@@ -337,7 +337,7 @@ def _hostname(api: Api, found: Whole) -> str | None:
 
 
 def _zone(found: Whole) -> str | None:
-    """The zone that was asked for; where Nova does not tell, the one that it is in."""
+    """The requested zone; if Nova does not show it, the current one."""
     if "pinned_availability_zone" in found.shown:
         return text(found.shown["pinned_availability_zone"])
     zone = str(found.shown.get("OS-EXT-AZ:availability_zone") or "")
@@ -348,7 +348,7 @@ def _zone(found: Whole) -> str | None:
 
 
 def _key(api: Api, found: Whole) -> str:
-    """Its keypair, "" where it has none, or the account has not: Nova looks among the keypairs of who asks."""
+    """Its keypair, "" if it or the account has none: Nova uses the keypairs of the requesting user."""
     name = str(found.shown.get("key_name") or "")
     if not name:
         return ""
@@ -371,7 +371,7 @@ def _key(api: Api, found: Whole) -> str:
 
 
 def _hints(api: Api, found: Whole) -> dict[str, Any]:
-    """Its group, and what else the scheduler was told where Nova tells it."""
+    """Its server group, and other scheduler hints if Nova shows them."""
     told = members(found.shown.get("scheduler_hints"))
     hints = {name: one[0] if isinstance(one, list) and len(one) == 1 else one for name, one in told.items()}
     if "scheduler_hints" not in found.shown:
@@ -418,5 +418,5 @@ def root_volume(api: Api, name: str, project: str) -> None:
 
 
 def has_image(api: Api, name: str) -> bool:
-    """Whether a server can be made of this image."""
+    """Whether a server can be created from this image."""
     return (image.image(api, name) or {}).get("status") == "active"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What has to be known before a port is reserved: where an address lies, who has it, and whether there is room."""
+"""What must be known before a port is reserved: an address's subnet and owner, and the remaining quota."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from stackmend.model.objects.address import Port, Subnet
 from stackmend.model.protocols import Api
 from stackmend.model.repair import CannotRepair
 
-#: one label of a host name (RFC 1123), as Neutron takes it
+#: one label of a host name (RFC 1123), as Neutron accepts it
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
 _LONGEST_NAME = 255
-#: ``device_owner`` -> what has the address, where that is part of the network itself
+#: ``device_owner`` -> the holder of the address, if it is part of the network itself
 _OF_NETWORK = {
     "network:dhcp": "a DHCP server of the network",
     "network:router_interface": "a router's interface",
@@ -33,13 +33,13 @@ _OF_NETWORK = {
 
 
 def mark(now: str, *about: object) -> str:
-    """A description that no other port has: the same for the same plan."""
+    """A description unique among ports: the same for the same plan."""
     name = uuid.uuid5(uuid.NAMESPACE_URL, " ".join(("stackmend", now, *map(str, about))))
     return f"reserved by stackmend, {name}"
 
 
 def label(name: str) -> str:
-    """The first part of a DNS name, which Neutron calls ``dns_name``; UsageError for what is none."""
+    """The first part of a DNS name, Neutron's ``dns_name``; UsageError for an invalid name."""
     bare = name.rstrip(".")
     parts = bare.split(".")
     if len(bare) > _LONGEST_NAME or not all(_LABEL.fullmatch(part) for part in parts):
@@ -51,7 +51,7 @@ def label(name: str) -> str:
 
 
 def plain(address: str) -> str:
-    """The address as Neutron writes it; UsageError for a text that is none."""
+    """The address in Neutron's notation; UsageError for an invalid one."""
     try:
         return str(ip_address(address.strip()))
     except ValueError:
@@ -59,9 +59,9 @@ def plain(address: str) -> str:
 
 
 def place(networks: Networks, address: str, within: str = "", subnet: str = "") -> Subnet:
-    """The one subnet that an address is of, in network ``within``, or ``subnet`` itself, where these are given.
+    """The one subnet that contains an address: in network ``within``, or ``subnet`` itself, if these are given.
 
-    UsageError where there is none or several, CannotRepair for an address that no server may have there.
+    UsageError if there is none or several, CannotRepair for an address that a server may not have there.
     """
     asked = ip_address(plain(address))
     found = [
@@ -83,7 +83,7 @@ def place(networks: Networks, address: str, within: str = "", subnet: str = "") 
 
 
 def free(networks: Networks, address: str, of: Subnet) -> None:
-    """CannotRepair, with who has it, unless nobody in the network of this subnet has the address."""
+    """CannotRepair, naming the holder, unless the address is free in the network of this subnet."""
     for port in networks.ports(address=address, network_id=of.network):
         raise CannotRepair(f"{address} is taken: {holder(port)}")
 
@@ -103,7 +103,7 @@ def holder(port: Port) -> str:
 
 
 def room(api: Api, project: str, wanted: int = 1) -> int:
-    """How many ports more the project may have, ``wanted`` at most; CannotRepair where that is none."""
+    """How many more ports the project may have, at most ``wanted``; CannotRepair if none."""
     left = network.ports_left(api, project)
     if left is not None and left < 1:
         raise CannotRepair(

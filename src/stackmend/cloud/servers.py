@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What workflows ask of servers: what is on a host, of what kind each one is, and what Nova can do with it."""
+"""What workflows need to know about servers: those on a host, their properties, and what Nova can do with them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from stackmend.model.errors import SourceError
 from stackmend.model.protocols import Api
 from stackmend.model.values import text
 
-#: locked, the reason of it, and the flavor with its extra specs
+#: locked, locked_reason, and the flavor with its extra specs
 _SHOWN = "2.73"
-#: properties of the image
+#: image properties
 _IMAGE = "2.98"
 _GROUPS = "2.64"
 _PAGE = 1000
-#: metadata and tag by which an owner or operator says when a server is started: smaller ones first
+#: metadata key, and tag, with which an owner or operator sets the start order: lower numbers first
 ORDER = "stackmend:order"
-#: where a server without order stands
+#: position of a server without an order
 _MIDDLE = 50
 
-#: extra specs of devices that only some drivers move while the guest runs
+#: extra specs of devices that only some drivers can migrate with a running guest
 _DEVICES = {
     "pci_passthrough:alias": "it has a PCI device of its host",
     "resources:VGPU": "it has a virtual GPU of its host",
@@ -34,15 +34,15 @@ _DEVICES = {
     "hw:pmem": "it has persistent memory of its host",
     "accel:device_profile": "it has an accelerator of its host",
 }
-#: of a server that is the only one of its group
+#: for a server that is the only one in its group
 _ALONE = ". By hand, a move that is forced (microversion 2.30 to 2.67) asks no group, for it is alone in this one"
-#: where the secret of a virtual TPM is kept so that it can move (hw:tpm_secret_security)
+#: where the secret of a virtual TPM must be stored for a migration (hw:tpm_secret_security)
 _MOVABLE_TPM = ("host", "deployment")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """One server as Nova shows it to an administrator, with its ports and the groups it is in."""
+    """One server as an administrator sees it, with its ports and server groups."""
 
     id: str
     name: str
@@ -53,11 +53,11 @@ class Server:
     power_state: int | None
     locked: bool
     locked_reason: str | None
-    image: str  #: "" where it boots from a volume
+    image: str  #: "" if it boots from a volume
     flavor: Mapping[str, Any]
     volumes: tuple[str, ...]
-    macs: frozenset[str]  #: of the addresses that Nova lists, which is its network cache; in small letters
-    order: int  #: by which it is started, smaller ones first
+    macs: frozenset[str]  #: from the addresses in Nova's network cache; in lower case
+    order: int  #: start order, lower numbers first
     fault: str = ""
     fault_at: str = ""
     ports: tuple[Mapping[str, Any], ...] = ()
@@ -65,7 +65,7 @@ class Server:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is under way."""
+        """Whether no operation is in progress."""
         return self.task_state is None
 
     @property
@@ -76,18 +76,18 @@ class Server:
 
     @property
     def memory(self) -> int:
-        """MiB."""
+        """Memory in MiB."""
         return int(self.flavor.get("ram") or 0)
 
     @property
     def disk(self) -> int:
-        """GiB on the host at most: nothing of a volume."""
+        """Maximum disk space on the host in GiB, without volumes."""
         own = int(self.flavor.get("disk") or 0) if self.image else 0
         return own + int(self.flavor.get("OS-FLV-EXT-DATA:ephemeral") or self.flavor.get("ephemeral") or 0)
 
     @property
     def need(self) -> Need:
-        """What it takes of a host."""
+        """The resources it needs from a host."""
         found = {"VCPU": int(self.flavor.get("vcpus") or 0), "MEMORY_MB": self.memory, "DISK_GB": self.disk}
         if self.specs.get("hw:cpu_policy") == "dedicated":
             found["PCPU"] = found.pop("VCPU")
@@ -102,7 +102,7 @@ class Server:
         )
 
     def shown(self) -> dict[str, Any]:
-        """What is kept of it in a plan: the record that it can be found again and brought back by."""
+        """What a plan records about it: enough to find it and to bring it back."""
         return {
             "name": self.name,
             "host": self.host,
@@ -117,20 +117,20 @@ class Server:
 
 
 def on_host(api: Api, host: str) -> list[Server]:
-    """Every server of a host, by name. SourceError where Nova could not show one whole: its cell is down."""
+    """Every server of a host, by name. SourceError if Nova cannot show one completely, as its cell is down."""
     path = f"/servers/detail?all_tenants=1&host={segment(host)}"
     found = [server_of(one) for one in api.every("compute", path, "servers", _SHOWN)]
     return sorted(found, key=lambda one: (one.name, one.id))
 
 
 def server(api: Api, name: str) -> Server | None:
-    """One server, None where there is none."""
+    """One server, None if it does not exist."""
     body = api.get("compute", f"/servers/{segment(name)}", _SHOWN)
     return None if body is None else server_of(body["server"])
 
 
 def server_of(one: Mapping[str, Any]) -> Server:
-    """A server from what Nova shows."""
+    """A server from Nova's representation."""
     if "OS-EXT-SRV-ATTR:host" not in one:
         raise SourceError(
             f"Nova shows little of server {one.get('id')}: its cell is down, or this account is not an administrator",
@@ -174,14 +174,14 @@ def ports(api: Api, host: str) -> dict[str, list[Mapping[str, Any]]]:
     fields = ("id", "device_id", "device_owner", "binding:host_id", "binding:vnic_type")
     found: dict[str, list[Mapping[str, Any]]] = {}
     for port in network.bound(api, host, *fields):
-        # the filter of Neutron finds inactive bindings too
+        # Neutron's filter returns inactive bindings too
         if port.get("binding:host_id") == host:
             found.setdefault(str(port.get("device_id") or ""), []).append(port)
     return found
 
 
 def groups(api: Api) -> dict[str, list[Mapping[str, Any]]]:
-    """Server -> the groups it is in, of every project."""
+    """Server -> its server groups, of every project."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     offset = 0
     while True:
@@ -192,12 +192,12 @@ def groups(api: Api) -> dict[str, list[Mapping[str, Any]]]:
                 found.setdefault(str(member), []).append(group)
         if not page:
             return found
-        # a cloud may give less than it was asked for
+        # a cloud may return fewer than requested
         offset += len(page)
 
 
 def crowded(api: Api, one: Server, fit: Iterable[str], where: dict[str, str | None]) -> Iterator[str]:
-    """Why the groups of a server leave no host for it. ``where``: hosts of servers, as far as they are known."""
+    """Why the groups of a server leave no host for it. ``where``: hosts of servers, as far as known."""
     every = set(fit)
     for group in one.groups:
         policy, others = group.get("policy"), [str(m) for m in group["members"] if str(m) != one.id]
@@ -206,7 +206,7 @@ def crowded(api: Api, one: Server, fit: Iterable[str], where: dict[str, str | No
                 found = compute.server(api, member)
                 where[member] = None if found is None else text(found.get("OS-EXT-SRV-ATTR:host"))
         beside = [host for member in others if (host := where[member])]
-        # the host that it leaves is one of its group's, also where it is alone in it (nova/scheduler/utils.py, nova 34)
+        # the host it leaves counts for its group even if it is the only member (nova/scheduler/utils.py, nova 34)
         if policy == "affinity" and not every.intersection(beside):
             yield (
                 f"server group {group['name']} (affinity) keeps it where it is: Nova moves it only to another host of"
@@ -219,7 +219,7 @@ def crowded(api: Api, one: Server, fit: Iterable[str], where: dict[str, str | No
 
 
 def immovable(api: Api, one: Server, image: Mapping[str, Any]) -> Iterator[str]:
-    """Why it cannot be moved while it runs, as far as flavor, image, ports and shares tell."""
+    """Why it cannot be live-migrated, according to its flavor, image, ports and shares."""
     for spec, why in _DEVICES.items():
         if str(one.specs.get(spec) or "").lower() not in ("", "false"):
             yield why
@@ -236,7 +236,7 @@ def immovable(api: Api, one: Server, image: Mapping[str, Any]) -> Iterator[str]:
 
 
 def image_of(api: Api, one: Server, known: dict[str, Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Properties of the image that a server was made of, {} where nobody tells. ``known``: those asked before."""
+    """Properties of a server's image, {} if unknown. ``known``: images queried before."""
     if one.image not in known:
         found: Mapping[str, Any] = {}
         if one.image and api.offers("compute", _IMAGE):

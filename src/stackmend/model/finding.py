@@ -115,9 +115,7 @@ def _message(check: Check, row: Row) -> str:
 
 
 def alike(value: _T) -> _T:
-    """Normalise a value so that values that databases take for equal are equal: case and trailing blanks are
-    ignored.
-    """
+    """Normalise a value as databases compare text: case and trailing blanks are ignored."""
     return cast("_T", value.rstrip(" ").casefold()) if isinstance(value, str) else value
 
 
@@ -127,9 +125,7 @@ def same(check: Check, row: Row) -> tuple[object, ...]:
 
 
 def fingerprint(check: Check, row: Row) -> str:
-    """16 hex digits that identify a finding across runs, from the check and the row's key, without anything that
-    changes.
-    """
+    """16 hex digits that identify a finding across runs: a hash of the check and the row's key, which do not change."""
     key = {column: row[column] for column in check.key}
     text = json.dumps([check.name, jsonable(key)], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

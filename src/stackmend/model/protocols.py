@@ -236,15 +236,13 @@ class Writer(Protocol):
 
 
 class Executor(Protocol):
-    """Executes one kind of step that is not a row step: API calls, commands on hosts, gates. It never sleeps for
-    long.
-    """
+    """Executes one kind of step other than row steps: API calls, commands on hosts, gates. It never sleeps for long."""
 
     def begin(self, step: CallStep, mark: str) -> StepResult | Pending:
-        """Begin the step. ``mark`` identifies this step of this run, and is already in the journal. StackmendError is a
-        failure.
+        """Begin the step. StackmendError means that it failed.
 
-        If the operation is already in progress, whoever began it, its end is awaited.
+        ``mark``, which is already in the journal, identifies this step of this run. If the operation is already in
+        progress, whoever began it, its end is awaited.
         """
         ...
 
@@ -317,9 +315,7 @@ class Memory(Protocol):
         ...
 
     def remember(self, cloud: str, seen: Mapping[str, str], gone: Sequence[str], now: str) -> None:
-        """Record the findings seen (fingerprint -> check), and fingerprints that a complete audit did not find
-        again.
-        """
+        """Record the findings seen (fingerprint -> check), and fingerprints that a complete audit did not see."""
         ...
 
     def waivers(self, cloud: str) -> list[Waiver]:

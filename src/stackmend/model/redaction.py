@@ -80,9 +80,7 @@ def redact(text: str) -> str:
 
 
 def redact_arguments(argv: Sequence[str]) -> list[str]:
-    """The words of a command with secrets as ``***``; a word is hidden entirely if the word before it names a
-    secret.
-    """
+    """The words of a command with secrets as ``***``; a word is hidden as a whole if the one before names a secret."""
     program = argv[0].rpartition("/")[2] if argv else ""
     short, attached = _SHORT.get(program, ("-P",)), _ATTACHED.get(program)
     words, hide = [], False
@@ -101,9 +99,7 @@ def redact_arguments(argv: Sequence[str]) -> list[str]:
 
 
 def _without_password(word: re.Match[str]) -> str:
-    """Hide the password of a URL, up to the last @ of the word: a password may contain @, and so may a list of
-    hosts.
-    """
+    """Hide the password of a URL up to the last @ of the word: passwords and lists of hosts may contain others."""
     text, at = word[0], word[0].rfind("@")
     user = _USER.search(text, 0, max(at, 0))
     return f"{text[: user.end()]}{MASK}{text[at:]}" if user else text

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who has a volume: one reading of what Cinder and every cell of Nova say of it (catalogue H, "the triple").
+"""To which servers a volume is attached: one reading of Cinder and every cell (catalogue H, "the triple").
 
 A volume's own row is derived from its attachments (cinder/db/api.py, _get_statuses_from_attachments); each attachment
-of a server has a block device mapping in that server's cell, which names it; the server itself lives in one cell. Any
-of these can be wrong alone, so whoever changes one looks at all of them: :func:`read` reads, :class:`VolumeReading`
-weighs.
+to a server has a block device mapping in that server's cell, which names it; the server itself lives in one cell. Any
+of these can be wrong alone, so whoever changes one reads all of them: :func:`read` reads, :class:`VolumeReading`
+judges.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.step import Record
 
-#: the attachment's word for the volume's (cinder/db/api.py, ATTACH_STATUS_MAP)
+#: attach_status of an attachment -> status of its volume (cinder/db/api.py, ATTACH_STATUS_MAP)
 _VOLUME_STATUS = {"attached": "in-use", "detached": "available"}
-#: ``migration_status`` of a volume that Cinder is not migrating
+#: ``migration_status`` of a volume that is not being migrated
 UNMOVED = (None, "success", "error")
-#: statuses in which nobody in Cinder is working on the volume
+#: statuses in which Cinder is not working on the volume
 AT_REST = frozenset({"in-use", "detaching", "attaching", "reserved", "available"})
 _MAPPINGS = "block_device_mapping"
 
@@ -35,13 +35,13 @@ def implied(attachments: Iterable[Record]) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerRows:
-    """A server as every cell has it: ``row`` is its live one in ``database``, None where it is gone."""
+    """A server in every cell: ``row`` is its live row in ``database``, None if there is none."""
 
     uuid: str
     database: str = ""
     row: Record | None = None
-    known: bool = False  #: a cell has a row of it, though marked deleted
-    building: bool = False  #: no cell has it yet, and it is being built
+    known: bool = False  #: a cell has a row of it, even if marked deleted
+    building: bool = False  #: it is being built, and no cell has it yet
 
     @property
     def alive(self) -> bool:
@@ -50,11 +50,11 @@ class ServerRows:
 
     @property
     def never_ran(self) -> bool:
-        """Whether its build was given up: Nova leaves its mappings behind on purpose, and nobody ever has the disk."""
+        """Whether its build failed: Nova deliberately leaves its mappings behind, and no guest ever has the disk."""
         return self.row is not None and self.row["vm_state"] == "error" and self.row["launched_at"] is None
 
     def settled(self) -> None:
-        """CannotRepair where the server is being built: it is neither there nor gone."""
+        """CannotRepair while the server is being built: it neither exists nor is gone."""
         if self.building:
             raise CannotRepair(f"{self} is being built")
 
@@ -64,27 +64,27 @@ class ServerRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerVolume:
-    """What both services have of one server and the volume."""
+    """What both services record about one server and the volume."""
 
     server: ServerRows
     attachments: tuple[Record, ...] = ()  #: Cinder's, live
     mappings: tuple[tuple[str, Record], ...] = ()  #: (cell database, row), live
-    dropped: tuple[Record, ...] = ()  #: mappings that are marked deleted
+    dropped: tuple[Record, ...] = ()  #: mappings marked deleted
 
     @property
     def agreed(self) -> bool:
-        """Whether Nova and Cinder mean the same attachment; a mapping from before Queens names none."""
+        """Whether Nova and Cinder refer to the same attachment; a mapping from before Queens names none."""
         ids = {a["id"] for a in self.attachments}
         return any(m["attachment_id"] in ids or (ids and not m["attachment_id"]) for _, m in self.mappings)
 
     @property
     def holds(self) -> bool:
-        """Whether a living server may have the disk for all that Nova knows."""
+        """Whether, according to Nova, a live server may have the disk."""
         return bool(self.mappings) and self.server.alive and not self.server.never_ran
 
     @property
     def root(self) -> bool:
-        """Whether it is what a living server boots from."""
+        """Whether a live server boots from it."""
         row = self.server.row
         if row is None:
             return False
@@ -96,11 +96,11 @@ class ServerVolume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeReading:
-    """A volume with everybody who has it, or is said to."""
+    """A volume with every server that has it, or is recorded to."""
 
     volume: str
     row: Record | None
-    attachments: tuple[Record, ...]  #: live, those to hosts among them
+    attachments: tuple[Record, ...]  #: live, including those to hosts
     pairs: tuple[ServerVolume, ...]  #: by server
 
     def live(self) -> Record:
@@ -112,21 +112,21 @@ class VolumeReading:
         return self.row
 
     def pair(self, server: str) -> ServerVolume | None:
-        """The pair with this server, or None."""
+        """The pair of the volume and this server, or None."""
         return next((pair for pair in self.pairs if pair.server.uuid == server), None)
 
     def others(self, mine: Iterable[ServerVolume]) -> list[Record]:
-        """The attachments that are left when these pairs let go."""
+        """The attachments that remain without these pairs."""
         taken = {a["id"] for pair in mine for a in pair.attachments}
         return [a for a in self.attachments if a["id"] not in taken]
 
     @property
     def holders(self) -> tuple[ServerVolume, ...]:
-        """Pairs of living servers that have a mapping, whatever Cinder says."""
+        """Pairs whose live server has a mapping, whatever Cinder says."""
         return tuple(pair for pair in self.pairs if pair.holds)
 
     def meant_by_others(self, mine: Sequence[ServerVolume]) -> None:
-        """CannotRepair where a living server that is not to let go means an attachment of these: whose it is ties."""
+        """CannotRepair if another live server's mapping names an attachment of these pairs: its owner is undecided."""
         gone = {pair.server.uuid for pair in mine}
         taken = {a["id"] for pair in mine for a in pair.attachments}
         for pair in self.holders:
@@ -140,7 +140,7 @@ class VolumeReading:
                     )
 
     def still_mapped(self, mine: Sequence[ServerVolume] = ()) -> None:
-        """CannotRepair where another living server maps the volume and Cinder would not know: then it is not free."""
+        """CannotRepair if another live server maps the volume without Cinder knowing: then the volume is not free."""
         gone = {pair.server.uuid for pair in mine}
         for pair in self.holders:
             if pair.server.uuid in gone or pair.attachments:
@@ -154,7 +154,7 @@ class VolumeReading:
 
 
 def server(live: Live, uuid: str) -> ServerRows:
-    """The server in whatever cell; all cells must answer (R2). CannotRepair where two cells have it."""
+    """The server in any cell; all cells must answer (R2). CannotRepair if two cells have it."""
     known, found = False, []
     for cell in live.cells():
         database = cell_database(cell)
@@ -171,7 +171,7 @@ def server(live: Live, uuid: str) -> ServerRows:
 
 
 def read(live: Live, volume: object) -> VolumeReading:
-    """All that Cinder and every cell say of the volume; SourceError unless every cell answers."""
+    """Everything Cinder and every cell record about the volume; SourceError unless every cell answers."""
     name = str(volume)
     attachments = live.rows("cinder", "volume_attachment", {"volume_id": name, "deleted": 0})
     mappings: list[tuple[str, Record]] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network info cache of a server (``instance_info_caches.network_info``), as far as it is read for addresses."""
+"""The network info cache of a server (``instance_info_caches.network_info``), as far as addresses are concerned."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Vif = Mapping[str, object]
 
 
 def vifs(document: object) -> list[Vif]:
-    """The VIFs that a cache lists, none for NULL; ValueError where it is no list of objects with ids."""
+    """The VIFs listed in a cache, none for NULL; ValueError unless it is a list of objects with ids."""
     found = json.loads(str(document or "[]"))
     if not isinstance(found, list) or not all(isinstance(vif, dict) and "id" in vif for vif in found):
         raise ValueError("not a list of VIFs")
@@ -23,12 +23,12 @@ def fixed(vif: Vif) -> tuple[str, ...]:
 
 
 def floating(vif: Vif) -> tuple[str, ...]:
-    """The floating addresses that lead to it."""
+    """The floating IP addresses associated with it."""
     return tuple(str(one.get("address")) for at in _fixed(vif) for one in _objects(at.get("floating_ips")))
 
 
 def network(vif: Vif) -> Mapping[str, object]:
-    """Its network, {} where it has none."""
+    """Its network, {} if none is named."""
     found = vif.get("network")
     return found if isinstance(found, Mapping) else {}
 

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which of the ports that carry a server's id are its NICs, and which are leftovers that nobody asked for.
+"""Which of the ports with a server's id are its NICs, and which are leftovers.
 
-``ports.device_id`` alone proves nothing: Nova sets it before a guest is made, and a build that fails leaves it behind
-(bugs 1609526, 2134375). Nova's request for networks is not kept (``request_specs`` are saved without it). The
+``ports.device_id`` alone proves nothing: Nova sets it before the guest exists, and a failed build leaves it behind
+(bugs 1609526, 2134375). Nova does not keep the requested networks (``request_specs`` are saved without them). The
 witnesses:
 
 - a live row in ``virtual_interfaces``: Nova writes it when it gives the server a NIC, and never when it heals a cache;
 - the port is ACTIVE on the server's host: an agent there has found its interface;
-- the server's network cache lists it: Nova's healer adds every port with the server's id, leftovers as well;
-- it is bound to the server's host: Nova's healer rebinds what the cache lists;
-- it was made while the server was being built: NICs are, and leftovers of failed builds are.
+- the server's network cache lists it: Nova's healer adds every port with the server's id, including leftovers;
+- it is bound to the server's host: Nova's healer rebinds the ports in the cache;
+- it was created while the server was being built, as NICs are, and leftovers of failed builds too.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from stackmend.cloud.states import RUNNING
 from stackmend.model.protocols import Live
 from stackmend.model.step import Values
 
-#: between Nova's clock and Neutron's, and between a server's creation and that of its first port
+#: tolerance between Nova's clock and Neutron's, and between the creation of a server and of its first port
 _MINUTE = timedelta(seconds=60)
 
 
 class PortStanding(StrEnum):
-    """What a port is to the server whose id it carries."""
+    """What a port is to the server named in its device_id."""
 
     NIC = "nic"
-    LEFTOVER = "leftover"  #: no witness but its ``device_id``
-    ADOPTED = "adopted"  #: a leftover that Nova's healer has put into the cache
-    UNCLEAR = "unclear"  #: the witnesses do not suffice: only the guest tells
+    LEFTOVER = "leftover"  #: no witness except its ``device_id``
+    ADOPTED = "adopted"  #: a leftover that Nova's healer has added to the cache
+    UNCLEAR = "unclear"  #: the witnesses do not suffice: only the guest can tell
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One port and what speaks for it."""
+    """One port with its verdict."""
 
     port: Values
     standing: PortStanding
@@ -47,7 +47,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Witnesses:
-    """What is known of one port of a server."""
+    """The evidence about one port of a server."""
 
     noted: bool  #: a live row in virtual_interfaces
     cached: bool  #: in the server's network cache
@@ -58,7 +58,7 @@ class Witnesses:
 
 
 def judge(server: Values, ports: Mapping[str, Witnesses]) -> dict[str, tuple[PortStanding, str]]:
-    """Port -> its standing and why, of all ports with the server's id and project. ``server``: its row."""
+    """Each port with the server's id and project -> its standing, and the reason. ``server``: its row."""
     here = {str(server[name]) for name in ("host", "node") if server[name]}
     working = {name for name, port in ports.items() if port.active and port.bound in here}
     sure = working | {name for name, port in ports.items() if port.noted}
@@ -72,10 +72,10 @@ def judge(server: Values, ports: Mapping[str, Witnesses]) -> dict[str, tuple[Por
 
 
 def _standing(server: Values, port: Witnesses, here: set[str], others: bool, filled: bool) -> tuple[PortStanding, str]:
-    """Of a port that does not work on the server's host.
+    """The standing of a port that is not active on the server's host.
 
-    ``others``: another port of the server is a NIC beyond doubt, so that what proves a NIC is kept for it; ``filled``:
-    the cache lists ports of the server, so that it says something not to be listed.
+    ``others``: another port of the server is certainly a NIC, so that the evidence for NICs has been recorded;
+    ``filled``: the cache lists ports of the server, so that a port's absence from it means something.
     """
     place = f"bound to {port.bound}" if port.bound else "not bound"
     state = f"{place}, {'ACTIVE' if port.active else 'DOWN'}"
@@ -98,14 +98,14 @@ def _standing(server: Values, port: Witnesses, here: set[str], others: bool, fil
 
 
 def _of_build(server: Values, port: Witnesses) -> bool:
-    """Whether the port was made between the server's creation and its launch."""
+    """Whether the port was created between the server's creation and its launch."""
     if port.made is None or not server["created_at"] or not server["launched_at"]:
         return False
     return _moment(server["created_at"]) - _MINUTE <= port.made <= _moment(server["launched_at"]) + _MINUTE
 
 
 def read(live: Live, database: str, server: Values, cached: Iterable[str]) -> dict[str, Judged]:
-    """Every port with the server's id and project, judged. ``cached``: the ports that its network cache lists."""
+    """Every port with the server's id and project, judged. ``cached``: the ports listed in its network cache."""
     where = {"device_id": server["uuid"], "project_id": server["project_id"]}
     ports = {str(row["id"]): row for row in live.rows("neutron", "ports", where)}
     if not ports:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server and a volume of it, as the services' APIs show them, before anything is done with the two."""
+"""A server and one of its volumes, as the services' APIs show them, before an operation on the two."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from stackmend.model.repair import CannotRepair
 from stackmend.model.snapshot import cell_database
 from stackmend.model.workflow import Sight
 
-#: shows ``delete_on_termination`` and the tag of an attachment
+#: the first version with ``delete_on_termination`` and the tag of an attachment
 _KEEPING = "2.79"
-#: the first with the name of the root device
+#: the first version with the name of the root device
 _ROOT = "2.3"
 _MAPPINGS = "block_device_mapping"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """What is known of it."""
+    """The state of the two."""
 
     server: str
     volume: str
@@ -32,27 +32,27 @@ class Pair:
     host: str
     vm_state: str
     device: str
-    root: bool  #: whether it is what the server boots from
+    root: bool  #: whether the server boots from it
     delete_on_termination: bool
     tag: str | None
     attachment: str  #: Cinder's
 
     @property
     def target(self) -> Row:
-        """The record for a way back."""
+        """The record from which a way back is made."""
         names = ("name", "host", "vm_state", "device", "delete_on_termination", "tag", "attachment")
         return {name: getattr(self, name) for name in names}
 
     @property
     def guards(self) -> ServerSeen:
-        """What must not have changed about the server."""
+        """The state of the server that must not have changed."""
         return {
             "server": "present", "server.host": self.host, "server.vm_state": self.vm_state, "server.task_state": None,
         }  # fmt: skip
 
 
 def pair(arguments: Row, sight: Sight) -> Pair:
-    """The pair that is asked for; UsageError where there is none, CannotRepair where something goes on with it."""
+    """The pair requested; UsageError if it does not exist, CannotRepair if an operation on it is in progress."""
     name, volume = str(arguments["server"]), str(arguments["volume"])
     server = (sight.api.get("compute", f"/servers/{quote(name, safe='')}", _ROOT) or {}).get("server")
     if server is None:
@@ -81,7 +81,7 @@ def pair(arguments: Row, sight: Sight) -> Pair:
 
 
 def _is_root(sight: Sight, server: Mapping[str, object], mapping: Mapping[str, object]) -> bool:
-    """By the name of the device, and by the boot order where the rows can be read."""
+    """By the name of the device, and by the boot index if the rows can be read."""
     if mapping.get("device") and mapping["device"] == server.get("OS-EXT-SRV-ATTR:root_device_name"):
         return True
     if sight.live is None:

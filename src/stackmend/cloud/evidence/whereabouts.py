@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a server is: every witness there is, weighed once (docs/adr/0024).
+"""Where a server is: all available witnesses, weighed in one place (docs/adr/0024).
 
-A *place* is a compute node of the server's cell: what ``host``, ``node`` and ``compute_id`` of a server name together.
-Each witness says a set of places, any of which agrees with it, with a weight; see :func:`judge` for the rules. Reading
-them is :func:`stackmend.cloud.evidence.witnesses.read`; nothing here touches the world.
+A *place* is a compute node of the server's cell: what ``host``, ``node`` and ``compute_id`` of a server identify
+together. Each witness names a set of places, any of which agrees with it, with a weight; see :func:`judge` for the
+rules. :func:`stackmend.cloud.evidence.witnesses.read` reads the witnesses; nothing here reads or changes a service.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-#: the verdict's place must be ahead of any other by so much, and have so much in all
+#: the verdict's place must lead any other by this much, and have at least this total
 MARGIN, LEAST = 2, 3
 
 
 class Confidence(StrEnum):
-    """How sure a verdict is."""
+    """How certain a verdict is."""
 
-    CERTAIN = "certain"  #: nobody speaks against it
-    LIKELY = "likely"  #: what speaks against it is outweighed
-    TIE = "tie"  #: a human must look
-    MOVING = "moving"  #: something is being done with the server: nothing can be said
+    CERTAIN = "certain"  #: no evidence against it
+    LIKELY = "likely"  #: the evidence against it is outweighed
+    TIE = "tie"  #: undecided: a human must look
+    MOVING = "moving"  #: an operation on the server is in progress: no verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +35,9 @@ class Node:
     node: str  #: hypervisor_hostname
     ironic: bool = False
     deleted: bool = False  #: its record is marked deleted
-    alive: bool = True  #: nova-compute of its host is there, heard of and not forced down
-    silence: str = ""  #: why it is not, a part of a sentence
-    occupant: str = ""  #: baremetal: another live server that has this machine
+    alive: bool = True  #: nova-compute of its host exists, sends heartbeats and is not forced down
+    silence: str = ""  #: why it is not alive, part of a sentence
+    occupant: str = ""  #: baremetal: another live server on this machine
 
     def __str__(self) -> str:
         return self.host if self.node == self.host else f"{self.host} (node {self.node})"
@@ -45,41 +45,41 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Witness:
-    """What one record says."""
+    """The statement of one record."""
 
     name: str  #: "host", "node", "compute_id", "bindings", "allocation", "attachments", "migration", "history", "guest"
     says: str  #: a sentence without its full stop
     places: frozenset[int] = frozenset()  #: ids of places that agree with it; empty: it names none
     weight: int = 0
-    since: bool = False  #: it is newer than the newest migration
-    explained: str = ""  #: why it does not count though it says something else
+    since: bool = False  #: it is later than the latest migration
+    explained: str = ""  #: why it does not count although it disagrees
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """The newest migration that is over, or that nobody drives any more."""
+    """The latest migration that has ended, or is abandoned."""
 
     source: frozenset[int]
     target: frozenset[int]
-    live: bool  #: a live migration: Neutron's binding follows the guest, Nova's row comes last
+    live: bool  #: a live migration: Neutron's binding follows the guest, Nova's row is updated last
     ended_well: bool  #: completed, confirmed or done; False: error, failed, cancelled, reverted, or never ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Everything that is known of where one server is."""
+    """Everything known about where one server is."""
 
     server: str
-    host: str | None  #: as its row has it
+    host: str | None  #: according to its row
     node: str | None
     witnesses: tuple[Witness, ...]
     places: Mapping[int, Node]
     move: Move | None = None
-    busy: str = ""  #: what is being done with it, a part of a sentence
-    stuck: str = ""  #: its task state has outlived what it was for, a part of a sentence
+    busy: str = ""  #: the operation in progress, part of a sentence
+    stuck: str = ""  #: why its task state is stale, part of a sentence
 
     def __getitem__(self, name: str) -> Witness:
-        """The witness of that name; one that says nothing where there is none."""
+        """The witness of that name; an empty one if there is none."""
         return next((w for w in self.witnesses if w.name == name), Witness(name=name, says=""))
 
     @property
@@ -90,13 +90,13 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Where a server is, and how sure that is."""
+    """Where a server is, and how certain that is."""
 
     confidence: Confidence
     place: Node | None = None  #: None for TIE and MOVING
     witnesses: tuple[Witness, ...] = ()
-    reason: str = ""  #: TIE and MOVING: why nothing can be said; else ""
-    scores: Mapping[str, int] = field(default_factory=dict)  #: host or node -> what speaks for it
+    reason: str = ""  #: why there is no verdict (TIE and MOVING), else ""
+    scores: Mapping[str, int] = field(default_factory=dict)  #: host or node -> total weight in its favour
 
     @property
     def sure(self) -> bool:
@@ -105,12 +105,12 @@ class Verdict:
 
     @property
     def surely(self) -> str:
-        """How sure the place is, as an adverb."""
+        """The certainty of the place, as an adverb."""
         return "certainly" if self.confidence is Confidence.CERTAIN else "likely"
 
     @property
     def against(self) -> tuple[Witness, ...]:
-        """The witnesses that say another place, those that are explained among them."""
+        """The witnesses that name another place, including explained ones."""
         return against(self.witnesses, self.place.id) if self.place else ()
 
     def sentences(self) -> tuple[str, ...]:
@@ -123,7 +123,7 @@ class Verdict:
 
 
 def against(witnesses: Iterable[Witness], place: int) -> tuple[Witness, ...]:
-    """The witnesses that name other places than this."""
+    """The witnesses that name only other places."""
     return tuple(w for w in witnesses if w.places and place not in w.places)
 
 
@@ -139,14 +139,14 @@ def _sentence(witness: Witness, place: Node | None) -> str:
 def judge(seen: Evidence) -> Verdict:
     """Weigh the witnesses.
 
-    1. While something is being done with the server nothing is said.
-    2. The hypervisor's word decides: it has the guest.
-    3. Witnesses that a move explains do not count (:func:`_explained`): Nova claims capacity before a guest goes, and
-       writes its own row after it has gone.
-    4. A baremetal machine that another server has is no place for this one.
-    5. The place with most weight wins if it is ahead of any other by :data:`MARGIN` and has :data:`LEAST`.
-    6. Where it wins and nobody hears of its host, while the row names a host that lives, somebody meant to have the
-       server there: whether it may be is not for rows to say.
+    1. While an operation on the server is in progress there is no verdict.
+    2. The hypervisor decides: it has the guest.
+    3. Witnesses that a move explains do not count (:func:`_explained`): Nova claims capacity before a guest moves, and
+       updates its own row afterwards.
+    4. A baremetal machine that another server occupies is not a place for this one.
+    5. The place with most weight wins if it leads any other by :data:`MARGIN` and has :data:`LEAST`.
+    6. If it wins although its host is silent, while the row names a host that is alive, somebody meant to have the
+       server there: rows cannot decide whether that is right.
     """
     witnesses = tuple(_explained(seen))
     if seen.busy:
@@ -172,7 +172,7 @@ def judge(seen: Evidence) -> Verdict:
 
 
 def _tied(seen: Evidence, order: list[int], scores: Mapping[int, int]) -> str:
-    """Why no place can be named, or ""."""
+    """Why no place can be determined, or ""."""
     taken = [p for p in seen.places.values() if p.occupant]
     if not order or scores[order[0]] < LEAST:
         if taken:
@@ -193,10 +193,10 @@ def _tied(seen: Evidence, order: list[int], scores: Mapping[int, int]) -> str:
 
 
 def _explained(seen: Evidence) -> Iterable[Witness]:
-    """The witnesses, with those that the newest move explains marked so.
+    """The witnesses, with those marked that the latest move explains.
 
-    A live migration binds the ports on its target when the guest runs there, and no sooner; only then it writes the
-    server's row. A move claims the target's capacity before anything else, and one that came to nothing may leave it.
+    A live migration binds the ports to its target only when the guest runs there, and updates the server's row after
+    that. A move claims the target's capacity first, and a failed one may leave the allocation.
     """
     bound = seen["bindings"].places
     for witness in seen.witnesses:
@@ -210,11 +210,11 @@ _ROW = ("host", "node", "compute_id")
 
 
 def _story(seen: Evidence, move: Move, witness: Witness) -> str:
-    """Why a witness says another place than the ports do, or ""."""
+    """Why a witness names another place than the ports do, or ""."""
     bound, history = seen["bindings"].places, seen["history"]
     if move.live and bound <= move.target and witness.places <= move.source:
-        # not if nova-compute of the source did something with the guest afterwards, or the row was written already; a
-        # row that is half there was written by somebody else: Nova writes the three together
+        # not if nova-compute of the source acted on the guest afterwards, or the row was already updated; a
+        # half-updated row was written by somebody else, as Nova writes the three together
         row = [seen[name].places for name in _ROW if seen[name].places]
         written = bool(row) and all(places <= move.target for places in row)
         if written or (history.since and history.places & move.source):

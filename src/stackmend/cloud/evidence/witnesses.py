@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads everything that tells where a server is, from the databases of Nova, Neutron, Placement and Cinder."""
+"""Reads all evidence of where a server is from the databases of Nova, Neutron, Placement and Cinder."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from stackmend.model.step import Value, Values
 from stackmend.model.values import whole
 from stackmend.tables.views import TERMINAL
 
-#: seconds after which a task state that nothing is behind has outlived what it was for
+#: seconds after which a task state without an operation counts as stale
 STUCK = 7200
-#: seconds by which a heartbeat may be older than the newest one of its cell (service_down_time)
+#: seconds by which a heartbeat may lag the latest one in its cell (service_down_time)
 SILENT = 60
-#: task states that a migration which is over may leave
+#: task states that a migration may leave behind when it ends
 LEFT_BY_MOVES = frozenset({"migrating"})
 _WELL = frozenset({"completed", "confirmed", "done", "finished"})
 _LIVE = "live-migration"
-#: events that nova-compute of a host ends with success only where the guest is there afterwards (nova/compute/manager)
+#: events that succeed on a host only if the guest is there afterwards (nova/compute/manager)
 _TELLING = (
     "build_and_run_instance", "rebuild_instance", "finish_resize", "finish_revert_resize", "unshelve_instance",
     "post_live_migration_at_destination", "reboot_instance", "start_instance", "stop_instance", "pause_instance",
     "unpause_instance", "suspend_instance", "resume_instance", "rescue_instance", "unrescue_instance", "attach_volume",
     "attach_interface", "create",
 )  # fmt: skip
-#: states of a domain that has the guest in memory
+#: states of a domain with the guest in memory
 _RUNNING = frozenset({"running", "paused", "blocked", "pmsuspended"})
 _UNASKED = "could not be asked"
-#: (server uuid, host) -> state of its domain there, "" for none; SourceError where nobody answers
+#: (server UUID, host) -> state of its domain there, "" for none; SourceError if the host does not answer
 Guests = Callable[[str, str], str]
 
 
 def read(live: Live, database: str, server: Values, guests: Guests | None = None) -> Evidence:
-    """What every record says of where this server is; ``server`` is its row in ``database``.
+    """The statement of every record about where this server is; ``server`` is its row in ``database``.
 
-    SourceError where any of it cannot be read: a witness that was not heard is no witness.
+    SourceError if any of them cannot be read: an unread witness must not count as one without a statement.
     """
     look = _Look(live, database, server)
     look.collect()
@@ -104,7 +104,7 @@ class _Look:
                 self._bound.setdefault(str(row["host"]), []).append(str(row["port_id"]))
 
     def _volumes(self, uuid: str) -> None:
-        """A cloud may do without Cinder: then it is a witness that was not asked, and is called so."""
+        """Read Cinder's attachments. A cloud may lack Cinder: then that witness is reported as not queried."""
         try:
             rows = self.live.rows("cinder", "volume_attachment", {"instance_uuid": uuid, "deleted": 0})
         except SourceError as problem:
@@ -114,7 +114,7 @@ class _Look:
         self._connected = found - {"None", ""}
 
     def _nodes(self) -> None:
-        """The compute nodes that any record names, live ones before those that are marked deleted."""
+        """The compute nodes that any record names, live ones before those marked deleted."""
         server, table, uuid = self.server, "compute_nodes", str(self.server["uuid"])
         hosts = {str(server["host"] or ""), *self._bound, *self._connected, *self._names()} - {""}
         names = {str(server["node"] or ""), *self._bound} - {""}
@@ -138,14 +138,14 @@ class _Look:
             )  # fmt: skip
 
     def _names(self) -> set[str]:
-        """Hosts that migrations and events name."""
+        """Hosts named by migrations and events."""
         found = {str(m[c]) for m in self._moves[-1:] for c in ("source_compute", "dest_compute") if m[c]}
         return found | {str(event["host"]) for event in self._telling() if event["host"]}
 
     # ---- witnesses ----
 
     def row(self) -> Iterator[Witness]:
-        """Nova's own three columns, which it writes together: each by itself, for SQL does not."""
+        """Nova's own three columns, which Nova writes together: judged separately, as SQL may have changed only one."""
         host, node, number = self.server["host"], self.server["node"], self.server.get("compute_id")
         fit = self._on(str(host), str(node or "")) if host else frozenset()
         yield (
@@ -172,7 +172,7 @@ class _Look:
         return self._said("bindings", f"Neutron has its ports active on {host}", fit, 2)
 
     def allocation(self) -> Witness:
-        """Placement: whose capacity it holds. Of two hosts' it says nothing."""
+        """Placement: the node on which it has an allocation. An allocation on two hosts says nothing."""
         if not self._roots:
             return _silent("allocation", "")
         fits = [self._as_live(frozenset(n for n, p in self.places.items() if p.uuid == root)) for root in self._roots]
@@ -184,7 +184,7 @@ class _Look:
         return self._said("allocation", f"Placement has its allocation on {names}", fits[0], 1)
 
     def attachments(self) -> Witness:
-        """Cinder: to which hosts its volumes are connected."""
+        """Cinder: the hosts to which its volumes are connected."""
         if not self._connected:
             return _silent("attachments", self._unasked and f"Cinder was not asked: {self._unasked}")
         hosts = ", ".join(sorted(self._connected))
@@ -192,7 +192,7 @@ class _Look:
         return self._said("attachments", f"Cinder has its volumes connected to {hosts}", fit, 1)
 
     def migration(self) -> Witness:
-        """The newest migration: its target where it ended well, its source where it was given back."""
+        """The latest migration: its target if it succeeded, its source if it was reverted."""
         last = self._moves[-1] if self._moves else None
         if last is None:
             return _silent("migration", "")
@@ -205,7 +205,7 @@ class _Look:
         return self._said("migration", f"{what} ({last['updated_at'] or last['created_at']})", fit, 2)
 
     def history(self) -> Witness:
-        """The newest thing that nova-compute of a host did with the guest, unless a migration ended since."""
+        """The latest operation of nova-compute on the guest, unless a migration ended since."""
         events = self._telling()
         if not events:
             return _silent("history", "")
@@ -216,7 +216,7 @@ class _Look:
         return replace(found, since=not any(_later(m, last) for m in self._moves))
 
     def guest(self, guests: Guests) -> Witness:
-        """The hypervisors of every host that was named: on which of them the guest runs."""
+        """The hypervisors of every host named: on which of them the guest runs."""
         states: dict[str, str] = {}
         for host in sorted({place.host for place in self.places.values()}):
             try:
@@ -226,7 +226,7 @@ class _Look:
         running = [host for host, state in states.items() if state in _RUNNING]
         where = running or [host for host, state in states.items() if state not in ("", _UNASKED)]
         told = "; ".join(f"{host}: {state or 'no such domain'}" for host, state in states.items())
-        # one that was not asked may have it running, too; a domain that is merely defined proves nothing then
+        # a host that was not queried may run it too; then a domain that is merely defined proves nothing
         alone = len(where) == 1 and (bool(running) or _UNASKED not in states.values())
         return self._said("guest", f"the hypervisors say: {told}", self._on(where[0]) if alone else frozenset(), 9)
 
@@ -240,7 +240,7 @@ class _Look:
     # ---- places ----
 
     def _on(self, host: str, node: str = "") -> frozenset[int]:
-        """The live nodes of a host; where there is none, those marked deleted, the one of that name if it is there."""
+        """The live nodes of a host; if there are none, those marked deleted, or the one with that name if it exists."""
         every = {n: p for n, p in self.places.items() if p.host.lower() == host.lower()}
         alive = frozenset(n for n, p in every.items() if not p.deleted)
         fitting = frozenset(n for n, p in every.items() if p.node == node)
@@ -253,7 +253,7 @@ class _Look:
         return self._as_live(alive or here or frozenset(every))
 
     def _as_live(self, places: frozenset[int]) -> frozenset[int]:
-        """A record that is marked deleted stands for the live one of the same host and node."""
+        """Replace records marked deleted by the live record of the same host and node."""
         by_name = {(p.host, p.node): n for n, p in self.places.items() if not p.deleted}
         return frozenset(by_name.get((self.places[n].host, self.places[n].node), n) for n in places)
 
@@ -264,10 +264,10 @@ class _Look:
             says = f"{says} (the record of {gone[0]} is marked deleted)"
         return Witness(name=name, says=says[:1].upper() + says[1:], places=places, weight=weight if places else 0)
 
-    # ---- what is going on ----
+    # ---- operations in progress ----
 
     def last_move(self) -> Move | None:
-        """The newest migration, as :func:`stackmend.cloud.evidence.whereabouts.judge` weighs it."""
+        """The latest migration, as :func:`stackmend.cloud.evidence.whereabouts.judge` needs it."""
         if not self._moves:
             return None
         last = self._moves[-1]
@@ -279,7 +279,7 @@ class _Look:
         )
 
     def busy(self) -> str:
-        """What is being done with the server, or ""."""
+        """The operation in progress on the server, or ""."""
         server = self.server
         for move in self._moves:
             if move["status"] not in TERMINAL and not self.abandoned(move):
@@ -291,7 +291,7 @@ class _Look:
         return ""
 
     def stuck(self) -> str:
-        """Why the task state is nothing that is going on, or "" where it may be."""
+        """Why the task state is stale, or "" if it may be current."""
         task, changed = self.server["task_state"], self.server["updated_at"] or self.server["created_at"]
         if task not in LEFT_BY_MOVES or not self._past(changed):
             return ""
@@ -300,7 +300,7 @@ class _Look:
         return f"{task} since {changed}, with no migration behind it"
 
     def abandoned(self, move: Values) -> bool:
-        """A live migration that nobody drives: nova-compute of its source, which does, is not heard of any more."""
+        """Whether a live migration is abandoned: its source, whose nova-compute drives it, sends no heartbeats."""
         if move["migration_type"] != _LIVE or not self._past(move["updated_at"] or move["created_at"]):
             return False
         source = [p for p in self.places.values() if p.host == move["source_compute"]]
@@ -311,7 +311,7 @@ class _Look:
 
 
 def occupant(live: Live, database: str, node: Values, server: str) -> str:
-    """Another live server that has this baremetal machine, "" for none."""
+    """Another live server on this baremetal machine, "" for none."""
     where = {"node": node["hypervisor_hostname"], "deleted": 0}
     return next((str(row["uuid"]) for row in live.rows(database, "instances", where) if row["uuid"] != server), "")
 
@@ -334,7 +334,7 @@ def _time(moment: object) -> datetime:
 
 
 def _beats(live: Live, database: str) -> dict[str, datetime]:
-    """Host -> the last heartbeat of its nova-compute."""
+    """Each host with the last heartbeat of its nova-compute."""
     rows = live.rows(database, "services", {"binary": "nova-compute", "deleted": 0})
     return {str(row["host"]): _time(row["last_seen_up"]) for row in rows}
 
@@ -344,8 +344,7 @@ def _silence(
 ) -> str:  # fmt: skip
     """Why nova-compute of a host counts as gone, or "".
 
-    Heartbeats are compared with each other, not with the clock: where all of a cell are old, its conductor is what is
-    silent.
+    Heartbeats are compared with each other, not with the clock: if all in a cell are old, its conductor is at fault.
     """
     if host not in beats:
         return "has no service"

@@ -25,9 +25,9 @@ _UNKNOWN = "not every cell is known: cell_mappings could not be read, or one of 
 _CACHES = f"{VIFS.service}_{VIFS.name}"
 #: an age that every row has, even one written by a service whose clock is ahead
 _AGELESS = -86_400
-#: columns that name a cell or a kind of damage: they are not names of objects
+#: columns that hold the name of a cell or a kind of damage, not an object
 _NO_NAMES = frozenset({"cell", "code"})
-#: values derived from a column while it is collected: without it they are NULL, or have no rows
+#: values derived from a column during collection: without the column they are NULL, or have no rows
 _MADE_OF = {"network_info": frozenset({"document", "vifs", "length", "crc32", VIFS.label})}
 
 
@@ -102,7 +102,7 @@ def _serves(source: Source, part: Table) -> bool:
 
 
 def service(database: str) -> str:
-    """The service that a database belongs to, as :class:`stackmend.tables.Table` names it."""
+    """The service of a database, named as in :class:`stackmend.tables.Table`."""
     return "nova" if database.startswith(CELL) else database
 
 
@@ -116,12 +116,12 @@ def _cells(manifest: Manifest, failed: Mapping[str, str]) -> str:
 
 
 def _read(check: Check, label: str) -> frozenset[str]:
-    """The columns of the table, and those derived from it, that the check reads."""
+    """The names under which the check reads the table: its own, and that of the table derived from it."""
     return frozenset(check.reads.keys() & ({label, VIFS.label} if label == _CACHES else {label}))
 
 
 def _asked(check: Check, label: str) -> frozenset[str]:
-    """Names that may be columns of this table in the check's SQL, views or scopes; derived ones included."""
+    """Names that may be columns of this table in the check's SQL, views or scopes, including derived ones."""
     read = _read(check, label)
     columns = (columns_read(check.sql, name) | set(check.reads[name]) for name in read)
     return frozenset().union(*columns, read - {label})
@@ -175,7 +175,7 @@ def _missing(check: Check, manifest: Manifest) -> list[str]:
 
 
 def parameters(check: Check, now: str, ages: Mapping[str, Mapping[str, int]] | None = None) -> dict[str, datetime]:
-    """``$now`` and the thresholds of a check; ``ages``: check -> name -> seconds, as set for the site."""
+    """``$now`` and the thresholds of a check; ``ages``: check -> name -> seconds, as configured for the site."""
     moment = datetime.fromisoformat(now).replace(tzinfo=None)
     own = {**check.ages, **{k: v for k, v in (ages or {}).get(check.name, {}).items() if k in check.ages}}
     return {"now": moment} | {name: moment - timedelta(seconds=seconds) for name, seconds in own.items()}

@@ -18,8 +18,8 @@ from stackmend.model.errors import StackmendError, UsageError
 from stackmend.model.repair import Repair
 from stackmend.model.workflow import Workflow
 
-#: passes of a plan: identity and servers, then placement, then storage, then ports. What a repair's package is not
-#: named for belongs to the first pass
+#: passes of a plan: identity and servers, then placement, then storage, then ports. Packages of repairs not listed here
+#: belong to the first pass
 _STAGES = {"placement": 1, "cinder": 2, "glance": 2, "neutron": 3}
 
 
@@ -99,7 +99,7 @@ def areas() -> Mapping[str, str]:
 
 @cache
 def modules() -> Mapping[str, str]:
-    """Name of a repair or workflow -> the module that it is written in."""
+    """Name of a repair or workflow -> the module that defines it."""
     return {
         getattr(module, attribute).name: module.__name__
         for package, attribute in ((stackmend.repairs, "REPAIR"), (stackmend.workflows, "WORKFLOW"))
@@ -122,8 +122,7 @@ def pages() -> dict[str, str]:
 def offered(check: str, code: object = None, known: Mapping[str, Repair] | None = None) -> tuple[Repair, ...]:
     """The repairs for a finding of this check with this ``code``, the default first.
 
-    A repair made for the code comes before one made for any, one that wants to be asked for by name comes last; then
-    the name decides.
+    A repair for the code precedes one for any code, and repairs used only by name come last; ties are broken by name.
     """
     every = (repairs() if known is None else known).values()
     fit = [r for r in every if check in r.checks and (not r.codes or (code is not None and str(code) in r.codes))]
@@ -141,7 +140,7 @@ def _services() -> dict[str, str]:
 
 
 def stage(repair: str) -> int:
-    """The pass of a plan in which a repair belongs, by the service whose package it lies in."""
+    """The pass of a plan to which a repair belongs, by the service whose package contains it."""
     return _STAGES.get(_services().get(repair, ""), 0)
 
 

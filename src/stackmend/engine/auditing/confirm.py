@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Confirms findings: the same SQL on rows read again (rule R1). Groups children under their root causes.
+"""Confirms findings: runs the same SQL on rows read again (rule R1). Counts symptoms under their root causes.
 
-A child whose possible cause has no answer is not planned: it could be a symptom of it, and be repaired the wrong way.
+A symptom whose possible root cause has no answer is not planned: repairing the symptom could be wrong.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Confirmed:
 
     #: check -> fingerprint -> the row as it reads now
     rows: dict[str, dict[str, dict[str, object]]] = field(default_factory=dict)
-    unknown: dict[str, str] = field(default_factory=dict)  #: check -> why it could not be asked again
+    unknown: dict[str, str] = field(default_factory=dict)  #: check -> why it could not be run again
 
 
 def confirm(
@@ -36,9 +36,9 @@ def confirm(
     collector: Collector,
     ages: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Confirmed:
-    """Ask the checks again for these rows (check -> rows they returned): those they return again are confirmed.
+    """Run the checks again for these rows (check -> rows they returned): those returned again are confirmed.
 
-    Thresholds are counted from the clock of the databases. Where anything cannot be read nothing of that check is
+    Thresholds are counted from the clock of the databases. If anything cannot be read, nothing of that check is
     confirmed.
     """
     found = Confirmed()
@@ -68,15 +68,15 @@ def _again(
             query.close()
         for row in answers:
             if one := asked.get(same(check, row)):
-                # named as before, though another of its tables may write the name in other letters
+                # keep the key as before, although another of its tables may write the name in different case
                 kept[fingerprint(check, one)] = {**row, **{column: one[column] for column in check.key}}
     return kept
 
 
 def explain(checks: Mapping[str, Check], findings: Iterable[Finding]) -> tuple[list[Finding], dict[str, int]]:
-    """Count findings under their root causes: (those left, with ``explains`` set; check -> findings swallowed).
+    """Count findings under their root causes: (the rest, with ``explains`` set; check -> number counted elsewhere).
 
-    A root cause that is itself explained passes its children on.
+    A root cause that is itself explained passes its symptoms on.
     """
     every = list(findings)
     parent: dict[int, int] = {}
@@ -112,8 +112,8 @@ def uncertain(
 ) -> list[Finding]:
     """Turn findings that cannot be certain into candidates, with the reason.
 
-    A root cause may explain them of which no answer is known (``silent``: check -> why it has none, or not a whole
-    one), or Nova is ``shown`` by its API alone, which does not tell what they rest on.
+    Either a root cause may explain them that has no answer, or only an incomplete one (``silent``: check -> why), or
+    Nova is ``shown`` only by its API, which does not show what they rest on.
     """
     found = []
     for finding in listed:
@@ -144,7 +144,7 @@ class _Index:
         self._made: dict[tuple[str, tuple[str, ...]], dict[tuple[object, ...], int]] = {}
 
     def find(self, check: str, columns: tuple[str, ...], values: tuple[object, ...]) -> int | None:
-        """The number of a finding of that check with these values, none of them NULL."""
+        """The number of a finding of that check with these values; None if any value is NULL."""
         if None in values:
             return None
         made = self._made.get((check, columns))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Judges the sources before the checks run: a source that lacks rows the others refer to is no evidence.
+"""Judges the sources before the checks run: a source that lacks rows that others refer to is no evidence.
 
-The expectations are :mod:`stackmend.tables.expectations`. A source that fails one is *doubted*: it counts as one that
-could not be read, with a reason that names what it lacks, how many of how many, and what may be wrong.
+The expectations are in :mod:`stackmend.tables.expectations`. A source that fails one is *doubted*: it is treated as
+unreadable, and the reason says what it lacks, how many of how many, and the likely cause.
 """
 
 from __future__ import annotations
@@ -33,43 +33,43 @@ _Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
-    """Why a source is not believed."""
+    """Why a source is not trusted."""
 
     source: str  #: name of the database
     expectation: str
     expected: int = 0
     absent: int = 0
-    older: bool = False  #: it was put back to an older state, rather than being another database
+    older: bool = False  #: it was restored to an older state, and is not a different database
     text: str = ""
 
 
 def labels(checks: Iterable[Check]) -> set[str]:
-    """The tables that the sources of these checks are judged by."""
+    """The tables needed to judge the sources of these checks."""
     return {label for one in concerning(checks) for label in one.reads} - {VIFS.label}
 
 
 def concerning(checks: Iterable[Check]) -> list[Expectation]:
-    """The expectations that judge a source of these checks."""
+    """The expectations that judge the sources of these checks."""
     read: set[str] = set()
     for check in checks:
         if UNREADABLE in check.reads:
             return list(EXPECTATIONS)
         read |= {service_of(label) for label in check.reads} | {"nova" if n == "cells" else n for n in check.needs}
     if "nova" in read:
-        read.add("nova_api")  # who names the cells
+        read.add("nova_api")  # which names the cells
     return [one for one in EXPECTATIONS if one.of in read]
 
 
 def service_of(label: str) -> str:
-    """The service whose databases hold the table."""
+    """The service whose databases contain the table."""
     return "nova" if label == VIFS.label else next((part.service for part in tables().get(label, ())), "")
 
 
 def judged(manifest: Manifest, checks: Iterable[Check], opened: Callable[[Collection[str]], Query]) -> Manifest:
-    """The manifest with every source doubted that the others speak against.
+    """The manifest, with every source doubted that the others contradict.
 
-    ``opened``: the snapshot without the rows of some databases, which the caller closes. Nova is judged first, for it
-    bears witness about all others: a cell that is doubted says nothing of them.
+    ``opened`` gives the snapshot without the rows of some databases, which the caller closes. Nova is judged first,
+    because it is a witness for all others: a doubted cell is no witness.
     """
     read = {label for source in manifest.sources for label in source.rows}
     read -= {label for source in manifest.sources for label in (*source.missing, *source.unseen)}
@@ -85,12 +85,12 @@ def judged(manifest: Manifest, checks: Iterable[Check], opened: Callable[[Collec
 
 
 def early(one: Expectation) -> bool:
-    """Whether it judges Nova by Nova alone."""
+    """Whether it judges Nova from Nova's own databases alone."""
     return {service_of(label) for label in one.reads} <= {"nova", "nova_api"}
 
 
 def _known(one: Expectation, manifest: Manifest) -> bool:
-    """Whether it can be asked: part of the cells bear witness too, but none is judged by what was not read."""
+    """Whether it can be evaluated: some cells suffice as witnesses, but a source that was not read is not judged."""
     failed = manifest.failed()
     if one.every_cell and (not manifest.cells_known or any(name.startswith(CELL) for name in failed)):
         return False
@@ -107,7 +107,7 @@ def doubting(manifest: Manifest, found: Sequence[Doubt]) -> Manifest:
 
 
 def texts_of(found: Sequence[Doubt]) -> dict[str, str]:
-    """Source -> what speaks against it, the first two things."""
+    """Each source with the first two reasons to doubt it."""
     texts: dict[str, list[str]] = {}
     for doubt in found:
         texts.setdefault(doubt.source, []).append(doubt.text)
@@ -115,9 +115,9 @@ def texts_of(found: Sequence[Doubt]) -> dict[str, str]:
 
 
 def sample(collector: Collector, expectations: Iterable[Expectation]) -> list[Doubt]:
-    """What speaks against the sources as they are now, by a few hundred rows read anew.
+    """The doubts about the sources as they are now, from a few hundred rows read again.
 
-    What cannot be read speaks against nothing: whoever needs it finds out by himself.
+    A source that cannot be read raises no doubt here: whoever needs it will get the error.
     """
     found: list[Doubt] = []
     for one in expectations:
@@ -178,7 +178,7 @@ def _older(one: Expectation, row: _Row, gap: tuple[int, datetime, datetime]) -> 
 
 
 def _gap(query: Query, one: Expectation, source: str) -> tuple[int, datetime, datetime] | None:
-    """(how many, since, until) of the longest row of lacking items in a time of which the source has nothing at all."""
+    """(how many, since, until) of the longest series of missing items during which the source has no row of its own."""
     runs = query.rows(
         f"""SELECT MIN(made) AS since, MAX(made) AS until, COUNT(CASE WHEN NOT present THEN 1 END) AS many
               FROM (SELECT made, item, present,
@@ -202,14 +202,14 @@ def _gap(query: Query, one: Expectation, source: str) -> tuple[int, datetime, da
 
 
 def _stale(query: Query, written: Sequence[str]) -> list[Doubt]:
-    """Sources that nothing was written to for long, while others were."""
+    """Sources that were not written to for a long time, while others were."""
     newest: dict[str, datetime] = {}
     for label in written:
         name = f"'{CELL}' || cell" if service_of(label) == "nova" else f"'{service_of(label)}'"
         for row in query.rows(f"SELECT {name} AS source, MAX({WRITTEN[label]}) AS made FROM {label} GROUP BY 1", {}):
             if row["made"] is not None:
                 newest[row["source"]] = max(row["made"], newest.get(row["source"], row["made"]))
-    # cell0 has no services, and no server comes into it where all goes well
+    # cell0 has no services, and gets no servers unless something fails
     cells = {source: at for source, at in newest.items() if source.startswith(CELL) and source != f"{CELL}cell0"}
     latest = max(newest.values(), default=None)
     return [

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the SQL of checks reads, by a parser (docs/adr/0039): tables and their columns.
+"""The tables and columns that the SQL of checks reads, found by a parser (docs/adr/0039).
 
-Names are not resolved scope by scope: an alias stands for every table of the statement that is called so, and a name
-said of no table may be a column of each. So a column may be named that is not read, and never the other way round.
+Names are not resolved by scope: an alias stands for every table with that alias in the statement, and an unqualified
+name may be a column of each table. So a column may be reported that is not read, but never the other way round.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from typing import Any
 from stackmend.model.errors import StackmendError
 from stackmend.tables.views import VIEWS
 
-#: in place of a column: all of them
+#: in place of a column: all columns
 EVERY = "*"
 _DIALECT = "duckdb"
 
 
 class NotUnderstood(StackmendError):  # noqa: N818 - an answer, not an error
-    """It is unknown what a statement reads."""
+    """It cannot be determined what a statement reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """What one statement names: the columns of each table or view, and those said of no table."""
+    """The names in one statement: the columns of each table or view, and unqualified ones."""
 
     tables: Mapping[str, frozenset[str]]
     unqualified: frozenset[str]
 
 
 def tables_read(sql: str) -> frozenset[str]:
-    """Every collected table that the statement reads, those behind its views among them, and the views."""
+    """Every collected table that the statement reads, directly or through views, and those views."""
     return frozenset(name for text in texts(sql) for name in _reads(text).tables)
 
 
 def columns_read(sql: str, label: str) -> frozenset[str]:
-    """Names that may be columns of this table, read by the statement or a view of it; with :data:`EVERY` all may."""
+    """Names that may be columns of this table, read by the statement or its views; with :data:`EVERY` all may be."""
     found = set[str]()
     for text in texts(sql):
         reads = _reads(text)
@@ -58,8 +58,8 @@ def texts(sql: str) -> list[str]:
 
 
 def parsed(sql: str) -> Any:
-    """The tree of one query; NotUnderstood where it is not one, or not one that the parser knows."""
-    # imported where it is needed: an audit that sees everything never does
+    """The syntax tree of one query; NotUnderstood if it is not a query, or the parser does not know it."""
+    # imported only here: an audit that can read everything never needs it
     import sqlglot
     from sqlglot import errors, exp
 
@@ -73,7 +73,7 @@ def parsed(sql: str) -> Any:
 
 
 def _place(problem: Exception) -> str:
-    """Where the parser gave up; what it says beside that is about its own classes."""
+    """Where the parser gave up; the rest of its message is about its own classes."""
     first: dict[str, Any] = next(iter(getattr(problem, "errors", ())), {})
     return f" (line {first['line']}, column {first['col']})" if first.get("line") else ""
 
@@ -92,7 +92,7 @@ def _reads(sql: str) -> Reads:
     for column in tree.find_all(exp.Column):
         first, *more = (part.name.lower() if part.name else EVERY for part in column.parts)
         if first in called:
-            # an alias alone is the whole row
+            # an alias alone means the whole row
             name = EVERY if not more or isinstance(column.this, exp.Star) else more[0]
             for table_name in called[first]:
                 found[table_name].add(name)
@@ -104,7 +104,7 @@ def _reads(sql: str) -> Reads:
 
 
 def _takes_all(tree: Any) -> bool:
-    """Whether a statement reads columns that it does not name."""
+    """Whether a statement reads columns without naming them."""
     from sqlglot import exp
 
     bare = any(not isinstance(star.parent, (exp.Count, exp.Column)) for star in tree.find_all(exp.Star))

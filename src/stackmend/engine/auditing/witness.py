@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks the services' APIs about what databases showed: a finding that they contradict is not confirmed.
+"""Compares what databases showed with the services' APIs: a finding that they contradict is not confirmed.
 
-A check that can be answered from what the APIs show is asked again on that. Of another one the objects it is about are
-compared, as far as both sides show them: a service that reads other databases than we do is found out that way, too.
+A check that can be answered from what the APIs show is run again on that. For any other check, the objects it concerns
+are compared as far as both sides show them: this also detects a service that uses other databases than those
+configured.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from stackmend.model.snapshot import Manifest
 
 Rows = Sequence[Mapping[str, object]]
 
-#: findings of one check that the services are asked about
+#: findings of one check about which the services are queried
 ASKED = 500
-#: seconds for asking the services about one check's findings
+#: seconds for queries about one check's findings
 ASKING = 60.0
-#: findings of one check that are asked about one by one where they cannot be together
+#: findings of one check that are queried one by one if they cannot be queried together
 ONE_BY_ONE = 50
 _LIVE = "NOT COALESCE(deleted, FALSE)"
 
@@ -51,7 +52,7 @@ _OBJECTS = {
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """Where to look, and how much: ``manifest`` says what the APIs show at all."""
+    """Both sources, and how much to query: ``manifest`` says what the APIs can show."""
 
     databases: Collector
     apis: Collector
@@ -65,9 +66,9 @@ AskApis = Callable[[Rows], dict[str, ApiWitness]]
 
 
 def witnesses(check: Check, rows: Rows, sides: Sides) -> tuple[dict[str, ApiWitness], list[str]]:
-    """(fingerprint -> what the APIs say of the findings with these rows, which of them they were not asked about).
+    """(fingerprint -> what the APIs say about the findings with these rows, fingerprints left out).
 
-    Nothing where they show nothing of what the check is about.
+    Empty if they show nothing that the check concerns.
     """
     ask = _way(check, sides)
     if ask is None:
@@ -95,9 +96,9 @@ def _way(check: Check, sides: Sides) -> AskApis | None:
 
 
 def _together(check: Check, rows: Rows, ask: AskApis, end: float) -> tuple[dict[str, ApiWitness], int]:
-    """All in one look; where that fails, each in one of its own, so that one cell that is down hides no other.
+    """Query them all together; if that fails, one by one, so that one cell that is down does not hide the others.
 
-    Beside it: for how many there was no time.
+    Also returns how many were left out for lack of time.
     """
     try:
         return ask(rows), 0
@@ -155,7 +156,7 @@ def _compared(check: Check, reads: Mapping[str, Mapping[str, str]], rows: Rows, 
 
 
 def _differences(label: str, ours: Query, theirs: Query) -> Iterator[tuple[set[str], str]]:
-    """(ids it is about, what differs) for each object that the two sides show differently."""
+    """(ids concerned, difference) for each object that the two sides show differently."""
     of = _OBJECTS[label]
     sql = f'SELECT {", ".join((of.key, *of.columns))} FROM "{label}" WHERE {of.where}'
     left, right = ({alike(row[of.key]): row for row in side.rows(sql, {})} for side in (ours, theirs))

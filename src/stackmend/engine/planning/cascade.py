@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows that a database would delete or change along with a step, by the foreign keys of the live schema.
+"""Rows that a database would delete or change together with a step, by the foreign keys of the live schema.
 
-Whatever the rule of the key is, such a row is a reason to refuse: by CASCADE it would be lost and by SET NULL changed
-without being in the plan, in the journal or in undo, and by RESTRICT the step would fail. A repair names every row
-that it means to take away, children first; then nothing is left here. The writer looks again at apply, with locks.
+Such a row is a reason to refuse, whatever the rule of the key: CASCADE would delete it and SET NULL change it without
+the plan, the journal or undo knowing, and RESTRICT would make the step fail. A repair names every row that it means to
+delete, children first; then no row is left here. The writer checks again when the plan is applied, with locks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _Spot = tuple[str, str, tuple[tuple[str, Any], ...]]
 
 
 def taken_along(steps: Iterable[Step], live: Live) -> str:
-    """Why these steps would take more with them than they say, or "". SourceError where that cannot be known."""
+    """Why these steps would affect more rows than they name, or "". SourceError if that cannot be determined."""
     seen = _Seen(live)
     for step in steps:
         if isinstance(step, DeleteRow | UpdateRow) and (why := seen.refers(step)):
@@ -29,11 +29,11 @@ def taken_along(steps: Iterable[Step], live: Live) -> str:
 
 
 class _Seen:
-    """What the steps so far have done."""
+    """The effect of the steps so far."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
-        self._rows: dict[_Spot, Mapping[str, Value] | None] = {}  #: what is known of rows; None: deleted
+        self._rows: dict[_Spot, Mapping[str, Value] | None] = {}  #: known values of rows; None: deleted
 
     def take(self, step: Step) -> None:
         if isinstance(step, DeleteRow):
@@ -45,7 +45,7 @@ class _Seen:
             self._rows[row_id(step)] = step.values
 
     def refers(self, step: DeleteRow | UpdateRow) -> str:
-        """Why the step may not be made now, or ""."""
+        """Why the step must not be executed now, or ""."""
         known = {**step.before, **step.pk}
         for reference in self._live.references(step.database, step.table):
             named = reference.parent_columns
@@ -62,7 +62,7 @@ class _Seen:
         return ""
 
     def _left(self, step: DeleteRow | UpdateRow, reference: Reference) -> int:
-        """How many rows refer to the row of the step, after what the steps before have done."""
+        """How many rows refer to the row of the step, after the effect of the steps before it."""
         database, table = step.database, reference.table
         known = {**step.pk, **step.before}
         where = {c: known[p] for c, p in zip(reference.columns, reference.parent_columns, strict=True)}
@@ -76,5 +76,5 @@ class _Seen:
 
 
 def _reads(row: Mapping[str, Value] | None, where: Mapping[str, Value]) -> bool:
-    """Whether a row, as far as it is known, still reads so."""
+    """Whether a row, as far as it is known, has these values."""
     return row is not None and all(row.get(column, value) == value for column, value in where.items())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which actions of a plan would get into each other's way: the later one waits for the next plan."""
+"""Conflicts between the actions of a plan: the later action waits for the next plan."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _ALL = "*"
 
 @dataclass(slots=True)
 class _Use:
-    """What an action does with a row."""
+    """How an action uses a row."""
 
-    seen: set[str] = field(default_factory=set)  #: columns that must read as planned
+    seen: set[str] = field(default_factory=set)  #: columns that must have their planned values
     written: set[str] = field(default_factory=set)  #: columns that are set
-    counted: set[str] = field(default_factory=set)  #: columns that are counted on, whatever they are
+    counted: set[str] = field(default_factory=set)  #: columns that are incremented, whatever their value
 
     def clashes(self, other: _Use) -> bool:
         """Whether one of the two would find a column changed by the other."""
@@ -38,13 +38,13 @@ def _meet(one: set[str], other: set[str]) -> bool:
 
 
 class Overlaps:
-    """The rows that the actions of a plan use so far."""
+    """The rows used by the actions of a plan so far."""
 
     def __init__(self) -> None:
         self._uses: dict[tuple[object, ...], _Use] = {}
 
     def admit(self, steps: Iterable[Step]) -> str:
-        """Take the steps in and return "", or name the table in which they clash with earlier ones."""
+        """Record the steps and return "", or return the table in which they conflict with earlier ones."""
         mine: dict[tuple[object, ...], _Use] = {}
         for step in steps:
             if isinstance(step, UpdateRow | DeleteRow | ExpectRow | BumpRow | InsertRow):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the steps of a repair delete or overwrite: held against what the repair declares (``Repair.removes``)."""
+"""What the steps of a repair delete or overwrite, to compare with what the repair declares (``Repair.removes``)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterable
 from stackmend.model.repair import Repair
 from stackmend.model.step import ApiCall, DeleteRow, HostCommand, Step, UpdateRow, irreversible
 
-#: columns that say when and how often a row was changed: the next change of the service writes them too
+#: columns that record when and how often a row was changed: the service's next change overwrites them too
 _BOOKKEEPING = frozenset({"updated_at", "deleted_at", "revision_number", "generation"})
 
 
 def removed(steps: Iterable[Step]) -> set[str]:
-    """What is lost but for the journal: ``table`` of rows deleted or marked so, ``table.column`` of values overwritten.
+    """What only the journal keeps: ``table`` of rows deleted or marked so, ``table.column`` of overwritten values.
 
-    ``service:operation`` for a call, and ``host:command`` for a command, that nothing takes back.
+    Also ``service:operation`` for a call, and ``host:command`` for a command, without an inverse.
     """
     found: set[str] = set()
     for step in steps:
@@ -31,12 +31,12 @@ def removed(steps: Iterable[Step]) -> set[str]:
 
 
 def undeclared(repair: Repair, steps: Iterable[Step]) -> set[str]:
-    """What the steps remove without a word in ``repair.removes``."""
+    """What the steps remove and ``repair.removes`` does not list."""
     return removed(steps) - set(repair.removes)
 
 
 def _overwritten(step: UpdateRow) -> set[str]:
-    """Values that were something; a mark of deletion takes the whole row from those who look."""
+    """Values replaced that were not empty; a mark of deletion removes the whole row from view."""
     if step.before.get("deleted") == 0 and step.after.get("deleted"):
         return {step.table}
     return {

@@ -38,13 +38,13 @@ from stackmend.tables import secret_columns
 
 _EVENTS = Events(__name__)
 
-#: a repair that finds nothing to do
+#: reason where an action needs consent
 _CONSENT = "needs --allow-db"
 _NOTHING = "nothing is left to do"
 _AGAIN = "it touches rows that an earlier repair in this plan changes ({table}): run 'plan create' again afterwards"
 
 
-#: what a call may change -> (database, table) with a row for each of it
+#: type of object that a call changes -> (database, table) with one row per object
 _TABLES = {
     "port": ("neutron", "ports"),
     "volume": ("cinder", "volumes"),
@@ -55,12 +55,12 @@ _TABLES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanOptions:
-    """How the operator wants things repaired."""
+    """The operator's choices for a plan."""
 
     via: str = "auto"  #: "auto", "api" or "db"
     allow_db: bool = False  #: a database strategy may be used
     limits: Limits = field(default_factory=Limits)
-    repairs: frozenset[str] = frozenset()  #: these, where several repairs could mend a finding
+    repairs: frozenset[str] = frozenset()  #: chosen where several repairs could repair a finding
 
     def __post_init__(self) -> None:
         if self.via not in ("auto", "api", "db"):
@@ -70,7 +70,7 @@ class PlanOptions:
 
 
 class Arguments(dict[str, object]):
-    """The arguments of a request: one that the repair asks for in vain is the operator's mistake."""
+    """The arguments of a request: a missing one is the operator's mistake."""
 
     def __init__(self, repair: str, given: Mapping[str, object]) -> None:
         super().__init__(given)
@@ -83,10 +83,10 @@ class Arguments(dict[str, object]):
 
 @dataclass(frozen=True, slots=True)
 class _Not:
-    """Why no strategy answers."""
+    """Why no strategy applies."""
 
     reason: str
-    done: bool = False  #: nothing is to be done
+    done: bool = False  #: nothing needs to be done
 
 
 _DONE = _Not(_NOTHING, done=True)
@@ -94,18 +94,18 @@ _DONE = _Not(_NOTHING, done=True)
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What a strategy answers."""
+    """The strategy that applies, and its steps."""
 
     strategy: str
     steps: tuple[Step, ...]
-    instead: str  #: why those before it cannot
+    instead: str  #: why earlier strategies cannot be used
 
 
 class Planner:
-    """Turns findings into actions. One of these makes one plan.
+    """Turns findings into actions. One instance makes one plan.
 
-    ``absent`` says why steps of a kind of strategy cannot be made here: {"api": "no API is configured"};
-    ``count`` gives the rows of (database, table); ``foresee`` is told which targets a repair will ask about;
+    ``absent`` says why steps of a kind of strategy cannot be made here: {"api": "no API is configured"}; ``count``
+    gives the number of rows of (database, table); ``foresee`` is called with the targets that a repair will read about;
     ``describe`` puts API calls into words.
     """
 
@@ -140,7 +140,7 @@ class Planner:
         incomplete: Mapping[str, str] | None = None,
         progress: Callable[[int, int], None] = lambda _done, _of: None,
     ) -> Plan:
-        """The plan for confirmed findings. LimitError when it would change more than it may."""
+        """The plan for confirmed findings. LimitError if it would exceed the limits."""
         self._know(self._wishes.repairs)
         mendable = []
         for finding in findings:
@@ -165,13 +165,13 @@ class Planner:
         for number, (stage, finding, repair) in enumerate(todo):
             progress(number, len(todo))
             if number == 0 or todo[number - 1][2] is not repair:
-                # other repairs have other questions
+                # other repairs read other rows
                 self._foresee([other.evidence for _, other, its in todo if its is repair])
             self._add(repair, stage, finding, finding.evidence)
         return self._finish(checks=tuple(checks), incomplete=dict(incomplete or {}))
 
     def _know(self, names: Iterable[str]) -> None:
-        """UsageError for the name of a repair that is none."""
+        """UsageError for the name of a repair that does not exist."""
         for name in sorted(names):
             if name not in self._known:
                 raise UsageError(
@@ -179,10 +179,10 @@ class Planner:
                 )
 
     def _choice(self, finding: Finding, offered: Sequence[Repair]) -> Repair | None:
-        """The repair for a finding; None where several could mend it and the operator has named none of them.
+        """The repair for a finding; None if several could repair it and the operator has chosen none of them.
 
-        Repairs made for the finding's ``code`` come before those made for any, and those that want to be asked for by
-        name after all others. Of several, one that has nothing to do here is no choice.
+        Repairs for the finding's ``code`` precede those for any code, and repairs used only by name come last. Of
+        several, one that has nothing to do here does not count.
         """
         named = [repair for repair in offered if repair.name in self._wishes.repairs]
         default = [repair for repair in offered if not repair.by_name] or list(offered)
@@ -248,13 +248,13 @@ class Planner:
         _EVENTS.detail(event, repair=repair.name, check=finding.check, resource=finding.resource_id, **facts)
 
     def _fault(self, repair: Repair, step: Step) -> str:
-        """Why a step must not be in a plan; a repair of nobody's catalogue has no source to go by."""
+        """Why a step must not be in a plan; a repair outside the catalogue has no source to compare with."""
         return faulty(step) or (foreign(repair.name, step) if repair.name in catalogue.modules() else "")
 
     def _steps(self, repair: Repair, target: Row) -> _Found | _Not:
         """The steps of the first strategy that can do it; or why none can."""
         excluded: list[str] = []  #: strategies that may not be used here
-        unable: list[str] = []  #: why strategies that were asked cannot do it
+        unable: list[str] = []  #: why strategies that were tried cannot do it
         if repair.no_api and self._wishes.via != "db":
             unable.append(f"the API cannot: {repair.no_api}")
         for name, strategy in repair.strategies.items():
@@ -283,11 +283,11 @@ class Planner:
             if not steps or not (repair.risk is Risk.MANUAL or any(writes(step) for step in steps)):
                 return _DONE
             return _Found(name, steps, "; ".join(unable))
-        # what may be allowed comes first: it is what the operator can do about it
+        # first what could be allowed, as the operator can do something about it
         return _Not("; ".join(dict.fromkeys([*excluded, *unable])) or "it has no strategy")
 
     def _unable(self, strategy: Steps, target: Row) -> _Not | None:
-        """Why a strategy could not do it, or need not, even if it were allowed; None where it could. It only reads."""
+        """Why a strategy could not, or need not, do it even if it were allowed; None if it could. Read-only."""
         try:
             return None if any(map(writes, tuple(strategy(target, self._live)))) else _DONE
         except AlreadySo as answer:
@@ -298,7 +298,7 @@ class Planner:
             return _Not(f"the rows could not be read: {problem.message}")
 
     def _excluded(self, repair: Repair, name: str) -> str:
-        """Why a strategy may not even be asked, or ""."""
+        """Why a strategy may not even be tried, or ""."""
         wishes = self._wishes
         if repair.risk is Risk.MANUAL:
             return ""
@@ -337,7 +337,7 @@ class Planner:
         return plan
 
     def _moment(self) -> str:
-        """The moment that the steps were made of, "" where no database gives one."""
+        """The time for which the steps were made, "" if no database gives one."""
         try:
             return self._live.now() if self._actions else ""
         except (SourceError, LookupError):
@@ -345,14 +345,14 @@ class Planner:
 
 
 def enforce(plan: Plan, count: Callable[[str, str], int]) -> None:
-    """LimitError when the plan changes more rows than it may, in all or of one table."""
+    """LimitError if the plan changes more rows than allowed, in total or in one table."""
     limits = plan.limits
     changed: dict[tuple[str, str], set[Any]] = {}
     rows: set[Any] = set()
     for action in plan.runnable:
         for step in action.steps:
             if isinstance(step, ApiCall):
-                # what a call changes is a row to its service
+                # what a call changes counts as a row of its service
                 name, value = step.operation.changes
                 rows.add((name, value))
                 if name in _TABLES:
@@ -414,7 +414,7 @@ def _unmended(finding: Finding) -> str:
 
 
 def asked(repair: Repair, arguments: Mapping[str, object]) -> Finding:
-    """An operator's request, in the shape of a finding."""
+    """An operator's request in the form of a finding."""
     resource = str(arguments.get(repair.resource, next(iter(arguments.values()), "")))
     said = ", ".join(f"{k} {v}" for k, v in arguments.items())
     return Finding(

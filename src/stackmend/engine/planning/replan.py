@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plans the actions of a plan file again when it is applied: an action that comes out differently is not done.
+"""Plans the actions of a plan file again when it is applied: an action that comes out differently is not executed.
 
-Repairs are pure: the same finding, the same rows and the same moment give the same steps, to the byte. So a step that
-somebody wrote into a file, took out of it or changed is told from one that a repair asked for; and so is a plan whose
-ground has moved (docs/adr/0021). What a check finds is taken as it finds it now, never from the file.
+Repairs are pure: the same finding, rows and time give the same steps, byte for byte. So this detects steps that
+somebody added to a file, removed or changed, and plans whose underlying rows have changed (docs/adr/0021). The rows of
+a finding are those the check returns now, never those in the file.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import Step
 
-#: actions with what their checks find now, {} for requests -> action's id -> why it would not be planned like that
+#: (actions with what their checks return now, {} for requests) -> {id of an action: why it would be planned
+#: differently}
 Again = Callable[[Sequence[tuple[Action, Row]]], Mapping[str, str]]
 
-#: how far the moment of a plan may lie before and after it was made, by the clocks of two machines and its length
+#: how far a plan's time may be from its creation, before and after: clock difference and duration of planning
 _BEFORE, _AFTER = timedelta(minutes=2), timedelta(hours=1)
 
 
 def moment_of(plan: Plan) -> str:
-    """The moment that the steps of a plan were made of; of a file that does not tell, the one its steps name most."""
+    """The time for which the steps of a plan were made; if the file has none, the time that its steps mention most."""
     if plan.now:
         return plan.now
     made = datetime.fromisoformat(plan.created_at).replace(tzinfo=None)
@@ -53,7 +54,7 @@ def _near(text: str, made: datetime) -> bool:
 
 
 def otherwise(lanes: Sequence[Lane], answer: Confirmed, again: Again) -> dict[Lane, str]:
-    """The lanes, of those that were not begun, that would not be planned any more as they are, and why."""
+    """Those of the lanes not yet begun that would now be planned differently, with the reason."""
     fresh = {lane.action.id: lane for lane in lanes if lane.open and lane.at == 0 and not lane.begun}
     actions = [lane.action for lane in fresh.values()]
     about = [(a, answer.rows[a.check][a.fingerprint] if a.check else {}) for a in actions]
@@ -61,7 +62,7 @@ def otherwise(lanes: Sequence[Lane], answer: Confirmed, again: Again) -> dict[La
 
 
 def differing(actions: Sequence[tuple[Action, Row]], live: Live, waits: Waits, describe: Describe) -> dict[str, str]:
-    """Id -> why the repair would not plan that action like that; those that come out the same are not in it."""
+    """Id -> why the repair would plan that action differently; unchanged actions are left out."""
     found = {}
     for action, target in actions:
         again = _steps(action, target, live, waits)

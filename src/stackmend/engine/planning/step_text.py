@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps as a human reads them: the literal SQL of row steps, for a DBA to read, to refuse, or to run by hand."""
+"""Steps in human-readable form: the literal SQL of row steps, for a DBA to read, refuse, or run by hand."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from stackmend.model.step import (
     Values,
 )
 
-#: an API call in words: the drivers know its method and path
+#: puts an API call into words: the drivers know its method and path
 Describe = Callable[[ApiCall], str]
 
 
-#: whether nothing is sent for a call, and its outcome only waited for
+#: whether a call sends nothing, and only its outcome is awaited
 Waits = Callable[[ApiCall], bool]
 
 
 def marked(steps: Iterable[Step], waits: Waits) -> tuple[Step, ...]:
-    """The steps, with those marked that are only waited for: such a call cannot be irreversible."""
+    """The steps, with calls that only wait marked as such: they cannot be irreversible."""
     return tuple(replace(step, waits=True) if isinstance(step, ApiCall) and waits(step) else step for step in steps)
 
 
 def never(call: ApiCall) -> bool:
-    """Where nothing is known of the operations, every call counts as one that sends something."""
+    """The default if nothing is known of the operations: every call sends something."""
     del call
     return False
 
@@ -48,7 +48,7 @@ def named(call: ApiCall) -> str:
 
 
 def literal(step: Step, describe: Describe = named) -> str:
-    """One line: the database in brackets, then SQL as MariaDB and MySQL read it; guards as EXISTS."""
+    """One line: the database in brackets, then SQL for MariaDB and MySQL; guards as EXISTS."""
     if isinstance(step, ApiCall):
         return describe(step)
     if isinstance(step, HostCommand):
@@ -62,7 +62,7 @@ def literal(step: Step, describe: Describe = named) -> str:
 
 
 def _word(word: str) -> str:
-    """A word of a command; of a whole script its first line and its last one, the plan file has the rest."""
+    """One word of a command; a script is abbreviated to its first and last line, as the plan file has the rest."""
     lines = word.strip().splitlines()
     return shlex.quote(word) if len(lines) < 4 else f"'{lines[0]} ...{len(lines) - 2} lines... {lines[-1]}'"
 

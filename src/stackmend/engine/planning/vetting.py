@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a plan file says of itself is not believed (docs/adr/0021): everything a human reads is made of the steps again.
+"""Derives everything a human reads in a plan file from its steps again, as the file is not trusted (docs/adr/0021).
 
-Risk, what may be lost, statements, messages and which object an action is about come from the steps, the repair and the
-check of *this* version. What no repair or workflow of it can ask for is refused.
+Risk, possible losses, statements, messages and the object of an action come from the steps, the repair and the check of
+*this* version. What none of its repairs or workflows can ask for is refused.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from stackmend.model.finding import State, jsonable
 from stackmend.model.plan import Action, Limits, Plan
 from stackmend.model.step import ApiCall, HostCommand, Risk, Step
 
-#: faults that are named, of all there are
+#: number of faults named in the message
 _NAMED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judge:
-    """What is known where a plan file is read."""
+    """The knowledge available where a plan file is read."""
 
     describe: Describe
     waits: Waits
-    settings: Mapping[str, object] | None  #: of hosts and hooks; None where no configuration is at hand
-    vouched: bool = False  #: the plan is signed by a key that is trusted
+    settings: Mapping[str, object] | None  #: of hosts and hooks; None if no configuration is available
+    vouched: bool = False  #: the plan is signed with a trusted key
 
 
 def vetted(plan: Plan, judge: Judge, file: str) -> Plan:
-    """The plan with all that can be derived derived. PlanFileError for what this version cannot have planned."""
+    """The plan with everything derivable derived again. PlanFileError for what this version cannot have planned."""
     actions, faults = [], []
     for action in plan.actions:
         fault = _fault(plan, action, judge)
@@ -62,7 +62,7 @@ def vetted(plan: Plan, judge: Judge, file: str) -> Plan:
 
 
 def bounded(limits: Limits, allowed: Limits) -> Limits:
-    """Limits of a file as far as they are not wider than those that are allowed here."""
+    """The limits of a file, restricted to those allowed here."""
     return replace(
         limits,
         max_rows=min(limits.max_rows, allowed.max_rows),
@@ -114,7 +114,7 @@ def _derived(action: Action, judge: Judge) -> tuple[Action, str]:
 
 
 def _of_repair(action: Action) -> Action | None:
-    """The action of a repair, as the finding or the request in it makes it; None where it makes another one."""
+    """The repair's action as derived from the finding or request in it; None if that gives another action."""
     repair = catalogue.repairs()[action.repair]
     try:
         if action.check:
@@ -140,7 +140,7 @@ def _of_repair(action: Action) -> Action | None:
 
 
 def _weaker(said: Action, true: Action) -> str:
-    """What an action of a file of this very version says less than its steps do, or ""."""
+    """What a file of this same version understates compared with its steps, or ""."""
     order = [Risk.SAFE, Risk.UNSAFE, Risk.MANUAL]
     if order.index(said.risk) < order.index(true.risk):
         return f"its risk is {true.risk.value}, but the file says {said.risk.value}"

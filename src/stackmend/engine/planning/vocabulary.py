@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a repair or a workflow of this version can ask for at all, read off its own source: nobody keeps a list.
+"""What a repair or a workflow of this version can ask for at all, derived from its source code instead of a list.
 
-A table, a column or an operation that is named nowhere in the module of a repair, nor in the helpers that it imports,
-is nothing that it yields. Commands on hosts are told by their scripts: those that the modules of workflows and hosts
-hold, and those that a module makes itself and knows again (``own_command``). It is a coarse net, and needs no
-database: whoever carries a plan out lets the repair plan again besides (:mod:`stackmend.engine.planning.replan`).
+It cannot yield a table, a column or an operation that occurs neither in its module nor in the helpers it imports.
+Commands on hosts are recognised by their scripts: those contained in the modules of workflows and hosts, and those that
+a module composes and can recognise (``own_command``). This is a coarse filter that needs no database: when a plan is
+applied, the repair also plans again (:mod:`stackmend.engine.planning.replan`).
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from stackmend.model.snapshot import CELL
 from stackmend.model.step import ApiCall, BumpRow, DeleteRow, HostCommand, InsertRow, Step, UpdateRow
 from stackmend.model.values import texts
 
-#: packages whose modules repairs and workflows are made of
+#: packages from which repairs and workflows are built
 _OURS = (
     "stackmend.repairs", "stackmend.workflows", "stackmend.hosts", "stackmend.cloud", "stackmend.tables",
     "stackmend.model.operations",
 )  # fmt: skip
-#: a host as hooks are given it
+#: a host name as passed to hooks
 _HOST = r"[A-Za-z0-9_][A-Za-z0-9_.:%-]*"
 _SHELL = ("sh", "-c")
-#: from so many letters a text is a script and no word
+#: minimum length of a text to count as a script rather than a word
 _SCRIPT = 8
 
 Settings = Mapping[str, object]
 
 
 def foreign(name: str, step: Step) -> str:
-    """What of a step the repair or workflow of this name cannot have asked for, or "". Commands: :func:`command`."""
+    """What in a step the repair or workflow of this name cannot have asked for, or "" (commands: :func:`command`)."""
     known = words(name)
     if isinstance(step, UpdateRow | InsertRow | DeleteRow | BumpRow):
         if not {step.table, step.table.removeprefix("shadow_")} & known:
@@ -59,10 +59,10 @@ def foreign(name: str, step: Step) -> str:
 
 
 def command(name: str, step: HostCommand, settings: Settings | None, *, vouched: bool) -> str:
-    """Why a command on a host is none that the workflow of this name makes, or "".
+    """Why the workflow of this name would not run this command on a host, or "".
 
-    ``settings`` are those of :class:`stackmend.model.workflow.Sight`, None where none are known: then hooks and ways to
-    hosts are not judged. ``vouched``: commands that the maker of the plan gave are taken.
+    ``settings`` are those of :class:`stackmend.model.workflow.Sight`, None if unknown: then hooks and access to hosts
+    are not judged. ``vouched``: accept commands supplied by the maker of the plan.
     """
     if name not in catalogue.workflows():
         return f"{name} runs no commands on hosts"
@@ -91,7 +91,7 @@ def words(name: str) -> frozenset[str]:
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
                     found.add(node.value)
                     if node.value in catalogue.repairs():
-                        # a workflow may hold the steps of a repair
+                        # a workflow may contain the steps of a repair
                         todo += [(_module_of(node.value), every) for every in _source(_module_of(node.value)).parts]
                 elif isinstance(node, ast.keyword) and node.arg:
                     found.add(node.arg)
@@ -101,7 +101,7 @@ def words(name: str) -> frozenset[str]:
 
 
 class _Source:
-    """A module by the names at its top: what each is made of, and which of them are of another module of ours."""
+    """A module by its top-level names: what each is made of, and which of them come from another module of ours."""
 
     def __init__(self, module: str) -> None:
         self._module = module
@@ -118,7 +118,7 @@ class _Source:
                 self.parts.setdefault(top, []).append(node)
 
     def used(self, node: ast.AST) -> Iterator[tuple[str, str]]:
-        """(module, name) that a node leads to."""
+        """(module, name) that a node refers to."""
         if isinstance(node, ast.Name):
             yield self._imported.get(node.id, (self._module, node.id))
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
@@ -128,7 +128,7 @@ class _Source:
 
 
 def _tops(node: ast.AST) -> Iterator[str]:
-    """Names that a statement at the top of a module defines; "" for what has none."""
+    """Names that a top-level statement defines; "" if it defines none."""
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         yield node.name
     elif isinstance(node, ast.Assign | ast.AnnAssign):
@@ -140,7 +140,7 @@ def _tops(node: ast.AST) -> Iterator[str]:
 
 @cache
 def scripts() -> frozenset[str]:
-    """Every script that a module of workflows or hosts holds as a whole."""
+    """Every script that is a constant in a module of workflows or hosts."""
     return frozenset(
         text
         for module in _commanding_modules()
@@ -151,13 +151,13 @@ def scripts() -> frozenset[str]:
 
 
 class _Commands:
-    """Tells the commands of one workflow."""
+    """Recognises the commands of one workflow."""
 
     def __init__(self, name: str, settings: Settings | None, vouched: bool) -> None:
         self._name, self._settings, self._vouched = name, settings, vouched
 
     def refused(self, argv: tuple[str, ...]) -> str:
-        """Why these words are no command of the workflow, or ""."""
+        """Why this argument vector is not a command of the workflow, or ""."""
         if self._hook(argv) or (self._settings is None and not _is_script(argv)):
             return ""
         inner = self._unwrapped(argv, "hosts.container")
@@ -172,7 +172,7 @@ class _Commands:
         return f"it runs {shlex.join(argv)[:80]!r}, which {self._name} does not"
 
     def _arguments(self, script: str, given: tuple[str, ...]) -> str:
-        """A script may run its own arguments: those are commands again."""
+        """A script may run its own arguments: these are commands in turn."""
         if "eval " in script:
             return next(filter(None, map(self._line, given)), "")
         if '"$@"' not in script:
@@ -186,7 +186,7 @@ class _Commands:
         )
 
     def _line(self, line: str) -> str:
-        """A line for a shell of this machine, which may lead to a host."""
+        """A line for a shell on this machine, which may lead to a host."""
         if self._settings is None:
             return ""
         try:
@@ -197,7 +197,7 @@ class _Commands:
         except ValueError:
             return "it runs a line that is not valid shell"
         found = self._unwrapped(self._unwrapped(found, "hosts.prefix"), "hosts.container")
-        # whatever else a shell would do with the line must not be there
+        # the line must not contain anything else that a shell would act upon
         ours = _is_script(found) and found[2] in scripts() and "eval " not in found[2] and '"$@"' not in found[2]
         return "" if ours and _quoted(line) else f"it runs the line {line[:80]!r}, which {self._name} does not"
 
@@ -212,7 +212,7 @@ class _Commands:
 
 
 def _alike(template: Sequence[str], argv: Sequence[str]) -> bool:
-    """Whether words are those of a template with one and the same host in it."""
+    """Whether the words match a template with one and the same host filled in."""
     if len(template) != len(argv):
         return False
     hosts: set[str] = set()
@@ -230,7 +230,7 @@ def _is_script(argv: Sequence[str]) -> bool:
 
 
 def _quoted(line: str) -> bool:
-    """Whether a shell sees in a line the words that we see, and nothing else."""
+    """Whether a shell splits a line into the same words as we do, with nothing else in it."""
     try:
         return shlex.join(shlex.split(line)) == line
     except ValueError:
@@ -239,13 +239,13 @@ def _quoted(line: str) -> bool:
 
 @cache
 def _own_commands() -> tuple[Callable[[tuple[str, ...]], bool], ...]:
-    """Of every module that makes scripts of parts: what knows them again."""
+    """The functions by which modules recognise the scripts that they compose."""
     return tuple(module.own_command for module in _commanding_modules() if hasattr(module, "own_command"))
 
 
 @cache
 def _literal_commands() -> frozenset[tuple[str, ...]]:
-    """Commands that stand in the source of a workflow word for word."""
+    """Commands that occur literally in the source of a workflow."""
     found = set()
     for module in _commanding_modules():
         for node in ast.walk(_tree(module.__name__)):
@@ -263,7 +263,7 @@ def _commanding_modules() -> Iterator[ModuleType]:
 
 
 def _module_of(name: str) -> str:
-    """The module that a repair or workflow is written in."""
+    """The module that defines a repair or workflow."""
     return catalogue.modules()[name]
 
 
@@ -277,7 +277,7 @@ def _is_module(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None
     except ModuleNotFoundError:
-        return False  # a name in a module that is no package
+        return False  # a name in a module that is not a package
 
 
 @cache

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the plan of a workflow: its lanes, in the order of their stages."""
+"""Makes the plan of a workflow: its lanes in the order of their stages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 
 def workflow_of(name: str, known: Mapping[str, Workflow] | None = None) -> Workflow:
-    """The workflow of this name; UsageError where there is none."""
+    """The workflow of this name; UsageError if there is none."""
     found = (catalogue.workflows() if known is None else known).get(name)
     if found is None:
         raise UsageError(f"there is no workflow {name!r}", f"Available: {', '.join(catalogue.workflows())}.")
@@ -40,10 +40,10 @@ def plan(
     describe: Describe = named,
     waits: Waits = never,
 ) -> Plan:
-    """The plan; with everything in ``not_repaired`` and no action where the workflow may not be begun.
+    """The plan; if the workflow must not be begun, it has no action and the reason in ``not_repaired``.
 
-    ``gates``: keep the gates of the workflow, else they are left out. UsageError for a missing argument, SourceError
-    where something that it has to know could not be read.
+    ``gates``: keep the gates of the workflow, else they are left out. UsageError for a missing argument, SourceError if
+    something it has to know could not be read.
     """
     try:
         drafts = list(workflow.lanes(Arguments(workflow.name, arguments), sight))
@@ -59,7 +59,7 @@ def plan(
 
 
 def _whole(draft: LaneDraft, sight: Sight) -> LaneDraft:
-    """The lane; for a human where its rows would take others with them that it does not name."""
+    """The lane; made manual if its rows would affect others that it does not name."""
     rows = [step for step in draft.steps if isinstance(step, RowStep)]
     if not rows or sight.live is None or not (why := taken_along(rows, sight.live)):
         return draft
@@ -122,7 +122,7 @@ def _action(workflow: Workflow, draft: LaneDraft, name: str, gates: bool, descri
         steps=steps,
         statements=tuple(literal(step, describe) for step in steps),
         why=draft.why or why,
-        # nobody walks past a gate
+        # a lane with a gate stops there
         required=draft.required or any(isinstance(step, Gate) for step in steps),
         slots=draft.slots,
         evidence=draft.evidence,
@@ -130,13 +130,13 @@ def _action(workflow: Workflow, draft: LaneDraft, name: str, gates: bool, descri
 
 
 def _json(values: Mapping[str, object]) -> dict[str, object]:
-    """The values as a plan file can hold them, however deep."""
+    """The values as JSON, at any depth."""
     found: dict[str, object] = json.loads(json.dumps(values, default=str))
     return found
 
 
 def _strategy(draft: LaneDraft) -> str:
-    """What it is done by: "api", "db", "host", several joined by "+", or "hand"."""
+    """How it is done: "api", "db", "host", several joined by "+", or "hand"."""
     kinds = {
         "db": any(isinstance(step, RowStep) for step in draft.steps),
         "api": any(isinstance(step, ApiCall) for step in draft.steps),

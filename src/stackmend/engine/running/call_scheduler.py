@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which lanes may have a call under way: so many in all, so many that name the same slot, and when to look again."""
+"""Decides which lanes may have a call in progress: a maximum in total and per slot, and when to check each again."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from stackmend.engine.running.lanes import Lane
 from stackmend.model.plan import Limits
 from stackmend.model.writer import Pending
 
-#: slots that begin so are taken by one lane at a time, whatever the limits say: a server group is checked once for
-#: each move of a member, by what is there at that moment
+#: slots with this prefix are used by one lane at a time, whatever the limits: Nova checks a server group once for each
+#: move of a member, against its state at that moment
 ALONE = "group:"
 
 
 class Traffic:
-    """The calls of one stage. A lane waits, is admitted, is under way until its call is over, and may wait again.
+    """The calls of one stage. A lane waits, is admitted, is in progress until its call ends, and may wait again.
 
-    Every step of it costs O(log n) for n lanes, however many wait for the same slot.
+    Every operation costs O(log n) for n lanes, however many wait for the same slot.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -38,16 +38,16 @@ class Traffic:
 
     @property
     def busy(self) -> bool:
-        """True while a call is under way or waits."""
+        """True while a call is in progress or waiting."""
         return bool(self._moving or self._ready or any(self._blocked.values()))
 
     @property
     def moving(self) -> dict[Lane, Pending]:
-        """Lane -> its call that is under way."""
+        """Each lane with its call in progress."""
         return self._moving
 
     def admit(self) -> Lane | None:
-        """The next lane that may make its call, or None; it has to be told how that went."""
+        """The next lane that may make its call, or None; the caller reports the result."""
         while self._ready and len(self._moving) < self._parallel:
             lane = self._ready.popleft()
             full = next((slot for slot in lane.action.slots if self._full(slot)), None)
@@ -61,16 +61,16 @@ class Traffic:
         return bool(limit) and self._taken[slot] >= limit
 
     def begun(self, lane: Lane, pending: Pending) -> None:
-        """Its call is under way."""
+        """Its call is in progress."""
         self._taken.update(lane.action.slots)
         self._looked(lane, pending)
 
     def goes_on(self, lane: Lane, pending: Pending) -> None:
-        """It was looked at, and is still under way."""
+        """It was checked, and is still in progress."""
         self._looked(lane, pending)
 
     def over(self, lane: Lane) -> None:
-        """Its call is over, or came to nothing before it was under way: those that waited for its slots may go."""
+        """Its call has ended, or failed before it was in progress: lanes waiting for its slots may go."""
         if self._moving.pop(lane, None) is not None:
             self._taken.subtract(lane.action.slots)
         for slot in lane.action.slots:
@@ -78,13 +78,13 @@ class Traffic:
                 self._ready.appendleft(waiting.popleft())
 
     def due(self, now: datetime) -> Lane | None:
-        """A lane that it is time to look at, or None."""
+        """A lane that is due to be checked, or None."""
         if self._looks and self._looks[0][0] <= now:
             return heapq.heappop(self._looks)[2]
         return None
 
     def next_look(self) -> datetime | None:
-        """When the next one is due."""
+        """When the next check is due."""
         return self._looks[0][0] if self._looks else None
 
     def _looked(self, lane: Lane, pending: Pending) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gates: places in a plan where a human decides."""
+"""Gates: points in a plan where a human decides."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Callable, Collection
 from stackmend.model.step import CallStep, Gate, StepState
 from stackmend.model.writer import Pending, StepResult
 
-#: asks whoever sits there; False where nobody does, or the answer is no
+#: asks the person at the terminal; False if there is none, or the answer is no
 Answer = Callable[[Gate], bool]
 
 
 def unattended(gate: Gate) -> bool:
-    """Nobody is there to ask."""
+    """There is nobody to ask."""
     del gate
     return False
 
 
 class GateExecutor:
-    """Implements :class:`stackmend.model.protocols.Executor` for gates: open when acknowledged by name or asked for."""
+    """Implements :class:`stackmend.model.protocols.Executor` for gates: open if acknowledged by name or on request."""
 
     def __init__(self, acknowledged: Collection[str] = (), ask: Answer = unattended) -> None:
         self._acknowledged, self._ask = frozenset(acknowledged), ask
@@ -35,11 +35,11 @@ class GateExecutor:
         return StepResult(StepState.HELD, f"gate {gate.name} waits to be acknowledged: {gate.text}")
 
     def go_on(self, pending: Pending) -> StepResult | Pending:
-        """A gate is never under way."""
+        """A gate is never in progress."""
         return pending
 
     def probe(self, step: CallStep) -> StepState:
-        """What was not acknowledged in the journal is asked again."""
+        """A gate not acknowledged in the journal is asked again."""
         _gate(step)
         return StepState.PLANNED
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lanes: an action cut into what is made together or not at all, and where it stands."""
+"""Lanes: an action divided into parts that are executed together or not at all, and its progress."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from stackmend.model.step import (
 )
 from stackmend.model.writer import Group
 
-#: row steps a transaction: 2,000 gain nothing, and a cluster certifies small ones more readily
+#: row steps per transaction: 2,000 gain nothing, and a cluster certifies small ones more readily
 #: (docs/explanation/performance.md)
 BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A step that is not about rows."""
+    """A step other than a row step."""
 
     lane: int
     step: CallStep
@@ -40,34 +40,35 @@ Segment = Group | Call
 
 @dataclass(slots=True, eq=False)
 class Lane:
-    """An action on its way."""
+    """An action in progress."""
 
     number: int
     action: Action
     first: int  #: number of its first step in the run
     segments: list[Segment]
-    at: int = 0  #: the next segment
-    state: StepState = StepState.PLANNED  #: PLANNED while it may go on
+    at: int = 0  #: index of the next segment
+    state: StepState = StepState.PLANNED  #: PLANNED while it may continue
     note: str = ""
     already: bool = False  #: nothing was left to do
     made: int = 0  #: steps that changed something
-    regret: str = ""  #: why what an earlier process has committed of it has to be taken back
-    begun: dict[int, Mapping[str, object]] = field(default_factory=dict)  #: intents of an earlier process: their images
-    batches: dict[int, int] = field(default_factory=dict)  #: step -> its transaction, of an earlier process
+    regret: str = ""  #: why what an earlier process committed of it has to be reverted
+    #: intents of an earlier process, by step: their images
+    begun: dict[int, Mapping[str, object]] = field(default_factory=dict)
+    batches: dict[int, int] = field(default_factory=dict)  #: step -> its transaction in an earlier process
 
     @property
     def open(self) -> bool:
-        """True while it may go on."""
+        """True while it may continue."""
         return self.state is StepState.PLANNED
 
     @property
     def segment(self) -> Segment:
-        """What comes next."""
+        """The next segment."""
         return self.segments[self.at]
 
     @property
     def call(self) -> Call:
-        """What comes next, where it is no row step; TypeError where it is."""
+        """The next segment if it is a call; TypeError if it consists of row steps."""
         segment = self.segments[self.at]
         if isinstance(segment, Call):
             return segment
@@ -75,7 +76,7 @@ class Lane:
 
     @property
     def gate(self) -> str:
-        """Name of the gate that comes next, "" where none does."""
+        """Name of the gate if that is next, else ""."""
         segment = self.segments[self.at]
         return segment.step.name if isinstance(segment, Call) and isinstance(segment.step, Gate) else ""
 
@@ -85,35 +86,35 @@ class Lane:
         return [segment for segment in self.segments if isinstance(segment, Group)]
 
     def advance(self) -> None:
-        """The segment is done; after the last one the lane is."""
+        """The segment is done; after the last one the lane is done."""
         segment = self.segments[self.at]
         self.made += 1 if isinstance(segment, Call) else sum([writes(step) for step in segment.steps])  # type: ignore[arg-type]
         self.skip()
 
     def skip(self) -> None:
-        """The segment needs nothing."""
+        """The segment needs no work."""
         self.at += 1
         if self.at >= len(self.segments):
             self.state = StepState.DONE
 
     def stop(self, state: StepState, note: str) -> None:
-        """The lane ends here; the others go on."""
+        """The lane ends here; the others continue."""
         self.state, self.note = state, note
 
     @property
     def awaited(self) -> str:
-        """What a human, or time, has to do until its finding is gone; "" where nothing is."""
+        """What a human, or time, has to do before its finding is gone; "" if nothing."""
         return "; ".join(s.text for s in self.action.steps if isinstance(s, Manual) and s.awaited)
 
     def manual(self) -> Iterator[tuple[int, str]]:
-        """(number, text) of what is left for a human."""
+        """(number, text) of what is left to be done by hand."""
         for offset, step in enumerate(self.action.steps):
             if isinstance(step, Manual):
                 yield self.first + offset, step.text
 
 
 def lanes(actions: Iterable[Action]) -> list[Lane]:
-    """The lanes of a run; steps are numbered through, as the journal does it."""
+    """The lanes of a run; steps are numbered consecutively, as in the journal."""
     made, first = [], 0
     for number, action in enumerate(actions):
         made.append(Lane(number, action, first, list(segments(number, first, action.steps))))
@@ -122,9 +123,9 @@ def lanes(actions: Iterable[Action]) -> list[Lane]:
 
 
 def segments(lane: int, first: int, steps: Sequence[Step]) -> Iterator[Segment]:
-    """Maximal runs of row steps on one database, each with the guards before it, and calls one by one.
+    """Maximal sequences of row steps on one database, each with the guards before it, and calls one by one.
 
-    Guards at the end belong to the last run. What a human does is nobody's segment.
+    Guards at the end belong to the last sequence. Manual steps belong to no segment.
     """
     current: list[tuple[RowStep, int]] = []
     waiting: list[tuple[RowStep, int]] = []
@@ -157,17 +158,17 @@ def _group(lane: int, database: str, steps: list[tuple[RowStep, int]]) -> Group:
 
 
 def last_entries(entries: Iterable[Entry]) -> dict[int, Entry]:
-    """Step -> its last entry."""
+    """Each step with its last entry."""
     return {entry.step: entry for entry in entries}
 
 
 def intents(entries: Iterable[Entry]) -> dict[int, Entry]:
-    """Step -> its last intent."""
+    """Each step with its last intent."""
     return {entry.step: entry for entry in entries if entry.state is StepState.INTENT}
 
 
 def batches(lanes: Iterable[Lane]) -> Iterator[list[Lane]]:
-    """Lanes whose next segments fit into a transaction; calls go one by one."""
+    """Lanes whose next segments fit into one transaction; calls come one by one."""
     batch: list[Lane] = []
     size = 0
     for lane in lanes:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Takes a run up again: what is in doubt is probed from the live rows, never repeated blindly and never guessed."""
+"""Resumes a run: steps in doubt are probed in the live data, never blindly repeated and never guessed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _UNKNOWN = (StepState.INTENT, StepState.IN_DOUBT)
 
 
 def restored(actions: Sequence[Action], entries: Sequence[Entry]) -> list[Lane]:
-    """The lanes of a run as its journal left them; segments with an intent and no outcome are still open."""
+    """The lanes of a run as its journal left them; segments with an intent but no outcome are still open."""
     last, begun = last_entries(entries), intents(entries)
     found = lanes(_recounted(actions, last))
     for lane in found:
@@ -52,7 +52,7 @@ def restored(actions: Sequence[Action], entries: Sequence[Entry]) -> list[Lane]:
 
 
 def _sent(segment: Group | Call, last: Mapping[int, Entry]) -> bool:
-    """Whether it is a call that failed although a service had taken it: what it came to is looked at once more."""
+    """Whether it is a call that failed although a service had accepted it: its result is checked once more."""
     if not isinstance(segment, Call) or segment.number not in last:
         return False
     entry = last[segment.number]
@@ -60,7 +60,7 @@ def _sent(segment: Group | Call, last: Mapping[int, Entry]) -> bool:
 
 
 def come_true(tools: Tools, actions: Sequence[Action], entries: Sequence[Entry]) -> list[Entry]:
-    """Calls of a run that had failed and are done by now: undo has to take them back, too."""
+    """Calls of a run that had failed but are done by now: undo has to revert them too."""
     last = last_entries(entries)
     calls = [segment for lane in lanes(actions) for segment in lane.segments if isinstance(segment, Call)]
     return [
@@ -71,7 +71,7 @@ def come_true(tools: Tools, actions: Sequence[Action], entries: Sequence[Entry])
 
 
 def _asked_again(segment: Group | Call, state: StepState) -> bool:
-    """Whether a failure is looked at once more: where nothing is sent, what was waited for may have come since."""
+    """Whether a failure is checked once more: if nothing is sent, the awaited state may have come about since."""
     if state is not StepState.FAILED or not isinstance(segment, Call):
         return False
     step = segment.step
@@ -79,7 +79,7 @@ def _asked_again(segment: Group | Call, state: StepState) -> bool:
 
 
 def _recounted(actions: Sequence[Action], last: Mapping[int, Entry]) -> list[Action]:
-    """For the undo of counters: what this run itself has left in them so far is what they should read now."""
+    """For the undo of counters: what this run itself has left in them so far is the value to expect now."""
     values: dict[tuple[object, ...], int] = {}
     number = 0
     for action in actions:
@@ -87,7 +87,7 @@ def _recounted(actions: Sequence[Action], last: Mapping[int, Entry]) -> list[Act
             image = last[number].image if number in last and last[number].state is StepState.DONE else None
             if isinstance(step, BumpRow) and step.left is not None and image and "value" in image:
                 spot, now = _spot(step), whole(image["value"])
-                # they are taken away one after another: the lowest is the newest
+                # they are decremented one after another: the lowest value is the latest
                 values[spot] = min(values.get(spot, now), now)
             number += 1
     if not values:
@@ -115,10 +115,10 @@ def _writing(segment: Group | Call) -> list[int]:
 
 
 def probe(tools: Tools, record: RunRecord, found: Sequence[Lane]) -> None:
-    """Settle every segment that has an intent and no outcome: done, to do again, or in doubt.
+    """Settle every segment that has an intent but no outcome: done, to do again, or in doubt.
 
-    The groups of a transaction were made together or not at all, so one that is surely done speaks for the others.
-    Where the guards of one that is done do not hold any more its lane says so (``regret``), to be taken back.
+    The groups of a transaction were executed together or not at all, so one that is certainly done decides for the
+    others. If the guards of a done group no longer hold, its lane records why (``regret``) and is reverted.
     """
     batches: dict[tuple[str, int], list[Lane]] = {}
     entries: list[Entry] = []
@@ -145,7 +145,7 @@ def probe(tools: Tools, record: RunRecord, found: Sequence[Lane]) -> None:
             before = lane.at
             entries += _settle(lane, group, verdict, committed=committed and not rolled_back, open=rolled_back)
             made += [(lane, group)] if lane.at > before else []
-        # the process that has committed them may not have come to its second look
+        # the process that committed them may not have got as far as its second look
         for (lane, _), why in zip(made, tools.writer.second_look([group for _, group in made]), strict=True):
             lane.regret = why
     if entries:
@@ -157,7 +157,7 @@ def _settle(lane: Lane, group: Group, verdict: GroupResult, *, committed: bool, 
         lane.advance()
         return verdict.entries
     if verdict.state is StepState.PLANNED or open:
-        # it is tried again, and is stale where the rows have moved on
+        # tried again, and stale if the rows have changed since
         return []
     if committed and not any(isinstance(step, InsertRow) for step in group.steps):
         lane.advance()
@@ -180,11 +180,11 @@ def _count(step: Any, image: Mapping[str, Any] | None) -> dict[str, Any] | None:
 def _probe_call(tools: Tools, lane: Lane, call: Call, last: Mapping[int, Entry]) -> list[Entry]:
     state = tools.executors[call.step.kind].probe(call.step)
     if _sent(call, last) and state not in (StepState.DONE, StepState.INTENT):
-        # what has failed is not asked for a second time
+        # a failed call is not sent a second time
         lane.stop(StepState.FAILED, last[call.number].note)
         return []
     if state in (StepState.PLANNED, StepState.INTENT):
-        # what is under way is waited for when its turn comes, beside the others
+        # a call in progress is awaited when its turn comes, together with the others
         return []
     if state is StepState.DONE:
         lane.advance()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one runner: takes lanes through the writer and the executors, with the journal before and after every step.
+"""The only runner: takes lanes through the writer and the executors, with journal entries before and after every step.
 
-Lanes go side by side, in batches of those whose next segment is on the same database; a lane that is stale or fails
-stops alone. The order inside a lane is kept, and a stage of the plan is over before the next one begins.
+Lanes run side by side, in batches of those whose next segment is on the same database; a lane that is stale or fails
+stops alone. The order within a lane is kept, and a stage of the plan ends before the next one begins.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from stackmend.model.writer import Group, GroupResult, Pending, StepResult, mark
 _EVENTS = Events(__name__)
 
 _ALREADY = {"already": True}
-#: of a call that failed: a service may have taken it
+#: of a failed call: a service may have accepted it
 SENT = {"sent": True}
 _FAILURES = (StepState.FAILED, StepState.IN_DOUBT)
 _GONE = "the finding no longer exists, but the rows are not as the repair would leave them"
 
 
-#: (every lane of the run, calls that are under way)
+#: (every lane of the run, calls in progress)
 Watch = Callable[[Sequence[Lane], Mapping[Lane, Pending]], None]
 
 
 def never() -> str:
-    """Nobody asks to stop."""
+    """Never asks to stop."""
     return ""
 
 
@@ -55,24 +55,24 @@ def nobody(lanes: Sequence[Lane], moving: Mapping[Lane, Pending]) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What a runner works with."""
+    """Everything a runner works with."""
 
     journal: Journal
     writer: Writer
     ask: AskAgain
     progress: Progress
-    executors: Mapping[str, Executor]  #: kind of step ("api", "command", "gate") -> who does it
+    executors: Mapping[str, Executor]  #: kind of step ("api", "command", "gate") -> its executor
     clock: Clock
-    #: is told what is under way, whenever that changes: lane -> its call; and all lanes
+    #: called whenever the calls in progress change: all lanes; lane -> its call
     watch: Watch = nobody
-    #: why nothing more is to be begun ("SIGTERM"), "" while it is to go on
+    #: why no further step is to be begun ("SIGTERM"), "" to continue
     stop: Callable[[], str] = never
-    #: plans the actions of a file again; None where they were planned by this process, or are in the journal already
+    #: plans the actions of a file again; None if this process planned them, or they are already in the journal
     again: Again | None = None
 
 
 def consent(plan: Plan, cloud: str, accept: Collection[str], executors: Collection[str]) -> None:
-    """Refuse a plan for another cloud (PlanFileError), with steps nobody here can do, or without consent by name."""
+    """Refuse a plan for another cloud (PlanFileError), with steps that have no executor, or without consent by name."""
     if plan.cloud != cloud:
         raise PlanFileError(
             f"plan {plan.id} was made for another cloud ({plan.cloud}, this one is {cloud})",
@@ -102,15 +102,15 @@ class Runner:
         self._batch = batches  #: number of the last transaction
         self._notes: list[str] = []
         self._unverified = False
-        self._waiting: list[str] = []  #: fingerprints of findings that stand until a human has done his part
-        self._stopped = ""  #: why it ended before its time
-        self._different = False  #: an undo has not brought back every row
+        self._waiting: list[str] = []  #: fingerprints of findings that remain until a human has done something
+        self._stopped = ""  #: why it ended early
+        self._different = False  #: an undo has not restored every row
         self._failures = sum(lane.state in _FAILURES for lane in lanes)
 
     def run(self, *, checked: bool) -> RunResult:
-        """Do everything that is open; ``checked``: ask the findings' checks before and after.
+        """Execute every open lane; ``checked``: run the findings' checks before and after.
 
-        JournalError, with what was changed by then, where the journal cannot be written on the way.
+        Raises JournalError, stating what was changed by then, if the journal cannot be written during the run.
         """
         _EVENTS.milestone("run begun", run=self._record.id, kind=self._record.kind, actions=len(self._lanes))
         try:
@@ -139,7 +139,7 @@ class Runner:
                 self._notes.append(f"the stages after {_name(stopped[0])} were not begun")
                 break
         self._tools.watch(self._lanes, {})
-        # after that nobody reads databases for minutes: what is done is asked about when the run goes on
+        # after that no databases are read for minutes: done lanes are verified when the run resumes
         short = bool(self._stopped) and any(lane.open for lane in self._lanes)
         if short:
             self._notes.append(f"{self._stopped}: the rest was not begun")
@@ -152,7 +152,7 @@ class Runner:
     # -- before and after
 
     def _confirm(self) -> None:
-        """Ask the checks again: lanes whose finding is gone are done already, or stale."""
+        """Run the checks again: lanes whose finding is gone are already done, or stale."""
         asked = [lane for lane in self._lanes if lane.open and lane.at == 0 and lane.action.check and not lane.begun]
         self._tools.progress("confirming", 0, len(asked))
         answer = self._tools.ask(by_check(asked))
@@ -175,7 +175,7 @@ class Runner:
                 self._close(lane, StepState.STALE, why)
 
     def _found_done(self, lanes: Sequence[Lane]) -> set[Lane]:
-        """The lanes of which every segment is done already, whoever did it; of several calls the last one tells."""
+        """The lanes whose segments are all done already, by whomever; of several calls the last one decides."""
         lacking = set()
         for lane in lanes:
             calls = [segment for segment in lane.segments if isinstance(segment, Call)]
@@ -212,7 +212,7 @@ class Runner:
         return tuple(still)
 
     def _compare(self) -> None:
-        """The last act of an undo: look whether every row that it has put back is as it was."""
+        """The end of an undo: verify that every row it restored is as it was."""
         compared = compare(self._lanes, self._tools.writer)
         self._different = bool(compared.different)
         self._unverified = bool(compared.unknown)
@@ -253,16 +253,16 @@ class Runner:
         )
 
     def _good(self) -> Exit:
-        """The exit code of a run that did all of its work; one that found nothing left to do has repaired nothing."""
+        """The exit code of a run that did all of its work; a run with nothing left to do has repaired nothing."""
         if self._unverified:
             return Exit.INCOMPLETE
         repaired = any(lane.state is StepState.DONE and not lane.already for lane in self._lanes)
         return Exit.REPAIRED if repaired and self._record.kind == "apply" else Exit.CLEAN
 
-    # -- on the way
+    # -- during the run
 
     def _stage(self, lanes: Sequence[Lane]) -> None:
-        """Everything of one stage: rows in batches, calls beside each other as far as the limits let them."""
+        """Execute one stage: rows in batches, calls in parallel within the limits."""
         traffic = Traffic(self._record.limits)
         rows: dict[str, list[Lane]] = {}
         for lane in lanes:
@@ -280,7 +280,7 @@ class Runner:
         self._drain(traffic)
 
     def _queue(self, lane: Lane, rows: dict[str, list[Lane]], traffic: Traffic) -> None:
-        """Put a lane where its next segment is made."""
+        """Queue a lane for its next segment."""
         if not lane.open:
             return
         segment = lane.segment
@@ -290,7 +290,7 @@ class Runner:
             traffic.wait(lane)
 
     def _calls(self, rows: dict[str, list[Lane]], traffic: Traffic) -> None:
-        """Begin the calls that may begin, look at those that are due; wait only when there is nothing else to do."""
+        """Begin calls that may begin and check those that are due; wait only if there is nothing else to do."""
         while not self._halted() and (lane := traffic.admit()) is not None:
             found = self._begin(lane)
             if isinstance(found, Pending):
@@ -312,7 +312,7 @@ class Runner:
             self._tools.clock.sleep(pause)
 
     def _look(self, rows: dict[str, list[Lane]], traffic: Traffic) -> None:
-        """Look at every call that is due."""
+        """Check every call that is due."""
         now = self._tools.clock.now()
         while (lane := traffic.due(now)) is not None:
             found = self._go_on(lane, traffic.moving[lane])
@@ -324,14 +324,14 @@ class Runner:
                 self._queue(lane, rows, traffic)
 
     def _drain(self, traffic: Traffic) -> None:
-        """Nothing new is begun after that, but what is under way is seen to its end."""
+        """Begin nothing new, but follow the calls in progress to their end."""
         while traffic.moving:
             self._tools.watch(self._lanes, traffic.moving)
             self._await(traffic)
             self._look({}, traffic)
 
     def _halted(self) -> bool:
-        """Whether nothing more is to be begun: after too many failures, or because somebody said so."""
+        """Whether no further step is to be begun: after too many failures, or on request."""
         if self._stopped:
             return True
         if reason := self._tools.stop():
@@ -343,7 +343,7 @@ class Runner:
         return True
 
     def _rows(self, lanes: Sequence[Lane]) -> None:
-        """The next groups of these lanes, all on one database."""
+        """Execute the next groups of these lanes, all on one database."""
         groups = [lane.segment for lane in lanes if isinstance(lane.segment, Group)]
         verdicts = self._tools.writer.write(groups, self._intent)
         entries: list[Entry] = []
@@ -354,7 +354,7 @@ class Runner:
                 continue
             entries += verdict.entries
             self._settle(lane, verdict)
-        # before the stale ones are looked at, which may fail: what is committed has to be written down
+        # before the stale ones are probed, which may fail: what is committed has to be recorded
         self._note(entries)
         for lane, verdict in zip(lanes, verdicts, strict=True):
             if verdict.regret:
@@ -374,7 +374,7 @@ class Runner:
         self._failures += state in _FAILURES
 
     def _stale(self, found: Sequence[tuple[Lane, Group, GroupResult]]) -> list[Entry]:
-        """Groups whose rows are not as planned: done already (the plan is applied twice), or stale indeed."""
+        """Groups whose rows are not as planned: already done (the plan is applied twice), or really stale."""
         if not found:
             return []
         entries: list[Entry] = []
@@ -386,7 +386,7 @@ class Runner:
                 continue
             mine = any(number in lane.begun for number in group.numbers)
             if mine:
-                # the transaction of the process that died was committed after all, after we had looked
+                # the transaction of the process that died was committed after all, after we had probed
                 entries += probe.entries
                 lane.advance()
             else:
@@ -396,7 +396,7 @@ class Runner:
         return entries
 
     def _regret(self, lane: Lane, why: str) -> None:
-        """Take back what a lane has done, as an undo of its own: what it rested on changed while it was committed."""
+        """Revert what a lane has done, in an undo of its own: its preconditions changed while it was committed."""
         journal, mine = self._tools.journal, self._record.id
         every = [one.action for one in self._lanes]
         others = frozenset(action.id for action in every if action is not lane.action)
@@ -404,7 +404,7 @@ class Runner:
         actions, lost = inverse(every, entries, others)
         back = replace(self._record, id=f"{mine}-{lane.action.id}", kind="undo", undoes=mine, ended_at="")
         journal.begin(back, actions)
-        # also where the run was told to stop: a group is taken back whole
+        # even if the run was asked to stop: a group is reverted completely
         result = Runner(replace(self._tools, stop=never), back, lanes(actions)).run(checked=False)
         whole = result.exit is Exit.CLEAN and not lost
         done = sorted(n for n, e in last_entries(entries).items() if e.state is StepState.DONE and n in _numbers(lane))
@@ -415,12 +415,12 @@ class Runner:
             self._stop(lane, StepState.STALE, note)
             return
         note = f"{why}, but it could not be undone completely (run {back.id}): {'; '.join((*result.notes, *lost))}"
-        # it does not go on when the run is resumed
+        # it does not continue when the run is resumed
         self._note([Entry(n, StepState.FAILED, None, note) for n in _numbers(lane) if n > max(done)][:1])
         self._stop(lane, StepState.FAILED, note)
 
     def _begin(self, lane: Lane) -> StepResult | Pending:
-        """The next step of a lane where it is no row step."""
+        """Begin the next step of a lane, a call."""
         call = lane.call
         mark = mark_of(self._record.id, call.number)
         self._intent([Entry(call.number, StepState.INTENT, None, f"known to the services as {mark}")])
@@ -436,13 +436,13 @@ class Runner:
         except StackmendError as problem:
             return StepResult(StepState.FAILED, f"{problem.message}. {problem.hint}".strip())
         except Exception as problem:  # noqa: BLE001
-            # the lane's boundary: whatever it was, it must not take the other lanes with it, and its effect is unknown
+            # the lane's boundary: whatever failed must not affect the other lanes, and its effect is unknown
             return StepResult(StepState.IN_DOUBT, f"unexpected {type(problem).__name__}")
 
     def _over(self, lane: Lane, outcome: StepResult) -> None:
-        """A call is over: write it down, and let its lane go on or stop."""
+        """A call has ended: record it, and let its lane continue or stop."""
         call = lane.call
-        # what an earlier process of this run has begun is ours, though it is found done
+        # what an earlier process of this run began is ours, even if found done
         already = outcome.already and call.number not in lane.begun
         _EVENTS.detail(
             "call ended", run=self._record.id, step=call.number, state=outcome.state.value, note=outcome.note
@@ -467,7 +467,7 @@ class Runner:
             self._tools.journal.note(self._record.id, [Entry(e[0], e[1], e[2], e[3], number) for e in entries])
 
     def _note(self, entries: Sequence[Entry]) -> None:
-        """Write down outcomes; when that fails after a commit, a human has to know."""
+        """Record outcomes; if that fails after a commit, a human has to know."""
         if not entries:
             return
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Undo: from the journal of a run to a new guarded plan that takes it back, last step first."""
+"""Undo: from the journal of a run, a new guarded plan that reverts it, last step first."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def refuse(run: RunRecord, entries: Sequence[Entry]) -> None:
 
 
 def done_before(runs: Iterable[tuple[Sequence[Action], Sequence[Entry]]]) -> frozenset[str]:
-    """Ids of the actions that earlier undo runs have taken back whole."""
+    """Ids of the actions that earlier undo runs have reverted completely."""
     found: set[str] = set()
     for actions, entries in runs:
         last, number = last_entries(entries), 0
@@ -64,9 +64,9 @@ def done_before(runs: Iterable[tuple[Sequence[Action], Sequence[Entry]]]) -> fro
 def inverse(
     actions: Sequence[Action], entries: Sequence[Entry], skip: frozenset[str], describe: Describe = named
 ) -> tuple[list[Action], list[str]]:
-    """(actions that take back what the run did, last first; what cannot be taken back, one sentence each).
+    """(actions that revert what the run did, last first; what cannot be reverted, one sentence each).
 
-    Steps that the run found done already are not its own, and stay. ``skip``: actions taken back before.
+    Steps that the run found already done are not its own, and stay. ``skip``: actions reverted before.
     """
     last, begun = last_entries(entries), intents(entries)
     numbered = list(_numbered(actions))
@@ -92,11 +92,11 @@ def inverse(
 
 
 def moved_on(back: Sequence[Lane], writer: Writer) -> list[tuple[Action, str]]:
-    """The actions of an undo whose rows do not read any more as the run left them, and why; calls are not asked."""
+    """The actions of an undo whose rows are no longer as the run left them, and why; calls are not checked."""
     by: dict[str, list[Group]] = {}
     for lane in back:
         for group in lane.groups:
-            # counters alone are everybody's: they hold nothing up
+            # counters are shared: they alone prevent nothing
             if not all(isinstance(step, BumpRow) for step in group.steps):
                 by.setdefault(group.database, []).append(group)
     found: dict[int, str] = {}
@@ -114,7 +114,7 @@ def moved_on(back: Sequence[Lane], writer: Writer) -> list[tuple[Action, str]]:
 
 
 def summary(moved: Sequence[Action], of: int) -> tuple[str, ...]:
-    """One line about what has moved on since, () where nothing has."""
+    """One line about what has changed since, () if nothing has."""
     if not moved:
         return ()
     kinds = Counter(action.resource_type for action in moved)
@@ -131,14 +131,14 @@ def left_alone(action: Action, why: str) -> Left:
 
 
 def irretrievable(text: str) -> Left:
-    """What nothing takes back, as :func:`inverse` tells it."""
+    """What cannot be undone, in the words of :func:`inverse`."""
     return Left(
         check="", fingerprint="", resource_type="step", resource_id="", message=text, reason=f"not undone: {text}"
     )
 
 
 def own_steps(actions: Sequence[Action], entries: Sequence[Entry]) -> list[Step]:
-    """The steps that a run has done itself, in the order of its plan."""
+    """The steps that a run executed itself, in the order of its plan."""
     last, begun = last_entries(entries), intents(entries)
     return [step for n, _, step in _numbered(actions) if _own(last.get(n), n in begun)]
 
@@ -173,7 +173,7 @@ def _action(action: Action, steps: list[Step], stages: int, describe: Describe) 
 def _left_in_counters(
     numbered: Sequence[tuple[int, int, Step]], last: Mapping[int, Entry], own: set[int]
 ) -> dict[_Spot, int]:
-    """What the run left in each counter: they only go up, so the highest is the last."""
+    """The value that the run left in each counter: counters only increase, so the highest is the last."""
     found: dict[_Spot, int] = {}
     for number, _, step in numbered:
         image = last[number].image if number in own else None
@@ -185,11 +185,11 @@ def _left_in_counters(
 
 
 def _back(step: Step, intent: Entry, outcome: Entry, counters: Mapping[_Spot, int], counted: set[_Spot]) -> Step:
-    """The step that takes this one back, guarded by what it left."""
+    """The step that reverts this one, guarded by the values it left."""
     image = intent.image or {}
     if isinstance(step, UpdateRow):
         spot = row_id(step)
-        # a counter of the row may have been moved on by others: that alone is no reason to refuse
+        # others may have incremented a counter of the row since: that alone is no reason to refuse
         guards = {c: v for c, v in step.before.items() if (*spot, c) not in counted or c in step.after}
         before = {**guards, **step.after}
         return replace(step, before=before, after={c: step.before[c] for c in step.after}, pk=_moved(step))
@@ -206,7 +206,7 @@ def _back(step: Step, intent: Entry, outcome: Entry, counters: Mapping[_Spot, in
             return replace(step, by=abs(step.by), left=None)
         return replace(step, left=counters.get((*row_id(step), step.column)))
     if isinstance(step, ApiCall) and step.inverse is not None:
-        # taken back in its turn, it is made again
+        # if that is undone in turn, it is executed again
         return replace(step.inverse, inverse=replace(step, inverse=None))
     if isinstance(step, HostCommand) and step.inverse is not None:
         return replace(step, argv=step.inverse, inverse=step.argv, back=not step.back)
@@ -214,5 +214,5 @@ def _back(step: Step, intent: Entry, outcome: Entry, counters: Mapping[_Spot, in
 
 
 def _moved(step: UpdateRow) -> Values:
-    """The primary key after the update, should it have set a part of it."""
+    """The primary key after the update, in case it changed a part of it."""
     return {column: step.after.get(column, value) for column, value in step.pk.items()}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""After a run the checks concerned are asked once more for the findings concerned: a repair is done when they agree.
+"""After a run, its checks run once more for its findings: a repair is done if they return nothing.
 
-And the rows: what a probe says of them, and whether an undo has put them back.
+Likewise the rows: what a probe says about them, and whether an undo has restored them.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from stackmend.model.protocols import Writer
 from stackmend.model.step import StepState
 from stackmend.model.writer import Group, GroupResult
 
-#: asks checks again: check -> rows they returned before
+#: runs checks again: check -> rows they returned before
 AskAgain = Callable[[Mapping[str, Sequence[Mapping[str, object]]]], Confirmed]
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What the checks say after a run."""
+    """What the checks return after a run."""
 
     still: tuple[Lane, ...]  #: their finding is still there
-    unknown: Mapping[str, str]  #: check -> why it could not be asked
+    unknown: Mapping[str, str]  #: check -> why it could not be run
 
 
 def verify(done: Sequence[Lane], ask: AskAgain) -> Verified:
-    """Ask the checks of these lanes about their findings."""
+    """Run the checks of these lanes for their findings."""
     answer = ask(by_check(done))
     still = [lane for lane in done if lane.action.fingerprint in answer.rows.get(lane.action.check, {})]
     return Verified(tuple(still), answer.unknown)
@@ -38,14 +38,14 @@ def verify(done: Sequence[Lane], ask: AskAgain) -> Verified:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Rows after an undo."""
+    """The rows after an undo."""
 
-    different: tuple[str, ...]  #: a sentence for each that reads otherwise than it should
+    different: tuple[str, ...]  #: a sentence for each row that is not as it should be
     unknown: Mapping[str, str]  #: database -> why it could not be read
 
 
 def compare(lanes: Iterable[Lane], writer: Writer) -> Compared:
-    """Look whether the rows read as the lanes that are done have left them."""
+    """Check whether the rows are as the done lanes left them."""
     by: dict[str, list[Group]] = {}
     for lane in sorted(lanes, key=lambda one: (one.action.stage, one.number)):
         if lane.state is StepState.DONE and not lane.already:
@@ -62,7 +62,7 @@ def compare(lanes: Iterable[Lane], writer: Writer) -> Compared:
 
 
 def probed(writer: Writer, groups: Sequence[Group], images: Mapping[int, Mapping[str, object]]) -> list[GroupResult]:
-    """What a probe of these groups says; in doubt, with the reason, where the rows cannot be read."""
+    """The result of probing these groups; in doubt, with the reason, if the rows cannot be read."""
     try:
         return writer.probe(groups, images)
     except SourceError as problem:
@@ -74,7 +74,7 @@ def probed(writer: Writer, groups: Sequence[Group], images: Mapping[int, Mapping
 
 
 def by_check(lanes: Iterable[Lane]) -> dict[str, list[Mapping[str, object]]]:
-    """Check -> the rows it returned for these lanes."""
+    """Each check with the rows it returned for these lanes."""
     found: dict[str, list[Mapping[str, object]]] = {}
     for lane in lanes:
         found.setdefault(lane.action.check, []).append(lane.action.target)

@@ -140,9 +140,7 @@ def types() -> Mapping[tuple[str, str], type[Operation[Any]]]:
 
 @cache
 def seen(of: type[Operation[Seen]]) -> type[Seen]:
-    """The type of the state that an operation reads: the parameter that it or a base class gives to
-    :class:`Operation`.
-    """
+    """The type of the state that an operation reads: the parameter that it or a base gives to :class:`Operation`."""
     return cast("type[Seen]", next(_parameters(of), dict))
 
 

@@ -139,9 +139,7 @@ DeclaredSeen = TypedDict(
 
 
 class AwaitSilence(NovaOperation[DeclaredSeen], frozen=True, kw_only=True):
-    """Verify that Nova's record of the host's nova-compute has not changed since ``changed``, that is, no heartbeat
-    came.
-    """
+    """Verify that Nova's record of a nova-compute is still that of ``changed``: the host sent no heartbeat."""
 
     NAME = "await-silence"
 
