@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether something answers at an address, by a TCP connection from this machine."""
+"""Whether an address answers a TCP connection from this machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 import time
 from typing import NamedTuple
 
-#: what the kernel says -> what that means of the address
+#: error of the kernel -> what it says about the address
 _WORDS = {
     errno.ECONNREFUSED: ("refused", "the address is in use, but nothing listens on that port"),
     errno.EHOSTUNREACH: ("unreachable", "there is no route to it, or nothing answers for the address in its network"),
@@ -20,7 +20,7 @@ _WORDS = {
 
 
 class Reached(NamedTuple):
-    """What came of one attempt."""
+    """The result of one attempt."""
 
     address: str
     port: int
@@ -30,12 +30,12 @@ class Reached(NamedTuple):
 
     @property
     def is_there(self) -> bool:
-        """Whether something has answered at all."""
+        """Whether anything answered."""
         return self.state in ("open", "refused")
 
 
 def connect(address: str, port: int, limit: float) -> Reached:
-    """Connect once, for ``limit`` seconds at most, and close again; nothing is sent."""
+    """Connect once, within ``limit`` seconds, and close the connection; nothing is sent."""
     begun = time.monotonic()
     state, why = "open", "it answers"
     family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -51,8 +51,8 @@ class _Try:
     lost: bool = False  #: the answer to the last request never came
     end: datetime = _NEVER  #: deadline for its outcome
     late: str = ""  #: the message at the deadline
-    pause: float = 0.0  #: seconds between two looks
-    lowest: int | None = None  #: lowest value of the measure that falls with progress, and when it was reached
+    pause: float = 0.0  #: seconds between two polls
+    lowest: int | None = None  #: lowest value of the measure that decreases with progress, and when it was reached
     moved: datetime = _NEVER
 
     def note(self, text: str) -> str:
@@ -102,7 +102,7 @@ class ApiExecutor:
         return self._next(attempt)
 
     def go_on(self, pending: Pending) -> StepResult | Pending:
-        """Check whether it is over. An outcome that is not visible in time is in doubt."""
+        """Check whether the call has ended. An outcome that is not visible in time is in doubt."""
         attempt: _Try = pending.state
         state, picture = self._seen(attempt)
         if state is StepState.DONE:
@@ -201,7 +201,7 @@ class ApiExecutor:
                 StepState.DONE, attempt.note(f"already done, although refused: {words}"), not attempt.sent
             )
         if answer.status in (409, _CHANGED) and picture is not None:
-            # somebody was faster: either the guard shows it, or it is worth a retry
+            # somebody was faster: either the guard shows it, or a retry is worthwhile
             if differs := unlike(attempt.call.expect, picture):
                 return StepResult(StepState.STALE, attempt.note(f"{differs} ({words})"))
             if left and (answer.code == _RACE or answer.status == _CHANGED):
@@ -285,7 +285,7 @@ class ApiExecutor:
         return [what if answer.good else f"{what}: refused: {answer.status} {answer.words}".strip(), *answer.ids]
 
     def _seen(self, attempt: _Try) -> tuple[StepState, Values | None]:
-        """(its state, what was seen); IN_DOUBT and None if the service does not answer."""
+        """(its state, what was read); IN_DOUBT and None if the service does not answer."""
         try:
             picture = attempt.how.look(self._tools()[1], attempt.call.operation)
         except SourceError:

@@ -55,12 +55,12 @@ class Look:
             ) from problem
 
     def get(self, service: str, path: str, microversion: str = "") -> Any:
-        """The JSON of a resource, None if there is none."""
+        """The JSON of a resource, None if it does not exist."""
         answer = self.ask(service, path, microversion)
         return None if answer is None else answer.body
 
     def ask(self, service: str, path: str, microversion: str = "") -> Answer | None:
-        """The answer with the JSON of a resource, None if there is none."""
+        """The response with the JSON of a resource, None if it does not exist."""
         if self._end is not None and time.monotonic() > self._end:
             raise TimeIsUp
         return self._reading.ask(service, path, microversion)
@@ -110,7 +110,7 @@ class Look:
         return {name: value for (known, name), value in self._kept.items() if known == kind}
 
     def many(self, kind: str, names: Iterable[str], make: Callable[[str], Any]) -> dict[str, Any]:
-        """Several objects of a kind by name, cached or read now; None if there is none."""
+        """Several objects of a kind by name, cached or read now; None for those that do not exist."""
         wanted = list(dict.fromkeys(names))
         todo = [name for name in wanted if (kind, name) not in self._kept]
         self.keep(kind, dict(zip(todo, self.each(make, todo), strict=True)))

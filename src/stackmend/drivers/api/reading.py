@@ -76,7 +76,7 @@ class ApiReading:
         return offered is not None and offered[0] <= version(microversion) <= offered[1]
 
     def account(self) -> Account:
-        """Whom the services take us for; SourceError where nobody says."""
+        """The account the services know us by; SourceError if it cannot be determined."""
         try:
             return self._session.account()
         except ApiError as problem:

@@ -203,7 +203,7 @@ class ApiSession:
         return (int(low[0]), int(low[1])), (int(found.max_microversion[0]), int(found.max_microversion[1]))
 
     def account(self) -> Account:
-        """Whom the services take us for."""
+        """The account the services know us by."""
         session = self._region.get_session()
         with self._failing("ask who we are", sent=False):
             return Account(str(session.get_user_id() or ""), str(session.get_project_id() or ""))

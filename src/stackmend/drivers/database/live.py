@@ -33,7 +33,7 @@ class LiveDatabases:
     """A :class:`stackmend.model.protocols.Live` on the databases at these addresses.
 
     ``errors`` are databases that exist and cannot be reached; ``cells_known``: the list of cells was read; ``api`` is
-    handed on to repairs; ``now`` is the moment of a plan that is made again.
+    passed on to repairs; ``now`` is the time of a plan that is made again.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class LiveDatabases:
     def pluck(
         self, database: str, table: str, columns: Sequence[str], where: Values, most: int = 1_000_000
     ) -> list[tuple[Value, ...]]:
-        """Some columns of the rows that match all of ``where``, ``most`` of them at most; SourceError as of rows."""
+        """Some columns of at most ``most`` rows that match all of ``where``; SourceError as for rows."""
         info = self._connections.table(database, table)
         wanted = [*columns, *where]
         if unknown := sorted({*wanted} - set(info.columns)) or sorted({*wanted} & secret_columns(database, table)):

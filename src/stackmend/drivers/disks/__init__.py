@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Disks of guests, read and never changed: exported by their host, replayed in a copy, read in a sandbox."""
+"""Guests' disks, only ever read: exported by their host, replayed in a copy, read in a sandbox."""

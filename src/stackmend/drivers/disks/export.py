@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run on a host, as text: starts a read-only NBD server for one client, and carries its bytes over stdin and stdout.
+"""Run on a host, as text: starts a read-only NBD server for one client, and relays its bytes over stdin and stdout.
 
-Arguments: the files of the disk, ``--``, the server and its own. Each file is locked first, by QEMU's own protocol:
-nobody may write to it while it is read, and it is not read while somebody may write to it. (QEMU itself does so for
-qcow2; a reader of a raw file lets others write.)
+Arguments: the files of the disk, ``--``, the server and its arguments. Each file is locked first, with QEMU's own
+protocol: nobody may write to it while it is read, and it is not read while somebody may write to it. (QEMU itself does
+this for qcow2; a reader of a raw file allows writers.)
 
-The server listens on a socket that has no name any more when it starts, and ends when its client is gone. So nothing is
-left behind there, however this ends. Python 3.7 is enough; nothing of stackmend is there.
+The server listens on a socket whose name is removed before it starts, and ends with its client, so nothing is left on
+the host, however this program ends. It needs only Python 3.7, and nothing of stackmend.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ import tempfile
 import threading
 
 _MANY = 65536
-#: what it prints before the first byte of the server
+#: printed before the first byte of the server
 BEGINS = b"stackmend-export begins\n"
-#: of Linux, for locks that belong to an open file
+#: Linux commands for locks that belong to an open file description
 _GET, _SET = 36, 37
-#: qemu/block/file-posix.c: one byte for each thing that is done to a file, and one for each that nobody else may do
+#: qemu/block/file-posix.c: one byte for each operation in use, and one for each that others may not use
 _DONE, _REFUSED = 100, 200
 _WRITE, _RESIZE = 1, 3
 _FLOCK = "hhqqi"
-#: of prctl(2)
+#: constant of prctl(2)
 _DEATH_SIGNAL = 1
-#: seconds in which the server ends by itself when its client is gone
+#: seconds the server has to end by itself once its client is gone
 _GRACE = 1.0
 
 
 def _locked(path: str) -> int:
-    """The file, locked against writers; ends the program where there is one. It stays open as long as this runs."""
+    """Open the file, locked against writers as long as this runs; ends the program if there is a writer."""
     file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     for what in (_WRITE, _RESIZE):
         fcntl.fcntl(file, _SET, struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, _REFUSED + what, 1, 0))
@@ -49,7 +49,7 @@ def _locked(path: str) -> int:
 
 
 def _with_parent() -> None:
-    """Have the server end with this process, however that ends."""
+    """Make the server end with this process, however that ends."""
     ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
 
 
@@ -63,7 +63,7 @@ def _pump(read: int, write: int) -> None:
 
 
 def _connected() -> tuple[socket.socket, socket.socket]:
-    """A listening socket and a client of it, without a name."""
+    """A listening socket without a name, and a client of it."""
     with tempfile.TemporaryDirectory(prefix="stackmend-") as folder:
         place = os.path.join(folder, "s")
         listening = socket.socket(socket.AF_UNIX)
@@ -75,7 +75,7 @@ def _connected() -> tuple[socket.socket, socket.socket]:
 
 
 def main() -> int:
-    """See above."""
+    """See the module's docstring."""
     between = sys.argv.index("--")
     try:
         locked = [_locked(path) for path in sys.argv[1:between]]
@@ -83,7 +83,7 @@ def main() -> int:
         sys.exit(f"qemu-nbd: {problem}")
     listening, client = _connected()
     os.write(1, BEGINS)
-    # the socket is passed as systemd does it: number 3, for the process that is told its own id
+    # the socket is passed as by systemd: as number 3, to the process whose id is in the environment
     start = 'exec 3<&"$0"; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
     server = subprocess.Popen(  # noqa: S603 - what it was told to run
         ["sh", "-c", start, str(listening.fileno()), *sys.argv[between + 1 :]],  # noqa: S607 - whichever the host has
@@ -102,12 +102,12 @@ def main() -> int:
     try:
         _pump(client.fileno(), 1)
     except OSError:
-        # who read is gone, or the server: it says why on stderr
+        # the reader is gone, or the server, which gives its reason on stderr
         client.close()
     try:
         code = server.wait(_GRACE)
     except subprocess.TimeoutExpired:
-        # qemu-nbd goes on listening when its client goes before they have agreed
+        # qemu-nbd continues to listen if its client leaves during the handshake
         server.kill()
         code = server.wait()
     for file in locked:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a host runs to serve one disk: qemu-nbd, read-only, told of every layer what it is.
+"""The command a host runs to serve one disk: qemu-nbd, read-only, given the format of every layer.
 
-Nothing that a disk says of itself is believed: a guest can write a header that names any file of its host. QEMU takes a
-shared lock of every layer; it is refused where a process may write to one (a guest that runs).
+Nothing in the disk's header is trusted: a guest can write a header that names any file of its host. QEMU takes a shared
+lock on every layer; it is refused if a process may write to one (a running guest).
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 
 
 class Layer(NamedTuple):
-    """A file of a chain of disks."""
+    """One file in a chain of images."""
 
     path: str
     format: str  #: "raw" or "qcow2"
 
 
 def argv(layers: Sequence[Layer]) -> tuple[str, ...]:
-    """The command that serves a disk on its stdin and stdout. ``layers``: the disk first, then what it is based on."""
+    """The command that serves a disk on its stdin and stdout. ``layers``: the disk first, then its backing files."""
     script = resources.files(__package__).joinpath("export.py").read_text(encoding="utf-8")
     files = (layer.path for layer in layers)
     return ("python3", "-c", script, *files, "--", "qemu-nbd", "--read-only", f"json:{json.dumps(_node(layers))}")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How new a file system is: a journal is replayed into the copy where that can be done, else its state is told.
+"""How current a file system is: its journal is replayed into the copy if possible, otherwise its state is reported.
 
-``e2fsck -n`` of a disk with a dirty journal reports damage that is not there, and every fast reader shows an older
-state of it without a word. So nothing is read before this was asked.
+``e2fsck -n`` reports damage that does not exist if the journal of the disk is dirty, and every fast reader silently
+shows an older state. So nothing is read before the journal was checked.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from stackmend.drivers.disks.programs import run
 from stackmend.model.errors import SourceError
 from stackmend.model.objects.inspection import Journal, Volume
 
-#: seconds for a replay: a journal of a GiB over a slow line
+#: seconds for a replay: enough for a journal of 1 GiB over a slow connection
 _REPLAY = 300.0
-#: of e2fsck: what it did, in bits; from here on it failed
+#: e2fsck's exit code is a bit mask; from this value on it failed
 _FAILED = 4
 
 
 def settled(volume: Volume, view: Path) -> Volume:
-    """The same volume, with its journal replayed in the copy where it can be, and told where not."""
+    """The same volume, with its journal replayed in the copy if possible, and with the journal's state."""
     try:
         if volume.type in ("ext2", "ext3", "ext4"):
             return _ext(volume, view)

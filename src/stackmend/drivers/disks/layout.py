@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a disk holds: partitions by sfdisk, file systems by blkid, logical volumes by LVM's own metadata."""
+"""The contents of a disk: partitions from sfdisk, file systems from blkid, logical volumes from LVM's own metadata."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from stackmend.drivers.disks.views import Views
 from stackmend.model.errors import SourceError
 from stackmend.model.objects.inspection import READ, Layout, Piece, Volume, shown
 
-#: partitions and volumes that are looked at
+#: limit on partitions and volumes
 _MOST = 128
-#: extended partitions hold others, and nothing themselves
+#: extended partitions, which only contain others
 _EXTENDED = frozenset({"5", "f", "85", "c5"})
 _TOLD = {
     "crypto_LUKS": "it is encrypted: not opened",
@@ -28,7 +28,7 @@ _TOLD = {
 
 
 def layout(views: Views) -> Layout:
-    """The volumes of a disk, with what is on each."""
+    """The volumes of a disk, with the contents of each."""
     notes: list[str] = []
     whole = Volume(name="disk", size=views.size, pieces=(Piece(offset=0, size=views.size),))
     table, parts = _partitions(views, notes)
@@ -52,8 +52,8 @@ def _logical(views: Views, at: Volume, notes: list[str]) -> Iterator[Volume]:
 
 
 def _partitions(views: Views, notes: list[str]) -> tuple[str, list[Volume]]:
-    """(kind of the table, its partitions), "" where there is none."""
-    # a file system on the whole disk may have what looks like a table in its boot sector
+    """(type of the partition table, its partitions); "" if there is none."""
+    # the boot sector of a file system on the whole disk may resemble a partition table
     if _probe(views.disk, Piece(offset=0, size=views.size)).get("USAGE"):
         return "", []
     ended = run(["sfdisk", "--json", str(views.disk)])
@@ -81,7 +81,7 @@ def _parts(table: dict[str, Any], sector: int, size: int) -> Iterator[Volume]:
 
 
 def _looked(file: Path, volume: Volume, *, inside: bool = False) -> Volume:
-    """A volume with what blkid says of it. ``inside``: the file is the volume alone."""
+    """A volume with what blkid reports about it. ``inside``: the file contains just the volume."""
     if not volume.pieces:
         return volume
     found = _probe(file, Piece(offset=0, size=volume.size) if inside else volume.pieces[0])
@@ -92,7 +92,7 @@ def _looked(file: Path, volume: Volume, *, inside: bool = False) -> Volume:
 
 
 def _probe(file: Path, piece: Piece) -> dict[str, str]:
-    """What blkid finds in these bytes; empty where it finds nothing, or several things at once."""
+    """blkid's result for these bytes; empty if it finds nothing, or several things at once."""
     ended = run(["blkid", "--probe", f"--offset={piece.offset}", f"--size={piece.size}", "--output=udev", str(file)])
     if ended.code:
         return {}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logical volumes of one physical volume, without device-mapper: where their bytes are, by the text LVM keeps on disk.
+"""Logical volumes of one physical volume, without device-mapper: located through LVM's own metadata on the disk.
 
-The text is printed by ``pvck --dump metadata``, which verifies its checksum. What is not linear on this one physical
-volume (other disks, thin pools, RAID, caches, snapshots) is named and not put together.
+``pvck --dump metadata`` prints that text and verifies its checksum. Volumes that are not linear on this one physical
+volume (other disks, thin pools, RAID, caches, snapshots) are named but not assembled.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from stackmend.model.errors import SourceError
 from stackmend.model.objects.inspection import Piece, Volume
 
 _SECTOR = 512
-#: no device of the machine is scanned, nothing is written down
+#: scan no device of this machine, write no backup
 _ALONE = 'devices{scan="/nonexistent" use_devicesfile=0} backup{backup=0 archive=0}'
 _WORD = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}=,]|#[^\n]*|[^\s\][{}=,#"]+')
-#: names and numbers of one level
+#: names and values on one level
 _Section = dict[str, Any]
 _DEEP = 16
-#: pieces of one volume
+#: limit on the pieces of one volume
 _MOST = 64
 
 
 def volumes(file: Path, at: Volume) -> list[Volume]:
-    """The logical volumes on a physical volume; one that tells what is wrong where its metadata cannot be read."""
+    """The logical volumes on a physical volume; if its metadata cannot be read, one volume with the problem."""
     ended = run(["pvck", "--nolocking", "--config", _ALONE, "--dump", "metadata", str(file)])
-    # between two lines of dashes
+    # the text is between two lines of dashes
     _, *text = re.split(r"^ *---$", ended.out.decode("utf-8", "replace"), maxsplit=2, flags=re.MULTILINE)
     try:
         groups = {name: one for name, one in _parsed(text[0] if text else "").items() if isinstance(one, dict)}
@@ -58,7 +58,7 @@ def _of(name: str, group: Mapping[str, Any], at: Volume) -> Iterator[Volume]:
 
 
 def _mine(physical: Mapping[str, Any], at: Volume) -> Mapping[str, int]:
-    """Name of this physical volume -> where its extents begin, in bytes."""
+    """Name of this physical volume -> byte offset of its first extent."""
     plain = at.uuid.replace("-", "")
     return {
         name: int(one["pe_start"]) * _SECTOR for name, one in physical.items() if one["id"].replace("-", "") == plain
@@ -66,7 +66,7 @@ def _mine(physical: Mapping[str, Any], at: Volume) -> Mapping[str, int]:
 
 
 def _pieces(segments: list[_Section], mine: Mapping[str, int], extent: int, at: Volume) -> tuple[list[Piece], str]:
-    """(where its bytes are, why they cannot be put together)."""
+    """(location of its bytes, why they cannot be assembled)."""
     if len(at.pieces) != 1:
         return [], "it is on a logical volume: not opened"
     pieces, next_ = [], 0
@@ -86,7 +86,7 @@ def _pieces(segments: list[_Section], mine: Mapping[str, int], extent: int, at: 
 
 
 def _joined(pieces: list[Piece]) -> Iterator[Piece]:
-    """The same, with neighbours made one: each is a process."""
+    """The pieces, with adjacent ones merged: each needs a process."""
     last = None
     for one in pieces:
         if last is not None and last.offset + last.size == one.offset:
@@ -99,7 +99,7 @@ def _joined(pieces: list[Piece]) -> Iterator[Piece]:
         yield last
 
 
-# -- the text
+# -- parsing the metadata
 
 
 def _parsed(text: str) -> _Section:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs run on what a guest has written: with a limit of time, of memory and of what they print."""
+"""Runs programs on data written by a guest, with limits on time, memory and output."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from typing import IO
 
 from stackmend.model.errors import SourceError
 
-#: seconds that one program has
+#: seconds allowed for one program
 LIMIT = 60.0
-#: bytes that are kept of what one prints
+#: maximum output of a program in bytes
 KEPT = 16 << 20
-#: bytes of memory that one may have
+#: maximum memory of a program in bytes
 _MEMORY = 1 << 30
 _CHUNK = 1 << 16
-#: nothing of the language or the time zone of whoever runs this gets into what is parsed
+#: the output to be parsed must not depend on the operator's language or time zone
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC0", "DEBUGFS_PAGER": "__none__",
                 "E2FSCK_CONFIG": "/dev/null", "HOME": "/nonexistent"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a program ended."""
+    """The result of a program."""
 
     code: int
     out: bytes
-    err: str  #: its last line
+    err: str  #: last line of stderr
 
 
 def _limited() -> None:
@@ -47,7 +47,7 @@ def started(
     keep: Sequence[int] = (),
     limited: bool = True,
 ) -> subprocess.Popen[bytes]:
-    """Begin one; SourceError where it is not installed. ``limited``: in memory, as whatever parses a disk is."""
+    """Start a program; SourceError if it is not installed. ``limited``: in memory, as for every parser of a disk."""
     try:
         return subprocess.Popen(  # noqa: S603 - an argument vector of ours; no shell
             list(argv),
@@ -65,7 +65,7 @@ def started(
 
 
 def run(argv: Sequence[str], *, limit: float = LIMIT) -> Ended:
-    """One to its end; SourceError where it takes too long or prints too much."""
+    """Run a program to its end; SourceError if it takes too long or prints too much."""
     out = bytearray()
     with _Stream(argv, limit) as stream:
         for some in stream:
@@ -77,13 +77,13 @@ def run(argv: Sequence[str], *, limit: float = LIMIT) -> Ended:
 
 
 def output(argv: Sequence[str], *, limit: float = LIMIT) -> Iterator[bytes]:
-    """What one prints, as it comes; whoever has enough closes it, which ends the program."""
+    """The output of a program as it arrives; closing the iterator ends the program."""
     with _Stream(argv, limit) as stream:
         yield from stream
 
 
 class _Stream:
-    """A program whose output is read as it comes."""
+    """A program whose output is read as it arrives."""
 
     def __init__(self, argv: Sequence[str], limit: float) -> None:
         self._name, self._limit, self._end = argv[0], limit, time.monotonic() + limit
@@ -127,7 +127,7 @@ class _Stream:
 
     @property
     def why(self) -> str:
-        """The last line that it printed on stderr."""
+        """The last line printed on stderr."""
         lines = [line for line in self._err.decode("utf-8", "replace").splitlines() if line.strip()]
         return "".join(one if one.isprintable() else "?" for one in lines[-1].strip()) if lines else ""
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A disk opened in a sandbox: namespaces of its own for processes, mounts and network, which end with this process.
+"""Opens a disk in a sandbox: separate namespaces for processes, mounts and network, which end with this process.
 
-Everything that reads what a guest has written runs inside. Nothing there has a network; what is mounted there is seen
-there alone, and the kernel takes it all away when this process ends, ``kill -9`` included.
+Everything that reads data written by a guest runs inside. The sandbox has no network; its mounts are visible only
+there, and the kernel removes it all when this process ends, even by ``kill -9``.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from stackmend.drivers.disks.worker import Answer, Question
 from stackmend.model.errors import HostUnreachable, SourceError, UsageError
 from stackmend.model.objects.inspection import Entry, Layout, Volume
 
-#: seconds in which the sandbox must say something
+#: seconds in which the sandbox must respond
 PATIENCE = 600.0
 #: seconds in which a host must begin to serve
 CONNECT = 60.0
-#: seconds in which what serves a disk must end
+#: seconds in which the serving process must end
 _PATIENCE = 5.0
-#: bytes that a login shell may print before
+#: maximum number of bytes that a login shell may print first
 _BANNER = 1 << 16
 _CHUNK = 1 << 16
-#: bytes of the folder inside: what vfat and iso9660 are taken out into
+#: size in bytes of the folder inside, for the contents of vfat and iso9660
 _ROOM = 512 << 20
 _WALLS = ("setpriv", "--pdeathsig=KILL", "unshare", "--user", "--map-root-user", "--mount", "--pid", "--net", "--ipc",
           "--kill-child", "--mount-proc", "--", "sh", "-c",
@@ -45,12 +45,12 @@ _IN_USE = ("Failed to get", "Is another process using the image")
 
 
 class Opened:
-    """One disk, read-only. Use it with ``with``."""
+    """One disk, opened read-only; a context manager."""
 
     def __init__(self, exporter: Sequence[str], *, patience: float = PATIENCE) -> None:
-        """``exporter``: what serves the disk by NBD on its stdin and stdout.
+        """``exporter``: the command that serves the disk by NBD on its stdin and stdout.
 
-        SourceError where the disk cannot be opened, or is in use.
+        SourceError if the disk cannot be opened, or is in use.
         """
         self._patience, self._rest = patience, bytearray()
         self._folder = tempfile.TemporaryDirectory(prefix="stackmend-disk-")
@@ -72,7 +72,7 @@ class Opened:
             self._close = unless.pop_all().close
 
     def _exported(self, exporter: Sequence[str]) -> tuple[subprocess.Popen[bytes], int]:
-        """(what serves the disk, the line to it), once it says that it begins: a login shell may print before."""
+        """(the serving process, the socket to it), after its start was announced: a login shell may print before."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
             process = _started(exporter, theirs.fileno(), theirs.fileno(), self._said)
@@ -81,7 +81,7 @@ class Opened:
             said = b""
             try:
                 while not said.endswith(BEGINS):
-                    # no byte of what comes after it is taken
+                    # do not consume any byte after the announcement
                     one = ours.recv(1)
                     if not one or len(said) > _BANNER:
                         process.wait(_PATIENCE)
@@ -91,7 +91,7 @@ class Opened:
                 _ended(process)
                 raise SourceError(f"what serves the disk says nothing for {CONNECT:g} s") from None
             ours.settimeout(None)
-            # not a number that a server takes for a socket that systemd passes
+            # not the number that a server takes for a socket from systemd
             return process, fcntl.fcntl(ours.fileno(), fcntl.F_DUPFD_CLOEXEC, 100)
 
     def __enter__(self) -> Opened:
@@ -103,7 +103,7 @@ class Opened:
         self.close()
 
     def close(self) -> None:
-        """End everything that was begun for it."""
+        """End all processes started for it."""
         self._close()
 
     def _worker_ended(self) -> None:
@@ -114,7 +114,7 @@ class Opened:
         self._worker.wait()
 
     def layout(self) -> Layout:
-        """What it holds."""
+        """The contents of the disk."""
         found = self._asked(Question(do="layout")).layout
         assert found is not None  # noqa: S101 - that is what was asked for
         return found
@@ -122,16 +122,16 @@ class Opened:
     def entries(
         self, path: str, *, volume: str = "", most: int = 10_000, at: Entry | None = None
     ) -> tuple[Entry, list[Entry], bool, Volume]:
-        """(what is at a path, what is in it where it is a directory, whether there is more, the volume).
+        """(the entry at a path, its entries if it is a directory, whether there are more, the volume).
 
-        ``at``: what is at the path, where that is known: then it is not looked for.
+        ``at``: the entry at the path, if known: then the path is not looked up.
         """
         answer = self._asked(Question(do="entries", volume=volume, path=path, most=most, at=at))
         assert answer.entry is not None and answer.volume is not None  # noqa: S101, PT018 - as above
         return answer.entry, list(answer.entries), answer.more, answer.volume
 
     def read(self, path: str, *, volume: str = "", at: Entry | None = None) -> Iterator[bytes]:
-        """The content of a file; ``at`` as for :meth:`entries`. It is read to its end before anything else is asked."""
+        """The content of a file; ``at`` as for :meth:`entries`. It must be read to its end before the next request."""
         answer = self._asked(Question(do="read", volume=volume, path=path, at=at))
         while not answer.last:
             if answer.data:
@@ -177,9 +177,9 @@ class Opened:
         self._rest += some
 
     def _broken(self, message: str = "", hint: str = "") -> SourceError:
-        """What is the matter, in the words of whoever knows best: the exporter, else the sandbox."""
+        """The reason for a failure, from the exporter if possible, else from the sandbox."""
         if message:
-            # its reason is written before it closes the line
+            # the exporter writes its reason before it closes the connection
             time.sleep(0.1)
         self._said.seek(0)
         lines = [line.strip() for line in self._said.read().decode("utf-8", "replace").splitlines() if line.strip()]
@@ -195,7 +195,7 @@ class Opened:
 
 
 def _ended(process: subprocess.Popen[bytes]) -> None:
-    """It ends by itself when nobody listens; else it is ended."""
+    """Wait until the process ends by itself when nobody listens any more; else end it."""
     try:
         process.wait(_PATIENCE)
     except subprocess.TimeoutExpired:

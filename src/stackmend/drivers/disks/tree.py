@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Paths of a guest, found inside its own file system and nowhere else: links are followed as in a chroot."""
+"""Resolves paths of a guest inside its own file system only: links are followed as in a chroot."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from typing import Protocol
 from stackmend.model.errors import UsageError
 from stackmend.model.objects.inspection import Entry, Kind
 
-#: links that a path may lead through, and parts that it may have
+#: maximum number of links followed, and of components in a path
 _LINKS, _PARTS = 40, 4096
 
 
 class Reader(Protocol):
-    """How one file system is read. SourceError where it cannot be."""
+    """Reads one file system. SourceError if it cannot be read."""
 
     def root(self) -> Entry:
-        """Its top directory."""
+        """The root directory."""
         ...
 
     def entries(self, at: Entry) -> Iterator[Entry]:
-        """What is in a directory, as it comes, ``.`` and ``..`` left out."""
+        """The entries of a directory as they arrive, without ``.`` and ``..``."""
         ...
 
     def looked(self, one: Entry) -> Entry:
-        """The same entry with everything that is known of it, the target of a link too."""
+        """The same entry with all its attributes, including the target of a link."""
         ...
 
     def read(self, one: Entry) -> Iterator[bytes]:
-        """The content of a file, as it comes."""
+        """The content of a file as it arrives."""
         ...
 
 
-#: opens the file system that is in a file
+#: opens the file system in a file
 Opening = Callable[[Path], Reader]
 
 
 def found(reader: Reader, path: str, *, follow: bool = True) -> Entry:
-    """What is at a path; UsageError where nothing is."""
+    """The entry at a path; UsageError if there is none."""
     above, parts, links = [reader.root()], _parts(path), 0
     while parts:
         part = parts.pop(0)

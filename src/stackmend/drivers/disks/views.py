@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A disk as files: nbdkit takes every write into a copy that is thrown away, nbdfuse shows it and its parts as files.
+"""A disk as files: nbdkit diverts every write into a temporary copy, nbdfuse presents the disk and its parts as files.
 
-Only inside the sandbox (:mod:`stackmend.drivers.disks.sandbox`): what is mounted and running here ends with it.
+Used only inside the sandbox (:mod:`stackmend.drivers.disks.sandbox`): all mounts and processes end with it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from stackmend.drivers.disks.programs import started
 from stackmend.model.errors import SourceError
 from stackmend.model.objects.inspection import Piece
 
-#: seconds until a server or a mount must be there
+#: seconds until a server or a mount must be ready
 _PATIENCE = 30.0
 _LOOK = 0.01
 
 
 class Views:
-    """The files under which the parts of one disk can be read, and written without effect."""
+    """The files through which the parts of one disk can be read, and written without effect."""
 
     def __init__(self, folder: Path, export: int) -> None:
         """``folder``: private; ``export``: a connected socket whose other end is an NBD server."""
@@ -36,7 +36,7 @@ class Views:
         self._views: dict[tuple[Piece, ...], Path] = {(Piece(offset=0, size=self.size),): self.disk}
 
     def view(self, pieces: Sequence[Piece]) -> Path:
-        """One file for these parts of the disk, in this order."""
+        """One file that joins these parts of the disk in this order."""
         key = tuple(pieces)
         if key not in self._views:
             self._views[key] = self._part(*key) if len(key) == 1 else self._joined(key)
@@ -44,7 +44,7 @@ class Views:
 
     def _joined(self, pieces: Sequence[Piece]) -> Path:
         files = [f"file={self.view([piece])}" for piece in pieces]
-        # split itself cannot flush, which e2fsck insists on
+        # split itself cannot flush, which e2fsck requires
         return self._shown(("[", "nbdkit", "--foreground", "--filter=cow", "split", *files, "]"))
 
     def _part(self, piece: Piece) -> Path:
@@ -61,7 +61,7 @@ class Views:
         return file
 
     def _start(self, argv: Sequence[str], there: Callable[[], bool], keep: Sequence[int] = ()) -> None:
-        """Begin a server, and wait until what it makes is there."""
+        """Start a server, and wait until its socket or file exists."""
         with (self._folder / "said").open("wb") as said:
             process = started(argv, stderr=said, keep=keep, limited=False)
         end = time.monotonic() + _PATIENCE

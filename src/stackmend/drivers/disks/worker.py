@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inside the sandbox: opens one disk, and answers questions about it until nobody asks any more.
+"""Runs inside the sandbox: opens one disk, and answers requests about it until there are no more.
 
-A question is a line of JSON on stdin. An answer is a line of JSON on stdout; one that says ``data`` has so many bytes
-after it. What goes wrong is an answer too: :class:`Answer`.
+A request is a line of JSON on stdin. An answer is a line of JSON on stdout; if it has ``data``, that many bytes follow.
+An error is an answer as well: :class:`Answer`.
 """
 
 from __future__ import annotations
@@ -26,39 +26,39 @@ from stackmend.model.errors import SourceError, StackmendError, UsageError
 from stackmend.model.objects.inspection import READ, Entry, Kind, Layout, Volume
 
 _OS = ("/etc/os-release", "/usr/lib/os-release")
-#: bytes of os-release that are read
+#: maximum number of bytes read from os-release
 _OS_SIZE = 64 << 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked of the sandbox."""
+    """A request to the sandbox."""
 
     do: str  #: "layout", "entries" or "read"
-    volume: str = ""  #: "" for the one that the system is on
+    volume: str = ""  #: "" for the one with the operating system
     path: str = "/"
-    at: Entry | None = None  #: what is at the path, where that is known from an answer
-    most: int = 0  #: entries
+    at: Entry | None = None  #: the entry at the path, if known from an earlier answer
+    most: int = 0  #: limit on entries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What it says."""
+    """An answer of the sandbox."""
 
     layout: Layout | None = None
     entry: Entry | None = None
     entries: tuple[Entry, ...] = ()
     more: bool = False
-    volume: Volume | None = None  #: that was read
+    volume: Volume | None = None  #: the volume that was read
     data: int = 0
-    last: bool = True  #: of this question
+    last: bool = True  #: the last answer to the request
     error: str = ""
     hint: str = ""
-    usage: bool = False  #: the question was wrong, not the disk
+    usage: bool = False  #: the request was wrong, not the disk
 
 
 class Disk:
-    """One disk, opened."""
+    """One opened disk."""
 
     def __init__(self, views: Views) -> None:
         self._views = views
@@ -66,7 +66,7 @@ class Disk:
         self._found = self._settled(layout(views))
 
     def answers(self, question: Question) -> Iterator[tuple[Answer, bytes]]:
-        """What to say, each with the bytes that follow it."""
+        """The answers to a request, each with the bytes that follow it."""
         if question.do == "layout":
             yield Answer(layout=self._found), b""
             return
@@ -88,7 +88,7 @@ class Disk:
         yield Answer(), b""
 
     def _settled(self, found: Layout) -> Layout:
-        """With journals replayed in the copy, and what systems there are."""
+        """The layout with journals replayed in the copy, and the operating systems found."""
         volumes = []
         for one in found.volumes:
             if one.type in READ and one.pieces:
@@ -159,7 +159,7 @@ def _says(out: BinaryIO, answer: Answer, data: bytes = b"") -> None:
 
 
 def main() -> int:
-    """The arguments: a private folder, and the number of the socket that leads to the disk."""
+    """The arguments: a private folder, and the number of the socket connected to the disk."""
     out = sys.stdout.buffer
     try:
         disk = Disk(Views(Path(sys.argv[1]), int(sys.argv[2])))

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands on hosts: by the ssh of the operator or on this machine, inside a container where that is asked for."""
+"""Commands on hosts: over the operator's own ssh or on this machine, optionally inside a container."""

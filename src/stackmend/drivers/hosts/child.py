@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A child process that is looked at now and then: no thread, no waiting, and bounded memory for what it prints."""
+"""A child process that is polled: no threads, no blocking waits, and bounded memory for its output."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from typing import IO
 
 from stackmend.model.errors import HostUnreachable
 
-#: bytes of output that are kept
+#: bytes of output to keep
 KEPT = 8 * 1024 * 1024
 _CHUNK = 65_536
-#: and of what stands around the output of a command
+#: additional bytes for what surrounds the output of a command
 _AROUND = 2 * _CHUNK
-#: bytes of one look, so that one child that prints without end does not hold up the others
+#: bytes read per poll, so that one child with endless output does not delay the others
 _LOOK = 4 * 1024 * 1024
-#: seconds between two looks at whether a child is over, where its end wakes nobody (before Linux 5.3, and elsewhere)
+#: seconds between polls for the end of a child on systems without pidfd (before Linux 5.3, and others)
 _SLICE = 0.1
-#: seconds from asking a child to end until it is killed
+#: seconds between asking a child to end and killing it
 _PATIENCE = 0.5
 
 
 class Child:
-    """One process, in a session of its own: what interrupts this one does not reach it, and it is ended whole."""
+    """One process in its own session: signals to this process do not reach it, and it is ended with its children."""
 
     def __init__(self, argv: Sequence[str], stdin: bytes = b"") -> None:
         self.out = bytearray()  #: the first :data:`KEPT` bytes, and some more
         self.err = bytearray()  #: the last :data:`KEPT` bytes
-        self.head = b""  #: of ``err``, the first few
-        self.over = False  #: ``out`` is not all
-        self.code: int | None = None  #: 128 + n where signal n ended it
+        self.head = b""  #: the first bytes of ``err``
+        self.over = False  #: output was discarded
+        self.code: int | None = None  #: 128 + n if signal n ended it
         with tempfile.TemporaryFile() as given:
             given.write(stdin)
             given.seek(0)
@@ -50,16 +50,16 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Of the process itself."""
+        """Process id."""
         return self._process.pid
 
     def poll(self, wait: float = 0.0) -> int | None:
-        """Read what is there; the exit code when it is over. At most ``wait`` seconds, None while it is in progress."""
+        """Read the available output; return the exit code, or None if it still runs after ``wait`` seconds."""
         if self.code is not None:
             return self.code
         end = time.monotonic() + wait
         while True:
-            # asked before reading, so that what it printed last is read
+            # checked before reading, so that its last output is read
             code = self._process.poll()
             self._read()
             if code is not None:
@@ -67,11 +67,11 @@ class Child:
             left = end - time.monotonic()
             if left <= 0:
                 return None
-            # its output alone does not tell: another process may hold it open, as ssh's shared connection does
+            # end of output alone proves nothing: another process may hold it open, as ssh's shared connection does
             select.select([*self._open, *self._end], [], [], left if self._end else min(left, _SLICE))
 
     def end(self) -> None:
-        """End it, and what it has started in its session; what it printed until then is kept."""
+        """End it with everything in its session; output up to then is kept."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             for pid in _session(self._process.pid) if self.poll() is None else ():
                 with suppress(ProcessLookupError, PermissionError):
@@ -112,7 +112,7 @@ class Child:
 
 
 def _session(leader: int) -> list[int]:
-    """The processes of a session: timeout(1) makes a process group of its own for what it watches."""
+    """The processes of a session: timeout(1) creates a process group of its own for its command."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -123,7 +123,7 @@ def _session(leader: int) -> list[int]:
 
 
 def _watched(pid: int) -> tuple[int, ...]:
-    """A file that can be read when the process is over, where the system has such."""
+    """A file descriptor that becomes readable when the process ends, if the system supports it."""
     try:
         return (os.pidfd_open(pid),)
     except (AttributeError, OSError):

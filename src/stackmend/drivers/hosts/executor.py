@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Carries out the steps that are commands on hosts: look whether it is done, run it, look again.
+"""Carries out steps that are commands on hosts: probe, run, probe again.
 
-A command is a child process that is looked at now and then, so that many hosts go side by side in one thread. Each one
-has the mark of its step in its argument list: when this process dies, the next one finds the command that is still
-under way, and waits for it instead of beginning it twice.
+Commands are child processes that are polled, so that one thread serves many hosts in parallel. Each has the mark of its
+step in its argument list: if this process dies, the next one finds the command that is still running, and waits for it
+instead of starting it twice.
 """
 
 from __future__ import annotations
@@ -20,44 +20,44 @@ from stackmend.model.protocols import Clock, Completed
 from stackmend.model.step import CallStep, HostCommand, StepState
 from stackmend.model.writer import Pending, StepResult
 
-#: seconds between two looks at a child process: at first, and at most
+#: seconds between two polls of a child process: initial and maximum
 FIRST_LOOK, LAST_LOOK = 0.02, 1.0
-#: seconds between two commands that look whether something is done
+#: seconds between two probes
 AGAIN = 2.0
-#: seconds in which a host that was lost must answer again, before the step is in doubt
+#: seconds in which a lost host must answer again, before the step is in doubt
 LOST = 60.0
-#: seconds that a probe may take
+#: time limit of a probe in seconds
 PROBE = 60.0
 
-#: the pattern that it is given does not match its own argument list
+#: searches for a pattern that does not match its own argument list
 _UNDER_WAY = ("sh", "-c", 'grep -sla -e "$1" /proc/[0-9]*/cmdline; true', "look")
 
 
 class Process(Protocol):
-    """A command on its way (:class:`stackmend.drivers.hosts.running.Running`)."""
+    """A command in progress (:class:`stackmend.drivers.hosts.running.Running`)."""
 
     def poll(self, wait: float = 0.0) -> Completed | None:
-        """What came of it, None while it is in progress; raises as ``Hosts.run`` does."""
+        """Its result, None while it is running; raises as ``Hosts.run`` does."""
         ...
 
     @property
     def said(self) -> str:
-        """The last line that it printed on stderr so far; "" if there is none."""
+        """The last line printed on stderr so far; "" if there is none."""
         ...
 
 
 class Starting(Protocol):
-    """Begins commands on hosts (:class:`stackmend.drivers.hosts.transport.Transport`)."""
+    """Starts commands on hosts (:class:`stackmend.drivers.hosts.transport.Transport`)."""
 
     def start(
         self, host: str, argv: tuple[str, ...], *, limit: float = 60.0, stdin: bytes = b"", mark: str = ""
     ) -> Process:
-        """Begin one; HostUnreachable if it cannot be."""
+        """Start a command; HostUnreachable if that is impossible."""
         ...
 
 
 class _Run(NamedTuple):
-    """A command that is waited for, or a pause if there is none."""
+    """A command to wait for, or a pause if there is none."""
 
     told: str
     argv: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ _Life = Generator[_Run, _Answer, StepResult]
 
 @dataclass(slots=True)
 class _Under:
-    """A step that is under way."""
+    """A step in progress."""
 
     step: HostCommand
     life: _Life
@@ -88,12 +88,12 @@ class HostExecutor:
         self._hosts, self._clock = hosts, clock
 
     def begin(self, step: CallStep, mark: str) -> StepResult | Pending:
-        """Begin a command, unless its probe says that it is done, or another process has begun it."""
+        """Begin a command, unless its probe says that it is done, or another process has started it."""
         command = _command(step)
         return self._on(_Under(command, self._life(command, mark)), None)
 
     def go_on(self, pending: Pending) -> StepResult | Pending:
-        """Look whether it is over."""
+        """Check whether it has ended."""
         under: _Under = pending.state
         answer: _Answer = None
         if under.process is not None:
@@ -107,7 +107,7 @@ class HostExecutor:
         return self._on(under, answer)
 
     def probe(self, step: CallStep) -> StepState:
-        """What its probe says; without one nobody can tell."""
+        """The result of its probe; in doubt without one."""
         command = _command(step)
         if not command.probe:
             return StepState.IN_DOUBT
@@ -119,13 +119,13 @@ class HostExecutor:
             state = StepState.IN_DOUBT
         else:
             state = _judged(done, command)
-        # nothing is run for what is only waited for: it is waited for again
+        # nothing runs for a step that only waits: it waits again
         return state if command.argv or state is StepState.DONE else StepState.PLANNED
 
-    # -- one step after another
+    # -- the course of a step
 
     def _on(self, under: _Under, answer: _Answer) -> StepResult | Pending:
-        """Go on with what came of the last command, until there is something to wait for."""
+        """Continue with the result of the last command, until there is something to wait for."""
         while True:
             try:
                 asked = under.life.send(answer)
@@ -169,14 +169,14 @@ class HostExecutor:
         if isinstance(answer, HostLost):
             return (yield from self._lost(step, mark, answer.message))
         if not isinstance(answer, Completed):
-            # it ended, with more output than is kept: only its probe can tell
+            # it ended, but with more output than is kept: only its probe can decide
             why = answer.message if answer is not None else ""
             state, words = yield from _look(step)
             return StepResult(state if state is StepState.DONE else StepState.IN_DOUBT, f"{why}; {words}")
         return (yield from self._ended(step, answer, end))
 
     def _seen(self, step: HostCommand) -> _Life:
-        """Wait for what a probe looks for; a host that is away may come back."""
+        """Wait for what a probe looks for; a host that does not answer may come back."""
         end = self._in(step.limit)
         while True:
             state, words = yield from _look(step)
@@ -187,7 +187,7 @@ class HostExecutor:
             yield _Run(words, pause=AGAIN)
 
     def _ended(self, step: HostCommand, answer: Completed, end: datetime) -> _Life:
-        """A command that ended: its own description, and what its probe says."""
+        """A command that ended: its own message, and the result of its probe."""
         note = _note(answer)
         if not step.probe:
             return StepResult(StepState.DONE if answer.code == 0 else StepState.FAILED, note)
@@ -198,14 +198,14 @@ class HostExecutor:
             if state is StepState.PLANNED and answer.code != 0:
                 return StepResult(StepState.FAILED, note)
             if self._clock.now() >= end:
-                # what could be asked and is not done has failed; else nobody knows
+                # if the probe could run and says not done, it has failed; otherwise it is in doubt
                 state = StepState.FAILED if state is StepState.PLANNED else StepState.IN_DOUBT
                 return StepResult(state, f"{note}; {words} after {step.limit:g} s")
-            # a machine takes its time to go off
+            # a machine may take some time to power off
             yield _Run(f"ended, {words}", pause=AGAIN)
 
     def _awaited(self, step: HostCommand, mark: str, end: datetime) -> Generator[_Run, _Answer, StepResult | None]:
-        """What became of a command that an earlier process of this run has begun; None if there is none."""
+        """Wait for a command started by an earlier process of this run; None if there is none."""
         there = yield from _under_way(mark)
         if not there:
             return None
@@ -218,7 +218,7 @@ class HostExecutor:
         return StepResult(StepState.FAILED if state is StepState.PLANNED else state, f"started before, {words}")
 
     def _lost(self, step: HostCommand, mark: str, why: str) -> _Life:
-        """Nobody saw how it ended: wait until it surely has, then its probe decides."""
+        """Its end was not observed: wait until it certainly has ended, then its probe decides."""
         end, last = self._in(LOST), self._in(LOST + step.limit)
         while True:
             yield _Run(why, pause=AGAIN)
@@ -235,7 +235,7 @@ class HostExecutor:
 
 
 def _look(step: HostCommand) -> Generator[_Run, _Answer, tuple[StepState, str]]:
-    """(DONE, PLANNED or IN_DOUBT, in words) by the probe of a step."""
+    """(DONE, PLANNED or IN_DOUBT, in words) according to the probe of a step."""
     if not step.probe:
         return StepState.IN_DOUBT, "it has no probe"
     answer = yield _Run("is checked", step.probe, PROBE)
@@ -248,7 +248,7 @@ def _look(step: HostCommand) -> Generator[_Run, _Answer, tuple[StepState, str]]:
 
 
 def _under_way(mark: str) -> Generator[_Run, _Answer, bool | None]:
-    """Whether a command with this mark runs there; None if the host does not answer."""
+    """Whether a command with this mark is running there; None if the host does not answer."""
     if not mark:
         return False
     pattern = f"[{mark[0]}]{re.escape(mark[1:])}"

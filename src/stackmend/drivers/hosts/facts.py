@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads what tells whether a host is really back, from plain files, with one command."""
+"""Reads the facts that show whether a host is really back, from plain files, with one command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stackmend.model.errors import SourceError
 from stackmend.model.objects.facts import HostFacts, mounts
 from stackmend.model.protocols import Hosts
 
-#: what each part is taken from; the separator is in none of them
+#: the source of each part; none of them contains the separator
 _SCRIPT = (
     "cat /proc/sys/kernel/random/boot_id && echo == && cat /proc/uptime && echo == && date +%s.%N && echo =="
     " && cat /proc/self/mounts"
@@ -18,7 +18,7 @@ _SCRIPT = (
 
 
 def facts(hosts: Hosts, host: str, *, now: Callable[[], float] = time.time) -> HostFacts:
-    """What ``host`` says of itself. HostUnreachable and HostLost as ``hosts.run``; SourceError for half an answer.
+    """The facts about ``host``. HostUnreachable and HostLost as ``hosts.run``; SourceError for an incomplete answer.
 
     ``now``: seconds since 1970 by our own clock.
     """
@@ -30,7 +30,7 @@ def facts(hosts: Hosts, host: str, *, now: Callable[[], float] = time.time) -> H
         if done.code != 0:
             raise ValueError(f"exit code {done.code}")
         boot_id, uptime, seconds, mounted = parts
-        # without nanoseconds (busybox) the time is known to the second
+        # without nanoseconds (busybox) the time has a resolution of one second
         if len(boot_id.split()) != 1:
             raise ValueError(f"its boot id is {boot_id.strip()[:40]!r}")
         whole, _, rest = seconds.strip().partition(".")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guests of a host as libvirt has them. Read only: the connection cannot change anything."""
+"""The guests of a host in libvirt. The connection is read-only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stackmend.model.objects.facts import Domain, DomainDisk, Interface
 
 #: virDomainState
 _STATES = ("nostate", "running", "blocked", "paused", "shutdown", "shutoff", "crashed", "pmsuspended")
-#: a domain that ended between the list and the question
+#: error code of a domain that ended between the list and the query
 _NO_DOMAIN = 42
 #: namespaces of Nova's metadata differ by release; the local name does not
 _SOURCES = ("file", "dev", "name", "dir", "volume")
@@ -25,7 +25,7 @@ def domains(uri: str, host: str) -> list[Domain]:
     """
     libvirt = _library()
     where = _quiet(uri.replace("{host}", host))
-    # libvirt prints errors on its own, beside raising them
+    # besides raising errors, libvirt prints them
     libvirt.registerErrorHandler(_silent, None)
     try:
         connection = libvirt.openReadOnly(where)
@@ -55,7 +55,7 @@ def _library() -> Any:
 
 
 def _quiet(uri: str) -> str:
-    """The URI with ssh told to ask nothing."""
+    """The URI with an option that keeps ssh from prompting."""
     if "+ssh:" not in uri or "no_tty=" in uri:
         return uri
     return f"{uri}{'&' if '?' in uri else '?'}no_tty=1"

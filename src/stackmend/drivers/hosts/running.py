@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One command on its way: connected first, then begun, seen to its end; and what is known when it is not."""
+"""One command on a host: connect first, then start it, and follow it to its end; and how to classify failures."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from stackmend.model.protocols import Completed
 
 _EVENTS = Events(__name__)
 
-#: seconds for signing in
+#: time limit for connecting, in seconds
 CONNECT = 30.0
 #: seconds in which timeout(1) must have ended a command that took too long
 GRACE = 10.0
-#: bytes in which the last line is looked for
+#: number of bytes searched for the last line
 _TAIL = 4096
-#: of timeout(1), for what it had to end
+#: exit codes of timeout(1) for a command it had to end
 _ENDED = (124, 137)
 
-#: says on stdout and stderr when the command begins and how it ended: a failure of ssh, of sudo or of a container
-#: runtime is then never taken for one of the command, whose exit code may well be the same, nor what a login shell
-#: prints for its output. $0 is the mark, by which it can be found among the processes while it runs
+#: prints on stdout and stderr that the command has begun, and how it ended: so a failure of ssh, sudo or a container
+#: runtime is never taken for one of the command, even with the same exit code, nor the output of a login shell for the
+#: command's. $0 is the mark, by which the command can be found among the processes
 _SCRIPT = """PATH=$PATH:/usr/sbin:/sbin
 t=$1
 shift
@@ -42,23 +42,23 @@ c=$?
 echo "$t ended $c"
 echo "$t ended $c" >&2
 exit "$c\""""
-#: characters of what was printed instead of an answer that an error shows
+#: maximum number of characters quoted from an unexpected output
 _SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """How a command gets to its host."""
+    """How to run a command on a host."""
 
     host: str  #: "" is this machine
-    connect: tuple[str, ...] = ()  #: what is run first, and proves that the host can be reached
-    carry: tuple[str, ...] = ()  #: what takes one line for a shell there; () runs it here
-    prefix: tuple[str, ...] = ()  #: before the command, on the host: sudo, a container runtime
+    connect: tuple[str, ...] = ()  #: run first, to prove that the host can be reached
+    carry: tuple[str, ...] = ()  #: takes a shell command line to the host; () runs it here
+    prefix: tuple[str, ...] = ()  #: precedes the command on the host: sudo, a container runtime
     hint: str = field(default="Run the same command by hand and check its output.")
 
 
 class Running:
-    """One command under way."""
+    """One command in progress."""
 
     def __init__(self, way: Way, argv: Sequence[str], *, limit: float, stdin: bytes = b"", mark: str = "") -> None:
         self.way = way
@@ -71,7 +71,7 @@ class Running:
         self._child = Child(way.connect) if way.connect else Child(self._line, stdin)
 
     def poll(self, wait: float = 0.0) -> Completed | None:
-        """Its result, None while it is in progress; waits at most ``wait`` seconds. Raises as ``Hosts.run`` does."""
+        """Its result, None while it is running; waits at most ``wait`` seconds. Raises as ``Hosts.run`` does."""
         wait = max(0.0, min(wait, self._until - time.monotonic()))
         end = time.monotonic() + wait
         if self._connecting and not self._connected(wait):
@@ -88,18 +88,18 @@ class Running:
 
     @property
     def said(self) -> str:
-        """The last line that it printed on stderr so far: how far it is."""
+        """The last line printed on stderr so far: its progress."""
         return "" if self._connecting else last_line(_told(bytes(self._child.err[-_TAIL:]), b"", self._token)[2])
 
     @property
     def _until(self) -> float:
-        """When it must be over, or connected."""
+        """The deadline for connecting, or for its end."""
         if self._connecting:
             return self._began + CONNECT
         return self._began + self._limit + GRACE
 
     def end(self) -> None:
-        """End what of it is on this machine; elsewhere it ends at its limit."""
+        """End its local part; on the host it ends at its limit."""
         self._child.end()
 
     def _connected(self, wait: float) -> bool:
@@ -118,14 +118,14 @@ class Running:
         return True
 
     def _cut(self) -> None:
-        """End what prints without end: a command that only reads, or whatever comes before any command."""
+        """End a command with endless output if it only reads, or if that output comes before any command."""
         begun = f"{self._token} begun".encode() in self._child.out
         if begun and not self._reads:
-            return  # it changes something: it goes on to its end, and its probe tells
+            return  # it changes something: it runs to its end, and its probe decides
         self.end()
         if begun:
             raise SourceError(f"{named(self._argv)} on {self._where} {_MUCH}, and was ended", "Ask for less at a time.")
-        # a shell whose reader has gone may well go on, and begin it
+        # a shell whose reader is gone may continue, and start the command
         raise HostLost(
             f"{self._where} {_MUCH} before {named(self._argv)} was started: {shown(self._child.out)}",
             "The account's login shell and the command prefix ([hosts] prefix) must print nothing.",
@@ -140,7 +140,7 @@ class Running:
                 "[hosts] prefix and container must not allocate a terminal: docker exec -i, not -it.",
             )
         if not begun and not (self.way.carry and code == 255):
-            # whatever comes before the command (sudo, a container runtime, a login shell) would not let it begin
+            # whatever precedes the command (sudo, a container runtime, a login shell) prevented its start
             why = last_line(err) or f"exit code {code}"
             more = f"; it printed {shown(self._child.out)}" if self._child.out else ""
             raise HostUnreachable(f"nothing was run on {self._where}: {why}{more}", self.way.hint)
@@ -186,16 +186,16 @@ _MUCH = f"printed more than {KEPT >> 20} MiB"
 
 
 class _Framed(NamedTuple):
-    """What stdout says."""
+    """The contents of stdout."""
 
     begun: bool
-    code: int | None  #: the exit code, where it ended
-    output: bytes | None  #: of the command alone, None if it is not whole
+    code: int | None  #: the exit code, if it ended
+    output: bytes | None  #: of the command alone, None if incomplete
     around: bytes  #: what came before and after it
 
 
 def _framed(out: bytes, token: str) -> _Framed:
-    """The output of a command without what a login shell prints before it, or a process that it leaves after it."""
+    """The output of a command, without that of a login shell before it or of a background process after it."""
     begin = re.search(rb"%b begun\r?\n" % token.encode(), out)
     if begin is None:
         return _Framed(False, None, None, out)
@@ -203,27 +203,27 @@ def _framed(out: bytes, token: str) -> _Framed:
     number, line_end, rest = after.partition(b"\n")
     if not end or not line_end or not number.strip().isdigit():
         return _Framed(True, None, None, out[: begin.start()])
-    if begin[0].endswith(b"\r\n"):  # a terminal on the way has made it so of every newline
+    if begin[0].endswith(b"\r\n"):  # a terminal on the way has changed every newline like this
         whole = whole.replace(b"\r\n", b"\n")
     return _Framed(True, int(number), whole, out[: begin.start()] + rest)
 
 
 def shown(text: bytes | bytearray) -> str:
-    """The beginning of what a host printed, in quotes and without anything that a terminal would obey."""
+    """The beginning of a host's output, quoted and without control characters."""
     some = bytes(text[:_SHOWN]).decode("utf-8", "backslashreplace")
     return repr(some) + (" ..." if len(text) > _SHOWN else "") if text else ""
 
 
 def _wrapped(way: Way, argv: tuple[str, ...], limit: float, mark: str, token: str) -> tuple[str, ...]:
-    """The whole command line, as it is run on this machine."""
-    # there, so that it ends also when this process or the connection is gone
+    """The complete command line to run on this machine."""
+    # runs on the host, so that the command ends even if this process or the connection is gone
     ending = ("timeout", "-k", "5", str(max(1, math.ceil(limit))))
     whole = (*way.prefix, "sh", "-c", _SCRIPT, mark, token, *ending, *argv)
     return (*way.carry, shlex.join(whole)) if way.carry else whole
 
 
 def _told(err: bytes, head: bytes, token: str) -> tuple[bool, int | None, bytes]:
-    """(whether it was begun, its exit code where it ended, what it printed itself)."""
+    """(whether it was begun, its exit code if it ended, its own output)."""
     begin, end = f"{token} begun\n".encode(), f"{token} ended ".encode()
     begun = begin in head or end in err
     before, found, after = err.rpartition(end)

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ways to hosts (:class:`stackmend.model.protocols.Hosts`): the operator's own ssh, this machine, what is between.
+"""Transports to hosts (:class:`stackmend.model.protocols.Hosts`): the operator's own ssh, or this machine.
 
-ssh is OpenSSH's client with the operator's configuration, agent, jump hosts and known hosts (docs/adr/0013). Nothing
-is ever asked for, and a host whose key is not known is refused. One connection to a host is shared by all commands
-(ControlMaster); it is proved by a command that does nothing before the real one is sent, so that *unreachable* and
-*lost* are never mixed up.
+ssh is OpenSSH's client with the operator's configuration, agent, jump hosts and known hosts (docs/adr/0013). It never
+prompts, and refuses hosts with unknown keys. All commands to a host share one connection (ControlMaster); a no-op
+command proves that it works before the real one is sent, so that *unreachable* and *lost* are always distinguished.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ from stackmend.model.protocols import Completed
 
 #: nothing that ssh or a hook could take for an option
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:%-]*")
-#: seconds between two looks while somebody waits
+#: seconds between two polls while waiting
 _LOOK = 5.0
-#: connections that are closed side by side
+#: number of connections closed concurrently
 _AT_ONCE = 32
 
 _OPTIONS = (
@@ -56,24 +55,24 @@ _PREFIX_HINT = "Check [hosts] prefix and container: they must work without a pro
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routes:
-    """How hosts are reached, as configured."""
+    """The configured ways to reach hosts."""
 
-    transport: str = ""  #: "ssh", "local", or "": only this machine can be reached
-    destination: str = "{host}"  #: what ssh is told
-    ssh_config: str = ""  #: a file that ssh reads instead of the operator's own
+    transport: str = ""  #: "ssh", "local", or "": only this machine is reachable
+    destination: str = "{host}"  #: ssh's destination argument
+    ssh_config: str = ""  #: a configuration file for ssh in place of the operator's own
     prefix: tuple[str, ...] = ()  #: before every command on a host
-    container: tuple[str, ...] = ()  #: before a command that belongs inside
+    container: tuple[str, ...] = ()  #: precedes a command to run in the container
     local: frozenset[str] = frozenset()  #: names of hosts that are this machine
 
 
 def own_names() -> frozenset[str]:
-    """The names by which this machine knows itself."""
+    """This machine's own names."""
     name = socket.gethostname()
     return frozenset({name, name.partition(".")[0], socket.getfqdn()})
 
 
 def carried(routes: Routes) -> tuple[str, ...]:
-    """What takes one line for a shell to ``{host}``, for commands that outlive this process; () without ssh."""
+    """What takes a shell command line to ``{host}``, for commands that outlive this process; () without ssh."""
     if routes.transport != "ssh":
         return ()
     config = ("-F", routes.ssh_config) if routes.ssh_config else ()
@@ -102,13 +101,13 @@ class Transport:
     def start(
         self, host: str, argv: Sequence[str], *, limit: float = 60.0, stdin: bytes = b"", mark: str = ""
     ) -> Running:
-        """Begin one. ``mark`` is in its argument list while it runs: by it another process can find it."""
+        """Start a command. ``mark`` is in its argument list while it runs, so that another process can find it."""
         return Running(self.way(host), argv, limit=limit, stdin=stdin, mark=mark)
 
     def piped(self, host: str, argv: Sequence[str]) -> tuple[str, ...]:
-        """What runs a command there as a process of this machine: its stdin and stdout are those of the command.
+        """The local command that runs a command on a host, connecting its stdin and stdout.
 
-        The connection is its own, so that the command ends when it does. Nothing is started yet; HostUnreachable as
+        It uses a separate connection, so that the command ends with it. Nothing is started yet; HostUnreachable as
         :meth:`way`.
         """
         way = self.way(host)
@@ -121,7 +120,7 @@ class Transport:
         return Transport(replace(self.routes, prefix=(*self.routes.prefix, *self.routes.container), container=()))
 
     def way(self, host: str) -> Way:
-        """How to get there; HostUnreachable if none is configured."""
+        """How to reach the host; HostUnreachable if no way is configured."""
         routes = self.routes
         if not host:
             return Way(host=host)
@@ -140,14 +139,14 @@ class Transport:
         raise HostUnreachable(f"no access to {host} is configured", 'Set transport = "ssh" under [hosts].')
 
     def close(self) -> None:
-        """Close the connections. They are also closed when nobody needs this object any more."""
+        """Close the connections. They are also closed when this object is garbage-collected."""
         if self._sockets:
             _close(self._sockets)
             self._sockets = ""
 
     def _by_ssh(self, host: str) -> Way:
         if not self._sockets:
-            # short: a socket's path has room for 100 characters
+            # short, as a socket's path is limited to 100 characters
             self._sockets = tempfile.mkdtemp(prefix="stackmend-")
             weakref.finalize(self, _close, self._sockets)
         routes = self.routes
@@ -162,7 +161,7 @@ class Transport:
 
 
 def _close(folder: str) -> None:
-    """Tell every connection that still waits to end, and remove their folder."""
+    """End every idle connection, and remove the folder of their sockets."""
     sockets = list(Path(folder).glob("*"))
     for first in range(0, len(sockets), _AT_ONCE):
         some = [

@@ -44,22 +44,22 @@ class Newest:
 
 
 class Looking(Protocol):
-    """One read of tables that are in no database."""
+    """One read of tables that are not in a database."""
 
     def read(self, label: str, wanted: Mapping[str, Sequence[object]] | None) -> pa.Table:
-        """The rows with these values (column -> values), all for None; SourceError if they cannot be determined."""
+        """The rows with these values (column -> values), all for None; SourceError if they cannot be read."""
         ...
 
 
 class Elsewhere(Protocol):
-    """The source of tables that are in no database: the services' APIs."""
+    """The source of tables that are not in a database: the services' APIs."""
 
     def serves(self, label: str) -> bool:
         """Whether this table is read there."""
         ...
 
     def look(self, findings: Sequence[Mapping[str, object]]) -> Looking:
-        """A fresh look for these findings."""
+        """A new read for these findings."""
         ...
 
     def collect(self, labels: Iterable[str], into: Path, progress: Progress) -> list[Source]:

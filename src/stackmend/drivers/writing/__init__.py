@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows written: guarded, in transactions, looked at again when an answer is lost."""
+"""Writes rows: guarded, in transactions; probes them if the outcome is unknown."""

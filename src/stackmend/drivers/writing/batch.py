@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One transaction's worth of row steps: which rows to lock, which groups may go ahead, what is to be written.
+"""The row steps of one transaction: which rows to lock, which groups may proceed, what to write.
 
-Pure bookkeeping between the locked rows and the statements; :mod:`stackmend.drivers.writing.writer` talks to the
-database. There are hundreds of groups in a batch, so what depends on a step's kind, table and columns
-alone is worked out once (:class:`Shape`), and steps of one shape become one statement.
+This is pure bookkeeping between the locked rows and the statements; :mod:`stackmend.drivers.writing.writer` talks to
+the database. A batch has hundreds of groups, so whatever depends only on a step's kind, table and columns is determined
+once (:class:`Shape`), and steps of the same shape become one statement.
 """
 
 from __future__ import annotations
@@ -33,32 +33,32 @@ from stackmend.model.writer import Group
 from stackmend.tables import secret_columns
 
 Pk = tuple[Value, ...]
-#: what the journal keeps of a step that was done: {"pk": ...}, {"row": ..., "sealed": ...}, {"value": ...}
+#: the journal's record of an executed step: {"pk": ...}, {"row": ..., "sealed": ...}, {"value": ...}
 Image = dict[str, object]
 TableName = tuple[str, str]  #: database and table
 Spot = tuple[str, str, Pk]  #: a row: database, table, primary key
-RowLookup = tuple[str, str, tuple[str, ...]]  #: database, table, columns: are there rows that read so?
+RowLookup = tuple[str, str, tuple[str, ...]]  #: database, table, columns: a query for rows with given values
 
 
 @dataclass(slots=True, eq=False)
 class Shape:
-    """What steps of one kind on one table with the same columns have in common."""
+    """The common part of steps of one kind on one table with the same columns."""
 
     kind: str
     database: str
     table: str
-    key: tuple[str, ...]  #: the primary key, or what the step names where the table has none
-    columns: tuple[str, ...]  #: written: of ``after``, of ``values``, or the counter
+    key: tuple[str, ...]  #: the primary key, or the columns the step names if the table has none
+    columns: tuple[str, ...]  #: written: those of ``after``, of ``values``, or the counter
     reads: tuple[str, ...]  #: to be read with the row
     secrets: frozenset[str] = frozenset()
-    #: foreign keys to the table by which other rows would go, or change, with the row
+    #: foreign keys through which other rows would be deleted or changed with the row
     referring: tuple[Reference, ...] = ()
-    problem: str = ""  #: why such a step cannot be made here
+    problem: str = ""  #: why such a step cannot be executed here
 
 
 @dataclass(slots=True)
 class Slot:
-    """Writes of one shape that become one statement (or a few, by size)."""
+    """Writes of one shape, which become one statement (or a few, by size)."""
 
     shape: Shape
     #: (primary key, or values of the identifying columns of a new row; after, values or delta)
@@ -68,7 +68,7 @@ class Slot:
 
 
 class Schema(Protocol):
-    """What is known of the tables. SourceError, whose text says why, if it is not."""
+    """The descriptions of the tables. SourceError, with the reason, if unavailable."""
 
     def table(self, database: str, name: str) -> TableInfo: ...
     def referring(self, database: str, table: str, *, whole: bool = True) -> Sequence[Reference]: ...
@@ -76,10 +76,10 @@ class Schema(Protocol):
 
 
 class Batch:
-    """Groups of one database that share a transaction.
+    """Groups on one database that share a transaction.
 
-    Construct; read the rows of :attr:`touched` into :attr:`rows`; :meth:`follow` the foreign keys to them; read those
-    of :attr:`asked` into :attr:`taken`; :meth:`judge`; journal :attr:`intents`; write :meth:`program`.
+    To use it: construct it; read the rows of :attr:`touched` into :attr:`rows`; :meth:`follow` the foreign keys to
+    them; read those of :attr:`asked` into :attr:`taken`; :meth:`judge`; journal :attr:`intents`; write :meth:`program`.
     """
 
     def __init__(
@@ -98,11 +98,11 @@ class Batch:
         self.asked: dict[RowLookup, dict[Pk, None]] = {}
         self.rows: dict[Spot, Record] = {}
         self.taken: dict[tuple[RowLookup, Pk], list[Record]] = {}
-        self.left = dict(left)  #: what this run last left in a counter that it undoes
-        self.values: dict[int, int] = {}  #: number of a counting step -> the counter after it
+        self.left = dict(left)  #: the value this run last left in a counter that it undoes
+        self.values: dict[int, int] = {}  #: number of a counting step -> value of the counter after it
         self.intents: list[Entry] = []
         self.stale: dict[int, str] = {}  #: index of a group -> why its rows are not as planned
-        self.broken: dict[int, str] = {}  #: index of a group -> why it can never be made
+        self.broken: dict[int, str] = {}  #: index of a group -> why it can never be executed
         self.later: list[int] = []  #: indexes of groups that touch a row of an earlier one: for another transaction
         self.accepted: list[int] = []
         self._slots: dict[int, list[Slot]] = {}
@@ -112,7 +112,7 @@ class Batch:
             self._need(index, group)
 
     def _need(self, index: int, group: Group) -> None:
-        """Note what has to be read for a group."""
+        """Record what has to be read for a group."""
         for step in group.steps:
             shape = self.shape(step)
             if shape.problem:
@@ -127,7 +127,7 @@ class Batch:
                 self.touched.setdefault(place, {})[tuple([pk[c] for c in shape.key])] = None
 
     def shape(self, step: RowStep) -> Shape:
-        """The shape of a step, made when it is met first."""
+        """The shape of a step, created on first use."""
         sign: tuple[Value, ...]
         if isinstance(step, UpdateRow):
             sign = ("update", step.database, step.table, *step.pk, "", *step.before, "", *step.after)
@@ -186,13 +186,13 @@ class Batch:
         if isinstance(step, UpdateRow):
             changed = {c for c, value in step.after.items() if step.before.get(c) != value}
             key = self._schema.table(step.database, step.table).key
-            # nobody has to see every table of the database to set anything else than a key
+            # changing anything but a key does not require seeing every table of the database
             found = self._schema.referring(step.database, step.table, whole=not changed.isdisjoint(key))
             return tuple(reference for reference in found if not changed.isdisjoint(reference.parent_columns))
         return ()
 
     def follow(self) -> None:
-        """Ask for the rows that would go, or change, with those that are deleted, or whose key is changed."""
+        """Request the rows that would be deleted or changed along with rows that are deleted, or whose key changes."""
         for group in self.groups:
             for step in group.steps:
                 shape = self.shape(step)
@@ -213,14 +213,14 @@ class Batch:
                 yield reference, values
 
     def key_of(self, database: str, table: str) -> tuple[str, ...]:
-        """What tells its rows apart: the primary key, else all columns."""
+        """The columns that identify its rows: the primary key, else all columns."""
         info = self._schema.table(database, table)
         return info.key or tuple(sorted(info.columns))
 
     # -- judging
 
     def judge(self) -> None:
-        """Decide which groups go ahead, in order, each one seeing what those before it do."""
+        """Decide in order which groups proceed, each seeing the effects of those before it."""
         for index, group in enumerate(self.groups):
             if index in self.broken:
                 continue
@@ -242,7 +242,7 @@ class Batch:
             self.accepted.append(index)
 
     def program(self) -> list[Slot]:
-        """What to write, in an order that keeps each group's own: groups of one pattern are laid side by side."""
+        """What to write, in an order that keeps each group's own: groups with the same pattern are merged."""
         merged: dict[tuple[int, ...], list[Slot]] = {}
         for index in self.accepted:
             slots = self._slots[index]
@@ -258,7 +258,7 @@ class Batch:
 
 
 def _images(step: RowStep) -> tuple[dict[str, Value], tuple[str, ...]]:
-    """(columns that are compared, as keys; columns that are written) of a step on an existing row."""
+    """(columns to compare, as keys; columns to write) of a step on an existing row."""
     if isinstance(step, UpdateRow):
         return dict.fromkeys((*step.before, *step.after)), tuple(step.after)
     if isinstance(step, BumpRow):
@@ -269,7 +269,7 @@ def _images(step: RowStep) -> tuple[dict[str, Value], tuple[str, ...]]:
 
 
 class _Trial:
-    """One group, tried on the rows as locked and as the groups before it leave them."""
+    """One group, evaluated on the rows as locked and as the groups before it leave them."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
@@ -282,7 +282,7 @@ class _Trial:
         self.slots: list[Slot] = []
 
     def meets_another(self, group: Group) -> bool:
-        """True when an earlier group of the batch writes a row that this one touches, unless both only count."""
+        """True if an earlier group of the batch writes a row that this one touches, unless both only count."""
         batch = self._batch
         if not batch._written and not batch._counted:
             return False
@@ -300,7 +300,7 @@ class _Trial:
         return False
 
     def run(self, group: Group) -> str:
-        """Why the group is stale, or "" when all of its steps can be made."""
+        """Why the group is stale, or "" if all of its steps can be executed."""
         for step, number in zip(group.steps, group.numbers, strict=True):
             shape = self._batch.shape(step)
             if isinstance(step, UpdateRow):
@@ -334,7 +334,7 @@ class _Trial:
             return f"the row of {shape.table} no longer exists"
         for column, value in image.items():
             if row[column] != value:
-                # the values stay out of it: a column may hold what nobody should see in a log
+                # without the values: a column may hold something that must not appear in a log
                 return f"{shape.table}.{column} no longer matches the plan"
         return ""
 
@@ -410,14 +410,14 @@ class _Trial:
         return ""
 
     def _refers(self, step: RowStep, spot: Spot, shape: Shape, what: str) -> str:
-        """Why the row must stay: another one would be lost or changed with it, of which the plan does not speak."""
+        """Why the row must stay: another row would be deleted or changed with it that is not in the plan."""
         for reference, values in self._batch._dependants(step, shape):
             if self._present((shape.database, reference.table, reference.columns), values, but=spot):
                 return f"{reference.table} now has a row that would {what} with one of {shape.table}"
         return ""
 
     def _present(self, asked: RowLookup, values: Pk, but: Spot | None = None) -> bool:
-        """Whether a row (other than ``but``) reads so, after what this group and those before it have done."""
+        """Whether a row (other than ``but``) has these values, after the effects of this group and those before it."""
         batch, place = self._batch, asked[:2]
         for found in batch.taken.get((asked, values), ()):
             spot = (*place, tuple([found[c] for c in batch.keys[place]]))

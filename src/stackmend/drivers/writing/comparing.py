@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Undo's last act: are the rows as they should be? A trigger, a default or another session may have had its own way."""
+"""The end of an undo: are the rows as they should be? A trigger, a default or another session may have interfered."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from stackmend.drivers.writing.seal import Sealer
 from stackmend.model.step import BumpRow, DeleteRow, InsertRow, Record, RowStep, UpdateRow, Value
 from stackmend.model.writer import Group
 
-#: database, table, columns that tell rows apart
+#: database, table, columns that identify rows
 _Place = tuple[str, str, tuple[str, ...]]
 
 
 class Comparison:
-    """The rows that groups of one database have changed, each as it should read after the last of them."""
+    """The rows changed by groups on one database, each with its expected values after the last of them."""
 
     def __init__(self, connections: Connections, sealer: Sealer, groups: Sequence[Group]) -> None:
         self._connections, self._sealer = connections, sealer
@@ -27,7 +27,7 @@ class Comparison:
                 self._take(step)
 
     def differences(self) -> list[str]:
-        """A sentence for each row that reads otherwise. SourceError when they cannot be read."""
+        """A sentence for each row that differs. SourceError if they cannot be read."""
         found: list[str] = []
         for place, rows in self._wanted.items():
             found += self._of(place, rows)
@@ -72,7 +72,7 @@ class Comparison:
         told = []
         for pk, image in wanted.items():
             if why := self._differs(place, pk, image, found.get(pk)):
-                # no values but those of a key: a column may hold what nobody should see
+                # no values except those of a key: a column may hold something that must not be shown
                 own = self._connections.table(database, table).key == by
                 name = ", ".join(map(str, pk)) if own else "without a key"
                 told.append(f"{table} ({name}) in database {database}: {why}")

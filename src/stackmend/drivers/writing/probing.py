@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks whether steps are done, from the live rows alone: for a resume, and for a plan that is applied twice.
+"""Determines from the live rows alone whether steps are done: for a resume, and for a plan applied twice.
 
-It asks where the write went, with the same account, and locks what it reads: a transaction that is still committing is
-waited for, and a cluster's node has to have applied all that was committed before it may answer.
+It reads where the write went, with the same account, and locks the rows: so it waits for a transaction that is still
+committing, and a cluster's node must apply everything committed before it may answer.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from stackmend.model.step import BumpRow, DeleteRow, InsertRow, Record, StepStat
 from stackmend.model.writer import Group, GroupResult
 
 _Image = Mapping[str, Any] | None
-#: a row of a group: its place, by which columns, their values
+#: a row of a group: its table, the identifying columns, their values
 _Row = tuple[str, str, tuple[str, ...], Pk]
 
 
 class _Net:
-    """What a group comes to, row by row: the image before its first step and after its last."""
+    """The net effect of a group on each row: the image before its first step and after its last."""
 
     def __init__(self, group: Group, connections: Connections) -> None:
         self.before: dict[_Row, _Image] = {}
@@ -45,14 +45,14 @@ class _Net:
 
 
 class Probe:
-    """The standing of groups of one database. Counters are told by the images of their intents."""
+    """The state of groups on one database. Counters are judged by the images of their intents."""
 
     def __init__(self, connections: Connections, groups: Sequence[Group], images: Mapping[int, _Image]) -> None:
         self._connections, self._groups, self._images = connections, groups, images
         self._rows: dict[_Row, list[Record]] = {}
 
     def verdicts(self) -> list[GroupResult]:
-        """DONE, PLANNED or IN_DOUBT for each group. SourceError when the rows cannot be read."""
+        """DONE, PLANNED or IN_DOUBT for each group. SourceError if the rows cannot be read."""
         if not self._groups:
             return []
         nets = [_Net(group, self._connections) for group in self._groups]
@@ -113,7 +113,7 @@ class Probe:
         return found[0][step.column] if len(found) == 1 else None
 
     def _spans(self, nets: Sequence[_Net]) -> dict[tuple[_Row, str], tuple[int, int]]:
-        """What each counter read before the transaction, and what it reads after all of it."""
+        """The value of each counter before the transaction, and after all of it."""
         found: dict[tuple[_Row, str], tuple[int, int]] = {}
         for net in nets:
             for row, step, number in net.counts:
@@ -127,7 +127,7 @@ class Probe:
 
     @staticmethod
     def _undo_delta(row: _Row, step: BumpRow, value: int, found: Mapping[tuple[_Row, str], tuple[int, int]]) -> int:
-        """As the writer decides it: away while the counter reads as it was left, else on."""
+        """Decided as in the writer: subtract if the counter is as it was left, else add."""
         ours = found[row, step.column][1] if (row, step.column) in found else step.left
         return -step.by if value == ours else step.by
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Seals the secret columns of deleted rows, so that undo can give back the very bytes (docs/adr/0004).
+"""Seals the secret columns of deleted rows, so that undo can restore the very same bytes (docs/adr/0004).
 
-The journal is the only place outside the table where such a value may lie, and there it is encrypted (Fernet: AES-128
-in CBC mode with an HMAC). The key is a file of its own, readable by its owner alone, and never in the journal.
+The journal is the only place outside the table that may hold such a value, and there it is encrypted (Fernet: AES-128
+in CBC mode with an HMAC). The key is a separate file, readable only by its owner, and never in the journal.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stackmend.model.step import Value
 
 
 class Sealer:
-    """Seals and unseals rows with the key in a file, which is made when it is first needed."""
+    """Seals and unseals rows with the key in a file, which is created on first use."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -31,7 +31,7 @@ class Sealer:
         return self._key(create=True).encrypt(to_json(dict(row)).encode()).decode("ascii")
 
     def unseal(self, sealed: str) -> dict[str, Value]:
-        """The inverse of :meth:`seal`; JournalError when the key is another one."""
+        """The inverse of :meth:`seal`; JournalError if the key is a different one."""
         try:
             found = from_json(self._key(create=False).decrypt(sealed.encode("ascii")))
         except InvalidToken:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Statements that write many rows at once, and the text of single steps for a human."""
+"""Statements that write many rows at once."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from stackmend.model.step import Value
 
 #: bytes of values per statement: servers refuse larger packets than max_allowed_packet (16 MiB by default)
 _BYTES = 4 << 20
-#: parameters a statement (SQLite allows 32,766)
+#: parameters per statement (SQLite allows 32,766)
 _PARAMETERS = 20_000
-#: up to so many different new values, one statement each; above, CASE is quicker (docs/explanation/performance.md)
+#: up to this number of different new values, one statement each; beyond it, CASE is faster
+#: (docs/explanation/performance.md)
 _DISTINCT = 4
-_Item = tuple[Pk, Mapping[str, Value]]  #: a row and what is written into it
+_Item = tuple[Pk, Mapping[str, Value]]  #: a row and its new values
 
 
 class Statement(NamedTuple):
-    """One statement and how many rows it must find."""
+    """One statement and the number of rows it must match."""
 
     sql: str
     parameters: Sequence[object]
@@ -29,7 +30,7 @@ class Statement(NamedTuple):
 
 
 def statements(dialect: Dialect, slot: Slot) -> Iterator[Statement]:
-    """What writes the rows of a slot."""
+    """The statements that write the rows of a slot."""
     if slot.shape.kind == "delete":
         head = f"DELETE FROM {dialect.quote(slot.shape.table)} WHERE "
         for part in _parts(slot.items, 1):
@@ -42,7 +43,7 @@ def statements(dialect: Dialect, slot: Slot) -> Iterator[Statement]:
 
 
 def insert(dialect: Dialect, table: str, rows: Sequence[Mapping[str, Value]]) -> Iterator[Statement]:
-    """What inserts rows with the same columns."""
+    """The statements that insert rows with the same columns."""
     columns = list(rows[0])
     head = f"INSERT INTO {dialect.quote(table)} ({', '.join(dialect.quote(c) for c in columns)}) VALUES "
     one = f"({', '.join([dialect.placeholder] * len(columns))})"
@@ -66,7 +67,7 @@ def _update(dialect: Dialect, slot: Slot, items: list[_Item]) -> Iterator[Statem
 
 
 def _cases(dialect: Dialect, slot: Slot, items: list[_Item]) -> Statement:
-    """One UPDATE with a CASE for each column in which the rows get different values."""
+    """One UPDATE with a CASE for each column that gets different values in different rows."""
     shape, mark = slot.shape, dialect.placeholder
     sets, parameters = [], []
     keys = [dialect.quote(c) for c in shape.key]
@@ -93,7 +94,7 @@ def _cases(dialect: Dialect, slot: Slot, items: list[_Item]) -> Statement:
 
 
 def _count(dialect: Dialect, slot: Slot) -> Iterator[Statement]:
-    """Counters: one statement for rows that move by the same amount, however many steps count them."""
+    """Counters: one statement for all rows changed by the same amount, however many steps count them."""
     name = dialect.quote(slot.shape.columns[0])
     total: dict[Pk, int] = {}
     for pk, delta in slot.items:
@@ -114,7 +115,7 @@ def _where(dialect: Dialect, head: str, values: list[object], key: Sequence[str]
 
 
 def _parts(items: Sequence[_Item], width: int) -> Iterator[list[_Item]]:
-    """The items in parts that fit into a statement."""
+    """The items in parts that fit into one statement."""
     most = max(1, min(CHUNK, _PARAMETERS // (2 * width + 2)))
     part: list[_Item] = []
     size = 0

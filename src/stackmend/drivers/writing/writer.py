@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes row steps: hundreds of independent groups in one guarded, journalled transaction.
 
-docs/explanation/performance.md says what that costs.
+docs/explanation/performance.md gives the cost.
 
 All rows are locked and read (``SELECT ... FOR UPDATE``), compared with the plan, announced in the journal, written by
-lists of primary keys, counted, committed. A group whose rows differ is stale and left out, the others go on.
+lists of primary keys, counted, committed. A group whose rows differ is stale and left out; the others proceed.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from stackmend.model.writer import Group, GroupResult, Intent
 
 _EVENTS = Events(__name__)
 
-#: how often a transaction that lost a deadlock, a lock or a cluster's certification is tried
+#: how often a transaction is tried that lost a deadlock, a lock or a cluster's certification
 _ATTEMPTS = 5
 _PAUSE = 0.1  #: seconds before the second attempt; doubled each time
 
 
 class DatabaseWriter:
-    """A :class:`stackmend.model.protocols.Writer`. The only code that changes a database of the cloud.
+    """A :class:`stackmend.model.protocols.Writer`: the only code that changes a database of the cloud.
 
-    ``addresses`` are those with the writing account. Guards in other databases and probes go through it as well: what
-    another account is shown may be older than what is written.
+    ``addresses`` have the writing account. Guards in other databases and probes use it as well, because another account
+    may be shown older rows than those being written.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class DatabaseWriter:
         self._writing.close()
 
     def write(self, groups: Sequence[Group], intent: Intent) -> list[GroupResult]:
-        """Make these groups of one database; see :class:`stackmend.model.protocols.Writer`."""
+        """Execute these groups on one database; see :class:`stackmend.model.protocols.Writer`."""
         found: dict[int, GroupResult] = {}
         pending = list(range(len(groups)))
         while pending:
@@ -66,21 +66,21 @@ class DatabaseWriter:
         return [found[index] for index in range(len(groups))]
 
     def probe(self, groups: Sequence[Group], images: Mapping[int, Mapping[str, object]]) -> list[GroupResult]:
-        """Look whether groups are done; see :class:`stackmend.model.protocols.Writer`."""
+        """Determine whether groups are done; see :class:`stackmend.model.protocols.Writer`."""
         return Probe(self._writing, groups, images).verdicts()
 
     def differences(self, groups: Sequence[Group]) -> list[str]:
-        """Compare rows with what groups have left; see :class:`stackmend.model.protocols.Writer`."""
+        """Compare rows with what groups left; see :class:`stackmend.model.protocols.Writer`."""
         return Comparison(self._writing, self._sealer, groups).differences()
 
     def _together(
         self, groups: Sequence[Group], chosen: list[int], intent: Intent, found: dict[int, GroupResult]
     ) -> list[int]:
-        """One transaction; returns the groups that need another one. Halves a batch that the database refuses."""
+        """One transaction; returns the groups that need another. A batch refused by the database is halved."""
         some = [groups[index] for index in chosen]
         try:
             with _EVENTS.timed("transaction", database=some[0].database, groups=len(some)) as facts:
-                # patient with the whole batch; its halves are tried once, to find the group that does not go
+                # the whole batch is retried; its halves are tried once, to find the group that fails
                 batch, verdicts = self._patiently(some, intent, _ATTEMPTS if len(chosen) == len(groups) else 1)
                 facts |= {"written": len(verdicts), "stale": len(batch.stale), "later": len(batch.later)}
         except SourceError as problem:
@@ -107,7 +107,7 @@ class DatabaseWriter:
     def _patiently(
         self, groups: Sequence[Group], intent: Intent, attempts: int
     ) -> tuple[Batch, dict[int, GroupResult]]:
-        """One transaction, tried again when it lost against another one."""
+        """One transaction, repeated if it lost to another one."""
         for attempt in range(attempts):
             try:
                 return self._attempt(groups, intent)
@@ -146,7 +146,7 @@ class DatabaseWriter:
         except SilentError as problem:
             if not announced:
                 raise
-            # surely not committed, but it may hold its rows until the server goes on: whoever resumes asks the rows
+            # certainly not committed, but it may hold its locks until the server continues: a resume probes the rows
             note = f"{cannot(problem)} in the middle of the transaction"
             return batch, {index: every(groups[index], StepState.IN_DOUBT, note) for index in batch.accepted}
         finally:
@@ -162,7 +162,7 @@ class DatabaseWriter:
         }
 
     def _read(self, batch: Batch, database: str) -> None:
-        """The rows that the batch touches, and what it asks for, all locked; of other databases only shared."""
+        """Read the rows that the batch touches or queries, all locked; in other databases only with a shared lock."""
         for place, pks in batch.touched.items():
             key, columns = batch.keys[place], tuple(batch.reads[place])
             for values in self._fetch(database, place, columns, key, pks):
@@ -176,7 +176,7 @@ class DatabaseWriter:
             for values in self._fetch(database, place, columns, by, wanted):
                 row = dict(zip(columns, values, strict=True))
                 which = same.get(_loose(tuple([row[c] for c in by])))
-                # where the collation finds more alike than we know of, every question counts as answered
+                # if the collation matches more values than ours, every query counts as answered
                 for each in [which] if which is not None else list(wanted):
                     batch.taken.setdefault((asked, each), []).append(row)
 
@@ -195,7 +195,7 @@ class DatabaseWriter:
     # -- guards in other databases
 
     def _broken(self, groups: Sequence[Group]) -> list[str]:
-        """For each group which guard in another database does not hold now, or ""."""
+        """For each group, which guard in another database does not hold now, or ""."""
         found = [""] * len(groups)
         by: dict[str, dict[int, Group]] = {}
         for index, group in enumerate(groups):
@@ -210,14 +210,14 @@ class DatabaseWriter:
         return found
 
     def _last_look(self, batch: Batch, database: str) -> None:
-        """Right before the commit: a cluster may have taken our locks away, and files have none. Lost if so."""
+        """Check the guards right before the commit: a cluster may drop our locks, and files have none. Else Lost."""
         with telling(f"database {database}"):
             broken = self._broken([batch.groups[index] for index in batch.accepted])
         if reason := next(filter(None, broken), ""):
             raise Lost(database) from WriteError(reason)
 
     def second_look(self, groups: Sequence[Group]) -> list[str]:
-        """Look at the guards once more; see :class:`stackmend.model.protocols.Writer`."""
+        """Check the guards once more; see :class:`stackmend.model.protocols.Writer`."""
         others = {step.database for group in groups for step in group.steps if step.database != group.database}
         reason = ""
         for _ in range(2):
@@ -232,12 +232,12 @@ class DatabaseWriter:
         return [reason if {s.database for s in group.steps} & others else "" for group in groups]
 
     def _let_go(self, others: Iterable[str]) -> None:
-        """Give up the locks on other databases."""
+        """Release the locks on other databases."""
         for other in others:
             self._writing.leave(other)
 
     def _make(self, dialect: Dialect, connection: Connection, slot: Slot) -> dict[int, Image]:
-        """Write a slot; the primary keys that the database assigned, by step number."""
+        """Write a slot; returns the primary keys assigned by the database, by step number."""
         shape = slot.shape
         what = f"database {shape.database}, table {shape.table}"
         if shape.kind != "insert":
@@ -261,7 +261,7 @@ class DatabaseWriter:
         return {**step.values, **self._sealer.unseal(step.sealed)} if step.sealed else dict(step.values)
 
     def _assigned(self, dialect: Dialect, connection: Connection, slot: Slot) -> dict[int, Record]:
-        """The primary keys of new rows, found by the columns that identify them."""
+        """The primary keys of new rows, found by their identifying columns."""
         shape = slot.shape
         numbers = {_loose(values): n for n, (values, _) in zip(slot.numbers, slot.items, strict=True)}
         found = {}
@@ -282,13 +282,13 @@ class DatabaseWriter:
     def _after_lost_commit(
         self, groups: Sequence[Group], images: Mapping[int, Mapping[str, object]]
     ) -> list[GroupResult]:
-        """The connection broke while committing: ask the rows."""
+        """The connection broke during the commit: probe the rows."""
         note = "the connection broke during the commit"
         try:
             verdicts = self.probe(groups, images)
         except SourceError as problem:
             return [every(group, StepState.IN_DOUBT, f"{note}: {cannot(problem)}") for group in groups]
-        # only the server itself can say that it was rolled back: what reads as before may be committed in a moment
+        # only the server itself can confirm a rollback: rows that are still as before may be committed in a moment
         doubt = f"{note}: the rows are unchanged, but the commit may still arrive"
         regrets = self.second_look(groups)
         return [
@@ -300,26 +300,26 @@ class DatabaseWriter:
 
 
 def done(group: Group, images: Mapping[int, Image]) -> GroupResult:
-    """The verdict on a group whose transaction was committed."""
+    """The result of a group whose transaction was committed."""
     return GroupResult(StepState.DONE, "", [Entry(n, StepState.DONE, images.get(n)) for n in group.numbers])
 
 
 def failed(group: Group, note: str) -> GroupResult:
-    """The verdict on a group of which nothing was kept."""
+    """The result of a group of which nothing was kept."""
     return every(group, StepState.FAILED, note)
 
 
 def every(group: Group, state: StepState, note: str) -> GroupResult:
-    """The same for all steps of a group."""
+    """The same result for all steps of a group."""
     return GroupResult(state, note, [Entry(n, state, None, note) for n in group.numbers])
 
 
 def _only(group: Group, database: str) -> Group:
-    """What a group expects of one other database."""
+    """A group's guards on one other database."""
     pairs = [(s, n) for s, n in zip(group.steps, group.numbers, strict=True) if s.database == database]
     return Group(group.lane, database, tuple(s for s, _ in pairs), tuple(n for _, n in pairs))
 
 
 def _loose(values: Sequence[Value]) -> tuple[Value, ...]:
-    """Values as a case-blind, blank-padding collation sees them."""
+    """Values as compared by a collation that ignores case and trailing blanks."""
     return tuple([v.casefold().rstrip(" ") if isinstance(v, str) else v for v in values])

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How operations are carried out, one module per service or more, found by walking this package.
+"""How operations are carried out: one or more modules per service, found by walking this package.
 
-What may be asked, with which arguments and what is found then, is :mod:`stackmend.model.operations`. An implementation
-is stateless: what to send, what to look at, and how to tell from that whether it is to do, under way, done or failed.
-:mod:`stackmend.drivers.api.executor` carries it out.
+:mod:`stackmend.model.operations` defines the operations with their arguments and the state they read. An implementation
+is stateless: what to send, what to read, and how to judge from that whether the call is to do, in progress, done or
+failed. :mod:`stackmend.drivers.api.executor` carries it out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Asked = TypeVar("Asked", bound=Operation[Any])
 
 
 class OfServer(Protocol):
-    """An operation on a server."""
+    """An operation with a server."""
 
     @property
     def server(self) -> str:
@@ -34,10 +34,10 @@ class OfServer(Protocol):
 
 
 class ResourceReader(Protocol):
-    """Reads one resource."""
+    """Reads resources."""
 
     def get(self, service: str, path: str, microversion: str = "") -> Any:
-        """Its JSON, or None if the service says that there is none (404). SourceError for anything else."""
+        """The JSON of a resource, or None if the service says there is none (404). SourceError for anything else."""
         ...
 
     def every(self, service: str, path: str, key: str, microversion: str = "") -> Iterator[Mapping[str, Any]]:
@@ -45,7 +45,7 @@ class ResourceReader(Protocol):
         ...
 
     def reply(self, request: Request) -> Answer:
-        """The answer to a request that only reads, whatever its status; SourceError if there is none."""
+        """The response to a read-only request, whatever its status; SourceError if there is none."""
         ...
 
 
@@ -54,26 +54,26 @@ class Implementation(Generic[Asked, Seen]):
     """How one operation is carried out."""
 
     of: type[Asked]
-    #: what is sent; a second request only where the first one surely failed. None: it is only waited for
+    #: the requests; a second one is sent only if the first certainly failed. None: the outcome is only awaited
     requests: Callable[[Asked], Sequence[Request]]
     look: Callable[[ResourceReader, Asked], Seen]
-    #: PLANNED (to do), INTENT (under way), DONE or FAILED
+    #: PLANNED (to do), INTENT (in progress), DONE or FAILED
     judge: Callable[[Seen, Asked], StepState]
-    microversion: str = ""  #: the lowest that has it
-    release: str = "Train or before"  #: the first release that has it
-    again: bool  #: may be sent a second time when nobody knows whether the first one was received
-    limit: float = 120  #: seconds until its outcome must be seen
-    lacking: str = ""  #: what an old cloud should do instead
-    fault: Callable[[Any], str] = lambda _body: ""  #: why an answer that looks good is none
-    waits: str = ""  #: what is waited for, if nothing is sent: a text with the arguments in braces
-    #: what it was accepted for can be seen before the answer comes: accepted, and still to do, is a failure
+    microversion: str = ""  #: the lowest that supports it
+    release: str = "Train or before"  #: the first release that supports it
+    again: bool  #: may be sent again if it is unknown whether the first request was received
+    limit: float = 120  #: seconds until its outcome must be visible
+    lacking: str = ""  #: what to do instead in a cloud that lacks it
+    fault: Callable[[Any], str] = lambda _body: ""  #: the error in a response with a success status, or ""
+    waits: str = ""  #: if nothing is sent, what is awaited: a text with the arguments in braces
+    #: an accepted request is visible before its response arrives: if it is still to do then, it has failed
     at_once: bool = False
-    #: the next request is sent, too, where the one before was begun and all is as it was before it; what may be sent
-    #: twice goes on after any failure
+    #: the next request is also sent if the one before was started and the state is as before it; without this, only
+    #: requests that may be repeated continue after a failure
     elsewhere: bool = False
-    #: completes a request with what was seen just before, where its arguments alone do not name the object
+    #: completes a request with the state read just before, if its arguments do not identify the object
     aim: Callable[[Request, Seen], Request] = lambda request, _seen: request
-    #: what falls while it makes progress, None while that cannot be seen; where it has not fallen below its lowest for
+    #: a measure that decreases with progress, None while it is not visible; if it has not fallen below its minimum for
     #: ``stall`` seconds, ``relief`` is sent
     marker: Callable[[Seen], int | None] | None = None
     stall: Callable[[Asked], float | None] = lambda _asked: None
@@ -81,13 +81,13 @@ class Implementation(Generic[Asked, Seen]):
 
 
 def nothing(_: object) -> list[Request]:
-    """What is sent where an outcome is only waited for."""
+    """The requests of an operation that only waits."""
     return []
 
 
 @cache
 def implementations() -> Mapping[type[Operation[Any]], Implementation[Any, Any]]:
-    """Type of an operation -> how it is carried out."""
+    """Each type of operation with its implementation."""
     found: dict[type[Operation[Any]], Implementation[Any, Any]] = {}
     for info in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name):
         if info.name.startswith("_"):
@@ -100,19 +100,19 @@ def implementations() -> Mapping[type[Operation[Any]], Implementation[Any, Any]]
 
 
 def implementation_of(operation: Operation[Any]) -> Implementation[Any, Any]:
-    """How an operation is carried out; ApiError for one that this version does not know."""
+    """The implementation of an operation; ApiError for one unknown to this version."""
     if isinstance(operation, Foreign):
         raise ApiError(operation.why, "The plan was made by another version of stackmend: create a new one.")
     return implementations()[type(operation)]
 
 
 def waits(call: ApiCall) -> bool:
-    """Whether nothing is sent for it."""
+    """Whether nothing is sent for the call."""
     return not (isinstance(call.operation, Foreign) or implementation_of(call.operation).requests(call.operation))
 
 
 def describe(call: ApiCall) -> str:
-    """The call as a human reads it: method, path, body and microversion of each request, then its guards."""
+    """The call in human-readable form: method, path, body and microversion of each request, then its guards."""
     if isinstance(call.operation, Foreign):
         arguments = ", ".join(f"{name}={value!r}" for name, value in call.arguments.items())
         return f"[{call.service} API] {call.name}({arguments})"

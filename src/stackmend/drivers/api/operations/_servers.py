@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What operations of several services want to know of a server."""
+"""The state of a server, as operations of several services read it."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from stackmend.drivers.api.session import segment
 from stackmend.model.operations.compute import ServerOfHostSeen
 from stackmend.model.operations.servers import ServerSeen
 
-#: 2.1 shows an administrator host and states, in every release; a cell that is down is an error in it, never a 404
+#: 2.1 shows an administrator host and states, in every release; if a cell is down it returns an error, never a 404
 SERVER = "2.1"
 
 
 def read(reader: ResourceReader, server: object) -> Any:
-    """The server, or None if Nova has none of that id."""
+    """The server, or None if Nova has none with that id."""
     body = reader.get("compute", f"/servers/{segment(server)}", SERVER)
     return None if body is None else body["server"]
 
 
 def busier(first: Any, last: Any) -> Any:
-    """Of two looks at a server, with others between them, the one that tells: the last, unless the first had a task."""
+    """Of two readings of a server, with others in between, the decisive one: the last, unless the first had a task."""
     task = "OS-EXT-STS:task_state"
     return first if last and first and first.get(task) is not None and last.get(task) is None else last
 
 
 def picture(found: Any) -> ServerSeen:
-    """What guards are made of: whether there is a server, where, and what is being done with it."""
+    """The state that guards compare: whether the server exists, its host, vm_state and task_state."""
     if found is None:
         return {"server": "absent"}
     return {
@@ -40,7 +40,7 @@ def picture(found: Any) -> ServerSeen:
 
 
 def host(reader: ResourceReader, found: Any) -> ServerOfHostSeen:
-    """``host``: whether nova-compute of the server's host is "up" or "down", None if it has no host."""
+    """``host``: whether nova-compute on the server's host is "up" or "down", None if it has no host."""
     name = (found or {}).get("OS-EXT-SRV-ATTR:host")
     if not name:
         return {"host": None}
@@ -50,15 +50,15 @@ def host(reader: ResourceReader, found: Any) -> ServerOfHostSeen:
 
 
 class LastAction(NamedTuple):
-    """The last of some actions of a server."""
+    """The latest of some actions of a server."""
 
     name: str = ""
-    id: str = ""  #: of the request
-    state: str = ""  #: "asked" while nova-compute has not taken it, "open", "error", "over"; "" where there is none
+    id: str = ""  #: request id
+    state: str = ""  #: "asked" until nova-compute starts it, "open", "error", "over"; "" if there is none
 
 
 def last_action(reader: ResourceReader, server: object, names: Iterable[str]) -> LastAction:
-    """The last action of a server that has one of these names, as Nova recorded it."""
+    """The latest action of a server with one of these names, as recorded by Nova."""
     base, wanted = f"/servers/{segment(server)}/os-instance-actions", frozenset(names)
     listed = (reader.get("compute", base, SERVER) or {}).get("instanceActions", ())
     mine = [one for one in listed if one["action"] in wanted]
@@ -76,7 +76,7 @@ def last_action(reader: ResourceReader, server: object, names: Iterable[str]) ->
 
 
 def macs(found: Any) -> frozenset[str]:
-    """MAC addresses that its network cache lists; a NIC without address is not among them."""
+    """The MAC addresses in its network cache; NICs without an address are not included."""
     return frozenset(
         str(address["OS-EXT-IPS-MAC:mac_addr"]).lower()
         for network in (found or {}).get("addresses", {}).values()
@@ -86,5 +86,5 @@ def macs(found: Any) -> frozenset[str]:
 
 
 def lower(some: Iterable[object]) -> frozenset[str]:
-    """Texts in small letters."""
+    """The texts in lower case."""
     return frozenset(str(one).lower() for one in some)

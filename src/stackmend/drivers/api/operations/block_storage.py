@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations of Cinder (cinder/api/contrib/volume_actions.py, admin_actions.py, v3/attachments.py)."""
+"""Cinder's operations (cinder/api/contrib/volume_actions.py, admin_actions.py, v3/attachments.py)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from stackmend.model.operations.block_storage import (
 )
 from stackmend.model.step import StepState
 
-#: the first with attachments of their own
+#: the first version with attachments as resources
 _ATTACHMENTS = "3.27"
 
 
 def _volume(reader: ResourceReader, asked: VolumeOperation) -> VolumeSeen:
-    """``attachments``: how many servers and hosts the volume says it is attached to."""
+    """The volume's state; ``attachments``: the number of attachments that it lists."""
     body = reader.get("block-storage", f"/volumes/{segment(asked.volume)}", "3.0")
     if body is None:
         return {"volume": "absent"}

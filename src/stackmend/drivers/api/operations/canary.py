@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations on a canary: a server of our own that shows whether a host can run one, known by its name alone.
+"""Operations on a canary: our own server, identified by its name, that shows whether a host can run servers.
 
-A name of its own for each plan makes its creation repeatable: whoever looks for the name finds what an earlier try
-left behind, and it is deleted by the same name.
+A name unique to the plan makes its creation repeatable: the result of an earlier attempt is found, and deleted, by it.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from stackmend.model.operations.compute_hosts import (
 )
 from stackmend.model.step import StepState
 
-#: the first that lets an administrator name a host whose scheduling is done as for any other server
+#: the first version in which an administrator can name a host without bypassing the scheduler
 _HOST = "2.74"
 
 
@@ -35,7 +34,7 @@ class _OfCanary(Protocol):
 
 
 def _found(reader: ResourceReader, asked: _OfCanary) -> Any:
-    """The server of exactly this name, which Nova takes for a pattern."""
+    """The server with exactly this name, as Nova treats the name as a pattern."""
     name = str(asked.name)
     path = f"/servers/detail?all_tenants=1&name={segment(name)}"
     every = reader.every("compute", path, "servers", _servers.SERVER)
@@ -43,7 +42,7 @@ def _found(reader: ResourceReader, asked: _OfCanary) -> Any:
 
 
 def look(reader: ResourceReader, asked: _OfCanary) -> CanarySeen:
-    """What a server shows, with whether it runs and how many of its ports are not ACTIVE on its host."""
+    """The state of the canary, its power_state, and the number of its ports that are not ACTIVE on its host."""
     found = _found(reader, asked)
     if found is None:
         return {"server": "absent"}
@@ -61,7 +60,7 @@ def look(reader: ResourceReader, asked: _OfCanary) -> CanarySeen:
 
 
 def runs(picture: CanarySeen, asked: _OfCanary) -> bool:
-    """Whether it runs on the host that it was made for, with its ports in use."""
+    """Whether it runs on the host it was created for, with its ports active."""
     return (
         picture["server"] == "present"
         and (picture["server.vm_state"], picture["server.task_state"]) == ("active", None)
@@ -78,7 +77,7 @@ def _created(picture: CanarySeen, asked: CreateCanary) -> StepState:
 
 
 def _create(asked: CreateCanary) -> list[Request]:
-    """``network``: uuid or None; ``volume``: GiB of a root volume that is made of the image, 0 for none."""
+    """``network``: UUID or None; ``volume``: size in GiB of a root volume created from the image, 0 for none."""
     network, size = asked.network, asked.volume
     server: dict[str, Any] = {
         "name": asked.name,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations of Nova (nova/api/openstack/compute)."""
+"""Nova's operations (nova/api/openstack/compute)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _server(reader: ResourceReader, asked: OfServer) -> ServerSeen:
 
 
 def _nic(reader: ResourceReader, asked: VifDeleted) -> NicSeen:
-    """``listed``: whether the server's network cache has an address of this MAC."""
+    """``listed``: whether the server's network cache lists an address with this MAC."""
     found = _servers.read(reader, asked.server)
     return {
         **_servers.picture(found),
@@ -44,7 +44,7 @@ def _nic_gone(picture: NicSeen, _: VifDeleted) -> StepState:
 
 
 def _event_fault(body: Any) -> str:
-    """An event is refused in an answer that says 207: each one has a code of its own."""
+    """A refused event is reported in a response with status 207: each event has a code of its own."""
     for event in (body or {}).get("events", ()):
         if event.get("code", 200) != 200:
             return f"Nova refused the event ({event.get('code')})"
@@ -70,7 +70,7 @@ def _reset(picture: ServerSeen, asked: ResetState) -> StepState:
 
 
 def _deleted(picture: ServerSeen, _: ForceDelete) -> StepState:
-    """A server that says "deleted" still has its allocation for a moment, and its row."""
+    """A server with vm_state "deleted" keeps its allocation, and its row, for a moment."""
     if picture["server"] == "absent":
         return StepState.DONE
     under_way = picture["server.task_state"] == "deleting" or picture["server.vm_state"] == "deleted"
@@ -78,8 +78,8 @@ def _deleted(picture: ServerSeen, _: ForceDelete) -> StepState:
 
 
 def _attached(reader: ResourceReader, asked: DetachVolume | HardReboot) -> MappingSeen:
-    """``mapping``: Nova's name of the device that the volume is, None if Nova has no mapping of the pair."""
-    # what begins first is read first, and the server's task, which begins first and ends last, on both sides
+    """``mapping``: the device name in Nova's mapping, None if Nova has no mapping of the pair."""
+    # read in the order in which things begin, and the server's task, which begins first and ends last, before and after
     first = _servers.read(reader, asked.server)
     volume = reader.get("block-storage", f"/volumes/{segment(asked.volume)}", "3.0")
     path = f"/servers/{segment(asked.server)}/os-volume_attachments/{segment(asked.volume)}"

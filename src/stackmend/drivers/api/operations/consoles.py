@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the console of a guest shows: read, never written to."""
+"""The console of a guest: only read, never written to."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from stackmend.model.step import StepState
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """What Nova answers to the question for a console."""
+    """Nova's response to a request for a console."""
 
     status: int
-    words: str  #: of a refusal
+    words: str  #: message of a refusal
     text: str = ""
 
     @property
     def there(self) -> bool:
-        """True if there is one to read, also if nothing is on it."""
+        """True if there is a console to read, even if it is empty."""
         return self.status < 300
 
 
 def read(reader: ResourceReader, server: str, lines: int = LINES) -> Console:
-    """The last lines of a console. SourceError if nobody answers."""
+    """The last lines of a console. SourceError if Nova does not answer."""
     answer = reader.reply(
         Request(
             service="compute",
@@ -44,7 +44,7 @@ def read(reader: ResourceReader, server: str, lines: int = LINES) -> Console:
 
 
 def look(reader: ResourceReader, asked: OfServer) -> ConsoleSeen:
-    """``console``: a digest of its last lines, None if there is nothing to read; ``shows``: as :func:`shown`."""
+    """``console``: a digest of its last lines, None if there is no console; ``shows``: see :func:`shown`."""
     found = _servers.read(reader, asked.server)
     if found is None:
         return {"server": "absent", "console": None, "shows": ""}
@@ -57,7 +57,7 @@ def look(reader: ResourceReader, asked: OfServer) -> ConsoleSeen:
 
 
 def _moves(picture: ConsoleSeen, asked: ConsoleMoves) -> StepState:
-    """A guest that writes to no console tells nothing, for or against it."""
+    """A guest that writes nothing to its console is no evidence either way."""
     if picture["server"] == "absent" or picture["server.vm_state"] != "active":
         return StepState.FAILED
     if picture["console"] == asked.before:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations on the servers of a host that is dead, or that was restarted (nova/compute/api.py: evacuate)."""
+"""Operations on the servers of a host that is dead, or was restarted (nova/compute/api.py: evacuate)."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from stackmend.model.operations.compute_hosts import (
 )
 from stackmend.model.step import StepState
 
-#: shows services by their uuids, and whether they are forced down
+#: shows services by UUID, and forced_down
 _SERVICES = "2.53"
-#: shows migrations of one server or type in pages, the newest first
+#: shows migrations of one server or type, paginated, the latest first
 _MIGRATIONS = "2.59"
 _RUNNING = 1
-#: seconds that the clocks of two API hosts may differ; nova-compute reports every ten
+#: clock difference allowed between two API hosts, in seconds; nova-compute sends a heartbeat every ten
 _SKEW = timedelta(seconds=5)
 
 
 def service(reader: ResourceReader, host: object) -> DeclaredSeen:
-    """nova-compute of a host as Nova has it: ``service.state`` is what evacuation goes by.
+    """nova-compute of a host in Nova: evacuation depends on ``service.state``.
 
-    ``service.changed`` moves with every report, and with every change of the service by the API.
+    ``service.changed`` changes with every heartbeat, and with every change of the service through the API.
     """
     body = reader.get("compute", f"/os-services?host={segment(host)}&binary=nova-compute", _SERVICES)
     found = next(iter((body or {}).get("services", ())), None)
@@ -54,7 +54,7 @@ def service(reader: ResourceReader, host: object) -> DeclaredSeen:
 
 
 def evacuations(reader: ResourceReader, query: str) -> Iterator[Mapping[str, Any]]:
-    """The evacuations that a query names, the newest first, however many pages they are."""
+    """The evacuations that match a query, the latest first, from every page."""
     path = f"/os-migrations?migration_type=evacuation&{query}"
     marker = ""
     while True:
@@ -68,7 +68,7 @@ def evacuations(reader: ResourceReader, query: str) -> Iterator[Mapping[str, Any
 
 
 def _declared(reader: ResourceReader, asked: AwaitSilence | DeclareOperation) -> DeclaredSeen:
-    """The service, and how many evacuations its host has yet to clean up after."""
+    """The service, and the number of evacuations that its host has not cleaned up yet."""
     pending = [
         one for one in evacuations(reader, f"source_compute={segment(asked.host)}") if one["status"] in EVACUATED
     ]
@@ -88,7 +88,7 @@ def _is_declared(picture: DeclaredSeen, down: bool) -> StepState:
 
 
 def _silent(picture: DeclaredSeen, asked: AwaitSilence) -> StepState:
-    """Whether nothing was heard of nova-compute since the plan was made."""
+    """Whether nova-compute has sent no heartbeat since the plan was made."""
     same = picture.get("service.changed") == asked.changed
     return StepState.DONE if same and picture["service.state"] == "down" else StepState.FAILED
 
@@ -97,7 +97,7 @@ def _silent(picture: DeclaredSeen, asked: AwaitSilence) -> StepState:
 
 
 def _leaving(reader: ResourceReader, asked: LeaveDeadHost) -> LeavingSeen:
-    """The server, its newest evacuation that is not among ``old``, and whether the host that it leaves reports."""
+    """The server, its latest evacuation not among ``old``, and whether the host it leaves sends heartbeats."""
     found = _servers.read(reader, asked.server)
     if found is None:
         return {"server": "absent"}
@@ -113,10 +113,10 @@ def _leaving(reader: ResourceReader, asked: LeaveDeadHost) -> LeavingSeen:
 
 
 def _reports(reader: ResourceReader, asked: LeaveDeadHost) -> bool:
-    """Whether the service changed after the first evacuation that came later than ``since``.
+    """Whether the service changed after the first evacuation later than ``since``.
 
-    A host that is forced down is down for Nova whatever it reports, and to be forced down changes it, too: what comes
-    after an evacuation of this run is the life of its nova-compute.
+    A host that is forced down is down for Nova whatever it sends, and forcing it down changes the record too: but a
+    change after an evacuation of this run is a heartbeat of its nova-compute.
     """
     since = _moment(asked.since)
     begun = [_moment(one["created_at"]) for one in evacuations(reader, f"source_compute={segment(asked.from_)}")]
@@ -140,19 +140,19 @@ def _left(picture: LeavingSeen, asked: LeaveDeadHost) -> StepState:
         return StepState.INTENT
     if picture["evacuation"] in ("failed", "error"):
         return StepState.FAILED
-    # "done" while the server is still here: the row of the server is written just before
+    # "done" while the server is still here: Nova updates the migration just before the server
     return StepState.INTENT if picture["evacuation"] == "done" else StepState.PLANNED
 
 
 def _leave(asked: LeaveDeadHost) -> list[Request]:
-    """``version``: from 2.95 on the server is stopped when it has arrived; a cloud with old hosts refuses that."""
+    """``version``: from 2.95 on the server is stopped on arrival; a cloud with old hosts refuses that."""
     path = f"/servers/{segment(asked.server)}/action"
     body = {"evacuate": {"host": asked.to} if asked.to else {}}
     versions = [asked.version, "2.68"] if asked.version == "2.95" else [asked.version]
     return [Request(service="compute", method="POST", path=path, body=body, microversion=one) for one in versions]
 
 
-# -- what is to be right afterwards
+# -- the state wanted afterwards
 
 
 def _whole(reader: ResourceReader, asked: AwaitWhole) -> WholeSeen:
@@ -229,20 +229,20 @@ def _is_whole(picture: WholeSeen, _: AwaitWhole) -> StepState:
 
 
 def _cleaned(reader: ResourceReader, asked: EvacuationsCompleted) -> CleanedSeen:
-    """``open``: evacuations from the host that its nova-compute has not cleaned up after."""
+    """``open``: evacuations from the host that its nova-compute has not cleaned up yet."""
     query = f"source_compute={segment(asked.host)}"
     open_ = [one for one in evacuations(reader, query) if one["status"] in EVACUATED]
     servers = sorted({str(one["instance_uuid"]) for one in open_})
     return {"open": len(open_), "servers": ", ".join(servers[:5]) + (" ..." if len(servers) > 5 else "")}
 
 
-# -- what a guest shows
+# -- the guest
 
 
 def _power(reader: ResourceReader, asked: GuestPower) -> PowerSeen:
-    """``running``: whether its hypervisor runs it now, by nova-compute's own look; None if it does not say.
+    """``running``: whether its hypervisor runs it now, according to nova-compute; None if unknown.
 
-    Nova refuses diagnostics of a guest that is off (409). SourceError if nova-compute does not answer at all.
+    Nova refuses diagnostics of a guest that is off (409). SourceError if nova-compute does not answer.
     """
     found = _servers.read(reader, asked.server)
     if found is None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations on what runs on a host: nova-compute, and the Neutron agents with the networks and routers they serve.
+"""Operations on a host's services: nova-compute, and the Neutron agents with their networks and routers.
 
-Nova knows a service by its uuid from 2.53 on; it shows services by host, so both are arguments. Disabling nova-compute
-also sets the trait that keeps Placement from offering the host (nova/compute/manager.py, set_host_enabled).
+From 2.53 on Nova identifies a service by UUID but lists services by host, so both are arguments. Disabling nova-compute
+also sets the trait that excludes the host in Placement (nova/compute/manager.py, set_host_enabled).
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from stackmend.model.operations.network import (
 from stackmend.model.step import StepState
 
 SERVICES = "2.53"
-#: a router or a network, as an agent calls what it serves
+#: routers or networks, as an agent's API names what it serves
 _KINDS = {"router": "l3-routers", "network": "dhcp-networks"}
 
 _Serving = RouterOperation | NetworkOperation
 
 
 def service(reader: ResourceReader, asked: ServiceOperation) -> ServiceSeen:
-    """What Nova says of a nova-compute: ``service`` present or absent, then its status, reason, state, forced_down."""
+    """A nova-compute in Nova: ``service`` present or absent, then its status, reason, state, forced_down."""
     path = f"/os-services?host={segment(asked.host)}&binary=nova-compute"
     every = (reader.get("compute", path, SERVICES) or {}).get("services", ())
     found = next((one for one in every if str(one["id"]) == str(asked.service)), None)

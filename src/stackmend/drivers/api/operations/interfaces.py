@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A port taken from a server and given to it (nova/api/openstack/compute/attach_interfaces.py)."""
+"""Detaching and attaching a port (nova/api/openstack/compute/attach_interfaces.py)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.interfaces import AttachInterface, DetachInterface, InterfaceOperation, InterfaceSeen
 from stackmend.model.step import StepState
 
-#: the first that gives a NIC its tag when it is attached
+#: the first version that accepts a device tag on attach
 _TAGS = "2.49"
 _DETACH = "detach_interface"
 _ACTIONS = ("attach_interface", _DETACH)
 
 
 def _look(reader: ResourceReader, asked: InterfaceOperation) -> InterfaceSeen:
-    """The actions are read first and last: of a detach that ends meanwhile the port would be seen as before."""
+    """The actions are read first and last: otherwise a detach that ends in between would seem not to have begun."""
     before = _action(reader, asked.server)
     server = _servers.read(reader, asked.server)
     body = reader.get("network", f"/ports/{segment(asked.port)}")
@@ -32,10 +32,10 @@ def _look(reader: ResourceReader, asked: InterfaceOperation) -> InterfaceSeen:
 
 
 def _action(reader: ResourceReader, server: str) -> tuple[str, str]:
-    """Id of the last attach or detach of a port, and what became of it.
+    """Id of the last attach or detach of a port, and its state.
 
-    A detach is a cast: until nova-compute takes it, it has no events. An attach is answered when it is over: one
-    without events was refused.
+    A detach is a cast: until nova-compute starts it, it has no events. The response to an attach comes when it has
+    ended: one without events was refused.
     """
     last = _servers.last_action(reader, server, _ACTIONS)
     if last.state == "asked":
@@ -81,7 +81,7 @@ def _attach(asked: AttachInterface) -> list[Request]:
 
 
 OPERATIONS = (
-    # a guest that does not let go is asked again and again for minutes
+    # nova-compute retries for minutes if the guest does not release the device
     Implementation(
         of=DetachInterface, requests=_detach, look=_look, judge=_detached, microversion=_TAGS, again=False, limit=600,
     ),

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations of Nova that take a server from one host to another.
+"""Nova's operations that move a server from one host to another.
 
-Where a server is and what is done with it tells most; the record of its last migration tells the rest. Nova lets go of
-the task before the source has cleaned up (nova/compute/manager.py, _post_live_migration) and before a move that failed
-is rolled back, so a move is over only when its record is. A request that Nova accepts has the task in the server before
-the answer (nova/compute/api.py): a server that is idle on its old host after that had a move that failed, however
-quickly.
+The server's host and task_state show most; the record of its last migration shows the rest. Nova clears the task before
+the source has cleaned up (nova/compute/manager.py, _post_live_migration) and before a failed move is rolled back, so a
+move has ended only when its record has. Nova sets the task_state of an accepted request before it responds
+(nova/compute/api.py): so if the server is idle on its old host after that, the move has failed, however quickly.
 """
 
 from __future__ import annotations
@@ -32,19 +31,19 @@ from stackmend.model.operations.compute import (
 from stackmend.model.operations.servers import ServerSeen
 from stackmend.model.step import StepState
 
-#: 2.25 leaves block migration to Nova, 2.30 has the scheduler look at the named host, 2.34 does not keep the caller
-#: waiting while hosts are looked at
+#: 2.25 lets Nova decide on block migration, 2.30 has the scheduler verify the named host, 2.34 responds before the
+#: hosts are checked
 LIVE = "2.34"
-#: a named host for a cold migration
+#: accepts a named host for a cold migration
 COLD = "2.56"
-#: migrations by page, newest first, with their uuids
+#: migrations with UUIDs, paginated, the latest first
 RECORDS = "2.59"
-#: what an event of an action failed with; before that there is a traceback without its last line
+#: shows why an event of an action failed; earlier versions have a traceback without its last line
 _DETAILS = "2.84"
 
 
 def last(reader: ResourceReader, server: object, kinds: Iterable[str]) -> Any:
-    """The newest migration of one of these kinds that the server had, or None."""
+    """The latest migration of the server of one of these kinds, or None."""
     found = []
     for kind in kinds:
         path = f"/os-migrations?instance_uuid={segment(server)}&migration_type={kind}&limit=1"
@@ -53,7 +52,7 @@ def last(reader: ResourceReader, server: object, kinds: Iterable[str]) -> Any:
 
 
 def why(reader: ResourceReader, server: object) -> str:
-    """What the newest action of a server failed with, in Nova's words; "" if it has none, or does not tell."""
+    """The error of a server's latest action, in Nova's words; "" if there is no action, or no error is shown."""
     path = f"/servers/{segment(server)}/os-instance-actions"
     every = (reader.get("compute", path, "2.1") or {}).get("instanceActions", ())
     newest = max(every, key=lambda one: str(one["start_time"]), default=None)
@@ -62,7 +61,7 @@ def why(reader: ResourceReader, server: object) -> str:
     try:
         body = reader.get("compute", f"{path}/{segment(newest['request_id'])}", _DETAILS) or {}
     except SourceError:
-        # an older cloud; the move has failed all the same
+        # an older cloud; the move has failed anyway
         return ""
     events = (body.get("instanceAction") or {}).get("events") or ()
     told = [str(one["details"]) for one in events if one.get("result") == "Error" and one.get("details")]
@@ -87,7 +86,7 @@ def _under_way(picture: MovedSeen) -> bool:
 
 
 def _away(picture: MovedSeen, asked: MoveOperation | EndMoveOperation) -> bool:
-    """Whether it has left the host it was to leave; with no such host, whether it is where it was to go."""
+    """Whether it has left the host it was to leave; without such a host, whether it is on its target."""
     if isinstance(asked, MoveOperation) and asked.from_ is None:
         return picture["server.host"] == asked.to
     return picture["server.host"] != asked.from_
@@ -111,7 +110,7 @@ def _live(reader: ResourceReader, asked: LiveMigrate) -> MovedSeen:
     every = (reader.get("compute", f"/servers/{segment(server)}/migrations", RECORDS) or {}).get("migrations", ())
     newest = max(every, key=lambda one: int(one["id"]), default=None)
     if newest is None:
-        # not on its way yet, or in post-copy, which Nova does not list
+        # not begun yet, or in post-copy, which Nova does not list
         return _moved(picture, {"migration.status": "accepted"})
     record: MovedSeen = {
         "migration.status": newest["status"],
@@ -145,7 +144,7 @@ def _live_requests(asked: LiveMigrate) -> list[Request]:
 
 
 def _remaining(picture: MovedSeen) -> int | None:
-    """Bytes that are still to be copied; None while nothing is."""
+    """Bytes that remain to be copied; None while nothing is being copied."""
     if picture.get("migration.status") != "running":
         return None
     left = [picture.get("memory_remaining"), picture.get("disk_remaining")]
@@ -157,7 +156,7 @@ def _stall(asked: LiveMigrate) -> float | None:
 
 
 def _relief(asked: LiveMigrate, picture: MovedSeen) -> Request | None:
-    """Nova takes both only for a migration that runs, and neither in post-copy."""
+    """Nova accepts both only for a running migration, and not in post-copy."""
     if picture.get("migration.status") != "running":
         return None
     path = f"/servers/{segment(asked.server)}/migrations/{segment(picture['migration'])}"
@@ -192,7 +191,7 @@ def _moved_cold(picture: MovedSeen, asked: ColdMigrate) -> StepState:
         return StepState.DONE if _away(picture, asked) else StepState.PLANNED
     if _under_way(picture):
         return StepState.INTENT
-    # confirmed already, by whoever it was
+    # already confirmed, by whomever
     return StepState.DONE if _away(picture, asked) else StepState.PLANNED
 
 
@@ -205,7 +204,7 @@ def _cold_requests(asked: ColdMigrate) -> list[Request]:
 
 
 def _confirming(reader: ResourceReader, asked: ConfirmResize) -> MovedSeen:
-    """``held``: how many providers the migration itself still has an allocation of."""
+    """``held``: the number of providers on which the migration itself still has allocations."""
     server = asked.server
     found = _servers.read(reader, server)
     if found is None:
@@ -242,7 +241,7 @@ def _reverted(picture: MovedSeen, asked: RevertResize) -> StepState:
         return StepState.INTENT if under_way else StepState.PLANNED
     if _under_way(picture):
         return StepState.INTENT
-    # confirmed already: there is no way back
+    # already confirmed: it cannot be reverted
     return StepState.FAILED if _away(picture, asked) else StepState.DONE
 
 

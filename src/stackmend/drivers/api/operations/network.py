@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations of Neutron (neutron/plugins/ml2/plugin.py). They have no microversions; extensions name what is new."""
+"""Neutron's operations (neutron/plugins/ml2/plugin.py). Neutron has no microversions; extensions name new features."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FIELDS = (
 
 
 def _port(reader: ResourceReader, asked: PortOperation) -> PortSeen:
-    """The port as it is, and the server that it says it is of."""
+    """The port, and the server it belongs to according to its device_id."""
     body = reader.get("network", f"/ports/{segment(asked.port)}")
     if body is None:
         return {"port": "absent"}
@@ -49,7 +49,7 @@ def _put(asked: UpdatePort) -> list[Request]:
 
 
 def _set(picture: PortSeen, asked: UpdatePort) -> StepState:
-    """A binding takes a moment: Neutron answers after it, but a later one may come from an agent."""
+    """Neutron responds after the binding, which takes a moment; a later binding may come from an agent."""
     if picture["port"] == "absent":
         return StepState.FAILED
     wanted = asked.values
@@ -69,7 +69,7 @@ def _delete(asked: DeletePort) -> list[Request]:
 
 
 def _unchanged(request: Request, picture: PortSeen) -> Request:
-    """Made only while the port is what was looked at: nobody has put it on a server since."""
+    """Sent only while the port is unchanged since it was read: nobody has attached it to a server."""
     return replace(request, revision=picture.get("revision_number"))
 
 
@@ -82,7 +82,7 @@ def _binding_path(asked: BindingOperation) -> str:
 
 
 def _binding(reader: ResourceReader, asked: BindingOperation) -> BindingSeen:
-    """``binding``: status of the port's binding for the host, None if it has none; and a server that is named."""
+    """``binding``: status of the port's binding for the host, None if there is none; and a server, if one is named."""
     body = reader.get("network", _binding_path(asked))
     if body is None:
         return {"port": "absent", "binding": None}

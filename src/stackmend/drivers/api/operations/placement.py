@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations of Placement (placement/handlers/allocation.py)."""
+"""Placement's operations (placement/handlers/allocation.py)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.placement import AllocationsSeen, SetAllocations
 from stackmend.model.step import StepState
 
-#: the first in which a consumer's generation guards its allocations, and an empty set of them takes them all away
+#: the first version in which a consumer's generation guards its allocations, and an empty set removes them all
 GENERATIONS = "1.28"
 
 
@@ -17,7 +17,7 @@ def _path(asked: SetAllocations) -> str:
 
 
 def _allocations(reader: ResourceReader, asked: SetAllocations) -> AllocationsSeen:
-    """What the consumer holds, provider -> class -> amount, and the server of that id."""
+    """The consumer's allocations, provider -> class -> amount, and the server with that id."""
     body = reader.get("placement", _path(asked), GENERATIONS) or {}
     held = {provider: dict(one["resources"]) for provider, one in sorted(body.get("allocations", {}).items())}
     return {
@@ -44,7 +44,7 @@ def _set(asked: SetAllocations) -> list[Request]:
 OPERATIONS = (
     Implementation(
         of=SetAllocations, requests=_set, look=_allocations, microversion=GENERATIONS,
-        # the generation makes a second one fail that follows a first one received
+        # if the first request was received, the generation makes a second one fail
         again=True,
         judge=lambda picture, asked: (
             StepState.DONE if picture["allocations"] == asked.allocations else StepState.PLANNED

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations of Nova on what a server does: running or not, paused, suspended, rescued, shelved, locked.
+"""Nova's operations on the state of a server: running or not, paused, suspended, rescued, shelved, locked.
 
-Nova writes the task into the server before it answers (nova/compute/api.py), so an accepted request of which nothing
-can be seen has failed: nova-compute gives up and takes its task away again.
+Nova sets the task_state before it responds (nova/compute/api.py), so an accepted request without visible effect has
+failed: nova-compute gave up and cleared the task.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from stackmend.model.operations.compute import (
 from stackmend.model.operations.servers import ServerSeen
 from stackmend.model.step import StepState
 
-#: the first microversion that shows whether a server is locked, and that keeps the reason
+#: the first microversion that shows whether a server is locked, and that stores the reason
 _LOCK = "2.73"
 
 _Changing = TypeVar("_Changing", bound=ServerOperation)
 
 
 def action(asked: OfServer, body: Mapping[str, object], microversion: str = "2.1") -> list[Request]:
-    """One of the actions of a server."""
+    """One action of a server."""
     path = f"/servers/{segment(asked.server)}/action"
     return [Request(service="compute", method="POST", path=path, body=body, microversion=microversion)]
 
@@ -47,7 +47,7 @@ def _server(reader: ResourceReader, asked: OfServer) -> ServerSeen:
 def _change(
     of: type[_Changing], verb: str, wanted: str, task: str, limit: float = 300
 ) -> Implementation[_Changing, ServerSeen]:
-    """An operation after which the server is in the state ``wanted``; ``task`` is what Nova calls it meanwhile."""
+    """An operation after which the server is in state ``wanted``; ``task`` is its task_state meanwhile."""
 
     def judge(picture: ServerSeen, _: ServerOperation) -> StepState:
         if picture["server"] == "absent":
@@ -66,10 +66,10 @@ def _change(
 
 
 def _history(reader: ResourceReader, asked: RebootHard) -> RebootedSeen:
-    """``rebooted``: "", "begun", "error" or "done", of reboots that began later than ``after``."""
+    """``rebooted``: "", "begun", "error" or "done", of reboots that began after ``after``."""
     path = f"/servers/{segment(asked.server)}/os-instance-actions"
-    # between two looks at the server: after one alone, what was idle before a reboot began would look done by then;
-    # before one alone, what has just been rebooted would look as if nobody had asked
+    # the actions are read between two readings of the server: after a single one, a server read while still idle would
+    # look rebooted; before a single one, a reboot that has just ended would look as if never requested
     first = _servers.read(reader, asked.server)
     every = (reader.get("compute", path, "2.1") or {}).get("instanceActions", ())
     found = _servers.busier(first, _servers.read(reader, asked.server))
@@ -86,7 +86,7 @@ def _history(reader: ResourceReader, asked: RebootHard) -> RebootedSeen:
 
 
 def _rebooted(picture: RebootedSeen, _: RebootHard) -> StepState:
-    """Only the history tells a reboot from none: a server that runs looks the same before and after."""
+    """Only the action log shows a reboot: a running server looks the same before and after."""
     if picture["server"] == "absent":
         return StepState.FAILED
     if str(picture["server.task_state"]).startswith("reboot"):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server deleted and made again on the same ports (nova/compute/api.py, nova/network/neutron.py).
+"""Operations to delete a server and create it again on the same ports (nova/compute/api.py, nova/network/neutron.py).
 
-Nova deletes with a server every port that Neutron has for it then and that its cache does not tell to keep. A port that
-is taken from the server before is neither: whatever the cache says, nothing of it is touched. That the server has no
-port any more is looked at just before it is deleted.
+With a server, Nova deletes every port that Neutron has for it at that time, unless the cache marks it to be preserved.
+A port detached from the server before is not affected, whatever the cache says. Just before the deletion it is verified
+that the server has no ports.
 """
 
 from __future__ import annotations
@@ -48,24 +48,24 @@ from stackmend.model.operations.recreation import (
 )
 from stackmend.model.step import StepState
 
-#: shows whether a volume is deleted with its server; lets that be changed
+#: shows delete_on_termination of attached volumes; allows changing it
 _ENDS, _SET_END = "2.79", "2.85"
-#: shows whether it is locked
+#: shows whether a server is locked
 _LOCKED = "2.73"
-#: the first that takes tags with a new server, and the first that shows user data
+#: the first version with tags for a new server, and the first that shows user data
 _TAGGED, _USER_DATA = "2.52", "2.3"
-#: tags by themselves
+#: tags as resources
 _TAGS = "2.26"
 _FIELDS = "".join(
     f"&fields={name}" for name in
     ("id", "device_id", "device_owner", "mac_address", "fixed_ips", "status", "binding:host_id")
 )  # fmt: skip
-#: statuses of an image on its way
+#: statuses of an image being created
 _COMING = ("queued", "saving", "importing", "uploading")
 _FREE = ("available",)
 
 
-# -- what is read
+# -- reading
 
 
 def _port(reader: ResourceReader, port: str) -> Mapping[str, Any] | None:
@@ -96,7 +96,7 @@ def _new(reader: ResourceReader, tag: str) -> Mapping[str, Any] | None:
 
 
 def _of(new: Mapping[str, Any]) -> dict[str, object]:
-    """What is told of the new server; ``launched``: whether it ever ran."""
+    """The state of the new server; ``launched``: whether it was ever running."""
     launched = bool(new.get("OS-SRV-USG:launched_at"))
     return {**_servers.picture(new), "id": str(new["id"]), "launched": launched}
 
@@ -117,7 +117,7 @@ def _doomed(reader: ResourceReader, server: object) -> DoomedSeen:
 
 
 def _image(reader: ResourceReader, name: str) -> Mapping[str, Any] | None:
-    """The image of this name."""
+    """The image with this name."""
     found = reader.every("image", f"/images?name={segment(name)}", "images")
     return next((one for one in found if one["name"] == name), None)
 
@@ -134,7 +134,7 @@ def _snapshot(reader: ResourceReader, asked: SnapshotServer | DropSnapshot) -> S
 
 
 def _snapshot_made(picture: SnapshotSeen, _: SnapshotServer) -> StepState:
-    """The server has its task until its host is through with it."""
+    """The server has its task_state until its host has finished."""
     if picture["server"] == "absent":
         return StepState.FAILED
     if str(picture["server.task_state"] or "").startswith("image_") or picture["image"] in _COMING:
@@ -216,7 +216,7 @@ def _deleted(picture: DoomedSeen, _: DeleteServer) -> StepState:
 
 
 def _force_delete(server: str) -> list[Request]:
-    """Not DELETE, after which Nova may keep a server for days, with its volumes (reclaim_instance_interval)."""
+    """Not DELETE, after which Nova may keep the server for days, with its volumes (reclaim_instance_interval)."""
     path = f"/servers/{server}/action"
     return [Request(service="compute", method="POST", path=path, body={"forceDelete": None}, microversion="2.1")]
 
@@ -269,7 +269,7 @@ def _recreating(reader: ResourceReader, asked: RecreateServer) -> RecreatedSeen:
 
 
 def _user_data(reader: ResourceReader, asked: RecreateServer) -> str:
-    """What the old server had, which Nova shows an administrator until its row is archived; SourceError where not."""
+    """The old server's user data, shown to administrators until its row is archived; SourceError if it is not."""
     path = f"/servers/detail?all_tenants=1&deleted=true&uuid={segment(asked.server)}"
     for one in reader.every("compute", path, "servers", _USER_DATA):
         data = str(one.get("OS-EXT-SRV-ATTR:user_data") or "")
@@ -292,7 +292,7 @@ def _recreated(picture: RecreatedSeen, _: RecreateServer) -> StepState:
 
 
 def _recreate(asked: RecreateServer) -> list[Request]:
-    """What is only known when it is sent is named in words until then."""
+    """Values known only when the request is sent are shown as words until then."""
     server = {**asked.body, "tags": [*asked.body.get("tags", ()), asked.tag]}
     if asked.user_data:
         server["user_data"] = OF_OLD
@@ -303,7 +303,7 @@ def _recreate(asked: RecreateServer) -> list[Request]:
 
 
 def _completed(request: Request, picture: RecreatedSeen) -> Request:
-    """With the image, and the user data, that only their services have. SourceError where one is missing."""
+    """With the image id and the user data, which only the services have. SourceError if one is missing."""
     if picture["server"] == "present":
         return request
     text = json.dumps(request.body)
@@ -374,7 +374,7 @@ def _untag(asked: UntagRecreated) -> list[Request]:
     return [Request(service="compute", method="DELETE", path=path, microversion=_TAGS)]
 
 
-#: in a path, until the server is known
+#: placeholder in a path until the server is known
 _OF_TAG = "(the one of this tag)"
 
 
@@ -382,7 +382,7 @@ def _at_new(request: Request, picture: Any) -> Request:
     return replace(request, path=request.path.replace(_OF_TAG, segment(str(picture.get("id")))))
 
 
-# -- a build that failed
+# -- a failed build
 
 
 def _unclaiming(reader: ResourceReader, asked: UnclaimPort) -> UnclaimedSeen:
@@ -394,7 +394,7 @@ def _unclaiming(reader: ResourceReader, asked: UnclaimPort) -> UnclaimedSeen:
 
 
 def _unclaimed(picture: UnclaimedSeen, _: UnclaimPort) -> StepState:
-    """Nothing is taken from one that ever ran, or is being built; what it comes to is told by its deletion."""
+    """A port is not detached from a server that was ever running, or is being built; its deletion shows the outcome."""
     came_to_nothing = (
         picture["server"] == "present" and not picture["launched"] and picture["server.vm_state"] == "error"
     )

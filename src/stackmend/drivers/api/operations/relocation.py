@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations for servers that were relocated by database: their first start on the new host, and the way back."""
+"""Operations on servers relocated by database: the first start on the new host, and the way back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stackmend.model.operations.compute import BootRelocated, BootSeen, Relocate
 from stackmend.model.operations.network import PortSeen, ReturnPort
 from stackmend.model.step import StepState
 
-#: Nova's power state of a guest that runs
+#: Nova's power_state of a running guest
 _RUNNING = 1
 
 
@@ -37,7 +37,7 @@ def _booted(picture: BootSeen, _: OfServer) -> StepState:
 
 
 def _whole(reader: ResourceReader, asked: Relocated) -> BootSeen:
-    """``lacking``: what is not on the host yet, in words; "" when the server with its ports and volumes is there."""
+    """``lacking``: what is not on the host yet, in words; "" once the server is there with its ports and volumes."""
     picture = _server(reader, asked)
     ports = reader.get("network", f"/ports?device_id={segment(asked.server)}") or {"ports": []}
     lacking = [
@@ -76,7 +76,7 @@ def _port(reader: ResourceReader, asked: ReturnPort) -> PortSeen:
 
 
 def _returned(picture: PortSeen, asked: ReturnPort) -> StepState:
-    """Neutron notes a host whose agent is dead, with a binding that failed: that is all that can be had."""
+    """If the agent of the host is dead, Neutron sets the host but the binding fails: no more can be expected."""
     if picture["port"] == "absent":
         return StepState.FAILED
     right = all(picture.get(name) == value for name, value in asked.values.items())
@@ -92,7 +92,7 @@ OPERATIONS = (
     Implementation(
         of=BootRelocated, requests=_boot, look=_server, judge=_booted, microversion="2.1",
         again=False, limit=600,
-        # Nova notes what it is about before it answers
+        # Nova sets the task_state before it responds
         at_once=True,
     ),
     Implementation(

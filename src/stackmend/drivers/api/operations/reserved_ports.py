@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations on reserved ports. Neutron filters ports by description since Liberty, exactly and by case."""
+"""Operations on reserved ports. Since Liberty Neutron filters ports by description, exactly and case-sensitively."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _ports(reader: ResourceReader, network: str, name: str, value: str) -> list[
 
 
 def _own(reader: ResourceReader, network: str, reservation: str) -> _Shown | None:
-    """The port of a reservation; whatever else has a like description is none."""
+    """The port of a reservation; ports with a similar description do not count."""
     found = _ports(reader, network, "description", reservation)
     return next((one for one in found if one.get("description") == reservation), None)
 
@@ -50,7 +50,7 @@ def _picture(own: _Shown | None) -> ReservedSeen:
 
 
 def _at(reader: ResourceReader, network: str, address: str) -> _Shown | None:
-    """The port that has an address of a network."""
+    """The port that has the address in the network."""
     return next(iter(_ports(reader, network, "fixed_ips", f"ip_address={address}")), None)
 
 
@@ -83,7 +83,7 @@ def _body(asked: ReservePort | TryPort, fixed: list[dict[str, str]]) -> list[Req
 
 
 def _tried(reader: ResourceReader, asked: TryPort) -> ReservedSeen:
-    """The port of this try; if there is none, one of an earlier try that has the address stands for it."""
+    """The port of this attempt; if there is none, that of an earlier attempt with the address stands for it."""
     found = _picture(_own(reader, asked.network, asked.reservation))
     if found["port"] == "present":
         return found
@@ -114,7 +114,7 @@ def _drop(_: DropReserved) -> list[Request]:
 
 def _aimed(request: Request, picture: ReservedSeen) -> Request:
     path = f"/ports/{segment(str(picture['id']))}"
-    # a server that has got it since has changed it
+    # the revision has changed if a server has been given the port since
     return replace(request, path=path, revision=picture.get("revision_number"))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What has to be so just before disks are copied or moved aside: nothing is sent."""
+"""Conditions that must hold just before disks are copied or moved aside: nothing is sent."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def _server(reader: ResourceReader, asked: OfServer) -> ServerSeen:
 
 
 def _stays(picture: ServerSeen, asked: ServerStays) -> StepState:
-    """Still a server of the host, and nothing is being done with it."""
+    """The server is still on the host, and idle."""
     same = picture.get("server.host") == asked.host and picture.get("server.task_state") is None
     return StepState.DONE if same else StepState.FAILED
 
 
 def _away(picture: ServerSeen, asked: ServerAway) -> StepState:
-    """No server, or one of another host or of none, with which nothing is being done."""
+    """The server does not exist, or is idle on another host or none."""
     if picture["server"] == "absent":
         return StepState.DONE
     busy = picture["server.task_state"] is not None or picture["server.vm_state"] == "building"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A volume let go of and taken again, each seen to its end in Nova, in Cinder and in Nova's record of the action."""
+"""Detaching and attaching a volume, followed to the end in Nova, in Cinder and in Nova's record of the action."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.compute import AttachVolume, AwaitLogin, ConsoleSeen, PairSeen, ReleaseVolume
 from stackmend.model.step import StepState
 
-#: the first that takes ``delete_on_termination`` with an attachment, and shows it; the tag is older
+#: the first version that accepts and shows ``delete_on_termination`` of an attachment; the tag is older
 _KEEPING = "2.79"
-#: actions of Nova's that change which volumes a server has
+#: Nova's actions that change the volumes of a server
 _ACTIONS = ("attach_volume", "detach_volume")
 
 
 def _pair(reader: ResourceReader, asked: ReleaseVolume | AttachVolume) -> PairSeen:
-    """``mapping``: Nova's name of the device, ``attachment``: Cinder's of the pair; None if they have none.
+    """``mapping``: the device name in Nova, ``attachment``: Cinder's attachment of the pair; None if there is none.
 
-    ``action``: "open" while the last attach or detach of the server goes on, "error", "over", or "" for none.
+    ``action``: "open" while the last attach or detach of the server is in progress, "error", "over", or "" for none.
 
-    The actions are read first and last, the rest between: of a detach that ends meanwhile its mapping would be seen and
-    its action be over, as if it had come to nothing. Where the two differ something goes on.
+    The actions are read first and last, the rest in between: otherwise a detach that ends in between would show its
+    mapping with its action over, as if it had failed. If the two readings differ, an action is in progress.
     """
     base = f"/servers/{segment(asked.server)}"
     before = _action(reader, asked.server)
@@ -45,16 +45,16 @@ def _pair(reader: ResourceReader, asked: ReleaseVolume | AttachVolume) -> PairSe
 
 
 def _action(reader: ResourceReader, server: str) -> tuple[str, str]:
-    """Id of the last attach or detach of a volume, and what became of it."""
+    """Id of the last attach or detach of a volume, and its state."""
     last = _servers.last_action(reader, server, _ACTIONS)
-    # before nova-compute has taken it there is no event yet: then the volume tells
+    # until nova-compute starts it there is no event: then the volume's status decides
     return last.id, "over" if last.state == "asked" else last.state
 
 
 def _let_go(picture: PairSeen, _: ReleaseVolume) -> StepState:
-    """Gone from Nova and from Cinder, with nobody at it any more.
+    """Gone from Nova and from Cinder, with no operation in progress.
 
-    What one of them still has and the other has not is under way, not undone: these are several reads of two services.
+    If only one of them has changed, the operation is in progress, not undone: these are several reads of two services.
     """
     if picture["server"] == "absent" or picture["volume.status"] is None:
         return StepState.FAILED
@@ -65,7 +65,7 @@ def _let_go(picture: PairSeen, _: ReleaseVolume) -> StepState:
 
 
 def _taken(picture: PairSeen, _: AttachVolume) -> StepState:
-    """There in Nova and in Cinder, with nobody at it any more; what only one of them has is under way."""
+    """Present in Nova and in Cinder, with no operation in progress; if only one of them has it, it is in progress."""
     if picture["server"] == "absent" or picture["volume.status"] is None:
         return StepState.FAILED
     if picture["volume.status"] in ("attaching", "reserved") or picture["action"] == "open":
@@ -93,7 +93,7 @@ def _attach(asked: AttachVolume) -> list[Request]:
 
 
 def _ready(picture: ConsoleSeen, _: AwaitLogin) -> StepState:
-    """A guest at its login prompt has its devices, and answers when one is taken away."""
+    """A guest at its login prompt has its devices, and reacts when one is removed."""
     if picture["server"] == "absent" or picture["server.vm_state"] != "active":
         return StepState.FAILED
     states = {"login": StepState.DONE, "": StepState.INTENT}
@@ -104,14 +104,14 @@ OPERATIONS = (
     Implementation(
         of=ReleaseVolume, requests=_release, look=_pair, judge=_let_go, microversion=_KEEPING,
         again=False, limit=900,
-        # Cinder says detaching before Nova answers
+        # Cinder sets the status "detaching" before Nova responds
         at_once=True,
     ),
     Implementation(
         of=AttachVolume, requests=_attach, look=_pair, judge=_taken, microversion=_KEEPING,
         again=False, limit=600,
         lacking="Attach it with its previous options: 'openstack server add volume'.",
-        # Nova has its mapping before it answers
+        # Nova creates its mapping before it responds
         at_once=True,
     ),
     Implementation(

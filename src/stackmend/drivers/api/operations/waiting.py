@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is only waited for: a host that is empty in every service's eyes, a service that is up, a server that runs.
+"""Operations that only wait: for a host to be empty in every service, a service to be up, a server to run.
 
-An empty host is asked for in each service on its own. What is left and idle will not go by itself: that is a failure
-at once, and not at the end of the time.
+Each service is queried separately whether the host is empty. Objects that are left and idle will not leave by
+themselves: that is a failure at once, not only at the time limit.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from stackmend.model.operations.servers import ServerSeen
 from stackmend.model.operations.waiting import AgentsSeen, LeftSeen
 from stackmend.model.step import StepState
 
-#: the first one in which a tree of providers can be asked for
+#: the first version in which a tree of providers can be requested
 _TREE = "1.14"
-#: so many of what is left are named
+#: how many of the remaining objects are named
 _NAMED = 5
-#: ports of agents, which move with the routers and networks that they serve
+#: ports of agents, which move with the routers and networks they serve
 _OF_AGENTS = "network:"
 
 
@@ -47,12 +47,12 @@ def _empty(picture: LeftSeen, _: object) -> StepState:
 
 
 def _empty_soon(picture: LeftSeen | AgentsSeen, _: object) -> StepState:
-    """For what others take away a moment after a server has gone."""
+    """For what others remove a moment after a server has left."""
     return StepState.DONE if not picture["left"] else StepState.INTENT
 
 
 def _of_compute(reader: ResourceReader, asked: ServersAway) -> LeftSeen:
-    """Servers on the host, and migrations from or to it that are not over."""
+    """Servers on the host, and migrations from or to it that have not ended."""
     host = segment(asked.host)
     servers = list(reader.every("compute", f"/servers/detail?all_tenants=1&host={host}", "servers", _servers.SERVER))
     moves = [
@@ -71,7 +71,7 @@ def _of_compute(reader: ResourceReader, asked: ServersAway) -> LeftSeen:
 
 
 def _of_network(reader: ResourceReader, asked: PortsAway) -> LeftSeen:
-    """Ports whose active binding is on the host: the filter of Neutron also finds those with an inactive one there."""
+    """Ports with an active binding on the host: Neutron's filter also returns those with an inactive one there."""
     host = str(asked.host)
     fields = "&fields=id&fields=device_owner&fields=binding:host_id"
     ports = [
@@ -84,7 +84,7 @@ def _of_network(reader: ResourceReader, asked: PortsAway) -> LeftSeen:
 
 
 def _of_placement(reader: ResourceReader, asked: ProvidersEmpty) -> LeftSeen:
-    """Consumers with an allocation of the host's providers, nested ones too: servers, and migrations by their uuids."""
+    """Consumers with allocations on the host's providers, including nested ones: servers, and migrations by UUID."""
     consumers: set[str] = set()
     for root in asked.providers:
         tree = reader.get("placement", f"/resource_providers?in_tree={segment(root)}", _TREE) or {}
@@ -95,7 +95,7 @@ def _of_placement(reader: ResourceReader, asked: ProvidersEmpty) -> LeftSeen:
 
 
 def _of_block_storage(reader: ResourceReader, asked: VolumesAway) -> LeftSeen:
-    """Volumes of those named that are still attached to the host."""
+    """Those of the named volumes that are still attached to the host."""
     host, some = str(asked.host), []
     for name in asked.volumes:
         body = reader.get("block-storage", f"/volumes/{segment(name)}", "3.0")
@@ -109,7 +109,7 @@ def _of_block_storage(reader: ResourceReader, asked: VolumesAway) -> LeftSeen:
 
 
 def _service_up(picture: ServiceSeen, asked: ServiceUp) -> StepState:
-    """Up, and heard of later than ``after``: Nova calls a service up for a minute after it has died."""
+    """Up, with a heartbeat later than ``after``: Nova shows a service as up for a minute after it has died."""
     if picture["service"] == "absent":
         return StepState.FAILED
     heard = str(picture["updated_at"] or "")[:19] > str(asked.after or "")[:19]
@@ -135,7 +135,7 @@ def _agents(reader: ResourceReader, asked: AgentsAlive) -> AgentsSeen:
 
 
 def connected(port: Mapping[str, object], host: object) -> bool:
-    """Whether a port is in use on a host."""
+    """Whether a port is active on a host."""
     return port.get("status") == "ACTIVE" and port.get("binding:host_id") == host
 
 

@@ -29,7 +29,7 @@ class ApiTable:
     """How a table is read from the services."""
 
     label: str
-    columns: tuple[str, ...]  #: that are filled
+    columns: tuple[str, ...]  #: columns that are filled
     #: the rows; extra rows are harmless. SourceError if they cannot be read completely
     rows: Callable[[Look, Wanted], Iterable[Row]]
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cinder's API. For non-administrators it silently omits other projects' objects: that is checked.
 
-The API does not show when an attachment changed. Its volume changes with it, so the later of that time and the time
-of attaching is used: never too early. ``connection_info`` is secret and is not asked for.
+The API does not show when an attachment changed. Its volume changes with it, so the later of that time and the time of
+attaching is used: never too early. ``connection_info`` is secret and is not requested.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from stackmend.drivers.api.session import segment
 from stackmend.drivers.api.tables import ApiTable, Row, Wanted, moment
 from stackmend.model.errors import SourceError
 
-#: the first with attachments
+#: the first version with attachments
 ATTACHMENTS = "3.27"
 _SERVICE = "block-storage"
 _PAGE = 500
@@ -46,7 +46,7 @@ def _whole(volume: Volume) -> Volume:
 
 
 def volumes(look: Look, names: Any) -> list[Volume]:
-    """The volumes with these ids, all of them for None."""
+    """The volumes with these ids; for None, all of them."""
     if names is None:
         return list(look.once("list", "volumes", lambda: _all(look)).values())
 
@@ -67,7 +67,7 @@ def _all(look: Look) -> dict[str, Volume]:
 
 
 def attachments(look: Look, wanted: Wanted) -> list[Mapping[str, Any]]:
-    """The attachments of these volumes, or of these servers; all of them for None."""
+    """The attachments of these volumes or servers; for None, all of them."""
     _administrator(look)
     if wanted is None:
         return look.once("list", "attachments", lambda: _pages(look, ""))

@@ -28,7 +28,7 @@ Port = Mapping[str, Any]
 
 
 def ports(look: Look, wanted: Wanted) -> list[Port]:
-    """The ports with these ids, or of these devices; all of them for None. SourceError unless all are shown."""
+    """The ports with these ids or devices; for None, all of them. SourceError unless all are shown."""
     if wanted is None:
         return look.once("list", "ports", lambda: _whole(look, f"/ports?limit={_PAGE}{_SHOW}"))
     column, values = next(iter(wanted.items()))

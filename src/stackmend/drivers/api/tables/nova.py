@@ -21,9 +21,9 @@ from stackmend.drivers.api.session import segment
 from stackmend.drivers.api.tables import ApiTable, Row, Wanted, cinder, moment, neutron, number
 from stackmend.model.errors import SourceError
 
-#: the first that shows unreachable servers as UNKNOWN; from 2.75 on servers can no longer be filtered by "uuid"
+#: the first version that shows unreachable servers as UNKNOWN; from 2.75 servers can no longer be filtered by "uuid"
 DOWN = "2.69"
-#: hypervisors by uuid; migrations with uuids, in pages; actions with the time of their last event
+#: hypervisors by UUID; migrations with UUIDs, paginated; actions with the time of their last event
 NODES, MIGRATIONS, ACTIONS = "2.53", "2.59", "2.58"
 CELL = "api"
 _HOST = "OS-EXT-SRV-ATTR:host"
@@ -249,7 +249,7 @@ def _service_rows(look: Look, wanted: Wanted) -> Iterator[Row]:
 def _nodes(look: Look, wanted: Wanted) -> Iterator[Row]:
     del wanted
     found = look.every("compute", "/os-hypervisors/detail", "hypervisors", NODES)
-    _services(look)  # the list leaves out those of a cell that does not answer, and does not name it
+    _services(look)  # the list leaves out hypervisors of a cell that is down, without naming it
     for one in found:
         yield {
             "cell": CELL,

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How file systems are read: one module a kind, found by walking this package. Each holds one ``READER``."""
+"""Readers of file systems: one module per type, found by walking this package. Each defines one ``READER``."""

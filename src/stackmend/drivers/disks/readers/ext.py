@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ext2, ext3 and ext4, by debugfs: of the file system's own makers, without a mount, by numbers of inodes alone.
+"""ext2, ext3 and ext4, read with debugfs from e2fsprogs: without a mount, addressing inodes by number only.
 
-``-c`` leaves the bitmaps alone: nothing is allocated, and a disk on which they are damaged can be read.
+``-c`` skips the bitmaps: nothing is allocated, and a disk whose bitmaps are damaged can be read.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from stackmend.model.objects.inspection import Entry, Kind, shown
 TYPES = ("ext2", "ext3", "ext4")
 
 _LINE = re.compile(rb" *(\d+) +([0-7]+) \(\d+\) +(\d+) +(\d+) +(\d+) +(\d+-\w{3}-\d{4} \d\d:\d\d) (.*)", re.DOTALL)
-#: how debugfs prints what is not printable, and a backslash
+#: debugfs's notation for unprintable characters and the backslash
 _ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
 _KINDS = {0o10: Kind.FILE, 0o04: Kind.DIRECTORY, 0o12: Kind.LINK}
 _ROOT = Entry(id="2", name="/", kind=Kind.DIRECTORY, mode=0o040755)
-#: bytes of a link's target
+#: maximum length of a link's target in bytes
 _TARGET = 4096
 
 
@@ -36,11 +36,11 @@ class Ext:
         self._view = str(view)
 
     def root(self) -> Entry:
-        """Its top directory."""
+        """The root directory."""
         return _ROOT
 
     def entries(self, at: Entry) -> Iterator[Entry]:
-        """What is in a directory."""
+        """The entries of a directory."""
         count = 0
         for line in _lines(output(self._argv(f"ls -l <{at.id}>"))):
             if match := _LINE.fullmatch(line):
@@ -52,7 +52,7 @@ class Ext:
             raise SourceError(f"directory {at.name} cannot be read: it is damaged")
 
     def looked(self, one: Entry) -> Entry:
-        """With the target of a link."""
+        """The entry with the target of a link."""
         if one.kind is not Kind.LINK:
             return one
         ended = run(self._argv(f"stat <{one.id}>"))
@@ -61,7 +61,7 @@ class Ext:
         return replace(one, target=_path(b"".join(self.read(one))[:_TARGET]))
 
     def read(self, one: Entry) -> Iterator[bytes]:
-        """Its content: exactly as many bytes as its inode says, or an error."""
+        """The content of a file: exactly as many bytes as its inode says, or an error."""
         left = one.size
         for some in output(self._argv(f"cat <{one.id}>"), limit=3600.0):
             yield some[:left]

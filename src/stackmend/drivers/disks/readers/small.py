@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Config drives and EFI partitions (vfat, iso9660): taken out whole into a folder of the sandbox, and read there.
+"""Config drives and EFI partitions (vfat, iso9660): extracted completely into a folder of the sandbox, and read there.
 
-mcopy and bsdtar make plain files of this account; what else they make is neither followed nor shown as a file.
+mcopy and bsdtar create regular files owned by this account; anything else they create is neither followed nor shown as
+a file.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from stackmend.drivers.disks.tree import Opening
 from stackmend.model.errors import SourceError
 from stackmend.model.objects.inspection import Entry, Kind, shown
 
-#: bytes of a file system that is taken out whole: the folder of the sandbox has twice as many
+#: maximum size in bytes of a file system to extract: the sandbox's folder holds twice as much
 LARGEST = 256 << 20
 _CHUNK = 1 << 20
 _KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.LINK}
 
 
 class Small:
-    """One file system, taken out."""
+    """One extracted file system."""
 
     def __init__(self, view: Path) -> None:
         size = view.stat().st_size
@@ -44,11 +45,11 @@ class Small:
             raise SourceError(f"it cannot be read: {ended.err or f'exit code {ended.code}'}")
 
     def root(self) -> Entry:
-        """Its top directory."""
+        """The root directory."""
         return Entry(id="", name="/", kind=Kind.DIRECTORY, mode=0o040755)
 
     def entries(self, at: Entry) -> Iterator[Entry]:
-        """What is in a directory."""
+        """The entries of a directory."""
         with os.scandir(os.fsencode(self._folder / at.id)) as found:
             for one in found:
                 seen = one.stat(follow_symlinks=False)
@@ -62,14 +63,14 @@ class Small:
                 )
 
     def looked(self, one: Entry) -> Entry:
-        """With the target of a link."""
+        """The entry with the target of a link."""
         if one.kind is not Kind.LINK:
             return one
         target = os.readlink(os.fsencode(self._folder / one.id))
         return replace(one, target="/".join(shown(part) for part in target.split(b"/")))
 
     def read(self, one: Entry) -> Iterator[bytes]:
-        """Its content."""
+        """The content of a file."""
         handle = os.open(os.fsencode(self._folder / one.id), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(handle, "rb") as file:
             while some := file.read(_CHUNK):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""XFS, by xfs_db: of its own makers, without a mount. It names the blocks, which are read from the disk."""
+"""XFS, read with xfs_db from xfsprogs, without a mount: it names the blocks, which are then read from the disk."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from stackmend.drivers.disks.tree import Opening
 from stackmend.model.errors import SourceError
 from stackmend.model.objects.inspection import Entry, Kind, shown
 
-#: of a directory, up to the name, whose length it tells
+#: a directory entry up to its name, whose length it gives
 _LINE = re.compile(rb"\d+ +(\d+) +\S+ +0x[0-9a-f]+ +(\d+) ")
 _EXTENT = re.compile(rb"data offset (\d+) startblock \d+ \((\d+)/(\d+)\) count (\d+) flag (\d)")
 _KINDS = {0o10: Kind.FILE, 0o04: Kind.DIRECTORY, 0o12: Kind.LINK}
 _CORE = ("core.mode", "core.size", "core.uid", "core.mtime.sec", "core.format", "core.realtime")
 _CHUNK = 1 << 20
-#: inodes that are asked for by one command
+#: inodes requested in one command
 _BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
 class _Geometry:
-    """Where the blocks of a file system are."""
+    """The location of a file system's blocks."""
 
     block: int
-    group: int  #: blocks of an allocation group
+    group: int  #: blocks per allocation group
     root: str
 
 
@@ -47,11 +47,11 @@ class Xfs:
             raise SourceError("its superblock cannot be read by xfs_db") from None
 
     def root(self) -> Entry:
-        """Its top directory."""
+        """The root directory."""
         return self._inode(Entry(id=self._at.root, name="/", kind=Kind.DIRECTORY))
 
     def entries(self, at: Entry) -> Iterator[Entry]:
-        """What is in a directory."""
+        """The entries of a directory."""
         out = self._said(f"inode {at.id}", "ls")
         every = list(_names(out))
         if not every:
@@ -61,7 +61,7 @@ class Xfs:
             yield from self._several(names[first : first + _BATCH])
 
     def looked(self, one: Entry) -> Entry:
-        """With the target of a link."""
+        """The entry with the target of a link."""
         one = self._inode(one)
         if one.kind is not Kind.LINK:
             return one
@@ -70,7 +70,7 @@ class Xfs:
         return replace(one, target="/".join(shown(part) for part in target.split(b"/")))
 
     def read(self, one: Entry) -> Iterator[bytes]:
-        """Its content, from the blocks that its inode names; holes and what was never written are zeros."""
+        """The content of a file, from the blocks in its inode; holes and unwritten extents are zeros."""
         if one.size == 0:
             return
         found = self._asked(f"inode {one.id}", "p " + " ".join(_CORE))
@@ -113,7 +113,7 @@ class Xfs:
 
 
 def _names(out: bytes) -> Iterator[tuple[str, bytes]]:
-    """(number of the inode, name) of each line; a name may hold the end of one."""
+    """(inode number, name) of each entry; a name may contain a line end."""
     at = 0
     while at < len(out):
         if match := _LINE.match(out, at):
