@@ -15,12 +15,12 @@ from stackmend.model.workflow import LaneDraft, Sight
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kind:
-    """What one kind of agent serves."""
+    """The objects served by one kind of agent."""
 
     agent: str  #: agent_type
     serves: Callable[[Api, str], Sequence[Mapping[str, object]]]
     thing: str
-    moved: Callable[[str, str, str], tuple[Step, Step]]  #: the thing from one agent to another
+    moved: Callable[[str, str, str], tuple[Step, Step]]  #: the steps that move an object from one agent to another
 
 
 def _router(router: str, agent: str, other: str) -> tuple[Step, Step]:
@@ -46,9 +46,9 @@ _KINDS = (
 
 
 def lanes(sight: Sight, host: str, stage: int) -> Iterator[LaneDraft]:
-    """A lane for each agent that serves something: that goes to others, then it gets no more work.
+    """A lane for each agent that serves something: its objects go to other agents, then it is disabled.
 
-    In this order, because it is undone the other way round: Neutron gives nothing to an agent that is down (404).
+    The order matters because undo reverses it: Neutron schedules nothing to an agent that is down (404).
     """
     mine = network.agents(sight.api, host)
     for kind in _KINDS:

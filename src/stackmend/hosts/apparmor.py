@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What AppArmor lets a guest do on its host: its profile as libvirt made it, and what the kernel has denied it.
+"""AppArmor on a host: the profile that libvirt made for a guest, and what the kernel has denied the guest.
 
-libvirt's virt-aa-helper makes ``libvirt-<uuid>`` (from a template, once) and ``libvirt-<uuid>.files``, which it
-includes, when a guest starts. The latter is written anew from the guest's XML when a disk is attached or detached, and
-both are removed when it stops (src/security/virt-aa-helper.c, security_apparmor.c). ``/dev/vhost-net`` is in it only if
-the XML had a virtio NIC by then: a guest that started without one is denied the device of the first NIC that is
-attached to it. Nova answers 500, "Failed to attach network adapter device".
+When a guest starts, libvirt's virt-aa-helper creates ``libvirt-<uuid>`` (from a template, once) and
+``libvirt-<uuid>.files``, which it includes. The latter is rewritten from the guest's XML when a disk is attached or
+detached, and both are removed when the guest stops (src/security/virt-aa-helper.c, security_apparmor.c). It contains
+``/dev/vhost-net`` only if the XML had a virtio NIC at that time: a guest that started without one is denied the device
+of the first NIC attached to it. Nova responds 500, "Failed to attach network adapter device".
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from stackmend.model.protocols import Hosts
 from stackmend.model.step import HostCommand
 
 PROFILES = "/etc/apparmor.d/libvirt"
-#: rules for every guest: the abstraction of the package, and the site's own addition to it
+#: rules for every guest: the package's abstraction, and the site's own addition to it
 ABSTRACTIONS = ("/etc/apparmor.d/abstractions/libvirt-qemu", "/etc/apparmor.d/local/abstractions/libvirt-qemu")
 DEVICE = "/dev/vhost-net"
 RULE = f"  {DEVICE} rw,"
-#: stands behind the rule once the profile has been loaded with it
+#: follows the rule once the profile has been loaded with it
 LOADED = "  # the line above is loaded: stackmend"
 
-#: $1 root of the file system, $2 uuid, $3 rule, $4 mark; words and texts, each ended by a NUL
+#: $1 root of the file system, $2 UUID, $3 rule, $4 mark; prints words and texts, each ended by a NUL
 _LOOK = r"""export LC_ALL=C
 d=$1/etc/apparmor.d n=libvirt-$2
 say() { printf '%s\t%s\0' "$1" "$2"; }
@@ -57,7 +57,7 @@ has() { grep -qxF -e "$1" "$f"; }
 without() { grep -vxF -e "$1" -e "$2" "$f"; }
 put() { new=$(without "$1" "$2") && printf '%s\n' "$new" >"$f"; }
 """
-#: $5 digest of the file without rule and mark. In place, as libvirt writes it: owner and mode stay
+#: $5 digest of the file without rule and mark. The file is changed in place, as by libvirt, to keep its owner and mode
 _PERMIT = (
     _HEAD
     + r"""[ -f "$f" ] && [ ! -L "$f" ] || { echo "the guest has no such file any more: $f" >&2; exit 1; }
@@ -74,46 +74,46 @@ _FORBID = (
 put "$3" "$4" && apparmor_parser -r "$p"
 """
 )
-#: where the guest has stopped the file is gone, and so is the rule
+#: if the guest has stopped, the file is gone, and so is the rule
 _PROBE = _HEAD + '[ -f "$f" ] && has "$3" && has "$4" || exit 1\n'
 _LIMIT = 120.0
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-#: what is of one guest alone: disks, its name, its number
+#: parts that are unique to one guest: its name and domain number
 _OWN = re.compile(r"instance-[0-9a-f]{8}|(?<=domain-)\d+")
 _RULE = re.compile(r'^\s*(?:deny\s+)?"?(/[^"\s]+)"?\s+(\w+),\s*$')
 _DENIED = re.compile(r'name="([^"]+)"')
 
 
 class Verdict(StrEnum):
-    """What can be said of /dev/vhost-net."""
+    """The state of a guest's access to /dev/vhost-net."""
 
     OFF = "off"  #: the kernel enforces no profile
-    NONE = "no-profile"  #: the guest has none: it is off, or another security driver confines it
-    ALLOWED = "allowed"  #: a rule lets it open the device
-    LACKING = "lacking"  #: no rule lets it, and the kernel has not been seen to deny it
-    DENIED = "denied"  #: no rule lets it, and the kernel has denied it
+    NONE = "no-profile"  #: the guest has none: it is off, or confined by another security driver
+    ALLOWED = "allowed"  #: a rule allows the device
+    LACKING = "lacking"  #: no rule allows it, but no denial by the kernel was found
+    DENIED = "denied"  #: no rule allows it, and the kernel has denied it
 
 
-#: verdicts by which a NIC cannot be attached
+#: verdicts with which a NIC cannot be attached
 DENYING = (Verdict.DENIED, Verdict.LACKING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """The profile of a guest, compared with that of a guest on the same host which has the device."""
+    """The profile of a guest, compared with that of a guest with access on the same host."""
 
     verdict: Verdict
-    file: str  #: where its rules are
+    file: str  #: the file with its rules
     device: bool  #: whether the host has /dev/vhost-net
-    denied: tuple[str, ...] = ()  #: what the kernel denied it, the last lines of its log
-    other: str = ""  #: file of the guest that it is compared with
-    only_here: tuple[str, ...] = ()  #: rules, without what is of one guest alone
+    denied: tuple[str, ...] = ()  #: denials by the kernel, the last lines of its log
+    other: str = ""  #: file of the guest used for comparison
+    only_here: tuple[str, ...] = ()  #: rules, without the parts unique to one guest
     only_there: tuple[str, ...] = ()
-    digest: str = ""  #: of its own rules, without what is added here
+    digest: str = ""  #: of its own rules, without those added here
 
 
 def look(hosts: Hosts, host: str, server: str, root: str = "") -> Profile:
-    """The profile of a guest. SourceError where the host cannot be asked."""
+    """The profile of a guest. SourceError if the host cannot be queried."""
     if not _UUID.fullmatch(server):
         raise SourceError(f"{server} is no uuid of a server")
     done = hosts.run(host, ("sh", "-c", _LOOK, "look", root, server, RULE, LOADED), limit=_LIMIT)
@@ -136,7 +136,7 @@ def look(hosts: Hosts, host: str, server: str, root: str = "") -> Profile:
 
 
 def permit(host: str, server: str, digest: str, root: str = "") -> HostCommand:
-    """Add the rule to a file that reads so, and load the profile; undo takes it out."""
+    """Add the rule to the file, if it has this digest, and load the profile; undo removes the rule."""
     words = (root, server, RULE, LOADED)
     return HostCommand(
         host=host,
@@ -148,7 +148,7 @@ def permit(host: str, server: str, digest: str, root: str = "") -> HostCommand:
 
 
 def by_hand(server: str) -> tuple[str, ...]:
-    """What to type on the host, as root: the rule beside the others, and the profile of the guest loaded again."""
+    """The commands to type on the host as root: add the rule, and load the guest's profile again."""
     name = f"{PROFILES}/libvirt-{server}"
     return (f"echo '{RULE}' >> {name}.files", f"apparmor_parser -r {name}")
 
@@ -171,7 +171,7 @@ def _verdict(words: Mapping[str, str], denied: tuple[str, ...]) -> Verdict:
 
 
 def _allows(text: str) -> bool:
-    """Whether a rule of a text opens the device, in quotes or not, and is no comment and no denial."""
+    """Whether a rule in the text allows the device, quoted or not; comments and deny rules do not count."""
     for line in text.splitlines():
         match = _RULE.match(line)
         if match and match[1] == DEVICE and {"r", "w"} <= set(match[2]) and not line.lstrip().startswith("deny"):
@@ -180,7 +180,7 @@ def _allows(text: str) -> bool:
 
 
 def _rules(text: str, server: str) -> frozenset[str]:
-    """Rules without what is of one guest alone: other uuids and names are one word, and paths of disks are left out."""
+    """The rules without parts unique to one guest: other UUIDs and names as one word, no paths of disks."""
     found = set()
     for line in text.splitlines():
         plain = _OWN.sub("GUEST", _UUID.sub("UUID", line.replace(server, "UUID"))).replace('"', "").strip()

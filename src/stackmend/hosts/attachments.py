@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands of Nova's own that make the connection of a volume again (``nova-manage volume_attachment``, 24 and later).
+"""Nova's own commands to renew the connection of a volume (``nova-manage volume_attachment``, since release 24).
 
-A connector is what a host tells a storage back end of itself. It is read on the host while the plan is made; the
-refresh itself runs wherever nova-manage reaches Nova's databases and its message queue.
+A connector is a host's description of itself for a storage back end. It is read on the host while the plan is made; the
+refresh itself runs wherever nova-manage can reach Nova's databases and message queue.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ _REFRESH = (
     'file=$(mktemp) && printf %s "$1" > "$file" && nova-manage volume_attachment refresh "$2" "$3" "$file";'
     ' code=$?; rm -f "$file"; exit $code'
 )
-#: $1 server, $2 volume, $3 the attachment that is to go; another one without connection broke half way
+#: $1 server, $2 volume, $3 the attachment to be replaced; a new one without connection failed halfway
 _PROBE = (
     'shown=$(nova-manage volume_attachment show "$1" "$2") || exit 2;'
     ' case "$shown" in *"$3"*) exit 1;; esac;'
     ' case "$shown" in *driver_volume_type*) exit 0;; esac; exit 1'
 )
-#: seconds that a refresh may take: a back end makes a new export
+#: time limit of a refresh in seconds: the back end creates a new export
 _LIMIT = 900.0
-#: seconds that nova-manage may take to look at its host: it loads all of Nova first
+#: time limit for a query with nova-manage in seconds: it loads all of Nova first
 _ASKING = 180.0
 
 
 def inside(sight: Sight) -> tuple[str, ...]:
-    """What comes before a command that belongs in the container of nova-compute; () if there is none."""
+    """What precedes a command to run in the container of nova-compute; () if there is none."""
     return texts(sight.settings.get("hosts.container"))
 
 
 def connector(sight: Sight, host: str) -> str:
-    """The connector of a host as JSON; "" where no way to hosts is configured. CannotRepair if there is none."""
+    """The connector of a host as JSON; "" if no access to hosts is configured. CannotRepair if it has none."""
     if sight.hosts is None:
         return ""
     done = sight.hosts.run(host, (*inside(sight), *_GET), limit=_ASKING)
@@ -58,7 +58,7 @@ def connector(sight: Sight, host: str) -> str:
 
 
 def manages(sight: Sight, host: str) -> None:
-    """CannotRepair unless a host that the operator names has a nova-manage; HostUnreachable if there is no way."""
+    """CannotRepair unless the host named by the operator has nova-manage; HostUnreachable if it cannot be reached."""
     if sight.hosts is None:
         return
     done = sight.hosts.run(host, (*inside(sight), "sh", "-c", "command -v nova-manage"), limit=_ASKING)
@@ -71,7 +71,7 @@ def manages(sight: Sight, host: str) -> None:
 def refreshed(
     sight: Sight, found: str, *, server: str, volume: str, attachment: str, manage: str
 ) -> HostCommand:  # fmt: skip
-    """The command on host ``manage`` that gives the stopped server a new attachment instead of this one."""
+    """The command on host ``manage`` that replaces this attachment of the stopped server by a new one."""
     front = inside(sight) if manage else ()
     return HostCommand(
         host=manage,
@@ -82,7 +82,7 @@ def refreshed(
 
 
 def by_hand(host: str, server: str, volumes: Sequence[str]) -> str:
-    """The same, for a human, in the order in which it is typed."""
+    """The same as text, in the order in which it is typed."""
     lines = [f"on {host}: {shlex.join(_GET)} > connector.json", "then, where nova-manage reaches Nova's databases:"]
     lines += [
         shlex.join(("nova-manage", "volume_attachment", "refresh", server, volume, "connector.json"))

@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shell of salvage: what is run on the hosts, and between them. Nothing here deletes anything on a host.
+"""The shell scripts of salvage, run on the hosts and between them. They delete nothing on any host.
 
-Needed are a POSIX shell, GNU find, tar and coreutils; qemu-img on the target alone. Arguments are positional, so that a
-name is never read as shell. A working folder of ours lies inside the instances directory, so that putting in place is
-one rename. ``KEY.new`` is what is being copied, ``KEY.copied`` says what was copied whole and verified.
+They need a POSIX shell, GNU find, tar and coreutils; qemu-img only on the target. Arguments are positional, so that a
+name is never parsed as shell. stackmend's working folder is inside the instances directory, so that a copy is put in
+place by one rename. ``KEY.new`` is being copied; ``KEY.copied`` records what was completely copied and verified.
 
-Nothing that the source sends is trusted, nor whoever owns the instances directory. Our folders are real ones, of this
-account, closed to others; work is done from inside of them, and the instances directory stays open as ``$i``, whatever
-it is called meanwhile. What was sent is plain files and directories with one name each, or it is left where it is:
-nothing is written, owned or opened through a link.
+Neither the data from the source nor the owner of the instances directory is trusted. stackmend's folders must be real
+directories, owned by this account and closed to others; the scripts work from inside them, and keep the instances
+directory open as ``$i``, even if it is renamed meanwhile. Received data must be regular files and directories with one
+name each, or it is left where it is: nothing is written, chowned or opened through a link.
 """
 
 from __future__ import annotations
 
 from stackmend.model.objects.disks import QUARANTINE, WORK
 
-#: which file or directory it is, under whatever name: when it was made, to the nanosecond, and the number of its inode
-#: where the file system does not tell. The number alone would be another one after a while on overlay file systems
+#: identifies a file or directory under any name: by its birth time in nanoseconds, or its inode number if the file
+#: system has no birth times. The inode number alone would change after a while on overlay file systems
 IDENTITY = r"""identity() {
   case $(stat -c %W -- "$1" 2>/dev/null) in
     '') return 1 ;;
@@ -45,14 +45,14 @@ plain() {{
 note() {{ if ours "$w"; then cat "$w/$1" 2>/dev/null; fi; }}
 """
 
-#: directory, what of it: one line for everything, with the checksums of files
+#: directory, what of it: one line per item, files with checksums
 _LIST = r"""list() {
   plain "$1"
   find "$1" -type d -printf 'd %p\n' &&
   find "$1" -type f -exec sha256sum -- {} +
 }
 """
-#: the directory itself is no link: another one would be sent instead
+#: the directory itself must not be a link: another one would be sent instead
 _REAL = r"""[ "$home" = "$(cd -P -- "$(dirname -- "$1")" && pwd -P)/$(basename -- "$1")" ] || fail "it is a link: $1"
 """
 #: directory, what of it, marker
@@ -67,7 +67,7 @@ list "$2"
 """
 )
 
-#: directory, marker; names on stdin after a line that says whether they are all
+#: directory, marker; names on stdin, after a line that says whether these are all
 SEND = (
     "# sends by tar\n"
     + _HEAD
@@ -79,7 +79,7 @@ exec tar --create --sparse --hard-dereference --no-recursion --files-from=- --fi
 """
 )
 
-#: directory, key, final name, what, marker: makes the working folder, and lists what is in it. 10: the final name is
+#: directory, key, final name, what, marker: creates the working folder, and lists its contents. 10: the final name is
 #: taken by a file, which is listed instead
 PREPARE = (
     "# makes room, lists what is there\n"
@@ -113,7 +113,7 @@ exec tar --extract --no-same-owner --no-same-permissions --file=-
 """
 )
 
-#: directory, key: the copy is whole
+#: directory, key: records that the copy is complete
 COPIED = (
     "# notes that the copy is whole\n"
     + _HEAD
@@ -124,7 +124,7 @@ identity "$2.new" >"$2.copied"
 """
 )
 
-#: directory, key, final name: of a folder that is copied, and perhaps in place already
+#: directory, key, final name: of a folder that was copied, and may already be in place
 COPIED_PROBE = (
     "# whether the copy is whole\n"
     + _HEAD
@@ -149,8 +149,8 @@ cd "$i/" && into "$q" && mkdir -p "$3" && mv -n -T -- "/proc/self/fd/8/$2.new" "
 """
 )
 
-#: what a file of this format says of itself now: its base, and the format of that. A guest, or whoever has the source,
-#: may have written another header since it was looked at
+#: what a file of this format now says about itself: its backing file and the format of that. The guest, or the owner of
+#: the source, may have written another header since it was examined
 _BASED = r"""based() {
   said=$(qemu-img info -U -f "$2" --output=json "./$1") || fail "it cannot be opened: $1"
   case $said in *'"data-file"'*) fail "its content is in another file: $1" ;; esac
@@ -160,7 +160,7 @@ _BASED = r"""based() {
 }
 """
 
-#: directory, key, final name, name, its format: one file is copied, or was there with the same content
+#: directory, key, final name, name, its format: one file was copied, or was there with the same content
 FILE_DONE = (
     "# puts one file in place\n"
     + _HEAD
@@ -204,7 +204,7 @@ unused() {
 }
 """
 
-#: directory, key, final name, quarantine: a file that was not there before is moved aside, unless a disk is based on it
+#: directory, key, final name, quarantine: moves aside a file that was not there before, unless a disk is based on it
 FILE_BACK = (
     "# moves one file into quarantine\n"
     + _HEAD
@@ -220,8 +220,8 @@ mkdir -p "$(dirname -- "$4/$3")" && mv -n -T -- "$i/$3" "$4/$3" && [ ! -e "$i/$3
 """
 )
 
-#: directory, key, final name, disk.info ("" if there is none), then for every disk: its name, its format, its base,
-#: the format of that, "rebase" where it has to be told so, and the key of the base
+#: directory, key, final name, disk.info ("" if there is none), then for every disk: its name, its format, its backing
+#: file, the format of that, "rebase" if it has to be changed, and the key of the backing file
 PLACE = (
     "# puts the copy in place by one rename\n"
     + _HEAD
@@ -290,7 +290,7 @@ mkdir -p "$4" && mv -n -T -- "$i/$3" "$4/$3" && [ ! -e "$i/$3" ]
 """
 )
 
-#: directory, name, its identity, the youngest time in it, quarantine: an orphan is moved aside
+#: directory, name, its identity, the latest time in it, quarantine: moves an orphan aside
 ASIDE = (
     "# moves an orphan into quarantine\n"
     + _HEAD
@@ -330,7 +330,7 @@ mv -n -T -- "$4/$2" "$i/$2" && [ ! -e "$4/$2" ]
 """
 )
 
-#: five lines for a shell: list there, prepare here, send there, receive here, done here
+#: five shell command lines: list there, prepare here, send there, receive here, finish here
 RELAY = r"""# copies between two hosts, with checksums on both sides
 export LC_ALL=C
 fail() { echo "$*" >&2; exit 1; }

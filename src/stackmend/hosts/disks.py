@@ -23,20 +23,20 @@ _LEAST, _SLOWEST = 3600.0, 2 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstancesDirectory:
-    """An instances directory on a host, and how commands get there."""
+    """An instances directory on a host, and how commands are run there."""
 
     host: str
     path: str
-    home: str = ""  #: what it is called while the host runs
+    home: str = ""  #: its path while the host runs normally
     container: tuple[str, ...] = ()
-    carry: tuple[str, ...] = ()  #: ssh, with {host}; () for this machine
+    carry: tuple[str, ...] = ()  #: ssh command, with {host}; () for this machine
     prefix: tuple[str, ...] = ()
 
     @classmethod
     def of(
         cls, settings: Mapping[str, object], host: str, path: str, *, home: str = "", inside: bool = True
     ) -> InstancesDirectory:
-        """A place by the settings of :class:`stackmend.model.workflow.Sight`; ``inside``: of the container."""
+        """The directory, by the settings of :class:`stackmend.model.workflow.Sight`; ``inside``: in the container."""
         here = not host or host in texts(settings.get("hosts.local"))
         return cls(
             host=host,
@@ -48,11 +48,11 @@ class InstancesDirectory:
         )
 
     def argv(self, script: str, *arguments: str) -> tuple[str, ...]:
-        """A script on that host, as the argument vector of a step there."""
+        """A script for that host, as the argument vector of a step there."""
         return (*self.container, "sh", "-c", script, "salvage", *arguments)
 
     def line(self, script: str, *arguments: str) -> str:
-        """The same as a line for a shell of this machine."""
+        """The same as a shell command line for this machine."""
         words = shlex.join((*self.prefix, *self.argv(script, *arguments)))
         return shlex.join((*(word.replace("{host}", self.host) for word in self.carry), words)) if self.carry else words
 
@@ -66,16 +66,16 @@ def _limit(size: int) -> float:
 
 
 def base_key(path: str) -> str:
-    """Under which a file is noted in the working folder of the target."""
+    """The name under which the target's working folder records a file."""
     return "base." + path.rpartition("/")[2]
 
 
 def copy_file(
     source: InstancesDirectory, target: InstancesDirectory, path: str, size: int, stamp: str, form: str = ""
 ) -> HostCommand:
-    """One file, at the same place below the directory of the target: a base, shared by every disk on it.
+    """Copy one file to the same path in the target's directory: a base image shared by several disks.
 
-    ``form``: its format, where it holds a disk: it must be based on nothing.
+    ``form``: its format, if it holds a disk: it must not have a backing file.
     """
     folder, _, name = path.rpartition("/")
     key, what = base_key(path), f"./{name}"
@@ -99,7 +99,7 @@ def copy_file(
 def copy_folder(
     source: InstancesDirectory, target: InstancesDirectory, folder: Folder, name: str, stamp: str
 ) -> HostCommand:
-    """The directory of a server, whole, into the working folder of the target; it goes on where it was cut off."""
+    """Copy a server's directory completely into the working folder of the target; an interrupted copy continues."""
     return HostCommand(
         host="",
         argv=_relay(
@@ -120,7 +120,7 @@ def copy_folder(
 def put_in_place(
     source: InstancesDirectory, target: InstancesDirectory, folder: Folder, name: str, found: Inventory, stamp: str
 ) -> HostCommand:
-    """Rename the copy to what Nova looks for, with owner and mode as there, and bases named as they are there."""
+    """Rename the copy to the name Nova expects, with the owner, mode and names of backing files used there."""
     words: list[str] = []
     for disk in folder.disks:
         image = disk.image
@@ -133,7 +133,7 @@ def put_in_place(
             key = base_key(disk.chain[0])
         other = image.backing != new or (bool(new) and not image.backing_format)
         words += [file, image.format, new, form, "rebase" if new and other else "", key]
-    # never what was sent: it decides how Nova opens the disks
+    # never the received one: it determines how Nova opens the disks
     info = moved_info(folder.formats, name, target.path) or folder.formats.rstrip("\n")
     return HostCommand(
         host=target.host,
@@ -144,7 +144,7 @@ def put_in_place(
 
 
 def moved_info(text: str, name: str, path: str) -> str:
-    """The disk.info of a server whose directory is called ``path``/``name`` now; "" where it says the same already."""
+    """The disk.info of a server whose directory is now ``path``/``name``; "" if it is unchanged."""
     try:
         found = json.loads(text)
     except ValueError:
@@ -166,5 +166,5 @@ def aside(place: InstancesDirectory, folder: Folder, stamp: str) -> HostCommand:
 
 
 def stamp_of(now: str) -> str:
-    """A moment as the name of a folder."""
+    """A time as the name of a folder."""
     return "".join(c for c in now[:19] if c.isalnum()) or "now"

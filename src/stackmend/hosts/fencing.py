@@ -20,7 +20,7 @@ SILENT = 60
 
 
 def moment(text: object) -> datetime | None:
-    """A time as services print it (UTC, with or without saying so), aware; None if there is none."""
+    """A time as services print it (UTC, with or without a zone), with a time zone; None if there is none."""
     if not text:
         return None
     found = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
@@ -101,15 +101,15 @@ def fence(sight: Sight, host: str, word: bool) -> Iterator[LaneDraft]:
 
 
 def unheard(host: str, found: Mapping[str, object]) -> ApiCall:
-    """Check again when the plan is applied: it has not reported since."""
+    """Check again when the plan is applied: it has sent no heartbeat since."""
     return AwaitSilence(host=host, changed=text(found.get("updated_at"))).call()
 
 
 def declared(sight: Sight, host: str, found: Mapping[str, object]) -> LaneDraft:
-    """The second lane: it has not reported since the plan was made, and is now forced down in Nova.
+    """The second lane: it has sent no heartbeat since the plan was made, and is now forced down in Nova.
 
-    It can be undone as long as no evacuation from the host is open: then its return has work to do first. Its gate
-    is where a human says once more that the host is cut off, where gates are wanted.
+    It can be undone as long as no evacuation from the host is open: after that, its return requires work first. At its
+    gate, if gates are wanted, a human confirms once more that the host is cut off.
     """
     service = str(found["id"])
     back = DeclareUp(host=host, service=service).call({"evacuations": 0})
@@ -132,9 +132,9 @@ def declared(sight: Sight, host: str, found: Mapping[str, object]) -> LaneDraft:
 
 
 def afterwards(sight: Sight, host: str, stage: int, *, moving: bool = True) -> Iterator[LaneDraft]:
-    """The last lanes: its queue is emptied by the operator's hook, if there is one; and what its return takes.
+    """The last lanes: the operator's hook, if any, purges its queue; and the instructions for its return.
 
-    ``moving``: servers leave it by this plan, after it was fenced.
+    ``moving``: this plan moves servers off it after it was fenced.
     """
     hook = texts(sight.settings.get("hooks.purge_queue")) if moving else ()
     purge = tuple(part.replace("{host}", host) for part in hook)
@@ -143,7 +143,7 @@ def afterwards(sight: Sight, host: str, stage: int, *, moving: bool = True) -> I
             resource_type="host",
             resource_id=host,
             message=f"requests sent to nova-compute on {host} while it was dead are discarded",
-            # it may be done twice
+            # repeating it does no harm
             steps=(HostCommand(host="", argv=purge, probe=purge),),
             stage=stage - 1,
         )
@@ -160,7 +160,7 @@ def afterwards(sight: Sight, host: str, stage: int, *, moving: bool = True) -> I
 
 
 def returning(host: str, *, purged: bool = False) -> str:
-    """The steps, in order, when the host comes back."""
+    """The steps, in order, for when the host comes back."""
     queue = (
         f"requests sent to it after this run wait in its queue (compute.{host}): purge it again if there were any"
         if purged

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers of a host that is or was dead: a verified list, the location of disks, the order of starts."""
+"""Servers of a host that is or was dead: a verified list, the location of their disks, the order of starts."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from stackmend.model.workflow import Sight
 
 
 def guests(sight: Sight, host: str) -> list[Server]:
-    """Every server of the host, by name. CannotRepair if Nova does not show all that Placement knows of.
+    """Every server of the host, by name. CannotRepair if Nova does not show all those with allocations in Placement.
 
-    Nova leaves out the servers of a cell that is down, without a word: Placement's allocations are the proof.
+    Nova silently leaves out the servers of a cell that is down: Placement's allocations reveal that.
     """
     listed = servers.on_host(sight.api, host)
     _complete(sight, host, listed)
@@ -29,7 +29,7 @@ def guests(sight: Sight, host: str) -> list[Server]:
     for port in network.bound(sight.api, host):
         ports.setdefault(str(port.get("device_id")), []).append(port)
     groups = servers.groups(sight.api)
-    # after a move that failed its ports are bound to another host, or to none
+    # after a failed move its ports are bound to another host, or to none
     return [
         replace(
             one,
@@ -45,7 +45,7 @@ def _complete(sight: Sight, host: str, listed: Sequence[Server]) -> None:
     lacking = sorted(consumers(sight, nodes) - {one.id for one in listed})
     for name in lacking:
         shown = compute.server(sight.api, name)
-        # else a migration's allocation, one of an evacuated server, or an orphan
+        # otherwise it is the allocation of a migration or of an evacuated server, or an orphan
         if shown and shown.get("OS-EXT-SRV-ATTR:host") == host:
             raise CannotRepair(f"Nova's list of the servers on {host} is incomplete: server {name} is missing")
 
@@ -60,7 +60,7 @@ def consumers(sight: Sight, nodes: set[str]) -> set[str]:
 
 
 def named(found: Sequence[Server], names: Sequence[str], option: str) -> list[str]:
-    """Ids of the servers that an option names by id or name, in its order; UsageError for one that is not there."""
+    """Ids of the servers named in an option by id or name, in its order; UsageError if one does not exist."""
     ids = []
     for name in names:
         mine = [guest.id for guest in found if name in (guest.id, guest.name)]
@@ -71,7 +71,7 @@ def named(found: Sequence[Server], names: Sequence[str], option: str) -> list[st
 
 
 def _not_one(found: Sequence[Server], name: str, option: str, mine: Sequence[str]) -> tuple[str, str]:
-    """(what is wrong with a name, what to do about it)."""
+    """(the problem with a name, the hint)."""
     if mine:
         return f"{option} {name}: several servers have this name", f"Specify one by id: {', '.join(mine)}."
     near = get_close_matches(name, [text for guest in found for text in (guest.name, guest.id)])
@@ -80,7 +80,7 @@ def _not_one(found: Sequence[Server], name: str, option: str, mine: Sequence[str
 
 
 def stages(found: Sequence[Server], first: Sequence[str], begin: int) -> dict[str, int]:
-    """Server -> stage in which it is dealt with: those of ``first`` in that order, then by their own order."""
+    """Server -> its stage: those of ``first`` in that order, then the others by their own order."""
     stage = {server: begin + number for number, server in enumerate(first)}
     after = begin + len(first)
     ranks = sorted({guest.order for guest in found if guest.id not in stage})
@@ -88,11 +88,11 @@ def stages(found: Sequence[Server], first: Sequence[str], begin: int) -> dict[st
     return stage
 
 
-# -- where disks are
+# -- locations of disks
 
 
 def on_disk(sight: Sight, host: str) -> frozenset[str] | None:
-    """Servers whose directory is on a host, which is what Nova goes by when it evacuates to it; None: not known."""
+    """Servers whose directory is on a host, which decides how Nova evacuates to it; None if unknown."""
     if not host or sight.hosts is None:
         return None
     path = str(sight.settings.get("hosts.instances_path") or INSTANCES)
@@ -111,11 +111,11 @@ def on_disk(sight: Sight, host: str) -> frozenset[str] | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskLocation:
-    """Where the disks of a server are, and how that is known."""
+    """The location of a server's disks, and how it was determined."""
 
     kind: str  #: "volume", "rbd", "shared", "there" (its directory is on the destination) or "local"
     why: str
-    lost: tuple[str, ...] = ()  #: what is lost by an evacuation, in words
+    lost: tuple[str, ...] = ()  #: what an evacuation would lose, in words
 
     @property
     def keeps(self) -> bool:
@@ -143,7 +143,7 @@ def place(sight: Sight, guest: Server, there: frozenset[str] | None, to: str, sh
 
 
 def obstacles(sight: Sight, guest: Server) -> Iterator[str]:
-    """What keeps Nova from evacuating a server at all, in words (nova/compute/api.py: evacuate)."""
+    """Why Nova cannot evacuate a server at all, in words (nova/compute/api.py: evacuate)."""
     properties: Mapping[str, Any] = (glance.image(sight.api, guest.image) if guest.image else None) or {}
     if guest.specs.get("hw:tpm_version") or properties.get("hw_tpm_version"):
         yield "it has a vTPM, with its state on the dead host and a secret of its owner: Nova refuses to evacuate it"
@@ -156,10 +156,10 @@ def obstacles(sight: Sight, guest: Server) -> Iterator[str]:
 
 
 def harms(sight: Sight, guest: Server) -> Iterator[str]:
-    """What its next start would take from it, in words: seen at once, where checks wait until a server is idle.
+    """What its next start would lose, in words: determined now, as checks wait until a server is idle.
 
-    Nova's list of addresses is its network cache, and a start defines the guest with the NICs of that (A1, A11); of
-    its volumes it keeps those that Cinder has attached to it (H7).
+    Nova's list of addresses is its network cache, and a start defines the guest with the NICs in it (A1, A11); of its
+    volumes it keeps those that Cinder shows as attached to it (H7).
     """
     for port in guest.ports:
         if port.get("fixed_ips") and str(port.get("mac_address")).lower() not in guest.macs:

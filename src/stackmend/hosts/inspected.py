@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The disks of one server in the instances directory of its host: which there are, and of which layers each is."""
+"""The disks of one server in the instances directory of its host, with the layers of each."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from stackmend.model.errors import SourceError
 from stackmend.model.objects.disks import INSTANCES, Disk, Folder, Inventory
 from stackmend.model.protocols import Hosts
 
-#: file name -> what it is (nova/virt/libvirt/driver.py: _create_image, _create_configdrive)
+#: file name -> the disk's role (nova/virt/libvirt/driver.py: _create_image, _create_configdrive)
 _NAMES = {"disk": "root", "disk.local": "ephemeral", "disk.swap": "swap", "disk.config": "config"}
-#: what disk.info may leave out, and Nova makes raw
+#: may be missing from disk.info, and is raw in Nova
 _RAW = frozenset({"disk.config"})
 
 
@@ -24,14 +24,14 @@ class Found:
     """One disk of a server."""
 
     name: str  #: "root", "ephemeral", "ephemeral1", "swap", "config", or the name of its file
-    layers: tuple[tuple[str, str], ...]  #: (path on the host, format), the disk first, then what it is based on
+    layers: tuple[tuple[str, str], ...]  #: (path on the host, format), the disk first, then its backing files
     problem: str = ""  #: why it cannot be opened
 
 
 def disks(
     hosts: Hosts, server: Server, path: str = INSTANCES, inside: Sequence[str] = ()
 ) -> tuple[list[Found], Folder]:
-    """(the disks of a server, its directory). SourceError where the directory cannot be read, or is not there."""
+    """(the disks of a server, its directory). SourceError if the directory cannot be read, or does not exist."""
     host = str(server.host)
     found = inventory(hosts, host, path, prefix=inside)
     folder = found.folder(server.id)
@@ -45,7 +45,7 @@ def disks(
 
 
 def _told(folder: Folder) -> Mapping[str, str]:
-    """Name of a file -> its format, as disk.info says: the only one who is believed about it."""
+    """Name of a file -> its format according to disk.info, the only trusted source."""
     try:
         found = json.loads(folder.formats or "{}")
     except ValueError:
@@ -67,7 +67,7 @@ def _disk(found: Inventory, disk: Disk, told: Mapping[str, str]) -> Found:
 
 
 def _bases(found: Inventory, disk: Disk) -> Iterator[tuple[str, str]]:
-    """Each base with the format that the layer above gives it, which Nova has written."""
+    """Each backing file with the format recorded in the layer above, which Nova has written."""
     form = disk.image.backing_format
     for path in disk.chain:
         base = found.base(path)

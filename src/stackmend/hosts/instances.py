@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands that inspect an instances directory, and their answers sorted by kind."""
+"""The commands that read an instances directory, and the parsing of their output."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stackmend.hosts.disk_scripts import IDENTITY
 from stackmend.model.errors import SourceError
 from stackmend.model.protocols import Hosts
 
-#: seconds for one command, and for each file that is checked
+#: time limit in seconds for one command, and for each file checked
 _LIMIT, _EACH = 120.0, 60.0
 _BATCH = 200
 
@@ -66,7 +66,7 @@ exit 0
 
 @dataclass(slots=True)
 class File:
-    """What find says of one."""
+    """find's information about one file."""
 
     type: str
     size: int
@@ -76,7 +76,7 @@ class File:
 
 @dataclass(slots=True)
 class Raw:
-    """What the host answered, sorted by kind."""
+    """The output of the host, sorted by kind."""
 
     words: dict[str, str] = field(default_factory=dict)
     files: dict[str, File] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class Raw:
 
 
 def read(hosts: Hosts, host: str, path: str, root: str, prefix: Sequence[str]) -> tuple[Raw, list[str]]:
-    """(everything but the content of disks, what could not be read). SourceError if nothing could be."""
+    """(everything but the content of disks, what could not be read). SourceError if nothing could be read."""
     argv = (*prefix, "sh", "-s", "--", path, f"{root}/var/lib/libvirt", f"{root}/etc/libvirt/qemu")
     done = hosts.run(host, argv, limit=_LIMIT, stdin=_READ.encode())
     if done.code:
@@ -104,7 +104,7 @@ def read(hosts: Hosts, host: str, path: str, root: str, prefix: Sequence[str]) -
 def check(
     hosts: Hosts, host: str, path: str, names: Sequence[str], prefix: Sequence[str]
 ) -> dict[str, tuple[str, str]]:
-    """Path -> exit code and JSON of ``qemu-img check``, for these qcow2 files, each without its base."""
+    """Path -> exit code and JSON of ``qemu-img check`` for these qcow2 files, each without its backing file."""
     found: dict[str, tuple[str, str]] = {}
     for some in _batched(names, 20):
         called = {_alone(name): name for name in some}
@@ -149,7 +149,7 @@ def _sorted_out(out: bytes) -> Raw:
 
 
 def _alone(name: str) -> str:
-    """How qemu-img is told to open a qcow2 file and nothing that it names."""
+    """The image specification that makes qemu-img open a qcow2 file without any file it names."""
     file = {"driver": "file", "filename": f"./{name}"}
     return "json:" + json.dumps({"driver": "qcow2", "backing": None, "file": file}, ensure_ascii=False)
 
@@ -182,6 +182,6 @@ def _batched(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 
 def last(text: bytes) -> str:
-    """The last line that holds anything."""
+    """The last line that is not blank."""
     lines = [line.strip() for line in text.decode("utf-8", "replace").splitlines() if line.strip()]
     return lines[-1] if lines else ""

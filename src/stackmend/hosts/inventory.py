@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads an instances directory through the port :class:`stackmend.model.protocols.Hosts`: two or three commands in all.
+"""Reads an instances directory through :class:`stackmend.model.protocols.Hosts`, with two or three commands in all.
 
-The host needs a POSIX shell, GNU find and stat, and qemu-img. Nothing is changed, and nothing that a disk names is
-opened: a guest can write whatever it likes into its own disk, a header with a backing file of the host too. So each
-file is looked at alone, in the format that disk.info gives it, and chains are put together here.
+The host needs a POSIX shell, GNU find and stat, and qemu-img. Nothing is changed, and no file named by a disk is
+opened: a guest can write anything into its own disk, even a header naming a file of the host as its backing file. So
+each file is examined alone, in the format given by disk.info, and chains are assembled here.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from stackmend.model.protocols import Hosts
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 OLD_NAME = re.compile(r"instance-([0-9a-f]{8})")
 _NAME = re.compile(rf"({UUID.pattern}|{OLD_NAME.pattern})(_[A-Za-z0-9_.-]+)?")
-#: what Nova or we keep beside the directories of servers
+#: kept by Nova or stackmend next to the servers' directories
 _OURS = ("_base", "locks", "snapshots", "compute_nodes", WORK, QUARANTINE)
 _SHARED = re.compile(r"nfs4?|ceph|fuse\.ceph.*|glusterfs|fuse\.glusterfs|cifs|smb3|lustre|gfs2|ocfs2|gpfs|beegfs.*|9p")
-#: file names of disks, in the directory of a server
+#: names of disk files in the directory of a server
 _DISK = re.compile(r"disk(?:\.(?!info$).+)?|.*\.rescue", re.DOTALL)
 _SIZED = re.compile(r"(swap|ephemeral)_(\d+)(?:_.*)?")
 _RECENT = 86_400
 
 
 def root_of(path: str, home: str) -> str:
-    """Where the file systems of a host are mounted in a rescue system: "/mnt" for "/mnt/var/lib/nova/instances"."""
+    """The mount point of a host's file systems in a rescue system: "/mnt" for "/mnt/var/lib/nova/instances"."""
     path, home = path.rstrip("/"), home.rstrip("/")
     return path[: -len(home)] if home and path.endswith(home) else ""
 
@@ -40,25 +40,25 @@ def root_of(path: str, home: str) -> str:
 def inventory(
     hosts: Hosts, host: str, path: str, *, home: str = "", prefix: Sequence[str] = (), now: float = 0.0
 ) -> Inventory:
-    """What is in the instances directory ``path`` of a host.
+    """The contents of the instances directory ``path`` on a host.
 
-    ``home``: what the directory is called while the host runs, where that is another name (a rescue system);
-    ``prefix``: what comes before every command (a container runtime). SourceError if the directory itself cannot be
-    read; what is broken in it is told in the inventory.
+    ``home``: its path while the host runs normally, if different (in a rescue system); ``prefix``: precedes every
+    command (a container runtime). SourceError if the directory itself cannot be read; problems inside it are part of
+    the inventory.
     """
     home = home or path
     raw, notes = read(hosts, host, path, root_of(path, home), prefix)
     formats = {name: found for name, text in raw.texts.items() for name, found in _formats(name, text)}
     images = _images(raw, formats)
     looked, more = look(hosts, host, path, [name for name in images if not _is_base(name)], formats, prefix)
-    # an image may have been made to look like another format: what is based on it knows better
+    # an image may have been made to look like another format: the disks based on it record the right one
     formats |= dict(_based_on(looked, home))
     bases, again = look(hosts, host, path, [name for name in images if _is_base(name)], formats, prefix)
     return _put_together(host, home, raw, looked | bases, dict.fromkeys((*notes, *more, *again)), now, bool(prefix))
 
 
 def checked(hosts: Hosts, found: Inventory, path: str, wanted: Iterable[str], prefix: Sequence[str] = ()) -> Inventory:
-    """The same inventory, with what ``qemu-img check`` says of these qcow2 files."""
+    """The same inventory, with the result of ``qemu-img check`` for these qcow2 files."""
     every = {disk.image.path: disk.image for folder in found.folders for disk in folder.disks}
     every |= {base.image.path: base.image for base in found.bases}
     names = [name for name in dict.fromkeys(wanted) if name in every and every[name].format == "qcow2"]
@@ -77,7 +77,7 @@ def _told(image: Image, said: Mapping[str, str]) -> Image:
 
 
 def _with_check(disk: Disk, said: Mapping[str, str]) -> Disk:
-    """A disk and its bases: what is corrupt is broken, lost clusters harm nothing."""
+    """A disk with its chain: corruption makes it broken, lost clusters do no harm."""
     own, *bases = (said.get(path, "") for path in (disk.image.path, *disk.chain))
     problems = [f"it is {own}"] if own.startswith("corrupt") else []
     problems += [
@@ -100,11 +100,11 @@ def _check(code: str, text: str) -> str:
     return f"corrupt: {found.get('corruptions', 0)} corruptions, {found.get('check-errors', 0)} errors"
 
 
-# -- what it means
+# -- interpretation
 
 
 def _formats(name: str, text: str) -> Iterator[tuple[str, str]]:
-    """(path below the instances directory, format) of what a disk.info says."""
+    """(path relative to the instances directory, format) from a disk.info."""
     folder, _, file = name.rpartition("/")
     if file != "disk.info":
         return
@@ -123,7 +123,7 @@ def _is_base(name: str) -> bool:
 
 
 def _based_on(looked: Mapping[str, tuple[str, str]], home: str) -> Iterator[tuple[str, str]]:
-    """(path of a base, its format) as the disks on it say."""
+    """(path of a backing file, its format) as recorded in the disks based on it."""
     for name, (_, text) in looked.items():
         found = _json(text)
         if isinstance(found, dict) and found.get("backing-filename-format") in ("raw", "qcow2"):
@@ -173,7 +173,7 @@ def _put_together(
         bases=tuple(bases),
         other=tuple(sorted(n for n in raw.files if "/" not in n and n not in known and n not in _OURS)),
         notes=tuple(notes),
-        # a container that shows the first thread of the kernel shows the processes of its host too
+        # a container that shows the kernel's first thread also shows the host's processes
         quarantined=any(name.startswith(QUARANTINE + "/") for name in raw.files),
         every_process=raw.words.get("user") == "0" and (not inside or raw.words.get("second") == "kthreadd"),
     )
@@ -220,7 +220,7 @@ def _problem(name: str, file: File, found: Mapping[str, Any], data: Mapping[str,
 
 
 def _opened(raw: Raw, path: str) -> dict[str, list[str]]:
-    """Path below the instances directory -> processes that have it open; of a deleted file " (deleted)" stays."""
+    """Path in the instances directory -> processes that have it open; " (deleted)" of a deleted file stays."""
     found: dict[str, list[str]] = {}
     for process, full in raw.open:
         name = full.removeprefix(path + "/")
@@ -297,10 +297,10 @@ def _json(text: str) -> object:
 
 
 def below(home: str, backing: str, folder: str) -> str:
-    """Where a backing file lies below the instances directory, "" where it lies outside.
+    """The path of a backing file relative to the instances directory, "" if it is outside.
 
-    ``home``: what the directory was called when the chain was made. A path of another directory counts by its
-    ``_base``, which is Nova's own layout: such a disk came from a host with another instances_path.
+    ``home``: the directory's path when the chain was made. For a path in another directory its ``_base`` part counts,
+    which is Nova's own layout: such a disk came from a host with another instances_path.
     """
     if backing.startswith("/"):
         head = home.rstrip("/") + "/"
@@ -317,7 +317,7 @@ def below(home: str, backing: str, folder: str) -> str:
 
 
 def _disk(image: Image, images: Mapping[str, Image], raw: Raw, home: str) -> Disk:
-    """A disk with its chain: followed inside the instances directory, and nowhere else."""
+    """A disk with its chain, followed only inside the instances directory."""
     chain: list[str] = []
     problems = [image.problem] if image.problem else []
     at = image
@@ -381,7 +381,7 @@ def _base_kind(path: str) -> str:
     return "image" if re.match(r"[0-9a-f]{40}", name) else "other"
 
 
-# -- what it lies on
+# -- its file system
 
 
 def _storage(raw: Raw, path: str, host: str, now: float) -> Storage:

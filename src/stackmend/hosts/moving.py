@@ -27,7 +27,7 @@ from stackmend.model.workflow import LaneDraft
 
 WOKEN = "the guest runs while it is moved: its clock jumps, and its peers notice"
 
-#: vm_state -> why only its owner or an administrator can decide about it
+#: vm_state -> why only its owner or an administrator can decide
 _LEFT = {
     "building": "it is being built, or its build failed: check again later",
     "rescued": "it was booted from a rescue disk, and somebody may be working in it: run 'openstack server unrescue',"
@@ -45,18 +45,18 @@ class MoveOptions:
     to: str | None = None
     cold: bool = False
     wake: bool = False
-    limit: float = 3600.0  #: seconds for one server
+    limit: float = 3600.0  #: time limit per server in seconds
     stall: float = 900.0  #: seconds without progress
     on_stall: str = "abort"
     stage: int = 1
 
     @property
     def elsewhere(self) -> tuple[str | None, ...]:
-        """Without a destination of its own a server gets a second one when a move has failed."""
+        """A server without a given destination gets a second attempt after a failed move."""
         return () if self.to else (None,)
 
     def live(self, one: Server) -> LiveMigrate:
-        """The move of a server that runs."""
+        """The live migration of a running server."""
         return LiveMigrate(
             server=one.id, from_=one.host, to=self.to, elsewhere=self.elsewhere, limit=self.limit, stall=self.stall,
             on_stall=self.on_stall,
@@ -106,15 +106,15 @@ def left(one: Server, why: str, stage: int = 1) -> LaneDraft:
 
 
 def live(one: Server, wishes: MoveOptions) -> ApiCall:
-    """The live migration of a server; one already migrated by somebody else is waited for."""
-    # a migration in progress has cleared its task when it is over, wherever the server is
+    """The live migration of a server; if somebody else already migrates it, the end of that is awaited."""
+    # a migration in progress ends by clearing the task, wherever the server is then
     if one.task_state:
         return wishes.live(one).call({"server": "present"})
     return wishes.live(one).call({"server": "present", "server.vm_state": one.vm_state, "server.host": one.host})
 
 
 def cold(one: Server, wishes: MoveOptions) -> tuple[Step, ...]:
-    """The move of a server that is stopped. Until it is confirmed it can be reverted; the old disk is kept so long."""
+    """The move of a stopped server. Until it is confirmed it can be reverted; the old disk is kept until then."""
     move = ColdMigrate(server=one.id, from_=one.host, to=wishes.to, elsewhere=wishes.elsewhere, limit=wishes.limit)
     back = RevertResize(server=one.id, from_=one.host).call({"server.vm_state": "resized"})
     return (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose the directories of an instances directory are, by what Nova knows (rules R1 to R8).
+"""The owner of each directory in an instances directory, according to Nova (rules R1 to R8).
 
 A directory has no owner only if nova_api and every cell were read (R2). The API alone can prove that a server exists,
 never that it does not.
@@ -22,7 +22,7 @@ from stackmend.model.snapshot import cell_database
 from stackmend.model.step import Values
 
 _DAY = 86_400.0
-#: days that a directory must not have changed before it may be called an orphan
+#: days without changes before a directory may be called an orphan
 AGE = 7.0
 _IDS = 500
 
@@ -31,7 +31,8 @@ _IDS = 500
 class _Known:
     """The databases' records of some servers."""
 
-    rows: dict[str, list[tuple[str, Values]]] = field(default_factory=dict)  #: uuid -> (cell, row), deleted ones too
+    #: UUID -> (cell, row), including deleted ones
+    rows: dict[str, list[tuple[str, Values]]] = field(default_factory=dict)
     by_number: dict[int, list[tuple[str, Values]]] = field(default_factory=dict)
     moves: dict[str, list[Values]] = field(default_factory=dict)
     requested: set[str] = field(default_factory=set)
@@ -50,7 +51,7 @@ def owners(found: Inventory, live: Live | None, api: Api | None) -> dict[str, Di
 
 
 def by_rows(found: Inventory, live: Live) -> dict[str, DirectoryOwner]:
-    """Name of each directory -> whose it is. SourceError unless everything that could know it was read (R2)."""
+    """Name of each directory -> its owner. SourceError unless everything that could know it was read (R2)."""
     uuids = sorted({folder.server for folder in found.folders if folder.server})
     numbers = sorted({n for folder in found.folders if (n := _number(folder)) is not None})
     known = _read(live, uuids, numbers)
@@ -111,7 +112,7 @@ def _some(values: Sequence[_T]) -> Iterable[Sequence[_T]]:
 
 
 def _judged(server: str, rows: Sequence[tuple[str, Values]], known: _Known, host: str, now: str) -> DirectoryOwner:
-    """The owner of a directory, by every row about its server."""
+    """The owner of a directory, from every row about its server."""
     live = [(cell, row) for cell, row in rows if not row["deleted"]]
     if why := _moving(known.moves.get(server, ()), host):
         return _owner(Ownership.MOVING, why, server, live or rows)

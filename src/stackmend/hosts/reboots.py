@@ -29,7 +29,7 @@ _BESIDE = frozenset(
 #: where packages and containers keep the log of nova-compute
 _LOGS = ("/var/log/nova/nova-compute.log", "/var/log/kolla/nova/nova-compute.log")
 _LOG_LINES = 20000
-#: what nova-compute and oslo.messaging write when they are, or are not, connected
+#: log messages of nova-compute and oslo.messaging about their connection
 _CONNECTED = re.compile(r"Reconnected to AMQP server|Connected to AMQP server")
 _LOST = re.compile(r"AMQP server .* is unreachable|Connection failed: .*(?:ECONNREFUSED|refused|timed out)", re.I)
 
@@ -54,19 +54,19 @@ def boot(sight: Sight, host: str, since: str) -> datetime | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PowerAction:
-    """The newest action that changed the power of a server."""
+    """The latest action that changed the power of a server."""
 
     action: str
     at: datetime | None
-    nobody: bool  #: nobody asked for it: nova-compute did it on its own
+    nobody: bool  #: no user requested it: nova-compute did it on its own
     failed: bool = False
 
 
 def newest(sight: Sight, server: str) -> PowerAction | None:
     """The last power action of a server, None if none is recorded.
 
-    When a guest is found off, nova-compute asks its own API to stop it, in a context without user
-    (nova/compute/manager.py: _sync_instance_power_state): a ``stop`` of nobody.
+    If a guest is found off, nova-compute asks its own API to stop the server, in a context without user
+    (nova/compute/manager.py: _sync_instance_power_state): that is a ``stop`` without a user.
     """
     every = [one for one in compute.actions(sight.api, server) if one["action"] not in _BESIDE]
     one = max(every, key=lambda one: str(one["start_time"]), default=None)
@@ -100,7 +100,7 @@ def console(sight: Sight, guest: Server) -> ConsoleSeen:
 
 
 def log(sight: Sight, host: str) -> Sequence[str]:
-    """The last lines of nova-compute's log, () where none can be read."""
+    """The last lines of nova-compute's log, () if it cannot be read."""
     if sight.hosts is None:
         return ()
     try:
@@ -112,7 +112,7 @@ def log(sight: Sight, host: str) -> Sequence[str]:
 
 
 def connected(lines: Sequence[str]) -> str:
-    """The last line of the log that says it lost RabbitMQ, "" where it does not, or has it back."""
+    """The last line of the log that reports the loss of RabbitMQ; "" if there is none, or it was restored."""
     for line in reversed(lines):
         if _CONNECTED.search(line):
             return ""
@@ -122,7 +122,7 @@ def connected(lines: Sequence[str]) -> str:
 
 
 def reason(lines: Sequence[str], server: str) -> str:
-    """The last error of the log that is about a server, ""."""
+    """The last error in the log about a server, else ""."""
     found = (line for line in reversed(lines) if server in line and re.search(r"\b(?:ERROR|CRITICAL)\b", line))
     line = next(found, "")
     return re.sub(r"^.*?\b(?:ERROR|CRITICAL)\b\s+\S+\s+(?:\[[^\]]*\]\s*)*", "", line).strip()[:300]

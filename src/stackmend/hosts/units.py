@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Services of a host under any manager: stopped so that configuration management cannot start them, and restored.
 
-Each :class:`Manager` is a few scripts for the host's shell. What a service was before is written to a file there, under
-:data:`HELD`, so that a later start gives back exactly that, also after a restart, and from another machine.
+For each manager there are a few shell scripts. The previous state of a service is written to a file on the host, under
+:data:`HELD`, so that a later start restores exactly that, even after a reboot, and from another machine.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HELD = "/var/lib/stackmend/held"
 #: seconds for a service to stop or start; nova-compute finishes its operations first
 _LIMIT = 300.0
 
-#: prints what is there of each service: "record SERVICE ...", "systemd SERVICE UNIT Key=value ...",
+#: prints the state of each service: "record SERVICE ...", "systemd SERVICE UNIT Key=value ...",
 #: "docker SERVICE NAME RUNNING POLICY", "init SERVICE NAME RUNNING ENABLED MODE"
 _LOOK = r"""held=$1; shift
 systemctl show -p Version >/dev/null 2>&1 && systemd=yes
@@ -46,13 +46,14 @@ for s in "$@"; do
   done
 done"""
 
-#: $1 the name, $2 what it was, $3 the file that remembers it: written first, and never over an older one
+#: $1 the name, $2 its previous state, $3 the file that records it: written first, and never over an older one
 _REMEMBER = 'set -e; mkdir -p "${3%/*}"; [ -e "$3" ] || printf "%s\\n" "$2" >"$3"; '
 _FORGET = '; rm -f "$3"'
-#: a unit of the operator's own, in /etc, cannot be masked: a condition that never holds does the same
+#: a unit of the operator's own, in /etc, cannot be masked: a condition that never holds has the same effect
 _CONDITION = 'd="/etc/systemd/system/$1.d"; '
-#: systemd forgets of a masked unit how it is to be stopped (ExecStop=, KillMode=: what a neutron agent leaves running
-#: would be killed; seen on systemd 252). So the condition keeps it from being started until it has ended and is masked.
+#: for a masked unit systemd ignores how it is to be stopped (ExecStop=, KillMode=): processes that a neutron agent is
+#: meant to leave running would be killed (seen with systemd 252). So the condition prevents its start until it has
+#: ended and is masked.
 _HOLD = (
     _CONDITION + 'mkdir -p "$d"; printf "[Unit]\\nConditionPathExists=!/\\n" >"$d/stackmend.conf"; '
     'systemctl daemon-reload; systemctl stop "$1"'
@@ -62,19 +63,19 @@ _RELEASE = _CONDITION + 'rm -f "$d/stackmend.conf"; rmdir "$d" 2>/dev/null || :;
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """One service as a host has it."""
+    """One service on a host."""
 
-    service: str  #: as OpenStack calls it: "nova-compute"
+    service: str  #: OpenStack's name of it: "nova-compute"
     manager: str  #: "systemd", "condition" (systemd, a unit in /etc), "docker", "podman", "init"
     name: str  #: of the unit or container
     active: bool
-    #: what else is to be given back: "masked" or "free", a restart policy, or "enabled 755"
+    #: further state to restore: "masked" or "free", a restart policy, or "enabled 755"
     before: str
     held: bool = False  #: it was stopped by stackmend and is still blocked
 
     @property
     def line(self) -> str:
-        """What it was, in a line of text."""
+        """Its previous state, in one line of text."""
         return f"{self.manager} {self.name} {'active' if self.active else 'inactive'} {self.before}"
 
 
@@ -99,7 +100,7 @@ def units(hosts: Hosts, host: str, services: Sequence[str]) -> dict[str, Unit]:
                 f"{host} has no service {service}: no systemd unit, docker or podman container, or /etc/init.d script."
                 f" Specify it with --service under its name on the host"
             )
-        # of a unit and the container that it runs, the unit; of several, the one that runs
+        # of a unit and the container it runs, the unit; of several, the running one
         unit = next((u for u in there if u.active), next((u for u in there if u.held), there[0]))
         found[service] = _remembered(unit, records.get(service, []))
     return found
@@ -117,7 +118,7 @@ def _unit(words: Sequence[str]) -> Unit | None:
             service=service,
             manager="condition" if own else "systemd",
             name=name,
-            # a service that is starting or stopping is not stopped
+            # a service that is starting or stopping does not count as stopped
             active=values.get("ActiveState") not in ("inactive", "failed"),
             before="masked" if masked else "free",
             held="Held" in values,
@@ -135,7 +136,7 @@ def _unit(words: Sequence[str]) -> Unit | None:
 
 
 def _remembered(unit: Unit, record: Sequence[str]) -> Unit:
-    """With what it was before it was stopped, where that was written down."""
+    """The unit with its state before it was stopped, if that was recorded."""
     if len(record) < 4 or record[:2] != [unit.manager, unit.name]:
         return unit
     return Unit(
@@ -172,7 +173,7 @@ def start(host: str, unit: Unit) -> HostCommand:
 
 
 def held(host: str, found: Mapping[str, Unit]) -> str:
-    """What was found, in words, for the plan."""
+    """The services found, in words, for the plan."""
     return "; ".join(f"{unit.service} is {unit.manager}'s {unit.name}" for unit in found.values()) + f" on {host}"
 
 
@@ -195,7 +196,7 @@ def hook(
     return HostCommand(host="", argv=argv, probe=probe, inverse=(words(back) or None) if back else None, limit=limit)
 
 
-#: $1 what is wanted, then the hook: "Chassis Power is off" and "off" are the same; what is neither cannot be told
+#: $1 the wanted state, then the hook: "Chassis Power is off" and "off" are equivalent; anything else is undecided
 _POWER = (
     'w=$1; shift; s=$("$@") || exit 2; case $(printf %s "$s" | tr A-Z a-z | tail -n 1) in '
     '*off) n=off ;; *on) n=on ;; *) echo "neither on nor off: $s" >&2; exit 2 ;; esac; [ "$n" = "$w" ]'
@@ -240,7 +241,7 @@ _STOPPED = {
 
 
 def _back(unit: Unit) -> str:
-    """The script that gives a service back as this unit says that it was."""
+    """The script that restores a service to the state in this unit."""
     run = unit.active
     if unit.manager in ("systemd", "condition"):
         script = f"set -e; {_RELEASE}"
@@ -259,7 +260,7 @@ def _back(unit: Unit) -> str:
 
 
 def _given_back(unit: Unit) -> str:
-    """The probe for it: nothing is remembered any more, and it is as it was."""
+    """The probe for that: no record is left, and the service is in its previous state."""
     script = '[ ! -e "$3" ] || exit 1; '
     if unit.manager in ("systemd", "condition"):
         wanted = "active" if unit.active else "inactive"
@@ -276,7 +277,7 @@ def _given_back(unit: Unit) -> str:
     return f'{script}{_INSPECT}[ "$i" = "{wanted}" ]'
 
 
-#: what a unit was before, as a line of text has it: nothing that a shell could take for more
+#: patterns of recorded states: nothing in which a shell could see more
 _BEFORE = {
     "systemd": r"masked|free",
     "condition": r"masked|free",
@@ -287,7 +288,7 @@ _BEFORE = {
 
 
 def own_command(argv: tuple[str, ...]) -> bool:
-    """Whether it is one of the commands above: made again of the unit that it names, it comes out the same."""
+    """Whether it is one of the commands above: rebuilt from the unit that it names, it is the same."""
     try:
         _, _, _, _, _, line, held = argv
         manager, name, active, before = line.split(" ", 3)

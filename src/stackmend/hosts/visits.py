@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a host shows to the checks of hosts, in one visit: its instances directory.
+"""The data that checks of hosts need from a host, read in one visit: its instances directory.
 
-Whose each directory is comes after it: a server that arrives meanwhile has its row by then.
+The owners of the directories are determined afterwards: a server that arrives meanwhile has its row by then.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from stackmend.model.errors import SourceError
 from stackmend.model.objects.disks import Inventory
 from stackmend.model.protocols import Hosts
 
-#: what vanishes while it is listed is not there the second time
+#: what disappeared while being listed is not there the second time
 _LOOKS = 2
 
 
 def visited(hosts: Hosts, host: str, path: str, *, prefix: Sequence[str] = (), now: float = 0.0) -> Inventory:
-    """The instances directory of a host. SourceError unless all of it was read."""
+    """The instances directory of a host. SourceError unless it was read completely."""
     found = inventory(hosts, host, path, prefix=prefix, now=now)
     for _ in range(_LOOKS - 1):
         if not found.notes:
@@ -30,7 +30,7 @@ def visited(hosts: Hosts, host: str, path: str, *, prefix: Sequence[str] = (), n
 
 
 def judged_alone(found: Inventory) -> None:
-    """SourceError where one host alone does not show who uses what lies there."""
+    """SourceError if one host alone does not show who uses the directory."""
     if found.storage.shared is not False:
         raise SourceError(f"{found.path} of {found.host} may be shared with other hosts: {found.storage.why}")
     if not found.every_process:
