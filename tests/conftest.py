@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import re
@@ -44,11 +45,13 @@ def mariadb() -> Iterator[MariaDB]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """What is collected stays: nobody looks for garbage among it meanwhile."""
+    """What is collected stays: nobody looks for garbage among it, neither meanwhile nor between tests."""
     gc.disable()
     try:
         return (yield)
     finally:
+        gc.freeze()
+        atexit.register(gc.unfreeze)  # DuckDB reports what is left of it after the interpreter
         gc.enable()
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from keystoneauth1.exceptions import DiscoveryFailure
 
 from stackmend.app import apis
 from stackmend.app.session import CloudSession
@@ -64,6 +63,7 @@ def test_an_account_of_the_environment(fake: Fake, monkeypatch: pytest.MonkeyPat
 
 def test_a_client_that_cannot_connect(tmp_path: Path) -> None:
     """As a plugin of the ``openstack`` client: its failure is one of ours, with a hint."""
+    from keystoneauth1.exceptions import DiscoveryFailure
 
     def connect() -> object:
         raise DiscoveryFailure("Failed to discover available identity versions")

@@ -17,7 +17,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import requests
 import yaml
 
 from stackmend_lab.control_plane import Plane
@@ -332,6 +331,8 @@ class _Handler(BaseHTTPRequestHandler):
         if mood == 1:
             return self._say(503, b"{}", {"Retry-After": "1"})
         headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "connection", "accept-encoding")}
+        import requests  # its import takes long
+
         made = requests.request(self.command, self.server.target + self.path, data=body, headers=headers, timeout=60)
         said, heads = made.content, {k: v for k, v in made.headers.items() if k.lower() != "content-encoding"}
         if mood == 2:

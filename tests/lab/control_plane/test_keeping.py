@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openstack.exceptions import NotFoundException
 
 from stackmend_lab.breaks._past import let_time_pass
 from stackmend_lab.control_plane import Plane
@@ -72,6 +71,8 @@ class LabSite:
 
     def clear(self) -> None:
         """Delete what was made."""
+        from openstack.exceptions import NotFoundException
+
         for server in self.servers:
             self.plane.sql("cell:cell1", "UPDATE instances SET deleted = 0 WHERE uuid = %s AND deleted = 1", [server])
             with suppress(NotFoundException):

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openstack.exceptions import NotFoundException
 
 from stackmend_lab.control_plane import Plane
 from stackmend_lab.control_plane.seed import IMAGE, wait, wait_server, wait_volume
@@ -117,6 +116,8 @@ class LabSite:
 
     def clear(self) -> None:
         """Delete what was made."""
+        from openstack.exceptions import NotFoundException
+
         for name in self.made:
             shown = self.shown(name)
             if shown is None:
