@@ -38,6 +38,7 @@ from stackmend_lab.mariadb import MariaDB
 from stackmend_lab.plants import PLANT, Case, broken, healthy, modules
 
 from .support.crowds import DisagreementError, Owners, crowds, lines, name_of
+from .support.planning import plan_for
 from .support.volume_truth import contradictions
 
 Reported = TypeVar("Reported", Left, Action)
@@ -80,7 +81,7 @@ class Stage:
 
     def plan(self, *chosen: str) -> Plan:
         """A plan for everything that is wrong, by these repairs where there are several."""
-        return plans.create(self.config, allow_db=True, max_rows=ALL_ROWS, repairs=tuple(filter(None, chosen)))
+        return plan_for(self.config, allow_db=True, max_rows=ALL_ROWS, repairs=tuple(filter(None, chosen)))
 
     def apply(self, plan: Plan) -> RunResult:
         """By way of its file, as an operator does it: what a repair yields is what it yields when it is asked again."""

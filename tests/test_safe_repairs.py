@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.app import plans
 from stackmend.config.settings import load
 from stackmend.engine.auditing import catalogue
 from stackmend.engine.planning.losses import undeclared
 from stackmend.model.step import Risk
 from stackmend_lab.cloud import build
 from stackmend_lab.plants import broken
+
+from .support.planning import plan_for
 
 
 @pytest.mark.attack("a repair that runs unattended deletes the last record of something")
@@ -28,7 +29,7 @@ def test_safe_repairs_remove_what_they_say(tmp_path: Path) -> None:
                 case.make(cloud)
         toml = tmp_path / "stackmend.toml"
         toml.write_text(cloud.toml(), encoding="utf-8")
-        plan = plans.create(load(str(toml)), checks=asked, allow_db=True, settle=0, max_rows=100_000)
+        plan = plan_for(load(str(toml)), checks=asked, allow_db=True, settle=0, max_rows=100_000)
     finally:
         cloud.close()
     actions = [action for action in plan.runnable if action.risk is Risk.SAFE]

@@ -14,7 +14,7 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 
-from stackmend.app import plans, runs
+from stackmend.app import runs
 from stackmend.app.session import CloudSession
 from stackmend.config.settings import load
 from stackmend.drivers.database.dialects import Address
@@ -31,6 +31,7 @@ from stackmend_lab.mariadb import MariaDB
 from stackmend_lab.plants.neutron import port_without_server
 
 from ..support.damaged_cloud import Ground, Mortal, damaged, ground, made
+from ..support.planning import plan_for
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def port(here: Ground) -> str:
 
 def planned(here: Ground) -> Plan:
     """The plan for it."""
-    return plans.create(here.config, checks=("port-without-server",), allow_db=True, settle=0)
+    return plan_for(here.config, checks=("port-without-server",), allow_db=True, settle=0)
 
 
 def trunk(here: Ground, port: str) -> str:
@@ -289,7 +290,7 @@ def test_a_table_that_cannot_be_seen_is_not_taken_for_empty(on_mariadb: Ground, 
     trunk(here, port)
     with account(here, mariadb, "blind", without="trunks"):
         config = load(str(configured(here, reader="blind")))
-        plan = plans.create(config, checks=("port-without-server",), allow_db=True, settle=0)
+        plan = plan_for(config, checks=("port-without-server",), allow_db=True, settle=0)
     assert plan.runnable == ()
     assert "may not see table trunks in database neutron" in plan.not_repaired[0].reason
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from stackmend.app import audits, findings, plans, runs
+from stackmend.app import audits, findings, runs
 from stackmend.engine.auditing import catalogue
 from stackmend.model.audit import Report
 from stackmend.model.errors import Exit, UsageError
@@ -20,13 +20,14 @@ from stackmend_lab.plants.nova import info_cache_empty
 from stackmend_lab.plants.placement import allocation_orphan
 
 from ..support.damaged_cloud import Ground, unasked
+from ..support.planning import plan_for
 
 LONG_AGO = "2020-01-01T00:00:00+00:00"
 
 
 def planned(here: Ground, *checks: str) -> Plan:
     """A plan for what these checks find."""
-    return plans.create(here.config, checks=checks, allow_db=True, settle=0)
+    return plan_for(here.config, checks=checks, allow_db=True, settle=0)
 
 
 def audited(here: Ground) -> Report:

@@ -24,6 +24,7 @@ from stackmend_lab.plants.nova import server_deleted_incompletely
 from stackmend_lab.plants.placement import allocation_orphan
 
 from ..support.damaged_cloud import Ground
+from ..support.planning import plan_for
 
 Document = dict[str, Any]
 Edit = Callable[[Document], None]
@@ -41,9 +42,7 @@ def file(here: Ground) -> Path:
     allocation_orphan.plant(here.cloud)
     allocation_orphan.plant(here.cloud)
     path = here.folder / "plan.json"
-    plans.write(
-        here.config, plans.create(here.config, checks=("allocation-orphan",), allow_db=True, settle=0), str(path)
-    )
+    plans.write(here.config, plan_for(here.config, checks=("allocation-orphan",), allow_db=True, settle=0), str(path))
     return path
 
 
@@ -250,7 +249,7 @@ def test_a_plan_of_before(here: Ground) -> None:
     """A file of a version that did not write down its moment is read and applied like any other, and taken back."""
     server_deleted_incompletely.children(here.cloud)
     file = here.folder / "plan.json"
-    plan = plans.create(here.config, checks=("server-deleted-incompletely",), allow_db=True, settle=0)
+    plan = plan_for(here.config, checks=("server-deleted-incompletely",), allow_db=True, settle=0)
     plans.write(here.config, plan, str(file))
     forge(file, lambda old: old.pop("now"))
     before = here.cloud.dump()

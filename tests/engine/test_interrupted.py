@@ -29,6 +29,7 @@ from stackmend_lab.plants.neutron import port_without_server
 from stackmend_lab.plants.placement import allocation_orphan
 
 from ..support.damaged_cloud import Ground
+from ..support.planning import plan_for
 
 PROGRAM = Path(sys.executable).with_name("stackmend")
 #: the database of each stage, and what is wrong there
@@ -47,7 +48,7 @@ class Slow:
         for plant in STAGES.values():
             plant(here.cloud)
         self.before = here.cloud.dump()
-        plan = plans.create(here.config, allow_db=True, settle=0)
+        plan = plan_for(here.config, allow_db=True, settle=0)
         assert len({action.stage for action in plan.runnable}) == len(plan.actions) == len(STAGES)
         plans.save(plan, self.file)
 

@@ -21,6 +21,7 @@ from stackmend_lab.plants.nova import server_deleted_incompletely
 from stackmend_lab.plants.placement import allocation_orphan
 
 from ..support.damaged_cloud import Ground, Mortal, ground, made
+from ..support.planning import plan_for
 
 ATTRIBUTES = {"database": "neutron", "table": "standardattributes"}
 
@@ -35,7 +36,7 @@ def orphans(here: Ground) -> Plan:
     """A plan for two orphaned allocations: a few rows of Placement."""
     allocation_orphan.plant(here.cloud)
     allocation_orphan.plant(here.cloud)
-    return plans.create(here.config, checks=("allocation-orphan",), allow_db=True, settle=0)
+    return plan_for(here.config, checks=("allocation-orphan",), allow_db=True, settle=0)
 
 
 def test_a_plan_may_change_so_many_rows(here: Ground) -> None:
@@ -44,9 +45,9 @@ def test_a_plan_may_change_so_many_rows(here: Ground) -> None:
     writing = [step for action in plan.runnable for step in action.steps if step.kind in ("update", "delete", "bump")]
     rows = len({(s.table, json.dumps(dict(s.pk), sort_keys=True)) for s in writing})  # type: ignore[union-attr]
     wanted: dict[str, Any] = {"checks": ("allocation-orphan",), "allow_db": True, "settle": 0}
-    assert plans.create(here.config, max_rows=rows, **wanted).runnable
+    assert plan_for(here.config, max_rows=rows, **wanted).runnable
     with pytest.raises(LimitError, match=f"{rows} rows, the limit is {rows - 1}") as problem:
-        plans.create(here.config, max_rows=rows - 1, **wanted)
+        plan_for(here.config, max_rows=rows - 1, **wanted)
     assert problem.value.exit_code is Exit.STOPPED
     assert "--max-rows" in problem.value.hint
 
@@ -58,11 +59,11 @@ def test_a_plan_may_change_such_a_share_of_a_table(here: Ground) -> None:
     wanted: dict[str, Any] = {"checks": ("allocation-orphan",), "allow_db": True, "settle": 0}
     strict = replace(here.config, limits=Limits(max_share=0.001, share_floor=1))
     with pytest.raises(LimitError, match=f"of the {found} rows of allocations in database placement"):
-        plans.create(strict, **wanted)
+        plan_for(strict, **wanted)
     floor = replace(here.config, limits=Limits(max_share=0.001, share_floor=50))
-    assert plans.create(floor, **wanted).runnable
+    assert plan_for(floor, **wanted).runnable
     share = replace(here.config, limits=Limits(max_share=1.0, share_floor=1))
-    assert plans.create(share, **wanted).runnable
+    assert plan_for(share, **wanted).runnable
 
 
 def test_a_run_stops_after_so_many_failures(here: Ground) -> None:
@@ -91,7 +92,7 @@ def test_a_run_stops_after_so_many_failures(here: Ground) -> None:
 def test_what_may_lose_something_is_accepted_by_name(here: Ground) -> None:
     """Unsafe repairs need consent, each by its name: another name is not enough, and nothing is changed."""
     server_deleted_incompletely.children(here.cloud)
-    plan = plans.create(here.config, checks=("server-deleted-incompletely",), allow_db=True, settle=0)
+    plan = plan_for(here.config, checks=("server-deleted-incompletely",), allow_db=True, settle=0)
     before = here.cloud.dump()
     for accepted in ((), ("purge-server",), ("finish",)):
         with pytest.raises(ConsentError, match="finish-deletion") as problem:

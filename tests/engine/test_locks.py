@@ -27,6 +27,7 @@ from stackmend_lab.mariadb import MariaDB
 from stackmend_lab.plants.placement import allocation_orphan
 
 from ..support.damaged_cloud import Ground, Mortal, made
+from ..support.planning import plan_for
 
 #: what makes a container as far as process ids go: the host name stays
 CONTAINER = ("unshare", "--pid", "--fork", "--mount-proc", "--uts", "--kill-child")
@@ -56,7 +57,7 @@ def plan(here: Ground) -> Plan:
 def orphan(here: Ground) -> None:
     """The plan file is one of a repair: the command takes no other."""
     allocation_orphan.plant(here.cloud)
-    real = plans.create(here.config, checks=("allocation-orphan",), allow_db=True, settle=0)
+    real = plan_for(here.config, checks=("allocation-orphan",), allow_db=True, settle=0)
     plans.save(real, here.folder / "plan.json")
 
 

@@ -34,6 +34,8 @@ from stackmend_lab.cloud.build import DATABASES
 from stackmend_lab.plants import broken
 from stackmend_lab.plants.neutron import port_binding_wrong_host
 
+from ..support.planning import plan_for
+
 Damage = Callable[["Files"], None]
 Note = Callable[[str, object], None]
 #: databases that some check or expectation reads
@@ -414,7 +416,7 @@ def test_a_child_whose_cause_is_silent(healthy: Files) -> None:
     assert [(f.check, f.state) for f in healthy.look().findings] == [("port-binding-wrong-host", State.CONFIRMED)]
     healthy.empty("placement")
     report = healthy.look()
-    plan = plans.create(healthy.config(), allow_db=True, settle=0)
+    plan = plan_for(healthy.config(), allow_db=True, settle=0)
     healthy.cloud.restore()
     assert [(f.check, f.state) for f in report.findings] == [("port-binding-wrong-host", State.CANDIDATE)]
     assert "server-wrong-host may explain it, but has no answer: database placement" in report.findings[0].unsure

@@ -15,13 +15,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stackmend.app import audits, plans, runs
+from stackmend.app import audits, runs
 from stackmend.config.settings import Config, load
 from stackmend.model.errors import Exit
 from stackmend_lab.cloud import Cloud, Server, build
 from stackmend_lab.plants._volumes import attach, attached, drop_attachment, drop_mapping
 from stackmend_lab.plants.cinder.volume_stuck_error_deleting import new_snapshot
 
+from ..support.planning import plan_for
 from ..support.volume_truth import contradictions
 
 #: a whole cloud is restored, audited and mended for each example
@@ -107,7 +108,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
 def mended(ground: Ground) -> list[str]:
     """Apply plans until none has anything to do; what the last one leaves, in words."""
     for _ in range(ROUNDS):
-        plan = plans.create(ground.config, allow_db=True, max_rows=10_000, settle=0)
+        plan = plan_for(ground.config, allow_db=True, max_rows=10_000, settle=0)
         if not plan.runnable:
             return [left.reason for left in (*plan.not_repaired, *plan.deferred)]
         result = runs.apply(ground.config, plan, accept=("all",))

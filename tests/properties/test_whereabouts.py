@@ -16,12 +16,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from stackmend.app import plans, runs
+from stackmend.app import runs
 from stackmend.cloud.evidence.whereabouts import Confidence, Evidence, Move, Node, Witness, judge
 from stackmend.config.settings import Config, load
 from stackmend.model.plan import Action
 from stackmend_lab.cloud import Cloud, Server, build
 from stackmend_lab.plants._servers import bind, migrated, neighbour, provider, touch
+
+from ..support.planning import plan_for
 
 A, B, C = 1, 2, 3
 PLACES = {n: Node(id=n, uuid=f"u{n}", host=f"c{n}", node=f"c{n}") for n in (A, B, C)}
@@ -226,7 +228,7 @@ def assert_story(ground: Ground, damage: list[Callable[[Ground], None]], order: 
         hit(ground)
     seen = [ground.records()]
     for checks in (*((name,) for name in order), (), ()):
-        plan = plans.create(ground.config, checks=checks, about=(ground.server.uuid,), allow_db=True, settle=0)
+        plan = plan_for(ground.config, checks=checks, about=(ground.server.uuid,), allow_db=True, settle=0)
         for left in plan.not_repaired:
             assert "stackmend server where" in left.reason, left.reason
         if not plan.runnable:

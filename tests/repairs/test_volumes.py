@@ -32,6 +32,7 @@ from stackmend_lab.plants.cinder import (
     volume_stuck_error_deleting,
 )
 
+from ..support.planning import plan_for
 from ..support.volume_truth import contradictions
 
 Row = dict[str, Any]
@@ -359,7 +360,7 @@ def test_volumes_of_one_project_go_in_one_plan(stage: Stage) -> None:
     project = stage.row("volumes", first)["project_id"]
     new_volume(cloud, project, status="error_deleting")
     cloud.execute("cinder", "UPDATE quota_usages SET in_use = in_use * 2 WHERE project_id = :p", {"p": project})
-    plan = plans.create(stage.config, checks=("volume-stuck-error-deleting",), allow_db=True)
+    plan = plan_for(stage.config, checks=("volume-stuck-error-deleting",), allow_db=True)
     assert len(plan.runnable) == 2
     stage.apply(plan)
     assert set(_usage(stage, project).values()) == {0}
@@ -426,7 +427,7 @@ def test_a_volume_that_is_wanted_is_not_marked_deleted(stage: Stage, make: Calla
 def test_children_get_the_time_of_their_volume(stage: Stage) -> None:
     """What an incomplete deletion left is marked as if it had gone then; attachments say deleted."""
     volume = volume_deleted_incompletely.attachment(stage.cloud)["volume"]
-    stage.apply(plans.create(stage.config, checks=("volume-deleted-incompletely",), allow_db=True))
+    stage.apply(plan_for(stage.config, checks=("volume-deleted-incompletely",), allow_db=True))
     at = stage.row("volumes", volume)["deleted_at"]
     attachment = stage.row("volume_attachment", volume, column="volume_id")
     specs = stage.row("attachment_specs", attachment["id"], column="attachment_id")
@@ -439,7 +440,7 @@ def test_a_mapping_comes_back_as_it_was(stage: Stage) -> None:
     server, volume, _, mapping = attached(stage.cloud)
     before = stage.row("block_device_mapping", mapping, server.database)
     drop_mapping(stage.cloud, server, mapping)
-    plan = plans.create(stage.config, checks=("cinder-attached-nova-not",), allow_db=True)
+    plan = plan_for(stage.config, checks=("cinder-attached-nova-not",), allow_db=True)
     assert "connection_info" not in repr(plan)
     stage.apply(plan)
     assert stage.row("block_device_mapping", mapping, server.database) == before

@@ -27,6 +27,8 @@ from stackmend_lab.plants.neutron import extra_ports_on_server, port_without_ser
 from stackmend_lab.plants.nova import info_cache_row_missing_or_deleted, server_deleted_incompletely
 from stackmend_lab.plants.placement import allocation_orphan
 
+from .planning import plan_for
+
 #: damage whose repairs take steps of every kind, on several databases, several of them sharing a transaction
 DAMAGE: tuple[Callable[[Cloud], Any], ...] = (
     allocation_orphan.plant,
@@ -157,7 +159,7 @@ def damaged(here: Ground) -> Plan:
         plant(here.cloud)
     server = secretive(here.cloud)
     here.cloud.save()
-    plan = plans.create(here.config, allow_db=True, max_rows=10_000, settle=0)
+    plan = plan_for(here.config, allow_db=True, max_rows=10_000, settle=0)
     assert len(plan.runnable) == len(DAMAGE)
     whole = merged(plan, here.request("purge-server", server=server))
     if not here.cloud.databases["neutron"].startswith("sqlite"):

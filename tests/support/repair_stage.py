@@ -12,6 +12,8 @@ from stackmend.model.errors import Exit
 from stackmend.model.plan import Plan
 from stackmend_lab.cloud import Cloud
 
+from .planning import plan_for
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -22,7 +24,7 @@ class Stage:
 
     def plan(self, check: str, *repairs: str) -> Plan:
         """A plan for what this check finds; ``repairs`` are those that the operator names."""
-        return plans.create(self.config, checks=(check,), allow_db=True, settle=0, repairs=repairs)
+        return plan_for(self.config, checks=(check,), allow_db=True, settle=0, repairs=repairs)
 
     def request(self, repair: str, **arguments: Any) -> Plan:
         """The plan for an operator's request."""

@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from stackmend.app import audits, plans
+from stackmend.app import audits
 from stackmend.app.objects import disks
 from stackmend.cli.shell import main
 from stackmend.config.settings import Config, load
@@ -22,6 +22,7 @@ from stackmend.model.errors import ConfigError, Exit, UsageError
 from stackmend.model.finding import State
 from stackmend_lab.cloud import Cloud, build
 
+from ..support.planning import plan_for
 from .host_plants import HOST, LOOK_ALIKES, OTHER, PLANTS, Scene, deleted, missing_and_open, nobody, on_nfs
 from .instances import Instances
 
@@ -94,7 +95,7 @@ def test_what_is_broken_is_found(scene: Scene, config: Config, check: str, make:
     assert finding.state is State.CONFIRMED
     assert "{" not in finding.message
     assert report.exit is Exit.FINDINGS
-    plan = plans.create(config, checks=(check,), about=(HOST,), settle=0)
+    plan = plan_for(config, checks=(check,), about=(HOST,), settle=0)
     assert plan.actions == ()
     (left,) = plan.not_repaired
     assert HOST in left.reason

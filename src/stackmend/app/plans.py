@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stackmend.app import apis, hosts
-from stackmend.app.audits import audit
 from stackmend.app.session import CloudSession, silent, utcnow
 from stackmend.config.settings import Config
 from stackmend.drivers.api.operations import describe, waits
@@ -20,7 +19,7 @@ from stackmend.model.errors import PlanFileError
 from stackmend.model.plan import Limits, Plan, load, loaded, save
 from stackmend.model.protocols import Progress
 
-__all__ = ["Filed", "create", "load", "mending", "read", "request", "save", "write"]
+__all__ = ["Filed", "load", "mending", "read", "request", "save", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +67,6 @@ def read(config: Config | None, path: str, *, signed: bool = False, max_rows: in
     plan = replace(plan, limits=bounded(plan.limits, allowed))
     note = f"it is signed by key {claimed[:40]}, which is not trusted here" if claimed and not signer else ""
     return Filed(vetted(plan, judge, path), signer, note)
-
-
-def create(
-    config: Config,
-    *,
-    checks: Sequence[str] = (),
-    about: Collection[str] = (),
-    via: str = "auto",
-    allow_db: bool = False,
-    max_rows: int | None = None,
-    settle: float | None = None,
-    repairs: Sequence[str] = (),
-    progress: Progress = silent,
-) -> Plan:
-    """Audit, confirm, and plan the repair of the findings. LimitError if it would change too much.
-
-    ``about`` as for :func:`stackmend.app.audits.audit`; the others as for :func:`mending`.
-    """
-    report = audit(config, checks=checks, about=about, settle=settle, use_api=via != "db", progress=progress)
-    return mending(config, report, via=via, allow_db=allow_db, max_rows=max_rows, repairs=repairs, progress=progress)
 
 
 def mending(

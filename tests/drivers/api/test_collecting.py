@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 import stackmend_lab.plants as plants
-from stackmend.app import plans
 from stackmend.app.apis import asking
 from stackmend.app.audits import audit
 from stackmend.app.session import CloudSession
@@ -30,6 +29,7 @@ from stackmend_lab.cloud import Cloud, build
 from stackmend_lab.plants._servers import new_port
 from stackmend_lab.plants.neutron import port_without_server
 
+from ...support.planning import plan_for
 from .serving import serving
 from .showing import CELLS, ShowingFake
 
@@ -207,7 +207,7 @@ def test_what_only_novas_databases_tell(tmp_path_factory: pytest.TempPathFactory
         nodes = audit(config, checks=["server-on-nonexistent-host"], settle=0).findings
         whole = [finding for finding in audit(config, settle=0).findings if finding.check in gone]
         beside = configured(tmp_path, fake, "\n".join(lines) + "\n")  # type: ignore[arg-type]
-        plan = plans.create(beside, checks=list(gone), via="auto", allow_db=True, settle=0)
+        plan = plan_for(beside, checks=list(gone), via="auto", allow_db=True, settle=0)
     cloud.close()
     for found in (alone, whole):
         assert {finding.check for finding in found} == set(gone)

@@ -33,6 +33,7 @@ from stackmend_lab.plants.neutron import (
 from stackmend_lab.plants.nova import info_cache_stale_port, nova_bdm_cinder_detached
 from stackmend_lab.plants.placement import allocation_orphan, allocation_wrong_provider
 
+from ...support.planning import plan_for
 from .fake import Fake
 
 Plant = Callable[[Cloud], dict[str, Any]]
@@ -114,7 +115,7 @@ CASES = {
 
 def planned(config: Config, check: str, **options: Any) -> Plan:
     """A plan for what one check finds."""
-    return plans.create(config, checks=(check,), settle=0, **options)
+    return plan_for(config, checks=(check,), settle=0, **options)
 
 
 def found(config: Config, check: str) -> list[dict[str, Any]]:

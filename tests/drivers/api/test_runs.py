@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.app import plans, runs
+from stackmend.app import runs
 from stackmend.app.session import CloudSession
 from stackmend.cli.shell import main
 from stackmend.config.settings import Config, load
@@ -27,6 +27,7 @@ from stackmend_lab.plants.neutron import port_without_server
 from stackmend_lab.plants.nova import info_cache_empty
 from stackmend_lab.plants.placement import allocation_orphan
 
+from ...support.planning import plan_for
 from .fake import PASSWORD, TOKEN, Fake
 
 CHECK = "volume-stuck-detaching"
@@ -47,7 +48,7 @@ def offline(config: Config) -> Config:
 
 def plan_of(config: Config, check: str = CHECK, **options: object) -> Plan:
     """A plan for one check."""
-    return plans.create(config, checks=(check,), settle=0, **options)  # type: ignore[arg-type]
+    return plan_for(config, checks=(check,), settle=0, **options)  # type: ignore[arg-type]
 
 
 def reason(plan: Plan) -> str:
