@@ -58,6 +58,8 @@ UNBOUND = frozenset({"unbound", "binding_failed"})
 SETTLED = frozenset({"in-use", "available", "error"})
 #: statuses in which a volume may be given up; in "deleting" a service may still be at work
 VOLUME_GIVEN_UP = frozenset({"error_deleting", "error", "available", "error_restoring", "error_extending"})
+#: statuses of a volume on the way to its first use
+CREATING = frozenset({"creating", "downloading"})
 #: statuses of a snapshot that is being deleted, or was never created
 SNAPSHOT_GIVEN_UP = ("deleting", "error_deleting", "deleted", "error")
 #: statuses of a backup that is being created or restored
