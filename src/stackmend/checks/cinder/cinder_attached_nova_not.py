@@ -44,7 +44,7 @@ CHECK = Check(
         **idle("server"),
     },
     ages={"grace": 900, "idle": 600},
-    # reserved and attaching have their own causes (H2, H4); a detaching volume belongs to volume-stuck-detaching
+    # reserved and attaching have their own causes (H2, H4); so have detaching and attaching volumes (H1, H2)
     sql="""
         WITH unknown AS (
             SELECT a.id, a.volume_id, a.instance_uuid, a.attached_host, a.mountpoint
@@ -60,7 +60,7 @@ CHECK = Check(
           FROM unknown a
           JOIN cinder_volumes v ON v.id = a.volume_id
           JOIN idle_servers s ON s.uuid = a.instance_uuid
-         WHERE NOT v.deleted AND COALESCE(v.status, '') <> 'detaching'
+         WHERE NOT v.deleted AND COALESCE(v.status, '') NOT IN ('attaching', 'detaching')
            AND COALESCE(v.migration_status, 'success') IN ('success', 'error')
            AND s.changed_at < $idle
          GROUP BY a.volume_id, a.instance_uuid""",

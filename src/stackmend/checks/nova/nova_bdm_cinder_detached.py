@@ -50,7 +50,7 @@ CHECK = Check(
         **idle("server"),
     },
     ages={"grace": 900, "idle": 600},
-    # a volume that is marked deleted but still attached belongs to volume-deleted-incompletely;
+    # attaching and detaching volumes have checks of their own, as have those marked deleted but still attached;
     # an abandoned build leaves its mappings behind on purpose: such a server never ran and never will
     sql="""
         WITH loose AS (
@@ -63,7 +63,7 @@ CHECK = Check(
                AND NOT a.deleted
              WHERE NOT b.deleted AND b.destination_type = 'volume' AND b.volume_id IS NOT NULL
                AND a.id IS NULL
-               AND COALESCE(v.status, '') <> 'detaching'
+               AND COALESCE(v.status, '') NOT IN ('attaching', 'detaching')
                AND COALESCE(v.migration_status, 'success') IN ('success', 'error')
                AND COALESCE(b.updated_at, b.created_at) < $grace)
         SELECT b.instance_uuid AS server, b.volume_id AS volume, b.id AS bdm, b.cell AS cell,

@@ -226,9 +226,16 @@ REPAIR = Repair(
     name="detach-volume",
     risk=Risk.UNSAFE,
     resource="volume",
-    checks=("volume-stuck-detaching", "volume-in-use-server-gone", "volume-status-attachment-mismatch"),
+    checks=(
+        "volume-stuck-detaching",
+        "volume-in-use-server-gone",
+        "volume-status-attachment-mismatch",
+        "volume-stuck-attaching",
+        "volume-stuck-reserved",
+    ),
     codes=frozenset(
         {"mapping-gone", "attachment-gone", "attachment-ending", "both-gone", "taken-but-unattached", *_GONE}
+        | {"attaching-unmapped", "attaching-alone", "attaching-nothing", "reserved-unmapped"}
     ),
     strategies={"api": api, "db": db},
     why="a guest that still has the disk keeps writing to a volume that Cinder may give to another server;"
