@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ends the services that somebody began when he is gone, however he went, and removes their folder.
+"""Ends the services that a process started once that process is gone, however it ended, and removes their folder.
 
-A guardian is a process of its own session: neither Ctrl-C nor the end of a terminal reaches it. It reads from a pipe
-whose other end only its ward holds, so it wakes when that one dies, by ``kill -9`` too. What even a guardian could not
+A guardian is a process in its own session: neither Ctrl-C nor the end of a terminal reaches it. It reads from a pipe
+whose other end only its ward holds, so it wakes when the ward dies, even by ``kill -9``. What even a guardian cannot
 clear away (the machine went down, it was killed itself) is cleared away by :func:`reap` at the next start.
 """
 
@@ -20,17 +20,17 @@ from pathlib import Path
 
 from stackmend_lab.processes import begun
 
-#: names of folders that belong to one run
+#: prefixes of folders that belong to one run
 OF_A_RUN = ("stackmend-db-", "stackmend-lab-")
 _OWNER = "owner.json"
-#: seconds that services get to end by themselves
+#: seconds that services have to end by themselves
 _GRACE = 10.0
 
 
 class Guardian:
     """Guards the services whose mark begins with ``folder`` (:mod:`stackmend_lab.control_plane.process`).
 
-    ``remove``: what is removed once they have ended; nothing where it is None.
+    ``remove``: the folder to remove once they have ended; None for nothing.
     """
 
     def __init__(self, folder: Path, remove: Path | None) -> None:
@@ -48,7 +48,7 @@ class Guardian:
         )
 
     def release(self) -> None:
-        """Nothing is left to guard."""
+        """Tell the guardian that nothing is left to guard."""
         if self._process.stdin is not None:
             with suppress(BrokenPipeError):
                 self._process.stdin.write(b"done")
@@ -62,7 +62,7 @@ class Guardian:
 
 @contextmanager
 def guarded(folder: Path, remove: Path | None) -> Iterator[None]:
-    """Guard it as long as the ``with`` block."""
+    """Guard them for the duration of the ``with`` block."""
     guardian = Guardian(folder, remove)
     try:
         yield
@@ -71,7 +71,7 @@ def guarded(folder: Path, remove: Path | None) -> Iterator[None]:
 
 
 def reap(below: Path | None = None) -> list[Path]:
-    """Clear away what dead runs have left; the folders. Those of living runs, and of others, are left alone."""
+    """Clear away what dead runs have left; returns the folders. Those of living runs, and of others, are left alone."""
     found = []
     below = below or Path(tempfile.gettempdir())
     for path in (path for prefix in OF_A_RUN for path in below.glob(f"{prefix}*")):
@@ -95,7 +95,7 @@ def _end(folder: Path, remove: Path | None) -> None:
 
 
 def main(folder: str, remove: str | None = None) -> None:
-    """Wait until the ward says that it is done, or says nothing any more."""
+    """Wait until the ward reports that it is done, or is gone."""
     if os.read(0, 4) != b"done":
         _end(Path(folder), Path(remove) if remove else None)
 

@@ -36,7 +36,7 @@ _SETTINGS: Mapping[str, str] = {
     "skip-name-resolve": "",
 }
 _START_SECONDS = 60
-#: in the environment of what belongs to a lab: its folder and a name
+#: environment variable of a lab's processes: its folder and a name
 MARK = "STACKMEND_LAB_PROCESS"
 
 
@@ -45,10 +45,10 @@ class LabError(StackmendError):
 
 
 class MariaDB:
-    """A server that exists as long as the ``with`` block.
+    """A server that exists for the duration of the ``with`` block.
 
-    ``settings`` are added to (or replace) the quick and undurable ones that suit tests. Root has no password and only
-    the socket; :meth:`url` uses the account ``stackmend`` over TCP, which may do everything.
+    ``settings`` are added to (or replace) fast, non-durable defaults for tests. Root has no password, and only access
+    by the socket; :meth:`url` uses the account ``stackmend`` over TCP, which has all privileges.
     """
 
     def __init__(self, folder: Path | None = None, settings: Mapping[str, str] | None = None) -> None:
@@ -69,9 +69,9 @@ class MariaDB:
         self.stop()
 
     def start(self) -> None:
-        """Start the server, on a data folder of its own unless there is one already; returns when it answers.
+        """Start the server, on a new data folder unless there is one; returns when it accepts connections.
 
-        It ends with this process, however that ends, and its own folder goes with it.
+        It ends with this process, however that ends, and its own folder is removed with it.
         """
         for program in ("mariadbd", "mariadb-install-db"):
             if not shutil.which(program):
@@ -88,7 +88,7 @@ class MariaDB:
         reap()
         self._guardian = Guardian(self.folder, self.folder if self._own_folder else None)
         log = (self.folder / "server.log").open("ab")
-        # what is meant for whoever runs this is not meant for it
+        # signals for this process are not for the server
         apart: dict[str, Any] = {"env": {**os.environ, MARK: f"{self.folder}:mariadb"}, "start_new_session": True}
         with log:
             if fresh:
@@ -119,7 +119,7 @@ class MariaDB:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def connect(self, database: str | None = None) -> pymysql.Connection[Any]:
-        """A connection as root over the socket, autocommit, several statements at a time allowed."""
+        """A connection as root over the socket, autocommit, with multiple statements allowed."""
         return pymysql.connect(
             unix_socket=str(self.socket), user="root", database=database, autocommit=True, local_infile=True,
             charset="utf8mb4", ssl_disabled=True, client_flag=pymysql.constants.CLIENT.MULTI_STATEMENTS,
@@ -137,7 +137,7 @@ class MariaDB:
             connection.close()
 
     def create(self, database: str, charset: str | None = None) -> None:
-        """Create an empty database; without ``charset`` with the server's default, as install guides do."""
+        """Create an empty database; without ``charset`` with the server's default, as in installation guides."""
         self.run(f"CREATE DATABASE `{database}`" + (f" CHARACTER SET {charset}" if charset else ""))
 
     def account(self, name: str, password: str, grants: str, option: str = "") -> None:
@@ -168,7 +168,7 @@ def _accepts(path: Path) -> bool:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """A free TCP port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

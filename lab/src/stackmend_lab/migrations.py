@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the services' own migrations on a private MariaDB and describes what they made."""
+"""Runs the services' own migrations on a private MariaDB, and describes the result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _COMMON = {
     "keystone": "",
 }
 
-#: what migrations insert that is data of the schema, not of the moment
+#: rows inserted by migrations that belong to the schema
 _ROWS = {
     "nova_api": ("alembic_version",),
     "nova": ("alembic_version",),
@@ -42,9 +42,9 @@ _MOMENT = {"created_at", "updated_at"}
 
 
 def migrated(server: MariaDB, services: Path, service: str) -> Description:
-    """Run the migrations of one service in a database of its own and describe the outcome.
+    """Run the migrations of one service in a database of its own, and describe the result.
 
-    ``services`` is the environment in which nova, neutron, ... are installed (``.services`` after ``make test``).
+    ``services`` is the environment with nova, neutron, ... (``.services`` after ``make test``).
     """
     configuration, (program, *arguments) = _MIGRATIONS[service]
     binary = services / "bin" / program
@@ -75,7 +75,7 @@ def migrated(server: MariaDB, services: Path, service: str) -> Description:
 
 
 def described(connection: Any, service: str) -> Description:
-    """Describe the database of a connection (PyMySQL's) as :mod:`stackmend_lab.schemas` keeps it."""
+    """Describe the database of a PyMySQL connection in the format of :mod:`stackmend_lab.schemas`."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT DATABASE()")
         description = describe(cursor, cursor.fetchone()[0])

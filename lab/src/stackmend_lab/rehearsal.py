@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demo: a toy cloud is broken, audited, repaired and put back, by the commands an operator would type."""
+"""The demo: a toy cloud is broken, audited, repaired and restored, with the commands an operator would type."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Main = Callable[[Sequence[str]], int]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that was done, and whether it came out as it should."""
+    """One step of the demo, with its exit code and the expected one."""
 
     what: str
     command: str
@@ -34,7 +34,7 @@ class Step:
 
     @property
     def good(self) -> bool:
-        """True when it came out as it should."""
+        """True if the exit code is the expected one."""
         return self.exit == self.expected
 
     def as_dict(self) -> dict[str, Any]:
@@ -49,14 +49,14 @@ class Step:
 
 
 class Unexpected(Exception):  # noqa: N818 - the demo's own way out
-    """A step did not come out as it should: the rest would be nonsense."""
+    """A step had an unexpected result: the following steps would be meaningless."""
 
 
 @dataclass(slots=True)
 class Rehearsal:
-    """Runs the demo in a folder and notes its steps.
+    """Runs the demo in a folder and records its steps.
 
-    ``main`` is the program's own entry point, ``mendable`` the checks of which it repairs what they find.
+    ``main`` is the program's own entry point, ``mendable`` the checks whose findings it repairs.
     """
 
     folder: Path
@@ -67,7 +67,7 @@ class Rehearsal:
     steps: list[Step] = field(default_factory=list)
 
     def run(self) -> bool:
-        """All of it; True when every step came out as it should."""
+        """Run the whole demo; True if every step had its expected result."""
         try:
             self._all()
         except Unexpected:
@@ -111,7 +111,7 @@ class Rehearsal:
         )
 
     def _type(self, what: str, expected: Exit, *words: str) -> None:
-        """Show a command, run it, and note how it came out."""
+        """Show a command, run it, and record its result."""
         argv = ["--config", self._file("cloud.toml"), *words]
         command = shlex.join(["stackmend", *argv])
         self._say(f"\n# {what}\n$ {command}")
@@ -122,7 +122,7 @@ class Rehearsal:
         self._note(Step(what, command, code, int(expected), time.monotonic() - begun))
 
     def _quietly(self, *words: str) -> list[dict[str, Any]]:
-        """The document of a command, to check on it."""
+        """The document printed by a command, to check the result."""
         text = io.StringIO()
         with redirect_stdout(text):
             self.main(["-q", "--config", self._file("cloud.toml"), *words])
@@ -153,12 +153,12 @@ class Rehearsal:
 
 
 def plant(cloud: Cloud, mendable: Collection[str]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Break one thing for each of these checks; (check, key of the finding) of each."""
+    """Break one object for each of these checks; returns (check, key of the finding) of each."""
     return [(case.check, case.make(cloud)) for case in broken() if case.variant == PLANT and case.check in mendable]
 
 
 def choices() -> list[str]:
-    """The repairs that an operator would name for what :func:`plant` breaks, where there are several."""
+    """The repairs that an operator would choose for the damage of :func:`plant`, if there are several."""
     return sorted({case.chosen for case in broken() if case.variant == PLANT and case.chosen})
 
 

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The services' own schemas, re-created in a moment on MariaDB or SQLite.
+"""Re-creates the services' own schemas quickly on MariaDB or SQLite.
 
-``schema/<service>.json`` describes what each service's own migrations make (scripts/describe_schemas.py writes the
+``schema/<service>.json`` describes the result of each service's own migrations (scripts/describe_schemas.py writes the
 files, tests/lab/test_schemas.py runs the migrations again and compares). From it the databases are created without the
-services: as they are on MariaDB, translated on SQLite.
+services: identical on MariaDB, translated on SQLite.
 
-A description holds ``charset`` where the migrations alter the default of the database (as several do, after their
-first table), and by table: ``collation`` (absent: the default of the database), ``columns`` (``type`` as MariaDB
-prints it, ``null``, ``default``, ``auto``, ``collation``), ``primary``, ``unique``, ``indexes``, ``foreign``,
-``checks``, and under ``rows`` what the migrations insert.
+A description holds ``charset`` if the migrations alter the default of the database (as several do, after their first
+table), and by table: ``collation`` (absent: the default of the database), ``columns`` (``type`` as printed by MariaDB,
+``null``, ``default``, ``auto``, ``collation``), ``primary``, ``unique``, ``indexes``, ``foreign``, ``checks``, and
+under ``rows`` what the migrations insert.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SERVICES = ("nova_api", "nova", "neutron", "cinder", "glance", "placement", "key
 
 @cache
 def load(service: str) -> Description:
-    """The committed description of a service's schema; "nova" is that of every cell."""
+    """The committed description of a service's schema; "nova" is for every cell."""
     text = resources.files("stackmend_lab").joinpath("schema", f"{service}.json").read_text()
     description: Description = json.loads(text)
     return description
@@ -127,11 +127,11 @@ def _one(cursor: Any, sql: str, *parameters: str) -> Any:
     return cursor.fetchone()[0]
 
 
-# ---- making ----------------------------------------------------------------------------------------------------------
+# ---- creating --------------------------------------------------------------------------------------------------------
 
 
 def mariadb_statements(service: str) -> Iterator[str]:
-    """The statements that make the schema on MariaDB, in any order that its foreign keys allow while unchecked."""
+    """The statements that create the schema on MariaDB, in an order for unchecked foreign keys."""
     description = load(service)
     yield "SET foreign_key_checks = 0"
     if "charset" in description:
@@ -170,7 +170,7 @@ def _mariadb_column(name: str, spec: dict[str, Any]) -> str:
 
 
 def create_on_mariadb(cursor: Any, service: str) -> None:
-    """Make the schema in the database the cursor is in; the connection must allow several statements at a time."""
+    """Create the schema in the cursor's database; the connection must allow multiple statements."""
     cursor.execute(";\n".join(mariadb_statements(service)))
     while cursor.nextset():
         pass
@@ -178,7 +178,7 @@ def create_on_mariadb(cursor: Any, service: str) -> None:
 
 @cache
 def moments(service: str) -> tuple[tuple[str, str], ...]:
-    """(table, column) of every column of a service's database that holds a time."""
+    """(table, column) of every time column in a service's database."""
     return tuple(
         (table, column)
         for table, spec in load(service)["tables"].items()
@@ -188,7 +188,7 @@ def moments(service: str) -> tuple[tuple[str, str], ...]:
 
 
 def sqlite_statements(service: str) -> Iterator[str]:
-    """The statements that make the schema on SQLite."""
+    """The statements that create the schema on SQLite."""
     description = load(service)
     for name, table in description["tables"].items():
         primary = [_bare(c) for c in table["primary"]]
@@ -208,7 +208,7 @@ def sqlite_statements(service: str) -> Iterator[str]:
         yield f'INSERT INTO "{name}" ({columns}) VALUES {values}'
 
 
-#: how MariaDB's types are said in SQLite; affinity is what counts
+#: SQLite's equivalents of MariaDB's types; only the affinity matters
 _AFFINITY = (
     ("int", "INTEGER"),
     ("double", "REAL"),
@@ -233,7 +233,7 @@ def _sqlite_column(name: str, spec: dict[str, Any], rowid: bool) -> str:
 
 
 def create_on_sqlite(connection: sqlite3.Connection, service: str) -> None:
-    """Make the schema in an empty SQLite database, in one transaction."""
+    """Create the schema in an empty SQLite database, in one transaction."""
     connection.executescript("BEGIN;\n" + ";\n".join(sqlite_statements(service)) + ";\nCOMMIT;")
 
 

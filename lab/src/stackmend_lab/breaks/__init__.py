@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be broken on the lab: the plants of the embedded cloud, and what only real services can do.
+"""Damage for the lab: the plants of the embedded cloud, and damage that only real services can cause.
 
 The latter are one module per break, found by walking this package. Each has ``BREAK`` and ``make(plane)``, which breaks
 one object and returns the key of the expected finding, and ``heal(plane)`` if the services need more undone than
@@ -28,9 +28,9 @@ class Break:
 
     name: str
     check: str  #: the check that finds it
-    how: Literal["service", "sql"]  #: by what services do (and fail to do), or by a statement in a database
-    summary: str  #: what happens, one line
-    also: tuple[str, ...] = ()  #: checks that find something of the same damage besides
+    how: Literal["service", "sql"]  #: caused by what services do (and fail to do), or by a statement in a database
+    summary: str  #: what happens, in one line
+    also: tuple[str, ...] = ()  #: other checks that also return findings for the same damage
 
 
 class Breaking(Protocol):
@@ -49,7 +49,7 @@ class _Plant:
 
 @cache
 def modules() -> dict[str, Breaking]:
-    """Name of the break -> what makes it, in order: one for every check at least."""
+    """Each break, by name, with the module that makes it; there is at least one for every check."""
     names = (m.name for m in pkgutil.walk_packages(__path__, f"{__name__}.") if not m.ispkg and "._" not in m.name)
     found: dict[str, Any] = {m.BREAK.name: m for m in map(importlib.import_module, names)}
     done = {module.BREAK.check for module in found.values()}
@@ -58,12 +58,12 @@ def modules() -> dict[str, Breaking]:
 
 
 def breaks() -> list[Break]:
-    """Every break that has a name of its own."""
+    """Every break with a name of its own."""
     return [module.BREAK for module in modules().values()]
 
 
 def find(name: str) -> Breaking:
-    """A break by its name, or a plant by ``check:variant``. UsageError if there is none."""
+    """A break by its name, or a plant by ``check:variant``. UsageError if it does not exist."""
     if made := modules().get(name):
         return made
     if case := next((case for case in broken() if str(case) == name), None):
@@ -74,7 +74,7 @@ def find(name: str) -> Breaking:
 
 
 def make(plane: Plane, name: str) -> dict[str, Any]:
-    """Break one object; the key of the finding to expect. UsageError if there is no such break."""
+    """Break one object; returns the key of the expected finding. UsageError if the break does not exist."""
     return find(name).make(plane)
 
 
@@ -86,7 +86,7 @@ def _plant(name: str, case: Case) -> Breaking:
 
 
 def heal(plane: Plane, tell: Tell = silently) -> None:
-    """Undo what breaks did to services: levers, options, services stopped or forced down. Rows are left as they are.
+    """Undo what breaks did to services: levers, options, services stopped or forced down. Rows are not touched.
 
     They are for ``stackmend`` to repair.
     """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lets time pass for one thing: every moment in its rows is moved back.
+"""Makes objects look older: every time in their rows is moved back.
 
-A check waits until nobody can be working on a thing any more, and an action without an end counts as work for two
-hours. Who rehearses does not wait so long. Moments keep their order and distance; nothing else of a row changes.
+A check waits until nobody can be working on an object any more, and an action without an end counts as work for two
+hours. A rehearsal does not wait so long. The order and distances of times are kept; nothing else in a row changes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from stackmend_lab.control_plane import Plane
 
 HOURS = 3
 
-#: kind of thing -> database ("cell:*" for every cell) -> table -> the column that holds its id
+#: kind of object -> database ("cell:*" for every cell) -> table -> the column with its id
 _ROWS = {
     "servers": {
         "cell:*": {
@@ -55,7 +55,7 @@ _PORTS = "UPDATE standardattributes a JOIN ports p ON p.standard_attr_id = a.id 
 
 
 def let_time_pass(plane: Plane, **things: Sequence[str]) -> None:
-    """Move every moment of these things back by three hours: ``servers``, ``ports``, ``volumes``, ``consumers``."""
+    """Move every time of these objects back by three hours: ``servers``, ``ports``, ``volumes``, ``consumers``."""
     done: set[tuple[str, str, str]] = set()
     for kind, ids in things.items():
         if not ids:
@@ -83,7 +83,7 @@ def _tables(plane: Plane, kind: str) -> Iterator[tuple[str, str, str]]:
 def _move(
     plane: Plane, database: str, table: str, column: str, ids: Sequence[str], done: set[tuple[str, str, str]]
 ) -> None:
-    """Each row once: a mapping belongs to a server and to a volume."""
+    """Move each row once: a block device mapping belongs to a server and to a volume."""
     key = "id"
     marks = ", ".join(["%s"] * len(ids))
     found = plane.sql(database, f"SELECT `{key}` AS k FROM `{table}` WHERE `{column}` IN ({marks})", tuple(ids))

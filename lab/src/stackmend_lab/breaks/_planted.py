@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plants made on the lab: the same statements as in an embedded cloud, on servers that Nova has built for it."""
+"""Makes plants on the lab: with the same statements as in an embedded cloud, on servers that Nova builds for them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from stackmend_lab.plants import Case
 
 
 class LabRows(CloudRows):
-    """The real databases of a lab, and servers that are made when they are picked, three hours old."""
+    """The real databases of a lab, and servers that are created when picked, and made to look three hours old."""
 
     def __init__(self, plane: Plane, name: str) -> None:
         super().__init__(_Statements(plane))
@@ -28,9 +28,9 @@ class LabRows(CloudRows):
         self._picked = 0
 
     def pick(self, kind: str = "active") -> Server:
-        """A new server of that kind. LookupError for what takes more than a call or two to come about.
+        """Create a server of that kind. LookupError for a kind that takes more than a call or two to create.
 
-        Every second one that is active has a volume, as some have in an embedded cloud.
+        Every second active server has a volume, as some have in an embedded cloud.
         """
         if kind not in _KINDS:
             raise LookupError(f"the lab makes no server of the kind {kind}: {', '.join(sorted(_KINDS))}")
@@ -60,7 +60,7 @@ class LabRows(CloudRows):
 
 
 class _Statements:
-    """Statements on the databases of a lab."""
+    """Runs statements on the databases of a lab."""
 
     def __init__(self, plane: Plane) -> None:
         self._plane = plane
@@ -119,7 +119,7 @@ def _none(scene: Scene) -> Nics:
     return []
 
 
-#: kind -> (the NICs it is built with, what becomes of it then)
+#: kind -> (the NICs it is built with, what is done to it afterwards)
 _KINDS: dict[str, tuple[Callable[[Scene], Nics], Callable[[Scene, str], None]]] = {
     "active": (_one, _left_alone),
     "deleted": (_one, _deleted),
@@ -132,7 +132,7 @@ _KINDS: dict[str, tuple[Callable[[Scene], Nics], Callable[[Scene, str], None]]] 
 
 
 def plant(case: Case, plane: Plane) -> dict[str, Any]:
-    """Make a plant on the lab; the key of the finding to expect. UsageError if the lab lacks what it wants."""
+    """Make a plant on the lab; returns the key of the expected finding. UsageError if the lab lacks what it needs."""
     try:
         key: dict[str, Any] = case.make(LabRows(plane, case.check))
     except LookupError as problem:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What breaks are made of: servers, ports and volumes of their own, hosts that die in the middle of something."""
+"""Building blocks of breaks: servers, ports and volumes, and hosts that die during an operation."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ from stackmend_lab.control_plane import Plane
 from stackmend_lab.control_plane.seed import NETWORKS, create_server, wait, wait_server, wait_volume
 from stackmend_lab.mariadb import LabError
 
-#: tries to build a server, seconds between them, and what the scheduler says for which there is another
+#: attempts to build a server, seconds between them, and the scheduler's message after which to retry
 _TRIES, _PAUSE, _CROWDED = 3, 10.0, "No valid host"
 
 
 class Scene:
-    """A lab, and things on it that belong to one break."""
+    """A lab, with the objects that belong to one break."""
 
     def __init__(self, plane: Plane, name: str) -> None:
         self.plane = plane
         self.connection = plane.connect()
         self.cloud: Any = self.connection
         self._name = name
-        self.host = plane.hosts[0]  #: of the first cell, where things break
+        self.host = plane.hosts[0]  #: of the first cell, where most damage is done
         self.cell = "cell:cell1"
 
     @property
     def aside(self) -> str:
-        """The last host of the first cell, for damage that keeps nova-compute from working: none other is restarted."""
+        """The last host of the first cell, for damage that stops nova-compute from working: only this one restarts."""
         return [host for host, cell in self.plane.layout.hosts.items() if cell == "cell1"][-1]
 
     def name(self) -> str:
-        """A name that nothing has, and that nobody takes at the same time."""
+        """A unique name, even if breaks are made concurrently."""
         return f"broken-{self._name}-{secrets.token_hex(4)}"
 
     def server(self, nics: list[dict[str, str]] | None = None, host: str | None = None) -> str:
-        """An active server on that host with a NIC in net1, unless other NICs (or none, []) are asked for; its id."""
+        """Create an active server on that host, with a NIC in net1 unless ``nics`` are given; returns its id."""
         found = [{"uuid": self.network()}] if nics is None else nics
         host = host or self.host
         for left in reversed(range(_TRIES)):
-            # one that is starting takes a server that is on its way to it for one that it has lost
+            # a nova-compute that is starting would take a server on its way to it for a lost one
             self.plane.wait_host(host)
             server = create_server(self.connection, self.name(), found, f"nova:{host}")
             try:
                 wait_server(self.connection, server)
                 break
             except LabError as problem:
-                # on a busy machine Placement has no candidate for a moment, though the host has room
+                # on a busy machine Placement may have no candidate for a moment, although the host has room
                 if not left or _CROWDED not in str(problem):
                     raise
                 self.cloud.compute.delete_server(server)
@@ -62,35 +62,35 @@ class Scene:
         return str(self.cloud.network.find_network(list(NETWORKS)[number]).id)
 
     def ports(self, server: str) -> list[str]:
-        """Ids of a server's ports, as Neutron has them."""
+        """Ids of a server's ports, according to Neutron."""
         return [str(port.id) for port in self.cloud.network.ports(device_id=server)]
 
     def own_port(self, **fields: Any) -> str:
-        """A port that a user made; its id."""
+        """Create a port as a user would; returns its id."""
         fields = {"network_id": self.network(), "name": self.name(), **fields}
         return str(self.cloud.network.create_port(**fields).id)
 
     def volume(self) -> str:
-        """A volume that is available; its id."""
+        """Create an available volume; returns its id."""
         volume = self.cloud.block_storage.create_volume(name=self.name(), size=1)
         wait_volume(self.connection, volume.id)
         return str(volume.id)
 
     def attached(self, server: str) -> str:
-        """A volume attached to a server; its id."""
+        """Create a volume and attach it to a server; returns its id."""
         volume = self.volume()
         self.cloud.compute.create_volume_attachment(server, volume_id=volume)
         wait_volume(self.connection, volume, "in-use")
         return volume
 
     def other_host(self) -> str:
-        """Another host of the same cell; the same one where the cell has but one."""
+        """Another host of the same cell; the same one if the cell has only one."""
         hosts = [host for host, cell in self.plane.layout.hosts.items() if cell == "cell1"]
         return hosts[1 % len(hosts)]
 
     @contextmanager
     def held(self, place: str, action: str) -> Iterator[None]:
-        """Hold an action; what is done inside runs into it, and is let go at the end."""
+        """Hold an action: whatever is done inside the block stops at it, and is released at the end."""
         self.plane.lever(place, action, "hold")
         try:
             yield
@@ -98,29 +98,29 @@ class Scene:
             self.plane.release(place, action)
 
     def wait_held(self, place: str, action: str) -> None:
-        """Wait until somebody is held there."""
+        """Wait until a service is held there."""
         self.plane.wait_held(place, action)
 
     def crash(self, service: str) -> None:
-        """kill -9."""
+        """End a service by kill -9."""
         self.plane.kill(service)
 
     def revive(self, *services: str) -> None:
-        """Start services and wait until everything serves."""
+        """Start services, and wait until all are ready."""
         for service in services:
             self.plane.start(service)
         self.plane.wait()
 
     def killed_in_move(self, server: str, action: str) -> str:
-        """Kill nova-compute when it has come to ``action`` of a live migration; the host that the server was to go to.
+        """Kill nova-compute when a live migration has reached ``action``; returns the target host.
 
-        It is started again, gives the migration up, and three hours pass.
+        It is started again, gives up the migration, and three hours pass.
         """
         target = self._died_in_move(server, action)
         self.revive(f"nova-compute-{self.host}")
         self.wait_row(self.cell, "SELECT uuid FROM instances WHERE uuid = %s AND task_state IS NULL", server)
         if server not in self.plane.guests(self.host):
-            # nova-compute misses it a turn later, and what it notes then makes the server look busy once more
+            # nova-compute misses it one period later, and its record of that makes the server look busy once more
             missed = "SELECT uuid FROM instances WHERE uuid = %s AND power_state = 0"
             self.wait_row(self.cell, missed, server, seconds=90)
         moves = self.sql(self.cell, "SELECT uuid FROM migrations WHERE instance_uuid = %s", server)
@@ -136,7 +136,7 @@ class Scene:
         return target
 
     def lost_in_move(self, server: str, action: str) -> str:
-        """As :meth:`killed_in_move`, but nova-compute stays dead and is not heard of for three hours."""
+        """As :meth:`killed_in_move`, but nova-compute stays dead and sends no heartbeat for three hours."""
         target = self._died_in_move(server, action)
         moves = self.sql(self.cell, "SELECT uuid FROM migrations WHERE instance_uuid = %s", server)
         self.past(servers=server, consumers=[row["uuid"] for row in moves])
@@ -146,7 +146,7 @@ class Scene:
         return target
 
     def lose_guest(self, host: str, server: str) -> None:
-        """The machine came back without that guest: it was reinstalled. Only while its nova-compute is down."""
+        """The machine lost this guest, as if it were reinstalled. Only while its nova-compute is down."""
         self.plane.forget_guest(host, server)
 
     def sql(self, database: str, statement: str, *parameters: Any) -> list[dict[str, Any]]:
@@ -154,10 +154,10 @@ class Scene:
         return self.plane.sql(database, statement, parameters)
 
     def past(self, **things: str | list[str]) -> None:
-        """Let three hours pass for some things: damage counts only once nobody can be at work on it any more."""
+        """Let three hours pass for some objects: damage counts only once nobody can be working on them."""
         let_time_pass(self.plane, **{kind: [ids] if isinstance(ids, str) else ids for kind, ids in things.items()})
 
     def wait_row(self, database: str, statement: str, *parameters: Any, seconds: float = 60) -> Mapping[str, Any]:
-        """Wait until a query has a row; the first one."""
+        """Wait until a query returns a row; returns the first one."""
         rows = wait(lambda: self.sql(database, statement, *parameters), f"a row of: {statement}", seconds)
         return rows[0]

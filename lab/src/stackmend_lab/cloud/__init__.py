@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A consistent cloud of N servers on the services' own schemas, to rehearse on: with everything that belongs to it, in
-the states a real cloud has, and nothing wrong with it until something is planted (:mod:`stackmend_lab.plants`)."""
+"""A consistent cloud of N servers on the services' own schemas, to rehearse on.
+
+It contains everything that belongs to a cloud, in the states of a real one, and nothing is wrong with it until damage
+is planted (:mod:`stackmend_lab.plants`).
+"""
 
 from stackmend_lab.cloud.build import build
 from stackmend_lab.cloud.handle import Cloud, CloudRows, Server

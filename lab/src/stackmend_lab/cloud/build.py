@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds a cloud: schemas, surroundings, then one server after another, straight into the loader."""
+"""Builds a cloud: schemas, surroundings, then one server after another, directly into the loader."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DATABASES = {
     "placement": ("placement", "placement"),
     "keystone": ("keystone", "keystone"),
 }
-#: servers a handle remembers, for :meth:`Cloud.pick`
+#: maximum number of servers to remember for :meth:`Cloud.pick`
 _REMEMBERED = 5_000
 
 
@@ -48,8 +48,8 @@ def build(
 ) -> Cloud:
     """Build a cloud of ``servers`` on a private MariaDB, or as SQLite files in a folder.
 
-    The same arguments build the same rows. ``prefix`` begins the names of the databases on a MariaDB, so that several
-    clouds find room on it.
+    The same arguments build the same rows. ``prefix`` precedes the names of the databases on MariaDB, so that several
+    clouds fit on one server.
     """
     moment = (now or datetime.now(UTC).replace(tzinfo=None)).replace(microsecond=0)
     world = World(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of Cinder's database for the volumes of one server, and the quotas they add up to."""
+"""Rows of Cinder's database for the volumes of one server, and the resulting quota usages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TYPE = "ssd"
 
 
 class Quotas:
-    """Counts what the quotas have to add up to."""
+    """Counts the quota usages."""
 
     def __init__(self) -> None:
         self._volumes: Counter[str] = Counter()
@@ -118,7 +118,7 @@ def _attach(emit: Emit, world: World, its: Things, volume: Volume) -> None:
 
 
 def _deleted(emit: Emit, world: World, its: Things) -> None:
-    """A volume that was deleted with its server: the volume and every child of it are marked."""
+    """A volume that was deleted with its server: the volume and all its children are marked."""
     plan = its.plan
     volume = f"{plan.uuid[:9]}dead{plan.uuid[13:]}"
     gone = text(plan.updated)
@@ -130,7 +130,7 @@ def _deleted(emit: Emit, world: World, its: Things) -> None:
 
 
 def cinder_host() -> str:
-    """The back end all volumes are on."""
+    """The back end of all volumes."""
     return "control@ceph"
 
 

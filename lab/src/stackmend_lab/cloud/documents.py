@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON documents that Nova keeps in its rows, in Nova's own form (services 2.1, nova/objects)."""
+"""The JSON documents in Nova's rows, in Nova's own format (services 2.1, nova/objects)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from stackmend_lab.cloud.world import FLAVORS, World
 
-#: binding details as ML2's openvswitch driver leaves them
+#: binding details as set by ML2's openvswitch driver
 DETAILS = {"port_filter": True, "connectivity": "l2", "bridge_name": "br-int", "datapath_type": "system"}
 
 
@@ -60,7 +60,7 @@ def _address(address: str | None, kind: str, version: int | None) -> dict[str, A
 
 
 class Networks:
-    """Writes ``network_info``; what a network contributes is prepared once."""
+    """Writes ``network_info``; each network's part is prepared once."""
 
     def __init__(self, world: World) -> None:
         self._world = world

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A built cloud in hand: look at it, break it, put it back."""
+"""The handle of a built cloud: read it, break it, restore it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Server:
     project_id: str
     ports: tuple[str, ...]
     volumes: tuple[str, ...]
-    migration: str  #: uuid that its migration has, where it has one
+    migration: str  #: UUID of its migration, if it has one
 
     @property
     def database(self) -> str:
@@ -42,7 +42,7 @@ class Server:
 
 
 class Statements(Protocol):
-    """Where a cloud's databases are, and how statements get there."""
+    """Where a cloud's databases are, and how to run statements on them."""
 
     def url(self, database: str) -> str: ...
     def databases(self) -> tuple[str, ...]: ...
@@ -54,10 +54,10 @@ class Statements(Protocol):
 
 
 class Store(Statements, Protocol):
-    """The same of an embedded cloud, which can be put back."""
+    """The same for an embedded cloud, which can be restored."""
 
     def later(self, column: str, seconds: int) -> str:
-        """A time of a column and so many seconds, in SQL; a fraction of a second stays as it is."""
+        """A column's time plus a number of seconds, in SQL; fractions of a second are kept."""
         ...
 
     def state(self) -> Path: ...
@@ -68,9 +68,9 @@ class Store(Statements, Protocol):
 
 
 class CloudRows(ABC):
-    """What damage is written to: rows by database, and servers in a given state.
+    """The target of damage: rows by database, and servers in a given state.
 
-    The embedded cloud is one, and the real databases of a lab are another (:mod:`stackmend_lab.breaks`), so that a plant
+    Implemented by the embedded cloud, and by the real databases of a lab (:mod:`stackmend_lab.breaks`), so that a plant
     can be made on both. Databases have stackmend's names: ``nova_api``, ``cell:cell1``, ``neutron``, ...
     """
 
@@ -79,7 +79,7 @@ class CloudRows(ABC):
 
     @abstractmethod
     def pick(self, kind: str = "active") -> Server:
-        """A server of that kind that nobody has got yet; LookupError when there is none left."""
+        """A server of that kind that was not picked before; LookupError if there is none left."""
 
     @property
     def databases(self) -> dict[str, str]:
@@ -87,11 +87,11 @@ class CloudRows(ABC):
         return {name: self._statements.url(name) for name in self._statements.databases()}
 
     def ago(self, seconds: float) -> str:
-        """So many seconds ago, however long the cloud has been there: what is recent is so for an audit too."""
+        """A time so many seconds ago, independent of the cloud's age, so that it is recent for an audit too."""
         return text(datetime.now(UTC) - timedelta(seconds=seconds))
 
     def rows(self, database: str, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
-        """Rows of a query with ``:name`` parameters, in SQL that every dialect understands."""
+        """Rows of a query with ``:name`` parameters, in SQL common to all dialects."""
         return self._statements.run(database, sql, params or {})[0]
 
     def execute(self, database: str, sql: str, params: Mapping[str, Any] | None = None) -> None:
@@ -147,14 +147,14 @@ class Cloud(CloudRows):
     def toml(self, *, same_account: bool = False) -> str:
         """A configuration for stackmend; the cells are left to be discovered.
 
-        ``same_account``: that whoever reads writes, too, is agreed to.
+        ``same_account``: agree to reading and writing with the same account.
         """
         lines = [f'{name} = "{url}"' for name, url in self.databases.items() if not name.startswith("cell:")]
         lines += ["", "[writer]", "same_account = true"] if same_account else []
         return "\n".join(["[databases]", *lines, "", "[state]", f'directory = "{self.state}"', ""])
 
     def pick(self, kind: str = "active") -> Server:
-        """A server of that kind that nobody has got yet; LookupError when there is none left."""
+        """A server of that kind that was not picked before; LookupError if there is none left."""
         for server in self._servers:
             if server.kind == kind and server.uuid not in self._picked:
                 self._picked.add(server.uuid)
@@ -163,33 +163,33 @@ class Cloud(CloudRows):
 
     @property
     def picked(self) -> frozenset[str]:
-        """Uuids of the servers that somebody has got."""
+        """UUIDs of the servers picked so far."""
         return frozenset(self._picked)
 
     def servers(self, kind: str | None = None) -> list[Server]:
-        """The servers it remembers, of one kind or all."""
+        """The servers remembered, of one kind or all."""
         return [s for s in self._servers if kind in (None, s.kind)]
 
     def dump(self) -> dict[tuple[str, str], list[str]]:
-        """(database, table) -> its rows as sorted text, for comparison byte for byte; empty tables are left out."""
+        """(database, table) -> its rows as sorted text, for a byte-for-byte comparison; empty tables are left out."""
         return self._store.dump()
 
     def save(self) -> None:
-        """Remember all rows, for :meth:`restore`."""
+        """Save all rows for :meth:`restore`."""
         self._store.save()
         self._saved = self._now, frozenset(self._picked)
 
     def restore(self) -> None:
-        """Put all rows back as they were when saved; servers picked since may be picked again."""
+        """Restore all rows as they were saved; servers picked since may be picked again."""
         self._store.restore()
         self._now, picked = self._saved
         self._picked = set(picked)
 
     def renew(self) -> None:
-        """Let what was written in the last hour before it was built be written just now: before anything is broken.
+        """Make whatever was written in the hour before the build look just written; call it before anything is broken.
 
-        In a cloud that only stands there services fall silent, and builds and moves that go on look forgotten. What is
-        older stays as it is.
+        In an idle cloud services send no heartbeats, and builds and moves in progress look abandoned. Older rows stay
+        as they are.
         """
         passed = round((datetime.now(UTC).replace(tzinfo=None) - self._now).total_seconds())
         since = {"since": text(self._now - timedelta(hours=1))}
@@ -201,7 +201,7 @@ class Cloud(CloudRows):
         self._now += timedelta(seconds=passed)
 
     def copied(self, folder: Path) -> Cloud:
-        """The same cloud in SQLite files of another folder: a tenth of the work of building it. Only of one in such files."""
+        """The same cloud in another folder: a tenth of the work of a build. Only for a cloud in SQLite files."""
         if not isinstance(self._store, SQLiteStore):
             raise TypeError("a cloud on a server is not copied: build another one")
         copy = Cloud(self._store.copied(folder), self._now, self._servers)
@@ -224,20 +224,20 @@ def run(connection: pymysql.Connection[Any], sql: str, parameters: Mapping[str, 
 
 
 def connect(file: Path) -> sqlite3.Connection:
-    """To one database of a cloud; what power loss would do to it is nobody's concern."""
+    """Connect to one database of a cloud; loss of power need not be survived."""
     connection = sqlite3.connect(file, isolation_level=None)
     connection.execute("PRAGMA synchronous = OFF")
     return connection
 
 
 class SQLiteStore:
-    """A cloud in SQLite files."""
+    """A cloud as SQLite files."""
 
     def __init__(self, folder: Path, files: dict[str, Path], connections: dict[str, sqlite3.Connection]) -> None:
         self._folder, self._files, self.connections = folder, files, connections
 
     def cell_urls(self) -> dict[str, str]:
-        """What nova_api.cell_mappings says of each cell."""
+        """The URL of each cell in nova_api.cell_mappings."""
         return {name.removeprefix("cell:"): self.url(name) for name in self._files if name.startswith("cell:")}
 
     def loaded(self) -> None:
@@ -287,7 +287,7 @@ class SQLiteStore:
             self.connections[database] = connect(file)
 
     def copied(self, folder: Path) -> SQLiteStore:
-        """The same rows in another folder, where the cells are then."""
+        """The same rows in another folder, with the cell mappings adjusted."""
         folder.mkdir(parents=True, exist_ok=True)
         files = {database: folder.absolute() / file.name for database, file in self._files.items()}
         for database, file in self._files.items():
@@ -317,13 +317,13 @@ class MariaDBStore:
         self._sums: dict[str, int] = {}
 
     def cell_urls(self) -> dict[str, str]:
-        """What nova_api.cell_mappings says of each cell: a literal URL, and a template for cell2."""
+        """The URL of each cell in nova_api.cell_mappings: literal, and a template for cell2."""
         urls = {n.removeprefix("cell:"): self.url(n) for n in self._names if n.startswith("cell:")}
         template = "{scheme}://{username}:{password}@{hostname}:{port}/"
         return {**urls, "cell2": template + self._names["cell:cell2"] + "?charset=utf8"}
 
     def loaded(self) -> None:
-        """Let the server count again what is in its tables."""
+        """Let the server update its table statistics."""
 
     def url(self, database: str) -> str:
         return self._server.url(self._names[database])
@@ -345,7 +345,7 @@ class MariaDBStore:
         for database, connection in self.connections.items():
             with connection.cursor() as cursor:
                 for table, columns in self._columns(database).items():
-                    # the server writes a row as text: to take its columns apart here costs twice as much
+                    # the server formats a row as text: splitting it into columns here costs twice as much
                     cursor.execute(
                         f"SELECT CONCAT_WS(', ', {', '.join(f'QUOTE(`{c}`)' for c in columns)}) FROM `{table}`"
                     )
@@ -358,7 +358,7 @@ class MariaDBStore:
         return f"{column} + INTERVAL {seconds} SECOND"
 
     def _columns(self, database: str) -> dict[str, list[str]]:
-        """Table -> its columns in their order."""
+        """Each table with its columns, in order."""
         found: dict[str, list[str]] = {}
         with self.connections[database].cursor() as cursor:
             cursor.execute(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kinds of servers a real cloud has, and which server of a built cloud is of which kind."""
+"""The kinds of servers in a real cloud, and their distribution in a built cloud."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-#: kind -> how many of 1,000; every kind has its first two servers at the front of the cloud
+#: kind -> share per 1,000; the first servers of the cloud include two of every kind
 SHARES = {
     "active": 560,
     "stopped": 100,
@@ -37,7 +37,7 @@ SHARES = {
 }
 KINDS = tuple(SHARES)
 
-#: kinds whose servers have no row in a real cell (cell0, or none at all)
+#: kinds whose servers have no row in a real cell (only in cell0, or none at all)
 HOSTLESS = frozenset({"cell0_error", "deleted_hostless", "unscheduled"})
 _STATES = {
     "stopped": ("stopped", 4),
@@ -64,7 +64,7 @@ _TASKS = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that is decided about one server before its rows are written."""
+    """Everything decided about one server before its rows are written."""
 
     number: int  #: counts from 0
     kind: str
@@ -101,7 +101,7 @@ class Plan:
 
 
 class Planner:
-    """Plans servers one after another; the same seed plans the same cloud."""
+    """Plans servers one after another; the same seed gives the same cloud."""
 
     def __init__(self, servers: int, hosts: int, projects: int, seed: int, now: datetime) -> None:
         self._servers, self._hosts, self._projects, self._now = servers, hosts, projects, now
@@ -116,7 +116,7 @@ class Planner:
         ordinal = self._ordinals[kind]
         self._ordinals[kind] = ordinal + 1
         host = dice.randrange(self._hosts)
-        # hosts of one cell have numbers of one parity
+        # hosts of the same cell have numbers of the same parity
         other = (host + 2) % (self._hosts - self._hosts % 2)
         created = self._now - timedelta(seconds=dice.randrange(10 * 86400, 400 * 86400))
         updated = created + timedelta(seconds=dice.randrange(3600, 8 * 86400))
@@ -150,11 +150,11 @@ def _draw(place: int) -> str:
 
 
 def identifier(sort: int, number: int, seed: int = 0) -> str:
-    """A UUID (version 4 by its form) that is unique for a sort of thing and looks random to an index."""
+    """A UUID (formally version 4), unique within a kind of object, that looks random to an index."""
     mixed = (number * 2654435761 + sort * 40503 + seed * 69069) & 0xFFFFFFFF
     return f"{mixed:08x}-{seed & 0xFFFF:04x}-4{sort & 0xFFF:03x}-8{(number >> 48) & 0xFFF:03x}-{number & 0xFFFFFFFFFFFF:012x}"
 
 
 def text(moment: datetime) -> str:
-    """A moment as databases print it."""
+    """A time as databases print it."""
     return moment.strftime("%Y-%m-%d %H:%M:%S")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Brings rows into the databases as fast as they take them: LOAD DATA on MariaDB, one transaction on SQLite."""
+"""Loads rows into the databases as fast as possible: LOAD DATA on MariaDB, one transaction on SQLite."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import pymysql
 
-#: a line of LOAD DATA says NULL so
+#: NULL in a line for LOAD DATA
 _NULL = "\x00N"
 _FLUSH = 400_000
 
@@ -21,19 +21,19 @@ class Loader(Protocol):
 
     def emit(self, database: str, table: str, columns: tuple[str, ...], values: Sequence[Any]) -> None: ...
     def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining rows."""
         ...
 
 
 class SQLiteLoader:
-    """Collects rows and writes them in one transaction a database."""
+    """Collects rows and writes them in one transaction per database."""
 
     def __init__(self, connections: dict[str, sqlite3.Connection]) -> None:
         self._connections = connections
         self._rows: dict[tuple[str, str, tuple[str, ...]], list[Sequence[Any]]] = {}
 
     def emit(self, database: str, table: str, columns: tuple[str, ...], values: Sequence[Any]) -> None:
-        """Keep a row."""
+        """Store a row."""
         self._rows.setdefault((database, table, columns), []).append(values)
 
     def close(self) -> None:
@@ -50,7 +50,7 @@ class SQLiteLoader:
 
 
 class MariaDBLoader:
-    """Writes lines into files, a table each, and lets the server load them."""
+    """Writes rows as lines into one file per table, which the server loads."""
 
     def __init__(self, connections: dict[str, pymysql.Connection[Any]]) -> None:
         self._connections = connections
@@ -62,7 +62,7 @@ class MariaDBLoader:
                 cursor.execute("SET SESSION foreign_key_checks = 0, unique_checks = 0")
 
     def emit(self, database: str, table: str, columns: tuple[str, ...], values: Sequence[Any]) -> None:
-        """Keep a row as a line."""
+        """Store a row as a line."""
         line = "\t".join([_NULL if v is None else v if type(v) is str else str(v) for v in values])
         self._lines.setdefault((database, table, columns), []).append(
             line.replace("\\", "\\\\").replace(_NULL, "\\N") if "\\" in line or _NULL in line else line
@@ -85,7 +85,7 @@ class MariaDBLoader:
         self._count = 0
 
     def close(self) -> None:
-        """Load what is left."""
+        """Load the remaining lines."""
         self._flush()
         for connection in self._connections.values():
             with connection.cursor() as cursor:

@@ -39,7 +39,7 @@ def server(emit: Emit, world: World, its: Things) -> None:
 
 
 def standard(emit: Emit, world: World, kind: str, created: str, updated: str, description: str = "") -> int:
-    """A row of standardattributes; its id."""
+    """Write a row of standardattributes; returns its id."""
     number = world.next("neutron", "standardattributes")
     emit("neutron", "standardattributes", STANDARD, (number, kind, 3, created, updated, description))
     return number

@@ -53,7 +53,7 @@ _SPEC = ("id", "instance_uuid", "spec", "created_at")
 _BUILD = ("id", "project_id", "instance_uuid", "instance", "block_device_mappings", "created_at")
 _TAG = ("resource_id", "tag")
 
-#: what the password in a connection_info looks like; stackmend must never show it
+#: what a password in connection_info looks like; stackmend must never show it
 SECRET = "chap-secret-do-not-show"
 CELL_IDS = {"cell0": 1, "cell1": 2, "cell2": 3}
 
@@ -94,7 +94,7 @@ class _Cell:
         self._created, self._updated = text(its.plan.created), text(its.plan.updated)
 
     def write(self, networks: Networks) -> None:
-        """Write them all, parents first."""
+        """Write all rows, parents first."""
         self._instance()
         plan, hostless = self._plan, self._its.cell == "cell0"
         self._row("instance_info_caches", _CACHE, plan.uuid, self._network_info(networks), self._created, self._updated)
@@ -116,7 +116,7 @@ class _Cell:
             self._emit(self._database, "tags", _TAG, (plan.uuid, f"tier-{plan.number % 3}"))
 
     def _row(self, table: str, columns: tuple[str, ...], *values: Any) -> int:
-        """One child row; the id comes first and the marks of deletion last (RW4: deleted = id)."""
+        """Write one child row; the id is first and the marks of deletion last (RW4: deleted = id)."""
         number = self._world.next(self._database, table)
         mark = number if self._gone else 0
         self._emit(self._database, table, columns, (number, *values, mark, self._gone))

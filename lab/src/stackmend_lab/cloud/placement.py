@@ -14,7 +14,7 @@ _NO_ALLOCATION = frozenset({"shelved_offloaded", "cell0_error", "unscheduled", "
 
 
 def server(emit: Emit, world: World, its: Things) -> None:
-    """The consumer of one server and its allocations, and those that a migration of it holds."""
+    """The consumer of one server with its allocations, and those of its migration."""
     plan = its.plan
     if plan.kind in _NO_ALLOCATION:
         return
@@ -28,7 +28,7 @@ def server(emit: Emit, world: World, its: Things) -> None:
     if plan.kind == "cross_cell":
         here, there = world.provider_id(plan.host - plan.host % 2), world.provider_id(plan.other | 1)
     if plan.kind == "live_migrating":
-        # Nova hands the source's claim to the migration and gives the server the target's (G-LIVE-MIG)
+        # Nova moves the source's allocation to the migration, and the server gets the target's (G-LIVE-MIG)
         here, there = there, here
     _flavor(emit, world, its, here, plan.uuid, created)
     if plan.kind in ("resized", "live_migrating", "cross_cell"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands in a cloud before its first server: cells, hosts, projects, networks, images, providers; and oddities."""
+"""The contents of a cloud before its first server: cells, hosts, projects, networks, images, providers, oddities."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MARKER = "00000000-0000-0000-0000-000000000000"
 
 
 def surroundings(emit: Emit, world: World, urls: dict[str, str], quotas: cinder.Quotas) -> None:
-    """Everything but the servers. ``urls``: what nova_api.cell_mappings says of the cells, by name."""
+    """Everything except the servers. ``urls``: the URL of each cell in nova_api.cell_mappings, by name."""
     _keystone_glance(emit, world)
     _cells(emit, world, urls)
     _hosts(emit, world)
@@ -223,7 +223,7 @@ def _cinder(emit: Emit, world: World) -> None:
 
 
 def _oddities(emit: Emit, world: World) -> None:
-    """What looks like damage and is none (R4, G-OWNER, host attachments, foreign consumers)."""
+    """Rows that look like damage but are not (R4, G-OWNER, host attachments, foreign consumers)."""
     database = "cell:cell1"
     number = world.next(database, "instances")
     emit(database, "instances", ("id", "uuid", "deleted", "deleted_at", "created_at", "vm_state"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What belongs to one server: its ports and its volumes, decided once for all services."""
+"""The objects that belong to one server: its ports and volumes, decided once for all services."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from stackmend_lab.cloud.kinds import Plan, identifier
 from stackmend_lab.cloud.world import World
 
-#: at most so many ports or volumes a server, for their numbers
+#: maximum number of ports or volumes per server, for their numbering
 _MOST = 8
-#: one server in so many has a floating IP
+#: one server in this many has a floating IP
 _FLOATING = 5
 
 
@@ -36,13 +36,13 @@ class Volume:
     attachment: str
     device: str
     boot: bool
-    shared: bool  #: a multi-attach volume that another server has too
-    owner: bool  #: this server's rows make the volume (the first of those that share it)
+    shared: bool  #: a multi-attach volume that another server has as well
+    owner: bool  #: this server's rows create the volume (the first of those that share it)
 
 
 @dataclass(frozen=True, slots=True)
 class Things:
-    """A server with what belongs to it."""
+    """A server with the objects that belong to it."""
 
     plan: Plan
     host: str | None
@@ -50,13 +50,13 @@ class Things:
     cell: str
     ports: tuple[Port, ...] = ()
     volumes: tuple[Volume, ...] = ()
-    #: of a migration in flight: its uuid
+    #: UUID of a migration in progress
     migration: str = ""
     extra: dict[str, str] = field(default_factory=dict)
 
 
 def things(world: World, plan: Plan) -> Things:
-    """Decide about everything that belongs to a server."""
+    """Decide everything that belongs to a server."""
     cell = "cell0" if plan.kind in ("cell0_error", "deleted_hostless") else world.cell_of(plan.host)
     host: str | None
     node: str | None

@@ -24,7 +24,7 @@ ZONE = "nova"
 
 @dataclass(slots=True)
 class World:
-    """The things around the servers, by number, and the counters of ids that databases would assign."""
+    """The surroundings of the servers, by number, and counters for the ids that databases would assign."""
 
     servers: int
     seed: int
@@ -32,7 +32,7 @@ class World:
     hosts: int
     projects: int
     counters: dict[tuple[str, str], Iterator[int]] = field(default_factory=dict)
-    addresses: dict[int, int] = field(default_factory=dict)  #: project -> addresses given out in its network
+    addresses: dict[int, int] = field(default_factory=dict)  #: project -> addresses assigned in its network
 
     def next(self, database: str, table: str) -> int:
         """The next id of a table."""
@@ -42,7 +42,7 @@ class World:
         return next(counter)
 
     def cell_of(self, host: int) -> str:
-        """The cell a host is in."""
+        """The cell of a host."""
         return CELLS[host % 2]
 
     def host(self, number: int) -> str:
@@ -94,7 +94,7 @@ class World:
         return number
 
     def ago(self, **delta: float) -> str:
-        """A moment before now."""
+        """A time before now."""
         return text(self.now - timedelta(**delta))
 
     def image(self, number: int) -> str:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real control plane as plain processes: Keystone, Glance, Placement, Nova, Neutron and Cinder with MariaDB and
-RabbitMQ of their own, all in one folder; only hypervisor, network agent and storage are fakes (``fake_backends/``).
+"""A real control plane as plain processes in one folder.
+
+It runs Keystone, Glance, Placement, Nova, Neutron and Cinder with their own MariaDB and RabbitMQ; only hypervisor,
+network agent and storage are fakes (``fake_backends/``).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The first admin, the services' users, and the catalog of services in Keystone."""
+"""The first administrator, the services' users, and the service catalogue in Keystone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REGION = "RegionOne"
 
 
 def make_admin(layout: Layout) -> None:
-    """``keystone-manage bootstrap``, once; the password goes by the environment."""
+    """``keystone-manage bootstrap``, once; the password is passed in the environment."""
     done = layout.built / "admin"
     if done.exists():
         return
@@ -43,7 +43,7 @@ def make_admin(layout: Layout) -> None:
 
 
 def make_catalog(layout: Layout, cloud: Connection) -> None:
-    """Users, roles, services and endpoints; what is there already is left alone."""
+    """Create users, roles, services and endpoints; existing ones are left alone."""
     done = layout.built / "catalog"
     if done.exists():
         return
@@ -56,7 +56,7 @@ def make_catalog(layout: Layout, cloud: Connection) -> None:
         )
         for role in ("admin", "service"):
             identity.assign_project_role_to_user(project, user, roles[role])
-    # the admin is a service, too: else Neutron would let nobody but its peers handle bindings of ports
+    # the administrator also has the role service: otherwise Neutron would let only services handle port bindings
     admin = identity.find_project("admin"), identity.find_user("admin")
     identity.assign_project_role_to_user(*admin, roles["service"])
     for name, kind, url in _endpoints(layout):

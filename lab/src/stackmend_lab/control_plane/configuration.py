@@ -12,7 +12,7 @@ from typing import Any
 
 from stackmend_lab.control_plane.layout import Layout
 
-#: folders that services expect to be there, below the state
+#: folders that services expect, in the state folder
 _FOLDERS = (
     "keystone/fernet-keys", "keystone/credential-keys", "glance/images", "glance/staging", "glance/tasks",
     "nova", "neutron", "cinder/locks", "plugged", "levers",
@@ -24,7 +24,7 @@ _ACCOUNTS = (("lab", "database", "ALL PRIVILEGES"), ("reader", "reader", "SELECT
 
 
 def write(layout: Layout) -> None:
-    """Write it all; files whose content is the same are left alone."""
+    """Write all files; those with unchanged content are left alone."""
     folders = [layout.configuration, layout.logs, layout.pids, layout.built, layout.folder / "tmp",
                layout.folder / "rabbitmq"]  # fmt: skip
     folders += [layout.state / name for name in _FOLDERS]
@@ -33,19 +33,19 @@ def write(layout: Layout) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     for path, text in rendered(layout).items():
         _put(path, text)
-    # services read it at their start; what a test or a break sets for one host is kept until it is healed
+    # services read it when they start; options set by a test or a break for one host are kept until it is healed
     for name in overridable(layout):
         (layout.configuration / f"{name}.local.conf").touch(mode=0o600)
 
 
 def overridable(layout: Layout) -> list[str]:
-    """Services that read a file more, ``<name>.local.conf``, in which single options can be set."""
+    """Services that read an additional file, ``<name>.local.conf``, in which single options can be set."""
     return ["nova", *(f"nova-{cell}" for cell in layout.cells), *(f"compute-{host}" for host in layout.hosts),
             "neutron", "cinder"]  # fmt: skip
 
 
 def rendered(layout: Layout) -> dict[Path, str]:
-    """Every file and its text."""
+    """Every file with its text."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     templates = Environment(
@@ -64,7 +64,7 @@ def rendered(layout: Layout) -> dict[Path, str]:
     etc = layout.configuration
     found = {etc / name: render(name) for name in _PLAIN}
     found[etc / "nova.conf"] = render("nova.conf", cell="cell1", api=True)
-    # for the commands that enter a cell into the API database
+    # for the commands that map a cell in the API database
     for cell in ("cell0", *layout.cells):
         found[etc / f"nova-{cell}.conf"] = render("nova.conf", cell=cell, api=False)
         found[etc / f"manage-{cell}.conf"] = render("nova.conf", cell=cell, api=True)
@@ -86,12 +86,12 @@ def set_options(path: Path, options: Mapping[str, Mapping[str, object]]) -> None
 
 
 def queue_hash(password: str, salt: bytes) -> str:
-    """A password as RabbitMQ keeps it: salt and SHA-256 of salt and password, base64."""
+    """A password as stored by RabbitMQ: salt, and SHA-256 of salt and password, base64."""
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
 
 def _values(layout: Layout) -> dict[str, Any]:
-    # the same salt every time, that the file may stay as it is
+    # always the same salt, so that the file does not change
     salt = hashlib.sha256(layout.passwords["admin"].encode()).digest()[:4]
     return {
         "root": os.geteuid() == 0,
@@ -114,7 +114,7 @@ def _values(layout: Layout) -> dict[str, Any]:
 
 
 def _put(path: Path, text: str) -> None:
-    """Write for the owner alone, whole or not at all: nearly every file has a password."""
+    """Write the file atomically, readable only by its owner: nearly every file contains a password."""
     if path.exists() and path.read_text() == text:
         return
     temporary = path.with_name(path.name + ".new")

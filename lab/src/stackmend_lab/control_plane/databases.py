@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MariaDB's data folder, the services' own migrations, and the cells entered into Nova's API database."""
+"""MariaDB's data folder, the services' own migrations, and the cell mappings in Nova's API database."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from stackmend_lab.mariadb import LabError
 
 
 def make_data_folder(layout: Layout, tell: Tell) -> None:
-    """MariaDB's own tables, unless they are whole already."""
+    """Create MariaDB's own tables, unless that was completed before."""
     done = layout.built / "mariadb"
     if done.exists():
         return
@@ -43,7 +43,7 @@ def make_data_folder(layout: Layout, tell: Tell) -> None:
 
 
 def connect(layout: Layout, name: str | None = None) -> pymysql.Connection[Any]:
-    """A connection as the services have it, autocommit; ``name`` as stackmend calls the database."""
+    """A connection as the services use it, autocommit; ``name`` is stackmend's name of the database."""
     return pymysql.connect(
         host="127.0.0.1",
         port=layout.ports["mariadb"],
@@ -53,12 +53,12 @@ def connect(layout: Layout, name: str | None = None) -> pymysql.Connection[Any]:
         autocommit=True,
         charset="utf8mb4",
         connect_timeout=5,
-        ssl_disabled=True,  # else PyMySQL reads every certificate of the machine, each time
+        ssl_disabled=True,  # otherwise PyMySQL reads every certificate of the machine, each time
     )
 
 
 def query(layout: Layout, name: str, statement: str, parameters: Any = ()) -> list[dict[str, Any]]:
-    """Run one statement; the rows as objects (none for a write). Parameters as PyMySQL takes them: ``%s``."""
+    """Run one statement; returns the rows as objects (none for a write). Parameters as in PyMySQL: ``%s``."""
     with closing(connect(layout, name)) as connection, connection.cursor(pymysql.cursors.DictCursor) as cursor:
         cursor.execute(statement, parameters or None)
         return list(cursor.fetchall())
@@ -66,19 +66,19 @@ def query(layout: Layout, name: str, statement: str, parameters: Any = ()) -> li
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """A database and the command that makes its tables."""
+    """A database and the command that creates its tables."""
 
-    database: str  #: as stackmend calls it
+    database: str  #: stackmend's name of it
     command: tuple[str, ...]
 
     @property
     def step(self) -> str:
-        """Name of the finished step."""
+        """Name of the completed step."""
         return f"migrated-{self.database.replace(':', '-')}"
 
 
 def migrations(layout: Layout) -> list[Migration]:
-    """Every database's, keystone's and Nova's API first: others wait for those."""
+    """The migrations of all databases, those of Keystone and of Nova's API first: others depend on them."""
     etc = layout.configuration
 
     def command(name: str, file: str, *words: str) -> tuple[str, ...]:
@@ -100,9 +100,9 @@ def migrations(layout: Layout) -> list[Migration]:
 
 
 def build(layout: Layout, identity: Callable[[], None], tell: Tell) -> None:
-    """Run the migrations that were not finished yet, several at a time; ``identity`` as soon as keystone's are done.
+    """Run the remaining migrations, several at a time; ``identity`` as soon as Keystone's are done.
 
-    A migration that was interrupted leaves a database that none can go on with: it is made empty and begun again.
+    An interrupted migration leaves a database with which none can continue: it is emptied and started again.
     """
     found = {migration.database: migration for migration in migrations(layout)}
     open_ones = [name for name, migration in found.items() if not (layout.built / migration.step).exists()]
@@ -118,7 +118,7 @@ def build(layout: Layout, identity: Callable[[], None], tell: Tell) -> None:
 
 
 def make_keys(layout: Layout) -> None:
-    """Keystone's keys for tokens and credentials, as ``keystone-manage fernet_setup`` makes them."""
+    """Keystone's keys for tokens and credentials, as created by ``keystone-manage fernet_setup``."""
     for kind in ("fernet-keys", "credential-keys"):
         folder = layout.state / "keystone" / kind
         folder.chmod(0o700)
@@ -130,7 +130,7 @@ def make_keys(layout: Layout) -> None:
 
 
 def command(layout: Layout, argv: Sequence[str], log: Path, more: Mapping[str, str] | None = None) -> None:
-    """Run a program of the services; LabError with the last lines of its output where it fails."""
+    """Run a program of the services; LabError with the last lines of its output if it fails."""
     name = Path(argv[0]).name
     run(argv, log, f"{name} {' '.join(argv[3:])} failed", {**environment(layout), **(more or {})})
 
@@ -148,7 +148,7 @@ def _nova_lane(layout: Layout, migration: Migration) -> None:
         command(layout, [program, "--config-file", f"{etc}/nova.conf", "cell_v2", "map_cell0"], log)
     for cell in layout.cells:
         if cell not in known:
-            # address and password come from the file: arguments are seen by everybody
+            # address and password come from the file: arguments are visible to everybody
             words = ["--config-file", f"{etc}/manage-{cell}.conf", "cell_v2", "create_cell", "--name", cell]
             command(layout, [program, *words], log)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a lab needs installed: MariaDB and RabbitMQ from Debian, and the services in an environment of their own."""
+"""The prerequisites of a lab: MariaDB and RabbitMQ from Debian, and the services in their own environment."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from stackmend_lab.control_plane.process import tail
 from stackmend_lab.control_plane.progress import Tell
 from stackmend_lab.mariadb import LabError
 
-#: Debian keeps servers where not everybody looks
+#: Debian installs servers in folders that are not on every PATH
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  #: not the one in /usr/sbin: that changes the user
+RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  #: not the script in /usr/sbin, which changes the user
 
-#: program -> the Debian package that has it; the core packages bring programs only, no service
+#: program -> its Debian package; the core packages contain only programs, no service
 PROGRAMS: Mapping[str, str] = {
     "mariadbd": "mariadb-server-core",
     "mariadb-install-db": "mariadb-server-core",
@@ -29,22 +29,22 @@ PROGRAMS: Mapping[str, str] = {
     str(RABBITMQ): "rabbitmq-server",
     "epmd": "rabbitmq-server",
 }
-#: what an environment must have to be one of the services
+#: programs that an environment with the services must have
 _SERVICES = ("nova-compute", "neutron-rpc-server", "cinder-volume", "keystone-manage", "placement-manage", "uwsgi")
 
 
 def program(name: str) -> str:
-    """Full path of a program, or of one in /usr/sbin; "" if it is not installed."""
+    """Full path of a program, also from /usr/sbin; "" if it is not installed."""
     return shutil.which(name) or shutil.which(name, path=SYSTEM_PATH) or ""
 
 
 def missing_packages(programs: Mapping[str, str] = PROGRAMS) -> list[str]:
-    """The Debian packages of the programs that are not there."""
+    """The Debian packages of the missing programs."""
     return sorted({package for name, package in programs.items() if not program(name)})
 
 
 def ensure_packages(tell: Tell, log: Path, programs: Mapping[str, str] = PROGRAMS) -> None:
-    """Install what is missing, as root or by a sudo that asks nothing; LabError says what to type otherwise."""
+    """Install missing packages, as root or with passwordless sudo; otherwise LabError says what to type."""
     names = missing_packages(programs)
     if not names:
         return
@@ -65,7 +65,7 @@ def ensure_packages(tell: Tell, log: Path, programs: Mapping[str, str] = PROGRAM
 
 
 def find_services(given: str | None, kept: Path | None, folder: Path) -> Path:
-    """Where the services are or are to be: named, kept from the last time, beside the source, or in the folder."""
+    """The environment of the services: named, kept from the last time, next to the source, or in the folder."""
     named = given or os.environ.get("STACKMEND_SERVICES")
     if named:
         path = Path(named).absolute()
@@ -86,7 +86,7 @@ def is_services(path: Path) -> bool:
 
 
 def ensure_services(path: Path, tell: Tell, log: Path) -> None:
-    """Install the services into ``path`` unless they are; about 700 MiB, a minute or two."""
+    """Install the services into ``path`` unless they are there; about 700 MiB, one or two minutes."""
     if is_services(path):
         return
     tell(f"installing the services into {path}")
@@ -109,7 +109,7 @@ def ensure_services(path: Path, tell: Tell, log: Path) -> None:
 
 
 def run(command: Sequence[str], log: Path, why: str, environment: Mapping[str, str] | None = None) -> None:
-    """Run a program with its output in ``log``; LabError with the last lines where it fails."""
+    """Run a program with its output in ``log``; LabError with the last lines if it fails."""
     with log.open("ab") as output:
         outcome = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, check=False
@@ -119,9 +119,9 @@ def run(command: Sequence[str], log: Path, why: str, environment: Mapping[str, s
 
 
 def bytecode_cache(services: Path) -> Path | None:
-    """Where the services' Python may keep byte code: None if the environment itself has it.
+    """Where the services' Python may cache byte code; None if the environment itself has it.
 
-    An environment that others share is not written to; without byte code every start would compile it all again.
+    A shared environment is not written to; without byte code every start would compile everything again.
     """
     if next(services.glob("lib/python3*/site-packages/nova/__pycache__"), None):
         return None
@@ -134,7 +134,7 @@ def _lacks(path: Path) -> str:
 
 
 def _index_for_uv() -> dict[str, str]:
-    """uv does not read the configuration of pip: hand on the index that it names."""
+    """Pass on the package index of pip's configuration, which uv does not read."""
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     if environment.get("UV_DEFAULT_INDEX") or environment.get("UV_INDEX_URL"):
         return environment

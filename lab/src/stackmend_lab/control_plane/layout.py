@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a lab keeps what: one folder, its ports and passwords, chosen once and kept in ``lab.json`` there."""
+"""The layout of a lab: one folder, with ports and passwords chosen once and kept in its ``lab.json``."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from stackmend_lab.mariadb import LabError
 HOSTS, CELLS = 4, 2  #: of a new lab
 MAX_HOSTS = 40
 
-#: what listens, each on a port of its own on 127.0.0.1
+#: listening services, each on its own port of 127.0.0.1
 LISTENERS = (
     "mariadb", "rabbitmq", "rabbitmq-nodes", "epmd",
     "keystone", "placement", "glance", "nova", "neutron", "cinder",
 )  # fmt: skip
 _PASSWORDS = ("admin", "service", "database", "database-root", "reader", "mender", "queue")
 _FORMAT = 1
-#: below the range from which outgoing connections take theirs, so that a port kept is free at the next start too
+#: below the range of ephemeral ports, so that a chosen port is also free at the next start
 _PORT_RANGE = range(20000, 32000)
-#: what all programs take in a path: RabbitMQ's scripts take no blank, oslo.config no dollar
+#: characters accepted by all programs: RabbitMQ's scripts do not support blanks, oslo.config no dollar signs
 _PATH = re.compile(r"[\w/.+@-]+", re.ASCII)
 
 
@@ -39,13 +39,13 @@ class NoLabError(UsageError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """A lab on disk. Everything below ``folder``; nothing of the machine's own services is used."""
+    """A lab on disk. Everything is in ``folder``; none of the machine's own services are used."""
 
     folder: Path
     hosts: Mapping[str, str]  #: compute host -> cell
     ports: Mapping[str, int]  #: one for each of LISTENERS
     passwords: Mapping[str, str] = field(repr=False)
-    services: Path  #: the environment in which nova, neutron, ... are installed
+    services: Path  #: the environment with nova, neutron, ...
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ class Layout:
         return tuple(dict.fromkeys(self.hosts.values()))
 
     def database(self, name: str) -> str:
-        """Name on the server of a database called as stackmend calls it (``nova_api``, ``cell:cell1``, ...)."""
+        """The name on the server of a database that stackmend calls ``nova_api``, ``cell:cell1``, ..."""
         if not name.startswith("cell:"):
             return name
         cell = name.removeprefix("cell:")
@@ -61,7 +61,7 @@ class Layout:
 
     @property
     def databases(self) -> tuple[str, ...]:
-        """Every database, as stackmend calls it."""
+        """Every database, by stackmend's name."""
         cells = (f"cell:{cell}" for cell in ("cell0", *self.cells))
         return ("nova_api", *cells, "neutron", "cinder", "glance", "keystone", "placement")
 
@@ -71,7 +71,7 @@ class Layout:
         return f"mysql+pymysql://{account}:{password}@127.0.0.1:{self.ports['mariadb']}/{self.database(name)}"
 
     def queue_url(self, cell: str = "cell1") -> str:
-        """Transport URL: each cell has a virtual host of its own, the first shares the one of the API services."""
+        """Transport URL: each cell has its own virtual host, the first one shares that of the API services."""
         path = "" if cell == "cell1" else cell
         return f"rabbit://lab:{self.passwords['queue']}@127.0.0.1:{self.ports['rabbitmq']}/{path}"
 
@@ -86,7 +86,7 @@ class Layout:
 
     @property
     def state(self) -> Path:
-        """What services keep: images, volumes, guests, keys."""
+        """Data of the services: images, volumes, guests, keys."""
         return self.folder / "state"
 
     @property
@@ -101,7 +101,7 @@ class Layout:
 
     @property
     def built(self) -> Path:
-        """One empty file for each step of the first set-up that was finished."""
+        """One empty file for each completed step of the first set-up."""
         return self.folder / "built"
 
     @property
@@ -111,16 +111,16 @@ class Layout:
 
     @property
     def client(self) -> Path:
-        """For the programs of MariaDB: account, password and where the server is."""
+        """For MariaDB's programs: account, password and address of the server."""
         return self.configuration / "client.cnf"
 
     @property
     def toml(self) -> Path:
-        """For stackmend."""
+        """The configuration file for stackmend."""
         return self.folder / "stackmend.toml"
 
     def save(self) -> None:
-        """Write ``lab.json``; readable by the owner alone, because it holds passwords."""
+        """Write ``lab.json``, readable only by the owner, because it holds passwords."""
         document = {"format": _FORMAT, **asdict(self)}
         document["services"] = str(self.services)
         del document["folder"]
@@ -155,7 +155,7 @@ def load(folder: Path) -> Layout:
 
 
 def create(folder: Path, hosts: int | None, cells: int | None, services: Path) -> Layout:
-    """A new lab: ports that are free now, random passwords; nothing but ``lab.json`` is written."""
+    """A new lab: ports that are free now, random passwords; only ``lab.json`` is written."""
     _usable(folder)
     layout = Layout(
         folder=folder,
@@ -170,7 +170,7 @@ def create(folder: Path, hosts: int | None, cells: int | None, services: Path) -
 
 
 def adapted(layout: Layout, hosts: int | None, cells: int | None, services: Path) -> Layout:
-    """The same lab as asked for now: it can get more hosts (in the first cell), not fewer, and no other cells."""
+    """The same lab as requested now: it can get more hosts (in the first cell), but not fewer, and no other cells."""
     if cells is not None and cells != len(layout.cells):
         raise UsageError(
             f"the lab in {layout.folder} has {len(layout.cells)} cells and keeps them",
@@ -188,7 +188,7 @@ def adapted(layout: Layout, hosts: int | None, cells: int | None, services: Path
 
 
 def spread(hosts: int, cells: int) -> dict[str, str]:
-    """Host -> cell: the first cell is the large one, each further one gets a small share, one host at least."""
+    """Host -> cell: the first cell is large, each further one gets a small share, at least one host."""
     _countable(hosts, cells)
     small = max(1, hosts // (2 * cells))
     first = hosts - small * (cells - 1)
@@ -209,7 +209,7 @@ def free_ports(names: Iterable[str]) -> dict[str, int]:
 
 
 def is_free(port: int) -> bool:
-    """Whether something could listen there now."""
+    """Whether a service could listen on the port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

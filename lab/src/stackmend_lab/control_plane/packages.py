@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Installs Debian packages without starting a service; run as root, as a program: ``python packages.py NAME...``.
 
-Needs the standard library alone: under sudo it runs without an environment. While it works, ``/usr/sbin/policy-rc.d``
-forbids that services are started, stopped or restarted; what was there before is put back whatever happens.
+It needs only the standard library, as there is no environment under sudo. Meanwhile ``/usr/sbin/policy-rc.d`` prevents
+services from being started, stopped or restarted; the previous file is restored whatever happens.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _APT = (
 
 
 def main(names: list[str]) -> int:
-    """Install the packages; the exit code of apt-get."""
-    # needrestart would restart services past policy-rc.d
+    """Install the packages; returns the exit code of apt-get."""
+    # needrestart would restart services despite policy-rc.d
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
     install = [*_APT, "install", "--no-install-recommends", *names]
     with _no_services(), _none_for_the_next_start():
         code = _run(install, environment)
         if code:
-            # the lists were never fetched or are out of date
+            # the package lists were never fetched, or are out of date
             _run([*_APT, "update"], environment)
             code = _run(install, environment)
         return code
@@ -44,7 +44,7 @@ def main(names: list[str]) -> int:
 
 @contextmanager
 def _none_for_the_next_start() -> Iterator[None]:
-    """RabbitMQ's package has services started with the machine; what was so before stays so. The lab starts its own."""
+    """RabbitMQ's package enables services at boot: those enabled before stay enabled. The lab starts its own."""
     units = [unit for unit in _UNITS if not _starts_with_machine(unit)] if shutil.which("systemctl") else []
     try:
         yield
@@ -76,7 +76,7 @@ def _no_services() -> Iterator[None]:
 
 
 def _restore() -> None:
-    """Also repairs what a run left that was killed."""
+    """Restore the policy; also after a run that was killed."""
     if SAVED.exists():
         SAVED.replace(POLICY)
     elif POLICY.exists() and POLICY.read_text() == _TEXT:

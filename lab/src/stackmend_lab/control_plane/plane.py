@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lab as one thing: up, down, its state, and the levers with which tests and breaks move it."""
+"""The lab as one object: up, down, status, and the levers for tests and breaks."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
     from openstack.config.cloud_region import CloudRegion
     from openstack.connection import Connection
 
-#: seconds that services get to end by themselves
+#: seconds that services have to end by themselves
 _GRACE = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceState:
-    """How one service is."""
+    """The state of one service."""
 
     name: str
-    state: str  #: running, stopped, or died (was started and not stopped, and is no more)
+    state: str  #: running, stopped, or died (was started, was not stopped, and no longer exists)
     pid: int | None
     port: int | None
     log: Path
 
 
 class Plane:
-    """A control plane in ``folder``; with nothing said of hosts and cells as it is, or four in two when it is new."""
+    """A control plane in ``folder``; by default with its existing hosts and cells, or four in two for a new one."""
 
     def __init__(
         self, folder: Path, hosts: int | None = None, cells: int | None = None, services: str | None = None
@@ -56,7 +56,7 @@ class Plane:
     # ---- up and down ----
 
     def up(self, progress: Tell = silently) -> None:
-        """Make it whole: install, build, start and seed what is missing; returns when everything serves."""
+        """Install, build, start and seed whatever is missing; returns when every service is ready."""
         with self._locked():
             lab = self._prepared(progress)
             services = table(lab)
@@ -74,7 +74,7 @@ class Plane:
             seed.seed(lab, self.connect(), progress)
 
     def down(self, progress: Tell = silently, *, remove: bool = False) -> None:
-        """End every process; with ``remove`` the folder goes too (services installed elsewhere stay)."""
+        """End every process; with ``remove`` also delete the folder (services installed elsewhere stay)."""
         lab = self.layout
         with self._locked():
             keeper = self._keeper(lab)
@@ -92,7 +92,7 @@ class Plane:
             shutil.rmtree(self.folder)
 
     def status(self) -> list[ServiceState]:
-        """Every service, in the order of their start; NoLabError if there is no lab."""
+        """Every service, in starting order; NoLabError if there is no lab."""
         lab = self.layout
         keeper = self._keeper(lab)
         return [_state(lab, service, keeper) for service in table(lab).values()]
@@ -100,7 +100,7 @@ class Plane:
     # ---- one service ----
 
     def start(self, name: str) -> None:
-        """Start one service that does not run; does not wait for it (see :meth:`wait`)."""
+        """Start one service that is not running, without waiting for it (see :meth:`wait`)."""
         lab = self.layout
         self._start(lab, self._service(name), self._keeper(lab))
 
@@ -109,25 +109,25 @@ class Plane:
         self._keeper(self.layout).end([self._service(name).name], _GRACE)
 
     def restart(self, name: str, progress: Tell = silently) -> None:
-        """Stop one service, start it, and wait until everything serves again."""
+        """Stop one service, start it, and wait until every service is ready again."""
         self.stop(name)
         self.start(name)
         self.wait(progress)
 
     def kill(self, name: str) -> Process:
-        """``kill -9`` one service, as a crash would; LabError if it does not run."""
+        """``kill -9`` one service, like a crash; LabError if it is not running."""
         process = self._keeper(self.layout).kill(self._service(name).name)
         if process is None:
             raise LabError(f"{name} does not run", "Start it: stackmend lab up")
         return process
 
     def wait(self, progress: Tell = silently) -> None:
-        """Wait until everything serves; LabError with the log of what does not."""
+        """Wait until every service is ready; LabError with the log of one that is not."""
         lab = self.layout
         Waiting(lab, table(lab), self._keeper(lab), progress).for_all(self.connect)
 
     def wait_host(self, host: str) -> None:
-        """Wait until nova-compute of a host has come through its start."""
+        """Wait until nova-compute of a host has completed its start."""
         lab = self.layout
         keeper = self._keeper(lab)
         seed.wait(lambda: ready.beats(lab, keeper, host), f"nova-compute-{host} to report itself")
@@ -141,7 +141,7 @@ class Plane:
             raise LabError(f"{name} has no options of its own", "See configuration.overridable.")
         configuration.set_options(self.layout.configuration / f"{name}.local.conf", options)
 
-    # ---- what others need of it ----
+    # ---- access ----
 
     @property
     def layout(self) -> Layout:
@@ -155,20 +155,22 @@ class Plane:
 
     @property
     def clouds_yaml(self) -> Path:
-        """For OS_CLIENT_CONFIG_FILE; the cloud is called ``lab``."""
+        """For OS_CLIENT_CONFIG_FILE; the cloud is named ``lab``."""
         return self.layout.clouds_yaml
 
     @property
     def toml(self) -> Path:
-        """stackmend's own configuration for this lab."""
+        """The configuration of stackmend for this lab."""
         return self.layout.toml
 
     def env(self) -> dict[str, str]:
-        """What clients need in their environment."""
+        """The environment variables for clients."""
         return {"OS_CLIENT_CONFIG_FILE": str(self.clouds_yaml), "OS_CLOUD": "lab"}
 
     def shell_environment(self) -> dict[str, str]:
-        """What ``lab shell`` sets: :meth:`env`, stackmend's configuration, and the services' programs on PATH, last."""
+        """The variables of ``lab shell``: :meth:`env`, stackmend's configuration, and PATH with the services'
+        programs.
+        """
         path = f"{os.environ.get('PATH', os.defpath)}:{self.layout.services}/bin"
         return {**self.env(), "STACKMEND_CONFIG": str(self.toml), "STACKMEND_LAB": str(self.folder), "PATH": path}
 
@@ -177,11 +179,11 @@ class Plane:
         return self.layout.database_url(name)
 
     def sql(self, database: str, statement: str, parameters: Any = ()) -> list[dict[str, Any]]:
-        """Run one statement with ``%s`` or ``%(name)s``; the rows. Databases: nova_api, cell:cell1, neutron, ..."""
+        """Run one statement with ``%s`` or ``%(name)s`` on nova_api, cell:cell1, neutron, ...; returns the rows."""
         return databases.query(self.layout, database, statement, parameters)
 
     def connect(self) -> Connection:
-        """A connection of the admin; those of one Plane share a token, and what is known of the services' versions."""
+        """A connection as administrator; those of one Plane share a token and the discovered service versions."""
         from openstack.config import OpenStackConfig
         from openstack.connection import Connection
 
@@ -195,17 +197,17 @@ class Plane:
     # ---- levers of the fakes ----
 
     def guests(self, host: str) -> dict[str, Any]:
-        """What the hypervisor of a host runs, whatever the databases say: uuid -> name, state, vifs."""
+        """The guests of a host's hypervisor, whatever the databases say: UUID -> name, state, vifs."""
         path = self._guests_file(host)
         found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
         return found
 
     def boots(self, host: str, server: str, text: str) -> None:
-        """What a guest on this host writes to its console from now on when it boots; "": nothing."""
+        """Set what a guest on this host prints on its console when it boots; "": nothing."""
         (self._consoles(host) / f"{server}.boots").write_text(text)
 
     def console(self, host: str, server: str, text: str | None) -> None:
-        """What is on the console of a guest of this host now; None: it has none."""
+        """Set the current text on the console of a guest of this host; None: no console."""
         folder = self._consoles(host)
         none = folder / f"{server}.none"
         if text is None:
@@ -220,11 +222,11 @@ class Plane:
         return folder
 
     def plugged(self, host: str) -> set[str]:
-        """Ids of the ports that are plugged on a host."""
+        """Ids of the ports plugged on a host."""
         return {path.name for path in (self.folder / "state" / "plugged" / host).iterdir()}
 
     def lever(self, place: str, action: str, what: str) -> None:
-        """Let an action of a fake ``hold`` (wait until released) or ``fail``.
+        """Make an action of a fake ``hold`` (wait until released) or ``fail``.
 
         Places are hosts (actions: spawn, destroy, attach_volume, detach_volume, attach_interface, detach_interface,
         migrate, finish_migration, pre_live_migration, live_migration, post_live_migration_at_source, agent) and
@@ -232,23 +234,23 @@ class Plane:
         """
         folder = self._levers(place)
         folder.mkdir(exist_ok=True)
-        # of one that was killed while it was held
+        # left by a process that was killed while it was held
         (folder / f"{action}.held").unlink(missing_ok=True)
         (folder / action).write_text(what)
 
     def release(self, place: str, action: str) -> None:
-        """Let it go on."""
+        """Let the action continue."""
         (self._levers(place) / action).unlink(missing_ok=True)
 
     def release_all(self) -> list[str]:
-        """Release every lever; their names."""
+        """Release every lever; returns their names."""
         found = sorted(self._levers("").glob("*/*"))
         for path in found:
             path.unlink(missing_ok=True)
         return [f"{path.parent.name}/{path.name}" for path in found if path.suffix != ".held"]
 
     def wait_held(self, place: str, action: str, seconds: float = 60) -> None:
-        """Wait until somebody is being held there."""
+        """Wait until a service is held there."""
         held = self._levers(place) / f"{action}.held"
         seed.wait(held.exists, f"{action} of {place} to be held", seconds)
 
@@ -264,19 +266,19 @@ class Plane:
 
     @contextmanager
     def forced_down(self, host: str) -> Iterator[None]:
-        """Nova takes a host for dead at once, as an operator tells it to; not any more at the end."""
+        """Nova considers the host down at once, as if forced by an operator, until the end of the block."""
         self.force_down(host, True)
         yield
         self.force_down(host, False)
 
     def force_down(self, host: str, down: bool) -> None:
-        """Set or unset it."""
+        """Set or clear forced_down."""
         cloud: Any = self.connect()
         service = next(iter(cloud.compute.services(binary="nova-compute", host=host)))
         cloud.compute.update_service_forced_down(service, forced=down)
 
     def raise_hosts(self) -> list[str]:
-        """Unset it for every host; those that it was set for."""
+        """Clear forced_down for every host; returns those that were forced down."""
         cloud: Any = self.connect()
         found = [s.host for s in cloud.compute.services(binary="nova-compute") if s.is_forced_down]
         for host in found:
@@ -284,7 +286,7 @@ class Plane:
         return found
 
     def reset_options(self) -> list[str]:
-        """Empty every file of :meth:`configure`, and restart what had read it; the names of the files."""
+        """Empty every file of :meth:`configure`, and restart the services that had read it; returns their names."""
         changed = []
         for name in configuration.overridable(self.layout):
             path = self.layout.configuration / f"{name}.local.conf"
@@ -297,12 +299,12 @@ class Plane:
         return changed
 
     def manage(self, program: str, *words: str, file: str = "nova-cell1") -> None:
-        """Run a program of the services (nova-manage, ...); LabError with its output where it fails."""
+        """Run a program of the services (nova-manage, ...); LabError with its output if it fails."""
         lab = self.layout
         argv = [f"{lab.services}/bin/{program}", "--config-file", f"{lab.configuration}/{file}.conf", *words]
         databases.command(lab, argv, lab.logs / f"{program}.log")
 
-    # ---- inside ----
+    # ---- internal ----
 
     def _guests_file(self, host: str) -> Path:
         return self.folder / "state" / "nova" / host / "guests.json"
@@ -341,7 +343,7 @@ class Plane:
         self._start_stage(lab, services, keeper, Stage.IDENTITY, progress)
         waiting.for_web("keystone")
         bootstrap.make_catalog(lab, self.connect())
-        self._account = None  # its token came without a catalog
+        self._account = None  # its token has no service catalogue yet
 
     def _start_stage(
         self, lab: Layout, services: Mapping[str, Service], keeper: Keeper, stage: Stage, progress: Tell

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes of a lab: begun in a session of their own, known by process id and start time, and by a mark.
+"""Processes of a lab: started in their own sessions, identified by process id and start time, and by a mark.
 
 Children that outlive their parent (a worker whose master was killed) are found by ``STACKMEND_LAB_PROCESS`` in their
 environment.
@@ -23,7 +23,7 @@ _POLL = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process that was started: its id, and when, in the kernel's ticks since boot."""
+    """A started process: its id, and its start time in kernel ticks since boot."""
 
     pid: int
     begun: int
@@ -35,14 +35,14 @@ class Process:
 
 
 class Keeper:
-    """Starts and ends the processes of one lab; ``folder`` is what their mark begins with."""
+    """Starts and ends the processes of one lab; their mark begins with ``folder``."""
 
     def __init__(self, folder: Path, pids: Path) -> None:
         self._folder = folder
         self._pids = pids
 
     def start(self, name: str, argv: Sequence[str], environment: Mapping[str, str], log: Path) -> Process:
-        """Start a program unless it runs; what a former one left running is ended first."""
+        """Start a program unless it is running; remains of an earlier process are ended first."""
         running = self.alive(name)
         if running:
             return running
@@ -52,7 +52,7 @@ class Keeper:
                 pid = os.posix_spawn(
                     argv[0],
                     list(argv),
-                    # services that give themselves a title write it over their environment, and with it over the mark
+                    # services that set their process title overwrite their environment with it, including the mark
                     {**environment, MARK: self._mark(name), "SPT_NOENV": "1"},
                     file_actions=[
                         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -68,12 +68,12 @@ class Keeper:
         temporary = file.with_suffix(".new")
         temporary.write_text(f"{process.pid} {process.begun}\n")
         temporary.replace(file)
-        # for a moment after it was begun, the kernel does not show its environment yet
+        # for a moment after the start, the kernel does not show the environment yet
         _until(lambda: processes.variable(pid, MARK) or not is_alive(process), 10)
         return process
 
     def known(self, name: str) -> Process | None:
-        """The process last started under that name, whether or not it still runs."""
+        """The process last started under that name, whether or not it is still running."""
         try:
             pid, begun = map(int, (self._pids / f"{name}.pid").read_text().split())
         except (OSError, ValueError):
@@ -90,7 +90,7 @@ class Keeper:
         return sorted(path.stem for path in self._pids.glob("*.pid"))
 
     def kill(self, name: str) -> Process | None:
-        """``kill -9`` the one process, as a crash would; its children are left to themselves."""
+        """``kill -9`` only this process, like a crash; its children are left alone."""
         process = self.alive(name)
         if process:
             with contextlib.suppress(ProcessLookupError):
@@ -99,7 +99,7 @@ class Keeper:
         return process
 
     def end(self, names: Iterable[str], grace: float) -> None:
-        """TERM, and after ``grace`` seconds KILL, whatever runs under these names; returns when all are gone."""
+        """Send TERM, and after ``grace`` seconds KILL, to all processes with these names; returns when all are gone."""
         marks = {self._mark(name): name for name in names}
         leaders = [p for p in map(self.alive, marks.values()) if p]
         for leader in leaders:
@@ -120,11 +120,11 @@ class Keeper:
             (self._pids / f"{name}.pid").unlink(missing_ok=True)
 
     def strays(self) -> list[Process]:
-        """Every process of this lab, under whatever name."""
+        """Every process of this lab, whatever its name."""
         return self._members(None)
 
     def end_strays(self, grace: float) -> None:
-        """End what is left of this lab, even if no file knows of it any more."""
+        """End what is left of this lab, even if no file records it any more."""
         left = self.strays()
         for process in left:
             _send(process, signal.SIGTERM)
@@ -138,10 +138,10 @@ class Keeper:
         return f"{self._folder}:{name}"
 
     def _members(self, marks: Mapping[str, str] | None) -> list[Process]:
-        """Living processes of these names (mark -> name); None: of any of this lab.
+        """Living processes with these names (mark -> name); None: any of this lab.
 
-        By their marks, and by the sessions of those that were begun: one that is about to end has its files, and its
-        port, longer than it has an environment.
+        They are found by their marks, and by the sessions of started processes: a process that is about to end keeps
+        its files, and its port, longer than its environment.
         """
         names = self.names() if marks is None else marks.values()
         sessions = {process.pid: process for process in map(self.known, names) if process}
@@ -158,14 +158,14 @@ class Keeper:
 
 
 def is_alive(process: Process) -> bool:
-    """Whether exactly this process runs; one that ended and was not waited for does not."""
+    """Whether exactly this process is running; a zombie is not."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(process.pid, os.WNOHANG)
     return processes.begun(process.pid) == process.begun
 
 
 def tail(log: Path, lines: int = 12) -> list[str]:
-    """The last lines of a log; of a Python traceback what it ended with."""
+    """The last lines of a log; for a Python traceback its end."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 20000))
@@ -176,7 +176,7 @@ def tail(log: Path, lines: int = 12) -> list[str]:
 
 
 def _orphan(process: Process, leaders: Sequence[Process]) -> bool:
-    """Whether no living leader would end it: the child of one that is stopping is the leader's business."""
+    """Whether no living leader would end it: ending a child is up to its leader while that is stopping."""
     session = processes.session(process.pid)
     return session != 0 and session not in {leader.pid for leader in leaders}
 

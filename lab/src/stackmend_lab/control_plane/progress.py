@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the lab says what it does and what it waits for."""
+"""How the lab reports what it does and what it waits for."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ Tell = Callable[[str], None]
 
 
 def silently(text: str) -> None:
-    """For those who do not listen."""
+    """Report nothing."""
     del text

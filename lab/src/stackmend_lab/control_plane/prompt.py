@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A shell of the operator's own, with his own settings, whose prompt says that it is in the lab."""
+"""An interactive shell with the operator's own settings, whose prompt shows that it is in the lab."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FISH = 'functions -c fish_prompt _lab_prompt; function fish_prompt; echo -n "(l
 
 
 def prompting(shell: str, folder: Path) -> tuple[Sequence[str], Mapping[str, str]]:
-    """(options, environment) of an interactive shell; files that it reads are written into ``folder``."""
+    """(options, environment) of an interactive shell; its start-up files are written into ``folder``."""
     name = Path(shell).name
     if name == "bash":
         (folder / "bashrc").write_text(_BASH)

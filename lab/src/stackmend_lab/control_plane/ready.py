@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waits until every service really serves: answers, reports itself alive since its start, and is known to the others.
+"""Waits until every service is really ready: it responds, sent a heartbeat since its start, and is known to the others.
 
-A port that is open says nothing (uwsgi opens it long before the application is loaded), and an "up" may be one from
-before the last kill; so the time of a heartbeat is compared with the start of the process.
+An open port proves nothing (uwsgi opens it long before the application is loaded), and an "up" may date from before the
+last kill; so the time of a heartbeat is compared with the start of the process.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from openstack.connection import Connection
 
 LIMIT = 420.0  #: seconds for all services; two busy cores need 80 to 120
-STALE = 20.0  #: seconds after which a heartbeat counts no more (service_down_time)
-_AGAIN = 10.0  #: seconds after which the same is said again
+STALE = 20.0  #: seconds after which a heartbeat no longer counts (service_down_time)
+_AGAIN = 10.0  #: seconds after which the same message is repeated
 
 
 class Waiting:
@@ -42,16 +42,16 @@ class Waiting:
         self._answered: set[str] = set()
 
     def for_ground(self) -> None:
-        """Until database and queue accept connections."""
+        """Wait until database and queue accept connections."""
         ground = [service.name for service in self._table.values() if service.stage is Stage.GROUND]
         self._wait(lambda: self._ground(ground), ground, 120)
 
     def for_web(self, name: str) -> None:
-        """Until one API answers."""
+        """Wait until one API responds."""
         self._wait(lambda: [] if self._answers(self._table[name]) else [name], [name], 180)
 
     def for_all(self, cloud: Callable[[], Connection]) -> None:
-        """Until everything serves."""
+        """Wait until every service is ready."""
         self._wait(lambda: self._missing(cloud), list(self._table), LIMIT)
 
     def _wait(self, missing: Callable[[], list[str]], needed: list[str], limit: float) -> None:
@@ -93,7 +93,7 @@ class Waiting:
         return missing
 
     def _missing(self, cloud: Callable[[], Connection]) -> list[str]:
-        """What does not serve yet; the later questions only when the earlier ones are answered."""
+        """The services that are not ready; later conditions are only checked if the earlier ones hold."""
         silent = [s.name for s in self._table.values() if s.stage and s.listener and not self._answers(s)]
         try:
             silent += self._without_heartbeat()
@@ -130,12 +130,12 @@ class Waiting:
             wanted = [f"agent of {host}" for host in self._layout.hosts] if name == "agents" else [name]
             process = self._keeper.alive(name)
             since = max(process.started_at if process else time.time(), time.time() - STALE)
-            # columns are cut to whole seconds
+            # the columns are truncated to whole seconds
             missing += [beat for beat in wanted if beats.get(beat, 0.0) < int(since) and not self._covered(beat)]
         return missing
 
     def _covered(self, name: str) -> bool:
-        """neutron-rpc has no heartbeat: the agents' pass through it."""
+        """neutron-rpc has no heartbeat: those of the agents pass through it."""
         return name == "neutron-rpc"
 
     def _unknown(self) -> list[str]:
@@ -147,7 +147,7 @@ class Waiting:
 
 
 def beats(layout: Layout, keeper: Keeper, host: str) -> bool:
-    """Whether nova-compute of a host has reported itself since its start, and lately."""
+    """Whether nova-compute of a host has sent a heartbeat since its start, and recently."""
     process = keeper.alive(f"nova-compute-{host}")
     if process is None:
         return False
@@ -162,7 +162,7 @@ def beats(layout: Layout, keeper: Keeper, host: str) -> bool:
 
 
 def _heartbeats(layout: Layout) -> Iterator[tuple[str, float]]:
-    """(service, or agent of a host; time of its last sign of life)."""
+    """(service, or agent of a host; time of its last heartbeat)."""
     services = "SELECT host, `binary`, {} AS seen FROM services WHERE deleted = 0"
     for cell in layout.cells:
         for row in databases.query(layout, f"cell:{cell}", services.format("last_seen_up")):
@@ -180,13 +180,13 @@ def _epoch(moment: datetime | None) -> float:
 
 
 def _refused(layout: Layout, cloud: Callable[[], Connection]) -> list[str]:
-    """Ask every API something that only a whole service can answer."""
+    """Send every API a request that only a complete service can answer."""
     from keystoneauth1.exceptions import ClientException
     from openstack.exceptions import SDKException
 
     try:
         connection: Any = cloud()
-        # one that is forced down was declared so by whoever rehearses with it
+        # forced down on purpose, in a rehearsal
         services = [s for s in connection.compute.services() if not s.is_forced_down]
         down = [f"{s.binary} of {s.host}" for s in services if s.state != "up"]
         down += [f"agent of {agent.host}" for agent in connection.network.agents() if not agent.is_alive]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A few networks, images, flavors, volumes and servers, so that there is something to look at and to break."""
+"""Creates a few networks, images, flavors, volumes and servers to look at and to break."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def seed(layout: Layout, connection: Connection, tell: Tell) -> None:
-    """Make them, once; what is there already by its name is left alone."""
+    """Create them once; objects that exist by name are left alone."""
     done = layout.built / "seeded"
     if done.exists():
         return
@@ -79,7 +79,7 @@ def _servers(layout: Layout, connection: Connection) -> None:
 
 
 def create_server(connection: Connection, name: str, nics: list[dict[str, str]], zone: str = "nova") -> str:
-    """Ask for a small server unless one of that name is there and well; its id. ``zone`` may be ``nova:c01``."""
+    """Request a small server unless a healthy one has that name; returns its id. ``zone`` may be ``nova:c01``."""
     cloud: Any = connection
     found = cloud.compute.find_server(name)
     if found and cloud.compute.get_server(found).status == "ERROR":
@@ -98,7 +98,7 @@ def create_server(connection: Connection, name: str, nics: list[dict[str, str]],
 
 
 def wait_server(connection: Connection, server: str, status: str = "ACTIVE") -> Any:
-    """Wait until a server has that status and no task; LabError if it ends in ERROR."""
+    """Wait until a server has that status and no task_state; LabError if it ends in ERROR."""
     cloud: Any = connection
 
     def look() -> Any:
@@ -124,7 +124,7 @@ def wait_volume(connection: Connection, volume: str, status: str = "available") 
 
 
 def wait(look: Callable[[], T | None], what: str, seconds: float = _LIMIT) -> T:
-    """Look until there is something, less and less often (looks are work for services); LabError after ``seconds``."""
+    """Poll until there is a result, at growing intervals (polls are work for services); LabError after ``seconds``."""
     deadline, pause = time.monotonic() + seconds, 0.25
     while not (found := look()):
         if time.monotonic() > deadline:

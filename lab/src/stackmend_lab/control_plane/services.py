@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of services: what is started how, on which port, and after what."""
+"""The table of services: how each is started, on which port, and in which order."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from stackmend_lab.control_plane.install import RABBITMQ, SYSTEM_PATH, bytecode_
 from stackmend_lab.control_plane.layout import Layout
 
 FAKE_BACKENDS = Path(__file__).parent / "fake_backends"
-NODE = "lab@localhost"  #: of RabbitMQ
+NODE = "lab@localhost"  #: name of the RabbitMQ node
 
-#: not handed on to services: they would change what their Python does
+#: not inherited by services, as these would change how their Python works
 _NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "PYTHONUNBUFFERED")
 
 
 class Stage(IntEnum):
-    """What is started before what; within a stage all at once."""
+    """The order of starts; within a stage all start at once."""
 
     GROUND = 0  #: database and queue
-    IDENTITY = 1  #: the others cannot live without: some end for good when it refuses them
+    IDENTITY = 1  #: required by the others: some end for good if it refuses them
     CONTROL = 2
     HOSTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One process, with whatever children it has."""
+    """One process with its children."""
 
     name: str
     argv: tuple[str, ...]
     stage: Stage
-    environment: Mapping[str, str] = field(default_factory=dict)  #: besides the common one
-    listener: str = ""  #: whose port it serves
-    host: str = ""  #: the compute host it is
+    environment: Mapping[str, str] = field(default_factory=dict)  #: in addition to the common environment
+    listener: str = ""  #: name of its port
+    host: str = ""  #: the compute host it represents
 
 
 def table(layout: Layout) -> dict[str, Service]:
-    """Every service of the lab by name, in the order of their start."""
+    """Every service of the lab by name, in starting order."""
     found = [*_ground(layout), *_web(layout), *_control(layout), *_hosts(layout)]
     return {service.name: service for service in sorted(found, key=lambda s: s.stage)}
 
 
 def environment(layout: Layout) -> dict[str, str]:
-    """What every service gets, and every program of the services that is run beside them."""
+    """The environment of every service, and of the services' own programs."""
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -71,8 +71,8 @@ def _ground(layout: Layout) -> list[Service]:
     epmd = {"ERL_EPMD_PORT": str(layout.ports["epmd"]), "ERL_EPMD_ADDRESS": "127.0.0.1"}
     rabbitmq = {
         **epmd,
-        "HOME": f"{folder}/rabbitmq",  # the Erlang cookie is made there
-        "RUNNING_UNDER_SYSTEMD": "true",  # the script becomes the broker, instead of a shell that watches it
+        "HOME": f"{folder}/rabbitmq",  # the Erlang cookie is created there
+        "RUNNING_UNDER_SYSTEMD": "true",  # the script execs the broker, instead of staying as a shell that watches it
         "RABBITMQ_NODENAME": NODE,
         "RABBITMQ_CONF_ENV_FILE": f"{etc}/none",
         "RABBITMQ_CONFIG_FILE": f"{etc}/rabbitmq",
@@ -93,7 +93,7 @@ def _ground(layout: Layout) -> list[Service]:
             stage=Stage.GROUND,
             listener="mariadb",
         ),
-        # in the foreground and by us: started by RabbitMQ it would be a daemon that nobody ends
+        # started by us, in the foreground: started by RabbitMQ it would be a daemon that nobody ends
         Service(
             name="epmd",
             argv=(program("epmd"), "-address", "127.0.0.1", "-port", epmd["ERL_EPMD_PORT"]),
@@ -114,12 +114,12 @@ def _web(layout: Layout) -> list[Service]:
         _uwsgi(layout, "placement", "placement", "placement.wsgi.api", 4, Stage.CONTROL,
                {"OS_PLACEMENT_CONFIG_DIR": etc}),
         _uwsgi(layout, "glance-api", "glance", "glance.wsgi.api", 4, Stage.CONTROL, {"OS_GLANCE_CONFIG_DIR": etc}),
-        # the first file is the one with the pipelines, whatever else is named
+        # the first file is the one with the pipelines, whatever other files are named
         _uwsgi(layout, "nova-api", "nova", "nova.wsgi.osapi_compute", 6, Stage.CONTROL,
                {"OS_NOVA_CONFIG_DIR": etc, "OS_NOVA_CONFIG_FILES": f"{paste};nova.conf;nova.local.conf"}),
         _uwsgi(layout, "neutron-api", "neutron", "neutron.wsgi.api", 6, Stage.CONTROL,
                {"OS_NEUTRON_CONFIG_DIR": etc, "OS_NEUTRON_CONFIG_FILES": "neutron.conf;neutron.local.conf"}),
-        # Cinder's module reads the arguments of the program
+        # Cinder's module parses the arguments of the program
         _uwsgi(layout, "cinder-api", "cinder", "cinder.wsgi.api", 4, Stage.CONTROL, {},
                "--pyargv", f"--config-file={etc}/cinder.conf --config-file={etc}/cinder.local.conf"),
     ]  # fmt: skip

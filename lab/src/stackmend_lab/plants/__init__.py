@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be broken in an embedded cloud: one module per check, called as the check with ``_`` for ``-``.
+"""Damage for an embedded cloud: one module per check, named as the check with ``_`` for ``-``.
 
-Each holds ``plant(cloud)``, which breaks one object as the catalogue says and returns the key of the finding
-expected; ``VARIANTS``, further ways in which it comes about; ``LOOK_ALIKES``, healthy things that resemble it; and,
-where a repair is refused by design, ``NOT_REPAIRED``, the name of a variant and a part of the reason; where the
-operator has to choose between repairs, ``CHOSEN``, the name of a variant and the repair.
+Each defines ``plant(cloud)``, which breaks one object as the catalogue describes, and returns the key of the expected
+finding; ``VARIANTS``, further causes of it; ``LOOK_ALIKES``, healthy objects that resemble it; if a repair is refused
+by design, ``NOT_REPAIRED``, the name of a variant and a part of the reason; and if the operator has to choose between
+repairs, ``CHOSEN``, the name of a variant and the repair.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ PLANT = "plant"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One way of breaking one object, or one healthy thing that looks broken."""
+    """One way to break one object, or one healthy object that looks broken."""
 
     check: str
     variant: str
     make: Callable[[CloudRows], Any]  #: a plant returns the key of the finding
-    refused: str = ""  #: a part of the reason for which it is not repaired, by design
-    chosen: str = ""  #: the repair that the operator names, where there are several
+    refused: str = ""  #: part of the reason why it is not repaired, by design
+    chosen: str = ""  #: the repair named by the operator, if there are several
 
     def __str__(self) -> str:
         return f"{self.check}:{self.variant}"
@@ -39,7 +39,7 @@ class Case:
 
 @cache
 def modules() -> dict[str, ModuleType]:
-    """Check -> the module that breaks what it finds, by name."""
+    """Each check with the module that causes its damage, by name."""
     found = (m.name for m in pkgutil.walk_packages(__path__, f"{__name__}.") if not m.ispkg)
     names = {name.rpartition(".")[2]: name for name in found}
     return {name.replace("_", "-"): importlib.import_module(names[name]) for name in sorted(names) if name[0] != "_"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Healthy ports, caches and NIC rows to break, and the handles to break them with."""
+"""Helpers for plants: healthy ports, caches and NIC rows, and functions to break them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 from stackmend_lab.cloud import CloudRows, Server
 
-#: seconds: older than every age that a check of networks waits
+#: seconds; longer than the age that any network check waits for
 OLD = 3 * 3600
 DETAILS = {"port_filter": True, "connectivity": "l2", "bridge_name": "br-int", "datapath_type": "system"}
-#: tables with rows that belong to a port alone
+#: tables whose rows belong to one port
 CHILDREN = (
     "ipallocations",
     "ml2_port_binding_levels",
@@ -36,7 +36,7 @@ def vifs(cloud: CloudRows, server: Server) -> list[dict[str, Any]]:
 
 
 def write(cloud: CloudRows, server: Server, document: str | None) -> None:
-    """Let the server's cache hold this text, since long ago."""
+    """Write this text into the server's cache, long ago."""
     values = {"network_info": document, "updated_at": cloud.ago(OLD)}
     cloud.update(server.database, "instance_info_caches", {"instance_uuid": server.uuid}, **values)
 
@@ -65,15 +65,15 @@ def attribute(cloud: CloudRows, port: str, **values: Any) -> None:
 
 
 def standard(cloud: CloudRows, kind: str, created: str) -> int:
-    """A new row of standardattributes; its id."""
+    """Insert a row of standardattributes; returns its id."""
     values = {"resource_type": kind, "revision_number": 2, "created_at": created, "updated_at": created}
     return int(cloud.insert("neutron", "standardattributes", **values, description=""))
 
 
 def new_port(cloud: CloudRows, beside: Server, device: str, created: str, host: str = "", **values: Any) -> str:
-    """A port in the network of a server, whole as Neutron makes it: addresses, binding, security; its id.
+    """Insert a complete port in a server's network: addresses, binding, security; returns its id.
 
-    It is bound to ``host`` and, unless ``values`` say else, of that server's project and owned by Nova.
+    It is bound to ``host`` and, unless ``values`` say otherwise, in that server's project and owned by Nova.
     """
     model = port_of(cloud, beside.ports[0])
     port = str(uuid.uuid4())
@@ -113,7 +113,7 @@ def _bind(cloud: CloudRows, port: str, host: str, network: str) -> None:
 
 
 def _address(cloud: CloudRows, port: str, network: str) -> None:
-    """An address of the network's IPv4 subnet that nobody has."""
+    """A free address of the network's IPv4 subnet."""
     sql = "SELECT id, cidr FROM subnets WHERE network_id = :n AND ip_version = 4"
     subnet = cloud.rows("neutron", sql, {"n": network})[0]
     taken = "SELECT ip_address FROM ipallocations WHERE subnet_id = :s"
@@ -127,7 +127,7 @@ def _address(cloud: CloudRows, port: str, network: str) -> None:
 
 
 def drop_port(cloud: CloudRows, port: str) -> None:
-    """Delete a port as Neutron does: floating IPs let go of it, its addresses are given back."""
+    """Delete a port as Neutron does: floating IPs are disassociated, its addresses are released."""
     number = port_of(cloud, port)["standard_attr_id"]
     loose = {"fixed_port_id": None, "fixed_ip_address": None, "router_id": None, "status": "DOWN"}
     cloud.update("neutron", "floatingips", {"fixed_port_id": port}, **loose)
@@ -144,7 +144,7 @@ def drop_port(cloud: CloudRows, port: str) -> None:
 
 
 def free_port(cloud: CloudRows, port: str) -> None:
-    """Free a port as Neutron does when it is unbound and its device is taken away."""
+    """Free a port as Neutron does when it is unbound and its device is removed."""
     cloud.delete("neutron", "ml2_port_binding_levels", {"port_id": port})
     unbound = {"host": "", "vif_type": "unbound", "vif_details": ""}
     cloud.update("neutron", "ml2_port_bindings", {"port_id": port}, **unbound)
@@ -152,7 +152,7 @@ def free_port(cloud: CloudRows, port: str) -> None:
 
 
 def move_binding(cloud: CloudRows, port: str, host: str) -> None:
-    """Let the port be bound to another host, its levels with it."""
+    """Bind the port to another host, with its binding levels."""
     for table in ("ml2_port_bindings", "ml2_port_binding_levels"):
         cloud.update("neutron", table, {"port_id": port}, host=host)
 
@@ -170,7 +170,7 @@ def nic_rows(cloud: CloudRows, server: Server) -> list[dict[str, Any]]:
 
 
 def new_nic_row(cloud: CloudRows, server: Server, port: str, **values: Any) -> int:
-    """A row of ``virtual_interfaces`` for a port that need not exist; its id."""
+    """Insert a row of ``virtual_interfaces`` for a port that need not exist; returns its id."""
     mac = "fa:21:" + ":".join(port[n : n + 2] for n in (0, 2, 4, 6))
     defaults = {
         "uuid": port,
@@ -183,12 +183,12 @@ def new_nic_row(cloud: CloudRows, server: Server, port: str, **values: Any) -> i
 
 
 def changed(cloud: CloudRows, server: Server, seconds: int = 60) -> None:
-    """Let Nova have changed the server so many seconds ago."""
+    """Make the server look changed by Nova so many seconds ago."""
     cloud.update(server.database, "instances", {"uuid": server.uuid}, updated_at=cloud.ago(seconds))
 
 
 def busy(cloud: CloudRows, server: Server, task_state: str = "rebooting_hard") -> None:
-    """Let something be happening to the server, since a minute."""
+    """Make the server look busy since a minute ago."""
     values = {"task_state": task_state, "updated_at": cloud.ago(60)}
     cloud.update(server.database, "instances", {"uuid": server.uuid}, **values)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small ways to damage servers and ports, and what tells one host from another."""
+"""Helpers for plants: damage to servers and ports, and properties of hosts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from stackmend_lab.cloud import CloudRows, Server
 
-#: seconds: older than every age that a check of servers waits
+#: seconds; longer than the age that any server check waits for
 OLD = 6 * 3600
 
 
@@ -28,7 +28,7 @@ def write_cache(cloud: CloudRows, server: Server, document: Any) -> None:
 
 
 def touch(cloud: CloudRows, server: Server, seconds: float = OLD) -> None:
-    """Let the server have been changed that long ago."""
+    """Make the server look changed that long ago."""
     cloud.update(server.database, "instances", {"uuid": server.uuid}, updated_at=cloud.ago(seconds))
 
 
@@ -40,14 +40,14 @@ def neighbour(cloud: CloudRows, server: Server) -> dict[str, Any]:
 
 
 def without_volumes(cloud: CloudRows) -> Server:
-    """An active server that has none."""
+    """An active server without volumes."""
     while (server := cloud.pick("active")).volumes:
         pass
     return server
 
 
 def alone(cloud: CloudRows, server: Server, *, silent: bool = False) -> str:
-    """Put a server alone on a host of its own, with everything of it; the host's name. ``silent``: for three hours."""
+    """Move a server with all its objects to a new host; returns its name. ``silent``: no heartbeat for three hours."""
     host, node, sql = (
         f"lonely-{server.uuid[:8]}",
         f"{server.uuid[:-4]}c0de",
@@ -74,7 +74,7 @@ def alone(cloud: CloudRows, server: Server, *, silent: bool = False) -> str:
 
 
 def settle(cloud: CloudRows, server: Server, host: str, node: str, compute: Any) -> None:
-    """Have Nova's rows and Cinder's attachments say that host, as if the server had been built there."""
+    """Make Nova's rows and Cinder's attachments name that host, as if the server had been built there."""
     cloud.update(
         server.database, "instances", {"uuid": server.uuid}, host=host, node=node, launched_on=host, compute_id=compute
     )
@@ -88,7 +88,7 @@ def settle(cloud: CloudRows, server: Server, host: str, node: str, compute: Any)
 def migrated(
     cloud: CloudRows, server: Server, node: dict[str, Any], status: str, source: str, age: float = 9000
 ) -> str:
-    """Insert a live migration to that compute node, which ended so; its uuid."""
+    """Insert a live migration to that compute node that ended with this status; returns its UUID."""
     move = server.migration[:-4] + "beef"
     cloud.insert(
         server.database, "migrations", uuid=move, instance_uuid=server.uuid, status=status,
@@ -104,7 +104,7 @@ def provider(cloud: CloudRows, node_uuid: str) -> int:
 
 
 def bind(cloud: CloudRows, port: str, host: str) -> None:
-    """Let the port's ACTIVE binding name that host."""
+    """Make the port's ACTIVE binding name that host."""
     cloud.execute(
         "neutron",
         "UPDATE ml2_port_bindings SET host = :h WHERE port_id = :p AND status = 'ACTIVE'",
@@ -114,7 +114,7 @@ def bind(cloud: CloudRows, port: str, host: str) -> None:
 
 
 def new_port(cloud: CloudRows, server: Server, *, host: str = "", age: float = OLD, **values: Any) -> str:
-    """Insert a port of the server's network with an address, its binding and its children; its id."""
+    """Insert a port in the server's network with address, binding and children; returns its id."""
     like = cloud.rows("neutron", "SELECT * FROM ports WHERE id = :p", {"p": server.ports[0]})[0]
     fixed = cloud.rows("neutron", "SELECT * FROM ipallocations WHERE port_id = :p", {"p": server.ports[0]})[0]
     port = str(uuid.uuid4())
@@ -158,7 +158,7 @@ def new_port(cloud: CloudRows, server: Server, *, host: str = "", age: float = O
 
 
 def _consumer_type(cloud: CloudRows, name: str) -> int:
-    """Placement makes the row of a type when the first consumer comes that has it."""
+    """Placement creates the row of a type with its first consumer."""
     known = cloud.rows("placement", "SELECT id FROM consumer_types WHERE name = :n", {"n": name})
     return int(known[0]["id"] if known else cloud.insert("placement", "consumer_types", name=name))
 
@@ -166,7 +166,7 @@ def _consumer_type(cloud: CloudRows, name: str) -> int:
 def new_consumer(
     cloud: CloudRows, consumer: str, provider_id: int, *, kind: str | None = "INSTANCE", age: float = OLD
 ) -> None:
-    """Insert a consumer of that type (None: older than types) with an allocation of every class a server has."""
+    """Insert a consumer of that type (None: older than types) with allocations of every resource class of a server."""
     cloud.insert(
         "placement", "consumers", uuid=consumer, project_id=1, user_id=1, generation=1,
         consumer_type_id=None if kind is None else _consumer_type(cloud, kind),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Healthy volumes to break: made for the occasion, so that no two plants share one."""
+"""Helpers for plants: healthy volumes to break, newly created so that no two plants share one."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from stackmend_lab.cloud import CloudRows, Server
 
-#: seconds: older than every age that a check of volumes waits
+#: seconds; longer than the age that any volume check waits for
 OLD = 3 * 3600
 
 
 def new_volume(cloud: CloudRows, project: str = "", **values: Any) -> str:
-    """Insert an available volume with a row of metadata; its id."""
+    """Insert an available volume with a row of metadata; returns its id."""
     volume = str(uuid.uuid4())
     kinds = cloud.rows("cinder", "SELECT id FROM volume_types WHERE deleted = 0 ORDER BY name", {})
     defaults = {
@@ -40,13 +40,13 @@ def new_volume(cloud: CloudRows, project: str = "", **values: Any) -> str:
 
 
 def child(cloud: CloudRows, table: str, volume: str, **values: Any) -> Any:
-    """Insert a live row that belongs to the volume; its primary key."""
+    """Insert a live row that belongs to the volume; returns its primary key."""
     defaults = {"volume_id": volume, "created_at": cloud.ago(OLD), "deleted": 0}
     return cloud.insert("cinder", table, **{**defaults, **values})
 
 
 def new_attachment(cloud: CloudRows, volume: str, server: str | None, host: str | None = "c1", **values: Any) -> str:
-    """Insert a live attachment of the volume; its id. Without a server it is one to a host."""
+    """Insert a live attachment of the volume; returns its id. Without a server it is attached to a host."""
     attachment = str(uuid.uuid4())
     defaults = {
         "id": attachment,
@@ -65,7 +65,7 @@ def new_attachment(cloud: CloudRows, volume: str, server: str | None, host: str 
 
 
 def new_mapping(cloud: CloudRows, server: Server, volume: str, attachment: str | None, **values: Any) -> int:
-    """Insert the block device mapping of a data disk into the server's cell; its id."""
+    """Insert the block device mapping of a data disk into the server's cell; returns its id."""
     defaults = {
         "uuid": str(uuid.uuid4()),
         "instance_uuid": server.uuid,
@@ -87,7 +87,7 @@ def new_mapping(cloud: CloudRows, server: Server, volume: str, attachment: str |
 
 
 def attach(cloud: CloudRows, server: Server, volume: str, **values: Any) -> tuple[str, int]:
-    """Attach the volume to the server on both sides, as Nova leaves it; (attachment, id of the mapping)."""
+    """Attach the volume to the server in both services, as Nova does; returns (attachment, id of the mapping)."""
     attachment = new_attachment(cloud, volume, server.uuid, server.host, **values)
     mapping = new_mapping(cloud, server, volume, attachment)
     mode = {"volume_id": volume, "key": "attached_mode", "deleted": 0}
@@ -115,18 +115,18 @@ def drop_mapping(cloud: CloudRows, server: Server, mapping: int) -> None:
 
 
 def drop_attachment(cloud: CloudRows, attachment: str) -> None:
-    """Mark the attachment deleted as Cinder does; the volume is left as it says."""
+    """Mark the attachment deleted as Cinder does; the volume is not changed."""
     values = {"deleted": 1, "deleted_at": cloud.ago(OLD), "detach_time": cloud.ago(OLD), "attach_status": "detached"}
     cloud.update("cinder", "volume_attachment", {"id": attachment}, **values)
 
 
 def free(cloud: CloudRows, volume: str) -> None:
-    """Let the volume say that it is available."""
+    """Set the volume to available."""
     cloud.update("cinder", "volumes", {"id": volume}, status="available", attach_status="detached")
 
 
 def act(cloud: CloudRows, server: Server, action: str) -> None:
-    """Let the server have an action that has been running for half an hour."""
+    """Give the server an action that has been running for half an hour."""
     row = cloud.insert(
         server.database,
         "instance_actions",
@@ -150,6 +150,6 @@ def act(cloud: CloudRows, server: Server, action: str) -> None:
 
 
 def busy(cloud: CloudRows, server: Server, task_state: str) -> None:
-    """Let something be happening to the server, since a minute."""
+    """Make the server look busy since a minute ago."""
     values = {"task_state": task_state, "updated_at": cloud.ago(60)}
     cloud.update(server.database, "instances", {"uuid": server.uuid}, **values)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cloud without services, in memory and in a time of its own: thousands of hosts, faults by seed, the same each time.
+"""A cloud without services, in memory and simulated time: thousands of hosts, reproducible faults by seed.
 
-It speaks as :class:`stackmend.drivers.api.session.ApiSession` does; what it says is held against the lab by the tests
-of tests/lab/simulated.
+It implements the interface of :class:`stackmend.drivers.api.session.ApiSession`; tests/lab/simulated compares its
+behaviour with the lab.
 """
 
 from stackmend_lab.simulated.clock import Clock

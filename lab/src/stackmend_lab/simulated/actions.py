@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Nova takes: actions on servers, with its guards (nova/compute/api.py), and what comes of the simple ones."""
+"""Nova's server actions, with their guards (nova/compute/api.py), and the effects of the simple ones."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from stackmend_lab.simulated.world import FLAVORS, World, plug
 
 
 class Plain(NamedTuple):
-    """An action that takes a server from some states to another one, on its host."""
+    """An action that takes a server from some states to another, on its host."""
 
-    action: str  #: as os-instance-actions shows it
+    action: str  #: name in os-instance-actions
     states: frozenset[str]
     task: str
     to: str
@@ -29,7 +29,7 @@ def _plain(action: str, states: str, task: str, to: str, power: int, **more: Any
     return Plain(action, frozenset(states.split()), task, to, power, **more)
 
 
-#: states in which a guest was started, unless it only goes on
+#: states in which the action starts the guest, unless it only resumes
 _BOOTED, _GOING_ON = frozenset({"active", "rescued"}), frozenset({"unpause", "resume"})
 _HARD = frozenset({None, "rebooting", "rebooting_hard", "resuming", "unpausing", "pausing", "suspending"})
 PLAIN = {
@@ -64,7 +64,7 @@ def act(world: World, name: str, body: Json, version: Version, request: str) -> 
 def guard(
     found: Server, word: str, states: str | frozenset[str], tasks: frozenset[str | None] | None = frozenset({None})
 ) -> None:
-    """409 unless the server is in one of the states (and has one of the tasks, or any by None), in Nova's words."""
+    """409 unless the server is in one of the states (and has one of the tasks, or any for None), in Nova's words."""
     allowed = frozenset(states.split()) if isinstance(states, str) else states
     for attribute, value, good in (
         ("vm_state", found.vm_state, found.vm_state in allowed or not allowed),
@@ -117,7 +117,7 @@ def _live(world: World, found: Server, detail: Json, version: Version, request: 
         raise Refused(400, "Invalid input for field/attribute os-migrateLive.")
     guard(found, "os-migrateLive", "active paused")
     wanted = _host(world, detail, 400)
-    # before 2.30 a host that is named is not asked about
+    # before 2.30 the scheduler does not verify a named host
     forced = bool(wanted and (detail.get("force") or version < (2, 30)))
     world.set(found, task_state="migrating")
     world.acted(found, "live-migration", request)
@@ -174,7 +174,7 @@ def _evacuate(world: World, found: Server, detail: Json, version: Version, reque
     wanted = _host(world, detail, 404)
     if found.host == wanted:
         raise Refused(400, "The target host can't be the same one.")
-    # Nova asks for no task here: what was under way with it died with its host
+    # Nova requires no task here: an operation in progress died with the host
     guard(found, "evacuate", "active stopped error", None)
     if world.up(world.hosts[found.host or ""]):
         raise Refused(400, f"Compute service of {found.host} is still in use.")
@@ -235,11 +235,11 @@ _OTHERS: Mapping[str, Action] = {
 }  # fmt: skip
 
 
-# -- migrations that are under way
+# -- migrations in progress
 
 
 def steer(world: World, name: str, number: str, wish: str, version: Version, request: str) -> tuple[int, Any]:
-    """Abort a live migration, or force it to its end."""
+    """Abort a live migration, or force it to complete."""
     found = server_of(world, name)
     if wish == "abort":
         guard(found, "abort live migration", "", frozenset({"migrating"}))
@@ -260,11 +260,11 @@ def steer(world: World, name: str, number: str, wish: str, version: Version, req
     return 202, None
 
 
-# -- servers that come and go
+# -- creation and deletion of servers
 
 
 def create(world: World, body: Json, version: Version, request: str) -> tuple[int, Any]:
-    """Ask for a server; it is built in a moment."""
+    """Request a server; it is built in a moment."""
     wish = body["server"]
     flavor = next((one for one in FLAVORS if one.id == str(wish["flavorRef"])), None)
     if flavor is None:
@@ -310,7 +310,7 @@ def _built(world: World, made: Server, wanted: str | None, forced: bool) -> Cour
 
 
 def delete(world: World, name: str, request: str) -> tuple[int, Any]:
-    """A server goes."""
+    """Delete a server."""
     found = server_of(world, name)
     world.set(found, task_state="deleting")
     world.acted(found, "delete", request)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Time that passes only while somebody sleeps, and what happens meanwhile."""
+"""Time that passes only while somebody sleeps, with the events in it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from itertools import count
 
 START = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 
-#: something that takes time: it says how many seconds until it goes on
+#: something that takes time: it yields the seconds until it continues
 Course = Generator[float, None, None]
 
 
 class Clock:
-    """Implements :class:`stackmend.model.protocols.Clock`. An event costs O(log n) of those that are to come."""
+    """Implements :class:`stackmend.model.protocols.Clock`. An event costs O(log n) of the pending events."""
 
     def __init__(self) -> None:
         self.seconds = 0.0  #: since START
@@ -28,7 +28,7 @@ class Clock:
         return START + timedelta(seconds=self.seconds)
 
     def sleep(self, seconds: float) -> None:
-        """Let so much time pass, with all that happens in it."""
+        """Let that much time pass, with all its events."""
         end = self.seconds + max(0.0, seconds)
         while self._events and self._events[0][0] <= end:
             at, _, what = heapq.heappop(self._events)
@@ -40,7 +40,7 @@ class Clock:
         self.seconds = max(self.seconds, end)
 
     def after(self, seconds: float, what: Callable[[], None]) -> None:
-        """Do that in so many seconds."""
+        """Schedule a call in so many seconds."""
         heapq.heappush(self._events, (self.seconds + seconds, next(self._order), what))
 
     def run(self, course: Course) -> None:
@@ -48,7 +48,7 @@ class Clock:
         self._go_on(course)
 
     def text(self, seconds: float | None = None) -> str:
-        """A moment as the services print it: ``2026-11-21T03:00:00``; now if none is named."""
+        """A time as the services print it: ``2026-11-21T03:00:00``; by default now."""
         whole = int(self.seconds if seconds is None else seconds)
         if self._texts[0] != whole:
             self._texts = (whole, (START + timedelta(seconds=whole)).strftime("%Y-%m-%dT%H:%M:%S"))
@@ -56,7 +56,7 @@ class Clock:
 
     @property
     def pending(self) -> int:
-        """How many events are to come."""
+        """The number of pending events."""
         return len(self._events)
 
     def _go_on(self, course: Course) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cloud that is only told: it answers as the services of a real one do, in a time that is only told, too."""
+"""A simulated cloud: it responds as the services of a real one do, in simulated time."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _LOWEST: Mapping[str, Version] = {"compute": (2, 1), "block-storage": (3, 0), "p
 
 
 class Cloud:
-    """A :class:`stackmend.model.protocols.Session` with a simulated cloud. Same seed and requests: same answers.
+    """A :class:`stackmend.model.protocols.Session` with a simulated cloud, reproducible by seed and requests.
 
-    ``hosts`` hosts of ``servers_per_host`` servers each, dealt to ``cells`` cells; ``states``: vm_state -> weight, and
-    "locked" as one of them. ``latency``: seconds that a request takes. ``versions``: of services that are older.
+    ``hosts`` hosts with ``servers_per_host`` servers each, distributed over ``cells`` cells; ``states``: vm_state ->
+    weight, and "locked" as one of them. ``latency``: seconds per request. ``versions``: those of older services.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class Cloud:
 
     @property
     def clock(self) -> Clock:
-        """Its time."""
+        """Its clock."""
         return self.world.clock
 
     # -- the session
 
     def send(self, request: Request, mark: str = "") -> Answer:
-        """Answer it. UnsentError or LostError, as the faults have it."""
+        """Answer the request; raises UnsentError or LostError if a fault says so."""
         self.clock.sleep(self.latency)
         fault = self._fault()
         if fault == "unsent":
@@ -95,13 +95,13 @@ class Cloud:
         return self._versions[service]
 
     def account(self) -> Account:
-        """Its only one."""
+        """The only account."""
         return Account("simulated", "simulated")
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Nothing needs to be closed."""
 
-    # -- inside
+    # -- internal
 
     def _fault(self) -> str:
         number, faults = next(self._calls), self.world.faults

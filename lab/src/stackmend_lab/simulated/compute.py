@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Nova shows: servers, services, migrations (nova/api/openstack/compute)."""
+"""Nova's API for reading: servers, services, migrations (nova/api/openstack/compute)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stackmend_lab.simulated.world import FLAVORS, PROJECT, USER, World
 
 Version = tuple[int, int]
 
-#: members of a page, at most
+#: maximum number of members on a page
 PAGE = 1000
 _STATUS = {
     "active": "ACTIVE", "stopped": "SHUTOFF", "paused": "PAUSED", "suspended": "SUSPENDED", "rescued": "RESCUE",
@@ -32,7 +32,7 @@ def server_of(world: World, name: str) -> Server:
 
 
 def status(server: Server) -> str:
-    """What users see of vm_state and task_state."""
+    """The status that users see, from vm_state and task_state."""
     task = server.task_state or ""
     if server.vm_state == "active" and task in _TASKS:
         return _TASKS[task]
@@ -108,7 +108,7 @@ def _embedded(flavor: Flavor) -> Json:
 
 
 def servers(world: World, query: Query, version: Version, detail: bool) -> Json:
-    """A page of servers, the newest first."""
+    """A page of servers, the latest first."""
     if (host := _one(query, "host")) is not None:
         some: Iterable[Server] = world.hosts[host].servers.values() if host in world.hosts else ()
     else:
@@ -125,7 +125,7 @@ def servers(world: World, query: Query, version: Version, detail: bool) -> Json:
 
 
 def page(some: list[Any], query: Query, key: Any) -> tuple[list[Any], bool]:
-    """(members of the page that is asked for, whether there are more); 400 where the marker is unknown."""
+    """(members of the requested page, whether there are more); 400 if the marker is unknown."""
     start = 0
     if (marker := _one(query, "marker")) is not None:
         keys = [key(one) for one in some]
@@ -137,7 +137,7 @@ def page(some: list[Any], query: Query, key: Any) -> tuple[list[Any], bool]:
 
 
 def linked(name: str, members: list[Json], path: str, query: Query, marker: str) -> Json:
-    """The page, with the address of the next one where it is full (Nova does not look whether there is one)."""
+    """The page, with a link to the next one if it is full (Nova does not check whether there is one)."""
     found: Json = {name: members}
     if marker:
         rest = [f"{k}={v}" for k, values in query.items() for v in values if k != "marker"]
@@ -150,7 +150,7 @@ def _one(query: Query, name: str) -> str | None:
 
 
 def actions(world: World, server: Server, rest: list[str], query: Query, version: Version) -> Json:
-    """What was asked of it, the newest first; or one of these, with how its event ended."""
+    """The actions requested on it, the latest first; or one of them, with the result of its event."""
     made: list[Json] = [
         {
             "action": deed.action, "request_id": deed.request, "instance_uuid": server.id, "user_id": deed.user,
@@ -173,7 +173,7 @@ def actions(world: World, server: Server, rest: list[str], query: Query, version
 
 
 def migration(world: World, one: Migration, version: Version, *, server_view: bool) -> Json:
-    """A record, as the list of all of them or that of a server shows it."""
+    """A record, as in the list of all migrations or of those of a server."""
     text = world.clock.text
     found: Json = {
         "id": one.number,
@@ -206,7 +206,7 @@ def migration(world: World, one: Migration, version: Version, *, server_view: bo
 
 
 def migrations(world: World, query: Query, version: Version) -> Json:
-    """Records by filter; from 2.59 on the newest first, in pages."""
+    """Records by filter; from 2.59 on the latest first, paginated."""
     if (server := _one(query, "instance_uuid")) is not None:
         known = world.servers.get(server)
         some: Iterable[Migration] = (known.migrations or ()) if known else ()
@@ -230,7 +230,7 @@ def migrations(world: World, query: Query, version: Version) -> Json:
 
 
 def of_server(world: World, server: Server, version: Version) -> Json:
-    """Its live migrations that are under way."""
+    """Its live migrations in progress."""
     some = [m for m in server.migrations or () if m.kind == "live-migration" and m.status in LIVE]
     return {"migrations": [migration(world, one, version, server_view=True) for one in some]}
 
@@ -257,7 +257,7 @@ def service(world: World, host: Host, version: Version) -> Json:
 
 
 def services(world: World, query: Query, version: Version) -> Json:
-    """The services of a host, or of all."""
+    """The services of one host, or of all."""
     if _one(query, "binary") not in (None, "nova-compute"):
         return {"services": []}
     host = _one(query, "host")
@@ -285,7 +285,7 @@ def put_service(world: World, name: str, body: Json, version: Version) -> Json:
                 " with the host.",
             )  # fmt: skip
         host.forced_down = bool(body["forced_down"])
-    # the row has one time for whatever was changed in it
+    # the row has one time for every change
     host.changed = world.clock.seconds
     if not {"status", "forced_down"} & set(body):
         raise Refused(400, "No updates were requested. Fields 'status' or 'forced_down' should be specified.")
@@ -314,14 +314,14 @@ def hypervisor(world: World, host: Host, version: Version) -> Json:
 
 
 def hypervisors(world: World, some: list[Host], query: Query, version: Version) -> Json:
-    """A page of them (2.33)."""
+    """A page of hypervisors (2.33)."""
     chosen, more = page(some, query, lambda host: host.node) if version >= (2, 33) else (some, False)
     made = [hypervisor(world, host, version) for host in chosen]
     return linked("hypervisors", made, "/os-hypervisors/detail", query, chosen[-1].node if more else "")
 
 
 def flavors() -> Json:
-    """All sizes."""
+    """All flavors."""
     return {"flavors": [
         {"id": f.id, "name": f.name, "vcpus": f.vcpus, "ram": f.ram, "disk": f.disk, "extra_specs": {}} for f in FLAVORS
     ]}  # fmt: skip

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Server groups: what is told of them, and whom a policy keeps from which hosts (nova/scheduler/filters)."""
+"""Server groups: their representation, and the hosts that a policy excludes (nova/scheduler/filters)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from stackmend_lab.simulated.things import Group, Host, Json, Query, Refused, Server
 from stackmend_lab.simulated.world import PROJECT, USER, World
 
-#: most that Nova lists at a time
+#: maximum number that Nova lists at a time
 _LIMIT = 1000
-#: of a move that breaks a policy: it leaves the server in error
+#: fault of a move that violates a policy: it leaves the server in error
 VIOLATED = "violated"
-#: shows one policy with its rules
+#: shows a single policy with its rules
 _RULES = (2, 64)
 
 
@@ -38,7 +38,7 @@ def answer(
 
 
 def shown(world: World, group: Group, version: tuple[int, int]) -> Json:
-    """One group, with the members that there still are."""
+    """One group, with its existing members."""
     found: Json = {
         "id": group.id, "name": group.name, "project_id": PROJECT, "user_id": USER,
         "members": [one for one in group.members if one in world.servers],
@@ -49,14 +49,14 @@ def shown(world: World, group: Group, version: tuple[int, int]) -> Json:
 
 
 def of(world: World, server: Server) -> list[Group]:
-    """The groups that a server is in: one at most, as Nova has it."""
+    """The groups of a server: at most one, as in Nova."""
     return [group for group in world.groups.values() if server.id in group.members]
 
 
 def allows(world: World, server: Server, host: Host) -> bool:
-    """Whether the policy of its group lets it go there; soft ones only weigh.
+    """Whether the policy of its group allows the host; soft policies only weigh.
 
-    For affinity its own host counts: alone in its group, it may go nowhere else.
+    For affinity its own host counts: a server alone in its group may not go anywhere else.
     """
     for group in of(world, server):
         there = [world.servers[one].host for one in group.members if one in world.servers]
@@ -69,7 +69,7 @@ def allows(world: World, server: Server, host: Host) -> bool:
 
 
 def check(world: World, server: Server, host: Host) -> None:
-    """What nova-compute asks when a server comes (_validate_instance_group_policy): :class:`Refused`, with VIOLATED."""
+    """The check of nova-compute on arrival (_validate_instance_group_policy): :class:`Refused`, with VIOLATED."""
     for group in of(world, server):
         members = [world.servers[one] for one in group.members if one != server.id and one in world.servers]
         others = [one.host for one in members if one.host]

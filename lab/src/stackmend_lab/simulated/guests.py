@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What nova-compute says of a guest when Nova's API asks it: what its hypervisor runs, and what is on its console."""
+"""nova-compute's answers about a guest to Nova's API: what its hypervisor runs, and its console."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from stackmend_lab.simulated.things import RUNNING, Host, Refused, Server
 from stackmend_lab.simulated.world import World
 
-#: seconds after which a nova-compute that is asked and does not answer is given up (rpc_response_timeout)
+#: seconds to wait for a nova-compute that does not answer (rpc_response_timeout)
 ANSWER = 60.0
 #: power_state of the row -> its name (nova/compute/power_state.py)
 _NAMES = {0: "pending", 1: "running", 3: "paused", 4: "shutdown", 6: "crashed", 7: "suspended"}
@@ -20,7 +20,7 @@ _NO_ANSWER = (
 
 
 def _asked(world: World, found: Server) -> Host:
-    """The host of a server, whose nova-compute answers; 500 after a minute where it does not."""
+    """The host of a server, if its nova-compute answers; else 500 after a minute."""
     if found.host is None:
         raise Refused(409, f"Instance {found.id} is not ready")
     host = world.hosts[found.host]
@@ -31,7 +31,7 @@ def _asked(world: World, found: Server) -> Host:
 
 
 def diagnostics(world: World, found: Server) -> tuple[int, Any]:
-    """Of a guest that runs; a refusal goes by the hypervisor, and names what the row says."""
+    """Diagnostics of a running guest; refusal depends on the hypervisor, its message on the row."""
     host = _asked(world, found)
     if host.guests.get(found.id) != RUNNING:
         raise Refused(

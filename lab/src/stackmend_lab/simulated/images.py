@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Glance shows and takes: images (glance/api/v2/images.py)."""
+"""Glance's API: images (glance/api/v2/images.py)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What must hold in a simulated cloud, whatever went wrong."""
+"""Invariants of a simulated cloud, whatever fails."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from stackmend_lab.simulated.things import Migration, Server
 from stackmend_lab.simulated.world import World
 
 _CAME_TO_NOTHING = frozenset({"error", "failed", "cancelled", "reverted"})
-#: records that hold allocations no more
+#: migration records that no longer have allocations
 _ENDED = _CAME_TO_NOTHING | {"completed", "confirmed"}
 
 
 def invariants(cloud: Cloud, *, drained: Sequence[str] = (), empty: Iterable[str] = (), since: int = 0) -> list[str]:
-    """Everything that does not hold, in words; [] when all is well.
+    """Every violated invariant, in words; [] if there is none.
 
-    ``drained``: hosts whose servers were asked to move once each since the record number ``since``; ``empty``: hosts
-    of which a run has said that nothing is left there. Servers that a fault has left half moved
-    (``cloud.world.harmed``) are not asked for their bindings and allocations, and may be anywhere, but only once.
+    ``drained``: hosts whose servers were asked to move once each since record number ``since``; ``empty``: hosts that a
+    run reported as empty. Servers that a fault left half moved (``cloud.world.harmed``) are exempt from the rules on
+    bindings and allocations, and may be anywhere, but only once.
     """
     world = cloud.world
     return [
@@ -36,7 +36,7 @@ def invariants(cloud: Cloud, *, drained: Sequence[str] = (), empty: Iterable[str
 
 
 def _lost(cloud: Cloud) -> Iterator[str]:
-    """Nobody but who asked for it loses a server."""
+    """A server is only lost if its deletion was requested."""
     world = cloud.world
     for name in cloud.before:
         if name not in world.servers and name not in world.deleted:
@@ -47,7 +47,7 @@ def _lost(cloud: Cloud) -> Iterator[str]:
 
 
 def _twice(world: World) -> Iterator[str]:
-    """A guest runs once at most; one on a machine that is dead does not run."""
+    """A guest runs at most once, and not on a dead machine."""
     seen: dict[str, str] = {}
     for host in world.hosts.values():
         if not host.alive:
@@ -59,7 +59,7 @@ def _twice(world: World) -> Iterator[str]:
 
 
 def _moved_twice(world: World, drained: Sequence[str], since: int) -> Iterator[str]:
-    """Of the moves from a drained host one a server came to something."""
+    """At most one move of a server from a drained host succeeds."""
     hosts = set(drained)
     moves: dict[tuple[str, str], int] = {}
     for one in world.migrations:
@@ -71,7 +71,7 @@ def _moved_twice(world: World, drained: Sequence[str], since: int) -> Iterator[s
 
 
 def _untouched(cloud: Cloud) -> Iterator[str]:
-    """What nobody asked anything of is as it was; a dead host takes its guests with it."""
+    """Servers without a request are unchanged; a dead host takes its guests with it."""
     world = cloud.world
     for name, before in cloud.before.items():
         server = world.servers.get(name)
@@ -95,7 +95,7 @@ def _not_empty(world: World, empty: Iterable[str]) -> Iterator[str]:
 
 
 def _grouped(world: World) -> Iterator[str]:
-    """The policies of server groups are kept, by those that no fault has left half moved."""
+    """The policies of server groups hold, except for servers that a fault left half moved."""
     for group in world.groups.values():
         there = Counter(
             world.servers[one].host for one in group.members if one in world.servers and one not in world.harmed
@@ -109,7 +109,7 @@ def _grouped(world: World) -> Iterator[str]:
 
 
 def _settled(world: World, server: Server) -> Iterator[str]:
-    """Guest, allocation, bindings and attachments of a server that nothing is done with are where it is."""
+    """Guest, allocation, bindings and attachments of an idle server are on its host."""
     if server.task_state is not None or server.id in world.harmed or server.host is None:
         return
     if _open(server) or server.vm_state in ("error", "building"):
@@ -136,12 +136,12 @@ def _open(server: Server) -> list[Migration]:
 
 
 def _evacuated(server: Server) -> set[str]:
-    """Hosts that it was evacuated from and that have not come back: its allocation there is legal."""
+    """Hosts it was evacuated from that have not come back: its allocations there are legitimate."""
     return {one.source for one in server.migrations or () if one.kind == "evacuation" and one.status == "done"}
 
 
 def _leftovers(world: World) -> Iterator[str]:
-    """A move that is over holds nothing."""
+    """An ended move has no allocations left."""
     for one in world.migrations:
         if one.status in _ENDED and one.id in world.consumers and one.server not in world.harmed:
             yield f"the {one.status} {one.kind} {one.id} of server {one.server} still holds an allocation"

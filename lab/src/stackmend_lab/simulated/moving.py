@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How servers move: the courses of nova-conductor and two nova-computes, as nova/compute/manager.py orders them.
+"""How servers move: the sequences of nova-conductor and two nova-computes, in the order of nova/compute/manager.py.
 
-A course gives up where the nova-compute that it runs in is no more: what it has changed stays as it is.
+A sequence stops if its nova-compute is gone: what it has changed so far stays.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from stackmend_lab.simulated.clock import Course
 from stackmend_lab.simulated.things import Host, Migration, Refused, Server
 from stackmend_lab.simulated.world import World
 
-#: hosts looked at before all of them are
+#: number of hosts examined before all of them are
 _SAMPLE = 12
 _NO_HOST = "No valid host was found. "
-#: seconds after which a message to a nova-compute that is not there is given up
+#: seconds after which a message to an absent nova-compute is given up
 PATIENCE = 1800.0
 
 
 def pick(world: World, server: Server, wanted: str | None, *, forced: bool = False) -> Host:
-    """The host that the scheduler chooses; :class:`Refused` (400) if there is none."""
+    """The host chosen by the scheduler; :class:`Refused` (400) if there is none."""
     here = world.hosts[server.host or ""]
     if wanted and forced:
         there = world.hosts[wanted]
@@ -45,7 +45,7 @@ def pick(world: World, server: Server, wanted: str | None, *, forced: bool = Fal
 
 
 def _good(world: World, host: Host, server: Server) -> bool:
-    """Whether filters let it pass; one that does not answer, or has an old binding, fails the check of the move."""
+    """Whether filters accept a host; one that does not answer, or has an old binding, fails the check of the move."""
     return (
         host.running
         and not host.disabled
@@ -60,7 +60,7 @@ def _good(world: World, host: Host, server: Server) -> bool:
 
 
 def conduct(world: World, server: Server, wanted: str | None, forced: bool) -> Migration:
-    """What the conductor does: a record, allocations, a destination; :class:`Refused` where it fails."""
+    """The conductor's part: a record, allocations, a destination; :class:`Refused` if it fails."""
     migration = world.migrate("live-migration", server, "accepted", wanted if forced else None)
     try:
         if not world.up(world.hosts[server.host or ""]):
@@ -84,7 +84,7 @@ def conduct(world: World, server: Server, wanted: str | None, forced: bool) -> M
 
 
 def live_later(world: World, server: Server, wanted: str | None, forced: bool) -> Course:
-    """The same, after the answer was given (2.34)."""
+    """The same, after the response was sent (2.34)."""
     yield world.random.uniform(0.02, 0.3)
     try:
         migration = conduct(world, server, wanted, forced)
@@ -94,7 +94,7 @@ def live_later(world: World, server: Server, wanted: str | None, forced: bool) -
 
 
 def live(world: World, server: Server, migration: Migration) -> Course:
-    """What the computes do."""
+    """The part of the computes."""
     source, there = world.hosts[migration.source], world.hosts[migration.to or ""]
     yield from reached(world, source)
     life = source.starts
@@ -111,7 +111,7 @@ def live(world: World, server: Server, migration: Migration) -> Course:
     if source.starts != life:
         return _orphan(world, server, source)
     if migration.wish == "abort" or not there.running:
-        # Nova says "error" first, and "failed" when all is undone
+        # Nova sets "error" first, and "failed" when everything is undone
         if not migration.wish:
             world.record(migration, "error")
         return (yield from _rolled_back(world, server, migration, "cancelled" if migration.wish else "failed"))
@@ -120,7 +120,7 @@ def live(world: World, server: Server, migration: Migration) -> Course:
     if fate == "gone":
         return _orphan(world, server, source)
     if fate == "broken":
-        # the driver undoes it, and raises all the same
+        # the driver undoes it, and raises nevertheless
         yield from _rolled_back(world, server, migration, "failed")
         world.record(migration, "error")
         return world.set(server, vm_state="error", task_state=None, fault="Live Migration failure")
@@ -155,7 +155,7 @@ def _copied(world: World, server: Server, migration: Migration, source: Host, li
 
 
 def _arrived(world: World, server: Server, migration: Migration, source: Host, there: Host) -> Course:
-    """Its guest runs on the other host: bindings, volumes, the row of the server, then what is left of the move."""
+    """Its guest runs on the other host: update bindings, volumes, the row of the server, then remove the remains."""
     life = source.starts
     there.guests[server.id] = source.guests.pop(server.id, server.power_state)
     for port in server.ports:
@@ -165,7 +165,7 @@ def _arrived(world: World, server: Server, migration: Migration, source: Host, t
         return _orphan(world, server, source)
     world.detach_at(server, source.name)
     if not there.running or world.dice(world.faults.stranded):
-        # _post_live_migration_update_host: the row is set all the same, and an error is raised
+        # _post_live_migration_update_host: the row is updated nevertheless, and an error is raised
         world.harmed[server.id] = f"its live migration failed when it had come to {there.name}"
         world.move(server, there.name)
         world.record(migration, "error")
@@ -186,7 +186,7 @@ def _arrived(world: World, server: Server, migration: Migration, source: Host, t
 
 
 def _rolled_back(world: World, server: Server, migration: Migration, status: str) -> Course:
-    """The server goes on where it was; what was made for it elsewhere is taken away, and its record ends last."""
+    """The server continues where it was; what was created for it elsewhere is removed, and its record ends last."""
     source, there = world.hosts[migration.source], migration.to or ""
     life = source.starts
     world.release(server.id)
@@ -203,7 +203,7 @@ def _rolled_back(world: World, server: Server, migration: Migration, status: str
 
 
 def _orphan(world: World, server: Server, source: Host) -> None:
-    """Nobody sees to the move any more."""
+    """Nobody drives the move any more."""
     world.harmed.setdefault(server.id, f"nova-compute of {source.name} ended while the server moved")
 
 
@@ -219,7 +219,7 @@ def reached(world: World, host: Host) -> Course:
 
 
 def cold(world: World, server: Server, wanted: str | None) -> Course:
-    """Prepare, power off, carry over, power on, and wait for a human to confirm."""
+    """Prepare, power off, transfer, power on, and wait for confirmation."""
     yield world.random.uniform(0.02, 0.3)
     migration = world.migrate("migration", server, "pre-migrating", wanted)
     world.hand_over(server.id, migration.id)
@@ -261,7 +261,7 @@ def cold(world: World, server: Server, wanted: str | None) -> Course:
 
 
 def confirm(world: World, server: Server, migration: Migration) -> Course:
-    """The way back is given up."""
+    """Confirm: the allocation on the source is released."""
     yield from reached(world, world.hosts[migration.source])
     yield world.random.uniform(0.1, 1.0)
     world.record(migration, "confirmed")
@@ -271,7 +271,7 @@ def confirm(world: World, server: Server, migration: Migration) -> Course:
 
 
 def revert(world: World, server: Server, migration: Migration) -> Course:
-    """Back to where it was."""
+    """Revert to the source."""
     source, there = world.hosts[migration.source], world.hosts[migration.to or ""]
     yield from reached(world, source)
     yield world.random.uniform(0.5, 3.0)
@@ -294,7 +294,7 @@ def revert(world: World, server: Server, migration: Migration) -> Course:
 
 
 def evacuate(world: World, server: Server, migration: Migration, wanted: str | None, stopped: bool) -> Course:
-    """Build it again elsewhere, with the disks that it finds. The row of the server says where only at the very end."""
+    """Rebuild it elsewhere, with the disks it finds. The row of the server is updated only at the very end."""
     yield world.random.uniform(0.02, 0.5)
     source = world.hosts[migration.source]
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Neutron shows and takes: ports, their bindings, agents (neutron/plugins/ml2/plugin.py)."""
+"""Neutron's API: ports, bindings, agents (neutron/plugins/ml2/plugin.py)."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _ports(world: World, method: str, rest: list[str], query: Query, body: Json)
 
 
 def _listed(world: World, query: Query) -> Iterable[Port]:
-    """By host: ports with any binding there, active or not; by server: its own."""
+    """By host: ports with any binding there, active or not; by server: its own ports."""
     if "binding:host_id" in query:
         names = [name for host in query["binding:host_id"] if host in world.hosts for name in world.hosts[host].bound]
         some: Iterable[Port] = [world.ports[name] for name in names]

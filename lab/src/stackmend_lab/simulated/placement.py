@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Placement shows and takes: providers, allocations, candidates (placement/handlers)."""
+"""Placement's API: providers, allocations, candidates (placement/handlers)."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _put(world: World, name: str, body: Json) -> tuple[int, Any]:
 
 
 def _candidates(world: World, query: Query) -> Json:
-    """Providers with room, in the order of the hosts."""
+    """Providers with capacity, in the order of the hosts."""
     wanted = {k: int(v) for k, _, v in (pair.partition(":") for pair in query["resources"][0].split(","))}
     limit = int(query["limit"][0]) if "limit" in query else None
     no_disabled = any("!COMPUTE_STATUS_DISABLED" in value for value in query.get("required", ()))

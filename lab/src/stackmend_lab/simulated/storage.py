@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Cinder shows: volumes and attachments (cinder/api/v3)."""
+"""Cinder's API: volumes and attachments (cinder/api/v3)."""
 
 from __future__ import annotations
 

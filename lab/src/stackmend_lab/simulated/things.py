@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a simulated cloud consists of."""
+"""The objects of a simulated cloud."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-#: what a hypervisor says of a guest
+#: power states as a hypervisor reports them
 RUNNING, PAUSED, SHUTDOWN = 1, 3, 4
 
-#: what a consumer takes of a provider: resource class -> amount
+#: resources used from a provider: resource class -> amount
 Resources = Mapping[str, int]
 
 
@@ -27,7 +27,7 @@ class Flavor(NamedTuple):
 
     @property
     def resources(self) -> Resources:
-        """What a server of it takes."""
+        """The resources of a server with it."""
         return {"VCPU": self.vcpus, "MEMORY_MB": self.ram, "DISK_GB": self.disk}
 
 
@@ -44,20 +44,20 @@ class Host:
     room: Resources
     alive: bool = True  #: the machine: its guests run
     running: bool = True  #: its nova-compute
-    beat: float = 0.0  #: seconds of the last heartbeat of one that does not run
-    changed: float = 0.0  #: seconds when its service was changed last, by whom ever
+    beat: float = 0.0  #: time of the last heartbeat in seconds, if it is not running
+    changed: float = 0.0  #: time of the last change of its service in seconds, by whomever
     agent_running: bool = True
-    agent_beat: float = 0.0  #: seconds of the last heartbeat of an agent that does not run
+    agent_beat: float = 0.0  #: time of the last heartbeat in seconds, if its agent is not running
     disabled: bool = False
     reason: str | None = None
     forced_down: bool = False
     agent_up: bool = True  #: admin_state_up
-    starts: int = 0  #: of its nova-compute: what was under way in it is no more after another
-    servers: dict[str, Server] = field(default_factory=dict)  #: that Nova has there
-    guests: dict[str, int] = field(default_factory=dict)  #: that the hypervisor has, and what it says of them
-    used: dict[str, int] = field(default_factory=dict)  #: by allocations
+    starts: int = 0  #: number of starts of its nova-compute: operations in progress end with each
+    servers: dict[str, Server] = field(default_factory=dict)  #: according to Nova
+    guests: dict[str, int] = field(default_factory=dict)  #: according to the hypervisor, with their power states
+    used: dict[str, int] = field(default_factory=dict)  #: allocated amounts
     consumers: set[str] = field(default_factory=set)
-    bound: dict[str, int] = field(default_factory=dict)  #: port -> bindings for it here
+    bound: dict[str, int] = field(default_factory=dict)  #: port -> number of bindings for it here
     attached: set[str] = field(default_factory=set)  #: attachments here
     moves: list[Migration] = field(default_factory=list)  #: from it or to it, in the order of their numbers
     generation: int = 1
@@ -65,7 +65,7 @@ class Host:
 
 @dataclass(slots=True, eq=False)
 class Server:
-    """A server as Nova has it."""
+    """A server according to Nova."""
 
     id: str
     number: int
@@ -80,7 +80,7 @@ class Server:
     created: float = 0.0
     updated: float = 0.0
     fault: str = ""
-    failed: float = 0.0  #: seconds when it got that
+    failed: float = 0.0  #: time in seconds when that was set
     ports: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     migrations: list[Migration] | None = None
@@ -88,19 +88,19 @@ class Server:
     name: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
-    boots: str | None = None  #: what its guest writes when it boots; nothing by "", a login prompt by None
+    boots: str | None = None  #: what its guest prints when it boots; "" for nothing, None for a login prompt
     console: str = ""
 
 
 @dataclass(slots=True, eq=False)
 class Deed:
-    """Something that was asked of a server."""
+    """An action requested on a server."""
 
     action: str
     request: str
     at: float
     user: str | None  #: None: nova-compute did it on its own
-    message: str | None = None  #: "Error" of one that failed
+    message: str | None = None  #: "Error" if it failed
 
 
 @dataclass(slots=True, eq=False)
@@ -116,9 +116,9 @@ class Migration:
     created: float
     updated: float
     to: str | None = None
-    left: int = 0  #: MiB of memory that are to be copied
+    left: int = 0  #: MiB of memory that remain to be copied
     stalled: bool = False
-    wish: str = ""  #: "abort" or "complete": what was asked of one that is under way
+    wish: str = ""  #: "abort" or "complete", if requested during the migration
 
 
 @dataclass(slots=True, eq=False)
@@ -137,7 +137,7 @@ class Port:
 
     @property
     def host(self) -> str:
-        """The host that it is bound to."""
+        """The host it is bound to."""
         return next((name for name, status in self.bindings.items() if status == "ACTIVE"), "")
 
 
@@ -149,7 +149,7 @@ class Group:
     name: str
     policy: str
     rules: Mapping[str, int] = field(default_factory=dict)
-    members: list[str] = field(default_factory=list)  #: servers, also those that are deleted
+    members: list[str] = field(default_factory=list)  #: servers, including deleted ones
 
 
 @dataclass(slots=True, eq=False)
@@ -164,14 +164,14 @@ class Attachment:
 
 @dataclass(slots=True, eq=False)
 class Consumer:
-    """Who holds allocations: a server, or a migration."""
+    """The holder of allocations: a server, or a migration."""
 
-    held: dict[str, Resources]  #: provider -> what
+    held: dict[str, Resources]  #: provider -> resources
     generation: int = 1
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not a failure
-    """The service says no."""
+    """The service refuses."""
 
     def __init__(self, status: int, words: str, code: str = "") -> None:
         super().__init__(words)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state of a simulated cloud: every change keeps its indexes, so that nothing is ever searched for."""
+"""The state of a simulated cloud: every change updates its indexes, so that nothing needs to be searched."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from stackmend_lab.simulated.things import (
     Server,
 )
 
-#: seconds after its last heartbeat in which a service is taken for up
+#: seconds after its last heartbeat during which a service counts as up
 SERVICE_DOWN = 60.0
-#: the same of an agent of Neutron
+#: the same for an agent of Neutron
 AGENT_DOWN = 75.0
-#: a nova-compute compares power states within so many seconds of its start, and then so often
+#: a nova-compute compares power states this many seconds after its start, and at this interval
 FUZZY, SYNC = 60.0, 600.0
-#: what guests of these states are in a hypervisor's eyes: 0 none, 1 running, 3 paused, 4 shut down
+#: power states of guests in a hypervisor, by vm_state: 0 none, 1 running, 3 paused, 4 shut down
 POWER = {
     "active": 1, "stopped": 4, "paused": 3, "suspended": 4, "rescued": 1, "error": 1, "resized": 1, "shelved": 4,
     "shelved_offloaded": 4,
@@ -44,12 +44,12 @@ FLAVORS = (
 IMAGE = "5b1f0d3e-8a52-4c1f-9d5e-1a6a4f6b7c01"
 NETWORK = "0d9f4f5e-3d0b-4ab8-8b0c-7b1f2a3c4d02"
 PROJECT, USER = "6f1ed002ab5595859014ebf0951522d9", "aa1ed002ab5595859014ebf0951522d8"
-#: evacuations whose source destroys the guest that it still has when its nova-compute starts
+#: evacuations after which the source destroys the guest that it still has when its nova-compute starts
 _EVACUATED = ("accepted", "pre-migrating", "done")
 
 
 class World:
-    """Hosts, servers, ports, attachments, allocations; and what was ever asked for."""
+    """Hosts, servers, ports, attachments, allocations; and every request so far."""
 
     def __init__(self, seed: int, faults: Faults) -> None:
         self.random, self.faults, self.clock = Random(seed), faults, Clock()
@@ -64,8 +64,8 @@ class World:
         self.consumers: dict[str, Consumer] = {}
         self.groups: dict[str, Group] = {}
         self.migrations: list[Migration] = []
-        self.touched: set[str] = set()  #: servers of which something was asked
-        self.harmed: dict[str, str] = {}  #: server -> the fault that has left it half moved
+        self.touched: set[str] = set()  #: servers on which something was requested
+        self.harmed: dict[str, str] = {}  #: server -> the fault that left it half moved
         self.deleted: set[str] = set()
         self.images: dict[str, Json] = {
             IMAGE: {"id": IMAGE, "name": "cirros", "status": "active", "min_disk": 0, "min_ram": 0,
@@ -77,12 +77,12 @@ class World:
     # -- names
 
     def uuid(self) -> str:
-        """A new one."""
+        """A new UUID."""
         text = f"{self.random.getrandbits(128):032x}"
         return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-9{text[17:20]}-{text[20:]}"
 
     def number(self) -> int:
-        """Of the next server."""
+        """The number of the next server."""
         self._born += 1
         return self._born
 
@@ -93,13 +93,13 @@ class World:
     # -- hosts
 
     def up(self, host: Host) -> bool:
-        """Whether Nova takes its nova-compute for up."""
+        """Whether Nova considers its nova-compute up."""
         if host.forced_down:
             return False
         return host.running or self.clock.seconds - host.beat <= SERVICE_DOWN
 
     def stop(self, host: Host, *, machine: bool = False) -> None:
-        """Its nova-compute is no more; with ``machine`` nothing on it is."""
+        """Stop its nova-compute; with ``machine``, everything on it."""
         if host.running:
             host.beat = self.clock.seconds
         host.running = False
@@ -110,7 +110,7 @@ class World:
             host.guests = dict.fromkeys(host.guests, SHUTDOWN)
 
     def start(self, host: Host) -> None:
-        """Its nova-compute starts, on a machine that runs: it takes up what it finds (init_host)."""
+        """Start its nova-compute on a running machine: it handles what it finds (init_host)."""
         host.agent_running = host.agent_running or not host.alive
         host.alive = host.running = True
         host.changed = self.clock.seconds
@@ -136,19 +136,19 @@ class World:
                     self.record(migration, "completed")
 
     def silence(self, host: Host) -> None:
-        """Its network agent is no more."""
+        """Stop its network agent."""
         if host.agent_running:
             host.agent_beat = self.clock.seconds
         host.agent_running = False
 
     def agent_alive(self, host: Host) -> bool:
-        """Whether Neutron takes its network agent for alive."""
+        """Whether Neutron considers its network agent alive."""
         return host.agent_running or self.clock.seconds - host.agent_beat <= AGENT_DOWN
 
     # -- guests
 
     def boot(self, server: Server, host: Host) -> None:
-        """Its guest starts there, and writes to its console."""
+        """Start its guest there, which prints on its console."""
         host.guests[server.id] = RUNNING
         self._plugged(server, True)
         text = "login: " if server.boots is None else server.boots
@@ -156,7 +156,7 @@ class World:
             server.console = f"booted at {self.clock.text()}\n{text}"
 
     def halt(self, server: Server, host: Host) -> None:
-        """Its guest is off there."""
+        """Switch off its guest there."""
         if server.id in host.guests:
             host.guests[server.id] = SHUTDOWN
         self._plugged(server, False)
@@ -167,7 +167,7 @@ class World:
                 self.ports[name].up = up
 
     def _synced(self, host: Host) -> Course:
-        """nova-compute compares power states as long as any of them differs (_sync_power_states)."""
+        """nova-compute compares power states as long as any of them differ (_sync_power_states)."""
         life, pause = host.starts, self.random.uniform(1.0, FUZZY)
         while True:
             yield pause
@@ -184,7 +184,7 @@ class World:
         return off or (server.vm_state == "stopped" and state in (RUNNING, PAUSED)) or server.power_state != state
 
     def _sync(self, server: Server, host: Host) -> None:
-        """The row says what the hypervisor says; what is off, or runs and should not, is stopped by nobody."""
+        """Set the row to the hypervisor's state; a guest that is off, or should not run, is stopped without a user."""
         server.power_state = host.guests.get(server.id, 0)
         if not self._differs(server, host):
             return
@@ -193,7 +193,7 @@ class World:
         self.clock.run(self._powered(server, host, "powering-off"))
 
     def _powered(self, server: Server, host: Host, task: str) -> Course:
-        """nova-compute on its own."""
+        """nova-compute starts or stops the guest, as its task_state says."""
         life = host.starts
         yield self.random.uniform(0.2, 2.0)
         if host.starts != life or server.host != host.name or server.task_state != task:
@@ -208,7 +208,7 @@ class World:
     # -- servers
 
     def set(self, server: Server, **values: object) -> None:
-        """Change fields of it."""
+        """Change fields of a server."""
         for name, value in values.items():
             setattr(server, name, value)
         server.updated = self.clock.seconds
@@ -216,7 +216,7 @@ class World:
             server.failed = self.clock.seconds
 
     def move(self, server: Server, host: str | None) -> None:
-        """Nova has it there from now on."""
+        """Set its host."""
         if server.host is not None:
             self.hosts[server.host].servers.pop(server.id, None)
         server.host = host
@@ -224,7 +224,7 @@ class World:
             self.hosts[host].servers[server.id] = server
 
     def acted(self, server: Server, action: str, request: str, user: str | None = USER) -> Deed:
-        """Something was asked of it."""
+        """Record an action on it."""
         self.touched.add(server.id)
         if server.actions is None:
             server.actions = []
@@ -233,7 +233,7 @@ class World:
         return made
 
     def failed(self, server: Server, action: str, fault: str, **values: object) -> None:
-        """What was asked of it failed."""
+        """Mark its last action as failed."""
         last = next((deed for deed in reversed(server.actions or ()) if deed.action == action), None)
         if last is not None:
             last.message = "Error"
@@ -256,19 +256,19 @@ class World:
         return made
 
     def aim(self, migration: Migration, to: str) -> None:
-        """It has a destination."""
+        """Set its destination."""
         if migration.to != to:
             migration.to = to
             self.hosts[to].moves.append(migration)
 
     def record(self, migration: Migration, status: str) -> None:
-        """Its status changes."""
+        """Change its status."""
         migration.status, migration.updated = status, self.clock.seconds
 
     # -- placement
 
     def allocate(self, consumer: str, node: str, resources: Resources) -> None:
-        """The consumer holds that there, too."""
+        """Add the consumer's allocation there."""
         holder = self.consumers.setdefault(consumer, Consumer({}, 0))
         holder.held[node] = resources
         holder.generation += 1
@@ -279,7 +279,7 @@ class World:
         host.generation += 1
 
     def release(self, consumer: str, node: str | None = None) -> None:
-        """The consumer holds nothing there (or nowhere) any more."""
+        """Remove the consumer's allocation there (or anywhere)."""
         holder = self.consumers.get(consumer)
         if holder is None:
             return
@@ -297,31 +297,31 @@ class World:
             del self.consumers[consumer]
 
     def hand_over(self, giver: str, taker: str) -> None:
-        """All that one consumer holds is another's."""
+        """Transfer all allocations of one consumer to another."""
         held = dict(self.consumers[giver].held) if giver in self.consumers else {}
         self.release(giver)
         for node, resources in held.items():
             self.allocate(taker, node, resources)
 
     def fits(self, host: Host, resources: Resources) -> bool:
-        """Whether there is room."""
+        """Whether there is capacity."""
         return all(host.used.get(name, 0) + amount <= host.room.get(name, 0) for name, amount in resources.items())
 
     # -- network
 
     def bind(self, port: Port, host: str, status: str) -> None:
-        """A binding more, or another status of one."""
+        """Add a binding, or change the status of one."""
         if host not in port.bindings:
             self.hosts[host].bound[port.id] = 1
         port.bindings[host] = status
 
     def unbind(self, port: Port, host: str) -> None:
-        """A binding less."""
+        """Remove a binding."""
         if port.bindings.pop(host, None) is not None:
             self.hosts[host].bound.pop(port.id, None)
 
     def activate(self, port: Port, host: str) -> None:
-        """The port is bound there, and was bound where it was."""
+        """Activate the binding there, and deactivate the previous one."""
         for other in list(port.bindings):
             port.bindings[other] = "INACTIVE"
         self.bind(port, host, "ACTIVE")
@@ -329,7 +329,7 @@ class World:
     # -- volumes
 
     def attach(self, volume: str, server: str, host: str) -> Attachment:
-        """An attachment more."""
+        """Add an attachment."""
         made = Attachment(self.uuid(), volume, server, host)
         self.attachments[made.id] = made
         self.volumes.setdefault(volume, set()).add(made.id)
@@ -337,14 +337,14 @@ class World:
         return made
 
     def detach(self, attachment: str) -> None:
-        """An attachment less."""
+        """Remove an attachment."""
         gone = self.attachments.pop(attachment, None)
         if gone is not None:
             self.volumes[gone.volume].discard(attachment)
             self.hosts[gone.host].attached.discard(attachment)
 
     def detach_at(self, server: Server, host: str) -> None:
-        """Its volumes are not attached there any more."""
+        """Remove the attachments of its volumes there."""
         for volume in server.volumes:
             for name in sorted(self.volumes[volume]):
                 if self.attachments[name].host == host and self.attachments[name].server == server.id:
@@ -354,7 +354,7 @@ class World:
 def build(
     world: World, hosts: int, servers_per_host: int, cells: int, states: Mapping[str, float], names: Sequence[str] = ()
 ) -> None:
-    """Fill it. ``states``: vm_state -> weight, and "locked" as one of them; every fourth server has a volume."""
+    """Fill the cloud. ``states``: vm_state -> weight, and "locked" as one of them; every fourth server has a volume."""
     most = max(2, servers_per_host + servers_per_host // 2 + 2)
     room = {"VCPU": 4 * most, "MEMORY_MB": 8192 * most, "DISK_GB": 40 * most}
     width = max(2, len(str(hosts)))
@@ -375,9 +375,9 @@ def build(
 def server(
     world: World, host: Host, flavor: Flavor, kind: str = "active", *, volume: bool = False, name: str = ""
 ) -> Server:
-    """A server more, of this state, with one port and its allocation.
+    """Add a server in this state, with one port and its allocation.
 
-    It boots from a volume where that is said, else from the image, with a volume beside where its number says so.
+    It boots from a volume if requested, else from the image, with an additional volume for some numbers.
     """
     state, number = "active" if kind == "locked" else kind, world.number()
     made = Server(
@@ -401,7 +401,7 @@ def server(
 
 
 def plug(world: World, made: Server, host: Host) -> None:
-    """A port for it."""
+    """Add a port for it."""
     low, middle, high = made.number & 255, made.number >> 8 & 255, made.number >> 16 & 255
     mac, address = f"fa:16:3e:{high:02x}:{middle:02x}:{low:02x}", f"10.{high}.{middle}.{low}"
     port = Port(world.uuid(), NETWORK, mac, address, made.id)
@@ -411,7 +411,7 @@ def plug(world: World, made: Server, host: Host) -> None:
 
 
 def _resized(world: World, made: Server) -> None:
-    """It waits for a human to confirm that it has come from another host."""
+    """Make it await the confirmation of a resize from another host."""
     others = [h for h in world.cells[world.hosts[made.host or ""].cell] if h.name != made.host]
     source = world.random.choice(others or [world.hosts[made.host or ""]])
     record = world.migrate("migration", made, "finished", made.host)
@@ -422,7 +422,7 @@ def _resized(world: World, made: Server) -> None:
 
 
 def schedule_faults(world: World) -> None:
-    """Hosts that die, and those whose nova-compute restarts."""
+    """Schedule the deaths of hosts, and the restarts of nova-compute."""
     faults, names = world.faults, [name for name in world.hosts if name not in world.faults.spared]
     chosen = world.random.sample(names, min(len(names), faults.deaths + faults.restarts))
     for number, name in enumerate(chosen):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An attachment is marked deleted by hand, and nobody notes when."""
+"""An attachment is marked deleted by hand, without a time of deletion."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """The row is never purged, and holds its volume back."""
+    """The row is never purged, and neither is its volume's."""
     scene = Scene(plane, BREAK.name)
     server = scene.server()
     volume = scene.attached(server)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A block device mapping is marked deleted, Cinder's attachment lives on."""
+"""A block device mapping is marked deleted, Cinder's attachment stays."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A snapshot is marked deleted by hand, and nobody notes when."""
+"""A snapshot is marked deleted by hand, without a time of deletion."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """The row is never purged, and holds its volume back."""
+    """The row is never purged, and neither is its volume's."""
     scene = Scene(plane, BREAK.name)
     volume = scene.volume()
     snapshot = scene.cloud.block_storage.create_snapshot(volume_id=volume, name=scene.name())

@@ -18,7 +18,7 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """The statement leaves the volume's metadata alive."""
+    """The statement leaves the volume's metadata undeleted."""
     scene = Scene(plane, BREAK.name)
     volume = scene.volume()
     scene.cloud.block_storage.set_volume_metadata(volume, purpose="rehearsal")

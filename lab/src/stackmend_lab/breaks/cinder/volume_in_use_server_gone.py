@@ -18,7 +18,7 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """Nova's API deletes it alone and ignores that Cinder does not answer."""
+    """Nova's API deletes the server locally, ignoring that Cinder does not answer."""
     scene = Scene(plane, BREAK.name)
     server = scene.server([])
     volume = scene.attached(server)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A volume that a server has is set free by hand."""
+"""An attached volume is set to available by hand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """The statement leaves attachment and mapping, and the guest its disk."""
+    """The statement leaves attachment and mapping in place, and the disk in the guest."""
     scene = Scene(plane, BREAK.name)
     server = scene.server()
     volume = scene.attached(server)

@@ -18,7 +18,7 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """Mapping and attachment are both there still; the host runs again afterwards."""
+    """Mapping and attachment are both still there; the host runs again afterwards."""
     scene = Scene(plane, BREAK.name)
     server = scene.server()
     volume = scene.attached(server)

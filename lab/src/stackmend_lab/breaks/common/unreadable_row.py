@@ -19,9 +19,9 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """No JSON any more. The server has no NIC, so that nothing else is wrong with it.
+    """Leave invalid JSON. The server has no NIC, so that nothing else is wrong with it.
 
-    nova-compute on its host does not come up again with it, once it is stopped.
+    nova-compute on its host cannot start with it once it is stopped.
     """
     scene = Scene(plane, BREAK.name)
     server = scene.server([], scene.aside)

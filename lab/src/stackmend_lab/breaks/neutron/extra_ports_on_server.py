@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server has a port more than it knows of."""
+"""A server has a port that Nova does not know."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """The same call to Neutron that Nova makes, without the rest of the build."""
+    """The same call to Neutron as Nova's, without the rest of the build."""
     scene = Scene(plane, BREAK.name)
     server = scene.server()
     late = {"name": "", "device_id": server, "device_owner": "compute:nova"}

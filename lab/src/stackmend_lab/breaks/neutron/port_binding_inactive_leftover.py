@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nova-compute is killed in the middle of a live migration: the ports stay bound on the target, too."""
+"""nova-compute is killed during a live migration: the ports stay bound to the target as well."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """The source gives the migration up when it is back, and deletes nothing of what was made for it on the target."""
+    """The source gives up the migration when it is back, and deletes nothing that was created for it on the target."""
     scene = Scene(plane, BREAK.name)
     server = scene.server()
     (port,) = scene.ports(server)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server's port is left when the server is gone."""
+"""A server's port is left behind when the server is gone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """The deletion takes the ports that it sees; the one that comes a moment later stays."""
+    """The deletion removes the ports it sees; one created a moment later stays."""
     scene = Scene(plane, BREAK.name)
     server = scene.server()
     scene.cloud.compute.delete_server(server)

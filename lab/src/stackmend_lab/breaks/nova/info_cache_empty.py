@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server's network cache is emptied, while the server has a port of its owner's and one that Nova made."""
+"""The network cache of a server is emptied; the server has a port that its owner created, and one that Nova created."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """As a refresh leaves it that met a failing Neutron."""
+    """As left by a refresh while Neutron failed."""
     scene = Scene(plane, BREAK.name)
     server = scene.server([{"port": scene.own_port()}, {"uuid": scene.network(1)}])
     scene.sql(scene.cell, "UPDATE instance_info_caches SET network_info = '[]' WHERE instance_uuid = %s", server)

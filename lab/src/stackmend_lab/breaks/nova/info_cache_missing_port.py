@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server's network cache loses one of its two NICs: the port that its owner made."""
+"""A server's network cache loses one of its two NICs: the port that its owner created."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """As two updates of the cache leave it, of which the later wrote what it had read before."""
+    """As left by two concurrent updates of the cache, the later of which wrote what it had read before."""
     scene = Scene(plane, BREAK.name)
     port = scene.own_port()
     server = scene.server([{"port": port}, {"uuid": scene.network(1)}])

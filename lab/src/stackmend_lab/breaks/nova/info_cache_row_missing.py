@@ -18,7 +18,7 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """The row goes, everything else stays."""
+    """The row is deleted, everything else stays."""
     scene = Scene(plane, BREAK.name)
     server = scene.server()
     scene.sql(scene.cell, "DELETE FROM instance_info_caches WHERE instance_uuid = %s", server)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A port is deleted while Nova's API is down, and Neutron is killed before it could tell: the event is lost."""
+"""A port is deleted while Nova's API is down, and Neutron is killed before it can send the event, which is lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """Neutron would try again when nova-api is back. The server has a second NIC, which stays."""
+    """Neutron would retry when nova-api is back. The server has a second NIC, which stays."""
     scene = Scene(plane, BREAK.name)
     server = scene.server([{"uuid": scene.network()}, {"uuid": scene.network(1)}])
     port = next(p.id for p in scene.cloud.network.ports(device_id=server, network_id=scene.network(1)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The mapping of a server outlives every row of it."""
+"""The mapping of a server outlives all its rows."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nova-compute is killed in a live migration, after the guest has moved, and does not come back."""
+"""nova-compute is killed during a live migration, after the guest has moved, and does not come back."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """The migration is running and the server migrating for ever, on the source, says Nova.
+    """For Nova, the migration runs for ever, and the server stays on the source, migrating.
 
-    'stackmend lab heal' starts the service again: it gives the migration up, and the damage is server-wrong-host's.
+    'stackmend lab heal' starts the service again: it gives up the migration, and the damage is that of
+    server-wrong-host.
     """
     scene = Scene(plane, BREAK.name)
     server = scene.server()

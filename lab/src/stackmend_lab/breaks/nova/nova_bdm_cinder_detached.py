@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nova-compute is killed while it waits for Cinder's answer to a detach: the answer is lost, the attachment gone."""
+"""nova-compute is killed while it waits for Cinder to detach: the response is lost, the attachment is gone."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An empty network cache is healed by Nova, which no longer knows whose the ports are."""
+"""Nova heals an empty network cache, but no longer knows who created the ports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """On the last host, where little else is: Nova heals every server of a host whose healing is on, one by one."""
+    """On the last host, which has few servers: Nova heals the servers of a host with healing enabled one by one."""
     scene = Scene(plane, BREAK.name)
     host, cell = list(plane.layout.hosts.items())[-1]
     port = scene.own_port()

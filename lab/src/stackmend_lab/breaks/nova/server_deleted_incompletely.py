@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server is deleted, and its mapping does not say so."""
+"""A server is deleted, but its mapping is not marked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """In the last cell: what archives deleted rows in the first one leaves it alone."""
+    """In the last cell: archiving deleted rows in the first one does not affect it."""
     scene = Scene(plane, BREAK.name)
     host, cell = list(plane.layout.hosts.items())[-1]
     server = scene.server([], host)

@@ -18,7 +18,7 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """Nothing but its launch, its actions and its hypervisor tells where the guest is."""
+    """Only its launch record, its actions and its hypervisor show where the guest is."""
     scene = Scene(plane, BREAK.name)
     server, other = scene.server(), scene.other_host()
     (node,) = scene.sql(scene.cell, "SELECT id, uuid FROM compute_nodes WHERE host = %s AND deleted = 0", other)

@@ -18,7 +18,7 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """The host is right, the node is none."""
+    """The host is right, the node does not exist."""
     scene = Scene(plane, BREAK.name)
     server = scene.server()
     scene.sql(scene.cell, "UPDATE instances SET node = CONCAT(node, '.example') WHERE uuid = %s", server)

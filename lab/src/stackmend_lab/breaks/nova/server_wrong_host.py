@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nova-compute is killed in a live migration, after the guest has moved and before Nova has noted it."""
+"""nova-compute is killed during a live migration, after the guest has moved and before Nova has recorded it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """Ports and capacity are the target's, Nova names the source, and the guest runs on the target."""
+    """Ports and allocation are on the target, Nova names the source, and the guest runs on the target."""
     scene = Scene(plane, BREAK.name)
     server = scene.server()
     scene.killed_in_move(server, "post_live_migration_at_source")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server waits to be reclaimed or restored, and its network cache is emptied."""
+"""A soft-deleted server awaits its reclaim or restore, and its network cache is emptied."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """Stopped, then marked as nova-api and nova-compute do where ``reclaim_instance_interval`` is set; here it is not.
+    """Stopped, then marked as by nova-api and nova-compute with ``reclaim_instance_interval``, which is not set here.
 
     So nothing reclaims it meanwhile.
     """

@@ -18,7 +18,7 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """The row goes, cache and port stay."""
+    """The row is deleted, cache and port stay."""
     scene = Scene(plane, BREAK.name)
     server = scene.server()
     scene.sql(scene.cell, "DELETE FROM virtual_interfaces WHERE instance_uuid = %s", server)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A live migration ends while Placement is down: what the migration held on the source is not given back."""
+"""A live migration ends while Placement is down: the migration's allocation on the source is not released."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """The server is well on its new host; the finished migration holds capacity of the old one."""
+    """The server works on its new host; the finished migration still has an allocation on the old one."""
     scene = Scene(plane, BREAK.name)
     server = scene.server()
     target = scene.other_host()

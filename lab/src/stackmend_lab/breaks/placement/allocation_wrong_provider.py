@@ -19,7 +19,7 @@ BREAK = Break(
 
 
 def make(plane: Plane) -> dict[str, Any]:
-    """The source gives the migration up when it is back; what was reserved for it is not given back."""
+    """The source gives up the migration when it is back, without releasing what was allocated for it."""
     scene = Scene(plane, BREAK.name)
     server = scene.server()
     target = scene.killed_in_move(server, "live_migration")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Open vSwitch agents of all hosts in one process: ``lab_agents.py HOST... --config-file neutron.conf``.
 
-Heartbeats as neutron-openvswitch-agent's, and for every file ``<state>/plugged/<host>/<port id>`` that comes or goes
-the same calls that it makes for a tap device. A host whose lever ``agent`` is pulled (any word) is silent.
+It sends the heartbeats of neutron-openvswitch-agent, and for every file ``<state>/plugged/<host>/<port id>`` that
+appears or disappears it makes the calls that the agent makes for a tap device. While a host's lever ``agent`` is set
+(to any word), its agent is silent.
 """
 
 import time
@@ -16,7 +17,7 @@ from oslo_log import log as logging
 
 LOG = logging.getLogger(__name__)
 BEAT = 5.0  #: seconds between heartbeats
-POLL = 0.3  #: seconds between looks at the files
+POLL = 0.3  #: seconds between polls of the files
 
 
 class Agent:
@@ -52,7 +53,7 @@ class Agent:
         }
 
     def step(self):
-        """Report, and tell of interfaces that came or went."""
+        """Send a heartbeat, and report interfaces that appeared or disappeared."""
         if word(self.name, "agent"):
             self._fresh = True
             return
@@ -65,7 +66,7 @@ class Agent:
         self._tell(self._plugged())
 
     def _plugged(self):
-        """Port -> time of its plugging: one that was unplugged and plugged between two looks has another."""
+        """Port -> time of plugging, which differs if it was unplugged and plugged again between two polls."""
         found = {}
         for path in self._folder.iterdir():
             try:
@@ -81,7 +82,7 @@ class Agent:
         down = set(self.known) - set(have)
         agent = f"ovs-agent-{self.name}"
         if up:
-            # asking for details puts a port into BUILD, so that "up" makes a network-vif-plugged
+            # requesting details sets a port to BUILD, so that "up" causes a network-vif-plugged
             self._plugin.get_devices_details_list(self._context, sorted(up), agent, host=self.name)
         if up or down:
             self._plugin.update_device_list(self._context, sorted(up), sorted(down), agent, self.name)
@@ -98,7 +99,7 @@ class Listener:
         self._agents = agents
 
     def port_update(self, context, **call):
-        """A port changed: tell of it again, as the agent does after a binding was activated."""
+        """A port changed: report it again, as the agent does after the activation of a binding."""
         port = call["port"]["id"]
         for agent in self._agents:
             if port in agent.known:

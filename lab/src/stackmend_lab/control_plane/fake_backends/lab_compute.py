@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs nova-compute with this folder's driver: Nova takes drivers from its own package ``nova.virt`` only.
+"""Runs nova-compute with this folder's driver, as Nova only loads drivers from its own package ``nova.virt``.
 
-The package is told of one folder more, in this process; nothing is written into the environment.
+In this process, this folder is added to the package's path; nothing is written into the environment.
 """
 
 import sys

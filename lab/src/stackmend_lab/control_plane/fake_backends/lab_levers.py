@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Levers: files by which a test makes a fake wait in the middle of an action, or fail it.
+"""Levers: files with which a test makes a fake wait during an action, or fail it.
 
-``<state>/levers/<place>/<action>`` holds one word: ``hold`` (wait as long as the file is there; ``<action>.held`` says
-that somebody waits) or ``fail``.
+``<state>/levers/<place>/<action>`` holds one word: ``hold`` (wait as long as the file exists; ``<action>.held`` shows
+that the fake waits) or ``fail``.
 """
 
 import os
@@ -13,7 +13,7 @@ STATE = Path(os.environ["STACKMEND_LAB_STATE"])
 
 
 def word(place, action):
-    """What is asked of this action, "" for nothing."""
+    """The instruction for this action, "" for none."""
     try:
         return (STATE / "levers" / place / action).read_text().strip()
     except OSError:
@@ -21,7 +21,7 @@ def word(place, action):
 
 
 def obey(place, action, failure):
-    """Wait or raise ``failure``, as the lever says."""
+    """Wait or raise ``failure``, as the lever requires."""
     asked = word(place, action)
     if asked == "fail":
         raise failure

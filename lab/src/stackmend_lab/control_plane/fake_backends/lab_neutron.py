@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the fakes for Neutron agents begin: ``PROGRAM HOST... --config-file neutron.conf``."""
+"""Common start of the fakes of Neutron agents: ``PROGRAM HOST... --config-file neutron.conf``."""
 
 import sys
 
@@ -12,7 +12,7 @@ from oslo_config import cfg
 
 
 def begin():
-    """(names of the hosts, where states are reported, the context for that)."""
+    """(names of the hosts, the API for state reports, the context for it)."""
     first = sys.argv.index("--config-file")
     hosts, files = sys.argv[1:first], sys.argv[first:]
     config.register_common_config_options()

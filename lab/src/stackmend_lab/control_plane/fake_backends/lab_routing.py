@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""L3 and DHCP agents of hosts, which report and say yes: ``lab_routing.py HOST... --config-file neutron.conf``.
+"""L3 and DHCP agents that report and accept everything: ``lab_routing.py HOST... --config-file neutron.conf``.
 
-What Neutron gives them to serve is in its database; nobody serves it. Not part of a lab that is brought up: with a DHCP
-agent alive, Neutron would wait for it with every port of a network that it serves.
+Neutron's database records what they serve, but nothing is served. They are not part of the lab by default: if a DHCP
+agent is alive, Neutron waits for it with every port of a network that it serves.
 """
 
 import time
@@ -31,7 +31,7 @@ KINDS = {
 
 
 class Yes:
-    """Whatever an agent is told is done: Neutron waits for the answer of an L3 agent."""
+    """Accepts every call: Neutron waits for the response of an L3 agent."""
 
     target = oslo_messaging.Target(version="1.9")
 

@@ -41,14 +41,14 @@ class LabDriver(fake.FakeDriverWithoutFakeNodes):
     def _obey(self, action):
         obey(CONF.host, action, exception.NovaException(f"lab: {action} fails, as its lever says"))
 
-    # ---- guests are kept ----
+    # ---- guests are persistent ----
 
     @property
     def _file(self):
         return os.path.join(CONF.state_path, "guests.json")
 
     def _save(self):
-        # several servers are worked on at the same time
+        # several servers may be changed at the same time
         with _SAVING:
             guests = {
                 uuid: {"name": guest.name, "state": guest.state, "vifs": sorted(getattr(guest, "vifs", ()))}
@@ -124,7 +124,7 @@ class LabDriver(fake.FakeDriverWithoutFakeNodes):
         self._obey("detach_volume")
         super().detach_volume(context, connection_info, instance, mountpoint, encryption)
 
-    # ---- life ----
+    # ---- life cycle ----
 
     def _start(self, instance, network_info, power_on=True, wait=False):
         guest = fake.FakeInstance(
@@ -149,7 +149,7 @@ class LabDriver(fake.FakeDriverWithoutFakeNodes):
             self._boot(instance.uuid)
 
     def _boot(self, uuid):
-        # "<uuid>.boots" holds what this guest writes when it boots, where a test says so; empty, it writes nothing
+        # "<uuid>.boots", if written by a test, holds what this guest prints when it boots; nothing if empty
         folder = os.path.join(CONF.state_path, "consoles")
         os.makedirs(folder, exist_ok=True)
         text = f"lab: booted at {time.time()}\nlab login: "
@@ -175,7 +175,7 @@ class LabDriver(fake.FakeDriverWithoutFakeNodes):
         self, context, instance, image_meta, injected_files, admin_password, allocations, network_info=None,
         block_device_info=None, power_on=True, accel_info=None,
     ):  # fmt: skip
-        # the addresses are waited for here, as in other drivers: to allocate them may fail
+        # waits for the addresses, as other drivers do: their allocation may fail
         for vif in network_info or []:
             vif.fixed_ips()
         self._obey("spawn")
@@ -204,7 +204,7 @@ class LabDriver(fake.FakeDriverWithoutFakeNodes):
         accel_info=None, share_info=None,
     ):  # fmt: skip
         if reboot_type.lower() == "hard":
-            # undefined and defined again from what Nova knows of it
+            # undefined, and defined again from Nova's records
             old = self.instances.pop(instance.uuid, None)
             for port in getattr(old, "vifs", ()):
                 self._unplug(port)
@@ -267,7 +267,7 @@ class LabDriver(fake.FakeDriverWithoutFakeNodes):
         self.destroy(context, instance, None)
 
     def post_live_migration_at_source(self, context, instance, network_info):
-        # the guest has moved, the ports too; the target has not been told
+        # the guest and its ports have moved; the target has not been informed
         self._obey("post_live_migration_at_source")
 
     def post_live_migration_at_destination(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Cinder driver whose volumes are empty files in ``<state>/cinder/volumes``; levers of place ``cinder`` obeyed."""
+"""A Cinder driver whose volumes are empty files in ``<state>/cinder/volumes``; it obeys the levers of ``cinder``."""
 
 from cinder import exception
 from cinder.tests import fake_driver
@@ -20,7 +20,7 @@ class LabVolumeDriver(fake_driver.FakeLoggingVolumeDriver):
         return VOLUMES / volume["id"]
 
     def _update_volume_stats(self):
-        # the parent's are no use: it reserves all of its space
+        # the parent's cannot be used: it reserves all of its space
         pool = {
             "pool_name": "fake1",
             "location_info": "lab",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attachments that are deleted without all that belongs to them (catalogue H26)."""
+"""Attachments deleted without everything that belongs to them (catalogue H26)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _gone(cloud: CloudRows, **gone: Any) -> dict[str, Any]:
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """Marked by hand, with the time: what belongs to it stays alive, and its volume too."""
+    """Marked by hand, with the time: its specs and its volume are not."""
     return _gone(cloud, deleted=1, deleted_at=cloud.ago(OLD))
 
 
@@ -39,13 +39,13 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"no_time": no_time
 
 
 def deleted_well(cloud: CloudRows) -> None:
-    """Deleted by Cinder, with the time and all that belongs to it."""
+    """Deleted by Cinder, with the time and everything that belongs to it."""
     name = _gone(cloud, deleted=1, deleted_at=cloud.ago(OLD))["attachment"]
     cloud.update("cinder", "attachment_specs", {"attachment_id": name}, deleted=1, deleted_at=cloud.ago(OLD))
 
 
 def alive(cloud: CloudRows) -> None:
-    """One that is there, with what belongs to it."""
+    """A live attachment with its specs."""
     _specs(cloud, attached(cloud)[2])
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes attached for Cinder and not for Nova (catalogue H5)."""
+"""Volumes attached in Cinder but not in Nova (catalogue H5)."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def plant(cloud: CloudRows) -> dict[str, Any]:
 
 
 def mapping_purged(cloud: CloudRows) -> dict[str, Any]:
-    """The mapping was deleted by hand: there is nothing to bring back."""
+    """The mapping was deleted by hand: there is nothing to restore."""
     server, volume, _, mapping = attached(cloud)
     cloud.delete(server.database, "block_device_mapping", {"id": mapping})
     return {"volume": volume, "server": server.uuid}
 
 
 def stopped(cloud: CloudRows) -> dict[str, Any]:
-    """The same on a server that is stopped, and the failed detach left its mark on the attachment."""
+    """The same with a stopped server; the failed detach left its mark on the attachment."""
     server, volume, attachment, mapping = attached(cloud, "stopped")
     drop_mapping(cloud, server, mapping)
     cloud.update("cinder", "volume_attachment", {"id": attachment}, attach_status="error_detaching")
@@ -44,7 +44,7 @@ NOT_REPAIRED = {"mapping_purged": "no deleted mapping"}
 
 
 def being_attached(cloud: CloudRows) -> None:
-    """Cinder has just completed an attachment; Nova will have written its side in a moment."""
+    """Cinder has just completed an attachment; Nova will write its part in a moment."""
     server, _, attachment, mapping = attached(cloud)
     drop_mapping(cloud, server, mapping)
     cloud.update("cinder", "volume_attachment", {"id": attachment}, updated_at=cloud.ago(30))
@@ -70,7 +70,7 @@ def shelved(cloud: CloudRows) -> None:
 
 
 def server_busy(cloud: CloudRows) -> None:
-    """The server is being rebooted, and Nova is clearing up by itself."""
+    """The server is being rebooted, and Nova cleans up by itself."""
     server, _, _, mapping = attached(cloud)
     drop_mapping(cloud, server, mapping)
     busy(cloud, server, "rebooting_hard")
@@ -82,7 +82,7 @@ def soft_deleted(cloud: CloudRows) -> None:
 
 
 def multiattach(cloud: CloudRows) -> None:
-    """Two servers share a volume, and both know it."""
+    """Two servers share a volume, and both have its mapping."""
     _, volume, _, _ = attached(cloud)
     cloud.update("cinder", "volumes", {"id": volume}, multiattach=1)
     attach(cloud, cloud.pick("active"), volume)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Snapshots that are deleted without all that belongs to them (catalogue H26)."""
+"""Snapshots deleted without everything that belongs to them (catalogue H26)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _gone(cloud: CloudRows, **gone: Any) -> dict[str, Any]:
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """Marked by hand, with the time: what belongs to it stays alive, and its volume too."""
+    """Marked by hand, with the time: its metadata and its volume are not."""
     return _gone(cloud, deleted=1, deleted_at=cloud.ago(OLD))
 
 
@@ -37,13 +37,13 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"no_time": no_time
 
 
 def deleted_well(cloud: CloudRows) -> None:
-    """Deleted by Cinder, with the time and all that belongs to it."""
+    """Deleted by Cinder, with the time and everything that belongs to it."""
     name = _gone(cloud, deleted=1, deleted_at=cloud.ago(OLD))["snapshot"]
     cloud.update("cinder", "snapshot_metadata", {"snapshot_id": name}, deleted=1, deleted_at=cloud.ago(OLD))
 
 
 def alive(cloud: CloudRows) -> None:
-    """One that is there, with what belongs to it."""
+    """A live snapshot with its metadata."""
     _metadata(cloud, new_snapshot(cloud, new_volume(cloud)))
 
 

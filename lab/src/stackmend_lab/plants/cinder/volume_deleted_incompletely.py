@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes that somebody marked deleted without their children (catalogue H26)."""
+"""Volumes marked deleted by hand without their children (catalogue H26)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stackmend_lab.plants.cinder.volume_stuck_error_deleting import new_snapshot
 
 
 def _delete(cloud: CloudRows, volume: str) -> dict[str, Any]:
-    """The statement from the web: the volume alone."""
+    """The statement found on the web: only the volume."""
     gone = {"deleted": 1, "deleted_at": cloud.ago(OLD), "updated_at": cloud.ago(OLD)}
     cloud.update("cinder", "volumes", {"id": volume}, status="deleted", **gone)
     return {"volume": volume}
@@ -25,12 +25,12 @@ def _delete_children(cloud: CloudRows, volume: str) -> None:
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """The metadata stays alive."""
+    """The metadata is not marked."""
     return _delete(cloud, new_volume(cloud))
 
 
 def attachment(cloud: CloudRows) -> dict[str, Any]:
-    """Attachment, its specs and the admin metadata stay alive; Nova has let go."""
+    """Attachment, its specs and the admin metadata are not marked; Nova has detached it."""
     server, volume, attachment_id, mapping = attached(cloud)
     drop_mapping(cloud, server, mapping)
     values = {"attachment_id": attachment_id, "key": "host", "value": "c1", "created_at": cloud.ago(OLD)}
@@ -39,19 +39,19 @@ def attachment(cloud: CloudRows) -> dict[str, Any]:
 
 
 def still_attached(cloud: CloudRows) -> dict[str, Any]:
-    """A running server has it: what is wrong is the row of the volume."""
+    """A running server uses it: what is wrong is the row of the volume."""
     return _delete(cloud, attached(cloud)[1])
 
 
 def still_attached_whole(cloud: CloudRows) -> dict[str, Any]:
-    """The same, and the metadata was marked at the same moment."""
+    """The same, with the metadata marked at the same time."""
     volume = attached(cloud, "stopped")[1]
     _delete_children(cloud, volume)
     return _delete(cloud, volume)
 
 
 def snapshot(cloud: CloudRows) -> dict[str, Any]:
-    """A snapshot, which its owner counts on, stays alive with its metadata."""
+    """A snapshot that its owner relies on stays live with its metadata."""
     volume = new_volume(cloud)
     values = {"snapshot_id": new_snapshot(cloud, volume), "key": "by", "value": "nightly", "deleted": 0}
     cloud.insert("cinder", "snapshot_metadata", **values, created_at=cloud.ago(OLD))
@@ -59,7 +59,7 @@ def snapshot(cloud: CloudRows) -> dict[str, Any]:
 
 
 def snapshot_on_its_way(cloud: CloudRows) -> dict[str, Any]:
-    """A snapshot that was being deleted stays alive, with its metadata."""
+    """A snapshot that was being deleted stays live with its metadata."""
     volume = new_volume(cloud)
     name = new_snapshot(cloud, volume)
     cloud.update("cinder", "snapshots", {"id": name}, status="deleting")
@@ -69,7 +69,7 @@ def snapshot_on_its_way(cloud: CloudRows) -> dict[str, Any]:
 
 
 def no_time(cloud: CloudRows) -> dict[str, Any]:
-    """All children are marked, but nobody noted when."""
+    """All children are marked, but without a time."""
     volume = new_volume(cloud)
     _delete_children(cloud, volume)
     key = _delete(cloud, volume)
@@ -98,7 +98,7 @@ def deleted_well(cloud: CloudRows) -> None:
 
 
 def children_deleted(cloud: CloudRows) -> None:
-    """A volume that is alive, with metadata that its owner deleted."""
+    """A live volume, with metadata deleted by its owner."""
     _delete_children(cloud, new_volume(cloud))
 
 

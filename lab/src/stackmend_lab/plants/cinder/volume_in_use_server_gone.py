@@ -43,14 +43,14 @@ def both_gone(cloud: CloudRows) -> dict[str, Any]:
 
 
 def one_of_two(cloud: CloudRows) -> dict[str, Any]:
-    """Two servers shared the volume; one is gone, the other goes on using it."""
+    """Two servers shared the volume; one is gone, the other still uses it."""
     key = _in_use(cloud, str(uuid.uuid4()), multiattach=1)
     attach(cloud, cloud.pick("active"), key["volume"])
     return key
 
 
 def while_detaching(cloud: CloudRows) -> dict[str, Any]:
-    """The server was deleted by SQL in the middle of a detach."""
+    """The server was deleted by SQL during a detach."""
     key = _in_use(cloud, str(uuid.uuid4()))
     cloud.update("cinder", "volumes", {"id": key["volume"]}, status="detaching")
     return key
@@ -72,7 +72,7 @@ def host_attachment(cloud: CloudRows) -> None:
 
 
 def about_to_be_built(cloud: CloudRows) -> None:
-    """Reserved for a server that so far is only a build request."""
+    """Reserved for a server that so far only has a build request."""
     server = str(uuid.uuid4())
     volume = new_volume(cloud, status="reserved", attach_status="reserved")
     new_attachment(cloud, volume, server, None, attach_status="reserved", connector=None)
@@ -82,7 +82,7 @@ def about_to_be_built(cloud: CloudRows) -> None:
 
 
 def scheduling_failed(cloud: CloudRows) -> None:
-    """A server that no host could take keeps its volume reserved in cell0 until it is deleted."""
+    """A server that could not be scheduled keeps its volume reserved in cell0 until it is deleted."""
     server = cloud.pick("cell0_error")
     volume = new_volume(cloud, server.project_id)
     attach(cloud, server, volume, attach_status="reserved", connector=None, attached_host=None)
@@ -94,7 +94,7 @@ def soft_deleted(cloud: CloudRows) -> None:
 
 
 def being_deleted(cloud: CloudRows) -> None:
-    """The server went a minute ago; Nova is detaching its volumes."""
+    """The server was deleted a minute ago; Nova is detaching its volumes."""
     volume = new_volume(cloud, status="in-use", attach_status="attached")
     new_attachment(cloud, volume, str(uuid.uuid4()), updated_at=cloud.ago(60))
 

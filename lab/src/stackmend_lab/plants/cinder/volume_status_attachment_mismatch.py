@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes that say of themselves what their attachments do not (catalogue H10)."""
+"""Volumes whose status differs from their attachments (catalogue H10)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stackmend_lab.plants._volumes import (
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """The recipe's own statement, on a volume that a running server has."""
+    """The recipe's own statement, on a volume of a running server."""
     _, volume, _, _ = attached(cloud)
     free(cloud, volume)
     return {"volume": volume}
@@ -57,7 +57,7 @@ def shared(cloud: CloudRows) -> dict[str, Any]:
 
 
 def shelved(cloud: CloudRows) -> dict[str, Any]:
-    """An offloaded server keeps its volume reserved, and somebody set it free."""
+    """An offloaded server keeps its volume reserved, but it was set to available."""
     server = cloud.pick("shelved_offloaded")
     volume = new_volume(cloud, server.project_id)
     attach(cloud, server, volume, attach_status="reserved", connector=None, attached_host=None, connection_info=None)
@@ -66,14 +66,14 @@ def shelved(cloud: CloudRows) -> dict[str, Any]:
 
 
 def to_host(cloud: CloudRows) -> dict[str, Any]:
-    """Attached to a host, and set free by hand."""
+    """Attached to a host, and set to available by hand."""
     volume = new_volume(cloud)
     new_attachment(cloud, volume, None, "control")
     return {"volume": volume}
 
 
 def second_writer(cloud: CloudRows) -> dict[str, Any]:
-    """Set free by hand, attached to a second server, and set free once more."""
+    """Set to available by hand, attached to a second server, and set to available again."""
     _, volume, _, _ = attached(cloud)
     attach(cloud, cloud.pick("active"), volume)
     free(cloud, volume)
@@ -81,14 +81,14 @@ def second_writer(cloud: CloudRows) -> dict[str, Any]:
 
 
 def second_writer_in_use(cloud: CloudRows) -> dict[str, Any]:
-    """Set free by hand, and attached to a second server: the status is right again."""
+    """Set to available by hand, and attached to a second server: the status is right again."""
     _, volume, _, _ = attached(cloud)
     attach(cloud, cloud.pick("active"), volume)
     return {"volume": volume}
 
 
 def nobody(cloud: CloudRows) -> dict[str, Any]:
-    """Attachment and mapping were removed, the status stayed."""
+    """Attachment and mapping were removed, the status was not changed."""
     server, volume, attachment, mapping = attached(cloud)
     drop_mapping(cloud, server, mapping)
     drop_attachment(cloud, attachment)
@@ -101,7 +101,7 @@ def reserved_for_nobody(cloud: CloudRows) -> dict[str, Any]:
 
 
 def only_in_error(cloud: CloudRows) -> dict[str, Any]:
-    """A detach failed in Cinder, and somebody reset the state to available: the guest may well have the disk."""
+    """A detach failed in Cinder, and somebody reset the state to available: the guest may still have the disk."""
     _, volume, attachment, _ = attached(cloud)
     cloud.update("cinder", "volume_attachment", {"id": attachment}, attach_status="error_detaching")
     cloud.update("cinder", "volumes", {"id": volume}, status="available")
@@ -109,7 +109,7 @@ def only_in_error(cloud: CloudRows) -> dict[str, Any]:
 
 
 def in_error_half_typed(cloud: CloudRows) -> dict[str, Any]:
-    """A detach failed in Cinder, and somebody typed half of what the recipe says."""
+    """A detach failed in Cinder, and somebody typed half of the recipe."""
     _, volume, attachment, _ = attached(cloud)
     cloud.update("cinder", "volume_attachment", {"id": attachment}, attach_status="error_detaching")
     cloud.update("cinder", "volumes", {"id": volume}, attach_status="detached")
@@ -139,20 +139,20 @@ NOT_REPAIRED = {
 
 
 def failed_attach(cloud: CloudRows) -> None:
-    """An attach that failed leaves an attachment in error: such a volume is rightly free (cinder/db/api.py)."""
+    """A failed attach leaves an attachment in error: such a volume is rightly available (cinder/db/api.py)."""
     server = cloud.pick("active")
     values = {"attach_status": "error_attaching", "connector": None}
     new_attachment(cloud, new_volume(cloud), server.uuid, server.host, **values)
 
 
 def uploading(cloud: CloudRows) -> None:
-    """A volume that is attached and copied into an image meanwhile."""
+    """An attached volume that is being copied into an image."""
     _, volume, _, _ = attached(cloud)
     cloud.update("cinder", "volumes", {"id": volume}, status="uploading", previous_status="in-use")
 
 
 def reserving(cloud: CloudRows) -> None:
-    """Reserved a moment ago: Cinder sets the status before the attachment and attach_status when it is used."""
+    """Reserved a moment ago: Cinder sets the status before the attachment, and attach_status when it is used."""
     server = cloud.pick("shelved_offloaded")
     volume = new_volume(cloud, server.project_id)
     attach(cloud, server, volume, attach_status="reserved", connector=None, attached_host=None, connection_info=None)
@@ -169,7 +169,7 @@ def just_freed(cloud: CloudRows) -> None:
 
 
 def in_error(cloud: CloudRows) -> None:
-    """A volume in error keeps its attachment, and its status."""
+    """A volume in error keeps its attachment and its status."""
     _, volume, _, _ = attached(cloud)
     cloud.update("cinder", "volumes", {"id": volume}, status="error")
 

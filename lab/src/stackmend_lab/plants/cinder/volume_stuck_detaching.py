@@ -28,34 +28,34 @@ def _detaching(
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """The compute died before it did anything: mapping and attachment are both there."""
+    """The compute service died before it did anything: mapping and attachment both exist."""
     server, volume, _, _ = attached(cloud)
     return _detaching(cloud, volume, server.uuid)
 
 
 def mapping_gone(cloud: CloudRows) -> dict[str, Any]:
-    """Nova has dropped its mapping and Cinder never heard of it."""
+    """Nova has dropped its mapping, and Cinder was not informed."""
     server, volume, _, mapping = attached(cloud)
     drop_mapping(cloud, server, mapping)
     return _detaching(cloud, volume, server.uuid)
 
 
 def attachment_gone(cloud: CloudRows) -> dict[str, Any]:
-    """The attachment went, the mapping and the status did not."""
+    """The attachment was removed, the mapping and the status were not."""
     server, volume, attachment, _ = attached(cloud)
     drop_attachment(cloud, attachment)
     return _detaching(cloud, volume, server.uuid)
 
 
 def attachment_ending(cloud: CloudRows) -> dict[str, Any]:
-    """Cinder failed while it ended the attachment; Nova's mapping is there."""
+    """Cinder failed while it ended the attachment; Nova's mapping exists."""
     server, volume, attachment, _ = attached(cloud)
     cloud.update("cinder", "volume_attachment", {"id": attachment}, attach_status="error_detaching")
     return _detaching(cloud, volume, server.uuid)
 
 
 def both_gone(cloud: CloudRows) -> dict[str, Any]:
-    """Only the status was left behind."""
+    """Only the status is left."""
     server, volume, attachment, mapping = attached(cloud)
     drop_mapping(cloud, server, mapping)
     drop_attachment(cloud, attachment)
@@ -71,7 +71,7 @@ def multiattach(cloud: CloudRows) -> dict[str, Any]:
 
 
 def legacy_specs(cloud: CloudRows) -> dict[str, Any]:
-    """As mapping_gone, on an attachment that keeps its connector the old way."""
+    """As mapping_gone, with an attachment that keeps its connector in the old way."""
     server, volume, attachment, mapping = attached(cloud)
     cloud.insert(
         "cinder",
@@ -104,21 +104,21 @@ def just_begun(cloud: CloudRows) -> None:
 
 
 def server_busy(cloud: CloudRows) -> None:
-    """The server is being rebooted; the detach waits for its turn."""
+    """The server is being rebooted; the detach is queued."""
     server, volume, _, _ = attached(cloud)
     busy(cloud, server, "rebooting")
     _detaching(cloud, volume)
 
 
 def guest_hesitates(cloud: CloudRows) -> None:
-    """Nova's action is still running: the guest takes its time to let go."""
+    """Nova's action is still running: the guest takes its time to release the disk."""
     server, volume, _, _ = attached(cloud)
     act(cloud, server, "detach_volume")
     _detaching(cloud, volume)
 
 
 def live_migration(cloud: CloudRows) -> None:
-    """The server is on the move with two attachments; the detach waits for it."""
+    """The server is being migrated and has two attachments; the detach waits."""
     server, volume, _, _ = attached(cloud, "live_migrating")
     new_attachment(cloud, volume, server.uuid, "c2")
     _detaching(cloud, volume)
@@ -130,7 +130,7 @@ def volume_migration(cloud: CloudRows) -> None:
 
 
 def in_use(cloud: CloudRows) -> None:
-    """An attached volume nobody wants to detach."""
+    """An attached volume that is not being detached."""
     attached(cloud)
 
 

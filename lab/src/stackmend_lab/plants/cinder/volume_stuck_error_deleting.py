@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes the back end refused to delete (catalogue H3)."""
+"""Volumes that the back end failed to delete (catalogue H3)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _stuck(cloud: CloudRows, **values: Any) -> str:
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """The driver failed to delete a plain volume, whose project has one volume too many in its quota."""
+    """The driver failed to delete a plain volume, whose project has one volume too many in its quota usage."""
     project = uuid.uuid4().hex
     volume = _stuck(cloud, project=project)
     kinds = cloud.rows(
@@ -44,12 +44,12 @@ def plant(cloud: CloudRows) -> dict[str, Any]:
 
 
 def encrypted(cloud: CloudRows) -> dict[str, Any]:
-    """An encrypted volume: its key is gone before its data."""
+    """An encrypted volume: its key is deleted before its data."""
     return {"volume": _stuck(cloud, encryption_key_id=str(uuid.uuid4()))}
 
 
 def image_cache(cloud: CloudRows) -> dict[str, Any]:
-    """A volume of the image cache, on which a service that died was working."""
+    """A volume of the image cache, left by a service that died."""
     volume = _stuck(cloud)
     cloud.insert(
         "cinder",
@@ -76,14 +76,14 @@ def image_cache(cloud: CloudRows) -> dict[str, Any]:
 
 
 def with_snapshot(cloud: CloudRows) -> dict[str, Any]:
-    """A snapshot is still alive: the volume cannot go."""
+    """A snapshot still exists: the volume cannot be deleted."""
     volume = _stuck(cloud)
     new_snapshot(cloud, volume)
     return {"volume": volume}
 
 
 def new_snapshot(cloud: CloudRows, volume: str) -> str:
-    """Insert a live snapshot of the volume; its id."""
+    """Insert a live snapshot of the volume; returns its id."""
     snapshot = str(uuid.uuid4())
     values = {"id": snapshot, "status": "available", "volume_size": 8, "progress": "100%", "use_quota": 1}
     kinds = cloud.rows("cinder", "SELECT volume_type_id, project_id FROM volumes WHERE id = :v", {"v": volume})
@@ -105,7 +105,7 @@ def just_failed(cloud: CloudRows) -> None:
 
 
 def error(cloud: CloudRows) -> None:
-    """A volume in error that nobody wanted to delete."""
+    """A volume in error whose deletion was not requested."""
     new_volume(cloud, status="error")
 
 

@@ -29,7 +29,7 @@ NOT_REPAIRED = {"plant": "no repair"}
 
 
 def odd_text(cloud: CloudRows) -> None:
-    """Text with line feeds, tabs and separators is odd, and readable."""
+    """Text with line feeds, tabs and separators is unusual, but readable."""
     server = cloud.pick("active")
     where = {"uuid": server.uuid}
     cloud.update(server.database, "instances", where, project_id=f"{server.project_id}"[:20] + "\n\t\x1f")

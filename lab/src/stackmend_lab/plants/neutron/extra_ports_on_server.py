@@ -12,14 +12,14 @@ from stackmend_lab.plants._servers import bind, cache, neighbour, new_port, touc
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """A build failed on another host after its port was made; the port shows nobody's hand and is freed."""
+    """A build failed on another host after its port was created; nothing shows who created it, so it is freed."""
     server = cloud.pick("active")
     port = new_port(cloud, server, host=str(neighbour(cloud, server)["host"]))
     return {"server": server.uuid, "port": port}
 
 
 def of_the_build(cloud: CloudRows) -> dict[str, Any]:
-    """The port was made between the server's creation and its launch, by Nova: it is deleted."""
+    """The port was created by Nova between the server's creation and its launch: it is deleted."""
     server = cloud.pick("active")
     port = _of_build(cloud, server)
     return {"server": server.uuid, "port": port}
@@ -37,13 +37,13 @@ def _of_build(cloud: CloudRows, server: Server) -> str:
 
 
 def adopted(cloud: CloudRows) -> dict[str, Any]:
-    """Nova's healer has put the leftover into the cache and bound it to the server's host: no guest has it."""
+    """Nova's healer added the leftover to the cache and bound it to the server's host: no guest has it."""
     server = cloud.pick("active")
     return {"server": server.uuid, "port": _adopted(cloud, server, str(server.host))}
 
 
 def adopted_elsewhere(cloud: CloudRows) -> dict[str, Any]:
-    """As the healer of old releases leaves it: in the cache, still bound to the host that failed; the server is off."""
+    """As left by the healer of old releases: in the cache, still bound to the failed host; the server is off."""
     server = cloud.pick("stopped")
     return {"server": server.uuid, "port": _adopted(cloud, server, str(neighbour(cloud, server)["host"]))}
 
@@ -58,7 +58,7 @@ def _adopted(cloud: CloudRows, server: Server, host: str) -> str:
 
 
 def never_up(cloud: CloudRows) -> dict[str, Any]:
-    """Neutron still waits for the host that never plugged it, and somebody has tagged it: both goes with the port."""
+    """Neutron still waits for the host that never plugged it, and somebody has tagged it: neither is kept."""
     server = cloud.pick("active")
     port = _of_build(cloud, server)
     marked = port_of(cloud, port)["standard_attr_id"]
@@ -77,7 +77,7 @@ NOT_REPAIRED = {"adopted": "only the guest shows", "adopted_elsewhere": "only th
 
 
 def several_nics(cloud: CloudRows) -> None:
-    """A server that was given several NICs on one network."""
+    """A server with several NICs on one network."""
     cloud.pick("multi_nic")
 
 
@@ -93,14 +93,14 @@ def trunk(cloud: CloudRows) -> None:
 
 
 def being_attached(cloud: CloudRows) -> None:
-    """A port is being attached: Neutron knows it already."""
+    """A port is being attached: Neutron already has it."""
     server = cloud.pick("active")
     new_port(cloud, server)
     touch(cloud, server, 60)
 
 
 def agent_down(cloud: CloudRows) -> None:
-    """The agent of the host is down: all ports of a running server are, and Nova has a row of each."""
+    """The agent of the host is down: all ports of a running server are DOWN, and Nova has a row of each."""
     server = cloud.pick("multi_nic")
     for port in server.ports:
         cloud.update("neutron", "ports", {"id": port}, status="DOWN")

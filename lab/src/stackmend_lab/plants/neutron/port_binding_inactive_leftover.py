@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inactive bindings that moves have left (catalogue A12)."""
+"""Inactive bindings left behind by moves (catalogue A12)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stackmend_lab.plants._servers import neighbour, new_port, touch
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """nova-compute was killed in a live migration: the server stayed, the binding on the target, too."""
+    """nova-compute was killed in a live migration: the server stayed, and so did the binding on the target."""
     server = cloud.pick("active")
     return _left(cloud, server, server.ports[0])
 
@@ -23,7 +23,7 @@ def of_a_stopped_server(cloud: CloudRows) -> dict[str, Any]:
 
 
 def never_bound(cloud: CloudRows) -> dict[str, Any]:
-    """Nobody on the target could bind it: there are no levels."""
+    """The binding on the target failed: there are no levels."""
     server = cloud.pick("active")
     return _left(cloud, server, server.ports[0], kind="unbound")
 
@@ -35,7 +35,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
 
 
 def _left(cloud: CloudRows, server: Server, port: str, *, kind: str = "ovs", nic: str = "normal") -> dict[str, Any]:
-    """Bind a port on another host besides; the key of the finding."""
+    """Add a binding of a port on another host; returns the key of the finding."""
     host = str(neighbour(cloud, server)["host"])
     cloud.insert(
         "neutron", "ml2_port_bindings", port_id=port, host=host, vif_type=kind, vnic_type=nic, profile="{}",
@@ -50,7 +50,7 @@ def _left(cloud: CloudRows, server: Server, port: str, *, kind: str = "ovs", nic
 
 
 def live_migrating(cloud: CloudRows) -> None:
-    """A live migration is under way, and has been for long: the guest has much memory."""
+    """A live migration has been in progress for long: the guest has much memory."""
     server = cloud.pick("active")
     target = _left(cloud, server, server.ports[0])["left_host"]
     cloud.insert(
@@ -68,13 +68,13 @@ def just_failed(cloud: CloudRows) -> None:
 
 
 def resized(cloud: CloudRows) -> None:
-    """A resize waits for its confirmation."""
+    """A resize awaits its confirmation."""
     server = cloud.pick("resized")
     _left(cloud, server, server.ports[0])
 
 
 def baremetal(cloud: CloudRows) -> None:
-    """A baremetal port has a binding for the node besides: no move has left it."""
+    """A baremetal port also has a binding for the node: it is not left from a move."""
     server = cloud.pick("ironic")
     _left(cloud, server, server.ports[0], kind="other", nic="baremetal")
 
@@ -87,7 +87,7 @@ def subport(cloud: CloudRows) -> None:
 
 
 def share(cloud: CloudRows) -> None:
-    """The port of a share server: Manila binds it on several hosts, too."""
+    """The port of a share server: Manila also binds it on several hosts."""
     server = cloud.pick("active")
     port = new_port(cloud, server, host=str(server.host), device_id=server.project_id, device_owner="manila:share")
     _left(cloud, server, port)

@@ -11,14 +11,14 @@ from stackmend_lab.plants._servers import bind, neighbour, touch
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """An evacuation failed half way: the port stayed with the old host."""
+    """An evacuation failed halfway: the port stayed bound to the old host."""
     server = cloud.pick("active")
     bind(cloud, server.ports[0], str(neighbour(cloud, server)["host"]))
     return {"server": server.uuid, "port": server.ports[0]}
 
 
 def inactive_there(cloud: CloudRows) -> dict[str, Any]:
-    """The right host has an INACTIVE binding left of a live migration: the primary key is taken."""
+    """The right host has an INACTIVE binding left by a live migration: the primary key is taken."""
     server = cloud.pick("active")
     bind(cloud, server.ports[0], str(neighbour(cloud, server)["host"]))
     cloud.insert(
@@ -48,7 +48,7 @@ def baremetal(cloud: CloudRows) -> None:
 
 
 def spelling(cloud: CloudRows) -> None:
-    """The same host in other letters."""
+    """The same host in different case."""
     server = cloud.pick("active")
     bind(cloud, server.ports[0], str(server.host).upper())
 
@@ -61,7 +61,7 @@ def just_moved(cloud: CloudRows) -> None:
 
 
 def resized(cloud: CloudRows) -> None:
-    """A resize waits for its confirmation."""
+    """A resize awaits its confirmation."""
     cloud.pick("resized")
 
 

@@ -19,7 +19,7 @@ def plant(cloud: CloudRows) -> dict[str, Any]:
 
 
 def unknown(cloud: CloudRows) -> dict[str, Any]:
-    """Nova knows nothing of the server any more; the port has a name, so it is its owner's."""
+    """Nova has no record of the server; the port has a name, so it belongs to its owner."""
     return {"port": new_port(cloud, cloud.pick("active"), device_id=str(uuid.uuid4()), name="mail-gateway")}
 
 
@@ -30,7 +30,7 @@ def bound(cloud: CloudRows) -> dict[str, Any]:
 
 
 def of_the_build(cloud: CloudRows) -> dict[str, Any]:
-    """Nova made the port when it built the server: it is deleted."""
+    """Nova created the port when it built the server: it is deleted."""
     gone = cloud.pick("deleted")
     port = new_port(cloud, cloud.pick("active"), device_id=gone.uuid)
     born = cloud.rows(gone.database, "SELECT created_at FROM instances WHERE uuid = :u", {"u": gone.uuid})
@@ -50,12 +50,12 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
 
 
 def kuryr(cloud: CloudRows) -> None:
-    """A port of kuryr says compute, too; its device is a pod."""
+    """A port of kuryr has compute in its device_owner, too; its device is a pod."""
     new_port(cloud, cloud.pick("active"), device_id=str(uuid.uuid4()), device_owner="compute:kuryr")
 
 
 def foreign_zone(cloud: CloudRows) -> None:
-    """A zone that Nova does not know: somebody else's port."""
+    """A zone unknown to Nova: another service's port."""
     new_port(cloud, cloud.pick("active"), device_id=str(uuid.uuid4()), device_owner="compute:edge-appliances")
 
 
@@ -65,17 +65,17 @@ def unscheduled(cloud: CloudRows) -> None:
 
 
 def young(cloud: CloudRows) -> None:
-    """The port was made half an hour ago."""
+    """The port was created half an hour ago."""
     new_port(cloud, cloud.pick("active"), device_id=str(uuid.uuid4()), age=1800)
 
 
 def restorable(cloud: CloudRows) -> None:
-    """A soft-deleted server waits for its reclaim with its ports."""
+    """A soft-deleted server awaiting reclaim keeps its ports."""
     cloud.pick("soft_deleted")
 
 
 def dhcp(cloud: CloudRows) -> None:
-    """Neutron's own ports have devices that are no servers."""
+    """Neutron's own ports have devices that are not servers."""
     new_port(cloud, cloud.pick("active"), device_id=str(uuid.uuid4()), device_owner="network:dhcp")
 
 

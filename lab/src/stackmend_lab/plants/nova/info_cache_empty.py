@@ -17,7 +17,7 @@ def _emptied(cloud: CloudRows, kind: str, document: str | None = "[]") -> dict[s
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """A refresh met a Neutron that answered with nothing (seed 0)."""
+    """A refresh got an empty answer from Neutron (seed 0)."""
     return _emptied(cloud, "active")
 
 
@@ -44,7 +44,7 @@ def premade(cloud: CloudRows) -> dict[str, Any]:
 
 
 def several(cloud: CloudRows) -> dict[str, Any]:
-    """Three NICs, whose order must be found again."""
+    """Three NICs, whose order must be reconstructed."""
     return _emptied(cloud, "multi_nic")
 
 
@@ -76,24 +76,24 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
 
 
 def no_nic(cloud: CloudRows) -> None:
-    """A server that was asked for without any NIC."""
+    """A server that was requested without any NIC."""
     write(cloud, cloud.pick("no_nic"), "[]")
 
 
 def building(cloud: CloudRows) -> None:
-    """A server being built: its ports are there already, its cache is not."""
+    """A server being built: its ports exist already, its cache does not."""
     write(cloud, cloud.pick("building"), "[]")
 
 
 def server_busy(cloud: CloudRows) -> None:
-    """A server that Nova is at work on."""
+    """A server with an operation in progress."""
     server = cloud.pick("active")
     write(cloud, server, "[]")
     busy(cloud, server)
 
 
 def just_changed(cloud: CloudRows) -> None:
-    """Nova wrote the server a minute ago: the cache may follow."""
+    """Nova changed the server a minute ago: the cache may follow."""
     server = cloud.pick("active")
     write(cloud, server, "[]")
     changed(cloud, server)
@@ -105,7 +105,7 @@ def migrating(cloud: CloudRows) -> None:
 
 
 def failed_build(cloud: CloudRows) -> None:
-    """A build that failed in its cell, before there was a host: nothing ever ran."""
+    """A build that failed in its cell before it had a host: nothing ever ran."""
     server = cloud.pick("error")
     write(cloud, server, "[]")
     values = {"host": None, "node": None, "launched_at": None}

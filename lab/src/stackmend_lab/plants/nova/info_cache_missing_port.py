@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Caches that list some NICs of a server and lack another (catalogue A4)."""
+"""Caches that list some NICs of a server but not another (catalogue A4)."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ def _without(cloud: CloudRows, server: Server, port: str) -> dict[str, Any]:
 
 
 def _one_more(cloud: CloudRows, server: Server, **values: Any) -> str:
-    """A NIC more: a port bound to the server's host, with its row, and not in the cache."""
+    """Add a NIC: a port bound to the server's host, with its row, but not in the cache."""
     port = new_port(cloud, server, server.uuid, cloud.ago(2 * OLD), host=server.host or "", **values)
     new_nic_row(cloud, server, port, address=f"{port_of(cloud, port)['mac_address']}/{port}")
     return port
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """The cache was emptied, and a NIC attached afterwards: two of three are missing no more, one still is."""
+    """The cache was emptied, then a NIC was attached: two of three are listed again, one is still missing."""
     server = cloud.pick("multi_nic")
     return _without(cloud, server, server.ports[1])
 
 
 def premade(cloud: CloudRows) -> dict[str, Any]:
-    """The port is the customer's own, made before the server: it would be deleted with it."""
+    """The port is the customer's own, created before the server: it would be deleted with it."""
     server = cloud.pick("multi_nic")
     port = server.ports[0]
     cloud.update("neutron", "ports", {"id": port}, name="address of the mail server")
@@ -57,7 +57,7 @@ def working(cloud: CloudRows) -> dict[str, Any]:
 
 
 def stopped(cloud: CloudRows) -> dict[str, Any]:
-    """The server is off, its ports are DOWN: the row tells."""
+    """The server is off, its ports are DOWN: the row is the evidence."""
     server = cloud.pick("stopped")
     return {"server": server.uuid, "port": _one_more(cloud, server)}
 
@@ -69,7 +69,7 @@ def shelved(cloud: CloudRows) -> dict[str, Any]:
 
 
 def soft_deleted(cloud: CloudRows) -> dict[str, Any]:
-    """Reclaiming the server would delete the port, whoever made it."""
+    """Reclaiming the server would delete the port, whoever created it."""
     server = cloud.pick("soft_deleted")
     return {"server": server.uuid, "port": _one_more(cloud, server)}
 
@@ -90,7 +90,7 @@ def building(cloud: CloudRows) -> None:
 
 
 def being_attached(cloud: CloudRows) -> None:
-    """A NIC is being attached: port and row are there, the cache follows."""
+    """A NIC is being attached: port and row exist, the cache follows."""
     server = cloud.pick("active")
     attribute(cloud, _one_more(cloud, server), updated_at=cloud.ago(60))
 
@@ -111,14 +111,14 @@ def just_changed(cloud: CloudRows) -> None:
 
 
 def server_busy(cloud: CloudRows) -> None:
-    """Nova is at work on the server."""
+    """An operation on the server is in progress."""
     server = cloud.pick("active")
     _one_more(cloud, server)
     busy(cloud, server)
 
 
 def hidden_copy(cloud: CloudRows) -> None:
-    """The hidden half of a cross-cell resize has a cache of its own, which nobody reads."""
+    """The hidden half of a cross-cell resize has its own cache, which is never read."""
     server = cloud.pick("cross_cell")
     for database in cloud.databases:
         if database.startswith("cell:"):
@@ -129,7 +129,7 @@ def hidden_copy(cloud: CloudRows) -> None:
 
 
 def foreign_project(cloud: CloudRows) -> None:
-    """A port of another project: Nova never lists such a port, whoever works with it (A6)."""
+    """A port of another project: Nova never lists such a port, even if it works (A6)."""
     server = cloud.pick("active")
     _one_more(cloud, server, project_id="f" * 32)
 

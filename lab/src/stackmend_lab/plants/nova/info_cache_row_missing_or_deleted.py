@@ -23,12 +23,12 @@ def _drop(cloud: CloudRows, server: Server) -> dict[str, Any]:
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """The row is gone: a purge script stopped half way."""
+    """The row is gone: a purge script stopped halfway."""
     return _drop(cloud, cloud.pick("active"))
 
 
 def marked(cloud: CloudRows) -> dict[str, Any]:
-    """The row is marked deleted as Nova marks one; its document is as it was."""
+    """The row is marked deleted as by Nova; its document is unchanged."""
     server = cloud.pick("premade_port")
     return _mark(cloud, server, cache(cloud, server)["id"])
 
@@ -90,7 +90,7 @@ def in_cell0(cloud: CloudRows) -> None:
 
 
 def server_busy(cloud: CloudRows) -> None:
-    """A server that Nova is at work on."""
+    """A server with an operation in progress."""
     server = cloud.pick("active")
     _drop(cloud, server)
     busy(cloud, server, "deleting")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Caches that list ports which are not the server's any more (catalogue A3)."""
+"""Caches that list ports no longer belonging to the server (catalogue A3)."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def one_of_three(cloud: CloudRows) -> dict[str, Any]:
 
 
 def freed(cloud: CloudRows) -> dict[str, Any]:
-    """The port was taken off the server in Neutron alone, and belongs to nobody now."""
+    """The port was detached from the server in Neutron alone, and is unused now."""
     server = cloud.pick("premade_port")
     free_port(cloud, server.ports[0])
     return {"server": server.uuid, "port": server.ports[0]}
 
 
 def given_away(cloud: CloudRows) -> dict[str, Any]:
-    """The port is another server's by now, whole and well."""
+    """The port now belongs to another server, complete and working."""
     server, other = cloud.pick("active"), cloud.pick("active")
     port = server.ports[0]
     for row in nic_rows(cloud, server):
@@ -71,17 +71,17 @@ def stopped(cloud: CloudRows) -> dict[str, Any]:
 
 
 def lost(cloud: CloudRows) -> dict[str, Any]:
-    """Neutron's database lost the port of a running guest: it is made again."""
+    """Neutron's database lost the port of a running guest: it is created again."""
     return _gone(cloud, cloud.pick("active"))
 
 
 def lost_of_three(cloud: CloudRows) -> dict[str, Any]:
-    """One of three NICs, with a device tag that Nova still knows."""
+    """One of three NICs, with a device tag recorded in Nova."""
     return _gone(cloud, cloud.pick("multi_nic"), 2)
 
 
 def lost_by_sql(cloud: CloudRows) -> dict[str, Any]:
-    """`DELETE FROM ports`: what has no foreign key stayed, its address in Neutron's own address management too."""
+    """`DELETE FROM ports`: rows without a foreign key stay, including its address in Neutron's IPAM."""
     server = cloud.pick("premade_port")
     port = server.ports[0]
     loose = {"fixed_port_id": None, "fixed_ip_address": None, "router_id": None, "status": "DOWN"}
@@ -103,7 +103,7 @@ def lost_while_shelved(cloud: CloudRows) -> dict[str, Any]:
 
 
 def taken(cloud: CloudRows) -> dict[str, Any]:
-    """Somebody else has the address by now."""
+    """Another port has the address by now."""
     server = cloud.pick("active")
     port = server.ports[0]
     fixed = cloud.rows("neutron", "SELECT ip_address, subnet_id FROM ipallocations WHERE port_id = :p", {"p": port})[0]
@@ -140,19 +140,19 @@ NOT_REPAIRED = {"taken": "(no device)"}
 
 
 def foreign_project(cloud: CloudRows) -> None:
-    """The port has another project, but is the server's: a matter of its own (A6), and the guest uses it."""
+    """The port is in another project, but belongs to the server: a finding of its own (A6), and the guest uses it."""
     cloud.update("neutron", "ports", {"id": cloud.pick("active").ports[0]}, project_id="f" * 32)
 
 
 def server_busy(cloud: CloudRows) -> None:
-    """A detach under way: Neutron is done with the port, Nova not yet."""
+    """A detach in progress: Neutron has finished, Nova has not."""
     server = cloud.pick("active")
     drop_port(cloud, server.ports[0])
     busy(cloud, server, "deleting")
 
 
 def just_detached(cloud: CloudRows) -> None:
-    """The cache was written a minute ago: it is still being brought up to date."""
+    """The cache was written a minute ago: it is still being updated."""
     server = cloud.pick("active")
     drop_port(cloud, server.ports[0])
     where = {"id": cache(cloud, server)["id"]}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers that nova_api maps to a cell without a row of them (catalogue C1)."""
+"""Servers that nova_api maps to a cell that has no row of them (catalogue C1)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _mapped(cloud: CloudRows, cell: int | None = 2, age: float = OLD, queued: in
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """The row was deleted by hand; the guest runs on, its allocation is its own and no orphan."""
+    """The row was deleted by hand; the guest still runs, and its allocation is not an orphan."""
     server = _mapped(cloud)
     new_consumer(cloud, server, 1)
     return {"server": server}
@@ -37,17 +37,17 @@ NOT_REPAIRED = dict.fromkeys(("plant", "archived"), "there is no repair for it y
 
 
 def queued(cloud: CloudRows) -> None:
-    """Somebody deleted the server: its rows are gone first."""
+    """The server was deleted: its rows are gone before its mapping."""
     _mapped(cloud, queued=1)
 
 
 def never_said(cloud: CloudRows) -> None:
-    """A mapping of a release that did not say yet whether the server was deleted."""
+    """A mapping from a release that did not record whether the server was deleted."""
     _mapped(cloud, queued=None)
 
 
 def not_scheduled(cloud: CloudRows) -> None:
-    """A server that no cell was found for: its mapping names none."""
+    """A server that was not scheduled: its mapping names no cell."""
     _mapped(cloud, cell=None)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mappings of volumes that Cinder has not attached (catalogue H7)."""
+"""Mappings of volumes that are not attached in Cinder (catalogue H7)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _key(server: Server, volume: str, mapping: int) -> dict[str, Any]:
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """`cinder reset-state --attach-status detached`: the attachment goes, Nova is not told."""
+    """`cinder reset-state --attach-status detached`: the attachment is removed, Nova is not informed."""
     server, volume, attachment, mapping = attached(cloud)
     drop_attachment(cloud, attachment)
     free(cloud, volume)
@@ -43,7 +43,7 @@ def root(cloud: CloudRows) -> dict[str, Any]:
 
 
 def volume_deleted(cloud: CloudRows) -> dict[str, Any]:
-    """The volume was deleted in Cinder with all that belongs to it."""
+    """The volume was deleted in Cinder with everything that belongs to it."""
     server, volume, attachment, mapping = attached(cloud)
     drop_attachment(cloud, attachment)
     gone = {"deleted": 1, "deleted_at": cloud.ago(OLD)}
@@ -54,14 +54,14 @@ def volume_deleted(cloud: CloudRows) -> dict[str, Any]:
 
 
 def volume_purged(cloud: CloudRows) -> dict[str, Any]:
-    """Cinder has never heard of the volume: its rows were purged."""
+    """Cinder has no record of the volume: its rows were purged."""
     server = cloud.pick("active")
     volume = str(uuid.uuid4())
     return _key(server, volume, new_mapping(cloud, server, volume, str(uuid.uuid4())))
 
 
 def other_server(cloud: CloudRows) -> dict[str, Any]:
-    """The volume was freed by hand and has gone to another server since."""
+    """The volume was freed by hand, and attached to another server since."""
     server, volume, attachment, mapping = attached(cloud)
     drop_attachment(cloud, attachment)
     attach(cloud, cloud.pick("active"), volume)
@@ -69,7 +69,7 @@ def other_server(cloud: CloudRows) -> dict[str, Any]:
 
 
 def other_attachment(cloud: CloudRows) -> dict[str, Any]:
-    """A migration that was rolled back badly: attached, by an attachment Nova does not know."""
+    """A migration was rolled back incorrectly: the volume has an attachment unknown to Nova."""
     server, volume, attachment, mapping = attached(cloud)
     drop_attachment(cloud, attachment)
     new_attachment(cloud, volume, server.uuid, server.host)
@@ -77,14 +77,14 @@ def other_attachment(cloud: CloudRows) -> dict[str, Any]:
 
 
 def still_in_use(cloud: CloudRows) -> dict[str, Any]:
-    """The attachment alone was removed by SQL: the volume goes on saying that it is in use."""
+    """Only the attachment was removed by SQL: the volume's status is still in-use."""
     server, volume, attachment, mapping = attached(cloud)
     drop_attachment(cloud, attachment)
     return _key(server, volume, mapping)
 
 
 def root_elsewhere(cloud: CloudRows) -> dict[str, Any]:
-    """The root disk of a stopped server was freed by hand and has gone to another server since."""
+    """The root disk of a stopped server was freed by hand, and attached to another server since."""
     server, volume, attachment, mapping = attached(cloud, "stopped")
     cloud.update(server.database, "block_device_mapping", {"id": mapping}, boot_index=0)
     drop_attachment(cloud, attachment)
@@ -93,7 +93,7 @@ def root_elsewhere(cloud: CloudRows) -> dict[str, Any]:
 
 
 def attachment_of_another(cloud: CloudRows) -> dict[str, Any]:
-    """The very attachment that Nova means, and Cinder says that it is a host's."""
+    """The attachment named in Nova exists, but belongs to a host according to Cinder."""
     server, volume, attachment, mapping = attached(cloud)
     cloud.update("cinder", "volume_attachment", {"id": attachment}, instance_uuid=None)
     return _key(server, volume, mapping)
@@ -133,14 +133,14 @@ def being_attached(cloud: CloudRows) -> None:
 
 
 def being_detached(cloud: CloudRows) -> None:
-    """Cinder is done with a detach, Nova drops its mapping in a moment."""
+    """Cinder has finished a detach, Nova drops its mapping in a moment."""
     _, volume, attachment, _ = attached(cloud)
     drop_attachment(cloud, attachment)
     cloud.update("cinder", "volumes", {"id": volume}, status="detaching", updated_at=cloud.ago(20))
 
 
 def old_attachment(cloud: CloudRows) -> None:
-    """Attached before Queens: Nova never noted the id of an attachment that is there."""
+    """Attached before Queens: Nova never recorded the id of the attachment."""
     server = cloud.pick("active")
     volume = new_volume(cloud, server.project_id, status="in-use", attach_status="attached")
     new_attachment(cloud, volume, server.uuid, server.host)
@@ -148,7 +148,7 @@ def old_attachment(cloud: CloudRows) -> None:
 
 
 def failed_build(cloud: CloudRows) -> None:
-    """A build that was given up: Nova gave the volume back and keeps its mapping, the server never ran."""
+    """A failed build: Nova released the volume and keeps its mapping, the server never ran."""
     server = cloud.pick("cell0_error")
     volume = new_volume(cloud, server.project_id)
     new_mapping(cloud, server, volume, str(uuid.uuid4()))
@@ -162,7 +162,7 @@ def boot_from_volume(cloud: CloudRows) -> None:
 
 
 def server_busy(cloud: CloudRows) -> None:
-    """The server is being rebooted, and Nova is clearing up by itself."""
+    """The server is being rebooted, and Nova cleans up by itself."""
     server, volume, attachment, _ = attached(cloud)
     drop_attachment(cloud, attachment)
     free(cloud, volume)

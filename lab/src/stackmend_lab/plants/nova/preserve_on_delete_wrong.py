@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ports that an owner made and that would die with their server (catalogue A5)."""
+"""Ports created by an owner that would be deleted with their server (catalogue A5)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from stackmend_lab.plants._servers import cache, write_cache
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """A heal of an empty cache made every flag false."""
+    """Healing an empty cache set every flag to false."""
     server = cloud.pick("premade_port")
     write_cache(cloud, server, [{**vif, "preserve_on_delete": False} for vif in cache(cloud, server)])
     return {"server": server.uuid, "port": server.ports[0]}
 
 
 def described(cloud: CloudRows) -> dict[str, Any]:
-    """The port was made with the server's network, but its owner has described it since."""
+    """The port was created with the server's network, but its owner has given it a description since."""
     server = cloud.pick("active")
     cloud.execute(
         "neutron",
@@ -47,7 +47,7 @@ def kept(cloud: CloudRows) -> None:
 
 
 def made_by_nova(cloud: CloudRows) -> None:
-    """A port that Nova made in the moment of the build."""
+    """A port created by Nova during the build."""
     cloud.pick("active")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deletions that stopped half way, and deletions by SQL (catalogue B4)."""
+"""Deletions that stopped halfway, and deletions by SQL (catalogue B4)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stackmend_lab.cloud import CloudRows, Server
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """SQL from a blog post: deleted=1, and the times and the state of a living server."""
+    """SQL from a blog post: deleted=1, with the times and the state of a live server."""
     server = cloud.pick("deleted")
     cloud.execute(
         server.database,
@@ -32,7 +32,7 @@ def children(cloud: CloudRows) -> dict[str, Any]:
 
 
 def fields(cloud: CloudRows) -> dict[str, Any]:
-    """The row is marked, but says that the server runs and was never terminated."""
+    """The row is marked deleted, but has the state of a running server that was never terminated."""
     server = cloud.pick("deleted")
     where = {"uuid": server.uuid}
     cloud.update(server.database, "instances", where, vm_state="active", task_state="deleting", terminated_at=None)
@@ -47,7 +47,7 @@ def mapping(cloud: CloudRows) -> dict[str, Any]:
 
 
 def pci(cloud: CloudRows) -> dict[str, Any]:
-    """A PCI device is still the server's, and a console token with its secret is left."""
+    """A PCI device is still allocated to the server, and a console token with its secret is left."""
     server = cloud.pick("deleted")
     node = cloud.rows(server.database, "SELECT id FROM compute_nodes ORDER BY id", {})[0]["id"]
     cloud.insert(
@@ -79,7 +79,7 @@ def restorable(cloud: CloudRows) -> None:
 
 
 def never_scheduled(cloud: CloudRows) -> None:
-    """A server that never had a host: Nova deletes it without touching its state."""
+    """A server that never had a host: Nova deletes it without changing its state."""
     cloud.pick("deleted_hostless")
 
 
@@ -93,7 +93,7 @@ def late_fault(cloud: CloudRows) -> None:
 
 
 def files_tried(cloud: CloudRows) -> None:
-    """nova-compute has tried to remove the files, and counts that in a row that stays live (seen on real services)."""
+    """nova-compute tried to remove the files, and counts that in a row that stays live (seen with real services)."""
     server = cloud.pick("deleted")
     cloud.insert(
         server.database, "instance_system_metadata", instance_uuid=server.uuid, key="clean_attempts", value="1",
@@ -102,7 +102,7 @@ def files_tried(cloud: CloudRows) -> None:
 
 
 def just_now(cloud: CloudRows) -> None:
-    """The deletion is under way."""
+    """The deletion is in progress."""
     server = cloud.pick("deleted")
     where = {"uuid": server.uuid}
     cloud.update(server.database, "instances", where, deleted_at=cloud.ago(30), terminated_at=None)

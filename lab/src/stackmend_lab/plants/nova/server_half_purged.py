@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Live servers whose instance_extra was taken (catalogue B6)."""
+"""Live servers without instance_extra (catalogue B6)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stackmend_lab.plants._servers import touch
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """A purge script took the row and failed at the server itself."""
+    """A purge script deleted the row and failed at the server itself."""
     server = cloud.pick("active")
     cloud.delete(server.database, "instance_extra", {"instance_uuid": server.uuid})
     return {"server": server.uuid}
@@ -70,7 +70,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
 
 
 def being_built(cloud: CloudRows) -> None:
-    """A server under way may not have its row yet."""
+    """A server being built may not have its row yet."""
     server = cloud.pick("building")
     cloud.delete(server.database, "instance_extra", {"instance_uuid": server.uuid})
 

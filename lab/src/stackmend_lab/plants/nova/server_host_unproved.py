@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers of which nothing says how they came to their host."""
+"""Servers without a record of how they came to their host."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def moved(cloud: CloudRows) -> None:
 
 
 def rebooted(cloud: CloudRows) -> None:
-    """It was rebooted there since, which is the proof."""
+    """It was rebooted there since, which proves its host."""
     server = cloud.pick("stopped")
     node = _taken(cloud, server)
     action = cloud.insert(
@@ -53,7 +53,7 @@ def rebooted(cloud: CloudRows) -> None:
 
 
 def unshelved(cloud: CloudRows) -> None:
-    """An unshelve launches a server again, and leaves no migration."""
+    """An unshelve launches a server again, without a migration record."""
     server = cloud.pick("stopped")
     node = _taken(cloud, server)
     cloud.update(server.database, "instances", {"uuid": server.uuid}, launched_on=node["host"])

@@ -11,7 +11,7 @@ from stackmend_lab.plants._servers import alone, neighbour, touch
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """SQL moved the server's node to a name that is none."""
+    """SQL set the server's node to a name that does not exist."""
     server = cloud.pick("active")
     cloud.update(server.database, "instances", {"uuid": server.uuid}, node="c01.example.com", compute_id=99)
     return {"server": server.uuid}
@@ -28,7 +28,7 @@ def node_deleted(cloud: CloudRows) -> dict[str, Any]:
 
 
 def _lost(cloud: CloudRows, table: str) -> dict[str, Any]:
-    """Put a server alone on a host of its own, whose record in that table is marked deleted."""
+    """Move a server alone to a new host, and mark that host's record in the table deleted."""
     server = cloud.pick("stopped")
     _mark(cloud, server, table, "host", alone(cloud, server))
     return {"server": server.uuid}
@@ -40,7 +40,7 @@ def _mark(cloud: CloudRows, server: Server, table: str, column: str, value: str)
 
 
 def mistyped(cloud: CloudRows) -> dict[str, Any]:
-    """SQL set host and node to a name that is none: every other record has the right one."""
+    """SQL set host and node to a name that does not exist: every other record has the right one."""
     server = cloud.pick("stopped")
     cloud.update(server.database, "instances", {"uuid": server.uuid}, host="old-name", node="old-name")
     return {"server": server.uuid}
@@ -54,7 +54,7 @@ def host_alone(cloud: CloudRows) -> dict[str, Any]:
 
 
 def away_from_a_dead_host(cloud: CloudRows) -> dict[str, Any]:
-    """The host is dead, and SQL set the host of its server to another one, to have it there."""
+    """The host is dead, and SQL set the host of its server to another one, to start it there."""
     server = cloud.pick("active")
     node = neighbour(cloud, server)
     alone(cloud, server, silent=True)
@@ -63,7 +63,7 @@ def away_from_a_dead_host(cloud: CloudRows) -> dict[str, Any]:
 
 
 def gone_for_good(cloud: CloudRows) -> dict[str, Any]:
-    """The host was renamed and nothing of it is left: there is nothing to bring back."""
+    """The host was renamed and nothing of it is left: there is nothing to restore."""
     server = cloud.pick("stopped")
     host = alone(cloud, server)
     for table in ("services", "compute_nodes"):
@@ -72,7 +72,7 @@ def gone_for_good(cloud: CloudRows) -> dict[str, Any]:
 
 
 def machine_purged(cloud: CloudRows) -> dict[str, Any]:
-    """Baremetal: the record of the server's machine was purged; all others of that service are other servers'."""
+    """Baremetal: the record of the server's machine was purged; all others of that service belong to other servers."""
     server = cloud.pick("ironic")
     cloud.delete(server.database, "compute_nodes", {"hypervisor_hostname": server.node})
     return {"server": server.uuid}
@@ -86,7 +86,7 @@ def machine_deleted(cloud: CloudRows) -> dict[str, Any]:
 
 
 def without_host(cloud: CloudRows) -> dict[str, Any]:
-    """A running server has lost its host and node."""
+    """A running server has neither host nor node."""
     server = cloud.pick("active")
     cloud.update(server.database, "instances", {"uuid": server.uuid}, host=None, node=None)
     return {"server": server.uuid}
@@ -116,7 +116,7 @@ def offloaded(cloud: CloudRows) -> None:
 
 
 def never_scheduled(cloud: CloudRows) -> None:
-    """A server that no host was found for."""
+    """A server that could not be scheduled."""
     cloud.pick("cell0_error")
 
 

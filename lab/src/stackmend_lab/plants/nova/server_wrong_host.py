@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers whose ports and allocation are where Nova does not see them (catalogue B8)."""
+"""Servers whose ports and allocation are on another host than Nova's (catalogue B8)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def plant(cloud: CloudRows) -> dict[str, Any]:
 
 
 def _moved(cloud: CloudRows, server: Server) -> dict[str, Any]:
-    """Let everything but Nova's own row say another host."""
+    """Make every record except Nova's own row name another host."""
     node = neighbour(cloud, server)
     for port in server.ports:
         bind(cloud, port, str(node["host"]))
@@ -39,7 +39,7 @@ def _moved(cloud: CloudRows, server: Server) -> dict[str, Any]:
 
 
 def by_hand(cloud: CloudRows) -> dict[str, Any]:
-    """SQL moved host and node to a typing error of a living host; a note of an old resize is left."""
+    """SQL set host and node to a live host by mistake; the record of an old resize is left."""
     server = cloud.pick("multi_nic")
     node = neighbour(cloud, server)
     cloud.update(
@@ -53,9 +53,9 @@ def by_hand(cloud: CloudRows) -> dict[str, Any]:
 
 
 def end_lost(cloud: CloudRows) -> dict[str, Any]:
-    """A live migration is completed since hours, and the server still called migrating on its source.
+    """A live migration was completed hours ago, but the server is still migrating on its source.
 
-    As told in issue 1440 of bigstack-oss/cubecos, where drains waited for such servers for ever.
+    As described in issue 1440 of bigstack-oss/cubecos, where drains waited for such servers for ever.
     """
     server = cloud.pick("active")
     node = _moved(cloud, server)
@@ -66,7 +66,7 @@ def end_lost(cloud: CloudRows) -> dict[str, Any]:
 
 
 def source_died(cloud: CloudRows) -> dict[str, Any]:
-    """nova-compute of the source died before it noted the end: the migration is running for ever."""
+    """nova-compute of the source died before it recorded the end: the migration runs for ever."""
     server = cloud.pick("active")
     source = alone(cloud, server, silent=True)
     held = provider(cloud, f"{server.uuid[:-4]}c0de")
@@ -84,7 +84,7 @@ def source_died(cloud: CloudRows) -> dict[str, Any]:
 
 
 def all_three_columns(cloud: CloudRows) -> dict[str, Any]:
-    """SQL moved host, node and compute_id of a server without volumes: Nova alone against Neutron and Placement."""
+    """SQL changed host, node and compute_id of a server without volumes: Nova alone against Neutron and Placement."""
     server = without_volumes(cloud)
     node = neighbour(cloud, server)
     cloud.update(
@@ -104,24 +104,24 @@ NOT_REPAIRED = {"all_three_columns": "Check by hand"}
 
 
 def live_migrating(cloud: CloudRows) -> None:
-    """A live migration: the allocation is on the target already."""
+    """A live migration: the allocation is already on the target."""
     cloud.pick("live_migrating")
 
 
 def resized(cloud: CloudRows) -> None:
-    """A resize waits for its confirmation, with a claim on both hosts."""
+    """A resize awaits its confirmation, with allocations on both hosts."""
     cloud.pick("resized")
 
 
 def just_moved(cloud: CloudRows) -> None:
-    """The last steps of a migration are under way."""
+    """The last steps of a migration are in progress."""
     server = cloud.pick("active")
     _moved(cloud, server)
     touch(cloud, server, 120)
 
 
 def long_migrating(cloud: CloudRows) -> None:
-    """A live migration has run for hours; the guest has switched over, and the source, which lives, cleans up."""
+    """A live migration has run for hours; the guest has switched over, and the source, which is alive, cleans up."""
     server = cloud.pick("active")
     node = _moved(cloud, server)
     migrated(cloud, server, node, "running", str(server.host))
@@ -130,7 +130,7 @@ def long_migrating(cloud: CloudRows) -> None:
 
 
 def just_ended(cloud: CloudRows) -> None:
-    """A live migration was completed an hour ago: what is left to do may take long."""
+    """A live migration was completed an hour ago: the remaining work may take long."""
     server = cloud.pick("active")
     node = _moved(cloud, server)
     migrated(cloud, server, node, "completed", str(server.host), age=3600)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Empty caches of servers that wait to be reclaimed (catalogue A1)."""
+"""Empty caches of servers that await their reclaim (catalogue A1)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"premade": premade
 
 
 def no_nic(cloud: CloudRows) -> None:
-    """The server has no ports any more."""
+    """The server has no ports left."""
     server = cloud.pick("soft_deleted")
     for row in nic_rows(cloud, server):
         values = {"deleted": row["id"], "deleted_at": cloud.ago(86400)}

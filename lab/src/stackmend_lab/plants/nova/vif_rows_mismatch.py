@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of NICs that do not fit the ports (catalogue A9)."""
+"""Rows of NICs that do not match the ports (catalogue A9)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def plant(cloud: CloudRows) -> dict[str, Any]:
 
 
 def surplus(cloud: CloudRows) -> dict[str, Any]:
-    """A detach was cut short when the port was unbound: it is its user's, and cannot be attached any more."""
+    """A detach stopped after the port was unbound: it belongs to its user, and cannot be attached again."""
     server = cloud.pick("active")
     port = new_port(cloud, server, name="of-a-user", device_id="", device_owner="")
     _row(cloud, server, port, f"fa:22:00:00:00:04/{port}")
@@ -69,7 +69,7 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
 
 
 def detached_long_ago(cloud: CloudRows) -> None:
-    """A row marked deleted with its own id: the port was detached in the ordinary way."""
+    """A row marked deleted with its own id: the port was detached normally."""
     server, port = cloud.pick("active"), str(uuid.uuid4())
     row = _row(cloud, server, port, f"fa:22:00:00:00:03/{port}")
     cloud.update(server.database, "virtual_interfaces", {"id": row}, deleted=row, deleted_at=cloud.ago(3600))

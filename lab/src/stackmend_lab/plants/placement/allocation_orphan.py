@@ -19,14 +19,14 @@ def plant(cloud: CloudRows) -> dict[str, Any]:
 
 
 def unknown(cloud: CloudRows) -> dict[str, Any]:
-    """The server was archived before its allocation went; the consumer is older than consumer types."""
+    """The server was archived before its allocation was deleted; the consumer is older than consumer types."""
     consumer = str(uuid.uuid4())
     new_consumer(cloud, consumer, 2, kind=None)
     return {"consumer": consumer}
 
 
 def finished_migration(cloud: CloudRows) -> dict[str, Any]:
-    """A resize ended in error, and its claim on the source stayed."""
+    """A resize ended in error, and its allocation on the source remained."""
     server = cloud.pick("active")
     consumer = str(uuid.uuid4())
     cloud.insert(
@@ -45,12 +45,12 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
 
 
 def foreign_type(cloud: CloudRows) -> None:
-    """A consumer of another kind: not Nova's."""
+    """A consumer of another type: not Nova's."""
     new_consumer(cloud, str(uuid.uuid4()), 1, kind="LICENSE_SERVER")
 
 
 def custom_classes(cloud: CloudRows) -> None:
-    """A consumer that holds custom classes alone."""
+    """A consumer with allocations of custom classes only."""
     consumer = str(uuid.uuid4())
     cloud.insert("placement", "consumers", uuid=consumer, project_id=1, user_id=1, generation=1,
                  created_at=cloud.ago(86400))  # fmt: skip
@@ -58,22 +58,22 @@ def custom_classes(cloud: CloudRows) -> None:
 
 
 def resized(cloud: CloudRows) -> None:
-    """A migration that waits for its confirmation holds the source."""
+    """A migration that awaits confirmation has allocations on the source."""
     cloud.pick("resized")
 
 
 def live_migrating(cloud: CloudRows) -> None:
-    """A live migration holds the source."""
+    """A live migration has allocations on the source."""
     cloud.pick("live_migrating")
 
 
 def being_scheduled(cloud: CloudRows) -> None:
-    """A server without a row in any cell yet has its claim already."""
+    """A server without a row in any cell yet already has its allocation."""
     new_consumer(cloud, cloud.pick("unscheduled").uuid, 1)
 
 
 def young(cloud: CloudRows) -> None:
-    """A claim of half an hour ago."""
+    """An allocation made half an hour ago."""
     new_consumer(cloud, str(uuid.uuid4()), 1, age=1800)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Allocations on hosts that their servers are not on (catalogue E2)."""
+"""Allocations on hosts other than the server's (catalogue E2)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stackmend_lab.plants._servers import OLD, neighbour, new_consumer, provider
 
 
 def plant(cloud: CloudRows) -> dict[str, Any]:
-    """A migration was reverted half way: the server is charged to the other host alone."""
+    """A migration was reverted halfway: the server only has allocations on the other host."""
     server = cloud.pick("active")
     node = _elsewhere(cloud, server)
     return {"server": server.uuid, "wrong_provider": node["uuid"]}
@@ -25,7 +25,7 @@ def _elsewhere(cloud: CloudRows, server: Server) -> dict[str, Any]:
 
 
 def both(cloud: CloudRows) -> dict[str, Any]:
-    """The source of an evacuation never came back to give its share up, and the record of it is gone."""
+    """The source of an evacuation never came back to release its allocation, and the record of it is gone."""
     server = cloud.pick("stopped")
     node = neighbour(cloud, server)
     there = provider(cloud, str(node["uuid"]))
@@ -36,7 +36,7 @@ def both(cloud: CloudRows) -> dict[str, Any]:
 
 
 def other_amounts(cloud: CloudRows) -> dict[str, Any]:
-    """A resize failed in its last step: the server is charged elsewhere, with the amounts of the flavor it had."""
+    """A resize failed in its last step: the allocation is elsewhere, with the amounts of the previous flavor."""
     server = cloud.pick("active")
     node = _elsewhere(cloud, server)
     for number, used in ((1, 1), (2, 512), (3, 1)):
@@ -45,7 +45,7 @@ def other_amounts(cloud: CloudRows) -> dict[str, Any]:
 
 
 def amounts_that_nobody_can_tell(cloud: CloudRows) -> dict[str, Any]:
-    """Its flavor asks for more than Nova's three numbers."""
+    """Its flavor requests more than Nova's three resource classes."""
     server = cloud.pick("active")
     node = _elsewhere(cloud, server)
     flavor = cloud.rows(
@@ -57,7 +57,7 @@ def amounts_that_nobody_can_tell(cloud: CloudRows) -> dict[str, Any]:
 
 
 def offloaded(cloud: CloudRows) -> dict[str, Any]:
-    """An unshelve failed, and what it had claimed was not given back."""
+    """An unshelve failed, and its allocation was not released."""
     server = cloud.pick("shelved_offloaded")
     node = neighbour(cloud, server)
     new_consumer(cloud, server.uuid, provider(cloud, str(node["uuid"])))
@@ -73,7 +73,7 @@ def offloaded(cloud: CloudRows) -> dict[str, Any]:
 
 
 def source_deleted(cloud: CloudRows) -> dict[str, Any]:
-    """The source of an evacuation was taken out of the cloud: nobody is left to give its share back."""
+    """The source of an evacuation was removed from the cloud: nobody is left to release its allocation."""
     server = cloud.pick("evacuated")
     where = {"instance_uuid": server.uuid, "migration_type": "evacuation"}
     (old,) = cloud.rows(server.database, "SELECT * FROM migrations WHERE instance_uuid = :u", {"u": server.uuid})
@@ -102,17 +102,17 @@ NOT_REPAIRED = {"amounts_that_nobody_can_tell": "cannot be derived from its flav
 
 
 def evacuated(cloud: CloudRows) -> None:
-    """The source of an evacuation has not come back yet: its share is legal."""
+    """The source of an evacuation has not come back yet: its allocation is legitimate."""
     cloud.pick("evacuated")
 
 
 def resized(cloud: CloudRows) -> None:
-    """A resize waits for its confirmation."""
+    """A resize awaits its confirmation."""
     cloud.pick("resized")
 
 
 def live_migrating(cloud: CloudRows) -> None:
-    """A live migration: the server holds the target already."""
+    """A live migration: the server already has the allocation on the target."""
     cloud.pick("live_migrating")
 
 
@@ -129,7 +129,7 @@ def just_moved(cloud: CloudRows) -> None:
 
 
 def unshelving(cloud: CloudRows) -> None:
-    """An offloaded server is being brought back: it holds capacity, and has no host yet."""
+    """An offloaded server is being unshelved: it has an allocation, but no host yet."""
     server = cloud.pick("shelved_offloaded")
     new_consumer(cloud, server.uuid, provider(cloud, str(neighbour(cloud, server)["uuid"])), age=30)
     cloud.update(server.database, "instances", {"uuid": server.uuid}, task_state="unshelving")
