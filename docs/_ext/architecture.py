@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rooms of the house, made of the docstrings of the packages: ``python docs/_ext/architecture.py`` writes them."""
+"""The table of packages, from their docstrings: ``python docs/_ext/architecture.py`` updates it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SOURCE = ROOT / "src" / "stackmend"
 LAB = ROOT / "lab" / "src" / "stackmend_lab"
 PAGE = ROOT / "docs" / "explanation" / "architecture.md"
 BEGIN, END = "<!-- the rooms: begin -->\n", "<!-- the rooms: end -->\n"
-#: from the top down, as imports go (import-linter holds it)
+#: from the top down, in the direction of imports (enforced by import-linter)
 FLOORS = (
     "cli", "app", "config", "engine", "drivers", "report", "checks", "repairs", "workflows", "hosts", "cloud", "tables",
     "model",
@@ -19,8 +19,8 @@ FLOORS = (
 
 
 def rooms() -> str:
-    """A table of every package with what it is for: the first line of its docstring."""
-    lines = ["| room | what is in it |", "|---|---|"]
+    """A table of every package with the first paragraph of its docstring."""
+    lines = ["| package | contents |", "|---|---|"]
     for root, floor in (*((SOURCE, SOURCE / name) for name in FLOORS), (LAB.parent, LAB)):
         for init in sorted(floor.rglob("__init__.py")):
             name = init.parent.relative_to(root).as_posix()
@@ -29,7 +29,7 @@ def rooms() -> str:
 
 
 def page(text: str) -> str:
-    """The page with the rooms as they are now."""
+    """The page with the current table."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return before + BEGIN + rooms() + END + after

@@ -168,8 +168,8 @@ class Plane:
         return {"OS_CLIENT_CONFIG_FILE": str(self.clouds_yaml), "OS_CLOUD": "lab"}
 
     def shell_environment(self) -> dict[str, str]:
-        """The variables of ``lab shell``: :meth:`env`, stackmend's configuration, and PATH with the services'
-        programs.
+        """The variables of ``lab shell``: :meth:`env`, stackmend's configuration, and the services' programs on
+        PATH.
         """
         path = f"{os.environ.get('PATH', os.defpath)}:{self.layout.services}/bin"
         return {**self.env(), "STACKMEND_CONFIG": str(self.toml), "STACKMEND_LAB": str(self.folder), "PATH": path}
