@@ -168,9 +168,7 @@ class Plane:
         return {"OS_CLIENT_CONFIG_FILE": str(self.clouds_yaml), "OS_CLOUD": "lab"}
 
     def shell_environment(self) -> dict[str, str]:
-        """The variables of ``lab shell``: :meth:`env`, stackmend's configuration, and the services' programs on
-        PATH.
-        """
+        """What ``lab shell`` sets: :meth:`env`, stackmend's configuration, and the services' programs on PATH."""
         path = f"{os.environ.get('PATH', os.defpath)}:{self.layout.services}/bin"
         return {**self.env(), "STACKMEND_CONFIG": str(self.toml), "STACKMEND_LAB": str(self.folder), "PATH": path}
 
