@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures for all tests: real services, started here, stopped by process id; and who runs which tests."""
+"""Fixtures for all tests: real services, started here, stopped by process id; and which worker runs which test."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _LAB = Path(__file__).parent / "lab" / "control_plane"
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One worker a core, and one that mostly waits for the lab where its tests are asked for."""
+    """One worker per core, plus one that mostly waits for the lab if its tests are requested."""
     paths = [(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args]
     return len(os.sched_getaffinity(0)) + any(_LAB.is_relative_to(p) or p.is_relative_to(_LAB) for p in paths)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """The tests of the lab are one worker's, and the first that are begun."""
+    """The tests of the lab run on one worker, and begin first."""
     from .sharing import Sharing
 
     return Sharing(config, log) if config.getvalue("dist") == "load" else None
@@ -38,14 +38,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDB]:
-    """One private MariaDB for the whole session (one for each worker under xdist)."""
+    """One private MariaDB for the whole session (one per worker under xdist)."""
     with MariaDB() as server:
         yield server
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """What is collected stays: nobody looks for garbage among it, neither meanwhile nor between tests."""
+    """Collect without the garbage collector, and freeze what was collected: it stays to the end."""
     gc.disable()
     try:
         return (yield)
@@ -56,12 +56,12 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What a test attacks goes with its report (scripts/attack.py); what the case book does twice takes long.
+    """Deselect attacks outside their report (scripts/attack.py), and long duplicates of the case book.
 
-    It goes through all cases together; alone it goes through those whose own files changed here, in SQLite, and those
-    that somebody asks for by name.
+    The case book runs all cases together; it runs alone, in SQLite, those cases whose own files changed here, and those
+    requested by name.
     """
-    quick: dict[int, bool] = {}  # of what has the same fixtures, as all cases of one test
+    quick: dict[int, bool] = {}  # by fixtures: equal for all parameters of one test
     for item in items:
         if (case := _alone(item)) and not _wanted_alone(config, item, case):
             item.add_marker(pytest.mark.long)
@@ -75,13 +75,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _alone(item: pytest.Item) -> Any:
-    """The case that a test of the case book goes through alone; None where it does not."""
+    """The case that a test of the case book runs alone; None if it does not."""
     here = isinstance(item, pytest.Function) and item.path.name == "test_casebook.py" and hasattr(item, "callspec")
     return item.callspec.params.get("case") if here else None
 
 
 def _wanted_alone(config: pytest.Config, item: pytest.Item, case: Any) -> bool:
-    """Whether its files changed, or it is asked for: by its id, or by a word of ``-k``."""
+    """Whether its files changed, or it was requested: by its id, or by a word of ``-k``."""
     from .support.crowds import changed
 
     if any("test_casebook.py::" in arg for arg in config.args):
@@ -92,14 +92,14 @@ def _wanted_alone(config: pytest.Config, item: pytest.Item, case: Any) -> bool:
 
 
 def _modules(item: pytest.Function) -> set[ModuleType]:
-    """Where a test and its fixtures are written."""
+    """The modules that define a test and its fixtures."""
     fixtures = [made for found in item._fixtureinfo.name2fixturedefs.values() for made in found]
     return {item.module, *(sys.modules[made.func.__module__] for made in fixtures)} - {sys.modules[__name__]}
 
 
 @cache
 def _builds(module: ModuleType) -> bool:
-    """Whether something of the lab is used there, which builds clouds and begins servers, or programs are started."""
+    """Whether the module uses parts of the lab that build clouds and start servers, or starts programs."""
     homes = (value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "") or ""
              for value in vars(module).values())  # fmt: skip
     return any(home.startswith(("stackmend_lab", "subprocess")) for home in homes if isinstance(home, str))

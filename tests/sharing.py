@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How tests are shared among the workers of xdist: those of the lab are one worker's, one after another.
+"""Distribution of tests to the workers of xdist: those of the lab run on one worker, one after another.
 
-The lab is brought up once; its tests wait for services more than they compute, so they get a worker besides those that
-there are for the cores. All other tests go in small lots to whoever is idle.
+The lab is started once; its tests wait for services more than they compute, so they get a worker in addition to one per
+core. All other tests go in small lots to idle workers.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from pathlib import PurePosixPath
 
 from xdist.scheduler import LoadScopeScheduling
 
-#: all in there use the lab but these
+#: all tests in there use the lab, except these
 LAB_FOLDER = "lab/control_plane"
 WITHOUT_LAB = frozenset({"test_commands", "test_configuration", "test_layout", "test_levers", "test_process"})
-#: what wants a lab on which nothing was broken yet comes first (and the tales, begun with the operations, are over
-#: before others pull levers or disable hosts), what stops it last, the rest between
+#: tests that need an undamaged lab come first (and the stories, which start together with the operations, end before
+#: others set levers or disable hosts), tests that stop it last, the rest in between
 FIRST = ("test_plane", "test_host_status", "test_proofs", "test_api_audit", "test_operations", "test_old_recipes")
 LAST = ("test_whole_again",)
 LAB = "lab"
-#: of one file: more would leave workers without any at the end, fewer would make what a module shares again and again
+#: from one file: more would leave workers idle at the end, fewer would repeatedly create what a module shares
 LOT = 8
-#: files whose tests only look at what takes a minute to make: one worker makes it
+#: files whose tests only read what takes a minute to create: one worker creates it
 WHOLE = frozenset({"tests/repairs/test_network_info.py"})
 
 
@@ -29,10 +29,10 @@ class Sharing(LoadScopeScheduling):
     """One lot for the lab, small ones for the rest."""
 
     def schedule(self) -> None:
-        """Sort what was collected into lots, the first time.
+        """Divide the collected tests into lots, the first time.
 
-        They are given out as they were collected, not the largest first: a worker that came back to a file that it had
-        left would find there what the fixtures of the module had made before.
+        They are assigned in the order of collection, not the largest first: a worker that returned to a file it had
+        left would find there what the module's fixtures had made before.
         """
         self.config.option.loadscopereorder = False
         if self.collection is None and self.collection_is_completed:
@@ -44,7 +44,7 @@ class Sharing(LoadScopeScheduling):
 
 
 def lots(collection: list[str]) -> dict[str, str]:
-    """Test -> the lot it is in."""
+    """Each test with its lot."""
     seen: dict[str, int] = {}
     found = {}
     for nodeid in collection:
@@ -58,7 +58,7 @@ def lots(collection: list[str]) -> dict[str, str]:
 
 
 def turn(file: str) -> int:
-    """When a file of the lab comes, by its name."""
+    """The position of a lab file, by its name."""
     if file in FIRST:
         return FIRST.index(file) - len(FIRST)
     return LAST.index(file) + 1 if file in LAST else 0

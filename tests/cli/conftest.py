@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Running the program in this process and as an operator would."""
+"""Run the program in this process, or as an operator would."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CLIENT = Path(sys.executable).with_name("openstack")
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command did."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -32,7 +32,7 @@ class Ran:
 
 @pytest.fixture(autouse=True)
 def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the state or the configuration of whoever runs it."""
+    """Isolate every test from the state and configuration of the person running it."""
     monkeypatch.setenv("STACKMEND_STATE", str(tmp_path / "state"))
     for name in ("STACKMEND_CONFIG", "STACKMEND_ROOT", "STACKMEND_LAYOUT", "NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
@@ -53,7 +53,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
 
 @pytest.fixture
 def program() -> Callable[..., Ran]:
-    """Run the installed program in a process of its own."""
+    """Run the installed program in a separate process."""
 
     def command(*argv: str, env: Mapping[str, str] | None = None) -> Ran:
         done = subprocess.run(
@@ -66,7 +66,7 @@ def program() -> Callable[..., Ran]:
 
 @pytest.fixture
 def openstack(tmp_path: Path) -> Callable[..., Ran]:
-    """Run the ``openstack`` client in a process of its own, for an operator without a cloud."""
+    """Run the ``openstack`` client in a separate process, for an operator without a cloud."""
     keep = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
     keep |= {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config"), "COLUMNS": "200"}
 
@@ -87,7 +87,7 @@ def openstack(tmp_path: Path) -> Callable[..., Ran]:
 
 @pytest.fixture(scope="session")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """A small healthy cloud in SQLite files, which nobody touches."""
+    """A small healthy cloud in SQLite files, which is never changed."""
     built = build(tmp_path_factory.mktemp("original"), servers=120)
     yield built
     built.close()
@@ -111,6 +111,6 @@ def cloud_config(cloud: Cloud, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def broken_cloud(cloud: Cloud) -> Cloud:
-    """The same cloud with one damage of each kind that can be mended."""
+    """The same cloud with damage of each repairable kind."""
     plant(cloud, mendable())
     return cloud

@@ -14,7 +14,7 @@ from ..support.damaged_cloud import Ground, Mortal, ground
 
 @pytest.fixture(scope="session")
 def mortal() -> Iterator[Mortal]:
-    """The program that starts runs and sees them die."""
+    """The program that starts runs and lets them die."""
     program = Mortal()
     yield program
     program.close()
@@ -50,6 +50,6 @@ def on_mariadb(mariadb_place: Ground) -> Ground:
 
 @pytest.fixture(params=["sqlite", "mariadb"])
 def here(request: pytest.FixtureRequest) -> Ground:
-    """Each of them in turn."""
+    """Both of them in turn."""
     found: Ground = request.getfixturevalue(f"on_{request.param}")
     return found

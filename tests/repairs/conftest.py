@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small clouds: with a terminal, for the tests of requests, and with what is behind the commands."""
+"""Small clouds: with a terminal, for the tests of requests, and with the parts behind the commands."""
 
 from __future__ import annotations
 

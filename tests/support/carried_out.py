@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One step by itself, begun and looked at until it is over, as a run does it."""
+"""One step by itself, begun and polled to its end, as in a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stackmend.model.writer import Pending, StepResult
 
 
 def carried_out(executor: ApiExecutor | HostExecutor, step: CallStep, mark: str = "") -> StepResult:
-    """Its outcome; time passes by the clock of the executor."""
+    """Its result; time passes by the clock of the executor."""
     found = executor.begin(step, mark)
     while isinstance(found, Pending):
         clock = executor._clock

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many cases in one cloud: which of them can share one, and whose a row is that is not as it should be."""
+"""Many cases in one cloud: which can share one, and which case an unexpected row belongs to."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 
 
 def crowds() -> list[list[Case]]:
-    """Every case once, as few crowds as can be.
+    """Distribute all cases over as few crowds as possible.
 
-    The operator names a repair for all findings of a check at once. So cases of one check that want different repairs
-    cannot share a plan, and go to different crowds; everything else can be wrong in one cloud at the same time.
+    The operator names one repair for all findings of a check. So cases of one check that need different repairs cannot
+    share a plan, and go into different crowds; all other damage can be in one cloud at the same time.
     """
     found: list[list[Case]] = []
     for case in broken():
@@ -40,7 +40,7 @@ def _agree(one: Case, other: Case) -> bool:
 
 
 class _Noting:
-    """Statements that note which objects they name."""
+    """Statements that record which objects they name."""
 
     def __init__(self, inner: Statements, seen: set[str]) -> None:
         self._inner, self._seen = inner, seen
@@ -52,7 +52,7 @@ class _Noting:
 
 
 class _Noted(CloudRows):
-    """A cloud that notes which objects a case names."""
+    """A cloud that records which objects a case names."""
 
     def __init__(self, cloud: Cloud, seen: set[str]) -> None:
         super().__init__(_Noting(cloud._statements, seen))
@@ -65,14 +65,14 @@ class _Noted(CloudRows):
 
 
 class Owners:
-    """Whose an object is: a case owns what it picked or named, unless another case named it too."""
+    """The owners of objects: a case owns what it picked or named, unless another case named it too."""
 
     def __init__(self) -> None:
         self._seen: dict[Case, set[str]] = {}
         self._findings: dict[str, Case] = {}
 
     def make(self, cloud: Cloud, case: Case) -> str:
-        """Make the case in the cloud; what its finding is called, see :func:`name_of`."""
+        """Make the case in the cloud; returns the name of its finding, see :func:`name_of`."""
         try:
             finding = name_of(case.check, case.make(_Noted(cloud, self._seen.setdefault(case, set()))))
         except Exception as problem:
@@ -83,7 +83,7 @@ class Owners:
         return finding
 
     def of(self, text: str) -> list[Case]:
-        """The cases whose finding it is, or that own something that is named there."""
+        """The cases whose finding it is, or that own an object named in it."""
         if text in self._findings:
             return [self._findings[text]]
         named = uuids([text])
@@ -95,7 +95,7 @@ class Owners:
         return [case for case in self._seen if case.check == check]
 
     def agree(self, what: str, found: Iterable[str], expected: Iterable[str] = ()) -> None:
-        """Raise DisagreementError, which names the owner of each line that only one of them has."""
+        """Raise DisagreementError, which names the owner of each line that only one side has."""
         now, wanted = Counter(found), Counter(expected)
         lines = [("too much", text) for text in now - wanted] + [("missing", text) for text in wanted - now]
         if lines:
@@ -107,7 +107,7 @@ class Owners:
 
 
 class DisagreementError(AssertionError):
-    """Something is not as it should be in a crowd; whose it is."""
+    """Something in a crowd is not as it should be; names the owner."""
 
     def __init__(self, message: str, cases: Collection[Case]) -> None:
         super().__init__(message)
@@ -115,30 +115,30 @@ class DisagreementError(AssertionError):
 
 
 def name_of(check: str, key: Mapping[str, Any]) -> str:
-    """Of a finding, for comparison."""
+    """The name of a finding, for comparison."""
     return f"{check} {dict(sorted(key.items()))}"
 
 
 def uuids(values: Iterable[Any]) -> set[str]:
-    """Those that are somewhere in the text of the values."""
+    """The UUIDs in the text of the values."""
     return {name for value in values for name in _UUID.findall(str(value))}
 
 
 def lines(dump: Mapping[tuple[str, str], list[str]]) -> Iterator[str]:
-    """A dump of a cloud, a line a row."""
+    """A dump of a cloud, one line per row."""
     for (database, table), rows in dump.items():
         yield from (f"{database} {table} {row}" for row in rows)
 
 
 def changed(case: Case) -> bool:
-    """Whether its check, a repair of it, or its damage differs here from what was there before."""
+    """Whether its check, a repair of it, or its damage was changed here."""
     own = {case.check, *(repair.name for repair in catalogue.repairs().values() if case.check in repair.checks)}
     return bool(own & touched())
 
 
 @cache
 def touched() -> frozenset[str]:
-    """Names, spelt as a check's, of the modules that differ from main here; on main, from the commit before."""
+    """Modules that differ from main here, by the names of checks; on main, from the previous commit."""
     changed: set[str] = set()
     base = _git("merge-base", "HEAD", "main") or ""
     if base == _git("rev-parse", "HEAD"):
@@ -149,7 +149,7 @@ def touched() -> frozenset[str]:
 
 
 def _git(*words: str) -> str | None:
-    """What git says of this tree; None where there is none, or it does not know."""
+    """The output of git for this tree; None if there is no git, or it does not know the tree."""
     try:
         done = subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True, check=False, timeout=30)
     except OSError:

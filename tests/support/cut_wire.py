@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A wire to a database server that can be cut at a packet: before the server has it, or before the client is told."""
+"""A relay to a database server that can cut the connection at a packet: before the server or the client receives it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from contextlib import contextmanager
 from typing import Any
 
 _COM_QUERY = 3
-#: where the name is in a client's answer to the greeting: after the packet's head, what it can do, and a filler
+#: offset of the account in a client's response to the greeting: after the packet's header, capabilities, and a filler
 _ACCOUNT_AT = 36
 
 
 class Wire:
-    """A TCP relay. Each connection goes to where :attr:`to` points when it is made, or to where :attr:`routes` sends
-    its account, as ProxySQL does; such an account has no password, for the greeting that it answers is another node's.
+    """A TCP relay whose destination can be changed, and which can cut a connection.
 
-    ``cut`` is what is done to the next query that begins with ``at``, on a connection that has written: "before" (the
-    server never gets it), "after" (it does, and the client is never told), "held" (both go on after ``then``), or ""
-    (nothing). ``then`` runs when it was.
+    Each connection goes to where :attr:`to` points when it is made, or to where :attr:`routes` sends its account, as in
+    ProxySQL; such an account must not have a password, because the greeting it responds to is another node's.
+
+    ``cut`` is done to the next query that begins with ``at``, on a connection that has written: "before" (the server
+    never receives it), "after" (it does, but the client is never answered), "held" (both continue after ``then``), or
+    "" (nothing). ``then`` runs when that was done.
     """
 
     def __init__(self, port: int, at: bytes = b"COMMIT") -> None:
@@ -35,8 +37,8 @@ class Wire:
         self._thread.start()
 
     def close(self) -> None:
-        """Take no more connections."""
-        # a thread that waits in accept is not woken by close alone
+        """Accept no more connections."""
+        # close alone does not wake a thread waiting in accept
         with contextlib.suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
@@ -63,7 +65,7 @@ class Wire:
         _close(client, server)
 
     def _routed(self, client: socket.socket, server: socket.socket) -> socket.socket:
-        """The server for the account of this client."""
+        """The server for this client's account."""
         if not self.routes:
             return server
         client.sendall(_packet(server))
@@ -92,7 +94,7 @@ class Wire:
     def _cut(self, packet: bytes, client: socket.socket, server: socket.socket) -> None:
         how, self.cut = self.cut, ""
         self.cuts += 1
-        # the client is deaf from here on
+        # the client receives nothing from here on
         with contextlib.suppress(OSError):
             client.shutdown(socket.SHUT_RDWR)
         if how == "after":
@@ -133,7 +135,7 @@ def _close(*sockets: Any) -> None:
 
 @contextmanager
 def wire(port: int) -> Iterator[Wire]:
-    """A wire to that port, closed at the end."""
+    """A relay to that port, closed at the end."""
     made = Wire(port)
     try:
         yield made

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A damaged cloud to write to again and again: a plan for it, runs that die, and the way back."""
+"""A damaged cloud to write to repeatedly: a plan for it, runs that die, and ways to restore it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from stackmend_lab.plants.placement import allocation_orphan
 
 from .planning import plan_for
 
-#: damage whose repairs take steps of every kind, on several databases, several of them sharing a transaction
+#: damage whose repairs take steps of every kind, on several databases, several of them in one transaction
 DAMAGE: tuple[Callable[[Cloud], Any], ...] = (
     allocation_orphan.plant,
     allocation_orphan.unknown,
@@ -42,12 +42,12 @@ DAMAGE: tuple[Callable[[Cloud], Any], ...] = (
     volume_stuck_detaching.VARIANTS["attachment_gone"],
     volume_stuck_error_deleting.plant,
 )
-#: what a secret column of a purged server holds
+#: the value of a secret column of a purged server
 SECRET = "hunter2-Geheimnis-der-Platte"
 
 
 class Mortal:
-    """Starts runs in processes that die when they are told to; see dying_runs.py."""
+    """Starts runs in processes that die on request; see dying_runs.py."""
 
     def __init__(self, before: Sequence[str] = ()) -> None:
         program = [*before, sys.executable, str(Path(__file__).with_name("dying_runs.py"))]
@@ -55,22 +55,22 @@ class Mortal:
 
     @property
     def pid(self) -> int:
-        """Of the program that starts them."""
+        """Process id of the program that starts them."""
         return self._process.pid
 
     def __call__(self, do: str, config: Path, what: str | Path, **order: Any) -> dict[str, Any]:
-        """How a run ended."""
+        """Run to the end; returns how the run ended."""
         self.begin(do, config, what, **order)
         return self.ended()
 
     def begin(self, do: str, config: Path, what: str | Path, **order: Any) -> None:
-        """Start a run and do not wait for it."""
+        """Start a run without waiting for it."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"do": do, "config": str(config), "what": str(what), **order}) + "\n")
         self._process.stdin.flush()
 
     def ended(self) -> dict[str, Any]:
-        """How the run that was started last ended."""
+        """How the last started run ended."""
         assert self._process.stdout is not None
         return dict(json.loads(self._process.stdout.readline()))
 
@@ -85,12 +85,12 @@ class Mortal:
 
 @dataclass
 class Ground:
-    """A cloud, its configuration, and the means to put both back."""
+    """A cloud with its configuration, and the means to restore both."""
 
     cloud: Cloud
     folder: Path
     die: Mortal
-    numbered: set[tuple[str, str]] = field(default_factory=set)  #: tables whose ids a server counts
+    numbered: set[tuple[str, str]] = field(default_factory=set)  #: tables whose ids the server assigns
 
     @property
     def toml(self) -> Path:
@@ -107,19 +107,19 @@ class Ground:
         shutil.rmtree(self.cloud.state, ignore_errors=True)
 
     def fresh(self) -> None:
-        """Rows as saved, no journal, and ids counted from where they were."""
+        """Restore the saved rows, an empty journal, and the id counters."""
         self.cloud.restore()
         for database, table in self.numbered:
             self.cloud.execute(database, f"ALTER TABLE {table} AUTO_INCREMENT = 1")
         self.forget()
 
     def run(self, do: str, what: str | Path, **order: Any) -> dict[str, Any]:
-        """A run in a process of its own."""
+        """Run in a separate process."""
         return self.die(do, self.toml, what, **order)
 
     @contextmanager
     def journal(self) -> Iterator[DatabaseJournal]:
-        """The journal, to look at."""
+        """The journal, for reading."""
         journal = DatabaseJournal(self.config.journal_url)
         try:
             yield journal
@@ -127,13 +127,13 @@ class Ground:
             journal.close()
 
     def last(self) -> RunRecord | None:
-        """The newest run in the journal; within one second an undo comes after what it takes back."""
+        """The newest run in the journal; within one second an undo counts as later than the run it undoes."""
         with self.journal() as journal:
             found = journal.runs()
         return max(found, key=lambda run: (run.created_at, run.kind == "undo"), default=None)
 
     def found(self) -> list[tuple[str, Mapping[str, Any]]]:
-        """What an audit finds; every check must have an answer."""
+        """The findings of an audit; every check must have an answer."""
         report = audits.audit(self.config, settle=0)
         assert report.incomplete == {}
         return [(finding.check, finding.key) for finding in report.findings]
@@ -154,7 +154,7 @@ def ground(target: MariaDB | None, folder: Path, die: Mortal, **options: Any) ->
 
 
 def damaged(here: Ground) -> Plan:
-    """Plant all damage, save that, and plan all repairs, and the purge of a server that has secrets."""
+    """Plant all damage, save that, and plan all repairs, including the purge of a server with secrets."""
     for plant in DAMAGE:
         plant(here.cloud)
     server = secretive(here.cloud)
@@ -169,7 +169,7 @@ def damaged(here: Ground) -> Plan:
 
 
 def secretive(cloud: Cloud) -> str:
-    """A deleted server whose rows hold secrets; its uuid."""
+    """A deleted server whose rows contain secrets; returns its UUID."""
     server = cloud.pick("deleted")
     where = {"instance_uuid": server.uuid}
     cloud.update(server.database, "instances", {"uuid": server.uuid}, user_data=SECRET, key_data=f"ssh-rsa {SECRET}")
@@ -179,13 +179,13 @@ def secretive(cloud: Cloud) -> str:
 
 
 def merged(*some: Plan) -> Plan:
-    """One plan of several."""
+    """Merge several plans into one."""
     actions = [action for plan in some for action in plan.actions]
     return replace(some[0], actions=tuple(replace(a, id=f"a{n}") for n, a in enumerate(actions, 1)))
 
 
 def made(here: Ground, *actions: Sequence[Step], stages: Sequence[int] = (), limits: Limits | None = None) -> Plan:
-    """A plan of our own: one action for each list of steps."""
+    """Make a plan with one action for each list of steps."""
     numbered = tuple(
         Action(
             id=f"a{n}", check="", key={}, fingerprint="", resource_type="row", resource_id=str(n), message="by hand",
@@ -202,7 +202,7 @@ def made(here: Ground, *actions: Sequence[Step], stages: Sequence[int] = (), lim
 
 
 def unasked(plan: Plan) -> Plan:
-    """The same plan as if an operator had asked for all of it: no check is asked before and after, which takes time."""
+    """The same plan as requests of an operator: no checks run before and after, which takes time."""
 
     def plain(action: Action) -> Action:
         return replace(action, check="", fingerprint="")

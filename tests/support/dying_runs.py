@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs that die: a program of its own, which forks a fresh process for every run it is asked for.
+"""Runs that die: a program that forks a new process for every run it is asked for.
 
-One JSON object a line on standard input: ``{"do": "apply" | "resume" | "undo", "config": path, "what": plan file or id
+Input: one JSON object per line on stdin: ``{"do": "apply" | "resume" | "undo", "config": path, "what": plan file or id
 of a run, "deadly": n, "when": "before" | "after"}``. The process kills itself with SIGKILL (or ``"signal"``) before or
-after the n-th write to its journal (0: never). With ``"fails": n`` the n-th write and those after it raise
-JournalError instead; with ``"fsize": bytes`` no file can grow beyond that. One JSON object a line on standard output:
-``{"signal": number, "writes": names of the journal's methods that wrote, "result": RunResult or null, "error": [class,
-message, hint, exit code] or null}``.
+after the n-th write to its journal (0: never). With ``"fails": n`` the n-th write and those after it raise JournalError
+instead; with ``"fsize": bytes`` no file can grow beyond that. Output: one JSON object per line on stdout: ``{"signal":
+number, "writes": names of the journal's methods that wrote, "result": RunResult or null, "error": [class, message,
+hint, exit code] or null}``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from stackmend.model.plan import Action
 
 
 class DyingJournal(DatabaseJournal):
-    """A journal that counts what it writes, and lets ``strike`` act before and after each time."""
+    """A journal that counts its writes, and calls ``strike`` before and after each."""
 
     def __init__(self, url: str, strike: Callable[[str, int], None], told: Callable[[str], None]) -> None:
         super().__init__(url)
@@ -43,7 +43,7 @@ class DyingJournal(DatabaseJournal):
         self._strike("after", number)
 
     def begin(self, run: RunRecord, actions: Sequence[Action]) -> None:
-        """Count, and write down a run."""
+        """Count, and record a run."""
         self._around("begin", lambda: super(DyingJournal, self).begin(run, actions))
 
     def note(self, run: str, entries: Sequence[Entry]) -> None:
@@ -56,11 +56,11 @@ class DyingJournal(DatabaseJournal):
         self._around("end", lambda: super(DyingJournal, self).end(run, state))
 
     def lock(self, cloud: str, run: RunRecord) -> None:
-        """Count, and take the lock."""
+        """Count, and take the lease."""
         self._around("lock", lambda: super(DyingJournal, self).lock(cloud, run))
 
     def unlock(self, run: str) -> None:
-        """Count, and give the lock back."""
+        """Count, and release the lease."""
         self._around("unlock", lambda: super(DyingJournal, self).unlock(run))
 
 
@@ -77,7 +77,7 @@ def strike(order: Mapping[str, Any]) -> Callable[[str, int], None]:
 
 
 def run(order: Mapping[str, Any], told: Callable[[str], None]) -> dict[str, Any]:
-    """Do what was asked for; the outcome."""
+    """Run what was requested; returns the result."""
     config = load(order["config"])
     if order.get("fsize"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["fsize"], order["fsize"]))
@@ -96,7 +96,7 @@ def run(order: Mapping[str, Any], told: Callable[[str], None]) -> dict[str, Any]
 
 
 def fork(order: Mapping[str, Any]) -> dict[str, Any]:
-    """Have a fresh process do it, and see how it ends."""
+    """Let a new process do it, and wait for its end."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:

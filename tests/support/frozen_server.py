@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A relay before a server that stops to pass anything on, as a frozen server does, or a network that loses packets."""
+"""A relay to a server that stops passing data, like a frozen server or a network that drops packets."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Self
 
 
 class Relay:
-    """Passes TCP on to a port of this machine.
+    """Relays TCP to a port of this machine.
 
-    ``freeze_at(b"COMMIT", 2)``: from the second packet of a client that holds this on, nothing passes any more, in
-    either direction, on any connection; ``passing``: that packet itself still goes through. ``pace``: seconds of pause
-    after every few KiB from the server. New connections are taken and left without an answer while it is frozen.
+    ``freeze_at(b"COMMIT", 2)``: from the second client packet containing this on, nothing passes any more, in either
+    direction, on any connection; ``passing``: that packet itself still passes. ``pace``: pause in seconds after every
+    few KiB from the server. While frozen, new connections are accepted but get no answer.
     """
 
     def __init__(self, port: int, pace: float = 0.0) -> None:
@@ -39,12 +39,12 @@ class Relay:
             each.close()
 
     def freeze(self) -> None:
-        """Stop to pass anything on."""
+        """Stop passing data."""
         self._open.clear()
         self.frozen.set()
 
     def thaw(self) -> None:
-        """Go on, with what was held back."""
+        """Continue, with the data held back."""
         self._pattern = b""
         self.frozen.clear()
         self._open.set()

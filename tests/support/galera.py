@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real Galera cluster of three nodes on loopback.
 
-What the first node is filled with is copied to the others while it is stopped, with its position in the cluster's
-history: they lack a few writes when they join, which the first sends them (IST). So no node is ever copied while it
-runs, for which a cluster wants scripts that come with the services of Debian's packages alone.
+The data of the first node are copied to the others while it is stopped, with its position in the cluster's history:
+they lack a few writes when they join, which the first node sends them (IST). So no node is ever copied while it runs,
+which would require scripts that Debian only packages together with services.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from stackmend_lab.guardian import Guardian
 from stackmend_lab.mariadb import MariaDB, free_port
 
 NODES = 3
-#: where distributions have the library
+#: locations of the library in distributions
 _PROVIDERS = ("/usr/lib/galera/libgalera_smm.so", "/usr/lib64/galera-4/libgalera_smm.so", "/usr/lib/libgalera_smm.so")
 _SECONDS = 120
 _SETTINGS = {
@@ -37,7 +37,7 @@ _SETTINGS = {
     "wsrep_node_address": "127.0.0.1",
     "wsrep_sst_method": "position",
 }
-#: all that is "copied" to a node that joins is the position it has: it gets the rest from the other's memory
+#: the state "copied" to a joining node is only its position: it gets the rest from another node's cache
 _SCRIPT = """#!/bin/sh
 while [ $# -gt 0 ]; do
     case $1 in
@@ -65,7 +65,7 @@ fi
 
 
 def missing() -> str:
-    """Why no cluster can be begun here, or ""."""
+    """Why no cluster can be started here, or ""."""
     return "" if _provider() else "Galera's library is not here (Debian: apt-get install galera-4)"
 
 
@@ -74,7 +74,7 @@ def _provider() -> str:
 
 
 class Node(MariaDB):
-    """A node. Its connections outlive a restart."""
+    """One node. Its connections survive a restart."""
 
     def __init__(self, folder: Path, scripts: Path, settings: dict[str, str]) -> None:
         folder.mkdir()
@@ -83,7 +83,7 @@ class Node(MariaDB):
         self._open: list[pymysql.Connection[Any]] = []
 
     def start(self) -> None:
-        """Start it; returns when it takes part in a cluster."""
+        """Start it; returns when it has joined the cluster."""
         path = os.environ["PATH"]
         os.environ["PATH"] = f"{self._scripts}:{path}"
         try:
@@ -93,14 +93,14 @@ class Node(MariaDB):
         until(lambda: self.status("wsrep_ready") == "ON", "a node does not join")
 
     def stop(self) -> None:
-        """Stop it, and close what is connected to it."""
+        """Stop it, and close its connections."""
         self._open = [connection for connection in self._open if connection.open]
         for connection in self._open:
             connection.close()
         super().stop()
 
     def restarted(self) -> None:
-        """Connect again what was connected before it was stopped."""
+        """Reconnect what was connected before it was stopped."""
         for connection in self._open:
             connection.connect()
 
@@ -114,7 +114,7 @@ class Node(MariaDB):
         return dict(self.rows(f"SHOW STATUS LIKE '{name}'"))[name]
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """What a query answers, as root."""
+        """The result of a query, as root."""
         connection = super().connect()
         try:
             with connection.cursor() as cursor:
@@ -124,13 +124,13 @@ class Node(MariaDB):
             connection.close()
 
     def send(self, what: signal.Signals) -> None:
-        """Freeze it, or let it go on."""
+        """Freeze it, or let it continue."""
         assert self._process is not None
         self._process.send_signal(what)
 
 
 class Galera:
-    """The cluster, for a ``with`` block; ``fill`` is done to the first node before there are others."""
+    """The cluster, as a context manager; ``fill`` is applied to the first node before the others exist."""
 
     def __init__(self, fill: Callable[[MariaDB], None]) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="stackmend-db-"))
@@ -168,14 +168,14 @@ class Galera:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def whole(self) -> None:
-        """Wait until all nodes are in it, and none is behind."""
+        """Wait until all nodes have joined, and none is behind."""
         for node in self.nodes:
             until(lambda n=node: n.status("wsrep_cluster_size") == str(NODES), "the cluster is not whole")  # type: ignore[misc]
             until(lambda n=node: n.status("wsrep_local_state_comment") == "Synced", "a node is behind")  # type: ignore[misc]
 
     @contextmanager
     def behind(self, number: int) -> Iterator[None]:
-        """A node applies nothing, and the others do not wait for it; in the end it has caught up."""
+        """Let a node apply nothing, without the others waiting for it; at the end it has caught up."""
         node = self.nodes[number]
         connection = node.connect()
         try:
@@ -191,7 +191,7 @@ class Galera:
 
     @contextmanager
     def without_quorum(self) -> Iterator[None]:
-        """Two nodes are frozen, and the first has noticed; in the end all are together again."""
+        """Freeze two nodes until the first has noticed; at the end all have rejoined."""
         first, *others = self.nodes
         for node in others:
             node.send(signal.SIGSTOP)
@@ -205,7 +205,7 @@ class Galera:
 
 
 def _settings(talk: list[int], number: int) -> dict[str, str]:
-    peers = "" if number == 0 else ",".join(f"127.0.0.1:{port}" for port in talk)  # without: a cluster of its own
+    peers = "" if number == 0 else ",".join(f"127.0.0.1:{port}" for port in talk)  # without: a new cluster
     options = (
         f"base_port={talk[number]};gmcast.listen_addr=tcp://127.0.0.1:{talk[number]};gcache.size=64M;socket.ssl=no"
         f";ist.recv_addr=127.0.0.1:{free_port()};repl.causal_read_timeout=PT3S"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Disks as guests leave them, made with the file systems' own tools: no mount, no loop device, no device-mapper."""
+"""Disks as guests leave them, created with the file systems' own tools: no mount, no loop device, no device-mapper."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def tool(*argv: str | Path, stdin: str = "") -> str:
 
 
 def needs_sandbox() -> None:
-    """Skip what opens disks where the kernel has no FUSE or forbids namespaces, as many containers do."""
+    """Skip tests that open disks if the kernel has no FUSE or forbids namespaces, as in many containers."""
     allowed = subprocess.run(
         ["unshare", "--user", "--map-root-user", "--mount", "true"], check=False, capture_output=True
     )
@@ -44,14 +44,14 @@ def digest(path: Path) -> str:
 
 
 def sparse(path: Path, size: int) -> Path:
-    """A file of zeros."""
+    """Create a file of zeros."""
     with path.open("wb") as file:
         file.truncate(size)
     return path
 
 
 def ext4(path: Path, files: Mapping[bytes, bytes], size: int = 32 * MIB, *options: str) -> Path:
-    """An ext4 with these files; a content that begins with ``-> `` makes a link."""
+    """Create an ext4 with these files; content that begins with ``-> `` makes a link."""
     tree = path.with_suffix(".tree")
     for name, content in files.items():
         file = os.path.join(os.fsencode(tree), name.lstrip(b"/"))
@@ -68,7 +68,7 @@ def ext4(path: Path, files: Mapping[bytes, bytes], size: int = 32 * MIB, *option
 
 
 def crashed(path: Path, name: str, content: bytes) -> Path:
-    """Have an ext4 lose its power just after it wrote a file: the file is in the journal and nowhere else."""
+    """Make an ext4 lose power just after a file was written: the file is only in the journal."""
     after, source = path.with_suffix(".after"), path.with_suffix(".source")
     shutil.copyfile(path, after)
     source.write_bytes(content)
@@ -89,9 +89,9 @@ def crashed(path: Path, name: str, content: bytes) -> Path:
 
 
 def directory_of(path: Path, name: str, entries: Sequence[bytes], inode: int = 11) -> None:
-    """Have an ext4 hold a directory with whatever names: a file of directory blocks that is called a directory.
+    """Give an ext4 a directory with arbitrary names: a file of directory blocks whose inode says directory.
 
-    Each entry is the directory with this inode: /lost+found, or / for 2. The file system is to be made without
+    Each entry is the directory with this inode: /lost+found, or / for 2. The file system must be created without
     metadata_csum and dir_index, with blocks of 4096 bytes.
     """
     blocks, block, last = bytearray(), bytearray(), 0
@@ -118,7 +118,7 @@ def _closed(block: bytearray, last: int) -> bytes:
 
 
 def xfs(path: Path, files: Mapping[str, bytes], size: int = 320 * MIB) -> Path:
-    """An xfs with these files in its top directory."""
+    """Create an xfs with these files in its root directory."""
     lines = ["/stackmend", "0 0", "d--755 0 0"]
     for number, (name, content) in enumerate(files.items()):
         source = path.with_suffix(f".{number}")
@@ -132,7 +132,7 @@ def xfs(path: Path, files: Mapping[str, bytes], size: int = 320 * MIB) -> Path:
 
 
 def placed(disk: Path, offset: int, content: Path) -> None:
-    """Write the content of a file into a disk, holes left out."""
+    """Write the content of a file into a disk, leaving out holes."""
     with disk.open("r+b") as out, content.open("rb") as file:
         while some := file.read(MIB):
             if some.strip(b"\0"):
@@ -141,7 +141,7 @@ def placed(disk: Path, offset: int, content: Path) -> None:
 
 
 def partitioned(path: Path, label: str, parts: Sequence[tuple[str, Path | int]]) -> Path:
-    """A disk with these partitions: (type, content or size). What comes after an extended one ("5") is inside of it."""
+    """Create a disk with these partitions: (type, content or size). Those after an extended one ("5") are inside it."""
     lines, at, number, starts = [f"label: {label}"], MIB, 0, []
     for type_, part in parts:
         size = part if isinstance(part, int) else part.stat().st_size
@@ -158,13 +158,13 @@ def partitioned(path: Path, label: str, parts: Sequence[tuple[str, Path | int]])
 
 
 def overlay(path: Path, base: Path, form: str = "raw") -> Path:
-    """A qcow2 on a base."""
+    """Create a qcow2 with a backing file."""
     tool("qemu-img", "create", "-q", "-f", "qcow2", "-F", form, "-b", base, path)
     return path
 
 
 def looping(path: Path) -> Path:
-    """A disk whose extended partition leads to itself again and again."""
+    """Create a disk whose extended partition links to itself."""
     sparse(path, 8 * MIB)
     tool("sfdisk", "-q", path, stdin="label: dos\nstart=2048,size=8192,type=5\nstart=4096,size=2048,type=83\n")
     with path.open("r+b") as disk:
@@ -179,7 +179,7 @@ def looping(path: Path) -> Path:
 
 
 def encrypted(path: Path) -> Path:
-    """What begins as a LUKS volume does."""
+    """Create the beginning of a LUKS volume."""
     sparse(path, 4 * MIB)
     with path.open("r+b") as file:
         file.write(b"LUKS\xba\xbe\0\x01" + b"aes".ljust(32, b"\0") + b"xts-plain64".ljust(32, b"\0"))
@@ -188,7 +188,7 @@ def encrypted(path: Path) -> Path:
     return path
 
 
-# -- LVM: nothing on a test machine makes it without device-mapper
+# -- LVM: cannot be created on a test machine without device-mapper
 
 _EXTENT = 4 * MIB
 _FIRST = MIB
@@ -197,7 +197,7 @@ _PV = "AAAAAA-AAAA-AAAA-AAAA-AAAA-AAAA-AAAAAA"
 
 
 def physical_volume(path: Path, group: str, logical: Mapping[str, tuple[Path, Sequence[int]]]) -> Path:
-    """A physical volume of LVM2: name -> (content, the extents that it is on, in order)."""
+    """Create a physical volume of LVM2: name -> (content, its extents in order)."""
     most = 1 + max(extent for _, extents in logical.values() for extent in extents)
     size = _FIRST + most * _EXTENT
     sparse(path, size)
@@ -281,7 +281,7 @@ segment_count = {len(extents)}
 
 
 def _checksum(data: bytes) -> int:
-    """LVM's own: CRC-32 without its last step, from a start of its own."""
+    """LVM's checksum: CRC-32 without the final step, with a special initial value."""
     value = 0xF597A6CF
     for byte in data:
         value ^= byte

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens between the last look at an object and the request that changes it."""
+"""A change between the last look at an object and the request that changes it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stackmend.model.protocols import Session
 
 
 class Meanwhile:
-    """A session in which something happens once, right before a request of this method is sent."""
+    """A session in which something happens once, right before a request with this method is sent."""
 
     def __init__(self, session: Session, method: str, then: Callable[[], object]) -> None:
         self._session, self._method, self._then = session, method, [then]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cloud and the means to have it repaired."""
+"""A cloud, and the means to repair it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Stage:
     config: Config
 
     def plan(self, check: str, *repairs: str) -> Plan:
-        """A plan for what this check finds; ``repairs`` are those that the operator names."""
+        """A plan for this check's findings; ``repairs`` are those named by the operator."""
         return plan_for(self.config, checks=(check,), allow_db=True, settle=0, repairs=repairs)
 
     def request(self, repair: str, **arguments: Any) -> Plan:
@@ -31,21 +31,21 @@ class Stage:
         return plans.request(self.config, repair, arguments, allow_db=True)
 
     def apply(self, plan: Plan) -> None:
-        """Do it; all of it must succeed."""
+        """Apply it; everything must succeed."""
         assert runs.apply(self.config, plan, accept=("all",)).exit is Exit.REPAIRED
 
     def found(self, *checks: str) -> set[tuple[str, str]]:
-        """(check, resource) of what these checks find."""
+        """(check, resource) of these checks' findings."""
         report = audits.audit(self.config, checks=checks, settle=0)
         return {(finding.check, finding.resource_id) for finding in report.findings}
 
     def rows(self, table: str, **where: Any) -> list[dict[str, Any]]:
-        """Rows of Neutron, by one column, in a fixed order."""
+        """Rows of Neutron selected by one column, in a fixed order."""
         ((column, value),) = where.items()
         found = self.cloud.rows("neutron", f"SELECT * FROM {table} WHERE {column} = :v", {"v": value})
         return sorted(found, key=repr)
 
 
 def reasons(plan: Plan) -> str:
-    """Why findings are not repaired."""
+    """The reasons why findings are not repaired."""
     return " ".join(left.reason for left in plan.not_repaired)

@@ -26,14 +26,14 @@ class Desk:
     read: pytest.CaptureFixture[str]
 
     def type(self, *words: str) -> tuple[int, str, str]:
-        """Run a command: exit code, output, messages."""
+        """Run a command; returns exit code, output, messages."""
         self.read.readouterr()
         code = main(["--config", str(self.toml), *words])
         captured = self.read.readouterr()
         return code, captured.out, captured.err
 
     def done(self, *words: str) -> str:
-        """Have a request applied, all of it; its run."""
+        """Apply a request completely; returns its run."""
         code, out, err = self.type(*words, "--allow-db", "--yes", "--accept", "all", "-f", "json")
         assert code == Exit.REPAIRED, err
         answer = json.loads(out)
@@ -41,7 +41,7 @@ class Desk:
         return str(answer["run"])
 
     def refused(self, *words: str) -> str:
-        """Have a request refused, which changes nothing; what is said, with its exit code 5."""
+        """Verify that a request is refused with exit code 5 and changes nothing; returns the message."""
         before = self.cloud.dump()
         code, _, err = self.type(*words, "--allow-db", "--yes", "--accept", "all")
         assert code == Exit.STOPPED, err
@@ -49,13 +49,13 @@ class Desk:
         return err
 
     def row(self, database: str, table: str, **where: Any) -> Row:
-        """The one row that reads so."""
+        """The one matching row."""
         found = self.rows(database, table, **where)
         assert len(found) == 1
         return found[0]
 
     def rows(self, database: str, table: str, **where: Any) -> list[Row]:
-        """All rows that read so."""
+        """All matching rows."""
         terms = " AND ".join(f"{name} = :{name}" for name in where)
         return self.cloud.rows(database, f"SELECT * FROM {table} WHERE {terms}", where)
 

@@ -27,11 +27,11 @@ from stackmend_lab.simulated import Cloud
 
 
 class Killed(BaseException):
-    """What a kill looks like from inside."""
+    """A kill, as seen from inside."""
 
 
 class NoRows:
-    """A writer for plans without rows."""
+    """A writer for plans without row steps."""
 
     def write(self, groups: Sequence[Group], intent: object) -> list[GroupResult]:
         raise AssertionError("there are no rows here")
@@ -40,12 +40,12 @@ class NoRows:
         raise AssertionError("there are no rows here")
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Nothing needs to be closed."""
 
 
 @dataclass
 class MemoryJournal:
-    """A journal that lives as long as the test. Held against the real one by test_the_journal_makes_no_difference."""
+    """A journal in memory. test_the_journal_makes_no_difference compares it with the real one."""
 
     records: dict[str, RunRecord] = field(default_factory=dict)
     planned: dict[str, Sequence[Action]] = field(default_factory=dict)
@@ -58,10 +58,10 @@ class MemoryJournal:
         self.noted[run] += entries
 
     def end(self, run: str, state: RunState) -> None:
-        """Nobody asks for it here."""
+        """Not used here."""
 
     def remark(self, run: str, text: str) -> None:
-        """Nobody asks for it here."""
+        """Not used here."""
 
     def actions(self, run: str) -> Sequence[Action]:
         return self.planned[run]
@@ -71,7 +71,7 @@ class MemoryJournal:
 
 
 class Dying:
-    """A journal of which one write is the last thing that its process does: before it, or after it."""
+    """A journal, one write to which is the last thing its process does: before it, or after it."""
 
     def __init__(self, inner: Any, write: int, after: bool) -> None:
         self._inner, self._left, self._after = inner, write, after
@@ -90,7 +90,7 @@ class Dying:
 
 @dataclass
 class Drill:
-    """One operator at one cloud. ``hosts``, ``hook``: ways to its hosts, where there are any."""
+    """One operator at one cloud. ``hosts``, ``hook``: access to its hosts, if any."""
 
     cloud: Cloud
     journal: Any = field(default_factory=MemoryJournal)
@@ -99,8 +99,8 @@ class Drill:
     settings: dict[str, Any] = field(default_factory=dict)
     hosts: Hosts | None = None
     hook: Executor | None = None
-    pace: Clock | None = None  #: of processes that need time of their own, else the cloud's
-    #: what its runs are called, with a number. Commands are known by it on this machine: there it has to be its own
+    pace: Clock | None = None  #: for processes that need real time; else the cloud's clock
+    #: prefix of its runs' ids. Commands on this machine are found by it, so it must be unique there
     name: str = "r"
     runs: int = 0
 
@@ -115,7 +115,7 @@ class Drill:
         return self.pace or self.cloud.clock
 
     def plan(self, workflow: str, arguments: Mapping[str, Any], *, gates: bool = False) -> Plan:
-        """The plan of a workflow, without databases."""
+        """Make the plan of a workflow, without databases."""
         sight = Sight(
             api=ApiReading(self.cloud, self.clock), live=None, hosts=self.hosts, now=self.clock.now().isoformat(),
             settings=self.settings, findings=self.findings,
@@ -130,14 +130,14 @@ class Drill:
         return self._begin(plan.id, plan.runnable, dies, checked=True)
 
     def undo(self) -> RunResult:
-        """Take the first run back."""
+        """Undo the first run."""
         actions, _ = undo.inverse(
             self.journal.actions(self.first), self.journal.entries(self.first), frozenset(), describe
         )
         return self._begin(self.first, actions, None, checked=False)
 
     def resume(self, plan: Plan, *, dies: tuple[int, bool] | None = None) -> RunResult:
-        """What ``run resume`` does in another process."""
+        """Do what ``run resume`` does in another process."""
         record = self._record(f"{self.name}{self.runs}", plan.id)
         entries = self.journal.entries(record.id)
         found = resuming.restored(self.journal.actions(record.id), entries)
@@ -147,7 +147,7 @@ class Drill:
         return Runner(tools, record, found, batches=last).run(checked=True)
 
     def through(self, plan: Plan, random: Random, deaths: int) -> RunResult:
-        """Run it to its end, whoever is killed on the way; between two processes some time passes."""
+        """Run it to its end despite kills; between two processes some time passes."""
         go_on: Callable[..., RunResult] = self.apply
         for _ in range(deaths):
             try:

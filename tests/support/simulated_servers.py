@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A simulated cloud whose servers a test makes one by one, and that can be told what it knows nothing of."""
+"""A simulated cloud whose servers a test creates one by one, with settable answers for what is not simulated."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ HOST = "c01"
 
 
 class Told(Cloud):
-    """A simulated cloud that says what it is told to at some paths: what the simulation itself knows nothing of.
+    """A simulated cloud with given answers for some paths that the simulation does not know.
 
-    ``told``: beginning of a path -> the body, None for "there is none", or what makes it of the simulated one.
-    ``sent``: requests that may have changed something.
+    ``told``: beginning of a path -> the body, None for "does not exist", or a function of the simulated one. ``sent``:
+    requests that may have changed something.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -26,7 +26,7 @@ class Told(Cloud):
         self.sent: list[Request] = []
 
     def send(self, request: Request, mark: str = "") -> Answer:
-        """The told answer for a path that begins so, else the simulated one."""
+        """The given answer if the path begins like that, else the simulated one."""
         if request.method != "GET":
             if "os-getConsoleOutput" not in (request.body or {}):
                 self.sent.append(request)
@@ -40,30 +40,30 @@ class Told(Cloud):
     def put(
         self, kind: str = "active", host: str = HOST, flavor: int = 0, *, volume: bool = False, name: str = ""
     ) -> Server:
-        """A server in that state."""
+        """Create a server in that state."""
         made = server(self.world, self.world.hosts[host], FLAVORS[flavor], kind, volume=volume, name=name)
         self.before[made.id] = (made.host, made.vm_state, made.locked)
         return made
 
     def group(self, policy: str, *members: Server, **rules: int) -> Group:
-        """A server group of these servers."""
+        """Create a server group with these servers."""
         made = Group(self.world.uuid(), policy, policy, rules, [one.id for one in members])
         self.world.groups[made.id] = made
         return made
 
     def act(self, one: Server, **action: Any) -> None:
-        """An owner's action on a server, and time in which it comes to something."""
+        """Perform an owner's action on a server, and wait for its effect."""
         path = f"/servers/{one.id}/action"
         answer = self.send(Request(service="compute", method="POST", path=path, body=action, microversion="2.1"))
         assert answer.good, answer
         self.clock.sleep(10)
 
     def die(self, host: str, ago: float = 300) -> None:
-        """The machine of a host died so many seconds ago."""
+        """Let the machine of a host have died so many seconds ago."""
         self.world.stop(self.world.hosts[host], machine=True)
         self.clock.sleep(ago)
 
     def at_once(self) -> int:
-        """How many moves were under way at the same time, at most."""
+        """The maximum number of moves in progress at the same time."""
         times = [(one.created, one.updated) for one in self.world.migrations]
         return max(sum(begun <= at < over for begun, over in times) for at, _ in times)

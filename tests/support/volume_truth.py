@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The truth table of volumes (catalogue H10 and its like), row by row of a whole cloud, apart from the checks.
+"""The truth table of volumes (catalogue H10 and similar), for every row of a cloud, independent of the checks.
 
-A repair may mend what its own check finds and leave something else behind that no check looks at. So what is true of a
-healthy volume is said here once more, from the services' source and not from ours.
+A repair may repair what its own check finds and leave something else behind that no check finds. So what is true of a
+healthy volume is defined here once more, from the services' source and not from ours.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ Row = dict[str, Any]
 
 #: attachments that count (cinder/db/api.py, _get_statuses_from_attachments)
 COUNTED = frozenset({"attached", "attaching", "detaching", "reserved"})
-#: what is marked deleted together with a volume
+#: rows marked deleted together with a volume
 CHILDREN = ("volume_attachment", "volume_metadata", "volume_admin_metadata", "volume_glance_metadata", "snapshots")
 
 
 def contradictions(cloud: Cloud) -> set[str]:
-    """What is not true of its volumes, a sentence each."""
+    """Every contradiction about its volumes, a sentence each."""
     volumes = {row["id"]: row for row in _rows(cloud, "cinder", "volumes")}
     attachments = _rows(cloud, "cinder", "volume_attachment")
     cells = [name for name in cloud.databases if name.startswith("cell:")]

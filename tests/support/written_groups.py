@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A writer on a small cloud, and the groups it is given."""
+"""A writer on a small cloud, and the groups passed to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stackmend_lab.cloud import Cloud
 
 @dataclass
 class Desk:
-    """A cloud, a writer to it, and what was announced to its journal."""
+    """A cloud, a writer to it, and the intents it announced to the journal."""
 
     cloud: Cloud
     session: CloudSession
@@ -27,7 +27,7 @@ class Desk:
     pauses: list[float] = field(default_factory=list)
 
     def write(self, *groups: Sequence[RowStep], then: Callable[[], None] = lambda: None) -> list[GroupResult]:
-        """Have these groups of one database made; ``then`` runs while their rows are locked."""
+        """Write these groups on one database; ``then`` runs while their rows are locked."""
 
         def intent(entries: list[Entry]) -> None:
             self.intents.append(entries)
@@ -41,7 +41,7 @@ class Desk:
             writer.close()
 
     def states(self, *groups: Sequence[RowStep]) -> list[StepState]:
-        """What becomes of them."""
+        """The states of their results."""
         return [verdict.state for verdict in self.write(*groups)]
 
     def attributes(self, number: int) -> list[dict[str, Any]]:
@@ -50,7 +50,7 @@ class Desk:
         return self.cloud.rows("neutron", sql)
 
     def descriptions(self) -> dict[int, str]:
-        """What they read, by id."""
+        """Their current values, by id."""
         return {row["id"]: row["description"] for row in self.attributes(10_000)}
 
 
@@ -65,7 +65,7 @@ def numbered(groups: Sequence[Sequence[RowStep]]) -> Iterator[Group]:
 
 
 def described(row: dict[str, Any], text: str = "new", **before: Any) -> UpdateRow:
-    """Set a description, provided that the row reads as it does now, or as ``before`` says."""
+    """Set a description, provided that the row is as now, or as ``before`` says."""
     guard = {"description": row["description"], **before}
     table = {"database": "neutron", "table": "standardattributes", "pk": {"id": row["id"]}}
     return UpdateRow(**table, before=guard, after={"description": text})

@@ -47,7 +47,7 @@ TROUBLES = (
             r"Give root password for (?:maintenance|login)|Press Enter for (?:maintenance|emergency shell)|"
             r"You are in (?:emergency|rescue) mode"
         ),
-        SHELL, "an emergency shell that waits for somebody",
+        SHELL, "an emergency shell that waits for input",
     ),
     # dracut, modules.d/98dracut-systemd; initramfs-tools, scripts/functions
     Trouble(
@@ -55,7 +55,7 @@ TROUBLES = (
         SHELL, "an initramfs that does not find the root file system",
     ),
     # grub2, grub-core/normal/main.c and kern/rescue_reader.c
-    Trouble(re.compile(r"^grub(?: rescue)?> ?$", re.M), BOOT, "a boot loader that waits for somebody"),
+    Trouble(re.compile(r"^grub(?: rescue)?> ?$", re.M), BOOT, "a boot loader that waits for input"),
     # SeaBIOS, src/boot.c
     Trouble(re.compile(r"No bootable device|Boot failed: not a bootable disk"), BOOT, "no disk to boot from"),
     # edk2, the boot manager's shell

@@ -106,7 +106,9 @@ def whole(api: Api, name: str, flavor: str = "") -> Whole:
         raise UsageError(f"there is no server {name}", "See 'openstack server list --all-projects'.")
     shown = body["server"]
     if "OS-EXT-SRV-ATTR:host" not in shown:
-        raise CannotRepair(f"Nova shows little of server {name}: its cell is down, or this account is no administrator")
+        raise CannotRepair(
+            f"Nova shows little of server {name}: its cell is down, or the account is not an administrator"
+        )
     found = Whole(
         shown=shown,
         ports=tuple(_ordered(network.ports_of(api, name), _macs(shown))),
@@ -193,7 +195,7 @@ def _states(found: Whole) -> Iterator[str]:
 
 def _of_ports(found: Whole) -> Iterator[str]:
     if not found.ports:
-        yield "Neutron has no port of it: there is nothing to keep"
+        yield "Neutron has no port for it: there is nothing to keep"
     for port in found.ports:
         name = port["id"]
         if (kind := port.get("binding:vnic_type") or "normal") != "normal":
@@ -207,7 +209,7 @@ def _of_ports(found: Whole) -> Iterator[str]:
         if port.get("trunk_details"):
             yield f"port {name} is the parent of a trunk"
         if port.get("project_id") and port["project_id"] != found.project:
-            yield f"port {name} is of project {port['project_id']}, and Nova refuses it for a new server"
+            yield f"port {name} belongs to project {port['project_id']}, and Nova refuses it for the new server"
     macs, listed = {str(port["mac_address"]).lower() for port in found.ports}, set(_macs(found.shown))
     if listed - macs:
         yield f"Nova lists a NIC that no port has ({', '.join(sorted(listed - macs))}): audit the server first"
@@ -218,7 +220,7 @@ def _of_ports(found: Whole) -> Iterator[str]:
 
 def _of_disks(api: Api, found: Whole) -> Iterator[str]:
     if not found.image and sum(disk.boots for disk in found.disks) != 1:
-        yield "which volume it boots from cannot be told"
+        yield "it is unknown which volume it boots from"
     for disk in found.disks:
         volume = block_storage.volume(api, disk.id)
         if volume is None:
@@ -239,9 +241,10 @@ def _of_project(api: Api, found: Whole) -> Iterator[str]:
         return
     name = identity.project_name(api, found.project) or found.project
     yield (
-        f"it is of project {name} ({found.project}), and a new one would be of {found.account.project or 'none'}: Nova"
-        f" makes servers only for the project of the account. Give the account the role admin there ('openstack role"
-        f" add --user {found.account.user} --project {found.project} admin'), and name by [api] cloud, or by OS_CLOUD,"
+        f"it belongs to project {name} ({found.project}), but a new one would belong to"
+        f" {found.account.project or 'none'}: Nova creates servers only in the project of the account."
+        " Give the account the role admin there ('openstack role add --user"
+        f" {found.account.user} --project {found.project} admin'), and name by [api] cloud, or by OS_CLOUD,"
         " a cloud of clouds.yaml with that project"
     )
 
@@ -408,8 +411,8 @@ def root_volume(api: Api, name: str, project: str) -> None:
     why = {
         f"it is {volume['status']}": volume["status"] != "available",
         "it is not bootable": str(volume.get("bootable")).lower() != "true",
-        "it is for several servers (multi-attach)": bool(volume.get("multiattach")),
-        f"it is of project {volume.get('os-vol-tenant-attr:tenant_id')}": (
+        "it may be attached to several servers (multi-attach)": bool(volume.get("multiattach")),
+        f"it belongs to project {volume.get('os-vol-tenant-attr:tenant_id')}": (
             volume.get("os-vol-tenant-attr:tenant_id") not in (None, project)
         ),
     }

@@ -115,7 +115,7 @@ class Profile:
 def look(hosts: Hosts, host: str, server: str, root: str = "") -> Profile:
     """The profile of a guest. SourceError if the host cannot be queried."""
     if not _UUID.fullmatch(server):
-        raise SourceError(f"{server} is no uuid of a server")
+        raise SourceError(f"{server} is not the UUID of a server")
     done = hosts.run(host, ("sh", "-c", _LOOK, "look", root, server, RULE, LOADED), limit=_LIMIT)
     if done.code:
         raise SourceError(f"the AppArmor profile of {server} on {host} cannot be read: exit code {done.code}")

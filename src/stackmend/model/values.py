@@ -16,14 +16,14 @@ def whole(value: object) -> int:
     """An integer."""
     if isinstance(value, int | float | str | bytes):
         return int(value)
-    raise TypeError(f"{value!r} is no number")
+    raise TypeError(f"{value!r} is not a number")
 
 
 def real(value: object) -> float:
     """A floating-point number."""
     if isinstance(value, int | float | str):
         return float(value)
-    raise TypeError(f"{value!r} is no number")
+    raise TypeError(f"{value!r} is not a number")
 
 
 def text(value: object) -> str | None:
@@ -37,7 +37,7 @@ def members(value: object) -> Mapping[str, object]:
         return {}
     if isinstance(value, Mapping):
         return value
-    raise TypeError(f"{value!r} is no object of JSON")
+    raise TypeError(f"{value!r} is not a JSON object")
 
 
 def every(value: object) -> Sequence[object]:
@@ -46,7 +46,7 @@ def every(value: object) -> Sequence[object]:
         return ()
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return value
-    raise TypeError(f"{value!r} is no list")
+    raise TypeError(f"{value!r} is not a list")
 
 
 def objects(value: object) -> list[Mapping[str, object]]:
@@ -63,5 +63,5 @@ def row(value: object) -> Values:
     """Columns with their values; {} for null."""
     found = members(value)
     if not all(one is None or isinstance(one, int | float | str | bytes) for one in found.values()):
-        raise TypeError(f"{found!r} is no row")
+        raise TypeError(f"{found!r} is not a row")
     return cast("Values", found)

@@ -82,7 +82,7 @@ def _server(arguments: Row, sight: Sight) -> Server:
     if not found.idle or found.vm_state not in INSPECTED or not found.host:
         raise CannotRepair(
             f"server {name} is {found.vm_state}{f', {found.task_state}' if found.task_state else ''}: it is inspected"
-            f" while it is {', '.join(sorted(INSPECTED))} and nothing is under way"
+            f" while it is {', '.join(sorted(INSPECTED))} and no operation is in progress"
         )
     if not found.image:
         raise CannotRepair(f"server {name} boots from a volume: inspecting volumes is not built, only local disks")
@@ -125,5 +125,5 @@ WORKFLOW = Workflow(
     name="inspect-disk",
     risk=Risk.UNSAFE,
     lanes=_lanes,
-    why="a server that runs is stopped, and nobody but an administrator can start it until it is released",
+    why="a running server is stopped, and only an administrator can start it until it is released",
 )

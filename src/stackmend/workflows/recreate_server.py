@@ -130,7 +130,7 @@ def _boot(found: Whole, arguments: Row, sight: Sight) -> dict[str, Any]:
         recreation.root_volume(sight.api, volume, found.project)
         found.kept.append(f"it boots from volume {volume}")
         if root:
-            found.kept.append(f"volume {root.id}, from which it boots now, is no server's afterwards")
+            found.kept.append(f"volume {root.id}, from which it boots now, is not attached to any server afterwards")
         return {"block_device_mapping_v2": [_attached(volume, 0, None), *data]}
     if root:
         found.kept.append(f"volume {root.id}, from which it boots")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small cloud, the services of it as a fake that speaks HTTP, and a clock that nobody waits for."""
+"""A small cloud, a fake of its services that speaks HTTP, and a clock without real waiting."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .serving import serving
 
 @dataclass
 class HandClock:
-    """Time that passes only while somebody sleeps; ``then`` happens after so many sleeps."""
+    """Time that passes only while somebody sleeps; ``then`` is called after that many sleeps."""
 
     moment: datetime = datetime(2026, 11, 21, tzinfo=UTC)
     slept: list[float] = field(default_factory=list)
@@ -36,14 +36,14 @@ class HandClock:
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No account of the machine's own."""
+    """Remove any account in the machine's environment."""
     for name in ("OS_CLOUD", "OS_AUTH_URL", "OS_CLIENT_CONFIG_FILE", "STACKMEND_CONFIG"):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """A healthy cloud in files, one for each file of tests: they leave damage behind."""
+    """A healthy cloud in files, one for each test file, as tests leave damage behind."""
     cloud = build(tmp_path_factory.mktemp("services") / "cloud", servers=100, seed=33)
     yield cloud
     cloud.close()
@@ -58,7 +58,7 @@ def served(built: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[F
 
 @pytest.fixture
 def fake(served: Fake) -> Fake:
-    """Its services, whole, with nothing received yet."""
+    """Its services, reset, with no requests received yet."""
     served.seen.clear()
     served.faults.clear()
     served.then.clear()
@@ -69,7 +69,7 @@ def fake(served: Fake) -> Fake:
 
 @pytest.fixture
 def session(fake: Fake) -> Iterator[ApiSession]:
-    """Signed in."""
+    """An authenticated session."""
     opened = ApiSession.open("fake", fake.clouds_yaml(), timeout=5)
     fake.seen.clear()
     yield opened
@@ -78,19 +78,19 @@ def session(fake: Fake) -> Iterator[ApiSession]:
 
 @pytest.fixture
 def clock() -> HandClock:
-    """A clock of our own."""
+    """A simulated clock."""
     return HandClock()
 
 
 @pytest.fixture
 def executor(session: ApiSession, clock: HandClock) -> ApiExecutor:
-    """Who carries out calls."""
+    """The executor of calls."""
     return ApiExecutor(lambda: session, clock)
 
 
 @pytest.fixture
 def config(built: Cloud, fake: Fake, tmp_path: Path) -> Config:
-    """Databases and API of one cloud, with a journal of its own."""
+    """Databases and API of one cloud, with its own journal."""
     accounts = f'[api]\ncloud = "fake"\nclouds = "{fake.clouds_yaml()}"\ntimeout = 5\n'
     toml = tmp_path / "stackmend.toml"
     text = built.toml().partition("[state]")[0] + f'[state]\ndirectory = "{tmp_path / "state"}"\n' + accounts

@@ -115,7 +115,7 @@ class Consoles:
         site.write(SHELL)
         code, document, err = typed(site.server)
         assert (code, document["outcome"], document["shows"]) == (Exit.FINDINGS, "read", "shell")
-        assert "it shows an emergency shell that waits for somebody" in err
+        assert "it shows an emergency shell that waits for input" in err
 
     def test_nothing_is_on_it(self, site: Site, typed: Typed) -> None:
         """A guest without console=ttyS0 writes nothing: said, and waited for until the time is over."""

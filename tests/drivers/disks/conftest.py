@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Disks of guests, made once, and a way to open them."""
+"""Guests' disks, created once, and a way to open them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CRASH = b"kernel panic - not syncing\n"
 
 @contextmanager
 def opened(*layers: Layer) -> Iterator[Opened]:
-    """A disk opened as on a host; no byte of its files is another one afterwards."""
+    """Open a disk as on a host, and verify afterwards that its files are unchanged."""
     before = {layer.path: digest(Path(layer.path)) for layer in layers}
     try:
         with Opened(argv(layers), patience=120) as disk:
@@ -44,20 +44,20 @@ def _sandboxed() -> None:
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the disks are."""
+    """The folder of the disks."""
     return tmp_path_factory.mktemp("guests")
 
 
 @pytest.fixture(scope="session")
 def system(folder: Path) -> Path:
-    """An ext4 with a system on it, whose last file is in the journal alone."""
+    """An ext4 with an operating system, whose last file is only in the journal."""
     path = made.ext4(folder / "system.ext4", SYSTEM)
     return made.crashed(path, "/var/log/crash", CRASH)
 
 
 @pytest.fixture(scope="session")
 def with_lvm(folder: Path, system: Path) -> Path:
-    """A raw disk: GPT, /boot, and LVM with a system that lies in two parts the wrong way round, and swap."""
+    """A raw disk: GPT, /boot, and LVM with a system in two parts in reverse order, and swap."""
     boot = made.ext4(folder / "boot.ext4", {b"grub/grub.cfg": b"set default=0\n"}, 8 * MIB)
     swap = made.sparse(folder / "swap", 4 * MIB)
     made.tool("mkswap", "-q", swap)
@@ -75,7 +75,7 @@ def clean_xfs(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def dirty_xfs(folder: Path, clean_xfs: Path) -> Path:
-    """An xfs with a file that is in its log alone: that takes the kernel's own driver, and a loop device."""
+    """An xfs with a file that is only in its log: this needs the kernel's own driver, and a loop device."""
     if os.geteuid() != 0 or not Path("/dev/loop-control").exists():
         pytest.skip("an xfs with a dirty log is made by mounting one: root and loop devices are needed")
     path, at = folder / "dirty.xfs", folder / "mounted"
@@ -92,5 +92,5 @@ def dirty_xfs(folder: Path, clean_xfs: Path) -> Path:
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Callable[[str], Path]:
-    """Where a disk of one test may be made."""
+    """A folder for the disks of one test."""
     return tmp_path.joinpath

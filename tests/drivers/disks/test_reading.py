@@ -147,7 +147,10 @@ def test_a_disk_in_use_is_refused(system: Path, tmp_path: Path) -> None:
 def test_what_is_missing_is_said(system: Path) -> None:
     """A path that is not there, a directory that is taken for a file, a volume that is not there."""
     with opened(raw(system)) as disk:
-        for path, words in (("/var/log/nothing", "there is no /var/log/nothing"), ("/var/log", "is no file but a dir")):
+        for path, words in (
+            ("/var/log/nothing", "there is no /var/log/nothing"),
+            ("/var/log", "is not a file but a dir"),
+        ):
             with pytest.raises(UsageError, match=words):
                 content(disk, path)
         with pytest.raises(UsageError, match="no volume p7"):

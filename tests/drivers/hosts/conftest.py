@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts to run commands on: an OpenSSH server each, in a network namespace of its own where that is allowed."""
+"""Hosts to run commands on: one OpenSSH server each, in its own network namespace if that is allowed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import pytest
 from stackmend.drivers.hosts.transport import Routes, Transport
 
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-#: for tests of networks (RFC 2544): nobody's
+#: for tests of networks (RFC 2544): assigned to nobody
 _NET = "198.18.0.0/15"
 
 
@@ -30,7 +30,7 @@ def tool(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def until(said: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
-    """Wait until something is so."""
+    """Wait until a condition holds."""
     end = time.monotonic() + seconds
     while not said():
         assert time.monotonic() < end, what
@@ -38,7 +38,7 @@ def until(said: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
 
 
 def parents() -> dict[int, int]:
-    """Process id -> its parent, of every process that lives."""
+    """Process id -> parent process id, for every living process."""
     found = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -50,7 +50,7 @@ def parents() -> dict[int, int]:
 
 
 def below(pid: int) -> list[int]:
-    """The children of a process, and theirs."""
+    """The descendants of a process."""
     known = parents()
     found, new = [], [pid]
     while new:
@@ -60,11 +60,11 @@ def below(pid: int) -> list[int]:
 
 
 class Network:
-    """A network namespace with one address; this machine's loopback where none may be made."""
+    """A network namespace with one address; this machine's loopback if none can be created."""
 
     def __init__(self, number: int) -> None:
         self.name = f"sm{os.getpid()}n{number}"
-        # a pair of addresses of its own for each process and number
+        # a pair of addresses for each process and number
         base = ipaddress.ip_network(_NET)[4 * ((4 * os.getpid() + number) % 32_768)]
         own, self.address = str(base + 1), str(base + 2)
         self.inside: tuple[str, ...] = ("ip", "netns", "exec", self.name)
@@ -81,7 +81,7 @@ class Network:
             self.name, self.address, self.inside = "", "127.0.0.1", ()
 
     def cut(self) -> bool:
-        """Pull the cable: nothing answers any more; False where there is none."""
+        """Cut the connection: nothing answers any more; False if there is no namespace."""
         return bool(self.name) and tool("ip", "link", "set", self.name, "down").returncode == 0
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ class Network:
 
 
 class Host:
-    """An OpenSSH server with a host key of its own, which lets in whoever runs the tests."""
+    """An OpenSSH server with its own host key, which accepts the account running the tests."""
 
     def __init__(self, name: str, folder: Path, number: int) -> None:
         self.name, self.folder, self.network = name, folder, Network(number)
@@ -105,7 +105,7 @@ class Host:
         (folder / "sshd_config").write_text(
             f"Port {self.port}\nListenAddress {self.network.address}\nHostKey {folder}/host\nPidFile none\n"
             f"AuthorizedKeysFile {folder}/user.pub\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
-            # what the account runs when somebody signs in is not disturbed, and does not disturb
+            # what the account runs on login must not disturb, or be disturbed
             f"SetEnv HOME={folder}\nPermitUserRC no\n"
             "KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nMaxStartups 100\n"
         )
@@ -119,7 +119,7 @@ class Host:
         self.server: subprocess.Popen[bytes] | None = None
 
     def know(self, key: str) -> None:
-        """Have this key ("host", "other" or none: "") among the known hosts."""
+        """Put this key ("host", "other" or none: "") into the known hosts."""
         text = (self.folder / f"{key}.pub").read_text() if key else ""
         (self.folder / "known").write_text(f"{self.name} {text}" if text else "")
 
@@ -146,11 +146,11 @@ class Host:
         return False
 
     def sessions(self) -> list[int]:
-        """Processes of connections, and what they run."""
+        """The processes of connections, and what they run."""
         return below(self.server.pid) if self.server else []
 
     def drop(self) -> None:
-        """Break every connection; what was run goes on."""
+        """Break every connection; the commands continue."""
         assert self.server is not None
         known = parents()
         for pid in [pid for pid in self.sessions() if _name(pid) == "sshd" and pid in known]:
@@ -158,7 +158,7 @@ class Host:
                 os.kill(pid, signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Nothing answers any more: the cable is pulled, or its processes stand still."""
+        """Make nothing answer any more: the network is cut, or its processes are stopped."""
         if not self.network.cut():
             assert self.server is not None
             for pid in (self.server.pid, *self.sessions()):
@@ -175,7 +175,7 @@ class Host:
             self.server = None
 
     def transport(self, **routes: object) -> Transport:
-        """A way to this host."""
+        """A transport to this host."""
         return Transport(Routes(transport="ssh", ssh_config=str(self.config), **routes))
 
 
@@ -187,7 +187,7 @@ def _name(pid: int) -> str:
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
-    """A host that answers."""
+    """A host that responds."""
     made = Host("c01", tmp_path / "c01", 1)
     try:
         made.start()
@@ -199,7 +199,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
 
 @pytest.fixture
 def docker(tmp_path: Path) -> Path:
-    """The least that behaves like ``docker exec``: the container "nova" runs, others do not exist."""
+    """A minimal imitation of ``docker exec``: the container "nova" is running, others do not exist."""
     program = tmp_path / "docker"
     program.write_text(
         '#!/bin/sh\n[ "$1 $2" = "exec -i" ] || { echo "unknown command" >&2; exit 125; }\n'

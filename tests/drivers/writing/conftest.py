@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small clouds to write to, one on each kind of database for the whole session."""
+"""Small clouds to write to, one per kind of database for the whole session."""
 
 from __future__ import annotations
 

@@ -21,18 +21,18 @@ from .old_recipes import TALES
 from .proofs import TABLE, Rehearsal, written
 from .repairs import ALL, BY_NAME, HEALER, of_break
 
-#: environment variable that has the table of the docs written anew, by a run of all proofs
+#: environment variable to update the table in the docs, after a run of all proofs
 WRITE = "STACKMEND_WRITE_PROOFS"
-#: files of tests that move whole hosts for many minutes: make test-lab runs them, make test does not
+#: test files that move whole hosts for many minutes: run by make test-lab, not by make test
 LONG = frozenset(
     {"test_lost_end", "test_agents", "test_drain", "test_moves", "test_evacuate", "test_recover", "test_conformance"}
 )
-#: they tell of every request, and pytest keeps it
+#: they log every request, and pytest keeps that
 TALKATIVE = ("keystoneauth", "openstack", "stevedore", "urllib3")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a lab, and put it first, in an order that holds."""
+    """Mark the tests that need a lab, and put them first, in a fixed order."""
     using = [item for item in items if "plane" in getattr(item, "fixturenames", ())]
     for item in using:
         item.add_marker(pytest.mark.lab)
@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def plane() -> Iterator[Plane]:
-    """A lab that serves, with its seed; the one of STACKMEND_LAB where that is set, else a new one, removed after."""
+    """A lab with its seed: that of STACKMEND_LAB if set, else a new one, removed afterwards."""
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
     if given := os.environ.get("STACKMEND_LAB"):
@@ -52,7 +52,7 @@ def plane() -> Iterator[Plane]:
         lab.up()
         yield lab
         return
-    # not pytest's folder: its name may hold what services do not take
+    # not pytest's folder, whose name may contain characters that services do not accept
     with tempfile.TemporaryDirectory(prefix="stackmend-lab-") as folder:
         reap()
         lab = Plane(Path(folder) / "lab")
@@ -67,7 +67,7 @@ def plane() -> Iterator[Plane]:
 
 @pytest.fixture(scope="session")
 def rehearsal(plane: Plane, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Rehearsal:
-    """All proofs whose tests are asked for (``-k``), made once; each test reads its own answers."""
+    """All requested proofs (``-k``), made once; each test reads its own results."""
     using = [item for item in request.session.items if "rehearsal" in getattr(item, "fixturenames", ())]
     parameters = [item.callspec.params for item in using if hasattr(item, "callspec")]
     asked = {found["name"] for found in parameters if found.get("name") in BY_NAME}
@@ -84,6 +84,6 @@ def rehearsal(plane: Plane, tmp_path_factory: pytest.TempPathFactory, request: p
 
 @pytest.fixture(scope="session")
 def told(plane: Plane) -> Iterator[dict[str, Future[None]]]:
-    """All tales, begun: other tests go on meanwhile."""
+    """All stories, started: other tests continue meanwhile."""
     with ThreadPoolExecutor(len(TALES)) as pool:
         yield {tale.__name__: pool.submit(tale, plane) for tale in TALES}

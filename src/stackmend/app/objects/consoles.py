@@ -167,7 +167,7 @@ def _complain(server: str, look: _Look) -> None:
     if look.console.status in (404, 501):
         raise SourceError(f"server {server} has no console log: {said}", _NO_CONSOLE)
     if look.console.status == 409:
-        raise SourceError(f"server {server} is on no host yet, or no more: {said}")
+        raise SourceError(f"server {server} is not on a host: {said}")
     raise SourceError(f"the console of {server} cannot be read: {said}")
 
 

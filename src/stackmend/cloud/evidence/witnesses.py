@@ -177,7 +177,8 @@ class _Look:
             return _silent("allocation", "")
         fits = [self._as_live(frozenset(n for n, p in self.places.items() if p.uuid == root)) for root in self._roots]
         names = (
-            ", ".join(sorted(str(self.places[n]) for fit in fits for n in fit)) or "a provider that is no compute node"
+            ", ".join(sorted(str(self.places[n]) for fit in fits for n in fit))
+            or "a provider that is not a compute node"
         )
         if len(set(fits)) > 1:
             return _silent("allocation", f"Placement has its allocation on several hosts: {names}")

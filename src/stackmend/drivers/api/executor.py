@@ -319,4 +319,4 @@ def _told(picture: Values | None) -> str:
 def _call(step: CallStep) -> ApiCall:
     if isinstance(step, ApiCall):
         return step
-    raise ApiError(f"{step.kind} is no call of an API")
+    raise ApiError(f"{step.kind} is not an API call")

@@ -39,7 +39,7 @@ def layout(views: Views) -> Layout:
         if seen.type == "LVM2_member" and seen.pieces:
             found += _logical(views, seen, notes)
     if len(found) > _MOST:
-        notes.append(f"{len(found)} volumes: only the first {_MOST} are looked at")
+        notes.append(f"{len(found)} volumes: only the first {_MOST} are examined")
     return Layout(size=views.size, table=table, volumes=tuple(found[:_MOST]), notes=tuple(notes))
 
 

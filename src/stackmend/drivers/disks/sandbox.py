@@ -191,7 +191,7 @@ class Opened:
         exporter = [line for line in lines if line.startswith("qemu-nbd:")]
         if exporter:
             return SourceError(f"the disk cannot be opened: {exporter[0]}")
-        return SourceError(message or f"the disk cannot be opened: {lines[-1] if lines else 'nobody says why'}", hint)
+        return SourceError(message or f"the disk cannot be opened: {lines[-1] if lines else 'no reason given'}", hint)
 
 
 def _ended(process: subprocess.Popen[bytes]) -> None:

@@ -81,7 +81,7 @@ class Disk:
             yield Answer(entry=at, entries=tuple(several), more=more, volume=volume), b""
             return
         if at.kind is not Kind.FILE:
-            raise UsageError(f"{question.path} is no file but a {at.kind}", "List what is in it.")
+            raise UsageError(f"{question.path} is not a file but a {at.kind}", "List what is in it.")
         yield Answer(entry=at, volume=volume, last=False), b""
         for some in reader.read(at):
             yield Answer(data=len(some), last=False), some

@@ -273,4 +273,4 @@ def _why(problem: SourceError) -> str:
 def _command(step: CallStep) -> HostCommand:
     if isinstance(step, HostCommand):
         return step
-    raise ApiError(f"{step.kind} is no command on a host")
+    raise ApiError(f"{step.kind} is not a command on a host")

@@ -197,7 +197,7 @@ class DatabaseCollector:
 
         def told(what: str, rows: int, expected: int | None) -> None:
             if over.is_set():
-                raise SourceError("nobody wants it any more")
+                raise SourceError("the collection was interrupted")
             progress(what, rows, expected)
 
         with _Threads(over) as threads:

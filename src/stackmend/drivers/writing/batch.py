@@ -316,7 +316,7 @@ class _Trial:
             elif isinstance(step, ExpectNone):
                 reason = self._none(step, shape)
             else:
-                raise TypeError(f"a {type(step).__name__} is no row step")
+                raise TypeError(f"a {type(step).__name__} is not a row step")
             if reason:
                 return reason
         return ""

@@ -47,4 +47,4 @@ class GateExecutor:
 def _gate(step: CallStep) -> Gate:
     if isinstance(step, Gate):
         return step
-    raise TypeError(f"{step.kind} is no gate")
+    raise TypeError(f"{step.kind} is not a gate")

@@ -64,7 +64,7 @@ def api(target: Row, live: Live) -> Iterator[Step]:
     shown(seen, "port")
     calls.idle(seen, server["uuid"])
     if seen["host"] != "up":
-        raise CannotRepair(f"nova-compute of {server['host']} is {seen['host']}: nobody would do it")
+        raise CannotRepair(f"nova-compute of {server['host']} is {seen['host']}: the request would not be processed")
     back = AttachInterface(server=made.server, port=made.port, tag=_tag(live, database, server, port))
     inverse = back.call({"port": "present", "port.device_id": ""}) if keeps else None
     yield guarded(made, seen, (*SERVER, "host", "port.device_id"), inverse)

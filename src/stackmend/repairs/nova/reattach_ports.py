@@ -105,7 +105,7 @@ def _able(live: Live, database: str, server: Record, ports: list[Record]) -> Api
     found = services.look(asked)
     calls.idle(found, server["uuid"])
     if found["host"] != "up":
-        raise CannotRepair(f"nova-compute of {server['host']} is {found['host']}: nobody would do it")
+        raise CannotRepair(f"nova-compute of {server['host']} is {found['host']}: the request would not be processed")
     return services
 
 

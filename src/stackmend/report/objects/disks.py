@@ -16,7 +16,7 @@ _WHOSE = {
     Ownership.ELSEWHERE: "its server lives elsewhere",
     Ownership.DELETED: "its server is deleted",
     Ownership.NOBODY: "of no server",
-    Ownership.UNKNOWN: "whose it is cannot be told",
+    Ownership.UNKNOWN: "its owner is unknown",
 }
 
 

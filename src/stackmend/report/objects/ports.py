@@ -53,7 +53,7 @@ def held(found: Held) -> str:
         return f"the network cache of server {found.server or '(none)'} does not list the port any more"
     if not found.holds:
         return (
-            f"preserve_on_delete did not hold: a refresh of the cache of server {found.server} that was under way has"
+            f"preserve_on_delete did not hold: a refresh of the cache of server {found.server} that was in progress has"
             " written the old value"
         )
     if found.refreshed:

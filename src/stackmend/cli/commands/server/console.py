@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from stackmend.app.objects.consoles import Console
 
 #: what can be waited for -> how that is called
-_WAITS = {"login": "a login prompt", "panic": "a kernel panic", "fsck": "a failed fsck or wants somebody"}
+_WAITS = {"login": "a login prompt", "panic": "a kernel panic", "fsck": "a failed fsck"}
 _CODES = {"found": Exit.CLEAN, "worse": Exit.FINDINGS, "timeout": Exit.STOPPED, "over": Exit.STOPPED}
 _TIMEOUT = 300.0
 
