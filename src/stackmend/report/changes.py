@@ -57,7 +57,7 @@ def lines(action: Action, number: int, view: TextContext, said: str = "") -> lis
     head += said
     mark = "  IRREVERSIBLE" if irreversible(step) else ""
     if view.sql:
-        return _literal(action, number, head, below, mark)
+        return _literal(action, number, head, below, mark, vouched=view.vouched)
     if isinstance(step, UpdateRow):
         return _updated(step, view, head, below)
     if isinstance(step, InsertRow | DeleteRow):
@@ -65,7 +65,8 @@ def lines(action: Action, number: int, view: TextContext, said: str = "") -> lis
     if isinstance(step, BumpRow):
         by = f"{'-' if step.by < 0 else '+'} {abs(step.by)}"
         return view.wrapped(f"~ {_row(step.table, step.pk)} ({step.database}): {step.column} {by}", head, below + "  ")
-    return [line for text in _words(action, number).splitlines() for line in view.wrapped(text + mark, head, below)]
+    words = _words(action, number, "" if view.vouched else ", as the file says")
+    return [line for text in words.splitlines() for line in view.wrapped(text + mark, head, below)]
 
 
 def statement(action: Action, number: int) -> str:
@@ -255,20 +256,21 @@ def _members(value: object, path: str = "") -> str:
 # -- calls, commands, words
 
 
-def _literal(action: Action, number: int, head: str, below: str, mark: str) -> list[str]:
+def _literal(action: Action, number: int, head: str, below: str, mark: str, *, vouched: bool) -> list[str]:
     """The statement as it is, for a DBA: not folded, so that it can be copied."""
     step = action.steps[number]
-    first = f"{head}if " if is_guard(step) else f"{head}you: " if isinstance(step, Gate | Manual) else head
+    you = f"{head}you: " if vouched else f"{head}you, as the file says: "
+    first = f"{head}if " if is_guard(step) else you if isinstance(step, Gate | Manual) else head
     found = [printable(line) for line in statement(action, number).splitlines()] or [""]
     return [f"{first}{found[0]}{mark}", *(below + line for line in found[1:])]
 
 
-def _words(action: Action, number: int) -> str:
+def _words(action: Action, number: int, by: str = "") -> str:
     step, text = action.steps[number], statement(action, number)
     if isinstance(step, Gate):
-        return f"gate {step.name}: continues when you acknowledge: {step.text}"
+        return f"gate {step.name}: continues when you acknowledge{by}: {step.text}"
     if isinstance(step, Manual):
-        return f"you: {step.text}"
+        return f"you{by}: {step.text}"
     if isinstance(step, ApiCall):
         return f"{'waits: ' if step.waits else '> '}{text}"
     return f"$ {text}" if isinstance(step, HostCommand) else f"if {text}"

@@ -219,7 +219,7 @@ def _by_hand(actions: Sequence[Action], view: TextContext, workflow: str) -> Ite
     if not actions:
         return
     yield ""
-    yield "by hand (stackmend never does these):"
+    yield f"by hand{'' if view.vouched else ', as the file says'} (stackmend never does these):"
     for action in actions:
         yield from view.wrapped(f"{action.id}  {action.repair}" if action.repair else action.id, "", "    ")
         yield from view.about(action.resource_type, action.resource_id)

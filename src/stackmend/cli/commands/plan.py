@@ -128,8 +128,8 @@ class _PlanFile(Printing):
 
     def told(self, filed: Filed) -> Plan:
         """Say who signed it; the plan."""
-        if filed.note:
-            self.notes.warn(filed.note)
+        for note in filed.notes:
+            self.notes.warn(note)
         if filed.signer:
             self.notes.say(f"signed by key {filed.signer}")
         return filed.plan

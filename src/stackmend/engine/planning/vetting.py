@@ -61,6 +61,12 @@ def vetted(plan: Plan, judge: Judge, file: str) -> Plan:
     return replace(plan, actions=tuple(actions))
 
 
+def reworded(said: Plan, true: Plan) -> tuple[str, ...]:
+    """The actions of a file whose statements are written otherwise than :func:`vetted` has made them of their steps."""
+    own = {action.id: action.statements for action in true.actions}
+    return tuple(action.id for action in said.actions if action.statements not in ((), own[action.id]))
+
+
 def bounded(limits: Limits, allowed: Limits) -> Limits:
     """The limits of a file, restricted to those allowed here."""
     return replace(
@@ -144,4 +150,4 @@ def _weaker(said: Action, true: Action) -> str:
     order = [Risk.SAFE, Risk.UNSAFE, Risk.MANUAL]
     if order.index(said.risk) < order.index(true.risk):
         return f"its risk is {true.risk.value}, but the file says {said.risk.value}"
-    return "its text does not match its steps" if said.statements not in ((), true.statements) else ""
+    return ""
