@@ -6,21 +6,25 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(1, str(Path(__file__).parents[1]))  # for what the tests have: services that answer, disks of guests
 
 from record_pictures import SEED, shown, typed
 
 from stackmend_lab.cloud import build
+from stackmend_lab.plants._networks import drop_port
 from stackmend_lab.plants.cinder import volume_stuck_detaching
 from stackmend_lab.plants.neutron import port_without_server
 from stackmend_lab.plants.nova import info_cache_empty, preserve_on_delete_wrong
 
-PAGES = Path(__file__).parent.parent / "docs" / "how-to" / "recorded"
+PAGES = Path(__file__).parents[1] / "docs" / "how-to" / "recorded"
 
 
 def record(folder: Path) -> dict[str, str]:
@@ -88,12 +92,121 @@ def _volume(folder: Path) -> dict[str, str]:
     }
 
 
+def of_services(folder: Path) -> dict[str, str]:
+    """The address of a deleted server is recovered: on an embedded cloud with a Neutron that answers from its rows."""
+    from tests.drivers.api.serving import serving
+    from tests.drivers.api.test_reservations import ReservingFake
+
+    folder.mkdir()
+    with closing(build(folder / "cloud", servers=60, seed=SEED)) as cloud:
+        server = cloud.pick("active")
+        cloud.update(server.database, "instances", {"uuid": server.uuid}, display_name="web-0")
+        (gone,) = cloud.rows(server.database, "SELECT id FROM instances WHERE uuid = :u", {"u": server.uuid})
+        allocations = "SELECT ip_address FROM ipallocations WHERE port_id = :p"
+        (address, *_) = [row["ip_address"] for row in cloud.rows("neutron", allocations, {"p": server.ports[0]})]
+        for port in server.ports:
+            drop_port(cloud, port)
+        ended = {"deleted": gone["id"], "deleted_at": cloud.ago(60), "vm_state": "deleted"}
+        cloud.update(server.database, "instances", {"uuid": server.uuid}, **ended)
+        with serving(ReservingFake(cloud, folder)) as neutron:
+            account = f'[api]\ncloud = "fake"\nclouds = "{neutron.clouds_yaml()}"\n'
+            (folder / "cloud.toml").write_text(cloud.toml().partition("[state]")[0] + account, encoding="utf-8")
+            recover = ("port", "recover-ip", address)
+            found = {
+                "address-find": shown(folder, "port", "find", address, width=100),
+                "address-plan": shown(folder, *recover, width=100),
+                "address-recovered": shown(folder, *recover, "--yes", width=100),
+            }
+    return {name: text.replace(str(folder), "/var/lib/stackmend") for name, text in found.items()}
+
+
+#: files of the guest, and what it wrote last: that is in the journal of its file system alone
+_LOGS = b"Nov 29 03:12:44 web-0 systemd[1]: Starting daily apt upgrade...\n"
+_LAST = (
+    b"Nov 29 03:14:07 web-0 kernel: XFS (vdb1): Mounting V5 Filesystem\n"
+    b"Nov 29 03:14:08 web-0 kernel: Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100\n"
+)
+_SYSTEM = {b"etc/os-release": b'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n', b"var/log/syslog": _LOGS}
+
+
+def of_disks(folder: Path) -> dict[str, str]:
+    """The disks of a guest that crashed are read: real ones, of a server of an embedded cloud and of its Nova."""
+    from tests.app.test_inspection import Locking
+    from tests.drivers.api.serving import serving
+
+    from stackmend.model.objects.disks import INSTANCES
+
+    folder.mkdir()
+    with closing(build(folder / "cloud", servers=60, seed=SEED)) as cloud:
+        server = cloud.pick("active")
+        cloud.update(server.database, "instances", {"uuid": server.uuid}, display_name="web-0")
+        services = Locking(cloud, folder)
+        services.locks = {}
+        # as long as the path that stands in the docs: lines are broken by it
+        home = tempfile.TemporaryDirectory(prefix="instances-", dir="/tmp")
+        assert len(home.name) == len(INSTANCES)  # noqa: S101 - else the docs are others on each machine
+        with serving(services), home as instances:
+            _guest(Path(instances) / server.uuid / "disk", folder)
+            hosts = f'[hosts]\ntransport = "local"\nlocal = ["{server.host}"]\ninstances_path = "{instances}"\n'
+            toml = cloud.toml().partition("[state]")[0] + services.toml() + hosts
+            (folder / "cloud.toml").write_text(toml, encoding="utf-8")
+            found = _inspected(folder, "web-0")
+    real = {instances: INSTANCES, str(folder): "/var/lib/stackmend"}
+    return {name: re.sub("|".join(real), lambda path: real[path[0]], text) for name, text in found.items()}
+
+
+def _guest(disk: Path, folder: Path) -> None:
+    """A qcow2 on a raw base with GPT and LVM, and a configuration drive."""
+    from tests.support import guest_disks as made
+
+    from stackmend.model.objects.disks import INSTANCES
+
+    root = made.crashed(made.ext4(folder / "root", _SYSTEM), "/var/log/kern.log", _LAST)
+    boot = made.ext4(folder / "boot", {b"grub/grub.cfg": b"set default=0\n"}, 8 * made.MIB)
+    swap = made.sparse(folder / "swap", 4 * made.MIB)
+    made.tool("mkswap", "-q", swap)
+    parts = {"root": (root, [5, 6, 7, 8, 0, 1, 2, 3]), "swap": (swap, [4])}
+    physical = made.physical_volume(folder / "physical", "vg0", parts)
+    base = disk.parent.parent / "_base" / ("3f" * 20)
+    for place in (base, disk):
+        place.parent.mkdir(parents=True)
+    made.partitioned(base, "gpt", [(made.LINUX, boot), (made.LVM, physical)])
+    made.overlay(disk, base)
+    drive = made.sparse(disk.with_name("disk.config"), made.MIB)
+    (folder / "meta_data.json").write_text('{"hostname": "web-0"}\n', encoding="utf-8")
+    made.tool("mkfs.vfat", "-n", "config-2", drive)
+    made.tool("mmd", "-i", drive, "::/openstack", "::/openstack/latest")
+    made.tool("mcopy", "-i", drive, folder / "meta_data.json", "::/openstack/latest/meta_data.json")
+    told = {f"{INSTANCES}/{disk.parent.name}/disk": "qcow2", f"{INSTANCES}/{disk.parent.name}/disk.config": "raw"}
+    disk.with_name("disk.info").write_text(json.dumps(told), encoding="utf-8")
+
+
+def _inspected(folder: Path, server: str) -> dict[str, str]:
+    def said(*words: str) -> str:
+        # what a listing says of when a file was written, without seconds
+        return re.sub(r"(?<=2026-11-21 )\d\d:\d\d(?= )", "03:15", shown(folder, "disk", *words, width=100))
+
+    inspect = ("inspect", server, "--approved-by", "Ann Owner", "--ticket", "CHG-1234")
+    return {
+        "disk-plan": said(*inspect),
+        "disk-inspected": said(*inspect, "--yes", "--accept", "inspect-disk"),
+        "disk-show": said("show", server),
+        "disk-log": said("log", server, "--lines", "3"),
+        "disk-ls": said("ls", server, "/var/log"),
+        "disk-copied": said("copy-out", server, "/var/log", "web-0-log"),
+        "disk-config": said("cat", server, "/openstack/latest/meta_data.json", "--disk", "config"),
+        "disk-released": said("release", server, "--yes"),
+    }
+
+
 def main() -> None:
     """Record all texts."""
     PAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        for name, text in record(Path(folder)).items():
-            (PAGES / f"{name}.txt").write_text(text, encoding="utf-8")
+        here = Path(folder)
+        found = record(here) | of_services(here / "services") | of_disks(here / "disks")
+    for name, text in found.items():
+        (PAGES / f"{name}.txt").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

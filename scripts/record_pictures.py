@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -77,7 +78,7 @@ def typed(folder: Path, *words: str, width: int = 80) -> str:
 
 def shown(folder: Path, *words: str, width: int) -> str:
     """The command and what it prints, as in every run."""
-    return timeless(f"$ stackmend {' '.join(words)}\n{typed(folder, *words, width=width)}")
+    return timeless(f"$ stackmend {shlex.join(words)}\n{typed(folder, *words, width=width)}")
 
 
 def timeless(text: str) -> str:

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from stackmend.report.table import columns
+
+from .support.guest_disks import needs_sandbox
 
 pytestmark = pytest.mark.builds
 
@@ -41,13 +44,28 @@ def test_audit_plan_and_run_look_as_in_the_docs(tmp_path: Path, monkeypatch: pyt
 
 
 def test_how_to_pages_show_what_is_printed(tmp_path: Path) -> None:
-    """The recorded output of the how-to pages is that of a run like this one, and each is on a page."""
-    recorded = pages.PAGES
+    """The recorded output of the how-to pages is that of a run like this one."""
+    (tmp_path / "rows").mkdir()
+    assert_recorded(pages.record(tmp_path / "rows") | pages.of_services(tmp_path / "services"))
+
+
+def test_how_to_pages_show_what_is_read_of_disks(tmp_path: Path) -> None:
+    """The recorded output of an inspection is that of one like it."""
+    needs_sandbox()
+    assert_recorded(pages.of_disks(tmp_path / "disks"))
+
+
+def assert_recorded(found: Mapping[str, str]) -> None:
+    """These texts are those of the docs."""
     again = "python scripts/record_pages.py records them again, if it is meant to look so"
-    for name, text in pages.record(tmp_path).items():
-        assert text == (recorded / f"{name}.txt").read_text(encoding="utf-8"), f"{name}: {again}"
-    shown = "".join(page.read_text(encoding="utf-8") for page in recorded.parent.glob("*.md"))
-    assert [path.name for path in recorded.glob("*.txt") if f"recorded/{path.name}" not in shown] == []
+    for name, text in found.items():
+        assert text == (pages.PAGES / f"{name}.txt").read_text(encoding="utf-8"), f"{name}: {again}"
+
+
+def test_everything_recorded_is_on_a_page() -> None:
+    """Each recorded text is shown by a how-to page."""
+    shown = "".join(page.read_text(encoding="utf-8") for page in pages.PAGES.parent.glob("*.md"))
+    assert [path.name for path in pages.PAGES.glob("*.txt") if f"recorded/{path.name}" not in shown] == []
 
 
 @pytest.mark.parametrize("path", sorted(IMAGES.glob("*-*.txt")), ids=lambda path: path.stem)
