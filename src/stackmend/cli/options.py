@@ -133,15 +133,16 @@ def silence(text: str) -> float:
 
 def positive(text: str) -> int:
     """A whole number, at least one."""
-    value = int(text)
-    if not 1 <= value <= MOST:
-        raise argparse.ArgumentTypeError(f"must be from 1 to {MOST}")
-    return value
+    return _from(1, text)
 
 
 def whole(text: str) -> int:
     """A whole number, not negative."""
+    return _from(0, text)
+
+
+def _from(least: int, text: str) -> int:
     value = int(text)
-    if not 0 <= value <= MOST:
-        raise argparse.ArgumentTypeError(f"must be from 0 to {MOST}")
+    if not least <= value <= MOST:
+        raise argparse.ArgumentTypeError(f"must be from {least} to {MOST}")
     return value

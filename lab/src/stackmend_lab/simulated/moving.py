@@ -247,17 +247,22 @@ def cold(world: World, server: Server, wanted: str | None) -> Course:
     world.set(server, task_state="resize_migrated")
     world.record(migration, "post-migrating")
     there.guests[server.id] = source.guests.pop(server.id)
+    _brought(world, server, source, there)
+    yield world.random.uniform(0.1, 1.0)
+    world.set(server, task_state="resize_finish")
+    yield world.random.uniform(0.2, 3.0)
+    world.record(migration, "finished")
+    world.set(server, vm_state="resized", task_state=None, power_state=was)
+
+
+def _brought(world: World, server: Server, source: Host, there: Host) -> None:
+    """Its ports and volumes are there, and no longer at the source."""
     for port in server.ports:
         world.unbind(world.ports[port], source.name)
         world.activate(world.ports[port], there.name)
     for volume in server.volumes:
         world.attach(volume, server.id, there.name)
     world.detach_at(server, source.name)
-    yield world.random.uniform(0.1, 1.0)
-    world.set(server, task_state="resize_finish")
-    yield world.random.uniform(0.2, 3.0)
-    world.record(migration, "finished")
-    world.set(server, vm_state="resized", task_state=None, power_state=was)
 
 
 def confirm(world: World, server: Server, migration: Migration) -> Course:
@@ -279,12 +284,7 @@ def revert(world: World, server: Server, migration: Migration) -> Course:
     world.hand_over(migration.id, server.id)
     world.move(server, source.name)
     source.guests[server.id] = there.guests.pop(server.id, server.power_state)
-    for port in server.ports:
-        world.unbind(world.ports[port], there.name)
-        world.activate(world.ports[port], source.name)
-    for volume in server.volumes:
-        world.attach(volume, server.id, source.name)
-    world.detach_at(server, there.name)
+    _brought(world, server, there, source)
     yield world.random.uniform(0.1, 1.0)
     world.record(migration, "reverted")
     world.set(server, vm_state=server.old_state or "active", task_state=None)

@@ -216,29 +216,30 @@ def _confirming(reader: ResourceReader, asked: ConfirmResize) -> MovedSeen:
     return _moved(picture, found_)
 
 
-def _confirmed(picture: MovedSeen, asked: ConfirmResize) -> StepState:
+def _resized(picture: MovedSeen, ending: tuple[str, str]) -> StepState | None:
+    """How a resize stands that is confirmed or reverted, by the states of its record then; None where it has ended."""
     if picture["server"] == "absent" or picture["server.vm_state"] == "error":
         return StepState.FAILED
     if str(picture["server.task_state"]).startswith("resize"):
         return StepState.INTENT
     if picture["server.vm_state"] == "resized":
-        # the record is confirmed a moment before the server is (resource_tracker.drop_move_claim_at_source)
-        under_way = picture["migration.status"] in ("confirming", "confirmed")
-        return StepState.INTENT if under_way else StepState.PLANNED
+        return StepState.INTENT if picture["migration.status"] in ending else StepState.PLANNED
+    return None
+
+
+def _confirmed(picture: MovedSeen, asked: ConfirmResize) -> StepState:
+    # the record is confirmed a moment before the server is (resource_tracker.drop_move_claim_at_source)
+    if state := _resized(picture, ("confirming", "confirmed")):
+        return state
     if not _away(picture, asked):
         return StepState.FAILED
     return StepState.INTENT if _under_way(picture) or picture["held"] else StepState.DONE
 
 
 def _reverted(picture: MovedSeen, asked: RevertResize) -> StepState:
-    if picture["server"] == "absent" or picture["server.vm_state"] == "error":
-        return StepState.FAILED
-    if str(picture["server.task_state"]).startswith("resize"):
-        return StepState.INTENT
-    if picture["server.vm_state"] == "resized":
-        # the server may have been read before the record
-        under_way = picture["migration.status"] in ("reverting", "reverted")
-        return StepState.INTENT if under_way else StepState.PLANNED
+    # the server may have been read before the record
+    if state := _resized(picture, ("reverting", "reverted")):
+        return state
     if _under_way(picture):
         return StepState.INTENT
     # already confirmed: it cannot be reverted
