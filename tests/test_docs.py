@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import json
 import re
 import shlex
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -20,6 +18,8 @@ from stackmend.engine.auditing import catalogue
 from stackmend.model.errors import Exit
 from stackmend.report.pages import CHECK_SECTIONS, page
 
+from .support.by_path import loaded
+
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 ROOMS = ("adr", "tutorial", "how-to", "reference", "explanation")
@@ -28,18 +28,8 @@ PAGES = sorted(
 )
 REPAIR_SECTIONS = ("What it does", "Guards", "Undo")
 
-
-def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, DOCS / "_ext" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-generate = _load("generate")
-architecture = _load("architecture")
+generate = loaded(DOCS / "_ext" / "generate.py")
+architecture = loaded(DOCS / "_ext" / "architecture.py")
 SHELL = Shell(sys.stdout, sys.stderr)
 COMMANDS = dict(iter(SHELL.command_manager))
 

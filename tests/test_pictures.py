@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from stackmend.report.table import columns
 
+from .support.by_path import loaded
 from .support.guest_disks import needs_sandbox
 
 pytestmark = pytest.mark.builds
@@ -21,17 +20,8 @@ IMAGES = ROOT / "docs" / "images"
 AGAIN = "python scripts/record_pictures.py records them again, if it is meant to look so"
 
 
-def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-pictures = _load("record_pictures")
-pages = _load("record_pages")
+pictures = loaded(ROOT / "scripts" / "record_pictures.py")
+pages = loaded(ROOT / "scripts" / "record_pages.py")
 
 
 def test_audit_plan_and_run_look_as_in_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

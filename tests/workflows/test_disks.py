@@ -23,7 +23,7 @@ from stackmend.model.objects.disks import QUARANTINE, WORK
 from stackmend.model.step import HostCommand, StepState
 from stackmend.model.writer import StepResult
 
-from ..drivers.hosts.conftest import Host
+from ..drivers.hosts.conftest import answering
 from ..support.carried_out import carried_out
 from .instances import MIB, Instances, here, qemu, tool
 
@@ -291,9 +291,7 @@ def test_an_orphan_goes_aside_and_comes_back(move: Move) -> None:
 
 def test_the_data_go_by_ssh_from_one_host_to_the_other(move: Move, tmp_path: Path) -> None:
     """The source and the target are signed in at by the operator's own ssh; a host that is gone is no copy."""
-    far = Host("c01", tmp_path / "far", 3)
-    try:
-        far.start()
+    with answering(tmp_path / "far", 3) as far:
         routes = Routes(transport="ssh", ssh_config=str(far.config))
         settings = {"hosts.carry": carried(routes), "hosts.local": ["c02"]}
         move.source = disks.InstancesDirectory.of(settings, "c01", str(move.old.path), home=HOME)
@@ -307,6 +305,3 @@ def test_the_data_go_by_ssh_from_one_host_to_the_other(move: Move, tmp_path: Pat
         outcome = move.do(steps[0])
         assert (outcome.state, "the source cannot be read" in outcome.note) == (StepState.FAILED, True)
         assert not (move.new.path / second).exists()
-    finally:
-        far.stop()
-        far.network.close()

@@ -18,7 +18,7 @@ from stackmend.model.errors import SourceError
 
 from ...support import guest_disks as made
 from ...support.guest_disks import MIB, digest
-from ..hosts.conftest import Host, until
+from ..hosts.conftest import Host, answering, until
 from .conftest import CRASH, raw
 from .test_hostile import naming
 
@@ -26,13 +26,8 @@ from .test_hostile import naming
 @pytest.fixture
 def there(tmp_path: Path) -> Iterator[Host]:
     """A host that answers."""
-    host = Host("c01", tmp_path / "c01", 1)
-    try:
-        host.start()
+    with answering(tmp_path / "c01") as host:
         yield host
-    finally:
-        host.stop()
-        host.network.close()
 
 
 def served(host: Host, disk: Path) -> tuple[str, ...]:

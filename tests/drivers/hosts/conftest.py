@@ -185,16 +185,23 @@ def _name(pid: int) -> str:
     return ""
 
 
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    """A host that responds."""
-    made = Host("c01", tmp_path / "c01", 1)
+@contextlib.contextmanager
+def answering(folder: Path, number: int = 1) -> Iterator[Host]:
+    """The host c01, which answers; at the end nothing of it is left but the folder."""
+    made = Host("c01", folder, number)
     try:
         made.start()
         yield made
     finally:
         made.stop()
         made.network.close()
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    """A host that answers."""
+    with answering(tmp_path / "c01") as made:
+        yield made
 
 
 @pytest.fixture
