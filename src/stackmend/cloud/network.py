@@ -58,11 +58,6 @@ def few(api: Api) -> list[str]:
     return [str(one["id"]) for one in body.get("networks", ())[:5]]
 
 
-def extensions(api: Api) -> set[str]:
-    """Aliases of Neutron's extensions."""
-    return {str(one["alias"]) for one in api.every("network", "/extensions", "extensions")}
-
-
 def ports_left(api: Api, project: str) -> int | None:
     """How many more ports a project may have; None if unknown or unlimited."""
     if not project:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from ipaddress import ip_address, ip_network
 
@@ -14,9 +13,6 @@ from stackmend.model.objects.address import Port, Subnet
 from stackmend.model.protocols import Api
 from stackmend.model.repair import CannotRepair
 
-#: one label of a host name (RFC 1123), as Neutron accepts it
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
-_LONGEST_NAME = 255
 #: ``device_owner`` -> the holder of the address, if it is part of the network itself
 _OF_NETWORK = {
     "network:dhcp": "a DHCP server of the network",
@@ -36,18 +32,6 @@ def mark(now: str, *about: object) -> str:
     """A description unique among ports: the same for the same plan."""
     name = uuid.uuid5(uuid.NAMESPACE_URL, " ".join(("stackmend", now, *map(str, about))))
     return f"reserved by stackmend, {name}"
-
-
-def label(name: str) -> str:
-    """The first part of a DNS name, Neutron's ``dns_name``; UsageError for an invalid name."""
-    bare = name.rstrip(".")
-    parts = bare.split(".")
-    if len(bare) > _LONGEST_NAME or not all(_LABEL.fullmatch(part) for part in parts):
-        raise UsageError(
-            f"{name!r} is not a DNS name",
-            "Each part has at most 63 letters, digits and dashes, and no dash at its ends.",
-        )
-    return parts[0].lower()
 
 
 def plain(address: str) -> str:

@@ -8,8 +8,9 @@ port's description names the reservation. It may be changed later, but undo then
 
 ## Guards
 The addresses belong to subnets of the network and can be used by a server: no gateway, network or broadcast address.
-They are free, and the project's quota allows one more port. A DNS name is set only if Neutron has the DNS extension;
-its first part must be the hostname of the server that gets the port, or Nova refuses it.
+They are free, and the project's quota allows one more port. A DNS name is set only if Neutron has the DNS extension
+and names ports of this network in that domain; afterwards the port is looked at, because a Neutron without a domain of
+its own drops names. The first part must be the hostname of the server that gets the port, or Nova refuses it.
 
 ## Undo
 The port is deleted, unless it belongs to a server by then.
@@ -22,12 +23,12 @@ from typing import Any
 
 from msgspec import UNSET
 
-from stackmend.cloud import network, reservations
+from stackmend.cloud import dns, reservations
+from stackmend.cloud.dns import Named
 from stackmend.cloud.networks import ByApi
-from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
-from stackmend.model.operations.reserved_ports import DropReserved, FixedIp, ReservePort
-from stackmend.model.step import Risk
+from stackmend.model.operations.reserved_ports import DropReserved, FixedIp, HasDnsName, ReservePort
+from stackmend.model.step import Risk, Step
 from stackmend.model.values import texts
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
@@ -37,12 +38,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     where, project = str(arguments["network"]), str(arguments.get("project") or "")
     fixed = [_fixed(ByApi(sight.api), where, reservations.plain(one)) for one in texts(arguments.get("addresses"))]
     name = str(arguments.get("name") or "")
-    label = reservations.label(name) if name and "." in name else ""
-    if label and "dns-integration" not in network.extensions(sight.api):
-        raise UsageError(
-            f"this Neutron has no DNS names for ports, and {name} is one",
-            "Use a port name without a dot, and set the name of the address in DNS.",
-        )
+    named = dns.named(sight.api, where, name) if "." in name else None
     reservations.room(sight.api, project)
     reservation = reservations.mark(sight.now, where, name, *(one["ip_address"] for one in fixed))
     asked = ReservePort(
@@ -51,18 +47,31 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         name=name or "reserved",
         project=project or UNSET,
         fixed_ips=fixed,
-        dns_name=label or UNSET,
+        dns_name=named.label if named else UNSET,
     )
     back = DropReserved(reservation=reservation, network=where).made()
     addresses = ", ".join(one["ip_address"] for one in fixed) or "addresses that Neutron allocates"
     target: dict[str, Any] = {"network": where, "name": asked.name, "addresses": [one["ip_address"] for one in fixed]}
+    steps: list[Step] = [asked.call({"holder": None} if asked.address else None, inverse=back)]
+    if named:
+        seen = HasDnsName(reservation=reservation, network=where, dns_name=named.label, fqdn=named.fqdn)
+        steps.append(seen.call())
     yield LaneDraft(
         resource_type="port",
         resource_id=asked.name,
         message=f"a port in network {where} with {addresses}",
-        steps=(asked.call({"holder": None} if asked.address else None, inverse=back),),
+        steps=tuple(steps),
         target=target,
+        evidence=_in_dns(named, name) if named else (),
     )
+
+
+def _in_dns(named: Named, name: str) -> tuple[str, ...]:
+    """What is known of a name before the port is there."""
+    told = [f"in DNS it is {name.rstrip('.')}: the server that gets it must have the hostname {named.label}"]
+    if named.others:
+        told.append(f"port {', '.join(named.others[:3])} has this name as well: DNS then gives the addresses of all")
+    return tuple(told)
 
 
 def _fixed(networks: ByApi, where: str, address: str) -> FixedIp:

@@ -44,6 +44,7 @@ class Site(Protocol):
     """Neutron, and an account of it."""
 
     toml: Path
+    domain: str  #: in which Neutron names ports
 
     def account(self) -> tuple[str, Path]:
         """(name of the cloud, its clouds.yaml)."""
@@ -154,12 +155,33 @@ class Reservations(Typed):
         assert typed("run", "undo", json.loads(out)["run"], "--yes")[0] == Exit.CLEAN
         assert reserved(site, place) == []
 
+    def test_a_dns_name(self, site: Site, typed: Any) -> None:
+        """The port has it, which is looked at; a second port with it is told of; undo deletes the port."""
+        place = site.place()
+        name = f"Web-1.{site.domain}"
+        asked = ("port", "reserve", "--network", place.network, "--name", name)
+        code, out, err = typed(*asked)
+        assert code == Exit.FINDINGS, err
+        assert "must have the hostname web-1" in " ".join(out.split())
+        code, out, err = typed(*asked, "--yes", "-f", "json")
+        assert code == Exit.REPAIRED, err
+        (port,) = reserved(site, place)
+        assert (port["name"], port["dns_name"]) == (name, "web-1")
+        code, shown, _ = typed(*asked)
+        assert f"port {port['id']} has this name as well" in " ".join(shown.split())
+        assert typed("run", "undo", json.loads(out)["run"], "--yes")[0] == Exit.CLEAN
+        assert reserved(site, place) == []
+
     @pytest.mark.parametrize(
         ("name", "words"),
-        [("web-1.example.org", "has no DNS names for ports"), ("web_1.example.org", "is not a DNS name")],
+        [
+            ("web-1.elsewhere.org", "Neutron would call it web-1."),
+            ("web_1.example.org", "is not a DNS name"),
+            ("web-1.", "Neutron would call it web-1."),
+        ],
     )
-    def test_a_dns_name(self, site: Site, typed: Any, name: str, words: str) -> None:
-        """It has to be one, and Neutron has to know names of ports: here it does not."""
+    def test_a_name_that_no_port_can_have(self, site: Site, typed: Any, name: str, words: str) -> None:
+        """Refused, with the name that Neutron would make of it; nothing is made."""
         place = site.place()
         code, _, err = typed("port", "reserve", "--network", place.network, "--name", name, "--yes")
         assert (code, words in err) == (Exit.USAGE, True), err

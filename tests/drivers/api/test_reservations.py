@@ -14,15 +14,18 @@ from typing import Any
 import pytest
 
 from stackmend.cloud import reservations
+from stackmend.cloud.dns import NO_DOMAIN
 from stackmend.model.errors import Exit, UsageError
 from stackmend_lab.cloud import Cloud, build
 from stackmend_lab.plants._networks import drop_port, standard
 
 from .fake import RefusedError, Reply
-from .reservations import Reservations, Shown, having
+from .reservations import Reservations, Shown, having, reserved
 from .serving import serving
 from .test_addresses import NetworkFake
 from .test_collecting import configured
+
+DOMAIN = "lab.example"
 
 
 class ReservingFake(NetworkFake):
@@ -30,15 +33,43 @@ class ReservingFake(NetworkFake):
 
     draws: list[str]
     room: int | None = None
+    #: dns_domain of neutron.conf; None: without the extension
+    dns_domain: str | None
+    shows_domain: bool  #: that ports show it
+
+    def __init__(self, cloud: Cloud, folder: Path) -> None:
+        super().__init__(cloud, folder)
+        self.dns_names: dict[str, str] = {}
+        self.dns_domain, self.shows_domain = DOMAIN, True
 
     def lists(self) -> Iterator[tuple[str, str, Callable[..., Reply]]]:
         """Before those of the others."""
         yield "POST", "/network/v2.0/ports", self.create_port
         yield "DELETE", "/network/v2.0/ports/([^/?]+)", self.asked_to_remove
         yield "GET", "/network/v2.0/networks/([^/?]+)", self.one_network
-        yield "GET", "/network/v2.0/extensions", lambda _: (200, {"extensions": []})
+        yield "GET", "/network/v2.0/extensions", self.extensions
+        yield "GET", "/network/v2.0/ports/([^/?]+)", self.one_port
         yield "GET", r"/network/v2.0/quotas/([^/?]+)/details", self.quota
         yield from super().lists()
+
+    def extensions(self, *_: Any) -> Reply:
+        return 200, {"extensions": [] if self.dns_domain is None else [{"alias": "dns-integration"}]}
+
+    def one_port(self, _: Any, name: str) -> Reply:
+        status, body = self.show_port(_, name)
+        return status, {"port": body["port"] | self._in_dns({"id": name, "fixed_ips": body["port"]["fixed_ips"]})}
+
+    def _in_dns(self, port: dict[str, Any]) -> dict[str, Any]:
+        """As ``DNSExtensionDriver`` shows it, which takes no name as long as the domain is the default."""
+        if self.dns_domain is None:
+            return {}
+        name = self.dns_names.get(port["id"], "")
+        assigned = [
+            {"ip_address": address, "hostname": host, "fqdn": f"{host}.{self.dns_domain}."}
+            for address in (one["ip_address"] for one in port["fixed_ips"])
+            for host in [name or f"host-{address.replace('.', '-').replace(':', '-')}"]
+        ]
+        return {"dns_name": name, "dns_assignment": assigned if name or self.shows_domain else []}
 
     def one_network(self, _: Any, name: str) -> Reply:
         return 200, {"network": self.need("Network", "neutron", "SELECT id, name FROM networks WHERE id = :n", n=name)}
@@ -76,6 +107,8 @@ class ReservingFake(NetworkFake):
             self.cloud.insert(
                 "neutron", "ipamallocations", ip_address=address, ipam_subnet_id=ipam["id"], status="ALLOCATED"
             )
+        if self.dns_domain not in (None, NO_DOMAIN):
+            self.dns_names[name] = asked.get("dns_name", "").lower()
         if self.room is not None:
             self.room -= 1
         return 201, {"port": {"id": name}}
@@ -106,7 +139,7 @@ class ReservingFake(NetworkFake):
         ports = super()._ports()
         # read last: what is made meanwhile has no description here, and is not among the ports
         described = {row.pop("id"): row for row in self.cloud.rows("neutron", sql)}
-        return [{**port, **described[port["id"]]} for port in ports if port["id"] in described]
+        return [{**port, **described[port["id"]], **self._in_dns(port)} for port in ports if port["id"] in described]
 
 
 @dataclass
@@ -124,7 +157,8 @@ class FakeSite:
     """Neutron of rows."""
 
     def __init__(self, cloud: Cloud, fake: ReservingFake, folder: Path) -> None:
-        self.cloud, self.fake = cloud, fake
+        self.cloud, self.fake, self.domain = cloud, fake, DOMAIN
+        fake.dns_domain, fake.shows_domain = DOMAIN, True
         configured(folder, fake)
         self.toml = folder / "stackmend.toml"
 
@@ -212,6 +246,29 @@ class TestReservations(Reservations):
     def site(self, served: tuple[Cloud, ReservingFake], tmp_path: Path) -> FakeSite:
         """Neutron, with a journal of its own."""
         return FakeSite(*served, tmp_path)
+
+    @pytest.mark.parametrize(
+        ("domain", "words"), [(None, "has no DNS names for ports"), (NO_DOMAIN, "drops DNS names of ports")]
+    )
+    def test_a_neutron_without_names(self, site: FakeSite, typed: Any, domain: str | None, words: str) -> None:
+        """Without the extension, or as it is configured by default: nothing is made, and why is said."""
+        place = site.place()
+        site.fake.dns_domain = domain
+        code, _, err = typed("port", "reserve", "--network", place.network, "--name", f"web-1.{DOMAIN}", "--yes")
+        assert (code, words in err) == (Exit.USAGE, True), err
+        assert reserved(site, place) == []
+
+    @pytest.mark.attack("has Neutron drop the DNS name of a port, which it does without a word")
+    def test_a_name_that_is_dropped(self, site: FakeSite, typed: Any) -> None:
+        """No port has shown that before: what was made is looked at, and that it has no name is no success."""
+        place = site.place()
+        site.fake.dns_domain, site.fake.shows_domain = NO_DOMAIN, False
+        words = ("--network", place.network, "--name", f"web-1.{DOMAIN}", "--yes", "-f", "json")
+        code, out, err = typed("port", "reserve", *words)
+        assert code == Exit.STOPPED, err
+        assert len(reserved(site, place)) == 1
+        assert typed("run", "undo", json.loads(out)["run"], "--yes")[0] == Exit.CLEAN
+        assert reserved(site, place) == []
 
     def test_whose_it_was_is_known_from_rows(self, site: FakeSite, typed: Any) -> None:
         """A guest that lost its port may use the address still; when its server is gone, project and MAC are its."""

@@ -38,6 +38,8 @@ class LabPlace:
 class LabSite:
     """The real Neutron."""
 
+    domain = "lab.example"
+
     def __init__(self, plane: Plane) -> None:
         self.toml: Path = plane.toml
         self.sdk: Any = plane.connect()
@@ -89,7 +91,7 @@ class LabSite:
     def ports(self, place: LabPlace) -> list[Shown]:
         return [
             {"id": one.id, "name": one.name, "project_id": one.project_id, "device_id": one.device_id,
-             "description": one.description, "fixed_ips": one.fixed_ips}
+             "description": one.description, "fixed_ips": one.fixed_ips, "dns_name": one.dns_name}
             for one in self.sdk.network.ports(network_id=place.network)
         ]  # fmt: skip
 

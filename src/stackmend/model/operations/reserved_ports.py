@@ -27,6 +27,8 @@ class ReservedSeen(TypedDict, total=False):
     device_id: str
     revision_number: int | None
     addresses: list[str]
+    dns_name: str
+    names: list[str]  #: of its addresses in DNS, in full
     holder: str | None  #: another port that has the wanted address
 
 
@@ -82,6 +84,16 @@ class DropReserved(_Reserving, frozen=True, kw_only=True):
         """The call, sent only while the port is unused; undo does not restore a deleted port."""
         seen: ReservedSeen = {"device_id": ""}
         return self.call(seen, inverse=self.call(seen))
+
+
+class HasDnsName(_Reserving, frozen=True, kw_only=True):
+    """See that Neutron has given the port of a reservation the DNS name that was asked for."""
+
+    NAME = "has-dns-name"
+
+    network: str
+    dns_name: str
+    fqdn: str = ""  #: what its addresses are called; "": only an external service says so
 
 
 class HoldsAddress(NeutronOperation[ReservedSeen], frozen=True, kw_only=True):

@@ -9,18 +9,19 @@ from urllib.parse import quote_plus
 
 from msgspec import UNSET
 
-from stackmend.cloud import network
+from stackmend.cloud import dns, network
 from stackmend.drivers.api.operations import Implementation, ResourceReader, nothing
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.reserved_ports import (
     DropReserved,
+    HasDnsName,
     HoldsAddress,
     ReservedSeen,
     ReservePort,
     TryPort,
 )
 from stackmend.model.step import StepState
-from stackmend.model.values import whole
+from stackmend.model.values import members, whole
 
 _FIELDS = "".join(f"&fields={name}" for name in ("id", "description", "device_id", "fixed_ips", "revision_number"))
 _Shown = Mapping[str, object]
@@ -118,6 +119,20 @@ def _aimed(request: Request, picture: ReservedSeen) -> Request:
     return replace(request, path=path, revision=picture.get("revision_number"))
 
 
+def _naming(reader: ResourceReader, asked: HasDnsName) -> ReservedSeen:
+    own = _own(reader, asked.network, asked.reservation)
+    if own is None:
+        return _picture(None)
+    body = members((reader.get("network", f"/ports/{segment(str(own['id']))}") or {}).get("port"))
+    return {**_picture(own), "dns_name": str(body.get("dns_name") or ""), "names": dns.names(body)}
+
+
+def _is_named(picture: ReservedSeen, asked: HasDnsName) -> StepState:
+    name, names = picture.get("dns_name", ""), picture.get("names", [])
+    has = name.lower() == asked.dns_name and (not asked.fqdn or asked.fqdn in names)
+    return StepState.DONE if has else StepState.FAILED
+
+
 def _holding(reader: ResourceReader, asked: HoldsAddress) -> ReservedSeen:
     found = _at(reader, asked.network, asked.address)
     if found is not None and found.get("description") in asked.reservations:
@@ -135,6 +150,10 @@ OPERATIONS = (
         requests=lambda asked: _body(asked, [{"subnet_id": asked.subnet}]),
     ),
     Implementation(of=DropReserved, requests=_drop, aim=_aimed, look=_dropping, judge=_is_dropped, again=True),
+    Implementation(
+        of=HasDnsName, requests=nothing, look=_naming, judge=_is_named, again=True, limit=10,
+        waits="check that the port has the DNS name {dns_name}",
+    ),
     Implementation(
         of=HoldsAddress, requests=nothing, look=_holding, again=True, limit=10,
         waits="check that one of the reserved ports has {address}",
