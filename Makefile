@@ -14,6 +14,8 @@ ATTACKS ?=
 N ?=
 # workers of pytest: one a core, each with a MariaDB of its own, and one for the lab; 0 for none
 JOBS ?= auto
+# what runs here, and what runs on hosts
+SHELL_SCRIPTS = $(wildcard scripts/*.sh src/stackmend/hosts/scripts/*.sh)
 # tests begin hundreds of programs: none of them is to compile the source anew
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -44,13 +46,14 @@ attack: ## every attack on what the README promises, the long ones too; writes d
 	@scripts/setup.sh test
 	@scripts/timed.sh "the attacks" .uv/test/bin/python scripts/attack.py -n $(JOBS) --maxprocesses 8 $(ATTACKS)
 
-lint: ## ruff, mypy and the layers of imports
+lint: ## ruff, mypy, the layers of imports, and shellcheck
 	@scripts/setup.sh lint
 	@scripts/timed.sh "ruff check" .uv/lint/bin/ruff check
 	@scripts/timed.sh "ruff format" .uv/lint/bin/ruff format --check
 	@scripts/timed.sh "mypy" .uv/lint/bin/mypy
 	@scripts/timed.sh "lint-imports" .uv/lint/bin/lint-imports
 	@scripts/timed.sh "lint-imports of the lab" .uv/lint/bin/lint-imports --config lab/pyproject.toml
+	@scripts/timed.sh "shellcheck" .uv/lint/bin/shellcheck -x $(SHELL_SCRIPTS)
 
 bench: ## measure against a cloud of N servers: make bench N=100000
 	@scripts/setup.sh bench

@@ -140,10 +140,10 @@ class Services(ShowingFake):
 
     def drop_mapping(self, _: Any, server: str, volume: str) -> Reply:
         if self.late:
-            self._acted(server, "detach_volume", "Error")
+            self.acted(server, "detach_volume", "Error")
             return 202, None
         code, body = super().drop_mapping(_, server, volume)
-        self._acted(server, "detach_volume", "Success")
+        self.acted(server, "detach_volume", "Success")
         return code, body
 
     def end_detach(self, server: str, volume: str) -> None:
@@ -156,7 +156,7 @@ class Services(ShowingFake):
         asked = body["volumeAttachment"]
         database, row = self.server(server)
         if self.stubborn:
-            self._acted(server, "attach_volume", "Error")
+            self.acted(server, "attach_volume", "Error")
             return 200, {"volumeAttachment": asked}
         name, volume = str(uuid.uuid4()), asked["volumeId"]
         self.cloud.insert(
@@ -169,19 +169,20 @@ class Services(ShowingFake):
             source_type="volume", destination_type="volume", device_name="/dev/vdz", deleted=0, no_device=0,
             delete_on_termination=int(asked["delete_on_termination"]), tag=asked.get("tag"),
         )  # fmt: skip
-        self._acted(server, "attach_volume", "Success")
+        self.acted(server, "attach_volume", "Success")
         return 200, {"volumeAttachment": asked}
 
-    def _acted(self, server: str, action: str, result: str) -> None:
+    def acted(self, server: str, action: str, result: str, **told: str) -> None:
+        """Record an action as Nova does, now; ``told``: details, traceback."""
         database, _row = self.server(server)
         now = self.cloud.ago(0)
         number = self.cloud.insert(
             database, "instance_actions", action=action, instance_uuid=server, request_id=f"req-{uuid.uuid4()}",
-            start_time=now, created_at=now, deleted=0,
+            start_time=now, created_at=now, deleted=0, message="Error" if result == "Error" else None,
         )  # fmt: skip
         self.cloud.insert(
             database, "instance_actions_events", action_id=number, event="compute_x", start_time=now, finish_time=now,
-            result=result, deleted=0, created_at=now,
+            result=result, deleted=0, created_at=now, **told,
         )  # fmt: skip
 
     def list_attachments(self, _: Any, query: str) -> Reply:

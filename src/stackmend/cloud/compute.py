@@ -9,6 +9,7 @@ from __future__ import annotations
 from stackmend.model.api import Resource, segment
 from stackmend.model.errors import UsageError
 from stackmend.model.protocols import Api
+from stackmend.model.values import members, objects
 
 #: services and hypervisors identified by UUID, the latter as their resource providers
 SERVICES = "2.53"
@@ -21,6 +22,8 @@ LOOKED_AT = "2.68"
 _BASIC = "2.1"
 #: actions, paginated
 _ACTIONS = "2.58"
+#: what an event of an action failed with; before that there is a traceback, for administrators
+_DETAILS = "2.84"
 #: flavors with their extra specs
 _FLAVORS = "2.61"
 #: shares of one server
@@ -89,6 +92,15 @@ def actions(api: Api, name: str) -> list[Resource]:
     """The latest actions of a server, at most fifty."""
     path = f"/servers/{segment(name)}/os-instance-actions?limit={_EVERY_ACTION_PAGE}"
     return list((api.get("compute", path, _ACTIONS) or {}).get("instanceActions", ()))
+
+
+def fault(api: Api, name: str, action: Resource) -> str:
+    """What an action of a server failed with, in Nova's words, or the traceback of an older cloud; "" for none."""
+    version = _DETAILS if api.offers("compute", _DETAILS) else _ACTIONS
+    path = f"/servers/{segment(name)}/os-instance-actions/{segment(str(action['request_id']))}"
+    body = members((api.get("compute", path, version) or {}).get("instanceAction"))
+    failed = [one for one in objects(body.get("events")) if one.get("result") == "Error"]
+    return next((str(one.get("details") or one.get("traceback") or "") for one in failed), "")
 
 
 def shares(api: Api, name: str) -> list[Resource]:

@@ -1,20 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """AppArmor on a host: the profile that libvirt made for a guest, and what the kernel has denied the guest.
 
-When a guest starts, libvirt's virt-aa-helper creates ``libvirt-<uuid>`` (from a template, once) and
-``libvirt-<uuid>.files``, which it includes. The latter is rewritten from the guest's XML when a disk is attached or
-detached, and both are removed when the guest stops (src/security/virt-aa-helper.c, security_apparmor.c). It contains
-``/dev/vhost-net`` only if the XML had a virtio NIC at that time: a guest that started without one is denied the device
-of the first NIC attached to it. Nova responds 500, "Failed to attach network adapter device".
+libvirt's virt-aa-helper makes ``libvirt-<uuid>`` (from a template, once) and ``libvirt-<uuid>.files``, which it
+includes, when a guest starts. The latter is written anew from the guest's XML when a disk is attached or detached, and
+both are removed when it stops (src/security/virt-aa-helper.c, security_apparmor.c). ``/dev/vhost-net`` is in it only if
+the XML had a virtio NIC by then: a guest that started without one is denied the device of the first NIC that is
+attached to it. Nova answers 500, "Failed to attach network adapter device".
+
+What is in a file is not what the kernel enforces until ``apparmor_parser`` has loaded it, and no kernel shows rules.
+It shows when it was given a policy: at every load it touches the folder of the profile's ``raw_data``
+(security/apparmor/policy.c, ``__aa_loaddata_update``), unless it was built without AppArmor's export of binaries.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
+from typing import NamedTuple
 
+from stackmend.hosts.scripts import script
 from stackmend.model.errors import SourceError
 from stackmend.model.protocols import Hosts
 from stackmend.model.step import HostCommand
@@ -27,55 +34,7 @@ RULE = f"  {DEVICE} rw,"
 #: follows the rule once the profile has been loaded with it
 LOADED = "  # the line above is loaded: stackmend"
 
-#: $1 root of the file system, $2 UUID, $3 rule, $4 mark; prints words and texts, each ended by a NUL
-_LOOK = r"""export LC_ALL=C
-d=$1/etc/apparmor.d n=libvirt-$2
-say() { printf '%s\t%s\0' "$1" "$2"; }
-say enabled "$(cat "$1/sys/module/apparmor/parameters/enabled" 2>/dev/null)"
-say loaded "$(grep -F "$n " "$1/sys/kernel/security/apparmor/profiles" 2>/dev/null)"
-[ ! -e "$1/dev/vhost-net" ] || say device yes
-[ ! -f "$d/libvirt/$n" ] || say profile "$(cat "$d/libvirt/$n")"
-[ ! -f "$d/libvirt/$n.files" ] || {
-  say files "$(cat "$d/libvirt/$n.files")"
-  say digest "$(grep -vxF -e "$3" -e "$4" "$d/libvirt/$n.files" | sha256sum)"
-}
-say every "$(cat "$d/abstractions/libvirt-qemu" "$d/local/abstractions/libvirt-qemu" 2>/dev/null)"
-for f in "$d"/libvirt/libvirt-*.files; do
-  [ "$f" != "$d/libvirt/$n.files" ] && grep -q /dev/vhost-net "$f" 2>/dev/null || continue
-  say other "$f"
-  say model "$(cat "$f")"
-  break
-done
-{ journalctl -k -q --no-pager -g "apparmor=.DENIED.*$n" 2>/dev/null || dmesg 2>/dev/null || :; } |
-  grep -F "profile=\"$n\"" | tail -n 20 | while IFS= read -r line; do say denied "$line"; done
-exit 0
-"""
-#: $1 to $4 as above
-_HEAD = r"""export LC_ALL=C
-p=$1/etc/apparmor.d/libvirt/libvirt-$2 f=$1/etc/apparmor.d/libvirt/libvirt-$2.files
-has() { grep -qxF -e "$1" "$f"; }
-without() { grep -vxF -e "$1" -e "$2" "$f"; }
-put() { new=$(without "$1" "$2") && printf '%s\n' "$new" >"$f"; }
-"""
-#: $5 digest of the file without rule and mark. The file is changed in place, as by libvirt, to keep its owner and mode
-_PERMIT = (
-    _HEAD
-    + r"""[ -f "$f" ] && [ ! -L "$f" ] || { echo "the guest has no such file any more: $f" >&2; exit 1; }
-[ "$(without "$3" "$4" | sha256sum)" = "$5" ] || { echo "it has changed since the plan was made: $f" >&2; exit 1; }
-[ -z "$(tail -c 1 "$f")" ] || { echo "it does not end with a line: $f" >&2; exit 1; }
-has "$3" || printf '%s\n' "$3" >>"$f" || exit 1
-apparmor_parser -r "$p" || { put "$3" "$4"; apparmor_parser -r "$p"; exit 1; }
-printf '%s\n' "$4" >>"$f"
-"""
-)
-_FORBID = (
-    _HEAD
-    + r"""[ -f "$f" ] || exit 0
-put "$3" "$4" && apparmor_parser -r "$p"
-"""
-)
-#: if the guest has stopped, the file is gone, and so is the rule
-_PROBE = _HEAD + '[ -f "$f" ] && has "$3" && has "$4" || exit 1\n'
+_LOOK, _PERMIT, _FORBID, _PROBE = (script(f"apparmor_{name}") for name in ("look", "permit", "forbid", "probe"))
 _LIMIT = 120.0
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 #: parts that are unique to one guest: its name and domain number
@@ -88,14 +47,15 @@ class Verdict(StrEnum):
     """The state of a guest's access to /dev/vhost-net."""
 
     OFF = "off"  #: the kernel enforces no profile
-    NONE = "no-profile"  #: the guest has none: it is off, or confined by another security driver
-    ALLOWED = "allowed"  #: a rule allows the device
-    LACKING = "lacking"  #: no rule allows it, but no denial by the kernel was found
-    DENIED = "denied"  #: no rule allows it, and the kernel has denied it
+    NONE = "no-profile"  #: the guest has none: it is off, or another security driver confines it
+    ALLOWED = "allowed"  #: a rule lets it open the device
+    WRITTEN = "written"  #: a rule is written that lets it, and is not known to be loaded
+    LACKING = "lacking"  #: no rule lets it, and the kernel has not been seen to deny it
+    DENIED = "denied"  #: no rule lets it, and the kernel has denied it
 
 
-#: verdicts with which a NIC cannot be attached
-DENYING = (Verdict.DENIED, Verdict.LACKING)
+#: verdicts by which a NIC cannot be attached
+DENYING = (Verdict.DENIED, Verdict.LACKING, Verdict.WRITTEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,9 +65,10 @@ class Profile:
     verdict: Verdict
     file: str  #: the file with its rules
     device: bool  #: whether the host has /dev/vhost-net
-    denied: tuple[str, ...] = ()  #: denials by the kernel, the last lines of its log
-    other: str = ""  #: file of the guest used for comparison
-    only_here: tuple[str, ...] = ()  #: rules, without the parts unique to one guest
+    denied: tuple[str, ...] = ()  #: what the kernel denied it, the last lines of its log
+    log: tuple[str, ...] = ()  #: what nova-compute logged of attaches of its NICs that failed, the last lines
+    other: str = ""  #: file of the guest that it is compared with
+    only_here: tuple[str, ...] = ()  #: rules, without what is of one guest alone
     only_there: tuple[str, ...] = ()
     digest: str = ""  #: of its own rules, without those added here
 
@@ -122,12 +83,14 @@ def look(hosts: Hosts, host: str, server: str, root: str = "") -> Profile:
     said = list(_said(done.out))
     words: Mapping[str, str] = dict(said)
     denied = tuple(text for kind, text in said if kind == "denied")
+    log = tuple(text for kind, text in said if kind == "log")
     here, there = _rules(words.get("files", ""), server), _rules(words.get("model", ""), server)
     return Profile(
-        verdict=_verdict(words, denied),
+        verdict=_verdict(said, denied),
         file=f"{PROFILES}/libvirt-{server}.files",
         device="device" in words,
         denied=denied,
+        log=log,
         other=words.get("other", "").removeprefix(root),
         only_here=tuple(sorted(here - there)) if there else (),
         only_there=tuple(sorted(there - here)),
@@ -147,10 +110,11 @@ def permit(host: str, server: str, digest: str, root: str = "") -> HostCommand:
     )
 
 
-def by_hand(server: str) -> tuple[str, ...]:
-    """The commands to type on the host as root: add the rule, and load the guest's profile again."""
+def by_hand(server: str, verdict: Verdict) -> tuple[str, ...]:
+    """What to type on the host, as root: the rule beside the others, and the profile of the guest loaded again."""
     name = f"{PROFILES}/libvirt-{server}"
-    return (f"echo '{RULE}' >> {name}.files", f"apparmor_parser -r {name}")
+    add = () if verdict is Verdict.WRITTEN else (f"echo '{RULE}' >> {name}.files",)
+    return (*add, f"apparmor_parser -r {name}")
 
 
 def _said(out: bytes) -> Iterator[tuple[str, str]]:
@@ -160,23 +124,62 @@ def _said(out: bytes) -> Iterator[tuple[str, str]]:
             yield kind, text
 
 
-def _verdict(words: Mapping[str, str], denied: tuple[str, ...]) -> Verdict:
+def _verdict(said: Sequence[tuple[str, str]], denied: tuple[str, ...]) -> Verdict:
+    words: Mapping[str, str] = dict(said)
     if words.get("enabled", "").strip() != "Y":
         return Verdict.OFF
     if "profile" not in words or "(enforce)" not in words.get("loaded", ""):
         return Verdict.NONE
-    if any(_allows(words.get(text, "")) for text in ("files", "profile", "every")):
-        return Verdict.ALLOWED
+    if writings := [one for one in _writings(said) if _allows(one.text)]:
+        return Verdict.ALLOWED if any(_loaded(one, words) for one in writings) else Verdict.WRITTEN
     return Verdict.DENIED if any(DEVICE in _DENIED.findall(line) for line in denied) else Verdict.LACKING
 
 
+class _Writing(NamedTuple):
+    """A file of rules, and when it was written, in seconds since 1970."""
+
+    kind: str
+    text: str
+    when: float
+
+
+def _writings(said: Sequence[tuple[str, str]]) -> Iterator[_Writing]:
+    for (kind, text), (what, when) in pairwise(said):
+        if what == f"{kind}-written":
+            yield _Writing(kind, text, _moment(when))
+
+
+def _loaded(rules: _Writing, words: Mapping[str, str]) -> bool:
+    """Whether the kernel was given rules that are in a file.
+
+    Where it does not say when it was last given the profile, libvirt has seen to that when it wrote the guest's files,
+    as it does when a guest starts. What others add there is another matter: they have to load it themselves.
+    """
+    if rules.kind == "files" and LOADED in rules.text.splitlines():
+        return True
+    if kernel := words.get("kernel"):
+        return _moment(kernel) >= rules.when
+    if rules.kind == "files":
+        return any(_opens(line) and '"' in line for line in rules.text.splitlines())
+    return rules.when <= max(_moment(words.get(f"{kind}-written", "")) for kind in ("profile", "files"))
+
+
+def _moment(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
 def _allows(text: str) -> bool:
-    """Whether a rule in the text allows the device, quoted or not; comments and deny rules do not count."""
-    for line in text.splitlines():
-        match = _RULE.match(line)
-        if match and match[1] == DEVICE and {"r", "w"} <= set(match[2]) and not line.lstrip().startswith("deny"):
-            return True
-    return False
+    """Whether a rule of a text opens the device, in quotes or not, and is no comment and no denial."""
+    return any(_opens(line) for line in text.splitlines())
+
+
+def _opens(line: str) -> bool:
+    match = _RULE.match(line)
+    denies = line.lstrip().startswith("deny")
+    return match is not None and match[1] == DEVICE and {"r", "w"} <= set(match[2]) and not denies
 
 
 def _rules(text: str, server: str) -> frozenset[str]:

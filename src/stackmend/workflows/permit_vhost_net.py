@@ -9,9 +9,9 @@ back as it was. Then Nova attaches the port that `--port` names, or it is attach
 stopped, stop and start it instead: libvirt then creates the profile anew.
 
 ## Guards
-The server is active or paused and idle. Its profile is enforced on its host and has no such rule, nor has any that
-all guests share; the device is there. The file reads as it did when the plan was made: libvirt writes it, too. The
-port exists, and belongs to nobody.
+The server is active or paused and idle. Its profile is enforced on its host and no such rule is known to be loaded,
+neither its own nor one that all guests share; the device is there. The file reads as it did when the plan was made:
+libvirt writes it, too. The port exists, and belongs to nobody; nova-compute is up where one is to be attached.
 
 ## Undo
 Detaches the port that was attached, which is kept, removes the rule and loads the profile again. A NIC that was
@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from stackmend.cloud import compute
 from stackmend.cloud.states import IN_MEMORY
 from stackmend.hosts import apparmor
-from stackmend.hosts.apparmor import DENYING
+from stackmend.hosts.apparmor import DENYING, Verdict
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
 from stackmend.model.operations.interfaces import AttachInterface, DetachInterface
@@ -56,6 +56,7 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         )
     if not profile.device:
         raise CannotRepair(f"{host} has no {apparmor.DEVICE}: load the module vhost_net first")
+    written = profile.verdict is Verdict.WRITTEN
     yield LaneDraft(
         resource_type="server",
         resource_id=server,
@@ -65,6 +66,7 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
             *_attached(sight, server, str(arguments.get("port") or "")),
         ),
         slots=(f"on:{host}",),
+        evidence=("a rule is written and not known to be loaded: it is loaded",) if written else (),
         target={"host": host, "file": profile.file, "only_there": list(profile.only_there)},
     )
 
@@ -82,6 +84,11 @@ def _attached(sight: Sight, server: str, port: str) -> Iterator[Step]:
         raise UsageError(f"there is no port {port}", "See 'stackmend port list --network NETWORK'.")
     if seen["port.device_id"]:
         raise CannotRepair(f"port {port} belongs to {seen['port.device_id']}: see 'stackmend port show {port}'")
+    if (state := seen.get("host")) != "up":
+        raise CannotRepair(
+            f"nova-compute on its host is {state or 'unknown'}, and Nova attaches nothing there: start it first."
+            " Without --port only the rule is added"
+        )
     back = DetachInterface(server=server, port=port, keeps=True).call({"port.device_id": server})
     yield asked.call({"server": "present", "server.task_state": None, "host": "up", "port.device_id": ""}, back)
 

@@ -174,7 +174,7 @@ class ShowingFake(Fake):
 
     def action(self, row: dict[str, Any]) -> dict[str, Any]:
         shown = {"action": row["action"], "request_id": row["request_id"], "start_time": iso(row["start_time"])}
-        return {**shown, "updated_at": iso(row["updated_at"])}
+        return {**shown, "updated_at": iso(row["updated_at"]), "message": row["message"]}
 
     def one_action(self, _: Any, name: str, request: str) -> Reply:
         sql = "SELECT * FROM instance_actions WHERE instance_uuid = :u AND request_id = :r"
@@ -183,7 +183,7 @@ class ShowingFake(Fake):
             for row in self.cloud.rows(cell, sql, {"u": name, "r": request}):
                 events = [
                     {"event": one["event"], "result": one["result"], "start_time": iso(one["start_time"]),
-                     "finish_time": iso(one["finish_time"])}
+                     "finish_time": iso(one["finish_time"]), "details": one["details"], "traceback": one["traceback"]}
                     for one in self.cloud.rows(cell, of, {"a": row["id"]})
                 ]  # fmt: skip
                 return 200, {"instanceAction": {**self.action(row), "events": events}}

@@ -12,9 +12,13 @@ from stackmend.cloud import compute
 from stackmend.config.settings import Config
 from stackmend.hosts import apparmor
 from stackmend.hosts.apparmor import Profile
+from stackmend.model.api import Resource
 from stackmend.model.errors import ConfigError, UsageError
+from stackmend.model.protocols import Api
 
 _ATTACH = "attach_interface"
+#: of ``nova.exception.InterfaceAttachFailed``: in what an event failed with, and in tracebacks of older clouds
+_SIGNS = ("Failed to attach network adapter device", "InterfaceAttachFailed(")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +27,8 @@ class Confined:
 
     server: str
     host: str
-    attach: str  #: what came of the last attach of a NIC that Nova recorded: "", "failed", "done"
+    attach: str  #: what came of the last attach of a NIC that Nova recorded: "", "failed", "refused", "done"
+    fault: str = ""  #: what it failed with
     profile: Profile
 
     @property
@@ -34,7 +39,7 @@ class Confined:
     @property
     def commands(self) -> tuple[str, ...]:
         """What to type on the host; () where the profile is not what keeps it."""
-        return apparmor.by_hand(self.server) if self.kept else ()
+        return apparmor.by_hand(self.server, self.profile.verdict) if self.kept else ()
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values (docs/schemas/apparmor.json)."""
@@ -43,10 +48,12 @@ class Confined:
             "server": self.server,
             "host": self.host,
             "attach": self.attach,
+            "fault": self.fault,
             "verdict": found.verdict.value,
             "file": found.file,
             "device": found.device,
             "denied": list(found.denied),
+            "log": list(found.log),
             "other": found.other,
             "only_here": list(found.only_here),
             "only_there": list(found.only_there),
@@ -69,5 +76,16 @@ def look(config: Config, server: str, root: str = "") -> Confined:
         if not host:
             raise UsageError(f"server {server} is on no host", "A guest has a profile where it runs.")
         last = next((one for one in compute.actions(api, server) if one["action"] == _ATTACH), None)
-        attach = "" if last is None else "failed" if last.get("message") else "done"
-        return Confined(server=server, host=host, attach=attach, profile=apparmor.look(reach, host, server, root))
+        attach, fault = _attached(api, server, last)
+        profile = apparmor.look(reach, host, server, root)
+        return Confined(server=server, host=host, attach=attach, fault=fault, profile=profile)
+
+
+def _attached(api: Api, server: str, last: Resource | None) -> tuple[str, str]:
+    """What came of the last attach: "failed" where the hypervisor could not do it, "refused" where others would not."""
+    if last is None or not last.get("message"):
+        return "" if last is None else "done", ""
+    said = compute.fault(api, server, last)
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    known = next((line for line in reversed(lines) if any(sign in line for sign in _SIGNS)), "")
+    return "failed" if known or not lines else "refused", known or (lines[-1] if lines else "")
