@@ -122,7 +122,7 @@ def _look(
         for number, seen in enumerate(pool.map(see, wanted)):
             progress("visiting hosts", number, len(wanted))
             inventories.append(seen)
-    # opened only now: a connection sees rows as they are when it first reads, and a server built meanwhile has one
+    # opened only now: it remembers what it has read, and a server that came or moved meanwhile has another row
     with session.live() as live:
         for host, found in zip(wanted, inventories, strict=True):
             if isinstance(found, SourceError):
