@@ -76,6 +76,8 @@ class Check:
     untold: Mapping[str, str] = field(default_factory=dict)
     #: for a finding that deliberately has no repair: what the plan says to do instead; ``{column}`` as in the message
     by_hand: str = ""
+    #: alternatives to the default repair: what the plan says about them; ``{column}`` as in the message
+    otherwise: str = ""
     #: operations that would harm, or fail for, a server with such a finding: "move", "start", "rebuild" (on another
     #: host). Workflows leave such a server alone (:attr:`stackmend.model.workflow.Workflow.deed`)
     hinders: frozenset[str] = frozenset()

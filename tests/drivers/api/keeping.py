@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -104,7 +105,7 @@ class Keeping(Typed):
         assert site.port(port) is None
 
     def test_ports_that_are_attached_again(self, site: Site, typed: Any, tmp_path: Path) -> None:
-        """Where it is asked for by name: the guest has its NIC again, the audit is clean; undo takes it all back."""
+        """As the default plan says: the guest has its NIC again, the audit is clean; undo takes it all back."""
         server, port = site.server()
         before = site.port(port)
         site.started_without_nics(server)
@@ -112,8 +113,11 @@ class Keeping(Typed):
         assert typed(*audit)[0] == Exit.FINDINGS
         plan, words = str(tmp_path / "plan.json"), ("plan", "create", *audit[1:], "--allow-db", "-f", "json")
         _, out, err = typed(*words)
-        assert [one["repair"] for one in json.loads(out)["actions"]] == ["rebuild-info-cache"], err
-        _, out, err = typed(*words, "--repair", "reattach-ports", "--out", plan)
+        (action,) = json.loads(out)["actions"]
+        assert action["repair"] == "rebuild-info-cache", err
+        again, anew = (found.split() for found in re.findall("'stackmend ([^']+)'", " ".join(action["evidence"])))
+        assert anew == ["server", "recreate", server, "--keep-ports"]
+        _, out, err = typed(*again, "-f", "json", "--out", plan)
         assert [one["repair"] for one in json.loads(out)["actions"]] == ["reattach-ports"], err
         code, out, err = typed("plan", "apply", plan, "--yes", "--accept", "reattach-ports", "-f", "json")
         assert code == Exit.REPAIRED, err

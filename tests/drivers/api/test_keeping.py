@@ -94,6 +94,7 @@ class TestKeeping(Keeping):
         assert code == Exit.FINDINGS, err
         (left,) = json.loads(out)["not_repaired"]
         assert f"port {port} is ACTIVE on" in left["reason"]
+        assert f"'stackmend server recreate {server} --keep-ports'" in left["reason"]
         assert site.port(port) == before
 
     @pytest.mark.attack("takes a port from a server that Nova is at work on")

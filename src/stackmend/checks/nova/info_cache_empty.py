@@ -23,6 +23,11 @@ Since Nova 31 (2025.1) the periodic task that would rebuild it is disabled (bug 
 The document is rebuilt from Neutron exactly as Nova would, and written under a guard. No record shows any more which
 ports the customer created: this is deduced, and a doubtful port is kept (an extra port can be deleted; a lost address
 cannot be recovered). Until then, neither delete the server nor hard-reboot it.
+
+A guest that was started meanwhile has no NICs. `stackmend plan create --check info-cache-empty --server <server>
+--repair reattach-ports --allow-db` attaches its ports again while it runs. If nothing else helps, `stackmend server
+recreate <server> --keep-ports` deletes the server and makes it again with the same addresses. Plans name both commands
+with the server's id; neither is done unless you ask for it.
 """
 
 from stackmend.model.check import Check, Severity
@@ -42,6 +47,11 @@ CHECK = Check(
         "nova_instance_info_caches": {"instance_uuid": "server"},
         "neutron_ports": {"device_id": "server"},
     },
+    otherwise=(
+        "if the guest came up without NICs: 'stackmend plan create --check info-cache-empty --server {server} --repair"
+        " reattach-ports --allow-db'; if nothing else helps: 'stackmend server recreate {server} --keep-ports', with the"
+        " same addresses"
+    ),
     ages={"idle": 600},
     # in ERROR without a host: a failed build; nothing ever ran and nothing needs to be kept
     sql="""

@@ -212,6 +212,8 @@ class Planner:
             if found.done and isinstance(target, Arguments):
                 said = f"{repair.resource} {finding.resource_id} is already as requested, there is nothing to do"
                 left = replace(left, done=True, reason=said if found is _DONE else found.reason)
+            elif not found.done and (ways := _otherwise(finding)):
+                left = replace(left, reason=f"{left.reason}; {ways}")
             self._left.append(left)
             self._say("not repaired", repair, finding, reason=left.reason)
             return
@@ -239,7 +241,10 @@ class Planner:
                 steps=marked(found.steps, self._waits),
                 why=repair.why,
                 instead=found.instead,
-                evidence=repair.evidence(target, self._live),
+                evidence=(
+                    *repair.evidence(target, self._live),
+                    *([ways] if not repair.by_name and (ways := _otherwise(finding)) else []),
+                ),
             )
         )
 
@@ -411,6 +416,12 @@ def _unmended(finding: Finding) -> str:
     if check is None or not check.by_hand:
         return "there is no repair for it yet: see the page of the check"
     return f"there is no repair for it: {check.by_hand.format(**finding.evidence)}"
+
+
+def _otherwise(finding: Finding) -> str:
+    """What else can be done about a finding, or ""."""
+    check = catalogue.every_check().get(finding.check)
+    return check.otherwise.format(**finding.evidence) if check is not None else ""
 
 
 def asked(repair: Repair, arguments: Mapping[str, object]) -> Finding:

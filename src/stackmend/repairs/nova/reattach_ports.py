@@ -12,7 +12,7 @@ the guest, and the cache is filled.
 Nova takes a port that it is given for its owner's: afterwards all of them outlive the server. `stackmend port release`
 is for those that Nova had made.
 
-A server that cannot be mended so can be made again on its ports: `stackmend server recreate`.
+A server that cannot be mended so can be made again on its ports: `stackmend server recreate SERVER --keep-ports`.
 
 ## Guards
 The server is active, paused or stopped, it is idle, nothing was asked of it just now, its nova-compute is up; the cache
