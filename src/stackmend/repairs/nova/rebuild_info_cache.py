@@ -16,9 +16,9 @@ show whether it is a NIC, the repair refuses.
 No API call fills an empty cache. Nova's own healer does, if it is enabled, the host is up, and no port must survive the
 server: the healer marks all ports to be deleted with it. In that case the repair waits for the healer.
 
-It gives a guest that came up without NICs none: `reattach-ports` does (`plan create --repair reattach-ports`), or a hard
-reboot once the cache is right. What nothing else helps is deleted and made again with the same addresses: `stackmend
-server recreate SERVER --keep-ports`.
+It does not plug NICs into a guest that started without them: `reattach-ports` does (`plan create --repair
+reattach-ports`), or a hard reboot once the cache is right. If nothing else helps, delete the server and create it again
+with the same addresses: `stackmend server recreate SERVER --keep-ports`.
 
 ## Guards
 The server is idle and where it was, and no operation was requested a moment ago; its ports still belong to it, and the
