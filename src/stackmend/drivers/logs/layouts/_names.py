@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Services by the names of their files."""
+
+from __future__ import annotations
+
+import re
+
+#: what rotation, compression and collectors put behind a name
+_BEHIND = re.compile(
+    r"(?:\.(?:log|txt|out|err|json|export|gz|zst|xz|bz2|old|tailed|\d{1,3})|[-.]\d{8}(?:-?\d{2,6})?|[-_]error_log|[-_]access_log)$"
+)
+_SERVICES = (
+    "nova-api-metadata", "nova-api-wsgi", "nova-api", "nova-super-conductor", "nova-conductor", "nova-scheduler",
+    "nova-compute", "nova-novncproxy", "nova-metadata",
+    "neutron-server", "neutron-rpc-server", "neutron-openvswitch-agent", "neutron-linuxbridge-agent",
+    "neutron-dhcp-agent", "neutron-l3-agent", "neutron-metadata-agent", "neutron-ovn-metadata-agent", "neutron-api",
+    "cinder-api", "cinder-scheduler", "cinder-volume", "cinder-backup",
+    "glance-api", "placement-api", "placement", "keystone", "libvirtd", "virtqemud", "rabbitmq", "mariadb", "mysqld",
+    "haproxy", "ovs-vswitchd", "ovn-controller", "ovn-northd",
+)  # fmt: skip
+
+
+def service_of(name: str) -> tuple[str, str]:
+    """(service, what is behind it, such as a host) of a file's name."""
+    while (cut := _BEHIND.sub("", name)) != name and cut:
+        name = cut
+    for service in sorted(_SERVICES, key=len, reverse=True):
+        if name == service:
+            return service, ""
+        if name.startswith((f"{service}-", f"{service}.", f"{service}_")):
+            return service, name[len(service) + 1 :]
+    return name, ""

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lines of one file as its formats read them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from stackmend.drivers.logs.formats import formats
+from stackmend.model.logs import Context, Line
+
+#: lines by which the formats of a file are found
+_SAMPLE = 1000
+_COLOUR = re.compile(r"\x1b\[[\d;]*[A-Za-z]")
+
+
+class Reading:
+    """The formats of a file, the most frequent first: a file may hold lines of several."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._formats = list(formats())
+        self.used: Counter[str] = Counter()
+
+    def knows(self, head: bytes) -> bool:
+        """Whether any of the first lines is one of a log; learns which formats there are."""
+        for line in head.split(b"\n")[:_SAMPLE]:
+            self.line(line)
+        self._formats.sort(key=lambda one: (-self.used[one.name] if one.order < 90 else 0, one.order, one.name))
+        return bool(self.used)
+
+    def line(self, raw: bytes) -> Line | None:
+        """What a line says; None if it begins no message. Bytes that are no UTF-8 stay readable."""
+        text = decoded(raw)
+        if not text or text[0].isspace():
+            return None
+        for one in self._formats:
+            if (found := one.read(text, self.context)) is not None:
+                self.used[one.name] += 1
+                return found
+        return None
+
+
+def decoded(raw: bytes) -> str:
+    """A line as text, without colours and the carriage return."""
+    text = raw.decode("utf-8", "backslashreplace").rstrip("\r\n")
+    return _COLOUR.sub("", text) if "\x1b" in text else text
