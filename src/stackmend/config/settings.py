@@ -136,7 +136,7 @@ def load(
     config, problems = survey(path, root, layout=layout, cloud=cloud, client=client)
     if problems:
         more = f" (and {len(problems) - 1} more: 'stackmend config show')" if len(problems) > 1 else ""
-        raise ConfigError(problems[0].message + more, problems[0].hint)
+        raise type(problems[0])(problems[0].message + more, problems[0].hint)
     return config
 
 

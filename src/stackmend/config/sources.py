@@ -16,7 +16,7 @@ from pathlib import Path
 from stackmend.config.layouts import ANSIBLE, LAYOUTS, SERVICES, Hidden, ServiceSettings, anchored, places
 from stackmend.config.service_files import ServiceFiles, read
 from stackmend.drivers.database.dialects.base import Address
-from stackmend.model.errors import ConfigError
+from stackmend.model.errors import ConfigError, NoConfigError
 
 _AS_ROOT = "Run as root, or as a user that may read the services' files."
 _LOCAL = ("localhost", "127.0.0.1", "::1")
@@ -113,7 +113,7 @@ class Discovered:
     def _nothing(self) -> ConfigError:
         empty = sorted({str(source.place.path) for source in self.sources})
         if empty:
-            return ConfigError(
+            return NoConfigError(
                 f"no configuration: no database is named in {', '.join(empty)}",
                 "Only controllers know the databases. Run stackmend there, or copy their files and pass the folder"
                 " with --root, or write a TOML file and pass it with --config or STACKMEND_CONFIG.",
@@ -125,7 +125,7 @@ class Discovered:
             )
         where = "" if self.root == Path("/") else f" below {self.root}"
         looked = self.layout or "packages, kolla or OpenStack-Ansible"
-        return ConfigError(
+        return NoConfigError(
             f"no configuration: neither --config nor the services' own files ({looked}) were found{where}",
             "Write a TOML file with [databases] and pass it with --config or STACKMEND_CONFIG, run stackmend where"
             " /etc/nova/nova.conf or /etc/kolla/nova-api/nova.conf exists, or pass a folder with copies with --root."

@@ -55,6 +55,10 @@ class ConfigError(StackmendError):
     exit_code = Exit.USAGE
 
 
+class NoConfigError(ConfigError):
+    """There is no configuration at all: commands that need none go on without."""
+
+
 class PlanFileError(StackmendError):
     """A plan file is truncated, edited, foreign, or of another format version."""
 

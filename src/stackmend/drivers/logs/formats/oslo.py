@@ -38,15 +38,15 @@ def read(line: str, context: Context) -> Line | None:
     if at is None:
         return None
     rest, level = found["rest"], _LEVELS.get(found["level"], found["level"])
-    line = Line(at=at, text="", level=level, logger=found["logger"], process=found["process"])
+    made = Line(at=at, text="", level=level, logger=found["logger"], process=found["process"])
     bracket = _BRACKET.match(rest)
     if bracket is None:
         # the prefix of a traceback has no context
         goes_on = level in ("ERROR", "CRITICAL", "WARNING")
         text = rest[1:] if rest[:1].isspace() else rest
-        return replace(line, text=_INSTANCE.sub("", text, count=1) if goes_on else text, goes_on=goes_on)
+        return replace(made, text=_INSTANCE.sub("", text, count=1) if goes_on else text, goes_on=goes_on)
     request, asked = context_of(bracket["inside"])
-    return replace(line, text=rest[bracket.end() :], request=request, global_request=asked)
+    return replace(made, text=rest[bracket.end() :], request=request, global_request=asked)
 
 
 FORMAT = Format(

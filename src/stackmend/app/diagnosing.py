@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Diagnosis: the story of an object from logs and databases, and what the catalogue of causes says of it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from stackmend.app import audits, selecting
+from stackmend.app.session import CloudSession
+from stackmend.cloud import histories
+from stackmend.cloud.objects import UUID
+from stackmend.config.settings import Config
+from stackmend.drivers.logs import reader
+from stackmend.drivers.logs.files import Logs
+from stackmend.drivers.logs.reader import Window
+from stackmend.engine.diagnosing import catalogue, judge, summary
+from stackmend.engine.diagnosing.gather import Known, gather
+from stackmend.model.cause import Diagnosis
+from stackmend.model.errors import ConfigError, StackmendError, UsageError
+from stackmend.model.events import Events
+from stackmend.model.finding import Finding
+from stackmend.model.logs import Looked, Record
+from stackmend.model.timeline import FINDING, Entry
+
+_EVENTS = Events(__name__)
+_REQUEST = re.compile(r"req-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+#: how lines show that something went wrong, in all formats
+_TROUBLE = (
+    " ERROR ", " CRITICAL ", " TRACE ", " WARNING ", " WARN ", '"ERROR"', '"CRITICAL"', '"WARNING"', " error : ",
+    "[error]", "[ERROR]", "[Error]", "|ERR|", "|WARN|", ":error]", '"PRIORITY":"3"', '"PRIORITY" : "3"', "DENIED",
+    "Out of memory", "oom-kill", "]: ERROR",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is asked for."""
+
+    kind: str
+    text: str  #: name or id
+    logs: tuple[str, ...] = ()
+    since: float | None = None
+    until: float | None = None
+    offset: float = 0.0  #: seconds by which times without a zone are ahead of UTC
+    audit: bool = True  #: whether the checks are run on the object
+
+
+@dataclass(slots=True)
+class _Source:
+    """Logs, as a :class:`stackmend.engine.diagnosing.gather.Source`."""
+
+    logs: Logs
+    looked: Looked = field(default_factory=Looked)
+    _seen: int = 0
+
+    def search(self, words: Sequence[str], since: float | None, until: float | None) -> Iterator[Record]:
+        """Messages with one of the words: of every round the sizes count, the files once."""
+        looked, needles = Looked(), [word.removeprefix("req-").encode() for word in words]
+        with _EVENTS.timed("logs searched", words=len(words)) as facts:
+            for file in self.logs.files:
+                yield from reader.read(file, needles, Window(since, until), looked)
+            facts["bytes"], facts["messages"] = looked.size, looked.records
+        if self._seen:
+            looked.files = looked.skipped = looked.damaged = 0
+        self.looked.add(looked)
+        self._seen += 1
+
+
+def diagnose(config: Config, asked: Asked) -> Diagnosis:
+    """What happened to an object, and why. UsageError where nothing is given that could tell."""
+    known, unread, name = _known(config, asked)
+    if not asked.logs and not known.entries and not unread:
+        raise UsageError(f"nothing tells of {asked.kind} {asked.text}", "Give logs: --logs /var/log, or a sosreport.")
+    if not asked.logs:
+        story = gather(asked.kind, name, None, known)
+        return judge.judged(story, unread=unread)
+    with closing(Logs(asked.logs, offset=asked.offset)) as logs:
+        source = _Source(logs)
+        story = gather(asked.kind, name, source, known, since=asked.since, until=asked.until, words=catalogue.words())
+        return judge.judged(story, unread={**logs.unread, **source.looked.unread, **unread})
+
+
+def _known(config: Config, asked: Asked) -> tuple[Known, dict[str, str], str]:
+    """What the databases say; without any, only ids are understood."""
+    known = Known()
+    offline = not config.databases and not config.has_account
+    if offline or asked.kind == "request":
+        if asked.kind == "request" and not _REQUEST.fullmatch(asked.text):
+            raise UsageError(f"{asked.text!r} is not a request id", "Give it as the logs have it: req- and a UUID.")
+        if asked.kind not in ("request", "host") and not UUID.fullmatch(asked.text):
+            raise ConfigError(
+                f"no database is configured, so that {asked.kind} {asked.text!r} cannot be looked up",
+                f"Specify the {asked.kind} by ID, or set [databases].",
+            )
+        name = asked.text
+    else:
+        name = selecting.chosen(config, [(asked.kind, asked.text)])[asked.kind, asked.text].id
+    if not config.databases:
+        return known, {}, name
+    session = CloudSession.of(config)
+    with session.live() as live:
+        history = histories.of(live, asked.kind, name)
+    known.entries, known.ids, known.rows = history.entries, dict(history.ids), history.rows
+    known.ids.pop(name, None)
+    known.name = next(histories.titles(history.rows, asked.kind), "")
+    unread = {f"database {source}": why for source, why in {**session.databases.errors, **history.unread}.items()}
+    if asked.audit and asked.kind in ("server", "port", "volume", "host"):
+        known.entries += _findings(config, name, unread)
+    return known, unread, name
+
+
+def _findings(config: Config, name: str, unread: dict[str, str]) -> list[Entry]:
+    """What the checks say of it now."""
+    try:
+        report = audits.audit(config, about=(name,), settle=0, use_api=False)
+    except StackmendError as problem:
+        unread["audit"] = problem.message
+        return []
+    return [_finding(found) for found in report.findings]
+
+
+def _finding(found: Finding) -> Entry:
+    return Entry(
+        at=time.time(), kind=FINDING, level="WARNING", text=f"{found.check}: {found.message}", service="stackmend",
+        source=found.fingerprint,
+    )  # fmt: skip
+
+
+def summarise(logs: Sequence[str], since: float, until: float, *, offset: float = 0.0) -> summary.Summary:
+    """What fails most in a window, and what is new since the window before, which is as long."""
+    with closing(Logs(logs, offset=offset)) as found:
+        source = _Source(found)
+        records: Iterable[Record] = source.search(_TROUBLE, since - (until - since), until)
+        groups = summary.summarised(records, since, until)
+        return summary.Summary(since, until, groups, source.looked, {**found.unread, **source.looked.unread})

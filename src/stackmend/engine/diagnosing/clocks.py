@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One order for messages of several hosts, whose clocks may differ: requests that both logged show it.
+
+A request comes to the API before it comes to the conductor, the scheduler and the host. Where all requests came to a
+host before they were sent to it, its clock is behind by that much at least; where all came late by nearly the same
+long time, its clock is ahead: work in a queue never waits that evenly.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from statistics import median
+
+from stackmend.model.logs import Record
+from stackmend.model.timeline import Clock, Entry
+
+#: the order in which a request comes to services, by the begin of their names
+_RANKS = (
+    ("nova-api", 0), ("cinder-api", 0), ("neutron-api", 0), ("nova-conductor", 1), ("nova-super-conductor", 1),
+    ("nova-scheduler", 2), ("cinder-scheduler", 2), ("nova-compute", 3), ("cinder-volume", 3),
+)  # fmt: skip
+#: seconds by which an effect may come before its cause without a word: logs are written in milliseconds, not at once
+_TOLERANCE = 0.5
+#: a delay that no queue explains: all requests late by more than this, and by the same within a few seconds
+_LATE, _EVEN, _SEVERAL = 120.0, 5.0, 3
+
+
+def _rank(record: Record) -> int | None:
+    return next((rank for begin, rank in _RANKS if record.service.startswith(begin)), None)
+
+
+def clocks(records: Sequence[Record]) -> tuple[Clock, ...]:
+    """The hosts whose clock differs from that of the host that requests come to first."""
+    first: dict[str, dict[str, tuple[int, float]]] = defaultdict(dict)
+    for record in records:
+        rank = _rank(record)
+        if record.at is None or rank is None or not record.request or not record.host:
+            continue
+        seen = first[record.request].get(record.host)
+        if seen is None or (rank, record.at) < seen:
+            first[record.request][record.host] = (rank, record.at)
+    pairs: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for hosts in first.values():
+        for one, (rank, at) in hosts.items():
+            for other, (behind, later) in hosts.items():
+                if one != other and rank < behind:
+                    pairs[one, other].append(later - at)
+    reference = _reference(pairs)
+    found = []
+    for (one, other), delays in sorted(pairs.items()):
+        if one != reference:
+            continue
+        if (
+            max(delays) < -_TOLERANCE
+            or (min(delays) < -_TOLERANCE and median(delays) < 0)
+            or (len(delays) >= _SEVERAL and min(delays) > _LATE and max(delays) - min(delays) < _EVEN)
+        ):
+            found.append(Clock(host=other, ahead=min(delays), reference=one, requests=len(delays)))
+    return tuple(found)
+
+
+def _reference(pairs: dict[tuple[str, str], list[float]]) -> str:
+    """The host that most requests came from."""
+    count: dict[str, int] = defaultdict(int)
+    for (one, _), delays in pairs.items():
+        count[one] += len(delays)
+    return max(sorted(count), key=lambda host: count[host], default="")
+
+
+def corrected(records: Sequence[Record], entries: Sequence[Entry]) -> tuple[list[Entry], tuple[Clock, ...]]:
+    """Everything in one order, with times by one clock. What has no time stays behind what stood before it."""
+    found = clocks(records)
+    ahead = {clock.host: clock.ahead for clock in found}
+    keyed: list[tuple[tuple[float, int, str, int], Entry]] = []
+    last: dict[str, float] = {}
+    for record in sorted(records, key=lambda one: (one.file, one.offset)):
+        at = None if record.at is None else record.at - ahead.get(record.host, 0.0)
+        order = at if at is not None else last.get(record.file, float("inf"))
+        if at is not None:
+            last[record.file] = at
+        keyed.append(((order, 1, record.file, record.offset), _entry(record, at)))
+    keyed += [((one.at if one.at is not None else float("inf"), 0, one.source, 0), one) for one in entries]
+    keyed.sort(key=lambda pair: pair[0])
+    return [entry for _, entry in keyed], found
+
+
+def _entry(record: Record, at: float | None) -> Entry:
+    return Entry(
+        at=at,
+        told=record.at,
+        text=record.text,
+        host=record.host,
+        service=record.service,
+        level=record.level,
+        logger=record.logger,
+        request=record.request,
+        more=record.more,
+        ids=record.ids,
+        source=f"{record.file}@{record.offset}",
+    )
