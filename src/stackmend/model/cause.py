@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from stackmend.model.timeline import Entry, Story
+from stackmend.model.timeline import CodePlace, Entry, Story
 
 
 class Confidence(StrEnum):
@@ -81,6 +81,7 @@ class Diagnosis:
     first_error: Entry | None = None
     last_step: Entry | None = None
     missing: str = ""  #: the step that a healthy story would go on with
+    places: tuple[CodePlace, ...] = ()  #: where in the services' code it failed, the likeliest first
     unread: Mapping[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -94,6 +95,10 @@ class Diagnosis:
             "first_error": entry_dict(self.first_error) if self.first_error else None,
             "last_step": entry_dict(self.last_step) if self.last_step else None,
             "missing_step": self.missing or None,
+            "code": [
+                {"file": one.file, "line": one.line or None, "function": one.function or None, "service": one.service}
+                for one in self.places
+            ],
             "related": [{"id": name, "kind": kind} for name, kind in story.ids.items()],
             "clocks": [
                 {

@@ -58,6 +58,20 @@ class Clock:
     requests: int  #: that both hosts logged
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodePlace:
+    """A place in a service's code at which something failed, by a traceback."""
+
+    file: str  #: from the package on: ``nova/compute/manager.py``
+    line: int = 0  #: 0 if no frame shows it: the place is concluded
+    function: str = ""
+    service: str = ""  #: of the log
+    at: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} ({self.function})" if self.line else self.file
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """An entry, and what a pattern found in it."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from stackmend.cloud.log_lines import BUILD
 from stackmend.engine.diagnosing import catalogue
+from stackmend.engine.diagnosing.places import places
 from stackmend.model.cause import Blamed, Cause, Confidence, Diagnosis
 from stackmend.model.timeline import LOG, Entry, Story
 
@@ -40,6 +41,7 @@ def judged(
         first_error=next(story.trouble(), None),
         last_step=last,
         missing=missing,
+        places=places(story.entries),
         unread=unread or {},
     )
 
