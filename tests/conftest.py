@@ -56,10 +56,10 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect attacks outside their report (scripts/attack.py), and long duplicates of the case book.
+    """Mark tests: attacks for their report (scripts/attack.py), long duplicates of the case book, and quick ones.
 
-    The case book runs all cases together; it runs alone, in SQLite, those cases whose own files changed here, and those
-    requested by name.
+    The case book runs all cases together; those it also runs alone are long, except, in SQLite, cases whose own files
+    changed here, and those requested by name.
     """
     quick: dict[int, bool] = {}  # by fixtures: equal for all parameters of one test
     for item in items:
