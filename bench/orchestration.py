@@ -32,7 +32,7 @@ from stackmend.engine.auditing.confirm import Confirmed
 from stackmend.engine.planning import workflow_planner
 from stackmend.engine.running.lanes import lanes
 from stackmend.engine.running.runner import Runner, Tools
-from stackmend.model.api import Answer, Request
+from stackmend.model.api import Request, Response
 from stackmend.model.errors import Exit, SourceError
 from stackmend.model.journal import RunRecord
 from stackmend.model.plan import Limits, Plan
@@ -61,7 +61,7 @@ class Counted(Cloud):
     spent = 0.0  #: CPU seconds
     requests = 0
 
-    def send(self, request: Request, mark: str = "") -> Answer:
+    def send(self, request: Request, mark: str = "") -> Response:
         """Answer it."""
         begin = time.process_time()
         try:

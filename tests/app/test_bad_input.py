@@ -22,7 +22,7 @@ import pytest
 from stackmend.app.audits import audit
 from stackmend.cli.shell import main
 from stackmend.config.settings import load
-from stackmend.model.audit import Outcome
+from stackmend.model.audit import CheckOutcome
 from stackmend.model.errors import Exit
 from stackmend_lab.cloud import Cloud, build
 from stackmend_lab.mariadb import MariaDB
@@ -206,8 +206,8 @@ def test_connections_that_are_killed(server_bench: Bench, mariadb: MariaDB) -> N
     assert report.exit is Exit.INCOMPLETE
     assert "allocation-orphan" not in {f.check for f in report.findings}
     assert {name for name, r in report.checks.items() if "neutron" in r.reason} >= {"info-cache-empty"}
-    assert report.checks["port-without-server"].outcome is Outcome.INCOMPLETE
-    assert report.checks["allocation-orphan"].outcome is Outcome.INCOMPLETE
+    assert report.checks["port-without-server"].outcome is CheckOutcome.INCOMPLETE
+    assert report.checks["allocation-orphan"].outcome is CheckOutcome.INCOMPLETE
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from stackmend.app.session import CloudSession
 from stackmend.config.settings import Config, load
 from stackmend.drivers.database.dialects.rights import Visibility, sight
 from stackmend.engine.auditing import catalogue
-from stackmend.model.audit import Outcome, Report
+from stackmend.model.audit import CheckOutcome, Report
 from stackmend.model.errors import Exit, SourceError
 from stackmend.tables import tables
 from stackmend_lab.cloud import Cloud, build
@@ -134,7 +134,7 @@ def _hold(report: Report, whole: Report, database: str, table: str) -> None:
         for name, check in catalogue.checks().items()
         if name in asking and (check.reads.keys() & labels or (cells and check.reads.keys() & OF_CELLS))
     }
-    silent = {name for name, r in report.checks.items() if r.outcome is Outcome.INCOMPLETE}
+    silent = {name for name, r in report.checks.items() if r.outcome is CheckOutcome.INCOMPLETE}
     assert needing <= silent, f"{table} of {database} is hidden, and {needing - silent} say nothing of it"
 
 

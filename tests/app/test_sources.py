@@ -13,7 +13,7 @@ import pytest
 from stackmend.app.audits import audit
 from stackmend.config.settings import load
 from stackmend.engine.auditing import catalogue
-from stackmend.model.audit import Outcome, Report
+from stackmend.model.audit import CheckOutcome, Report
 from stackmend.model.errors import Exit
 from stackmend.model.snapshot import UNREADABLE
 from stackmend.tables import tables
@@ -77,8 +77,8 @@ def readers(database: str) -> set[str]:
 
 def incomplete(report: Report) -> dict[str, str]:
     """Checks without a whole answer, with the reason."""
-    assert {r.outcome for r in report.checks.values()} <= {Outcome.OK, Outcome.INCOMPLETE}
-    return {name: r.reason for name, r in report.checks.items() if r.outcome is Outcome.INCOMPLETE}
+    assert {r.outcome for r in report.checks.values()} <= {CheckOutcome.OK, CheckOutcome.INCOMPLETE}
+    return {name: r.reason for name, r in report.checks.items() if r.outcome is CheckOutcome.INCOMPLETE}
 
 
 BROKEN = {

@@ -18,7 +18,7 @@ from stackmend.config.settings import Config, load
 from stackmend.drivers.journal.store import DatabaseJournal
 from stackmend.engine.running.lanes import last_entries
 from stackmend.model.errors import Exit
-from stackmend.model.journal import Entry, RunState
+from stackmend.model.journal import JournalEntry, RunState
 from stackmend.model.plan import Plan, save
 from stackmend.model.step import ExpectNone, ExpectRow, StepState, UpdateRow
 from stackmend_lab.mariadb import MariaDB
@@ -168,7 +168,7 @@ def test_a_server_that_comes_to_life_meanwhile_keeps_its_port(on_mariadb: Ground
 def journal_is_true(here: Ground, run: str, step: UpdateRow) -> bool:
     """Whether the last entry of the step says what the row reads."""
     with here.journal() as journal:
-        last: dict[int, Entry] = last_entries(journal.entries(run))
+        last: dict[int, JournalEntry] = last_entries(journal.entries(run))
     done = last[1].state is StepState.DONE
     return (reads(here, step) == step.after["description"]) is done
 

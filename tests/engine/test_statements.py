@@ -13,7 +13,7 @@ import pytest
 from stackmend.engine.auditing import catalogue
 from stackmend.engine.auditing.ask import ask, standing
 from stackmend.engine.auditing.statements import EVERY, NotUnderstood, columns_read, parsed, tables_read
-from stackmend.model.audit import Outcome
+from stackmend.model.audit import CheckOutcome
 from stackmend.model.check import Check
 from stackmend.model.snapshot import UNREADABLE, Manifest, Source
 from stackmend.tables import ColumnType, tables
@@ -159,10 +159,10 @@ def test_a_broken_statement_is_no_answer_and_no_end(broken: Callable[[str], str]
     well, other = (catalogue.checks()[name] for name in ("volume-stuck-detaching", "port-binding-wrong-host"))
     ill = replace(other, name="ill", sql=broken(other.sql))
     rows, results = ask([ill, well], _Unasked(), _manifest(hides=True))
-    assert results["ill"].outcome is Outcome.INCOMPLETE
+    assert results["ill"].outcome is CheckOutcome.INCOMPLETE
     assert "SQL" in results["ill"].reason
     assert "database neutron" not in results["ill"].reason
-    assert results[well.name].outcome is Outcome.OK
+    assert results[well.name].outcome is CheckOutcome.OK
     assert set(rows) == {well.name}
 
 

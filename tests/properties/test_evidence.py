@@ -24,7 +24,7 @@ from stackmend.app.objects.servers import where
 from stackmend.app.session import CloudSession
 from stackmend.config.settings import Config, load
 from stackmend.engine.auditing import catalogue
-from stackmend.model.audit import Outcome, Report
+from stackmend.model.audit import CheckOutcome, Report
 from stackmend.model.errors import Exit, SourceError
 from stackmend.model.finding import Finding, State
 from stackmend.tables import ColumnType, tables
@@ -242,7 +242,7 @@ def attack(files: Files, name: str, damage: Damage, *, read: bool, excused: froz
         report = files.look()
     finally:
         files.cloud.restore()
-    silent = {check for check, r in report.checks.items() if r.outcome is not Outcome.OK}
+    silent = {check for check, r in report.checks.items() if r.outcome is not CheckOutcome.OK}
     before, after = _marks(files.before.findings), _marks(report.findings)
     wrong = [
         f"{name}: new: {f.message}"

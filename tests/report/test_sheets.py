@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pytest
 
-from stackmend.model.journal import Entry, Remark, RunRecord, RunState
+from stackmend.model.journal import JournalEntry, Remark, RunRecord, RunState
 from stackmend.model.naming import Named
 from stackmend.model.step import Risk, StepState
 from stackmend.report.attachments import html, markdown
@@ -39,12 +39,12 @@ HAPPENED = Happened(
     run=RECORD,
     actions=(action(1), CALLED, action(3)),
     entries=(
-        Entry(0, StepState.DONE, at=DAY),
-        Entry(1, StepState.INTENT, at=DAY),
-        Entry(1, StepState.DONE, at=DAY),
-        Entry(2, StepState.INTENT, note=f"known to the services as {OURS}", at=NEXT),
-        Entry(2, StepState.DONE, note=f"done ({THEIRS})", at=NEXT),
-        Entry(3, StepState.STALE, note="volumes v reads otherwise", at=NEXT),
+        JournalEntry(0, StepState.DONE, at=DAY),
+        JournalEntry(1, StepState.INTENT, at=DAY),
+        JournalEntry(1, StepState.DONE, at=DAY),
+        JournalEntry(2, StepState.INTENT, note=f"known to the services as {OURS}", at=NEXT),
+        JournalEntry(2, StepState.DONE, note=f"done ({THEIRS})", at=NEXT),
+        JournalEntry(3, StepState.STALE, note="volumes v reads otherwise", at=NEXT),
     ),
     remarks=(Remark("2026-11-22T00:00:15.5+00:00", "told to stop"),),
 )
@@ -131,7 +131,7 @@ def _hostile():
     happened = Happened(
         run=RECORD,
         actions=(evil,),
-        entries=(Entry(1, StepState.FAILED, note=HOSTILE, at=NEXT),),
+        entries=(JournalEntry(1, StepState.FAILED, note=HOSTILE, at=NEXT),),
         remarks=(Remark(NEXT, HOSTILE),),
     )
     view = TextContext(names={("server", HOSTILE): Named(HOSTILE, HOSTILE, HOSTILE)})

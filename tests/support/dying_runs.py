@@ -23,7 +23,7 @@ from stackmend.app import plans, runs
 from stackmend.config.settings import load
 from stackmend.drivers.journal.store import DatabaseJournal
 from stackmend.model.errors import JournalError, StackmendError
-from stackmend.model.journal import Entry, RunRecord, RunState
+from stackmend.model.journal import JournalEntry, RunRecord, RunState
 from stackmend.model.plan import Action
 
 
@@ -46,7 +46,7 @@ class DyingJournal(DatabaseJournal):
         """Count, and record a run."""
         self._around("begin", lambda: super(DyingJournal, self).begin(run, actions))
 
-    def note(self, run: str, entries: Sequence[Entry]) -> None:
+    def note(self, run: str, entries: Sequence[JournalEntry]) -> None:
         """Count, and append entries."""
         kinds = sorted({entry.state.value for entry in entries})
         self._around(f"note {'+'.join(kinds)}", lambda: super(DyingJournal, self).note(run, entries))

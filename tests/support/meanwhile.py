@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stackmend.model.api import Answer, Request
+from stackmend.model.api import Request, Response
 from stackmend.model.protocols import Session
 
 
@@ -16,7 +16,7 @@ class Meanwhile:
     def __init__(self, session: Session, method: str, then: Callable[[], object]) -> None:
         self._session, self._method, self._then = session, method, [then]
 
-    def send(self, request: Request, mark: str = "") -> Answer:
+    def send(self, request: Request, mark: str = "") -> Response:
         """Send it."""
         if request.method == self._method and self._then:
             self._then.pop()()

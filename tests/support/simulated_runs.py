@@ -18,7 +18,7 @@ from stackmend.engine.running import undo
 from stackmend.engine.running.gates import GateExecutor
 from stackmend.engine.running.lanes import lanes
 from stackmend.engine.running.runner import Runner, Tools
-from stackmend.model.journal import Entry, RunRecord, RunResult, RunState
+from stackmend.model.journal import JournalEntry, RunRecord, RunResult, RunState
 from stackmend.model.plan import Action, Limits, Plan
 from stackmend.model.protocols import Clock, Executor, Hosts
 from stackmend.model.workflow import Sight
@@ -49,12 +49,12 @@ class MemoryJournal:
 
     records: dict[str, RunRecord] = field(default_factory=dict)
     planned: dict[str, Sequence[Action]] = field(default_factory=dict)
-    noted: dict[str, list[Entry]] = field(default_factory=dict)
+    noted: dict[str, list[JournalEntry]] = field(default_factory=dict)
 
     def begin(self, run: RunRecord, actions: Sequence[Action]) -> None:
         self.records[run.id], self.planned[run.id], self.noted[run.id] = run, actions, []
 
-    def note(self, run: str, entries: Sequence[Entry]) -> None:
+    def note(self, run: str, entries: Sequence[JournalEntry]) -> None:
         self.noted[run] += entries
 
     def end(self, run: str, state: RunState) -> None:
@@ -66,7 +66,7 @@ class MemoryJournal:
     def actions(self, run: str) -> Sequence[Action]:
         return self.planned[run]
 
-    def entries(self, run: str) -> list[Entry]:
+    def entries(self, run: str) -> list[JournalEntry]:
         return list(self.noted[run])
 
 
@@ -79,7 +79,7 @@ class Dying:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def note(self, run: str, entries: Sequence[Entry]) -> None:
+    def note(self, run: str, entries: Sequence[JournalEntry]) -> None:
         self._left -= 1
         if self._left == 0 and not self._after:
             raise Killed

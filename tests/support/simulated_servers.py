@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackmend.model.api import Answer, Request
+from stackmend.model.api import Request, Response
 from stackmend_lab.simulated import Cloud
 from stackmend_lab.simulated.things import Group, Server
 from stackmend_lab.simulated.world import FLAVORS, server
@@ -25,7 +25,7 @@ class Told(Cloud):
         self.told: dict[str, Any] = {}
         self.sent: list[Request] = []
 
-    def send(self, request: Request, mark: str = "") -> Answer:
+    def send(self, request: Request, mark: str = "") -> Response:
         """The given answer if the path begins like that, else the simulated one."""
         if request.method != "GET":
             if "os-getConsoleOutput" not in (request.body or {}):
@@ -34,7 +34,7 @@ class Told(Cloud):
         for path, body in self.told.items():
             if request.path.startswith(path):
                 said = body(super().send(request, mark).body) if callable(body) else body
-                return Answer(200 if said is not None else 404, said, (), None, "")
+                return Response(200 if said is not None else 404, said, (), None, "")
         return super().send(request, mark)
 
     def put(

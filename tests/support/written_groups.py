@@ -10,7 +10,7 @@ from typing import Any
 from stackmend.app.session import CloudSession
 from stackmend.drivers.writing.seal import Sealer
 from stackmend.drivers.writing.writer import DatabaseWriter
-from stackmend.model.journal import Entry
+from stackmend.model.journal import JournalEntry
 from stackmend.model.step import RowStep, StepState, UpdateRow
 from stackmend.model.writer import Group, GroupResult
 from stackmend_lab.cloud import Cloud
@@ -23,13 +23,13 @@ class Desk:
     cloud: Cloud
     session: CloudSession
     sealer: Sealer
-    intents: list[list[Entry]] = field(default_factory=list)
+    intents: list[list[JournalEntry]] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
 
     def write(self, *groups: Sequence[RowStep], then: Callable[[], None] = lambda: None) -> list[GroupResult]:
         """Write these groups on one database; ``then`` runs while their rows are locked."""
 
-        def intent(entries: list[Entry]) -> None:
+        def intent(entries: list[JournalEntry]) -> None:
             self.intents.append(entries)
             then()
 

@@ -17,7 +17,7 @@ from stackmend.config.settings import Config, load
 from stackmend.drivers.journal.lease import stamp
 from stackmend.engine.auditing import catalogue
 from stackmend.model.errors import UsageError
-from stackmend.model.journal import Entry, RunRecord
+from stackmend.model.journal import JournalEntry, RunRecord
 from stackmend.model.operations import operation_of
 from stackmend.model.plan import Action
 from stackmend.model.step import ApiCall, Risk, StepState
@@ -100,10 +100,11 @@ def test_the_servers_that_a_run_has_moved(config: Config) -> None:
         id="r1", kind="apply", plan="p", sha256="", cloud="c", version="", operator="", host="", pid=1,
         created_at=stamp(),
     )  # fmt: skip
-    begun = [Entry(number, StepState.INTENT, None, "") for number in (0, 1, 2, 3, 4)]
+    begun = [JournalEntry(number, StepState.INTENT, None, "") for number in (0, 1, 2, 3, 4)]
     ended = [
-        Entry(0, StepState.DONE, None, ""), Entry(1, StepState.DONE, None, ""), Entry(2, StepState.FAILED, None, ""),
-        Entry(3, StepState.DONE, {"already": True}, ""), Entry(4, StepState.DONE, None, ""),
+        JournalEntry(0, StepState.DONE, None, ""), JournalEntry(1, StepState.DONE, None, ""),
+        JournalEntry(2, StepState.FAILED, None, ""), JournalEntry(3, StepState.DONE, {"already": True}, ""),
+        JournalEntry(4, StepState.DONE, None, ""),
     ]  # fmt: skip
     with CloudSession.looking(config).journal() as journal:
         journal.begin(record, actions)

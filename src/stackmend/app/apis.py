@@ -19,7 +19,7 @@ from stackmend.drivers.api.session import ApiSession
 from stackmend.drivers.snapshot.collector import DatabaseCollector
 from stackmend.drivers.snapshot.shape import labels
 from stackmend.engine.auditing.witness import ASKING
-from stackmend.model.api import Account
+from stackmend.model.api import ApiAccount
 from stackmend.model.errors import ApiError, ConfigError, SourceError, StackmendError
 from stackmend.model.operations import Operation, Seen
 from stackmend.model.snapshot import CELL, Manifest
@@ -68,7 +68,7 @@ class Silent:
         """SourceError."""
         raise self._refusal(service)
 
-    def account(self) -> Account:
+    def account(self) -> ApiAccount:
         """SourceError."""
         raise self._refusal("identity")
 

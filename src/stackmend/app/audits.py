@@ -21,7 +21,7 @@ from stackmend.engine.auditing import catalogue, history, sources
 from stackmend.engine.auditing.ask import exit_of, findings_of, narrowed, suspected
 from stackmend.engine.auditing.confirm import explain, uncertain
 from stackmend.engine.auditing.witness import Sides, witnesses
-from stackmend.model.audit import CheckResult, Outcome, Report
+from stackmend.model.audit import CheckOutcome, CheckResult, Report
 from stackmend.model.check import Check, HostCheck
 from stackmend.model.errors import JournalError, UsageError
 from stackmend.model.events import Events
@@ -104,7 +104,9 @@ def _live(
     confirmed, unknown = _confirm(session, chosen, rows, manifest, progress)
     for name, reason in unknown.items():
         results[name] = replace(
-            results[name], outcome=Outcome.INCOMPLETE, reason=f"it could not be confirmed by a second read: {reason}"
+            results[name],
+            outcome=CheckOutcome.INCOMPLETE,
+            reason=f"it could not be confirmed by a second read: {reason}",
         )
     said: dict[str, ApiWitness] = {}
     if use_api:
@@ -228,7 +230,7 @@ def _report(
     for name, some in (unsure or {}).items():
         found += findings_of(checks[name], some, State.CANDIDATE)
     listed, swallowed = explain(checks, found)
-    silent = {name: result.reason for name, result in results.items() if result.outcome is not Outcome.OK}
+    silent = {name: result.reason for name, result in results.items() if result.outcome is not CheckOutcome.OK}
     listed = uncertain(checks, listed, silent, shown=answer.manifest.nova_is_shown)
     held = _held(session, checks, answer, found)
     if seen is not None:
@@ -285,7 +287,7 @@ def _remembered(
             listed = history.waived(history.recall(listed, known, now), waivers, now)
             held = history.waived(held, waivers, now)
             seen = {finding.fingerprint: finding.check for finding in found}
-            sure = {name for name, r in results.items() if r.outcome is Outcome.OK}
+            sure = {name for name, r in results.items() if r.outcome is CheckOutcome.OK}
             gone = [mark for mark, k in known.items() if whole and k.check in sure and mark not in seen]
             journal.remember(cloud, seen, gone, now)
             if whole:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlparse
 
 from stackmend.config.layouts import anchored
-from stackmend.config.settings import Account, Config
+from stackmend.config.settings import Config, DatabaseAccount
 from stackmend.drivers.database.dialects import Address, dialect_of
 from stackmend.drivers.database.urls import of_server
 from stackmend.model.errors import ConfigError, SourceError
@@ -97,7 +97,7 @@ def _address(cell: str, url: str, config: Config) -> Address:
     return _for_reader(address, config.reader)
 
 
-def _for_reader(address: Address, account: Account | None) -> Address:
+def _for_reader(address: Address, account: DatabaseAccount | None) -> Address:
     return address.under(account.username, account.password) if account else address
 
 

@@ -26,11 +26,11 @@ from stackmend.drivers.writing.writer import DatabaseWriter
 from stackmend.engine.auditing import catalogue
 from stackmend.engine.running import resume as resuming
 from stackmend.engine.running import undo as undoing
-from stackmend.engine.running.gates import Answer, GateExecutor, unattended
+from stackmend.engine.running.gates import AskOperator, GateExecutor, unattended
 from stackmend.engine.running.lanes import Lane, lanes
 from stackmend.engine.running.runner import Runner, Tools, Watch, consent, never, nobody
 from stackmend.model.errors import Exit, JournalError, PlanFileError, SourceError, UsageError
-from stackmend.model.journal import Entry, Remark, RunRecord, RunResult, RunState
+from stackmend.model.journal import JournalEntry, Remark, RunRecord, RunResult, RunState
 from stackmend.model.operations.compute import MoveOperation
 from stackmend.model.plan import Action, Limits, Plan
 from stackmend.model.protocols import Journal, Progress
@@ -42,7 +42,7 @@ class Company:
     """The user who watches a run."""
 
     acknowledged: tuple[str, ...] = ()  #: names of gates that may be passed
-    ask: Answer = unattended
+    ask: AskOperator = unattended
     watch: Watch = nobody
     stop: Callable[[], str] = never  #: why no further step may start, "" while the run may continue
     troubles: Callable[[], Sequence[str]] = tuple  #: output that could not be written, for the journal
@@ -204,13 +204,15 @@ def undo_plan(config: Config, run: str) -> tuple[Plan, tuple[str, ...]]:
         return plan, undoing.summary([action for action, _ in moved], len(actions))
 
 
-def _inverse(tools: Tools, readers: CloudSession, run: str) -> tuple[RunRecord, list[Action], list[str], list[Entry]]:
+def _inverse(
+    tools: Tools, readers: CloudSession, run: str
+) -> tuple[RunRecord, list[Action], list[str], list[JournalEntry]]:
     """(the run, actions that undo it, irreversible steps, the outcome of its calls since)."""
     record = tools.journal.run(run)
     _same_cloud(record, readers)
     done, entries = tools.journal.actions(record.id), tools.journal.entries(record.id)
     undoing.refuse(record, entries)
-    found: list[Entry] = []
+    found: list[JournalEntry] = []
     if any((entry.image or {}).get("sent") for entry in entries):
         _signed_in(tools, readers, done)
         found = list(resuming.come_true(tools, done, entries))
@@ -270,7 +272,7 @@ def list_runs(
     return found[:limit]
 
 
-def show_run(config: Config, run: str) -> tuple[RunRecord, list[Action], list[Entry], list[Remark]]:
+def show_run(config: Config, run: str) -> tuple[RunRecord, list[Action], list[JournalEntry], list[Remark]]:
     """A run with its actions, every entry and every remark; UsageError for an unknown run."""
     with CloudSession.looking(config).journal() as journal:
         record = journal.run(run)

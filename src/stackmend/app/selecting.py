@@ -192,7 +192,7 @@ class Finder:
             for label, column in labelled(kind):
                 if self._elsewhere.serves(label):
                     for found in self._read(
-                        f"the API that shows {label}", _looked, self._elsewhere, label, column, text
+                        f"the API that shows {label}", _values_of, self._elsewhere, label, column, text
                     ):
                         return str(found)
         if kind == "port" and UUID.fullmatch(text) and self._live is not None:
@@ -275,7 +275,7 @@ class Finder:
             return []
 
 
-def _looked(elsewhere: ApiTables, label: str, column: str, text: str) -> list[Any]:
+def _values_of(elsewhere: ApiTables, label: str, column: str, text: str) -> list[Any]:
     table = elsewhere.look([{}]).read(label, {column: [text]})
     found: list[Any] = table.column(column).to_pylist()
     return found

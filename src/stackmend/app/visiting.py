@@ -15,7 +15,7 @@ from stackmend.app.session import CloudSession
 from stackmend.drivers.hosts.transport import Transport
 from stackmend.hosts.owners import by_rows
 from stackmend.hosts.visits import visited
-from stackmend.model.audit import CheckResult, Outcome
+from stackmend.model.audit import CheckOutcome, CheckResult
 from stackmend.model.check import HostCheck
 from stackmend.model.errors import ConfigError, SourceError, UsageError
 from stackmend.model.events import Events
@@ -29,9 +29,9 @@ _EVENTS = Events(__name__)
 #: hosts that are visited at a time
 _AT_ONCE = 16
 #: reasons that are told of a check; of a thousand hosts that are down the first ones say enough
-_TOLD = 3
+_REASONS_SHOWN = 3
 
-Rows = dict[str, dict[str, dict[str, Any]]]  #: check -> fingerprint -> row
+FoundRows = dict[str, dict[str, dict[str, Any]]]  #: check -> fingerprint -> row
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class Visited:
 
 @dataclass(slots=True)
 class _Answers:
-    rows: Rows
+    rows: FoundRows
     silent: dict[str, list[str]]  #: check -> why it has no answer of a host
 
     @classmethod
@@ -73,15 +73,15 @@ def ask(session: CloudSession, checks: Mapping[str, HostCheck], about: Collectio
             again = sorted({str(row["host"]) for rows in first.rows.values() for row in rows.values()})
             second = _look(session, transport, checks, again, progress)
         except SourceError as problem:
-            silent = Outcome.INCOMPLETE
+            silent = CheckOutcome.INCOMPLETE
             return Visited(results={n: CheckResult(check=n, outcome=silent, reason=problem.message) for n in checks})
     found = Visited()
     for name, check in checks.items():
         confirmed = [row for mark, row in second.rows[name].items() if mark in first.rows[name]]
         found.findings += [finding_of(check, row, State.CONFIRMED) for row in confirmed]
         why = list(dict.fromkeys((*first.silent[name], *second.silent[name])))
-        outcome = Outcome.INCOMPLETE if why else Outcome.OK
-        found.results[name] = CheckResult(check=name, outcome=outcome, reason=_told(why), findings=len(confirmed))
+        outcome = CheckOutcome.INCOMPLETE if why else CheckOutcome.OK
+        found.results[name] = CheckResult(check=name, outcome=outcome, reason=_shortened(why), findings=len(confirmed))
     _EVENTS.milestone("hosts visited", hosts=len(wanted), findings=len(found.findings))
     return found
 
@@ -141,6 +141,6 @@ def _look(
     return answers
 
 
-def _told(reasons: list[str]) -> str:
-    more = f"; and {len(reasons) - _TOLD} more" if len(reasons) > _TOLD else ""
-    return "; ".join(reasons[:_TOLD]) + more
+def _shortened(reasons: list[str]) -> str:
+    more = f"; and {len(reasons) - _REASONS_SHOWN} more" if len(reasons) > _REASONS_SHOWN else ""
+    return "; ".join(reasons[:_REASONS_SHOWN]) + more

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from stackmend.config.settings import Config
 
 #: (word, what it is)
-Word = tuple[str, str]
+Suggestion = tuple[str, str]
 #: the line that stands for: names of files
 FILES = ":files"
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@%+:/-]*")
@@ -110,13 +110,13 @@ class Line:
         self._front = front(words[:-1])
         self._rest = list(words[len(self._front) : -1])
 
-    def words(self) -> Iterator[Word]:
+    def words(self) -> Iterator[Suggestion]:
         """The candidates that match what was typed; a single (FILES, "") if a file name is expected."""
         for word, what in self._next():
             if word == FILES or (word.startswith(self._last) and word.isprintable()):
                 yield (word if _PLAIN.fullmatch(word) or word == FILES or word[:1] == "-" else shlex.quote(word)), what
 
-    def _next(self) -> Iterable[Word]:
+    def _next(self) -> Iterable[Suggestion]:
         parser = self._shell.parser
         option = _option(parser, self._front[-1]) if self._front and not self._rest else None
         if option is not None and option.nargs != 0:
@@ -136,7 +136,7 @@ class Line:
         typed = (" ".join(self._rest[:end]) for end in range(len(self._rest), 0, -1))
         return next((name for name in typed if name in names), None)
 
-    def _commands(self) -> Iterator[Word]:
+    def _commands(self) -> Iterator[Suggestion]:
         """The next word of every command that begins as typed."""
         known: dict[str, str] = {}
         for name, entry in self._shell.command_manager:
@@ -147,7 +147,7 @@ class Line:
                 known.setdefault(words[at], (entry.load().__doc__ or "").strip().split("\n")[0] if last else "")
         yield from known.items()
 
-    def _arguments(self, parser: argparse.ArgumentParser, given: Sequence[str]) -> Iterable[Word]:
+    def _arguments(self, parser: argparse.ArgumentParser, given: Sequence[str]) -> Iterable[Suggestion]:
         """Options, the value of one, or the next argument."""
         positionals = [action for action in parser._actions if not action.option_strings]
         waiting: argparse.Action | None = None
@@ -164,7 +164,7 @@ class Line:
             return _options(parser)
         return self._values(positionals[0])
 
-    def _values(self, action: argparse.Action) -> Iterable[Word]:
+    def _values(self, action: argparse.Action) -> Iterable[Suggestion]:
         """Values of an option or argument, chosen by the name that its help gives them."""
         if action.choices is not None:
             return ((str(choice), "") for choice in action.choices)
@@ -189,39 +189,39 @@ def _option(parser: argparse.ArgumentParser, word: str) -> argparse.Action | Non
     return next((action for action in parser._actions if word in action.option_strings), None)
 
 
-def _options(parser: argparse.ArgumentParser) -> Iterator[Word]:
+def _options(parser: argparse.ArgumentParser) -> Iterator[Suggestion]:
     for action in parser._actions:
         if action.option_strings and action.help != argparse.SUPPRESS:
             yield action.option_strings[-1], action.help or ""
 
 
-def _pages(names: Iterable[str]) -> Iterator[Word]:
+def _pages(names: Iterable[str]) -> Iterator[Suggestion]:
     from stackmend.engine.auditing import catalogue
 
     pages = catalogue.pages()
     yield from ((name, pages[name].split("\n", 1)[0]) for name in sorted(names))
 
 
-def _checks(_line: Line) -> Iterator[Word]:
+def _checks(_line: Line) -> Iterator[Suggestion]:
     from stackmend.engine.auditing import catalogue
 
     return _pages(catalogue.every_check())
 
 
-def _repairs(_line: Line) -> Iterator[Word]:
+def _repairs(_line: Line) -> Iterator[Suggestion]:
     from stackmend.engine.auditing import catalogue
 
     return _pages(catalogue.repairs())
 
 
-def _hosts(line: Line) -> Iterator[Word]:
+def _hosts(line: Line) -> Iterator[Suggestion]:
     from stackmend.app.names import hosts
 
     with suppress(StackmendError):
         yield from ((name, "") for name in hosts(line.config()) if _PLAIN.fullmatch(name))
 
 
-def _runs(line: Line) -> Iterator[Word]:
+def _runs(line: Line) -> Iterator[Suggestion]:
     from stackmend.app.runs import list_runs
 
     with suppress(StackmendError):
@@ -230,7 +230,7 @@ def _runs(line: Line) -> Iterator[Word]:
 
 #: what a value is -> names of the options and arguments that take one
 _KINDS = {"CHECK": ("check",), "REPAIR": ("repair", "accept"), "HOST": ("host", "to", "overrule"), "RUN": ("run",)}
-_SOURCES: dict[str, Callable[[Line], Iterator[Word]]] = {
+_SOURCES: dict[str, Callable[[Line], Iterator[Suggestion]]] = {
     "CHECK": _checks,
     "REPAIR": _repairs,
     "HOST": _hosts,

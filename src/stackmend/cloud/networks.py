@@ -14,7 +14,7 @@ from stackmend.model.protocols import Api, Live, Where
 from stackmend.model.step import Value
 from stackmend.model.values import objects
 
-Row = Mapping[str, object]
+_Row = Mapping[str, object]
 
 #: the criteria for ports -> their names in Neutron's API; in the database they are columns of ``ports``
 _ASKED = {
@@ -194,11 +194,11 @@ class ByApi:
         pairs = [(name, one) for name, value in where.items() for one in _several(value)]
         return [_floating(body, "port_id") for body in self._every("floatingips", pairs)]
 
-    def _by_ids(self, key: str, ids: Iterable[str]) -> Iterator[Row]:
+    def _by_ids(self, key: str, ids: Iterable[str]) -> Iterator[_Row]:
         wanted = sorted(set(ids))
         return self._every(key, [("id", one) for one in wanted]) if wanted else iter(())
 
-    def _every(self, key: str, pairs: Sequence[tuple[str, str]]) -> Iterator[Row]:
+    def _every(self, key: str, pairs: Sequence[tuple[str, str]]) -> Iterator[_Row]:
         return self.api.every("network", f"/{key}{'?' + urlencode(pairs) if pairs else ''}", key)
 
 
@@ -225,8 +225,8 @@ def role(address: str, subnet: Subnet) -> str:
     return ""
 
 
-def _port_of(row: Row, binding: Row, fixed: Iterable[tuple[str, str]]) -> Port:
-    def text(name: str, of: Row = row) -> str:
+def _port_of(row: _Row, binding: _Row, fixed: Iterable[tuple[str, str]]) -> Port:
+    def text(name: str, of: _Row = row) -> str:
         return str(of.get(name) or "")
 
     return Port(
@@ -244,7 +244,7 @@ def _port_of(row: Row, binding: Row, fixed: Iterable[tuple[str, str]]) -> Port:
     )
 
 
-def _subnet(row: Row) -> Subnet:
+def _subnet(row: _Row) -> Subnet:
     return Subnet(
         id=str(row["id"]),
         name=str(row.get("name") or ""),
@@ -254,7 +254,7 @@ def _subnet(row: Row) -> Subnet:
     )
 
 
-def _floating(row: Row, port: str) -> Floating:
+def _floating(row: _Row, port: str) -> Floating:
     return Floating(
         id=str(row["id"]),
         address=str(row["floating_ip_address"]),

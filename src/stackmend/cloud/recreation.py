@@ -10,12 +10,11 @@ from typing import Any
 
 from stackmend.cloud import block_storage, compute, identity, image, network
 from stackmend.cloud.states import POWERED
-from stackmend.model.api import Account, Resource, segment
+from stackmend.model.api import ApiAccount, Resource, segment
 from stackmend.model.errors import UsageError
 from stackmend.model.protocols import Api
 from stackmend.model.repair import CannotRepair
-from stackmend.model.values import members, objects, text, texts
-from stackmend.model.values import whole as whole_number
+from stackmend.model.values import members, objects, text, texts, whole
 
 #: with server groups and locked_reason; with the requested zone; with the scheduler hints
 _SHOWN, _ZONE, _HINTS = "2.73", "2.96", "2.100"
@@ -42,7 +41,7 @@ ALWAYS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Disk:
+class AttachedVolume:
     """A volume of a server."""
 
     id: str
@@ -52,14 +51,14 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Whole:
+class FullServer:
     """A server with everything that belongs to it."""
 
     shown: Resource
     ports: tuple[Resource, ...]  #: in the order of its NICs
-    disks: tuple[Disk, ...]  #: in the order of their devices
+    disks: tuple[AttachedVolume, ...]  #: in the order of their devices
     flavor: Resource  #: the flavor of the new server
-    account: Account
+    account: ApiAccount
     lost: list[str] = field(default_factory=lambda: list(ALWAYS))  #: what cannot be preserved, in words
     kept: list[str] = field(default_factory=list)  #: what is preserved although one may doubt it
 
@@ -98,7 +97,7 @@ class Whole:
         return {str(port["id"]): [str(port["mac_address"]), *network.addresses(port)] for port in self.ports}
 
 
-def whole(api: Api, name: str, flavor: str = "") -> Whole:
+def full_server(api: Api, name: str, flavor: str = "") -> FullServer:
     """Read it; UsageError if it does not exist, CannotRepair, with every reason, if it cannot be recreated."""
     version = next((one for one in (_HINTS, _ZONE) if api.offers("compute", one)), _SHOWN)
     body = api.get("compute", f"/servers/{segment(name)}", version)
@@ -109,7 +108,7 @@ def whole(api: Api, name: str, flavor: str = "") -> Whole:
         raise CannotRepair(
             f"Nova shows little of server {name}: its cell is down, or the account is not an administrator"
         )
-    found = Whole(
+    found = FullServer(
         shown=shown,
         ports=tuple(_ordered(network.ports_of(api, name), _macs(shown))),
         disks=tuple(_disks(api, shown)),
@@ -139,10 +138,10 @@ def _ordered(ports: Sequence[Resource], macs: list[str]) -> list[Resource]:
     return sorted(ports, key=lambda port: (places.get(str(port["mac_address"]).lower(), len(places)), str(port["id"])))
 
 
-def _disks(api: Api, shown: Resource) -> Iterator[Disk]:
+def _disks(api: Api, shown: Resource) -> Iterator[AttachedVolume]:
     boots = "" if shown.get("image") else str(shown.get("OS-EXT-SRV-ATTR:root_device_name") or "")
     for one in sorted(compute.attachments(api, str(shown["id"])), key=lambda one: str(one.get("device") or "")):
-        yield Disk(
+        yield AttachedVolume(
             id=str(one["volumeId"]),
             boots=bool(boots) and one.get("device") == boots,
             ends=bool(one.get("delete_on_termination")),
@@ -163,9 +162,7 @@ def _flavor(api: Api, shown: Resource, wanted: str) -> Resource:
     now = next((one for one in every if one["id"] == known.get("id")), None)
     if now is None:
         raise CannotRepair(f"its flavor {own.get('original_name')} is deleted: name another one by --flavor")
-    if differs := [
-        name for name in ("vcpus", "ram", "disk") if whole_number(now[name]) != whole_number(own.get(name) or 0)
-    ]:
+    if differs := [name for name in ("vcpus", "ram", "disk") if whole(now[name]) != whole(own.get(name) or 0)]:
         raise CannotRepair(
             f"flavor {now['name']} is not what it was when the server was made: {differs[0]} was {own.get(differs[0])},"
             f" is {now[differs[0]]}. Name one by --flavor, this one or another"
@@ -176,7 +173,7 @@ def _flavor(api: Api, shown: Resource, wanted: str) -> Resource:
 # -- what rules it out
 
 
-def _states(found: Whole) -> Iterator[str]:
+def _states(found: FullServer) -> Iterator[str]:
     shown = found.shown
     if shown.get("OS-EXT-STS:task_state"):
         yield f"it is busy ({shown['OS-EXT-STS:task_state']})"
@@ -193,7 +190,7 @@ def _states(found: Whole) -> Iterator[str]:
         yield f"it has {_MOST_TAGS} tags, and one more is needed to know the new server by"
 
 
-def _of_ports(found: Whole) -> Iterator[str]:
+def _of_ports(found: FullServer) -> Iterator[str]:
     if not found.ports:
         yield "Neutron has no port for it: there is nothing to keep"
     for port in found.ports:
@@ -218,7 +215,7 @@ def _of_ports(found: Whole) -> Iterator[str]:
         yield f"ports carry its id that Nova lists no NIC of ({', '.join(sorted(more))}): audit the server first"
 
 
-def _of_disks(api: Api, found: Whole) -> Iterator[str]:
+def _of_disks(api: Api, found: FullServer) -> Iterator[str]:
     if not found.image and sum(disk.boots for disk in found.disks) != 1:
         yield "it is unknown which volume it boots from"
     for disk in found.disks:
@@ -235,7 +232,7 @@ def _servers(volume: Resource) -> list[object]:
     return [one.get("server_id") for one in objects(volume["attachments"])]
 
 
-def _of_project(api: Api, found: Whole) -> Iterator[str]:
+def _of_project(api: Api, found: FullServer) -> Iterator[str]:
     """Nova creates a server only in the project of the account."""
     if found.account.project == found.project:
         return
@@ -249,14 +246,14 @@ def _of_project(api: Api, found: Whole) -> Iterator[str]:
     )
 
 
-def _of_quota(api: Api, found: Whole) -> Iterator[str]:
+def _of_quota(api: Api, found: FullServer) -> Iterator[str]:
     """The old server's share is released when it is deleted: the project must not exceed its quota then."""
     body = api.get("compute", f"/os-quota-sets/{segment(found.project)}/detail", "2.1") or {}
     own, new = members(found.shown["flavor"]), found.flavor
     more = {
         "instances": 0,
-        "cores": whole_number(new["vcpus"]) - whole_number(own.get("vcpus") or 0),
-        "ram": whole_number(new["ram"]) - whole_number(own.get("ram") or 0),
+        "cores": whole(new["vcpus"]) - whole(own.get("vcpus") or 0),
+        "ram": whole(new["ram"]) - whole(own.get("ram") or 0),
     }
     for name, amount in more.items():
         quota = (body.get("quota_set") or {}).get(name) or {}
@@ -271,7 +268,7 @@ def _of_quota(api: Api, found: Whole) -> Iterator[str]:
 # -- the request for the new server
 
 
-def body(api: Api, found: Whole) -> tuple[dict[str, Any], str]:
+def body(api: Api, found: FullServer) -> tuple[dict[str, Any], str]:
     """(the request without its disks, the microversion); what is lost and kept is recorded in ``found``."""
     shown = found.shown
     asked: dict[str, Any] = {
@@ -303,7 +300,7 @@ def body(api: Api, found: Whole) -> tuple[dict[str, Any], str]:
     return asked, microversion
 
 
-def _networks(api: Api, found: Whole) -> Iterator[dict[str, Any]]:
+def _networks(api: Api, found: FullServer) -> Iterator[dict[str, Any]]:
     tags: dict[str, Any] = {}
     path = f"/servers/{segment(found.id)}/os-interface"
     for one in (api.get("compute", path, "2.70") or {}).get("interfaceAttachments") or ():
@@ -327,7 +324,7 @@ def _networks(api: Api, found: Whole) -> Iterator[dict[str, Any]]:
     )
 
 
-def _hostname(api: Api, found: Whole) -> str | None:
+def _hostname(api: Api, found: FullServer) -> str | None:
     """Its host name if Nova would not derive it from the server's name; None if it need not, or cannot, be given."""
     hostname = str(found.shown.get("OS-EXT-SRV-ATTR:hostname") or "")
     made = re.sub(r"[^\w.-]+", "", re.sub("[ _.]", "-", str(found.shown["name"]))).lower().strip(".-")
@@ -339,7 +336,7 @@ def _hostname(api: Api, found: Whole) -> str | None:
     return hostname
 
 
-def _zone(found: Whole) -> str | None:
+def _zone(found: FullServer) -> str | None:
     """The requested zone; if Nova does not show it, the current one."""
     if "pinned_availability_zone" in found.shown:
         return text(found.shown["pinned_availability_zone"])
@@ -350,7 +347,7 @@ def _zone(found: Whole) -> str | None:
     return zone
 
 
-def _key(api: Api, found: Whole) -> str:
+def _key(api: Api, found: FullServer) -> str:
     """Its keypair, "" if it or the account has none: Nova uses the keypairs of the requesting user."""
     name = str(found.shown.get("key_name") or "")
     if not name:
@@ -373,7 +370,7 @@ def _key(api: Api, found: Whole) -> str:
     return name if same else ""
 
 
-def _hints(api: Api, found: Whole) -> dict[str, Any]:
+def _hints(api: Api, found: FullServer) -> dict[str, Any]:
     """Its server group, and other scheduler hints if Nova shows them."""
     told = members(found.shown.get("scheduler_hints"))
     hints = {name: one[0] if isinstance(one, list) and len(one) == 1 else one for name, one in told.items()}
@@ -389,15 +386,15 @@ def _hints(api: Api, found: Whole) -> dict[str, Any]:
     return hints
 
 
-def _of_flavor(found: Whole) -> None:
+def _of_flavor(found: FullServer) -> None:
     new, own = found.flavor, members(found.shown["flavor"])
     if not new.get("os-flavor-access:is_public", True):
         found.kept.append(f"flavor {new['name']}, though it is not public")
     if new.get("extra_specs") != own.get("extra_specs") and "extra_specs" in own:
         found.lost.append(f"extra specs of its flavor: {own.get('extra_specs')} before, {new.get('extra_specs')} now")
-    if whole_number(own.get("ephemeral") or 0):
+    if whole(own.get("ephemeral") or 0):
         found.lost.append("its ephemeral disks: they are made anew, empty")
-    if whole_number(own.get("swap") or 0):
+    if whole(own.get("swap") or 0):
         found.kept.append("a swap disk, made anew")
     if _TPM in members(own.get("extra_specs")):
         found.lost.append("what its virtual TPM holds: disks that are unlocked by it stay locked")

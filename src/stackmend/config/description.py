@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from stackmend.config.layouts import containers
-from stackmend.config.settings import DATABASES, Account, Config
+from stackmend.config.settings import DATABASES, Config, DatabaseAccount
 from stackmend.config.sources import ConfigSource, Discovered
 from stackmend.drivers.database.dialects.base import Address
 from stackmend.model.errors import ConfigError
@@ -95,7 +95,7 @@ def _redacted(url: str | None, what: str) -> str | None:
         return "(not shown)"
 
 
-def _name(account: Account | None) -> str | None:
+def _name(account: DatabaseAccount | None) -> str | None:
     return account.username if account else None
 
 

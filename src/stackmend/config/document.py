@@ -37,13 +37,13 @@ def _kind(title: str, must: str, write: str, **bounds: Any) -> Meta:
 Text = Annotated[str, _kind("text", "be a text", '{key} = "..."')]
 #: a text that must not be empty, because an empty one would mean something else
 Filled = Annotated[str, _kind("text", "be a non-empty text", '{key} = "..."', min_length=1)]
-Word = Annotated[str, Meta(min_length=1)]
+_Argument = Annotated[str, Meta(min_length=1)]
 Words = Annotated[
-    tuple[Word, ...], _kind("list of texts", "be a list of texts", '{key} = ["program", "option"]', min_length=1)
+    tuple[_Argument, ...], _kind("list of texts", "be a list of texts", '{key} = ["program", "option"]', min_length=1)
 ]
 Switch = Annotated[bool, _kind("true or false", "be true or false", "{key} = true")]
 Seconds = Annotated[float, _kind("seconds", "be a number of seconds", "{key} = {default:.0f}", gt=0, lt=_LONGEST)]
-Whole = Annotated[int, _kind("whole number", "be a whole number, 0 or more", "{key} = {default}", ge=0)]
+Count = Annotated[int, _kind("whole number", "be a whole number, 0 or more", "{key} = {default}", ge=0)]
 Share = Annotated[float, _kind("share", "be a number from 0 to 1", "{key} = {default}", ge=0, le=1)]
 TransportName = Annotated[Literal["", "ssh", "local"], _kind("text", "be ssh or local", '{key} = "ssh"')]
 Destination = Annotated[
@@ -227,12 +227,12 @@ class Plans(Section):
 class LimitsSection(Section):
     """[limits]"""
 
-    max_rows: Annotated[Whole, says("number of rows that one plan may change")] = _LIMITS.max_rows
+    max_rows: Annotated[Count, says("number of rows that one plan may change")] = _LIMITS.max_rows
     max_share: Annotated[Share, says("share of a table's rows that one plan may update or delete, 0 to 1")] = (
         _LIMITS.max_share
     )
-    share_floor: Annotated[Whole, says("number of rows of a table that are always allowed")] = _LIMITS.share_floor
-    max_failures: Annotated[Whole, says("number of lanes that may fail before a run stops")] = _LIMITS.max_failures
+    share_floor: Annotated[Count, says("number of rows of a table that are always allowed")] = _LIMITS.share_floor
+    max_failures: Annotated[Count, says("number of lanes that may fail before a run stops")] = _LIMITS.max_failures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

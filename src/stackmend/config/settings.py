@@ -27,7 +27,7 @@ DATABASES = tuple(name for name, key in keys(DatabasesSection).items() if not ke
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class DatabaseAccount:
     """A database account; its text never shows the password."""
 
     username: str
@@ -40,8 +40,8 @@ class Config:
 
     databases: Mapping[str, Address] = field(default_factory=dict)  #: without cells
     cells: Mapping[str, Address] = field(default_factory=dict)  #: by cell name, where given
-    reader: Account | None = None
-    writer: Account | None = None
+    reader: DatabaseAccount | None = None
+    writer: DatabaseAccount | None = None
     same_account: bool = False  #: the reading accounts may also write
     exposed: Path | None = None  #: a world-readable file with passwords
     nova_settings: Mapping[str, str] = field(default_factory=dict)  #: "neutron.ovs_bridge", "DEFAULT.flat_injected"
@@ -250,12 +250,12 @@ def _routes(hosts: HostsSection, path: Path) -> Routes:
     )
 
 
-def _account(table: ReaderSection | WriterSection | None, section: str, path: Path) -> Account | None:
+def _account(table: ReaderSection | WriterSection | None, section: str, path: Path) -> DatabaseAccount | None:
     if table is None:
         return None
     if not table.username:
         raise ConfigError(f"[{section}] in {path} has no username", "An account needs a username and a password.")
-    return Account(table.username, table.password)
+    return DatabaseAccount(table.username, table.password)
 
 
 def _ages(values: Mapping[str, Mapping[str, int]], path: Path) -> Mapping[str, Mapping[str, int]]:

@@ -40,11 +40,11 @@ def disks(
             f"{host}:{found.path} has no directory of server {server.id}",
             "Its disks are elsewhere: volumes and disks in RBD or LVM are not inspected by this version.",
         )
-    told = _told(folder)
+    told = _recorded_formats(folder)
     return [_disk(found, disk, told) for disk in folder.disks], folder
 
 
-def _told(folder: Folder) -> Mapping[str, str]:
+def _recorded_formats(folder: Folder) -> Mapping[str, str]:
     """Name of a file -> its format according to disk.info, the only trusted source."""
     try:
         found = json.loads(folder.formats or "{}")

@@ -68,11 +68,11 @@ def checked(hosts: Hosts, found: Inventory, path: str, wanted: Iterable[str], pr
         folders=tuple(
             replace(folder, disks=tuple(_with_check(disk, said) for disk in folder.disks)) for folder in found.folders
         ),
-        bases=tuple(replace(base, image=_told(base.image, said)) for base in found.bases),
+        bases=tuple(replace(base, image=_with_result(base.image, said)) for base in found.bases),
     )
 
 
-def _told(image: Image, said: Mapping[str, str]) -> Image:
+def _with_result(image: Image, said: Mapping[str, str]) -> Image:
     return replace(image, check=said.get(image.path, image.check))
 
 
@@ -85,7 +85,7 @@ def _with_check(disk: Disk, said: Mapping[str, str]) -> Disk:
         for path, why in zip(disk.chain, bases, strict=True)
         if why.startswith("corrupt")
     ]
-    return replace(disk, image=_told(disk.image, said), problems=(*disk.problems, *problems))
+    return replace(disk, image=_with_result(disk.image, said), problems=(*disk.problems, *problems))
 
 
 def _check(code: str, text: str) -> str:

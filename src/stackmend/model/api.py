@@ -23,7 +23,7 @@ def segment(text: object) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class ApiAccount:
     """The account the services know us by: Keystone ids."""
 
     user: str
@@ -44,7 +44,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """The service's response."""
 
     status: int

@@ -12,7 +12,7 @@ from stackmend.model.finding import Finding, State
 from stackmend.model.snapshot import Manifest
 
 
-class Outcome(StrEnum):
+class CheckOutcome(StrEnum):
     """Whether a check could be answered."""
 
     OK = "ok"
@@ -25,7 +25,7 @@ class CheckResult:
     """The result of one check."""
 
     check: str
-    outcome: Outcome = Outcome.OK
+    outcome: CheckOutcome = CheckOutcome.OK
     reason: str = ""  #: why it is incomplete or failed, naming the source
     findings: int = 0  #: number listed
     explained: int = 0  #: number counted under a root cause instead of listed
@@ -62,4 +62,4 @@ class Report:
     @property
     def incomplete(self) -> dict[str, str]:
         """Each check without an answer, with the reason."""
-        return {name: r.reason for name, r in self.checks.items() if r.outcome is not Outcome.OK}
+        return {name: r.reason for name, r in self.checks.items() if r.outcome is not CheckOutcome.OK}

@@ -47,7 +47,7 @@ class RunRecord:
     limits: Limits = field(default_factory=Limits)
 
 
-class Entry(NamedTuple):
+class JournalEntry(NamedTuple):
     """One line of the journal. A tuple, as there are two for every changed row.
 
     ``image`` of an intent is what undo needs beyond the plan: ``{"value": n}`` (a counter before), ``{"row": {...},

@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from stackmend.model.api import Account, Answer, Request, Versions
-from stackmend.model.journal import Entry, FindingHistory, Remark, RunRecord, RunState, Waiver
+from stackmend.model.api import ApiAccount, Request, Response, Versions
+from stackmend.model.journal import FindingHistory, JournalEntry, Remark, RunRecord, RunState, Waiver
 from stackmend.model.operations import Operation, Seen
 from stackmend.model.plan import Action
 from stackmend.model.snapshot import Manifest
@@ -54,7 +54,7 @@ class Api(Protocol):
         """Whether the service supports this microversion."""
         ...
 
-    def account(self) -> Account:
+    def account(self) -> ApiAccount:
         """The account the services know us by, which will own whatever is created."""
         ...
 
@@ -181,7 +181,7 @@ class Session(Protocol):
 
     name: str  #: of the cloud
 
-    def send(self, request: Request, mark: str = "") -> Answer:
+    def send(self, request: Request, mark: str = "") -> Response:
         """Send it once. UnsentError if it certainly was not received, LostError if that is unknown."""
         ...
 
@@ -193,7 +193,7 @@ class Session(Protocol):
         """(lowest, highest) microversion that the service offers; None if it has none."""
         ...
 
-    def account(self) -> Account:
+    def account(self) -> ApiAccount:
         """The account the services know us by. UnsentError if it cannot be determined."""
         ...
 
@@ -262,7 +262,7 @@ class Journal(Protocol):
         """Record a run and all its steps as planned."""
         ...
 
-    def note(self, run: str, entries: Sequence[Entry]) -> None:
+    def note(self, run: str, entries: Sequence[JournalEntry]) -> None:
         """Append entries; they are on disk when this returns. LeaseError for intents of a run that lost its lease."""
         ...
 
@@ -290,7 +290,7 @@ class Journal(Protocol):
         """The actions of a run, with their steps."""
         ...
 
-    def entries(self, run: str) -> list[Entry]:
+    def entries(self, run: str) -> list[JournalEntry]:
         """Every entry of a run, in the order written."""
         ...
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from stackmend.model.journal import Entry
+from stackmend.model.journal import JournalEntry
 from stackmend.model.step import RowStep, StepState
 
 
@@ -29,13 +29,13 @@ class GroupResult(NamedTuple):
     #: DONE, STALE, FAILED, or IN_DOUBT (the connection broke in the commit and the rows do not decide)
     state: StepState
     note: str
-    entries: list[Entry]
+    entries: list[JournalEntry]
     #: of DONE: why the run must revert it at once: a guard in another database no longer held after the commit
     regret: str = ""
 
 
 #: Called with the intents of a transaction while its rows are locked; nothing is written unless it returns.
-Intent = Callable[[list[Entry]], None]
+Intent = Callable[[list[JournalEntry]], None]
 
 
 class StepResult(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stackmend.cloud.evidence.whereabouts import Confidence, Evidence, Node, Verdict, judge
+from stackmend.cloud.evidence.whereabouts import Confidence, Evidence, Node, PlaceVerdict, judge
 from stackmend.cloud.evidence.witnesses import read
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
@@ -15,7 +15,7 @@ from stackmend.repairs.common import the_server
 from stackmend.tables.views import TERMINAL
 
 
-def weighed(live: Live, database: str, server: Record) -> tuple[Evidence, Verdict]:
+def weighed(live: Live, database: str, server: Record) -> tuple[Evidence, PlaceVerdict]:
     """The records of where the server is, and the verdict."""
     seen = read(live, database, server)
     return seen, judge(seen)
@@ -26,7 +26,7 @@ def evidence(target: Row, live: Live) -> tuple[str, ...]:
     return weighed(live, *the_server(target, live))[1].sentences()
 
 
-def place_of(server: object, verdict: Verdict) -> Node:
+def place_of(server: object, verdict: PlaceVerdict) -> Node:
     """Where the server is; CannotRepair, with instructions for a human, if the records disagree."""
     if verdict.place is not None:
         return verdict.place

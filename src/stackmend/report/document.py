@@ -10,7 +10,7 @@ from typing import Any
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
 
-Column = tuple[str, str]
+TableColumn = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class Document:
     """
 
     data: Any
-    columns: tuple[Column, ...] = ()
+    columns: tuple[TableColumn, ...] = ()
     text: str = ""
 
     @property
@@ -31,7 +31,7 @@ class Document:
         """The objects of the document."""
         return list(self.data) if isinstance(self.data, list) else [self.data]
 
-    def chosen(self, only: Sequence[str], *, whole: bool = False) -> tuple[Column, ...]:
+    def chosen(self, only: Sequence[str], *, whole: bool = False) -> tuple[TableColumn, ...]:
         """The columns that ``only`` names, else those of the table, or of ``whole`` records all there are.
 
         UsageError for a name that neither a column nor a record has.
@@ -47,7 +47,7 @@ class Document:
             found.append(column or (name, name))
         return tuple(dict.fromkeys(found))
 
-    def column(self, name: str) -> Column | None:
+    def column(self, name: str) -> TableColumn | None:
         """The column of that path or heading; None if no record has it."""
         for heading, path in self.columns:
             if name == path or _plain(name) == _plain(heading):
@@ -95,7 +95,7 @@ def _plain(name: str) -> str:
     return name.strip().lower().replace(" ", "_")
 
 
-def _all(document: Document) -> tuple[Column, ...]:
+def _all(document: Document) -> tuple[TableColumn, ...]:
     names: dict[str, None] = {}
     for record in document.records:
         names.update(dict.fromkeys(record))

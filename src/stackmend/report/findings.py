@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from stackmend.model.audit import Outcome, Report
+from stackmend.model.audit import CheckOutcome, Report
 from stackmend.model.finding import Finding, Says, State
 from stackmend.model.values import members
 from stackmend.report.document import Document
@@ -65,7 +65,7 @@ def summary(report: Report) -> list[str]:
     severities = Counter(f.severity.value for f in open_)
     parts = [count(severities[s], s, plural="" if s == "info" else None) for s in _ORDER if severities[s]]
     asked = len(report.checks)
-    answered = sum(result.outcome is Outcome.OK for result in report.checks.values())
+    answered = sum(result.outcome is CheckOutcome.OK for result in report.checks.values())
     line = f"{', '.join(parts) if parts else 'no findings'} in {answered} of {count(asked, 'check')}"
     waived = len(report.findings) - len(open_)
     explained = sum(result.explained for result in report.checks.values())

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from stackmend.model.journal import Entry, Remark, RunRecord
+from stackmend.model.journal import JournalEntry, Remark, RunRecord
 from stackmend.model.plan import Action
 from stackmend.model.step import Gate, StepState, writes
 from stackmend.report import changes
@@ -37,12 +37,12 @@ class Happened:
 
     run: RunRecord
     actions: tuple[Action, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[JournalEntry, ...]
     remarks: tuple[Remark, ...] = ()
 
-    def of_step(self) -> Mapping[int, list[Entry]]:
+    def of_step(self) -> Mapping[int, list[JournalEntry]]:
         """Number of a step in the run, from 0 -> its entries, in the order written."""
-        found: dict[int, list[Entry]] = {}
+        found: dict[int, list[JournalEntry]] = {}
         for entry in self.entries:
             found.setdefault(entry.step, []).append(entry)
         return found
@@ -76,7 +76,7 @@ class Sheet:
         return "\n".join(lines)
 
 
-def requests(entries: Sequence[Entry]) -> list[str]:
+def requests(entries: Sequence[JournalEntry]) -> list[str]:
     """The names of the requests that were made for a step: ours, and those of the services."""
     return list(dict.fromkeys(name for entry in entries for name in _REQUEST.findall(entry.note)))
 
@@ -121,7 +121,7 @@ def _numbered(actions: Sequence[Action]) -> list[tuple[Action, int]]:
     return found
 
 
-def _state(action: Action, at: int, of_step: Mapping[int, list[Entry]]) -> str:
+def _state(action: Action, at: int, of_step: Mapping[int, list[JournalEntry]]) -> str:
     """Of its worst step; "" if none is anything that stackmend does."""
     states = set()
     for number, step in enumerate(action.steps):
@@ -136,7 +136,9 @@ def _state(action: Action, at: int, of_step: Mapping[int, list[Entry]]) -> str:
     return "" if worst is None else worst.value
 
 
-def _block(action: Action, at: int, of_step: Mapping[int, list[Entry]], day: str, view: TextContext) -> list[str]:
+def _block(
+    action: Action, at: int, of_step: Mapping[int, list[JournalEntry]], day: str, view: TextContext
+) -> list[str]:
     found = list(view.about(action.resource_type, action.resource_id))
     says = view.told(action.message, action.resource_type, action.resource_id)
     found += view.wrapped(f"{action.check + ': ' if action.check else ''}{says}", "    ")

@@ -77,7 +77,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     estimate = _estimate(seen, {one.resource_id for one in moving})
     sight.facts.update(
         host=seen.host.host, to=wishes.to or "wherever the scheduler places them", estimate=estimate,
-        room=[_told(need, count, seen.room[need]) for need, count in _wanted(seen).items()],
+        room=[_capacity(need, count, seen.room[need]) for need, count in _wanted(seen).items()],
         hosts=sorted(seen.fit), left=len(drafts) - len(moving),
     )  # fmt: skip
     yield _disable(seen, str(arguments.get("reason") or f"drained by stackmend at {sight.now}"), estimate)
@@ -195,7 +195,7 @@ def _wanted(seen: _Seen) -> Counter[hosts.Need]:
     return Counter(one.need for one in seen.servers)
 
 
-def _told(need: hosts.Need, count: int, room: Mapping[str, int]) -> str:
+def _capacity(need: hosts.Need, count: int, room: Mapping[str, int]) -> str:
     """Free capacity for the servers of one flavor, counted as if no other servers moved."""
     total = sum(room.values())
     short = "" if total >= count else ": NOT ENOUGH"

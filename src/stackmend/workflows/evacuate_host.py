@@ -186,7 +186,7 @@ def _lane(sight: Sight, job: _Job, guest: Server, stage: int) -> LaneDraft:
             resource_type="server", resource_id=guest.id, message=f"{guest.name} stays on {job.host}", stage=stage,
             steps=(Manual(text=f"not evacuated: {why}"),), risk=Risk.MANUAL, why=why, target=target,
         )  # fmt: skip
-    told = list(_told(job, guest, place))
+    told = list(_notes(job, guest, place))
     return LaneDraft(
         resource_type="server",
         resource_id=guest.id,
@@ -230,7 +230,7 @@ def _hindered(sight: Sight, job: _Job, guest: Server, place: DiskLocation) -> It
         )
 
 
-def _told(job: _Job, guest: Server, place: DiskLocation) -> Iterator[str]:
+def _notes(job: _Job, guest: Server, place: DiskLocation) -> Iterator[str]:
     """Notes about the server for the operator."""
     yield from place.lost
     if guest.vm_state in _RESET:

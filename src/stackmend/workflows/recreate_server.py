@@ -32,7 +32,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from stackmend.cloud import compute, network, recreation
-from stackmend.cloud.recreation import Whole
+from stackmend.cloud.recreation import FullServer
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
 from stackmend.model.operations.compute import Start, Stop
@@ -72,7 +72,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     if definition := arguments.get("definition"):
         yield from _gone_on(name, tag, definition, sight)
         return
-    found = recreation.whole(sight.api, name, str(arguments.get("flavor") or ""))
+    found = recreation.full_server(sight.api, name, str(arguments.get("flavor") or ""))
     if why := sight.api.lacks(RecreateServer) or (sight.api.lacks(SetVolumeEnd) if _ending(found) else ""):
         raise CannotRepair(why)
     image = f"{found.shown['name']}-{tag.removeprefix('stackmend-')}"[:255] if found.image else ""
@@ -108,7 +108,7 @@ def _ports(target: Mapping[str, Any]) -> str:
     return ", ".join(address for _, *some in target["ports"].values() for address in some) or "its ports"
 
 
-def _ending(found: Whole) -> list[str]:
+def _ending(found: FullServer) -> list[str]:
     """Volumes that are deleted with the server."""
     return [disk.id for disk in found.disks if disk.ends]
 
@@ -116,7 +116,7 @@ def _ending(found: Whole) -> list[str]:
 # -- what it boots from
 
 
-def _boot(found: Whole, arguments: Row, sight: Sight) -> dict[str, Any]:
+def _boot(found: FullServer, arguments: Row, sight: Sight) -> dict[str, Any]:
     """The disks of the new server; what becomes of the old root disk is noted."""
     volume, snapshot = str(arguments.get("volume") or ""), bool(arguments.get("from_snapshot"))
     if snapshot and not found.image:
@@ -163,7 +163,7 @@ def _attached(volume: str, place: int, tag: str | None) -> dict[str, Any]:
 # -- the steps
 
 
-def _prepared(found: Whole, image: str) -> Iterator[Step]:
+def _prepared(found: FullServer, image: str) -> Iterator[Step]:
     """It stands still, its disk is kept, its ports are nobody's; all of that can be taken back."""
     server, there = found.id, _standing(found, found.state)
     if found.state == "active":
@@ -188,17 +188,17 @@ def _prepared(found: Whole, image: str) -> Iterator[Step]:
         yield ParkPort(port=name, server=server).call(seen, inverse=back)
 
 
-def _stopped(found: Whole) -> str:
+def _stopped(found: FullServer) -> str:
     return "error" if found.state == "error" else "stopped"
 
 
-def _standing(found: Whole, state: str) -> ServerSeen:
+def _standing(found: FullServer, state: str) -> ServerSeen:
     return {
         "server": "present", "server.host": found.host, "server.vm_state": state, "server.task_state": None,
     }  # fmt: skip
 
 
-def _deleted(found: Whole) -> Iterator[Step]:
+def _deleted(found: FullServer) -> Iterator[Step]:
     yield DeleteServer(server=found.id).call(
         {**_standing(found, _stopped(found)), "locked": False, "ports": [], "volumes": []}
     )
@@ -220,7 +220,7 @@ def _made(target: Mapping[str, Any]) -> Iterator[Step]:
     yield UntagRecreated(tag=tag).call({"server": "present"})
 
 
-def _by_hand(found: Whole, target: Mapping[str, Any], arguments: Row) -> Iterator[Step]:
+def _by_hand(found: FullServer, target: Mapping[str, Any], arguments: Row) -> Iterator[Step]:
     begins = " The new server was made of it: its base." if arguments.get("from_snapshot") else ""
     if target["image"]:
         yield Manual(

@@ -125,7 +125,7 @@ def _tried(sight: Sight, own: Compute, arguments: Row) -> Iterator[LaneDraft]:
     network = _network(sight, str(arguments.get("network") or ""))
     digest = hashlib.sha256(f"{own.host} {sight.now}".encode()).hexdigest()[:8]
     name = f"stackmend-canary-{own.host}-{digest}"
-    sight.facts["canary"] = {"name": name, "flavor": flavor["name"], "image": image["name"], **_told(network)}
+    sight.facts["canary"] = {"name": name, "flavor": flavor["name"], "image": image["name"], **_network_value(network)}
     reason = own.reason or "the stackmend canary did not start"
     create = CreateCanary(
         name=name, host=own.host, flavor=str(flavor["id"]), image=str(image["id"]), network=text(network.get("id")),
@@ -142,7 +142,7 @@ def _tried(sight: Sight, own: Compute, arguments: Row) -> Iterator[LaneDraft]:
         yield LaneDraft(resource_type="host", resource_id=own.host, message=message, stage=stage, steps=(step,))
 
 
-def _told(network: Mapping[str, object]) -> dict[str, object]:
+def _network_value(network: Mapping[str, object]) -> dict[str, object]:
     return {"network": network.get("name") or network["id"]} if network else {}
 
 

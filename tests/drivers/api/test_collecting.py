@@ -22,7 +22,7 @@ from stackmend.app.session import CloudSession
 from stackmend.config.settings import Config, load
 from stackmend.engine.auditing import catalogue
 from stackmend.engine.auditing.witness import Sides, witnesses
-from stackmend.model.audit import Outcome, Report
+from stackmend.model.audit import CheckOutcome, Report
 from stackmend.model.errors import ConfigError, Exit
 from stackmend.model.finding import Says, State
 from stackmend_lab.cloud import Cloud, build
@@ -98,7 +98,7 @@ def test_a_healthy_cloud_in_small_pages(healthy: ShowingFake, asked: Callable[..
     healthy.page = 7
     report = asked()
     assert report.findings == ()
-    answered = {name for name, result in report.checks.items() if result.outcome is Outcome.OK}
+    answered = {name for name, result in report.checks.items() if result.outcome is CheckOutcome.OK}
     assert answered == WHOLE
     assert all("does not show" in report.checks[name].reason for name in CHECKS.keys() - WHOLE - {"unreadable-row"})
     assert report.exit is Exit.INCOMPLETE
@@ -138,7 +138,7 @@ def test_a_cell_that_does_not_answer(healthy: ShowingFake, asked: Callable[..., 
     report = asked("port-without-server", "allocation-orphan", "volume-in-use-server-gone")
     assert report.findings == ()
     for result in report.checks.values():
-        assert result.outcome is Outcome.INCOMPLETE
+        assert result.outcome is CheckOutcome.INCOMPLETE
         assert "does not answer" in result.reason
 
 
@@ -147,7 +147,7 @@ def test_an_account_that_sees_its_own_things_alone(healthy: ShowingFake, asked: 
     healthy.member = True
     report = asked("port-without-server", "volume-stuck-error-deleting")
     assert report.findings == ()
-    assert {result.outcome for result in report.checks.values()} == {Outcome.INCOMPLETE}
+    assert {result.outcome for result in report.checks.values()} == {CheckOutcome.INCOMPLETE}
     errors = report.manifest.failed()
     assert "hosts of ports" in errors["neutron"]
     assert all("403" in errors[name] for name in ("cinder", "cell:api"))
@@ -168,7 +168,7 @@ def test_a_list_that_breaks_off(healthy: ShowingFake, asked: Callable[..., Repor
     healthy.fault("GET", path, "refuse", times=50, status=500, body={"error": {"message": "database is gone"}})
     report = asked(check)
     assert report.findings == ()
-    assert report.checks[check].outcome is Outcome.INCOMPLETE
+    assert report.checks[check].outcome is CheckOutcome.INCOMPLETE
     assert "500" in report.checks[check].reason
 
 

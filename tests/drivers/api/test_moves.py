@@ -11,7 +11,7 @@ import pytest
 
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.operations import implementation_of
-from stackmend.model.api import Answer, Request
+from stackmend.model.api import Request, Response
 from stackmend.model.operations import Operation, operation_of
 from stackmend.model.step import StepState
 from stackmend.model.writer import StepResult
@@ -235,16 +235,16 @@ class Scripted(Cloud):
         self.server = next(one.id for one in self.world.servers.values() if one.host == "c01")
         self.asked: list[str] = []
 
-    def send(self, request: Request, mark: str = "") -> Answer:
+    def send(self, request: Request, mark: str = "") -> Response:
         """Answer it, or break down before it is taken."""
         if request.method != "GET":
             self.asked.append(f"{request.method} {request.path.rpartition('/')[2]}")
             if self.breaks:
                 self.breaks -= 1
-                return Answer(500, None, (), None, "Unexpected API Error.")
+                return Response(500, None, (), None, "Unexpected API Error.")
         answer = super().send(request, mark)
         if self._taken and request.method != "GET":
-            return Answer(500, None, (), None, self._taken)
+            return Response(500, None, (), None, self._taken)
         if self._left is not None and request.path.endswith("/migrations") and answer.body["migrations"]:
             answer.body["migrations"][0] |= {"memory_remaining_bytes": next(self._left), "disk_remaining_bytes": 0}
         return answer

@@ -16,7 +16,7 @@ from stackmend.config.settings import Config, load
 from stackmend.drivers.journal.lease import stamp
 from stackmend.drivers.journal.store import DatabaseJournal
 from stackmend.model.errors import ApiError, ConsentError, Exit, LimitError
-from stackmend.model.journal import Entry, RunRecord
+from stackmend.model.journal import JournalEntry, RunRecord
 from stackmend.model.plan import Plan, save
 from stackmend.model.plan import load as load_plan
 from stackmend.model.step import ApiCall, StepState
@@ -169,7 +169,7 @@ def test_calls_count_for_the_limits_as_rows_do(built: Cloud, config: Config) -> 
         plan_of(strict, "allocation-orphan", via="api")
 
 
-def begun(config: Config, plan: Plan, *entries: Entry) -> str:
+def begun(config: Config, plan: Plan, *entries: JournalEntry) -> str:
     """A run of which the process died after these entries; its id."""
     cloud = CloudSession.of(config).databases.identity
     record = RunRecord(
@@ -186,7 +186,7 @@ def begun(config: Config, plan: Plan, *entries: Entry) -> str:
 def test_a_call_that_had_taken_effect_is_not_repeated(built: Cloud, fake: Fake, config: Config, stuck: str) -> None:
     """The process died before it could note the outcome: the live state tells, and the call is taken back as ours."""
     plan = plan_of(config)
-    run = begun(config, plan, Entry(0, StepState.INTENT, None, "", 1))
+    run = begun(config, plan, JournalEntry(0, StepState.INTENT, None, "", 1))
     built.update("cinder", "volumes", {"id": stuck}, status="in-use")
     fake.seen.clear()
     assert runs.resume(config, run).done == 1
@@ -199,7 +199,7 @@ def test_a_call_that_had_taken_effect_is_not_repeated(built: Cloud, fake: Fake, 
 def test_a_call_that_had_no_effect_is_made(built: Cloud, fake: Fake, config: Config, stuck: str) -> None:
     """Under the same name as before, by which the services' logs tell whether it came twice."""
     plan = plan_of(config)
-    run = begun(config, plan, Entry(0, StepState.INTENT, None, "", 1))
+    run = begun(config, plan, JournalEntry(0, StepState.INTENT, None, "", 1))
     assert runs.resume(config, run).exit is Exit.REPAIRED
     (sent,) = fake.sent("POST", stuck)
     assert sent.headers["x-openstack-request-id"] == mark_of(run, 0)
@@ -209,7 +209,7 @@ def test_a_call_that_had_no_effect_is_made(built: Cloud, fake: Fake, config: Con
 def test_a_call_that_cannot_be_looked_at_stays_in_doubt(fake: Fake, config: Config, stuck: str) -> None:
     """Nothing is sent, and undo refuses to work on it."""
     plan = plan_of(config)
-    run = begun(config, plan, Entry(0, StepState.INTENT, None, "", 1))
+    run = begun(config, plan, JournalEntry(0, StepState.INTENT, None, "", 1))
     fake.fault("GET", stuck, "refuse", times=9, status=500)
     result = runs.resume(config, run)
     assert (result.exit, result.in_doubt, fake.sent("POST", stuck)) == (Exit.IN_DOUBT, 1, [])

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from stackmend.drivers.api.operations import implementation_of
-from stackmend.model.api import Answer, Request
+from stackmend.model.api import Request, Response
 from stackmend.model.operations import operation_of
 from stackmend.model.step import StepState
 
@@ -43,7 +43,7 @@ class Torn:
         """No operation here lists anything."""
         raise AssertionError(path)
 
-    def reply(self, request: Request) -> Answer:
+    def reply(self, request: Request) -> Response:
         """No operation here posts to read."""
         raise AssertionError(request.path)
 

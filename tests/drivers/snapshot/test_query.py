@@ -18,7 +18,7 @@ from pyarrow import parquet
 from stackmend.drivers.snapshot.query import DuckQuery, open_snapshot, steps
 from stackmend.drivers.snapshot.shape import schema
 from stackmend.engine.auditing.ask import ask, too_young
-from stackmend.model.audit import Outcome
+from stackmend.model.audit import CheckOutcome
 from stackmend.model.check import Check, Severity
 from stackmend.model.errors import StackmendError
 from stackmend.model.snapshot import Manifest
@@ -70,9 +70,9 @@ def test_a_query_over_the_cap_is_an_error_result_and_no_pass(small: DuckQuery) -
     checks = [check("first", "SELECT 1 AS n"), check("large", LARGE), check("last", "SELECT 2 AS n")]
     rows, results = ask(checks, small, manifest)
     assert {name: r.outcome for name, r in results.items()} == {
-        "first": Outcome.OK,
-        "large": Outcome.ERROR,
-        "last": Outcome.OK,
+        "first": CheckOutcome.OK,
+        "large": CheckOutcome.ERROR,
+        "last": CheckOutcome.OK,
     }
     assert "20MB" in results["large"].reason
     assert rows == {"first": [{"n": 1}], "last": [{"n": 2}]}

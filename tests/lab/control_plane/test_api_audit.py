@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from stackmend.model.audit import Outcome, Report
+from stackmend.model.audit import CheckOutcome, Report
 from stackmend.model.errors import Exit
 from stackmend.model.finding import Says, State
 from stackmend_lab import breaks
@@ -53,7 +53,7 @@ def test_a_lab_in_use(seen: Sight) -> None:
     A server that SQL has marked deleted is gone for them: what it has is nobody's, which is said to be unsure.
     """
     theirs, ours = seen.by_api, seen.by_rows
-    whole = {name for name, result in theirs.checks.items() if result.outcome is Outcome.OK}
+    whole = {name for name, result in theirs.checks.items() if result.outcome is CheckOutcome.OK}
     assert len(whole) == 10, {name: result.reason for name, result in theirs.checks.items()}
     assert theirs.exit is Exit.INCOMPLETE
     assert theirs.manifest.failed() == {"keystone": "not configured"}  # no check reads it

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from stackmend.model.api import Answer, Request
+from stackmend.model.api import Request, Response
 from stackmend.model.protocols import Session
 
 #: what is seen of a server: vm_state, task_state, and whether it is where it was
@@ -68,7 +68,9 @@ class Stage:
         self.servers: list[str] = []
         self.groups: list[str] = []
 
-    def send(self, method: str, path: str, body: Any = None, version: str = "2.1", service: str = "compute") -> Answer:
+    def send(
+        self, method: str, path: str, body: Any = None, version: str = "2.1", service: str = "compute"
+    ) -> Response:
         """One request."""
         return self.bed.session.send(
             Request(service=service, method=method, path=path, body=body, microversion=version)
@@ -80,7 +82,7 @@ class Stage:
         assert answer.status == 200, (path, answer)
         return answer.body
 
-    def act(self, server: str, body: Any, version: str = "2.1") -> Answer:
+    def act(self, server: str, body: Any, version: str = "2.1") -> Response:
         """An action."""
         return self.send("POST", f"/servers/{server}/action", body, version)
 
@@ -162,7 +164,7 @@ class Stage:
         """nova-compute of a host."""
         return self.get(f"/os-services?host={host}&binary=nova-compute", "2.53")["services"][0]
 
-    def change(self, host: str, body: Any) -> Answer:
+    def change(self, host: str, body: Any) -> Response:
         """Change that."""
         return self.send("PUT", f"/os-services/{self.service(host)['id']}", body, "2.53")
 
@@ -175,7 +177,7 @@ class Stage:
         """What was asked of it, the newest first."""
         return self.get(f"/servers/{server}/os-instance-actions{query}", _DEEDS)["instanceActions"]
 
-    def diagnostics(self, server: str) -> Answer:
+    def diagnostics(self, server: str) -> Response:
         """What nova-compute says of its guest."""
         return self.send("GET", f"/servers/{server}/diagnostics", None, "2.48")
 
@@ -216,7 +218,7 @@ def on_the_way(seen: Sequence[State], way: Sequence[State]) -> None:
     assert seen[-1] == way[-1], (seen, way)
 
 
-def words(answer: Answer) -> str:
+def words(answer: Response) -> str:
     """The words of a refusal, whatever ids are in them."""
     return _UUID.sub("<id>", answer.words)
 

@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from stackmend.model.api import Account, Answer, Request, Versions
+from stackmend.model.api import ApiAccount, Request, Response, Versions
 from stackmend.model.errors import LostError, UnsentError
 from stackmend_lab.simulated import actions, compute, groups, guests, images, network, placement, storage
 from stackmend_lab.simulated.clock import Clock
@@ -62,7 +62,7 @@ class Cloud:
 
     # -- the session
 
-    def send(self, request: Request, mark: str = "") -> Answer:
+    def send(self, request: Request, mark: str = "") -> Response:
         """Answer the request; raises UnsentError or LostError if a fault says so."""
         self.clock.sleep(self.latency)
         fault = self._fault()
@@ -94,9 +94,9 @@ class Cloud:
         self.client(service)
         return self._versions[service]
 
-    def account(self) -> Account:
+    def account(self) -> ApiAccount:
         """The only account."""
-        return Account("simulated", "simulated")
+        return ApiAccount("simulated", "simulated")
 
     def close(self) -> None:
         """Nothing needs to be closed."""
@@ -112,8 +112,8 @@ class Cloud:
     def _lost(self, request: Request) -> LostError:
         return LostError(f"the answer was lost to {request.method} {request.path} in cloud {self.name}")
 
-    def _answer(self, status: int, body: Any, words: str = "", code: str = "", after: float | None = None) -> Answer:
-        return Answer(status, body, (self._id(),), after, words.rstrip(". "), code)
+    def _answer(self, status: int, body: Any, words: str = "", code: str = "", after: float | None = None) -> Response:
+        return Response(status, body, (self._id(),), after, words.rstrip(". "), code)
 
     def _id(self) -> str:
         number = next(self._requests)

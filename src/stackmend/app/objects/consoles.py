@@ -30,7 +30,7 @@ _NO_CONSOLE = (
     "the domain's <console>."
 )
 _EMPTY = "nothing is on it: the guest writes to no serial console (console=ttyS0), or not yet"
-Outcome = Literal["read", "found", "worse", "timeout", "over"]
+ConsoleOutcome = Literal["read", "found", "worse", "timeout", "over"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class Console:
     vm_state: str | None
     task_state: str | None
     wait: str = ""  #: what was waited for, "" for nothing
-    outcome: Outcome = "read"
+    outcome: ConsoleOutcome = "read"
     shows: str = ""  #: what its last lines show: "login", "panic", "fsck", "shell", "boot", or ""
     words: str = ""  #: the same in words
     seconds: float = 0.0  #: that were waited
@@ -57,7 +57,7 @@ class Console:
 @dataclass(frozen=True, slots=True)
 class _Look:
     found: Resource | None = None  #: the server, None if Nova has none
-    console: consoles.Console | None = None
+    console: consoles.ConsoleOutput | None = None
     why: str = ""  #: why nobody answered
 
     @property
@@ -142,7 +142,7 @@ def _look(reading: ApiReading, server: str, tail: int) -> _Look:
         return _Look(why=problem.message)
 
 
-def _judged(look: _Look, text: str, wanted: str) -> tuple[Outcome | None, str]:
+def _judged(look: _Look, text: str, wanted: str) -> tuple[ConsoleOutcome | None, str]:
     """What this look decides, and why; None: wait on."""
     events = seen(text)
     after = {kind for kind, _ in since_login(events)}

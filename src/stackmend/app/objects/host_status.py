@@ -75,10 +75,10 @@ class _Look:
         return {
             "host": self._host,
             "services": services,
-            "agents": tuple(self._said("Neutron agents", self._agents)),
+            "agents": tuple(self._readable("Neutron agents", self._agents)),
             "providers": tuple(providers),
             "servers": dict(sorted(Counter(map(_state, servers)).items())),
-            "moves": tuple(self._said("migrations", self._moves)),
+            "moves": tuple(self._readable("migrations", self._moves)),
             "views": views,
         }
 
@@ -167,7 +167,7 @@ class _Look:
             return GuestList(source=source, what=what, why_not=problem.message)
         return GuestList(source=source, what=what, servers=servers, count=count)
 
-    def _said(self, what: str, ask: Callable[[], list[dict[str, object]]]) -> list[dict[str, object]]:
+    def _readable(self, what: str, ask: Callable[[], list[dict[str, object]]]) -> list[dict[str, object]]:
         try:
             return ask()
         except StackmendError as problem:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from stackmend.app import hosts, runs
 from stackmend.app.session import CloudSession
-from stackmend.cloud.evidence.whereabouts import Evidence, Verdict, judge
+from stackmend.cloud.evidence.whereabouts import Evidence, PlaceVerdict, judge
 from stackmend.cloud.evidence.witnesses import Guests, read
 from stackmend.config.settings import Config
 from stackmend.model.errors import UsageError
-from stackmend.model.journal import Entry
+from stackmend.model.journal import JournalEntry
 from stackmend.model.operations.recreation import DeleteServer, RecreatedServes, RecreateServer
 from stackmend.model.plan import Action
 from stackmend.model.snapshot import cell_database
@@ -24,7 +24,7 @@ class Whereabouts:
     """What was found about one server."""
 
     seen: Evidence
-    verdict: Verdict
+    verdict: PlaceVerdict
 
     @property
     def right(self) -> bool:
@@ -104,7 +104,7 @@ def _is(step: object, kind: type) -> bool:
     return isinstance(step, ApiCall) and isinstance(step.operation, kind)
 
 
-def _done(actions: Sequence[Action], entries: Sequence[Entry], kind: type) -> bool:
+def _done(actions: Sequence[Action], entries: Sequence[JournalEntry], kind: type) -> bool:
     """Whether a step of this kind was done."""
     numbered = enumerate(step for action in actions for step in action.steps)
     wanted = {number for number, step in numbered if _is(step, kind)}

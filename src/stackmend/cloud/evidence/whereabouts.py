@@ -89,7 +89,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class PlaceVerdict:
     """Where a server is, and how certain that is."""
 
     confidence: Confidence
@@ -136,7 +136,7 @@ def _sentence(witness: Witness, place: Node | None) -> str:
     return f"{witness.says}{mark}."
 
 
-def judge(seen: Evidence) -> Verdict:
+def judge(seen: Evidence) -> PlaceVerdict:
     """Weigh the witnesses.
 
     1. While an operation on the server is in progress there is no verdict.
@@ -150,12 +150,12 @@ def judge(seen: Evidence) -> Verdict:
     """
     witnesses = tuple(_explained(seen))
     if seen.busy:
-        return Verdict(confidence=Confidence.MOVING, witnesses=witnesses, reason=seen.busy)
+        return PlaceVerdict(confidence=Confidence.MOVING, witnesses=witnesses, reason=seen.busy)
     guest = seen["guest"]
     if len(guest.places) == 1:
         (found,) = guest.places
         sure = Confidence.LIKELY if against(witnesses, found) else Confidence.CERTAIN
-        return Verdict(confidence=sure, place=seen.places[found], witnesses=witnesses)
+        return PlaceVerdict(confidence=sure, place=seen.places[found], witnesses=witnesses)
     scores = {
         place: sum(w.weight for w in witnesses if place in w.places and not w.explained)
         for place, what in seen.places.items()
@@ -165,10 +165,10 @@ def judge(seen: Evidence) -> Verdict:
     named = {str(seen.places[place]): scores[place] for place in order if scores[place]}
     tie = _tied(seen, order, scores)
     if tie:
-        return Verdict(confidence=Confidence.TIE, witnesses=witnesses, reason=tie, scores=named)
+        return PlaceVerdict(confidence=Confidence.TIE, witnesses=witnesses, reason=tie, scores=named)
     best = order[0]
     sure = Confidence.LIKELY if against(witnesses, best) else Confidence.CERTAIN
-    return Verdict(confidence=sure, place=seen.places[best], witnesses=witnesses, scores=named)
+    return PlaceVerdict(confidence=sure, place=seen.places[best], witnesses=witnesses, scores=named)
 
 
 def _tied(seen: Evidence, order: list[int], scores: Mapping[int, int]) -> str:

@@ -149,17 +149,19 @@ class _Look:
         host, node, number = self.server["host"], self.server["node"], self.server.get("compute_id")
         fit = self._on(str(host), str(node or "")) if host else frozenset()
         yield (
-            self._said("host", f"Nova's row has it on host {host}", fit, 1)
+            self._witness("host", f"Nova's row has it on host {host}", fit, 1)
             if host
             else _silent("host", "Nova's row has no host")
         )
         fit = self._called(str(node), str(host or "")) if node else frozenset()
         yield (
-            self._said("node", f"its row names node {node}", fit, 1) if node else _silent("node", "its row has no node")
+            self._witness("node", f"its row names node {node}", fit, 1)
+            if node
+            else _silent("node", "its row has no node")
         )
         if number is not None:
             fit = self._as_live(frozenset({int(number)}) & self.places.keys())
-            yield self._said("compute_id", f"its row has compute_id {number}", fit, 1)
+            yield self._witness("compute_id", f"its row has compute_id {number}", fit, 1)
 
     def bindings(self) -> Witness:
         """Neutron: the hosts of the ACTIVE bindings of its NICs."""
@@ -169,7 +171,7 @@ class _Look:
             return _silent("bindings", f"its ports are bound to several hosts: {', '.join(sorted(self._bound))}")
         (host,) = list(self._bound)[:1]
         fit = self._on(host) or self._called(host)
-        return self._said("bindings", f"Neutron has its ports active on {host}", fit, 2)
+        return self._witness("bindings", f"Neutron has its ports active on {host}", fit, 2)
 
     def allocation(self) -> Witness:
         """Placement: the node on which it has an allocation. An allocation on two hosts says nothing."""
@@ -182,7 +184,7 @@ class _Look:
         )
         if len(set(fits)) > 1:
             return _silent("allocation", f"Placement has its allocation on several hosts: {names}")
-        return self._said("allocation", f"Placement has its allocation on {names}", fits[0], 1)
+        return self._witness("allocation", f"Placement has its allocation on {names}", fits[0], 1)
 
     def attachments(self) -> Witness:
         """Cinder: the hosts to which its volumes are connected."""
@@ -190,7 +192,7 @@ class _Look:
             return _silent("attachments", self._unasked and f"Cinder was not asked: {self._unasked}")
         hosts = ", ".join(sorted(self._connected))
         fit = self._on(hosts) if len(self._connected) == 1 else frozenset()
-        return self._said("attachments", f"Cinder has its volumes connected to {hosts}", fit, 1)
+        return self._witness("attachments", f"Cinder has its volumes connected to {hosts}", fit, 1)
 
     def migration(self) -> Witness:
         """The latest migration: its target if it succeeded, its source if it was reverted."""
@@ -203,7 +205,7 @@ class _Look:
         kind = str(last["migration_type"] or "migration")
         what = f"its newest {kind}, from {last['source_compute']} to {last['dest_compute']}, is {last['status']}"
         fit = self._on(str(host), str(node or "")) if host else frozenset()
-        return self._said("migration", f"{what} ({last['updated_at'] or last['created_at']})", fit, 2)
+        return self._witness("migration", f"{what} ({last['updated_at'] or last['created_at']})", fit, 2)
 
     def history(self) -> Witness:
         """The latest operation of nova-compute on the guest, unless a migration ended since."""
@@ -213,7 +215,9 @@ class _Look:
         last = max(events, key=lambda event: (str(event["finish_time"]), whole(event["id"])))
         told = f"the last operation of nova-compute on its guest was {last['event']} on {last['host']}"
         outdated = any(m["status"] in _WELL and _later(m, last) for m in self._moves)
-        found = self._said("history", f"{told} ({last['finish_time']})", self._on(str(last["host"])), int(not outdated))
+        found = self._witness(
+            "history", f"{told} ({last['finish_time']})", self._on(str(last["host"])), int(not outdated)
+        )
         return replace(found, since=not any(_later(m, last) for m in self._moves))
 
     def guest(self, guests: Guests) -> Witness:
@@ -229,7 +233,7 @@ class _Look:
         told = "; ".join(f"{host}: {state or 'no such domain'}" for host, state in states.items())
         # a host that was not queried may run it too; then a domain that is merely defined proves nothing
         alone = len(where) == 1 and (bool(running) or _UNASKED not in states.values())
-        return self._said("guest", f"the hypervisors say: {told}", self._on(where[0]) if alone else frozenset(), 9)
+        return self._witness("guest", f"the hypervisors say: {told}", self._on(where[0]) if alone else frozenset(), 9)
 
     def _telling(self) -> list[Values]:
         return [
@@ -258,7 +262,7 @@ class _Look:
         by_name = {(p.host, p.node): n for n, p in self.places.items() if not p.deleted}
         return frozenset(by_name.get((self.places[n].host, self.places[n].node), n) for n in places)
 
-    def _said(self, name: str, says: str, places: frozenset[int], weight: int) -> Witness:
+    def _witness(self, name: str, says: str, places: frozenset[int], weight: int) -> Witness:
         if not places and name in ("host", "node", "compute_id", "bindings", "attachments"):
             says = f"{says}, which is not a compute node"
         if gone := [str(self.places[n]) for n in sorted(places) if self.places[n].deleted]:

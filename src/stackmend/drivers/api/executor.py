@@ -16,9 +16,9 @@ from typing import Any
 
 from stackmend.drivers.api.operations import Implementation, implementation_of
 from stackmend.drivers.api.reading import BUSY, LONGEST_PAUSE, PAUSE, TRIES, ApiReading, hint
-from stackmend.model.api import Answer, Request
+from stackmend.model.api import Request, Response
 from stackmend.model.errors import ApiError, LostError, SourceError, UnsentError
-from stackmend.model.operations import Values
+from stackmend.model.operations import JsonObject
 from stackmend.model.protocols import Clock, Session
 from stackmend.model.step import ApiCall, CallStep, StepState
 from stackmend.model.writer import Pending, StepResult
@@ -42,7 +42,7 @@ class _Try:
     call: ApiCall
     mark: str
     requests: deque[Request]  #: not tried yet
-    picture: Values  #: the state found when its guards were compared
+    picture: JsonObject  #: the state found when its guards were compared
     ids: list[str] = field(default_factory=list)  #: the services' ids of its requests
     refused: list[str] = field(default_factory=list)  #: why requests failed
     sent: bool = False  #: a request may have been received
@@ -109,7 +109,7 @@ class ApiExecutor:
             return StepResult(state, attempt.note("done"), not attempt.sent)
         if state is StepState.FAILED or (state is StepState.PLANNED and attempt.begun):
             began = "it was started and failed" if attempt.begun else "it failed"
-            why = f"{began}: {_told(picture)}"
+            why = f"{began}: {_state_text(picture)}"
             if attempt.requests and _another(attempt.how, state):
                 attempt.refused.append(why)
                 return self._next(attempt)
@@ -121,7 +121,7 @@ class ApiExecutor:
         if picture is not None:
             self._relieve(attempt, picture, now)
         attempt.pause = min(attempt.pause * 2, LAST_LOOK)
-        return Pending(now + timedelta(seconds=attempt.pause), _told(picture), attempt)
+        return Pending(now + timedelta(seconds=attempt.pause), _state_text(picture), attempt)
 
     def probe(self, step: CallStep) -> StepState:
         """The outcome of a call, from live state."""
@@ -179,7 +179,7 @@ class ApiExecutor:
                 return outcome
         return self._failed(attempt, f"{request.service} stayed busy until the time limit")
 
-    def _answered(self, attempt: _Try, answer: Answer, left: int) -> StepResult | Pending | None:
+    def _answered(self, attempt: _Try, answer: Response, left: int) -> StepResult | Pending | None:
         """Interpret an answer; None to send the request again."""
         if answer.good:
             attempt.sent = True
@@ -211,10 +211,10 @@ class ApiExecutor:
         advice = hint(answer)
         return self._failed(attempt, f"refused: {words}{f'. {advice}' if advice else ''}")
 
-    def _later(self, answer: Answer) -> None:
+    def _later(self, answer: Response) -> None:
         self._clock.sleep(min(PAUSE if answer.after is None else answer.after, LONGEST_PAUSE))
 
-    def _broken(self, attempt: _Try, answer: Answer, words: str, left: int) -> StepResult | Pending | None:
+    def _broken(self, attempt: _Try, answer: Response, words: str, left: int) -> StepResult | Pending | None:
         """The service, or a proxy in front of it, failed on the request, or is unavailable."""
         if answer.status == 503:
             state, _ = self._seen(attempt)
@@ -251,15 +251,15 @@ class ApiExecutor:
         attempt.moved = now
         return Pending(now, "begun", attempt)
 
-    def _late(self, attempt: _Try, state: StepState, picture: Values | None) -> StepResult:
-        note = attempt.note(f"{attempt.late}: {_told(picture)}")
+    def _late(self, attempt: _Try, state: StepState, picture: JsonObject | None) -> StepResult:
+        note = attempt.note(f"{attempt.late}: {_state_text(picture)}")
         if attempt.lost and attempt.how.again and state is StepState.PLANNED:
             # a late effect is still the intended one; a new plan may request it again
             return StepResult(StepState.FAILED, note)
         waited = not attempt.how.requests(attempt.call.operation)
         return StepResult(StepState.FAILED if waited else StepState.IN_DOUBT, note)
 
-    def _relieve(self, attempt: _Try, picture: Values, now: datetime) -> None:
+    def _relieve(self, attempt: _Try, picture: JsonObject, now: datetime) -> None:
         """Send the remedy for a call that has stalled for too long, once; then continue waiting."""
         how, operation = attempt.how, attempt.call.operation
         stall = how.stall(operation)
@@ -284,7 +284,7 @@ class ApiExecutor:
             return [f"{what}: {problem.message}"]
         return [what if answer.good else f"{what}: refused: {answer.status} {answer.words}".strip(), *answer.ids]
 
-    def _seen(self, attempt: _Try) -> tuple[StepState, Values | None]:
+    def _seen(self, attempt: _Try) -> tuple[StepState, JsonObject | None]:
         """(its state, what was read); IN_DOUBT and None if the service does not answer."""
         try:
             picture = attempt.how.look(self._tools()[1], attempt.call.operation)
@@ -296,7 +296,7 @@ class ApiExecutor:
         return StepResult(StepState.FAILED, attempt.note(why.rstrip(". ")), sent=attempt.sent)
 
 
-def unlike(expect: Values, picture: Values) -> str:
+def unlike(expect: JsonObject, picture: JsonObject) -> str:
     """The first value that differs from the plan, in words, or ""."""
     for name, value in expect.items():
         now = picture.get(name)
@@ -310,7 +310,7 @@ def _another(how: Implementation[Any, Any], state: StepState) -> bool:
     return how.again or (how.elsewhere and state is StepState.PLANNED)
 
 
-def _told(picture: Values | None) -> str:
+def _state_text(picture: JsonObject | None) -> str:
     if picture is None:
         return "the service does not answer"
     return ", ".join(f"{name} {value}" for name, value in picture.items() if isinstance(value, str | int)) or "nothing"

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from stackmend.drivers.api.reading import ApiReading
-from stackmend.drivers.api.session import Answer
-from stackmend.drivers.api.tables import Row, Wanted, shown
+from stackmend.drivers.api.session import Response
+from stackmend.drivers.api.tables import TableRow, Wanted, shown
 from stackmend.drivers.snapshot.shape import schema
 from stackmend.model.errors import SourceError, TimeIsUp
 
@@ -59,7 +59,7 @@ class Look:
         answer = self.ask(service, path, microversion)
         return None if answer is None else answer.body
 
-    def ask(self, service: str, path: str, microversion: str = "") -> Answer | None:
+    def ask(self, service: str, path: str, microversion: str = "") -> Response | None:
         """The response with the JSON of a resource, None if it does not exist."""
         if self._end is not None and time.monotonic() > self._end:
             raise TimeIsUp
@@ -117,5 +117,5 @@ class Look:
         return {name: self._kept[kind, name] for name in wanted}
 
 
-def _matches(row: Row, wanted: Wanted) -> bool:
+def _matches(row: TableRow, wanted: Wanted) -> bool:
     return wanted is None or all(row.get(column) in values for column, values in wanted.items())

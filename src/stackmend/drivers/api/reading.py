@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stackmend.drivers.api.operations import implementation_of, implementations
-from stackmend.model.api import Account, Answer, Request
+from stackmend.model.api import ApiAccount, Request, Response
 from stackmend.model.errors import ApiError, LostError, SourceError, UnsentError
 from stackmend.model.operations import Operation, Seen
 from stackmend.model.protocols import Clock, Session
@@ -33,7 +33,7 @@ class ApiReading:
         answer = self.ask(service, path, microversion)
         return None if answer is None else answer.body
 
-    def ask(self, service: str, path: str, microversion: str = "") -> Answer | None:
+    def ask(self, service: str, path: str, microversion: str = "") -> Response | None:
         """The answer with the JSON of a resource, as :meth:`get`."""
         request = Request(service=service, method="GET", path=path, microversion=microversion)
         answer = self._answer(request)
@@ -47,7 +47,7 @@ class ApiReading:
             )
         return answer
 
-    def reply(self, request: Request) -> Answer:
+    def reply(self, request: Request) -> Response:
         """The answer to a read-only request, whatever its status: consoles are read by POST, refusals are informative.
 
         SourceError if there is none.
@@ -75,7 +75,7 @@ class ApiReading:
             raise SourceError(problem.message, problem.hint) from None
         return offered is not None and offered[0] <= version(microversion) <= offered[1]
 
-    def account(self) -> Account:
+    def account(self) -> ApiAccount:
         """The account the services know us by; SourceError if it cannot be determined."""
         try:
             return self._session.account()
@@ -111,7 +111,7 @@ class ApiReading:
             f" ({wanting.release}), this cloud offers {has}.{instead}"
         )
 
-    def _answer(self, request: Request) -> Answer:
+    def _answer(self, request: Request) -> Response:
         """The answer to a read, which may be repeated freely."""
         for left in reversed(range(TRIES)):
             try:
@@ -138,7 +138,7 @@ def _text(pair: tuple[int, int]) -> str:
     return f"{pair[0]}.{pair[1]}"
 
 
-def hint(answer: Answer) -> str:
+def hint(answer: Response) -> str:
     """A hint for a refusal."""
     if answer.status in (401, 403):
         return "The account of [api] cloud needs the role admin, and service for events to Nova and port bindings."

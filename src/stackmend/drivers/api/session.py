@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stackmend.drivers.database.patience import waiting
-from stackmend.model.api import Account, Answer, Request, segment
+from stackmend.model.api import ApiAccount, Request, Response, segment
 from stackmend.model.errors import ConfigError, LostError, UnsentError
 from stackmend.model.events import Events
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from keystoneauth1.adapter import Adapter
     from openstack.config.cloud_region import CloudRegion
 
-__all__ = ["Answer", "ApiSession", "LostError", "Request", "UnsentError", "configured", "segment", "session_words"]
+__all__ = ["ApiSession", "LostError", "Request", "Response", "UnsentError", "configured", "segment", "session_words"]
 
 #: headers with the request id; Nova and Cinder send two with the same id
 _IDS = ("x-openstack-request-id", "x-compute-request-id")
@@ -124,7 +124,7 @@ class ApiSession:
             region.get_session().get_token()
         return session
 
-    def send(self, request: Request, mark: str = "") -> Answer:
+    def send(self, request: Request, mark: str = "") -> Response:
         """Send it once. ``mark`` is our own request id (``req-<uuid>``), which the services log with theirs.
 
         UnsentError if it was certainly not received, LostError if that is unknown.
@@ -202,11 +202,11 @@ class ApiSession:
         low = found.min_microversion or found.max_microversion
         return (int(low[0]), int(low[1])), (int(found.max_microversion[0]), int(found.max_microversion[1]))
 
-    def account(self) -> Account:
+    def account(self) -> ApiAccount:
         """The account the services know us by."""
         session = self._region.get_session()
         with self._failing("ask who we are", sent=False):
-            return Account(str(session.get_user_id() or ""), str(session.get_project_id() or ""))
+            return ApiAccount(str(session.get_user_id() or ""), str(session.get_project_id() or ""))
 
     def close(self) -> None:
         """Close its connections."""
@@ -238,7 +238,7 @@ class ApiSession:
                 "Check clouds.yaml and the catalog of the cloud.",
             ) from None
 
-    def _answer(self, answer: requests.Response) -> Answer:
+    def _answer(self, answer: requests.Response) -> Response:
         try:
             body = answer.json() if answer.content else None
         except ValueError:
@@ -247,7 +247,7 @@ class ApiSession:
         words = "" if 200 <= answer.status_code < 300 else self._clean(_words(body) or answer.text or "")
         after = _after(answer.headers.get("retry-after"))
         modified = answer.headers.get("last-modified", "")
-        return Answer(answer.status_code, body, tuple(ids), after, words, _code(body), modified)
+        return Response(answer.status_code, body, tuple(ids), after, words, _code(body), modified)
 
     def _clean(self, text: str) -> str:
         for secret in self._secrets:

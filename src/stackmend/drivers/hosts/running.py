@@ -89,7 +89,7 @@ class Running:
     @property
     def said(self) -> str:
         """The last line printed on stderr so far: its progress."""
-        return "" if self._connecting else last_line(_told(bytes(self._child.err[-_TAIL:]), b"", self._token)[2])
+        return "" if self._connecting else last_line(_parsed(bytes(self._child.err[-_TAIL:]), b"", self._token)[2])
 
     @property
     def _until(self) -> float:
@@ -132,7 +132,7 @@ class Running:
         )
 
     def _over(self, code: int) -> Completed:
-        begun, ended, err = _told(bytes(self._child.err), self._child.head, self._token)
+        begun, ended, err = _parsed(bytes(self._child.err), self._child.head, self._token)
         answer = _framed(bytes(self._child.out), self._token)
         if not begun and answer.begun:
             raise SourceError(
@@ -222,7 +222,7 @@ def _wrapped(way: Way, argv: tuple[str, ...], limit: float, mark: str, token: st
     return (*way.carry, shlex.join(whole)) if way.carry else whole
 
 
-def _told(err: bytes, head: bytes, token: str) -> tuple[bool, int | None, bytes]:
+def _parsed(err: bytes, head: bytes, token: str) -> tuple[bool, int | None, bytes]:
     """(whether it was begun, its exit code if it ended, its own output)."""
     begin, end = f"{token} begun\n".encode(), f"{token} ended ".encode()
     begun = begin in head or end in err

@@ -19,7 +19,7 @@ from stackmend.drivers.database.patience import SILENCE, waiting
 from stackmend.drivers.database.urls import parsed
 from stackmend.drivers.journal.lease import Leases, stamp
 from stackmend.model.errors import JournalError, StackmendError, UsageError
-from stackmend.model.journal import Entry, FindingHistory, Remark, RunRecord, RunState, Waiver
+from stackmend.model.journal import FindingHistory, JournalEntry, Remark, RunRecord, RunState, Waiver
 from stackmend.model.plan import Action, Limits, action_of, from_json, step_dict, to_json
 from stackmend.model.step import StepState
 
@@ -167,7 +167,7 @@ class DatabaseJournal:
                 ],
             )
 
-    def note(self, run: str, entries: Sequence[Entry]) -> None:
+    def note(self, run: str, entries: Sequence[JournalEntry]) -> None:
         """Append entries in one transaction; they are on disk when this returns.
 
         LeaseError for intents of a run that has lost its lease: then none of them is written. Outcomes are
@@ -244,14 +244,14 @@ class DatabaseJournal:
                 steps.setdefault(action, []).append(from_json(data))
             return [action_of(from_json(data) | {"steps": steps.get(n, [])}) for n, (data,) in enumerate(heads)]
 
-    def entries(self, run: str) -> list[Entry]:
+    def entries(self, run: str) -> list[JournalEntry]:
         """Every entry of a run, in the order written."""
         columns = (_ENTRIES.c[name] for name in ("step", "state", "image", "note", "batch", "at"))
         with self._reading() as connection:
             found = connection.execute(sa.select(*columns).where(_ENTRIES.c.run == run).order_by(_ENTRIES.c.id)).all()
         with self._decoding(f"an entry of run {run}"):
             return [
-                Entry(step, StepState(state), None if image is None else from_json(image), note, batch, at)
+                JournalEntry(step, StepState(state), None if image is None else from_json(image), note, batch, at)
                 for step, state, image, note, batch, at in found
             ]
 

@@ -195,7 +195,7 @@ class DatabaseCollector:
                 times.append(datetime.now(UTC))
         over = threading.Event()
 
-        def told(what: str, rows: int, expected: int | None) -> None:
+        def report_rows(what: str, rows: int, expected: int | None) -> None:
             if over.is_set():
                 raise SourceError("the collection was interrupted")
             progress(what, rows, expected)
@@ -203,7 +203,7 @@ class DatabaseCollector:
         with _Threads(over) as threads:
             for group, reader in opened:
                 if reader is not None:
-                    threads.start(_stream_all, group, reader, wanted, into, told, complaints)
+                    threads.start(_stream_all, group, reader, wanted, into, report_rows, complaints)
         complaints.raise_failure()
         return (max(times) - min(times)).total_seconds() if times else 0.0
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from stackmend.drivers.database.dialects.base import TableInfo
 from stackmend.model.errors import SourceError, StackmendError
-from stackmend.model.journal import Entry
+from stackmend.model.journal import JournalEntry
 from stackmend.model.protocols import Reference
 from stackmend.model.step import (
     BumpRow,
@@ -34,7 +34,7 @@ from stackmend.tables import secret_columns
 
 Pk = tuple[Value, ...]
 #: the journal's record of an executed step: {"pk": ...}, {"row": ..., "sealed": ...}, {"value": ...}
-Image = dict[str, object]
+RowImage = dict[str, object]
 TableName = tuple[str, str]  #: database and table
 Spot = tuple[str, str, Pk]  #: a row: database, table, primary key
 RowLookup = tuple[str, str, tuple[str, ...]]  #: database, table, columns: a query for rows with given values
@@ -100,7 +100,7 @@ class Batch:
         self.taken: dict[tuple[RowLookup, Pk], list[Record]] = {}
         self.left = dict(left)  #: the value this run last left in a counter that it undoes
         self.values: dict[int, int] = {}  #: number of a counting step -> value of the counter after it
-        self.intents: list[Entry] = []
+        self.intents: list[JournalEntry] = []
         self.stale: dict[int, str] = {}  #: index of a group -> why its rows are not as planned
         self.broken: dict[int, str] = {}  #: index of a group -> why it can never be executed
         self.later: list[int] = []  #: indexes of groups that touch a row of an earlier one: for another transaction
@@ -278,7 +278,7 @@ class _Trial:
         self.counted: set[Spot] = set()
         self.left: dict[tuple[Spot, str], int] = {}
         self.values: dict[int, int] = {}
-        self.intents: list[Entry] = []
+        self.intents: list[JournalEntry] = []
         self.slots: list[Slot] = []
 
     def meets_another(self, group: Group) -> bool:
@@ -348,7 +348,7 @@ class _Trial:
         slot.items.append((pk, value))
         slot.numbers.append(number)
         slot.pks.add(pk)
-        self.intents.append(Entry(number, StepState.INTENT, image))
+        self.intents.append(JournalEntry(number, StepState.INTENT, image))
 
     def _update(self, step: UpdateRow, shape: Shape, number: int) -> str:
         spot = self._spot(step.pk, shape)
@@ -367,7 +367,7 @@ class _Trial:
         if not reason and row is not None:
             self.overlay[spot] = None
             self.written.add(spot)
-            image: Image = {}
+            image: RowImage = {}
             if rest := {c: v for c, v in row.items() if c not in step.before and c not in shape.secrets}:
                 image["row"] = rest
             if secret := {c: row[c] for c in shape.secrets if row[c] is not None}:

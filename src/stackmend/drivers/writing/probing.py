@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stackmend.drivers.database.rows import Connections, fetch
-from stackmend.drivers.writing.batch import Image, Pk
-from stackmend.model.journal import Entry
+from stackmend.drivers.writing.batch import Pk, RowImage
+from stackmend.model.journal import JournalEntry
 from stackmend.model.step import BumpRow, DeleteRow, InsertRow, Record, StepState, UpdateRow
 from stackmend.model.writer import Group, GroupResult
 
@@ -94,13 +94,16 @@ class Probe:
             before = all(span is not None and value == span[0] for value, span in now)
         if after and not before:
             entries = [
-                Entry(n, StepState.DONE, self._outcome(n, s)) for s, n in zip(group.steps, group.numbers, strict=True)
+                JournalEntry(n, StepState.DONE, self._outcome(n, s))
+                for s, n in zip(group.steps, group.numbers, strict=True)
             ]
             return GroupResult(StepState.DONE, "found to be done", entries)
         if before and not after:
             return GroupResult(StepState.PLANNED, "", [])
         note = "the rows match neither the state before nor the state after the step"
-        return GroupResult(StepState.IN_DOUBT, note, [Entry(n, StepState.IN_DOUBT, None, note) for n in group.numbers])
+        return GroupResult(
+            StepState.IN_DOUBT, note, [JournalEntry(n, StepState.IN_DOUBT, None, note) for n in group.numbers]
+        )
 
     def _reads(self, row: _Row, image: _Image) -> bool:
         found = self._rows.get(row, [])
@@ -131,7 +134,7 @@ class Probe:
         ours = found[row, step.column][1] if (row, step.column) in found else step.left
         return -step.by if value == ours else step.by
 
-    def _outcome(self, number: int, step: Any) -> Image | None:
+    def _outcome(self, number: int, step: Any) -> RowImage | None:
         if isinstance(step, InsertRow):
             key = self._connections.table(step.database, step.table).key
             found = self._rows[_place(step, step.key)][0]

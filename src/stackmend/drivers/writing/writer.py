@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from stackmend.drivers.database.dialects.base import Address, Connection, Dialect
 from stackmend.drivers.database.rows import Connections, fetch
 from stackmend.drivers.database.transactions import Lost, Unknown, back_out, commit, execute, telling
-from stackmend.drivers.writing.batch import Batch, Image, Pk, Slot, Spot, cannot
+from stackmend.drivers.writing.batch import Batch, Pk, RowImage, Slot, Spot, cannot
 from stackmend.drivers.writing.comparing import Comparison
 from stackmend.drivers.writing.probing import Probe
 from stackmend.drivers.writing.seal import Sealer
 from stackmend.drivers.writing.statements import insert, statements
 from stackmend.model.errors import SilentError, SourceError, WriteError
 from stackmend.model.events import Events
-from stackmend.model.journal import Entry
+from stackmend.model.journal import JournalEntry
 from stackmend.model.step import InsertRow, Record, StepState, Value
 from stackmend.model.writer import Group, GroupResult, Intent
 
@@ -129,7 +129,7 @@ class DatabaseWriter:
                 dialect.begin_write(connection)
                 self._read(batch, database)
                 batch.judge()
-            images: dict[int, Image] = {}
+            images: dict[int, RowImage] = {}
             if batch.accepted:
                 intent(batch.intents)
                 announced = True
@@ -236,7 +236,7 @@ class DatabaseWriter:
         for other in others:
             self._writing.leave(other)
 
-    def _make(self, dialect: Dialect, connection: Connection, slot: Slot) -> dict[int, Image]:
+    def _make(self, dialect: Dialect, connection: Connection, slot: Slot) -> dict[int, RowImage]:
         """Write a slot; returns the primary keys assigned by the database, by step number."""
         shape = slot.shape
         what = f"database {shape.database}, table {shape.table}"
@@ -299,9 +299,9 @@ class DatabaseWriter:
         ]
 
 
-def done(group: Group, images: Mapping[int, Image]) -> GroupResult:
+def done(group: Group, images: Mapping[int, RowImage]) -> GroupResult:
     """The result of a group whose transaction was committed."""
-    return GroupResult(StepState.DONE, "", [Entry(n, StepState.DONE, images.get(n)) for n in group.numbers])
+    return GroupResult(StepState.DONE, "", [JournalEntry(n, StepState.DONE, images.get(n)) for n in group.numbers])
 
 
 def failed(group: Group, note: str) -> GroupResult:
@@ -311,7 +311,7 @@ def failed(group: Group, note: str) -> GroupResult:
 
 def every(group: Group, state: StepState, note: str) -> GroupResult:
     """The same result for all steps of a group."""
-    return GroupResult(state, note, [Entry(n, state, None, note) for n in group.numbers])
+    return GroupResult(state, note, [JournalEntry(n, state, None, note) for n in group.numbers])
 
 
 def _only(group: Group, database: str) -> Group:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from stackmend.engine.auditing.statements import EVERY, NotUnderstood, columns_read
-from stackmend.model.audit import CheckResult, Outcome
+from stackmend.model.audit import CheckOutcome, CheckResult
 from stackmend.model.check import Check
 from stackmend.model.errors import Exit, StackmendError
 from stackmend.model.events import Events
@@ -196,19 +196,19 @@ def ask(
     for check in checks:
         allowed = standing(check, manifest)
         if not allowed.speaks:
-            results[check.name] = CheckResult(check=check.name, outcome=Outcome.INCOMPLETE, reason=allowed.reason)
+            results[check.name] = CheckResult(check=check.name, outcome=CheckOutcome.INCOMPLETE, reason=allowed.reason)
             _EVENTS.detail("check not asked", check=check.name, reason=allowed.reason)
             continue
         begin = time.monotonic()
         try:
             rows[check.name] = query.rows(check.sql, parameters(check, manifest.now, ages))
         except StackmendError as problem:
-            results[check.name] = CheckResult(check=check.name, outcome=Outcome.ERROR, reason=problem.message)
+            results[check.name] = CheckResult(check=check.name, outcome=CheckOutcome.ERROR, reason=problem.message)
             _EVENTS.detail("check failed", check=check.name, error=problem.message)
             continue
         results[check.name] = CheckResult(
             check=check.name,
-            outcome=Outcome.OK if allowed.complete else Outcome.INCOMPLETE,
+            outcome=CheckOutcome.OK if allowed.complete else CheckOutcome.INCOMPLETE,
             reason=allowed.reason,
             seconds=time.monotonic() - begin,
         )
@@ -276,7 +276,7 @@ def _span(seconds: int) -> str:
 
 def exit_of(findings: Iterable[Finding], results: Iterable[CheckResult]) -> Exit:
     """7 if any check has no answer, else 3 if there is an unwaived finding, else 0."""
-    if any(result.outcome is not Outcome.OK for result in results):
+    if any(result.outcome is not CheckOutcome.OK for result in results):
         return Exit.INCOMPLETE
     if any(finding.state is not State.WAIVED for finding in findings):
         return Exit.FINDINGS

@@ -9,17 +9,16 @@ configured.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from stackmend.engine.auditing.ask import parameters, standing
+from stackmend.engine.auditing.confirm import Rows
 from stackmend.model.check import Check
 from stackmend.model.errors import SourceError, TimeIsUp
 from stackmend.model.finding import ApiWitness, Says, alike, fingerprint, same
 from stackmend.model.protocols import Collector, Query
 from stackmend.model.snapshot import Manifest
-
-Rows = Sequence[Mapping[str, object]]
 
 #: findings of one check about which the services are queried
 ASKED = 500

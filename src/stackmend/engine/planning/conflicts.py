@@ -37,7 +37,7 @@ def _meet(one: set[str], other: set[str]) -> bool:
     return _ALL in one or _ALL in other or not one.isdisjoint(other)
 
 
-class Overlaps:
+class Conflicts:
     """The rows used by the actions of a plan so far."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from stackmend import __version__
 from stackmend.engine.auditing import catalogue
 from stackmend.engine.planning.cascade import taken_along
-from stackmend.engine.planning.conflicts import Overlaps
+from stackmend.engine.planning.conflicts import Conflicts
 from stackmend.engine.planning.step_text import Describe, Waits, literal, marked, named, never
 from stackmend.engine.planning.vocabulary import foreign
 from stackmend.model.check import Severity
@@ -314,7 +314,7 @@ class Planner:
         return self._absent.get(name, "")
 
     def _finish(self, checks: tuple[str, ...] = (), incomplete: Mapping[str, str] | None = None) -> Plan:
-        overlaps = Overlaps()
+        overlaps = Conflicts()
         kept: list[Action] = []
         for action in self._actions:
             if action.runnable and (table := overlaps.admit(action.steps)):

@@ -86,15 +86,15 @@ def _steps(action: Action, target: Row, live: Live, waits: Waits) -> tuple[Step,
 def _difference(planned: Sequence[Step], again: Sequence[Step], describe: Describe) -> str:
     for number, (one, other) in enumerate(zip_longest(planned, again), 1):
         if one is None:
-            return f"planned again, it has an additional step: {_told(other, describe)}"
+            return f"planned again, it has an additional step: {_step_text(other, describe)}"
         if other is None:
-            return f"planned again, it lacks step {number}: {_told(one, describe)}"
+            return f"planned again, it lacks step {number}: {_step_text(one, describe)}"
         if _bytes(one) != _bytes(other):
-            return f"planned again, its step {number} is {_told(other, describe)}, not {_told(one, describe)}"
+            return f"planned again, its step {number} is {_step_text(other, describe)}, not {_step_text(one, describe)}"
     return ""
 
 
-def _told(step: Step, describe: Describe) -> str:
+def _step_text(step: Step, describe: Describe) -> str:
     return literal(step, describe)[:400]
 
 

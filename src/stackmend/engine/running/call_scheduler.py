@@ -17,7 +17,7 @@ from stackmend.model.writer import Pending
 ALONE = "group:"
 
 
-class Traffic:
+class CallScheduler:
     """The calls of one stage. A lane waits, is admitted, is in progress until its call ends, and may wait again.
 
     Every operation costs O(log n) for n lanes, however many wait for the same slot.
@@ -63,11 +63,11 @@ class Traffic:
     def begun(self, lane: Lane, pending: Pending) -> None:
         """Its call is in progress."""
         self._taken.update(lane.action.slots)
-        self._looked(lane, pending)
+        self._schedule(lane, pending)
 
     def goes_on(self, lane: Lane, pending: Pending) -> None:
         """It was checked, and is still in progress."""
-        self._looked(lane, pending)
+        self._schedule(lane, pending)
 
     def over(self, lane: Lane) -> None:
         """Its call has ended, or failed before it was in progress: lanes waiting for its slots may go."""
@@ -87,6 +87,6 @@ class Traffic:
         """When the next check is due."""
         return self._looks[0][0] if self._looks else None
 
-    def _looked(self, lane: Lane, pending: Pending) -> None:
+    def _schedule(self, lane: Lane, pending: Pending) -> None:
         self._moving[lane] = pending
         heapq.heappush(self._looks, (pending.at, next(self._order), lane))

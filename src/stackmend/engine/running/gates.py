@@ -9,7 +9,7 @@ from stackmend.model.step import CallStep, Gate, StepState
 from stackmend.model.writer import Pending, StepResult
 
 #: asks the person at the terminal; False if there is none, or the answer is no
-Answer = Callable[[Gate], bool]
+AskOperator = Callable[[Gate], bool]
 
 
 def unattended(gate: Gate) -> bool:
@@ -21,7 +21,7 @@ def unattended(gate: Gate) -> bool:
 class GateExecutor:
     """Implements :class:`stackmend.model.protocols.Executor` for gates: open if acknowledged by name or on request."""
 
-    def __init__(self, acknowledged: Collection[str] = (), ask: Answer = unattended) -> None:
+    def __init__(self, acknowledged: Collection[str] = (), ask: AskOperator = unattended) -> None:
         self._acknowledged, self._ask = frozenset(acknowledged), ask
 
     def begin(self, step: CallStep, mark: str) -> StepResult | Pending:

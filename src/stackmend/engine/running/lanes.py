@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from stackmend.model.journal import Entry
+from stackmend.model.journal import JournalEntry
 from stackmend.model.plan import Action
 from stackmend.model.step import (
     CallStep,
@@ -157,12 +157,12 @@ def _group(lane: int, database: str, steps: list[tuple[RowStep, int]]) -> Group:
     return Group(lane, database, tuple([s for s, _ in steps]), tuple([n for _, n in steps]))
 
 
-def last_entries(entries: Iterable[Entry]) -> dict[int, Entry]:
+def last_entries(entries: Iterable[JournalEntry]) -> dict[int, JournalEntry]:
     """Each step with its last entry."""
     return {entry.step: entry for entry in entries}
 
 
-def intents(entries: Iterable[Entry]) -> dict[int, Entry]:
+def intents(entries: Iterable[JournalEntry]) -> dict[int, JournalEntry]:
     """Each step with its last intent."""
     return {entry.step: entry for entry in entries if entry.state is StepState.INTENT}
 

@@ -10,7 +10,7 @@ from typing import Any
 from stackmend.engine.running.lanes import Call, Lane, intents, lanes, last_entries
 from stackmend.engine.running.runner import Tools
 from stackmend.engine.running.verify import probed
-from stackmend.model.journal import Entry, RunRecord
+from stackmend.model.journal import JournalEntry, RunRecord
 from stackmend.model.plan import Action
 from stackmend.model.step import ApiCall, BumpRow, HostCommand, InsertRow, StepState, writes
 from stackmend.model.values import whole
@@ -21,7 +21,7 @@ _BY_NOW = "it had failed, but is now found done"
 _UNKNOWN = (StepState.INTENT, StepState.IN_DOUBT)
 
 
-def restored(actions: Sequence[Action], entries: Sequence[Entry]) -> list[Lane]:
+def restored(actions: Sequence[Action], entries: Sequence[JournalEntry]) -> list[Lane]:
     """The lanes of a run as its journal left them; segments with an intent but no outcome are still open."""
     last, begun = last_entries(entries), intents(entries)
     found = lanes(_recounted(actions, last))
@@ -51,7 +51,7 @@ def restored(actions: Sequence[Action], entries: Sequence[Entry]) -> list[Lane]:
     return found
 
 
-def _sent(segment: Group | Call, last: Mapping[int, Entry]) -> bool:
+def _sent(segment: Group | Call, last: Mapping[int, JournalEntry]) -> bool:
     """Whether it is a call that failed although a service had accepted it: its result is checked once more."""
     if not isinstance(segment, Call) or segment.number not in last:
         return False
@@ -59,12 +59,12 @@ def _sent(segment: Group | Call, last: Mapping[int, Entry]) -> bool:
     return entry.state is StepState.FAILED and bool((entry.image or {}).get("sent"))
 
 
-def come_true(tools: Tools, actions: Sequence[Action], entries: Sequence[Entry]) -> list[Entry]:
+def come_true(tools: Tools, actions: Sequence[Action], entries: Sequence[JournalEntry]) -> list[JournalEntry]:
     """Calls of a run that had failed but are done by now: undo has to revert them too."""
     last = last_entries(entries)
     calls = [segment for lane in lanes(actions) for segment in lane.segments if isinstance(segment, Call)]
     return [
-        Entry(call.number, StepState.DONE, None, _BY_NOW)
+        JournalEntry(call.number, StepState.DONE, None, _BY_NOW)
         for call in calls
         if _sent(call, last) and tools.executors[call.step.kind].probe(call.step) is StepState.DONE
     ]
@@ -78,7 +78,7 @@ def _asked_again(segment: Group | Call, state: StepState) -> bool:
     return step.waits if isinstance(step, ApiCall) else isinstance(step, HostCommand) and not step.argv
 
 
-def _recounted(actions: Sequence[Action], last: Mapping[int, Entry]) -> list[Action]:
+def _recounted(actions: Sequence[Action], last: Mapping[int, JournalEntry]) -> list[Action]:
     """For the undo of counters: what this run itself has left in them so far is the value to expect now."""
     values: dict[tuple[object, ...], int] = {}
     number = 0
@@ -121,7 +121,7 @@ def probe(tools: Tools, record: RunRecord, found: Sequence[Lane]) -> None:
     others. If the guards of a done group no longer hold, its lane records why (``regret``) and is reverted.
     """
     batches: dict[tuple[str, int], list[Lane]] = {}
-    entries: list[Entry] = []
+    entries: list[JournalEntry] = []
     last = last_entries(tools.journal.entries(record.id))
     for lane in found:
         if not lane.open:
@@ -152,7 +152,7 @@ def probe(tools: Tools, record: RunRecord, found: Sequence[Lane]) -> None:
         tools.journal.note(record.id, entries)
 
 
-def _settle(lane: Lane, group: Group, verdict: GroupResult, *, committed: bool, open: bool) -> list[Entry]:
+def _settle(lane: Lane, group: Group, verdict: GroupResult, *, committed: bool, open: bool) -> list[JournalEntry]:
     if verdict.state is StepState.DONE:
         lane.advance()
         return verdict.entries
@@ -162,7 +162,7 @@ def _settle(lane: Lane, group: Group, verdict: GroupResult, *, committed: bool, 
     if committed and not any(isinstance(step, InsertRow) for step in group.steps):
         lane.advance()
         note = "other steps of its transaction are done, so this one was; its rows have changed since"
-        return [Entry(n, StepState.DONE, _count(s, lane.begun.get(n)), note) for n, s in _pairs(group)]
+        return [JournalEntry(n, StepState.DONE, _count(s, lane.begun.get(n)), note) for n, s in _pairs(group)]
     lane.stop(StepState.IN_DOUBT, verdict.note)
     return verdict.entries
 
@@ -177,7 +177,7 @@ def _count(step: Any, image: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return None
 
 
-def _probe_call(tools: Tools, lane: Lane, call: Call, last: Mapping[int, Entry]) -> list[Entry]:
+def _probe_call(tools: Tools, lane: Lane, call: Call, last: Mapping[int, JournalEntry]) -> list[JournalEntry]:
     state = tools.executors[call.step.kind].probe(call.step)
     if _sent(call, last) and state not in (StepState.DONE, StepState.INTENT):
         # a failed call is not sent a second time
@@ -188,8 +188,8 @@ def _probe_call(tools: Tools, lane: Lane, call: Call, last: Mapping[int, Entry])
         return []
     if state is StepState.DONE:
         lane.advance()
-        return [Entry(call.number, state, None, "found to be done")]
+        return [JournalEntry(call.number, state, None, "found to be done")]
     note = "its outcome is unknown: the probe cannot determine it"
     state = StepState.FAILED if state is StepState.FAILED else StepState.IN_DOUBT
     lane.stop(state, note)
-    return [Entry(call.number, state, None, note)]
+    return [JournalEntry(call.number, state, None, note)]

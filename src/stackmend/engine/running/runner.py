@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stackmend.engine.planning.replan import Again, otherwise
-from stackmend.engine.running.call_scheduler import Traffic
+from stackmend.engine.running.call_scheduler import CallScheduler
 from stackmend.engine.running.lanes import Call, Lane, batches, lanes, last_entries
 from stackmend.engine.running.undo import inverse
 from stackmend.engine.running.verify import AskAgain, by_check, compare, probed, verify
@@ -24,7 +24,7 @@ from stackmend.model.errors import (
     StackmendError,
 )
 from stackmend.model.events import Events
-from stackmend.model.journal import Entry, RunRecord, RunResult, RunState
+from stackmend.model.journal import JournalEntry, RunRecord, RunResult, RunState
 from stackmend.model.plan import Plan
 from stackmend.model.protocols import Clock, Executor, Journal, Progress, Writer
 from stackmend.model.step import CallStep, StepState
@@ -170,7 +170,9 @@ class Runner:
         for lane, why in gone.items():
             if lane in done:
                 lane.already, lane.state = True, StepState.DONE
-                self._note([Entry(n, StepState.DONE, _ALREADY, "done already") for g in lane.groups for n in g.numbers])
+                self._note(
+                    [JournalEntry(n, StepState.DONE, _ALREADY, "done already") for g in lane.groups for n in g.numbers]
+                )
             else:
                 self._close(lane, StepState.STALE, why)
 
@@ -263,7 +265,7 @@ class Runner:
 
     def _stage(self, lanes: Sequence[Lane]) -> None:
         """Execute one stage: rows in batches, calls in parallel within the limits."""
-        traffic = Traffic(self._record.limits)
+        traffic = CallScheduler(self._record.limits)
         rows: dict[str, list[Lane]] = {}
         for lane in lanes:
             self._queue(lane, rows, traffic)
@@ -279,7 +281,7 @@ class Runner:
             self._calls(rows, traffic)
         self._drain(traffic)
 
-    def _queue(self, lane: Lane, rows: dict[str, list[Lane]], traffic: Traffic) -> None:
+    def _queue(self, lane: Lane, rows: dict[str, list[Lane]], traffic: CallScheduler) -> None:
         """Queue a lane for its next segment."""
         if not lane.open:
             return
@@ -289,7 +291,7 @@ class Runner:
         else:
             traffic.wait(lane)
 
-    def _calls(self, rows: dict[str, list[Lane]], traffic: Traffic) -> None:
+    def _calls(self, rows: dict[str, list[Lane]], traffic: CallScheduler) -> None:
         """Begin calls that may begin and check those that are due; wait only if there is nothing else to do."""
         while not self._halted() and (lane := traffic.admit()) is not None:
             found = self._begin(lane)
@@ -306,12 +308,12 @@ class Runner:
             self._await(traffic)
         self._look(rows, traffic)
 
-    def _await(self, traffic: Traffic) -> None:
+    def _await(self, traffic: CallScheduler) -> None:
         at = traffic.next_look()
         if at is not None and (pause := (at - self._tools.clock.now()).total_seconds()) > 0:
             self._tools.clock.sleep(pause)
 
-    def _look(self, rows: dict[str, list[Lane]], traffic: Traffic) -> None:
+    def _look(self, rows: dict[str, list[Lane]], traffic: CallScheduler) -> None:
         """Check every call that is due."""
         now = self._tools.clock.now()
         while (lane := traffic.due(now)) is not None:
@@ -323,7 +325,7 @@ class Runner:
                 self._over(lane, found)
                 self._queue(lane, rows, traffic)
 
-    def _drain(self, traffic: Traffic) -> None:
+    def _drain(self, traffic: CallScheduler) -> None:
         """Begin nothing new, but follow the calls in progress to their end."""
         while traffic.moving:
             self._tools.watch(self._lanes, traffic.moving)
@@ -346,7 +348,7 @@ class Runner:
         """Execute the next groups of these lanes, all on one database."""
         groups = [lane.segment for lane in lanes if isinstance(lane.segment, Group)]
         verdicts = self._tools.writer.write(groups, self._intent)
-        entries: list[Entry] = []
+        entries: list[JournalEntry] = []
         stale: list[tuple[Lane, Group, GroupResult]] = []
         for lane, group, verdict in zip(lanes, groups, verdicts, strict=True):
             if verdict.state is StepState.STALE:
@@ -373,11 +375,11 @@ class Runner:
         _EVENTS.milestone("action stopped", run=self._record.id, action=lane.action.id, state=state.value, reason=note)
         self._failures += state in _FAILURES
 
-    def _stale(self, found: Sequence[tuple[Lane, Group, GroupResult]]) -> list[Entry]:
+    def _stale(self, found: Sequence[tuple[Lane, Group, GroupResult]]) -> list[JournalEntry]:
         """Groups whose rows are not as planned: already done (the plan is applied twice), or really stale."""
         if not found:
             return []
-        entries: list[Entry] = []
+        entries: list[JournalEntry] = []
         looks = probed(self._tools.writer, [group for _, group, _ in found], {})
         for (lane, group, verdict), probe in zip(found, looks, strict=True):
             if probe.state is not StepState.DONE:
@@ -390,7 +392,7 @@ class Runner:
                 entries += probe.entries
                 lane.advance()
             else:
-                entries += [Entry(n, StepState.DONE, _ALREADY, "done already") for n in group.numbers]
+                entries += [JournalEntry(n, StepState.DONE, _ALREADY, "done already") for n in group.numbers]
                 lane.already = lane.made == 0
                 lane.skip()
         return entries
@@ -410,20 +412,20 @@ class Runner:
         done = sorted(n for n, e in last_entries(entries).items() if e.state is StepState.DONE and n in _numbers(lane))
         if whole:
             note = f"{why}: undone by run {back.id}"
-            self._note([Entry(n, StepState.STALE, None, note) for n in done])
+            self._note([JournalEntry(n, StepState.STALE, None, note) for n in done])
             lane.made = 0
             self._stop(lane, StepState.STALE, note)
             return
         note = f"{why}, but it could not be undone completely (run {back.id}): {'; '.join((*result.notes, *lost))}"
         # it does not continue when the run is resumed
-        self._note([Entry(n, StepState.FAILED, None, note) for n in _numbers(lane) if n > max(done)][:1])
+        self._note([JournalEntry(n, StepState.FAILED, None, note) for n in _numbers(lane) if n > max(done)][:1])
         self._stop(lane, StepState.FAILED, note)
 
     def _begin(self, lane: Lane) -> StepResult | Pending:
         """Begin the next step of a lane, a call."""
         call = lane.call
         mark = mark_of(self._record.id, call.number)
-        self._intent([Entry(call.number, StepState.INTENT, None, f"known to the services as {mark}")])
+        self._intent([JournalEntry(call.number, StepState.INTENT, None, f"known to the services as {mark}")])
         _EVENTS.detail("call begun", run=self._record.id, action=lane.action.id, step=call.number, request=mark)
         return self._guarded(lambda: self._executor(call).begin(call.step, mark))
 
@@ -448,7 +450,7 @@ class Runner:
             "call ended", run=self._record.id, step=call.number, state=outcome.state.value, note=outcome.note
         )
         image = _ALREADY if already else SENT if outcome.sent else None
-        self._note([Entry(call.number, outcome.state, image, outcome.note)])
+        self._note([JournalEntry(call.number, outcome.state, image, outcome.note)])
         if already:
             lane.skip()
             lane.already = lane.made == 0 and not lane.open
@@ -460,13 +462,13 @@ class Runner:
 
     # -- the journal
 
-    def _intent(self, entries: Sequence[Entry]) -> None:
+    def _intent(self, entries: Sequence[JournalEntry]) -> None:
         if entries:
             self._batch += 1
             number = self._batch
-            self._tools.journal.note(self._record.id, [Entry(e[0], e[1], e[2], e[3], number) for e in entries])
+            self._tools.journal.note(self._record.id, [JournalEntry(e[0], e[1], e[2], e[3], number) for e in entries])
 
-    def _note(self, entries: Sequence[Entry]) -> None:
+    def _note(self, entries: Sequence[JournalEntry]) -> None:
         """Record outcomes; if that fails after a commit, a human has to know."""
         if not entries:
             return
@@ -482,7 +484,7 @@ class Runner:
 
     def _close(self, lane: Lane, state: StepState, note: str) -> None:
         self._stop(lane, state, note)
-        self._note([Entry(lane.first, state, None, note)])
+        self._note([JournalEntry(lane.first, state, None, note)])
 
 
 def _numbers(lane: Lane) -> range:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from stackmend.engine.planning.step_text import Describe, literal, named
 from stackmend.engine.running.lanes import Lane, intents, last_entries
 from stackmend.model.errors import InDoubtError, SourceError, UsageError
-from stackmend.model.journal import Entry, RunRecord, RunState
+from stackmend.model.journal import JournalEntry, RunRecord, RunState
 from stackmend.model.plan import Action, Left, row_id
 from stackmend.model.protocols import Writer
 from stackmend.model.step import (
@@ -34,7 +34,7 @@ from stackmend.model.writer import Group
 _Spot = tuple[object, ...]
 
 
-def refuse(run: RunRecord, entries: Sequence[Entry]) -> None:
+def refuse(run: RunRecord, entries: Sequence[JournalEntry]) -> None:
     """UsageError for a run that has not ended, InDoubtError for one with steps in doubt."""
     if run.state is RunState.RUNNING:
         raise UsageError(f"run {run.id} has not ended", "Wait for it, or interrupt it.")
@@ -48,7 +48,7 @@ def refuse(run: RunRecord, entries: Sequence[Entry]) -> None:
         )
 
 
-def done_before(runs: Iterable[tuple[Sequence[Action], Sequence[Entry]]]) -> frozenset[str]:
+def done_before(runs: Iterable[tuple[Sequence[Action], Sequence[JournalEntry]]]) -> frozenset[str]:
     """Ids of the actions that earlier undo runs have reverted completely."""
     found: set[str] = set()
     for actions, entries in runs:
@@ -62,7 +62,7 @@ def done_before(runs: Iterable[tuple[Sequence[Action], Sequence[Entry]]]) -> fro
 
 
 def inverse(
-    actions: Sequence[Action], entries: Sequence[Entry], skip: frozenset[str], describe: Describe = named
+    actions: Sequence[Action], entries: Sequence[JournalEntry], skip: frozenset[str], describe: Describe = named
 ) -> tuple[list[Action], list[str]]:
     """(actions that revert what the run did, last first; what cannot be reverted, one sentence each).
 
@@ -137,7 +137,7 @@ def irretrievable(text: str) -> Left:
     )
 
 
-def own_steps(actions: Sequence[Action], entries: Sequence[Entry]) -> list[Step]:
+def own_steps(actions: Sequence[Action], entries: Sequence[JournalEntry]) -> list[Step]:
     """The steps that a run executed itself, in the order of its plan."""
     last, begun = last_entries(entries), intents(entries)
     return [step for n, _, step in _numbered(actions) if _own(last.get(n), n in begun)]
@@ -152,7 +152,7 @@ def _numbered(actions: Sequence[Action]) -> Iterator[tuple[int, int, Step]]:
             number += 1
 
 
-def _own(entry: Entry | None, begun: bool) -> bool:
+def _own(entry: JournalEntry | None, begun: bool) -> bool:
     return entry is not None and begun and entry.state is StepState.DONE and not (entry.image or {}).get("already")
 
 
@@ -171,7 +171,7 @@ def _action(action: Action, steps: list[Step], stages: int, describe: Describe) 
 
 
 def _left_in_counters(
-    numbered: Sequence[tuple[int, int, Step]], last: Mapping[int, Entry], own: set[int]
+    numbered: Sequence[tuple[int, int, Step]], last: Mapping[int, JournalEntry], own: set[int]
 ) -> dict[_Spot, int]:
     """The value that the run left in each counter: counters only increase, so the highest is the last."""
     found: dict[_Spot, int] = {}
@@ -184,7 +184,9 @@ def _left_in_counters(
     return found
 
 
-def _back(step: Step, intent: Entry, outcome: Entry, counters: Mapping[_Spot, int], counted: set[_Spot]) -> Step:
+def _back(
+    step: Step, intent: JournalEntry, outcome: JournalEntry, counters: Mapping[_Spot, int], counted: set[_Spot]
+) -> Step:
     """The step that reverts this one, guarded by the values it left."""
     image = intent.image or {}
     if isinstance(step, UpdateRow):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from stackmend.engine.auditing.confirm import Confirmed
 from stackmend.engine.running.lanes import Lane
 from stackmend.model.errors import SourceError
-from stackmend.model.journal import Entry
+from stackmend.model.journal import JournalEntry
 from stackmend.model.protocols import Writer
 from stackmend.model.step import StepState
 from stackmend.model.writer import Group, GroupResult
@@ -68,7 +68,9 @@ def probed(writer: Writer, groups: Sequence[Group], images: Mapping[int, Mapping
     except SourceError as problem:
         note = f"{problem.message}. {problem.hint}".strip()
         return [
-            GroupResult(StepState.IN_DOUBT, note, [Entry(n, StepState.IN_DOUBT, None, note) for n in group.numbers])
+            GroupResult(
+                StepState.IN_DOUBT, note, [JournalEntry(n, StepState.IN_DOUBT, None, note) for n in group.numbers]
+            )
             for group in groups
         ]
 

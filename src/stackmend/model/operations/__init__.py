@@ -18,11 +18,11 @@ from typing import Any, ClassVar, Generic, TypeVar, cast, get_args, get_origin, 
 
 from msgspec import UNSET, Struct, UnsetType, ValidationError, convert, to_builtins
 
-Values = Mapping[str, object]
+JsonObject = Mapping[str, object]
 #: the state an operation reads: a TypedDict; values that were not read are absent
-Seen = TypeVar("Seen", bound=Values)
+Seen = TypeVar("Seen", bound=JsonObject)
 #: an optional argument; if unset, it is left out of plan files
-Seconds = int | float | UnsetType
+OptionalSeconds = int | float | UnsetType
 
 
 class Operation(Struct, Generic[Seen], frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,7 +32,7 @@ class Operation(Struct, Generic[Seen], frozen=True, kw_only=True, forbid_unknown
     NAME: ClassVar[str]
 
     @property
-    def arguments(self) -> Values:
+    def arguments(self) -> JsonObject:
         """The arguments as in plan files: JSON values in order, without those that are unset."""
         found = to_builtins(self)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
@@ -54,16 +54,16 @@ class Operation(Struct, Generic[Seen], frozen=True, kw_only=True, forbid_unknown
         return ApiCall(operation=self, expect={} if expect is None else expect, inverse=inverse)
 
 
-class Foreign(Operation[Values], frozen=True, kw_only=True):
+class Foreign(Operation[JsonObject], frozen=True, kw_only=True):
     """An operation in a file or journal that this version does not know: shown as it is, never carried out."""
 
     service: str
     name: str
-    given: Values
+    given: JsonObject
     why: str  #: the reason, as a sentence
 
     @property
-    def arguments(self) -> Values:
+    def arguments(self) -> JsonObject:
         """The arguments as read."""
         return self.given
 
@@ -79,7 +79,7 @@ class ApiCall:
     kind: ClassVar[str] = "api"
 
     operation: Operation[Any]
-    expect: Values = field(default_factory=dict)
+    expect: JsonObject = field(default_factory=dict)
     inverse: ApiCall | None = None
     waits: bool = False  #: nothing is sent, only the outcome is awaited; set by the planner
 
@@ -94,7 +94,7 @@ class ApiCall:
         return self.operation.name if isinstance(self.operation, Foreign) else self.operation.NAME
 
     @property
-    def arguments(self) -> Values:
+    def arguments(self) -> JsonObject:
         """The arguments of the operation as in plan files."""
         return self.operation.arguments
 
@@ -107,13 +107,13 @@ class ApiCall:
 
 
 def call_of(
-    service: str, name: str, arguments: Values, expect: Values, inverse: ApiCall | None, waits: bool
+    service: str, name: str, arguments: JsonObject, expect: JsonObject, inverse: ApiCall | None, waits: bool
 ) -> ApiCall:
     """The call in a file or a journal; :attr:`ApiCall.fault` says why this version cannot carry it out."""
     return ApiCall(operation=operation_of(service, name, arguments), expect=expect, inverse=inverse, waits=waits)
 
 
-def operation_of(service: str, name: str, arguments: Values) -> Operation[Any]:
+def operation_of(service: str, name: str, arguments: JsonObject) -> Operation[Any]:
     """The operation with this name and these arguments; :class:`Foreign` if this version has none such."""
     of = types().get((service, name))
     if of is None:
@@ -150,12 +150,12 @@ def _parameters(of: type) -> Iterator[type]:
         yield from _parameters(get_origin(base) or base)
 
 
-def _unlike(values: Values, of: type, what: str) -> str:
+def _unlike(values: JsonObject, of: type, what: str) -> str:
     """Why the values do not fit a type, or "": no member may be missing, of another type, or unknown."""
     try:
         found: object = convert(values, of)
     except ValidationError as problem:
         return f"{what}: {problem}"
-    read = found.arguments if isinstance(found, Operation) else cast("Values", found)
+    read = found.arguments if isinstance(found, Operation) else cast("JsonObject", found)
     other = next((name for name, value in values.items() if name not in read or read[name] != value), None)
     return f"{what}: it does not take {other} {values[other]!r}" if other is not None else ""

@@ -7,7 +7,7 @@ from typing import Generic, TypedDict
 
 from msgspec import UNSET, UnsetType, field
 
-from stackmend.model.operations import Operation, Seconds, Seen
+from stackmend.model.operations import Operation, OptionalSeconds, Seen
 from stackmend.model.operations.servers import ServerSeen, VolumeStatus
 
 
@@ -120,7 +120,7 @@ class ServerGone(ServerOperation, frozen=True, kw_only=True):
 
     NAME = "server-gone"
 
-    limit: Seconds = UNSET
+    limit: OptionalSeconds = UNSET
 
 
 class ServerStays(ServerOperation, frozen=True, kw_only=True):
@@ -212,7 +212,7 @@ class ReleaseVolume(NovaOperation[PairSeen], frozen=True, kw_only=True):
 
     server: str
     volume: str
-    limit: Seconds = UNSET
+    limit: OptionalSeconds = UNSET
 
 
 class AttachVolume(NovaOperation[PairSeen], frozen=True, kw_only=True):
@@ -251,7 +251,7 @@ class AwaitLogin(NovaOperation[ConsoleSeen], frozen=True, kw_only=True):
     NAME = "await-login"
 
     server: str
-    limit: Seconds = UNSET
+    limit: OptionalSeconds = UNSET
 
 
 class PowerSeen(ServerSeen, total=False):
@@ -323,7 +323,7 @@ class MoveOperation(NovaOperation[MovedSeen], frozen=True, kw_only=True):
     from_: str | None = field(name="from")
     to: str | None
     elsewhere: tuple[str | None, ...]  #: hosts to try if the first move fails
-    limit: Seconds = UNSET
+    limit: OptionalSeconds = UNSET
 
 
 class LiveMigrate(MoveOperation, frozen=True, kw_only=True):
@@ -331,7 +331,7 @@ class LiveMigrate(MoveOperation, frozen=True, kw_only=True):
 
     NAME = "live-migrate"
 
-    stall: Seconds = UNSET  #: seconds without progress after which ``on_stall`` applies
+    stall: OptionalSeconds = UNSET  #: seconds without progress after which ``on_stall`` applies
     on_stall: str | UnsetType = UNSET  #: abort, force-complete or wait
 
 

@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from msgspec import UNSET, UnsetType, field
 
-from stackmend.model.operations import Seconds
+from stackmend.model.operations import OptionalSeconds
 from stackmend.model.operations.compute import NovaOperation
 from stackmend.model.operations.servers import Presence, ServerSeen
 from stackmend.model.operations.waiting import LeftSeen
@@ -64,7 +64,7 @@ class ServiceUp(ServiceOperation, frozen=True, kw_only=True):
     NAME = "service-up"
 
     after: str | UnsetType | None = UNSET
-    limit: Seconds = UNSET
+    limit: OptionalSeconds = UNSET
 
 
 class HostServes(ServiceOperation, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import Generic, TypedDict
 
 from msgspec import UNSET, UnsetType
 
-from stackmend.model.operations import Operation, Seconds, Seen
+from stackmend.model.operations import Operation, OptionalSeconds, Seen
 from stackmend.model.operations.servers import Presence, ServerSeen
 from stackmend.model.operations.waiting import AgentsSeen, LeftSeen
 
@@ -196,4 +196,4 @@ class AgentsAlive(NeutronOperation[AgentsSeen], frozen=True, kw_only=True):
     NAME = "agents-alive"
 
     host: str
-    limit: Seconds = UNSET
+    limit: OptionalSeconds = UNSET

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypedDict
 
 from msgspec import UNSET
 
-from stackmend.model.operations import Operation, Seconds, Seen
+from stackmend.model.operations import Operation, OptionalSeconds, Seen
 from stackmend.model.operations.compute import NovaOperation
 from stackmend.model.operations.network import NeutronOperation
 from stackmend.model.operations.servers import Presence, ServerSeen
@@ -42,7 +42,7 @@ class SnapshotServer(NovaOperation[SnapshotSeen], frozen=True, kw_only=True):
 
     server: str
     image: str  #: its name, unique among images
-    limit: Seconds = UNSET
+    limit: OptionalSeconds = UNSET
 
 
 class DropSnapshot(Operation[SnapshotSeen], frozen=True, kw_only=True):

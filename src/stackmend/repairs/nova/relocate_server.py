@@ -169,7 +169,7 @@ def _placed(live: Live, database: str, server: Record, right: Record) -> Iterato
     }  # fmt: skip
     after = {name: value for name, value in after.items() if name in server}
     yield change(live, database, "instances", server, after, ("uuid", "deleted"))
-    yield _told(live, database, server, right, now)
+    yield _instance_action(live, database, server, right, now)
 
 
 def _record(live: Live, database: str, server: Record, right: Record, now: str) -> InsertRow:
@@ -196,7 +196,7 @@ def _settled(live: Live, database: str, server: Record, now: str) -> Iterator[St
             yield change(live, database, "instance_extra", extra, {"migration_context": None})
 
 
-def _told(live: Live, database: str, server: Record, right: Record, now: str) -> InsertRow:
+def _instance_action(live: Live, database: str, server: Record, right: Record, now: str) -> InsertRow:
     """The instance action that Nova's API then lists for the server."""
     values: dict[str, Value] = {
         "action": "relocate", "instance_uuid": server["uuid"],

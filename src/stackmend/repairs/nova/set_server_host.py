@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackmend.cloud.evidence import attachments
-from stackmend.cloud.evidence.whereabouts import Evidence, Node, Verdict
+from stackmend.cloud.evidence.whereabouts import Evidence, Node, PlaceVerdict
 from stackmend.cloud.evidence.witnesses import occupant
 from stackmend.model.finding import Row
 from stackmend.model.protocols import Live
@@ -56,7 +56,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 
 def _asked(
-    target: Row, live: Live, database: str, server: Record, seen: Evidence, verdict: Verdict
+    target: Row, live: Live, database: str, server: Record, seen: Evidence, verdict: PlaceVerdict
 ) -> Node:  # fmt: skip
     """The place named by the operator; CannotRepair if the records name another one that was not overruled."""
     node = _node(live, database, str(target["host"]), target.get("node"))

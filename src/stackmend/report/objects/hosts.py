@@ -39,14 +39,14 @@ def _lines(found: HostStatus) -> Iterator[str]:
         yield f"  {move['type']} of server {move['server']}: {move['status']}, {move['from']} -> {move['to']}"
     yield "on this host, according to:"
     for view in found.views:
-        yield f"  {view.source:<10} {_said(view)}"
+        yield f"  {view.source:<10} {_guest_count(view)}"
     yield from _some("the sources disagree on", [f"{s}: only {', '.join(by)}" for s, by in found.apart.items()])
     yield from _some("blocks a drain", list(found.blocks))
     yield from _some("findings", [f"{f['severity']}: {f['check']}: {f['message']}" for f in found.findings])
     yield from _some("NOT KNOWN", list(found.unknown))
 
 
-def _said(view: GuestList) -> str:
+def _guest_count(view: GuestList) -> str:
     if not view.known:
         return f"not known: {view.why_not}"
     said = count(view.count, view.what)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from stackmend.cloud.evidence.whereabouts import Verdict
+from stackmend.cloud.evidence.whereabouts import PlaceVerdict
 from stackmend.report.document import Document
 
 COLUMNS = (("Witness", "name"), ("Says", "says"), ("Agrees", "agrees"), ("Explained", "explained"))
@@ -13,7 +13,7 @@ COLUMNS = (("Witness", "name"), ("Says", "says"), ("Agrees", "agrees"), ("Explai
 
 class _Found(Protocol):
     @property
-    def verdict(self) -> Verdict: ...
+    def verdict(self) -> PlaceVerdict: ...
     def as_dict(self) -> dict[str, object]: ...
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, Protocol, TypeVar
 
-from stackmend.drivers.api.session import Answer, Request
+from stackmend.drivers.api.session import Request, Response
 from stackmend.model.errors import ApiError
 from stackmend.model.operations import ApiCall, Foreign, Operation, Seen
 from stackmend.model.step import StepState
@@ -44,7 +44,7 @@ class ResourceReader(Protocol):
         """Every member of a collection, page by page. SourceError as above."""
         ...
 
-    def reply(self, request: Request) -> Answer:
+    def reply(self, request: Request) -> Response:
         """The response to a read-only request, whatever its status; SourceError if there is none."""
         ...
 

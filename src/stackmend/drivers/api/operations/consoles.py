@@ -15,7 +15,7 @@ from stackmend.model.step import StepState
 
 
 @dataclass(frozen=True, slots=True)
-class Console:
+class ConsoleOutput:
     """Nova's response to a request for a console."""
 
     status: int
@@ -28,7 +28,7 @@ class Console:
         return self.status < 300
 
 
-def read(reader: ResourceReader, server: str, lines: int = LINES) -> Console:
+def read(reader: ResourceReader, server: str, lines: int = LINES) -> ConsoleOutput:
     """The last lines of a console. SourceError if Nova does not answer."""
     answer = reader.reply(
         Request(
@@ -40,7 +40,7 @@ def read(reader: ResourceReader, server: str, lines: int = LINES) -> Console:
         )
     )
     text = str((answer.body or {}).get("output") or "") if answer.good else ""
-    return Console(answer.status, "" if answer.good else answer.words, clean(text))
+    return ConsoleOutput(answer.status, "" if answer.good else answer.words, clean(text))
 
 
 def look(reader: ResourceReader, asked: OfServer) -> ConsoleSeen:

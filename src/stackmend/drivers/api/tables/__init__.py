@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stackmend.drivers.api.reader import Look
 
-Row = dict[str, Any]
+TableRow = dict[str, Any]
 #: column -> the values wanted (all columns must match); None for the whole table
 Wanted = Mapping[str, Sequence[Any]] | None
 
@@ -31,7 +31,7 @@ class ApiTable:
     label: str
     columns: tuple[str, ...]  #: columns that are filled
     #: the rows; extra rows are harmless. SourceError if they cannot be read completely
-    rows: Callable[[Look, Wanted], Iterable[Row]]
+    rows: Callable[[Look, Wanted], Iterable[TableRow]]
 
 
 @cache

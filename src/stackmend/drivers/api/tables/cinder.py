@@ -12,7 +12,7 @@ from typing import Any
 
 from stackmend.drivers.api.reader import Look
 from stackmend.drivers.api.session import segment
-from stackmend.drivers.api.tables import ApiTable, Row, Wanted, moment
+from stackmend.drivers.api.tables import ApiTable, TableRow, Wanted, moment
 from stackmend.model.errors import SourceError
 
 #: the first version with attachments
@@ -21,7 +21,7 @@ _SERVICE = "block-storage"
 _PAGE = 500
 _ADMIN = ("os-vol-host-attr:host", "os-vol-tenant-attr:tenant_id", "os-vol-mig-status-attr:migstat")
 
-Volume = Mapping[str, Any]
+VolumeBody = Mapping[str, Any]
 
 
 def _administrator(look: Look) -> None:
@@ -36,7 +36,7 @@ def _administrator(look: Look) -> None:
         )
 
 
-def _whole(volume: Volume) -> Volume:
+def _whole(volume: VolumeBody) -> VolumeBody:
     if any(name not in volume for name in _ADMIN):
         raise SourceError(
             "Cinder does not show the hosts of volumes to this account",
@@ -45,12 +45,12 @@ def _whole(volume: Volume) -> Volume:
     return volume
 
 
-def volumes(look: Look, names: Any) -> list[Volume]:
+def volumes(look: Look, names: Any) -> list[VolumeBody]:
     """The volumes with these ids; for None, all of them."""
     if names is None:
         return list(look.once("list", "volumes", lambda: _all(look)).values())
 
-    def one(name: str) -> Volume | None:
+    def one(name: str) -> VolumeBody | None:
         body = look.get(_SERVICE, f"/volumes/{segment(name)}", ATTACHMENTS)
         return None if body is None else _whole(body["volume"])
 
@@ -58,7 +58,7 @@ def volumes(look: Look, names: Any) -> list[Volume]:
     return [volume for volume in look.many("volume", names, one).values() if volume is not None]
 
 
-def _all(look: Look) -> dict[str, Volume]:
+def _all(look: Look) -> dict[str, VolumeBody]:
     _administrator(look)
     listed = look.every(_SERVICE, "/volumes/detail?all_tenants=1", "volumes", ATTACHMENTS)
     found = {volume["id"]: _whole(volume) for volume in listed}
@@ -94,7 +94,7 @@ def _pages(look: Look, more: str) -> list[Mapping[str, Any]]:
         at = f"&marker={segment(body['attachments'][-1]['id'])}"
 
 
-def _volume_rows(look: Look, wanted: Wanted) -> Iterator[Row]:
+def _volume_rows(look: Look, wanted: Wanted) -> Iterator[TableRow]:
     for one in volumes(look, None if wanted is None else wanted["id"]):
         yield {
             "id": one["id"],
@@ -111,7 +111,7 @@ def _volume_rows(look: Look, wanted: Wanted) -> Iterator[Row]:
         }
 
 
-def _attachment_rows(look: Look, wanted: Wanted) -> Iterator[Row]:
+def _attachment_rows(look: Look, wanted: Wanted) -> Iterator[TableRow]:
     found = attachments(look, wanted)
     known = {v["id"]: v for v in volumes(look, None if wanted is None else [one["volume_id"] for one in found])}
     for one in found:
@@ -134,7 +134,7 @@ def _attachment_rows(look: Look, wanted: Wanted) -> Iterator[Row]:
         }
 
 
-def _snapshots(look: Look, wanted: Wanted) -> Iterator[Row]:
+def _snapshots(look: Look, wanted: Wanted) -> Iterator[TableRow]:
     _administrator(look)
     of = [""] if wanted is None else [f"&volume_id={segment(name)}" for name in wanted["volume_id"]]
     paths = [f"/snapshots?all_tenants=1{more}" for more in of]

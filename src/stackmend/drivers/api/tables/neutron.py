@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stackmend.drivers.api.reader import Look
-from stackmend.drivers.api.tables import ApiTable, Row, Wanted, moment, number
+from stackmend.drivers.api.tables import ApiTable, TableRow, Wanted, moment, number
 from stackmend.model.errors import SourceError
 
 _HOST = "binding:host_id"
@@ -24,10 +24,10 @@ _PAGE = 1000
 #: ids in one request
 _SOME = 40
 
-Port = Mapping[str, Any]
+PortBody = Mapping[str, Any]
 
 
-def ports(look: Look, wanted: Wanted) -> list[Port]:
+def ports(look: Look, wanted: Wanted) -> list[PortBody]:
     """The ports with these ids or devices; for None, all of them. SourceError unless all are shown."""
     if wanted is None:
         return look.once("list", "ports", lambda: _whole(look, f"/ports?limit={_PAGE}{_SHOW}"))
@@ -37,7 +37,7 @@ def ports(look: Look, wanted: Wanted) -> list[Port]:
     return [port for some in look.each(lambda path: _whole(look, path), paths) for port in some]
 
 
-def _whole(look: Look, path: str) -> list[Port]:
+def _whole(look: Look, path: str) -> list[PortBody]:
     found = look.every("network", path, "ports")
     if any(_HOST not in port for port in found):
         raise SourceError(
@@ -61,7 +61,7 @@ def _administrator(look: Look) -> None:
         )
 
 
-def _of(look: Look, wanted: Wanted, column: str) -> list[Port]:
+def _of(look: Look, wanted: Wanted, column: str) -> list[PortBody]:
     """Ports by their ids in another table's column, cached or not."""
     if wanted is None:
         return ports(look, None)
@@ -71,14 +71,14 @@ def _of(look: Look, wanted: Wanted, column: str) -> list[Port]:
     return found + (ports(look, {"id": lacking}) if lacking else [])
 
 
-def _rows(look: Look, wanted: Wanted) -> Iterator[Row]:
+def _rows(look: Look, wanted: Wanted) -> Iterator[TableRow]:
     same = ("id", "project_id", "device_id", "device_owner", "mac_address", "network_id", "status", "admin_state_up")
     for port in ports(look, wanted):
         row = {name: port[name] for name in same}
         yield {**row, "standard_attr_id": number(port["id"]), "named": bool(port["name"])}
 
 
-def _attributes(look: Look, wanted: Wanted) -> Iterator[Row]:
+def _attributes(look: Look, wanted: Wanted) -> Iterator[TableRow]:
     for port in ports(look, None) if wanted is None else look.kept("port").values():
         yield {
             "id": number(port["id"]),
@@ -89,7 +89,7 @@ def _attributes(look: Look, wanted: Wanted) -> Iterator[Row]:
         }
 
 
-def _bindings(look: Look, wanted: Wanted) -> Iterator[Row]:
+def _bindings(look: Look, wanted: Wanted) -> Iterator[TableRow]:
     for port in _of(look, wanted, "port_id"):
         yield {
             "port_id": port["id"],
@@ -101,13 +101,13 @@ def _bindings(look: Look, wanted: Wanted) -> Iterator[Row]:
         }
 
 
-def _pairs(look: Look, wanted: Wanted) -> Iterator[Row]:
+def _pairs(look: Look, wanted: Wanted) -> Iterator[TableRow]:
     for port in _of(look, wanted, "port_id"):
         for pair in port.get("allowed_address_pairs") or ():
             yield {"port_id": port["id"], "ip_address": pair["ip_address"]}
 
 
-def _tags(look: Look, wanted: Wanted) -> Iterator[Row]:
+def _tags(look: Look, wanted: Wanted) -> Iterator[TableRow]:
     for port in ports(look, None) if wanted is None else look.kept("port").values():
         for tag in port.get("tags") or ():
             yield {"standard_attr_id": number(port["id"]), "tag": tag}

@@ -14,7 +14,7 @@ from typing import Any
 
 from stackmend.drivers.api.reader import Look
 from stackmend.drivers.api.session import segment
-from stackmend.drivers.api.tables import ApiTable, Row, Wanted, moment, number
+from stackmend.drivers.api.tables import ApiTable, TableRow, Wanted, moment, number
 
 #: consumers with generations; types of consumers
 GENERATIONS, TYPES = "1.28", "1.38"
@@ -62,7 +62,7 @@ def _some(look: Look, names: Any) -> dict[str, dict[str, Any]]:
     return look.many("consumer", [str(name) for name in names], lambda name: _consumer(look, name))
 
 
-def _provider_rows(look: Look, wanted: Wanted) -> Iterator[Row]:
+def _provider_rows(look: Look, wanted: Wanted) -> Iterator[TableRow]:
     del wanted
     for one in _providers(look):
         above = one["parent_provider_uuid"]
@@ -76,7 +76,7 @@ def _provider_rows(look: Look, wanted: Wanted) -> Iterator[Row]:
         }
 
 
-def _allocations(look: Look, wanted: Wanted) -> Iterator[Row]:
+def _allocations(look: Look, wanted: Wanted) -> Iterator[TableRow]:
     if wanted is None:
         held = _held(look)
     else:
@@ -92,7 +92,7 @@ def _allocations(look: Look, wanted: Wanted) -> Iterator[Row]:
                 }
 
 
-def _consumers(look: Look, wanted: Wanted) -> Iterator[Row]:
+def _consumers(look: Look, wanted: Wanted) -> Iterator[TableRow]:
     if wanted is None:
         every = _held(look)
         some = _some(look, [name for name in every if look.alive is None or name not in look.alive])
@@ -110,14 +110,14 @@ def _consumers(look: Look, wanted: Wanted) -> Iterator[Row]:
             }
 
 
-def _types(look: Look, wanted: Wanted) -> Iterator[Row]:
+def _types(look: Look, wanted: Wanted) -> Iterator[TableRow]:
     """Allocations of the consumers read before."""
     del wanted
     for kind in sorted({one["kind"] for one in look.kept("consumer").values() if one["kind"]}):
         yield {"id": number(kind), "name": kind}
 
 
-def _classes(look: Look, wanted: Wanted) -> Iterator[Row]:
+def _classes(look: Look, wanted: Wanted) -> Iterator[TableRow]:
     del wanted
     for one in look.every("placement", "/resource_classes", "resource_classes", GENERATIONS):
         yield {"id": number(one["name"]), "name": one["name"]}
