@@ -54,7 +54,7 @@ class Chosen:
     doubt: str = ""  #: why it is accepted as typed although no readable source mentions it
 
     @property
-    def told(self) -> str:
+    def note(self) -> str:
         """The object, if it was not given by id."""
         if self.known is None or self.asked.lower() == self.id.lower():
             return ""
@@ -76,7 +76,7 @@ class About:
         every = list(found)
         return cls(
             names=frozenset([*(one.id for one in every), *more]),
-            notes=tuple(one.told for one in every if one.told),
+            notes=tuple(one.note for one in every if one.note),
             doubts=(*(one.doubt for one in every if one.doubt), *doubts),
         )
 

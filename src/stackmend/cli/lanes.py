@@ -39,7 +39,7 @@ class Told:
                 self._notes.say(f"{_name(lane)}: {words}")
         self._far(sum(not lane.open for lane in lanes), len(lanes))
         if self._show is not None:
-            self._show({_name(lane): pending.told for lane, pending in moving.items()})
+            self._show({_name(lane): pending.progress for lane, pending in moving.items()})
 
     def _far(self, done: int, of: int) -> None:
         """Without a bar: print the progress now and then."""

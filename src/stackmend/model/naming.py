@@ -22,7 +22,7 @@ class Named:
     host: str = ""
 
 
-NOBODY = Named()
+UNNAMED = Named()
 
 
 def mentioned(text: str) -> Iterator[Object]:

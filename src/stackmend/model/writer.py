@@ -52,7 +52,7 @@ class Pending:
     """A step that was begun and has not ended."""
 
     at: datetime  #: when to check again; UTC
-    told: str  #: progress, for display
+    progress: str  #: progress, for display
     state: Any  #: internal to the executor
 
 

@@ -11,8 +11,8 @@ from enum import StrEnum
 
 from stackmend.model.check import Severity
 from stackmend.model.finding import Finding, Says, State
-from stackmend.model.naming import NOBODY, Named, Object
-from stackmend.report.view import titled, told
+from stackmend.model.naming import UNNAMED, Named, Object
+from stackmend.report.view import titled, with_names
 from stackmend.report.words import WIDTH, count, listed, wrapped
 
 #: findings that are listed in full; of longer lists so many of each group are
@@ -41,7 +41,7 @@ class PageContext:
 
     def named(self, finding: Finding) -> Named:
         """What the finding's object is called, and whose it is."""
-        return self.names.get((finding.resource_type, finding.resource_id), NOBODY)
+        return self.names.get((finding.resource_type, finding.resource_id), UNNAMED)
 
 
 def page(findings: Iterable[Finding], view: PageContext) -> str:
@@ -75,7 +75,7 @@ def _group(finding: Finding, view: PageContext) -> str:
     named = view.named(finding)
     if view.by is GroupBy.SERVER:
         server = finding.resource_id if finding.resource_type == "server" else str(finding.evidence.get("server") or "")
-        name = view.names.get(("server", server), NOBODY).name
+        name = view.names.get(("server", server), UNNAMED).name
         return " ".join(part for part in ("server", name, server) if part) if server else "of no server"
     if view.by is GroupBy.PROJECT:
         return f"project {named.project}" if named.project else "of no known project"
@@ -110,7 +110,7 @@ def _entry(finding: Finding, view: PageContext, *, of_check: bool) -> Iterator[s
     about += [f"host {named.host}"] if named.host else []
     about += [f"found for {age}"] if finding.first_seen and (age := _age(finding.first_seen, view.now)) else []
     yield from wrapped(", ".join([*about, f"finding {finding.fingerprint}"]), view.width, "    ")
-    says = told(finding.message, finding.resource_type, finding.resource_id, view.names)
+    says = with_names(finding.message, finding.resource_type, finding.resource_id, view.names)
     text = says if of_check else f"{finding.severity.value}, {finding.check}: {says}"
     yield from wrapped(text, view.width, "    ")
     yield from (line for note in _notes(finding) for line in wrapped(note, view.width, "    "))

@@ -194,7 +194,7 @@ def _action(action: Action, view: TextContext, workflow: str) -> Iterator[str]:
 
 def why(action: Action, view: TextContext, workflow: str = "") -> Iterator[str]:
     """Why it is done, what may be lost, and what speaks for it and against it."""
-    says = view.told(action.message, action.resource_type, action.resource_id)
+    says = view.with_names(action.message, action.resource_type, action.resource_id)
     # of a repair it is made of the finding again; of a workflow it is what the plan says
     doubted = [] if view.vouched or not workflow else [says]
     if not doubted:
@@ -236,7 +236,7 @@ def _left(title: str, left: Sequence[Left], view: TextContext) -> Iterator[str]:
     yield f"{title}:" if view.vouched else f"{title}, as the file says:"
     for one in left:
         called = view.called(one.resource_type, one.resource_id)
-        says = view.told(one.reason, one.resource_type, one.resource_id)
+        says = view.with_names(one.reason, one.resource_type, one.resource_id)
         yield from view.wrapped(f"{one.check or one.repair}  {called}: {says}", "  ", "      ")
 
 

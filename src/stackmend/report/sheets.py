@@ -140,7 +140,7 @@ def _block(
     action: Action, at: int, of_step: Mapping[int, list[JournalEntry]], day: str, view: TextContext
 ) -> list[str]:
     found = list(view.about(action.resource_type, action.resource_id))
-    says = view.told(action.message, action.resource_type, action.resource_id)
+    says = view.with_names(action.message, action.resource_type, action.resource_id)
     found += view.wrapped(f"{action.check + ': ' if action.check else ''}{says}", "    ")
     if action.why:
         found += view.wrapped(f"what may be lost: {action.why}", "    ", "      ")

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from stackmend.model.naming import MENTIONED, NOBODY, Named, Object
+from stackmend.model.naming import MENTIONED, UNNAMED, Named, Object
 from stackmend.report.clean import printable
 from stackmend.report.table import columns
 from stackmend.report.words import WIDTH, wrapped
@@ -31,7 +31,7 @@ class TextContext:
 
     def about(self, kind: str, id_: str) -> Iterator[str]:
         """The object: its name and identifier, its project and host."""
-        named = self.names.get((kind, id_), NOBODY)
+        named = self.names.get((kind, id_), UNNAMED)
         yield from titled(named.name or kind.replace("_", " "), id_, self.width)
         about = [f"{what} {name}" for what, name in (("project", named.project), ("host", named.host)) if name]
         if about:
@@ -39,15 +39,15 @@ class TextContext:
 
     def called(self, kind: str, id_: str) -> str:
         """The object on one line."""
-        name = self.names.get((kind, id_), NOBODY).name
+        name = self.names.get((kind, id_), UNNAMED).name
         return " ".join(part for part in (kind.replace("_", " "), name, id_) if part)
 
-    def told(self, text: str, kind: str, id_: str) -> str:
+    def with_names(self, text: str, kind: str, id_: str) -> str:
         """A sentence, for a reader who has the object's name and identifier before him."""
-        return told(text, kind, id_, self.names)
+        return with_names(text, kind, id_, self.names)
 
 
-#: to nobody in particular
+#: without names and with the default width
 PLAIN = TextContext()
 
 
@@ -61,12 +61,12 @@ def titled(title: str, id_: str, width: int) -> Iterator[str]:
         yield f"    {printable(id_)}"
 
 
-def told(text: str, kind: str, id_: str, names: Mapping[Object, Named]) -> str:
+def with_names(text: str, kind: str, id_: str, names: Mapping[Object, Named]) -> str:
     """``text`` with "this server" for the object itself, and with the names of others that it mentions."""
     own = rf"\b((?:soft-)?deleted )?{re.escape(kind)} {re.escape(id_)}(?![\w-])"
     text = re.sub(own, lambda found: f"this {found[1] or ''}{kind.replace('_', ' ')}", text)
     return MENTIONED.sub(
-        lambda found: f"{found[1]} {name} ({found[2]})" if (name := names.get((found[1], found[2]), NOBODY).name)
+        lambda found: f"{found[1]} {name} ({found[2]})" if (name := names.get((found[1], found[2]), UNNAMED).name)
         else found[0],
         text,
     )  # fmt: skip

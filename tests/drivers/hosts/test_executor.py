@@ -76,7 +76,7 @@ def test_how_far_it_is_is_told(place: Place) -> None:
     """What a command prints last on stderr can be shown while it runs, also where it goes back in its line."""
     step = place.step("printf 'begun\\n10 %%\\r20 %%\\r' >&2; until [ -e go ]; do sleep 0.05; done", limit=30)
     found = place.executor.begin(step, MARK)
-    while isinstance(found, Pending) and not found.told.endswith(": 20 %"):
+    while isinstance(found, Pending) and not found.progress.endswith(": 20 %"):
         found = place.executor.go_on(found)
     assert isinstance(found, Pending), found
     (place.folder / "go").touch()
@@ -184,7 +184,7 @@ def test_one_that_another_process_began_is_waited_for(place: Place, probe: str) 
         os.kill(first.pid, signal.SIGKILL)
         first.wait()
     pending = place.executor.begin(step, MARK)
-    while isinstance(pending, Pending) and "still running" not in pending.told:
+    while isinstance(pending, Pending) and "still running" not in pending.progress:
         pending = place.executor.go_on(pending)
     (place.folder / "go").touch()
     while isinstance(pending, Pending):
@@ -217,7 +217,7 @@ def test_after_a_broken_connection_its_probe_decides(
             break
         found = place.executor.go_on(found)
     while isinstance(found, Pending):
-        if "lost" in found.told:
+        if "lost" in found.progress:
             (tmp_path / "go").touch()
         found = place.executor.go_on(found)
     assert isinstance(found, StepResult)

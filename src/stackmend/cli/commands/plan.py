@@ -126,7 +126,7 @@ class _PlanFile(Printing):
         )
         super().add_arguments(parser)
 
-    def told(self, filed: Filed) -> Plan:
+    def announced(self, filed: Filed) -> Plan:
         """Say who signed it; the plan."""
         for note in filed.notes:
             self.notes.warn(note)
@@ -161,7 +161,7 @@ class PlanShow(_PlanFile):
 
         config = self._known()
         filed = plans.read(config, parsed_args.plan, signed=parsed_args.require_signature)
-        plan = shown.narrowed(self.told(filed), parsed_args.action, parsed_args.repair)
+        plan = shown.narrowed(self.announced(filed), parsed_args.action, parsed_args.repair)
         where = None if parsed_args.no_names else config
         view = view_of(self, where, parts(plan), sql=parsed_args.sql, vouched=bool(filed.signer))
         self.show(shown.plan(plan, view), parsed_args)
@@ -221,7 +221,7 @@ class PlanApply(_PlanFile):
         filed = plans.read(self.config(), path, signed=parsed_args.require_signature, max_rows=rows)
         more = ["--max-rows", str(rows)] if rows is not None else []
         more += ["--require-signature"] if parsed_args.require_signature else []
-        return finish(self, self.told(filed), parsed_args, again=("plan", "apply", path, *more), filed=True)
+        return finish(self, self.announced(filed), parsed_args, again=("plan", "apply", path, *more), filed=True)
 
 
 COMMANDS = {"plan create": PlanCreate, "plan show": PlanShow, "plan apply": PlanApply}

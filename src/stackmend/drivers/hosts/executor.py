@@ -41,7 +41,7 @@ class Process(Protocol):
         ...
 
     @property
-    def said(self) -> str:
+    def last_output(self) -> str:
         """The last line printed on stderr so far; "" if there is none."""
         ...
 
@@ -59,7 +59,7 @@ class Starting(Protocol):
 class _Run(NamedTuple):
     """A command to wait for, or a pause if there is none."""
 
-    told: str
+    label: str
     argv: tuple[str, ...] = ()
     limit: float = PROBE
     mark: str = ""
@@ -76,7 +76,7 @@ class _Under:
 
     step: HostCommand
     life: _Life
-    told: str = ""
+    label: str = ""
     process: Process | None = None
     pause: float = FIRST_LOOK
 
@@ -103,7 +103,7 @@ class HostExecutor:
                 answer = problem
             if answer is None:
                 under.pause = min(under.pause * 2, LAST_LOOK)
-                return self._later(under, under.pause, under.process.said)
+                return self._later(under, under.pause, under.process.last_output)
         return self._on(under, answer)
 
     def probe(self, step: CallStep) -> StepState:
@@ -132,7 +132,7 @@ class HostExecutor:
             except StopIteration as over:
                 found: StepResult = over.value
                 return found
-            under.told, under.process, under.pause = asked.told, None, FIRST_LOOK
+            under.label, under.process, under.pause = asked.label, None, FIRST_LOOK
             if not asked.argv:
                 return self._later(under, asked.pause)
             try:
@@ -143,9 +143,9 @@ class HostExecutor:
                 continue
             return self._later(under, under.pause)
 
-    def _later(self, under: _Under, seconds: float, said: str = "") -> Pending:
-        told = f"{under.told}: {said}" if said else under.told
-        return Pending(self._clock.now() + timedelta(seconds=seconds), told, under)
+    def _later(self, under: _Under, seconds: float, output: str = "") -> Pending:
+        label = f"{under.label}: {output}" if output else under.label
+        return Pending(self._clock.now() + timedelta(seconds=seconds), label, under)
 
     def _in(self, seconds: float) -> datetime:
         return self._clock.now() + timedelta(seconds=seconds)

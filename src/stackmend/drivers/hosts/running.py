@@ -87,7 +87,7 @@ class Running:
         return None
 
     @property
-    def said(self) -> str:
+    def last_output(self) -> str:
         """The last line printed on stderr so far: its progress."""
         return "" if self._connecting else last_line(_parsed(bytes(self._child.err[-_TAIL:]), b"", self._token)[2])
 
