@@ -12,7 +12,7 @@ import sqlite3
 from pathlib import Path
 
 from stackmend.app.apis import SystemClock
-from stackmend.app.session import silent, utcnow
+from stackmend.app.session import no_progress, utcnow
 from stackmend.drivers.database.dialects.base import Address
 from stackmend.drivers.journal.store import DatabaseJournal
 from stackmend.drivers.writing.seal import Sealer
@@ -70,7 +70,12 @@ def batched(server: MariaDB, folder: Path, ids: list[str], before: str, after: s
         pid=os.getpid(), created_at=utcnow(),
     )  # fmt: skip
     tools = Tools(
-        journal=journal, writer=writer, ask=lambda _: Confirmed(), progress=silent, executors={}, clock=SystemClock()
+        journal=journal,
+        writer=writer,
+        ask=lambda _: Confirmed(),
+        progress=no_progress,
+        executors={},
+        clock=SystemClock(),
     )
     try:
         journal.begin(record, actions)

@@ -31,7 +31,7 @@ from stackmend.model.audit import Report
 from stackmend.model.errors import Exit
 from stackmend.model.finding import Finding
 from stackmend.model.journal import RunResult
-from stackmend.model.plan import Action, Left, Plan
+from stackmend.model.plan import Action, Plan, Unrepaired
 from stackmend.model.step import Risk
 from stackmend_lab.cloud import Cloud, build
 from stackmend_lab.mariadb import MariaDB
@@ -41,7 +41,7 @@ from .support.crowds import DisagreementError, Owners, crowds, lines, name_of
 from .support.planning import plan_for
 from .support.volume_truth import contradictions
 
-Reported = TypeVar("Reported", Left, Action)
+Reported = TypeVar("Reported", Unrepaired, Action)
 
 #: so many servers that any plant finds what it needs
 FEW = 250
@@ -220,13 +220,13 @@ def unsaid(plan: Plan) -> list[str]:
     return [f"{name(action)}: {action.repair} removes {what}" for action, what in lost if what]
 
 
-def assert_a_choice(left: Iterable[Left], runnable: Iterable[Action], case: Case) -> None:
+def assert_a_choice(left: Iterable[Unrepaired], runnable: Iterable[Action], case: Case) -> None:
     """Unless the operator says which of the repairs is right, nothing would be changed, and the plan names them."""
     assert list(runnable) == [], case
     assert [f"--repair {case.chosen}" in one.reason for one in left] == [True], case
 
 
-def assert_refused(left: Iterable[Left], manual: Iterable[Action], case: Case) -> None:
+def assert_refused(left: Iterable[Unrepaired], manual: Iterable[Action], case: Case) -> None:
     """The plan says why nothing would be changed."""
     reasons = [one.reason for one in left]
     reasons += [text for action in manual for text in (*action.statements, action.why)]

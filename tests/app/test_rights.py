@@ -12,7 +12,7 @@ import pytest
 from stackmend.app.audits import audit
 from stackmend.app.session import CloudSession
 from stackmend.config.settings import Config, load
-from stackmend.drivers.database.dialects.rights import Visibility, sight
+from stackmend.drivers.database.dialects.rights import Visibility, visibility
 from stackmend.engine.auditing import catalogue
 from stackmend.model.audit import CheckOutcome, Report
 from stackmend.model.errors import Exit, SourceError
@@ -56,7 +56,7 @@ ATTACK = "takes the right to read a table, or a column, away from the account"
 )  # fmt: skip
 def test_grants_are_understood(lines: list[str], schema: str, expected: Visibility) -> None:
     """Only SELECT on the whole schema sees everything; what is not understood sees nothing."""
-    assert sight(lines, schema) == expected
+    assert visibility(lines, schema) == expected
 
 
 @pytest.fixture(scope="module")

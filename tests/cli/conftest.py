@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.cli.commands.demo import mendable
+from stackmend.cli.commands.demo import repairable
 from stackmend.cli.shell import main
 from stackmend_lab.cloud import Cloud, build
 from stackmend_lab.rehearsal import plant
@@ -112,5 +112,5 @@ def cloud_config(cloud: Cloud, tmp_path: Path) -> Path:
 @pytest.fixture
 def broken_cloud(cloud: Cloud) -> Cloud:
     """The same cloud with damage of each repairable kind."""
-    plant(cloud, mendable())
+    plant(cloud, repairable())
     return cloud

@@ -253,7 +253,7 @@ def test_a_lease_is_renewed_while_a_step_takes_long(tmp_path: Path) -> None:
         if len(beats) == 2:
             raise JournalError("away for a moment")
 
-    with lease.Heart(beat, 0.01):
+    with lease.Heartbeat(beat, 0.01):
         time.sleep(0.5)
     assert len(beats) > 5
     seen = len(beats)

@@ -11,7 +11,7 @@ import pytest
 from stackmend.model.errors import UsageError
 from stackmend.model.naming import Named
 from stackmend.model.operations.compute import ForceDelete
-from stackmend.model.plan import Action, Left, Plan
+from stackmend.model.plan import Action, Plan, Unrepaired
 from stackmend.model.step import BumpRow, DeleteRow, ExpectNone, ExpectRow, Manual, Risk, UpdateRow
 from stackmend.report.plans import headline, narrowed, plan, text
 from stackmend.report.view import TextContext
@@ -158,7 +158,7 @@ def test_hostile_texts_stay_in_their_place():
     """Line ends, escapes and characters that turn the direction of writing are escaped, wherever they come from."""
     evil = "x\n\na9  harmless (safe, by db)\x1b[2J\u202e"
     step = UpdateRow(database="cinder", table="volumes", pk={"id": evil}, before={"name": evil}, after={"name": "y"})
-    left = Left(check=evil, fingerprint="f", resource_type="server", resource_id=evil, message=evil, reason=evil)
+    left = Unrepaired(check=evil, fingerprint="f", resource_type="server", resource_id=evil, message=evil, reason=evil)
     whole = made(
         action(1, message=evil, resource_id=evil, why=evil, instead=evil, evidence=(evil,), steps=(step,)),
         action(2, steps=(Manual(text=evil),), risk=Risk.MANUAL, statements=()),
@@ -212,7 +212,7 @@ def test_what_is_for_a_human_stands_apart():
 
 def test_what_is_left_out_has_its_reason():
     """Deferred and unrepaired findings and checks without an answer are all in the text."""
-    left = Left(
+    left = Unrepaired(
         check="c", fingerprint="f", resource_type="server", resource_id="s", message="m", reason="because of that"
     )
     shown = text(made(deferred=(left,), not_repaired=(left,), incomplete={"other-check": "cinder was down"}))

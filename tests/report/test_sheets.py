@@ -12,8 +12,8 @@ from stackmend.model.journal import JournalEntry, Remark, RunRecord, RunState
 from stackmend.model.naming import Named
 from stackmend.model.step import Risk, StepState
 from stackmend.report.attachments import html, markdown
-from stackmend.report.runs import paper, run, steps
-from stackmend.report.sheets import Happened
+from stackmend.report.runs import run, steps, ticket_document
+from stackmend.report.sheets import JournalledRun
 from stackmend.report.view import TextContext
 
 from .test_plans import CALL, action
@@ -35,7 +35,7 @@ RECORD = RunRecord(
 )
 DAY, NEXT = "2026-11-21T23:59:55+00:00", "2026-11-22T00:00:10+00:00"
 CALLED = action(2, steps=(CALL,), statements=("[compute API] DELETE /servers/s",), risk=Risk.UNSAFE, why="it")
-HAPPENED = Happened(
+HAPPENED = JournalledRun(
     run=RECORD,
     actions=(action(1), CALLED, action(3)),
     entries=(
@@ -128,14 +128,14 @@ HOSTILE = "</pre><script>alert(1)</script><img src=x onerror=y> [a](http://e) @a
 
 def _hostile():
     evil = action(1, message=HOSTILE, resource_id=HOSTILE, why=HOSTILE, statements=(HOSTILE, HOSTILE))
-    happened = Happened(
+    happened = JournalledRun(
         run=RECORD,
         actions=(evil,),
         entries=(JournalEntry(1, StepState.FAILED, note=HOSTILE, at=NEXT),),
         remarks=(Remark(NEXT, HOSTILE),),
     )
     view = TextContext(names={("server", HOSTILE): Named(HOSTILE, HOSTILE, HOSTILE)})
-    return paper(happened, view), paper(happened, TextContext(sql=True))
+    return ticket_document(happened, view), ticket_document(happened, TextContext(sql=True))
 
 
 @pytest.mark.attack("a name, a note or a statement in a report is markup or a script")
@@ -173,7 +173,7 @@ def test_markdown_holds_no_markup_of_others():
 def test_a_report_has_every_statement():
     """Both forms have the facts, the steps and the statements with their guards."""
     for form in (html, markdown):
-        text = form(paper(HAPPENED), paper(HAPPENED, TextContext(sql=True)))
+        text = form(ticket_document(HAPPENED), ticket_document(HAPPENED, TextContext(sql=True)))
         for part in ("run 20261121-031502-7f3a: apply, stopped", "told to stop", "volumes v reads otherwise", THEIRS):
             assert part in text
         assert "23:59:55 done  DELETE FROM allocations" in text

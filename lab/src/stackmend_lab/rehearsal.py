@@ -56,13 +56,13 @@ class Unexpected(Exception):  # noqa: N818 - the demo's own way out
 class Rehearsal:
     """Runs the demo in a folder and records its steps.
 
-    ``main`` is the program's own entry point, ``mendable`` the checks whose findings it repairs.
+    ``main`` is the program's own entry point, ``repairable`` the checks whose findings it repairs.
     """
 
     folder: Path
     servers: int
     main: Main
-    mendable: Collection[str]
+    repairable: Collection[str]
     out: TextIO
     steps: list[Step] = field(default_factory=list)
 
@@ -78,7 +78,7 @@ class Rehearsal:
         self._say(f"A cloud of {self.servers} servers: every database the services have, in SQLite files.")
         cloud = self._timed("build the cloud", self._build)
         self._type("the cloud is healthy", Exit.CLEAN, "audit")
-        planted = self._timed("break things", lambda: plant(cloud, self.mendable))
+        planted = self._timed("break things", lambda: plant(cloud, self.repairable))
         for check, key in planted:
             self._say(f"  broken: {check}  {', '.join(f'{k}={v}' for k, v in key.items())}")
         broken = cloud.dump()
@@ -152,9 +152,9 @@ class Rehearsal:
         self.out.flush()
 
 
-def plant(cloud: Cloud, mendable: Collection[str]) -> list[tuple[str, Mapping[str, Any]]]:
+def plant(cloud: Cloud, repairable: Collection[str]) -> list[tuple[str, Mapping[str, Any]]]:
     """Break one object for each of these checks; returns (check, key of the finding) of each."""
-    return [(case.check, case.make(cloud)) for case in broken() if case.variant == PLANT and case.check in mendable]
+    return [(case.check, case.make(cloud)) for case in broken() if case.variant == PLANT and case.check in repairable]
 
 
 def choices() -> list[str]:

@@ -39,7 +39,7 @@ class SystemClock:
         time.sleep(seconds)
 
 
-class Silent:
+class NoApi:
     """Implements :class:`stackmend.model.protocols.Api` without an API: every request fails with the reason."""
 
     insisted = False

@@ -12,15 +12,15 @@ from pathlib import Path
 
 from stackmend.app import apis, visiting
 from stackmend.app.findings import keep_last
-from stackmend.app.session import CloudSession, has_api, silent, utcnow
-from stackmend.app.snapshots import Answers, asked, find
+from stackmend.app.session import CloudSession, has_api, no_progress, utcnow
+from stackmend.app.snapshots import CheckResults, asked, find
 from stackmend.config.settings import Config
 from stackmend.drivers.scratch import scratch
 from stackmend.drivers.snapshot.collector import read_manifest
 from stackmend.engine.auditing import catalogue, history, sources
 from stackmend.engine.auditing.ask import exit_of, findings_of, narrowed, suspected
 from stackmend.engine.auditing.confirm import explain, uncertain
-from stackmend.engine.auditing.witness import Sides, witnesses
+from stackmend.engine.auditing.witness import WitnessSources, witnesses
 from stackmend.model.audit import CheckOutcome, CheckResult, Report
 from stackmend.model.check import Check, HostCheck
 from stackmend.model.errors import JournalError, UsageError
@@ -55,7 +55,7 @@ def audit(
     use_api: bool = True,
     young: bool = False,
     visit: bool = False,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Report:
     """Run the checks (all, or those named) on the cloud, or on a snapshot of it.
 
@@ -136,7 +136,7 @@ def _labels(checks: Mapping[str, Check]) -> set[str]:
 
 def _ask(
     checks: Mapping[str, Check], folder: Path, manifest: Manifest, config: Config, about: Collection[str], young: bool
-) -> Answers:
+) -> CheckResults:
     answer = asked(checks, folder, manifest, config, young=young)
     rows, held = ({n: narrowed(some, about) for n, some in found.items()} for found in (answer.rows, answer.young))
     return replace(answer, rows=rows, young=held)
@@ -195,7 +195,7 @@ def _witnesses(
     with apis.asking(session.config, session) as (collector, manifest, why):
         if collector is None or manifest is None:
             return {}, [f"the services were not queried about the findings: {why}"]
-        sides = Sides(session.collector(), collector, manifest, session.config.ages)
+        sides = WitnessSources(session.collector(), collector, manifest, session.config.ages)
         said: dict[str, ApiWitness] = {}
         unasked: list[str] = []
         for number, (name, found) in enumerate(todo.items()):
@@ -213,7 +213,7 @@ def _report(
     session: CloudSession,
     checks: Mapping[str, Check],
     rows: RowsByCheck,
-    answer: Answers,
+    answer: CheckResults,
     state: State,
     *,
     whole: bool,
@@ -255,7 +255,7 @@ def _report(
 
 
 def _held(
-    session: CloudSession, checks: Mapping[str, Check], answer: Answers, found: Sequence[Finding]
+    session: CloudSession, checks: Mapping[str, Check], answer: CheckResults, found: Sequence[Finding]
 ) -> list[Finding]:
     """Suspicions that are too recent, except those explained by a finding or another suspicion."""
     ages = session.config.ages

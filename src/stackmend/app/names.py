@@ -16,7 +16,7 @@ from stackmend.drivers.api.reading import ApiReading
 from stackmend.model.errors import StackmendError
 from stackmend.model.finding import Finding
 from stackmend.model.naming import Named, Object, mentioned
-from stackmend.model.plan import Action, Left
+from stackmend.model.plan import Action, Unrepaired
 from stackmend.model.protocols import Live, Where
 from stackmend.model.snapshot import CELL
 
@@ -45,11 +45,11 @@ def of_findings(findings: Iterable[Finding]) -> Iterator[Object]:
         yield from mentioned(finding.message)
 
 
-def of_actions(actions: Iterable[Action | Left]) -> Iterator[Object]:
+def of_actions(actions: Iterable[Action | Unrepaired]) -> Iterator[Object]:
     """What repairs, and what is left without one, are about and mention."""
     for action in actions:
         yield action.resource_type, action.resource_id
-        yield from mentioned(action.reason if isinstance(action, Left) else action.message)
+        yield from mentioned(action.reason if isinstance(action, Unrepaired) else action.message)
 
 
 def known(config: Config, wanted: Iterable[Object]) -> dict[Object, Named]:

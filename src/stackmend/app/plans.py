@@ -7,20 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stackmend.app import apis, hosts
-from stackmend.app.session import CloudSession, silent, utcnow
+from stackmend.app.session import CloudSession, no_progress, utcnow
 from stackmend.config.settings import Config
 from stackmend.drivers.api.operations import describe, waits
 from stackmend.drivers.database.live import LiveDatabases
 from stackmend.drivers.journal import signing
 from stackmend.engine.planning.planner import Planner, PlanOptions
-from stackmend.engine.planning.vetting import Judge, bounded, reworded, vetted
+from stackmend.engine.planning.vetting import VettingContext, bounded, reworded, vetted
 from stackmend.model.audit import Report
 from stackmend.model.errors import PlanFileError
 from stackmend.model.plan import Limits, Plan, load, loaded, save
 from stackmend.model.protocols import Progress
 from stackmend.report.words import listed
 
-__all__ = ["Filed", "load", "mending", "read", "request", "save", "write"]
+__all__ = ["Filed", "load", "read", "repair_plan", "request", "save", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def read(config: Config | None, path: str, *, signed: bool = False, max_rows: in
             if claimed
             else "Create a key with 'stackmend config key', then a new plan: it is signed when it is written.",
         )
-    judge = Judge(
+    judge = VettingContext(
         describe=describe,
         waits=waits,
         settings=hosts.settings(config) if config else None,
@@ -75,7 +75,7 @@ def read(config: Config | None, path: str, *, signed: bool = False, max_rows: in
     return Filed(derived, signer, tuple(notes))
 
 
-def mending(
+def repair_plan(
     config: Config,
     report: Report,
     *,
@@ -83,7 +83,7 @@ def mending(
     allow_db: bool = False,
     max_rows: int | None = None,
     repairs: Sequence[str] = (),
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Plan:
     """Plan the repair of the findings of a live audit. LimitError if it would change too much.
 

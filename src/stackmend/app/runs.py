@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 from stackmend import __version__
 from stackmend.app import apis, hosts
 from stackmend.app.replanning import Replanning
-from stackmend.app.session import CloudSession, has_api, silent, utcnow
+from stackmend.app.session import CloudSession, has_api, no_progress, utcnow
 from stackmend.config.settings import Config
 from stackmend.drivers.api.executor import ApiExecutor
 from stackmend.drivers.api.operations import describe
-from stackmend.drivers.journal.lease import Heart, stamp
+from stackmend.drivers.journal.lease import Heartbeat, stamp
 from stackmend.drivers.journal.store import DatabaseJournal
 from stackmend.drivers.writing.seal import Sealer
 from stackmend.drivers.writing.writer import DatabaseWriter
@@ -28,7 +28,7 @@ from stackmend.engine.running import resume as resuming
 from stackmend.engine.running import undo as undoing
 from stackmend.engine.running.gates import AskOperator, GateExecutor, unattended
 from stackmend.engine.running.lanes import Lane, lanes
-from stackmend.engine.running.runner import Runner, Tools, Watch, consent, never, nobody
+from stackmend.engine.running.runner import Runner, Tools, Watch, consent, never_stop, watch_nothing
 from stackmend.model.errors import Exit, JournalError, PlanFileError, SourceError, UsageError
 from stackmend.model.journal import JournalEntry, Remark, RunRecord, RunResult, RunState
 from stackmend.model.operations.compute import MoveOperation
@@ -38,13 +38,13 @@ from stackmend.model.step import ApiCall, Gate, InsertRow, StepState, writes
 
 
 @dataclass(frozen=True, slots=True)
-class Company:
+class RunObserver:
     """The user who watches a run."""
 
     acknowledged: tuple[str, ...] = ()  #: names of gates that may be passed
     ask: AskOperator = unattended
-    watch: Watch = nobody
-    stop: Callable[[], str] = never  #: why no further step may start, "" while the run may continue
+    watch: Watch = watch_nothing
+    stop: Callable[[], str] = never_stop  #: why no further step may start, "" while the run may continue
     troubles: Callable[[], Sequence[str]] = tuple  #: output that could not be written, for the journal
 
 
@@ -70,8 +70,8 @@ def apply(
     *,
     accept: Sequence[str] = (),
     only: Sequence[str] = (),
-    company: Company = Company(),
-    progress: Progress = silent,
+    company: RunObserver = RunObserver(),
+    progress: Progress = no_progress,
     make_journal: MakeJournal = DatabaseJournal,
     filed: bool = False,
 ) -> RunResult:
@@ -129,8 +129,8 @@ def resume(
     config: Config,
     run: str,
     *,
-    company: Company = Company(),
-    progress: Progress = silent,
+    company: RunObserver = RunObserver(),
+    progress: Progress = no_progress,
     make_journal: MakeJournal = DatabaseJournal,
 ) -> RunResult:
     """Resume a run whose process died: steps in doubt are probed, open steps are done."""
@@ -155,8 +155,8 @@ def undo(
     config: Config,
     run: str,
     *,
-    company: Company = Company(),
-    progress: Progress = silent,
+    company: RunObserver = RunObserver(),
+    progress: Progress = no_progress,
     make_journal: MakeJournal = DatabaseJournal,
 ) -> RunResult:
     """Undo a run, as a run of its own: restore every row that still matches what the run wrote, last first.
@@ -188,7 +188,7 @@ def undo_plan(config: Config, run: str) -> tuple[Plan, tuple[str, ...]]:
     Steps that cannot be undone, and rows that have changed since, are in ``not_repaired``.
     """
     readers = CloudSession.looking(config)
-    with _tools(config, readers, silent, DatabaseJournal, Company()) as tools:
+    with _tools(config, readers, no_progress, DatabaseJournal, RunObserver()) as tools:
         record, actions, lost, _ = _inverse(tools, readers, run)
         moved = undoing.moved_on(lanes(actions), tools.writer)
         left = [undoing.left_alone(action, why) for action, why in moved]
@@ -221,7 +221,7 @@ def _inverse(
     return record, actions, lost, found
 
 
-def _run(company: Company, tools: Tools, runner: Runner, record: RunRecord) -> RunResult:
+def _run(company: RunObserver, tools: Tools, runner: Runner, record: RunRecord) -> RunResult:
     """Run it; output that could not be printed meanwhile is noted in the journal."""
     result = runner.run(checked=record.kind == "apply")
     if result.steps:
@@ -299,7 +299,7 @@ def _tools(
     readers: CloudSession,
     progress: Progress,
     make_journal: MakeJournal,
-    company: Company,
+    company: RunObserver,
 ) -> Iterator[Tools]:
     writers = CloudSession.looking(config, write=True)
     journal = make_journal(config.journal_url, config.database_timeout)
@@ -336,7 +336,7 @@ def _locked(journal: Journal, session: CloudSession, record: RunRecord) -> Itera
     """Hold the lease on the cloud and keep renewing it, however long a step takes."""
     journal.lock(session.databases.lease, record)
     try:
-        with Heart(lambda: journal.beat(record.id)):
+        with Heartbeat(lambda: journal.beat(record.id)):
             yield
     finally:
         # the error of an unwritable journal was already reported; the lease of an ended process expires

@@ -17,7 +17,7 @@ from stackmend.drivers.database.live import LiveDatabases
 from stackmend.drivers.database.rows import Connections
 from stackmend.drivers.journal.store import DatabaseJournal
 from stackmend.drivers.snapshot.collector import DatabaseCollector
-from stackmend.drivers.snapshot.recollect import Elsewhere
+from stackmend.drivers.snapshot.recollect import TableSource
 from stackmend.engine.auditing import catalogue, sources
 from stackmend.engine.auditing.confirm import Confirmed, Rows, confirm
 from stackmend.model.check import Check
@@ -29,7 +29,7 @@ from stackmend.model.snapshot import CELL
 BELIEVED = 60.0
 
 
-def silent(what: str, rows: int, expected: int | None) -> None:
+def no_progress(what: str, rows: int, expected: int | None) -> None:
     """Progress that is not displayed."""
     del what, rows, expected
 
@@ -50,7 +50,7 @@ class CloudSession:
 
     config: Config
     databases: Databases
-    elsewhere: Elsewhere | None = None  #: read instead of databases that are not configured
+    elsewhere: TableSource | None = None  #: read instead of databases that are not configured
 
     @classmethod
     def of(cls, config: Config, *, write: bool = False) -> CloudSession:
@@ -68,7 +68,7 @@ class CloudSession:
         identity = hashlib.sha256(name.encode()).hexdigest()[:16]
         return cls(config, Databases(identity=identity, lease=identity))
 
-    def beside(self, elsewhere: Elsewhere) -> CloudSession:
+    def beside(self, elsewhere: TableSource) -> CloudSession:
         """The same cloud, with these tables read elsewhere."""
         return replace(self, elsewhere=elsewhere)
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from stackmend.app import apis
-from stackmend.app.session import CloudSession, silent
+from stackmend.app.session import CloudSession, no_progress
 from stackmend.config.settings import Config
 from stackmend.drivers.snapshot.collector import read_manifest
 from stackmend.drivers.snapshot.query import DuckQuery, open_snapshot
@@ -28,7 +28,7 @@ from stackmend.model.protocols import Progress
 from stackmend.model.snapshot import Manifest
 
 
-def create(config: Config, *, into: str | None = None, progress: Progress = silent) -> tuple[Path, Manifest]:
+def create(config: Config, *, into: str | None = None, progress: Progress = no_progress) -> tuple[Path, Manifest]:
     """Collect everything into a new folder (default: one in the state folder named by the time).
 
     Where it fails what was written is removed, and the folder where it was not there before.
@@ -115,7 +115,7 @@ def _findings(config: Config, name: str) -> dict[str, dict[str, Finding]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class CheckResults:
     """The answers of checks."""
 
     rows: dict[str, list[dict[str, object]]]  #: check -> rows it returned
@@ -127,14 +127,14 @@ class Answers:
 
 def asked(
     checks: Mapping[str, Check], folder: Path, manifest: Manifest, config: Config, *, young: bool = False
-) -> Answers:
+) -> CheckResults:
     """Run the checks on a snapshot; ``young``: also return rows held back because of their age."""
     with closing(_Opened(folder, manifest.now)) as opened:
         manifest = judged(manifest, checks.values(), opened)
         query = opened(manifest.failed())
         rows, results = ask(checks.values(), query, manifest, config.ages)
         held, notes = too_young(checks.values(), query, manifest, config.ages, rows) if young else ({}, ())
-        return Answers(rows, results, manifest, held, notes)
+        return CheckResults(rows, results, manifest, held, notes)
 
 
 class _Opened:

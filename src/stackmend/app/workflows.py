@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from stackmend.app import apis, hosts
 from stackmend.app.dangers import dangers
-from stackmend.app.session import CloudSession, silent, utcnow
+from stackmend.app.session import CloudSession, no_progress, utcnow
 from stackmend.config.settings import Config
 from stackmend.drivers.api.operations import describe, waits
 from stackmend.engine.auditing import catalogue
@@ -30,7 +30,7 @@ def plan(
     per_slot: int = 0,
     gates: bool = False,
     audited: bool = False,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Plan:
     """The plan of the workflow of this name. Nothing is changed.
 
@@ -51,7 +51,7 @@ def plan(
             findings = dangers(config, found, host, workflow.deed, progress)
         live = stack.enter_context(session.live(found)) if session.databases.addresses else None
         sight = Sight(
-            api=found or apis.Silent(why),
+            api=found or apis.NoApi(why),
             live=live,
             hosts=hosts.reach(config),
             now=utcnow(),

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from stackmend.cli.signals import stopping
-from stackmend.cli.streams import failure, hush
+from stackmend.cli.streams import discard_output, failure
 from stackmend.model.errors import ConsentError, OutputError, UsageError
 from stackmend.model.step import RowStep, writes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from stackmend.app.runs import Company
+    from stackmend.app.runs import RunObserver
     from stackmend.cli.base import Printing
     from stackmend.config.settings import Config
     from stackmend.model.journal import RunResult
@@ -54,7 +54,7 @@ def finish(
     config = command.config()
     writer_known(config, chosen, parsed_args, f"{line} --same-account")
     tell_reach(command, config)
-    with company(command) as (here, progress):
+    with observer(command) as (here, progress):
         accept = tuple(parsed_args.accept)
         result = runs.apply(config, plan, accept=accept, only=only, company=here, progress=progress, filed=filed)
     code = report(command, result, parsed_args)
@@ -98,10 +98,10 @@ def tell_reach(command: Printing, config: Config) -> None:
 
 
 @contextmanager
-def company(command: Printing, acknowledged: Sequence[str] = ()) -> Iterator[tuple[Company, Progress]]:
+def observer(command: Printing, acknowledged: Sequence[str] = ()) -> Iterator[tuple[RunObserver, Progress]]:
     """The user at this terminal: sees the progress, is asked at gates, may interrupt, and may disconnect."""
-    from stackmend.app.runs import Company
-    from stackmend.cli.lanes import Told, asking
+    from stackmend.app.runs import RunObserver
+    from stackmend.cli.lanes import LaneProgress, ask_at_terminal
 
     notes = command.notes
 
@@ -109,7 +109,10 @@ def company(command: Printing, acknowledged: Sequence[str] = ()) -> Iterator[tup
         return [f"stderr could not be written: {why}" for why in (failure(notes.stream),) if why]
 
     with stopping(notes.say) as stop, command.watch() as progress:
-        yield Company(tuple(acknowledged), asking(notes), Told(notes, progress), stop, troubles), progress
+        yield (
+            RunObserver(tuple(acknowledged), ask_at_terminal(notes), LaneProgress(notes, progress), stop, troubles),
+            progress,
+        )
 
 
 def report(command: Printing, result: RunResult, parsed_args: argparse.Namespace, what: str = "done") -> int:
@@ -141,7 +144,7 @@ def _printed(command: Printing, document: Document, parsed_args: argparse.Namesp
     try:
         command.show(document, parsed_args)
     except (OutputError, BrokenPipeError) as problem:
-        hush(command.stdout)
+        discard_output(command.stdout)
         why = problem.message if isinstance(problem, OutputError) else "stdout is closed"
         command.notes.warn(f"{why}: {command.typed('run', 'show', run)} shows the outcome of the run")
         if run:

@@ -28,7 +28,7 @@ from stackmend.cli.logs import redacted
 from stackmend.cli.notes import INTERRUPTED, Notes
 from stackmend.cli.progress import progress
 from stackmend.cli.signals import ending
-from stackmend.cli.streams import hush, reason, steady
+from stackmend.cli.streams import discard_output, reason, safe_stream
 from stackmend.model.errors import Exit, OutputError, StackmendError, UsageError
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class Command(command.Command):
         """Output for the user, on stderr."""
         stream: TextIO = getattr(self.app, "stderr", None) or sys.stderr
         if self._stderr is None:
-            self._stderr = steady(stream)
+            self._stderr = safe_stream(stream)
         return Notes(self._stderr, quiet=self.option("verbose_level", 1) == 0, plugin=self.is_plugin)
 
     @property
@@ -295,7 +295,7 @@ class Printing(Command, Lister):
         except BrokenPipeError:
             raise
         except OSError as problem:
-            hush(self.stdout)
+            discard_output(self.stdout)
             raise OutputError(reason(problem)) from None
 
     def _formatted(self, document: Document, parsed_args: argparse.Namespace) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 AGAIN = 30.0
 
 
-class Told:
+class LaneProgress:
     """Shows the progress of lanes: calls in progress on a terminal, finished lanes everywhere."""
 
     def __init__(self, notes: Notes, progress: Progress) -> None:
@@ -49,7 +49,7 @@ class Told:
             self._notes.say(f"progress: {pace(done, of, now - self._begun)}")
 
 
-def asking(notes: Notes) -> Callable[[Gate], bool]:
+def ask_at_terminal(notes: Notes) -> Callable[[Gate], bool]:
     """Asks at the terminal; without a terminal the answer is no."""
 
     def ask(gate: Gate) -> bool:

@@ -23,8 +23,8 @@ from stackmend.cli.logs import logging_to
 from stackmend.cli.manager import Commands
 from stackmend.cli.notes import Notes
 from stackmend.cli.options import silence
-from stackmend.cli.signals import exit_code, tidy
-from stackmend.cli.streams import hush, open_closed_ones, reason, steady
+from stackmend.cli.signals import clean_up, exit_code
+from stackmend.cli.streams import discard_output, open_closed_ones, reason, safe_stream
 from stackmend.model.errors import Exit, OutputError, StackmendError
 
 LAYOUTS = ("packages", "kolla", "openstack-ansible")  #: of stackmend.config.layouts, which takes long to import
@@ -194,12 +194,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    with contextlib.redirect_stderr(steady(sys.stderr)):
+    with contextlib.redirect_stderr(safe_stream(sys.stderr)):
         code = guard(lambda: Shell(sys.stdout, sys.stderr).run(arguments))
         sys.stderr.flush()
     if argv is None and code > INTERRUPTED_ABOVE and threading.active_count() > 1:
         # a thread that still waits (for a database that does not answer) must not delay the exit
-        tidy()
+        clean_up()
         os._exit(code)
     return code
 
@@ -215,14 +215,14 @@ def guard(action: Callable[[], int]) -> int:
         return int(problem.exit_code)
     except KeyboardInterrupt as problem:
         Notes(sys.stderr).fail(*notes.INTERRUPTED)
-        hush(sys.stdout)
+        discard_output(sys.stdout)
         return exit_code(problem)
     except BrokenPipeError:
-        hush(sys.stdout)
+        discard_output(sys.stdout)
         return BROKEN_PIPE
     except OSError as problem:
         Notes(sys.stderr).error(OutputError(reason(problem)))
-        hush(sys.stdout)
+        discard_output(sys.stdout)
         return int(OutputError.exit_code)
 
 

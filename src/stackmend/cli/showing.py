@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from stackmend.cli.base import Command
     from stackmend.config.settings import Config
-    from stackmend.model.plan import Action, Left, Plan
+    from stackmend.model.plan import Action, Plan, Unrepaired
     from stackmend.report.view import TextContext
 
 
@@ -32,7 +32,7 @@ def add_showing(parser: argparse.ArgumentParser) -> None:
 def view_of(
     command: Command,
     config: Config | None,
-    about: Iterable[Action | Left],
+    about: Iterable[Action | Unrepaired],
     *,
     rows: bool = True,
     sql: bool = False,
@@ -46,6 +46,6 @@ def view_of(
     return TextContext(names=found, width=command.width, arrow=command.arrow, rows=rows, sql=sql, vouched=vouched)
 
 
-def parts(plan: Plan) -> Iterable[Action | Left]:
+def parts(plan: Plan) -> Iterable[Action | Unrepaired]:
     """Everything in a plan that is about an object."""
     return (*plan.actions, *plan.deferred, *plan.not_repaired)

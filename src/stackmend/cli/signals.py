@@ -170,7 +170,7 @@ class _Watch(threading.Thread):
                     _leave(number)
 
 
-def tidy() -> None:
+def clean_up() -> None:
     """Remove the temporary folders if the program will not end normally."""
     if scratch := sys.modules.get("stackmend.drivers.scratch"):
         scratch.remove_all()
@@ -178,7 +178,7 @@ def tidy() -> None:
 
 def _leave(number: int) -> None:
     """End although the main thread does not return: as safe as kill -9, but quieter, and removes temporary folders."""
-    tidy()
+    clean_up()
     with suppress(OSError):
         os.write(2, f"error: {INTERRUPTED[0]}\nhint: {INTERRUPTED[1]}\n".encode())
     os._exit(128 + number)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, TextIO, cast
 
 
-class Steady:
+class SafeStream:
     """A text stream that drops what cannot be written, and keeps the reason. It behaves like the stream it wraps."""
 
     def __init__(self, inner: TextIO) -> None:
@@ -46,17 +46,17 @@ class Steady:
         if isinstance(problem, UnicodeError):
             raise problem
         self.failed = reason(problem)
-        hush(self.inner)
+        discard_output(self.inner)
 
 
-def steady(stream: TextIO) -> TextIO:
+def safe_stream(stream: TextIO) -> TextIO:
     """The stream, as one that never fails."""
-    return stream if isinstance(stream, Steady) else cast("TextIO", Steady(stream))
+    return stream if isinstance(stream, SafeStream) else cast("TextIO", SafeStream(stream))
 
 
 def failure(stream: TextIO) -> str:
     """Why a steady stream no longer writes; "" while it still does."""
-    return stream.failed if isinstance(stream, Steady) else ""
+    return stream.failed if isinstance(stream, SafeStream) else ""
 
 
 def reason(problem: OSError | ValueError) -> str:
@@ -64,7 +64,7 @@ def reason(problem: OSError | ValueError) -> str:
     return (problem.strerror if isinstance(problem, OSError) else None) or str(problem) or "it is closed"
 
 
-def hush(stream: TextIO) -> None:
+def discard_output(stream: TextIO) -> None:
     """Redirect a stream to /dev/null, so that flushing its buffer at exit does not fail."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -20,7 +20,7 @@ LOGIN, PANIC, FSCK, SHELL, BOOT = "login", "panic", "fsck", "shell", "boot"
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class BootProblem:
     """A problem that prevents a guest from coming up."""
 
     pattern: re.Pattern[str]
@@ -30,19 +30,19 @@ class Trouble:
 
 TROUBLES = (
     # Linux, kernel/panic.c
-    Trouble(re.compile(r"Kernel panic - not syncing"), PANIC, "a kernel panic"),
+    BootProblem(re.compile(r"Kernel panic - not syncing"), PANIC, "a kernel panic"),
     # Linux, init/do_mounts.c
-    Trouble(
+    BootProblem(
         re.compile(r"VFS: (?:Unable to mount root fs|Cannot open root device)"),
         PANIC, "a kernel without its root file system",
     ),
     # e2fsprogs, e2fsck/util.c and the init scripts that run it
-    Trouble(
-        re.compile(r"UNEXPECTED INCONSISTENCY; RUN fsck MANUALLY"), FSCK, "a file system that wants fsck by hand"
+    BootProblem(
+        re.compile(r"UNEXPECTED INCONSISTENCY; RUN fsck MANUALLY"), FSCK, "a file system that needs a manual fsck"
     ),
-    Trouble(re.compile(r"fsck(?:\.\w+)? .*(?:failed|exited with status code [48])", re.I), FSCK, "an fsck that failed"),
+    BootProblem(re.compile(r"fsck(?:\.\w+)? .*(?:failed|exited with status code [48])", re.I), FSCK, "a failed fsck"),
     # util-linux, login-utils/sulogin.c; systemd, units/emergency.service and rescue.service
-    Trouble(
+    BootProblem(
         re.compile(
             r"Give root password for (?:maintenance|login)|Press Enter for (?:maintenance|emergency shell)|"
             r"You are in (?:emergency|rescue) mode"
@@ -50,16 +50,16 @@ TROUBLES = (
         SHELL, "an emergency shell that waits for input",
     ),
     # dracut, modules.d/98dracut-systemd; initramfs-tools, scripts/functions
-    Trouble(
+    BootProblem(
         re.compile(r"Entering emergency mode|^\s*\(initramfs\)|dracut-initqueue.*timeout", re.M),
         SHELL, "an initramfs that does not find the root file system",
     ),
     # grub2, grub-core/normal/main.c and kern/rescue_reader.c
-    Trouble(re.compile(r"^grub(?: rescue)?> ?$", re.M), BOOT, "a boot loader that waits for input"),
+    BootProblem(re.compile(r"^grub(?: rescue)?> ?$", re.M), BOOT, "a boot loader that waits for input"),
     # SeaBIOS, src/boot.c
-    Trouble(re.compile(r"No bootable device|Boot failed: not a bootable disk"), BOOT, "no disk to boot from"),
+    BootProblem(re.compile(r"No bootable device|Boot failed: not a bootable disk"), BOOT, "no disk to boot from"),
     # edk2, the boot manager's shell
-    Trouble(re.compile(r"^Shell> ?$|BdsDxe: No bootable option", re.M), BOOT, "no disk to boot from"),
+    BootProblem(re.compile(r"^Shell> ?$|BdsDxe: No bootable option", re.M), BOOT, "no disk to boot from"),
 )  # fmt: skip
 #: util-linux, term-utils/agetty.c: the prompt of a getty, also with automatic login, or with text that the kernel or
 #: cloud-init wrote after it

@@ -24,7 +24,7 @@ _OLDEST = 366 * 86_400
 _LIMITS = PlanLimits()
 
 
-def says(meaning: str) -> Meta:
+def documented(meaning: str) -> Meta:
     """What a key is for."""
     return Meta(description=meaning)
 
@@ -76,15 +76,15 @@ class Section:
 class DatabasesSection(Section):
     """[databases]"""
 
-    nova_api: Annotated[Filled, says("SQLAlchemy URL of Nova's API database")] = ""
-    neutron: Annotated[Filled, says("SQLAlchemy URL of Neutron's database")] = ""
-    cinder: Annotated[Filled, says("SQLAlchemy URL of Cinder's database")] = ""
-    glance: Annotated[Filled, says("SQLAlchemy URL of Glance's database")] = ""
-    placement: Annotated[Filled, says("SQLAlchemy URL of Placement's database")] = ""
-    keystone: Annotated[Filled, says("SQLAlchemy URL of Keystone's database")] = ""
+    nova_api: Annotated[Filled, documented("SQLAlchemy URL of Nova's API database")] = ""
+    neutron: Annotated[Filled, documented("SQLAlchemy URL of Neutron's database")] = ""
+    cinder: Annotated[Filled, documented("SQLAlchemy URL of Cinder's database")] = ""
+    glance: Annotated[Filled, documented("SQLAlchemy URL of Glance's database")] = ""
+    placement: Annotated[Filled, documented("SQLAlchemy URL of Placement's database")] = ""
+    keystone: Annotated[Filled, documented("SQLAlchemy URL of Keystone's database")] = ""
     cells: Annotated[
         Cells,
-        says("URL of a cell's database, by the name of the cell; default: from nova_api.cell_mappings"),
+        documented("URL of a cell's database, by the name of the cell; default: from nova_api.cell_mappings"),
     ] = field(default_factory=dict)
 
 
@@ -94,7 +94,7 @@ class Files(Section):
 
     nova: Annotated[
         Text,
-        says(
+        documented(
             "nova.conf: base of cell URL templates, ovs_bridge, flat_injected,"
             " heal_instance_info_cache_interval, images_type"
         ),
@@ -105,8 +105,8 @@ class Files(Section):
 class ReaderSection(Section):
     """[reader]"""
 
-    username: Annotated[Filled, says("account used instead of the one in a discovered cell URL")] = ""
-    password: Annotated[Text, says("its password")] = ""
+    username: Annotated[Filled, documented("account used instead of the one in a discovered cell URL")] = ""
+    password: Annotated[Text, documented("its password")] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -114,10 +114,10 @@ class WriterSection(Section):
     """[writer]"""
 
     username: Annotated[
-        Filled, says("account used only for plan apply, run resume, run undo and requests with --yes")
+        Filled, documented("account used only for plan apply, run resume, run undo and requests with --yes")
     ] = ""
-    password: Annotated[Text, says("its password")] = ""
-    same_account: Annotated[Switch, says("true: the accounts of [databases] also write; default false")] = False
+    password: Annotated[Text, documented("its password")] = ""
+    same_account: Annotated[Switch, documented("true: the accounts of [databases] also write; default false")] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -126,7 +126,7 @@ class Timeouts(Section):
 
     database: Annotated[
         Seconds,
-        says(
+        documented(
             "seconds without any answer after which stackmend gives up on a database, also in the middle"
             f" of a table; default {SILENCE:.0f}. A warning is printed after 30"
         ),
@@ -139,15 +139,15 @@ class ApiSection(Section):
 
     cloud: Annotated[
         Text,
-        says("a name in clouds.yaml; default $OS_CLOUD, else the account in $OS_AUTH_URL and related variables"),
+        documented("a name in clouds.yaml; default $OS_CLOUD, else the account in $OS_AUTH_URL and related variables"),
     ] = ""
     clouds: Annotated[
         Filled,
-        says(
+        documented(
             "path of a separate clouds.yaml, relative to this file; default: its usual places",
         ),
     ] = ""
-    timeout: Annotated[Seconds, says(f"timeout of one request, in seconds; default {TIMEOUT:.0f}")] = TIMEOUT
+    timeout: Annotated[Seconds, documented(f"timeout of one request, in seconds; default {TIMEOUT:.0f}")] = TIMEOUT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -156,42 +156,48 @@ class HostsSection(Section):
 
     transport: Annotated[
         TransportName,
-        says("how commands reach hosts: ssh, or local (this machine is the host); default: no access"),
+        documented("how commands reach hosts: ssh, or local (this machine is the host); default: no access"),
     ] = ""
     destination: Annotated[
-        Destination, says('the ssh destination, with {host}: "root@{host}.example"; default "{host}"')
+        Destination, documented('the ssh destination, with {host}: "root@{host}.example"; default "{host}"')
     ] = "{host}"
-    ssh_config: Annotated[Text, says("an ssh configuration file to use instead of yours, relative to this file")] = ""
-    prefix: Annotated[Words, says('prefix of every command on a host, such as ["sudo", "-n"]')] = ()
+    ssh_config: Annotated[
+        Text, documented("an ssh configuration file to use instead of yours, relative to this file")
+    ] = ""
+    prefix: Annotated[Words, documented('prefix of every command on a host, such as ["sudo", "-n"]')] = ()
     container: Annotated[
         Words,
-        says('prefix of commands that run in a container, such as ["docker", "exec", "-i", "nova_compute"]'),
+        documented('prefix of commands that run in a container, such as ["docker", "exec", "-i", "nova_compute"]'),
     ] = ()
     local: Annotated[
-        Words, says("host names that refer to this machine; default with transport local: its own names")
+        Words, documented("host names that refer to this machine; default with transport local: its own names")
     ] = ()
-    libvirt: Annotated[Text, says("libvirt URI of a host, with {host}")] = ""
-    instances_path: Annotated[FolderPath, says(f"instances directory of the hosts; default {INSTANCES}")] = INSTANCES
-    shared_instances: Annotated[Switch, says("true if all hosts share that directory; default false")] = False
+    libvirt: Annotated[Text, documented("libvirt URI of a host, with {host}")] = ""
+    instances_path: Annotated[FolderPath, documented(f"instances directory of the hosts; default {INSTANCES}")] = (
+        INSTANCES
+    )
+    shared_instances: Annotated[Switch, documented("true if all hosts share that directory; default false")] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Hooks(Section):
     """[hooks]"""
 
-    power_off: Annotated[Words, says("local command that powers {host} off")] = ()
-    power_on: Annotated[Words, says("local command that powers {host} on")] = ()
-    power_status: Annotated[Words, says("local command that prints on or off")] = ()
+    power_off: Annotated[Words, documented("local command that powers {host} off")] = ()
+    power_on: Annotated[Words, documented("local command that powers {host} on")] = ()
+    power_status: Annotated[Words, documented("local command that prints on or off")] = ()
     reboot: Annotated[
-        Words, says("local command that restarts {host} through its power supply or management controller")
+        Words, documented("local command that restarts {host} through its power supply or management controller")
     ] = ()
     purge_queue: Annotated[
         Words,
-        says("local command that purges the RabbitMQ queue compute.{host}; it may run twice"),
+        documented("local command that purges the RabbitMQ queue compute.{host}; it may run twice"),
     ] = ()
     fence: Annotated[
         Words,
-        says("local command that exits with 0 only if {host} certainly runs nothing and cannot reach any storage"),
+        documented(
+            "local command that exits with 0 only if {host} certainly runs nothing and cannot reach any storage"
+        ),
     ] = ()
 
 
@@ -201,9 +207,9 @@ class StateSection(Section):
 
     directory: Annotated[
         Filled,
-        says("folder of the journal and snapshots; default $STACKMEND_STATE or ~/.local/state/stackmend"),
+        documented("folder of the journal and snapshots; default $STACKMEND_STATE or ~/.local/state/stackmend"),
     ] = ""
-    journal: Annotated[Text, says("SQLAlchemy URL of the journal; default an SQLite file in the directory")] = ""
+    journal: Annotated[Text, documented("SQLAlchemy URL of the journal; default an SQLite file in the directory")] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -212,14 +218,14 @@ class Plans(Section):
 
     key: Annotated[
         Filled,
-        says("private key that signs plans, relative to this file; default plan-key.pem next to it"),
+        documented("private key that signs plans, relative to this file; default plan-key.pem next to it"),
     ] = ""
     trusted: Annotated[
         Words,
-        says("public keys whose plans are trusted, relative to this file; default plan-key.pub next to it"),
+        documented("public keys whose plans are trusted, relative to this file; default plan-key.pub next to it"),
     ] = ()
     require_signature: Annotated[
-        Switch, says("true: plan apply accepts only plans signed by a trusted key; default false")
+        Switch, documented("true: plan apply accepts only plans signed by a trusted key; default false")
     ] = False
 
 
@@ -227,12 +233,14 @@ class Plans(Section):
 class LimitsSection(Section):
     """[limits]"""
 
-    max_rows: Annotated[Count, says("number of rows that one plan may change")] = _LIMITS.max_rows
-    max_share: Annotated[Share, says("share of a table's rows that one plan may update or delete, 0 to 1")] = (
+    max_rows: Annotated[Count, documented("number of rows that one plan may change")] = _LIMITS.max_rows
+    max_share: Annotated[Share, documented("share of a table's rows that one plan may update or delete, 0 to 1")] = (
         _LIMITS.max_share
     )
-    share_floor: Annotated[Count, says("number of rows of a table that are always allowed")] = _LIMITS.share_floor
-    max_failures: Annotated[Count, says("number of lanes that may fail before a run stops")] = _LIMITS.max_failures
+    share_floor: Annotated[Count, documented("number of rows of a table that are always allowed")] = _LIMITS.share_floor
+    max_failures: Annotated[Count, documented("number of lanes that may fail before a run stops")] = (
+        _LIMITS.max_failures
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -306,7 +314,7 @@ def tables() -> dict[str, type[Section]]:
 
 def ages() -> Key:
     """The description of each table in [ages]."""
-    return Key("NAME", Annotated[Ages, says("seconds, for each age on the page of the check NAME")], {})
+    return Key("NAME", Annotated[Ages, documented("seconds, for each age on the page of the check NAME")], {})
 
 
 def reference() -> dict[str, dict[str, Key]]:

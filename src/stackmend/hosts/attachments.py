@@ -34,7 +34,7 @@ _LIMIT = 900.0
 _ASKING = 180.0
 
 
-def inside(sight: Sight) -> tuple[str, ...]:
+def container_prefix(sight: Sight) -> tuple[str, ...]:
     """What precedes a command to run in the container of nova-compute; () if there is none."""
     return texts(sight.settings.get("hosts.container"))
 
@@ -43,7 +43,7 @@ def connector(sight: Sight, host: str) -> str:
     """The connector of a host as JSON; "" if no access to hosts is configured. CannotRepair if it has none."""
     if sight.hosts is None:
         return ""
-    done = sight.hosts.run(host, (*inside(sight), *_GET), limit=_ASKING)
+    done = sight.hosts.run(host, (*container_prefix(sight), *_GET), limit=_ASKING)
     text = done.out.decode("utf-8", "replace").strip()
     try:
         found = json.loads(text) if done.code == 0 else None
@@ -61,7 +61,7 @@ def manages(sight: Sight, host: str) -> None:
     """CannotRepair unless the host named by the operator has nova-manage; HostUnreachable if it cannot be reached."""
     if sight.hosts is None:
         return
-    done = sight.hosts.run(host, (*inside(sight), "sh", "-c", "command -v nova-manage"), limit=_ASKING)
+    done = sight.hosts.run(host, (*container_prefix(sight), "sh", "-c", "command -v nova-manage"), limit=_ASKING)
     if done.code != 0:
         raise CannotRepair(
             f"there is no nova-manage on {host}: give --manage-on a host that has one and reaches Nova's databases"
@@ -72,7 +72,7 @@ def refreshed(
     sight: Sight, found: str, *, server: str, volume: str, attachment: str, manage: str
 ) -> HostCommand:  # fmt: skip
     """The command on host ``manage`` that replaces this attachment of the stopped server by a new one."""
-    front = inside(sight) if manage else ()
+    front = container_prefix(sight) if manage else ()
     return HostCommand(
         host=manage,
         argv=(*front, "sh", "-c", _REFRESH, "refresh", found, server, volume),

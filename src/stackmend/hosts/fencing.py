@@ -35,7 +35,7 @@ def now(sight: Sight) -> datetime:
     return found
 
 
-def silent(sight: Sight, host: str) -> Mapping[str, object]:
+def silent_service(sight: Sight, host: str) -> Mapping[str, object]:
     """nova-compute of a silent host; CannotRepair if it is alive.
 
     Forced down proves nothing: the heartbeat itself must be old as well. The API shows when the service changed
@@ -100,7 +100,7 @@ def fence(sight: Sight, host: str, word: bool) -> Iterator[LaneDraft]:
     )
 
 
-def unheard(host: str, found: Mapping[str, object]) -> ApiCall:
+def no_heartbeat_since(host: str, found: Mapping[str, object]) -> ApiCall:
     """Check again when the plan is applied: it has sent no heartbeat since."""
     return AwaitSilence(host=host, changed=text(found.get("updated_at"))).call()
 
@@ -116,7 +116,7 @@ def declared(sight: Sight, host: str, found: Mapping[str, object]) -> LaneDraft:
     expect: DeclaredSeen = {"service.state": "down", "service.changed": text(found.get("updated_at"))}
     steps: tuple[Step, ...] = (
         Gate(name=f"fenced-{host}", text=f"{host} runs nothing, and reaches no storage and no network"),
-        unheard(host, found),
+        no_heartbeat_since(host, found),
     )
     if not found.get("forced_down"):
         steps = (*steps, DeclareDown(host=host, service=service).call(expect, back))

@@ -110,7 +110,7 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
+class Unrepaired:
     """A finding that the plan does not repair, and the reason."""
 
     check: str
@@ -135,8 +135,8 @@ class Plan:
     incomplete: Mapping[str, str] = field(default_factory=dict)  #: check -> why it has no answer
     actions: tuple[Action, ...] = ()
     #: findings that touch rows of an earlier action: run ``plan create`` again afterwards
-    deferred: tuple[Left, ...] = ()
-    not_repaired: tuple[Left, ...] = ()
+    deferred: tuple[Unrepaired, ...] = ()
+    not_repaired: tuple[Unrepaired, ...] = ()
     limits: Limits = field(default_factory=Limits)
     workflow: str = ""  #: name of the workflow that made it; "" for repairs
     facts: Mapping[str, Any] = field(default_factory=dict)  #: what a workflow recorded before its start (JSON values)
@@ -416,8 +416,8 @@ def plan_of(data: Mapping[str, Any]) -> Plan:
             "checks": tuple(values["checks"]),
             "limits": Limits(**values["limits"]),
             "actions": tuple(action_of(action) for action in values["actions"]),
-            "deferred": tuple(Left(**left) for left in values["deferred"]),
-            "not_repaired": tuple(Left(**left) for left in values["not_repaired"]),
+            "deferred": tuple(Unrepaired(**left) for left in values["deferred"]),
+            "not_repaired": tuple(Unrepaired(**left) for left in values["not_repaired"]),
         }
     )
 
@@ -430,7 +430,7 @@ def row_id(
     return step.database, step.table, tuple(sorted(values.items()))
 
 
-def _plain(record: Limits | Left) -> dict[str, object]:
+def _plain(record: Limits | Unrepaired) -> dict[str, object]:
     return {f.name: getattr(record, f.name) for f in fields(record)}
 
 

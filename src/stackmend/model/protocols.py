@@ -307,7 +307,7 @@ class Journal(Protocol):
         ...
 
 
-class Memory(Protocol):
+class FindingStore(Protocol):
     """The history of findings, and the waivers."""
 
     def remembered(self, cloud: str) -> dict[str, FindingHistory]:

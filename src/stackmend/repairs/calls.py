@@ -52,7 +52,7 @@ def idle(found: Resource, server: object) -> None:
         raise CannotRepair(f"server {server} is busy: {found['server.vm_state']}, {found['server.task_state']}")
 
 
-def nobody(found: Resource, server: object) -> None:
+def server_absent(found: Resource, server: object) -> None:
     """CannotRepair if Nova shows a server that should not exist."""
     if found.get("server") == "present":
         raise CannotRepair(f"Nova's API shows server {server}, but no cell has a row of it: check its cell mapping")

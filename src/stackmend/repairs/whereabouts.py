@@ -32,10 +32,10 @@ def place_of(server: object, verdict: PlaceVerdict) -> Node:
         return verdict.place
     if verdict.confidence is Confidence.MOVING:
         raise CannotRepair(f"server {server}: {verdict.reason}")
-    raise CannotRepair(f"server {server}: {verdict.reason}. {human(server)}")
+    raise CannotRepair(f"server {server}: {verdict.reason}. {manual_instructions(server)}")
 
 
-def human(server: object) -> str:
+def manual_instructions(server: object) -> str:
     """Instructions for a human if the records disagree."""
     return (
         f"Check by hand: 'stackmend server where {server}' shows each record, 'virsh list --all --uuid'"
@@ -50,7 +50,7 @@ def at_home(live: Live, database: str, server: Record) -> None:
     if place.id not in seen.recorded:
         raise CannotRepair(
             f"server {server['uuid']} is {verdict.surely} on {place}, not on {server['host']}, node"
-            f" {server['node']}: its row in Nova is wrong. {human(server['uuid'])}"
+            f" {server['node']}: its row in Nova is wrong. {manual_instructions(server['uuid'])}"
         )
 
 

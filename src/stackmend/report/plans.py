@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from stackmend.model.errors import UsageError
-from stackmend.model.plan import Action, Left, Plan, to_json
+from stackmend.model.plan import Action, Plan, Unrepaired, to_json
 from stackmend.model.step import Risk
 from stackmend.report import changes
 from stackmend.report.document import Document
@@ -229,7 +229,7 @@ def _by_hand(actions: Sequence[Action], view: TextContext, workflow: str) -> Ite
                 yield from view.wrapped(line, "      ")
 
 
-def _left(title: str, left: Sequence[Left], view: TextContext) -> Iterator[str]:
+def _left(title: str, left: Sequence[Unrepaired], view: TextContext) -> Iterator[str]:
     if not left:
         return
     yield ""

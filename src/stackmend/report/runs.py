@@ -12,7 +12,7 @@ from stackmend.model.step import Gate, writes
 from stackmend.report.changes import statement
 from stackmend.report.document import Document
 from stackmend.report.plans import chosen
-from stackmend.report.sheets import Happened, Sheet, requests, sheet
+from stackmend.report.sheets import JournalledRun, Sheet, requests, sheet
 from stackmend.report.view import PLAIN, TextContext
 from stackmend.report.words import count, lasted, pace
 
@@ -76,7 +76,7 @@ def runs(found: Iterable[RunRecord]) -> Document:
     return Document(data=[record(run) for run in found], columns=COLUMNS)
 
 
-def steps(happened: Happened) -> list[dict[str, object]]:
+def steps(happened: JournalledRun) -> list[dict[str, object]]:
     """Every step with the state of its last entry; the images stay in the journal."""
     of_step = happened.of_step()
     rows: list[dict[str, object]] = []
@@ -119,7 +119,7 @@ def _pace(found: RunRecord, progress: Mapping[str, int]) -> str:
 
 
 def run(
-    happened: Happened, view: TextContext = PLAIN, ids: Sequence[str] = (), repairs: Sequence[str] = ()
+    happened: JournalledRun, view: TextContext = PLAIN, ids: Sequence[str] = (), repairs: Sequence[str] = ()
 ) -> Document:
     """One run with its steps (docs/schemas/run.json). ``ids``, ``repairs``: these alone, else UsageError."""
     shown = _chosen(happened, ids, repairs)
@@ -131,16 +131,18 @@ def run(
     return Document(data=data, columns=COLUMNS, text=_sheet(happened, shown, every, view).text)
 
 
-def paper(happened: Happened, view: TextContext = PLAIN, ids: Sequence[str] = (), repairs: Sequence[str] = ()) -> Sheet:
+def ticket_document(
+    happened: JournalledRun, view: TextContext = PLAIN, ids: Sequence[str] = (), repairs: Sequence[str] = ()
+) -> Sheet:
     """The same to be attached to a ticket: :mod:`stackmend.report.attachments` writes it."""
     return _sheet(happened, _chosen(happened, ids, repairs), steps(happened), view)
 
 
-def _chosen(happened: Happened, ids: Sequence[str], repairs: Sequence[str]) -> tuple[Action, ...]:
+def _chosen(happened: JournalledRun, ids: Sequence[str], repairs: Sequence[str]) -> tuple[Action, ...]:
     return chosen(happened.actions, ids, repairs, f"run {happened.run.id}")
 
 
 def _sheet(
-    happened: Happened, shown: Sequence[Action], every: Sequence[Mapping[str, object]], view: TextContext
+    happened: JournalledRun, shown: Sequence[Action], every: Sequence[Mapping[str, object]], view: TextContext
 ) -> Sheet:
     return sheet(happened, _pace(happened.run, _progress(happened.actions, every)), shown, view)

@@ -32,7 +32,7 @@ _WORST = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Happened:
+class JournalledRun:
     """A run as the journal has it."""
 
     run: RunRecord
@@ -81,7 +81,7 @@ def requests(entries: Sequence[JournalEntry]) -> list[str]:
     return list(dict.fromkeys(name for entry in entries for name in _REQUEST.findall(entry.note)))
 
 
-def sheet(happened: Happened, pace: str, shown: Sequence[Action], view: TextContext) -> Sheet:
+def sheet(happened: JournalledRun, pace: str, shown: Sequence[Action], view: TextContext) -> Sheet:
     """The run, with the blocks of these of its actions."""
     run, of_step = happened.run, happened.of_step()
     states = Counter(str(state) for action, at in _numbered(happened.actions) if (state := _state(action, at, of_step)))

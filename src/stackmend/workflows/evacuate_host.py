@@ -96,7 +96,7 @@ class _Job:
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     """Lanes: verify that the host is dead, evacuate each server, and instructions for the host's return."""
     host, to = str(arguments["host"]), str(arguments.get("to") or "")
-    found = fencing.silent(sight, host)
+    found = fencing.silent_service(sight, host)
     hosts.nodes(sight.api, host)  # raises for baremetal (ironic) hosts
     fence = list(fencing.fence(sight, host, bool(arguments.get("fenced"))))
     fit = _destinations(sight, host, to)

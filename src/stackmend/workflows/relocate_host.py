@@ -65,7 +65,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         raise CannotRepair("a relocation changes rows: name the databases under [databases]")
     if arguments["host"] == arguments["to"]:
         raise UsageError("a host cannot be relocated to itself", "Name another host with --to.")
-    dead = fencing.silent(sight, str(arguments["host"]))
+    dead = fencing.silent_service(sight, str(arguments["host"]))
     hosts.nodes(sight.api, str(arguments["host"]))  # raises for baremetal (ironic) hosts
     fence = list(fencing.fence(sight, str(arguments["host"]), bool(arguments.get("fenced"))))
     move = _move(arguments, sight, sight.live)

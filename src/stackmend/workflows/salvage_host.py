@@ -69,7 +69,7 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         raise CannotRepair('no access to hosts is configured: [hosts] transport = "ssh" is usual')
     if host == to:
         raise UsageError("the target is the same host", "Name another host with --to.")
-    service = fencing.silent(sight, host)
+    service = fencing.silent_service(sight, host)
     if compute.service(sight.api, to)["state"] != "up":
         raise CannotRepair(f"nova-compute on {to} is not up: nothing could be evacuated to it")
     two = _both(arguments, sight, host, to)
@@ -86,7 +86,7 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         resource_type="host",
         resource_id=host,
         message=f"{host} has not reported since the plan was made",
-        steps=(fencing.unheard(host, service),),
+        steps=(fencing.no_heartbeat_since(host, service),),
         required=True,
     )
     stamp = stamp_of(sight.now)

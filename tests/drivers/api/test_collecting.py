@@ -21,7 +21,7 @@ from stackmend.app.audits import audit
 from stackmend.app.session import CloudSession
 from stackmend.config.settings import Config, load
 from stackmend.engine.auditing import catalogue
-from stackmend.engine.auditing.witness import Sides, witnesses
+from stackmend.engine.auditing.witness import WitnessSources, witnesses
 from stackmend.model.audit import CheckOutcome, Report
 from stackmend.model.errors import ConfigError, Exit
 from stackmend.model.finding import Says, State
@@ -380,7 +380,9 @@ class TestWitnesses:
             assert collector
             assert manifest
             fake.down = down
-            said, notes = witnesses(check, rows, Sides(session.collector(), collector, manifest, {}, seconds=-1))
+            said, notes = witnesses(
+                check, rows, WitnessSources(session.collector(), collector, manifest, {}, seconds=-1)
+            )
             fake.down = set()
         assert len(rows) > 1
         assert {(one.says, one.reason) for one in said.values()} == {

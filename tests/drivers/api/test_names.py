@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from stackmend.app.names import known, of_actions
 from stackmend.config.settings import Config
-from stackmend.model.plan import Left
+from stackmend.model.plan import Unrepaired
 from stackmend_lab.cloud import Cloud
 
 from .fake import Fake, Fault
 
 
-def _left(server: str, other: str) -> Left:
-    return Left(
+def _left(server: str, other: str) -> Unrepaired:
+    return Unrepaired(
         check="c", fingerprint="f", resource_type="server", resource_id=server, message="", reason=f"server {other}"
     )
 

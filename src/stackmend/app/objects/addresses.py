@@ -17,7 +17,7 @@ from stackmend.cloud.networks import ByApi, InRows, Networks, role, within
 from stackmend.config.settings import Config
 from stackmend.drivers.database.live import LiveDatabases
 from stackmend.model.errors import SourceError, StackmendError, UsageError
-from stackmend.model.objects.address import AddressScope, Floating, Former, Holder, Port, Subnet, Whose
+from stackmend.model.objects.address import AddressInfo, AddressScope, Floating, FormerHolder, Holder, Port, Subnet
 from stackmend.model.snapshot import CELL
 
 _MAC = re.compile(r"[0-9a-f]{12}")
@@ -60,7 +60,7 @@ def asking(config: Config) -> Iterator[tuple[Networks, LiveDatabases | None, Clo
         yield ByApi(api), live, session
 
 
-def find(config: Config, text: str) -> Whose:
+def find(config: Config, text: str) -> AddressInfo:
     """Everything known about an address. Nothing is changed.
 
     UsageError for a text that is no address, SourceError if Neutron cannot be read. A cell that cannot be read is
@@ -77,7 +77,7 @@ def find(config: Config, text: str) -> Whose:
         led = networks.ports(id=[one.port for one in floating if one.port]) if floating else []
         now = {(port.device, port.id) for port in (*holding, *led)}
         former = list(_former(live, cells, kind, address, now, everybodys, unread))
-        return Whose(
+        return AddressInfo(
             address=address,
             kind=kind,
             holders=tuple(_holders(networks, live, cells, holding, unread)),
@@ -187,7 +187,7 @@ def _former(
     now: set[tuple[str, str]],
     everybodys: bool,
     unread: dict[str, str],
-) -> Iterator[Former]:
+) -> Iterator[FormerHolder]:
     """Servers whose caches, or NIC rows, have the address, except the (server, port) pairs in ``now``."""
     seen: set[tuple[str, str]] = set()
     for cell in cells if live is not None and not everybodys else ():
@@ -272,9 +272,9 @@ def _server(
     return {}
 
 
-def _of_server(nic: _Nic, row: Mapping[str, object]) -> Former:
+def _of_server(nic: _Nic, row: Mapping[str, object]) -> FormerHolder:
     gone = row.get("deleted_at") if row.get("deleted") else None
-    return Former(
+    return FormerHolder(
         server=nic.server,
         name=str(row.get("display_name") or ""),
         project=str(row.get("project_id") or ""),

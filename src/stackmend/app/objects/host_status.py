@@ -10,7 +10,7 @@ from typing import Any
 
 from stackmend.app import apis, hosts, workflows
 from stackmend.app.audits import audit
-from stackmend.app.session import CloudSession, silent
+from stackmend.app.session import CloudSession, no_progress
 from stackmend.cloud import compute, network, placement
 from stackmend.cloud.hosts import open_moves
 from stackmend.config.settings import Config
@@ -24,7 +24,7 @@ from stackmend.model.values import members, real, whole
 _DRAIN = "drain-host"
 
 
-def status(config: Config, host: str, *, audited: bool = True, progress: Progress = silent) -> HostStatus:
+def status(config: Config, host: str, *, audited: bool = True, progress: Progress = no_progress) -> HostStatus:
     """What is known of ``host``; ``audited``: also run the checks on its servers.
 
     ApiError without an API, UsageError for a host that no service knows.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from stackmend.app.apis import SystemClock
-from stackmend.app.session import CloudSession, silent
+from stackmend.app.session import CloudSession, no_progress
 from stackmend.cloud import healing
 from stackmend.cloud.evidence import caches
 from stackmend.config.settings import Config
@@ -40,7 +40,7 @@ def hold(
     wanted: bool,
     *,
     wait: float | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
     clock: Clock | None = None,
 ) -> Held:
     """Look until the value is lost, Nova has refreshed the cache and kept it, or ``wait`` seconds are over.

@@ -61,7 +61,7 @@ class Demo(Printing):
         machine = not self.for_people(parsed_args)
         out = sys.stderr if machine else self.stdout
         begun = time.monotonic()
-        rehearsal = Rehearsal(folder, parsed_args.servers, main, mendable(), out)
+        rehearsal = Rehearsal(folder, parsed_args.servers, main, repairable(), out)
         good = rehearsal.run()
         steps = [step.as_dict() for step in rehearsal.steps]
         if machine:
@@ -72,7 +72,7 @@ class Demo(Printing):
         return int(Exit.CLEAN if good else Exit.ERROR)
 
 
-def mendable() -> frozenset[str]:
+def repairable() -> frozenset[str]:
     """The checks that have a repair in the databases."""
     from stackmend.engine.auditing import catalogue
     from stackmend.model.step import Risk

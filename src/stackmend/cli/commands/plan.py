@@ -74,7 +74,7 @@ class PlanCreate(Printing):
                 young=True,
                 progress=progress,
             )
-            plan = plans.mending(
+            plan = plans.repair_plan(
                 config,
                 report,
                 via=via,

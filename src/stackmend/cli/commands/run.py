@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stackmend.cli.applying import company, report, tell_reach
+from stackmend.cli.applying import observer, report, tell_reach
 from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.options import positive, since
 from stackmend.cli.showing import add_showing, parts, view_of
@@ -95,13 +95,13 @@ class RunShow(_OneRun):
         """Print it, or write the report."""
         from stackmend.app import runs
         from stackmend.report import runs as shown
-        from stackmend.report.sheets import Happened
+        from stackmend.report.sheets import JournalledRun
 
         make = self._form(parsed_args.report) if parsed_args.report else None
         config = self.config()
         run, actions, entries, remarks = runs.show_run(config, parsed_args.run)
         # whatever a note contains: anything that looks like a password is hidden
-        happened = Happened(
+        happened = JournalledRun(
             run=run,
             actions=tuple(actions),
             entries=tuple(entry._replace(note=redact(entry.note)) for entry in entries),
@@ -112,8 +112,10 @@ class RunShow(_OneRun):
         if make is None:
             self.show(shown.run(happened, view, *some), parsed_args)
             return int(Exit.CLEAN)
-        literal = shown.paper(happened, replace(view, sql=True), *some)
-        self._written(parsed_args.report, make(shown.paper(happened, replace(view, sql=False), *some), literal))
+        literal = shown.ticket_document(happened, replace(view, sql=True), *some)
+        self._written(
+            parsed_args.report, make(shown.ticket_document(happened, replace(view, sql=False), *some), literal)
+        )
         return int(Exit.CLEAN)
 
     def _form(self, name: str) -> Callable[[Sheet, Sheet], str]:
@@ -168,7 +170,7 @@ class RunResume(_OneRun):
 
         config = self.config()
         tell_reach(self, config)
-        with company(self, parsed_args.ack) as (here, progress):
+        with observer(self, parsed_args.ack) as (here, progress):
             result = runs.resume(config, parsed_args.run, company=here, progress=progress)
         return report(self, result, parsed_args)
 
@@ -201,7 +203,7 @@ class RunUndo(_OneRun):
             return self._shown(parsed_args)
         config = self.config()
         tell_reach(self, config)
-        with company(self) as (here, progress):
+        with observer(self) as (here, progress):
             result = runs.undo(config, parsed_args.run, company=here, progress=progress)
         return report(self, result, parsed_args, "undone")
 

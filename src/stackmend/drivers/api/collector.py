@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import compute, dataset, parquet
 
-from stackmend.drivers.api.reader import Look
+from stackmend.drivers.api.reader import ApiTableReader
 from stackmend.drivers.api.reading import ApiReading
 from stackmend.drivers.api.tables import shown
 from stackmend.drivers.api.tables.nova import CELL as API_CELL
@@ -37,7 +37,7 @@ _NAMING = {
 
 
 class ApiTables:
-    """The tables of some services, as their APIs show them (:class:`stackmend.drivers.snapshot.recollect.Elsewhere`).
+    """The tables of some services, as their APIs show them (:class:`stackmend.drivers.snapshot.recollect.TableSource`).
 
     ``seconds``: time limit of one narrow read (None: no limit).
     """
@@ -65,9 +65,9 @@ class ApiTables:
                 missing[label] = tuple(sorted(columns))
         return [Source(database=name, missing=missing, api=True) for name, missing in sorted(lacking.items())]
 
-    def look(self, findings: Sequence[Mapping[str, object]]) -> Look:
+    def look(self, findings: Sequence[Mapping[str, object]]) -> ApiTableReader:
         """A read of the objects of these findings."""
-        return Look(self.reading, findings, self._seconds)
+        return ApiTableReader(self.reading, findings, self._seconds)
 
     def now(self) -> str:
         """UTC now by this machine's clock: services do not report the time."""
@@ -77,7 +77,7 @@ class ApiTables:
         """Read whole tables into a snapshot, in addition to those of databases."""
         wanted = {label for label in labels if label != UNREADABLE}
         found = {source.database: source for source in self.sources(wanted)}
-        look = Look(self.reading)
+        look = ApiTableReader(self.reading)
         look.progress = lambda what, rows: progress(what, rows, None)
         errors: dict[str, str] = {}
         counts: dict[str, dict[str, int]] = {name: {} for name in found}
@@ -106,7 +106,7 @@ class ApiTables:
         ]  # fmt: skip
 
     @staticmethod
-    def _named(look: Look, into: Path, progress: Progress) -> int:
+    def _named(look: ApiTableReader, into: Path, progress: Progress) -> int:
         """Request by id the servers that other services name and no list contained: deleted or missed ones."""
         known = set(_column(into, "nova_instances", "uuid")) | set(_column(into, "nova_migrations", "uuid"))
         named = {name for label, column in _NAMING.items() for name in _column(into, label, column)}

@@ -93,7 +93,7 @@ class ApiExecutor:
         requests = how.requests(operation)
         # a call already in progress, started by a dead process or by others, no longer matches the plan
         begun = state is StepState.INTENT and bool(requests)
-        if not begun and (differs := unlike(call.expect, picture)):
+        if not begun and (differs := difference(call.expect, picture)):
             return StepResult(StepState.STALE, f"nothing was sent: {differs}")
         attempt = _Try(how, call, mark, deque(requests), picture)
         if state is StepState.INTENT or not attempt.requests:
@@ -202,7 +202,7 @@ class ApiExecutor:
             )
         if answer.status in (409, _CHANGED) and picture is not None:
             # somebody was faster: either the guard shows it, or a retry is worthwhile
-            if differs := unlike(attempt.call.expect, picture):
+            if differs := difference(attempt.call.expect, picture):
                 return StepResult(StepState.STALE, attempt.note(f"{differs} ({words})"))
             if left and (answer.code == _RACE or answer.status == _CHANGED):
                 attempt.picture = picture
@@ -296,7 +296,7 @@ class ApiExecutor:
         return StepResult(StepState.FAILED, attempt.note(why.rstrip(". ")), sent=attempt.sent)
 
 
-def unlike(expect: JsonObject, picture: JsonObject) -> str:
+def difference(expect: JsonObject, picture: JsonObject) -> str:
     """The first value that differs from the plan, in words, or ""."""
     for name, value in expect.items():
         now = picture.get(name)

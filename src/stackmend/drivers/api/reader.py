@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 _S = TypeVar("_S")
 
 
-class Look:
+class ApiTableReader:
     """What the services have shown so far. ``findings``: those to confirm; none for a read of everything.
 
     ``seconds``: time limit for all requests (TimeIsUp).

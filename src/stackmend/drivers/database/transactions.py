@@ -39,7 +39,7 @@ class Unknown(Exception):  # noqa: N818 - an answer, not an error
 
 
 @contextmanager
-def telling(what: str) -> Iterator[None]:
+def translated_errors(what: str) -> Iterator[None]:
     """Turn driver errors into Lost or WriteError; ``what`` names database and table."""
     try:
         yield
@@ -62,7 +62,7 @@ def telling(what: str) -> Iterator[None]:
 
 def execute(connection: Connection, sql: str, parameters: Sequence[object], expected: int, what: str) -> None:
     """Run one statement that must match exactly ``expected`` rows; WriteError otherwise."""
-    with telling(what):
+    with translated_errors(what):
         cursor = connection.cursor()
         try:
             cursor.execute(sql, parameters)

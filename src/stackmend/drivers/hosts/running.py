@@ -47,7 +47,7 @@ _SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
+class CommandRoute:
     """How to run a command on a host."""
 
     host: str  #: "" is this machine
@@ -60,7 +60,9 @@ class Way:
 class Running:
     """One command in progress."""
 
-    def __init__(self, way: Way, argv: Sequence[str], *, limit: float, stdin: bytes = b"", mark: str = "") -> None:
+    def __init__(
+        self, way: CommandRoute, argv: Sequence[str], *, limit: float, stdin: bytes = b"", mark: str = ""
+    ) -> None:
         self.way = way
         self._argv, self._limit, self._stdin = tuple(argv), limit, stdin
         self._token = f"stackmend-{secrets.token_hex(8)}"
@@ -214,7 +216,7 @@ def shown(text: bytes | bytearray) -> str:
     return repr(some) + (" ..." if len(text) > _SHOWN else "") if text else ""
 
 
-def _wrapped(way: Way, argv: tuple[str, ...], limit: float, mark: str, token: str) -> tuple[str, ...]:
+def _wrapped(way: CommandRoute, argv: tuple[str, ...], limit: float, mark: str, token: str) -> tuple[str, ...]:
     """The complete command line to run on this machine."""
     # runs on the host, so that the command ends even if this process or the connection is gone
     ending = ("timeout", "-k", "5", str(max(1, math.ceil(limit))))

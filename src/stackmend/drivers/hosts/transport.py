@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from stackmend.drivers.hosts.running import Running, Way
+from stackmend.drivers.hosts.running import CommandRoute, Running
 from stackmend.model.errors import HostUnreachable
 from stackmend.model.protocols import Completed
 
@@ -119,16 +119,16 @@ class Transport:
         """The same hosts, with every command run in the container; on this machine too."""
         return Transport(replace(self.routes, prefix=(*self.routes.prefix, *self.routes.container), container=()))
 
-    def way(self, host: str) -> Way:
+    def way(self, host: str) -> CommandRoute:
         """How to reach the host; HostUnreachable if no way is configured."""
         routes = self.routes
         if not host:
-            return Way(host=host)
+            return CommandRoute(host=host)
         if not _NAME.fullmatch(host):
             raise HostUnreachable(f"{host!r} is not a valid host name", "Use letters, digits, dots and dashes.")
         here = routes.local or (own_names() if routes.transport == "local" else frozenset())
         if host in here:
-            return Way(host=host, prefix=routes.prefix, hint=_PREFIX_HINT)
+            return CommandRoute(host=host, prefix=routes.prefix, hint=_PREFIX_HINT)
         if routes.transport == "ssh":
             return self._by_ssh(host)
         if routes.transport == "local":
@@ -144,7 +144,7 @@ class Transport:
             _close(self._sockets)
             self._sockets = ""
 
-    def _by_ssh(self, host: str) -> Way:
+    def _by_ssh(self, host: str) -> CommandRoute:
         if not self._sockets:
             # short, as a socket's path is limited to 100 characters
             self._sockets = tempfile.mkdtemp(prefix="stackmend-")
@@ -157,7 +157,7 @@ class Transport:
         ]
         carry = ("ssh", "-T", "-a", "-x", *config, *options, "--", destination)
         hint = _SSH_HINT.format(destination=destination) + (f" {_PREFIX_HINT}" if routes.prefix else "")
-        return Way(host=host, connect=(*carry, "true"), carry=carry, prefix=routes.prefix, hint=hint)
+        return CommandRoute(host=host, connect=(*carry, "true"), carry=carry, prefix=routes.prefix, hint=hint)
 
 
 def _close(folder: str) -> None:

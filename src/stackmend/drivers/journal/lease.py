@@ -224,7 +224,7 @@ def _stat(pid: int) -> tuple[str, str] | None:
         return None
 
 
-class Heart:
+class Heartbeat:
     """Calls ``beat`` periodically from a separate thread, however long a step of the run takes."""
 
     def __init__(self, beat: Callable[[], Any], every: float = BEAT) -> None:

@@ -118,7 +118,7 @@ _WAIVERS = _table(
 
 
 class DatabaseJournal:
-    """A :class:`stackmend.model.protocols.Journal` and ``Memory`` in the database with this SQLAlchemy URL.
+    """A :class:`stackmend.model.protocols.Journal` and ``FindingStore`` in the database with this SQLAlchemy URL.
 
     ``silence``: seconds after which a MariaDB or MySQL server that does not answer is given up.
     """

@@ -23,7 +23,7 @@ from stackmend.drivers.database.dialects.base import TableReader
 from stackmend.drivers.database.rows import Connections
 from stackmend.drivers.snapshot.decoder import Complaints
 from stackmend.drivers.snapshot.query import DuckQuery
-from stackmend.drivers.snapshot.recollect import Elsewhere, Recollection
+from stackmend.drivers.snapshot.recollect import Recollection, TableSource
 from stackmend.drivers.snapshot.selects import foreign, missing, select, unseen
 from stackmend.drivers.snapshot.shape import DERIVED
 from stackmend.drivers.snapshot.stream import Pipeline, TableStream
@@ -86,7 +86,7 @@ class DatabaseCollector:
         *,
         cells_known: bool,
         connections: Connections | None = None,
-        elsewhere: Elsewhere | None = None,
+        elsewhere: TableSource | None = None,
     ) -> None:
         self._addresses, self._errors, self._cells_known = addresses, errors, cells_known
         self._connections, self._elsewhere = connections, elsewhere

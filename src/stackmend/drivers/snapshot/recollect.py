@@ -43,7 +43,7 @@ class Newest:
         return f"t.{own} IN (SELECT newest.{own} FROM ({rows}) newest)"
 
 
-class Looking(Protocol):
+class TableRead(Protocol):
     """One read of tables that are not in a database."""
 
     def read(self, label: str, wanted: Mapping[str, Sequence[object]] | None) -> pa.Table:
@@ -51,14 +51,14 @@ class Looking(Protocol):
         ...
 
 
-class Elsewhere(Protocol):
+class TableSource(Protocol):
     """The source of tables that are not in a database: the services' APIs."""
 
     def serves(self, label: str) -> bool:
         """Whether this table is read there."""
         ...
 
-    def look(self, findings: Sequence[Mapping[str, object]]) -> Looking:
+    def look(self, findings: Sequence[Mapping[str, object]]) -> TableRead:
         """A new read for these findings."""
         ...
 
@@ -75,7 +75,7 @@ class Recollection:
     """One narrow read of the databases: a fresh consistent view of each, closed at the end."""
 
     def __init__(
-        self, addresses: Mapping[str, Address], connections: Connections, elsewhere: Elsewhere | None = None
+        self, addresses: Mapping[str, Address], connections: Connections, elsewhere: TableSource | None = None
     ) -> None:
         self._addresses, self._connections, self._elsewhere = addresses, connections, elsewhere
         self._viewed: set[str] = set()

@@ -154,7 +154,7 @@ class Batch:
             info = self._schema.table(step.database, step.table)
             referring = self._referring(step)
         except SourceError as problem:
-            return Shape(step.kind, step.database, step.table, (), (), (), problem=cannot(problem))
+            return Shape(step.kind, step.database, step.table, (), (), (), problem=error_text(problem))
         if isinstance(step, InsertRow | ExpectNone):
             given = step.key if isinstance(step, InsertRow) else step.where
             columns = tuple(step.values) if isinstance(step, InsertRow) else ()
@@ -428,6 +428,6 @@ class _Trial:
         return False
 
 
-def cannot(problem: StackmendError) -> str:
+def error_text(problem: StackmendError) -> str:
     """The text of an error for the journal and the operator."""
     return f"{problem.message}. {problem.hint}" if problem.hint else problem.message

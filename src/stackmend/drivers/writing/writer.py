@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from stackmend.drivers.database.dialects.base import Address, Connection, Dialect
 from stackmend.drivers.database.rows import Connections, fetch
-from stackmend.drivers.database.transactions import Lost, Unknown, back_out, commit, execute, telling
-from stackmend.drivers.writing.batch import Batch, Pk, RowImage, Slot, Spot, cannot
+from stackmend.drivers.database.transactions import Lost, Unknown, back_out, commit, execute, translated_errors
+from stackmend.drivers.writing.batch import Batch, Pk, RowImage, Slot, Spot, error_text
 from stackmend.drivers.writing.comparing import Comparison
 from stackmend.drivers.writing.probing import Probe
 from stackmend.drivers.writing.seal import Sealer
@@ -84,11 +84,11 @@ class DatabaseWriter:
                 batch, verdicts = self._patiently(some, intent, _ATTEMPTS if len(chosen) == len(groups) else 1)
                 facts |= {"written": len(verdicts), "stale": len(batch.stale), "later": len(batch.later)}
         except SourceError as problem:
-            found.update({index: failed(groups[index], cannot(problem)) for index in chosen})
+            found.update({index: failed(groups[index], error_text(problem)) for index in chosen})
             return []
         except WriteError as problem:
             if len(chosen) == 1:
-                found[chosen[0]] = failed(some[0], cannot(problem))
+                found[chosen[0]] = failed(some[0], error_text(problem))
                 return []
             half = len(chosen) // 2
             return [
@@ -125,7 +125,7 @@ class DatabaseWriter:
         batch = Batch(groups, self._writing, self._sealer.seal, self._left)
         kept = announced = False
         try:
-            with telling(f"database {database}"):
+            with translated_errors(f"database {database}"):
                 dialect.begin_write(connection)
                 self._read(batch, database)
                 batch.judge()
@@ -147,7 +147,7 @@ class DatabaseWriter:
             if not announced:
                 raise
             # certainly not committed, but it may hold its locks until the server continues: a resume probes the rows
-            note = f"{cannot(problem)} in the middle of the transaction"
+            note = f"{error_text(problem)} in the middle of the transaction"
             return batch, {index: every(groups[index], StepState.IN_DOUBT, note) for index in batch.accepted}
         finally:
             if not kept and not back_out(connection):
@@ -211,7 +211,7 @@ class DatabaseWriter:
 
     def _last_look(self, batch: Batch, database: str) -> None:
         """Check the guards right before the commit: a cluster may drop our locks, and files have none. Else Lost."""
-        with telling(f"database {database}"):
+        with translated_errors(f"database {database}"):
             broken = self._broken([batch.groups[index] for index in batch.accepted])
         if reason := next(filter(None, broken), ""):
             raise Lost(database) from WriteError(reason)
@@ -224,7 +224,7 @@ class DatabaseWriter:
             try:
                 return self._broken(groups)
             except SourceError as problem:
-                reason = f"its guards could not be checked again: {cannot(problem)}"
+                reason = f"its guards could not be checked again: {error_text(problem)}"
                 for database in others:
                     self._writing.drop(database)
             finally:
@@ -266,7 +266,7 @@ class DatabaseWriter:
         numbers = {_loose(values): n for n, (values, _) in zip(slot.numbers, slot.items, strict=True)}
         found = {}
         columns = (*shape.key, *shape.reads)
-        with telling(f"database {shape.database}, table {shape.table}"):
+        with translated_errors(f"database {shape.database}, table {shape.table}"):
             rows = fetch(dialect, connection, shape.table, columns, shape.reads, [values for values, _ in slot.items])
         for row in rows:
             number = numbers.get(_loose(row[len(shape.key) :]))
@@ -287,7 +287,7 @@ class DatabaseWriter:
         try:
             verdicts = self.probe(groups, images)
         except SourceError as problem:
-            return [every(group, StepState.IN_DOUBT, f"{note}: {cannot(problem)}") for group in groups]
+            return [every(group, StepState.IN_DOUBT, f"{note}: {error_text(problem)}") for group in groups]
         # only the server itself can confirm a rollback: rows that are still as before may be committed in a moment
         doubt = f"{note}: the rows are unchanged, but the commit may still arrive"
         regrets = self.second_look(groups)

@@ -50,7 +50,7 @@ _OBJECTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Sides:
+class WitnessSources:
     """Both sources, and how much to query: ``manifest`` says what the APIs can show."""
 
     databases: Collector
@@ -64,7 +64,7 @@ class Sides:
 AskApis = Callable[[Rows], dict[str, ApiWitness]]
 
 
-def witnesses(check: Check, rows: Rows, sides: Sides) -> tuple[dict[str, ApiWitness], list[str]]:
+def witnesses(check: Check, rows: Rows, sides: WitnessSources) -> tuple[dict[str, ApiWitness], list[str]]:
     """(fingerprint -> what the APIs say about the findings with these rows, fingerprints left out).
 
     Empty if they show nothing that the check concerns.
@@ -84,7 +84,7 @@ def witnesses(check: Check, rows: Rows, sides: Sides) -> tuple[dict[str, ApiWitn
     return said, notes
 
 
-def _way(check: Check, sides: Sides) -> AskApis | None:
+def _way(check: Check, sides: WitnessSources) -> AskApis | None:
     stand = standing(check, sides.manifest)
     reads = {label: scope for label, scope in check.reads.items() if label in _OBJECTS}
     if stand.speaks:
@@ -119,7 +119,7 @@ def _unknown(check: Check, rows: Rows, problem: SourceError) -> dict[str, ApiWit
     return {fingerprint(check, row): ApiWitness(Says.UNKNOWN, problem.message) for row in rows}
 
 
-def _again(check: Check, rows: Rows, sides: Sides, *, whole: bool) -> dict[str, ApiWitness]:
+def _again(check: Check, rows: Rows, sides: WitnessSources, *, whole: bool) -> dict[str, ApiWitness]:
     query = sides.apis.recollect(check.reads, rows)
     try:
         now = query.rows("SELECT CAST(now AS TEXT) AS now FROM clock", {})[0]["now"]
@@ -134,7 +134,9 @@ def _again(check: Check, rows: Rows, sides: Sides, *, whole: bool) -> dict[str, 
     return {fingerprint(check, row): ApiWitness(Says.SUPPORTS) if same(check, row) in seen else other for row in rows}
 
 
-def _compared(check: Check, reads: Mapping[str, Mapping[str, str]], rows: Rows, sides: Sides) -> dict[str, ApiWitness]:
+def _compared(
+    check: Check, reads: Mapping[str, Mapping[str, str]], rows: Rows, sides: WitnessSources
+) -> dict[str, ApiWitness]:
     ours = sides.databases.recollect(reads, rows)
     try:
         theirs = sides.apis.recollect(reads, rows)

@@ -12,13 +12,13 @@ from stackmend import __version__
 from stackmend.engine.auditing import catalogue
 from stackmend.engine.planning.cascade import taken_along
 from stackmend.engine.planning.conflicts import Conflicts
-from stackmend.engine.planning.step_text import Describe, Waits, literal, marked, named, never
+from stackmend.engine.planning.step_text import Describe, Waits, literal, marked, named, never_waits
 from stackmend.engine.planning.vocabulary import foreign
 from stackmend.model.check import Severity
 from stackmend.model.errors import LimitError, SourceError, UsageError
 from stackmend.model.events import Events
 from stackmend.model.finding import Finding, Row, State, jsonable
-from stackmend.model.plan import Action, Left, Limits, Plan, row_id
+from stackmend.model.plan import Action, Limits, Plan, Unrepaired, row_id
 from stackmend.model.protocols import Live
 from stackmend.model.repair import AlreadySo, CannotRepair, Repair, Steps
 from stackmend.model.step import (
@@ -120,7 +120,7 @@ class Planner:
         count: Callable[[str, str], int],
         foresee: Callable[[list[Row]], None] = lambda _targets: None,
         describe: Describe = named,
-        waits: Waits = never,
+        waits: Waits = never_waits,
         known: Mapping[str, Repair] | None = None,
     ) -> None:
         self._live, self._wishes, self._foresee = live, wishes, foresee
@@ -129,8 +129,8 @@ class Planner:
         self._absent, self._count = absent, count
         self._known = catalogue.repairs() if known is None else known
         self._actions: list[Action] = []
-        self._left: list[Left] = []
-        self._deferred: list[Left] = []
+        self._left: list[Unrepaired] = []
+        self._deferred: list[Unrepaired] = []
 
     def plan(
         self,
@@ -142,7 +142,7 @@ class Planner:
     ) -> Plan:
         """The plan for confirmed findings. LimitError if it would exceed the limits."""
         self._know(self._wishes.repairs)
-        mendable = []
+        repairable = []
         for finding in findings:
             if finding.state is State.WAIVED:
                 continue
@@ -155,10 +155,10 @@ class Planner:
             if not offered:
                 self._left.append(_left(finding, _unmended(finding)))
                 continue
-            mendable.append((finding, offered))
-        self._foresee([finding.evidence for finding, _ in mendable])
+            repairable.append((finding, offered))
+        self._foresee([finding.evidence for finding, _ in repairable])
         todo = []
-        for finding, offered in mendable:
+        for finding, offered in repairable:
             if (repair := self._choice(finding, offered)) is not None:
                 todo.append((catalogue.stage(repair.name), finding, repair))
         todo.sort(key=lambda each: (each[0], each[2].name))
@@ -441,8 +441,8 @@ def asked(repair: Repair, arguments: Mapping[str, object]) -> Finding:
     )
 
 
-def _left(about: Finding | Action, reason: str, repair: str = "") -> Left:
-    return Left(
+def _left(about: Finding | Action, reason: str, repair: str = "") -> Unrepaired:
+    return Unrepaired(
         check=about.check,
         fingerprint=about.fingerprint,
         resource_type=about.resource_type,

@@ -53,7 +53,7 @@ def _near(text: str, made: datetime) -> bool:
         return False
 
 
-def otherwise(lanes: Sequence[Lane], answer: Confirmed, again: Again) -> dict[Lane, str]:
+def changed_lanes(lanes: Sequence[Lane], answer: Confirmed, again: Again) -> dict[Lane, str]:
     """Those of the lanes not yet begun that would now be planned differently, with the reason."""
     fresh = {lane.action.id: lane for lane in lanes if lane.open and lane.at == 0 and not lane.begun}
     actions = [lane.action for lane in fresh.values()]

@@ -35,7 +35,7 @@ def marked(steps: Iterable[Step], waits: Waits) -> tuple[Step, ...]:
     return tuple(replace(step, waits=True) if isinstance(step, ApiCall) and waits(step) else step for step in steps)
 
 
-def never(call: ApiCall) -> bool:
+def never_waits(call: ApiCall) -> bool:
     """The default if nothing is known of the operations: every call sends something."""
     del call
     return False

@@ -26,7 +26,7 @@ _NAMED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judge:
+class VettingContext:
     """The knowledge available where a plan file is read."""
 
     describe: Describe
@@ -35,7 +35,7 @@ class Judge:
     vouched: bool = False  #: the plan is signed with a trusted key
 
 
-def vetted(plan: Plan, judge: Judge, file: str) -> Plan:
+def vetted(plan: Plan, judge: VettingContext, file: str) -> Plan:
     """The plan with everything derivable derived again. PlanFileError for what this version cannot have planned."""
     actions, faults = [], []
     for action in plan.actions:
@@ -78,7 +78,7 @@ def bounded(limits: Limits, allowed: Limits) -> Limits:
     )
 
 
-def _fault(plan: Plan, action: Action, judge: Judge) -> str:
+def _fault(plan: Plan, action: Action, judge: VettingContext) -> str:
     """Why this version cannot have planned it, or ""."""
     if plan.workflow:
         if plan.workflow not in catalogue.workflows() or action.repair != plan.workflow or action.check:
@@ -94,7 +94,7 @@ def _fault(plan: Plan, action: Action, judge: Judge) -> str:
     return next((fault for step in action.steps for fault in _faults(action, step, judge)), "")
 
 
-def _faults(action: Action, step: Step, judge: Judge) -> Iterator[str]:
+def _faults(action: Action, step: Step, judge: VettingContext) -> Iterator[str]:
     if fault := faulty(step) or foreign(action.repair, step):
         yield fault
     if isinstance(step, ApiCall):
@@ -105,7 +105,7 @@ def _faults(action: Action, step: Step, judge: Judge) -> Iterator[str]:
         yield fault
 
 
-def _derived(action: Action, judge: Judge) -> tuple[Action, str]:
+def _derived(action: Action, judge: VettingContext) -> tuple[Action, str]:
     """(the action as this version would show it, why it cannot be shown)."""
     steps = marked(action.steps, judge.waits)
     try:

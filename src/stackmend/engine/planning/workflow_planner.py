@@ -12,10 +12,10 @@ from stackmend import __version__
 from stackmend.engine.auditing import catalogue
 from stackmend.engine.planning.cascade import taken_along
 from stackmend.engine.planning.planner import Arguments, faulty
-from stackmend.engine.planning.step_text import Describe, Waits, literal, marked, named, never
+from stackmend.engine.planning.step_text import Describe, Waits, literal, marked, named, never_waits
 from stackmend.engine.planning.vocabulary import foreign
 from stackmend.model.errors import UsageError
-from stackmend.model.plan import Action, Left, Limits, Plan
+from stackmend.model.plan import Action, Limits, Plan, Unrepaired
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import ApiCall, Gate, HostCommand, Manual, Risk, RowStep
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
@@ -38,7 +38,7 @@ def plan(
     limits: Limits,
     gates: bool = False,
     describe: Describe = named,
-    waits: Waits = never,
+    waits: Waits = never_waits,
 ) -> Plan:
     """The plan; if the workflow must not be begun, it has no action and the reason in ``not_repaired``.
 
@@ -67,7 +67,12 @@ def _whole(draft: LaneDraft, sight: Sight) -> LaneDraft:
 
 
 def _plan(
-    workflow: Workflow, actions: tuple[Action, ...], left: tuple[Left, ...], sight: Sight, cloud: str, limits: Limits
+    workflow: Workflow,
+    actions: tuple[Action, ...],
+    left: tuple[Unrepaired, ...],
+    sight: Sight,
+    cloud: str,
+    limits: Limits,
 ) -> Plan:
     return Plan(
         id=secrets.token_hex(6),
@@ -82,10 +87,10 @@ def _plan(
     )
 
 
-def _refused(workflow: Workflow, arguments: Mapping[str, object], reason: str) -> tuple[Left, ...]:
+def _refused(workflow: Workflow, arguments: Mapping[str, object], reason: str) -> tuple[Unrepaired, ...]:
     kind, name = next(iter(arguments.items()), ("", ""))
     return (
-        Left(
+        Unrepaired(
             check="",
             fingerprint="",
             resource_type=kind,

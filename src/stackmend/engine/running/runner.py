@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from stackmend.engine.planning.replan import Again, otherwise
+from stackmend.engine.planning.replan import Again, changed_lanes
 from stackmend.engine.running.call_scheduler import CallScheduler
 from stackmend.engine.running.lanes import Call, Lane, batches, lanes, last_entries
 from stackmend.engine.running.undo import inverse
@@ -43,12 +43,12 @@ _GONE = "the finding no longer exists, but the rows are not as the repair would 
 Watch = Callable[[Sequence[Lane], Mapping[Lane, Pending]], None]
 
 
-def never() -> str:
+def never_stop() -> str:
     """Never asks to stop."""
     return ""
 
 
-def nobody(lanes: Sequence[Lane], moving: Mapping[Lane, Pending]) -> None:
+def watch_nothing(lanes: Sequence[Lane], moving: Mapping[Lane, Pending]) -> None:
     """Watches nothing."""
     del lanes, moving
 
@@ -64,9 +64,9 @@ class Tools:
     executors: Mapping[str, Executor]  #: kind of step ("api", "command", "gate") -> its executor
     clock: Clock
     #: called whenever the calls in progress change: all lanes; lane -> its call
-    watch: Watch = nobody
+    watch: Watch = watch_nothing
     #: why no further step is to be begun ("SIGTERM"), "" to continue
-    stop: Callable[[], str] = never
+    stop: Callable[[], str] = never_stop
     #: plans the actions of a file again; None if this process planned them, or they are already in the journal
     again: Again | None = None
 
@@ -165,7 +165,7 @@ class Runner:
             elif lane.action.fingerprint not in answer.rows.get(name, {}):
                 gone[lane] = _GONE
         if self._tools.again is not None:
-            gone |= otherwise([lane for lane in self._lanes if lane not in gone], answer, self._tools.again)
+            gone |= changed_lanes([lane for lane in self._lanes if lane not in gone], answer, self._tools.again)
         done = self._found_done(list(gone))
         for lane, why in gone.items():
             if lane in done:
@@ -407,7 +407,7 @@ class Runner:
         back = replace(self._record, id=f"{mine}-{lane.action.id}", kind="undo", undoes=mine, ended_at="")
         journal.begin(back, actions)
         # even if the run was asked to stop: a group is reverted completely
-        result = Runner(replace(self._tools, stop=never), back, lanes(actions)).run(checked=False)
+        result = Runner(replace(self._tools, stop=never_stop), back, lanes(actions)).run(checked=False)
         whole = result.exit is Exit.CLEAN and not lost
         done = sorted(n for n, e in last_entries(entries).items() if e.state is StepState.DONE and n in _numbers(lane))
         if whole:

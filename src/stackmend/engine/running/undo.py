@@ -11,7 +11,7 @@ from stackmend.engine.planning.step_text import Describe, literal, named
 from stackmend.engine.running.lanes import Lane, intents, last_entries
 from stackmend.model.errors import InDoubtError, SourceError, UsageError
 from stackmend.model.journal import JournalEntry, RunRecord, RunState
-from stackmend.model.plan import Action, Left, row_id
+from stackmend.model.plan import Action, Unrepaired, row_id
 from stackmend.model.protocols import Writer
 from stackmend.model.step import (
     ApiCall,
@@ -122,17 +122,17 @@ def summary(moved: Sequence[Action], of: int) -> tuple[str, ...]:
     return (f"{len(moved)} of {of} have changed since and are left alone: {what}",)
 
 
-def left_alone(action: Action, why: str) -> Left:
+def left_alone(action: Action, why: str) -> Unrepaired:
     """An action that the undo will find stale."""
-    return Left(
+    return Unrepaired(
         check=action.id, fingerprint="", resource_type=action.resource_type, resource_id=action.resource_id,
         message=action.message, reason=f"{why}: left alone", repair=action.repair,
     )  # fmt: skip
 
 
-def irretrievable(text: str) -> Left:
+def irretrievable(text: str) -> Unrepaired:
     """What cannot be undone, in the words of :func:`inverse`."""
-    return Left(
+    return Unrepaired(
         check="", fingerprint="", resource_type="step", resource_id="", message=text, reason=f"not undone: {text}"
     )
 

@@ -65,7 +65,7 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Former:
+class FormerHolder:
     """A server whose records still list the address, although the port named there is not one that has it now."""
 
     server: str
@@ -98,13 +98,13 @@ class AddressScope:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Whose:
+class AddressInfo:
     """Everything known about one address."""
 
     address: str
     kind: str  #: "ip" or "mac"
     holders: tuple[Holder, ...]
-    former: tuple[Former, ...]
+    former: tuple[FormerHolder, ...]
     places: tuple[AddressScope, ...]
     floating: tuple[Floating, ...] = ()  #: if it is a floating IP address itself
     unread: Mapping[str, str] = field(default_factory=dict)  #: source -> why it could not be read

@@ -102,7 +102,7 @@ def _attachment_deleted(services: Api, attachment: str, pair: ServerVolume) -> S
     if pair.server.alive:
         calls.idle(found, pair.server.uuid)
     else:
-        calls.nobody(found, pair.server.uuid)
+        calls.server_absent(found, pair.server.uuid)
     return guarded(made, found, ("volume", "instance", "status", *SERVER))
 
 

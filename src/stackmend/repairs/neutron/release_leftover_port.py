@@ -59,7 +59,7 @@ def api(target: Row, live: Live) -> Iterator[Step]:
         if found["status"] == "ACTIVE":
             raise CannotRepair(f"port {name} is ACTIVE: check the guest's NICs before removing anything")
     else:
-        calls.nobody(found, device)
+        calls.server_absent(found, device)
     guards = ("device_id", "device_owner", "binding:host_id", "status", *SERVER)
     if made is False and not _used(live, port):
         yield guarded(DeletePort(port=name), found, guards)

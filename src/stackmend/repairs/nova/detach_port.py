@@ -133,7 +133,7 @@ def _left_behind(target: Row, live: Live, port: Record) -> Iterator[Step]:
     list(no_such_server(live, port["device_id"]))
     found = api_of(live).look(UpdatePort(port=str(port["id"]), values={}))
     shown(found, "port")
-    calls.nobody(found, port["device_id"])
+    calls.server_absent(found, port["device_id"])
     yield calls.let_go(str(port["id"]), found, ("status", *SERVER))
 
 

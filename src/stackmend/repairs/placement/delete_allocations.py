@@ -39,7 +39,7 @@ def api(target: Row, live: Live) -> Iterator[Step]:
     if live_server(live, consumer) is not None:
         raise CannotRepair(f"there is a live server {consumer}")
     found = calls.allocations(services, consumer)
-    calls.nobody(found, consumer)
+    calls.server_absent(found, consumer)
     if found["allocations"]:
         yield calls.allocations_set(consumer, {}, found, ("server",))
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
-from stackmend.model.objects.address import AddressScope, Former, Holder, Whose
+from stackmend.model.objects.address import AddressInfo, AddressScope, FormerHolder, Holder
 from stackmend.report.document import Document
 
 
@@ -31,7 +31,7 @@ class _Line(NamedTuple):
 REACHED = (("Address", "address"), ("TCP Port", "port"), ("State", "state"), ("Why", "why"), ("Seconds", "seconds"))
 
 
-def whose(found: Whose) -> Document:
+def whose(found: AddressInfo) -> Document:
     """All that is known of an address (docs/schemas/address.json)."""
     lines = list(_lines(found))
     width = max(len(line.head) for line in lines)
@@ -48,7 +48,7 @@ def reached(found: Iterable[_Reached]) -> Document:
     return Document(data=data, columns=REACHED)
 
 
-def _lines(found: Whose) -> Iterator[_Line]:
+def _lines(found: AddressInfo) -> Iterator[_Line]:
     for holder in found.holders:
         yield _Line("held by", _held(holder))
     for floating in found.floating:
@@ -77,7 +77,7 @@ def _held(holder: Holder) -> str:
     return f"port {port.id}{name} of project {port.project or '-'}: {use}{where}, {port.status or 'no status'}{also}"
 
 
-def _had(former: Former) -> str:
+def _had(former: FormerHolder) -> str:
     name = f"{former.name} ({former.server})" if former.name else former.server
     state = f"deleted {former.deleted_at}" if former.deleted_at else "not deleted"
     return f"server {name} of project {former.project or '-'}, {state}, port {former.port} ({former.witness})"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import ClassVar
 
-from stackmend.cli.applying import company, report, writer_known
+from stackmend.cli.applying import observer, report, writer_known
 from stackmend.cli.base import Printing
 from stackmend.cli.options import add_object, seconds
 from stackmend.cli.request import RequestCommand
@@ -125,7 +125,7 @@ class PortDetach(_PortRequest):
             return Exit.CLEAN
         line = self.typed(*self._again(parsed_args), "--yes", "--accept", self.repair)
         writer_known(config, plan, parsed_args, f"{line} --same-account")
-        with company(self) as (here, progress):
+        with observer(self) as (here, progress):
             result = runs.apply(config, plan, company=here, progress=progress)
         if result.exit is not Exit.REPAIRED:
             return Exit(report(self, result, parsed_args))

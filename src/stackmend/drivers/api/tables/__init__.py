@@ -17,7 +17,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stackmend.drivers.api.reader import Look
+    from stackmend.drivers.api.reader import ApiTableReader
 
 TableRow = dict[str, Any]
 #: column -> the values wanted (all columns must match); None for the whole table
@@ -31,7 +31,7 @@ class ApiTable:
     label: str
     columns: tuple[str, ...]  #: columns that are filled
     #: the rows; extra rows are harmless. SourceError if they cannot be read completely
-    rows: Callable[[Look, Wanted], Iterable[TableRow]]
+    rows: Callable[[ApiTableReader, Wanted], Iterable[TableRow]]
 
 
 @cache

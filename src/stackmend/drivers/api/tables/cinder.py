@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stackmend.drivers.api.reader import Look
+from stackmend.drivers.api.reader import ApiTableReader
 from stackmend.drivers.api.session import segment
 from stackmend.drivers.api.tables import ApiTable, TableRow, Wanted, moment
 from stackmend.model.errors import SourceError
@@ -24,7 +24,7 @@ _ADMIN = ("os-vol-host-attr:host", "os-vol-tenant-attr:tenant_id", "os-vol-mig-s
 VolumeBody = Mapping[str, Any]
 
 
-def _administrator(look: Look) -> None:
+def _administrator(look: ApiTableReader) -> None:
     """SourceError unless the account may see everything: only administrators can list its services."""
 
     def make() -> bool:
@@ -45,7 +45,7 @@ def _whole(volume: VolumeBody) -> VolumeBody:
     return volume
 
 
-def volumes(look: Look, names: Any) -> list[VolumeBody]:
+def volumes(look: ApiTableReader, names: Any) -> list[VolumeBody]:
     """The volumes with these ids; for None, all of them."""
     if names is None:
         return list(look.once("list", "volumes", lambda: _all(look)).values())
@@ -58,7 +58,7 @@ def volumes(look: Look, names: Any) -> list[VolumeBody]:
     return [volume for volume in look.many("volume", names, one).values() if volume is not None]
 
 
-def _all(look: Look) -> dict[str, VolumeBody]:
+def _all(look: ApiTableReader) -> dict[str, VolumeBody]:
     _administrator(look)
     listed = look.every(_SERVICE, "/volumes/detail?all_tenants=1", "volumes", ATTACHMENTS)
     found = {volume["id"]: _whole(volume) for volume in listed}
@@ -66,7 +66,7 @@ def _all(look: Look) -> dict[str, VolumeBody]:
     return found
 
 
-def attachments(look: Look, wanted: Wanted) -> list[Mapping[str, Any]]:
+def attachments(look: ApiTableReader, wanted: Wanted) -> list[Mapping[str, Any]]:
     """The attachments of these volumes or servers; for None, all of them."""
     _administrator(look)
     if wanted is None:
@@ -78,7 +78,7 @@ def attachments(look: Look, wanted: Wanted) -> list[Mapping[str, Any]]:
     return [one for held in some.values() for one in held]
 
 
-def _pages(look: Look, more: str) -> list[Mapping[str, Any]]:
+def _pages(look: ApiTableReader, more: str) -> list[Mapping[str, Any]]:
     """Page by page until one is empty: Cinder caps this list without a link to the rest."""
     found: dict[str, Mapping[str, Any]] = {}
     at = ""
@@ -94,7 +94,7 @@ def _pages(look: Look, more: str) -> list[Mapping[str, Any]]:
         at = f"&marker={segment(body['attachments'][-1]['id'])}"
 
 
-def _volume_rows(look: Look, wanted: Wanted) -> Iterator[TableRow]:
+def _volume_rows(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     for one in volumes(look, None if wanted is None else wanted["id"]):
         yield {
             "id": one["id"],
@@ -111,7 +111,7 @@ def _volume_rows(look: Look, wanted: Wanted) -> Iterator[TableRow]:
         }
 
 
-def _attachment_rows(look: Look, wanted: Wanted) -> Iterator[TableRow]:
+def _attachment_rows(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     found = attachments(look, wanted)
     known = {v["id"]: v for v in volumes(look, None if wanted is None else [one["volume_id"] for one in found])}
     for one in found:
@@ -134,7 +134,7 @@ def _attachment_rows(look: Look, wanted: Wanted) -> Iterator[TableRow]:
         }
 
 
-def _snapshots(look: Look, wanted: Wanted) -> Iterator[TableRow]:
+def _snapshots(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     _administrator(look)
     of = [""] if wanted is None else [f"&volume_id={segment(name)}" for name in wanted["volume_id"]]
     paths = [f"/snapshots?all_tenants=1{more}" for more in of]

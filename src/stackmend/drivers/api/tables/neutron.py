@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stackmend.drivers.api.reader import Look
+from stackmend.drivers.api.reader import ApiTableReader
 from stackmend.drivers.api.tables import ApiTable, TableRow, Wanted, moment, number
 from stackmend.model.errors import SourceError
 
@@ -27,7 +27,7 @@ _SOME = 40
 PortBody = Mapping[str, Any]
 
 
-def ports(look: Look, wanted: Wanted) -> list[PortBody]:
+def ports(look: ApiTableReader, wanted: Wanted) -> list[PortBody]:
     """The ports with these ids or devices; for None, all of them. SourceError unless all are shown."""
     if wanted is None:
         return look.once("list", "ports", lambda: _whole(look, f"/ports?limit={_PAGE}{_SHOW}"))
@@ -37,7 +37,7 @@ def ports(look: Look, wanted: Wanted) -> list[PortBody]:
     return [port for some in look.each(lambda path: _whole(look, path), paths) for port in some]
 
 
-def _whole(look: Look, path: str) -> list[PortBody]:
+def _whole(look: ApiTableReader, path: str) -> list[PortBody]:
     found = look.every("network", path, "ports")
     if any(_HOST not in port for port in found):
         raise SourceError(
@@ -49,7 +49,7 @@ def _whole(look: Look, path: str) -> list[PortBody]:
     return found
 
 
-def _administrator(look: Look) -> None:
+def _administrator(look: ApiTableReader) -> None:
     """SourceError unless the account may see everything: objects of other projects are silently omitted, quotas not."""
 
     def make() -> bool:
@@ -61,7 +61,7 @@ def _administrator(look: Look) -> None:
         )
 
 
-def _of(look: Look, wanted: Wanted, column: str) -> list[PortBody]:
+def _of(look: ApiTableReader, wanted: Wanted, column: str) -> list[PortBody]:
     """Ports by their ids in another table's column, cached or not."""
     if wanted is None:
         return ports(look, None)
@@ -71,14 +71,14 @@ def _of(look: Look, wanted: Wanted, column: str) -> list[PortBody]:
     return found + (ports(look, {"id": lacking}) if lacking else [])
 
 
-def _rows(look: Look, wanted: Wanted) -> Iterator[TableRow]:
+def _rows(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     same = ("id", "project_id", "device_id", "device_owner", "mac_address", "network_id", "status", "admin_state_up")
     for port in ports(look, wanted):
         row = {name: port[name] for name in same}
         yield {**row, "standard_attr_id": number(port["id"]), "named": bool(port["name"])}
 
 
-def _attributes(look: Look, wanted: Wanted) -> Iterator[TableRow]:
+def _attributes(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     for port in ports(look, None) if wanted is None else look.kept("port").values():
         yield {
             "id": number(port["id"]),
@@ -89,7 +89,7 @@ def _attributes(look: Look, wanted: Wanted) -> Iterator[TableRow]:
         }
 
 
-def _bindings(look: Look, wanted: Wanted) -> Iterator[TableRow]:
+def _bindings(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     for port in _of(look, wanted, "port_id"):
         yield {
             "port_id": port["id"],
@@ -101,13 +101,13 @@ def _bindings(look: Look, wanted: Wanted) -> Iterator[TableRow]:
         }
 
 
-def _pairs(look: Look, wanted: Wanted) -> Iterator[TableRow]:
+def _pairs(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     for port in _of(look, wanted, "port_id"):
         for pair in port.get("allowed_address_pairs") or ():
             yield {"port_id": port["id"], "ip_address": pair["ip_address"]}
 
 
-def _tags(look: Look, wanted: Wanted) -> Iterator[TableRow]:
+def _tags(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     for port in ports(look, None) if wanted is None else look.kept("port").values():
         for tag in port.get("tags") or ():
             yield {"standard_attr_id": number(port["id"]), "tag": tag}

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from stackmend.drivers.api.reader import Look
+from stackmend.drivers.api.reader import ApiTableReader
 from stackmend.drivers.api.session import segment
 from stackmend.drivers.api.tables import ApiTable, TableRow, Wanted, cinder, moment, neutron, number
 from stackmend.model.errors import SourceError
@@ -33,7 +33,7 @@ _RECENT = timedelta(hours=2)
 _LATEST = 3
 
 
-def _server(look: Look, name: str) -> Any:
+def _server(look: ApiTableReader, name: str) -> Any:
     """A server as shown, with "gone" set if it is deleted; None if there is none. SourceError if that is unknown."""
     body = look.get("compute", f"/servers/{segment(name)}", DOWN)
     if body is not None:
@@ -54,7 +54,7 @@ def _shown_whole(server: Mapping[str, Any]) -> Mapping[str, Any]:
     return server
 
 
-def _all(look: Look) -> dict[str, Any]:
+def _all(look: ApiTableReader) -> dict[str, Any]:
     """Every live server by id."""
 
     def make() -> dict[str, Any]:
@@ -71,7 +71,7 @@ def _all(look: Look) -> dict[str, Any]:
     return look.once("list", "servers", make)
 
 
-def _servers(look: Look, names: Iterable[Any] | None) -> list[Mapping[str, Any]]:
+def _servers(look: ApiTableReader, names: Iterable[Any] | None) -> list[Mapping[str, Any]]:
     """The servers with these ids, including deleted ones; all live ones for None."""
     if names is None:
         return list(_all(look).values())
@@ -81,7 +81,7 @@ def _servers(look: Look, names: Iterable[Any] | None) -> list[Mapping[str, Any]]
     return [server for server in found.values() if server is not None]
 
 
-def _live(look: Look, names: Iterable[Any] | None) -> list[Mapping[str, Any]]:
+def _live(look: ApiTableReader, names: Iterable[Any] | None) -> list[Mapping[str, Any]]:
     return [server for server in _servers(look, names) if not _deleted(server)]
 
 
@@ -95,7 +95,7 @@ def _cell(server: Mapping[str, Any]) -> str:
     return "cell0" if unborn and server["OS-EXT-STS:vm_state"] == "error" else CELL
 
 
-def _instances(look: Look, wanted: Wanted) -> Iterator[TableRow]:
+def _instances(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     for server in _servers(look, None if wanted is None else wanted.get("uuid")):
         yield {
             "cell": _cell(server),
@@ -119,7 +119,7 @@ def _macs(server: Mapping[str, Any]) -> set[str]:
     return {one["OS-EXT-IPS-MAC:mac_addr"] for some in server["addresses"].values() for one in some}
 
 
-def _caches(look: Look, wanted: Wanted) -> Iterator[TableRow]:
+def _caches(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     for server in _live(look, None if wanted is None else wanted.get("instance_uuid")):
         vifs = max(len(_macs(server)), 1) if server["addresses"] else 0
         yield {
@@ -131,7 +131,7 @@ def _caches(look: Look, wanted: Wanted) -> Iterator[TableRow]:
         }
 
 
-def _vifs(look: Look, wanted: Wanted) -> Iterator[TableRow]:
+def _vifs(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     names = None if wanted is None else wanted.get("instance_uuid")
     ports = neutron.ports(look, None if names is None else {"device_id": names})
     of: dict[tuple[str, str], str] = {(port["device_id"], port["mac_address"]): port["id"] for port in ports}
@@ -141,7 +141,7 @@ def _vifs(look: Look, wanted: Wanted) -> Iterator[TableRow]:
                 yield {"cell": _cell(server), "instance_uuid": server["id"], "port_id": port, "address": mac}
 
 
-def _mappings(look: Look, wanted: Wanted) -> Iterator[TableRow]:
+def _mappings(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     """Nova is queried by server: for one volume, the servers named by its attachments and the findings."""
     names: Iterable[Any] | None = None if wanted is None else wanted.get("instance_uuid")
     if wanted is not None and names is None and look.findings:
@@ -160,7 +160,7 @@ def _mappings(look: Look, wanted: Wanted) -> Iterator[TableRow]:
             }
 
 
-def _migrations(look: Look, wanted: Wanted) -> Iterator[TableRow]:
+def _migrations(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     names = None if wanted is None else wanted.get("instance_uuid")
     paths = ["/os-migrations"] if names is None else [f"/os-migrations?instance_uuid={segment(n)}" for n in names]
     read = look.each(lambda path: look.every("compute", path, "migrations", MIGRATIONS), paths)
@@ -182,7 +182,7 @@ def _migrations(look: Look, wanted: Wanted) -> Iterator[TableRow]:
         }
 
 
-def _actions(look: Look, wanted: Wanted) -> Iterator[TableRow]:
+def _actions(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     """The latest actions of each server: any event started since (G-IDLE) belongs to one of them."""
     since = datetime.now(UTC).replace(tzinfo=None) - _RECENT
 
@@ -205,7 +205,7 @@ def _actions(look: Look, wanted: Wanted) -> Iterator[TableRow]:
         yield from some
 
 
-def _events(look: Look, wanted: Wanted) -> Iterator[TableRow]:
+def _events(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     """Events of the actions read before."""
     del wanted
     for mark, event in (one for some in look.kept("events").values() for one in some):
@@ -219,7 +219,7 @@ def _events(look: Look, wanted: Wanted) -> Iterator[TableRow]:
         }
 
 
-def _services(look: Look) -> list[Mapping[str, Any]]:
+def _services(look: ApiTableReader) -> list[Mapping[str, Any]]:
     """Nova's services at this moment; SourceError if a cell does not answer."""
     found = look.every("compute", "/os-services", "services", DOWN)
     down = sorted(str(one["host"]) for one in found if one["status"] == "UNKNOWN")
@@ -229,7 +229,7 @@ def _services(look: Look) -> list[Mapping[str, Any]]:
     return found
 
 
-def _service_rows(look: Look, wanted: Wanted) -> Iterator[TableRow]:
+def _service_rows(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     del wanted
     now = datetime.now(UTC).replace(tzinfo=None)
     for one in _services(look):
@@ -246,7 +246,7 @@ def _service_rows(look: Look, wanted: Wanted) -> Iterator[TableRow]:
         }
 
 
-def _nodes(look: Look, wanted: Wanted) -> Iterator[TableRow]:
+def _nodes(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     del wanted
     found = look.every("compute", "/os-hypervisors/detail", "hypervisors", NODES)
     _services(look)  # the list leaves out hypervisors of a cell that is down, without naming it
@@ -261,14 +261,14 @@ def _nodes(look: Look, wanted: Wanted) -> Iterator[TableRow]:
         }
 
 
-def _zones(look: Look, wanted: Wanted) -> Iterator[TableRow]:
+def _zones(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     del wanted
     for one in look.every("compute", "/os-aggregates", "aggregates", NODES):
         if zone := one["availability_zone"]:
             yield {"id": one["id"], "value": zone}
 
 
-def _nothing(look: Look, wanted: Wanted) -> Iterator[TableRow]:
+def _nothing(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     """Part of the list of servers."""
     del look, wanted
     yield from ()

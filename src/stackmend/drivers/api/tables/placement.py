@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from stackmend.drivers.api.reader import Look
+from stackmend.drivers.api.reader import ApiTableReader
 from stackmend.drivers.api.session import segment
 from stackmend.drivers.api.tables import ApiTable, TableRow, Wanted, moment, number
 
@@ -21,12 +21,12 @@ GENERATIONS, TYPES = "1.28", "1.38"
 _UNTYPED = "unknown"
 
 
-def _providers(look: Look) -> list[Mapping[str, Any]]:
+def _providers(look: ApiTableReader) -> list[Mapping[str, Any]]:
     read = lambda: look.every("placement", "/resource_providers", "resource_providers", GENERATIONS)  # noqa: E731
     return look.once("list", "providers", read)
 
 
-def _consumer(look: Look, name: str) -> dict[str, Any]:
+def _consumer(look: ApiTableReader, name: str) -> dict[str, Any]:
     """A consumer's allocations (provider -> class -> amount), generation, type and time of the last write."""
     version = TYPES if look.once("has", TYPES, lambda: look.offers("placement", TYPES)) else GENERATIONS
     answer = look.ask("placement", f"/allocations/{segment(name)}", version)
@@ -42,7 +42,7 @@ def _consumer(look: Look, name: str) -> dict[str, Any]:
     }
 
 
-def _held(look: Look) -> dict[str, dict[str, Any]]:
+def _held(look: ApiTableReader) -> dict[str, dict[str, Any]]:
     """consumer -> provider -> class -> amount, for all."""
 
     def make() -> dict[str, dict[str, Any]]:
@@ -58,11 +58,11 @@ def _held(look: Look) -> dict[str, dict[str, Any]]:
     return look.once("list", "allocations", make)
 
 
-def _some(look: Look, names: Any) -> dict[str, dict[str, Any]]:
+def _some(look: ApiTableReader, names: Any) -> dict[str, dict[str, Any]]:
     return look.many("consumer", [str(name) for name in names], lambda name: _consumer(look, name))
 
 
-def _provider_rows(look: Look, wanted: Wanted) -> Iterator[TableRow]:
+def _provider_rows(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     del wanted
     for one in _providers(look):
         above = one["parent_provider_uuid"]
@@ -76,7 +76,7 @@ def _provider_rows(look: Look, wanted: Wanted) -> Iterator[TableRow]:
         }
 
 
-def _allocations(look: Look, wanted: Wanted) -> Iterator[TableRow]:
+def _allocations(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     if wanted is None:
         held = _held(look)
     else:
@@ -92,7 +92,7 @@ def _allocations(look: Look, wanted: Wanted) -> Iterator[TableRow]:
                 }
 
 
-def _consumers(look: Look, wanted: Wanted) -> Iterator[TableRow]:
+def _consumers(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     if wanted is None:
         every = _held(look)
         some = _some(look, [name for name in every if look.alive is None or name not in look.alive])
@@ -110,14 +110,14 @@ def _consumers(look: Look, wanted: Wanted) -> Iterator[TableRow]:
             }
 
 
-def _types(look: Look, wanted: Wanted) -> Iterator[TableRow]:
+def _types(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     """Allocations of the consumers read before."""
     del wanted
     for kind in sorted({one["kind"] for one in look.kept("consumer").values() if one["kind"]}):
         yield {"id": number(kind), "name": kind}
 
 
-def _classes(look: Look, wanted: Wanted) -> Iterator[TableRow]:
+def _classes(look: ApiTableReader, wanted: Wanted) -> Iterator[TableRow]:
     del wanted
     for one in look.every("placement", "/resource_classes", "resource_classes", GENERATIONS):
         yield {"id": number(one["name"]), "name": one["name"]}

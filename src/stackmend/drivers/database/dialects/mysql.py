@@ -17,7 +17,7 @@ from pymysql.converters import through
 from pymysql.cursors import SSCursor
 
 from stackmend.drivers.database.dialects.base import Address, Connection, TableInfo, TableReader, reference
-from stackmend.drivers.database.dialects.rights import Visibility, sight
+from stackmend.drivers.database.dialects.rights import Visibility, visibility
 from stackmend.drivers.database.dialects.session import settle
 from stackmend.drivers.database.patience import Wait
 from stackmend.model.errors import SilentError, SourceError
@@ -86,7 +86,7 @@ class MySQL:
 
     def connect(self, address: Address, *, write: bool = False) -> Connection:
         """A PyMySQL connection in UTC; unless ``write``, every transaction of it is READ ONLY."""
-        with telling(address):
+        with translated_errors(address):
             connection = _Connection.to(
                 address, database=address.database, client_flag=CLIENT.FOUND_ROWS, conv=_CONVERTERS
             )
@@ -140,7 +140,7 @@ class MySQL:
                 role = self.select(connection, "SELECT CURRENT_ROLE()")[0][0]
                 if role not in (None, "NONE"):
                     lines += self.select(connection, statement.format(role=role))
-        return sight([str(line[0]) for line in lines], schema)
+        return visibility([str(line[0]) for line in lines], schema)
 
     def triggers(self, connection: Connection) -> frozenset[str]:
         """From information_schema, which shows them only to accounts with the privilege TRIGGER."""
@@ -154,7 +154,7 @@ class MySQL:
         self, connection: Connection, sql: str, parameters: Sequence[Any] | None = None
     ) -> list[tuple[Any, ...]]:
         """Rows in canonical values. ``%`` must be doubled when parameters are given, even none (``[]``)."""
-        with telling(getattr(connection, "address", None)), connection.cursor() as cursor:
+        with translated_errors(getattr(connection, "address", None)), connection.cursor() as cursor:
             cursor.execute(sql, None if parameters is None else tuple(parameters))
             return list(cursor.fetchall())
 
@@ -206,7 +206,7 @@ class _NativeReader:
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        with telling(address):
+        with translated_errors(address):
             where = _where(address)
             if "ssl" in where:  # by default the C layer continues in plain text with a server without TLS
                 where["ssl_mode"] = "VERIFY_IDENTITY"
@@ -226,7 +226,7 @@ class _NativeReader:
 
     def stream(self, sql: str, batch: int, database: str = "") -> Iterator[Sequence[tuple[Any, ...]]]:
         self._wait.who = database or self._wait.who
-        with telling(self._address), self._waiting(sql):
+        with translated_errors(self._address), self._waiting(sql):
             self._connection.query(sql.encode())
             result = self._connection.use_result()
             while rows := self._some(result, batch):
@@ -236,7 +236,7 @@ class _NativeReader:
             # the C layer returns the same empty answer at the end and for a broken stream: the error number differs
             if self._connection.errno():
                 if self._wait.silent(0.9):
-                    raise silent(self._address)
+                    raise no_answer(self._address)
                 raise SourceError(
                     f"{self._address.redacted}: the connection broke: {self._connection.error()}", _BROKEN
                 )
@@ -260,13 +260,13 @@ class _NativeReader:
             yield
         except _mysql.MySQLError as problem:
             if problem.args[:1] == (_LOST,) and self._wait.silent(0.9):
-                raise silent(self._address) from problem
+                raise no_answer(self._address) from problem
             raise
         finally:
             self._wait.end()
 
     def _run(self, statement: str) -> Sequence[tuple[Any, ...]]:
-        with telling(self._address), self._waiting(statement):
+        with translated_errors(self._address), self._waiting(statement):
             self._connection.query(statement.encode())
             result = self._connection.store_result()
             return result.fetch_row(0, 0) if result is not None else ()
@@ -279,7 +279,7 @@ class _PythonReader:
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        with telling(address):
+        with translated_errors(address):
             self._connection = _Connection.to(address, use_unicode=False, conv=_ENCODERS)
         self._run(_ending_after(_TABLE_SECONDS))
         settle(self._run, address.redacted)
@@ -289,7 +289,7 @@ class _PythonReader:
 
     def stream(self, sql: str, batch: int, database: str = "") -> Iterator[Sequence[tuple[Any, ...]]]:
         self._connection.wait.who = database or self._connection.wait.who
-        with telling(self._address):
+        with translated_errors(self._address):
             cursor = SSCursor(self._connection)
             cursor.execute(sql)
             while rows := cursor.fetchmany(batch):
@@ -300,7 +300,7 @@ class _PythonReader:
         self._connection.close()
 
     def _run(self, statement: str) -> Sequence[tuple[Any, ...]]:
-        with telling(self._address), self._connection.cursor() as cursor:
+        with translated_errors(self._address), self._connection.cursor() as cursor:
             return _rows(cursor, statement)
 
 
@@ -320,14 +320,14 @@ _BROKEN = "The rows read from that table were discarded; see the server's log. T
 
 
 @contextmanager
-def telling(address: Address | None) -> Iterator[None]:
+def translated_errors(address: Address | None) -> Iterator[None]:
     """Turn driver errors into a SourceError that names the database and never the password."""
     native = (pymysql.MySQLError,) if _mysql is None else (pymysql.MySQLError, _mysql.MySQLError)
     try:
         yield
     except native as problem:
         if isinstance(problem.__context__, TimeoutError) and address:
-            raise silent(address) from problem
+            raise no_answer(address) from problem
         number = problem.args[0] if problem.args and isinstance(problem.args[0], int) else 0
         text = str(problem.args[1]) if len(problem.args) > 1 else str(problem)
         where = address.redacted if address else "the database"
@@ -345,7 +345,7 @@ def telling(address: Address | None) -> Iterator[None]:
 _LIMIT = "[timeouts] database and --database-timeout set the limit."
 
 
-def silent(address: Address) -> SilentError:
+def no_answer(address: Address) -> SilentError:
     """The error of a server that does not answer."""
     return SilentError(
         f"{address.redacted} cannot be read: no answer for {address.silence:g} s",

@@ -30,7 +30,7 @@ class Visibility:
         return self.everything or table in self.tables
 
 
-def sight(grants: Iterable[str], schema: str) -> Visibility:
+def visibility(grants: Iterable[str], schema: str) -> Visibility:
     """What these lines of SHOW GRANTS allow to see of a schema; lines that are not understood grant nothing."""
     everything, tables = False, set()
     for line in grants:

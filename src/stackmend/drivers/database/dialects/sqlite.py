@@ -55,7 +55,7 @@ class SQLite:
         if not Path(address.database).is_file():
             raise SourceError(f"{address.redacted} does not exist", "Is the path in the URL absolute and correct?")
         mode = "rw" if write else "ro"
-        with telling(address):
+        with translated_errors(address):
             connection = sqlite3.connect(
                 f"file:{quote(address.database)}?mode={mode}",
                 uri=True,
@@ -120,7 +120,7 @@ class SQLite:
 
     def select(self, connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows as stored; text that is not UTF-8 is returned as bytes."""
-        with telling(None):
+        with translated_errors(None):
             cursor = connection.cursor()
             try:
                 return list(cursor.execute(sql, tuple(parameters or ())))
@@ -145,7 +145,7 @@ class _FileReader:
         self._dialect.begin_snapshot(self._connection)
 
     def stream(self, sql: str, batch: int, database: str = "") -> Iterator[Sequence[tuple[Any, ...]]]:
-        with telling(self._address):
+        with translated_errors(self._address):
             cursor = self._connection.execute(sql)
             while rows := cursor.fetchmany(batch):
                 yield rows
@@ -172,7 +172,7 @@ def _text(raw: bytes) -> str | bytes:
 
 
 @contextmanager
-def telling(address: Address | None) -> Iterator[None]:
+def translated_errors(address: Address | None) -> Iterator[None]:
     """Turn SQLite's errors into a SourceError that names the file."""
     try:
         yield
