@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -54,6 +55,17 @@ def start(keeper, tmp_path):
         return process
 
     return starting
+
+
+def test_a_process_holds_nothing_open_of_whoever_started_it(start, tmp_path):
+    """A lock that is handed down, as by flock(1), is free again although a service goes on."""
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        os.set_inheritable(lock.fileno(), True)
+        process = start("a", SLEEP)
+    assert is_alive(process)
+    with (tmp_path / "lock").open("w") as again:
+        fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_a_process_is_started_in_a_session_of_its_own(keeper, start):

@@ -58,6 +58,7 @@ class Keeper:
                         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                         (os.POSIX_SPAWN_DUP2, output.fileno(), 1),
                         (os.POSIX_SPAWN_DUP2, output.fileno(), 2),
+                        *((os.POSIX_SPAWN_CLOSE, handed_down) for handed_down in _inherited()),
                     ],
                     setsid=True,
                 )
@@ -185,6 +186,19 @@ def _send(process: Process, number: signal.Signals) -> None:
     if is_alive(process):
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, number)
+
+
+def _inherited() -> list[int]:
+    """What whoever started this process has left open for it: a service that outlives both must not hold it open.
+
+    The lock of ``flock``, say, under which somebody brings up a lab.
+    """
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                found.append(int(name))
+    return found
 
 
 def _until(done: Callable[[], object], seconds: float) -> bool:
