@@ -19,7 +19,6 @@ sys.path.insert(1, str(Path(__file__).parents[1]))  # for what the tests have: s
 from record_pictures import SEED, shown, typed
 
 from stackmend_lab.cloud import build
-from stackmend_lab.plants._networks import drop_port
 from stackmend_lab.plants.cinder import volume_stuck_detaching
 from stackmend_lab.plants.neutron import port_without_server
 from stackmend_lab.plants.nova import info_cache_empty, preserve_on_delete_wrong
@@ -90,34 +89,6 @@ def _volume(folder: Path) -> dict[str, str]:
         "detaching-apply": shown(folder, "plan", "apply", "plan.json", "--yes", width=80),
         "detaching-done": shown(folder, "audit", *check, width=80),
     }
-
-
-def of_services(folder: Path) -> dict[str, str]:
-    """The address of a deleted server is recovered: on an embedded cloud with a Neutron that answers from its rows."""
-    from tests.drivers.api.serving import serving
-    from tests.drivers.api.test_reservations import ReservingFake
-
-    folder.mkdir()
-    with closing(build(folder / "cloud", servers=60, seed=SEED)) as cloud:
-        server = cloud.pick("active")
-        cloud.update(server.database, "instances", {"uuid": server.uuid}, display_name="web-0")
-        (gone,) = cloud.rows(server.database, "SELECT id FROM instances WHERE uuid = :u", {"u": server.uuid})
-        allocations = "SELECT ip_address FROM ipallocations WHERE port_id = :p"
-        (address, *_) = [row["ip_address"] for row in cloud.rows("neutron", allocations, {"p": server.ports[0]})]
-        for port in server.ports:
-            drop_port(cloud, port)
-        ended = {"deleted": gone["id"], "deleted_at": cloud.ago(60), "vm_state": "deleted"}
-        cloud.update(server.database, "instances", {"uuid": server.uuid}, **ended)
-        with serving(ReservingFake(cloud, folder)) as neutron:
-            account = f'[api]\ncloud = "fake"\nclouds = "{neutron.clouds_yaml()}"\n'
-            (folder / "cloud.toml").write_text(cloud.toml().partition("[state]")[0] + account, encoding="utf-8")
-            recover = ("port", "recover-ip", address)
-            found = {
-                "address-find": shown(folder, "port", "find", address, width=100),
-                "address-plan": shown(folder, *recover, width=100),
-                "address-recovered": shown(folder, *recover, "--yes", width=100),
-            }
-    return {name: text.replace(str(folder), "/var/lib/stackmend") for name, text in found.items()}
 
 
 #: files of the guest, and what it wrote last: that is in the journal of its file system alone
@@ -204,7 +175,7 @@ def main() -> None:
     PAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
-        found = record(here) | of_services(here / "services") | of_disks(here / "disks")
+        found = record(here) | of_disks(here / "disks")
     for name, text in found.items():
         (PAGES / f"{name}.txt").write_text(text, encoding="utf-8")
 

@@ -35,8 +35,7 @@ def test_audit_plan_and_run_look_as_in_the_docs(tmp_path: Path, monkeypatch: pyt
 
 def test_how_to_pages_show_what_is_printed(tmp_path: Path) -> None:
     """The recorded output of the how-to pages is that of a run like this one."""
-    (tmp_path / "rows").mkdir()
-    assert_recorded(pages.record(tmp_path / "rows") | pages.of_services(tmp_path / "services"))
+    assert_recorded(pages.record(tmp_path))
 
 
 def test_how_to_pages_show_what_is_read_of_disks(tmp_path: Path) -> None:
