@@ -40,7 +40,34 @@ def record(folder: Path) -> dict[str, str]:
         | _cache(folder, emptied["server"])
         | _volume(folder)
     )
+    found |= _address(folder / "deleted")
     return {name: text.replace(str(folder), "/var/lib/stackmend") for name, text in found.items()}
+
+
+def _address(folder: Path) -> dict[str, str]:
+    """A server that was deleted with its port; Neutron answers from its rows, as in the tests."""
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+    from tests.drivers.api.serving import serving
+    from tests.drivers.api.test_reservations import FakeSite, ReservingFake
+
+    folder.mkdir()
+    with (
+        closing(build(folder / "cloud", servers=60, seed=SEED)) as cloud,
+        serving(ReservingFake(cloud, folder)) as fake,
+    ):
+        site = FakeSite(cloud, fake, folder)
+        server, row = site.with_address()
+        site.free(server.ports[0])
+        site.delete(server)
+        api = f'[api]\ncloud = "fake"\nclouds = "{fake.clouds_yaml()}"\n'
+        (folder / "cloud.toml").write_text(f"{cloud.toml().partition('[state]')[0]}{api}", encoding="utf-8")
+        recover = ("port", "recover-ip", row["ip_address"])
+        return {
+            "address-lost": shown(folder, "port", "find", row["ip_address"], width=120),
+            "address-plan": shown(folder, *recover, width=80),
+            "address-back": shown(folder, *recover, "--yes", width=80),
+            "address-found": shown(folder, "port", "find", row["ip_address"], width=120),
+        }
 
 
 def _port(folder: Path, port: str, server: str) -> dict[str, str]:
