@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -122,6 +124,73 @@ def test_what_does_not_agree_is_said(
     ran = stackmend("port", "show", server.ports[0], "-f", "json")
     assert ran.code == Exit.FINDINGS, ran.err
     assert conforms(ran.out, "port")["differences"] == [difference]
+
+
+class Guests:
+    """libvirt of hosts, by its own test driver: what each host has is in a file."""
+
+    def __init__(self, folder: Path, config: str) -> None:
+        self.folder, self.config = folder, str(folder / "with-libvirt.toml")
+        text = Path(config).read_text()
+        Path(self.config).write_text(f'{text}[hosts]\nlibvirt = "test://{folder}/{{host}}.xml"\n')
+
+    def has(self, cloud: Cloud, server: Server, *, ports: bool = True, more: str = "") -> None:
+        """The guest of a server on its host, with the NICs of its ports, and one of this MAC."""
+        sql = "SELECT id, mac_address FROM ports WHERE device_id = :s"
+        rows = cloud.rows("neutron", sql, {"s": server.uuid}) if ports else []
+        nics = [(row["mac_address"], row["id"]) for row in rows] + ([(more, NOBODY)] if more else [])
+        devices = "".join(
+            f"<interface type='bridge'><mac address='{mac}'/><source bridge='br-int'/><virtualport type='openvswitch'>"
+            f"<parameters interfaceid='{port}'/></virtualport><target dev='tap{port[:11]}'/></interface>"
+            for mac, port in nics
+        )
+        (self.folder / f"{server.host}.xml").write_text(
+            f"<node><domain type='test'><name>instance-1</name><uuid>{server.uuid}</uuid><memory>65536</memory>"
+            f"<os><type>hvm</type></os><devices>{devices}</devices></domain></node>"
+        )
+
+
+@pytest.fixture
+def guests(tmp_path: Path, cloud_config: Any) -> Guests:
+    """Hosts that can be asked."""
+    return Guests(tmp_path, cloud_config)
+
+
+def test_the_guest_has_its_nics(cloud: Cloud, run: Any, guests: Guests) -> None:
+    """By their MACs: with the device of each on the host, and binding and addresses beside it."""
+    server = cloud.pick("active")
+    guests.has(cloud, server)
+    ran = run("--config", guests.config, "port", "list", "--server", server.uuid, "-f", "json")
+    assert ran.code == Exit.CLEAN, ran.err
+    for one in conforms(ran.out, "ports"):
+        assert (one["in_guest"], one["bound_host"], one["differences"]) == (True, server.host, [])
+        assert one["addresses"]
+    shown = run("--config", guests.config, "port", "list", "--server", server.uuid).out
+    assert {"Bound Host", "In Guest"} <= {cell.strip() for cell in shown.splitlines()[1].split("|")}
+
+
+def test_the_guest_runs_without_its_nic(cloud: Cloud, run: Any, guests: Guests) -> None:
+    """Every record agrees, and the guest has another NIC: both are said, with exit code 3."""
+    server = cloud.pick("active")
+    guests.has(cloud, server, ports=False, more="fa:16:3e:ff:ff:02")
+    ran = run("--config", guests.config, "port", "list", "--server", server.uuid, "-f", "json")
+    assert ran.code == Exit.FINDINGS, ran.err
+    assert "the guest has a NIC fa:16:3e:ff:ff:02" in ran.err
+    found = {one["port"]: (one["in_guest"], one["differences"]) for one in conforms(ran.out, "ports")}
+    assert found == {port: (False, [f"its guest on {server.host} runs without this NIC"]) for port in server.ports}
+
+
+def test_a_host_that_does_not_answer(cloud: Cloud, run: Any, guests: Guests) -> None:
+    """What the guest has is not known, which is no agreement; nor is a host that has no such guest."""
+    server, other = cloud.pick("active"), cloud.pick("active")
+    asked = ("--config", guests.config, "port", "list", "--server", server.uuid, "-f", "json")
+    ran = run(*asked)
+    assert (ran.code, "which NICs the guest has is not known" in ran.err) == (Exit.INCOMPLETE, True), ran.err
+    assert {one["in_guest"] for one in conforms(ran.out, "ports")} == {None}
+    guests.has(cloud, dataclasses.replace(other, host=server.host))
+    ran = run(*asked)
+    assert ran.code == Exit.INCOMPLETE
+    assert f"{server.host} has no guest of server {server.uuid}" in ran.err
 
 
 def test_a_port_of_no_server_and_a_port_that_is_gone(cloud: Cloud, stackmend: Any) -> None:

@@ -3,19 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from stackmend.app import hosts
 from stackmend.app.objects.addresses import asking
 from stackmend.cloud import compute
 from stackmend.cloud.evidence import caches
 from stackmend.cloud.networks import Networks
 from stackmend.cloud.states import RUNNING
 from stackmend.config.settings import Config
-from stackmend.model.errors import SourceError, UsageError
+from stackmend.model.errors import ConfigError, SourceError, UsageError
 from stackmend.model.finding import Row
 from stackmend.model.objects.address import Port
+from stackmend.model.objects.facts import Domain
 from stackmend.model.objects.port import PortPage, ServerPort
 from stackmend.model.protocols import Api, Live
 from stackmend.model.snapshot import cell_database
@@ -77,6 +79,63 @@ def port_of(config: Config, id_: str) -> PortPage:
             subnets=tuple(one.cidr for one in networks.subnets() if one.id in within),
             floating=tuple(one.address for one in networks.floating(port_id=port.id)),
         )
+
+
+# -- the host's side
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InGuest:
+    """Ports of a server with what libvirt of its host says of them."""
+
+    ports: tuple[ServerPort, ...] = ()
+    strangers: tuple[str, ...] = ()  #: NICs of the guest that no port has, a sentence each
+    unread: str = ""  #: why the host, which was asked, has not answered
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said beside the ports."""
+        return (*self.strangers, *([self.unread] if self.unread else []))
+
+
+def in_guest(config: Config, found: Sequence[ServerPort]) -> InGuest:
+    """The ports of one server, and which of them its guest has as NICs; as they were where no host can be asked."""
+    own = next((port for port in found if port.server_host), None)
+    if own is None or not config.libvirt:
+        return InGuest(ports=tuple(found))
+    try:
+        guest = next((one for one in hosts.domains(config, own.server_host) if one.uuid == own.server), None)
+    except (SourceError, ConfigError) as problem:
+        return InGuest(ports=tuple(found), unread=f"which NICs the guest has is not known: {problem.message}")
+    if guest is None:
+        why = f"{own.server_host} has no guest of server {own.server}: 'stackmend host status {own.server_host}'"
+        return InGuest(ports=tuple(found), unread=why)
+    ports = tuple(_in_guest(port, guest) for port in found)
+    known = {word for port in ports for word in (port.neutron.mac.lower(), port.port) if word}
+    return InGuest(
+        ports=ports,
+        strangers=tuple(
+            f"the guest has a NIC {nic.mac} {nic.target}, and no port of the server is it".replace("  ", " ")
+            for nic in guest.interfaces
+            if not {nic.mac.lower(), nic.port} & known
+        ),
+    )
+
+
+def _in_guest(port: ServerPort, guest: Domain) -> ServerPort:
+    """By its MAC, or by its id where the guest's definition has that."""
+    nic = next(
+        (one for one in guest.interfaces if one.mac.lower() == port.neutron.mac.lower() or one.port == port.port), None
+    )
+    # what is defined of a guest that does not run is made anew when it starts
+    lost = nic is None and port.in_neutron and guest.id is not None
+    said = f"its guest on {port.server_host} runs without this NIC"
+    return replace(
+        port,
+        in_guest=nic is not None,
+        nic=nic.target if nic else "",
+        differences=(*port.differences, said) if lost else port.differences,
+    )
 
 
 # -- Nova's side

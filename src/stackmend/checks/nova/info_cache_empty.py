@@ -49,8 +49,8 @@ CHECK = Check(
     },
     otherwise=(
         "if the guest came up without NICs: 'stackmend plan create --check info-cache-empty --server {server} --repair"
-        " reattach-ports --allow-db'; if nothing else helps: 'stackmend server recreate {server} --keep-ports', with"
-        " the same addresses"
+        " reattach-ports --allow-db'; if nothing else helps: 'stackmend server recreate {server} --keep-ports', which"
+        " keeps its addresses"
     ),
     ages={"idle": 600},
     # in ERROR without a host: a failed build; nothing ever ran and nothing needs to be kept

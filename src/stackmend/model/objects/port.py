@@ -31,6 +31,8 @@ class ServerPort:
     server: str = ""
     server_name: str = ""
     server_host: str = ""
+    in_guest: bool | None = None  #: whether its guest has the NIC; None where the host was not asked
+    nic: str = ""  #: the device on the host by which the guest has it
     differences: tuple[str, ...] = ()
 
     @property
@@ -63,6 +65,8 @@ class ServerPort:
             "server_name": self.server_name,
             "server_host": self.server_host,
             "in_cache": self.in_cache,
+            "in_guest": self.in_guest,
+            "nic": self.nic,
             "in_neutron": self.in_neutron,
             "preserve_on_delete": self.preserve_on_delete,
             "fate": self.fate.value if self.fate else None,

@@ -32,7 +32,8 @@ class PortList(Printing):
 
     Reads Neutron's ports and the network info caches of their servers; no API shows the latter. If no database is
     configured, the APIs are used, and it stays unknown whether a port is kept. --project, --network and --host show
-    ports that Neutron has; --server also shows ports that only the cache lists.
+    ports that Neutron has; --server also shows ports that only the cache lists, and asks libvirt of the server's host,
+    if that is configured, which NICs the guest has.
     """
 
     examples = """
@@ -50,19 +51,24 @@ class PortList(Printing):
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Print them; exit code 3 if there are inconsistencies."""
-        from stackmend.app.objects.ports import ports_of
+        """Print them; exit code 3 if there are inconsistencies, 7 if the host was asked and did not answer."""
+        from stackmend.app.objects.ports import in_guest, ports_of
         from stackmend.report.objects import ports as shown
 
         by = next(kind for kind in _BY if getattr(parsed_args, kind) is not None)
         found = ports_of(self.config(), by, getattr(parsed_args, by))
+        guest = in_guest(self.config(), found if by == "server" else ())
+        found = guest.ports or found
         self.show(shown.ports(found, of_server=by == "server"), parsed_args)
         if by == "server":
             self._fates(found, parsed_args.server)
+        for line in guest.notes:
+            self.notes.warn(line)
         odd = sum(bool(port.differences) for port in found)
-        if not odd:
-            return int(Exit.CLEAN)
-        self.notes.say(f"{odd} of {len(found)} are inconsistent")
+        if not odd and not guest.strangers:
+            return int(Exit.INCOMPLETE if guest.unread else Exit.CLEAN)
+        if odd:
+            self.notes.say(f"{odd} of {len(found)} are inconsistent")
         self.notes.next(self.typed("audit", *(() if by == "network" else (f"--{by}", getattr(parsed_args, by)))))
         return int(Exit.FINDINGS)
 
