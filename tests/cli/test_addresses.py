@@ -88,6 +88,11 @@ def test_who_had_it(cloud: Cloud, stackmend: Any) -> None:
     row = cloud.rows(server.database, "SELECT id FROM instances WHERE uuid = :u", {"u": server.uuid})[0]
     gone = cloud.ago(3600)
     cloud.update(server.database, "instances", {"uuid": server.uuid}, deleted=row["id"], deleted_at=gone)
+    for action, when in (("detach_interface", cloud.ago(9000)), ("delete", gone), ("reboot", cloud.ago(60))):
+        cloud.insert(
+            server.database, "instance_actions", action=action, instance_uuid=server.uuid, deleted=0,
+            request_id=f"req-{action}", start_time=when, created_at=when,
+        )  # fmt: skip
     for asked in (address, mac):
         document = found(stackmend, asked)
         assert document["holders"] == []
@@ -95,6 +100,7 @@ def test_who_had_it(cloud: Cloud, stackmend: Any) -> None:
         assert (former["server"], former["port"], former["mac"]) == (server.uuid, server.ports[0], mac)
         assert address in former["addresses"]
         assert former["deleted_at"] == gone
+        assert former["lost_by"] == f"delete at {gone[:19]} (req-delete)"
     assert any(place["network_name"] for place in found(stackmend, address)["places"])
     text = stackmend("port", "find", address).out
     assert "held by  no port" in text

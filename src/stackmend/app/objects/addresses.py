@@ -25,6 +25,8 @@ _MAC = re.compile(r"[0-9a-f]{12}")
 MOST = 200
 #: maximum number of subnets considered per address: projects use the same private ranges
 _PLACES = 50
+#: actions of Nova's after which a server has a NIC less
+_TAKING = ("delete", "detach_interface")
 _NO_NOVA = "its database is not configured, and its API does not show who had an address"
 
 
@@ -197,7 +199,8 @@ def _former(
             for nic in every:
                 if (nic.server, nic.port) not in now | seen:
                     seen.add((nic.server, nic.port))
-                    yield _of_server(nic, _server(live, cell, archive, nic.server, unread))
+                    row = _server(live, cell, archive, nic.server, unread)
+                    yield _of_server(nic, row, _lost_by(live, cell, archive, nic.server, unread))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,7 +275,21 @@ def _server(
     return {}
 
 
-def _of_server(nic: _Nic, row: Mapping[str, object]) -> FormerHolder:
+def _lost_by(live: LiveDatabases | None, cell: str, archive: str, server: str, unread: dict[str, str]) -> str:
+    """The last action of a server that takes NICs from it, as Nova recorded it."""
+    if live is None:
+        return ""
+    rows = [
+        row
+        for table in dict.fromkeys((f"{archive}instance_actions", "instance_actions"))
+        for row in _read(unread, cell, live.rows, cell, table, {"instance_uuid": server})
+        if row["action"] in _TAKING
+    ]
+    last = max(rows, key=lambda row: str(row["start_time"]), default=None)
+    return "" if last is None else f"{last['action']} at {str(last['start_time'])[:19]} ({last['request_id']})"
+
+
+def _of_server(nic: _Nic, row: Mapping[str, object], lost_by: str) -> FormerHolder:
     gone = row.get("deleted_at") if row.get("deleted") else None
     return FormerHolder(
         server=nic.server,
@@ -287,6 +304,7 @@ def _of_server(nic: _Nic, row: Mapping[str, object]) -> FormerHolder:
         witness=nic.witness,
         network=nic.network,
         is_floating=nic.is_floating,
+        lost_by=lost_by,
     )
 
 

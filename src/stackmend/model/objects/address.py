@@ -80,6 +80,8 @@ class FormerHolder:
     witness: str  #: the table that lists the address
     network: str = ""  #: of the NIC, "" if the table does not name it
     is_floating: bool = False  #: the address was a floating IP address of the NIC, not a fixed one
+    #: the last action by which the server may have lost it: "delete at 2026-11-29 09:34:36 (req-...)", or ""
+    lost_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

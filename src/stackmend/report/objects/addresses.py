@@ -80,7 +80,8 @@ def _held(holder: Holder) -> str:
 def _had(former: FormerHolder) -> str:
     name = f"{former.name} ({former.server})" if former.name else former.server
     state = f"deleted {former.deleted_at}" if former.deleted_at else "not deleted"
-    return f"server {name} of project {former.project or '-'}, {state}, port {former.port} ({former.witness})"
+    asked = f"; asked for: {former.lost_by}" if former.lost_by else ""
+    return f"server {name} of project {former.project or '-'}, {state}, port {former.port} ({former.witness}){asked}"
 
 
 def _in(place: AddressScope) -> str:
