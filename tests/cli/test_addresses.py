@@ -14,6 +14,7 @@ from stackmend.app.objects.addresses import address_of
 from stackmend.app.objects.reach import target
 from stackmend.model.errors import Exit, UsageError
 from stackmend_lab.cloud import Cloud, Server
+from stackmend_lab.plants._networks import drop_port
 
 from .test_road import conforms
 
@@ -51,9 +52,7 @@ def found(stackmend: Any, address: str, code: Exit = Exit.CLEAN) -> Any:
 def without_its_ports(cloud: Cloud, server: Server) -> None:
     """As Neutron is once they are deleted."""
     for port in server.ports:
-        for table in ("ipallocations", "ml2_port_bindings", "ml2_port_binding_levels"):
-            cloud.delete("neutron", table, {"port_id": port})
-        cloud.delete("neutron", "ports", {"id": port})
+        drop_port(cloud, port)
 
 
 def test_who_has_it(cloud: Cloud, stackmend: Any) -> None:

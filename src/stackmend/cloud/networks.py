@@ -63,6 +63,10 @@ class Networks(Protocol):
         """Those that match: ``floating_ip_address``, ``fixed_ip_address``, ``port_id``."""
         ...
 
+    def allocated(self, address: str) -> list[str]:
+        """Subnets where Neutron's own IPAM has the address as given away; no API shows that."""
+        ...
+
 
 class InRows:
     """:class:`Networks` from Neutron's database."""
@@ -136,6 +140,14 @@ class InRows:
         wanted = {("fixed_port_id" if name == "port_id" else name): value for name, value in where.items()}
         return [_floating(row, "fixed_port_id") for row in self._rows("floatingips", wanted)]
 
+    def allocated(self, address: str) -> list[str]:
+        """Subnets where Neutron's own IPAM has the address as given away; [] where another IPAM is in use."""
+        if not self._live.columns("neutron", "ipamallocations"):
+            return []
+        given = self._rows("ipamallocations", {"ip_address": address})
+        ids = [str(row["ipam_subnet_id"]) for row in given if str(row["status"]).upper() == "ALLOCATED"]
+        return sorted(str(row["neutron_subnet_id"]) for row in self._rows("ipamsubnets", {"id": ids})) if ids else []
+
     def _rows(self, table: str, where: Where) -> list[dict[str, Value]]:
         return self._live.rows("neutron", table, where)
 
@@ -193,6 +205,11 @@ class ByApi:
         """Those that match."""
         pairs = [(name, one) for name, value in where.items() for one in _several(value)]
         return [_floating(body, "port_id") for body in self._every("floatingips", pairs)]
+
+    def allocated(self, address: str) -> list[str]:
+        """Empty: no API shows it."""
+        del address
+        return []
 
     def _by_ids(self, key: str, ids: Iterable[str]) -> Iterator[_Row]:
         wanted = sorted(set(ids))

@@ -14,8 +14,9 @@ the end, even if the address was not obtained, and by `run resume` if the progra
 ## Guards
 Nobody has the address now, it was no floating address, and no record of a live server has it: the guest of a server
 that lost its port may still use the address. Every configured cell must be read for this. The address is not a
-gateway, network or broadcast address; the project is named, or known from the records of the server that had it. A
-port that was attached to a server in the meantime is not deleted.
+gateway, network or broadcast address. Where Neutron's database is configured, its IPAM has not kept the address without
+a port. The project is named, or known from the records of the server that had it. A port that was attached to a server
+in the meantime is not deleted.
 
 ## Undo
 The port is deleted, unless it belongs to a server by then.
@@ -61,6 +62,11 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         )
     for why in texts(arguments.get("unread")):
         raise CannotRepair(f"cannot determine whether a live server still has {address}: {why}")
+    if of.id in texts(arguments.get("leaked")):
+        raise CannotRepair(
+            f"no port has {address}, but Neutron's own IPAM says that it is given away (ipamallocations of subnet"
+            f" {of.id}): Neutron refuses it until that row is gone"
+        )
     if not project:
         raise CannotRepair(f"no record shows which project had {address}: name it with --project")
     tries = int(str(arguments.get("tries") or 0))

@@ -286,6 +286,27 @@ class TestReservations(Reservations):
         (port,) = having(site, place, row["ip_address"])
         assert (port["project_id"], port["mac_address"]) == (server.project_id, row["mac_address"])
 
+    @pytest.mark.attack("leaves an address in Neutron's IPAM whose port is gone")
+    def test_an_address_that_the_ipam_has_kept(self, site: FakeSite, typed: Any) -> None:
+        """No port has it, and Neutron refuses it all the same: the plan says why, and port find does."""
+        site.read_rows()
+        place = site.place()
+        address = site.an_address(place)
+        sql = "SELECT id FROM ipamsubnets WHERE neutron_subnet_id = :s"
+        (ipam,) = site.cloud.rows("neutron", sql, {"s": place.subnet})
+        row = {"ip_address": address, "ipam_subnet_id": ipam["id"]}
+        site.fake.cloud.insert("neutron", "ipamallocations", **row, status="ALLOCATED")
+        try:
+            words = (address, "--network", place.network, "--project", place.project, "--yes")
+            code, _, err = typed("port", "recover-ip", *words)
+            _, out, _ = typed("port", "find", address)
+        finally:
+            site.fake.cloud.delete("neutron", "ipamallocations", row)
+        assert code == Exit.STOPPED
+        assert f"no port has {address}, but Neutron's own IPAM says that it is given away" in err
+        assert f"ipamallocations of subnet {place.subnet} has it" in out
+        assert having(site, place, address) == []
+
     def test_what_was_a_floating_address(self, site: FakeSite, typed: Any) -> None:
         """Refused, with the way to have it back: a port of its own would lead nowhere."""
         site.read_rows()

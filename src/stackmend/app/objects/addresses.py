@@ -86,8 +86,15 @@ def find(config: Config, text: str) -> AddressInfo:
             former=tuple(former),
             places=places,
             floating=tuple(floating),
+            leaked=_leaked(networks, address, holding) if kind == "ip" else (),
             unread=unread,
         )
+
+
+def _leaked(networks: Networks, address: str, holding: list[Port]) -> tuple[str, ...]:
+    """Subnets whose IPAM has the address as given away, and where no port has it."""
+    held = {subnet for port in holding for at, subnet in port.fixed if at == address}
+    return tuple(subnet for subnet in networks.allocated(address) if subnet not in held)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +107,7 @@ class FormerOwner:
     floating: str | None = None
     living: tuple[str, ...] = ()  #: servers that are not deleted and whose records still have it
     unread: tuple[str, ...] = ()  #: why not every record was read
+    leaked: tuple[str, ...] = ()  #: subnets whose IPAM has it as given away, though no port has it
     notes: tuple[str, ...] = ()  #: the evidence, one line per server
 
 
@@ -135,6 +143,7 @@ def owner(config: Config, address: str, network: str = "", subnet: str = "") -> 
         mac=min(macs) if sure and len(macs) == 1 else "",
         living=tuple(dict.fromkeys(one.server for one in former if one.alive)),
         unread=tuple(unread),
+        leaked=tuple(found.leaked),
         notes=(*notes, *((f"nova: {found.unread['nova']}",) if "nova" in found.unread else ())),
     )
 

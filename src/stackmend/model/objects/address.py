@@ -109,6 +109,7 @@ class AddressInfo:
     former: tuple[FormerHolder, ...]
     places: tuple[AddressScope, ...]
     floating: tuple[Floating, ...] = ()  #: if it is a floating IP address itself
+    leaked: tuple[str, ...] = ()  #: subnets whose IPAM has allocated it although no port there has it
     unread: Mapping[str, str] = field(default_factory=dict)  #: source -> why it could not be read
 
     def as_dict(self) -> dict[str, object]:

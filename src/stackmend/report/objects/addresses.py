@@ -56,6 +56,8 @@ def _lines(found: AddressInfo) -> Iterator[_Line]:
         yield _Line("floating", f"{floating.id} of project {floating.project}, {to}")
     if not found.holders:
         yield _Line("held by", "no port")
+    for subnet in found.leaked:
+        yield _Line("left over", f"ipamallocations of subnet {subnet} has it: Neutron gives it to no port")
     for former in found.former:
         yield _Line("had by" if former.deleted_at else "kept by", _had(former))
     for place in found.places:

@@ -118,6 +118,7 @@ class PortRecoverIp(_Reserving):
             "living": found.living,
             **({} if found.floating is None else {"floating": found.floating}),
             "unread": found.unread,
+            "leaked": found.leaked,
             "tries": parsed_args.max_ports or 0,
         }
 
