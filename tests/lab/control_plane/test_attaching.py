@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from stackmend.app import confinement
-from stackmend.app.confinement import Confined
+from stackmend.app.objects import confinement
+from stackmend.app.objects.confinement import Confined
 from stackmend.config.settings import load
 from stackmend_lab.control_plane import Plane
 from stackmend_lab.control_plane.seed import create_server, wait, wait_server
