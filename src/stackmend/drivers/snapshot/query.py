@@ -34,6 +34,8 @@ _SMALL = 256 * 1024
 _STEP = re.compile(r"\s*(WITH|,)\s+(\w+)\s+AS\s*\(", re.IGNORECASE)
 #: for the names of databases; also ensures that only one thread starts an engine
 _NUMBERS, _BEGINNING = count(), Lock()
+#: statement -> the parameters it has: the same statements of the checks are run again and again
+_PARAMETERS: dict[str, frozenset[str]] = {}
 _BRACKET = re.compile(r"""'[^']*'|"[^"]*"|[()]""")
 
 
@@ -121,7 +123,10 @@ class DuckQuery:
 
     def _named(self, sql: str, parameters: Mapping[str, object]) -> dict[str, object] | None:
         """The parameters that DuckDB finds in the statement."""
-        names = {name for part in self._connection.extract_statements(sql) for name in part.named_parameters}
+        names = _PARAMETERS.get(sql)
+        if names is None:
+            found = (name for part in self._connection.extract_statements(sql) for name in part.named_parameters)
+            names = _PARAMETERS[sql] = frozenset(found)
         return {name: parameters[name] for name in names if name in parameters} or None
 
     def close(self) -> None:
