@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import jsonschema
 import pytest
@@ -36,9 +36,19 @@ YES = ("--yes", "--accept", "inspect-disk")
 
 
 class Locking(Services):
-    """Nova that keeps locks and their reasons, and tells the image."""
+    """Nova that keeps locks and their reasons, and tells the image; Glance with the images of the cloud."""
 
+    SERVICES: ClassVar[dict[str, tuple[str, str, str]]] = {**Services.SERVICES, "image": ("/image/v2", "", "")}
     locks: dict[str, str | None]
+
+    def lists(self) -> Iterator[tuple[str, str, Callable[..., Reply]]]:
+        yield "GET", "/image/v2/?", lambda _: (200, {"versions": []})
+        yield "GET", "/image/v2/images/([^/?]+)", self.show_image
+        yield from super().lists()
+
+    def show_image(self, _: Any, name: str) -> Reply:
+        rows = self.cloud.rows("glance", "SELECT id, name, status FROM images WHERE id = :i", {"i": name})
+        return (200, rows[0]) if rows else (404, {})
 
     def look(self, cell: str, row: dict[str, Any]) -> dict[str, Any]:
         name = row["uuid"]
@@ -50,7 +60,15 @@ class Locking(Services):
         }
         return super().look(cell, row) | shown
 
+    #: what Nova answers a rescue with
+    passwords = "pa55-of-rescue"
+
     def server_action(self, body: Any, name: str) -> Reply:
+        if "rescue" in body or "unrescue" in body:
+            state = "rescued" if "rescue" in body else "active"
+            database, _row = self.server(name)
+            self.cloud.update(database, "instances", {"uuid": name}, vm_state=state)
+            return (200, {"adminPass": self.passwords}) if "rescue" in body else (202, None)
         if "lock" in body:
             self.locks[name] = (body["lock"] or {}).get("locked_reason")
             return 202, None
@@ -106,6 +124,9 @@ class Site:
         return row["vm_state"], self.services.locks.get(self.server.uuid)
 
 
+Placed = TypeVar("Placed", bound=Site)
+
+
 @pytest.fixture(scope="module")
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cloud, Locking]]:
     """A small cloud with its services."""
@@ -129,10 +150,15 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def site(standing: tuple[Cloud, Locking], guest: Path, tmp_path: Path) -> Site:
     """A server that runs, with a root disk in the directory of its host."""
+    return placed(Site, standing, guest, tmp_path)
+
+
+def placed(kind: type[Placed], standing: tuple[Cloud, Locking], guest: Path, folder: Path) -> Placed:
+    """Another server of the cloud, with its disks in files."""
     cloud, services = standing
     services.locks.clear()
     server = cloud.pick("active")
-    found = Site(cloud, services, tmp_path, server)
+    found = kind(cloud, services, folder, server)
     base = found.instances / "_base" / ("a" * 40)
     base.parent.mkdir(parents=True)
     shutil.copyfile(guest, base)
@@ -256,7 +282,7 @@ def test_an_inspection_that_was_cut_off_is_released(site: Site) -> None:
         ({"vm_state": "paused"}, "is paused"),
         ({"vm_state": "rescued"}, "is rescued"),
         ({"task_state": "rebooting"}, "rebooting"),
-        ({"image_ref": ""}, "boots from a volume: inspecting volumes is not built"),
+        ({"image_ref": ""}, "boots from a volume: its root disk is no file of its host"),
     ],
 )
 def test_what_cannot_be_inspected_is_left_alone(
@@ -270,11 +296,10 @@ def test_what_cannot_be_inspected_is_left_alone(
     assert site.state[1] is None
 
 
-def test_methods_that_are_not_built_say_so(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    """And a lock of somebody else, a disk whose format nobody tells, and words that cannot be recorded."""
-    for method in ("rescue", "copy", "live"):
-        assert site.run("disk", "inspect", "SERVER", *APPROVED, "--method", method) == Exit.USAGE
-        assert f"method {method} is not built" in capsys.readouterr().err
+def test_what_is_asked_for_in_vain_says_so(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """A torn reading without consent, a lock of somebody else, a disk whose format nobody tells, words of no record."""
+    assert site.run("disk", "inspect", "SERVER", *APPROVED, "--method", "live") == Exit.USAGE
+    assert "--method live --consent live" in capsys.readouterr().err
     assert site.run("disk", "inspect", "SERVER", "--approved-by", "a;b", "--ticket", "1") == Exit.USAGE
     site.services.locks[site.server.uuid] = "mine"
     assert site.run("disk", "inspect", "SERVER", *APPROVED) == Exit.STOPPED
@@ -283,3 +308,67 @@ def test_methods_that_are_not_built_say_so(site: Site, capsys: pytest.CaptureFix
     site.disk.with_name("disk.info").unlink()
     assert site.run("disk", "inspect", "SERVER", *APPROVED) == Exit.STOPPED
     assert "what the disk says of itself is not believed" in capsys.readouterr().err
+    site.services.locks[site.server.uuid] = "stackmend disk inspect: ticket 1, approved by Ann; it ran; by magic"
+    assert site.run("disk", "release", "SERVER") == Exit.STOPPED
+    assert "by magic, which this version does not have" in capsys.readouterr().err
+
+
+def test_the_gentlest_method_is_chosen_and_the_others_are_told(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without libvirt there is no copy: a server that runs is stopped; one that is off is read as it is."""
+    assert site.run("disk", "inspect", "SERVER", *APPROVED, "-f", "json") == Exit.FINDINGS
+    (action,) = json.loads(capsys.readouterr().out)["actions"]
+    chosen, passed, *_ = action["evidence"]
+    assert (chosen, passed.startswith("not by copy: ")) == ("method offline", True)
+    site.cloud.update(site.server.database, "instances", {"uuid": site.server.uuid}, vm_state="stopped")
+    assert site.run("disk", "inspect", "SERVER", *APPROVED, "-f", "json") == Exit.FINDINGS
+    (action,) = json.loads(capsys.readouterr().out)["actions"]
+    assert action["evidence"][0] == "method offline"
+    assert not [line for line in action["evidence"] if line.startswith("not by")]
+    assert site.run("disk", "inspect", "SERVER", *APPROVED, "--method", "copy") == Exit.STOPPED
+    assert "not by copy: the server is stopped; it takes active or paused" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("state", ["active", "stopped"])
+def test_a_server_is_rescued_and_released(site: Site, capsys: pytest.CaptureFixture[str], state: str) -> None:
+    """Locked and rescued; read by a human; afterwards as it was before, also where it was stopped."""
+    site.cloud.update(site.server.database, "instances", {"uuid": site.server.uuid}, vm_state=state)
+    rescue = (*APPROVED, "--method", "rescue")
+    assert site.run("disk", "inspect", "SERVER", *rescue) == Exit.STOPPED
+    assert "name it by --image" in capsys.readouterr().err
+    (image,) = site.cloud.rows("glance", "SELECT id FROM images WHERE status = 'active' AND NOT deleted LIMIT 1", {})
+    rescue = (*rescue, "--image", image["id"])
+    assert site.run("disk", "inspect", "SERVER", *rescue) == Exit.FINDINGS
+    said = capsys.readouterr()
+    assert "NOT read-only" in said.out
+    assert site.run("disk", "inspect", "SERVER", *rescue, *YES) == Exit.REPAIRED
+    assert site.state[0] == "rescued"
+    assert str(site.state[1]).endswith("; by rescue")
+    assert site.services.passwords not in capsys.readouterr().out
+
+    assert site.run("disk", "cat", "SERVER", "/etc/os-release") == Exit.USAGE
+    assert "read by who logs in there" in capsys.readouterr().err
+    assert site.run("disk", "release", "SERVER", "--yes") == Exit.REPAIRED
+    assert site.state == (state, None)
+
+
+def test_a_rescue_that_nova_would_refuse_is_not_begun(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """A server that boots from a volume wants an image with rescue properties; an image that is not there is told."""
+    rescue = (*APPROVED, "--method", "rescue", "--image")
+    assert site.run("disk", "inspect", "SERVER", *rescue, "00000000-0000-4000-8000-000000000000", *YES) != Exit.REPAIRED
+    (image,) = site.cloud.rows("glance", "SELECT id FROM images WHERE status = 'active' AND NOT deleted LIMIT 1", {})
+    site.cloud.update(site.server.database, "instances", {"uuid": site.server.uuid}, image_ref="")
+    capsys.readouterr()
+    assert site.run("disk", "inspect", "SERVER", *rescue, image["id"], *YES) == Exit.STOPPED
+    said = capsys.readouterr()
+    assert "hw_rescue_bus and hw_rescue_device" in said.out + said.err
+    assert site.state == ("active", None)
+
+
+def test_a_rescue_that_was_cut_off_is_released(site: Site) -> None:
+    """Locked and not rescued yet, or rescued and its journal lost."""
+    reason = "stackmend disk inspect: ticket CHG-1, approved by Ann Owner; it was stopped; by rescue"
+    for state in ("stopped", "rescued"):
+        site.services.locks[site.server.uuid] = reason
+        site.cloud.update(site.server.database, "instances", {"uuid": site.server.uuid}, vm_state=state)
+        assert site.run("disk", "release", "SERVER", "--yes") == Exit.REPAIRED
+        assert site.state == ("stopped", None)

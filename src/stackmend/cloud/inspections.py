@@ -14,15 +14,26 @@ from stackmend.cloud.servers import Server, server_of
 from stackmend.model.errors import UsageError
 from stackmend.model.protocols import Api
 
-#: maximum length of the approver and of the ticket: Nova stores 255 characters of a reason
-_MOST = 90
-#: the first version that shows locked_reason, and filters by locked
+#: characters of who approved, and of the ticket: Nova keeps 255 of a reason
+_MOST = 88
+#: the first that shows locks with their reasons, and lists by them
 _LOCKS = "2.73"
-_WORDS = {"active": "it ran", "stopped": "it was stopped", "suspended": "it was suspended", "error": "it was in error"}
-_REASON = re.compile(rf"stackmend disk inspect: ticket (.+), approved by (.+); ({'|'.join(_WORDS.values())})")
+_WORDS = {
+    "active": "it ran", "paused": "it was paused", "stopped": "it was stopped", "suspended": "it was suspended",
+    "error": "it was in error",
+}  # fmt: skip
+#: how the reason of every inspection begins
+BEGINS = "stackmend disk inspect: "
+#: the first method that there was is not named in reasons
+_FIRST = "offline"
+_REASON = re.compile(
+    rf"{BEGINS}ticket (.+), approved by (.+?); ({'|'.join(_WORDS.values())})(?:; by ([a-z]+))?"
+)  # fmt: skip
 
-#: vm_states of servers whose disks can be inspected offline
-INSPECTED = frozenset(_WORDS)
+#: vm_state of a server whose guest runs, so that its disks may be written to
+RUNNING = frozenset({"active", "paused"})
+#: vm_state of a server whose disks nobody writes to
+OFF = frozenset({"stopped", "suspended", "error"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,33 +43,35 @@ class Inspection:
     ticket: str
     approved_by: str
     was: str  #: in words: "it ran"
+    method: str = _FIRST  #: how its disks are read
 
     @classmethod
-    def of(cls, ticket: str, approved_by: str, vm_state: str) -> Inspection:
-        """An inspection to begin; UsageError for texts that a reason cannot hold."""
+    def of(cls, ticket: str, approved_by: str, vm_state: str, method: str = _FIRST) -> Inspection:
+        """One to be begun; UsageError for words that no reason can hold."""
         for option, text in (("--ticket", ticket), ("--approved-by", approved_by)):
             if not text.strip() or not text.isprintable() or ";" in text or len(text) > _MOST:
                 raise UsageError(
                     f"{option} {text!r} cannot be recorded",
                     f"It takes 1 to {_MOST} printable characters, no semicolon.",
                 )
-        return cls(ticket.strip(), approved_by.strip(), _WORDS[vm_state])
+        return cls(ticket.strip(), approved_by.strip(), _WORDS[vm_state], method)
 
     @property
     def reason(self) -> str:
-        """The locked_reason of the server."""
-        return f"stackmend disk inspect: ticket {self.ticket}, approved by {self.approved_by}; {self.was}"
+        """What the server is locked with."""
+        by = f"; by {self.method}" if self.method != _FIRST else ""
+        return f"{BEGINS}ticket {self.ticket}, approved by {self.approved_by}; {self.was}{by}"
 
     @property
     def ran(self) -> bool:
-        """Whether the server is to be started on release."""
+        """Whether the guest ran when it was begun."""
         return self.was == _WORDS["active"]
 
 
 def inspection(server: Server) -> Inspection | None:
     """The inspection of a server; None if it is not under inspection."""
     match = _REASON.fullmatch(server.locked_reason or "") if server.locked else None
-    return Inspection(match[1], match[2], match[3]) if match else None
+    return Inspection(match[1], match[2], match[3], match[4] or _FIRST) if match else None
 
 
 def every(api: Api) -> Iterator[tuple[Server, Inspection]]:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""End the inspection of a server's disks: the server is started again if it ran, and unlocked.
+"""End the inspection of a server's disks: the server is as it was before, and unlocked.
 
 ## What it does
 Reads what is to be done from the reason that the server is locked for, so it needs no journal, and works where the
-inspection was cut off at any point. On the host there is nothing to end: what served a disk ends with whoever read it.
+inspection was cut off at any point. A server that was stopped for it is started, one in rescue is taken out of it. What
+served a disk ends with whoever read it; a backup of libvirt that outlived that is ended, another's is never touched.
 
 ## Guards
 The server is locked by an inspection of stackmend, and nothing is under way.
@@ -18,13 +19,16 @@ from collections.abc import Iterator
 
 from stackmend.cloud import servers
 from stackmend.cloud.inspections import inspection
+from stackmend.hosts.inspecting import COPY, LIVE, OFFLINE
+from stackmend.hosts.inspecting_rescue import RESCUE
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
-from stackmend.model.operations.compute import Lock, Start, Stop, Unlock
-from stackmend.model.operations.servers import ServerSeen
+from stackmend.model.operations.compute import Lock, Unlock
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
+
+_METHODS = {one.name: one for one in (COPY, OFFLINE, RESCUE, LIVE)}
 
 
 def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
@@ -37,14 +41,10 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         raise CannotRepair(f"server {name} is under no inspection of stackmend: {server.locked_reason or 'not locked'}")
     if not server.idle:
         raise CannotRepair(f"server {name} is busy ({server.task_state}): try again later")
-    seen: ServerSeen = {
-        "server": "present", "server.host": server.host, "server.vm_state": server.vm_state, "server.task_state": None,
-    }  # fmt: skip
-    starts = begun.ran and server.vm_state == "stopped"
-    steps: list[Step] = []
-    if starts:
-        stop = Stop(server=server.id).call({**seen, "server.vm_state": "active"})
-        steps.append(Start(server=server.id).call(seen, stop))
+    if begun.method not in _METHODS:
+        raise CannotRepair(f"server {name} is inspected by {begun.method}, which this version does not have")
+    ending = _METHODS[begun.method].release(server, begun, sight)
+    steps: list[Step] = list(ending.steps)
     lock = Lock(server=server.id, reason=begun.reason).call({"server": "present", "locked": False})
     steps.append(
         Unlock(server=server.id).call({"server": "present", "locked": True, "locked_reason": begun.reason}, lock)
@@ -52,10 +52,11 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
     yield LaneDraft(
         resource_type="server",
         resource_id=server.id,
-        message=f"{'started and ' if starts else ''}unlocked: {begun.reason}",
+        message=f"{ending.does}unlocked: {begun.reason}",
         steps=tuple(steps),
         slots=(f"from:{server.host}",),
         target=server.shown(),
+        evidence=ending.evidence,
     )
 
 

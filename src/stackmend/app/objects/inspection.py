@@ -12,12 +12,13 @@ from pathlib import Path
 from stackmend.app import apis, hosts
 from stackmend.app.session import CloudSession
 from stackmend.cloud import servers
-from stackmend.cloud.inspections import INSPECTED, Inspection, every, inspection
+from stackmend.cloud.inspections import OFF, RUNNING, Inspection, every, inspection
 from stackmend.cloud.servers import Server
 from stackmend.config.settings import Config
 from stackmend.drivers.disks.exporter import Layer, argv
 from stackmend.drivers.disks.sandbox import Opened
 from stackmend.drivers.hosts.transport import Transport
+from stackmend.hosts import copies
 from stackmend.hosts.inspected import Found, disks
 from stackmend.model.errors import ApiError, ConfigError, OutputError, SourceError, StackmendError, UsageError
 from stackmend.model.objects.inspection import Entry, Kind, Layout, Volume
@@ -67,13 +68,13 @@ def begun(config: Config) -> list[tuple[Server, Inspection]]:
 def show(config: Config, server: str) -> list[Shown]:
     """Every disk of a server under inspection, with what is on it. Raises as :func:`opened`."""
     found = []
-    with _reached(config, server) as (reach, host, there):
-        for disk in there:
+    with _reached(config, server) as at:
+        for disk in at.disks:
             if disk.problem:
                 found.append(Shown(disk=disk, problem=disk.problem))
                 continue
             try:
-                with _open(config, reach, host, disk) as opened_:
+                with _open(config, at, disk) as opened_:
                     found.append(Shown(disk=disk, layout=opened_.layout()))
             except SourceError as problem:
                 found.append(Shown(disk=disk, problem=problem.message))
@@ -86,13 +87,13 @@ def opened(config: Config, server: str, name: str) -> Iterator[Opened]:
 
     UsageError where the server is under none, or has no such disk; SourceError where it cannot be read.
     """
-    with _reached(config, server) as (reach, host, there):
-        disk = next((one for one in there if one.name == name), None)
+    with _reached(config, server) as at:
+        disk = next((one for one in at.disks if one.name == name), None)
         if disk is None:
-            raise UsageError(f"the server has no disk {name}", f"It has {', '.join(one.name for one in there)}.")
+            raise UsageError(f"the server has no disk {name}", f"It has {', '.join(one.name for one in at.disks)}.")
         if disk.problem:
             raise SourceError(f"disk {name} cannot be read: {disk.problem}")
-        with _open(config, reach, host, disk) as found:
+        with _open(config, at, disk) as found:
             yield found
 
 
@@ -200,8 +201,19 @@ def _file(disk: Opened, path: str, target: Path, one: Entry, done: Copied, limit
     done.files, done.size = done.files + 1, done.size + one.size
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where the disks of a server are, and how they are read."""
+
+    reach: Transport
+    host: str
+    server: str
+    disks: list[Found]
+    method: str
+
+
 @contextmanager
-def _reached(config: Config, server: str) -> Iterator[tuple[Transport, str, list[Found]]]:
+def _reached(config: Config, server: str) -> Iterator[_Place]:
     reach = hosts.reach(config)
     if reach is None:
         raise ConfigError("no access to hosts is configured", 'Write [hosts] and transport = "ssh".')
@@ -213,22 +225,42 @@ def _reached(config: Config, server: str) -> Iterator[tuple[Transport, str, list
         found = servers.server(api, server)
         if found is None or not found.host:
             raise UsageError(f"there is no server {server} on a host", "See 'openstack server list --all-projects'.")
-        if inspection(found) is None:
+        begun = inspection(found)
+        if begun is None:
             raise UsageError(
                 f"server {server} is under no inspection: its disks are not read without a recorded approval",
                 "Begin one: 'stackmend disk inspect SERVER --approved-by WHO --ticket T'.",
             )
-        if found.vm_state not in INSPECTED - {"active"}:
-            raise UsageError(
-                f"server {server} is {found.vm_state}: the disks of a running guest are not read",
-                "Somebody has started it: 'stackmend disk release SERVER', then inspect it anew.",
-            )
+        method = _method(found, begun)
         there, _ = disks(reach, found, config.instances_path, config.routes.container)
-        yield reach, str(found.host), there
+        yield _Place(reach=reach, host=str(found.host), server=found.id, disks=there, method=method)
+
+
+def _method(server: Server, begun: Inspection) -> str:
+    """How its disks are read now: offline whatever was planned, where nobody writes to them."""
+    if begun.method == "rescue":
+        raise UsageError(
+            f"server {server.id} is in rescue: its disks are read by who logs in there",
+            f"Its console: 'openstack console url show {server.id}'. The end: 'stackmend disk release {server.id}'.",
+        )
+    if server.vm_state in OFF:
+        return "offline"
+    if begun.method in ("copy", "live") and server.vm_state in RUNNING:
+        return begun.method
+    raise UsageError(
+        f"server {server.id} is {server.vm_state}: the disks of a running guest are not read {begun.method}",
+        "Somebody has started it: 'stackmend disk release SERVER', then inspect it anew.",
+    )
 
 
 @contextmanager
-def _open(config: Config, reach: Transport, host: str, disk: Found) -> Iterator[Opened]:
-    served = argv([Layer(*layer) for layer in disk.layers])
-    with Opened(reach.piped(host, (*config.routes.container, *served))) as found:
+def _open(config: Config, at: _Place, disk: Found) -> Iterator[Opened]:
+    layers = [Layer(*layer) for layer in disk.layers]
+    served, export = argv(layers, torn=at.method == "live"), ""
+    # what a guest cannot write to needs no copy, and libvirt makes none of it
+    if at.method == "copy" and disk.name != "config":
+        path = disk.layers[0][0]
+        served, export = copies.argv("serve", at.server, path.rpartition("/")[0], path), copies.EXPORT
+    command = at.reach.piped(at.host, (*config.routes.container, *served))
+    with Opened(command, export=export, torn=at.method == "live") as found:
         yield found

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``disk``: the local disks of one server, read with its owner's approval while the server is off."""
+"""``disk``: the disks of one server, read with its owner's approval and never written."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from stackmend.model.errors import Exit
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: how a disk may be reached, the gentlest first; those that are not built are refused with that word
-METHODS = ("rescue", "offline", "copy", "live")
+#: how a disk may be reached
+METHODS = ("auto", "copy", "offline", "rescue", "live")
 
 
 def _server(parser: argparse.ArgumentParser) -> None:
@@ -42,23 +42,29 @@ def _place(parser: argparse.ArgumentParser, *, path: bool = True) -> None:
 
 
 class DiskInspect(Working):
-    """Make the local disks of a server ready to be read: approval recorded, server stopped and locked.
+    """Make the disks of a server ready to be read: approval recorded, server locked, and what the method takes.
 
     The approval is recorded in the journal and in Nova, as the reason of the lock. Nothing of a disk is ever changed:
-    journals of file systems are replayed in a copy. 'disk release' starts the server again, if it ran, and unlocks it.
+    journals of file systems are replayed in a copy. 'disk release' ends it, with the server as it was before.
 
-    Only the method offline is built, for disks that are files on the host (qcow2, raw). Rescue, point-in-time copies,
-    running guests, volumes of Cinder, RBD and LVM back ends are not built.
+    Methods, of which the first that can be done is chosen (auto):
+    copy: the guest runs and goes on; libvirt makes a copy of the moment for each command that reads.
+    offline: the server is stopped if it runs, and started again by 'disk release'.
+    rescue: Nova boots --image with the disk beside it; you log in and read it there. That system can write to it.
+    live: only by name, with --consent live: the disk is read while its guest writes to it: torn.
+
+    Disks that are files on the host (qcow2, raw) are read; volumes of Cinder, RBD and LVM by rescue alone.
 
     Reading takes these Debian packages on this machine: nbdkit libnbd-bin fuse3 e2fsprogs xfsprogs lvm2 fdisk mtools
-    libarchive-tools; and on the host qemu-utils and python3.
+    libarchive-tools; and on the host qemu-utils and python3, for a copy virsh (libvirt-clients) too.
     """
 
     workflow = "inspect-disk"
     parallel = 1
     examples = """
   $ stackmend disk inspect web-1 --approved-by 'Ann Owner' --ticket CHG-1234
-  $ stackmend disk inspect web-1 --approved-by 'Ann Owner' --ticket CHG-1234 --yes --accept inspect-disk"""
+  $ stackmend disk inspect web-1 --approved-by 'Ann Owner' --ticket CHG-1234 --yes --accept inspect-disk
+  $ stackmend disk inspect web-1 --approved-by 'Ann Owner' --ticket CHG-1234 --method rescue --image rescue-12"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
@@ -68,31 +74,39 @@ class DiskInspect(Working):
         )
         parser.add_argument("--ticket", required=True, metavar="T", help="where the approval can be looked up")
         parser.add_argument(
-            "--method", choices=METHODS, default="offline", help="how to reach the disks (default: offline)"
+            "--method", choices=METHODS, default="auto", help="how to reach the disks (default: the gentlest there is)"
+        )
+        add_object(parser, "image", "--image", metavar="IMAGE", help="what a rescue boots")
+        parser.add_argument(
+            "--consent", choices=("live",), help="agree by name to a method by which what is read may be torn"
         )
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
         """The server, who approved, and how."""
-        return {name: getattr(parsed_args, name) for name in ("server", "approved_by", "ticket", "method")}
+        names = ("server", "approved_by", "ticket", "method", "image", "consent")
+        return {name: getattr(parsed_args, name) for name in names if getattr(parsed_args, name) is not None}
 
     def words(self, parsed_args: argparse.Namespace) -> list[str]:
         """As it would be typed again."""
-        method = ["--method", parsed_args.method] if parsed_args.method != "offline" else []
         approval = ["--approved-by", parsed_args.approved_by, "--ticket", parsed_args.ticket]
-        return [parsed_args.server, *approval, *method]
+        method = ["--method", parsed_args.method] if parsed_args.method != "auto" else []
+        image = ["--image", parsed_args.image] if parsed_args.image else []
+        consent = ["--consent", parsed_args.consent] if parsed_args.consent else []
+        return [parsed_args.server, *approval, *method, *image, *consent]
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Plan or begin it; then say how the disks are read, and how it is ended."""
         code = super().take_action(parsed_args)
         if code == Exit.REPAIRED:
             server = parsed_args.server
-            self.notes.next(*(self.typed("disk", word, server) for word in ("show", "log", "release")))
+            words = ("release",) if parsed_args.method == "rescue" else ("show", "log", "release")
+            self.notes.next(*(self.typed("disk", word, server) for word in words))
         return code
 
 
 class DiskRelease(Working):
-    """End the inspection of a server's disks: start the server if it ran before, and unlock it.
+    """End the inspection of a server's disks: the server is as it was before, and unlocked.
 
     What is to be done is read from Nova, so this also works where the inspection was cut off, and without its journal.
     """
@@ -119,7 +133,7 @@ class DiskRelease(Working):
 class DiskList(Printing):
     """List the servers under inspection, in all of the cloud: begun by 'disk inspect', and not released.
 
-    Exit code 3 where there are any: each one is a server that stays off, and that its owner cannot start.
+    Exit code 3 where there are any: each one is a server that its owner can neither start, stop nor move.
     """
 
     examples = """
@@ -138,7 +152,8 @@ class DiskList(Printing):
 class DiskShow(Printing):
     """Show the disks of a server under inspection: partitions, logical volumes, file systems, systems.
 
-    Of each file system it says how new it is: "clean", "replayed in a copy", or "not replayed: older than the crash".
+    Of each file system it says how new it is: "clean", "replayed in a copy", or "not replayed: older than the crash";
+    and whether it is torn.
     Exit code 7 where a disk cannot be read.
     """
 

@@ -11,6 +11,7 @@ the host, however this program ends. It needs only Python 3.7, and nothing of st
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -95,8 +96,11 @@ def main() -> int:
     listening.close()
 
     def up() -> None:
-        _pump(0, client.fileno())
-        client.shutdown(socket.SHUT_WR)
+        # a reader that was killed may leave what it had not read: then its line is reset, not closed
+        with contextlib.suppress(OSError):
+            _pump(0, client.fileno())
+        with contextlib.suppress(OSError):
+            client.shutdown(socket.SHUT_WR)
 
     threading.Thread(target=up, daemon=True).start()
     try:

@@ -20,18 +20,29 @@ class Layer(NamedTuple):
     format: str  #: "raw" or "qcow2"
 
 
-def argv(layers: Sequence[Layer]) -> tuple[str, ...]:
-    """The command that serves a disk on its stdin and stdout. ``layers``: the disk first, then its backing files."""
+def argv(layers: Sequence[Layer], *, torn: bool = False) -> tuple[str, ...]:
+    """The command that serves a disk on its stdin and stdout. ``layers``: the disk first, then what it is based on.
+
+    ``torn``: also while its guest writes to it, without a lock: what is read then is of no one moment.
+    """
     script = resources.files(__package__).joinpath("export.py").read_text(encoding="utf-8")
-    files = (layer.path for layer in layers)
-    return ("python3", "-c", script, *files, "--", "qemu-nbd", "--read-only", f"json:{json.dumps(_node(layers))}")
+    # what a running guest writes to is the first layer alone
+    files = (layer.path for layer in layers[1 if torn else 0 :])
+    node = _node(layers, torn=torn)
+    return ("python3", "-c", script, *files, "--", "qemu-nbd", "--read-only", f"json:{json.dumps(node)}")
 
 
-def _node(layers: Sequence[Layer]) -> dict[str, Any]:
+def _node(layers: Sequence[Layer], *, torn: bool) -> dict[str, Any]:
     first, rest = layers[0], layers[1:]
-    node: dict[str, Any] = {"driver": first.format, "file": {"driver": "file", "filename": first.path}}
+    node: dict[str, Any] = {"driver": first.format, "file": {"driver": _driver(first.path), "filename": first.path}}
+    if torn:
+        node |= {"force-share": True, "read-only": True}
     if first.format == "qcow2":
-        node["backing"] = _node(rest) if rest else None
+        node["backing"] = _node(rest, torn=torn) if rest else None
     elif rest:
         raise ValueError(f"{first.path} is raw: it is based on nothing")
     return node
+
+
+def _driver(path: str) -> str:
+    return "host_device" if path.startswith("/dev/") else "file"

@@ -41,16 +41,20 @@ _ROOM = 512 << 20
 _WALLS = ("setpriv", "--pdeathsig=KILL", "unshare", "--user", "--map-root-user", "--mount", "--pid", "--net", "--ipc",
           "--kill-child", "--mount-proc", "--", "sh", "-c",
           f'mount -t tmpfs -o size={_ROOM},mode=700 none "$0" && exec "$@"')  # fmt: skip
+#: what serves a disk says so before what is the matter
+_EXPORTERS = ("stackmend-export:", "qemu-nbd:")
 _IN_USE = ("Failed to get", "Is another process using the image")
 
 
 class Opened:
     """One disk, opened read-only; a context manager."""
 
-    def __init__(self, exporter: Sequence[str], *, patience: float = PATIENCE) -> None:
-        """``exporter``: the command that serves the disk by NBD on its stdin and stdout.
+    def __init__(
+        self, exporter: Sequence[str], *, export: str = "", torn: bool = False, patience: float = PATIENCE
+    ) -> None:
+        """``exporter``: what serves the disk by NBD on its stdin and stdout, as the export of that name.
 
-        SourceError if the disk cannot be opened, or is in use.
+        ``torn``: its guest may write to it meanwhile. SourceError where the disk cannot be opened, or is in use.
         """
         self._patience, self._rest = patience, bytearray()
         self._folder = tempfile.TemporaryDirectory(prefix="stackmend-disk-")
@@ -60,7 +64,8 @@ class Opened:
             unless.callback(self._said.close)
             self._exporter, line = self._exported(exporter)
             unless.callback(_ended, self._exporter)
-            program = (sys.executable, "-m", "stackmend.drivers.disks.worker", self._folder.name, str(line))
+            program = (sys.executable, "-m", "stackmend.drivers.disks.worker", self._folder.name, str(line), export,
+                       "torn" if torn else "")  # fmt: skip
             try:
                 self._worker = _started(
                     (*_WALLS, self._folder.name, *program), subprocess.PIPE, subprocess.PIPE, self._said, (line,)
@@ -188,10 +193,10 @@ class Opened:
                 "the disk is in use: a process that may write to it has it open",
                 "Stop the server first; a running one is not read.",
             )
-        exporter = [line for line in lines if line.startswith("qemu-nbd:")]
+        exporter = [line for line in lines if line.startswith(_EXPORTERS)]
         if exporter:
-            return SourceError(f"the disk cannot be opened: {exporter[0]}")
-        return SourceError(message or f"the disk cannot be opened: {lines[-1] if lines else 'no reason given'}", hint)
+            return SourceError(f"the disk cannot be opened: {exporter[-1].removeprefix(_EXPORTERS[0]).strip()}")
+        return SourceError(message or f"the disk cannot be opened: {lines[-1] if lines else 'nobody says why'}", hint)
 
 
 def _ended(process: subprocess.Popen[bytes]) -> None:

@@ -24,11 +24,15 @@ _LOOK = 0.01
 class Views:
     """The files through which the parts of one disk can be read, and written without effect."""
 
-    def __init__(self, folder: Path, export: int) -> None:
-        """``folder``: private; ``export``: a connected socket whose other end is an NBD server."""
+    def __init__(self, folder: Path, export: int, name: str = "", *, steady: bool = False) -> None:
+        """``folder``: private; ``export``: a socket whose other end is an NBD server; ``name``: of its export.
+
+        ``steady``: what was read once stays as it was, where the disk is written to meanwhile.
+        """
         self._folder, self._made = folder, 0
         self._socket = folder / "disk.sock"
-        self._start(("nbdkit", "--foreground", f"--unix={self._socket}", "--filter=cow", "nbd", f"socket-fd={export}"),
+        source = ("nbd", f"socket-fd={export}", f"export={name}", *(("cow-on-read=true",) if steady else ()))
+        self._start(("nbdkit", "--foreground", f"--unix={self._socket}", "--filter=cow", *source),
                     self._socket.exists, keep=(export,))  # fmt: skip
         os.close(export)
         self.disk = self._shown(("--unix", str(self._socket)))

@@ -60,8 +60,8 @@ class Answer:
 class Disk:
     """One opened disk."""
 
-    def __init__(self, views: Views) -> None:
-        self._views = views
+    def __init__(self, views: Views, *, torn: bool = False) -> None:
+        self._views, self._torn = views, torn
         self._readers: dict[str, Reader] = {}
         self._found = self._settled(layout(views))
 
@@ -93,7 +93,7 @@ class Disk:
         for one in found.volumes:
             if one.type in READ and one.pieces:
                 settled = journals.settled(one, self._views.view(one.pieces))
-                volumes.append(replace(settled, os=self._os(settled)))
+                volumes.append(replace(settled, os=self._os(settled), torn=self._torn))
             else:
                 volumes.append(one)
         return replace(found, volumes=tuple(volumes))
@@ -159,10 +159,11 @@ def _says(out: BinaryIO, answer: Answer, data: bytes = b"") -> None:
 
 
 def main() -> int:
-    """The arguments: a private folder, and the number of the socket connected to the disk."""
+    """The arguments: a private folder, the number of the socket that leads to the disk, its export, "torn" or ""."""
     out = sys.stdout.buffer
+    folder, number, export, how = sys.argv[1:5]
     try:
-        disk = Disk(Views(Path(sys.argv[1]), int(sys.argv[2])))
+        disk = Disk(Views(Path(folder), int(number), export, steady=how == "torn"), torn=how == "torn")
     except StackmendError as problem:
         _says(out, Answer(error=problem.message, hint=problem.hint))
         return 1

@@ -48,9 +48,10 @@ class Volume:
     label: str = ""
     uuid: str = ""
     journal: Journal = Journal.NONE
-    os: str = ""  #: name in its os-release
-    mounted: float = 0.0  #: time of the last mount; 0 if not recorded
-    problem: str = ""  #: why it cannot be read, or what was wrong with it
+    os: str = ""  #: what its os-release calls it
+    mounted: float = 0.0  #: last time; 0 where it does not say
+    problem: str = ""  #: why it is not read, or what was wrong with it
+    torn: bool = False  #: its guest may have written to it while it was read: it is of no one moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

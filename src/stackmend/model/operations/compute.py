@@ -56,6 +56,26 @@ class Resume(ServerOperation, frozen=True, kw_only=True):
     NAME = "resume"
 
 
+class Rescue(ServerOperation, frozen=True, kw_only=True):
+    """Boot another image in the place of a server, with its disk beside it."""
+
+    NAME = "rescue"
+
+    image: str
+
+
+class RescueVolume(Rescue, frozen=True, kw_only=True):
+    """The same with a server that boots from a volume."""
+
+    NAME = "rescue-volume"
+
+
+class Unrescue(ServerOperation, frozen=True, kw_only=True):
+    """Start a server again that is in rescue."""
+
+    NAME = "unrescue"
+
+
 class ShelveOffload(ServerOperation, frozen=True, kw_only=True):
     """Remove a shelved server from its host."""
 

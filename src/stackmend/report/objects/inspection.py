@@ -12,6 +12,7 @@ from stackmend.model.objects.inspection import Entry, Kind, Layout, Volume
 from stackmend.report.document import Document
 from stackmend.report.words import count, size
 
+_TORN = "TORN: its guest writes while it is read, so files may be mixtures of old and new"
 _MARKS = {Kind.DIRECTORY: "d", Kind.LINK: "l", Kind.FILE: "-", Kind.OTHER: "?"}
 
 
@@ -58,18 +59,21 @@ class _Inspection(Protocol):
     @property
     def was(self) -> str: ...
 
+    @property
+    def method(self) -> str: ...
+
 
 def inspections(found: Iterable[tuple[_Server, _Inspection]]) -> Document:
     """Servers under inspection (docs/schemas/inspections.json)."""
     data = [
         {
             "server": server.id, "name": server.name, "host": server.host, "state": server.vm_state,
-            "ticket": one.ticket, "approved_by": one.approved_by, "was": one.was,
+            "ticket": one.ticket, "approved_by": one.approved_by, "was": one.was, "method": one.method,
         }
         for server, one in found
     ]  # fmt: skip
-    heads = ("Server", "Name", "Host", "State", "Ticket", "Approved By", "Was")
-    names = ("server", "name", "host", "state", "ticket", "approved_by", "was")
+    heads = ("Server", "Name", "Host", "State", "Ticket", "Approved By", "Was", "Method")
+    names = ("server", "name", "host", "state", "ticket", "approved_by", "was", "method")
     return Document(data=data, columns=tuple(zip(heads, names, strict=True)))
 
 
@@ -119,13 +123,14 @@ def directory(path: str, volume: Volume, at: Entry, entries: Iterable[Entry], mo
 def how_new(volume: Volume) -> str:
     """One line that says what is read, and how new it is."""
     journal = f"journal: {volume.journal.value}" if volume.journal else "no journal"
-    return f"{volume.name}: {volume.type}, {journal}"
+    return f"{volume.name}: {volume.type}, {journal}{f'; {_TORN}' if volume.torn else ''}"
 
 
 def _volume(one: Volume) -> dict[str, object]:
     return {
         "name": one.name, "size": one.size, "type": one.type, "label": one.label, "uuid": one.uuid,
         "journal": one.journal.value, "os": one.os, "mounted": _time(one.mounted), "problem": one.problem,
+        "torn": one.torn,
     }  # fmt: skip
 
 
@@ -139,7 +144,11 @@ def _lines(one: _Shown) -> Iterator[str]:
     for volume in one.layout.volumes:
         words = [volume.type or "nothing known", size(volume.size), volume.label and f"label {volume.label}", volume.os]
         words += [f"last mounted {_time(volume.mounted)}" if volume.mounted else ""]
-        words += [f"journal: {volume.journal.value}" if volume.journal else "", volume.problem]
+        words += [
+            f"journal: {volume.journal.value}" if volume.journal else "",
+            volume.problem,
+            _TORN if volume.torn else "",
+        ]
         yield f"    {volume.name}: {', '.join(word for word in words if word)}"
     for note in one.layout.notes:
         yield f"  NOTE: {note}"

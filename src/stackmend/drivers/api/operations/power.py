@@ -7,7 +7,7 @@ failed: nova-compute gave up and cleared the task.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from stackmend.drivers.api.operations import Implementation, OfServer, ResourceReader, _servers
@@ -17,6 +17,8 @@ from stackmend.model.operations.compute import (
     LockSeen,
     RebootedSeen,
     RebootHard,
+    Rescue,
+    RescueVolume,
     Resume,
     ServerOperation,
     ShelveOffload,
@@ -24,12 +26,15 @@ from stackmend.model.operations.compute import (
     Stop,
     Suspend,
     Unlock,
+    Unrescue,
 )
 from stackmend.model.operations.servers import ServerSeen
 from stackmend.model.step import StepState
 
 #: the first microversion that shows whether a server is locked, and that stores the reason
 _LOCK = "2.73"
+#: the first that rescues a server which boots from a volume
+_RESCUE_VOLUME = "2.87"
 
 _Changing = TypeVar("_Changing", bound=ServerOperation)
 
@@ -45,7 +50,13 @@ def _server(reader: ResourceReader, asked: OfServer) -> ServerSeen:
 
 
 def _change(
-    of: type[_Changing], verb: str, wanted: str, task: str, limit: float = 300
+    of: type[_Changing],
+    verb: str,
+    wanted: str,
+    task: str,
+    limit: float = 300,
+    microversion: str = "2.1",
+    body: Callable[[_Changing], object] = lambda _asked: None,
 ) -> Implementation[_Changing, ServerSeen]:
     """An operation after which the server is in state ``wanted``; ``task`` is its task_state meanwhile."""
 
@@ -60,9 +71,13 @@ def _change(
         return StepState.FAILED if state == "error" else StepState.PLANNED
 
     return Implementation(
-        of=of, look=_server, judge=judge, microversion="2.1", again=True, at_once=True,
-        limit=limit, requests=lambda asked: action(asked, {verb: None}),
+        of=of, look=_server, judge=judge, microversion=microversion, again=True, at_once=True,
+        limit=limit, requests=lambda asked: action(asked, {verb: body(asked)}, microversion),
     )  # fmt: skip
+
+
+def _image(asked: Rescue) -> dict[str, str]:
+    return {"rescue_image_ref": asked.image}
 
 
 def _history(reader: ResourceReader, asked: RebootHard) -> RebootedSeen:
@@ -123,6 +138,12 @@ OPERATIONS = (
     _change(Stop, "os-stop", "stopped", "powering-off", limit=600),
     _change(Suspend, "suspend", "suspended", "suspending", limit=900),
     _change(Resume, "resume", "active", "resuming", limit=900),
+    # the answer has a password for the image: it is read by nobody
+    _change(Rescue, "rescue", "rescued", "rescuing", limit=900, body=_image),
+    _change(
+        RescueVolume, "rescue", "rescued", "rescuing", limit=900, microversion=_RESCUE_VOLUME, body=_image,
+    ),
+    _change(Unrescue, "unrescue", "active", "unrescuing", limit=900),
     _change(ShelveOffload, "shelveOffload", "shelved_offloaded", "shelving_offloading", limit=900),
     Implementation(
         of=RebootHard, look=_history, judge=_rebooted, microversion="2.1", again=False,

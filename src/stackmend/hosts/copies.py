@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Point-in-time copies of the disks of running guests: what a host runs for one, and what it may have left behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib import resources
+
+from stackmend.hosts.guest_copy import MARK
+from stackmend.model.protocols import Hosts
+from stackmend.model.repair import CannotRepair
+from stackmend.model.step import HostCommand
+
+#: the export of the copy
+EXPORT = "disk"
+#: $1 uuid of the guest, $2 folder of its disks, $3 mark. Another's backup is never touched
+_HEAD = r"""export LC_ALL=C
+v="virsh --quiet --connect qemu:///system"
+ours() { $v backup-dumpxml "$1" 2>/dev/null | grep -qF "file='$2/$3."; }
+"""
+_END = (
+    _HEAD
+    + r"""n=0
+while ours "$1" "$2" "$3"; do
+  [ $n -lt 50 ] || { echo "the backup does not end: virsh domjobabort $1" >&2; exit 1; }
+  $v domjobabort "$1"
+  n=$((n + 1))
+  sleep 0.2
+done
+rm -f "$2/$3".*
+"""
+)
+_LEFT = _HEAD + 'ours "$1" "$2" "$3" && exit 1\nls "$2/$3".* >/dev/null 2>&1 && exit 1\nexit 0\n'
+_LIMIT = 60.0
+
+
+def argv(do: str, guest: str, folder: str, path: str) -> tuple[str, ...]:
+    """What a host runs to ``look`` whether it can copy a disk, or to ``serve`` a copy on its stdin and stdout."""
+    script = resources.files(__package__).joinpath("guest_copy.py").read_text(encoding="utf-8")
+    return ("python3", "-c", script, do, guest, folder, path)
+
+
+def look(hosts: Hosts, host: str, inside: Sequence[str], guest: str, path: str) -> int:
+    """Bytes of room that a copy of this disk wants. CannotRepair where the host can make none, with the reason."""
+    folder = path.rpartition("/")[0]
+    done = hosts.run(host, (*inside, *argv("look", guest, folder, path)), limit=_LIMIT)
+    if done.code:
+        lines = done.err.decode("utf-8", "replace").strip().splitlines()
+        why = lines[-1].removeprefix("stackmend-export:").strip() if lines else f"exit code {done.code}"
+        raise CannotRepair(why)
+    return int(json.loads(done.out.splitlines()[-1])["room"])
+
+
+def left(hosts: Hosts, host: str, inside: Sequence[str], guest: str, folder: str) -> bool:
+    """Whether a backup of ours is under way there, or a file of one is left."""
+    return hosts.run(host, (*inside, "sh", "-c", _LEFT, "left", guest, folder, MARK), limit=_LIMIT).code == 1
+
+
+def end(host: str, inside: Sequence[str], guest: str, folder: str) -> HostCommand:
+    """End a backup of ours and remove what it left; nothing is there to be taken back."""
+    words = (guest, folder, MARK)
+    return HostCommand(
+        host=host,
+        argv=(*inside, "sh", "-c", _END, "end", *words),
+        probe=(*inside, "sh", "-c", _LEFT, "left", *words),
+        inverse=("true",),
+        limit=_LIMIT,
+    )

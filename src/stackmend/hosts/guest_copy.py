@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run on a host, as text: one disk of a guest as it is now, by libvirt's pull-mode backup; the guest goes on.
+
+Arguments: ``look`` or ``serve``, the guest's uuid, a folder for the scratch file, and the file of the disk. ``look``
+prints one line of JSON. ``serve`` begins the backup and carries the NBD server of QEMU over stdin and stdout.
+
+What the guest overwrites meanwhile goes into the scratch file. Where that cannot be written QEMU fails the guest's own
+write: so nothing is begun without room, and all is ended long before it is used up.
+
+A second process ends the backup when this one ends, however that is: both hold a pipe, and so does the virsh that
+begins it. Python 3.7 is enough; nothing of stackmend is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from xml.etree import ElementTree
+
+#: what is printed before the first byte of the server
+BEGINS = b"stackmend-export begins\n"
+_VIRSH = ("virsh", "--quiet", "--connect", "qemu:///system")
+#: how scratch files and sockets are called: by it a job is known as ours
+MARK = "stackmend-copy"
+#: bytes of room that are wanted, unless the disk itself is smaller; half of it stays free
+_ROOM = 8 << 30
+#: seconds for one reading
+_LIMIT = 3600.0
+_MANY = 65536
+#: seconds between two looks
+_LOOK = 0.1
+
+
+class CopyError(Exception):
+    """What is the matter, in words."""
+
+
+def _virsh(*words: str, keep: tuple[int, ...] = ()) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603 - an argument vector of ours; no shell
+            [*_VIRSH, *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            pass_fds=keep,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except OSError as problem:
+        raise CopyError(f"virsh cannot be started: {problem.strerror}") from None
+    if done.returncode:
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise CopyError(f"virsh {words[0]}: {lines[-1] if lines else done.returncode}")
+    return done.stdout.decode("utf-8", "replace")
+
+
+def _devices(guest: str) -> dict[str, str]:
+    """File of a disk -> its device in the guest, as libvirt has it."""
+    found = {}
+    for disk in ElementTree.fromstring(_virsh("dumpxml", guest)).iterfind("./devices/disk"):  # noqa: S314 - libvirt's
+        source, target = disk.find("source"), disk.find("target")
+        if source is not None and target is not None:
+            path = source.get("file") or source.get("dev")
+            if path:
+                found[os.path.realpath(path)] = str(target.get("dev"))
+    return found
+
+
+def _job(guest: str) -> str:
+    """The scratch file of the backup of a guest; "" where none is under way."""
+    try:
+        text = _virsh("backup-dumpxml", guest)
+    except CopyError as problem:
+        if "no domain backup job" in str(problem):
+            return ""
+        raise
+    scratch = ElementTree.fromstring(text).find("./disks/disk/scratch")  # noqa: S314 - libvirt's
+    return "another" if scratch is None else scratch.get("file") or "another"
+
+
+def _lives(scratch: str) -> bool:
+    """Whether the process still is there that began a backup."""
+    try:
+        with open(f"/proc/{int(scratch.rpartition('.')[2])}/cmdline", "rb") as file:
+            return MARK.encode() in file.read()
+    except (OSError, ValueError):
+        return False
+
+
+def _free(folder: str) -> int:
+    told = os.statvfs(folder)
+    return told.f_bavail * told.f_frsize
+
+
+def _capacity(guest: str, device: str) -> int:
+    for line in _virsh("domblkinfo", guest, device).splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "Capacity":
+            return int(value)
+    raise CopyError(f"libvirt does not say how large {device} is")
+
+
+def _device(guest: str, path: str) -> str:
+    found = _devices(guest).get(os.path.realpath(path))
+    if not found:
+        raise CopyError(f"the guest has no disk {path}, as libvirt has it")
+    return found
+
+
+def _wanted(guest: str, folder: str, path: str, mend: bool = False) -> tuple[str, int]:
+    """(the device, bytes of room that are wanted). CopyError where a copy cannot be had.
+
+    ``mend``: end a backup of ours that nobody waits for any more.
+    """
+    if "<backup supported='yes'/>" not in _virsh("domcapabilities"):
+        raise CopyError("libvirt and QEMU of this host make no copies of running guests: they are too old")
+    device = _device(guest, path)
+    room = min(_capacity(guest, device), _ROOM)
+    if _free(folder) < room:
+        raise CopyError(
+            f"{folder} has {_free(folder) >> 20} MiB free; {room >> 20} MiB are wanted for what it overwrites"
+        )
+    scratch = _job(guest)
+    if scratch and not os.path.basename(scratch).startswith(MARK):
+        raise CopyError("another backup of the guest is under way")
+    if scratch and _lives(scratch):
+        raise CopyError("another command reads a copy of the guest at this moment: try again when it has ended")
+    if scratch and mend:
+        _end(guest, scratch, "")
+    return device, room
+
+
+def _end(guest: str, scratch: str, place: str) -> int:
+    """End the backup that has this scratch file, and remove what it left."""
+    code = 0
+    for _ in range(300):
+        try:
+            if _job(guest) != scratch:
+                break
+            _virsh("domjobabort", guest)
+        except CopyError:
+            # the guest is gone, or its job: the next look tells
+            code += 1
+            if code > 3:
+                break
+        time.sleep(_LOOK)
+    for path in (scratch, place):
+        if path and os.path.exists(path):
+            os.unlink(path)
+    return 0
+
+
+def _guard(guest: str, scratch: str, place: str) -> tuple[int, int]:
+    """(a process that ends the backup, the pipe whose end it waits for)."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(read)
+        return child, write
+    os.close(write)
+    os.setsid()
+    for one in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
+        signal.signal(one, signal.SIG_IGN)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(nothing, number)
+    os.read(read, 1)
+    os._exit(_end(guest, scratch, place))
+
+
+def _pump(read: int, write: int) -> None:
+    while True:
+        some = os.read(read, _MANY)
+        if not some:
+            return
+        while some:
+            some = some[os.write(write, some) :]
+
+
+def _watch(folder: str, floor: int) -> None:
+    end = time.monotonic() + _LIMIT
+    while _free(folder) > floor and time.monotonic() < end:
+        time.sleep(_LOOK)
+    why = "its time is over" if time.monotonic() >= end else f"{folder} is filling up"
+    os.write(2, f"stackmend-export: the copy was ended: {why}\n".encode())
+    # who waits for the pipe ends the backup
+    os._exit(1)
+
+
+def _serve(guest: str, folder: str, path: str) -> int:
+    device, room = _wanted(guest, folder, path, mend=True)
+    scratch = f"{folder}/{MARK}.{os.getpid()}"
+    # QEMU may make sockets in its own folder, whatever confines it
+    number, name = _virsh("domid", guest).strip(), _virsh("domname", guest).strip()
+    homes = glob.glob(f"/var/lib/libvirt/qemu/domain-{number}-{glob.escape(name[:20])}*")
+    place = f"{homes[0] if len(homes) == 1 else folder}/{MARK}.{os.getpid()}.sock"
+    for old in (scratch, place):
+        if os.path.exists(old):
+            os.unlink(old)
+    child, pipe = _guard(guest, scratch, place)
+    # without a name: whatever ends this leaves no file behind
+    request = os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600)
+    os.write(request, _request(_devices(guest), device, scratch, place))
+    try:
+        _virsh("backup-begin", guest, f"/proc/self/fd/{request}", keep=(request, pipe))
+        threading.Thread(target=_watch, args=(folder, room // 2), daemon=True).start()
+        _carry(place)
+    finally:
+        os.close(pipe)
+        os.waitpid(child, 0)
+    return 0
+
+
+def _request(devices: dict[str, str], device: str, scratch: str, place: str) -> bytes:
+    told = ElementTree.Element("domainbackup", mode="pull")
+    ElementTree.SubElement(told, "server", transport="unix", socket=place)
+    disks = ElementTree.SubElement(told, "disks")
+    disk = ElementTree.SubElement(disks, "disk", name=device, backup="yes", type="file", exportname="disk")
+    ElementTree.SubElement(disk, "scratch", file=scratch)
+    for other in sorted(set(devices.values()) - {device}):
+        ElementTree.SubElement(disks, "disk", name=other, backup="no")
+    return ElementTree.tostring(told)
+
+
+def _carry(place: str) -> None:
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(place)
+
+    def up() -> None:
+        # a reader that was killed may leave what it had not read: then its line is reset, not closed
+        with contextlib.suppress(OSError):
+            _pump(0, client.fileno())
+        with contextlib.suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)
+
+    try:
+        os.write(1, BEGINS)
+        threading.Thread(target=up, daemon=True).start()
+        _pump(client.fileno(), 1)
+    except OSError:
+        # who read is gone, or the server
+        pass
+    finally:
+        # QEMU ends no export while a client has not yet agreed with it
+        with contextlib.suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)
+        client.close()
+
+
+def main() -> int:
+    """See above."""
+    do, guest, folder, path = sys.argv[1:5]
+    try:
+        if do == "serve":
+            return _serve(guest, folder, path)
+        device, room = _wanted(guest, folder, path)
+        os.write(1, json.dumps({"device": device, "room": room}).encode() + b"\n")
+    except (CopyError, OSError) as problem:
+        os.write(2, f"stackmend-export: {problem}\n".encode())
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
