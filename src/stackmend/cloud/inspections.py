@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from stackmend.cloud.servers import Server, server_of
 from stackmend.model.errors import UsageError
 from stackmend.model.protocols import Api
+from stackmend.tables.nova import INSPECTION
 
 #: characters of who approved, and of the ticket: Nova keeps 255 of a reason
 _MOST = 88
@@ -22,18 +23,18 @@ _WORDS = {
     "active": "it ran", "paused": "it was paused", "stopped": "it was stopped", "suspended": "it was suspended",
     "error": "it was in error",
 }  # fmt: skip
-#: how the reason of every inspection begins
-BEGINS = "stackmend disk inspect: "
 #: the first method that there was is not named in reasons
 _FIRST = "offline"
 _REASON = re.compile(
-    rf"{BEGINS}ticket (.+), approved by (.+?); ({'|'.join(_WORDS.values())})(?:; by ([a-z]+))?"
+    rf"{INSPECTION}ticket (.+), approved by (.+?); ({'|'.join(_WORDS.values())})(?:; by ([a-z]+))?"
 )  # fmt: skip
 
 #: vm_state of a server whose guest runs, so that its disks may be written to
 RUNNING = frozenset({"active", "paused"})
 #: vm_state of a server whose disks nobody writes to
 OFF = frozenset({"stopped", "suspended", "error"})
+#: vm_state of a server that is put in rescue: Nova takes one in error too, and unrescue would leave it running
+RESCUABLE = frozenset({"active", "stopped"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Inspection:
     def reason(self) -> str:
         """What the server is locked with."""
         by = f"; by {self.method}" if self.method != _FIRST else ""
-        return f"{BEGINS}ticket {self.ticket}, approved by {self.approved_by}; {self.was}{by}"
+        return f"{INSPECTION}ticket {self.ticket}, approved by {self.approved_by}; {self.was}{by}"
 
     @property
     def ran(self) -> bool:

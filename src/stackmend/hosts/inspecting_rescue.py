@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from stackmend.cloud import block_storage
 from stackmend.cloud import image as glance
-from stackmend.cloud.inspections import Inspection
+from stackmend.cloud.inspections import RESCUABLE, Inspection
 from stackmend.cloud.servers import Server
 from stackmend.hosts.inspecting import Method, Prepared, Released, seen
 from stackmend.model.finding import Row
@@ -81,4 +81,4 @@ def _refused(server: Server, sight: Sight, stable: bool, of_volume: bool) -> Ite
             yield f"volume {name} is {'gone' if volume is None else volume['status']}, not in use"
 
 
-RESCUE = Method(name="rescue", states=frozenset({"active", "stopped"}), prepare=prepare, release=release)
+RESCUE = Method(name="rescue", states=RESCUABLE, prepare=prepare, release=release)

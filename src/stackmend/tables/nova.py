@@ -31,6 +31,9 @@ HARD_CHILDREN = {
 #: where nova-compute counts its attempts to remove the files of a deleted server; it never deletes that row
 _COUNTER = {"instance_system_metadata": " AND t.key <> 'clean_attempts'"}
 
+#: how the reason begins for which a server is locked while its disks are inspected (cloud/inspections.py)
+INSPECTION = "stackmend disk inspect: "
+
 
 def _leftover(name: str, row: str, uuid: str, where: str) -> Table:
     return Table(
@@ -116,6 +119,20 @@ TABLES = (
             DELETED,
             Column("has_flavor", ColumnType.BOOL, expr="t.flavor IS NOT NULL AND t.flavor <> ''"),
         ),
+    ),
+    Table(
+        service="nova",
+        name="instance_system_metadata",
+        label="nova_inspections",
+        columns=(
+            *ints("id"),
+            *text("instance_uuid"),
+            Column("reason", expr="t.value"),
+            *times("created_at", "updated_at"),
+            DELETED,
+        ),
+        # other keys hold secrets (password_0 and the like), and reasons of others may: none of them is read
+        where=f"t.key = 'locked_reason' AND t.value LIKE '{INSPECTION}%'",
     ),
     Table(
         service="nova",

@@ -181,6 +181,7 @@ def _power(state: str, task: str | None = None) -> dict[str, Any]:
         ("stop", "active", "powering-off", "stopped"),
         ("suspend", "active", "suspending", "suspended"),
         ("resume", "suspended", "resuming", "active"),
+        ("unrescue", "rescued", "unrescuing", "active"),
         ("shelve-offload", "shelved", "shelving_offloading", "shelved_offloaded"),
     ],
 )
@@ -192,6 +193,18 @@ def test_what_a_server_does(name: str, before: str, task: str, after: str) -> No
     assert judged(name, _power(after, "rebooting")) is INTENT
     assert judged(name, _power("error")) is FAILED
     assert judged(name, {"server": "absent"}) is FAILED
+
+
+@pytest.mark.parametrize("name", ["rescue", "rescue-volume"])
+def test_a_rescue_boots_the_image_that_is_named(name: str) -> None:
+    """The password that Nova answers with is asked for by nobody; one that boots from a volume takes 2.87."""
+    asked = operation(name, {"server": "s", "image": "i"})
+    (request,) = implementation_of(asked).requests(asked)
+    assert request.body == {"rescue": {"rescue_image_ref": "i"}}
+    assert request.microversion == {"rescue": "2.1", "rescue-volume": "2.87"}[name]
+    assert judged(name, _power("active"), image="i") is PLANNED
+    assert judged(name, _power("active", "rescuing"), image="i") is INTENT
+    assert judged(name, _power("rescued"), image="i") is DONE
 
 
 @pytest.mark.parametrize(
