@@ -10,6 +10,8 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -99,6 +101,19 @@ class Libvirt:
     def _log_of(self, uuid: str) -> str:
         argv = [*self.inside, "cat", f"/var/log/libvirt/qemu/instance-{uuid[:8]}.log"]
         return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+    @contextmanager
+    def exported(self, disk: Path, place: Path) -> Iterator[None]:
+        """A disk served by NBD, read-only, on a socket."""
+        command = ["qemu-nbd", "--read-only", "--persistent", "--format=raw", f"--socket={place}", "--export-name=x"]
+        with subprocess.Popen([*command, str(disk)]) as server:
+            try:
+                while not place.exists():
+                    assert server.poll() is None
+                    time.sleep(0.01)
+                yield
+            finally:
+                server.kill()
 
     def job(self, uuid: str) -> str:
         """The backup that is under way, "" for none."""

@@ -13,11 +13,13 @@ The first one that can be done is chosen; the plan names those that were passed 
 
 *offline*, if the server is off: its disks are files of its host (qcow2, raw), and nobody writes to them.
 *copy*, if it runs: libvirt makes a copy of the moment (pull-mode backup) for each reading; the guest goes on.
+*snapshot*, for a volume: Cinder makes a snapshot and a copy, which is attached read-only to a server of the operator's
+(`--helper`), on whose host it is read.
 *offline*, if it runs: it is stopped, and started again when it is released.
 *rescue*: Nova boots another image with the disk beside it (`--image`); a human reads it there, and can write to it.
 *live*, only by name and with `--consent live`: the disk is read while the guest writes to it: torn.
 
-Volumes, RBD and LVM back ends are refused by all but rescue.
+Local disks in RBD or LVM are refused by all but rescue.
 
 ## Guards
 The server is at rest, not locked, and where it was. Its directory is on its host, every disk is whole, and the host has
@@ -37,6 +39,7 @@ from stackmend.cloud.inspections import OFF, Inspection, inspection
 from stackmend.cloud.servers import Server
 from stackmend.hosts.inspecting import COPY, LIVE, OFFLINE, Method, Prepared, seen
 from stackmend.hosts.inspecting_rescue import RESCUE
+from stackmend.hosts.inspecting_volume import SNAPSHOT
 from stackmend.model.errors import SourceError, UsageError
 from stackmend.model.finding import Row
 from stackmend.model.operations.compute import Lock, LockSeen, Unlock
@@ -45,7 +48,7 @@ from stackmend.model.step import ApiCall, Risk
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 #: the gentlest first. A rescue comes last: whoever is in it can write to the disk
-_METHODS = (COPY, OFFLINE, RESCUE, LIVE)
+_METHODS = (COPY, SNAPSHOT, OFFLINE, RESCUE, LIVE)
 
 
 def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:

@@ -3,8 +3,9 @@
 
 ## What it does
 Reads what is to be done from the reason that the server is locked for, so it needs no journal, and works where the
-inspection was cut off at any point. A server that was stopped for it is started, one in rescue is taken out of it. What
-served a disk ends with whoever read it; a backup of libvirt that outlived that is ended, another's is never touched.
+inspection was cut off at any point. A server that was stopped for it is started, one in rescue is taken out of it, and
+snapshot and copy of a volume are deleted. What served a disk ends with whoever read it; a backup of libvirt that
+outlived that is ended, another's is never touched.
 
 ## Guards
 The server is locked by an inspection of stackmend, and nothing is under way.
@@ -21,6 +22,7 @@ from stackmend.cloud import servers
 from stackmend.cloud.inspections import inspection
 from stackmend.hosts.inspecting import COPY, LIVE, OFFLINE
 from stackmend.hosts.inspecting_rescue import RESCUE
+from stackmend.hosts.inspecting_volume import SNAPSHOT
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
 from stackmend.model.operations.compute import Lock, Unlock
@@ -28,7 +30,7 @@ from stackmend.model.repair import CannotRepair
 from stackmend.model.step import Risk, Step
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
-_METHODS = {one.name: one for one in (COPY, OFFLINE, RESCUE, LIVE)}
+_METHODS = {one.name: one for one in (COPY, SNAPSHOT, OFFLINE, RESCUE, LIVE)}
 
 
 def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:

@@ -20,6 +20,7 @@ from stackmend.drivers.disks.sandbox import Opened
 from stackmend.drivers.hosts.transport import Transport
 from stackmend.hosts import copies
 from stackmend.hosts.inspected import Found, disks
+from stackmend.hosts.inspecting_volume import served
 from stackmend.model.errors import ApiError, ConfigError, OutputError, SourceError, StackmendError, UsageError
 from stackmend.model.objects.inspection import Entry, Kind, Layout, Volume
 
@@ -232,6 +233,13 @@ def _reached(config: Config, server: str) -> Iterator[_Place]:
                 "Begin one: 'stackmend disk inspect SERVER --approved-by WHO --ticket T'.",
             )
         method = _method(found, begun)
+        if method == "snapshot":
+            host, path, form = served(api, reach, config.routes.container, found.id)
+            yield _Place(
+                reach=reach, host=host, server=found.id, method=method,
+                disks=[Found(name="root", layers=((path, form),))],
+            )  # fmt: skip
+            return
         there, _ = disks(reach, found, config.instances_path, config.routes.container)
         yield _Place(reach=reach, host=str(found.host), server=found.id, disks=there, method=method)
 
@@ -243,6 +251,8 @@ def _method(server: Server, begun: Inspection) -> str:
             f"server {server.id} is in rescue: its disks are read by who logs in there",
             f"Its console: 'openstack console url show {server.id}'. The end: 'stackmend disk release {server.id}'.",
         )
+    if begun.method == "snapshot":
+        return begun.method
     if server.vm_state in OFF:
         return "offline"
     if begun.method in ("copy", "live") and server.vm_state in RUNNING:
@@ -256,11 +266,11 @@ def _method(server: Server, begun: Inspection) -> str:
 @contextmanager
 def _open(config: Config, at: _Place, disk: Found) -> Iterator[Opened]:
     layers = [Layer(*layer) for layer in disk.layers]
-    served, export = argv(layers, torn=at.method == "live"), ""
+    words, export = argv(layers, torn=at.method == "live"), ""
     # what a guest cannot write to needs no copy, and libvirt makes none of it
     if at.method == "copy" and disk.name != "config":
         path = disk.layers[0][0]
-        served, export = copies.argv("serve", at.server, path.rpartition("/")[0], path), copies.EXPORT
-    command = at.reach.piped(at.host, (*config.routes.container, *served))
+        words, export = copies.argv("serve", at.server, path.rpartition("/")[0], path), copies.EXPORT
+    command = at.reach.piped(at.host, (*config.routes.container, *words))
     with Opened(command, export=export, torn=at.method == "live") as found:
         yield found

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 #: how a disk may be reached
-METHODS = ("auto", "copy", "offline", "rescue", "live")
+METHODS = ("auto", "copy", "snapshot", "offline", "rescue", "live")
 
 
 def _server(parser: argparse.ArgumentParser) -> None:
@@ -49,11 +49,13 @@ class DiskInspect(Working):
 
     Methods, of which the first that can be done is chosen (auto):
     copy: the guest runs and goes on; libvirt makes a copy of the moment for each command that reads.
+    snapshot: Cinder makes a copy of a volume, which is attached read-only to a server of yours (--helper).
     offline: the server is stopped if it runs, and started again by 'disk release'.
     rescue: Nova boots --image with the disk beside it; you log in and read it there. That system can write to it.
     live: only by name, with --consent live: the disk is read while its guest writes to it: torn.
 
-    Disks that are files on the host (qcow2, raw) are read; volumes of Cinder, RBD and LVM by rescue alone.
+    Local disks are read where they are files (qcow2, raw), volumes where they are a device or a file on the host of the
+    helper. What is in RBD is read in the helper, or in a rescue.
 
     Reading takes these Debian packages on this machine: nbdkit libnbd-bin fuse3 e2fsprogs xfsprogs lvm2 fdisk mtools
     libarchive-tools; and on the host qemu-utils and python3, for a copy virsh (libvirt-clients) too.
@@ -64,7 +66,8 @@ class DiskInspect(Working):
     examples = """
   $ stackmend disk inspect web-1 --approved-by 'Ann Owner' --ticket CHG-1234
   $ stackmend disk inspect web-1 --approved-by 'Ann Owner' --ticket CHG-1234 --yes --accept inspect-disk
-  $ stackmend disk inspect web-1 --approved-by 'Ann Owner' --ticket CHG-1234 --method rescue --image rescue-12"""
+  $ stackmend disk inspect web-1 --approved-by 'Ann Owner' --ticket CHG-1234 --method rescue --image rescue-12
+  $ stackmend disk inspect db-1 --approved-by 'Ann Owner' --ticket CHG-1234 --method snapshot --helper reader-1"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
@@ -76,6 +79,8 @@ class DiskInspect(Working):
         parser.add_argument(
             "--method", choices=METHODS, default="auto", help="how to reach the disks (default: the gentlest there is)"
         )
+        add_object(parser, "server", "--helper", metavar="SERVER", help="what a copy of a volume is attached to")
+        add_object(parser, "volume", "--of", metavar="VOLUME", help="which volume is copied (default: the only one)")
         add_object(parser, "image", "--image", metavar="IMAGE", help="what a rescue boots")
         parser.add_argument(
             "--consent", choices=("live",), help="agree by name to a method by which what is read may be torn"
@@ -84,16 +89,20 @@ class DiskInspect(Working):
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
         """The server, who approved, and how."""
-        names = ("server", "approved_by", "ticket", "method", "image", "consent")
+        names = ("server", "approved_by", "ticket", "method", "helper", "of", "image", "consent")
         return {name: getattr(parsed_args, name) for name in names if getattr(parsed_args, name) is not None}
 
     def words(self, parsed_args: argparse.Namespace) -> list[str]:
         """As it would be typed again."""
         approval = ["--approved-by", parsed_args.approved_by, "--ticket", parsed_args.ticket]
         method = ["--method", parsed_args.method] if parsed_args.method != "auto" else []
-        image = ["--image", parsed_args.image] if parsed_args.image else []
-        consent = ["--consent", parsed_args.consent] if parsed_args.consent else []
-        return [parsed_args.server, *approval, *method, *image, *consent]
+        given = [
+            word
+            for name in ("helper", "of", "image", "consent")
+            if (value := getattr(parsed_args, name)) is not None
+            for word in (f"--{name}", value)
+        ]
+        return [parsed_args.server, *approval, *method, *given]
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Plan or begin it; then say how the disks are read, and how it is ended."""
