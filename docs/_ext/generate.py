@@ -20,6 +20,7 @@ import stackmend.repairs
 import stackmend.workflows
 from stackmend.cli.shell import Shell
 from stackmend.config.document import reference
+from stackmend.engine.auditing.catalogue import KINDS
 from stackmend.model.check import Check
 from stackmend.model.errors import Exit
 from stackmend.model.repair import Repair
@@ -39,7 +40,7 @@ def modules(package: ModuleType, attribute: str) -> Iterator[tuple[ModuleType, o
 
 def checks() -> dict[str, tuple[ModuleType, Check]]:
     """Name -> module and check."""
-    every = (*modules(stackmend.checks, "CHECK"), *modules(stackmend.checks, "HOST_CHECK"))
+    every = (found for kind in KINDS for found in modules(stackmend.checks, kind))
     return {c.name: (m, c) for m, c in every if isinstance(c, Check)}
 
 

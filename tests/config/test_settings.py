@@ -99,7 +99,13 @@ power_on = ["bmc", "on", "{{host}}"]
 power_status = ["bmc", "status", "{{host}}"]
 reboot = ["bmc", "cycle", "{{host}}"]
 purge_queue = ["purge", "compute.{{host}}"]
+balancer_out = ["lb", "out", "{{host}}"]
+balancer_in = ["lb", "in", "{{host}}"]
+balancer_status = ["lb", "status", "{{host}}"]
 fence = ["fence", "--host={{host}}"]
+[images]
+endpoints = ["http://g1:9292"]
+stores = ["g1", "g2:/srv/images"]
 [state]
 directory = "here"
 journal = "sqlite:////tmp/j.db"
@@ -130,6 +136,7 @@ grace = 5
         local=frozenset({"c9"}),
     )
     assert list(config.hooks) == list(KEYS["hooks"])
+    assert (config.image_endpoints, config.image_stores) == (("http://g1:9292",), ("g1", "g2:/srv/images"))
     assert config.hooks["fence"] == ("fence", "--host={host}")
     assert (config.clouds, config.api_timeout) == (tmp_path / "clouds.yaml", 7.0)
     assert config.database_timeout == 8.5

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from stackmend.app import apis, visiting
 from stackmend.app.findings import keep_last
+from stackmend.app.image_visiting import Visited
 from stackmend.app.session import CloudSession, has_api, no_progress, utcnow
 from stackmend.app.snapshots import CheckResults, asked, find
 from stackmend.config.settings import Config
@@ -22,7 +23,7 @@ from stackmend.engine.auditing.ask import exit_of, findings_of, narrowed, suspec
 from stackmend.engine.auditing.confirm import explain, uncertain
 from stackmend.engine.auditing.witness import WitnessSources, witnesses
 from stackmend.model.audit import CheckOutcome, CheckResult, Report
-from stackmend.model.check import Check, HostCheck
+from stackmend.model.check import Check, Visiting
 from stackmend.model.errors import JournalError, UsageError
 from stackmend.model.events import Events
 from stackmend.model.finding import ApiWitness, Finding, Says, State, fingerprint
@@ -70,8 +71,8 @@ def audit(
     """
     session = CloudSession.looking(config) if use_api else CloudSession.of(config)
     named = catalogue.chosen(catalogue.every_check(), tuple(checks))
-    chosen = {name: check for name, check in named.items() if not isinstance(check, HostCheck)}
-    of_hosts = {name: check for name, check in named.items() if isinstance(check, HostCheck)} if checks or visit else {}
+    chosen = {name: check for name, check in named.items() if not isinstance(check, Visiting)}
+    of_hosts = {name: check for name, check in named.items() if isinstance(check, Visiting)} if checks or visit else {}
     if snapshot is not None:
         if of_hosts:
             raise UsageError("a snapshot has nothing of the hosts", f"Leave --snapshot, or {min(of_hosts)}, away.")
@@ -80,7 +81,7 @@ def audit(
         answer = _ask(chosen, folder, manifest, config, about, young)
         return _report(session, chosen, answer.rows, answer, State.CANDIDATE, whole=False)
     with apis.standing_in(config, session) if use_api else nullcontext((session, "")) as (session, note):
-        seen = visiting.ask(session, of_hosts, about, progress) if of_hosts else visiting.Visited()
+        seen = visiting.visit(session, of_hosts, about, progress, named=bool(checks))
         return _live(session, chosen, frozenset(about), settle, use_api, young, seen, [note] if note else [], progress)
 
 
@@ -91,7 +92,7 @@ def _live(
     settle: float | None,
     use_api: bool,
     young: bool,
-    seen: visiting.Visited,
+    seen: Visited,
     notes: list[str],
     progress: Progress,
 ) -> Report:
@@ -219,7 +220,7 @@ def _report(
     whole: bool,
     unsure: RowsByCheck | None = None,
     said: Mapping[str, ApiWitness] | None = None,
-    seen: visiting.Visited | None = None,
+    seen: Visited | None = None,
     notes: Sequence[str] = (),
 ) -> Report:
     results, found = answer.results, list[Finding]()

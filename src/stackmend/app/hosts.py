@@ -64,6 +64,8 @@ def settings(config: Config) -> Mapping[str, object]:
         "hosts.local": sorted(config.routes.local or own),
         "hosts.instances_path": config.instances_path,
         "hosts.shared_instances": config.shared_instances,
+        "images.stores": config.image_stores,
+        "images.endpoints": config.image_endpoints,
         "nova.libvirt.images_type": config.nova_settings.get("libvirt.images_type", ""),
         **{f"hooks.{name}": words for name, words in config.hooks.items()},
     }

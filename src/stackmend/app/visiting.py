@@ -6,20 +6,21 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from stackmend.app import hosts
+from stackmend.app import hosts, image_visiting
+from stackmend.app.image_visiting import Visited
 from stackmend.app.session import CloudSession
 from stackmend.drivers.hosts.transport import Transport
 from stackmend.hosts.owners import by_rows
 from stackmend.hosts.visits import visited
 from stackmend.model.audit import CheckOutcome, CheckResult
-from stackmend.model.check import HostCheck
+from stackmend.model.check import HostCheck, StoreCheck, Visiting
 from stackmend.model.errors import ConfigError, SourceError, UsageError
 from stackmend.model.events import Events
-from stackmend.model.finding import Finding, State, finding_of, fingerprint
+from stackmend.model.finding import State, finding_of, fingerprint
 from stackmend.model.objects.disks import Inventory, Visit
 from stackmend.model.protocols import Progress
 from stackmend.model.snapshot import cell_database
@@ -35,14 +36,6 @@ FoundRows = dict[str, dict[str, dict[str, Any]]]  #: check -> fingerprint -> row
 
 
 @dataclass(slots=True)
-class Visited:
-    """What checks of hosts found, and which of them have no whole answer."""
-
-    findings: list[Finding] = field(default_factory=list)
-    results: dict[str, CheckResult] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
 class _Answers:
     rows: FoundRows
     silent: dict[str, list[str]]  #: check -> why it has no answer of a host
@@ -51,6 +44,22 @@ class _Answers:
     def none(cls, checks: Iterable[str]) -> _Answers:
         names = list(checks)
         return cls({name: {} for name in names}, {name: [] for name in names})
+
+
+def visit(
+    session: CloudSession, checks: Mapping[str, Visiting], about: Collection[str], progress: Progress, *, named: bool
+) -> Visited:
+    """Ask these checks of compute hosts and of the stores of Glance; errors as :func:`ask` and :func:`ask_stores`.
+
+    ``named``: the operator asked for them by name; else stores that are not configured are left out.
+    """
+    of_hosts = {name: check for name, check in checks.items() if isinstance(check, HostCheck)}
+    of_stores = {name: check for name, check in checks.items() if isinstance(check, StoreCheck)}
+    found = ask(session, of_hosts, about, progress) if of_hosts else Visited()
+    if of_stores and (named or session.config.image_stores):
+        more = image_visiting.ask_stores(session, of_stores, about, progress)
+        found = Visited([*found.findings, *more.findings], {**found.results, **more.results})
+    return found
 
 
 def ask(session: CloudSession, checks: Mapping[str, HostCheck], about: Collection[str], progress: Progress) -> Visited:

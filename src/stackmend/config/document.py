@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from stackmend.drivers.api.session import TIMEOUT
 from stackmend.drivers.database.patience import SILENCE
+from stackmend.model.images import DATADIR
 from stackmend.model.objects.disks import INSTANCES
 from stackmend.model.plan import Limits as PlanLimits
 
@@ -180,6 +181,19 @@ class HostsSection(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Images(Section):
+    """[images]"""
+
+    endpoints: Annotated[
+        Words, says("URL of each node of Glance, not of the balancer: http://10.0.0.11:9292; default: the catalog's")
+    ] = ()
+    stores: Annotated[
+        Words,
+        says(f"filesystem store of each node, HOST or HOST:/FOLDER, read over ssh; default folder {DATADIR}"),
+    ] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Hooks(Section):
     """[hooks]"""
 
@@ -193,6 +207,9 @@ class Hooks(Section):
         Words,
         documented("local command that purges the RabbitMQ queue compute.{host}; it may run twice"),
     ] = ()
+    balancer_out: Annotated[Words, says("local command that takes the API node {host} out of its load balancer")] = ()
+    balancer_in: Annotated[Words, says("local command that puts it back")] = ()
+    balancer_status: Annotated[Words, says("local command that prints in or out for {host}")] = ()
     fence: Annotated[
         Words,
         documented(
@@ -254,6 +271,7 @@ class ConfigDocument(Section):
     timeouts: Timeouts = field(default_factory=Timeouts)
     api: ApiSection = field(default_factory=ApiSection)
     hosts: HostsSection = field(default_factory=HostsSection)
+    images: Images = field(default_factory=Images)
     hooks: Hooks = field(default_factory=Hooks)
     state: StateSection = field(default_factory=StateSection)
     plans: Plans = field(default_factory=Plans)

@@ -56,6 +56,8 @@ class Config:
     libvirt: str | None = None
     instances_path: str = INSTANCES  #: where hosts keep the disks of servers
     shared_instances: bool = False  #: whether all hosts share that directory
+    image_endpoints: tuple[str, ...] = ()  #: URL of each node of Glance
+    image_stores: tuple[str, ...] = ()  #: "HOST" or "HOST:/FOLDER" of each filesystem store of Glance
     hooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: name -> command on this machine, with {host}
     state: Path = field(default_factory=lambda: default_state())
     journal: str = field(default="", repr=False)
@@ -223,6 +225,8 @@ def _from_toml(path: Path) -> Config:
         libvirt=hosts.libvirt or None,
         instances_path=hosts.instances_path.rstrip("/"),
         shared_instances=hosts.shared_instances,
+        image_endpoints=document.images.endpoints,
+        image_stores=document.images.stores,
         hooks={name: words for name, words in asdict(document.hooks).items() if words},
         state=here / _at_home(state.directory, f"directory in [state] of {path}")
         if state.directory

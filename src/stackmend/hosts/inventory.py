@@ -24,8 +24,8 @@ OLD_NAME = re.compile(r"instance-([0-9a-f]{8})")
 _NAME = re.compile(rf"({UUID.pattern}|{OLD_NAME.pattern})(_[A-Za-z0-9_.-]+)?")
 #: kept by Nova or stackmend next to the servers' directories
 _OURS = ("_base", "locks", "snapshots", "compute_nodes", WORK, QUARANTINE)
-_SHARED = re.compile(r"nfs4?|ceph|fuse\.ceph.*|glusterfs|fuse\.glusterfs|cifs|smb3|lustre|gfs2|ocfs2|gpfs|beegfs.*|9p")
-#: names of disk files in the directory of a server
+SHARED = re.compile(r"nfs4?|ceph|fuse\.ceph.*|glusterfs|fuse\.glusterfs|cifs|smb3|lustre|gfs2|ocfs2|gpfs|beegfs.*|9p")
+#: file names of disks, in the directory of a server
 _DISK = re.compile(r"disk(?:\.(?!info$).+)?|.*\.rescue", re.DOTALL)
 _SIZED = re.compile(r"(swap|ephemeral)_(\d+)(?:_.*)?")
 _RECENT = 86_400
@@ -416,7 +416,7 @@ def _users(raw: Raw) -> dict[str, float]:
 
 
 def _shared(type_: str, others: Sequence[str]) -> tuple[bool | None, str]:
-    if _SHARED.fullmatch(type_):
+    if SHARED.fullmatch(type_):
         return True, f"its file system is {type_}"
     if others:
         return True, f"compute_nodes also names {', '.join(sorted(others))}"

@@ -41,6 +41,7 @@ class Request:
     microversion: str = ""
     #: Neutron only: the revision number the object must still have (If-Match); None: unconditional
     revision: int | None = None
+    endpoint: str = ""  #: with its version, where not whichever the catalog has is asked, but this one node
 
 
 @dataclass(frozen=True, slots=True)

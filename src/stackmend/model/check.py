@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from stackmend.model.images import StoreVisit
 from stackmend.model.objects.disks import Visit
 
 
@@ -97,3 +98,20 @@ class HostCheck(Check):
     reads: Mapping[str, Scope] = field(default_factory=dict)
     sql: str = ""
     needs: frozenset[str] = frozenset({"nova_api", "cells"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreCheck(Check):
+    """One inconsistency that is seen on the nodes of Glance alone: asked of all of them together.
+
+    ``find`` as that of :class:`HostCheck`.
+    """
+
+    find: Callable[[StoreVisit], Iterable[Mapping[str, Any]]]
+    reads: Mapping[str, Scope] = field(default_factory=dict)
+    sql: str = ""
+    needs: frozenset[str] = frozenset({"glance"})
+
+
+#: kinds of checks that are asked of hosts
+Visiting = HostCheck | StoreCheck

@@ -17,7 +17,7 @@ _FOLDERS = (
     "keystone/fernet-keys", "keystone/credential-keys", "glance/images", "glance/staging", "glance/tasks",
     "nova", "neutron", "cinder/locks", "plugged", "levers",
 )  # fmt: skip
-_PLAIN = ("keystone.conf", "placement.conf", "glance-api.conf", "neutron.conf", "cinder.conf", "my.cnf",
+_PLAIN = ("keystone.conf", "placement.conf", "neutron.conf", "cinder.conf", "my.cnf",
           "accounts.sql", "client.cnf", "rabbitmq.conf", "rabbitmq.json")  # fmt: skip
 _ACCOUNTS = (("lab", "database", "ALL PRIVILEGES"), ("reader", "reader", "SELECT"),
              ("mender", "mender", "SELECT, INSERT, UPDATE, DELETE"))  # fmt: skip
@@ -29,6 +29,10 @@ def write(layout: Layout) -> None:
                layout.folder / "rabbitmq"]  # fmt: skip
     folders += [layout.state / name for name in _FOLDERS]
     folders += [layout.state / place / host for host in layout.hosts for place in ("nova", "plugged")]
+    for node in layout.glance_nodes:
+        folders += [layout.configuration / node, layout.state / "glance" / "shared"]
+        folders += [layout.glance_folder(node) / what for what in ("images", "staging", "tasks")]
+    folders += [layout.state / "balancer"] if layout.glance_nodes else []
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
     for path, text in rendered(layout).items():
@@ -70,6 +74,10 @@ def rendered(layout: Layout) -> dict[Path, str]:
         found[etc / f"manage-{cell}.conf"] = render("nova.conf", cell=cell, api=True)
     for host in layout.hosts:
         found[etc / f"compute-{host}.conf"] = render("compute.conf", host=host)
+    # also read by glance-manage, whatever nodes there are
+    found[etc / "glance-api.conf"] = render("glance-api.conf", node="")
+    for node in layout.glance_nodes:
+        found[etc / node / "glance-api.conf"] = render("glance-api.conf", node=node)
     found[layout.clouds_yaml] = render("clouds.yaml")
     found[layout.toml] = render("stackmend.toml")
     return found
@@ -110,6 +118,7 @@ def _values(layout: Layout) -> dict[str, Any]:
         "vhosts": ["/", *(cell for cell in layout.cells if cell != "cell1")],
         "keystone": layout.endpoint("keystone") + "/v3",
         "endpoint": {name: layout.endpoint(name) for name in ("glance", "nova", "neutron", "cinder", "placement")},
+        "node_endpoint": {name: layout.endpoint(name) for name in layout.glance_nodes},
     }
 
 

@@ -19,6 +19,7 @@ from stackmend_lab.mariadb import LabError
 
 HOSTS, CELLS = 4, 2  #: of a new lab
 MAX_HOSTS = 40
+MAX_GLANCES = 4
 
 #: listening services, each on its own port of 127.0.0.1
 LISTENERS = (
@@ -46,6 +47,23 @@ class Layout:
     ports: Mapping[str, int]  #: one for each of LISTENERS
     passwords: Mapping[str, str] = field(repr=False)
     services: Path  #: the environment with nova, neutron, ...
+    glances: int = 1  #: nodes of Glance, each with a store of its own; from two on a balancer is before them
+
+    @property
+    def glance_nodes(self) -> tuple[str, ...]:
+        """Names of Glance's nodes where there are several, by which their ports are known too; () for the one."""
+        return tuple(f"glance-{number}" for number in range(1, self.glances + 1)) if self.glances > 1 else ()
+
+    def glance_folder(self, node: str) -> Path:
+        """The folder in which a node of Glance runs; the first one's is that of the only one ("")."""
+        return self.state / "glance" / ("" if node in ("", "glance-1") else node)
+
+    def image_store(self, node: str) -> Path:
+        """Where a node of Glance keeps the content of images.
+
+        All of them know it by one path, as on machines of their own: it begins at the folder in which they run.
+        """
+        return self.glance_folder(node) / "images"
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -154,8 +172,8 @@ def load(folder: Path) -> Layout:
         raise LabError(f"{path} is damaged", f"Remove {folder} and begin anew.") from None
 
 
-def create(folder: Path, hosts: int | None, cells: int | None, services: Path) -> Layout:
-    """A new lab: ports that are free now, random passwords; only ``lab.json`` is written."""
+def create(folder: Path, hosts: int | None, cells: int | None, services: Path, glances: int | None = None) -> Layout:
+    """A new lab: ports that are free now, random passwords; nothing but ``lab.json`` is written."""
     _usable(folder)
     layout = Layout(
         folder=folder,
@@ -164,13 +182,17 @@ def create(folder: Path, hosts: int | None, cells: int | None, services: Path) -
         passwords={name: secrets.token_hex(12) for name in _PASSWORDS},
         services=services,
     )
+    layout = _with_glances(layout, glances)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     layout.save()
     return layout
 
 
-def adapted(layout: Layout, hosts: int | None, cells: int | None, services: Path) -> Layout:
-    """The same lab as requested now: it can get more hosts (in the first cell), but not fewer, and no other cells."""
+def adapted(layout: Layout, hosts: int | None, cells: int | None, services: Path, glances: int | None = None) -> Layout:
+    """The same lab as asked for now: it can get more hosts (in the first cell), not fewer, and no other cells.
+
+    Nodes of Glance may come and go.
+    """
     if cells is not None and cells != len(layout.cells):
         raise UsageError(
             f"the lab in {layout.folder} has {len(layout.cells)} cells and keeps them",
@@ -184,7 +206,19 @@ def adapted(layout: Layout, hosts: int | None, cells: int | None, services: Path
         )
     _countable(len(layout.hosts) + more, len(layout.cells))
     names = [_host(number) for number in range(len(layout.hosts) + 1, len(layout.hosts) + more + 1)]
-    return replace(layout, hosts={**layout.hosts, **dict.fromkeys(names, "cell1")}, services=services)
+    more_hosts = {**layout.hosts, **dict.fromkeys(names, "cell1")}
+    return _with_glances(replace(layout, hosts=more_hosts, services=services), glances)
+
+
+def _with_glances(layout: Layout, glances: int | None) -> Layout:
+    """The lab with so many nodes of Glance, and a port for each."""
+    if glances is None:
+        return layout
+    if not 1 <= glances <= MAX_GLANCES:
+        raise UsageError(f"--glances {glances} makes no lab", f"There may be 1 to {MAX_GLANCES} nodes of Glance.")
+    layout = replace(layout, glances=glances)
+    lacking = [name for name in layout.glance_nodes if name not in layout.ports]
+    return replace(layout, ports={**layout.ports, **free_ports(lacking)})
 
 
 def spread(hosts: int, cells: int) -> dict[str, str]:

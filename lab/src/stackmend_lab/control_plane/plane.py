@@ -46,10 +46,15 @@ class Plane:
     """A control plane in ``folder``; by default with its existing hosts and cells, or four in two for a new one."""
 
     def __init__(
-        self, folder: Path, hosts: int | None = None, cells: int | None = None, services: str | None = None
+        self,
+        folder: Path,
+        hosts: int | None = None,
+        cells: int | None = None,
+        services: str | None = None,
+        glances: int | None = None,
     ) -> None:
         self.folder = folder.absolute()
-        self._asked = (hosts, cells, services)
+        self._asked = (hosts, cells, services, glances)
         self._account: CloudRegion | None = None
         self._asking = threading.Lock()
 
@@ -61,6 +66,8 @@ class Plane:
             lab = self._prepared(progress)
             services = table(lab)
             keeper = self._keeper(lab)
+            # nodes of Glance that there are no more, or under another name
+            keeper.end([name for name in keeper.names() if name not in services], _GRACE)
             self._refuse_taken_ports(lab, services, keeper)
             waiting = Waiting(lab, services, keeper, progress)
             databases.make_data_folder(lab, progress)
@@ -320,13 +327,16 @@ class Plane:
         return services[name]
 
     def _prepared(self, progress: Tell) -> Layout:
-        hosts, cells, given = self._asked
+        hosts, cells, given, glances = self._asked
         try:
             lab = layout.load(self.folder)
-            lab = layout.adapted(lab, hosts, cells, install.find_services(given, lab.services, self.folder))
+            before = lab.glance_nodes
+            lab = layout.adapted(lab, hosts, cells, install.find_services(given, lab.services, self.folder), glances)
+            if lab.glance_nodes != before:
+                seed.spread_images(lab, {*before, *lab.glance_nodes})
         except layout.NoLabError:
             progress(f"making a lab in {self.folder}")
-            lab = layout.create(self.folder, hosts, cells, install.find_services(given, None, self.folder))
+            lab = layout.create(self.folder, hosts, cells, install.find_services(given, None, self.folder), glances)
         lab.save()
         lab.logs.mkdir(exist_ok=True)
         install.ensure_packages(progress, lab.logs / "packages.log")

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stackmend_lab.control_plane.layout import Layout
@@ -30,8 +31,20 @@ def seed(layout: Layout, connection: Connection, tell: Tell) -> None:
         return
     tell("seeding networks, an image, flavors, volumes and servers")
     _things(connection)
+    spread_images(layout, layout.glance_nodes)
     _servers(layout, connection)
     done.touch()
+
+
+def spread_images(layout: Layout, nodes: Collection[str]) -> None:
+    """Every node of Glance has the content that one of them has, as where their folders are kept in step."""
+    stores = [layout.image_store(node) for node in sorted(nodes)]
+    for store in stores:
+        store.mkdir(parents=True, exist_ok=True)
+    for path in [path for store in stores for path in store.glob("*") if path.is_file()]:
+        for there in (store / path.name for store in stores):
+            if not there.exists():
+                shutil.copy2(path, there)
 
 
 def _things(connection: Connection) -> None:

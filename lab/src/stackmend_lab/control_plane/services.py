@@ -113,8 +113,8 @@ def _web(layout: Layout) -> list[Service]:
                {"OS_KEYSTONE_CONFIG_FILES": f"{etc}/keystone.conf"}),
         _uwsgi(layout, "placement", "placement", "placement.wsgi.api", 4, Stage.CONTROL,
                {"OS_PLACEMENT_CONFIG_DIR": etc}),
-        _uwsgi(layout, "glance-api", "glance", "glance.wsgi.api", 4, Stage.CONTROL, {"OS_GLANCE_CONFIG_DIR": etc}),
-        # the first file is the one with the pipelines, whatever other files are named
+        *_glances(layout),
+        # the first file is the one with the pipelines, whatever else is named
         _uwsgi(layout, "nova-api", "nova", "nova.wsgi.osapi_compute", 6, Stage.CONTROL,
                {"OS_NOVA_CONFIG_DIR": etc, "OS_NOVA_CONFIG_FILES": f"{paste};nova.conf;nova.local.conf"}),
         _uwsgi(layout, "neutron-api", "neutron", "neutron.wsgi.api", 6, Stage.CONTROL,
@@ -123,6 +123,22 @@ def _web(layout: Layout) -> list[Service]:
         _uwsgi(layout, "cinder-api", "cinder", "cinder.wsgi.api", 4, Stage.CONTROL, {},
                "--pyargv", f"--config-file={etc}/cinder.conf --config-file={etc}/cinder.local.conf"),
     ]  # fmt: skip
+
+
+def _glances(layout: Layout) -> list[Service]:
+    """Glance; several nodes are reached through a balancer, as the catalog and Nova have it, and each by its port."""
+    etc, app = layout.configuration, "glance.wsgi.api"
+    if not layout.glance_nodes:
+        return [_uwsgi(layout, "glance-api", "glance", app, 4, Stage.CONTROL, {"OS_GLANCE_CONFIG_DIR": str(etc)},
+                       "--chdir", str(layout.glance_folder("")))]  # fmt: skip
+    nodes = [
+        _uwsgi(layout, f"{node}-api", node, app, 2, Stage.CONTROL, {"OS_GLANCE_CONFIG_DIR": str(etc / node)},
+               "--chdir", str(layout.glance_folder(node)))
+        for node in layout.glance_nodes
+    ]  # fmt: skip
+    ways = (f"{node}={layout.ports[node]}" for node in layout.glance_nodes)
+    argv = (f"{layout.services}/bin/python", f"{FAKE_BACKENDS}/lab_balancer.py", str(layout.ports["glance"]), *ways)
+    return [*nodes, Service(name="glance-balancer", argv=argv, stage=Stage.CONTROL, listener="glance")]
 
 
 def _uwsgi(

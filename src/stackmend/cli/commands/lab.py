@@ -69,7 +69,8 @@ class LabUp(_Lab):
 
     examples = """
   $ stackmend lab up
-  $ stackmend lab up --folder /srv/lab --hosts 6 --cells 3"""
+  $ stackmend lab up --folder /srv/lab --hosts 6 --cells 3
+  $ stackmend lab up --glances 2        # an image is on the node that took it, and on no other"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command."""
@@ -77,6 +78,12 @@ class LabUp(_Lab):
             "--hosts", type=int, metavar="N", help="compute hosts (default: 4, or as many as there are)"
         )
         parser.add_argument("--cells", type=int, metavar="N", help="cells with hosts (default: 2); a lab keeps its own")
+        parser.add_argument(
+            "--glances",
+            type=int,
+            metavar="N",
+            help="nodes of Glance with stores of their own, behind a balancer (default: 1, or as many as there are)",
+        )
         parser.add_argument(
             "--services",
             metavar="DIR",
@@ -86,7 +93,8 @@ class LabUp(_Lab):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Bring it up and say how to use it."""
-        plane = self.plane(parsed_args, hosts=parsed_args.hosts, cells=parsed_args.cells, services=parsed_args.services)
+        asked = {name: getattr(parsed_args, name) for name in ("hosts", "cells", "services", "glances")}
+        plane = self.plane(parsed_args, **asked)
         begun = time.monotonic()
         plane.up(lambda text: self.notes.say(f"{time.monotonic() - begun:5.0f} s  {text}"))
         self.notes.say(f"the lab in {plane.folder} is up, after {time.monotonic() - begun:.0f} s")

@@ -65,6 +65,7 @@ class ApiReading:
             yield from body[key]
             links = body.get(f"{key}_links") or ()
             following = next((str(link["href"]) for link in links if link.get("rel") == "next"), "")
+            following = following or str(body.get("next") or "")  # Glance's
             at = _below(following, endpoint, path) if following and body[key] else None
 
     def offers(self, service: str, microversion: str) -> bool:

@@ -149,7 +149,7 @@ class ApiSession:
             answer = client.request(
                 request.path,
                 request.method,
-                endpoint_override=endpoint,
+                endpoint_override=request.endpoint or endpoint,
                 raise_exc=False,
                 redirect=False,
                 connect_retries=0,
@@ -162,6 +162,42 @@ class ApiSession:
             found = self._answer(answer)
             facts |= {"status": found.status, "ids": found.ids}
         return found
+
+    @contextmanager
+    def download(self, url: str, headers: Mapping[str, str] | None = None) -> Iterator[requests.Response]:
+        """The answer to a GET of a full URL with the account's token, its content not read yet.
+
+        The node is not necessarily in the catalog. UnsentError or LostError as :meth:`send`, and LostError if the
+        content breaks off.
+        """
+        import requests
+
+        answer: requests.Response | None = None
+        try:
+            with self._failing(f"GET {url}"):
+                answer = self._region.get_session().request(
+                    url, "GET", raise_exc=False, redirect=False, connect_retries=0, status_code_retries=0, log=False,
+                    stream=True, headers={"Accept": "*/*", **(headers or {})},
+                )  # fmt: skip
+            yield answer
+        except requests.RequestException as problem:
+            raise LostError(f"GET {url} broke off: {self._clean(str(problem))}") from None
+        finally:
+            if answer is not None:
+                answer.close()
+
+    def endpoints(self, service: str) -> list[str]:
+        """Every URL that the catalog has of a service, of any interface, without a version; [] if there is none."""
+        from keystoneauth1.identity.base import BaseIdentityPlugin
+
+        session = self._region.get_session()
+        if not isinstance(session.auth, BaseIdentityPlugin):
+            return [self.client(service)[1]]  # no catalog, but one URL
+        with self._failing("read the catalog", sent=False):
+            kind = self._region.get_service_type(service)
+            found = session.auth.get_access(session).service_catalog.get_endpoints(service_type=kind)
+        urls = [str(one["url"]).rstrip("/") for some in found.values() for one in some if one]
+        return list(dict.fromkeys(re.sub(r"/v\d[\d.]*$", "", url) for url in urls))
 
     def client(self, service: str) -> tuple[Adapter, str]:
         """(an adapter of the service, its endpoint with the version). UnsentError if the catalog has none."""

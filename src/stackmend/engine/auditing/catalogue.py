@@ -8,19 +8,24 @@ import pkgutil
 from collections.abc import Iterator, Mapping
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import stackmend.checks
 import stackmend.repairs
 import stackmend.workflows
-from stackmend.model.check import Check, HostCheck
+from stackmend.model.check import Check, HostCheck, StoreCheck
 from stackmend.model.errors import StackmendError, UsageError
 from stackmend.model.repair import Repair
 from stackmend.model.workflow import Workflow
 
-#: passes of a plan: identity and servers, then placement, then storage, then ports. Packages of repairs not listed here
-#: belong to the first pass
+#: what a module of a check declares
+KINDS: Mapping[str, type[Check]] = {"CHECK": Check, "HOST_CHECK": HostCheck, "STORE_CHECK": StoreCheck}
+
+#: passes of a plan: identity and servers, then placement, then storage, then ports. What a repair's package is not
+#: named for belongs to the first pass
 _STAGES = {"placement": 1, "cinder": 2, "glance": 2, "neutron": 3}
+
+_C = TypeVar("_C", bound=Check)
 
 
 class CatalogueError(StackmendError):
@@ -45,20 +50,32 @@ def checks() -> Mapping[str, Check]:
 @cache
 def host_checks() -> Mapping[str, HostCheck]:
     """Name -> check of hosts, by name. Raises CatalogueError for duplicates."""
-    found: dict[str, HostCheck] = {}
+    return _asked(HostCheck, "HOST_CHECK")
+
+
+@cache
+def store_checks() -> Mapping[str, StoreCheck]:
+    """Name -> check of the nodes of Glance, by name. Raises CatalogueError for duplicates."""
+    return _asked(StoreCheck, "STORE_CHECK")
+
+
+def _asked(kind: type[_C], attribute: str) -> dict[str, _C]:
+    found: dict[str, _C] = {}
     for _, module in _walk(stackmend.checks):
-        check = getattr(module, "HOST_CHECK", None)
-        if isinstance(check, HostCheck):
+        check = getattr(module, attribute, None)
+        if isinstance(check, kind):
             _add(found, check)
     return dict(sorted(found.items()))
 
 
 @cache
 def every_check() -> Mapping[str, Check]:
-    """Name -> check, of databases or of hosts, by name."""
-    if both := checks().keys() & host_checks().keys():
-        raise CatalogueError(f"there are two called {min(both)}")
-    return dict(sorted({**checks(), **host_checks()}.items()))
+    """Name -> check, of databases, of hosts or of nodes of Glance, by name."""
+    found: dict[str, Check] = {}
+    for some in (checks(), host_checks(), store_checks()):
+        for check in some.values():
+            _add(found, check)
+    return dict(sorted(found.items()))
 
 
 @cache
@@ -92,7 +109,7 @@ def areas() -> Mapping[str, str]:
     return {
         getattr(module, attribute).name: service
         for service, module in _walk(stackmend.checks)
-        for attribute in ("CHECK", "HOST_CHECK")
+        for attribute in KINDS
         if hasattr(module, attribute)
     }
 
@@ -111,7 +128,7 @@ def modules() -> Mapping[str, str]:
 def pages() -> dict[str, str]:
     """Name of a check or repair -> its page, the docstring of its module."""
     found = {}
-    wanted = ((stackmend.checks, "CHECK"), (stackmend.checks, "HOST_CHECK"), (stackmend.repairs, "REPAIR"))
+    wanted = (*((stackmend.checks, kind) for kind in KINDS), (stackmend.repairs, "REPAIR"))
     for package, attribute in wanted:
         for _, module in _walk(package):
             if hasattr(module, attribute):

@@ -167,6 +167,8 @@ class _Commands:
             return self._arguments(inner[2], inner[4:])
         if inner in _literal_commands():
             return ""
+        if len(argv) == len(_SHELL) + 1 and argv[: len(_SHELL)] == _SHELL:
+            return self._line(argv[len(_SHELL)])  # of this machine, by way of which a probe gets to a host
         if self._vouched and _is_script(inner):
             return f"it runs a script that {self._name} does not have"
         return f"it runs {shlex.join(argv)[:80]!r}, which {self._name} does not"

@@ -5,6 +5,7 @@
 * A plugged interface is a file ``<state>/plugged/<host>/<port id>``: the agent fake tells Neutron, so that
   network-vif-plugged is real; spawn waits for it as libvirt's driver does.
 * A port that is not bound is refused, as os-vif would.
+* The image of a server is fetched from Glance, once a host, as libvirt's driver does (``_base``).
 * A guest that boots writes a login prompt to its console, or what ``consoles/<uuid>.boots`` holds; with
   ``consoles/<uuid>.none`` it has no console.
 * Levers (lab_levers) make an action wait or fail.
@@ -23,6 +24,7 @@ from nova.compute import power_state, task_states
 from nova.image import glance
 from nova.virt import fake
 from oslo_log import log as logging
+from oslo_utils import uuidutils
 
 CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
@@ -179,7 +181,24 @@ class LabDriver(fake.FakeDriverWithoutFakeNodes):
         for vif in network_info or []:
             vif.fixed_ips()
         self._obey("spawn")
+        self._fetch(context, instance.image_ref)
         self._start(instance, network_info, power_on, wait=True)
+
+    def _fetch(self, context, image_id):
+        # once a host, into a cache, and by whichever node of Glance answers
+        if not image_id:
+            return
+        folder = os.path.join(CONF.state_path, "_base")
+        os.makedirs(folder, exist_ok=True)
+        base = os.path.join(folder, image_id)
+        if not os.path.exists(base):
+            part = f"{base}.{uuidutils.generate_uuid()}.part"
+            try:
+                glance.API().download(context, image_id, dest_path=part)
+                os.replace(part, base)
+            finally:
+                if os.path.exists(part):
+                    os.unlink(part)
 
     def destroy(
         self, context, instance, network_info, block_device_info=None, destroy_disks=True, destroy_secrets=True

@@ -130,4 +130,4 @@ def describe(call: ApiCall) -> str:
 
 def _request(request: Request) -> str:
     body = "" if request.body is None else f" {json.dumps(request.body)}"
-    return f"{request.method} {request.path}{body}"
+    return f"{request.method} {request.endpoint}{request.path}{body}"

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every active image on every node of Glance: its content read, and compared with what Glance has recorded."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+from stackmend.app import apis, hosts
+from stackmend.app.image_records import Recorded, recorded
+from stackmend.app.session import CloudSession, silent
+from stackmend.config.settings import Config
+from stackmend.drivers.hosts.transport import Transport
+from stackmend.drivers.images.ledger import Ledger
+from stackmend.drivers.images.node import ApiNode
+from stackmend.drivers.images.pace import Pace, StoppedError
+from stackmend.engine.auditing import catalogue
+from stackmend.hosts import image_stores
+from stackmend.hosts.image_stores import StoreSpec
+from stackmend.model.errors import ConfigError, Exit, SourceError, UsageError
+from stackmend.model.finding import Finding, State, finding_of
+from stackmend.model.images import Content, Held, ImageRecord, Node, StoreVisit
+from stackmend.model.protocols import Completed, Hosts, Progress
+
+_MEBIBYTE = 1 << 20
+#: a cause, and no damage
+_TOLD = "image-stores-unshared"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is to be verified, and how."""
+
+    images: Sequence[str] = ()  #: ids or names; none: every active one
+    endpoints: Sequence[str] = ()
+    stores: Sequence[str] = ()
+    quick: bool = False
+    parallel: int = 4
+    rate: int = 0  #: MiB a second, of all readers together; 0: no limit
+    state: str = ""  #: file of what was read already
+    anew: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Verified:
+    """What came of it."""
+
+    nodes: list[Node]
+    images: int
+    empty: int  #: images without content on purpose
+    quick: bool
+    findings: list[Finding] = field(default_factory=list)
+    unread: list[tuple[str, str, str]] = field(default_factory=list)  #: (node, image, why)
+    incomplete: dict[str, str] = field(default_factory=dict)  #: check -> why it has no answer
+    balanced: bool = False  #: only one URL is known, and it may be that of a balancer
+    before: int = 0  #: contents that an earlier try has read
+    seconds: float = 0.0
+
+    @property
+    def read(self) -> int:
+        """Bytes that were read."""
+        return sum(content.read for node in self.nodes for content in node.held.values())
+
+    @property
+    def exit(self) -> Exit:
+        """7 where anything could not be read, else 3 where something is not as it should be, else 0.
+
+        That stores are not shared is told, and no more: every image was just proven to be on every node.
+        """
+        if self.unread or self.incomplete:
+            return Exit.INCOMPLETE
+        return Exit.FINDINGS if any(one.check != _TOLD for one in self.findings) else Exit.CLEAN
+
+
+class _Reader(Protocol):
+    """Reads the content of images on one node."""
+
+    node: Node
+
+    def read(self, image: ImageRecord, *, quick: bool) -> Content:
+        """What the node has of it."""
+        ...
+
+
+@dataclass(slots=True)
+class _OfApi:
+    node: Node
+    there: ApiNode
+
+    def read(self, image: ImageRecord, *, quick: bool) -> Content:
+        return self.there.read(image, quick=quick)
+
+
+@dataclass(slots=True)
+class _OfStore:
+    node: Node  #: with what the sizes of its files say
+    hosts: Hosts
+    store: StoreSpec
+    rate: int
+
+    def read(self, image: ImageRecord, *, quick: bool) -> Content:
+        seen = self.node.held[image.id]
+        return seen if quick else image_stores.read(self.hosts, self.store, image, seen, self.rate)
+
+
+@dataclass(slots=True)
+class _Ending:
+    """Commands on hosts that end when reading is told to end (:class:`stackmend.model.protocols.Hosts`)."""
+
+    transport: Transport
+    pace: Pace
+
+    def run(self, host: str, argv: Sequence[str], *, limit: float = 60.0, stdin: bytes = b"") -> Completed:
+        running = self.transport.start(host, argv, limit=limit, stdin=stdin)
+        while (done := running.poll(1.0)) is None:
+            if self.pace.over:
+                running.end()
+                raise StoppedError
+        return done
+
+
+def verify(config: Config, asked: Asked, progress: Progress = silent) -> Verified:
+    """Read every image on every node, and judge what was read. Nothing is changed.
+
+    UsageError for an unknown image or store, ConfigError or ApiError if there is nothing to ask, SourceError if the
+    records of Glance or a store cannot be read.
+    """
+    begun = time.monotonic()
+    session = CloudSession.looking(config)
+    wanted = recorded(session).chosen(asked.images)
+    with ExitStack() as until:
+        pace = Pace(asked.rate * _MEBIBYTE)
+        readers, balanced = _readers(config, asked, wanted, pace, until)
+        names = [reader.node.name for reader in readers]
+        ledger = Ledger(Path(asked.state) if asked.state else _place(config, names, asked.quick), anew=asked.anew)
+        before = ledger.number
+        done = False
+        try:
+            held = _every(readers, wanted, asked, ledger, pace, progress)
+            done = True
+        finally:
+            ledger.close(over=done)
+    # records may have changed meanwhile: a file that belonged to nobody may have been an upload
+    known = recorded(session).known if wanted.known is not None else None
+    nodes = [replace(reader.node, held=held[reader.node.name]) for reader in readers]
+    found = Verified(
+        nodes=nodes, images=len(wanted.images), empty=wanted.empty, quick=asked.quick, balanced=balanced,
+        before=before,
+    )  # fmt: skip
+    both = None if known is None or wanted.known is None else known | wanted.known
+    judge(found, config, wanted.images, both, whole=not asked.images)
+    found.seconds = round(time.monotonic() - begun, 1)
+    return found
+
+
+def judge(
+    found: Verified, config: Config, images: Mapping[str, ImageRecord], known: frozenset[str] | None, *, whole: bool
+) -> None:
+    """Ask the checks about what was read; ``whole``: of every image."""
+    found.unread = [
+        (node.name, name, content.why)
+        for node in found.nodes
+        for name, content in node.held.items()
+        if content.held is Held.UNREAD
+    ]
+    visit = StoreVisit(nodes=tuple(found.nodes), images=images, known=known, now=time.time())
+    for name, check in catalogue.store_checks().items():
+        own = replace(visit, ages={**check.ages, **config.ages.get(name, {})})
+        try:
+            found.findings += [finding_of(check, row, State.CONFIRMED) for row in check.find(own)]
+        except SourceError as problem:
+            # it is asked of files: those of nobody are no question where single images are verified
+            if whole and _stored(found.nodes):
+                found.incomplete[name] = problem.message
+
+
+def _stored(nodes: Iterable[Node]) -> bool:
+    return any(not node.api for node in nodes)
+
+
+def _readers(
+    config: Config, asked: Asked, wanted: Recorded, pace: Pace, until: ExitStack
+) -> tuple[list[_Reader], bool]:
+    """(who reads which node, whether it may be a balancer that is asked)."""
+    endpoints = list(dict.fromkeys(asked.endpoints or (() if asked.stores else config.image_endpoints)))
+    stores = [StoreSpec.of(one) for one in asked.stores or (() if asked.endpoints else config.image_stores)]
+    balanced = False
+    found: list[_Reader] = []
+    if endpoints or not stores:
+        session = apis.sign_in(config)
+        until.callback(session.close)
+        if not endpoints:
+            endpoints = session.endpoints("image")
+            balanced = len(endpoints) < 2
+        if not endpoints:
+            raise ConfigError("the catalog has no image service", "Name the nodes: --endpoint URL.")
+        for url in endpoints:
+            name = _checked(url)
+            found.append(_OfApi(Node(name=name, api=True), ApiNode(session, name, pace)))
+    if stores:
+        transport = hosts.reach(config)
+        if transport is None:
+            raise ConfigError("no access to hosts is configured", 'Write [hosts] and transport = "ssh".')
+        until.enter_context(closing(transport))
+        rate = max(1, asked.rate // min(asked.parallel, len(stores))) if asked.rate else 0
+        for store in dict.fromkeys(stores):
+            node = image_stores.by_size(image_stores.listed(transport, store), wanted.images)
+            found.append(_OfStore(node, _Ending(transport, pace), store, rate))
+    return found, balanced
+
+
+def _checked(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise UsageError(f"{url!r} is no URL of a node", "Write it with its port: http://10.0.0.11:9292.")
+    return url.rstrip("/").removesuffix("/v2")
+
+
+def _place(config: Config, names: Sequence[str], quick: bool) -> Path:
+    """The file of what was read already, one for each set of nodes."""
+    mark = hashlib.sha256("\n".join([*sorted(names), str(quick)]).encode()).hexdigest()[:12]
+    return config.state / f"image-verify-{mark}.jsonl"
+
+
+def _every(
+    readers: Sequence[_Reader], wanted: Recorded, asked: Asked, ledger: Ledger, pace: Pace, progress: Progress
+) -> dict[str, dict[str, Content]]:
+    """Node -> image -> content: a few at a time, each node in turn, so that none has all of the work."""
+    held: dict[str, dict[str, Content]] = {reader.node.name: {} for reader in readers}
+    number = len(readers) * len(wanted.images)
+    todo = ((reader, image) for image in wanted.images.values() for reader in readers)
+
+    def one(reader: _Reader, image: ImageRecord) -> Content:
+        name = reader.node.name
+        if (before := ledger.known(name, image, quick=asked.quick)) is not None:
+            return before
+        content = reader.read(image, quick=asked.quick)
+        if content.held is Held.WHOLE:
+            ledger.note(name, image, quick=asked.quick)
+        return content
+
+    with ThreadPoolExecutor(asked.parallel) as pool:
+        running: dict[Future[Content], tuple[_Reader, ImageRecord]] = {}
+        try:
+            while True:
+                for reader, image in islice(todo, asked.parallel - len(running)):
+                    running[pool.submit(one, reader, image)] = reader, image
+                if not running:
+                    return held
+                progress("reading images", sum(map(len, held.values())), number)
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    reader, image = running.pop(future)
+                    held[reader.node.name][image.id] = future.result()
+        finally:
+            pace.stop()

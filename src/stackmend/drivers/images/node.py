@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The API of one node of Glance: what it delivers of an image, compared with what is recorded.
+
+A node without the content answers 204, "no content", and takes no HEAD. It sends the recorded size as Content-Length
+even where its file is shorter, and breaks the connection off then (docs/reference/api-facts.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+from stackmend.cloud.image import content
+from stackmend.drivers.api.session import ApiSession
+from stackmend.drivers.images.pace import Pace
+from stackmend.model.errors import ApiError, LostError
+from stackmend.model.images import Content, Held, ImageRecord
+
+if TYPE_CHECKING:
+    import requests
+
+#: bytes that are held in memory for each reader
+CHUNK = 1 << 20
+#: number of tries while a node does not answer or is busy, and seconds between them
+TRIES, PAUSE = 3, 1.0
+
+
+class Digest(Protocol):
+    """A hash that is being made."""
+
+    def update(self, data: bytes, /) -> None: ...
+
+    def hexdigest(self) -> str: ...
+
+
+class ApiNode:
+    """Reads from one node."""
+
+    def __init__(self, session: ApiSession, url: str, pace: Pace, pause: float = PAUSE) -> None:
+        self._session, self.url, self._pace, self._pause = session, url, pace, pause
+
+    def read(self, image: ImageRecord, *, quick: bool) -> Content:
+        """What it has of an image: all of it, or with ``quick`` its last byte.
+
+        Content that breaks off at the same byte twice is too short; anything else that fails is UNREAD.
+        """
+        before, why = -1, ""
+        for number in range(TRIES):
+            if number:
+                time.sleep(self._pause)
+            try:
+                found, size, why = self._last(image) if quick else self._whole(image)
+            except LostError as problem:
+                why = problem.message
+                continue
+            except ApiError as problem:
+                return Content(held=Held.UNREAD, why=problem.message)
+            if found is not None:
+                return found
+            if size >= 0 and size == before:
+                return Content(held=Held.SIZE, size=None if quick else size, why=why, read=size)
+            before = size
+        return Content(held=Held.UNREAD, why=why)
+
+    def _last(self, image: ImageRecord) -> tuple[Content | None, int, str]:
+        """By the last byte: a file that is too short has none there. (answer, bytes before it broke off, why)."""
+        last = image.size - 1
+        with self._session.download(content(self.url, image.id), {"Range": f"bytes={last}-{last}"}) as answer:
+            if answer.status_code in (400, 416):
+                # a store that cannot read at any place, or recorded as larger than it may be asked for
+                return self._first(image)
+            if (found := _refused(answer)) is not None or answer.status_code >= 500:
+                return found, -1, _told(answer)
+            got = self._drained(answer, None)
+        if got:
+            return Content(held=Held.WHOLE, size=image.size, read=got), 0, ""
+        return None, 0, "its last byte is not there"
+
+    def _first(self, image: ImageRecord) -> tuple[Content | None, int, str]:
+        """That anything comes at all."""
+        with self._session.download(content(self.url, image.id)) as answer:
+            if (found := _refused(answer)) is not None or answer.status_code >= 500:
+                return found, -1, _told(answer)
+            for chunk in answer.iter_content(1024):
+                if chunk:
+                    return Content(held=Held.WHOLE, size=image.size, read=len(chunk)), 0, ""
+        return None, 0, "nothing comes of it"
+
+    def _whole(self, image: ImageRecord) -> tuple[Content | None, int, str]:
+        """By every byte."""
+        try:
+            digest: Digest | None = hashlib.new(image.algorithm, usedforsecurity=False) if image.digest else None
+        except ValueError:
+            return Content(held=Held.UNREAD, why=f"this machine has no {image.algorithm}"), 0, ""
+        with self._session.download(content(self.url, image.id)) as answer:
+            if (found := _refused(answer)) is not None or answer.status_code >= 500:
+                return found, -1, _told(answer)
+            size = self._drained(answer, digest)
+        if size < image.size:
+            return None, size, f"it ends after {size} bytes"
+        if size > image.size:
+            return Content(held=Held.SIZE, size=size, why=f"{size} bytes", read=size), size, ""
+        made = digest.hexdigest() if digest else ""
+        same = made == image.digest.lower() if digest else True
+        why = "" if same else f"its {image.algorithm} is {made[:16]}..."
+        held = Held.WHOLE if same else Held.HASH
+        return Content(held=held, size=size, digest=made, why=why, read=size), size, ""
+
+    def _drained(self, answer: requests.Response, digest: Digest | None) -> int:
+        """Bytes that came, until the end or until it broke off."""
+        size = 0
+        for data in _chunks(answer):
+            size += len(data)
+            if digest is not None:
+                digest.update(data)
+            self._pace.took(len(data))
+        return size
+
+
+def _chunks(answer: requests.Response) -> Iterator[bytes]:
+    """The content in pieces, also where it breaks off: whether all of it came is told by its size."""
+    import requests
+
+    with suppress(requests.RequestException):
+        yield from answer.iter_content(CHUNK)
+
+
+def _refused(answer: requests.Response) -> Content | None:
+    """What an answer without content says; None if it has some, or the node is in trouble."""
+    if answer.status_code == 204:
+        return Content(held=Held.MISSING, why="no content (204)")
+    if answer.status_code in (200, 206) or answer.status_code >= 500:
+        return None
+    return Content(held=Held.UNREAD, why=_told(answer))
+
+
+def _told(answer: requests.Response) -> str:
+    if answer.status_code == 404:
+        return "this account does not see the image there (404)"
+    if answer.status_code in (401, 403):
+        return f"this account may not read it ({answer.status_code})"
+    return f"the node answers {answer.status_code}"
