@@ -30,14 +30,16 @@ def plan(
     per_slot: int = 0,
     gates: bool = False,
     audited: bool = False,
-    progress: Progress = no_progress,
+    failures: int | None = None,
+    progress: Progress = silent,
 ) -> Plan:
     """The plan of the workflow of this name. Nothing is changed.
 
     ``parallel``: calls in progress at the same time; ``per_slot``: of these, for the same host; ``gates``: ask a human
-    at the gates of the workflow; ``audited``: skip servers that it would damage according to checks, for which all
-    databases are read. ApiError or ConfigError if there is no API, SourceError if something that has to
-    be known could not be read, UsageError for an unknown workflow or a missing argument.
+    at the gates of the workflow; ``failures``: lanes that may fail before the run stops (default: as configured);
+    ``audited``: skip servers that it would damage according to checks, for which all databases are read. ApiError or
+    ConfigError if there is no API, SourceError if something that has to be known could not be read, UsageError for an
+    unknown workflow or a missing argument.
     """
     workflow = workflow_planner.workflow_of(name)
     session = CloudSession.looking(config).believed()
@@ -64,7 +66,12 @@ def plan(
             arguments,
             sight,
             cloud=session.databases.identity,
-            limits=replace(config.limits, parallel=parallel, per_slot=per_slot),
+            limits=replace(
+                config.limits,
+                parallel=parallel,
+                per_slot=per_slot,
+                max_failures=config.limits.max_failures if failures is None else failures,
+            ),
             gates=gates,
             describe=describe,
             waits=waits,

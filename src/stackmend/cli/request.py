@@ -52,7 +52,7 @@ class Planned(Printing):
             raise UsageError("--out and --yes exclude each other", "Write the plan, read it, then 'plan apply' it.")
         plan = self.make(parsed_args)
         if parsed_args.yes and plan.runnable:
-            return finish(self, plan, parsed_args, again=self._again(parsed_args))
+            return self.apply(plan, parsed_args)
         if parsed_args.out and plan.actions:
             plans.write(self.config(), plan, parsed_args.out)
         self.show(shown.plan(plan, view_of(self, self.config(), parts(plan))), parsed_args)
@@ -65,6 +65,10 @@ class Planned(Printing):
             self.notes.say("nothing was changed")
             self.notes.next(self.typed(*self._again(parsed_args), "--yes", *consent))
         return int(Exit.FINDINGS)
+
+    def apply(self, plan: Plan, parsed_args: argparse.Namespace) -> int:
+        """Apply it, and print what came of it."""
+        return finish(self, plan, parsed_args, again=self._again(parsed_args))
 
     def _nothing(self, plan: Plan) -> int:
         """Explain why the plan has nothing to run."""

@@ -23,17 +23,14 @@ Disables the host again with its previous reason.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 
-from stackmend.cloud import compute, hosts, network, servers
-from stackmend.cloud import image as glance
+from stackmend.cloud import canaries, hosts, servers
 from stackmend.cloud.hosts import Compute
 from stackmend.cloud.servers import Server
 from stackmend.cloud.states import IN_MEMORY
 from stackmend.hosts import moving
-from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
 from stackmend.model.operations.compute_hosts import (
     CreateCanary,
@@ -54,8 +51,6 @@ from stackmend.model.values import real, text, texts, whole
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 _BACK, _ENABLE, _CANARY, _JUDGE, _CLEAN, _SERVES, _HOME = range(7)
-_GIB = 1024**3
-_NETWORKS = "See 'openstack network list'."
 
 
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
@@ -117,12 +112,10 @@ def _enabled(own: Compute) -> LaneDraft:
 
 
 def _tried(sight: Sight, own: Compute, arguments: Row) -> Iterator[LaneDraft]:
-    image = _image(sight, str(arguments.get("image") or ""))
     size = whole(arguments.get("volume") or 0)
-    if size and size < _gigabytes(image):
-        raise UsageError(f"--volume {size}: image {image['name']} needs {_gigabytes(image)} GiB", "Use a larger size.")
-    flavor = _flavor(sight, str(arguments.get("flavor") or ""), image, size)
-    network = _network(sight, str(arguments.get("network") or ""))
+    image = canaries.image(sight.api, str(arguments.get("image") or ""), size)
+    flavor = canaries.flavor(sight.api, str(arguments.get("flavor") or ""), image, size)
+    network = canaries.network(sight.api, str(arguments.get("network") or ""))
     digest = hashlib.sha256(f"{own.host} {sight.now}".encode()).hexdigest()[:8]
     name = f"stackmend-canary-{own.host}-{digest}"
     sight.facts["canary"] = {"name": name, "flavor": flavor["name"], "image": image["name"], **_network_value(network)}
@@ -144,68 +137,6 @@ def _tried(sight: Sight, own: Compute, arguments: Row) -> Iterator[LaneDraft]:
 
 def _network_value(network: Mapping[str, object]) -> dict[str, object]:
     return {"network": network.get("name") or network["id"]} if network else {}
-
-
-def _named(what: str, wanted: str, every: Sequence[Mapping[str, object]], hint: str) -> Mapping[str, object]:
-    """The one with this id, else this name; UsageError for none (with similar names) or several (with their ids)."""
-    found = [one for one in every if wanted == one["id"]] or [one for one in every if wanted == one.get("name")]
-    if not found:
-        near = get_close_matches(wanted, [str(one.get("name") or "") for one in every])
-        raise UsageError(f"there is no {what} {wanted!r}", f"Did you mean {', '.join(near)}?" if near else hint)
-    if len(found) > 1:
-        ids = ", ".join(sorted(str(one["id"]) for one in found))
-        raise UsageError(f"{len(found)} {what}s are called {wanted!r}", f"Name one by its id: {ids}.")
-    return found[0]
-
-
-def _network(sight: Sight, wanted: str) -> Mapping[str, object]:
-    """The network with this name or id; {} if none is requested."""
-    if not wanted:
-        return {}
-    found = _named("network", wanted, network.networks(sight.api), _NETWORKS)
-    if found.get("subnets") == []:
-        raise UsageError(f"network {wanted} has no subnet: Nova creates no server there", "Name another one.")
-    return found
-
-
-def _image(sight: Sight, wanted: str) -> Mapping[str, object]:
-    """The image with this name or id, else the smallest."""
-    every = glance.active(sight.api)
-    if wanted:
-        return _named("active image", wanted, every, "See 'openstack image list --all'.")
-    plain = [one for one in every if not one.get("block_device_mapping")]
-    if not plain:
-        raise UsageError("there is no active image for a canary", "Name one with --image, or use --no-canary.")
-    return min(plain, key=lambda one: (whole(one.get("size") or 0), str(one["id"])))
-
-
-def _gigabytes(image: Mapping[str, object]) -> int:
-    """Size of a disk created from this image, in GiB."""
-    return max(whole(image.get("min_disk") or 0), -(-whole(image.get("size") or 0) // _GIB))
-
-
-def _flavor(sight: Sight, wanted: str, image: Mapping[str, object], volume: int) -> Mapping[str, object]:
-    """The flavor with this name or id, else the smallest without extra specs that the image fits."""
-    found = compute.flavors(sight.api)
-
-    def holds(one: Mapping[str, object]) -> bool:
-        room = volume or whole(one["disk"]) == 0 or whole(one["disk"]) >= _gigabytes(image)
-        return bool(whole(one["ram"]) >= whole(image.get("min_ram") or 0) and room)
-
-    if wanted:
-        named = _named("flavor", wanted, found, "See 'openstack flavor list --all'.")
-        if not holds(named):
-            raise UsageError(f"image {image['name']} does not fit flavor {wanted}", "Name another image or flavor.")
-        return named
-    fits = [
-        one for one in found
-        if holds(one) and not one.get("extra_specs") and not one.get("OS-FLV-DISABLED:disabled")
-    ]  # fmt: skip
-    if not fits:
-        raise UsageError(
-            "no flavor without extra specs fits the image of the canary", "Name one with --flavor, or use --no-canary."
-        )
-    return min(fits, key=lambda one: (one["ram"], one["disk"], one["vcpus"], str(one["id"])))
 
 
 # -- back again

@@ -150,7 +150,7 @@ def test_what_is_in_another_store_is_not_missed(site: Site, typed: Any) -> None:
     site.one.put(both, CONTENT)
     assert typed("image", "verify", "-f", "json")[0] == Exit.CLEAN
     site.rows = False
-    code, out, _ = typed("image", "verify", "--image", both, "-f", "json")
+    _code, out, _ = typed("image", "verify", "--image", both, "-f", "json")
     assert codes(document(out)) == {(both, site.stores[1]): "missing"}
 
 
@@ -167,7 +167,7 @@ def test_one_image_by_its_name(site: Site, typed: Any) -> None:
     """No other is read; a name that is none is an error of the user."""
     everywhere(site)
     image = everywhere(site, name="fedora")
-    code, out, _ = typed("image", "verify", *site.endpoints, "--image", "fedora", "-f", "json")
+    code, _out, _ = typed("image", "verify", *site.endpoints, "--image", "fedora", "-f", "json")
     assert (code, {name for name, _ in site.one.asked}) == (Exit.CLEAN, {image})
     code, _, err = typed("image", "verify", *site.endpoints, "--image", "fedoar")
     assert (code, "no active image 'fedoar'" in err) == (Exit.USAGE, True)

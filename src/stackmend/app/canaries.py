@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batches of canaries: built by a run, measured by its journal and by what Nova tells, and cleaned up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+
+from stackmend.app import apis, runs, workflows
+from stackmend.app.runs import Company
+from stackmend.app.session import silent
+from stackmend.cloud import canaries
+from stackmend.cloud.canaries import NAME, Story
+from stackmend.config.settings import Config
+from stackmend.model.canaries import Batch, Canary, Phase
+from stackmend.model.errors import UsageError
+from stackmend.model.journal import Entry, RunResult
+from stackmend.model.operations.canaries import BuildCanary, CanaryProved, RemoveCanary
+from stackmend.model.plan import Action
+from stackmend.model.protocols import Progress
+from stackmend.model.step import ApiCall, Step, StepState
+from stackmend.model.values import texts
+
+_WORKFLOW = "prove-cloud"
+#: operation -> the phase that it is, which its name is also called in seconds
+_PHASES: Mapping[type, Phase] = {BuildCanary: Phase.BUILD, CanaryProved: Phase.PROVE, RemoveCanary: Phase.CLEAN}
+_BAD = (StepState.FAILED, StepState.IN_DOUBT, StepState.STALE)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the journal has of one."""
+
+    begun: bool = False
+    built: bool = False  #: it was proved, with its ports marked
+    gone: bool = False
+    failed: Phase | None = None
+    why: str = ""
+    seconds: dict[str, float] | None = None
+
+
+def report(config: Config, run: str) -> Batch:
+    """What became of the batch of a run. UsageError for a run that is none, SourceError if no service answers."""
+    _, actions, entries, _ = runs.show_run(config, run)
+    names = list(dict.fromkeys(str(one.target.get("canary")) for one in actions if one.repair == _WORKFLOW))
+    match = NAME.fullmatch(names[0]) if names else None
+    if match is None:
+        raise UsageError(f"run {run} has built no canaries", "See 'stackmend run list'.")
+    with closing(apis.executor(config)) as calls:
+        api = calls.ready()
+        stories = canaries.stories(api, match[1])
+        left = canaries.there(api, match[1])
+    seen = _read(actions, entries)
+    still = {one.canary for one in left}
+    for name, one in seen.items():
+        # what another run has cleaned up is gone as well
+        one.gone = one.gone or (one.begun and name not in still)
+    last = {entry.step: entry.state for entry in entries}
+    return Batch(
+        run=run,
+        batch=match[1],
+        asked=_asked(actions),
+        canaries=[_canary(name, seen[name], stories.get(name, Story(server=""))) for name in names],
+        left=[f"{one.kind} {one.id}" for one in left],
+        in_doubt=any(state in (StepState.IN_DOUBT, StepState.INTENT) for state in last.values()),
+    )
+
+
+def _asked(actions: Sequence[Action]) -> dict[str, object]:
+    """What each of them was asked for, by the steps."""
+    steps = [step.operation for one in actions for step in one.steps if isinstance(step, ApiCall)]
+    built = [one for one in steps if isinstance(one, BuildCanary)]
+    first = built[0]
+    return {
+        "count": len(built),
+        "image": first.image,
+        "flavor": first.flavor,
+        "networks": list(texts(first.networks)),
+        "volume": first.volume,
+        "hosts": list(dict.fromkeys(one.host for one in built if one.host)),
+    }
+
+
+def _read(actions: Sequence[Action], entries: Sequence[Entry]) -> dict[str, _Seen]:
+    """Name -> what the journal has of it."""
+    by_step: dict[int, list[Entry]] = {}
+    for entry in entries:
+        by_step.setdefault(entry.step, []).append(entry)
+    found: dict[str, _Seen] = {}
+    for action, first in _numbered(actions):
+        seen = found.setdefault(str(action.target.get("canary")), _Seen(seconds={}))
+        own = [by_step.get(first + at, []) for at in range(len(action.steps))]
+        done = bool(own) and all(some and some[-1].state is StepState.DONE for some in own)
+        seen.begun = seen.begun or any(own)
+        if action.target.get("what") == "build":
+            seen.built = done
+        else:
+            seen.gone = done
+        for step, some in zip(action.steps, own, strict=True):
+            _note(seen, step, some)
+    return found
+
+
+def _numbered(actions: Sequence[Action]) -> Iterator[tuple[Action, int]]:
+    """(action, number of its first step in the run)."""
+    first = 0
+    for action in actions:
+        yield action, first
+        first += len(action.steps)
+
+
+def _note(seen: _Seen, step: Step, entries: Sequence[Entry]) -> None:
+    """How long a step took, and the first that failed."""
+    if not entries or not isinstance(step, ApiCall):
+        return
+    last = entries[-1]
+    phase = _PHASES.get(type(step.operation), Phase.CLEAN if seen.built else Phase.PROVE)
+    if last.state in _BAD and seen.failed is None:
+        seen.failed, seen.why = phase, last.note
+    begun = next((entry for entry in entries if entry.state is StepState.INTENT), None)
+    if begun and last.state is StepState.DONE and type(step.operation) in _PHASES and seen.seconds is not None:
+        passed = datetime.fromisoformat(last.at) - datetime.fromisoformat(begun.at)
+        seen.seconds[phase.value] = round(passed.total_seconds(), 1)
+
+
+def _canary(name: str, seen: _Seen, story: Story) -> Canary:
+    phase = Phase.DONE
+    if seen.failed is not None:
+        phase = seen.failed
+    elif not seen.begun:
+        phase = Phase.WAITING
+    elif not seen.built:
+        phase = Phase.BUILD
+    elif not seen.gone:
+        phase = Phase.CLEAN
+    seconds = dict(seen.seconds or {})
+    if story.waited is not None:
+        seconds["wait"] = story.waited
+    last = story.attempts[-1] if story.attempts else None
+    if last is not None and last.seconds is not None:
+        seconds["host"] = last.seconds
+    broken = next((one.why for one in reversed(story.attempts) if one.failed and one.why), "")
+    return Canary(
+        name=name, server=story.server, phase=phase, failed=seen.failed is not None, host=last.host if last else "",
+        why="; ".join(filter(None, (seen.why, broken))), seconds=seconds, attempts=story.attempts,
+    )  # fmt: skip
+
+
+def clean(config: Config, batch: str, company: Company, progress: Progress = silent) -> RunResult | None:
+    """Delete what is left of a batch, by a run of its own; None where there is nothing."""
+    plan = workflows.plan(config, "clean-canaries", {"batch": batch}, parallel=4, failures=1_000_000)
+    return runs.apply(config, plan, company=company, progress=progress) if plan.runnable else None
