@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from stackmend.app import apis, runs, workflows
@@ -138,13 +138,14 @@ def _canary(name: str, seen: _Seen, story: Story) -> Canary:
     seconds = dict(seen.seconds or {})
     if story.waited is not None:
         seconds["wait"] = story.waited
-    last = story.attempts[-1] if story.attempts else None
+    *before, last = story.attempts or (None,)
+    if last is not None and phase is Phase.BUILD and seen.failed is not None:
+        last = replace(last, failed=True, why=story.fault)
     if last is not None and last.seconds is not None:
         seconds["host"] = last.seconds
-    broken = next((one.why for one in reversed(story.attempts) if one.failed and one.why), "")
     return Canary(
         name=name, server=story.server, phase=phase, failed=seen.failed is not None, host=last.host if last else "",
-        why="; ".join(filter(None, (seen.why, broken))), seconds=seconds, attempts=story.attempts,
+        why=seen.why, seconds=seconds, attempts=[one for one in (*before, last) if one is not None],
     )  # fmt: skip
 
 

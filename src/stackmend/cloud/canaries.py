@@ -177,7 +177,10 @@ class Story:
 
     server: str
     waited: float | None = None  #: seconds until the first host began
+    #: all but the last have failed: another host had to try. Of the last that is not told here, for Nova ends the event
+    #: of a build that failed with "Success" (nova/compute/manager.py: _do_build_and_run_instance)
     attempts: tuple[Attempt, ...] = ()
+    fault: str = ""  #: Nova's reason why it came to nothing
 
 
 def stories(api: Api, batch: str) -> dict[str, Story]:
@@ -188,20 +191,21 @@ def stories(api: Api, batch: str) -> dict[str, Story]:
         path = f"/servers/detail?all_tenants=1&deleted={deleted}&name={name}"
         for one in list(api.every("compute", path, "servers", _TAGS)):
             if _own(str(one["name"]), batch):
-                found[str(one["name"])] = _story(api, str(one["id"]))
+                found[str(one["name"])] = _story(api, one)
     return found
 
 
-def _story(api: Api, server: str) -> Story:
+def _story(api: Api, shown: Resource) -> Story:
+    server, fault = str(shown["id"]), str(members(shown.get("fault")).get("message") or "")[:300]
     base = f"/servers/{segment(server)}/os-instance-actions"
     try:
         listed = objects((api.get("compute", base, _EVENTS) or {}).get("instanceActions"))
         made = next((one for one in listed if one.get("action") == "create"), None)
         body = api.get("compute", f"{base}/{segment(made['request_id'])}", _EVENTS) if made else None
     except SourceError:
-        return Story(server=server)  # it serves to explain, and is not what the verdict rests on
+        return Story(server=server, fault=fault)  # it serves to explain, and is not what the verdict rests on
     if made is None or body is None:
-        return Story(server=server)
+        return Story(server=server, fault=fault)
     events = [one for one in objects(body["instanceAction"].get("events")) if one.get("event") == _BUILD]
     events.sort(key=lambda one: str(one.get("start_time")))
     begun = _moment(made.get("start_time"))
@@ -209,20 +213,17 @@ def _story(api: Api, server: str) -> Story:
     return Story(
         server=server,
         waited=round((first - begun).total_seconds(), 1) if first and begun else None,
-        attempts=tuple(_attempt(event) for event in events),
+        attempts=tuple(_attempt(event, last=event is events[-1]) for event in events),
+        fault=fault,
     )
 
 
-def _attempt(event: Resource) -> Attempt:
+def _attempt(event: Resource, *, last: bool) -> Attempt:
     begun, ended = _moment(event.get("start_time")), _moment(event.get("finish_time"))
-    failed = event.get("result") == "Error"
-    lines = [line.strip() for line in str(event.get("traceback") or "").splitlines() if line.strip()]
-    why = str(event.get("details") or (lines[-1] if lines else "")) if failed else ""
     return Attempt(
         host=str(event.get("host") or ""),
         seconds=round((ended - begun).total_seconds(), 1) if begun and ended else None,
-        failed=failed,
-        why=why[:300],
+        failed=not last or event.get("result") == "Error",
     )
 
 

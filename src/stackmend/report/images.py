@@ -16,6 +16,8 @@ COLUMNS = (
     ("Outcome", "outcome"), ("Nodes", "nodes"), ("Images", "images"), ("Findings", "findings"), ("Unread", "unread"),
     ("Seconds", "seconds"),
 )  # fmt: skip
+#: findings and the like that people are shown; a node that has nothing has thousands
+_SHOWN = 40
 _OUTCOMES = {Exit.CLEAN: "clean", Exit.FINDINGS: "findings", Exit.INCOMPLETE: "incomplete"}
 
 
@@ -73,12 +75,13 @@ def _lines(found: _Verified, width: int) -> Iterator[str]:
         whole = sum(content.held is Held.WHOLE for content in node.held.values())
         kind = "" if node.api else f", {node.storage.type}" if node.storage.type else ", store"
         yield f"{node.name}{kind}: {whole} of {count(len(node.held), 'image')} whole"
-    for one in found.findings:
+    lines = [f"{one.severity.value.upper()} {one.check}: {one.message}" for one in found.findings]
+    lines += [f"NOT READ: image {image} on {where}: {why}" for where, image, why in found.unread]
+    for line in lines[:_SHOWN]:
         yield ""
-        yield from wrapped(f"{one.severity.value.upper()} {one.check}: {one.message}", width, "", "  ")
-    for where, image, why in found.unread:
-        yield ""
-        yield from wrapped(f"NOT READ: image {image} on {where}: {why}", width, "", "  ")
+        yield from wrapped(line, width, "", "  ")
+    if len(lines) > _SHOWN:
+        yield from ("", f"and {len(lines) - _SHOWN:,} more: -f json has all of them")
     for check, why in found.incomplete.items():
         yield ""
         yield from wrapped(f"NO ANSWER from {check}: {why}", width, "", "  ")

@@ -108,7 +108,7 @@ class TestCanaries(Proving):
         """One thing that is otherwise makes it fail, in words, and it is deleted all the same."""
         site.fake.odd = lambda server: odd(site.fake, server)
         code, out, err = typed(
-            "canary", "--count", "1", "--network", "net1", "--timeout", "2", "--yes", "-f", "json"
+            "canary", "--count", "1", "--network", "net1", "--timeout", "1", "--yes", "-f", "json"
         )  # fmt: skip
         assert code == Exit.FINDINGS, err
         (one,) = document(out)["canaries"]

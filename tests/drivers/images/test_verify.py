@@ -73,6 +73,8 @@ def test_each_node_is_asked_by_its_api(site: Site, typed: Any) -> None:
         site.one.url
     }
     assert healthy not in out
+    (short,) = [one["evidence"] for one in found["findings"] if one["evidence"].get("code") == "size"]
+    assert short["has"] == len(CONTENT) - 70_000
     unshared = [one for one in found["findings"] if one["check"] == "image-stores-unshared"]
     assert [one["evidence"]["code"] for one in unshared] == ["contents"]
     assert (found["outcome"], found["unread"], found["images"]) == ("findings", [], 5)
@@ -105,7 +107,7 @@ def test_stores_are_read_as_files(site: Site, typed: Any) -> None:
     code, out, err = typed("image", "verify")
     said = " ".join(out.split())
     assert "its content is not there" in said
-    assert f"{site.stores[0]} has it whole" in said
+    assert f"whole on {site.stores[0]}" in said
     assert f"image copy {broken['missing']} --from {site.stores[0]} --to {two}" in err
 
 

@@ -118,6 +118,7 @@ def _values(layout: Layout) -> dict[str, Any]:
         "vhosts": ["/", *(cell for cell in layout.cells if cell != "cell1")],
         "keystone": layout.endpoint("keystone") + "/v3",
         "endpoint": {name: layout.endpoint(name) for name in ("glance", "nova", "neutron", "cinder", "placement")},
+        "stores": {name: layout.image_store(name) for name in layout.glance_nodes},
         "node_endpoint": {name: layout.endpoint(name) for name in layout.glance_nodes},
     }
 

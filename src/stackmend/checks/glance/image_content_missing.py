@@ -66,7 +66,7 @@ def find(visit: StoreVisit) -> Iterator[dict[str, Any]]:
                 "digest": image.digest,
                 "found": content.digest,
                 "elsewhere": ", ".join(whole),
-                "where": f"{', '.join(whole)} has it whole" if whole else "no node that was asked has it whole",
+                "where": f"whole on {', '.join(whole)}" if whole else "on no node that was asked it is whole",
             }
 
 

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from stackmend.cli.base import TEXT, Printing
 from stackmend.cli.options import positive, whole
 
+#: commands that are named of all there would be
+_HINTS = 3
+
 if TYPE_CHECKING:
     from stackmend.app.image_verifying import Verified
 
@@ -93,11 +96,14 @@ class ImageVerify(Printing):
     def _next(self, found: Verified) -> None:
         """The commands that copy what is missing, the first few."""
         stores = {node.name for node in found.nodes if not node.api}
-        for one in found.findings[:3]:
-            node, sources = str(one.evidence.get("node")), str(one.evidence.get("elsewhere") or "").split(", ")
-            if one.check == "image-content-missing" and node in stores and sources[0] in stores:
-                words = ("image", "copy", str(one.evidence["image"]), "--from", sources[0], "--to", node)
-                self.notes.next(self.typed(*words))
+        some = [one for one in found.findings if one.evidence.get("node") in stores]
+        for one in some[:_HINTS]:
+            if one.check != "image-content-missing" or one.evidence["node"] not in stores:
+                continue
+            source = next((name for name in str(one.evidence["elsewhere"]).split(", ") if name in stores), "")
+            if source:
+                words = ("--from", source, "--to", str(one.evidence["node"]))
+                self.notes.next(self.typed("image", "copy", str(one.evidence["image"]), *words))
 
 
 COMMANDS = {"image verify": ImageVerify}

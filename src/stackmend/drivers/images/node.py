@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
-from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from stackmend.cloud.image import content
@@ -111,21 +109,27 @@ class ApiNode:
 
     def _drained(self, answer: requests.Response, digest: Digest | None) -> int:
         """Bytes that came, until the end or until it broke off."""
+        import requests
+
         size = 0
-        for data in _chunks(answer):
-            size += len(data)
-            if digest is not None:
-                digest.update(data)
-            self._pace.took(len(data))
+        try:
+            for data in answer.iter_content(CHUNK):
+                size += len(data)
+                if digest is not None:
+                    digest.update(data)
+                self._pace.took(len(data))
+        except requests.RequestException as problem:
+            return max(size, _before(problem))
         return size
 
 
-def _chunks(answer: requests.Response) -> Iterator[bytes]:
-    """The content in pieces, also where it breaks off: whether all of it came is told by its size."""
-    import requests
+def _before(problem: BaseException) -> int:
+    """Bytes that came before a connection broke off; the last piece is not given out."""
+    import urllib3
 
-    with suppress(requests.RequestException):
-        yield from answer.iter_content(CHUNK)
+    if isinstance(problem, urllib3.exceptions.IncompleteRead):
+        return int(problem.partial or 0)
+    return max((_before(one) for one in problem.args if isinstance(one, BaseException)), default=0)
 
 
 def _refused(answer: requests.Response) -> Content | None:

@@ -35,7 +35,10 @@ def _stands(picture: ImageSeen, asked: ImageStands) -> StepState:
 
 
 def _stores(reader: ResourceReader, asked: CopyToStore | DropFromStore) -> StoresSeen:
-    """``stores`` is a text with commas; while an import is under way the image has a property that names its task."""
+    """``stores`` is a text with commas; while an import is under way the image has a property that names its task.
+
+    It has it before the answer comes. What is to be imported (os_glance_importing_to_stores) stays after a failure.
+    """
     found = _shown(reader, asked.image)
     if found is None:
         return {"image": "absent"}
@@ -46,7 +49,7 @@ def _stores(reader: ResourceReader, asked: CopyToStore | DropFromStore) -> Store
     return {
         **_picture(found),
         "stores": names("stores"),
-        "importing": bool(found.get("os_glance_import_task") or names("os_glance_importing_to_stores")),
+        "importing": bool(found.get("os_glance_import_task")),
         "failed": names("os_glance_failed_import"),
     }
 
