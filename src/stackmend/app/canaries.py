@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from stackmend.app import apis, runs, workflows
-from stackmend.app.runs import Company
-from stackmend.app.session import silent
+from stackmend.app.runs import RunObserver
+from stackmend.app.session import no_progress
 from stackmend.cloud import canaries
 from stackmend.cloud.canaries import NAME, Story
 from stackmend.config.settings import Config
 from stackmend.model.canaries import Batch, Canary, Phase
 from stackmend.model.errors import UsageError
-from stackmend.model.journal import Entry, RunResult
+from stackmend.model.journal import JournalEntry, RunResult
 from stackmend.model.operations.canaries import BuildCanary, CanaryProved, RemoveCanary
 from stackmend.model.plan import Action
 from stackmend.model.protocols import Progress
@@ -83,9 +83,9 @@ def _asked(actions: Sequence[Action]) -> dict[str, object]:
     }
 
 
-def _read(actions: Sequence[Action], entries: Sequence[Entry]) -> dict[str, _Seen]:
+def _read(actions: Sequence[Action], entries: Sequence[JournalEntry]) -> dict[str, _Seen]:
     """Name -> what the journal has of it."""
-    by_step: dict[int, list[Entry]] = {}
+    by_step: dict[int, list[JournalEntry]] = {}
     for entry in entries:
         by_step.setdefault(entry.step, []).append(entry)
     found: dict[str, _Seen] = {}
@@ -111,7 +111,7 @@ def _numbered(actions: Sequence[Action]) -> Iterator[tuple[Action, int]]:
         first += len(action.steps)
 
 
-def _note(seen: _Seen, step: Step, entries: Sequence[Entry]) -> None:
+def _note(seen: _Seen, step: Step, entries: Sequence[JournalEntry]) -> None:
     """How long a step took, and the first that failed."""
     if not entries or not isinstance(step, ApiCall):
         return
@@ -149,7 +149,7 @@ def _canary(name: str, seen: _Seen, story: Story) -> Canary:
     )  # fmt: skip
 
 
-def clean(config: Config, batch: str, company: Company, progress: Progress = silent) -> RunResult | None:
+def clean(config: Config, batch: str, observer: RunObserver, progress: Progress = no_progress) -> RunResult | None:
     """Delete what is left of a batch, by a run of its own; None where there is nothing."""
     plan = workflows.plan(config, "clean-canaries", {"batch": batch}, parallel=4, failures=1_000_000)
-    return runs.apply(config, plan, company=company, progress=progress) if plan.runnable else None
+    return runs.apply(config, plan, observer=observer, progress=progress) if plan.runnable else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stackmend.app import apis
-from stackmend.app.session import CloudSession, has_api, silent
+from stackmend.app.session import CloudSession, has_api, no_progress
 from stackmend.cloud import image as glance
 from stackmend.drivers.scratch import scratch
 from stackmend.drivers.snapshot.query import open_snapshot
@@ -53,7 +53,7 @@ def recorded(session: CloudSession) -> Recorded:
 def _by_rows(session: CloudSession) -> Recorded:
     with scratch("images") as name:
         folder = Path(name)
-        manifest = session.collector().collect(_LABELS, folder, silent)
+        manifest = session.collector().collect(_LABELS, folder, no_progress)
         source = next((one for one in manifest.sources if one.database == "glance"), None)
         if source is None or source.error:
             raise SourceError(f"the images of the cloud are not known: {source.error if source else 'no database'}")

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from stackmend.app import apis, hosts
 from stackmend.app.image_records import Recorded, recorded
-from stackmend.app.session import CloudSession, silent
+from stackmend.app.session import CloudSession, no_progress
 from stackmend.config.settings import Config
 from stackmend.drivers.hosts.transport import Transport
 from stackmend.drivers.images.ledger import Ledger
@@ -126,7 +126,7 @@ class _Ending:
         return done
 
 
-def verify(config: Config, asked: Asked, progress: Progress = silent) -> Verified:
+def verify(config: Config, asked: Asked, progress: Progress = no_progress) -> Verified:
     """Read every image on every node, and judge what was read. Nothing is changed.
 
     UsageError for an unknown image or store, ConfigError or ApiError if there is nothing to ask, SourceError if the

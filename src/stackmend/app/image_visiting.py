@@ -13,7 +13,7 @@ from stackmend.app.image_records import recorded
 from stackmend.app.session import CloudSession
 from stackmend.hosts import image_stores
 from stackmend.hosts.image_stores import StoreSpec
-from stackmend.model.audit import CheckResult, Outcome
+from stackmend.model.audit import CheckOutcome, CheckResult
 from stackmend.model.check import StoreCheck
 from stackmend.model.errors import ConfigError, SourceError
 from stackmend.model.finding import Finding, State, finding_of, fingerprint
@@ -62,7 +62,7 @@ def ask_stores(
 
 
 def _no_answer(name: str, why: str) -> CheckResult:
-    return CheckResult(check=name, outcome=Outcome.INCOMPLETE, reason=why)
+    return CheckResult(check=name, outcome=CheckOutcome.INCOMPLETE, reason=why)
 
 
 def _look(

@@ -70,7 +70,7 @@ def apply(
     *,
     accept: Sequence[str] = (),
     only: Sequence[str] = (),
-    company: RunObserver = RunObserver(),
+    observer: RunObserver = RunObserver(),
     progress: Progress = no_progress,
     make_journal: MakeJournal = DatabaseJournal,
     filed: bool = False,
@@ -94,12 +94,12 @@ def apply(
     actions = tuple(action for action in plan.runnable if action not in left)
     record = _record(readers, "apply", plan.id, sha256, plan.limits)
     again = Replanning(config, readers, plan) if filed and not plan.workflow else None
-    with _tools(config, readers, progress, make_journal, company) as tools:
+    with _tools(config, readers, progress, make_journal, observer) as tools:
         tools = replace(tools, again=again)
         _signed_in(tools, readers, actions)
         with _locked(tools.journal, readers, record):
             tools.journal.begin(record, actions)
-            return _without(left, _run(company, tools, Runner(tools, record, lanes(actions)), record))
+            return _without(left, _run(observer, tools, Runner(tools, record, lanes(actions)), record))
 
 
 def _without(left: Sequence[Action], result: RunResult) -> RunResult:
@@ -129,13 +129,13 @@ def resume(
     config: Config,
     run: str,
     *,
-    company: RunObserver = RunObserver(),
+    observer: RunObserver = RunObserver(),
     progress: Progress = no_progress,
     make_journal: MakeJournal = DatabaseJournal,
 ) -> RunResult:
     """Resume a run whose process died: steps in doubt are probed, open steps are done."""
     readers = CloudSession.looking(config)
-    with _tools(config, readers, progress, make_journal, company) as tools:
+    with _tools(config, readers, progress, make_journal, observer) as tools:
         record = tools.journal.run(run)
         _same_cloud(record, readers)
         with _locked(tools.journal, readers, replace(record, host=socket.gethostname(), pid=os.getpid())):
@@ -148,14 +148,14 @@ def resume(
             tools.journal.remark(run, f"resumed by {_operator()} on {socket.gethostname()} (process {os.getpid()})")
             resuming.probe(tools, record, found)
             last = max((entry.batch for entry in entries), default=0)
-            return _run(company, tools, Runner(tools, record, found, batches=last), record)
+            return _run(observer, tools, Runner(tools, record, found, batches=last), record)
 
 
 def undo(
     config: Config,
     run: str,
     *,
-    company: RunObserver = RunObserver(),
+    observer: RunObserver = RunObserver(),
     progress: Progress = no_progress,
     make_journal: MakeJournal = DatabaseJournal,
 ) -> RunResult:
@@ -164,7 +164,7 @@ def undo(
     Exit code 0: everything is restored; 5: a row has changed since and was left alone, with all that depends on it.
     """
     readers = CloudSession.looking(config)
-    with _tools(config, readers, progress, make_journal, company) as tools:
+    with _tools(config, readers, progress, make_journal, observer) as tools:
         record, actions, lost, found = _inverse(tools, readers, run)
         tools.journal.note(record.id, found)
         if not actions:
@@ -176,7 +176,7 @@ def undo(
         back = lanes(actions)
         with _locked(tools.journal, readers, own):
             tools.journal.begin(own, actions)
-            result = _run(company, tools, Runner(tools, own, back), own)
+            result = _run(observer, tools, Runner(tools, own, back), own)
         code = Exit.STOPPED if lost and result.exit is Exit.CLEAN else result.exit
         moved = undoing.summary([lane.action for lane in back if lane.state is StepState.STALE], len(back))
         return replace(result, exit=code, notes=(*result.notes, *moved, *lost))
@@ -221,7 +221,7 @@ def _inverse(
     return record, actions, lost, found
 
 
-def _run(company: RunObserver, tools: Tools, runner: Runner, record: RunRecord) -> RunResult:
+def _run(observer: RunObserver, tools: Tools, runner: Runner, record: RunRecord) -> RunResult:
     """Run it; output that could not be printed meanwhile is noted in the journal."""
     result = runner.run(checked=record.kind == "apply")
     if result.steps:
@@ -229,7 +229,7 @@ def _run(company: RunObserver, tools: Tools, runner: Runner, record: RunRecord) 
         result = replace(result, undoable=any(writes(step) for action in actions for step in action.steps))
     # the work is done and journalled: a failure to add a remark must not make the run fail
     with suppress(JournalError):
-        for text in company.troubles():
+        for text in observer.troubles():
             tools.journal.remark(record.id, text)
     return result
 
@@ -299,7 +299,7 @@ def _tools(
     readers: CloudSession,
     progress: Progress,
     make_journal: MakeJournal,
-    company: RunObserver,
+    observer: RunObserver,
 ) -> Iterator[Tools]:
     writers = CloudSession.looking(config, write=True)
     journal = make_journal(config.journal_url, config.database_timeout)
@@ -319,11 +319,11 @@ def _tools(
                 executors={
                     ApiCall.kind: calls,
                     **hosts.executors(config),
-                    Gate.kind: GateExecutor(company.acknowledged, company.ask),
+                    Gate.kind: GateExecutor(observer.acknowledged, observer.ask),
                 },
                 clock=apis.SystemClock(),
-                watch=company.watch,
-                stop=company.stop,
+                watch=observer.watch,
+                stop=observer.stop,
             )
     finally:
         calls.close()

@@ -31,7 +31,7 @@ def plan(
     gates: bool = False,
     audited: bool = False,
     failures: int | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Plan:
     """The plan of the workflow of this name. Nothing is changed.
 

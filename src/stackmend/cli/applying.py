@@ -56,7 +56,7 @@ def finish(
     tell_reach(command, config)
     with observer(command) as (here, progress):
         accept = tuple(parsed_args.accept)
-        result = runs.apply(config, plan, accept=accept, only=only, company=here, progress=progress, filed=filed)
+        result = runs.apply(config, plan, accept=accept, only=only, observer=here, progress=progress, filed=filed)
     code = report(command, result, parsed_args)
     if result.failed and (names := _also_by_rows(plan)):
         command.notes.say(f"if the API fails, these can also change rows with --via db --allow-db: {', '.join(names)}")

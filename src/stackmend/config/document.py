@@ -185,11 +185,12 @@ class Images(Section):
     """[images]"""
 
     endpoints: Annotated[
-        Words, says("URL of each node of Glance, not of the balancer: http://10.0.0.11:9292; default: the catalog's")
+        Words,
+        documented("URL of each Glance node, not of the balancer: http://10.0.0.11:9292; default: the catalog"),
     ] = ()
     stores: Annotated[
         Words,
-        says(f"filesystem store of each node, HOST or HOST:/FOLDER, read over ssh; default folder {DATADIR}"),
+        documented(f"filesystem store of each node, HOST or HOST:/FOLDER, read over ssh; default folder {DATADIR}"),
     ] = ()
 
 
@@ -207,9 +208,9 @@ class Hooks(Section):
         Words,
         documented("local command that purges the RabbitMQ queue compute.{host}; it may run twice"),
     ] = ()
-    balancer_out: Annotated[Words, says("local command that takes the API node {host} out of its load balancer")] = ()
-    balancer_in: Annotated[Words, says("local command that puts it back")] = ()
-    balancer_status: Annotated[Words, says("local command that prints in or out for {host}")] = ()
+    balancer_out: Annotated[Words, documented("local command that removes API node {host} from its load balancer")] = ()
+    balancer_in: Annotated[Words, documented("local command that puts it back")] = ()
+    balancer_status: Annotated[Words, documented("local command that prints in or out for {host}")] = ()
     fence: Annotated[
         Words,
         documented(

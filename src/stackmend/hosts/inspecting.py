@@ -13,9 +13,9 @@ from stackmend.cloud.inspections import OFF, RUNNING, Inspection
 from stackmend.cloud.servers import Server
 from stackmend.hosts import copies
 from stackmend.hosts.inspected import Found, disks
-from stackmend.model.disks import INSTANCES, Folder
 from stackmend.model.errors import SourceError
 from stackmend.model.finding import Row
+from stackmend.model.objects.disks import INSTANCES, Folder
 from stackmend.model.operations.compute import Start, Stop
 from stackmend.model.operations.servers import ServerSeen
 from stackmend.model.protocols import Hosts

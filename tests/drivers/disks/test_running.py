@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stackmend.model.inspection import Journal
 
 from stackmend.drivers.disks.exporter import Layer
 from stackmend.drivers.disks.exporter import argv as served
@@ -20,6 +19,7 @@ from stackmend.drivers.disks.sandbox import Opened
 from stackmend.hosts.copies import EXPORT, argv
 from stackmend.hosts.guest_copy import BEGINS, MARK
 from stackmend.model.errors import SourceError
+from stackmend.model.objects.inspection import Journal
 
 from ...support import guest_disks as made
 from ...support.guest_disks import MIB, digest

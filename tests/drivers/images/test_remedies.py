@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stackmend.model.disks import QUARANTINE
 
 from stackmend.model.errors import Exit
+from stackmend.model.objects.disks import QUARANTINE
 
 from .conftest import Site
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from stackmend.cli.applying import company, tell_reach
+from stackmend.cli.applying import observer, tell_reach
 from stackmend.cli.options import add_object, positive, seconds
 from stackmend.cli.request import Working
 from stackmend.model.errors import UsageError
@@ -132,10 +132,10 @@ class Canary(Working):
         config, batch = self.config(), str(plan.facts["batch"])
         tell_reach(self, config)
         self.notes.say(f"batch {batch}: its servers are called stackmend-canary-{batch}-...")
-        with company(self) as (here, progress):
-            result = runs.apply(config, plan, company=here, progress=progress)
+        with observer(self) as (here, progress):
+            result = runs.apply(config, plan, observer=here, progress=progress)
         if result.left or result.in_doubt or result.failed:
-            with company(self) as (here, progress):
+            with observer(self) as (here, progress):
                 if canaries.clean(config, batch, here, progress) is not None:
                     self.notes.say("what was left of the batch was deleted")
         return self._told(canaries.report(config, result.run), parsed_args)

@@ -171,7 +171,7 @@ class RunResume(_OneRun):
         config = self.config()
         tell_reach(self, config)
         with observer(self, parsed_args.ack) as (here, progress):
-            result = runs.resume(config, parsed_args.run, company=here, progress=progress)
+            result = runs.resume(config, parsed_args.run, observer=here, progress=progress)
         return report(self, result, parsed_args)
 
 
@@ -204,7 +204,7 @@ class RunUndo(_OneRun):
         config = self.config()
         tell_reach(self, config)
         with observer(self) as (here, progress):
-            result = runs.undo(config, parsed_args.run, company=here, progress=progress)
+            result = runs.undo(config, parsed_args.run, observer=here, progress=progress)
         return report(self, result, parsed_args, "undone")
 
     def _shown(self, parsed_args: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from stackmend.model.operations import Operation, Seconds
+from stackmend.model.operations import Operation, OptionalSeconds
 from stackmend.model.operations.compute import NovaOperation
 from stackmend.model.operations.servers import ServerSeen
 
@@ -29,7 +29,7 @@ class BuildCanary(NovaOperation[BuiltSeen], frozen=True, kw_only=True):
     networks: tuple[str, ...]
     volume: int  #: GiB of a root volume, 0 for none
     host: str  #: "": whichever the scheduler chooses
-    limit: Seconds
+    limit: OptionalSeconds
 
 
 class ProvedSeen(BuiltSeen, total=False):
@@ -50,7 +50,7 @@ class CanaryProved(NovaOperation[ProvedSeen], frozen=True, kw_only=True):
     volume: int
     host: str
     console: bool  #: whether a console that it has must show something
-    limit: Seconds
+    limit: OptionalSeconds
 
 
 class RemoveCanary(NovaOperation[BuiltSeen], frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Generic, TypedDict
 
-from stackmend.model.operations import Operation, Seconds, Seen
+from stackmend.model.operations import Operation, OptionalSeconds, Seen
 from stackmend.model.operations.servers import Presence
 
 
@@ -48,7 +48,7 @@ class CopyToStore(GlanceOperation[StoresSeen], frozen=True, kw_only=True):
     image: str
     store: str
     node: str  #: URL of the node that is asked, and has the content; "": whichever the catalog has
-    limit: Seconds
+    limit: OptionalSeconds
 
 
 class DropFromStore(GlanceOperation[StoresSeen], frozen=True, kw_only=True):

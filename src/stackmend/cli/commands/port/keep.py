@@ -126,7 +126,7 @@ class PortDetach(_PortRequest):
         line = self.typed(*self._again(parsed_args), "--yes", "--accept", self.repair)
         writer_known(config, plan, parsed_args, f"{line} --same-account")
         with observer(self) as (here, progress):
-            result = runs.apply(config, plan, company=here, progress=progress)
+            result = runs.apply(config, plan, observer=here, progress=progress)
         if result.exit is not Exit.REPAIRED:
             return Exit(report(self, result, parsed_args))
         self.notes.say(f"port {parsed_args.port} was to be deleted with its NIC, and is kept now: run {result.run}")
