@@ -48,7 +48,7 @@ class NoApi:
         self._why = why
 
     def lacks(self, operation: type[Operation[Seen]]) -> str:
-        """Everything is lacking."""
+        """No service is available."""
         del operation
         return self._why
 
@@ -118,7 +118,7 @@ def reading(config: Config, session: CloudSession, via: str) -> Iterator[tuple[A
 def standing_in(config: Config, session: CloudSession) -> Iterator[tuple[CloudSession, str]]:
     """(the session with the APIs of services that have no database configured, "" or why they cannot be used).
 
-    A database that is configured is never stood in for, also if it cannot be read. ConfigError or ApiError if
+    The API never replaces a configured database, even one that cannot be read. ConfigError or ApiError if
     there is no database at all, and no API either.
     """
     nova = bool(config.cells) or "nova_api" in config.databases
@@ -151,7 +151,7 @@ def asking(
 ) -> Iterator[tuple[DatabaseCollector | None, Manifest | None, str]]:
     """(a reader that uses only the APIs, what it lacks, "") or (None, None, why the APIs cannot be used).
 
-    ``seconds``: time limit of one look.
+    ``seconds``: time limit of one read.
     """
     with reading(config, session, "auto") as (found, why):
         if found is None:

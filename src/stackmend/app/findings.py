@@ -76,7 +76,7 @@ def waive(
 ) -> Waiver:
     """Accept a finding, or a check on a resource (empty: any), until ``expires`` (ISO 8601 with zone; empty: for ever).
 
-    UsageError without a reason, for both or neither of finding and check, for an unknown one, for a time that is none.
+    UsageError without a reason, for both or neither of finding and check, for an unknown one, for an invalid time.
     """
     if fingerprint:
         fingerprint = show(config, fingerprint).fingerprint
@@ -107,7 +107,7 @@ def waivers(config: Config) -> list[Waiver]:
 
 
 def unwaive(config: Config, named: str) -> None:
-    """Take a waiver back, by the beginning of its id or of its finding's fingerprint; UsageError unless it is one."""
+    """Remove a waiver, given the beginning of its id or of its finding's fingerprint; UsageError unless one matches."""
     session = CloudSession.looking(config)
     cloud = session.databases.identity
     with session.journal() as journal:

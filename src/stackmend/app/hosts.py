@@ -27,7 +27,7 @@ def executors(config: Config) -> dict[str, Executor]:
 
 
 def reach(config: Config) -> Transport | None:
-    """How a workflow looks at hosts; None if no transport is configured."""
+    """Read access to hosts for workflows; None if no transport is configured."""
     return Transport(config.routes) if config.routes.transport or config.routes.local else None
 
 
@@ -52,7 +52,7 @@ def facts(config: Config, host: str) -> HostFacts:
 def settings(config: Config) -> Mapping[str, object]:
     """Settings that workflows may use, by dotted name: ``hosts.transport``, ``hosts.container``, ``hooks.<name>``.
 
-    ``hosts.carry`` and ``hosts.prefix`` make the line of a command that goes between two hosts by way of this machine.
+    ``hosts.carry`` and ``hosts.prefix`` build the command line of a copy between two hosts through this machine.
     """
     own = own_names() if config.routes.transport == "local" else frozenset()
     return {

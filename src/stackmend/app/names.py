@@ -37,7 +37,7 @@ _NAMED = {
 
 
 def of_findings(findings: Iterable[Finding]) -> Iterator[Object]:
-    """What findings are about and mention."""
+    """The objects that findings are about or mention."""
     for finding in findings:
         yield finding.resource_type, finding.resource_id
         if server := finding.evidence.get("server"):
@@ -46,14 +46,14 @@ def of_findings(findings: Iterable[Finding]) -> Iterator[Object]:
 
 
 def of_actions(actions: Iterable[Action | Unrepaired]) -> Iterator[Object]:
-    """What repairs, and what is left without one, are about and mention."""
+    """The objects that actions and unrepaired findings are about or mention."""
     for action in actions:
         yield action.resource_type, action.resource_id
         yield from mentioned(action.reason if isinstance(action, Unrepaired) else action.message)
 
 
 def known(config: Config, wanted: Iterable[Object]) -> dict[Object, Named]:
-    """As :func:`names`; nothing where the cloud has no database, or none can be found."""
+    """As :func:`names`; empty if the cloud has no database, or none can be found."""
     try:
         return names(CloudSession.of(config), wanted)
     except StackmendError:
@@ -61,7 +61,7 @@ def known(config: Config, wanted: Iterable[Object]) -> dict[Object, Named]:
 
 
 def names(session: CloudSession, wanted: Iterable[Object]) -> dict[Object, Named]:
-    """(resource type, id) -> what it is called.
+    """(resource type, id) -> its name.
 
     If names cannot be read, the finding is shown without them.
     """
@@ -80,7 +80,7 @@ def names(session: CloudSession, wanted: Iterable[Object]) -> dict[Object, Named
 
 
 def hosts(config: Config) -> list[str]:
-    """Names of the hosts with a nova-compute: of the cells, or of the API where no database is configured."""
+    """Names of the hosts with a nova-compute, from the cells, or from the API if no database is configured."""
     session = CloudSession.looking(config)
     if session.databases.addresses:
         with session.live() as live:
@@ -103,7 +103,7 @@ def _of_kind(live: Live, session: CloudSession, kind: ObjectKind, ids: Sequence[
 
 
 def _projects(live: Live, session: CloudSession, ids: set[str]) -> dict[str, str]:
-    """Names of projects by their ids: of Keystone's database, or of its API if that is not configured."""
+    """Names of projects by id, from Keystone's database, or from its API if that is not configured."""
     if "keystone" in session.databases.addresses or not ids or not has_api(session.config):
         rows = _rows(live, "keystone", "project", {"id": sorted(ids)})
         return {str(row["id"]): _text(row, "name") for row in rows}

@@ -112,7 +112,7 @@ def _without(left: Sequence[Action], result: RunResult) -> RunResult:
 
 
 def _kinds(config: Config) -> tuple[str, ...]:
-    """Kinds of steps, besides those of rows, that can be done here."""
+    """Kinds of steps, other than writes of rows, that can be executed here."""
     return (Gate.kind, *hosts.executors(config), *((ApiCall.kind,) if has_api(config) else ()))
 
 
@@ -183,7 +183,7 @@ def undo(
 
 
 def undo_plan(config: Config, run: str) -> tuple[Plan, tuple[str, ...]]:
-    """(what :func:`undo` would do, in words what has changed since). Nothing is changed.
+    """(the plan of :func:`undo`, descriptions of what has changed since). Nothing is changed.
 
     Steps that cannot be undone, and rows that have changed since, are in ``not_repaired``.
     """

@@ -45,7 +45,7 @@ _VIFS = {"port": ((VIFS.label, "port_id"),)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """What was meant."""
+    """An object that the operator named."""
 
     kind: str
     asked: str  #: as it was typed
@@ -64,7 +64,7 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What an audit is narrowed to."""
+    """The objects to which an audit is limited."""
 
     names: frozenset[str] = frozenset()  #: ids, and names of hosts
     notes: tuple[str, ...] = ()  #: the objects that were not given by id
@@ -169,7 +169,7 @@ class Finder:
         return []
 
     def _owned(self, found: Sequence[Known]) -> list[Known]:
-        """With names of projects, where Keystone's database is at hand."""
+        """The same with the names of projects, if Keystone's database is configured."""
         ids = sorted({one.project for one in found if one.project})
         if self._live is None or not ids or "keystone" not in self._known.addresses:
             return list(found)
@@ -202,7 +202,7 @@ class Finder:
         return ""
 
     def _columns(self, database: str, table: str) -> Sequence[str]:
-        """Those of a table, () where the release has none."""
+        """The columns of a table, () if the release does not have it."""
         return tuple(self._read(database, self._live.columns, database, table)) if self._live else ()
 
     # -- near ones

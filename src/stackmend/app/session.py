@@ -88,7 +88,7 @@ class CloudSession:
     def believed(self, checks: Iterable[Check] | None = None, connections: Connections | None = None) -> CloudSession:
         """The same cloud without the databases that the others contradict, judged by a sample of their rows.
 
-        ``checks``: those whose sources count; by default all. ``connections``: to read by, where there are some.
+        ``checks``: those whose sources count; by default all. ``connections``: existing connections to use.
         """
         wanted = sources.concerning(catalogue.checks().values() if checks is None else checks)
         elsewhere = self.elsewhere

@@ -31,7 +31,7 @@ from stackmend.model.snapshot import Manifest
 def create(config: Config, *, into: str | None = None, progress: Progress = no_progress) -> tuple[Path, Manifest]:
     """Collect everything into a new folder (default: one in the state folder named by the time).
 
-    Where it fails what was written is removed, and the folder where it was not there before.
+    After a failure, everything written is removed, and the folder too if it is new.
     """
     session = CloudSession.looking(config)
     name = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
@@ -79,7 +79,7 @@ def list_snapshots(config: Config) -> list[tuple[Path, Manifest]]:
 
 
 def find(config: Config, name: str) -> Path:
-    """The folder of a snapshot: a path, or a name in the state folder; UsageError when there is none."""
+    """The folder of a snapshot: a path, or a name in the state folder; UsageError if it does not exist."""
     for folder in (Path(name), _home(config) / name) if name else ():
         with suppress(OSError, ValueError):
             if folder.is_dir():

@@ -65,7 +65,7 @@ def asking(config: Config) -> Iterator[tuple[Networks, LiveDatabases | None, Clo
 def find(config: Config, text: str) -> AddressInfo:
     """Everything known about an address. Nothing is changed.
 
-    UsageError for a text that is no address, SourceError if Neutron cannot be read. A cell that cannot be read is
+    UsageError for a text that is not an address, SourceError if Neutron cannot be read. A cell that cannot be read is
     noted in ``unread``.
     """
     kind, address = address_of(text)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether AppArmor keeps a guest from a NIC: what Nova recorded of the last attach, and the profile on its host."""
+"""Whether AppArmor prevents attaching a NIC: Nova's record of the last attach, and the guest's profile on its host."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _SIGNS = ("Failed to attach network adapter device", "InterfaceAttachFailed(")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confined:
-    """A guest, and what keeps it from a NIC."""
+    """A guest, and what prevents attaching a NIC to it."""
 
     server: str
     host: str
-    attach: str  #: what came of the last attach of a NIC that Nova recorded: "", "failed", "refused", "done"
-    fault: str = ""  #: what it failed with
+    attach: str  #: the result of the last attach of a NIC that Nova recorded: "", "failed", "refused", "done"
+    fault: str = ""  #: its error
     profile: Profile
 
     @property
     def kept(self) -> bool:
-        """Whether an attach of a NIC fails for the profile."""
+        """Whether the profile makes the attach of a NIC fail."""
         return self.profile.verdict in apparmor.DENYING
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """What to type on the host; () where the profile is not what keeps it."""
+        """The commands to type on the host; () if the profile is not the cause."""
         return apparmor.by_hand(self.server, self.profile.verdict) if self.kept else ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -62,9 +62,9 @@ class Confined:
 
 
 def look(config: Config, server: str, root: str = "") -> Confined:
-    """Ask Nova, and the host of the server. UsageError where it has none, ConfigError where there is no way there.
+    """Query Nova and the host of the server. UsageError if it has no host, ConfigError if hosts cannot be reached.
 
-    ``root``: where the host's file system is found, "" for itself.
+    ``root``: where the host's file system is mounted, "" for the host itself.
     """
     reach = hosts.reach(config)
     if reach is None:
@@ -82,7 +82,7 @@ def look(config: Config, server: str, root: str = "") -> Confined:
 
 
 def _attached(api: Api, server: str, last: Resource | None) -> tuple[str, str]:
-    """What came of the last attach: "failed" where the hypervisor could not do it, "refused" where others would not."""
+    """The result of the last attach: "failed" in the hypervisor, "refused" by another component."""
     if last is None or not last.get("message"):
         return "" if last is None else "done", ""
     said = compute.fault(api, server, last)

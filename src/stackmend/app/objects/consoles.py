@@ -35,18 +35,18 @@ ConsoleOutcome = Literal["read", "found", "worse", "timeout", "over"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Console:
-    """What a console shows, and what came of waiting for it."""
+    """The contents of a console, and the result of waiting for it."""
 
     server: str
     host: str | None
     vm_state: str | None
     task_state: str | None
-    wait: str = ""  #: what was waited for, "" for nothing
+    wait: str = ""  #: what it waited for, "" if it did not wait
     outcome: ConsoleOutcome = "read"
     shows: str = ""  #: what its last lines show: "login", "panic", "fsck", "shell", "boot", or ""
     words: str = ""  #: the same in words
-    seconds: float = 0.0  #: that were waited
-    reason: str = ""  #: why it was given up, or what is to be known besides
+    seconds: float = 0.0  #: time spent waiting
+    reason: str = ""  #: why it gave up, or a note
     lines: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class Console:
 class _Look:
     found: Resource | None = None  #: the server, None if Nova has none
     console: consoles.ConsoleOutput | None = None
-    why: str = ""  #: why nobody answered
+    why: str = ""  #: why the service did not answer
 
     @property
     def state(self) -> str | None:
@@ -83,7 +83,7 @@ class _Look:
 
     @property
     def final(self) -> bool:
-        """Whether Nova says that there is no console, and will be none, or that this account may not read it."""
+        """Whether Nova says that there is and will be no console, or that this account may not read it."""
         if self.console is None or self.console.there:
             return False
         return (
@@ -92,7 +92,7 @@ class _Look:
 
 
 def show(config: Config, server: str, tail: int) -> Console:
-    """The last lines of a console. SourceError if there is none to be read."""
+    """The last lines of a console. SourceError if it cannot be read."""
     with closing(apis.executor(config)) as calls:
         look = _look(calls.ready(), server, tail)
         _complain(server, look)
@@ -102,9 +102,9 @@ def show(config: Config, server: str, tail: int) -> Console:
 def wait(
     config: Config, server: str, wanted: str, *, tail: int, limit: float, new: bool = False, clock: Clock | None = None
 ) -> Console:
-    """Look until the console shows what is wanted, something worse, or nothing more is to come.
+    """Poll the console until it shows what is wanted, or a problem, or cannot change any more.
 
-    ``new``: what it shows already does not count. SourceError if the console could not be read even once.
+    ``new``: ignore what it shows at the beginning. SourceError if the console could not be read even once.
     """
     with closing(apis.executor(config)) as calls:
         return _wait(calls.ready(), clock or apis.SystemClock(), server, wanted, tail, limit, new)
@@ -134,7 +134,7 @@ def _wait(reading: ApiReading, clock: Clock, server: str, wanted: str, tail: int
 
 
 def _look(reading: ApiReading, server: str, tail: int) -> _Look:
-    """A server and its console. A service that does not answer may do so the next time."""
+    """A server and its console. A service that does not answer is queried again later."""
     try:
         found = compute.server(reading, server)
         return _Look(found, None if found is None else consoles.read(reading, server, max(LINES, tail + 1)))
@@ -143,7 +143,7 @@ def _look(reading: ApiReading, server: str, tail: int) -> _Look:
 
 
 def _judged(look: _Look, text: str, wanted: str) -> tuple[ConsoleOutcome | None, str]:
-    """What this look decides, and why; None: wait on."""
+    """The outcome after this read, and the reason; None to continue waiting."""
     events = seen(text)
     after = {kind for kind, _ in since_login(events)}
     if wanted in after or (wanted == LOGIN and events and not after and look.state in RAN):
@@ -156,7 +156,7 @@ def _judged(look: _Look, text: str, wanted: str) -> tuple[ConsoleOutcome | None,
 
 
 def _complain(server: str, look: _Look) -> None:
-    """SourceError or UsageError if there is no console to be read."""
+    """SourceError or UsageError if the console cannot be read."""
     if look.why:
         raise SourceError(f"the console of {server} cannot be read: {look.why}")
     if look.console is None:

@@ -24,7 +24,7 @@ _PAUSE = 5.0
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """One look at the cache of a port's server."""
+    """The state of the cache of a port's server at one moment."""
 
     server: str = ""
     keeps: bool | None = None
@@ -43,10 +43,10 @@ def hold(
     progress: Progress = no_progress,
     clock: Clock | None = None,
 ) -> Held:
-    """Look until the value is lost, Nova has refreshed the cache and kept it, or ``wait`` seconds are over.
+    """Poll until the value is lost, Nova has refreshed the cache and kept it, or ``wait`` seconds have passed.
 
-    ``wait``: two intervals of Nova's healer unless said otherwise, nothing where that is off. SourceError where the
-    rows cannot be read.
+    ``wait``: the default is two intervals of Nova's healer, 0 if the healer is off. SourceError if the rows cannot
+    be read.
     """
     clock = clock or SystemClock()
     session = CloudSession.of(config)

@@ -29,7 +29,7 @@ _BY = {"server": "device_id", "project": "project_id", "network": "network_id", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Server:
-    """Nova's record of a server, and its cache: port -> VIF, None if it is not known."""
+    """Nova's record of a server, and its cache: port -> VIF, None if unknown."""
 
     uuid: str
     row: Row
@@ -38,7 +38,7 @@ class _Server:
 
 
 def ports_of(config: Config, by: str, name: str) -> tuple[ServerPort, ...]:
-    """The ports of a server, a project, a network or (by their bindings) a host, with what does not agree about each.
+    """The ports of a server, a project, a network or (by their bindings) a host, with the inconsistencies of each.
 
     A server's ports come in the order of its cache, then those that only Neutron has. UsageError for an unknown server;
     SourceError when a cell or Neutron cannot be read or is not trusted.
@@ -142,7 +142,7 @@ def _in_guest(port: ServerPort, guest: Domain) -> ServerPort:
 
 
 class _Nova:
-    """Servers, of the cells' rows, or of the API where no cell is configured."""
+    """Servers, from the cells' rows, or from the API if no cell is configured."""
 
     def __init__(self, config: Config, live: Live | None, networks: Networks) -> None:
         self._live = live if config.cells or "nova_api" in config.databases else None
@@ -185,7 +185,7 @@ class _Nova:
         return found
 
     def _look_for(self, missing: list[str]) -> None:
-        """What nova_api knows of servers that no cell has."""
+        """Read the records of nova_api about servers that no cell has."""
         if self._live is None or not self._has_mappings or not missing:
             return
         where: dict[str, Any] = {"instance_uuid": missing}
