@@ -118,6 +118,32 @@ def _volume(folder: Path) -> dict[str, str]:
     }
 
 
+def of_hosts(folder: Path) -> dict[str, str]:
+    """A host is drained and returned, with two servers that run and one that is stopped: on simulated services."""
+    from tests.drivers.api.serving import serving
+    from tests.support.served_simulation import ServedSimulation
+    from tests.support.simulated_servers import Told
+
+    folder.mkdir()
+    cloud = Told(seed=SEED, hosts=3, latency=3.0)
+    for name, kind in (("api-1", "active"), ("api-2", "active"), ("batch-1", "stopped")):
+        cloud.put(kind, name=name)
+    with serving(ServedSimulation(cloud, folder)) as services:
+        account = f'[api]\ncloud = "fake"\nclouds = "{services.clouds_yaml()}"\n'
+        (folder / "cloud.toml").write_text(account, encoding="utf-8")
+        # without databases nothing can be audited before
+        drain = ("host", "drain", "c01", "--cold", "--parallel", "1", "--reason", "CHG-1234", "--no-audit")
+        found = {
+            "drain-plan": shown(folder, *drain, width=100),
+            "drain": shown(folder, *drain, "--yes", width=100),
+            "drained": shown(folder, "host", "status", "c01", width=100),
+        }
+        run = typed(folder, "run", "list", "-f", "value", "-c", "id").split()[0]
+        back = ("host", "return", "c01", "--network", "net1", "--back-from", run, "--yes")
+        found["returned"] = shown(folder, *back, width=100)
+    return {name: text.replace(str(folder), "/var/lib/stackmend") for name, text in found.items()}
+
+
 #: files of the guest, and what it wrote last: that is in the journal of its file system alone
 _LOGS = b"Nov 29 03:12:44 web-0 systemd[1]: Starting daily apt upgrade...\n"
 _LAST = (
@@ -202,7 +228,7 @@ def main() -> None:
     PAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
-        found = record(here) | of_disks(here / "disks")
+        found = record(here) | of_disks(here / "disks") | of_hosts(here / "hosts")
     for name, text in found.items():
         (PAGES / f"{name}.txt").write_text(text, encoding="utf-8")
 

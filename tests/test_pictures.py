@@ -44,6 +44,11 @@ def test_how_to_pages_show_what_is_read_of_disks(tmp_path: Path) -> None:
     assert_recorded(pages.of_disks(tmp_path / "disks"))
 
 
+def test_how_to_pages_show_how_a_host_is_drained(tmp_path: Path) -> None:
+    """The recorded output of a drain and a return is that of ones like them."""
+    assert_recorded(pages.of_hosts(tmp_path / "hosts"))
+
+
 def assert_recorded(found: Mapping[str, str]) -> None:
     """These texts are those of the docs."""
     again = "python scripts/record_pages.py records them again, if it is meant to look so"
