@@ -69,7 +69,7 @@ class Command(command.Command):
         return "Examples:\n" + (examples.replace("$ stackmend ", "$ openstack mend ") if self.is_plugin else examples)
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The parser, with examples left as they are written."""
+        """The parser, with the examples unchanged."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         self.add_arguments(parser)
@@ -138,7 +138,7 @@ class Command(command.Command):
             setattr(parsed_args, dest, ids if isinstance(value, list) else ids[0])
 
     def about(self, about: About) -> None:
-        """Say what is meant by the names that were typed."""
+        """Report which objects the typed names refer to."""
         for line in about.notes:
             self.notes.say(line)
         for line in about.doubts:
@@ -266,7 +266,7 @@ class Printing(Command, Lister):
         return formatters(text=self.default_format == TEXT, color=self.color)
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """cliff's, whose columns go deeper here."""
+        """cliff's, with columns that may be paths into nested objects."""
         parser = super().get_parser(prog_name)
         for action in parser._actions:
             if action.dest == "columns":
@@ -275,11 +275,11 @@ class Printing(Command, Lister):
 
     @property
     def formatter_default(self) -> str:
-        """The format where ``-f`` is not given."""
+        """The format without ``-f``."""
         return self.default_format
 
     def for_people(self, parsed_args: argparse.Namespace) -> bool:
-        """True if prose is wanted: neither a format for machines nor a choice or an order of columns."""
+        """True if prose is wanted: no format for machines, no selection or order of columns."""
         return parsed_args.formatter == TEXT and not (parsed_args.columns or parsed_args.sort_columns)
 
     def show(self, document: Document, parsed_args: argparse.Namespace) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looking up checks by name, with a suggestion for a misspelt one."""
+"""Checks and repairs by name, with suggestions for a misspelt one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def repair_named(name: str) -> Repair:
 
 
 def checks_named(names: Sequence[str]) -> tuple[str, ...]:
-    """The same names, once all of them are known to be checks."""
+    """The same names; UsageError unless all of them are checks."""
     return tuple(check_named(name).name for name in names)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Completion for bash, zsh and fish: their scripts ask this program for candidates (docs/adr/0036).
 
-Names in a cloud (of hosts) end up on a command line that somebody runs: only plain words are offered.
+Names in a cloud (of hosts) become part of a command line: only plain words are offered.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class Line:
         return self._arguments(factory(self._shell, None, cmd_name=name).get_parser(name), given)
 
     def _command(self) -> str | None:
-        """The command that is typed in full."""
+        """The command, if typed in full."""
         names = set(self._shell.command_manager.get_command_names())
         typed = (" ".join(self._rest[:end]) for end in range(len(self._rest), 0, -1))
         return next((name for name in typed if name in names), None)

@@ -32,7 +32,7 @@ class Notes:
             self._write(text)
 
     def next(self, *commands: str) -> None:
-        """What to type next."""
+        """Print the command to type next."""
         for command in commands:
             self.say(f"next: {command}")
 

@@ -16,9 +16,9 @@ def silent(what: str, rows: int, expected: int | None) -> None:
 
 @contextmanager
 def progress(stream: TextIO, *, wanted: bool, color: bool = True) -> Iterator[Progress]:
-    """A function to report progress to: one line for each thing that is being read.
+    """A function to report progress to: one line for each item that is being read.
 
-    ``wanted`` is False under ``--quiet``; a stream that is no terminal gets nothing either.
+    ``wanted`` is False under ``--quiet``; a stream that is not a terminal gets nothing either.
     """
     if not (wanted and stream.isatty()):
         yield silent

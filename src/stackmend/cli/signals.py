@@ -96,10 +96,10 @@ def stopping(tell: Callable[[str], None]) -> Iterator[StopRequest]:
 
 @contextmanager
 def _listening(handler: _Handler, first: Callable[[int], None], patience: int) -> Iterator[None]:
-    """Handle the signals; ``first`` is told of the first one at once, though this thread may wait in a library.
+    """Handle the signals; ``first`` is called at the first one, even while this thread waits in a library.
 
-    After that many signals it has a moment to end by itself. Only the main thread may handle signals; elsewhere (in a
-    server) other code does.
+    After ``patience`` signals the program has a moment to end by itself. Only the main thread may handle signals;
+    elsewhere (in a server) other code does.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -150,7 +150,7 @@ class _Watch(threading.Thread):
         return self._writing.fileno()
 
     def close(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self._over.set()
         self._writing.close()
         self.join()

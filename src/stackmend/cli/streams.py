@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""stdout and stderr that may be closed, full or gone: output that cannot be written must not end the program."""
+"""stdout and stderr may be closed or full: output that cannot be written must not end the program."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SafeStream:
         self.failed = ""  #: why nothing is written any more
 
     def write(self, text: str) -> int:
-        """Write, or drop it."""
+        """Write the text, or drop it."""
         if not self.failed:
             try:
                 self.inner.write(text)
@@ -32,7 +32,7 @@ class SafeStream:
             self.write(line)
 
     def flush(self) -> None:
-        """Flush, or do not."""
+        """Flush; failures are ignored."""
         if not self.failed:
             try:
                 self.inner.flush()
@@ -55,7 +55,7 @@ def safe_stream(stream: TextIO) -> TextIO:
 
 
 def failure(stream: TextIO) -> str:
-    """Why a steady stream no longer writes; "" while it still does."""
+    """Why a safe stream no longer writes; "" while it still does."""
     return stream.failed if isinstance(stream, SafeStream) else ""
 
 

@@ -29,7 +29,7 @@ def api_of(live: Live, *operations: type[Operation[Seen]]) -> Api:
 
 
 def guarded(made: Operation[Seen], found: Seen, names: Iterable[str], inverse: ApiCall | None = None) -> ApiCall:
-    """A call guarded by these of the values that were read."""
+    """A call with these of the values read as guards."""
     return made.call(chosen(found, names), inverse)
 
 

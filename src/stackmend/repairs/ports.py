@@ -65,7 +65,7 @@ def bind(live: Live, port: Record, host: str) -> Iterator[Step]:
 
 
 def told_to_ovn(live: Live, port: Record) -> Iterator[Step]:
-    """What is left for a human where OVN has a record of the port, whose rows were changed behind its back."""
+    """Manual instructions if OVN has a record of the port, whose rows were changed without its knowledge."""
     ovn = {"resource_uuid": port["id"]}
     if live.columns("neutron", "ovn_revision_numbers") and live.rows("neutron", "ovn_revision_numbers", ovn):
         yield Manual(text="With OVN: run 'neutron-ovn-db-sync-util --ovn-neutron_sync_mode log' and look at this port.")

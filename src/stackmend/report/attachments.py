@@ -23,7 +23,7 @@ table{border-collapse:collapse}td,th{padding:.2em .8em .2em 0;text-align:left}
 
 
 def html(sheet: Sheet, literal: Sheet) -> str:
-    """A page of its own; ``literal``: the same run with its statements."""
+    """A complete page; ``literal``: the same run with its statements."""
     rows = "\n".join(
         f'<tr><td><a href="#{_anchor(block.id)}">{_text(block.id)}</a></td>'
         f"<td>{_text(block.title.partition('  ')[2])}</td><td>{_badge(block.state)}</td></tr>"
@@ -59,7 +59,7 @@ def html(sheet: Sheet, literal: Sheet) -> str:
 
 
 def markdown(sheet: Sheet, literal: Sheet) -> str:
-    """The same as Markdown that every tracker shows alike: headings and fenced text."""
+    """The same as Markdown, limited to what every tracker renders alike: headings and fenced text."""
     parts = [f"# {_code(sheet.title)}", _fenced((*sheet.facts, *sheet.remarks))]
     for block in sheet.blocks:
         parts += [f"## {_code(f'{block.title}: {block.state}')}", _fenced(block.lines)]
@@ -72,7 +72,7 @@ FORMS: Mapping[str, Callable[[Sheet, Sheet], str]] = {".html": html, ".htm": htm
 
 
 def _statements(id_: str, literal: Sheet) -> Sequence[str]:
-    """The lines of a block that are numbered statements: its object stands above already."""
+    """The lines of a block that are numbered statements, without the object, which is in the heading."""
     lines = next(block.lines for block in literal.blocks if block.id == id_)
     first = next((at for at, line in enumerate(lines) if re.match(r" {4}[ \d]\d+\. ", line)), len(lines))
     return [line[4:] for line in lines[first:]]

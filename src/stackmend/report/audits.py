@@ -21,7 +21,7 @@ _RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 
 class GroupBy(StrEnum):
-    """What findings are put together by."""
+    """How findings are grouped."""
 
     CHECK = "check"
     SERVER = "server"
@@ -40,7 +40,7 @@ class PageContext:
     width: int = WIDTH
 
     def named(self, finding: Finding) -> Named:
-        """What the finding's object is called, and whose it is."""
+        """Name, project and host of the finding's object."""
         return self.names.get((finding.resource_type, finding.resource_id), UNNAMED)
 
 
@@ -56,7 +56,7 @@ def page(findings: Iterable[Finding], view: PageContext) -> str:
 
 
 def tally(findings: Sequence[Finding], areas: Mapping[str, str], view: PageContext) -> list[str]:
-    """How many there are by area and by project: (check -> area) as ``areas`` has it; nothing for one or none."""
+    """Numbers by area and, for several projects, by project; ``areas``: check -> area. [] for fewer than 2 findings."""
     if len(findings) < 2:
         return []
     by_area = Counter(areas.get(f.check, "other") for f in findings)

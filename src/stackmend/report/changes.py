@@ -45,7 +45,7 @@ Guard = ExpectRow | ExpectNone
 
 
 def is_guard(step: Step) -> bool:
-    """True for a step that only has to hold."""
+    """True for a step that only checks a condition."""
     return isinstance(step, Guard)
 
 
@@ -70,7 +70,7 @@ def lines(action: Action, number: int, view: TextContext, said: str = "") -> lis
 
 
 def statement(action: Action, number: int) -> str:
-    """What step ``number`` (from 0) does, literally."""
+    """The literal statement of step ``number`` (from 0)."""
     if number < len(action.statements):
         return action.statements[number]
     step = action.steps[number]
@@ -78,7 +78,7 @@ def statement(action: Action, number: int) -> str:
 
 
 def guards(steps: Sequence[Step], view: TextContext, indent: str = "    ") -> list[str]:
-    """What must hold for all of it, in one sentence."""
+    """All conditions in one sentence."""
     rows = Counter((one.table, one.database) for one in steps if isinstance(one, ExpectRow))
     single = {(one.table, one.database): one for one in steps if isinstance(one, ExpectRow)}
     there = [
@@ -132,7 +132,7 @@ def _bare(value: Value) -> str:
 
 
 def _updated(step: UpdateRow, view: TextContext, head: str, below: str) -> list[str]:
-    """On one line where they fit, else a line for each column."""
+    """The changed columns: on one line if they fit, else one line each."""
     title = f"~ {_row(step.table, step.pk)} ({step.database})"
     new = {name: value for name, value in step.after.items() if step.before.get(name) != value or name in step.pk}
     documents = {name: _documents(step.before.get(name), after) for name, after in new.items()}
@@ -152,7 +152,7 @@ def _updated(step: UpdateRow, view: TextContext, head: str, below: str) -> list[
 
 
 def _pair(before: Value, after: Value) -> tuple[str, str]:
-    """Two values; of long texts that begin and end alike, what lies between."""
+    """Old and new value; of long texts with a common beginning and end, only the part between."""
     if not (isinstance(before, str) and isinstance(after, str) and max(len(before), len(after)) > _WHOLE):
         return _cut(before), _cut(after)
     same = _alike(before, after)
@@ -163,7 +163,7 @@ def _pair(before: Value, after: Value) -> tuple[str, str]:
 
 
 def _alike(one: str, other: str) -> int:
-    """Characters with which both begin."""
+    """Length of their common beginning."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((place for place, (left, right) in pairs if left != right), min(len(one), len(other)))
 
@@ -178,7 +178,7 @@ def _cut(value: Value, start: int = 0, end: int = 0) -> str:
 
 
 def _whole_row(step: InsertRow | DeleteRow, view: TextContext, head: str, below: str) -> list[str]:
-    """A row that comes or goes, without what it has not."""
+    """An inserted or deleted row, without its empty columns."""
     own: Mapping[str, Value] = {} if isinstance(step, InsertRow) else step.pk
     values = step.values if isinstance(step, InsertRow) else step.before
     title = f"+ a row of {step.table}" if isinstance(step, InsertRow) else f"- {_row(step.table, own)}"
@@ -201,7 +201,7 @@ def _whole_row(step: InsertRow | DeleteRow, view: TextContext, head: str, below:
 
 
 def _documents(before: Value, after: Value) -> tuple[object, object] | None:
-    """The two documents, where both are, or one is and the other is nothing."""
+    """The two documents, if both values are documents, or one is and the other is empty."""
     old, new = document(before), document(after)
     if old is None and new is None:
         return None

@@ -15,11 +15,11 @@ TableColumn = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """What one command prints.
+    """The output of one command.
 
     ``data`` is the whole document: a list of objects or one object. ``columns`` are those of the table, as
-    (heading, path) where a path such as ``resource.id`` goes into nested objects. ``text`` is for people, where prose
-    serves them better than a table.
+    (heading, path) where a path such as ``resource.id`` goes into nested objects. ``text`` is for people, if prose
+    is better for them than a table.
     """
 
     data: Any
@@ -56,7 +56,7 @@ class Document:
 
 
 def reach(record: object, path: str) -> object:
-    """The value at ``path`` of nested objects: a key that holds dots itself wins; None if there is nothing."""
+    """The value at ``path`` of nested objects, preferably of a key that itself contains dots; None if there is none."""
     if not isinstance(record, Mapping):
         return None
     if path in record:

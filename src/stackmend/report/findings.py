@@ -85,7 +85,7 @@ def summary(report: Report) -> list[str]:
 
 
 def held_back(report: Report) -> list[str]:
-    """What is suspected and too young to tell: how much, how it is listed, of which checks and how long they wait."""
+    """Suspicions that are too recent: their number, how to list them, their checks and how long these wait."""
     open_ = [f for f in report.young if f.state is not State.WAIVED]
     if not open_:
         return []

@@ -23,7 +23,7 @@ class Member:
 
 
 class _TwiceError(ValueError):
-    """An object names a member twice: what readers make of it differs."""
+    """An object has a member twice: parsers differ in the one they use."""
 
 
 def document(value: object) -> object:
@@ -37,7 +37,7 @@ def document(value: object) -> object:
 
 
 def difference(before: object, after: object) -> list[Member] | None:
-    """The members that differ, [] where the documents say the same; None if they are too deep to be compared."""
+    """The members that differ, [] if the documents are equal; None if they are too deep to be compared."""
     try:
         return list(_differing(before, after, ""))
     except RecursionError:
@@ -45,7 +45,7 @@ def difference(before: object, after: object) -> list[Member] | None:
 
 
 def leaves(value: object, path: str = "") -> list[tuple[str, object]]:
-    """(path, value) of everything in a document that holds nothing more; those nearest to its top come first."""
+    """(path, value) of everything in a document that holds nothing more; the least nested ones first."""
     found: list[tuple[str, object]] = []
     level = [(path, value)]
     while level:
@@ -109,7 +109,7 @@ def _items(before: list[object], after: list[object], path: str) -> Iterator[Mem
 
 
 def _side_by_side(before: Sequence[object], after: Sequence[object], path: str, i: int, j: int) -> Iterator[Member]:
-    """Two stretches of a list that begin at ``i`` and ``j``: pairwise as far as they go, the rest is new or gone."""
+    """Two parts of a list that begin at ``i`` and ``j``: compared pairwise, the rest is new or removed."""
     both = min(len(before), len(after))
     for place in range(both):
         yield from _differing(before[place], after[place], f"{path}[{j + place}]")
@@ -118,7 +118,7 @@ def _side_by_side(before: Sequence[object], after: Sequence[object], path: str, 
 
 
 def _by_id(items: Sequence[object]) -> dict[str, object] | None:
-    """Items by their ids, where each has one of its own: so does a network cache."""
+    """Items by id, if each has a unique one, as in a network cache."""
     found: dict[str, object] = {
         one["id"]: one for one in items if isinstance(one, dict) and isinstance(one.get("id"), str)
     }

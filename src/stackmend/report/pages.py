@@ -124,7 +124,7 @@ def repair(shown: Repair, docstring: str | None) -> Document:
 
 
 def on_terminal(markdown: str, stream: TextIO | None = None, *, color: bool = True) -> None:
-    """Print a page: laid out on a terminal, as it stands in a pipe."""
+    """Print a page: formatted on a terminal, unchanged in a pipe."""
     out = stream or sys.stdout
     if not out.isatty():
         out.write(printable(markdown, keep="\n").rstrip("\n") + "\n")

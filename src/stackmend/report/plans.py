@@ -55,7 +55,7 @@ def headline(shown: Plan) -> str:
 
 
 def narrowed(shown: Plan, ids: Sequence[str], repairs: Sequence[str]) -> Plan:
-    """The plan with these actions, of these repairs, alone. UsageError for one that it does not have."""
+    """The plan reduced to these actions and repairs. UsageError for one that it does not have."""
     if not ids and not repairs:
         return shown
     actions = chosen(shown.actions, ids, repairs, "the plan")
@@ -78,7 +78,7 @@ def chosen(actions: Sequence[Action], ids: Sequence[str], repairs: Sequence[str]
 
 
 def heading(action: Action) -> str:
-    """Id, repair, how much consent it wants, and by what it is done."""
+    """Id, repair, the consent it needs, and the means (API or database)."""
     return f"{action.id}  {action.repair} ({_risk(action.risk)}, by {action.strategy})"
 
 
@@ -122,7 +122,7 @@ def _lines(shown: Plan, view: TextContext) -> Iterator[str]:
 
 
 def _summary(shown: Plan, view: TextContext) -> Iterator[str]:
-    """How many of which repair, rows by database and table, what needs consent, what cannot be undone."""
+    """Numbers of repairs, rows by database and table, what needs consent, what cannot be undone."""
     risks = {action.repair: action.risk for action in shown.runnable}
     numbers = Counter(action.repair for action in shown.runnable)
     if numbers:
@@ -151,7 +151,7 @@ _MARKS = {
 
 
 def _seen(shown: Plan, view: TextContext) -> Iterator[str]:
-    """What a workflow has found out before; of what it acts on, its lanes tell."""
+    """Facts that a workflow found out, except those about objects in its lanes."""
     if not shown.workflow or not shown.facts:
         return
     acted = {action.resource_id for action in shown.actions}
@@ -193,7 +193,7 @@ def _action(action: Action, view: TextContext, workflow: str) -> Iterator[str]:
 
 
 def why(action: Action, view: TextContext, workflow: str = "") -> Iterator[str]:
-    """Why it is done, what may be lost, and what speaks for it and against it."""
+    """The reason for it, what may be lost, and the evidence for and against it."""
     says = view.with_names(action.message, action.resource_type, action.resource_id)
     # of a repair it is made of the finding again; of a workflow it is what the plan says
     doubted = [] if view.vouched or not workflow else [says]

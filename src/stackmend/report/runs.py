@@ -30,12 +30,12 @@ RESULT = (("Run", "run"), ("Done", "done"), ("Stale", "stale"), ("Failed", "fail
 
 
 def result(outcome: RunResult) -> Document:
-    """The answer of apply, resume and undo (docs/schemas/result.json)."""
+    """The result of apply, resume and undo (docs/schemas/result.json)."""
     return Document(data=outcome.as_dict(), columns=RESULT)
 
 
 def sentences(outcome: RunResult, what: str = "done") -> list[str]:
-    """The same in words, for stderr; ``what`` became of the repairs."""
+    """The same in words, for stderr; ``what``: the outcome of the repairs."""
     lines = [f"{count(outcome.done, 'repair')} {what} ({count(outcome.steps, 'change')})"]
     if outcome.already:
         lines[0] += f", {outcome.already} of them already done"
@@ -77,7 +77,7 @@ def runs(found: Iterable[RunRecord]) -> Document:
 
 
 def steps(happened: JournalledRun) -> list[dict[str, object]]:
-    """Every step with the state of its last entry; the images stay in the journal."""
+    """Every step with the state of its last entry, without the rows before and after."""
     of_step = happened.of_step()
     rows: list[dict[str, object]] = []
     for action in happened.actions:
@@ -121,7 +121,7 @@ def _pace(found: RunRecord, progress: Mapping[str, int]) -> str:
 def run(
     happened: JournalledRun, view: TextContext = PLAIN, ids: Sequence[str] = (), repairs: Sequence[str] = ()
 ) -> Document:
-    """One run with its steps (docs/schemas/run.json). ``ids``, ``repairs``: these alone, else UsageError."""
+    """One run with its steps (docs/schemas/run.json). ``ids``, ``repairs``: only these; UsageError for unknown ones."""
     shown = _chosen(happened, ids, repairs)
     every = steps(happened)
     wanted = {action.id for action in shown}
@@ -134,7 +134,7 @@ def run(
 def ticket_document(
     happened: JournalledRun, view: TextContext = PLAIN, ids: Sequence[str] = (), repairs: Sequence[str] = ()
 ) -> Sheet:
-    """The same to be attached to a ticket: :mod:`stackmend.report.attachments` writes it."""
+    """The same for attaching to a ticket: :mod:`stackmend.report.attachments` writes it."""
     return _sheet(happened, _chosen(happened, ids, repairs), steps(happened), view)
 
 

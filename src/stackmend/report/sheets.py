@@ -33,7 +33,7 @@ _WORST = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalledRun:
-    """A run as the journal has it."""
+    """A run as recorded in the journal."""
 
     run: RunRecord
     actions: tuple[Action, ...]
@@ -69,7 +69,7 @@ class Sheet:
 
     @property
     def text(self) -> str:
-        """As the terminal has it."""
+        """The text for the terminal."""
         lines = [self.title, *self.facts, *self.remarks]
         for block in self.blocks:
             lines += ["", f"{block.title}: {block.state}", *block.lines]
@@ -77,12 +77,12 @@ class Sheet:
 
 
 def requests(entries: Sequence[JournalEntry]) -> list[str]:
-    """The names of the requests that were made for a step: ours, and those of the services."""
+    """The ids of the requests made for a step: ours, and those of the services."""
     return list(dict.fromkeys(name for entry in entries for name in _REQUEST.findall(entry.note)))
 
 
 def sheet(happened: JournalledRun, pace: str, shown: Sequence[Action], view: TextContext) -> Sheet:
-    """The run, with the blocks of these of its actions."""
+    """The run, with the blocks of these actions."""
     run, of_step = happened.run, happened.of_step()
     states = Counter(str(state) for action, at in _numbered(happened.actions) if (state := _state(action, at, of_step)))
     day = run.created_at[:10]
@@ -122,7 +122,7 @@ def _numbered(actions: Sequence[Action]) -> list[tuple[Action, int]]:
 
 
 def _state(action: Action, at: int, of_step: Mapping[int, list[JournalEntry]]) -> str:
-    """Of its worst step; "" if none is anything that stackmend does."""
+    """State of its worst step; "" if stackmend does none of them."""
     states = set()
     for number, step in enumerate(action.steps):
         entries = of_step.get(at + number)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Snapshots: what they hold."""
+"""Snapshots and their contents."""
 
 from __future__ import annotations
 
@@ -76,6 +76,6 @@ def _lines(path: Path | str, manifest: Manifest) -> Iterable[str]:
 
 
 def difference(new: Iterable[Finding], gone: Iterable[Finding]) -> Document:
-    """What came and what went between two snapshots (docs/schemas/difference.json)."""
+    """New and gone findings between two snapshots (docs/schemas/difference.json)."""
     data = [{"change": change, **f.as_dict()} for change, found in (("new", new), ("gone", gone)) for f in found]
     return Document(data=data, columns=DIFF)

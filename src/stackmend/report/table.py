@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables on a terminal: ids stay whole, prose gives way. In a pipe they are cliff's (:mod:`stackmend.cli.formats`)."""
+"""Tables on a terminal: ids are never broken, prose is wrapped. In a pipe :mod:`stackmend.cli.formats` draws them."""
 
 from __future__ import annotations
 

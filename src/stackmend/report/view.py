@@ -15,7 +15,7 @@ from stackmend.report.words import WIDTH, wrapped
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextContext:
-    """What the text of a plan or a run is made of besides itself."""
+    """Settings and names for the text of a plan or a run."""
 
     names: Mapping[Object, Named] = field(default_factory=dict)  #: (resource type, id) -> what people call it
     width: int = WIDTH  #: columns
@@ -43,7 +43,7 @@ class TextContext:
         return " ".join(part for part in (kind.replace("_", " "), name, id_) if part)
 
     def with_names(self, text: str, kind: str, id_: str) -> str:
-        """A sentence, for a reader who has the object's name and identifier before him."""
+        """A sentence below the name and identifier of its object; see :func:`with_names`."""
         return with_names(text, kind, id_, self.names)
 
 
@@ -52,7 +52,7 @@ PLAIN = TextContext()
 
 
 def titled(title: str, id_: str, width: int) -> Iterator[str]:
-    """A name and an identifier, on one line where they fit."""
+    """A name and an identifier, on one line if they fit."""
     head = f"  {printable(title)}"
     if columns(head) + 2 + len(id_) <= width:
         yield f"{head}  {printable(id_)}"

@@ -51,7 +51,7 @@ def lasted(seconds: float) -> str:
 
 
 def wrapped(text: str, width: int = WIDTH, indent: str = "", hang: str | None = None) -> list[str]:
-    """Lines of at most ``width`` columns, but for a word that is longer: an identifier is never broken.
+    """Lines of at most ``width`` columns, except for longer words: an identifier is never broken.
 
     The first begins with ``indent``, the others with ``hang``, by default the same. Line ends in ``text``, like all
     control characters, are escaped.

@@ -36,7 +36,7 @@ from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 
 def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
-    """One lane, for the guest. CannotRepair where its profile is not what keeps it from a NIC."""
+    """One lane, for the guest. CannotRepair unless its profile prevents attaching a NIC."""
     server, root = str(arguments["server"]), str(arguments.get("root") or "")
     if sight.hosts is None:
         raise CannotRepair('no access to hosts is configured: [hosts] transport = "ssh" is usual')
@@ -72,7 +72,7 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
 
 
 def _attached(sight: Sight, server: str, port: str) -> Iterator[Step]:
-    """Attach the port, or say how to."""
+    """Attach the port, or instructions for it."""
     if not port:
         yield Manual(text=f"attach the port again: openstack server add port {server} <port>")
         return

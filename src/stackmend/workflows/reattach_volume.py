@@ -64,7 +64,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
 
 
 def _waited(arguments: Row, found: Pair) -> Iterator[Step]:
-    """Wait for a running guest, as the operator requested."""
+    """Wait for a running guest in the requested way."""
     probe = texts(arguments.get("probe"))
     words = tuple(word.replace("{server}", found.server) for word in probe)
     if probe and not any("{server}" in word for word in probe):

@@ -66,7 +66,7 @@ _MAKE, _CLEAR = 1, 2
 
 
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
-    """A lane that does it, and one that clears a failed build away."""
+    """A lane that re-creates the server, and one that deletes a failed build."""
     name = str(arguments["server"])
     tag = f"stackmend-recreate-{uuid.uuid5(uuid.NAMESPACE_URL, f'stackmend {sight.now} {name}').hex[:16]}"
     if definition := arguments.get("definition"):
@@ -117,7 +117,7 @@ def _ending(found: FullServer) -> list[str]:
 
 
 def _boot(found: FullServer, arguments: Row, sight: Sight) -> dict[str, Any]:
-    """The disks of the new server; what becomes of the old root disk is noted."""
+    """The disks of the new server; notes say what happens to the old root disk."""
     volume, snapshot = str(arguments.get("volume") or ""), bool(arguments.get("from_snapshot"))
     if snapshot and not found.image:
         raise UsageError(
@@ -153,7 +153,7 @@ def _boot(found: FullServer, arguments: Row, sight: Sight) -> dict[str, Any]:
 
 
 def _attached(volume: str, place: int, tag: str | None) -> dict[str, Any]:
-    """A volume that stays, whatever becomes of the new server, until that is verified."""
+    """A volume that is kept until the new server is verified."""
     return {
         "boot_index": place, "uuid": volume, "source_type": "volume", "destination_type": "volume",
         "delete_on_termination": False, **({"tag": tag} if tag else {}),
@@ -164,7 +164,7 @@ def _attached(volume: str, place: int, tag: str | None) -> dict[str, Any]:
 
 
 def _prepared(found: FullServer, image: str) -> Iterator[Step]:
-    """It stands still, its disk is kept, its ports are nobody's; all of that can be taken back."""
+    """Stop the server, keep its disk, detach its ports; all of that can be undone."""
     server, there = found.id, _standing(found, found.state)
     if found.state == "active":
         yield Stop(server=server).call(there, inverse=Start(server=server).call(_standing(found, "stopped")))
@@ -205,7 +205,7 @@ def _deleted(found: FullServer) -> Iterator[Step]:
 
 
 def _made(target: Mapping[str, Any]) -> Iterator[Step]:
-    """From what is kept to a server that is as the old one was."""
+    """Create the new server from the parts that were kept."""
     tag, ports, volumes = target["tag"], dict(target["ports"]), list(target["volumes"])
     free = list(dict.fromkeys([*target["kept"], *volumes]))
     yield PartsKept(server=target["server"], ports=ports, volumes=free, image=target["image"]).call()
@@ -233,7 +233,7 @@ def _by_hand(found: FullServer, target: Mapping[str, Any], arguments: Row) -> It
 
 
 def _cleared(target: Mapping[str, Any]) -> LaneDraft:
-    """A failed server goes without its ports; where the build did not fail there is nothing to do."""
+    """Delete a server whose build failed, without its ports; nothing to do if it did not fail."""
     tag, ports = target["tag"], list(target["ports"])
     return LaneDraft(
         resource_type="server",
@@ -252,7 +252,7 @@ def _clear(tag: str, ports: Sequence[str]) -> Iterator[Step]:
 
 
 def _gone_on(name: str, tag: str, definition: Any, sight: Sight) -> Iterator[LaneDraft]:
-    """From what an earlier run has kept, when the old server is gone and no new one came of it."""
+    """Continue an earlier run that deleted the old server and did not create the new one."""
     if compute.server(sight.api, name) is not None:
         raise CannotRepair(f"server {name} is not deleted: 'stackmend server recreate {name} --keep-ports' begins anew")
     before = str(definition["tag"])

@@ -34,7 +34,7 @@ from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
-    """One lane. CannotRepair for an address that is taken, UsageError for one that is in no subnet of the network."""
+    """One lane. CannotRepair for an address that is taken, UsageError for one outside the subnets of the network."""
     where, project = str(arguments["network"]), str(arguments.get("project") or "")
     fixed = [_fixed(ByApi(sight.api), where, reservations.plain(one)) for one in texts(arguments.get("addresses"))]
     name = str(arguments.get("name") or "")
@@ -67,7 +67,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
 
 
 def _in_dns(named: Named, name: str) -> tuple[str, ...]:
-    """What is known of a name before the port is there."""
+    """The DNS records of a name before the port is created."""
     told = [f"in DNS it is {name.rstrip('.')}: the server that gets it must have the hostname {named.label}"]
     if named.others:
         told.append(f"port {', '.join(named.others[:3])} has this name as well: DNS then gives the addresses of all")

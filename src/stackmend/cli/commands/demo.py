@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``demo``: see it find, repair and undo."""
+"""``demo``: a demonstration of finding, repairing and undoing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Demo(Printing):
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Run it and say how it went."""
+        """Run it and report the result."""
         if parsed_args.servers < 50:
             raise UsageError(f"--servers {parsed_args.servers} is too small", "Use 50 or more.")
         require_lab()

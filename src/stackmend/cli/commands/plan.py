@@ -55,7 +55,7 @@ class PlanCreate(Printing):
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Make the plan, write it where asked, and show it."""
+        """Make the plan, write it to a file if requested, and show it."""
         from stackmend.app import audits, plans, selecting
         from stackmend.report import findings as found
         from stackmend.report import plans as shown
@@ -127,7 +127,7 @@ class _PlanFile(Printing):
         super().add_arguments(parser)
 
     def announced(self, filed: Filed) -> Plan:
-        """Say who signed it; the plan."""
+        """The plan; report the key that signed it."""
         for note in filed.notes:
             self.notes.warn(note)
         if filed.signer:
@@ -168,7 +168,7 @@ class PlanShow(_PlanFile):
         return int(Exit.CLEAN)
 
     def _known(self) -> Config | None:
-        """The configuration; None, with a warning, where a plan is read on a machine that has none."""
+        """The configuration; None, with a warning, if this machine has none."""
         try:
             return self.config()
         except ConfigError as problem:
@@ -214,7 +214,7 @@ class PlanApply(_PlanFile):
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Apply, print what became of it."""
+        """Apply it and print the result."""
         from stackmend.app import plans
 
         path, rows = parsed_args.plan, parsed_args.max_rows

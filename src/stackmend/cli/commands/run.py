@@ -165,7 +165,7 @@ class RunResume(_OneRun):
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Resume, print what became of it."""
+        """Resume it and print the result."""
         from stackmend.app import runs
 
         config = self.config()
@@ -196,7 +196,7 @@ class RunUndo(_OneRun):
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Undo, print what became of it."""
+        """Undo it and print the result."""
         from stackmend.app import runs
 
         if not parsed_args.yes:

@@ -28,7 +28,7 @@ class SnapshotCreate(Printing):
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Collect, print where it is and what is in it."""
+        """Collect, and print its folder and contents."""
         from stackmend.app import snapshots
         from stackmend.report import snapshots as shown
 

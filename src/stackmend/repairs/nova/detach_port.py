@@ -39,7 +39,7 @@ from stackmend.repairs.ports import free, told_to_ovn
 
 
 def api(target: Row, live: Live) -> Iterator[Step]:
-    """A call of Nova, or of Neutron where the server is gone."""
+    """A call to Nova, or to Neutron if the server is gone."""
     port = _port(target, live)
     found = live_server(live, str(port["device_id"]))
     if found is None:
@@ -82,7 +82,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 
 def _port(target: Row, live: Live) -> Record:
-    """The port; CannotRepair unless it is one that Nova has given to a server."""
+    """The port; CannotRepair unless Nova has attached it to a server."""
     port = live.row("neutron", "ports", {"id": str(target["port"])})
     if port is None:
         raise CannotRepair(f"neutron has no port {target['port']}")
@@ -95,7 +95,7 @@ def _port(target: Row, live: Live) -> Record:
 
 
 def _kept(live: Live, database: str, server: Record, port: Record) -> bool:
-    """Whether Nova leaves the port to Neutron; CannotRepair where Nova would not find it."""
+    """Whether Nova only unbinds the port; CannotRepair if Nova would not find it."""
     cache = live.row(database, "instance_info_caches", {"instance_uuid": server["uuid"], "deleted": 0})
     vifs = parsed(cache["network_info"]) if cache else None
     vif = next((v for v in vifs or [] if v.get("id") == port["id"]), None)
@@ -108,7 +108,7 @@ def _kept(live: Live, database: str, server: Record, port: Record) -> bool:
 
 
 def _at_rest(live: Live, database: str, server: Record) -> None:
-    """CannotRepair unless the server is in a state in which Nova takes ports away, and nobody is at it."""
+    """CannotRepair unless Nova detaches ports in the state of the server, and no operation is in progress."""
     state = server["vm_state"]
     if state not in ATTACHES:
         raise CannotRepair(
@@ -120,7 +120,7 @@ def _at_rest(live: Live, database: str, server: Record) -> None:
 
 
 def _tag(live: Live, database: str, server: Record, port: Record) -> str | None:
-    """The tag by which the guest knows the NIC."""
+    """The tag that identifies the NIC in the guest."""
     where = {"uuid": port["id"], "instance_uuid": server["uuid"], "deleted": 0}
     return next((str(row["tag"]) for row in live.rows(database, "virtual_interfaces", where) if row["tag"]), None)
 
@@ -145,7 +145,7 @@ def _no_end(target: Row, port: Record) -> None:
 
 
 def evidence(target: Row, live: Live) -> tuple[str, ...]:
-    """What becomes of the port, in a sentence."""
+    """A sentence about what happens to the port."""
     port = live.row("neutron", "ports", {"id": str(target["port"])})
     if port is None:
         return ()

@@ -44,7 +44,7 @@ from stackmend.repairs.network_info import Builder, parsed
 
 
 def db(target: Row, live: Live) -> Iterator[Step]:
-    """Nova's rows of the NICs, then calls of Neutron and Nova; nothing where the cache lists something."""
+    """Nova's rows of the NICs, then calls to Neutron and Nova; none if the cache lists any port."""
     database, server = the_server(target, live)
     cache = live.row(database, "instance_info_caches", {"instance_uuid": server["uuid"], "deleted": 0})
     if cache is None:
@@ -68,7 +68,7 @@ def db(target: Row, live: Live) -> Iterator[Step]:
 
 
 def _nics(live: Live, database: str, server: Record) -> list[Record]:
-    """The server's ports that are its NICs; CannotRepair where that is not sure of each, or one is in the guest."""
+    """The server's ports that are its NICs; CannotRepair if one is uncertain, in the guest, or a device of the host."""
     found = []
     for name, judged in read(live, database, server, []).items():
         if judged.standing is not PortStanding.NIC:
@@ -93,7 +93,7 @@ def _nics(live: Live, database: str, server: Record) -> list[Record]:
 
 
 def _able(live: Live, database: str, server: Record, ports: list[Record]) -> Api:
-    """The services; CannotRepair unless they would do it, and nobody is at the server."""
+    """The services; CannotRepair unless Nova would process the request, and no operation is in progress."""
     if server["vm_state"] not in ATTACHES:
         raise CannotRepair(
             f"server {server['uuid']} is {server['vm_state']}: Nova attaches ports to no servers but those that are"
@@ -110,7 +110,7 @@ def _able(live: Live, database: str, server: Record, ports: list[Record]) -> Api
 
 
 def _attached(services: Api, server: Record, port: str, tag: str | None) -> Iterator[Step]:
-    """Let go of by Neutron, attached by Nova."""
+    """Unbind the port in Neutron, then attach it in Nova."""
     found = services.look(UpdatePort(port=port, values={}))
     shown(found, "port")
     yield calls.let_go(port, found, SERVER)

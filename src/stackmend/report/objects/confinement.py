@@ -41,7 +41,7 @@ class _Confined(Protocol):
 
 
 def confined(found: _Confined) -> Document:
-    """The verdict, what it rests on, and what to type (docs/schemas/apparmor.json)."""
+    """The verdict, its evidence, and the commands to type (docs/schemas/apparmor.json)."""
     return Document(data=found.as_dict(), columns=COLUMNS, text="\n".join(_lines(found)))
 
 

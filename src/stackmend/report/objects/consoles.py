@@ -21,5 +21,5 @@ class _Console(Protocol):
 
 
 def console(found: _Console) -> Document:
-    """The lines as they are for people, the whole record for machines (docs/schemas/console.json)."""
+    """The lines unchanged for people, the whole record for machines (docs/schemas/console.json)."""
     return Document(data=found.as_dict(), columns=COLUMNS, text="\n".join(found.lines) or "\n")

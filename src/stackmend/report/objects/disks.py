@@ -47,7 +47,7 @@ def broken(found: Inventory) -> bool:
 
 
 def _text(name: str) -> str:
-    """A name as every encoding can carry it: bytes that are no UTF-8 as \\xNN."""
+    """A name as every encoding can carry it: bytes that are not UTF-8 as \\xNN."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

@@ -48,7 +48,7 @@ def port(found: PortPage) -> Document:
 
 
 def held(found: Held) -> str:
-    """Whether what was written about a port holds, and how that is known: a sentence."""
+    """A sentence that says whether the value written for a port persists, and how that is known."""
     wanted = "true" if found.wanted else "false"
     if found.now is None:
         return f"the network cache of server {found.server or '(none)'} does not list the port any more"

@@ -35,7 +35,7 @@ def _watched(parsed_args: argparse.Namespace) -> dict[str, object]:
 
 
 def _typed(parsed_args: argparse.Namespace) -> list[str]:
-    """The options that differ from their defaults, as they would be typed again."""
+    """The options that differ from their defaults, in the form to type again."""
     defaults = {"timeout": 3600, "stall": 900, "on_stall": "abort"}
     return [
         word
@@ -113,7 +113,7 @@ class ReturnHost(Working):
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
-        """The host, the canary, and the servers that are wanted back."""
+        """The host, the canary, and the servers to bring back."""
         names = ("host", "flavor", "image", "network", "volume")
         back = self._moved(parsed_args) if parsed_args.back_from else []
         wanted = {name: getattr(parsed_args, name) for name in names} | _watched(parsed_args)

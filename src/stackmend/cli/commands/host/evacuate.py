@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``host evacuate``: the loss of a host."""
+"""``host evacuate``: evacuate the servers of a lost host."""
 
 from __future__ import annotations
 

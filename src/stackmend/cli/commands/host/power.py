@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``host power``: off, on, restart, by the operator's own hooks."""
+"""``host power``: off, on, restart, with the operator's hooks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class HostPower(Working):
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
-        """The host, and what is to be done."""
+        """The host and the action."""
         return {
             "host": parsed_args.host,
             "action": parsed_args.action,
@@ -45,7 +45,7 @@ class HostPower(Working):
         }
 
     def words(self, parsed_args: argparse.Namespace) -> list[str]:
-        """The host and what is to be done."""
+        """The host and the action."""
         allowed = ["--with-servers"] if parsed_args.with_servers else []
         limit = ["--timeout", f"{parsed_args.timeout:g}"] if parsed_args.timeout != 1800.0 else []
         return [parsed_args.host, parsed_args.action, *allowed, *limit]

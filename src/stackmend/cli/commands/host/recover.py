@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``host recover``: after a host was restarted."""
+"""``host recover``: start the servers of a host after it was restarted."""
 
 from __future__ import annotations
 

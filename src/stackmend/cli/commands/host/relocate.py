@@ -60,7 +60,7 @@ class HostRelocate(Working):
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
-        """Where from, where to, and what was said about it."""
+        """Source, destination and options."""
         return {
             "host": parsed_args.host,
             "to": parsed_args.to,
@@ -82,7 +82,7 @@ class HostRelocate(Working):
         return super().make(parsed_args)
 
     def words(self, parsed_args: argparse.Namespace) -> list[str]:
-        """As it would be typed again."""
+        """The arguments to type again."""
         words = [parsed_args.host, "--to", parsed_args.to, "--allow-db"]
         words += [word for server in parsed_args.server for word in ("--server", server)]
         words += ["--via", parsed_args.via] if parsed_args.via != "auto" else []

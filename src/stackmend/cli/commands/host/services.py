@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``host stop`` and ``host start``: services of a host, kept from being started, and back."""
+"""``host stop`` and ``host start``: stop and mask services of a host, and start them again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Services(Working):
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
-        """The host, and the services where some are named."""
+        """The host, and the services if named."""
         return {"host": parsed_args.host} | ({"services": parsed_args.services} if parsed_args.services else {})
 
     def words(self, parsed_args: argparse.Namespace) -> list[str]:

@@ -48,7 +48,7 @@ class _Flipping(_PortRequest):
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Plan or write it; where it was written, see that it holds."""
+        """Plan or write it; after writing it, check that it persists."""
         code = super().take_action(parsed_args)
         if code != Exit.REPAIRED or parsed_args.no_wait:
             return code
@@ -56,7 +56,7 @@ class _Flipping(_PortRequest):
 
 
 def held(command: Printing, port: str, wanted: bool, wait: float | None = None) -> bool:
-    """Look whether what was written about a port holds, and say so."""
+    """Check whether the value written for a port persists, and report it."""
     from stackmend.app.objects import keeping
     from stackmend.report.objects import ports as shown
 
@@ -110,13 +110,13 @@ class PortDetach(_PortRequest):
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Plan or do it. What is agreed to of a port that would be deleted begins with keeping it."""
+        """Plan or do it. Without ``--delete``, a port that Nova would delete is kept first."""
         agreed = parsed_args.yes and parsed_args.allow_db and {self.repair, "all"} & {*parsed_args.accept}
         code = Exit.CLEAN if parsed_args.delete or not agreed else self._kept(parsed_args)
         return super().take_action(parsed_args) if code == Exit.CLEAN else int(code)
 
     def _kept(self, parsed_args: argparse.Namespace) -> Exit:
-        """Keep the port, as a run of its own; CLEAN where it is kept, or where that is no question."""
+        """Keep the port, as a separate run; CLEAN if it is kept already, or if that does not apply."""
         from stackmend.app import plans, runs
 
         config = self.config()
@@ -133,11 +133,11 @@ class PortDetach(_PortRequest):
         return Exit.CLEAN if held(self, parsed_args.port, wanted=True) else Exit.STOPPED
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
-        """The port, and whether it is to end."""
+        """The port, and whether to delete it."""
         return super().target(parsed_args) | ({"delete": True} if parsed_args.delete else {})
 
     def words(self, parsed_args: argparse.Namespace) -> list[str]:
-        """The port, and whether it is to end."""
+        """The port, and whether to delete it."""
         return super().words(parsed_args) + (["--delete"] if parsed_args.delete else [])
 
 

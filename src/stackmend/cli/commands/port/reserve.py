@@ -23,7 +23,7 @@ class _Reserving(Working):
         return code
 
     def afterwards(self, parsed_args: argparse.Namespace) -> list[str]:
-        """Commands that show what was made."""
+        """Commands that show the new port."""
         return [self.typed("port", "list", "--network", parsed_args.network)]
 
 
@@ -50,7 +50,7 @@ class PortReserve(_Reserving):
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
-        """The network, and what is wanted there."""
+        """The network and the properties of the port."""
         return {
             "network": parsed_args.network,
             "name": parsed_args.name or "",
@@ -59,7 +59,7 @@ class PortReserve(_Reserving):
         }
 
     def words(self, parsed_args: argparse.Namespace) -> list[str]:
-        """As it would be typed again."""
+        """The arguments to type again."""
         words = ["--network", parsed_args.network]
         words += ["--name", parsed_args.name] if parsed_args.name else []
         words += [word for address in parsed_args.fixed_ip for word in ("--fixed-ip", address)]
@@ -96,7 +96,7 @@ class PortRecoverIp(_Reserving):
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
-        """The address, and whose it was."""
+        """The address and its former owner."""
         from stackmend.app.objects import addresses
 
         kind, address = addresses.address_of(parsed_args.address)
@@ -123,7 +123,7 @@ class PortRecoverIp(_Reserving):
         }
 
     def words(self, parsed_args: argparse.Namespace) -> list[str]:
-        """As it would be typed again."""
+        """The arguments to type again."""
         words = [parsed_args.address]
         for name in ("project", "network", "subnet", "name", "max_ports"):
             if (value := getattr(parsed_args, name)) is not None:

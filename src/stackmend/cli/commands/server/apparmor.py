@@ -31,7 +31,7 @@ class ServerApparmor(Printing):
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Print it; exit code 3 where a NIC cannot be attached for it."""
+        """Print it; exit code 3 if the profile prevents attaching a NIC."""
         from stackmend.app.objects import confinement
         from stackmend.report.objects import confinement as shown
 
@@ -69,7 +69,7 @@ class ServerMendApparmor(Working):
         return {"server": parsed_args.server, "port": parsed_args.port}
 
     def words(self, parsed_args: argparse.Namespace) -> list[str]:
-        """The same."""
+        """The server, and the port."""
         return [parsed_args.server, *(["--port", parsed_args.port] if parsed_args.port else [])]
 
 

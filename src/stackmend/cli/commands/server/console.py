@@ -78,7 +78,7 @@ class ServerConsole(Printing):
         return int(_CODES[found.outcome])
 
     def _say(self, found: Console) -> None:
-        """What came of it, in a sentence."""
+        """Report the result in a sentence."""
         shows = f"it shows {found.words}" if found.words else "it shows neither login prompt nor trouble"
         if found.outcome in ("timeout", "over"):
             waited = f"no {_WAITS[found.wait].partition(' ')[2]} within {found.seconds:g} s"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``server recreate``: a server that must be built again, and keep its addresses."""
+"""``server recreate``: build a server again with its addresses."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ServerRecreate(Working):
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
-        """The server and what it is to boot from, or what an earlier run has kept."""
+        """The server and its boot source, or the run to continue."""
         if parsed_args.go_on:
             if parsed_args.server or parsed_args.flavor:
                 raise UsageError("--go-on takes server and flavor from its run", "Leave them out.")
@@ -66,7 +66,7 @@ class ServerRecreate(Working):
         }
 
     def words(self, parsed_args: argparse.Namespace) -> list[str]:
-        """As it would be typed again."""
+        """The arguments to type again."""
         if parsed_args.go_on:
             return ["--go-on", parsed_args.go_on]
         words = [parsed_args.server, "--keep-ports"]
@@ -76,7 +76,7 @@ class ServerRecreate(Working):
         return words
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Plan or make it; where it stopped after the deletion, say how it goes on."""
+        """Plan or do it; if it stopped after the deletion, report how to continue."""
         code = super().take_action(parsed_args)
         if parsed_args.yes and code == Exit.STOPPED:
             from stackmend.app.objects import servers

@@ -64,13 +64,13 @@ class ServerMarkDeleted(_ServerRequest):
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
-        """The server, whether its host is clean, and what is overruled."""
+        """The server, whether its host is clean, and the overruled objections."""
         cleaned = {"cleaned": True} if parsed_args.cleaned else {}
         overrule = {"overrule": parsed_args.overrule} if parsed_args.overrule else {}
         return super().target(parsed_args) | cleaned | overrule
 
     def words(self, parsed_args: argparse.Namespace) -> list[str]:
-        """The server, whether its host is clean, and what is overruled."""
+        """The server, whether its host is clean, and the overruled objections."""
         overrule = ["--overrule", parsed_args.overrule] if parsed_args.overrule else []
         return super().words(parsed_args) + (["--cleaned"] if parsed_args.cleaned else []) + overrule
 
@@ -111,12 +111,12 @@ class ServerSetHost(_ServerRequest):
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
-        """The server, where it is, and what is overruled."""
+        """The server, where it is, and the overruled objections."""
         more = {name: getattr(parsed_args, name) for name in ("node", "overrule") if getattr(parsed_args, name)}
         return super().target(parsed_args) | {"host": parsed_args.host} | more
 
     def words(self, parsed_args: argparse.Namespace) -> list[str]:
-        """The server, where it is, and what is overruled."""
+        """The server, where it is, and the overruled objections."""
         more = [(f"--{name}", getattr(parsed_args, name)) for name in ("node", "overrule")]
         return [parsed_args.server, "--host", parsed_args.host, *(w for pair in more if pair[1] for w in pair)]
 
@@ -135,7 +135,7 @@ class ServerWhere(Printing):
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Print it; exit 0 where the row is right, 3 if it is not or nobody can tell."""
+        """Print it; exit 0 if the row is right, 3 if it is wrong or the place is unknown."""
         from stackmend.app.objects import servers
         from stackmend.report.objects import servers as shown
 

@@ -54,11 +54,11 @@ class _PairWorking(Working):
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
-        """The pair."""
+        """The server and the volume."""
         return {"volume": parsed_args.volume, "server": parsed_args.server}
 
     def words(self, parsed_args: argparse.Namespace) -> list[str]:
-        """The pair."""
+        """The server and the volume."""
         return ["--server", parsed_args.server, parsed_args.volume]
 
 
@@ -93,7 +93,7 @@ class VolumeReattach(_PairWorking):
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
-        """The pair, and how the guest is waited for."""
+        """The server, the volume, and how to wait for the guest."""
         return super().target(parsed_args) | {
             "guest": "none" if parsed_args.no_wait else "login",
             "probe": self._probe(parsed_args),
@@ -101,7 +101,7 @@ class VolumeReattach(_PairWorking):
         }
 
     def words(self, parsed_args: argparse.Namespace) -> list[str]:
-        """As it would be typed again."""
+        """The arguments to type again."""
         words = ["--guest-probe", parsed_args.guest_probe] if parsed_args.guest_probe else []
         words += ["--no-wait"] if parsed_args.no_wait else []
         words += ["--timeout", f"{parsed_args.timeout:g}"] if parsed_args.timeout != 900 else []
@@ -135,11 +135,11 @@ class VolumeRefresh(_PairWorking):
         super().add_arguments(parser)
 
     def target(self, parsed_args: argparse.Namespace) -> dict[str, object]:
-        """The pair, and where the command runs."""
+        """The server, the volume, and the host that runs the command."""
         return super().target(parsed_args) | {"manage": parsed_args.manage_on or ""}
 
     def words(self, parsed_args: argparse.Namespace) -> list[str]:
-        """As it would be typed again."""
+        """The arguments to type again."""
         words = ["--manage-on", parsed_args.manage_on] if parsed_args.manage_on else []
         return words + super().words(parsed_args)
 
