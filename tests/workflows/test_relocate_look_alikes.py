@@ -140,7 +140,9 @@ def assert_left_alone_while_busy(site: Site, cell: str, row: Row) -> None:
         plan = workflows.plan(site.config, name, {"host": row["host"], **more})
         done = [step for action in plan.runnable if action.resource_id == row["uuid"] for step in action.steps]
         if under_way(site, cell, row):
-            awaited = AWAITED.get(row["task_state"], []) if name == "drain-host" else []
+            # Nova lists no soft-deleted server: what it holds keeps the host from being empty until it is gone
+            listed = name == "drain-host" and row["vm_state"] != "soft-delete"
+            awaited = AWAITED.get(row["task_state"], []) if listed else []
             assert [step.name for step in done if isinstance(step, ApiCall)] == awaited
             assert len(done) == len(awaited)
 
