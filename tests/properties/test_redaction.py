@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stackmend.drivers.hosts.words import last_line, named
@@ -78,6 +78,7 @@ FORMS: dict[str, Callable[[str, str], str]] = {
 
 @pytest.mark.attack("a secret in every form in which programs print one, with every letter that it may have")
 @pytest.mark.parametrize("form", FORMS)
+@settings(deadline=None)
 @given(name=NAMES, secret=LINES)
 def test_no_form_lets_a_secret_of_one_line_through(form: str, name: str, secret: str) -> None:
     """Whatever quotes, blanks, signs and brackets it has."""
@@ -88,12 +89,14 @@ def test_no_form_lets_a_secret_of_one_line_through(form: str, name: str, secret:
 
 
 @pytest.mark.parametrize("form", ["JSON", "JSON, compact", "repr", "repr of bytes", "headers as a dict"])
+@settings(deadline=None)
 @given(name=NAMES, secret=ANY)
 def test_no_line_break_helps_it(form: str, name: str, secret: str) -> None:
     """Where a form writes control characters as letters."""
     assert MARK not in redact(FORMS[form](name, hidden(secret)))
 
 
+@settings(deadline=None)
 @given(user=st.from_regex(r"[\w.@%-]{0,12}", fullmatch=True), secret=WORDS, scheme=st.sampled_from(
     ["mysql", "mysql+pymysql", "rabbit", "redis", "https", "postgresql", "amqp"]))  # fmt: skip
 def test_no_url_lets_its_password_through(user: str, secret: str, scheme: str) -> None:
@@ -106,6 +109,7 @@ def test_no_url_lets_its_password_through(user: str, secret: str, scheme: str) -
                 assert "refused" in redact(text) or "refused" not in text
 
 
+@settings(deadline=None)
 @given(name=NAMES, secret=ANY)
 def test_no_command_shows_its_secret(name: str, secret: str) -> None:
     """As a word of its own, behind a sign, in a variable, in a script of a shell; whatever the word is."""
@@ -127,6 +131,7 @@ def test_no_command_shows_its_secret(name: str, secret: str) -> None:
         assert redact_arguments(argv)[0] == argv[0]
 
 
+@settings(deadline=None)
 @given(name=NAMES, secret=LINES)
 def test_what_a_host_prints_last_shows_none(name: str, secret: str) -> None:
     """The line of an error is what stands in notes and in the journal."""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stackmend.cloud.evidence.nics import PortStanding, Witnesses, judge
@@ -59,6 +59,7 @@ def test_what_a_port_is_to_a_server(
     assert judge({**SERVER, **server}, ports)["it"][0] is expected
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.builds(

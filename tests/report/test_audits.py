@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from textwrap import dedent
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stackmend.model.check import Severity
@@ -105,6 +105,7 @@ def test_the_tally_counts_by_area_and_project():
     assert tally([EMPTY], areas, view) == []
 
 
+@settings(deadline=None)
 @given(
     st.integers(40, 160),
     st.text(st.characters(codec="utf-8", categories=["L", "N"]), max_size=60),

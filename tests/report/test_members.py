@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stackmend.model.step import InsertRow, UpdateRow
@@ -36,6 +36,7 @@ def cached(before, after):
     return lines(action(1, steps=(step,)), 0, TextContext())
 
 
+@settings(deadline=None)
 @given(JSON, JSON)
 def test_nothing_differs_only_where_all_is_the_same(before, after):
     """Types count (1 is not true), and so does the order of a list; that of members does not."""
@@ -43,6 +44,7 @@ def test_nothing_differs_only_where_all_is_the_same(before, after):
     assert (difference(before, after) == []) is same
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_leaves_are_all_there(value):
     """Every scalar and every empty list or object of a document is one of its leaves."""

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stackmend.drivers.database.dialects import Address, Connection, Dialect, dialect_of
@@ -260,6 +260,7 @@ def test_an_address_never_shows_its_password() -> None:
     assert (address.password, address.options) == (SECRET, {"ssl_key": SECRET})
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=20))
 def test_whatever_is_percent_encoded_is_read_back(name: str, password: str) -> None:
     """Account and password may hold any character."""
@@ -273,6 +274,7 @@ def _unsendable(text: str) -> bool:
     return any(0xD800 <= ord(c) <= 0xDFFF for c in text)
 
 
+@settings(deadline=None)
 @given(st.text("abc12/@:?#[]%& ", max_size=8), st.text("abc12/@:?#[]%& ", max_size=8))
 @example("12/", "")
 @example("12/", "@")
