@@ -94,6 +94,7 @@ packages_for_tests() {
     pkg-config --exists libvirt 2>/dev/null || echo libvirt-dev
     { command -v qemu-img && command -v qemu-io; } >/dev/null || echo qemu-utils
     packages_for_disks
+    packages_for_guests
 }
 
 # what reads the disks of guests, and what the tests make such disks with; no service comes with them
@@ -114,6 +115,14 @@ bsdtar libarchive-tools
 mkfs.vfat dosfstools
 genisoimage genisoimage
 EOF
+}
+
+# what runs real guests, whose disks are copied while they run: tests that take root; no service comes with them
+packages_for_guests() {
+    [ "$(id -u)" -eq 0 ] || return 0
+    PATH=$PATH:/usr/sbin command -v libvirtd >/dev/null || echo libvirt-daemon
+    command -v virsh >/dev/null || echo libvirt-clients
+    command -v qemu-system-x86_64 >/dev/null || echo qemu-system-x86
 }
 
 # this one brings a service along, which is not started

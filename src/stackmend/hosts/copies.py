@@ -22,9 +22,10 @@ ours() { $v backup-dumpxml "$1" 2>/dev/null | grep -qF "file='$2/$3."; }
 _END = (
     _HEAD
     + r"""n=0
+! ours "$1" "$2" "$3" || $v domjobabort "$1" || exit 1
+# asked once, and then waited for: the next job of the guest may be somebody else's
 while ours "$1" "$2" "$3"; do
-  [ $n -lt 50 ] || { echo "the backup does not end: virsh domjobabort $1" >&2; exit 1; }
-  $v domjobabort "$1"
+  [ $n -lt 100 ] || { echo "the backup does not end: virsh domjobabort $1" >&2; exit 1; }
   n=$((n + 1))
   sleep 0.2
 done

@@ -21,6 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from xml.etree import ElementTree
@@ -37,6 +38,8 @@ _LIMIT = 3600.0
 _MANY = 65536
 #: seconds between two looks
 _LOOK = 0.1
+#: how often a backup is ended, and seconds that it may take each time
+_TRIES, _PATIENCE = 4, 10.0
 
 
 class CopyError(Exception):
@@ -139,18 +142,18 @@ def _wanted(guest: str, folder: str, path: str, mend: bool = False) -> tuple[str
 
 def _end(guest: str, scratch: str, place: str) -> int:
     """End the backup that has this scratch file, and remove what it left."""
-    code = 0
-    for _ in range(300):
+    for _ in range(_TRIES):
         try:
             if _job(guest) != scratch:
                 break
             _virsh("domjobabort", guest)
+            # asked once, and then waited for: the next job of the guest may be somebody else's
+            end = time.monotonic() + _PATIENCE
+            while _job(guest) == scratch and time.monotonic() < end:
+                time.sleep(_LOOK)
         except CopyError:
             # the guest is gone, or its job: the next look tells
-            code += 1
-            if code > 3:
-                break
-        time.sleep(_LOOK)
+            time.sleep(_LOOK)
     for path in (scratch, place):
         if path and os.path.exists(path):
             os.unlink(path)
@@ -186,9 +189,16 @@ def _pump(read: int, write: int) -> None:
 
 def _watch(folder: str, floor: int) -> None:
     end = time.monotonic() + _LIMIT
-    while _free(folder) > floor and time.monotonic() < end:
+    why = "its time is over"
+    while time.monotonic() < end:
+        try:
+            if _free(folder) <= floor:
+                why = f"{folder} is filling up"
+                break
+        except OSError as problem:
+            why = f"{folder}: {problem.strerror}"
+            break
         time.sleep(_LOOK)
-    why = "its time is over" if time.monotonic() >= end else f"{folder} is filling up"
     os.write(2, f"stackmend-export: the copy was ended: {why}\n".encode())
     # who waits for the pipe ends the backup
     os._exit(1)
@@ -198,18 +208,20 @@ def _serve(guest: str, folder: str, path: str) -> int:
     device, room = _wanted(guest, folder, path, mend=True)
     scratch = f"{folder}/{MARK}.{os.getpid()}"
     # QEMU may make sockets in its own folder, whatever confines it
-    number, name = _virsh("domid", guest).strip(), _virsh("domname", guest).strip()
-    homes = glob.glob(f"/var/lib/libvirt/qemu/domain-{number}-{glob.escape(name[:20])}*")
+    domain, name = _virsh("domid", guest).strip(), _virsh("domname", guest).strip()
+    homes = glob.glob(f"/var/lib/libvirt/qemu/domain-{domain}-{glob.escape(name[:20])}*")
     place = f"{homes[0] if len(homes) == 1 else folder}/{MARK}.{os.getpid()}.sock"
     for old in (scratch, place):
         if os.path.exists(old):
             os.unlink(old)
     child, pipe = _guard(guest, scratch, place)
-    # without a name: whatever ends this leaves no file behind
-    request = os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600)
-    os.write(request, _request(_devices(guest), device, scratch, place))
     try:
-        _virsh("backup-begin", guest, f"/proc/self/fd/{request}", keep=(request, pipe))
+        # without a name: whatever ends this leaves no file behind
+        with tempfile.TemporaryFile() as request:
+            request.write(_request(_devices(guest), device, scratch, place))
+            request.flush()
+            number = request.fileno()
+            _virsh("backup-begin", guest, f"/proc/self/fd/{number}", keep=(number, pipe))
         threading.Thread(target=_watch, args=(folder, room // 2), daemon=True).start()
         _carry(place)
     finally:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from stackmend.drivers.disks.exporter import argv as served
 from stackmend.drivers.disks.sandbox import Opened
 from stackmend.hosts.copies import EXPORT, argv
 from stackmend.hosts.guest_copy import BEGINS, MARK
-from stackmend.model.errors import SourceError
+from stackmend.model.errors import SourceError, StackmendError
 from stackmend.model.objects.inspection import Journal
 
 from ...support import guest_disks as made
@@ -237,3 +238,51 @@ def test_a_copy_over_ssh_ends_with_its_connection(libvirt: Libvirt, disk: Path, 
         there.drop()
         until(lambda: gone(libvirt, disk), "something is left behind")
     assert libvirt.virsh("domstate", GUEST).strip() == "running"
+
+
+@pytest.mark.attack("a running guest that has written a qcow2 header which names a file of the host into its raw disk")
+def test_a_header_of_a_running_guest_is_not_believed(libvirt: Libvirt, tmp_path: Path) -> None:
+    """Neither a copy nor a torn reading opens what the header names."""
+    secret, path = tmp_path / "secret", tmp_path / "disk"
+    made.ext4(secret, {b"secret": b"of the host"})
+    made.overlay(path, secret)
+    libvirt.start(GUEST, path, "raw")
+    try:
+        for command, export, torn in (
+            (argv("serve", GUEST, str(tmp_path), str(path)), EXPORT, False),
+            (served([Layer(str(path), "raw")], torn=True), "", True),
+        ):
+            with (
+                Opened((*libvirt.inside, *command), export=export, torn=torn) as opened,
+                pytest.raises(SourceError, match="no file system that can be read"),
+            ):
+                b"".join(opened.read("/secret"))
+    finally:
+        libvirt.virsh("destroy", GUEST)
+
+
+@pytest.mark.attack("a running guest whose file system leads out of its tree, and is damaged at random")
+@pytest.mark.parametrize("seed", range(2))
+def test_a_hostile_running_guest_ends(libvirt: Libvirt, tmp_path: Path, seed: int) -> None:
+    """An answer comes in time, links stay inside, and the backup is ended."""
+    chance, path = random.Random(seed), tmp_path / "disk"
+    made.ext4(path, {b"out": b"-> /../../../etc/hostname", b"etc/hostname": b"guest\n"})
+    libvirt.start(GUEST, path, "raw")
+    try:
+        command = (*libvirt.inside, *argv("serve", GUEST, str(tmp_path), str(path)))
+        with Opened(command, export=EXPORT) as opened:
+            assert b"".join(opened.read("/out")) == b"guest\n"
+        for _ in range(60):
+            libvirt.write(GUEST, chance.randrange(3, 2 * MIB // 512) * 512, 512, chance.randrange(256))
+        said = ""
+        with Opened(command, export=EXPORT) as opened:
+            try:
+                assert opened.layout().volumes
+                opened.entries("/etc")
+                said = "read"
+            except StackmendError as problem:
+                said = problem.message
+        assert said
+        until(lambda: libvirt.job(GUEST) == "", "the backup goes on")
+    finally:
+        libvirt.virsh("destroy", GUEST)
