@@ -12,6 +12,7 @@ REASON = "stackmend disk inspect: ticket CHG-1234, approved by Ann Owner; it ran
 
 
 def _locked(cloud: CloudRows, server: Server, reason: str, seconds: int, *, deleted: bool = False) -> None:
+    cloud.update(server.database, "instances", {"uuid": server.uuid}, locked=int(not deleted), locked_by="admin")
     cloud.insert(
         server.database, "instance_system_metadata", instance_uuid=server.uuid, key="locked_reason", value=reason,
         created_at=cloud.ago(seconds), deleted=4711 if deleted else 0,
@@ -48,6 +49,13 @@ def released(cloud: CloudRows) -> None:
     _locked(cloud, cloud.pick("active"), REASON, 3 * 86400, deleted=True)
 
 
+def unlocked_by_hand(cloud: CloudRows) -> None:
+    """Somebody has unlocked it in the database: its owner can do with it what he likes."""
+    server = cloud.pick("stopped")
+    _locked(cloud, server, REASON, 3 * 86400)
+    cloud.update(server.database, "instances", {"uuid": server.uuid}, locked=0)
+
+
 def locked_by_its_owner(cloud: CloudRows) -> None:
     """Somebody else has locked it, for a reason of his own."""
     _locked(cloud, cloud.pick("active"), "do not touch: stackmend disk inspect", 3 * 86400)
@@ -56,5 +64,6 @@ def locked_by_its_owner(cloud: CloudRows) -> None:
 LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
     "going_on": going_on,
     "released": released,
+    "unlocked_by_hand": unlocked_by_hand,
     "locked_by_its_owner": locked_by_its_owner,
 }

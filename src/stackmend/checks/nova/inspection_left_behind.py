@@ -41,5 +41,5 @@ CHECK = Check(
                CAST(COALESCE(i.updated_at, i.created_at) AS VARCHAR) AS since
           FROM nova_inspections i
           JOIN nova_instances s ON s.uuid = i.instance_uuid AND s.cell = i.cell
-         WHERE NOT s.deleted AND NOT i.deleted AND COALESCE(i.updated_at, i.created_at) < $begun""",
+         WHERE NOT s.deleted AND COALESCE(i.updated_at, i.created_at) < $begun""",
 )
