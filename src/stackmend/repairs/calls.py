@@ -67,13 +67,18 @@ def port_updated(
 
 
 def let_go(port: str, found: PortSeen, guards: Iterable[str]) -> ApiCall:
-    """Free a port: no device, no host, nothing of the host in its profile; its addresses stay."""
+    """Free a port: no device, no host, nothing of the host in its profile; its addresses stay.
+
+    Its DNS name is that of its server, and goes as with Nova: a server of another name could not have the port.
+    """
     profile = found["binding:profile"] or {}
     kept = {name: value for name, value in profile.items() if not of_host(name)}
     values: PortValues = {"device_id": "", "device_owner": "", "binding:host_id": ""}
     if kept != profile:
         # Neutron lets only services set it
         values["binding:profile"] = kept
+    if found.get("dns_name"):
+        values["dns_name"] = ""
     return port_updated(port, values, found, chosen(found, ("device_id", "device_owner", "binding:host_id", *guards)))
 
 

@@ -33,9 +33,15 @@ _OF_HOST = frozenset(
 
 
 def free(live: Live, port: Record) -> Iterator[Step]:
-    """Free the port: no device, no host; its address stays."""
+    """Free the port: no device, no host, no DNS name of its server; its address stays."""
     yield change(live, "neutron", "ports", port, {"device_id": "", "device_owner": "", "status": "DOWN"})
     yield from bind(live, port, "")
+    for row in (
+        live.rows("neutron", "portdnses", {"port_id": port["id"]}) if live.columns("neutron", "portdnses") else ()
+    ):
+        # what an external service was told only Neutron takes back
+        if row["dns_name"] and not row["current_dns_name"]:
+            yield change(live, "neutron", "portdnses", row, {"dns_name": ""})
     yield revised(live, port["standard_attr_id"])
 
 

@@ -227,6 +227,7 @@ class Fake(Interfaces):
         profile = json.loads(row["profile"] or "{}")
         fixed = self.cloud.rows("neutron", "SELECT ip_address FROM ipallocations WHERE port_id = :p", {"p": name})
         shown["fixed_ips"] = fixed
+        shown |= self.row("neutron", "SELECT dns_name FROM portdnses WHERE port_id = :p", p=name) or {}
         return 200, {"port": {
             **shown, "binding:host_id": row["host"], "binding:profile": profile, "tags": [t["tag"] for t in tags],
         }}  # fmt: skip
@@ -247,6 +248,8 @@ class Fake(Interfaces):
             self.cloud.update("neutron", "ml2_port_bindings", where, profile=profile)
         if plain:
             self.cloud.update("neutron", "ports", {"id": name}, **plain)
+        if "dns_name" in values:
+            self.cloud.update("neutron", "portdnses", {"port_id": name}, dns_name=values["dns_name"])
         where = {"id": row["standard_attr_id"]}
         self.cloud.update("neutron", "standardattributes", where, revision_number=self._revision(row) + 1)
         return self.show_port(None, name)

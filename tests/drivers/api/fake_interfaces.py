@@ -41,7 +41,8 @@ class Interfaces:
 
     def _given_up(self: Fake, port: str, *, kept: bool) -> None:
         if kept:
-            self.update_port({"port": {"device_id": "", "device_owner": "", "binding:host_id": ""}}, port)
+            free = {"device_id": "", "device_owner": "", "binding:host_id": "", "dns_name": ""}
+            self.update_port({"port": free}, port)
         else:
             drop_port(self.cloud, port)
 
@@ -53,7 +54,7 @@ class Interfaces:
         if port["device_id"]:
             raise RefusedError(409, f"Port {name} is still in use.")
         device = {"device_id": server, "device_owner": "compute:nova", "binding:host_id": row["host"]}
-        self.update_port({"port": device}, name)
+        self.update_port({"port": {**device, "dns_name": row["hostname"]}}, name)
         fixed = self.cloud.rows("neutron", "SELECT * FROM ipallocations WHERE port_id = :p", {"p": name})
         subnets = [{"ips": [{"address": one["ip_address"], "floating_ips": []}]} for one in fixed]
         vif = {"id": name, "address": port["mac_address"], "preserve_on_delete": True, "active": True,

@@ -40,7 +40,7 @@ class Site(Protocol):
         ...
 
     def port(self, port: str) -> Shown | None:
-        """id, device_id, device_owner, host and addresses; None where Neutron has none."""
+        """id, device_id, device_owner, host, addresses and dns_name; None where Neutron has none."""
         ...
 
     def rest(self, server: str) -> None:
@@ -135,15 +135,17 @@ class Keeping(Typed):
         assert typed(*audit)[0] == Exit.FINDINGS
 
     def test_a_server_that_is_gone(self, site: Site, typed: Any) -> None:
-        """Neutron lets go of the port; undo gives it its device back."""
+        """Neutron lets go of the port, and of its server's name in DNS; undo gives it device and name back."""
         server, port = site.server()
         site.lose(server)
         before = site.port(port)
         assert before is not None
+        assert before["dns_name"]
         code, out, err = typed("port", "detach", port, *ALL, "-f", "json")
         assert code == Exit.REPAIRED, err
         after = site.port(port)
         assert after is not None
+        assert after["dns_name"] == ""
         assert (after["device_id"], after["device_owner"], after["host"]) == ("", "", "")
         assert after["addresses"] == before["addresses"]
         assert typed("run", "undo", json.loads(out)["run"], "--yes")[0] == Exit.CLEAN

@@ -28,7 +28,14 @@ class FakeSite:
 
     def server(self) -> tuple[str, str]:
         server = self.picked()
-        return server.uuid, server.ports[0]
+        (port,) = server.ports
+        self.set(server.uuid, hostname="web-1")
+        # as Nova names the ports of its servers where Neutron has the extension
+        names = {"dns_name": "web-1", "dns_domain": "", "current_dns_name": "", "current_dns_domain": ""}
+        self.cloud.insert(
+            "neutron", "portdnses", port_id=port, previous_dns_name="", previous_dns_domain="", **names
+        )  # fmt: skip
+        return server.uuid, port
 
     def picked(self) -> Server:
         """A server with one port of Nova's making."""
@@ -56,8 +63,10 @@ class FakeSite:
             return None
         fixed = self.cloud.rows("neutron", "SELECT ip_address FROM ipallocations WHERE port_id = :p", {"p": port})
         addresses = sorted(one["ip_address"] for one in fixed)
+        names = self.cloud.rows("neutron", "SELECT dns_name FROM portdnses WHERE port_id = :p", {"p": port})
         return {"id": port, "device_id": row["device_id"], "device_owner": row["device_owner"],
-                "host": row["host"] or "", "addresses": addresses}  # fmt: skip
+                "host": row["host"] or "", "addresses": addresses,
+                "dns_name": names[0]["dns_name"] if names else ""}  # fmt: skip
 
     def rest(self, server: str) -> None: ...
 
@@ -81,6 +90,19 @@ class TestKeeping(Keeping):
         code, _, err = typed("port", "detach", port, "--delete", *ALL)
         assert (code, "port release" in err) == (Exit.STOPPED, True), err
         assert site.port(port) is not None
+
+    def test_a_server_that_is_gone_by_rows(self, site: FakeSite, typed: Any) -> None:
+        """As by the API: the name of its server goes with it, and comes back."""
+        server, port = site.server()
+        site.lose(server)
+        before = site.port(port)
+        code, out, err = typed("port", "detach", port, *ALL, "--via", "db", "-f", "json")
+        assert code == Exit.REPAIRED, err
+        after = site.port(port)
+        assert after is not None
+        assert (after["device_id"], after["dns_name"]) == ("", "")
+        assert typed("run", "undo", json.loads(out)["run"], "--yes")[0] == Exit.CLEAN
+        assert site.port(port) == before
 
     @pytest.mark.attack("attaches ports again that the guest still has")
     def test_a_guest_that_has_its_nic(self, site: FakeSite, typed: Any) -> None:

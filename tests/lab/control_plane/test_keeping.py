@@ -63,7 +63,7 @@ class LabSite:
             return None
         addresses = sorted(one["ip_address"] for one in found.fixed_ips)
         return {"id": port, "device_id": found.device_id, "device_owner": found.device_owner,
-                "host": found.binding_host_id or "", "addresses": addresses}  # fmt: skip
+                "host": found.binding_host_id or "", "addresses": addresses, "dns_name": found.dns_name}  # fmt: skip
 
     def set(self, server: str, **values: Any) -> None:
         sets = ", ".join(f"{column} = %s" for column in values)

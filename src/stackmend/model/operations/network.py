@@ -19,6 +19,7 @@ PortValues = TypedDict(
         "device_owner": "str | None",
         "binding:host_id": "str | None",
         "binding:profile": "dict[str, object] | None",
+        "dns_name": "str | None",
     },
     total=False,
 )

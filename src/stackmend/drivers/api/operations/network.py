@@ -26,7 +26,7 @@ from stackmend.model.step import StepState
 
 _FIELDS = (
     "device_id", "device_owner", "status", "mac_address", "binding:host_id", "binding:vif_type", "binding:vnic_type",
-    "binding:profile", "revision_number",
+    "binding:profile", "dns_name", "revision_number",
 )  # fmt: skip
 
 
