@@ -15,6 +15,7 @@ import pytest
 from stackmend.cli.shell import Shell
 from stackmend.config.document import reference
 from stackmend.engine.auditing import catalogue
+from stackmend.engine.diagnosing import catalogue as diagnosing
 from stackmend.model.errors import Exit
 from stackmend.report.pages import CHECK_SECTIONS, page
 
@@ -201,7 +202,12 @@ def test_links_between_files_lead_somewhere():
     """No link to a file that is not there; pages that the build makes are known by name."""
     made = {
         DOCS / "reference" / kind / f"{name}.md"
-        for kind, names in (("checks", catalogue.every_check()), ("repairs", catalogue.repairs()), ("workflows", ()))
+        for kind, names in (
+            ("checks", catalogue.every_check()),
+            ("repairs", catalogue.repairs()),
+            ("workflows", ()),
+            ("causes", diagnosing.causes()),
+        )  # fmt: skip
         for name in ("index", *names)
     }
     broken = []

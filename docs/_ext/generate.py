@@ -15,12 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import stackmend.causes
 import stackmend.checks
 import stackmend.repairs
 import stackmend.workflows
 from stackmend.cli.shell import Shell
 from stackmend.config.document import reference
 from stackmend.engine.auditing.catalogue import KINDS
+from stackmend.model.cause import Cause
 from stackmend.model.check import Check
 from stackmend.model.errors import Exit
 from stackmend.model.repair import Repair
@@ -52,6 +54,11 @@ def repairs() -> dict[str, tuple[ModuleType, Repair]]:
 def workflows() -> dict[str, tuple[ModuleType, Workflow]]:
     """Name -> module and workflow."""
     return {w.name: (m, w) for m, w in modules(stackmend.workflows, "WORKFLOW") if isinstance(w, Workflow)}
+
+
+def causes() -> dict[str, tuple[ModuleType, Cause]]:
+    """Name -> module and cause."""
+    return {c.name: (m, c) for m, c in modules(stackmend.causes, "CAUSE") if isinstance(c, Cause)}
 
 
 def check_page(name: str) -> str:
@@ -169,6 +176,32 @@ def workflows_index() -> str:
     )
 
 
+def cause_page(name: str) -> str:
+    """The page of a cause."""
+    module, cause = causes()[name]
+    parts = page(module.__doc__)
+    explained = ", ".join(f"[`{one}`]({one}.md)" for one in sorted(cause.explains)) or "none"
+    by = ", ".join(f"[`{n}`]({n}.md)" for n, (_, c) in sorted(causes().items()) if name in c.explains) or "none"
+    sections = "".join(f"## {title}\n\n{body}\n\n" for title, body in parts.sections.items())
+    table = f"| | |\n|---|---|\n| consequences of it | {explained} |\n| may be a consequence of | {by} |\n"
+    return f"# {name}\n\n{parts.title}\n\n{table}\n{sections}"
+
+
+def causes_index() -> str:
+    """The table of all causes."""
+    rows = "".join(
+        f"| [`{name}`]({name}.md) | {page(module.__doc__).title} |\n" for name, (module, _) in sorted(causes().items())
+    )
+    tree = "\n".join(sorted(causes()))
+    return (
+        "# Causes\n\nWhat `stackmend diagnose` knows. In the terminal: `stackmend cause list`, "
+        "`stackmend cause show NAME`."
+        " Each has a case in the words of real services, and a look-alike that must not be blamed (tests/causes).\n\n"
+        f"| cause | what happens |\n|---|---|\n{rows}\n"
+        f"```{{toctree}}\n:hidden:\n\n{tree}\n```\n"
+    )
+
+
 def proofs() -> str:
     """The table of proofs, of what the lab wrote down of them (docs/reference/proved.json)."""
     found = json.loads((ROOT / "docs" / "reference" / "proved.json").read_text())
@@ -191,11 +224,12 @@ def _number(catalogue: str) -> tuple[str, int]:
 
 
 def write(into: Path) -> None:
-    """Write the pages of all checks, repairs and workflows; pages of those that are gone go too."""
+    """Write the pages of all checks, repairs, workflows and causes; pages of those that are gone go too."""
     for folder, index, names, make in (
         ("checks", checks_index, checks(), check_page),
         ("repairs", repairs_index, repairs(), repair_page),
         ("workflows", workflows_index, workflows(), workflow_page),
+        ("causes", causes_index, causes(), cause_page),
     ):
         wanted = {"index.md": index()} | {f"{name}.md": make(name) for name in names}
         target = into / folder

@@ -28,19 +28,20 @@ from stackmend.causes._fits import about, evidence, listed
 from stackmend.model.cause import Cause, Confidence, Verdict
 from stackmend.model.timeline import Story
 
-_NONE = (
+_NAMED = (
     r"No more IP addresses available (?:on|for) (?:network|subnet) (?P<network>[0-9a-f-]{36})"
-    r"|IpAddressGenerationFailure|No fixed IP addresses available for network: (?P<nova>\S+)"
-    r"|NoMoreFixedIps"
+    r"|No fixed IP addresses available for network: (?P<nova>[0-9a-f-]{36})"
 )
+_ANY = r"IpAddressGenerationFailure|NoMoreFixedIps|No more IP addresses available"
 
 
 def judge(story: Story) -> Iterator[Verdict]:
     """If Neutron or Nova says so."""
-    found = [m for m in story.find(_NONE) if m.entry.level != "DEBUG"]
+    named = [m for m in story.find(_NAMED) if m.entry.level != "DEBUG"]
+    found = named or [m for m in story.find(_ANY) if m.entry.level != "DEBUG"]
     if not found:
         return
-    network = listed({m.found["network"] or m.found["nova"] or "" for m in found}, 1)
+    network = listed((m.found["network"] or m.found["nova"] for m in named), 1)
     yield Verdict(
         statement=f"network {network or '?'} has no address left for {about(story)}",
         evidence=evidence(found),

@@ -41,7 +41,7 @@ def judge(story: Story) -> Iterator[Verdict]:
     """If several hosts asked for ports of this server, or the services say that its build was sent on."""
     if story.kind != "server":
         return
-    failed = story.find(_FAILED, services=("nova", ""))
+    failed = story.find(_FAILED, levels=("ERROR", "CRITICAL"))  # what else is logged meanwhile names the error too
     moved = bool(story.find(_MOVED)) or any(e.kind == "migration" for e in story.entries)
     askers: dict[str, list[Entry]] = {}
     for entry in story.entries:

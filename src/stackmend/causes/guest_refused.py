@@ -34,7 +34,7 @@ _QEMU = r"^(?:qemu\S*|kvm): (?P<why>.+)"
 _OTHERS = (
     r"apparmor|AppArmor|No space left|Cannot allocate memory|Cannot recv data|Domain not found|no domain with matching"
     r"|CPU doesn't match|CPU is incompatible|not compatible with host CPU|Address already in use"
-    r"|Failed to connect socket"
+    r"|Failed to connect socket|unable to connect to server"
     r"|guest agent|Timed out during operation|[Mm]igration|multipath"
 )
 

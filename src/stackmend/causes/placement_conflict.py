@@ -48,7 +48,7 @@ def judge(story: Story) -> Iterator[Verdict]:
     if not (refused or race) or (story.find(_HEALTHY) and not any(m.entry.trouble for m in refused)):
         return
     full = [m for m in refused if "exceed" in m.entry.whole or "Over capacity" in m.entry.whole]
-    providers = listed({m.found["provider"] or "" for m in refused})
+    providers = listed(m.found["provider"] or "" for m in refused)
     yield Verdict(
         statement=f"Placement refused the allocation of {about(story)}: "
         + (

@@ -40,7 +40,7 @@ def judge(story: Story) -> Iterator[Verdict]:
     found = [m for m in story.find(_REFUSED) if failed(story, m) and m.entry.level != "DEBUG"]
     if not found:
         return
-    rule = listed({g for m in found for g in m.found.groups() if g}, 2)
+    rule = listed((g for m in found for g in m.found.groups() if g), 2)
     who = listed(m.entry.service for m in found)
     yield Verdict(
         statement=(

@@ -39,7 +39,7 @@ def judge(story: Story) -> Iterator[Verdict]:
     found = [m for m in story.find(_OVER) if failed(story, m) or m.entry.kind != "log" or story.id in m.entry.whole]
     if not found:
         return
-    what = listed({(group or "").strip(" '") for m in found for group in m.found.groups() if group}, 3)
+    what = listed(((group or "").strip(" '") for m in found for group in m.found.groups() if group), 3)
     yield Verdict(
         statement=(
             f"{listed(m.entry.service for m in found) or 'a service'} refused {about(story)}: the "

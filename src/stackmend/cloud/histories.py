@@ -93,6 +93,8 @@ def _server(reader: _Reader, server: str, nested: bool = False) -> None:
     for row in reader.everywhere("instances", uuid=server):
         reader.own("instances", row, f"server {row.get('display_name') or server}")
         reader.relate("image", row.get("image_ref"))
+        if isinstance(row.get("id"), int):
+            reader.relate("guest", f"instance-{row['id']:08x}")  # Nova's instance_name_template, unless it was changed
         reader.relate("host", row.get("host"))
     _actions(reader, reader.everywhere("instance_actions", instance_uuid=server))
     for row in reader.everywhere("instance_faults", instance_uuid=server):

@@ -17,7 +17,7 @@ _NAMED: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("server", r"\bdevice_id[=:'\" ]+<id>"),
         ("server", r"\binstance(?: with)?(?: UUID)?:? <id>"),
         ("port", r"\bport(?:_id|s)?(?:/|[=: ]+|: )(?:u?['\"])?<id>"),
-        ("port", r"network-(?:vif-(?:un)?plugged|vif-deleted|changed)[- '(:]+<id>"),
+        ("port", r"network-(?:vif-(?:un)?plugged|vif-deleted|changed)[- '(:,]+<id>"),
         ("volume", r"\bvolumes?(?:_id)?(?:/|[=: -]+)(?:u?['\"])?<id>"),
         ("image", r"\bimages?(?:_id)?(?:/|[=: ]+)(?:u?['\"])?<id>"),
         ("migration", r"\bmigration[=: ]+<id>"),

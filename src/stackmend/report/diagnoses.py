@@ -49,6 +49,8 @@ def _lines(found: Diagnosis, width: int, whole: bool) -> Iterator[str]:
         yield from _nothing(found, width)
     for number, blamed in enumerate(found.blamed, 1):
         yield from _cause(number, blamed, width)
+    if found.blamed and found.first_error is not None:
+        yield from _wrapped(f"first error: {line(found.first_error)}", width)
     for clock in story.clocks:
         direction = "ahead of" if clock.ahead > 0 else "behind"
         yield from _wrapped(

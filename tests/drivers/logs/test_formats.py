@@ -137,6 +137,17 @@ LINES: list[tuple[str, str, dict[str, Any]]] = [
     ("rabbitmq", "=ERROR REPORT==== 29-Nov-2026::12:00:00 ===", {"at": NOON, "level": "ERROR", "text": ""}),
     ("mariadb", "2026-11-29 12:00:00 0 [ERROR] WSREP: exception from gcomm", {"at": NOON, "level": "ERROR"}),
     ("mariadb", "2026-11-29 12:00:00 12 [Warning] Aborted connection 12", {"level": "WARNING", "process": "12"}),
+    (
+        "cloud-init",
+        (
+            "[   21.1] cloud-init[812]: 2026-11-29 12:00:00,500 - url_helper.py[WARNING]: Calling "
+            "'http://169.254.169.254/' failed"
+        ),
+        {
+            "at": NOON + 0.5, "level": "WARNING", "service": "console",
+            "text": "url_helper.py[WARNING]: Calling 'http://169.254.169.254/' failed",
+        },
+    ),
     ("ovs", "2026-11-29T12:00:00.500Z|00012|bridge|ERR|no such port", {"at": NOON + 0.5, "level": "ERROR"}),
     (
         "undated",

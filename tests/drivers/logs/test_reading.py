@@ -25,9 +25,9 @@ from stackmend.model.logs import Looked, Record
 
 SERVER = "05eef1bb-5356-43d9-86c9-4d9854d4d46b"
 NOON = datetime(2026, 11, 29, 12, 0, tzinfo=UTC).timestamp()
+ALL = Window()
 
 
-ALWAYS = Window()
 
 
 def line(second: int, text: str, level: str = "INFO", process: int = 7, logger: str = "nova.compute.manager") -> str:
@@ -41,9 +41,7 @@ def trace(second: int, *lines: str, process: int = 7) -> str:
     return "".join(line(second, text, "ERROR", process).replace("[-] ", "") for text in lines)
 
 
-def found(
-    *paths: Path | str, words: tuple[str, ...] = (SERVER,), window: Window = ALWAYS
-) -> tuple[list[Record], Looked]:
+def found(*paths: Path | str, words: tuple[str, ...] = (SERVER,), window: Window = ALL) -> tuple[list[Record], Looked]:
     """Every message with one of the words."""
     logs, looked = Logs([str(path) for path in paths]), Looked()
     try:
@@ -179,7 +177,7 @@ def test_files_older_than_the_window_are_not_opened(tmp_path: Path) -> None:
         ("nova-compute-c07.log", "c07", "nova-compute"),
         ("c07/kolla/neutron/neutron-server.log", "c07", "neutron-server"),
         ("c07/var/log/kolla/nova/nova-api.log", "c07", "nova-api"),
-        ("openstack/log/infra1_glance-f2bd/glance/glance-api.log", "infra1_glance-f2bd", "glance-api"),
+        ("openstack/log/x_container-f2bd12d4/glance/glance-api.log", "x_container-f2bd12d4", "glance-api"),
         ("openstack/log/compute1/nova/nova-compute.log", "compute1", "nova-compute"),
         ("sosreport-c07-02345-2026-11-29-abcdefg/var/log/nova/nova-compute.log", "c07", "nova-compute"),
         ("nova/nova-conductor.log", "", "nova-conductor"),

@@ -107,7 +107,7 @@ class _Scan:
                 behind = buffer.find(b"\n", at, self._size)
                 if behind < 0:
                     break
-                at = buffer.find(word, behind, high + len(word) - 1)
+                at = buffer.find(word, behind + 1, high + len(word) - 1)
         return sorted(found)
 
     def _line_of(self, at: int) -> int:

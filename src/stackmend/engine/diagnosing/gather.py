@@ -20,10 +20,10 @@ _KEPT = 20_000
 #: seconds around a story in which its requests are looked for; around its trouble, for words of causes
 _AROUND, _BEFORE, _AFTER = 600.0, 900.0, 300.0
 #: what is followed, each kind before the next where there is much
-_ORDER = ("server", "request", "migration", "port", "volume", "image")
+_ORDER = ("server", "guest", "request", "migration", "port", "volume", "image")
 #: what others use too: of messages found by these only what went wrong, or is about the contents, is kept
 _SHARED = frozenset({"image", "host"})
-_TELLING = re.compile(r"/file\b|\b[45]\d\d\b.*HTTP|HTTP/[\d.]+\"? [45]\d\d|status: [45]\d\d")
+_TELLING = re.compile(r"DELETE|/file\b|\b[45]\d\d\b.*HTTP|HTTP/[\d.]+\"? [45]\d\d|status: [45]\d\d")
 #: how a line shows that something went wrong, in the formats that say so
 _LEVELS = (" ERROR ", " CRITICAL ", " TRACE ", '"ERROR"', " error : ", "[error]", "[ERROR]")
 _INSTANCE = re.compile(r"\[instance: ([0-9a-f-]{36})\]")

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""cloud-init, on the console of a guest or in its ``cloud-init.log``."""
+
+from __future__ import annotations
+
+import re
+
+from stackmend.drivers.logs.formats._times import iso
+from stackmend.model.logs import Context, Format, Line
+
+_LINE = re.compile(
+    r"(?:\[\s*\d+\.\d+\] )?(?:cloud-init\[\d+\]: )?(?P<second>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),(?P<fraction>\d{3}) - "
+    r"(?P<logger>[\w.]+)\[(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)\]: (?P<text>.*)"
+)
+
+
+def read(line: str, context: Context) -> Line | None:
+    """One line."""
+    found = _LINE.match(line)
+    at = iso(found["second"], found["fraction"], "", context) if found else None
+    if found is None or at is None:
+        return None
+    # the file is named in the text: it says what asked in vain
+    text = f"{found['logger']}[{found['level']}]: {found['text']}"
+    return Line(at=at, text=text, level=found["level"], logger=found["logger"], service="console")
+
+
+FORMAT = Format(
+    name="cloud-init",
+    title="cloud-init: 2026-11-29 10:11:12,123 - url_helper.py[WARNING]: text",
+    read=read,
+    order=15,
+)

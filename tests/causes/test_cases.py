@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every cause is blamed for what it did, by the words of real services, and not for what only looks like it.
+
+A case is a file of ``cases/``, named for its cause: logs after ``---``, what they are about and what is to be said
+before them. Causes in ``also`` may stand beside it, as its consequence or as the real cause of a look-alike.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from stackmend.app.diagnosing import Asked, diagnose
+from stackmend.config.settings import Config
+from stackmend.engine.diagnosing import catalogue
+from stackmend.report.pages import page
+
+CASES = Path(__file__).parent / "cases"
+SECTIONS = ["What happens", "How it shows", "What speaks against it", "What to do"]
+#: placeholders of the cases
+NAMES = {letter: str(uuid.uuid5(uuid.NAMESPACE_DNS, letter)) for letter in ("S", "O", "P", "V", "I", "N", "PV")}
+NAMES |= {letter: f"req-{uuid.uuid5(uuid.NAMESPACE_DNS, letter)}" for letter in ("R", "Q", "T")}
+NAMES["CTX"] = f"[None {NAMES['R']} admin admin - - default default]"
+
+
+@dataclass
+class Case:
+    """Logs, and what is to be said of them."""
+
+    cause: str
+    guilty: bool
+    title: str
+    facts: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.cause}-{'blamed' if self.guilty else 'look-alike'}-{self.title.replace(' ', '_')[:40]}"
+
+
+def _filled(text: str) -> str:
+    return re.sub(r"\{([A-Z]+)\}", lambda found: NAMES.get(found[1], found[0]), text)
+
+
+def cases() -> Iterator[Case]:
+    """Those of every file."""
+    for path in sorted(CASES.glob("*.txt")):
+        case, name = None, ""
+        for line in _filled(path.read_text()).splitlines():
+            if line.startswith("== "):
+                kind, _, title = line[3:].partition(": ")
+                case, name = Case(path.stem, kind == "blamed", title), ""
+                yield case
+            elif case is not None and line.startswith("--- "):
+                name = line[4:]
+                case.files[name] = ""
+            elif case is not None and name:
+                case.files[name] += f"{line}\n"
+            elif case is not None:
+                key, _, value = line.partition(": ")
+                case.facts[key] = value
+
+
+EVERY = list(cases())
+
+
+@pytest.mark.parametrize("case", EVERY, ids=str)
+def test_a_case(case: Case, tmp_path: Path) -> None:
+    """The cause is found with its words, or is not blamed; nothing else is, but what the case names."""
+    for name, text in case.files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    kind, _, about = case.facts.get("about", f"server {NAMES['S']}").partition(" ")
+    found = diagnose(Config(), Asked(kind=kind, text=about, logs=(str(tmp_path),)))
+    blamed = {one.cause: one for one in found.blamed}
+    also = set(case.facts.get("also", "").split())
+    if not case.guilty:
+        assert set(blamed) == also
+        return
+    assert case.cause in blamed
+    assert set(blamed) - {case.cause} <= also
+    own = blamed[case.cause]
+    assert own.consequence_of == ""
+    assert own.verdict.confidence.value == case.facts["confidence"]
+    assert [word for word in case.facts["says"].split() if word not in own.verdict.statement] == []
+    assert own.verdict.evidence
+    assert own.verdict.confirm
+    assert own.verdict.remedies
+
+
+def test_every_cause_has_both() -> None:
+    """A case, and a look-alike that must not be blamed; and no case is of a cause that is not there."""
+    for name in catalogue.causes():
+        kinds = {case.guilty for case in EVERY if case.cause == name}
+        assert kinds == {True, False}, name
+    assert {case.cause for case in EVERY} == set(catalogue.causes())
+    assert len(catalogue.causes()) >= 25
+
+
+@pytest.mark.parametrize("name", sorted(catalogue.causes()))
+def test_every_cause_has_a_whole_page(name: str) -> None:
+    """A first line and the four sections."""
+    parts = page(catalogue.pages()[name])
+    assert parts.title
+    assert list(parts.sections) == SECTIONS
+    assert all(parts.sections.values())
+
+
+def test_nothing_is_concluded_of_nothing(tmp_path: Path) -> None:
+    """A healthy story blames no cause, and has no step missing."""
+    server = NAMES["S"]
+    head = f"INFO nova.compute.manager {NAMES['CTX']} [instance: {server}]"
+    lines = ("Claim successful on node c01", "Took 0.5 seconds to spawn the instance on the hypervisor.",
+             "Took 1.2 seconds to build instance.")  # fmt: skip
+    text = "".join(f"2026-11-29 12:00:0{n}.000 7 {head} {line}\n" for n, line in enumerate(lines))
+    (tmp_path / "nova-compute.log").write_text(text)
+    found = diagnose(Config(), Asked(kind="server", text=server, logs=(str(tmp_path),)))
+    assert (found.blamed, found.first_error, found.missing) == ((), None, "")
+
+
+def test_a_silent_failure_is_told_by_the_step_that_is_missing(tmp_path: Path) -> None:
+    """No error anywhere: what is said is where the story ends."""
+    server = NAMES["S"]
+    text = (
+        f"2026-11-29 12:00:00.000 7 INFO nova.compute.claims {NAMES['CTX']} [instance: {server}] "
+        f"Claim successful on c01\n"
+    )
+    (tmp_path / "nova-compute.log").write_text(text)
+    found = diagnose(Config(), Asked(kind="server", text=server, logs=(str(tmp_path),)))
+    assert found.blamed == ()
+    assert found.last_step is not None
+    assert "Claim successful" in found.last_step.text
+    assert found.missing == "the disk is made of the image"
