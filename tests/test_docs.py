@@ -207,7 +207,7 @@ def test_links_between_files_lead_somewhere():
             ("repairs", catalogue.repairs()),
             ("workflows", ()),
             ("causes", diagnosing.causes()),
-        )  # fmt: skip
+        )
         for name in ("index", *names)
     }
     broken = []

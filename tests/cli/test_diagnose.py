@@ -153,16 +153,17 @@ def test_what_fails_most(run, logs) -> None:
     ("words", "said"),
     [
         (("diagnose", "--since", "1h"), "no logs are given"),
-        (("diagnose", "--since", "1h", "--until", "2020-01-01", "--logs", "/tmp"), "ends before it begins"),
-        (("diagnose", "request", "7", "--logs", "/tmp"), "is not a request id"),
-        (("diagnose", "server", "web-1", "--logs", "/tmp"), "no database is configured"),
+        (("diagnose", "--since", "1h", "--until", "2020-01-01", "--logs", "logs"), "ends before it begins"),
+        (("diagnose", "request", "7", "--logs", "logs"), "is not a request id"),
+        (("diagnose", "server", "web-1", "--logs", "logs"), "no database is configured"),
         (("diagnose", "server", SERVER), "no configuration"),
         (("diagnose", "server", SERVER, "--logs", "/no/where"), "no such file or folder"),
         (("cause", "show", "imagecontentmissing"), "Did you mean image-content-missing"),
     ],
 )
-def test_wrong_words(run, words: tuple[str, ...], said: str) -> None:
+def test_wrong_words(run, words: tuple[str, ...], said: str, logs, monkeypatch) -> None:
     """Exit code 2, with the way out."""
+    monkeypatch.chdir(logs.parent)
     done = run(*words)
     assert done.code == Exit.USAGE
     assert said in done.err
