@@ -19,6 +19,7 @@ from stackmend.model.logs import TROUBLE, UUID, Line, Looked, Record
 from stackmend.model.redaction import redact
 
 _BLOCK = 4 * 1024 * 1024
+_SLICE = 128 * 1024
 #: bytes that a message may begin before a word in it, and may go on behind its first line
 _BEFORE, _BEHIND = 256 * 1024, 512 * 1024
 #: lines of a message, and lines of other processes between them
@@ -99,16 +100,23 @@ class _Scan:
     def _hits(self, low: int, high: int) -> list[int]:
         """Where the words stand, one a line at most."""
         found: set[int] = set()
-        buffer = self._buffer
-        for word in self._words:
-            at = buffer.find(word, low, high + len(word) - 1)
-            while at >= 0:
-                found.add(self._line_of(at))
-                behind = buffer.find(b"\n", at, self._size)
-                if behind < 0:
-                    break
-                at = buffer.find(word, behind + 1, high + len(word) - 1)
+        # slice by slice, so that what is searched for every word stays in the processor's cache
+        for begin in range(low, high, _SLICE):
+            end = min(begin + _SLICE, high)
+            for word in self._words:
+                self._in_slice(word, begin, end, found)
         return sorted(found)
+
+    def _in_slice(self, word: bytes, begin: int, end: int, found: set[int]) -> None:
+        """Lines with a word that begins within a slice."""
+        buffer, last = self._buffer, end + len(word) - 1
+        at = buffer.find(word, begin, last)
+        while at >= 0:
+            found.add(self._line_of(at))
+            behind = buffer.find(b"\n", at, self._size)
+            if behind < 0 or behind >= end:
+                return
+            at = buffer.find(word, behind + 1, last)
 
     def _line_of(self, at: int) -> int:
         return self._buffer.rfind(b"\n", 0, at) + 1
