@@ -24,9 +24,7 @@ _NAMED: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     )
 )
 _REQUEST = re.compile(rf"\breq-{_ID}")
-_HTTP = re.compile(
-    r'(?P<client>[0-9a-fA-F.:]+(?:,[0-9a-fA-F.:]+)*)? ?.*?"?(?P<method>GET|POST|PUT|PATCH|DELETE|HEAD) (?P<path>/\S*)'
-)
+_HTTP = re.compile(r"\b(?P<method>GET|POST|PUT|PATCH|DELETE|HEAD) (?P<path>/\S*)")
 _STATUS = re.compile(r'(?:HTTP/[\d.]+"?\)? status: |HTTP/[\d.]+" |\(HTTP/[\d.]+ |status: )(?P<status>\d{3})')
 _PROXIED = re.compile(r"\] \S+ (?P<back>\S+)/(?P<node>\S+) [-+\d/]+ (?P<status>\d{3}) ")
 _CLIENT = re.compile(r"^(?:haproxy\[\d+\]: |\[pid: [^\]]*\] )?(?P<client>\d+\.\d+\.\d+\.\d+|[0-9a-f]*:[0-9a-f:]+)")

@@ -181,6 +181,8 @@ def test_files_older_than_the_window_are_not_opened(tmp_path: Path) -> None:
         ("openstack/log/compute1/nova/nova-compute.log", "compute1", "nova-compute"),
         ("sosreport-c07-02345-2026-11-29-abcdefg/var/log/nova/nova-compute.log", "c07", "nova-compute"),
         ("nova/nova-conductor.log", "", "nova-conductor"),
+        ("c07/var/log/cinder/volume.log", "c07", "cinder-volume"),
+        ("c07/var/log/neutron/server.log.1", "c07", "neutron-server"),
         ("c07/var/log/libvirt/qemu/instance-0000001a.log", "c07", "libvirt"),
         ("c07/syslog", "c07", "syslog"),
     ],

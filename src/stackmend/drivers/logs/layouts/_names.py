@@ -7,7 +7,7 @@ import re
 
 #: what rotation, compression and collectors put behind a name
 _BEHIND = re.compile(
-    r"(?:\.(?:log|txt|out|err|json|export|gz|zst|xz|bz2|old|tailed|\d{1,3})|[-.]\d{8}(?:-?\d{2,6})?|[-_]error_log|[-_]access_log)$"
+    r"(?:\.(?:log|txt|out|err|json|export|gz|zst|xz|bz2|old|tailed|bzip2|\d{1,3})|[-.]\d{8}(?:-?\d{2,6})?|[-_]error_log|[-_]access_log)$"
 )
 _SERVICES = (
     "nova-api-metadata", "nova-api-wsgi", "nova-api", "nova-super-conductor", "nova-conductor", "nova-scheduler",
@@ -20,13 +20,19 @@ _SERVICES = (
 )  # fmt: skip
 
 
-def service_of(name: str) -> tuple[str, str]:
-    """(service, what is behind it, such as a host) of a file's name."""
+#: whose folder a file is in, where its name leaves that out: /var/log/cinder/volume.log
+_PROJECTS = ("nova", "neutron", "cinder", "glance", "placement")
+
+
+def service_of(name: str, folder: str = "") -> tuple[str, str]:
+    """(service, what is behind it, such as a host) of a file's name in a folder of that name."""
     while (cut := _BEHIND.sub("", name)) != name and cut:
         name = cut
-    for service in sorted(_SERVICES, key=len, reverse=True):
-        if name == service:
-            return service, ""
-        if name.startswith((f"{service}-", f"{service}.", f"{service}_")):
-            return service, name[len(service) + 1 :]
+    names = (name, f"{folder}-{name}") if folder in _PROJECTS else (name,)
+    for own in names:
+        for service in sorted(_SERVICES, key=len, reverse=True):
+            if own == service:
+                return service, ""
+            if own.startswith((f"{service}-", f"{service}.", f"{service}_")):
+                return service, own[len(service) + 1 :]
     return name, ""

@@ -14,7 +14,7 @@ def place(parts: tuple[str, ...]) -> tuple[str, str] | None:
     for mark in ("kolla", "kolla_logs"):
         if mark in parts[:-1]:
             above = [part for part in parts[: parts.index(mark)] if part not in _ABOVE and part != "/"]
-            return (above[-1] if above else ""), service_of(parts[-1])[0]
+            return (above[-1] if above else ""), service_of(parts[-1], parts[-2] if len(parts) > 1 else "")[0]
     return None
 
 

@@ -15,7 +15,7 @@ _OF_SERVICES = {
 
 def place(parts: tuple[str, ...]) -> tuple[str, str] | None:
     """Host by the folder above ``var/log``, else by the last one that no service is named for."""
-    service, behind = service_of(parts[-1])
+    service, behind = service_of(parts[-1], parts[-2] if len(parts) > 1 else "")
     if parts[-2:-1] == ("qemu",):
         service = "libvirt"  # a file a guest, named instance-0000001a.log
     above = list(parts[:-1])
