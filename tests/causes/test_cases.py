@@ -8,6 +8,7 @@ before them. Causes in ``also`` may stand beside it, as its consequence or as th
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ import pytest
 from stackmend.app.diagnosing import Asked, diagnose
 from stackmend.config.settings import Config
 from stackmend.engine.diagnosing import catalogue
+from stackmend.engine.diagnosing.judge import judged
+from stackmend.model.timeline import Entry, Story
 from stackmend.report.pages import page
 
 CASES = Path(__file__).parent / "cases"
@@ -136,3 +139,17 @@ def test_a_silent_failure_is_told_by_the_step_that_is_missing(tmp_path: Path) ->
     assert found.last_step is not None
     assert "Claim successful" in found.last_step.text
     assert found.missing == "the disk is made of the image"
+
+
+@pytest.mark.parametrize(
+    "filling",
+    ["a", " ", 'apparmor="DENIED" operation="open" ', "GET /v2/images/ ", "error ", 'Lock "', "agent ", "bind "],
+)
+def test_no_message_keeps_a_cause_busy(filling: str) -> None:
+    """A message of 60,000 characters made of what patterns begin with is judged in seconds by all causes together."""
+    long = Entry(
+        at=0.0, text=filling * (60_000 // len(filling)), level="ERROR", service="nova-compute", ids=frozenset({"x"})
+    )
+    begun = time.monotonic()
+    judged(Story(kind="server", id="x", entries=(long,)))
+    assert time.monotonic() - begun < 10

@@ -29,7 +29,7 @@ from stackmend.model.timeline import Story, near
 
 _DENIED = (
     r"apparmor=\"DENIED\" "
-    r"operation=\"(?P<what>\w+)\".*?profile=\"libvirt-(?P<server>[0-9a-f-]{36})\" "
+    r"operation=\"(?P<what>\w+)\".{0,300}?profile=\"libvirt-(?P<server>[0-9a-f-]{36})\" "
     r"name=\"(?P<path>[^\"]+)\""
 )
 _REFUSED = r"Permission denied|libvirtError|internal error"

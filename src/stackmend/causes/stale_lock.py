@@ -28,7 +28,7 @@ from stackmend.causes._fits import about, evidence, hosts
 from stackmend.model.cause import Cause, Confidence, Verdict
 from stackmend.model.timeline import Story
 
-_WAITED = r"Lock ['\"](?P<lock>[^'\"]+)['\"].*(?:waited|held) (?P<seconds>\d+(?:\.\d+)?)s"
+_WAITED = r"Lock ['\"](?P<lock>[^'\"]+)['\"].{0,300}?(?:waited|held) (?P<seconds>\d+(?:\.\d+)?)s"
 _FILE = (
     r"Failed to get [\"']?(?:shared )?[\"']?\w*[\"']? ?lock|Is another process using the image"
     r"|Cannot acquire state change lock \(held by (?P<job>[^)]*)\)|Timed out during operation: "

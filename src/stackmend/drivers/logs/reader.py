@@ -24,6 +24,8 @@ _SLICE = 128 * 1024
 _BEFORE, _BEHIND = 256 * 1024, 512 * 1024
 #: lines of a message, and lines of other processes between them
 _LONGEST, _FOREIGN = 600, 40
+#: characters of a message, and of its traceback
+_KEPT = 65_536
 #: seconds between two lines of one message; seconds by which lines of a file may be out of order
 _APART, _DISORDER = 2.0, 300.0
 #: files below this size are read from their begin whatever the window
@@ -196,7 +198,7 @@ class _Scan:
 
     def _made(self, line: Line, more: str, offset: int) -> Record:
         context = self._file.context
-        text, more = redact(line.text), redact(more.strip("\n")) if more else ""
+        text, more = redact(_cut(line.text)), redact(_cut(more.strip("\n"))) if more else ""
         named = UUID.findall(f"{line.request[4:]} {line.global_request[4:]} {text} {more}")
         return Record(
             at=line.at,
@@ -213,6 +215,11 @@ class _Scan:
             file=self._file.name,
             offset=offset,
         )
+
+
+def _cut(text: str) -> str:
+    """What of a text is kept: services log whole documents at times."""
+    return text if len(text) <= _KEPT else f"{text[: _KEPT // 2]} ... {text[-_KEPT // 2 :]}"
 
 
 def _belongs(head: Line, line: Line) -> bool:
