@@ -6,10 +6,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
-from stackmend.app import audits, selecting
+from stackmend.app import audits, hosts, selecting
 from stackmend.app.session import CloudSession
 from stackmend.cloud import histories
 from stackmend.cloud.objects import UUID
@@ -17,6 +17,7 @@ from stackmend.config.settings import Config
 from stackmend.drivers.logs import reader
 from stackmend.drivers.logs.files import Logs
 from stackmend.drivers.logs.reader import Window
+from stackmend.drivers.logs.remote import RemoteLogs
 from stackmend.engine.diagnosing import catalogue, judge, summary
 from stackmend.engine.diagnosing.gather import Known, gather
 from stackmend.model.cause import Diagnosis
@@ -46,6 +47,8 @@ class Asked:
     since: float | None = None
     until: float | None = None
     offset: float = 0.0  #: seconds by which times without a zone are ahead of UTC
+    hosts: tuple[str, ...] = ()  #: whose logs are searched there, and copied where they matter
+    folders: tuple[str, ...] = ("/var/log",)  #: with the logs of these
     audit: bool = True  #: whether the checks are run on the object
 
 
@@ -54,12 +57,15 @@ class _Source:
     """Logs, as a :class:`stackmend.engine.diagnosing.gather.Source`."""
 
     logs: Logs
+    remote: RemoteLogs | None = None
     looked: Looked = field(default_factory=Looked)
     _seen: int = 0
 
     def search(self, words: Sequence[str], since: float | None, until: float | None) -> Iterator[Record]:
         """Messages with one of the words: of every round the sizes count, the files once."""
         looked, needles = Looked(), [word.removeprefix("req-").encode() for word in words]
+        if self.remote is not None:
+            self.remote.fetch([word.decode() for word in needles], since)
         with _EVENTS.timed("logs searched", words=len(words)) as facts:
             for file in self.logs.files:
                 # of a guest's own log, named for it, everything is about it
@@ -75,15 +81,26 @@ class _Source:
 def diagnose(config: Config, asked: Asked) -> Diagnosis:
     """What happened to an object, and why. UsageError where nothing is given that could tell."""
     known, unread, name = _known(config, asked)
-    if not asked.logs and not known.entries and not unread:
+    if not (asked.logs or asked.hosts or known.entries or unread):
         raise UsageError(f"nothing tells of {asked.kind} {asked.text}", "Give logs: --logs /var/log, or a sosreport.")
-    if not asked.logs:
+    if not asked.logs and not asked.hosts:
         story = gather(asked.kind, name, None, known)
         return judge.judged(story, unread=unread)
-    with closing(Logs(asked.logs, offset=asked.offset)) as logs:
-        source = _Source(logs)
+    with closing(Logs(asked.logs, offset=asked.offset)) as logs, ExitStack() as stack:
+        source = _Source(logs, _remote(config, asked, logs, stack))
         story = gather(asked.kind, name, source, known, since=asked.since, until=asked.until, words=catalogue.words())
         return judge.judged(story, unread={**logs.unread, **source.looked.unread, **unread})
+
+
+def _remote(config: Config, asked: Asked, logs: Logs, stack: ExitStack) -> RemoteLogs | None:
+    """The logs of hosts; ConfigError without access to them."""
+    if not asked.hosts:
+        return None
+    transport = hosts.reach(config)
+    if transport is None:
+        raise ConfigError("no access to hosts is configured", 'Write [hosts] and transport = "ssh".')
+    stack.callback(transport.close)
+    return RemoteLogs(transport, asked.hosts, asked.folders, logs)
 
 
 def _known(config: Config, asked: Asked) -> tuple[Known, dict[str, str], str]:

@@ -17,9 +17,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from stackmend.drivers.hosts.transport import Routes, Transport
 from stackmend.drivers.logs import reader
 from stackmend.drivers.logs.files import Logs
 from stackmend.drivers.logs.reader import Window, read
+from stackmend.drivers.logs.remote import RemoteLogs
 from stackmend.model.errors import UsageError
 from stackmend.model.logs import Looked, Record
 
@@ -250,3 +252,27 @@ def test_the_journals_own_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "system.journal").write_bytes(b"LPKSHHRH" + bytes(500))
     _, looked = found(tmp_path)
     assert ["journalctl -o export" in why for why in looked.unread.values()] == [True]
+
+
+def test_logs_of_hosts_are_searched_there(tmp_path: Path) -> None:
+    """Only those with a word in them are copied, once; a host without a way to it is named, and the others are read."""
+    there = tmp_path / "var" / "log"
+    (there / "nova").mkdir(parents=True)
+    (there / "nova" / "nova-compute.log").write_text(line(0, SERVER))
+    (there / "nova" / "nova-compute.log.1.gz").write_bytes(gzip.compress(line(1, SERVER).encode()))
+    (there / "nova" / "it's other.log").write_text(line(2, "nothing of it"))
+    transport, logs = Transport(Routes(local=frozenset({"c07"}))), Logs([])
+    try:
+        remote = RemoteLogs(transport, ["c07", "c08"], [str(there)], logs)
+        for _ in range(2):
+            remote.fetch([SERVER, "and 'this'"], None)
+        assert sorted(file.name.rpartition("/")[2] for file in logs.files) == [
+            "nova-compute.log",
+            "nova-compute.log.1.gz",
+        ]
+        records = [record for file in logs.files for record in read(file, [SERVER.encode()], ALL, Looked())]
+        assert {(record.host, record.service) for record in records} == {("c07", "nova-compute")}
+        assert list(logs.unread) == ["host c08"]
+    finally:
+        logs.close()
+        transport.close()

@@ -77,6 +77,13 @@ class _Diagnose(Printing):
             metavar="TIME",
             help="only messages since then: 2026-11-29T10:00, or 90m, 6h, 2d ago",
         )
+        parser.add_argument(
+            "--host", action="append", default=[], metavar="HOST",
+            help="search the logs of this host there, and copy those that matter; may be repeated (needs [hosts])",
+        )  # fmt: skip
+        parser.add_argument(
+            "--host-logs", action="append", default=[], metavar="DIR", help="where hosts keep logs (default: /var/log)"
+        )
         parser.add_argument("--html", metavar="FILE", help="also write the timeline and the causes to this HTML page")
         parser.add_argument("--all", action="store_true", help="show the whole timeline")
         parser.add_argument("--offline", action="store_true", help="read only the logs, neither databases nor APIs")
@@ -94,6 +101,8 @@ class _Diagnose(Printing):
                 kind=self.kind,
                 text=parsed_args.object,
                 logs=tuple(parsed_args.logs),
+                hosts=tuple(parsed_args.host),
+                folders=tuple(parsed_args.host_logs or ("/var/log",)),
                 since=parsed_args.since,
                 until=parsed_args.until,
                 offset=parsed_args.utc_offset,
@@ -150,6 +159,7 @@ class DiagnoseServer(_Diagnose):
     kind = "server"
     examples = """
   $ stackmend diagnose server web-1 --logs /var/log
+  $ stackmend diagnose server web-1 --host compute-07 --host compute-08 --host ctl-1 --since 6h
   $ stackmend diagnose server web-1 --logs c07/ --logs c08/ --logs ctl1/ --since 6h --html web-1.html
   $ stackmend diagnose server 05eef1bb-5356-43d9-86c9-4d9854d4d46b --logs sosreport.tar.xz -f json"""
 

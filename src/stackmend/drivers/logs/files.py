@@ -85,6 +85,15 @@ class Logs:
         self.unread: dict[str, str] = {}
         self.files = sorted(self._found(paths), key=lambda one: one.name)
 
+    def add(self, path: Path, name: str, host: str) -> None:
+        """One more file of a host, if it is a log."""
+        self.files += self._judged(path, name, path.parts, host)
+
+    def folder(self) -> Path:
+        """A new folder, which is removed when this is closed."""
+        self._scratch.append(Scratch("logs"))
+        return Path(self._scratch[-1].name)
+
     def close(self) -> None:
         """Remove what was unpacked."""
         for scratch in self._scratch:
@@ -126,7 +135,7 @@ class Logs:
             return
         yield from self._judged(path, name, _parts(path, root))
 
-    def _judged(self, path: Path, name: str, parts: tuple[str, ...]) -> Iterator[LogFile]:
+    def _judged(self, path: Path, name: str, parts: tuple[str, ...], of: str = "") -> Iterator[LogFile]:
         """The file if it is a log, nothing if it is something else."""
         try:
             head, packed = _head(path)
@@ -138,6 +147,7 @@ class Logs:
             self.unread[name] = "the journal's own format: give the output of 'journalctl -o export' in its place"
             return
         host, service = place(parts)
+        host = of or host
         if not host and str(path).startswith("/var/log/"):
             host = socket.gethostname().partition(".")[0]
         context = Context(host=host, service=service, year=newest.year, month=newest.month, offset=self._offset)
@@ -147,18 +157,14 @@ class Logs:
             yield LogFile(path, name, context, packed, export, reading)
 
     def _spooled(self) -> Path:
-        target = self._folder() / "stdin"
+        target = self.folder() / "stdin"
         with target.open("wb") as out:
             shutil.copyfileobj(sys.stdin.buffer, out)
         return target
 
-    def _folder(self) -> Path:
-        self._scratch.append(Scratch("logs"))
-        return Path(self._scratch[-1].name)
-
     def _unpacked(self, path: Path) -> Path:
         """The members of an archive that may be logs; links and names that lead out of it are left alone."""
-        folder, size = self._folder(), 0
+        folder, size = self.folder(), 0
         with tarfile.open(path, "r|*") as archive:
             for member in archive:
                 within = PurePosixPath(member.name)
