@@ -197,7 +197,8 @@ def _readers(
         session = apis.sign_in(config)
         until.callback(session.close)
         if not endpoints:
-            endpoints = session.endpoints("image")
+            nova = config.nova_settings.get("glance.api_servers", "").split(",")
+            endpoints = [url for url in map(str.strip, nova) if "://" in url] or session.endpoints("image")
             balanced = len(endpoints) < 2
         if not endpoints:
             raise ConfigError("the catalog has no image service", "Name the nodes: --endpoint URL.")

@@ -15,6 +15,7 @@ from stackmend.model.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from stackmend.model.plan import Plan
+    from stackmend.report.document import Document
 
 
 class Planned(Printing):
@@ -46,7 +47,6 @@ class Planned(Printing):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Make the plan; show, write or apply it."""
         from stackmend.app import plans
-        from stackmend.report import plans as shown
 
         if parsed_args.out and parsed_args.yes:
             raise UsageError("--out and --yes exclude each other", "Write the plan, read it, then 'plan apply' it.")
@@ -55,7 +55,7 @@ class Planned(Printing):
             return self.apply(plan, parsed_args)
         if parsed_args.out and plan.actions:
             plans.write(self.config(), plan, parsed_args.out)
-        self.show(shown.plan(plan, view_of(self, self.config(), parts(plan))), parsed_args)
+        self.show(self.document(plan), parsed_args)
         if not plan.runnable:
             return self._nothing(plan)
         consent = [word for name in plan.needs_consent for word in ("--accept", name)]
@@ -65,6 +65,12 @@ class Planned(Printing):
             self.notes.say("nothing was changed")
             self.notes.next(self.typed(*self._again(parsed_args), "--yes", *consent))
         return int(Exit.FINDINGS)
+
+    def document(self, plan: Plan) -> Document:
+        """The plan as it is shown."""
+        from stackmend.report import plans as shown
+
+        return shown.plan(plan, view_of(self, self.config(), parts(plan)))
 
     def apply(self, plan: Plan, parsed_args: argparse.Namespace) -> int:
         """Apply it, and print what came of it."""

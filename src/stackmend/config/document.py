@@ -97,7 +97,7 @@ class Files(Section):
         Text,
         documented(
             "nova.conf: base of cell URL templates, ovs_bridge, flat_injected,"
-            " heal_instance_info_cache_interval, images_type"
+            " heal_instance_info_cache_interval, images_type, api_servers of Glance"
         ),
     ] = ""
 
@@ -186,7 +186,7 @@ class Images(Section):
 
     endpoints: Annotated[
         Words,
-        documented("URL of each Glance node, not of the balancer: http://10.0.0.11:9292; default: the catalog"),
+        documented("URL of each Glance node, not of the balancer: http://10.0.0.11:9292; default: Nova's, or the catalog"),
     ] = ()
     stores: Annotated[
         Words,

@@ -18,6 +18,7 @@ _NOVA_SETTINGS = (
     ("DEFAULT", "flat_injected"),
     ("DEFAULT", "heal_instance_info_cache_interval"),
     ("libvirt", "images_type"),
+    ("glance", "api_servers"),
 )
 _BASE = ("database", "connection")
 #: names that oslo.config accepts for options and sections

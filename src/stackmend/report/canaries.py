@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from stackmend.model.canaries import Batch, Canary
 from stackmend.model.errors import Exit
+from stackmend.model.finding import Row
+from stackmend.model.values import texts, whole
 from stackmend.report.document import Document
 from stackmend.report.words import count, wrapped
 
@@ -25,6 +27,23 @@ _MEASURED = {
 }  # fmt: skip
 _BAR = 40
 _SHARES = (0.5, 0.9, 0.99)
+
+
+def brief(facts: Row, width: int) -> str:
+    """What a plan of canaries would do, in a paragraph; every step of it is in -f json, and in a file of --out."""
+    number, wave = whole(facts["count"]), whole(facts["parallel"])
+    networks, hosts = texts(facts["networks"]), texts(facts["hosts"])
+    volume = whole(facts["volume"])
+    where = f", in turn on {', '.join(hosts)}" if hosts else ""
+    boots = f"a volume of {volume} GiB made of image {facts['image']}" if volume else f"image {facts['image']}"
+    ports = f"one port on each of {', '.join(networks)}" if networks else "no port"
+    lines = (
+        f"{count(number, 'server')} would be built{where}, at most {min(number, wave)} at a time: flavor"
+        f" {facts['flavor']}, from {boots}, with {ports}.",
+        "Each is proved, then deleted with all that is its own, whatever became of it. They are called"
+        f" stackmend-canary-{facts['batch']}-NNNN. -f json shows every step.",
+    )
+    return "\n".join(line for text in lines for line in wrapped(text, width))
 
 
 def batch(found: Batch, width: int) -> Document:

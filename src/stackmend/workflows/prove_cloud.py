@@ -73,6 +73,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
             resource_type="server", resource_id=name, stage=2 * wave, target={"canary": name, "what": "build"},
             message=f"{name} (flavor {flavor['name']}, image {image['name']}) is built{where} and proved",
             steps=(build.call({"server": "absent"}), prove.call(), *_marked(name, len(networks))),
+            slots=(f"to:{host}",) if host else (),
         )  # fmt: skip
         yield LaneDraft(
             resource_type="server", resource_id=name, stage=2 * wave + 1, target={"canary": name, "what": "clean"},

@@ -99,17 +99,35 @@ class Proving(Typed):
         assert {one["host"]: one["failed"] for one in found["hosts"]} == {bad: 2, good: 0}
         assert (found["left"], site.canaries()) == ([], [])
 
+    def signalled(self, site: Site, number: int, there: int, what: int) -> tuple[int, str, str]:
+        """Begin so many, and send a signal when there are so many servers called so: exit code, output, messages."""
+        program = Path(sys.executable).with_name("stackmend")
+        words = ["canary", "--count", str(number), "--parallel", "3", "--network", site.network, "--yes", "-f", "json"]
+        with subprocess.Popen(
+            [program, "--config", str(site.toml), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            deadline = time.monotonic() + 90
+            while len(site.canaries()) < there and time.monotonic() < deadline:
+                time.sleep(0.05)
+            os.kill(process.pid, what)
+            out, err = process.communicate(timeout=300)
+        return process.returncode, out, err
+
+    def test_interrupted_it_cleans_up(self, site: Site) -> None:
+        """What is under way is seen to its end, nothing more is begun, and what is there of the batch is deleted."""
+        before = site.ports()
+        code, out, err = self.signalled(site, 9, 2, signal.SIGINT)
+        assert code == Exit.STOPPED, err
+        found = document(out)
+        assert (found["outcome"], found["left"], site.canaries()) == ("stopped", [], [])
+        assert [one["phase"] for one in found["canaries"]].count("waiting") >= 3
+        assert site.ports() == before
+
     def test_killed_it_is_cleaned_up(self, site: Site, typed: Any) -> None:
         """After kill -9 in the middle, --clean-up deletes what is there, and nothing that is only called alike."""
         before, alike = site.ports(), site.alike()
-        program = Path(sys.executable).with_name("stackmend")
-        words = ["canary", "--count", "3", "--parallel", "3", "--network", site.network, "--yes"]
-        with subprocess.Popen([program, "--config", str(site.toml), *words], stderr=subprocess.PIPE) as process:
-            deadline = time.monotonic() + 90
-            while len(site.canaries()) < 4 and time.monotonic() < deadline:
-                time.sleep(0.05)
-            os.kill(process.pid, signal.SIGKILL)
-        assert len(site.canaries()) == 4
+        code, _, _ = self.signalled(site, 3, 4, signal.SIGKILL)
+        assert (code, len(site.canaries())) == (-signal.SIGKILL, 4)
         # a minute is too long: its process is known to have ended
         assert next(iter(runs.list_runs(load(str(site.toml))))).state.value == "cut off"
         code, out, err = typed("canary", "--clean-up")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -137,6 +138,15 @@ class TestCanaries(Proving):
         site.fake.keeps = True
         code, _, err = typed("canary", "--count", "2", "--network", "net1", "--network", "net2", "--yes")
         assert (code, site.ports()) == (Exit.CLEAN, 0), err
+
+    def test_a_plan_in_a_file_is_applied_and_reported(self, site: MemorySite, typed: Any, tmp_path: Path) -> None:
+        """By plan apply, which knows nothing of canaries; --report tells of its run."""
+        plan = str(tmp_path / "plan.json")
+        assert typed("canary", "--count", "2", "--network", "net1", "--out", plan)[0] == Exit.FINDINGS
+        code, out, err = typed("plan", "apply", plan, "--yes", "-f", "json")
+        assert (code, site.canaries()) == (Exit.REPAIRED, []), err
+        code, out, err = typed("canary", "--report", json.loads(out)["run"], "-f", "json")
+        assert (code, document(out)["proved"]) == (Exit.CLEAN, 2), err
 
     def test_a_quota_without_room_is_said_before(self, site: MemorySite, typed: Any) -> None:
         """Of Nova and of Cinder: nothing is built."""

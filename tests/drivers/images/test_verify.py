@@ -208,6 +208,19 @@ def test_the_catalog_may_name_a_balancer(site: Site, typed: Any) -> None:
     assert "may be that of a balancer" in err
 
 
+def test_nova_may_know_the_nodes(site: Site, typed: Any) -> None:
+    """Where its own file names several, each of them is asked."""
+    image = everywhere(site)
+    site.two.folder.joinpath(image).unlink()
+    site.named = False
+    nova = site.folder / "nova.conf"
+    nova.write_text(f"[glance]\napi_servers = {site.one.url}, {site.two.url}\n")
+    site.more = f'[files]\nnova = "{nova}"\n'
+    code, out, err = typed("image", "verify", "--quick", "-f", "json")
+    assert (code, codes(document(out))) == (Exit.FINDINGS, {(image, site.two.url): "missing"}), err
+    assert "balancer" not in err
+
+
 def test_a_verification_that_was_cut_off_goes_on(site: Site, typed: Any, tmp_path: Path) -> None:
     """What was read whole is not read again; what was not whole is; --anew reads all, and an end removes the file."""
     images = [everywhere(site) for _ in range(6)]

@@ -7,10 +7,10 @@ its content (code `missing`), has fewer or more bytes (`size`), or other bytes t
 (`hash`; only `stackmend image verify` reads the bytes). `elsewhere` names the nodes that have it.
 
 ## Why it matters
-A compute host whose request for the image is dealt to this node cannot build a server: one build in so many fails, and
-again elsewhere. With every new attempt Nova asks Neutron for ports, and older releases leave those of failed attempts
-behind. Since the records are right, `openstack image show` looks healthy. Where no node has the content whole, no
-server can be built from the image at all, and shelved servers cannot come back.
+A compute host whose request for the image is dealt to this node cannot build a server: one build in so many fails
+("Image has no associated data"). Older releases of Nova try again on another host, ask Neutron for ports once more, and
+leave those of the failed attempt behind. Since the records are right, `openstack image show` looks healthy. Where no
+node has the content whole, no server can be built from the image at all, and shelved servers cannot come back.
 
 ## How it comes about
 Several glance-api nodes with `filesystem_store_datadir` on a disk of their own: an upload is stored by the one node

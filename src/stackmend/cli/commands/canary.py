@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stackmend.cli.applying import observer, tell_reach
@@ -14,6 +15,7 @@ from stackmend.model.errors import UsageError
 if TYPE_CHECKING:
     from stackmend.model.canaries import Batch
     from stackmend.model.plan import Plan
+    from stackmend.report.document import Document
 
 _TIMEOUT = 600.0
 
@@ -122,6 +124,14 @@ class Canary(Working):
             words += [f"--{option}", str(value)] if (value := getattr(parsed_args, option)) else []
         words += ["--no-console"] if parsed_args.no_console else []
         return words + (["--timeout", f"{parsed_args.timeout:g}"] if parsed_args.timeout != _TIMEOUT else [])
+
+    def document(self, plan: Plan) -> Document:
+        """The plan; for people in short, for all of its servers are alike."""
+        from stackmend.report import canaries as shown
+
+        found = super().document(plan)
+        brief = shown.brief(plan.facts, self.width) if plan.workflow == self.workflow and plan.actions else ""
+        return replace(found, text=brief or found.text)
 
     def apply(self, plan: Plan, parsed_args: argparse.Namespace) -> int:
         """Build and prove them; whatever came of it, leave nothing."""

@@ -20,9 +20,9 @@ class ImageVerify(Printing):
     """Read the content of every active image on every node of Glance, and compare it with what is recorded.
 
     Nodes are asked one by one, not through the balancer: the APIs of --endpoint, or the folders of filesystem stores of
-    --store over ssh (default: [images] of the configuration, else the catalog). Size and os_hash_value are compared;
-    nothing is kept of what is read, and nothing is changed. An account with the role reader is enough for public
-    images; for all of them it has to be an administrator's.
+    --store over ssh; by default those of [images] in the configuration, else what Nova's api_servers or the catalog
+    name. Size and os_hash_value are compared; nothing is kept of what is read, and nothing is changed. An account with
+    the role reader is enough for public images; for all of them it has to be an administrator's.
 
     A verification that was cut off goes on where it was. Content that is not whole is looked at again each time.
 

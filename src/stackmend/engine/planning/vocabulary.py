@@ -167,8 +167,9 @@ class _Commands:
             return self._arguments(inner[2], inner[4:])
         if inner in _literal_commands():
             return ""
-        if len(argv) == len(_SHELL) + 1 and argv[: len(_SHELL)] == _SHELL:
-            return self._line(argv[len(_SHELL)])  # of this machine, by way of which a probe gets to a host
+        # a line of this machine, by way of which a probe gets to a host
+        if _is_script(argv) and len(argv) == len(_SHELL) + 1 and (self._settings is not None or _holds_ours(argv[-1])):
+            return self._line(argv[-1])
         if self._vouched and _is_script(inner):
             return f"it runs a script that {self._name} does not have"
         return f"it runs {shlex.join(argv)[:80]!r}, which {self._name} does not"
@@ -229,6 +230,16 @@ def _alike(template: Sequence[str], argv: Sequence[str]) -> bool:
 
 def _is_script(argv: Sequence[str]) -> bool:
     return len(argv) > len(_SHELL) and tuple(argv[: len(_SHELL)]) == _SHELL
+
+
+def _holds_ours(line: str) -> bool:
+    """Whether a script of ours is a word of a line, or of the line that it takes to a host."""
+    try:
+        found = shlex.split(line)
+        found += shlex.split(found[-1]) if found else []
+    except ValueError:
+        return False
+    return any(word in scripts() for word in found)
 
 
 def _quoted(line: str) -> bool:
