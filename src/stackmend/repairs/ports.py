@@ -117,16 +117,17 @@ def _profile(binding: Record | None) -> str:
 
 def delete(live: Live, port: Record) -> Iterator[Step]:
     """Delete the port and all its rows, children first, and give its address back; each row can be restored."""
-    yield from _given_back(live, port)
+    for fixed in live.rows("neutron", "ipallocations", {"port_id": port["id"]}):
+        yield from given_back(live, fixed)
     for table, column in live.referring("neutron", "ports"):
         for row in live.rows("neutron", table, {column: port["id"]}):
             if table not in CHILDREN:
                 raise CannotRepair(f"port {port['id']} is used by {table}: remove it from there first")
-            yield _removed(live, table, row)
-    yield _removed(live, "ports", port)
+            yield removed(live, table, row)
+    yield removed(live, "ports", port)
     yield from _unmarked(live, port)
     for row in live.rows("neutron", "standardattributes", {"id": port["standard_attr_id"]}):
-        yield _removed(live, "standardattributes", row)
+        yield removed(live, "standardattributes", row)
 
 
 def _unmarked(live: Live, port: Record) -> Iterator[Step]:
@@ -143,19 +144,19 @@ def _unmarked(live: Live, port: Record) -> Iterator[Step]:
             for row in live.rows("neutron", table, {column: port["standard_attr_id"]}):
                 if table not in MARKS:
                     raise CannotRepair(f"port {port['id']} is used by {table}: remove it from there first")
-                yield _removed(live, table, row)
+                yield removed(live, table, row)
 
 
-def _given_back(live: Live, port: Record) -> Iterator[Step]:
-    """Delete the IPAM rows: Neutron's IPAM has no foreign keys, so this is where addresses leak."""
-    for fixed in live.rows("neutron", "ipallocations", {"port_id": port["id"]}):
-        for subnet in live.rows("neutron", "ipamsubnets", {"neutron_subnet_id": fixed["subnet_id"]}):
-            where = {"ipam_subnet_id": subnet["id"], "ip_address": fixed["ip_address"]}
-            for row in live.rows("neutron", "ipamallocations", where):
-                yield _removed(live, "ipamallocations", row)
+def given_back(live: Live, fixed: Record) -> Iterator[Step]:
+    """Delete the IPAM rows of an address: Neutron's IPAM has no foreign keys, so this is where addresses leak."""
+    for subnet in live.rows("neutron", "ipamsubnets", {"neutron_subnet_id": fixed["subnet_id"]}):
+        where = {"ipam_subnet_id": subnet["id"], "ip_address": fixed["ip_address"]}
+        for row in live.rows("neutron", "ipamallocations", where):
+            yield removed(live, "ipamallocations", row)
 
 
-def _removed(live: Live, table: str, row: Record) -> DeleteRow:
+def removed(live: Live, table: str, row: Record) -> DeleteRow:
+    """Delete one row of Neutron's database."""
     # a few tables have no primary key, only unique keys (qos_port_policy_bindings)
     key = {name: row[name] for name in live.key("neutron", table)} or dict(row)
     return DeleteRow(database="neutron", table=table, pk=key, before=row)

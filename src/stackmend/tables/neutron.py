@@ -54,4 +54,9 @@ TABLES = (
         name="floatingips",
         columns=text("id", "floating_ip_address", "floating_port_id", "fixed_port_id", "fixed_ip_address"),
     ),
+    Table(service="neutron", name="subnets", columns=text("id", "network_id", "cidr")),
+    # who has which address; and Neutron's own IPAM, which no foreign key joins to it
+    Table(service="neutron", name="ipallocations", columns=text("port_id", "ip_address", "subnet_id", "network_id")),
+    Table(service="neutron", name="ipamsubnets", columns=text("id", "neutron_subnet_id")),
+    Table(service="neutron", name="ipamallocations", columns=text("ip_address", "ipam_subnet_id")),
 )

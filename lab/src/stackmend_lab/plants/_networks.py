@@ -93,12 +93,17 @@ def new_port(cloud: CloudRows, beside: Server, device: str, created: str, host: 
     }
     cloud.insert("neutron", "ports", **{**defaults, **values})
     _bind(cloud, port, host, model["network_id"])
-    _address(cloud, port, model["network_id"])
+    place_port(cloud, port, model["network_id"])
+    secure_port(cloud, port, beside.ports[0])
+    return port
+
+
+def secure_port(cloud: CloudRows, port: str, like: str) -> None:
+    """Let a port have port security, and the security groups of another one."""
     cloud.insert("neutron", "portsecuritybindings", port_id=port, port_security_enabled=1)
     groups = "SELECT security_group_id FROM securitygroupportbindings WHERE port_id = :p"
-    for row in cloud.rows("neutron", groups, {"p": beside.ports[0]}):
+    for row in cloud.rows("neutron", groups, {"p": like}):
         cloud.insert("neutron", "securitygroupportbindings", port_id=port, security_group_id=row["security_group_id"])
-    return port
 
 
 def _bind(cloud: CloudRows, port: str, host: str, network: str) -> None:
@@ -112,18 +117,42 @@ def _bind(cloud: CloudRows, port: str, host: str, network: str) -> None:
     cloud.insert("neutron", "ml2_port_binding_levels", **level)
 
 
-def _address(cloud: CloudRows, port: str, network: str) -> None:
-    """A free address of the network's IPv4 subnet."""
-    sql = "SELECT id, cidr FROM subnets WHERE network_id = :n AND ip_version = 4"
-    subnet = cloud.rows("neutron", sql, {"n": network})[0]
-    taken = "SELECT ip_address FROM ipallocations WHERE subnet_id = :s"
-    used = {row["ip_address"] for row in cloud.rows("neutron", taken, {"s": subnet["id"]})}
-    block = ipaddress.ip_network(subnet["cidr"])
-    address = next(str(block[-n]) for n in range(3, 60_000) if str(block[-n]) not in used)
-    values = {"ip_address": address, "subnet_id": subnet["id"], "network_id": network}
+def place_port(cloud: CloudRows, port: str, network: str) -> None:
+    """Give a port an address of the network's IPv4 subnet that nobody has."""
+    sql = "SELECT id FROM subnets WHERE network_id = :n AND ip_version = 4 ORDER BY cidr"
+    subnet = str(cloud.rows("neutron", sql, {"n": network})[0]["id"])
+    address = free_address(cloud, subnet)
+    values = {"ip_address": address, "subnet_id": subnet, "network_id": network}
     cloud.insert("neutron", "ipallocations", port_id=port, **values)
-    ipam = cloud.rows("neutron", "SELECT id FROM ipamsubnets WHERE neutron_subnet_id = :s", {"s": subnet["id"]})
-    cloud.insert("neutron", "ipamallocations", ip_address=address, ipam_subnet_id=ipam[0]["id"], status="ALLOCATED")
+    ipam = ipam_of(cloud, subnet)
+    cloud.insert("neutron", "ipamallocations", ip_address=address, ipam_subnet_id=ipam, status="ALLOCATED")
+
+
+def free_address(cloud: CloudRows, subnet: str) -> str:
+    """An address of an IPv4 subnet that no port has and that IPAM does not have as taken."""
+    block = ipaddress.ip_network(
+        cloud.rows("neutron", "SELECT cidr FROM subnets WHERE id = :s", {"s": subnet})[0]["cidr"]
+    )
+    fixed = "SELECT ip_address FROM ipallocations WHERE subnet_id = :s"
+    taken = "SELECT ip_address FROM ipamallocations WHERE ipam_subnet_id = :i"
+    used = {row["ip_address"] for row in cloud.rows("neutron", fixed, {"s": subnet})}
+    used |= {row["ip_address"] for row in cloud.rows("neutron", taken, {"i": ipam_of(cloud, subnet)})}
+    return next(str(block[-n]) for n in range(3, 60_000) if str(block[-n]) not in used)
+
+
+def give_address(cloud: CloudRows, port: str, address: str) -> None:
+    """Let a port with one address have that one of its subnet instead, which nobody has."""
+    sql = "SELECT ip_address, subnet_id FROM ipallocations WHERE port_id = :p"
+    old = cloud.rows("neutron", sql, {"p": port})[0]
+    where = {"ip_address": old["ip_address"], "ipam_subnet_id": ipam_of(cloud, old["subnet_id"])}
+    cloud.update("neutron", "ipallocations", {"port_id": port}, ip_address=address)
+    cloud.update("neutron", "ipamallocations", where, ip_address=address)
+
+
+def ipam_of(cloud: CloudRows, subnet: str) -> str:
+    """IPAM's own id of a subnet."""
+    sql = "SELECT id FROM ipamsubnets WHERE neutron_subnet_id = :s"
+    return str(cloud.rows("neutron", sql, {"s": subnet})[0]["id"])
 
 
 def drop_port(cloud: CloudRows, port: str) -> None:

@@ -8,6 +8,7 @@ import uuid
 from typing import Any
 
 from stackmend_lab.cloud import CloudRows, Server
+from stackmend_lab.plants._networks import place_port, secure_port
 
 #: seconds; longer than the age that any server check waits for
 OLD = 6 * 3600
@@ -116,7 +117,6 @@ def bind(cloud: CloudRows, port: str, host: str) -> None:
 def new_port(cloud: CloudRows, server: Server, *, host: str = "", age: float = OLD, **values: Any) -> str:
     """Insert a port in the server's network with address, binding and children; returns its id."""
     like = cloud.rows("neutron", "SELECT * FROM ports WHERE id = :p", {"p": server.ports[0]})[0]
-    fixed = cloud.rows("neutron", "SELECT * FROM ipallocations WHERE port_id = :p", {"p": server.ports[0]})[0]
     port = str(uuid.uuid4())
     attribute = cloud.insert(
         "neutron",
@@ -137,23 +137,13 @@ def new_port(cloud: CloudRows, server: Server, *, host: str = "", age: float = O
         vif_details=details, status="ACTIVE",
     )  # fmt: skip
     if host:
-        cloud.insert(
-            "neutron",
-            "ml2_port_binding_levels",
-            port_id=port,
-            host=host,
-            level=0,
-            driver="openvswitch",
-            segment_id=None,
+        segments = cloud.rows(
+            "neutron", "SELECT id FROM networksegments WHERE network_id = :n", {"n": like["network_id"]}
         )
-    address = f"10.99.{int(port[0:2], 16)}.{int(port[2:4], 16)}"
-    ipam = cloud.rows("neutron", "SELECT id FROM ipamsubnets WHERE neutron_subnet_id = :s", {"s": fixed["subnet_id"]})
-    cloud.insert(
-        "neutron", "ipallocations", port_id=port, ip_address=address, subnet_id=fixed["subnet_id"],
-        network_id=fixed["network_id"],
-    )  # fmt: skip
-    cloud.insert("neutron", "ipamallocations", ip_address=address, ipam_subnet_id=ipam[0]["id"], status="ALLOCATED")
-    cloud.insert("neutron", "portsecuritybindings", port_id=port, port_security_enabled=1)
+        level = {"port_id": port, "host": host, "level": 0, "driver": "openvswitch", "segment_id": segments[0]["id"]}
+        cloud.insert("neutron", "ml2_port_binding_levels", **level)
+    place_port(cloud, port, like["network_id"])
+    secure_port(cloud, port, server.ports[0])
     return port
 
 

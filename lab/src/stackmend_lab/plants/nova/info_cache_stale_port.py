@@ -9,13 +9,13 @@ from typing import Any
 
 from stackmend_lab.cloud import CloudRows, Server
 from stackmend_lab.plants._networks import (
-    CHILDREN,
     OLD,
     busy,
     cache,
     changed,
     drop_port,
     free_port,
+    give_address,
     new_nic_row,
     new_port,
     nic_rows,
@@ -80,18 +80,6 @@ def lost_of_three(cloud: CloudRows) -> dict[str, Any]:
     return _gone(cloud, cloud.pick("multi_nic"), 2)
 
 
-def lost_by_sql(cloud: CloudRows) -> dict[str, Any]:
-    """`DELETE FROM ports`: rows without a foreign key stay, including its address in Neutron's IPAM."""
-    server = cloud.pick("premade_port")
-    port = server.ports[0]
-    loose = {"fixed_port_id": None, "fixed_ip_address": None, "router_id": None, "status": "DOWN"}
-    cloud.update("neutron", "floatingips", {"fixed_port_id": port}, **loose)
-    for table in CHILDREN:
-        cloud.delete("neutron", table, {"port_id": port})
-    cloud.delete("neutron", "ports", {"id": port})
-    return {"server": server.uuid, "port": port}
-
-
 def lost_while_off(cloud: CloudRows) -> dict[str, Any]:
     """The server is off."""
     return _gone(cloud, cloud.pick("stopped"))
@@ -109,7 +97,7 @@ def taken(cloud: CloudRows) -> dict[str, Any]:
     fixed = cloud.rows("neutron", "SELECT ip_address, subnet_id FROM ipallocations WHERE port_id = :p", {"p": port})[0]
     other = new_port(cloud, server, "", cloud.ago(OLD), device_owner="")
     _gone(cloud, server)
-    cloud.update("neutron", "ipallocations", {"port_id": other}, ip_address=fixed["ip_address"])
+    give_address(cloud, other, fixed["ip_address"])
     return {"server": server.uuid, "port": port}
 
 
@@ -120,7 +108,6 @@ VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
     "stopped": stopped,
     "lost": lost,
     "lost_of_three": lost_of_three,
-    "lost_by_sql": lost_by_sql,
     "lost_while_off": lost_while_off,
     "lost_while_shelved": lost_while_shelved,
     "taken": taken,
@@ -131,7 +118,6 @@ CHOSEN = {
     "stopped": "drop-stale-vif",
     "lost": "restore-port",
     "lost_of_three": "restore-port",
-    "lost_by_sql": "restore-port",
     "lost_while_off": "restore-port",
     "lost_while_shelved": "restore-port",
     "taken": "restore-port",

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Neutron's two records of who has which address disagree.
+
+## What is wrong
+Neutron keeps the addresses of ports in `ipallocations`, and its address management (IPAM) keeps the addresses that are
+taken in `ipamallocations`. No foreign key joins the two. The `code` says how they differ:
+
+* `leak`: an address of the subnet is taken according to `ipamallocations`, but no port has it;
+* `missing`: a port has the address, but `ipamallocations` does not have it as taken;
+* `subnet-gone`: the subnet was deleted, and IPAM still has its record of it (`ipamsubnets`).
+
+Addresses are compared as they are written: Neutron writes each one in one way. Clouds with an IPAM driver of their own
+have no rows in these tables and no findings.
+
+## Why it matters
+A leaked address cannot be given to anybody ("IP address already allocated in subnet"), although no port has it; if many
+are leaked, the subnet is exhausted. An address that is missing is offered to the next port, whose creation then fails.
+What is left of a deleted subnet only takes space.
+
+## How it comes about
+A port was deleted by SQL, the transaction of a deletion was rolled back in part (bug 1706750), or one of the two tables
+was restored without the other.
+
+## How to see it by hand
+`openstack port list --fixed-ip ip-address=<address>` shows no port, while `openstack port create --fixed-ip
+subnet=<subnet>,ip-address=<address>` is refused. In the database:
+`SELECT a.ip_address FROM ipamallocations a JOIN ipamsubnets s ON s.id = a.ipam_subnet_id WHERE s.neutron_subnet_id =
+'<subnet>'`.
+
+## Repair and its risk
+`mend-ipam-allocation` deletes the row of a leaked address, inserts the missing one, or deletes what is left of a
+deleted subnet. First make sure that nobody uses a leaked address (`arping`), because the next port may get it:
+something outside Neutron may have it, or a guest whose port was deleted by SQL (`info-cache-stale-port`; `restore-port`
+takes the address again). No API shows or changes these rows.
+"""
+
+from stackmend.model.check import Check, Severity
+
+CHECK = Check(
+    name="ipam-drift",
+    catalogue="I5",
+    severity=Severity.ERROR,
+    message="subnet {subnet}: {code}",
+    codes={
+        "leak": "address {address} is taken in Neutron's IPAM, but no port has it",
+        "missing": "port {port} has address {address}, which is not taken in Neutron's IPAM",
+        "subnet-gone": "it was deleted, and Neutron's IPAM still has record {ipam_subnet} of it",
+    },
+    resource=("subnet", "subnet"),
+    key=("ipam_subnet", "address"),
+    needs=frozenset({"neutron"}),
+    reads={
+        "neutron_subnets": {"id": "subnet"},
+        "neutron_ipamsubnets": {"neutron_subnet_id": "subnet"},
+        "neutron_ipamallocations": {"ip_address": "address", "ipam_subnet_id": "neutron_ipamsubnets.id"},
+        "neutron_ipallocations": {"ip_address": "address", "subnet_id": "subnet"},
+    },
+    sql="""
+        WITH leaked AS (
+            SELECT i.id AS ipam_subnet, i.neutron_subnet_id AS subnet, a.ip_address AS address
+              FROM neutron_ipamallocations a
+              JOIN neutron_ipamsubnets i ON i.id = a.ipam_subnet_id
+              LEFT JOIN neutron_ipallocations f ON f.subnet_id = i.neutron_subnet_id AND f.ip_address = a.ip_address
+             WHERE f.ip_address IS NULL),
+        unreserved AS (
+            SELECT i.id AS ipam_subnet, f.subnet_id AS subnet, f.ip_address AS address, f.port_id AS port
+              FROM neutron_ipallocations f
+              JOIN neutron_ipamsubnets i ON i.neutron_subnet_id = f.subnet_id
+              LEFT JOIN neutron_ipamallocations a ON a.ipam_subnet_id = i.id AND a.ip_address = f.ip_address
+             WHERE a.ip_address IS NULL AND f.port_id IS NOT NULL)
+        SELECT l.ipam_subnet, l.subnet, l.address, CAST(NULL AS VARCHAR) AS port, 'leak' AS code
+          FROM leaked l
+          JOIN neutron_subnets s ON s.id = l.subnet
+        UNION ALL
+        SELECT u.ipam_subnet, u.subnet, u.address, u.port, 'missing' AS code
+          FROM unreserved u
+          JOIN neutron_subnets s ON s.id = u.subnet
+        UNION ALL
+        SELECT i.id AS ipam_subnet, i.neutron_subnet_id AS subnet, '' AS address, CAST(NULL AS VARCHAR) AS port,
+               'subnet-gone' AS code
+          FROM neutron_ipamsubnets i
+          LEFT JOIN neutron_subnets s ON s.id = i.neutron_subnet_id
+         WHERE s.id IS NULL AND i.neutron_subnet_id IS NOT NULL""",
+)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Let Neutron's IPAM have exactly the addresses that ports have.
+
+## What it does
+For a leaked address: deletes its row in `ipamallocations`, which is what Neutron does when a port is deleted. For a
+missing one: inserts the row, as Neutron does when a port gets its address. For a subnet that was deleted: deletes the
+record in `ipamsubnets` with its allocation pools and its addresses.
+
+These rows are not part of any resource, so no revision number changes and no agent or OVN has to be told.
+
+## Guards
+For a leaked address: no port of the subnet has it, also not written in another way (IPv6), checked again when the row
+is deleted. For a missing one: the port still has it. For a deleted subnet: there is still none with that id.
+
+## Undo
+The rows are restored, or the inserted one is deleted. If Neutron has given the address to a port in the meantime, undo
+stops there and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+from stackmend.model.finding import Row
+from stackmend.model.protocols import Live
+from stackmend.model.repair import CannotRepair, Repair
+from stackmend.model.step import ExpectNone, ExpectRow, InsertRow, Record, Risk, Step, Value, Values
+from stackmend.repairs.ports import removed
+
+
+def db(target: Row, live: Live) -> Iterator[Step]:
+    """Steps on Neutron's database; none if the two records agree."""
+    ipam = live.row("neutron", "ipamsubnets", {"id": str(target["ipam_subnet"])})
+    if ipam is None or ipam["neutron_subnet_id"] != target["subnet"]:
+        return
+    subnet = live.row("neutron", "subnets", {"id": ipam["neutron_subnet_id"]})
+    if target["address"] == "":
+        if subnet is None:
+            yield from _forgotten(live, ipam)
+        return
+    if subnet is None:
+        raise CannotRepair(f"subnet {target['subnet']} is gone: audit again")
+    address = str(target["address"])
+    key: Values = {"ip_address": address, "ipam_subnet_id": ipam["id"]}
+    taken = live.row("neutron", "ipamallocations", key)
+    fixed = live.rows("neutron", "ipallocations", {"subnet_id": subnet["id"], "ip_address": address})
+    if taken is not None and not fixed:
+        _nobody_has(live, subnet["id"], address)
+        yield ExpectNone(
+            database="neutron", table="ipallocations", where={"subnet_id": subnet["id"], "ip_address": address}
+        )
+        yield removed(live, "ipamallocations", taken)
+    elif taken is None and fixed and fixed[0]["port_id"] is not None:
+        pk = {name: fixed[0][name] for name in ("ip_address", "subnet_id", "network_id")}
+        expect = {"port_id": fixed[0]["port_id"]}
+        yield ExpectRow(database="neutron", table="ipallocations", pk=pk, expect=expect)
+        values = {**key, "status": "ALLOCATED"}
+        yield InsertRow(database="neutron", table="ipamallocations", key=key, values=values)
+
+
+def _forgotten(live: Live, ipam: Record) -> Iterator[Step]:
+    """Delete IPAM's record of a subnet that is gone, children first."""
+    yield ExpectNone(database="neutron", table="subnets", where={"id": ipam["neutron_subnet_id"]})
+    for table in ("ipamallocations", "ipamallocationpools"):
+        for row in live.rows("neutron", table, {"ipam_subnet_id": ipam["id"]}):
+            yield removed(live, table, row)
+    yield removed(live, "ipamsubnets", ipam)
+
+
+def _nobody_has(live: Live, subnet: Value, address: str) -> None:
+    """CannotRepair if a port of the subnet has the address, written in another way."""
+    wanted = _number(address)
+    for row in live.rows("neutron", "ipallocations", {"subnet_id": subnet}):
+        if wanted is not None and _number(str(row["ip_address"])) == wanted:
+            raise CannotRepair(
+                f"port {row['port_id']} has address {row['ip_address']}, which is {address} written in another way."
+                " Let one of the two be written as Neutron does"
+            )
+
+
+def _number(address: str) -> int | None:
+    try:
+        return int(ip_address(address))
+    except ValueError:
+        return None
+
+
+REPAIR = Repair(
+    name="mend-ipam-allocation",
+    risk=Risk.UNSAFE,
+    resource="subnet",
+    checks=("ipam-drift",),
+    strategies={"db": db},
+    no_api="Neutron's API neither shows nor changes the rows of its address management",
+    why="a leaked address that a guest without its port, or something outside Neutron, uses may be given to a port",
+)
