@@ -52,7 +52,29 @@ TABLES = (
     Table(
         service="neutron",
         name="floatingips",
-        columns=text("id", "floating_ip_address", "floating_port_id", "fixed_port_id", "fixed_ip_address"),
+        columns=(
+            *text(
+                "id",
+                "floating_ip_address",
+                "floating_network_id",
+                "floating_port_id",
+                "fixed_port_id",
+                "fixed_ip_address",
+                "router_id",
+                "status",
+            ),
+            *ints("standard_attr_id"),
+        ),
+    ),
+    Table(service="neutron", name="portforwardings", columns=text("id", "floatingip_id"), optional=True),
+    Table(service="neutron", name="routerports", columns=text("router_id", "port_id", "port_type")),
+    # the times of resources other than ports
+    Table(
+        service="neutron",
+        name="standardattributes",
+        label="neutron_other_attributes",
+        columns=(*ints("id"), *times("created_at", "updated_at")),
+        where="t.resource_type <> 'ports'",
     ),
     Table(service="neutron", name="subnets", columns=text("id", "network_id", "cidr")),
     # who has which address; and Neutron's own IPAM, which no foreign key joins to it

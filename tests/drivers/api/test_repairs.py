@@ -26,6 +26,7 @@ from stackmend_lab.plants.cinder import (
 )
 from stackmend_lab.plants.neutron import (
     extra_ports_on_server,
+    floating_ip_port_orphan,
     port_binding_inactive_leftover,
     port_binding_wrong_host,
     port_without_server,
@@ -76,6 +77,9 @@ CASES = {
     "a binding that a move has left": Case(
         "port-binding-inactive-leftover", port_binding_inactive_leftover.plant,
         ("DELETE ports/{port}/bindings/{left_host}",), ("POST ports/{port}/bindings",),
+    ),
+    "a port of a floating IP that is gone": Case(
+        "floating-ip-port-orphan", floating_ip_port_orphan.plant, ("DELETE ports/{port}",)
     ),
     "an allocation of nobody": Case(
         "allocation-orphan", allocation_orphan.plant, ("PUT allocations/{consumer}",), ("PUT allocations/{consumer}",),

@@ -16,7 +16,7 @@ PORT = (
     "standard_attr_id", "ip_allocation",
 )  # fmt: skip
 BINDING = ("port_id", "host", "vif_type", "vnic_type", "profile", "vif_details", "status")
-_LEVEL = ("port_id", "host", "level", "driver", "segment_id")
+LEVEL = ("port_id", "host", "level", "driver", "segment_id")
 ALLOCATION = ("port_id", "ip_address", "subnet_id", "network_id")
 IPAM = ("ip_address", "ipam_subnet_id", "status")
 _SECURITY = ("port_id", "port_security_enabled")
@@ -82,7 +82,7 @@ def _bind(emit: Emit, world: World, its: Things, port: Port, host: str, status: 
     details = DETAILS_TEXT if port.kind == "ovs" else "{}"
     emit("neutron", "ml2_port_bindings", BINDING, (port.uuid, host, port.kind, "normal", "{}", details, status))
     driver = "openvswitch" if port.kind == "ovs" else "baremetal"
-    emit("neutron", "ml2_port_binding_levels", _LEVEL, (port.uuid, host, 0, driver, segment(world, its.plan.project)))
+    emit("neutron", "ml2_port_binding_levels", LEVEL, (port.uuid, host, 0, driver, segment(world, its.plan.project)))
 
 
 def _floating(emit: Emit, world: World, its: Things, port: Port) -> None:
@@ -122,7 +122,7 @@ def _trunk(emit: Emit, world: World, its: Things) -> None:
                                     "trunk:subport", attribute, "immediate"))  # fmt: skip
     emit("neutron", "ml2_port_bindings", BINDING,
          (child, its.host or "", "ovs", "normal", "{}", DETAILS_TEXT, "ACTIVE"))  # fmt: skip
-    emit("neutron", "ml2_port_binding_levels", _LEVEL,
+    emit("neutron", "ml2_port_binding_levels", LEVEL,
          (child, its.host or "", 0, "openvswitch", segment(world, plan.project)))  # fmt: skip
     emit("neutron", "subports", _SUBPORT, (child, trunk, "vlan", 101))
 

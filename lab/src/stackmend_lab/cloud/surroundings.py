@@ -123,10 +123,28 @@ def _networks(emit: Emit, world: World) -> None:
     emit("neutron", "networksegments", _SEGMENT, (identifier(0x3B, 1, world.seed), public, "flat", "physnet1", None, 0, 0,
                                                   neutron.standard(emit, world, "networksegments", old, old)))  # fmt: skip
     _subnet(emit, world, neutron.public_subnet(world), public, 0, 4, "198.0.0.0/7", "198.0.0.1", old)
+    _router(emit, world, old)
+
+
+def _router(emit: Emit, world: World, old: str) -> None:
+    """The router to the public network, with its gateway."""
+    public, port = neutron.public(world), identifier(0x42, 1, world.seed)
     emit("neutron", "routers",
-         ("id", "project_id", "name", "status", "admin_state_up", "enable_snat", "standard_attr_id"),
-         (neutron.router(world), world.project(0), "edge", "ACTIVE", 1, 1,
+         ("id", "project_id", "name", "status", "admin_state_up", "enable_snat", "gw_port_id", "standard_attr_id"),
+         (neutron.router(world), world.project(0), "edge", "ACTIVE", 1, 1, port,
           neutron.standard(emit, world, "routers", old, old)))  # fmt: skip
+    emit("neutron", "ports", neutron.PORT, (
+        port, "", "", public, "fa:1b:00:00:00:01", 1, "ACTIVE", neutron.router(world), "network:router_gateway",
+        neutron.standard(emit, world, "ports", old, old), "immediate",
+    ))  # fmt: skip
+    emit("neutron", "ml2_port_bindings", neutron.BINDING,
+         (port, "control", "ovs", "normal", "{}", json.dumps(DETAILS), "ACTIVE"))  # fmt: skip
+    emit("neutron", "ml2_port_binding_levels", neutron.LEVEL,
+         (port, "control", 0, "openvswitch", identifier(0x3B, 1, world.seed)))  # fmt: skip
+    emit("neutron", "ipallocations", neutron.ALLOCATION, (port, "198.0.0.2", neutron.public_subnet(world), public))
+    emit("neutron", "ipamallocations", neutron.IPAM, ("198.0.0.2", neutron.public_subnet(world), "ALLOCATED"))
+    emit("neutron", "routerports", ("router_id", "port_id", "port_type"),
+         (neutron.router(world), port, "network:router_gateway"))  # fmt: skip
 
 
 _NET = ("id", "project_id", "name", "status", "admin_state_up", "mtu", "standard_attr_id")
@@ -147,8 +165,8 @@ def _network(emit: Emit, world: World, number: int) -> None:
     _subnet(emit, world, world.subnet(number, 4), network, number, 4, cidr(number, 4), world.address(number, 1), old)
     if world.dual(number):
         _subnet(emit, world, world.subnet(number, 6), network, number, 6, cidr(number, 6), None, old)
-    _service_port(emit, world, number, "network:dhcp", f"dhcp-{network}", 2, 0x3C, "control")
-    _service_port(emit, world, number, "network:router_interface", neutron.router(world), 1, 0x3D, "")
+    _service_port(emit, world, number, "network:dhcp", f"dhcp-{network}", 2, 0x3C)
+    _service_port(emit, world, number, "network:router_interface", neutron.router(world), 1, 0x3D)
     emit("neutron", "routerports", ("router_id", "port_id", "port_type"),
          (neutron.router(world), identifier(0x3D, number, world.seed), "network:router_interface"))  # fmt: skip
 
@@ -168,9 +186,7 @@ def _subnet(
     emit("neutron", "ipamsubnets", ("id", "neutron_subnet_id"), (subnet, subnet))
 
 
-def _service_port(
-    emit: Emit, world: World, number: int, owner: str, device: str, address: int, sort: int, host: str
-) -> None:
+def _service_port(emit: Emit, world: World, number: int, owner: str, device: str, address: int, sort: int) -> None:
     """A port of Neutron's own: DHCP or router."""
     old, port = world.ago(days=500), identifier(sort, number, world.seed)
     mac = f"fa:{sort:02x}:{number >> 24 & 255:02x}:{number >> 16 & 255:02x}:{number >> 8 & 255:02x}:{number & 255:02x}"
@@ -178,9 +194,10 @@ def _service_port(
     network = world.network(number)
     emit("neutron", "ports", neutron.PORT, (port, world.project(number), "", network, mac, 1, "ACTIVE", device, owner,
                                             attribute, "immediate"))  # fmt: skip
-    details = json.dumps(DETAILS) if host else ""
     emit("neutron", "ml2_port_bindings", neutron.BINDING,
-         (port, host, "ovs" if host else "unbound", "normal", "{}", details, "ACTIVE"))  # fmt: skip
+         (port, "control", "ovs", "normal", "{}", json.dumps(DETAILS), "ACTIVE"))  # fmt: skip
+    emit("neutron", "ml2_port_binding_levels", neutron.LEVEL,
+         (port, "control", 0, "openvswitch", neutron.segment(world, number)))  # fmt: skip
     subnet = world.subnet(number, 4)
     emit("neutron", "ipallocations", neutron.ALLOCATION, (port, world.address(number, address), subnet, network))
     emit("neutron", "ipamallocations", neutron.IPAM, (world.address(number, address), subnet, "ALLOCATED"))

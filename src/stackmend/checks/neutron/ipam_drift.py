@@ -68,7 +68,7 @@ CHECK = Check(
               JOIN neutron_ipamsubnets i ON i.neutron_subnet_id = f.subnet_id
               LEFT JOIN neutron_ipamallocations a ON a.ipam_subnet_id = i.id AND a.ip_address = f.ip_address
              WHERE a.ip_address IS NULL AND f.port_id IS NOT NULL)
-        SELECT l.ipam_subnet, l.subnet, l.address, CAST(NULL AS VARCHAR) AS port, 'leak' AS code
+        SELECT l.ipam_subnet, l.subnet, l.address, NULL AS port, 'leak' AS code
           FROM leaked l
           JOIN neutron_subnets s ON s.id = l.subnet
         UNION ALL
@@ -76,7 +76,7 @@ CHECK = Check(
           FROM unreserved u
           JOIN neutron_subnets s ON s.id = u.subnet
         UNION ALL
-        SELECT i.id AS ipam_subnet, i.neutron_subnet_id AS subnet, '' AS address, CAST(NULL AS VARCHAR) AS port,
+        SELECT i.id AS ipam_subnet, i.neutron_subnet_id AS subnet, '' AS address, NULL AS port,
                'subnet-gone' AS code
           FROM neutron_ipamsubnets i
           LEFT JOIN neutron_subnets s ON s.id = i.neutron_subnet_id

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ports of floating IPs that do not exist (catalogue I2)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from stackmend_lab.cloud import CloudRows
+from stackmend_lab.plants._floating import floating_ip, public_port
+
+
+def plant(cloud: CloudRows) -> dict[str, Any]:
+    """A floating IP was deleted by SQL: the port that holds its address stayed."""
+    return {"port": public_port(cloud, str(uuid.uuid4()))[0]}
+
+
+def pending(cloud: CloudRows) -> dict[str, Any]:
+    """neutron-server died between the port and the floating IP."""
+    return {"port": public_port(cloud, "PENDING")[0]}
+
+
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {"pending": pending}
+
+
+def being_created(cloud: CloudRows) -> None:
+    """A floating IP is being created: its port exists already."""
+    public_port(cloud, "PENDING", age=60)
+
+
+def unassociated(cloud: CloudRows) -> None:
+    """A floating IP that its project keeps for later."""
+    floating_ip(cloud)
+
+
+def never_named(cloud: CloudRows) -> None:
+    """The floating IP exists, and its port still has the placeholder: Neutron itself corrects that."""
+    row = floating_ip(cloud)
+    cloud.update("neutron", "ports", {"id": row["floating_port_id"]}, device_id="PENDING")
+
+
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
+    "being_created": being_created,
+    "unassociated": unassociated,
+    "never_named": never_named,
+}
