@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Floating IPs whose parts disagree (catalogue I1)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from stackmend_lab.cloud import CloudRows
+from stackmend_lab.plants._floating import floating_ip, gateway
+from stackmend_lab.plants._networks import OLD, free_address, give_address, new_port, standard
+
+
+def plant(cloud: CloudRows) -> dict[str, Any]:
+    """The address of the port was changed by SQL: the floating IP leads to the old one."""
+    port = _port(cloud)
+    found = floating_ip(cloud, port)
+    sql = "SELECT subnet_id FROM ipallocations WHERE port_id = :p"
+    address = free_address(cloud, cloud.rows("neutron", sql, {"p": port})[0]["subnet_id"])
+    cloud.update("neutron", "floatingips", {"id": found["id"]}, fixed_ip_address=address)
+    return {"floating_ip": found["id"], "code": "fixed-address"}
+
+
+def no_router(cloud: CloudRows) -> dict[str, Any]:
+    """Neutron died in the middle of an association: no router is named."""
+    found = floating_ip(cloud, _port(cloud), router_id=None)
+    return {"floating_ip": found["id"], "code": "router"}
+
+
+def other_router(cloud: CloudRows) -> dict[str, Any]:
+    """It names a router that has no port in either network."""
+    router = str(uuid.uuid4())
+    cloud.insert(
+        "neutron", "routers", id=router, name="old edge", status="ACTIVE", admin_state_up=1, enable_snat=1,
+        standard_attr_id=standard(cloud, "routers", cloud.ago(OLD)),
+    )  # fmt: skip
+    found = floating_ip(cloud, _port(cloud), router_id=router)
+    return {"floating_ip": found["id"], "code": "router"}
+
+
+def public_address(cloud: CloudRows) -> dict[str, Any]:
+    """The port that holds the public address has another one since it was edited by SQL."""
+    found = floating_ip(cloud)
+    network = {"n": gateway(cloud)["network_id"]}
+    subnet = cloud.rows("neutron", "SELECT id FROM subnets WHERE network_id = :n", network)[0]["id"]
+    give_address(cloud, found["floating_port_id"], free_address(cloud, subnet))
+    return {"floating_ip": found["id"], "code": "public-address"}
+
+
+def active_without_port(cloud: CloudRows) -> dict[str, Any]:
+    """It was taken off its port while no agent could say so."""
+    found = floating_ip(cloud, status="ACTIVE")
+    return {"floating_ip": found["id"], "code": "status"}
+
+
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
+    "no_router": no_router,
+    "other_router": other_router,
+    "public_address": public_address,
+    "active_without_port": active_without_port,
+}
+NOT_REPAIRED = {"public_address": "openstack port set --fixed-ip"}
+
+
+def _port(cloud: CloudRows) -> str:
+    """A port in a network that a router joins to the external one."""
+    return new_port(cloud, cloud.pick("active"), "", cloud.ago(OLD), device_owner="")
+
+
+def forwarding(cloud: CloudRows) -> None:
+    """It forwards a port: it names a router, and no port."""
+    port = _port(cloud)
+    found = floating_ip(cloud, status="ACTIVE", router_id=gateway(cloud)["device_id"])
+    sql = "SELECT ip_address FROM ipallocations WHERE port_id = :p AND ip_address LIKE '%.%'"
+    address = cloud.rows("neutron", sql, {"p": port})[0]["ip_address"]
+    cloud.insert(
+        "neutron", "portforwardings", id=str(uuid.uuid4()), floatingip_id=found["id"], protocol="tcp",
+        internal_neutron_port_id=port, internal_ip_address=address, internal_port_start=22,
+        internal_port_end=22, external_port_start=2022, external_port_end=2022,
+        standard_attr_id=standard(cloud, "portforwardings", cloud.ago(OLD)),
+    )  # fmt: skip
+
+
+def agent_down(cloud: CloudRows) -> None:
+    """Everything fits, but the L3 agent has not put it up."""
+    floating_ip(cloud, _port(cloud), status="DOWN")
+
+
+def just_taken_off(cloud: CloudRows) -> None:
+    """It was taken off its port a moment ago."""
+    found = floating_ip(cloud, status="ACTIVE")
+    cloud.update("neutron", "standardattributes", {"id": found["standard_attr_id"]}, updated_at=cloud.ago(60))
+
+
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
+    "forwarding": forwarding,
+    "agent_down": agent_down,
+    "just_taken_off": just_taken_off,
+}
