@@ -274,7 +274,9 @@ class Fake(Interfaces):
         return 200, {"bindings": self.cloud.rows("neutron", sql, {"p": name})}
 
     def create_binding(self, body: Any, name: str) -> Reply:
-        values = {"port_id": name, "host": body["binding"]["host"], "status": "INACTIVE"}
+        others = self.cloud.rows("neutron", "SELECT status FROM ml2_port_bindings WHERE port_id = :p", {"p": name})
+        status = "INACTIVE" if {"status": "ACTIVE"} in others else "ACTIVE"
+        values = {"port_id": name, "host": body["binding"]["host"], "status": status}
         more = {"vnic_type": "normal", "vif_type": "ovs", "vif_details": "", "profile": ""}
         self.cloud.insert("neutron", "ml2_port_bindings", **values, **more)
         return 201, {"binding": values}

@@ -27,7 +27,9 @@ from stackmend_lab.plants.cinder import (
 from stackmend_lab.plants.neutron import (
     extra_ports_on_server,
     floating_ip_port_orphan,
+    port_binding_duplicate_active,
     port_binding_inactive_leftover,
+    port_binding_missing,
     port_binding_wrong_host,
     port_without_server,
 )
@@ -80,6 +82,13 @@ CASES = {
     ),
     "a port of a floating IP that is gone": Case(
         "floating-ip-port-orphan", floating_ip_port_orphan.plant, ("DELETE ports/{port}",)
+    ),
+    "a port without a binding": Case(
+        "port-binding-missing", port_binding_missing.plant, ("POST ports/{port}/bindings",),
+        ("DELETE ports/{port}/bindings/",),
+    ),
+    "a port that is bound twice": Case(
+        "port-binding-duplicate-active", port_binding_duplicate_active.plant, ("DELETE ports/{port}/bindings/",)
     ),
     "an allocation of nobody": Case(
         "allocation-orphan", allocation_orphan.plant, ("PUT allocations/{consumer}",), ("PUT allocations/{consumer}",),

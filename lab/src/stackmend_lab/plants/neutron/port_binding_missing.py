@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ports without an active binding (catalogue A14)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from stackmend_lab.cloud import CloudRows
+from stackmend_lab.plants._networks import OLD, new_port, other_host
+
+
+def plant(cloud: CloudRows) -> dict[str, Any]:
+    """Every binding of a server's port was deleted by SQL."""
+    port = cloud.pick("active").ports[0]
+    _unbind(cloud, port)
+    return {"port": port}
+
+
+def only_inactive(cloud: CloudRows) -> dict[str, Any]:
+    """The rollback of a live migration deleted the binding that had been activated."""
+    port = cloud.pick("active").ports[0]
+    cloud.update("neutron", "ml2_port_bindings", {"port_id": port}, status="INACTIVE")
+    return {"port": port}
+
+
+def inactive_elsewhere(cloud: CloudRows) -> dict[str, Any]:
+    """The only binding left is the one on the target, where the server never arrived."""
+    server = cloud.pick("active")
+    where = {"port_id": server.ports[0]}
+    cloud.update("neutron", "ml2_port_bindings", where, status="INACTIVE", host=other_host(cloud, server))
+    cloud.update("neutron", "ml2_port_binding_levels", where, host=other_host(cloud, server))
+    return {"port": server.ports[0]}
+
+
+def of_nobody(cloud: CloudRows) -> dict[str, Any]:
+    """A free port, kept by its owner."""
+    port = new_port(cloud, cloud.pick("active"), "", cloud.ago(OLD), device_owner="")
+    _unbind(cloud, port)
+    return {"port": port}
+
+
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
+    "only_inactive": only_inactive,
+    "inactive_elsewhere": inactive_elsewhere,
+    "of_nobody": of_nobody,
+}
+
+
+def _unbind(cloud: CloudRows, port: str) -> None:
+    for table in ("ml2_port_binding_levels", "ml2_port_bindings"):
+        cloud.delete("neutron", table, {"port_id": port})
+
+
+def distributed(cloud: CloudRows) -> None:
+    """The interface of a distributed router: its bindings, one a host, are in a table of their own."""
+    server, router = cloud.pick("active"), str(uuid.uuid4())
+    values = {"device_owner": "network:router_interface_distributed", "status": "ACTIVE"}
+    port = new_port(cloud, server, router, cloud.ago(OLD), **values)
+    _unbind(cloud, port)
+    cloud.insert(
+        "neutron", "ml2_distributed_port_bindings", port_id=port, host=server.host, router_id=router,
+        vif_type="distributed", vif_details="", vnic_type="normal", profile="", status="ACTIVE",
+    )  # fmt: skip
+
+
+def being_made(cloud: CloudRows) -> None:
+    """A port that was made a minute ago."""
+    port = new_port(cloud, cloud.pick("active"), "", cloud.ago(60), device_owner="")
+    _unbind(cloud, port)
+
+
+def unbound(cloud: CloudRows) -> None:
+    """A port that is bound nowhere, and says so in its active binding."""
+    new_port(cloud, cloud.pick("active"), "", cloud.ago(OLD), device_owner="")
+
+
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {
+    "distributed": distributed,
+    "being_made": being_made,
+    "unbound": unbound,
+}
