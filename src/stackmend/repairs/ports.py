@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from stackmend.model.protocols import Live
 from stackmend.model.repair import CannotRepair
-from stackmend.model.step import DeleteRow, InsertRow, Manual, Record, Step, Values
+from stackmend.model.step import DeleteRow, InsertRow, Manual, Record, Step, Value, Values
 from stackmend.repairs.common import change, revised
 
 #: child tables deleted with a port; a row in any other table that refers to the port is a reason to refuse
@@ -125,25 +125,25 @@ def delete(live: Live, port: Record) -> Iterator[Step]:
                 raise CannotRepair(f"port {port['id']} is used by {table}: remove it from there first")
             yield removed(live, table, row)
     yield removed(live, "ports", port)
-    yield from _unmarked(live, port)
+    yield from unmarked(live, port["standard_attr_id"], f"port {port['id']}")
     for row in live.rows("neutron", "standardattributes", {"id": port["standard_attr_id"]}):
         yield removed(live, "standardattributes", row)
 
 
-def _unmarked(live: Live, port: Record) -> Iterator[Step]:
-    """Rows on the port's ``standardattributes`` row: tags etc. are deleted, OVN's record is only unlinked.
+def unmarked(live: Live, number: Value, what: str) -> Iterator[Step]:
+    """Rows on a ``standardattributes`` row: tags etc. are deleted, OVN's record is only unlinked.
 
     OVN's maintenance task treats a record without a resource as one to delete in OVN. Tables with the reference outside
-    their key are resources themselves and own other rows.
+    their key are resources themselves and own other rows. ``what`` names the object in a refusal.
     """
     for table, column in live.referring("neutron", "standardattributes"):
         if table == "ovn_revision_numbers":
-            for row in live.rows("neutron", table, {column: port["standard_attr_id"]}):
+            for row in live.rows("neutron", table, {column: number}):
                 yield change(live, "neutron", table, row, {column: None})
         elif column in live.key("neutron", table):
-            for row in live.rows("neutron", table, {column: port["standard_attr_id"]}):
+            for row in live.rows("neutron", table, {column: number}):
                 if table not in MARKS:
-                    raise CannotRepair(f"port {port['id']} is used by {table}: remove it from there first")
+                    raise CannotRepair(f"{what} is used by {table}: remove it from there first")
                 yield removed(live, table, row)
 
 

@@ -5,6 +5,13 @@ from __future__ import annotations
 
 from stackmend.tables import Column, ColumnType, Table, bools, ints, text, times
 
+#: every table of Neutron's own resources: the ``resource_type`` of a row in ``standardattributes`` is one of them
+RESOURCES = (
+    "address_groups", "floatingips", "local_ips", "logs", "ndp_proxies", "network_segment_ranges", "networks",
+    "networksegments", "portforwardings", "ports", "qos_policies", "routers", "securitygroupdefaultrules",
+    "securitygrouprules", "securitygroups", "subnetpools", "subnets", "trunks",
+)  # fmt: skip
+
 TABLES = (
     Table(
         service="neutron",
@@ -73,9 +80,22 @@ TABLES = (
         service="neutron",
         name="standardattributes",
         label="neutron_other_attributes",
-        columns=(*ints("id"), *times("created_at", "updated_at")),
+        columns=(*ints("id"), *text("resource_type"), *times("created_at", "updated_at")),
         where="t.resource_type <> 'ports'",
     ),
+    *(
+        Table(
+            service="neutron",
+            name=name,
+            label="neutron_resources",
+            columns=ints("standard_attr_id"),
+            constant=("resource", name),
+            optional=True,
+        )
+        for name in RESOURCES
+    ),
+    Table(service="neutron", name="portsecuritybindings", columns=(*text("port_id"), *bools("port_security_enabled"))),
+    Table(service="neutron", name="securitygroupportbindings", columns=text("port_id")),
     Table(service="neutron", name="subnets", columns=text("id", "network_id", "cidr")),
     # who has which address; and Neutron's own IPAM, which no foreign key joins to it
     Table(service="neutron", name="ipallocations", columns=text("port_id", "ip_address", "subnet_id", "network_id")),

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Standard attributes of resources that are gone (catalogue I11)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from stackmend_lab.cloud import CloudRows
+from stackmend_lab.plants._networks import OLD, standard
+
+
+def plant(cloud: CloudRows) -> dict[str, Any]:
+    """A port was deleted by SQL, while its agent had not reported it yet; it had a tag."""
+    number = standard(cloud, "ports", cloud.ago(OLD))
+    cloud.insert("neutron", "provisioningblocks", standard_attr_id=number, entity="L2")
+    cloud.insert("neutron", "tags", standard_attr_id=number, tag="mail")
+    return {"attribute": number}
+
+
+def of_a_rule(cloud: CloudRows) -> dict[str, Any]:
+    """A rule of a security group was deleted by SQL."""
+    return {"attribute": standard(cloud, "securitygrouprules", cloud.ago(OLD))}
+
+
+def followed_by_ovn(cloud: CloudRows) -> dict[str, Any]:
+    """A network was deleted by SQL: OVN's maintenance still has a record of it."""
+    number = standard(cloud, "networks", cloud.ago(OLD))
+    cloud.insert(
+        "neutron", "ovn_revision_numbers", standard_attr_id=number, resource_type="networks", revision_number=2,
+        resource_uuid=f"6f1d0c3a-0000-4000-8000-{number:012d}", created_at=cloud.ago(OLD), updated_at=cloud.ago(OLD),
+    )  # fmt: skip
+    return {"attribute": number}
+
+
+VARIANTS: dict[str, Callable[[CloudRows], dict[str, Any]]] = {
+    "of_a_rule": of_a_rule,
+    "followed_by_ovn": followed_by_ovn,
+}
+
+
+def of_a_plugin(cloud: CloudRows) -> None:
+    """A resource of a plugin outside Neutron's source tree, in a table that nobody here knows."""
+    standard(cloud, "vendor_widgets", cloud.ago(OLD))
+
+
+def just_made(cloud: CloudRows) -> None:
+    """A row that is a minute old."""
+    standard(cloud, "ports", cloud.ago(60))
+
+
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {"of_a_plugin": of_a_plugin, "just_made": just_made}

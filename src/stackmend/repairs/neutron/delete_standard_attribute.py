@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Delete a row of Neutron's standard attributes that belongs to no resource.
+
+## What it does
+Deletes the row in `standardattributes`, and the tags and provisioning blocks on it. A record that OVN's maintenance
+keeps of it loses the reference, as when Neutron deletes a resource.
+
+## Guards
+No resource of that type refers to the row, checked again when it is deleted; refused if any other table refers to it.
+
+## Undo
+The rows are restored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stackmend.model.finding import Row
+from stackmend.model.protocols import Live
+from stackmend.model.repair import CannotRepair, Repair
+from stackmend.model.step import ExpectNone, Risk, Step
+from stackmend.repairs.ports import removed, unmarked
+
+
+def db(target: Row, live: Live) -> Iterator[Step]:
+    """Steps on Neutron's database; none if the row is gone or belongs to a resource."""
+    row = live.row("neutron", "standardattributes", {"id": int(str(target["attribute"]))})
+    if row is None:
+        return
+    kind = str(row["resource_type"])
+    if "standard_attr_id" not in live.columns("neutron", kind):
+        raise CannotRepair(f"{kind} is no table of Neutron's resources: its plugin may keep them elsewhere")
+    for table, column in live.referring("neutron", "standardattributes"):
+        if column not in live.key("neutron", table) and table != "ovn_revision_numbers":
+            for found in live.rows("neutron", table, {column: row["id"]}):
+                if table == kind:
+                    return
+                raise CannotRepair(f"{table} {found.get('id')} refers to row {row['id']} of standardattributes")
+    yield ExpectNone(database="neutron", table=kind, where={"standard_attr_id": row["id"]})
+    yield from unmarked(live, row["id"], f"row {row['id']} of standardattributes")
+    yield removed(live, "standardattributes", row)
+
+
+REPAIR = Repair(
+    name="delete-standard-attribute",
+    risk=Risk.SAFE,
+    removes={
+        "standardattributes": "times, revision and description of a resource that is gone: nothing refers to it",
+        "tags": "tags of a resource that is gone",
+        "provisioningblocks": "what kept a port that is gone from becoming active",
+        "ovn_revision_numbers.standard_attr_id": "the reference to the row that is deleted",
+    },
+    resource="attribute",
+    checks=("standardattr-orphan",),
+    strategies={"db": db},
+    no_api="Neutron's API shows these rows only as parts of resources, and this one belongs to none",
+)
