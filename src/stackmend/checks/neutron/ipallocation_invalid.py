@@ -18,7 +18,8 @@ Rows were edited by SQL; very old releases of Neutron kept addresses without a p
 
 ## How to see it by hand
 `openstack port show <port> -c fixed_ips -c network_id`, `openstack subnet show <subnet> -c network_id -c cidr`. An
-address without a port is only in the database: `SELECT * FROM ipallocations WHERE port_id IS NULL`.
+address without a port is only in the database:
+`SELECT ip_address, subnet_id FROM ipallocations WHERE port_id IS NULL`.
 
 ## Repair and its risk
 `mend-ipallocation` deletes a row without a port, with its row in Neutron's IPAM, or lets the row name the network of
