@@ -94,6 +94,10 @@ TABLES = (
         )
         for name in RESOURCES
     ),
+    Table(service="neutron", name="agents", columns=text("id", "agent_type", "host")),
+    Table(
+        service="neutron", name="networkdhcpagentbindings", columns=text("network_id", "dhcp_agent_id"), optional=True
+    ),
     Table(service="neutron", name="portsecuritybindings", columns=(*text("port_id"), *bools("port_security_enabled"))),
     Table(service="neutron", name="securitygroupportbindings", columns=text("port_id")),
     Table(service="neutron", name="subnets", columns=text("id", "network_id", "cidr")),

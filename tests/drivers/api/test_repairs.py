@@ -25,6 +25,7 @@ from stackmend_lab.plants.cinder import (
     volume_stuck_error_deleting,
 )
 from stackmend_lab.plants.neutron import (
+    dhcp_port_stale,
     extra_ports_on_server,
     floating_ip_port_orphan,
     port_binding_duplicate_active,
@@ -83,6 +84,7 @@ CASES = {
     "a port of a floating IP that is gone": Case(
         "floating-ip-port-orphan", floating_ip_port_orphan.plant, ("DELETE ports/{port}",)
     ),
+    "a DHCP port that no agent uses": Case("dhcp-port-stale", dhcp_port_stale.plant, ("DELETE ports/{port}",)),
     "a port without a binding": Case(
         "port-binding-missing", port_binding_missing.plant, ("POST ports/{port}/bindings",),
         ("DELETE ports/{port}/bindings/",),

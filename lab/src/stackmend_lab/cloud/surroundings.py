@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from uuid import NAMESPACE_DNS, uuid5
 
 from stackmend_lab.cloud import cinder, neutron, placement
 from stackmend_lab.cloud.documents import DETAILS, cidr, label
@@ -76,11 +77,8 @@ def _hosts(emit: Emit, world: World) -> None:
         _node(emit, world, cell, world.compute_id(number), world.node_uuid(number), world.host(number),
               world.host(number), "QEMU")  # fmt: skip
         _map_host(emit, world, world.host(number), cell)
-        emit("neutron", "agents",
-             ("id", "agent_type", "binary", "topic", "host", "admin_state_up", "created_at", "started_at",
-              "heartbeat_timestamp", "configurations", "load"),
-             (identifier(0x3A, number, world.seed), "Open vSwitch agent", "neutron-openvswitch-agent", "N/A",
-              world.host(number), 1, world.ago(days=500), world.ago(days=30), world.ago(seconds=5), "{}", 0))  # fmt: skip
+        _agent(emit, world, number, "Open vSwitch agent", world.host(number))
+    _agent(emit, world, world.hosts, "DHCP agent", "control")
     _service(emit, world, "cell1", "ir0001", "nova-compute")
     _map_host(emit, world, "ir0001", "cell1")
 
@@ -111,6 +109,17 @@ def _node(emit: Emit, world: World, cell: str, number: int, uuid: str, host: str
         number, uuid, host, name, kind, 9000000, 64, 512000, 20000, 0, 0, 0, "{}", 1, world.ago(days=500),
         world.ago(seconds=30), 0, 1.5, 16.0, 1.0,
     ))  # fmt: skip
+
+
+def _agent(emit: Emit, world: World, number: int, kind: str, host: str) -> None:
+    binary, topic = (
+        ("neutron-dhcp-agent", "dhcp_agent") if kind == "DHCP agent" else ("neutron-openvswitch-agent", "N/A")
+    )
+    emit("neutron", "agents",
+         ("id", "agent_type", "binary", "topic", "host", "admin_state_up", "created_at", "started_at",
+          "heartbeat_timestamp", "configurations", "load"),
+         (identifier(0x3A, number, world.seed), kind, binary, topic, host, 1, world.ago(days=500), world.ago(days=30),
+          world.ago(seconds=5), "{}", 0))  # fmt: skip
 
 
 def _networks(emit: Emit, world: World) -> None:
@@ -165,7 +174,10 @@ def _network(emit: Emit, world: World, number: int) -> None:
     _subnet(emit, world, world.subnet(number, 4), network, number, 4, cidr(number, 4), world.address(number, 1), old)
     if world.dual(number):
         _subnet(emit, world, world.subnet(number, 6), network, number, 6, cidr(number, 6), None, old)
-    _service_port(emit, world, number, "network:dhcp", f"dhcp-{network}", 2, 0x3C)
+    device = f"dhcp{uuid5(NAMESPACE_DNS, 'control')}-{network}"
+    _service_port(emit, world, number, "network:dhcp", device, 2, 0x3C)
+    emit("neutron", "networkdhcpagentbindings", ("network_id", "dhcp_agent_id", "binding_index"),
+         (network, identifier(0x3A, world.hosts, world.seed), 1))  # fmt: skip
     _service_port(emit, world, number, "network:router_interface", neutron.router(world), 1, 0x3D)
     emit("neutron", "routerports", ("router_id", "port_id", "port_type"),
          (neutron.router(world), identifier(0x3D, number, world.seed), "network:router_interface"))  # fmt: skip
