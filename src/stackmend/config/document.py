@@ -186,7 +186,9 @@ class Images(Section):
 
     endpoints: Annotated[
         Words,
-        documented("URL of each Glance node, not of the balancer: http://10.0.0.11:9292; default: Nova's, or the catalog"),
+        documented(
+            "URL of each Glance node, not of the balancer: http://10.0.0.11:9292; default: Nova's, or the catalog"
+        ),
     ] = ()
     stores: Annotated[
         Words,

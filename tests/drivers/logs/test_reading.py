@@ -30,8 +30,6 @@ NOON = datetime(2026, 11, 29, 12, 0, tzinfo=UTC).timestamp()
 ALL = Window()
 
 
-
-
 def line(second: int, text: str, level: str = "INFO", process: int = 7, logger: str = "nova.compute.manager") -> str:
     """A line of oslo.log, that many seconds past noon."""
     clock = datetime.fromtimestamp(NOON + second, UTC).strftime("%Y-%m-%d %H:%M:%S")
