@@ -23,4 +23,4 @@ def plan_for(
 ) -> Plan:
     """The plan to repair what these checks find; all checks by default."""
     report = audits.audit(config, checks=checks, about=about, settle=settle, use_api=via != "db")
-    return plans.mending(config, report, via=via, allow_db=allow_db, max_rows=max_rows, repairs=repairs)
+    return plans.repair_plan(config, report, via=via, allow_db=allow_db, max_rows=max_rows, repairs=repairs)

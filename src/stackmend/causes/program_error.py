@@ -34,7 +34,7 @@ from stackmend.model.timeline import Match, Story
 
 _ERROR = re.compile(
     r"^(?P<type>TypeError|AttributeError|KeyError|IndexError|NameError|UnboundLocalError|ZeroDivisionError|AssertionError"
-    r"|NotImplementedError|RecursionError|UnicodeDecodeError|UnicodeEncodeError|Exception)(?:: (?P<why>.*))?$",
+    r"|NotImplemented\w+|RecursionError|UnicodeDecodeError|UnicodeEncodeError|Exception)(?:: (?P<why>.*))?$",
     re.MULTILINE,
 )
 _FRAME = re.compile(
