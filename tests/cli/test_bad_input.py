@@ -85,7 +85,7 @@ def test_an_unknown_check_gets_a_suggestion(run, cloud_config):
     done = run("--config", cloud_config, "audit", "--check", "alocation-orphan")
     assert (done.code, done.out) == (Exit.USAGE, "")
     assert "error: there is no check 'alocation-orphan'" in done.err
-    assert "hint: Did you mean: allocation-orphan?" in done.err
+    assert "hint: Did you mean: allocation-orphan" in done.err
 
 
 def test_an_unknown_column_is_refused(run):

@@ -17,7 +17,13 @@ from oslo_log import log as logging
 
 LOG = logging.getLogger(__name__)
 BEAT = 5.0  #: seconds between heartbeats
+<<<<<<< HEAD
 POLL = 0.3  #: seconds between polls of the files
+=======
+POLL = 0.3  #: seconds between looks at the files
+#: seconds to wait for the first answer, doubled with each try: while neutron-rpc starts, what is asked of it is lost
+PATIENCE = 2
+>>>>>>> 01a80f37 (Let the lab's agents ask again soon while neutron-rpc starts)
 
 
 class Agent:
@@ -108,6 +114,7 @@ class Listener:
 
 def main():
     hosts, state_rpc, context = begin()
+    patience, state_rpc.timeout = state_rpc.timeout, PATIENCE
     plugin = agent_rpc.PluginApi(topics.PLUGIN)
     agents = [Agent(name, number, state_rpc, plugin, context) for number, name in enumerate(hosts, 1)]
     agent_rpc.create_consumers([Listener(agents)], topics.AGENT, [[topics.PORT, topics.UPDATE]])
@@ -115,6 +122,10 @@ def main():
         for agent in agents:
             try:
                 agent.step()
+                state_rpc.timeout = patience
+            except oslo_messaging.MessagingTimeout as problem:
+                LOG.warning("%s: %r", agent.name, problem)
+                state_rpc.timeout = min(2 * state_rpc.timeout, patience)
             except (oslo_messaging.MessagingException, OSError) as problem:
                 LOG.warning("%s: %r", agent.name, problem)
                 time.sleep(1)
