@@ -17,13 +17,9 @@ from oslo_log import log as logging
 
 LOG = logging.getLogger(__name__)
 BEAT = 5.0  #: seconds between heartbeats
-<<<<<<< HEAD
 POLL = 0.3  #: seconds between polls of the files
-=======
-POLL = 0.3  #: seconds between looks at the files
 #: seconds to wait for the first answer, doubled with each try: while neutron-rpc starts, what is asked of it is lost
 PATIENCE = 2
->>>>>>> 01a80f37 (Let the lab's agents ask again soon while neutron-rpc starts)
 
 
 class Agent:
