@@ -51,8 +51,8 @@ class Site(Protocol):
         ...
 
     def place(self) -> Place: ...
-    def nearly_full(self, left: int, *, small: bool = False) -> tuple[Place, str]:
-        """A subnet of 253 addresses, or a small one, that has so many free ones, and one of these."""
+    def nearly_full(self, left: int) -> tuple[Place, str]:
+        """A small subnet that has so many free addresses, and one of these."""
         ...
 
     def hold(self, place: Place, address: str, owner: str = "", device: str = "") -> str:
@@ -234,7 +234,7 @@ class Reservations(Typed):
 
     def test_no_more_than_the_quota_has_room_for(self, site: Site, typed: Any) -> None:
         """Fewer ports than were allowed, none where there is no room; whatever comes of it, no other port is left."""
-        place, address = site.nearly_full(4, small=True)
+        place, address = site.nearly_full(4)
         asked = ("port", "recover-ip", address, "--network", place.network, "--project", place.project)
         try:
             site.allow(place, 2)
@@ -254,7 +254,7 @@ class Reservations(Typed):
     @pytest.mark.attack("kills the program while it makes ports to find an address")
     def test_killed_in_the_middle(self, site: Site, typed: Any) -> None:
         """What it has made is cleared away by run resume, and the address is kept."""
-        place, address = site.nearly_full(6, small=True)
+        place, address = site.nearly_full(6)
         asked = ["port", "recover-ip", address, "--network", place.network, "--project", place.project]
         line = [sys.executable, "-m", "stackmend", "--config", str(site.toml), *asked, "--max-ports", "8", "--yes"]
         process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=dict(os.environ))

@@ -181,8 +181,7 @@ class FakeSite:
     def an_address(self, place: FakePlace) -> str:
         return str(ip_network(place.cidr)[-20])
 
-    def nearly_full(self, left: int, *, small: bool = False) -> tuple[FakePlace, str]:
-        del small
+    def nearly_full(self, left: int) -> tuple[FakePlace, str]:
         place = self.place()
         self.fake.draws = self.fake.draws[:left]
         return place, self.fake.draws[left // 2]

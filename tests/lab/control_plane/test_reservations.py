@@ -19,10 +19,9 @@ from ...drivers.api.reservations import Reservations, Shown
 from . import sdk_errors
 
 CIDR = ip_network("10.77.0.0/24")
+#: of one that is nearly full: every address more is a port to make and to delete
 SMALL = ip_network("10.77.0.0/28")
 GATEWAY = str(CIDR[1])
-#: ports that one request makes
-BULK = 50
 
 
 @dataclass
@@ -62,17 +61,14 @@ class LabSite:
         del place
         return str(CIDR[200])
 
-    def nearly_full(self, left: int, *, small: bool = False) -> tuple[LabPlace, str]:
-        block = SMALL if small else CIDR
-        place = self.place(str(block))
-        hosts = [str(one) for one in block.hosts() if str(one) != GATEWAY]
-        held = hosts[:-left]
-        for begin in range(0, len(held), BULK):
-            bodies = [
-                {"network_id": place.network, "fixed_ips": [{"subnet_id": place.subnet, "ip_address": address}]}
-                for address in held[begin : begin + BULK]
-            ]
-            self.sdk.network.create_ports(bodies)
+    def nearly_full(self, left: int) -> tuple[LabPlace, str]:
+        place = self.place(str(SMALL))
+        hosts = [str(one) for one in SMALL.hosts() if str(one) != GATEWAY]
+        bodies = [
+            {"network_id": place.network, "fixed_ips": [{"subnet_id": place.subnet, "ip_address": address}]}
+            for address in hosts[:-left]
+        ]
+        self.sdk.network.create_ports(bodies)
         return place, hosts[-1]
 
     def hold(self, place: LabPlace, address: str, owner: str = "", device: str = "") -> str:
