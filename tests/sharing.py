@@ -14,8 +14,11 @@ from xdist.scheduler import LoadScopeScheduling
 #: all tests in there use the lab, except these
 LAB_FOLDER = "lab/control_plane"
 WITHOUT_LAB = frozenset(
-    {"test_balancer", "test_commands", "test_configuration", "test_layout", "test_levers", "test_process"}
-)
+    {
+        "test_balancer", "test_commands", "test_configuration", "test_layout", "test_levers", "test_process",
+        "test_prompt", "test_together",
+    }
+)  # fmt: skip
 #: tests that need an undamaged lab come first (and the stories, which start together with the operations, end before
 #: others set levers or disable hosts), tests that stop it last, the rest in between
 FIRST = ("test_plane", "test_host_status", "test_proofs", "test_api_audit", "test_operations", "test_old_recipes")

@@ -27,6 +27,7 @@ from stackmend_lab import breaks
 from stackmend_lab.breaks._past import let_time_pass
 from stackmend_lab.control_plane import Plane
 
+from .together import Crowd, Impatient, Member
 from .using import Thing
 
 #: what a run of all proofs writes where STACKMEND_WRITE_PROOFS is set
@@ -34,26 +35,6 @@ TABLE = Path(__file__).parents[3] / "docs" / "reference" / "proved.json"
 
 Json = dict[str, Any]
 Make = Callable[[Plane], Json]
-
-
-class Impatient(Plane):
-    """Does not wait for a nova-compute that was started: what asks it next waits for it anyhow, in RabbitMQ."""
-
-    def __init__(self, plane: Plane) -> None:
-        super().__init__(plane.folder)
-        self._heard: set[str] = set()
-        self.connect = plane.connect  # one token for all
-
-    def start(self, name: str) -> None:
-        """Start it and remember its name."""
-        self._heard.add(name)
-        super().start(name)
-
-    def wait(self, progress: Callable[[str], None] = lambda text: None) -> None:
-        """Wait where an API was started."""
-        heard, self._heard = self._heard, set()
-        if not all(name.startswith("nova-compute-") for name in heard):
-            super().wait(progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +54,7 @@ class Proof:
     #: whether undo brings the damage back; None: rows do, calls do not
     undo: bool | None = None
     restarts: bool = False  #: services are stopped to break it: nothing else may be broken meanwhile
+    killed: bool = False  #: nova-compute of the first host is killed in the middle of it: once for all of these
     blinds: bool = False  #: Nova's API lists no servers while it is broken
     elsewhere: bool = False  #: only on a host where nothing else is broken
     chosen: bool = False  #: the operator has to name the repair
@@ -125,18 +107,18 @@ class Desk:
         assert code in {int(c) for c in codes}, f"{words}: {code}\n{out.getvalue()}{err.getvalue()}"
         return out.getvalue()
 
-    def audit(self, *checks: str) -> dict[str, Json]:
-        """Fingerprint -> finding of a whole audit, or of some checks."""
-        asked = [word for check in checks for word in ("--check", check)]
+    def audit(self, *checks: str, api: bool = True) -> dict[str, Json]:
+        """Fingerprint -> finding of a whole audit, or of some checks; without ``api`` no service is asked about any."""
+        asked = [*(word for check in checks for word in ("--check", check)), *([] if api else ["--no-api"])]
         listed = json.loads(self.run("audit", *asked, "-f", "json", codes=(Exit.CLEAN, Exit.FINDINGS)))
         return {finding["fingerprint"]: finding for finding in listed}
 
-    def plan(self, name: str, strategy: str, findings: Iterable[Json], chosen: str = "") -> Path:
-        """A plan by one strategy for these findings; ``chosen``: the repair, where there are several."""
+    def plan(self, name: str, strategy: str, findings: Iterable[Json], chosen: Iterable[str] = ()) -> Path:
+        """A plan by one strategy for these findings; ``chosen``: the repairs, where there are several."""
         out = self.folder / f"{name}.json"
         allow = ["--allow-db"] if strategy == "db" else []
         asked = [word for words in sorted({_asked(finding) for finding in findings}) for word in words]
-        asked += ["--repair", chosen] if chosen else []
+        asked += [word for repair in sorted(chosen) for word in ("--repair", repair)]
         codes = (Exit.CLEAN, Exit.FINDINGS)
         self.run("plan", "create", "--via", strategy, *allow, *asked, "--out", str(out), "-f", "json", codes=codes)
         return out
@@ -170,18 +152,19 @@ class Rehearsal:
         self.before: dict[str, Json] = {}
         self.surplus: list[str] = []  #: findings that no proof has planted
         self.left: list[str] = []  #: findings after everything was used
-        self.runs: dict[str, str] = {}  #: strategy -> id of its run
-        self.chosen: list[str] = []  #: runs of repairs that the operator named
-        self.again: dict[str, Json] = {}  #: strategy -> what a second apply of its plan came to
+        self.runs: list[str] = []  #: of plans that were applied, in their order
+        self.again: list[Json] = []  #: what a second apply of each of these plans came to
         self.seen: Sight | None = None  #: what audits said of it while the APIs could
         self._shown: set[str] = set()
+        self._now: dict[str, Json] = {}  #: what the newest audit found
 
     def run(self) -> None:
         """Everything, in order; how long each part took goes to standard output."""
         self.before = self.desk.audit()
         self._shown = {finding.fingerprint for finding in audit(self._account(), settle=0).findings}
-        parts = (self._break, self._look, self._break_the_list, self._find, self._suffer, self._mend_by_api,
-                 self._mend_by_db, self._request, self._clean, self._undo, self._use)  # fmt: skip
+        parts = (self._break_by_killing, self._break_by_stopping, self._break, self._look, self._break_the_list,
+                 self._find, self._suffer, self._mend_by_api, self._mend_by_db, self._request, self._clean,
+                 self._undo, self._mend_again, self._use)  # fmt: skip
         for part in parts:
             begun, worked = time.monotonic(), time.process_time()
             part()
@@ -203,19 +186,32 @@ class Rehearsal:
         answers = self.answers
         return [p for p in self.proofs if answers[p.name].problem is None and answers[p.name].thing is not None]
 
+    def _break_by_killing(self) -> None:
+        """One nova-compute in the middle of many things; beside it, on a host of its own, what restarts another."""
+        killed = [proof for proof in self.proofs if proof.killed]
+        beside = [proof for proof in self.proofs if proof.restarts and proof.elsewhere]
+        crowd = Crowd(len(killed))
+        with ThreadPoolExecutor(len(killed) + 1) as pool:
+            done = [pool.submit(self._make, [p], Member(self.plane, crowd, n)) for n, p in enumerate(killed)]
+            done.append(pool.submit(self._make, beside))
+        for job in done:
+            job.result()
+        if any(self.answers[proof.name].problem for proof in killed):
+            Impatient(self.plane).give_up()
+
+    def _break_by_stopping(self) -> None:
+        """One after another: APIs are down meanwhile."""
+        self._make([proof for proof in self.proofs if proof.restarts and not proof.elsewhere])
+        self.plane.up()
+
     def _break(self) -> None:
-        alone = [proof for proof in self.proofs if proof.restarts]
-        # on a host of its own: it goes beside those that restart another host, and is done with the APIs before they do
-        beside = [proof for proof in alone if proof.elsewhere]
+        """All the rest."""
         groups: dict[Make, list[Proof]] = {}
         for proof in self.proofs:
-            if not proof.restarts and not proof.blinds:
+            if not proof.restarts and not proof.killed and not proof.blinds:
                 groups.setdefault(proof.make, []).append(proof)
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(self._make, [beside, [proof for proof in alone if proof not in beside]]))
-        self.plane.up()
         # one after another what is broken alike: names are looked up before they are taken
-        with ThreadPoolExecutor(4) as pool:
+        with ThreadPoolExecutor(6) as pool:
             list(pool.map(self._make, groups.values()))
         # services that were started since have touched rows of servers that they found
         self._let_time_pass()
@@ -229,8 +225,8 @@ class Rehearsal:
         self._make([proof for proof in self.proofs if proof.blinds])
         self._let_time_pass()
 
-    def _make(self, proofs: Sequence[Proof]) -> None:
-        plane = Impatient(self.plane)
+    def _make(self, proofs: Sequence[Proof], plane: Impatient | None = None) -> None:
+        plane = plane or Impatient(self.plane)
         for proof in proofs:
             answer = self.answers[proof.name]
 
@@ -240,14 +236,14 @@ class Rehearsal:
 
             answer.problem = attempt(make)
             if answer.problem:
-                self.plane.release_all()
-                self.plane.up()
+                plane.give_up()
 
     def _things(self) -> list[Thing]:
         return [self._thing(proof) for proof in self._good()]
 
     def _find(self) -> None:
-        found = {mark: f for mark, f in self.desk.audit().items() if mark not in self.before}
+        self._now = self.desk.audit()
+        found = {mark: f for mark, f in self._now.items() if mark not in self.before}
         known: set[str] = set()
         for proof in self._good():
             answer = self.answers[proof.name]
@@ -274,35 +270,38 @@ class Rehearsal:
     def _mend(self, strategy: str, turn: str = "") -> None:
         """Until nothing is deferred: repairs that touch the same rows come one after another."""
         mine = [p for p in self._good() if p.strategy == strategy and not p.words]
-        if not mine:  # a plan for nothing in particular is one for everything
-            return
-        for name in sorted({p.repair for p in mine if p.chosen}):
-            found = self._left([p for p in mine if p.chosen and p.repair == name])
-            path = self.desk.plan(f"{strategy}{turn}-{name}", strategy, found, name)
-            self._planned(mine, json.loads(path.read_text())["plan"]["actions"])
-            result = self.desk.apply(path, (Exit.REPAIRED, Exit.STOPPED))
-            if not turn:
-                self.chosen.append(result["run"])
         for number in range(4):
-            found = self._left(mine)
+            found = self._left(mine)  # a plan for nothing in particular is one for everything
             if not found:
                 break
-            path = self.desk.plan(f"{strategy}{turn}-{number}", strategy, found)
-            plan = json.loads(path.read_text())["plan"]
-            self._planned(mine, plan["actions"])
-            if not plan["actions"]:
+            todo = [p for p in mine if self.answers[p.name].found.keys() & found.keys()]
+            planned = [
+                self._mend_together(some, f"{strategy}{turn}-{number}-{part}", twice=not turn)
+                for part, some in enumerate(together(todo))
+            ]
+            self._now = self.desk.audit(api=False)
+            if not any(planned):
                 break
-            result = self.desk.apply(path, (Exit.REPAIRED, Exit.STOPPED))
-            if number == 0 and not turn:
-                self.runs[strategy] = result["run"]
-                self.again[strategy] = self.desk.apply(path, (Exit.CLEAN, Exit.STOPPED))
-        if not turn:
+        if not turn:  # looked at before another strategy may mend it, too
             self._seen_clean(mine)
 
-    def _left(self, proofs: Sequence[Proof]) -> list[Json]:
+    def _mend_together(self, proofs: Sequence[Proof], name: str, *, twice: bool) -> bool:
+        """By one plan; whether there was something to do."""
+        found, chosen = self._left(proofs).values(), {p.repair for p in proofs if p.chosen}
+        path = self.desk.plan(name, proofs[0].strategy, found, chosen)
+        actions = json.loads(path.read_text())["plan"]["actions"]
+        self._planned(proofs, actions)
+        if actions:
+            run = self.desk.apply(path, (Exit.REPAIRED, Exit.STOPPED))["run"]
+            if twice:
+                self.runs.append(run)
+                self.again.append(self.desk.apply(path, (Exit.CLEAN, Exit.STOPPED)))
+        return bool(actions)
+
+    def _left(self, proofs: Sequence[Proof]) -> dict[str, Json]:
         """The findings of these proofs that there still are."""
         marks = {mark for proof in proofs for mark in self.answers[proof.name].found}
-        return [finding for mark, finding in self.desk.audit().items() if mark in marks]
+        return {mark: finding for mark, finding in self._now.items() if mark in marks}
 
     def _planned(self, mine: Sequence[Proof], actions: Sequence[Json]) -> None:
         by_mark = {action["fingerprint"]: action for action in actions}
@@ -327,32 +326,37 @@ class Rehearsal:
                     answer.problem = problem
 
     def _clean(self) -> None:
+        self._now = self.desk.audit(api=False)
         self._seen_clean([p for p in self._good() if p.words])
         for proof in self._good():
             answer = self.answers[proof.name]
             answer.applied = answer.applied or answer.planned is not None
 
     def _seen_clean(self, proofs: Sequence[Proof]) -> None:
-        """Looked at before another strategy may mend it, too."""
-        now = self.desk.audit()
         for proof in proofs:
             answer = self.answers[proof.name]
-            answer.clean = not any(mark in now for mark in answer.found)
+            answer.clean = not any(mark in self._now for mark in answer.found)
 
     def _undo(self) -> None:
-        """Runs are taken back whole, which breaks again what can be taken back; then all is mended again."""
-        for run in (*self.runs.values(), *self.chosen):
+        """Runs are taken back whole, the newest first, which breaks again what can be taken back."""
+        for run in reversed(self.runs):
             self.desk.run("run", "undo", run, "--yes", "-f", "json", codes=(Exit.CLEAN, Exit.STOPPED))
         self._let_time_pass()
-        now = self.desk.audit()
-        mine = [p for p in self._good() if p.undone and not p.words]
-        back = {p.name: all(mark in now for mark in self.answers[p.name].found) for p in mine}
-        for strategy in self.runs:
-            self._mend(strategy, "-again")
-        now = self.desk.audit()
-        for proof in mine:
+        self._now = self.desk.audit(api=False)
+        for proof in self._undone():
             answer = self.answers[proof.name]
-            answer.undone = back[proof.name] and not any(mark in now for mark in answer.found)
+            answer.undone = all(mark in self._now for mark in answer.found)
+
+    def _mend_again(self) -> None:
+        """All that is broken again."""
+        for strategy in ("api", "db"):
+            self._mend(strategy, "-again")
+        for proof in self._undone():
+            answer = self.answers[proof.name]
+            answer.undone = bool(answer.undone) and not any(mark in self._now for mark in answer.found)
+
+    def _undone(self) -> list[Proof]:
+        return [p for p in self._good() if p.undone and not p.words]
 
     def _let_time_pass(self) -> None:
         """A thing that something was done with a moment ago is left alone by the checks."""
@@ -423,6 +427,22 @@ def attempt(do: Callable[[], None]) -> BaseException | None:
     """What it raised: one proof that fails must not hide the others."""
     with ThreadPoolExecutor(1) as alone:
         return alone.submit(do).exception()
+
+
+def together(proofs: Iterable[Proof]) -> list[list[Proof]]:
+    """Proofs that one plan can mend: for all findings of a check the operator names the same repair, or none."""
+    made: list[tuple[list[Proof], dict[str, str]]] = []
+    for proof in sorted(proofs, key=lambda proof: proof.chosen):
+        checks = catalogue.repairs()[proof.repair].checks if proof.chosen else (proof.check, *proof.also)
+        named = dict.fromkeys(checks, proof.repair if proof.chosen else "")
+        for some, known in made:
+            if {**named, **known} == {**known, **named}:
+                some.append(proof)
+                known.update(named)
+                break
+        else:
+            made.append(([proof], named))
+    return [some for some, _ in made]
 
 
 def pairs() -> set[tuple[str, str]]:

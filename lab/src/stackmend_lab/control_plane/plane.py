@@ -241,7 +241,10 @@ class Plane:
         folder.mkdir(exist_ok=True)
         # left by a process that was killed while it was held
         (folder / f"{action}.held").unlink(missing_ok=True)
-        (folder / action).write_text(what)
+        # at once: who is held there already must not find it empty
+        whole = folder / f"{action}.new"
+        whole.write_text(what)
+        whole.replace(folder / action)
 
     def release(self, place: str, action: str) -> None:
         """Let the action continue."""
