@@ -13,6 +13,7 @@ from stackmend.hosts.guest_copy import MARK
 from stackmend.model.errors import Exit
 from stackmend_lab.cloud import Cloud
 
+from ..support import guest_disks as made
 from ..support.guest_disks import MIB, digest
 from ..support.libvirt_daemon import Libvirt, daemon
 from .test_inspection import APPROVED, YES, Locking, Site, guest, placed, printed, standing
@@ -49,7 +50,8 @@ def site(standing: tuple[Cloud, Locking], guest: Path, tmp_path: Path, libvirt: 
     found.libvirt = libvirt
     # without swap: its guest has one disk
     found.disk.with_name("disk.swap").unlink()
-    libvirt.start(found.server.uuid, found.disk)
+    drive = made.ext4(found.disk.with_name("disk.config"), {b"meta_data.json": b"{}\n"}, MIB)
+    libvirt.start(found.server.uuid, found.disk, config=drive)
     yield found
     libvirt.virsh("destroy", found.server.uuid)
 
@@ -70,17 +72,20 @@ def test_a_running_server_is_read_and_goes_on(site: Running, capsys: pytest.Capt
     assert site.run("disk", "list", "-f", "json") == Exit.FINDINGS
     assert [one["method"] for one in printed(capsys, "inspections")] == ["copy"]
     assert site.run("disk", "show", "SERVER", "-f", "json") == Exit.CLEAN
-    (root,) = printed(capsys, "guest-disks")
+    root, _ = printed(capsys, "guest-disks")
     assert [(v["type"], v["journal"], v["os"], v["torn"]) for v in root["volumes"]] == [
         ("ext4", "replayed in a copy", "Demo Linux 7", False)
     ]
     assert site.run("disk", "log", "SERVER", "--lines", "2") == Exit.CLEAN
     assert "Kernel panic" in capsys.readouterr().out
+    # what a guest cannot write to is read as it is
+    assert site.run("disk", "cat", "SERVER", "/meta_data.json", "--disk", "config") == Exit.CLEAN
+    assert capsys.readouterr().out == "{}\n"
     assert {path: digest(path) for path in site.instances.rglob("*") if path.is_file()} == files
 
     site.libvirt.write(site.server.uuid, 0, MIB, 0xEE)
     assert site.run("disk", "show", "SERVER", "-f", "json") == Exit.CLEAN
-    (root,) = printed(capsys, "guest-disks")
+    root, _ = printed(capsys, "guest-disks")
     assert [v["type"] for v in root["volumes"]] == [""]
     assert site.libvirt.virsh("domstate", site.server.uuid).strip() == "running"
     assert site.run("disk", "release", "SERVER", "--yes") == Exit.REPAIRED

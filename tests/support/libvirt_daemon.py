@@ -77,15 +77,19 @@ class Libvirt:
         assert done.returncode == 0, f"{words}: {done.stderr}"
         return done.stdout
 
-    def start(self, uuid: str, disk: Path, form: str = "qcow2") -> None:
-        """A guest with this disk."""
+    def start(self, uuid: str, disk: Path, form: str = "qcow2", config: Path | None = None) -> None:
+        """A guest with this disk, and a config drive as Nova attaches one."""
+        drive = (
+            f"<disk type='file' device='cdrom'><driver name='qemu' type='raw' cache='none'/><source file='{config}'/>"
+            "<target dev='hda' bus='ide'/><readonly/></disk>"
+        )
         xml = self._folder / f"{uuid}.xml"
         xml.write_text(
             f"<domain type='qemu'><name>instance-{uuid[:8]}</name><uuid>{uuid}</uuid><memory unit='MiB'>32</memory>"
             "<vcpu>1</vcpu><os><type arch='x86_64' machine='pc'>hvm</type></os><devices>"
             "<emulator>/usr/bin/qemu-system-x86_64</emulator><disk type='file' device='disk'>"
             f"<driver name='qemu' type='{form}' cache='none'/><source file='{disk}'/>"
-            "<target dev='vda' bus='virtio'/></disk></devices></domain>"
+            f"<target dev='vda' bus='virtio'/></disk>{drive if config else ''}</devices></domain>"
         )
         self.virsh("create", str(xml))
 
