@@ -105,6 +105,14 @@ def test_every_cause_has_both() -> None:
     assert len(catalogue.causes()) >= 25
 
 
+def test_the_table_of_the_docs_counts_them() -> None:
+    """How many cases there are is said in the explanation."""
+    text = (Path(__file__).parents[2] / "docs" / "explanation" / "diagnosis.md").read_text()
+    guilty = sum(case.guilty for case in EVERY)
+    assert f"| causes, blamed | {guilty} | {guilty} | 0 | 0 |" in text
+    assert f"| look-alikes, not blamed | {len(EVERY) - guilty} | {len(EVERY) - guilty} | 0 | 0 |" in text
+
+
 @pytest.mark.parametrize("name", sorted(catalogue.causes()))
 def test_every_cause_has_a_whole_page(name: str) -> None:
     """A first line and the four sections."""

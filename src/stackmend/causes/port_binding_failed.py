@@ -30,7 +30,10 @@ from stackmend.model.cause import Cause, Confidence, Verdict
 from stackmend.model.timeline import Story
 
 _SERVER = r"Failed to bind port (?P<port>[0-9a-f-]{36}) on host (?P<host>[\w.-]+)"
-_COMPUTE = r"Binding failed for port (?P<port>[0-9a-f-]{36})(?: and host (?P<host>[\w.-]+?)\.)?|PortBindingFailed"
+_COMPUTE = (
+    r"Binding failed for port (?P<port>[0-9a-f-]{36})(?: and host (?P<host>[\w.-]+?)\.)?"
+    r"|PortBindingFailed|Unsupported VIF type (?:binding_failed|unbound)"
+)
 _DEAD = (
     r"Refusing to bind port \S+ to dead agent|AGENT.*dead|Attempting to bind with dead agent|No "
     r"agents? .*(?:host|alive)"

@@ -13,7 +13,8 @@ process using the image" from QEMU, "Cannot acquire state change lock" from libv
 
 ## What speaks against it
 
-Short waits are normal: under a minute nothing is concluded.
+Short waits are normal: under a minute nothing is concluded. So are long ones where nothing went wrong: an image is
+fetched once, and everybody else waits.
 
 ## What to do
 
@@ -39,7 +40,7 @@ _LONG = 60.0
 
 def judge(story: Story) -> Iterator[Verdict]:
     """A lock of a file or of libvirt that was refused, or a wait of more than a minute."""
-    waited = [m for m in story.find(_WAITED) if float(m.found["seconds"]) >= _LONG]
+    waited = [m for m in story.find(_WAITED) if float(m.found["seconds"]) >= _LONG] if any(story.trouble()) else []
     refused = story.find(_FILE, levels=("ERROR", "CRITICAL", "WARNING"))
     if not (waited or refused):
         return
