@@ -20,6 +20,7 @@ from stackmend.app.diagnosing import Asked, diagnose
 from stackmend.config.settings import Config
 from stackmend.engine.diagnosing import catalogue
 from stackmend.engine.diagnosing.judge import judged
+from stackmend.engine.diagnosing.summary import cause_of
 from stackmend.model.timeline import Entry, Story
 from stackmend.report.pages import page
 
@@ -103,6 +104,12 @@ def test_every_cause_has_both() -> None:
         assert kinds == {True, False}, name
     assert {case.cause for case in EVERY} == set(catalogue.causes())
     assert len(catalogue.causes()) >= 25
+
+
+def test_every_sign_is_a_pattern() -> None:
+    """Together they are one: a message without any sign has no cause."""
+    assert cause_of("nothing in particular") == ""
+    assert cause_of("Failed\nTypeError: no") == "program-error"
 
 
 def test_the_table_of_the_docs_counts_them() -> None:

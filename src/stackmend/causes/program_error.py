@@ -89,6 +89,6 @@ def _where(match: Match) -> tuple[str, str] | None:
 CAUSE = Cause(
     name="program-error",
     judge=judge,
-    signs=(r"(?m)^(?:TypeError|AttributeError|KeyError|UnboundLocalError|NameError)(?::|$)",),
+    signs=(r"(?:^|\n)(?:TypeError|AttributeError|KeyError|UnboundLocalError|NameError)(?::|\n|$)",),
     explains=frozenset({"build-rescheduled", "no-valid-host"}),
 )

@@ -20,7 +20,7 @@ h1{font-size:1.3em;overflow-wrap:anywhere}h2{font-size:1.1em;margin:2em 0 .5em}h
 .badge{padding:.1em .5em;border-radius:.3em;border:1px solid var(--line);font-size:.85em}
 .certain{border-color:var(--bad);color:var(--bad)}.likely{border-color:var(--warn);color:var(--warn)}
 pre{padding:.6em;overflow-x:auto;border:1px solid var(--line);font:13px/1.4 ui-monospace,monospace;white-space:pre-wrap}
-svg{width:100%;height:auto;border:1px solid var(--line);display:block}
+.lanes{overflow-x:auto;border:1px solid var(--line)}svg{width:100%;min-width:640px;height:auto;display:block}
 svg text{font:12px ui-monospace,monospace;fill:currentColor}svg line{stroke:var(--line)}
 circle{fill:var(--dim)}circle.ERROR,circle.CRITICAL{fill:var(--bad)}circle.WARNING{fill:var(--warn)}
 circle.action,circle.event,circle.object,circle.migration{fill:var(--ok)}
@@ -57,7 +57,7 @@ def html(found: Diagnosis) -> str:
 {_STYLE}</style>
 </head>
 <body>
-<h1>{_text(title)} <small>{_text(story.id)}</small></h1>
+<h1>{_text(title)}{f" <small>{_text(story.id)}</small>" if story.name else ""}</h1>
 <h2>Causes</h2>
 {causes}
 {f"<h2>Clocks</h2><ul>{clocks}</ul>" if clocks else ""}
@@ -88,7 +88,7 @@ def _cause(blamed: Blamed, marked: dict[int, str]) -> str:
     verdict = blamed.verdict
     behind = f" a consequence of {blamed.consequence_of}" if blamed.consequence_of else ""
     links = ", ".join(
-        f'<a href="#{marked[id(entry)]}">{_text(clock(entry.at))}</a>'
+        f'<a href="#{marked[id(entry)]}">{_text(_label(entry))}</a>'
         for entry in verdict.evidence
         if id(entry) in marked
     )
@@ -105,6 +105,11 @@ def _cause(blamed: Blamed, marked: dict[int, str]) -> str:
         f'<section><h3>{_text(blamed.cause)} <span class="badge {verdict.confidence.value}">{verdict.confidence.value}'
         f"</span>{_text(behind)}</h3><p>{_text(verdict.statement)}</p><p>Evidence: {links}</p>{lists}</section>"
     )
+
+
+def _label(entry: Entry) -> str:
+    """What a link to an entry says: when, or where if nobody said when."""
+    return clock(entry.at) if entry.at is not None else f"{entry.host} {entry.service or entry.kind}".strip()
 
 
 def _entry(entry: Entry, name: str, evidence: bool) -> str:
@@ -136,7 +141,7 @@ def _drawing(entries: Sequence[Entry], marked: dict[int, str]) -> str:
         y = _ROW * (number + 1)
         parts.append(f'<line x1="{_LEFT}" y1="{y}" x2="{_WIDTH - 10}" y2="{y}"/>')
         parts.append(f'<text x="4" y="{y + 4}">{_text(lane[:24])}</text>')
-    for entry in timed:
+    for entry in sorted(timed, key=lambda one: (one.trouble, one.level == "WARNING")):  # trouble is drawn last, on top
         x = _LEFT + ((entry.at or first) - first) / span * (_WIDTH - _LEFT - 14)
         y = _ROW * (lanes.index(entry.host or entry.service or entry.kind) + 1)
         size = 5 if entry.level in ("ERROR", "CRITICAL", "WARNING") else 3.5
@@ -148,7 +153,8 @@ def _drawing(entries: Sequence[Entry], marked: dict[int, str]) -> str:
     y = height - 8
     parts.append(f'<text x="{_LEFT}" y="{y}">{_text(clock(first))}</text>')
     parts.append(f'<text x="{_WIDTH - 10}" y="{y}" text-anchor="end">{_text(clock(last))}</text>')
-    return f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="timeline by host">{"".join(parts)}</svg>'
+    drawn = f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="timeline by host">{"".join(parts)}</svg>'
+    return f'<div class="lanes">{drawn}</div>'
 
 
 def _text(text: str, keep: str = "") -> str:
