@@ -246,8 +246,9 @@ def test_what_is_not_there_is_an_error() -> None:
 
 
 def test_the_journals_own_files_are_named(tmp_path: Path) -> None:
-    """They are unread, with the way out."""
-    (tmp_path / "system.journal").write_bytes(b"LPKSHHRH" + bytes(500))
+    """They are unread, with the way out, in one note a folder."""
+    for name in ("system.journal", "user-1000.journal"):
+        (tmp_path / name).write_bytes(b"LPKSHHRH" + bytes(500))
     _, looked = found(tmp_path)
     assert ["journalctl -o export" in why for why in looked.unread.values()] == [True]
 

@@ -144,7 +144,8 @@ class Logs:
             self.unread[name] = str(problem)
             return
         if head.startswith(b"LPKSHHRH"):
-            self.unread[name] = "the journal's own format: give the output of 'journalctl -o export' in its place"
+            folder = name.rpartition("/")[0] or name  # one note for all of them
+            self.unread[folder] = "the journal's own format: give the output of 'journalctl -o export' in its place"
             return
         host, service = place(parts)
         host = of or host

@@ -9,8 +9,9 @@ from collections import Counter
 from stackmend.drivers.logs.formats import formats
 from stackmend.model.logs import Context, Line
 
-#: lines by which the formats of a file are found
+#: lines by which the formats of a file are found, and messages among them that suffice
 _SAMPLE = 1000
+_ENOUGH = 100
 _COLOUR = re.compile(r"\x1b\[[\d;]*[A-Za-z]")
 
 
@@ -26,6 +27,8 @@ class Reading:
         """Whether any of the first lines is one of a log; learns which formats there are."""
         for line in head.split(b"\n")[:_SAMPLE]:
             self.line(line)
+            if self.used.total() >= _ENOUGH:
+                break
         self._formats.sort(key=lambda one: (-self.used[one.name] if one.order < 90 else 0, one.order, one.name))
         return bool(self.used)
 
