@@ -87,7 +87,7 @@ class _Diagnose(Printing):
         parser.add_argument("--html", metavar="FILE", help="also write the timeline and the causes to this HTML page")
         parser.add_argument("--all", action="store_true", help="show the whole timeline")
         parser.add_argument("--offline", action="store_true", help="read only the logs, neither databases nor APIs")
-        parser.add_argument("--no-audit", action="store_true", help="do not run the checks on the object")
+        parser.add_argument("--no-audit", action="store_true", help="do not run the checks, which read whole tables")
         super().add_arguments(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:

@@ -79,7 +79,8 @@ def corrected(records: Sequence[Record], entries: Sequence[Entry]) -> tuple[list
         order = at if at is not None else last.get(record.file, float("inf"))
         if at is not None:
             last[record.file] = at
-        keyed.append(((order, 1, record.file, record.offset), _entry(record, at)))
+        rank = _rank(record)
+        keyed.append(((order, 1 if rank is None else rank, record.file, record.offset), _entry(record, at)))
     keyed += [((one.at if one.at is not None else float("inf"), 0, one.source, 0), one) for one in entries]
     keyed.sort(key=lambda pair: pair[0])
     return [entry for _, entry in keyed], found

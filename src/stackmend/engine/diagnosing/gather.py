@@ -15,8 +15,8 @@ from stackmend.model.timeline import Entry, Row, Story
 
 #: rounds of following, identifiers that are looked for in one, and in all
 _ROUNDS, _AT_ONCE, _MOST = 5, 16, 120
-#: messages that are kept
-_KEPT = 20_000
+#: messages that are kept, and characters of them
+_KEPT, _SIZE = 20_000, 64_000_000
 #: seconds around a story in which its requests are looked for; around its trouble, for words of causes
 _AROUND, _BEFORE, _AFTER = 600.0, 900.0, 300.0
 #: what is followed, each kind before the next where there is much
@@ -59,6 +59,7 @@ class _Gathering:
         self.since, self.until = since, until
         self._kind, self._about = kind, about
         self._records: dict[tuple[str, int], Record] = {}
+        self._size = 0
         self._asked: set[str] = set()
         self.cut = ""
 
@@ -128,10 +129,13 @@ class _Gathering:
         return bool(servers and mine and not servers & mine) and self._kind in ("server", "port", "volume")
 
     def _keep(self, record: Record, *, learn: bool = True) -> None:
-        if len(self._records) >= _KEPT:
-            self.cut = f"only the first {_KEPT:,} messages were kept"
+        place = record.file, record.offset
+        if len(self._records) >= _KEPT or self._size >= _SIZE:
+            self.cut = f"only the first {len(self._records):,} messages were kept"
             return
-        self._records[record.file, record.offset] = record
+        if place not in self._records:
+            self._size += len(record.text) + len(record.more)
+        self._records[place] = record
         if not learn:
             return
         for request in (record.request, record.global_request):
