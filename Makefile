@@ -19,10 +19,10 @@ SHELL_SCRIPTS = $(wildcard scripts/*.sh src/stackmend/hosts/scripts/*.sh)
 # tests begin hundreds of programs: none of them is to compile the source anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo check test test-lab attack lint bench docs services clean
+.PHONY: help demo check test test-lab attack lint bench bench-diagnose docs services clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: ## build a toy cloud, break it, audit, plan, apply, undo; needs nothing, touches nothing else
 	@scripts/setup.sh demo
@@ -58,6 +58,10 @@ lint: ## ruff, mypy, the layers of imports, and shellcheck
 bench: ## measure against a cloud of N servers: make bench N=100000
 	@scripts/setup.sh bench
 	@scripts/timed.sh "the benchmark" .uv/test/bin/python -m bench $(if $(N),--servers $(N))
+
+bench-diagnose: ## diagnose injected failures: make bench-diagnose DATASET=DIR (see bench/diagnosing.py)
+	@scripts/setup.sh bench
+	@scripts/timed.sh "the diagnoses" .uv/test/bin/python -m bench.diagnosing $(DATASET)
 
 docs: ## the documentation into docs/_build/html, man pages into docs/_build/man; warnings are errors
 	@scripts/setup.sh docs

@@ -23,6 +23,7 @@ Find why the first host failed: that is the cause, this is its trace. Then remov
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from stackmend.causes._fits import about, evidence, hosts, listed
@@ -32,7 +33,7 @@ from stackmend.model.timeline import Entry, Story
 
 _FAILED = (
     r"Instance failed to spawn|Failed to build and run instance|was re-scheduled|BuildAbortException"
-    r"|RescheduledException"
+    r"|RescheduledException|Error from last host: "
 )
 _MOVED = r"[Ll]ive.?migrat|_resize|finish_resize|Migrating|rebuild_instance|[Ee]vacuat|os-migrateLive"
 
@@ -50,7 +51,7 @@ def judge(story: Story) -> Iterator[Verdict]:
             continue
         askers.setdefault(request.client.partition(",")[0], []).append(entry)
     several = len(askers) > 1 and not moved
-    sent_on = [m for m in failed if "re-scheduled" in m.entry.whole or "Rescheduled" in m.entry.whole]
+    sent_on = [m for m in failed if re.search("re-scheduled|Rescheduled|Error from last host", m.entry.whole)]
     tries = [
         row
         for row in story.rows.get("instance_actions_events", ())

@@ -10,9 +10,9 @@ of the first try may stay.
 
 ## How it shows
 
-nova-compute logs ``ImageNotFound`` from a download (``nova/image/glance.py``, ``images.data``), on some hosts or at
-some times only, while the same image was used or shown elsewhere. glance-api answers 404 to ``GET .../file`` on one
-node and 200 on another, or logs that the data is not in its store.
+nova-compute logs ``ImageNotFound``, or "Image has no associated data", from a download (``nova/image/glance.py``), on some
+hosts or at some times only, while the same image was used or shown elsewhere. glance-api answers 204 or 404 to
+``GET .../file`` on one node and 200 on another, and logs "Get image ... data failed" on the first.
 
 ## What speaks against it
 
@@ -34,22 +34,27 @@ from stackmend.cloud.log_lines import asked
 from stackmend.model.cause import Cause, Confidence, Verdict
 from stackmend.model.timeline import Entry, Match, Story
 
-_ID = r"(?P<image>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _MISSING = (
-    rf"ImageNotFound: Image {_ID} could not be found|"
-    rf"HTTPNotFound: .*(?:404|No image found).*|NotFound: Image {_ID.replace('image', 'other')} not found"
+    rf"ImageNotFound: Image (?P<image>{_ID}) could not be found"
+    rf"|Image (?P<none>{_ID}) is unacceptable: Image has no associated data"
+    rf"|HTTPNotFound: .*No image found with ID (?P<http>{_ID})"
 )
 _DOWNLOAD = r"in (?:download|fetch|_try_fetch_image_cache|fetch_image|image_chunks|fetch_to_raw)\b|images\.data|/file"
-_STORE = r"Image file .* not found|[Nn]o data.* image|glance_store\S*NotFound|Image .* not found in any store"
+_STORE = (
+    rf"Get image (?P<image>{_ID}) data failed: Image \S+ not found"
+    rf"|tried all active locations to get data for image (?P<all>{_ID})"
+)
 
 
 def judge(story: Story) -> Iterator[Verdict]:
     """Once for each image that was not there for a download while it is known."""
     by_image: dict[str, list[Match]] = {}
-    for match in story.find(_MISSING, services=("nova", "cinder", "")):
+    for match in story.find(_MISSING, services=("nova", "cinder", ""), levels=("ERROR", "CRITICAL")):
         if re.search(_DOWNLOAD, match.entry.whole):
-            name = match.found["image"] or match.found["other"] or next(iter(story.of("image")), "")
-            by_image.setdefault(name, []).append(match)
+            by_image.setdefault(next(filter(None, match.found.groups())), []).append(match)
+    for match in story.find(_STORE, services=("glance",)) if not by_image else ():
+        by_image.setdefault(next(filter(None, match.found.groups())), []).append(match)
     for image, matches in by_image.items():
         rows = [row for row in story.rows.get("images", ()) if row.get("id") == image]
         if not any(row.get("deleted") or row.get("status") not in (None, "active") for row in rows):
@@ -63,11 +68,17 @@ def _of_image(story: Story, image: str, matches: list[Match], known: bool) -> It
         return  # Glance itself does not know it
     absent = [e for e, r in requests if "/file" in r.path and r.status in (204, 404, 410)]
     served = [e for e, r in requests if "/file" in r.path and r.status in (200, 206)]
-    store = [m.entry for m in story.find(_STORE, services=("glance",)) if image in m.entry.whole]
+    store = [m.entry for m in story.find(_STORE, services=("glance",)) if image in m.found[0]]
     healthy = story.find(r"Instance spawned successfully|Took [\d.]+ seconds to (?:spawn|build)")
     nodes = [_node(e) for e in (*absent, *store)]
     there = listed(_node(e) for e in served if _node(e) not in nodes)
-    known = known or bool(served) or bool(healthy) or any(r.method == "GET" and r.status == 200 for _, r in itself)
+    known = (
+        known
+        or bool(store)
+        or bool(served)
+        or bool(healthy)
+        or any(r.method == "GET" and r.status == 200 for _, r in itself)
+    )
     sure = Confidence.CERTAIN if absent or store else Confidence.LIKELY
     lacking = f"the Glance node {listed(nodes)}" if listed(nodes) else "a Glance node"
     yield Verdict(
@@ -104,6 +115,10 @@ def _node(entry: Entry) -> str:
 CAUSE = Cause(
     name="image-content-missing",
     judge=judge,
-    signs=(r"ImageNotFound: Image \S+ could not be found", r"Image file \S+ not found", r"glance_store\S*NotFound"),
+    signs=(
+        r"ImageNotFound: Image \S+ could not be found",
+        r"Image has no associated data",
+        r"tried all active locations to get data",
+    ),
     explains=frozenset({"build-rescheduled", "no-valid-host"}),
 )

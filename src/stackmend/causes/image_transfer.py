@@ -52,7 +52,7 @@ def judge(story: Story) -> Iterator[Verdict]:
     broken = [
         m for m in story.find(_BROKEN, services=("nova", "cinder"), levels=levels) if re.search(_FETCH, m.entry.whole)
     ]
-    bad = [m for m in bad if not re.search(_LARGE, m.entry.whole)]
+    bad = [m for m in bad if not re.search(_LARGE, m.entry.whole) and "no associated data" not in m.entry.whole]
     if not (large or bad or broken):
         return
     what = (

@@ -52,7 +52,8 @@ def judge(story: Story) -> Iterator[Verdict]:
     volumes = listed([story.id] if story.kind == "volume" else story.of("volume"), 2)
     yield Verdict(
         statement=(
-            f"the storage back end refused volume {volumes or '?'} of {about(story)} "
+            f"the storage back end refused volume "
+            f"{volumes or '?'}{'' if story.kind == 'volume' else f' of {about(story)}'} "
             f"{hosts(cinder)}{f': {why}' if why else ''}"
         ),
         evidence=evidence(cinder, nova),
