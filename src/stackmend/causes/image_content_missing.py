@@ -10,8 +10,8 @@ of the first try may stay.
 
 ## How it shows
 
-nova-compute logs ``ImageNotFound``, or "Image has no associated data", from a download (``nova/image/glance.py``), on some
-hosts or at some times only, while the same image was used or shown elsewhere. glance-api answers 204 or 404 to
+nova-compute logs ``ImageNotFound``, or "Image has no associated data", from a download (``nova/image/glance.py``), on
+some hosts or at some times only, while the same image was used or shown elsewhere. glance-api answers 204 or 404 to
 ``GET .../file`` on one node and 200 on another, and logs "Get image ... data failed" on the first.
 
 ## What speaks against it
