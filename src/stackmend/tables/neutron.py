@@ -94,6 +94,9 @@ TABLES = (
         )
         for name in RESOURCES
     ),
+    Table(service="neutron", name="ml2_distributed_port_bindings", columns=text("port_id", "host"), optional=True),
+    Table(service="neutron", name="ml2_port_binding_levels", columns=text("port_id", "host", "segment_id")),
+    Table(service="neutron", name="networksegments", columns=text("id", "network_id")),
     Table(service="neutron", name="agents", columns=text("id", "agent_type", "host")),
     Table(
         service="neutron", name="networkdhcpagentbindings", columns=text("network_id", "dhcp_agent_id"), optional=True

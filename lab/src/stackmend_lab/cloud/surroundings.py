@@ -271,6 +271,8 @@ def _oddities(emit: Emit, world: World) -> None:
                                             "immediate"))  # fmt: skip
     emit("neutron", "ml2_port_bindings", neutron.BINDING,
          (kuryr, world.host(0), "ovs", "normal", "{}", json.dumps(DETAILS), "ACTIVE"))  # fmt: skip
+    emit("neutron", "ml2_port_binding_levels", neutron.LEVEL,
+         (kuryr, world.host(0), 0, "openvswitch", neutron.segment(world, 0)))  # fmt: skip
     foreign = identifier(0x72, 1, world.seed)
     placement.consumer(emit, world, foreign, 0, 3, old)
     emit("placement", "allocations", placement.ALLOCATION,

@@ -42,10 +42,9 @@ def _left(cloud: CloudRows, server: Server, port: str, *, kind: str = "ovs", nic
         vif_details="{}", status="INACTIVE",
     )  # fmt: skip
     if kind != "unbound":
-        cloud.insert(
-            "neutron", "ml2_port_binding_levels", port_id=port, host=host, level=0, driver="openvswitch",
-            segment_id=None,
-        )  # fmt: skip
+        sql = "SELECT level, driver, segment_id FROM ml2_port_binding_levels WHERE port_id = :p"
+        level = cloud.rows("neutron", sql, {"p": port})[0]
+        cloud.insert("neutron", "ml2_port_binding_levels", port_id=port, host=host, **level)
     return {"server": server.uuid, "port": port, "left_host": host}
 
 
