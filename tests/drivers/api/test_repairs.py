@@ -33,6 +33,7 @@ from stackmend_lab.plants.neutron import (
     port_binding_missing,
     port_binding_wrong_host,
     port_without_server,
+    router_port_drift,
 )
 from stackmend_lab.plants.nova import info_cache_stale_port, nova_bdm_cinder_detached
 from stackmend_lab.plants.placement import allocation_orphan, allocation_wrong_provider
@@ -85,6 +86,9 @@ CASES = {
         "floating-ip-port-orphan", floating_ip_port_orphan.plant, ("DELETE ports/{port}",)
     ),
     "a DHCP port that no agent uses": Case("dhcp-port-stale", dhcp_port_stale.plant, ("DELETE ports/{port}",)),
+    "a port whose router is gone": Case(
+        "router-port-drift", router_port_drift.VARIANTS["router_gone"], ("DELETE ports/{port}",)
+    ),
     "a port without a binding": Case(
         "port-binding-missing", port_binding_missing.plant, ("POST ports/{port}/bindings",),
         ("DELETE ports/{port}/bindings/",),

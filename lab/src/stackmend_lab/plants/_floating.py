@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Floating IPs to break, whole as Neutron makes them."""
+"""Floating IPs and routers to break, whole as Neutron makes them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ def gateway(cloud: CloudRows) -> dict[str, Any]:
     """The gateway port of a router: ``device_id`` is the router, ``network_id`` the external network."""
     sql = "SELECT id, device_id, network_id FROM ports WHERE device_owner = 'network:router_gateway' ORDER BY id"
     return cloud.rows("neutron", sql)[0]
+
+
+def new_router(cloud: CloudRows, **values: Any) -> str:
+    """A router without interfaces; its id."""
+    row = {"id": str(uuid.uuid4()), "name": "edge", "status": "ACTIVE", "admin_state_up": 1, "enable_snat": 1}
+    number = standard(cloud, "routers", cloud.ago(OLD))
+    return str(cloud.insert("neutron", "routers", **row, standard_attr_id=number, **values))
 
 
 def public_port(cloud: CloudRows, device: str, age: float = OLD) -> tuple[str, str]:

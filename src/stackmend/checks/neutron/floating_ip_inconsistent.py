@@ -57,6 +57,7 @@ CHECK = Check(
         "neutron_ports": {"id": "neutron_routerports.port_id"},
     },
     ages={"grace": 600},
+    explained_by={"router-port-drift": {"router": "router"}},
     sql="""
         WITH settled AS (
             SELECT f.id

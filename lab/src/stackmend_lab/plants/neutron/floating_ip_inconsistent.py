@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stackmend_lab.cloud import CloudRows
-from stackmend_lab.plants._floating import floating_ip, gateway
+from stackmend_lab.plants._floating import floating_ip, gateway, new_router
 from stackmend_lab.plants._networks import OLD, free_address, give_address, new_port, standard
 
 
@@ -30,12 +30,7 @@ def no_router(cloud: CloudRows) -> dict[str, Any]:
 
 def other_router(cloud: CloudRows) -> dict[str, Any]:
     """It names a router that has no port in either network."""
-    router = str(uuid.uuid4())
-    cloud.insert(
-        "neutron", "routers", id=router, name="old edge", status="ACTIVE", admin_state_up=1, enable_snat=1,
-        standard_attr_id=standard(cloud, "routers", cloud.ago(OLD)),
-    )  # fmt: skip
-    found = floating_ip(cloud, _port(cloud), router_id=router)
+    found = floating_ip(cloud, _port(cloud), router_id=new_router(cloud))
     return {"floating_ip": found["id"], "code": "router"}
 
 

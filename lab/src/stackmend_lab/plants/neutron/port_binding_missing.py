@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from typing import Any
 
 from stackmend_lab.cloud import CloudRows
+from stackmend_lab.plants._floating import new_router
 from stackmend_lab.plants._networks import OLD, new_port, other_host
 
 
@@ -55,9 +55,9 @@ def _unbind(cloud: CloudRows, port: str) -> None:
 
 def distributed(cloud: CloudRows) -> None:
     """The interface of a distributed router: its bindings, one a host, are in a table of their own."""
-    server, router = cloud.pick("active"), str(uuid.uuid4())
-    values = {"device_owner": "network:router_interface_distributed", "status": "ACTIVE"}
-    port = new_port(cloud, server, router, cloud.ago(OLD), **values)
+    server, router, owner = cloud.pick("active"), new_router(cloud), "network:router_interface_distributed"
+    port = new_port(cloud, server, router, cloud.ago(OLD), device_owner=owner, status="ACTIVE")
+    cloud.insert("neutron", "routerports", router_id=router, port_id=port, port_type=owner)
     _unbind(cloud, port)
     cloud.insert(
         "neutron", "ml2_distributed_port_bindings", port_id=port, host=server.host, router_id=router,
