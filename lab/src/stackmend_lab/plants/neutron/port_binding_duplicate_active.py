@@ -52,11 +52,6 @@ def _bound_too(cloud: CloudRows, port: str, host: str, status: str = "ACTIVE") -
         cloud.insert("neutron", "ml2_port_binding_levels", port_id=port, host=host, **level)
 
 
-def live_migrating(cloud: CloudRows) -> None:
-    """A live migration: an ACTIVE and an INACTIVE binding."""
-    cloud.pick("live_migrating")
-
-
 def prepared(cloud: CloudRows) -> None:
     """A share's port with an inactive binding on another host: Manila moves it."""
     server = cloud.pick("active")
@@ -65,4 +60,4 @@ def prepared(cloud: CloudRows) -> None:
     _bound_too(cloud, port, other_host(cloud, server), "INACTIVE")
 
 
-LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {"live_migrating": live_migrating, "prepared": prepared}
+LOOK_ALIKES: dict[str, Callable[[CloudRows], None]] = {"prepared": prepared}
