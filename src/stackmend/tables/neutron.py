@@ -97,7 +97,37 @@ TABLES = (
     ),
     Table(service="neutron", name="ml2_distributed_port_bindings", columns=text("port_id", "host"), optional=True),
     Table(service="neutron", name="ml2_port_binding_levels", columns=text("port_id", "host", "segment_id")),
-    Table(service="neutron", name="networksegments", columns=text("id", "network_id")),
+    Table(
+        service="neutron",
+        name="networksegments",
+        columns=(
+            *text("id", "network_id", "network_type"),
+            Column("physical_network", expr="COALESCE(t.physical_network, '')"),
+            *ints("segmentation_id"),
+        ),
+    ),
+    # of tunnels only the ids in use: there may be millions of others
+    *(
+        Table(
+            service="neutron",
+            name=f"ml2_{kind}_allocations",
+            label="neutron_segment_allocations",
+            columns=(
+                Column("network_type", expr=f"'{kind}'"),
+                Column("physical_network", expr="t.physical_network" if kind == "vlan" else "''"),
+                Column("number", ColumnType.INT, expr=f"t.{number}"),
+                *bools("allocated"),
+            ),
+            where="" if kind == "vlan" else "t.allocated",
+            optional=True,
+        )
+        for kind, number in (
+            ("vlan", "vlan_id"),
+            ("vxlan", "vxlan_vni"),
+            ("geneve", "geneve_vni"),
+            ("gre", "gre_id"),
+        )
+    ),
     Table(service="neutron", name="agents", columns=text("id", "agent_type", "host")),
     Table(
         service="neutron", name="networkdhcpagentbindings", columns=text("network_id", "dhcp_agent_id"), optional=True

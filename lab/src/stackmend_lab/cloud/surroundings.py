@@ -125,6 +125,7 @@ def _agent(emit: Emit, world: World, number: int, kind: str, host: str) -> None:
 def _networks(emit: Emit, world: World) -> None:
     for number in range(world.projects):
         _network(emit, world, number)
+    _segments(emit, world)
     old = world.ago(days=500)
     public = neutron.public(world)
     emit("neutron", "networks", _NET, (public, world.project(0), "public", "ACTIVE", 1, 1500,
@@ -133,6 +134,14 @@ def _networks(emit: Emit, world: World) -> None:
                                                   neutron.standard(emit, world, "networksegments", old, old)))  # fmt: skip
     _subnet(emit, world, neutron.public_subnet(world), public, 0, 4, "198.0.0.0/7", "198.0.0.1", old)
     _router(emit, world, old)
+
+
+def _segments(emit: Emit, world: World) -> None:
+    """The ids that Neutron gives to networks: VXLAN of the projects' networks and some free ones, and free VLANs."""
+    for number in range(1, world.projects + 51):
+        emit("neutron", "ml2_vxlan_allocations", ("vxlan_vni", "allocated"), (number, int(number <= world.projects)))
+    for number in range(100, 150):
+        emit("neutron", "ml2_vlan_allocations", ("physical_network", "vlan_id", "allocated"), ("physnet1", number, 0))
 
 
 def _router(emit: Emit, world: World, old: str) -> None:
