@@ -18,7 +18,7 @@ from pathlib import Path
 
 from stackmend.app.diagnosing import Asked, diagnose
 from stackmend.config.settings import Config
-from stackmend.model.cause import Diagnosis
+from stackmend.model.diagnosing.cause import Diagnosis
 
 _SERVER = re.compile(r"\[instance: ([0-9a-f-]{36})\]")
 _VOLUME = re.compile(r"[Vv]olume[ :=]+([0-9a-f]{8}-[0-9a-f-]{27})")

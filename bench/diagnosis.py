@@ -19,7 +19,7 @@ from stackmend.drivers.logs import reader
 from stackmend.drivers.logs.files import Logs
 from stackmend.drivers.logs.reader import Window
 from stackmend.engine.diagnosing.places import places
-from stackmend.model.logs import Looked, Record
+from stackmend.model.diagnosing.logs import Looked, Record
 
 _PARTS = ("Nova", "Cinder", "Neutron")
 _WORDS = (b" ERROR ", b" CRITICAL ", b"Traceback")

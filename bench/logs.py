@@ -25,7 +25,7 @@ from statistics import median
 
 from stackmend.drivers.logs.files import Logs
 from stackmend.drivers.logs.reader import Window, read
-from stackmend.model.logs import Looked
+from stackmend.model.diagnosing.logs import Looked
 
 SERVER = "05eef1bb-5356-43d9-86c9-4d9854d4d46b"
 REQUEST = "req-2b8d5b1c-9c0e-4f3e-8a55-0d6f6f0f7a11"

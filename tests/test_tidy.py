@@ -200,7 +200,7 @@ def test_nothing_is_left_to_do() -> None:
 
 #: what reads JSON, rows and libraries that tell no types, and hands on what it has made of them
 DECODES = (
-    "drivers/api/operations/_servers.py",
+    "drivers/api/servers.py",
     "drivers/api/reader.py",
     "drivers/api/reading.py",
     "drivers/api/session.py",

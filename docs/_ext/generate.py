@@ -22,8 +22,8 @@ import stackmend.workflows
 from stackmend.cli.shell import Shell
 from stackmend.config.document import reference
 from stackmend.engine.auditing.catalogue import KINDS
-from stackmend.model.cause import Cause
 from stackmend.model.check import Check
+from stackmend.model.diagnosing.cause import Cause
 from stackmend.model.errors import Exit
 from stackmend.model.repair import Repair
 from stackmend.model.workflow import Workflow

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stackmend.hosts.guest_copy import MARK
+from stackmend.hosts.inspection.guest_copy import MARK
 from stackmend.model.errors import Exit
 from stackmend_lab.cloud import Cloud
 

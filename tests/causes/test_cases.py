@@ -21,7 +21,7 @@ from stackmend.config.settings import Config
 from stackmend.engine.diagnosing import catalogue
 from stackmend.engine.diagnosing.judge import judged
 from stackmend.engine.diagnosing.summary import cause_of
-from stackmend.model.timeline import Entry, Story
+from stackmend.model.diagnosing.timeline import Entry, Story
 from stackmend.report.pages import page
 
 CASES = Path(__file__).parent / "cases"

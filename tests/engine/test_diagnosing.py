@@ -13,8 +13,8 @@ from stackmend.engine.diagnosing import gather as gathering
 from stackmend.engine.diagnosing.clocks import clocks, corrected
 from stackmend.engine.diagnosing.gather import Known, gather
 from stackmend.engine.diagnosing.summary import template
-from stackmend.model.logs import UUID, Looked, Record
-from stackmend.model.timeline import Entry
+from stackmend.model.diagnosing.logs import UUID, Looked, Record
+from stackmend.model.diagnosing.timeline import Entry
 
 
 def name(text: str) -> str:

@@ -14,9 +14,9 @@ from stackmend.app.session import no_progress
 from stackmend.cloud import canaries
 from stackmend.cloud.canaries import NAME, Story
 from stackmend.config.settings import Config
-from stackmend.model.canaries import Batch, Canary, Phase
 from stackmend.model.errors import UsageError
 from stackmend.model.journal import JournalEntry, RunResult
+from stackmend.model.objects.canaries import Batch, Canary, Phase
 from stackmend.model.operations.canaries import BuildCanary, CanaryProved, RemoveCanary
 from stackmend.model.plan import Action
 from stackmend.model.protocols import Progress

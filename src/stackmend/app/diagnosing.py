@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from stackmend.app import audits, hosts, selecting
 from stackmend.app.session import CloudSession
-from stackmend.cloud import histories
+from stackmend.cloud.diagnosing import histories
 from stackmend.cloud.objects import UUID
 from stackmend.config.settings import Config
 from stackmend.drivers.logs import reader
@@ -20,12 +20,12 @@ from stackmend.drivers.logs.reader import Window
 from stackmend.drivers.logs.remote import RemoteLogs
 from stackmend.engine.diagnosing import catalogue, judge, summary
 from stackmend.engine.diagnosing.gather import Known, gather
-from stackmend.model.cause import Diagnosis
+from stackmend.model.diagnosing.cause import Diagnosis
+from stackmend.model.diagnosing.logs import Looked, Record
+from stackmend.model.diagnosing.timeline import FINDING, Entry
 from stackmend.model.errors import ConfigError, StackmendError, UsageError
 from stackmend.model.events import Events
 from stackmend.model.finding import Finding
-from stackmend.model.logs import Looked, Record
-from stackmend.model.timeline import FINDING, Entry
 
 _EVENTS = Events(__name__)
 _REQUEST = re.compile(r"req-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")

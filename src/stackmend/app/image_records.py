@@ -15,7 +15,7 @@ from stackmend.drivers.scratch import scratch
 from stackmend.drivers.snapshot.query import open_snapshot
 from stackmend.model.errors import ApiError, SourceError, UsageError
 from stackmend.model.finding import Row
-from stackmend.model.images import ACTIVE, ImageRecord
+from stackmend.model.objects.images import ACTIVE, ImageRecord
 
 _LABELS = ("glance_images", "glance_image_locations")
 #: of deleted images too: content that waits to be scrubbed
@@ -29,7 +29,7 @@ class Recorded:
     """The images of a cloud."""
 
     images: Mapping[str, ImageRecord]  #: active, with content of their own
-    known: frozenset[str] | None  #: see :class:`stackmend.model.images.StoreVisit`
+    known: frozenset[str] | None  #: see :class:`stackmend.model.objects.images.StoreVisit`
     empty: int = 0  #: active images without content on purpose: snapshots of servers that boot from volumes
 
     def chosen(self, wanted: Sequence[str]) -> Recorded:

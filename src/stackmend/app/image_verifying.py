@@ -26,7 +26,7 @@ from stackmend.hosts import image_stores
 from stackmend.hosts.image_stores import StoreSpec
 from stackmend.model.errors import ConfigError, Exit, SourceError, UsageError
 from stackmend.model.finding import Finding, State, finding_of
-from stackmend.model.images import Content, Held, ImageRecord, Node, StoreVisit
+from stackmend.model.objects.images import Content, Held, ImageRecord, Node, StoreVisit
 from stackmend.model.protocols import Completed, Hosts, Progress
 
 _MEBIBYTE = 1 << 20

@@ -17,7 +17,7 @@ from stackmend.model.audit import CheckOutcome, CheckResult
 from stackmend.model.check import StoreCheck
 from stackmend.model.errors import ConfigError, SourceError
 from stackmend.model.finding import Finding, State, finding_of, fingerprint
-from stackmend.model.images import StoreVisit
+from stackmend.model.objects.images import StoreVisit
 from stackmend.model.protocols import Hosts, Progress
 
 _Rows = dict[str, dict[str, Mapping[str, object]]]  #: check -> fingerprint -> row

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from stackmend.model.timeline import Entry, Match, Story
+from stackmend.model.diagnosing.timeline import Entry, Match, Story
 
 #: entries of evidence that are named
 _MOST = 8

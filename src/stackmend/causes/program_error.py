@@ -29,8 +29,8 @@ import re
 from collections.abc import Iterator
 
 from stackmend.causes._fits import about, evidence, failed
-from stackmend.model.cause import Cause, Confidence, Verdict
-from stackmend.model.timeline import Match, Story
+from stackmend.model.diagnosing.cause import Cause, Confidence, Verdict
+from stackmend.model.diagnosing.timeline import Match, Story
 
 _ERROR = re.compile(
     r"^(?P<type>TypeError|AttributeError|KeyError|IndexError|NameError|UnboundLocalError|ZeroDivisionError|AssertionError"

@@ -17,8 +17,8 @@ from stackmend.cloud import compute
 from stackmend.cloud import image as glance
 from stackmend.cloud import network as neutron
 from stackmend.model.api import Resource, segment
-from stackmend.model.canaries import Attempt
 from stackmend.model.errors import SourceError, UsageError
+from stackmend.model.objects.canaries import Attempt
 from stackmend.model.protocols import Api
 from stackmend.model.values import members, objects, text, texts, whole
 

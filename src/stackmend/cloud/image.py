@@ -7,7 +7,7 @@ Every function may raise SourceError, if Glance does not answer.
 from __future__ import annotations
 
 from stackmend.model.api import Resource, segment
-from stackmend.model.images import ImageRecord
+from stackmend.model.objects.images import ImageRecord
 from stackmend.model.protocols import Api
 from stackmend.model.values import objects, whole
 

@@ -14,8 +14,8 @@ from msgspec import Meta
 
 from stackmend.drivers.api.session import TIMEOUT
 from stackmend.drivers.database.patience import SILENCE
-from stackmend.model.images import DATADIR
 from stackmend.model.objects.disks import INSTANCES
+from stackmend.model.objects.images import DATADIR
 from stackmend.model.plan import Limits as PlanLimits
 
 #: a request that may take longer than a day has no limit

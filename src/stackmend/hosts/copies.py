@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from importlib import resources
 
-from stackmend.hosts.guest_copy import MARK
+from stackmend.hosts.inspection.guest_copy import MARK
 from stackmend.model.protocols import Hosts
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import HostCommand

@@ -15,8 +15,8 @@ from stackmend.hosts.disk_scripts import IDENTITY
 from stackmend.hosts.disks import InstancesDirectory, copy_file
 from stackmend.hosts.inventory import SHARED
 from stackmend.model.errors import SourceError, UsageError
-from stackmend.model.images import DATADIR, Content, Held, ImageRecord, Node, Storage, StoredFile
 from stackmend.model.objects.disks import QUARANTINE
+from stackmend.model.objects.images import DATADIR, Content, Held, ImageRecord, Node, Storage, StoredFile
 from stackmend.model.protocols import Hosts
 from stackmend.model.step import HostCommand
 

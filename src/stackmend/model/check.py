@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from stackmend.model.images import StoreVisit
 from stackmend.model.objects.disks import Visit
+from stackmend.model.objects.images import StoreVisit
 
 
 class Severity(StrEnum):

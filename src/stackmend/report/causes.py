@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from stackmend.model.cause import Cause
+from stackmend.model.diagnosing.cause import Cause
 from stackmend.report.document import Document
 from stackmend.report.pages import page
 

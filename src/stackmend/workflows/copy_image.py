@@ -29,7 +29,7 @@ from stackmend.hosts.disks import stamp_of
 from stackmend.hosts.image_stores import StoreSpec
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
-from stackmend.model.images import ACTIVE, Content, Held, ImageRecord
+from stackmend.model.objects.images import ACTIVE, Content, Held, ImageRecord
 from stackmend.model.operations.image import CopyToStore, DropFromStore, ImageStands
 from stackmend.model.protocols import Hosts
 from stackmend.model.repair import CannotRepair

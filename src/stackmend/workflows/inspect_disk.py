@@ -37,9 +37,9 @@ from collections.abc import Iterator
 from stackmend.cloud import servers
 from stackmend.cloud.inspections import OFF, Inspection, inspection
 from stackmend.cloud.servers import Server
-from stackmend.hosts.inspecting import COPY, LIVE, OFFLINE, Method, Prepared, seen
-from stackmend.hosts.inspecting_rescue import RESCUE
-from stackmend.hosts.inspecting_volume import SNAPSHOT
+from stackmend.hosts.inspection.inspecting import COPY, LIVE, OFFLINE, Method, Prepared, seen
+from stackmend.hosts.inspection.inspecting_rescue import RESCUE
+from stackmend.hosts.inspection.inspecting_volume import SNAPSHOT
 from stackmend.model.errors import SourceError, UsageError
 from stackmend.model.finding import Row
 from stackmend.model.operations.compute import Lock, LockSeen, Unlock

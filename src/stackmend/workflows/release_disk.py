@@ -20,9 +20,9 @@ from collections.abc import Iterator
 
 from stackmend.cloud import servers
 from stackmend.cloud.inspections import inspection
-from stackmend.hosts.inspecting import COPY, LIVE, OFFLINE
-from stackmend.hosts.inspecting_rescue import RESCUE
-from stackmend.hosts.inspecting_volume import SNAPSHOT
+from stackmend.hosts.inspection.inspecting import COPY, LIVE, OFFLINE
+from stackmend.hosts.inspection.inspecting_rescue import RESCUE
+from stackmend.hosts.inspection.inspecting_volume import SNAPSHOT
 from stackmend.model.errors import UsageError
 from stackmend.model.finding import Row
 from stackmend.model.operations.compute import Lock, Unlock

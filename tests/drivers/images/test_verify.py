@@ -18,7 +18,7 @@ from stackmend.config.settings import load
 from stackmend.drivers.images.ledger import Ledger
 from stackmend.drivers.images.pace import Pace, StoppedError
 from stackmend.model.errors import Exit, UsageError
-from stackmend.model.images import Held, ImageRecord
+from stackmend.model.objects.images import Held, ImageRecord
 
 from .conftest import Site
 

@@ -11,7 +11,7 @@ import pytest
 
 from stackmend.drivers.logs.formats import formats
 from stackmend.drivers.logs.lines import Reading
-from stackmend.model.logs import Context
+from stackmend.model.diagnosing.logs import Context
 
 CONTEXT = Context(host="c01", service="nova-compute", year=2026, month=11)
 REQ = "req-2b8d5b1c-9c0e-4f3e-8a55-0d6f6f0f7a11"

@@ -22,8 +22,8 @@ from stackmend.drivers.logs import reader
 from stackmend.drivers.logs.files import Logs
 from stackmend.drivers.logs.reader import Window, read
 from stackmend.drivers.logs.remote import RemoteLogs
+from stackmend.model.diagnosing.logs import Looked, Record
 from stackmend.model.errors import UsageError
-from stackmend.model.logs import Looked, Record
 
 SERVER = "05eef1bb-5356-43d9-86c9-4d9854d4d46b"
 NOON = datetime(2026, 11, 29, 12, 0, tzinfo=UTC).timestamp()

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from stackmend.engine.diagnosing.places import places
-from stackmend.model.logs import Record
+from stackmend.model.diagnosing.logs import Record
 
 LIB = "/usr/lib/python3/dist-packages"
 

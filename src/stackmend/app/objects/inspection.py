@@ -19,8 +19,8 @@ from stackmend.drivers.disks.exporter import Layer, argv
 from stackmend.drivers.disks.sandbox import Opened
 from stackmend.drivers.hosts.transport import Transport
 from stackmend.hosts import copies
-from stackmend.hosts.inspected import Found, disks
-from stackmend.hosts.inspecting_volume import served
+from stackmend.hosts.inspection.inspected import Found, disks
+from stackmend.hosts.inspection.inspecting_volume import served
 from stackmend.model.errors import ApiError, ConfigError, OutputError, SourceError, StackmendError, UsageError
 from stackmend.model.objects.inspection import Entry, Kind, Layout, Volume
 

@@ -33,7 +33,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from stackmend.model.check import Severity, StoreCheck
-from stackmend.model.images import Content, Held, StoreVisit
+from stackmend.model.objects.images import Content, Held, StoreVisit
 
 _BAD = (Held.MISSING, Held.SIZE, Held.HASH)
 

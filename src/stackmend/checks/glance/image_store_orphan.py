@@ -28,7 +28,7 @@ from typing import Any
 from stackmend.cloud.objects import UUID
 from stackmend.model.check import Severity, StoreCheck
 from stackmend.model.errors import SourceError
-from stackmend.model.images import StoreVisit
+from stackmend.model.objects.images import StoreVisit
 
 
 def find(visit: StoreVisit) -> Iterator[dict[str, Any]]:

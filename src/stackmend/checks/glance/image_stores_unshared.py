@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from stackmend.model.check import Severity, StoreCheck
-from stackmend.model.images import Held, Node, StoreVisit
+from stackmend.model.objects.images import Held, Node, StoreVisit
 
 
 def find(visit: StoreVisit) -> Iterator[dict[str, Any]]:

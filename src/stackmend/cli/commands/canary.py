@@ -13,7 +13,7 @@ from stackmend.cli.request import Working
 from stackmend.model.errors import UsageError
 
 if TYPE_CHECKING:
-    from stackmend.model.canaries import Batch
+    from stackmend.model.objects.canaries import Batch
     from stackmend.model.plan import Plan
     from stackmend.report.document import Document
 
@@ -127,7 +127,7 @@ class Canary(Working):
 
     def document(self, plan: Plan) -> Document:
         """The plan; for people in short, for all of its servers are alike."""
-        from stackmend.report import canaries as shown
+        from stackmend.report.objects import canaries as shown
 
         found = super().document(plan)
         brief = shown.brief(plan.facts, self.width) if plan.workflow == self.workflow and plan.actions else ""
@@ -151,7 +151,7 @@ class Canary(Working):
         return self._told(canaries.report(config, result.run), parsed_args)
 
     def _told(self, found: Batch, parsed_args: argparse.Namespace) -> int:
-        from stackmend.report import canaries as shown
+        from stackmend.report.objects import canaries as shown
 
         self.show(shown.batch(found, self.width), parsed_args)
         self.notes.say(f"{found.proved} of {len(found.canaries)} proved, {len(found.bad)} failed; run {found.run}")

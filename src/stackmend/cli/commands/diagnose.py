@@ -15,7 +15,7 @@ from stackmend.model.errors import Exit, NoConfigError, UsageError
 
 if TYPE_CHECKING:
     from stackmend.config.settings import Config
-    from stackmend.model.cause import Diagnosis
+    from stackmend.model.diagnosing.cause import Diagnosis
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _AGO = re.compile(r"(\d+)([smhdw])")
@@ -93,7 +93,7 @@ class _Diagnose(Printing):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print the causes; the exit code says whether there are any."""
         from stackmend.app import diagnosing
-        from stackmend.report import diagnoses
+        from stackmend.report.diagnosing import diagnoses
 
         found = diagnosing.diagnose(
             self._config(parsed_args),
@@ -131,7 +131,7 @@ class _Diagnose(Printing):
             return Config()
 
     def _write(self, path: str, found: Diagnosis) -> None:
-        from stackmend.report import timelines
+        from stackmend.report.diagnosing import timelines
 
         try:
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
@@ -237,7 +237,7 @@ class DiagnoseSummary(Printing):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print the groups; the exit code says whether there are any."""
         from stackmend.app import diagnosing
-        from stackmend.report import diagnoses
+        from stackmend.report.diagnosing import diagnoses
 
         if not parsed_args.logs:
             raise UsageError("no logs are given", "Name a log, a folder or a sosreport: --logs /var/log.")

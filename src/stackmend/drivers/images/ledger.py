@@ -11,7 +11,7 @@ from typing import TextIO
 
 from stackmend.model import files
 from stackmend.model.errors import UsageError
-from stackmend.model.images import Content, Held, ImageRecord
+from stackmend.model.objects.images import Content, Held, ImageRecord
 
 #: seconds after which what was read counts no more
 OLDEST = 7 * 86_400.0

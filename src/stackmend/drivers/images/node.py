@@ -15,7 +15,7 @@ from stackmend.cloud.image import content
 from stackmend.drivers.api.session import ApiSession
 from stackmend.drivers.images.pace import Pace
 from stackmend.model.errors import ApiError, LostError
-from stackmend.model.images import Content, Held, ImageRecord
+from stackmend.model.objects.images import Content, Held, ImageRecord
 
 if TYPE_CHECKING:
     import requests

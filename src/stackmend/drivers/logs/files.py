@@ -20,8 +20,8 @@ from stackmend.drivers.logs.exported import Exported
 from stackmend.drivers.logs.layouts import place
 from stackmend.drivers.logs.lines import Reading
 from stackmend.drivers.scratch import Scratch
+from stackmend.model.diagnosing.logs import Context
 from stackmend.model.errors import UsageError
-from stackmend.model.logs import Context
 
 #: bytes of a file by which it is judged whether it is a log
 _SAMPLE = 64 * 1024

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 
 from stackmend.drivers.logs.formats import formats
-from stackmend.model.logs import Context, Line
+from stackmend.model.diagnosing.logs import Context, Line
 
 #: lines by which the formats of a file are found, and messages among them that suffice
 _SAMPLE = 1000

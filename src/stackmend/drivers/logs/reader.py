@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from stackmend.drivers.logs.files import LogFile
 from stackmend.drivers.logs.lines import decoded
-from stackmend.model.logs import TROUBLE, UUID, Line, Looked, Record
+from stackmend.model.diagnosing.logs import TROUBLE, UUID, Line, Looked, Record
 from stackmend.model.redaction import redact
 
 _BLOCK = 4 * 1024 * 1024

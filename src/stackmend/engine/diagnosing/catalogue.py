@@ -10,7 +10,7 @@ from functools import cache
 
 import stackmend.causes
 from stackmend.engine.auditing.catalogue import CatalogueError
-from stackmend.model.cause import Cause
+from stackmend.model.diagnosing.cause import Cause
 
 
 @cache

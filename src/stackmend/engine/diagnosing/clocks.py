@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from statistics import median
 
-from stackmend.model.logs import Record
-from stackmend.model.timeline import Clock, Entry
+from stackmend.model.diagnosing.logs import Record
+from stackmend.model.diagnosing.timeline import Clock, Entry
 
 #: the order in which a request comes to services, by the begin of their names
 _RANKS = (

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from stackmend.cloud.log_lines import named
+from stackmend.cloud.diagnosing.log_lines import named
 from stackmend.engine.diagnosing.clocks import corrected
-from stackmend.model.logs import Looked, Record
-from stackmend.model.timeline import Entry, Row, Story
+from stackmend.model.diagnosing.logs import Looked, Record
+from stackmend.model.diagnosing.timeline import Entry, Row, Story
 
 #: rounds of following, identifiers that are looked for in one, and in all
 _ROUNDS, _AT_ONCE, _MOST = 5, 16, 120

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from stackmend.cloud.log_lines import BUILD
+from stackmend.cloud.diagnosing.log_lines import BUILD
 from stackmend.engine.diagnosing import catalogue
 from stackmend.engine.diagnosing.places import places
-from stackmend.model.cause import Blamed, Cause, Confidence, Diagnosis
-from stackmend.model.timeline import LOG, Entry, Story
+from stackmend.model.diagnosing.cause import Blamed, Cause, Confidence, Diagnosis
+from stackmend.model.diagnosing.timeline import LOG, Entry, Story
 
 _ORDER = {Confidence.CERTAIN: 0, Confidence.LIKELY: 1, Confidence.POSSIBLE: 2}
 

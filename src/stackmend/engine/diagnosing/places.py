@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from stackmend.model.logs import TROUBLE, Record
-from stackmend.model.timeline import CodePlace, Entry
+from stackmend.model.diagnosing.logs import TROUBLE, Record
+from stackmend.model.diagnosing.timeline import CodePlace, Entry
 
 _FRAME = re.compile(r'File \\?"([^"\\]+)\\?", line (\d+), in ([\w<>.]+)')
 _SERVICES = ("nova", "cinder", "neutron", "glance", "keystone", "placement", "octavia", "heat")

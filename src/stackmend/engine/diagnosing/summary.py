@@ -11,9 +11,9 @@ from functools import cache
 from typing import Any
 
 from stackmend.engine.diagnosing import catalogue
-from stackmend.model.cause import entry_dict, moment
-from stackmend.model.logs import Looked, Record
-from stackmend.model.timeline import Entry
+from stackmend.model.diagnosing.cause import entry_dict, moment
+from stackmend.model.diagnosing.logs import Looked, Record
+from stackmend.model.diagnosing.timeline import Entry
 
 #: what differs between two messages of the same kind
 _PARTS: tuple[tuple[re.Pattern[str], str], ...] = tuple(

@@ -271,8 +271,9 @@ def _literal_commands() -> frozenset[tuple[str, ...]]:
 
 def _commanding_modules() -> Iterator[ModuleType]:
     for package in (stackmend.workflows, stackmend.hosts):
-        for info in pkgutil.iter_modules(package.__path__):
-            yield importlib.import_module(f"{package.__name__}.{info.name}")
+        for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not info.ispkg:
+                yield importlib.import_module(info.name)
 
 
 def _module_of(name: str) -> str:

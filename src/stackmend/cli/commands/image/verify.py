@@ -73,7 +73,7 @@ class ImageVerify(Printing):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Verify, print what was found, and say what to do."""
         from stackmend.app.image_verifying import Asked, verify
-        from stackmend.report import images
+        from stackmend.report.objects import images
 
         asked = Asked(
             images=parsed_args.image, endpoints=parsed_args.endpoint, stores=parsed_args.store,

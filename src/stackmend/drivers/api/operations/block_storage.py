@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from stackmend.drivers.api.operations import Implementation, ResourceReader, _servers
+from stackmend.drivers.api import servers as _servers
+from stackmend.drivers.api.operations import Implementation, ResourceReader
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.block_storage import (
     AttachmentSeen,

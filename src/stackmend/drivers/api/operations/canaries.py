@@ -13,7 +13,8 @@ from typing import Any
 
 from stackmend.cloud.canaries import KEY
 from stackmend.cloud.consoles import LOGIN, seen
-from stackmend.drivers.api.operations import Implementation, ResourceReader, _servers, consoles, nothing
+from stackmend.drivers.api import servers as _servers
+from stackmend.drivers.api.operations import Implementation, ResourceReader, consoles, nothing
 from stackmend.drivers.api.operations.waiting import connected
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.canaries import (

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Protocol, cast
 
-from stackmend.drivers.api.operations import Implementation, ResourceReader, _servers, host_services
+from stackmend.drivers.api import servers as _servers
+from stackmend.drivers.api.operations import Implementation, ResourceReader, host_services
 from stackmend.drivers.api.operations.waiting import connected
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.compute_hosts import (

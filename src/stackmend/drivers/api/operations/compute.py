@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stackmend.drivers.api.operations import Implementation, OfServer, ResourceReader, _servers, nothing
+from stackmend.drivers.api import servers as _servers
+from stackmend.drivers.api.operations import Implementation, OfServer, ResourceReader, nothing
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.compute import (
     AwaitHeal,

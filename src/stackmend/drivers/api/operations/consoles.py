@@ -7,7 +7,8 @@ import hashlib
 from dataclasses import dataclass
 
 from stackmend.cloud.consoles import LINES, clean, shown
-from stackmend.drivers.api.operations import Implementation, OfServer, ResourceReader, _servers, nothing
+from stackmend.drivers.api import servers as _servers
+from stackmend.drivers.api.operations import Implementation, OfServer, ResourceReader, nothing
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.errors import SourceError
 from stackmend.model.operations.compute import ConsoleMoves, ConsoleSeen

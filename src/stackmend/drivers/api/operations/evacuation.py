@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from stackmend.cloud.states import EVACUATED, EVACUATING
-from stackmend.drivers.api.operations import Implementation, ResourceReader, _servers, nothing
+from stackmend.drivers.api import servers as _servers
+from stackmend.drivers.api.operations import Implementation, ResourceReader, nothing
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.errors import SourceError
 from stackmend.model.operations.compute import GuestPower, PowerSeen

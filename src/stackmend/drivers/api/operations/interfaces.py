@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from stackmend.drivers.api.operations import Implementation, ResourceReader, _servers
+from stackmend.drivers.api import servers as _servers
+from stackmend.drivers.api.operations import Implementation, ResourceReader
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.interfaces import AttachInterface, DetachInterface, InterfaceOperation, InterfaceSeen
 from stackmend.model.step import StepState

@@ -15,7 +15,8 @@ from typing import Any, cast
 from msgspec import UNSET
 
 from stackmend.cloud.states import CAME_TO_NOTHING, OVER
-from stackmend.drivers.api.operations import Implementation, OfServer, ResourceReader, _servers
+from stackmend.drivers.api import servers as _servers
+from stackmend.drivers.api.operations import Implementation, OfServer, ResourceReader
 from stackmend.drivers.api.operations.power import action
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.errors import SourceError

@@ -8,7 +8,8 @@ from typing import cast
 
 from msgspec import UNSET
 
-from stackmend.drivers.api.operations import Implementation, ResourceReader, _servers
+from stackmend.drivers.api import servers as _servers
+from stackmend.drivers.api.operations import Implementation, ResourceReader
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.network import (
     BindingOperation,

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from stackmend.drivers.api.operations import Implementation, OfServer, ResourceReader, _servers
+from stackmend.drivers.api import servers as _servers
+from stackmend.drivers.api.operations import Implementation, OfServer, ResourceReader
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.compute import (
     Lock,

@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import Any, cast
 
 from stackmend.cloud import network
-from stackmend.drivers.api.operations import Implementation, ResourceReader, _servers, nothing
+from stackmend.drivers.api import servers as _servers
+from stackmend.drivers.api.operations import Implementation, ResourceReader, nothing
 from stackmend.drivers.api.operations.waiting import connected
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.errors import SourceError

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import cast
 
-from stackmend.drivers.api.operations import Implementation, OfServer, ResourceReader, _servers, nothing
+from stackmend.drivers.api import servers as _servers
+from stackmend.drivers.api.operations import Implementation, OfServer, ResourceReader, nothing
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.compute import BootRelocated, BootSeen, Relocated
 from stackmend.model.operations.network import PortSeen, ReturnPort

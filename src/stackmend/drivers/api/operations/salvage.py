@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from stackmend.drivers.api.operations import Implementation, OfServer, ResourceReader, _servers, nothing
+from stackmend.drivers.api import servers as _servers
+from stackmend.drivers.api.operations import Implementation, OfServer, ResourceReader, nothing
 from stackmend.model.operations.compute import ServerAway, ServerStays
 from stackmend.model.operations.servers import ServerSeen
 from stackmend.model.step import StepState

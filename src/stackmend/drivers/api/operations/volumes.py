@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackmend.drivers.api.operations import Implementation, ResourceReader, _servers, consoles, nothing
+from stackmend.drivers.api import servers as _servers
+from stackmend.drivers.api.operations import Implementation, ResourceReader, consoles, nothing
 from stackmend.drivers.api.session import Request, segment
 from stackmend.model.operations.compute import AttachVolume, AwaitLogin, ConsoleSeen, PairSeen, ReleaseVolume
 from stackmend.model.step import StepState

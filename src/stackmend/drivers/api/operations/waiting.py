@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from stackmend.cloud.states import OVER
-from stackmend.drivers.api.operations import Asked, Implementation, ResourceReader, _servers, host_services, nothing
+from stackmend.drivers.api import servers as _servers
+from stackmend.drivers.api.operations import Asked, Implementation, ResourceReader, host_services, nothing
 from stackmend.drivers.api.operations.moves import RECORDS
 from stackmend.drivers.api.session import segment
 from stackmend.model.operations import Seen

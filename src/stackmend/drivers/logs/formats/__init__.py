@@ -7,7 +7,7 @@ import importlib
 import pkgutil
 from functools import cache
 
-from stackmend.model.logs import Format
+from stackmend.model.diagnosing.logs import Format
 
 
 @cache

@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from stackmend.model.logs import Context
+from stackmend.model.diagnosing.logs import Context
 
 MONTHS = {
     name: number

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from stackmend.drivers.logs.formats import oslo
 from stackmend.drivers.logs.formats._times import MONTHS
-from stackmend.model.logs import Context, Format, Line
+from stackmend.model.diagnosing.logs import Context, Format, Line
 
 _LINE = re.compile(
     r"\[[A-Z][a-z]{2} (?P<month>[A-Z][a-z]{2}) (?P<day>\d\d) (?P<h>\d\d):(?P<m>\d\d):(?P<s>\d\d)(?:\."

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from stackmend.drivers.logs.formats._times import clf
-from stackmend.model.logs import Context, Format, Line
+from stackmend.model.diagnosing.logs import Context, Format, Line
 
 _LINE = re.compile(
     r"(?:(?:<\d+>)?\w{3}\s+\d{1,2} \d\d:\d\d:\d\d (?:(?P<host>\S+) )?)?haproxy\[(?P<process>\d+)\]: "

@@ -8,7 +8,7 @@ import re
 from dataclasses import replace
 
 from stackmend.drivers.logs.formats import oslo
-from stackmend.model.logs import Context, Format, Line
+from stackmend.model.diagnosing.logs import Context, Format, Line
 
 _LEVELS = ("CRITICAL", "CRITICAL", "CRITICAL", "ERROR", "WARNING", "INFO", "INFO", "DEBUG")
 _UNIT = re.compile(r"(?:kolla-|container-|devstack@)?(?P<name>.*?)(?:@[^.]*)?(?:-container)?\.(?:service|scope)$")

@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 from stackmend.drivers.logs.formats._times import iso
-from stackmend.model.logs import Context, Format, Line
+from stackmend.model.diagnosing.logs import Context, Format, Line
 
 _HEAD = re.compile(
     r"(?:\x1b\[[\d;]*m)?(?P<second>\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)[.,](?P<fraction>\d{3,6})"

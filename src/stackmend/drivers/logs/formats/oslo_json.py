@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stackmend.drivers.logs.formats._times import iso
-from stackmend.model.logs import Context, Format, Line
+from stackmend.model.diagnosing.logs import Context, Format, Line
 
 
 def read(line: str, context: Context) -> Line | None:

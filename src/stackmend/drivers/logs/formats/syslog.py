@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from stackmend.drivers.logs.formats import oslo
 from stackmend.drivers.logs.formats._times import iso, without_year
-from stackmend.model.logs import Context, Format, Line
+from stackmend.model.diagnosing.logs import Context, Format, Line
 
 _SHORT = re.compile(
     r"(?:<\d+>)?(?P<month>[A-Z][a-z]{2})\s+(?P<day>\d{1,2}) (?P<clock>\d\d:\d\d:\d\d)(?:\.\d+)? (?P<rest>\S+ .*)",

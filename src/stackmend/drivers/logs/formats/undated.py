@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from stackmend.drivers.logs.formats.oslo import context_of
-from stackmend.model.logs import Context, Format, Line
+from stackmend.model.diagnosing.logs import Context, Format, Line
 
 _LINE = re.compile(
     r"(?:(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) )?(?:(?P<logger>[a-z_]+(?:\.[a-z_0-9]+)+) )?"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from stackmend.drivers.logs.formats._times import MONTHS, iso
-from stackmend.model.logs import Context, Format, Line
+from stackmend.model.diagnosing.logs import Context, Format, Line
 
 _LINE = re.compile(
     r"\[pid: (?P<process>\d+)\|app: [\d-]+\|req: [\d/-]+\] (?P<client>\S+) \([^)]*\) \{[^}]*\} "

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from stackmend.drivers.logs.formats._times import clf
-from stackmend.model.logs import Context, Format, Line
+from stackmend.model.diagnosing.logs import Context, Format, Line
 
 _LINE = re.compile(
     r'[0-9a-fA-F.:,]+ - - \[(?P<time>\d{1,2}/[A-Z][a-z]{2}/\d{4} \d\d:\d\d:\d\d)\] "[A-Z]+ \S+'

@@ -7,7 +7,7 @@ import importlib
 import pkgutil
 from functools import cache
 
-from stackmend.model.logs import Layout
+from stackmend.model.diagnosing.logs import Layout
 
 
 @cache

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from stackmend.drivers.logs.layouts._names import service_of
-from stackmend.model.logs import Layout
+from stackmend.model.diagnosing.logs import Layout
 
 _ABOVE = {"var", "log", "volumes", "kolla_logs", "_data", "lib", "docker"}
 

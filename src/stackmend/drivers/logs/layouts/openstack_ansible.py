@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from stackmend.drivers.logs.layouts._names import service_of
-from stackmend.model.logs import Layout
+from stackmend.model.diagnosing.logs import Layout
 
 _CONTAINER = re.compile(r".+[_-]container[_-][0-9a-f]{8}$")
 

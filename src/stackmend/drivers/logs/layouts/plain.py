@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from stackmend.drivers.logs.layouts._names import service_of
-from stackmend.model.logs import Layout
+from stackmend.model.diagnosing.logs import Layout
 
 #: folders that are named for what is in them, not for a host
 _OF_SERVICES = {

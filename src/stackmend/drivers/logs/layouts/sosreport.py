@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from stackmend.drivers.logs.layouts._names import service_of
-from stackmend.model.logs import Layout
+from stackmend.model.diagnosing.logs import Layout
 
 _REPORT = re.compile(r"sos(?:report|collector)?-(?P<host>.+?)(?:-\d{4,10})?-\d{4}-\d\d-\d\d-[a-z]{7}$")
 

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happened to an object, in one order: messages of logs, actions, faults, migrations, its own times, findings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from stackmend.model.diagnosing.logs import TROUBLE, Looked
+
+Row = Mapping[str, Any]
+
+#: kinds of objects that a diagnosis may begin with
+KINDS = ("server", "port", "volume", "host", "image", "request")
+#: where an entry comes from
+LOG, ACTION, EVENT, FAULT, MIGRATION, OBJECT, FINDING = (
+    "log", "action", "event", "fault", "migration", "object", "finding",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One thing that happened or was said."""
+
+    at: float | None  #: by the reference clock; None if nobody said when
+    text: str
+    kind: str = LOG
+    told: float | None = None  #: as its own host's clock had it
+    host: str = ""
+    service: str = ""
+    level: str = "INFO"
+    logger: str = ""
+    request: str = ""
+    more: str = ""
+    ids: frozenset[str] = field(default_factory=frozenset)
+    source: str = ""  #: file and offset, or table
+
+    @property
+    def whole(self) -> str:
+        """With its traceback."""
+        return f"{self.text}\n{self.more}" if self.more else self.text
+
+    @property
+    def trouble(self) -> bool:
+        """Whether it says that something went wrong."""
+        return self.level in TROUBLE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """By how much the clock of a host differs from the reference, and what shows it."""
+
+    host: str
+    ahead: float  #: seconds, at least; below zero: it is behind
+    reference: str
+    requests: int  #: that both hosts logged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodePlace:
+    """A place in a service's code at which something failed, by a traceback."""
+
+    file: str  #: from the package on: ``nova/compute/manager.py``
+    line: int = 0  #: 0 if no frame shows it: the place is concluded
+    function: str = ""
+    service: str = ""  #: of the log
+    at: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} ({self.function})" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """An entry, and what a pattern found in it."""
+
+    entry: Entry
+    found: re.Match[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """Everything known about one object's trouble."""
+
+    kind: str
+    id: str
+    name: str = ""
+    entries: tuple[Entry, ...] = ()
+    ids: Mapping[str, str] = field(default_factory=dict)  #: id -> kind, of everything that was followed
+    rows: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)  #: table -> rows about it
+    clocks: tuple[Clock, ...] = ()
+    looked: Looked = field(default_factory=Looked)
+    cut: str = ""  #: why not everything was followed
+
+    def of(self, kind: str) -> list[str]:
+        """The ids of one kind."""
+        return [name for name, of in self.ids.items() if of == kind]
+
+    def find(
+        self,
+        pattern: str | re.Pattern[str],
+        *,
+        services: Sequence[str] = (),
+        whole: bool = True,
+        levels: Sequence[str] = (),
+    ) -> list[Match]:
+        """Entries that a pattern matches, in order; of these services (by the begin of their name) and levels alone."""
+        compiled = re.compile(pattern)
+        return [
+            Match(entry, found)
+            for entry in self.entries
+            if (not services or entry.service.startswith(tuple(services)) or entry.logger.startswith(tuple(services)))
+            and (not levels or entry.level in levels)
+            and (found := compiled.search(entry.whole if whole else entry.text)) is not None
+        ]
+
+    def trouble(self) -> Iterator[Entry]:
+        """What went wrong, in order."""
+        return (entry for entry in self.entries if entry.trouble)
+
+
+def near(one: Entry, other: Entry, seconds: float) -> bool:
+    """Whether two entries are no further apart; what has no time may be."""
+    return one.at is None or other.at is None or abs(one.at - other.at) <= seconds

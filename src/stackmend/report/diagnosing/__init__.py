@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Diagnoses and timelines in forms for people and machines."""
