@@ -59,9 +59,10 @@ bench: ## measure against a cloud of N servers: make bench N=100000
 	@scripts/setup.sh bench
 	@scripts/timed.sh "the benchmark" .uv/test/bin/python -m bench $(if $(N),--servers $(N))
 
-bench-diagnose: ## diagnose injected failures: make bench-diagnose DATASET=DIR (see bench/diagnosing.py)
+bench-diagnose: ## diagnose injected failures: make bench-diagnose DATASET=DIR (bench/diagnosing.py, bench/locating.py)
 	@scripts/setup.sh bench
 	@scripts/timed.sh "the diagnoses" .uv/test/bin/python -m bench.diagnosing $(DATASET)
+	@scripts/timed.sh "places in the code" .uv/test/bin/python -m bench.locating $(DATASET)
 
 docs: ## the documentation into docs/_build/html, man pages into docs/_build/man; warnings are errors
 	@scripts/setup.sh docs

@@ -90,7 +90,7 @@ def _of_image(story: Story, image: str, matches: list[Match], known: bool) -> It
         evidence=evidence(matches, absent, store, served, healthy),
         confidence=sure if known else Confidence.POSSIBLE,
         confirm=(
-            f"ask each Glance node itself: GET /v2/images/{image}/file answers 200 on one and 404 on another",
+            f"stackmend image verify --image {image}  # asks every node, not the balancer",
             "compare the store's folders on the nodes (filesystem_store_datadir)",
         ),
         against=() if known else ("no log or row shows that Glance still knows the image: it may have been deleted",),
@@ -99,7 +99,7 @@ def _of_image(story: Story, image: str, matches: list[Match], known: bool) -> It
 
 
 _REMEDIES = (
-    "copy the content to the node that lacks it from one that has it, and compare its checksum with the image's",
+    "stackmend image copy IMAGE --to HOST  # from a store that has the content whole, with checksums",
     "until then take the node without it out of the balancer",
     "let all nodes use one store, or copy-image between stores",
     "stackmend audit --check extra-ports-on-server  # ports that failed builds left",

@@ -17,7 +17,7 @@ Several glance-api nodes with `filesystem_store_datadir` on a disk of their own:
 that the balancer chose. A node that was set up anew or restored; a disk that was full; files removed by hand.
 
 ## How to see it by hand
-Ask each node, not the balancer: `curl -o /dev/null -w '%{http_code}' -H "X-Auth-Token: $T" -H 'Range: bytes=0-0'
+Ask each node, not the balancer: `curl -o /dev/null -w '%{http_code}' -H @token -H 'Range: bytes=0-0'
 http://<node>:9292/v2/images/<id>/file`: 206 where the content is there, 204 ("no content") where it is not. On the
 nodes: `ls -l /var/lib/glance/images/<id>` and `sha512sum`, compared with `os_hash_value` of the image.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures where ``stackmend diagnose`` locates injected faults: ``python -m bench.diagnosis DATASET [even|odd]``.
+"""Measures where ``stackmend diagnose`` locates injected faults: ``python -m bench.locating DATASET [even|odd]``.
 
 DATASET is a copy of dessertlab/Fault-Injection-Dataset (AGPL-3.0: neither it nor its lines may be committed). Rules
 were tuned on tests with even numbers; the figures in the documentation are those of the odd ones.
@@ -96,5 +96,5 @@ def measured(dataset: Path, *, odd: bool) -> dict[str, float | int]:
 
 if __name__ == "__main__":
     if len(sys.argv) not in (2, 3):
-        sys.exit("usage: python -m bench.diagnosis DATASET [even|odd]")
+        sys.exit("usage: python -m bench.locating DATASET [even|odd]")
     print(json.dumps(measured(Path(sys.argv[1]), odd=sys.argv[2:] != ["even"]), indent=1))
