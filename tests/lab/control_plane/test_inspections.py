@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,16 +117,15 @@ def test_a_server_that_boots_from_a_volume_is_rescued(lab: Rescued, capsys: pyte
         lab.sdk.image.patch(f"/images/{lab.image}", json=remove, headers=kind)
 
 
-def test_a_volume_is_copied_and_the_copy_deleted(
-    lab: Rescued, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_volume_is_copied_and_the_copy_deleted(lab: Rescued, capsys: pytest.CaptureFixture[str]) -> None:
     """By the real Cinder: snapshot of a volume in use, a volume of it, attached read-only; all of it is gone again."""
     server, helper = lab.server(), lab.server()
     volume = lab.sdk.block_storage.create_volume(size=1, name="inspected")
     wait_volume(lab.sdk, volume.id)
     lab.sdk.compute.create_volume_attachment(server, volume_id=volume.id)
     wait_volume(lab.sdk, volume.id, "in-use")
-    toml = tmp_path / "lab.toml"
+    # beside the lab's own, which names files from there
+    toml = lab.plane.toml.with_name("inspections.toml")
     hosts = f'[hosts]\ntransport = "local"\nlocal = {json.dumps(list(lab.plane.hosts))}\n'
     toml.write_text(f"{lab.plane.toml.read_text()}\n{hosts}")
 
