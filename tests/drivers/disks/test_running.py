@@ -17,7 +17,7 @@ import pytest
 from stackmend.drivers.disks.exporter import Layer
 from stackmend.drivers.disks.exporter import argv as served
 from stackmend.drivers.disks.sandbox import Opened
-from stackmend.hosts.copies import EXPORT, argv
+from stackmend.hosts.inspection.copies import EXPORT, argv
 from stackmend.hosts.inspection.guest_copy import BEGINS, MARK
 from stackmend.model.errors import SourceError, StackmendError
 from stackmend.model.objects.inspection import Journal

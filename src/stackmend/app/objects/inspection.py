@@ -18,7 +18,7 @@ from stackmend.config.settings import Config
 from stackmend.drivers.disks.exporter import Layer, argv
 from stackmend.drivers.disks.sandbox import Opened
 from stackmend.drivers.hosts.transport import Transport
-from stackmend.hosts import copies
+from stackmend.hosts.inspection import copies
 from stackmend.hosts.inspection.inspected import Found, disks
 from stackmend.hosts.inspection.inspecting_volume import served
 from stackmend.model.errors import ApiError, ConfigError, OutputError, SourceError, StackmendError, UsageError

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from stackmend.cloud.inspections import OFF, RUNNING, Inspection
 from stackmend.cloud.servers import Server
-from stackmend.hosts import copies
+from stackmend.hosts.inspection import copies
 from stackmend.hosts.inspection.inspected import Found, disks
 from stackmend.model.errors import SourceError
 from stackmend.model.finding import Row

@@ -126,9 +126,10 @@ def _read(disk: ElementTree.Element, volume: str) -> tuple[str, str]:
 def _volume(server: Server, wanted: str, api: Api) -> tuple[str, int]:
     name = wanted
     if not name:
-        if len(server.volumes) != 1:
-            several = f"it has {len(server.volumes)}" if server.volumes else "it has none"
-            raise CannotRepair(f"which volume is meant is not clear, {several}: name it by --of")
+        if not server.volumes:
+            raise CannotRepair("the server has no volume")
+        if len(server.volumes) > 1:
+            raise CannotRepair(f"the server has {len(server.volumes)} volumes: name one with --of")
         name = server.volumes[0]
     if name not in server.volumes:
         raise CannotRepair(f"server {server.id} has no volume {name}")
