@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inspections through the real Nova and Cinder: locks, rescue, copies, release. Guests here have no disks to read."""
+"""Inspections through the real Nova: locks, rescue, release. Guests here have no disks to read."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import pytest
 
 from stackmend.cli.shell import main
 from stackmend.model.errors import Exit
-from stackmend.model.operations.volume_copies import NAME
 from stackmend_lab.control_plane import Plane
-from stackmend_lab.control_plane.seed import IMAGE, create_server, wait, wait_server, wait_volume
+from stackmend_lab.control_plane.seed import IMAGE, create_server, wait, wait_server
 
 APPROVED = ("--approved-by", "Ann Owner", "--ticket", "CHG-1", "--method", "rescue")
 YES = ("--yes", "--accept", "inspect-disk")
@@ -115,41 +114,3 @@ def test_a_server_that_boots_from_a_volume_is_rescued(lab: Rescued, capsys: pyte
         remove = [{"op": "remove", "path": f"/{name}"} for name in _STABLE]
         kind = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
         lab.sdk.image.patch(f"/images/{lab.image}", json=remove, headers=kind)
-
-
-def test_a_volume_is_copied_and_the_copy_deleted(lab: Rescued, capsys: pytest.CaptureFixture[str]) -> None:
-    """By the real Cinder: snapshot of a volume in use, a volume of it, attached read-only; all of it is gone again."""
-    server, helper = lab.server(), lab.server()
-    volume = lab.sdk.block_storage.create_volume(size=1, name="inspected")
-    wait_volume(lab.sdk, volume.id)
-    lab.sdk.compute.create_volume_attachment(server, volume_id=volume.id)
-    wait_volume(lab.sdk, volume.id, "in-use")
-    # beside the lab's own, which names files from there
-    toml = lab.plane.toml.with_name("inspections.toml")
-    hosts = f'[hosts]\ntransport = "local"\nlocal = {json.dumps(list(lab.plane.hosts))}\n'
-    toml.write_text(f"{lab.plane.toml.read_text()}\n{hosts}")
-
-    def run(*words: str) -> int:
-        return main(["--config", str(toml), *words])
-
-    def copies() -> list[Any]:
-        of = {"name": f"{NAME}{server}", "all_projects": True}
-        return [*lab.sdk.block_storage.volumes(**of), *lab.sdk.block_storage.snapshots(**of)]
-
-    asked = (*APPROVED[:-1], "snapshot", "--helper", helper, *YES)
-    assert run("disk", "inspect", server, *asked) == Exit.REPAIRED
-    copy, snapshot = copies()
-    assert (snapshot.volume_id, snapshot.status, copy.status) == (volume.id, "available", "in-use")
-    assert [one["server_id"] for one in copy.attachments] == [helper]
-    assert copy.metadata["readonly"] == "True"
-    mode = "SELECT attach_mode FROM volume_attachment WHERE volume_id = %s AND deleted = 0"
-    assert [one["attach_mode"] for one in lab.plane.sql("cinder", mode, [copy.id])] == ["ro"]
-    assert lab.shown(server) == ("ACTIVE", True)
-    capsys.readouterr()
-    assert run("disk", "release", server, "--yes") == Exit.REPAIRED
-    assert copies() == []
-    assert lab.shown(server) == ("ACTIVE", False)
-    assert lab.sdk.block_storage.get_volume(volume.id).status == "in-use"
-    lab.sdk.compute.delete_volume_attachment(server=server, volume=volume.id)
-    wait_volume(lab.sdk, volume.id)
-    lab.sdk.block_storage.delete_volume(volume.id)
