@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Glance with nodes of its own: records in an embedded cloud, and for each node a folder that is served over HTTP.
 
-What a node answers is what a real one does (docs/reference/api-facts.md).
+What a node answers is what a real one does (docs/reference/api-facts.md; tests/lab/control_plane/test_glance_nodes.py).
 """
 
 from __future__ import annotations
