@@ -100,7 +100,7 @@ def test_an_audit_for_people_names_servers_and_projects(broken_cloud, stackmend)
     done = stackmend("audit", "--group-by", "project")
     assert done.out.startswith("ERROR    project ")
     assert "by project: " in done.err
-    assert max(len(line) for line in done.out.splitlines()) <= 80
+    assert_fits(done.out)
 
 
 def test_quiet_says_nothing_but_the_document(broken_cloud, run, cloud_config):
@@ -115,6 +115,11 @@ def test_one_check_and_one_server(broken_cloud, stackmend):
     assert {f["check"] for f in found} == {"allocation-orphan"}
 
 
+def assert_fits(text: str) -> None:
+    """No line is longer than 80 columns, unless it is one word: an identifier is never broken."""
+    assert [line for line in text.splitlines() if columns(line) > 80 and len(line.split()) > 1] == []
+
+
 def test_the_plan_file_and_its_text(plan, stackmend):
     """The file follows its schema; its text has every row that changes, the risks and the limits."""
     document = conforms(plan.read_text(), "plan-file")
@@ -127,7 +132,7 @@ def test_the_plan_file_and_its_text(plan, stackmend):
         assert action["resource_id"] in done.out
         for statement in action["statements"]:
             assert printable(statement.splitlines()[0]) in literal.out
-    assert max(map(columns, done.out.splitlines())) <= 80
+    assert_fits(done.out)
     assert len(done.out) < len(literal.out)
     assert "UNSAFE" in done.out
     assert "what may be lost: " in done.out
@@ -254,7 +259,8 @@ def test_runs_are_listed_and_shown(applied, stackmend):
 
 def test_a_plan_and_a_run_are_shown_with_names(applied, plan, broken_cloud, stackmend, tmp_path):
     """Of servers, volumes and projects; narrowed to one action; and as a report in a file or on stdout."""
-    (server,) = broken_cloud.rows("cell:cell1", "SELECT * FROM instances WHERE uuid = :u", {"u": _server(plan)})
+    sql, known = "SELECT * FROM instances WHERE uuid = :u", {"u": _server(plan)}
+    (server,) = [row for cell in ("cell:cell1", "cell:cell2") for row in broken_cloud.rows(cell, sql, known)]
     shown = stackmend("plan", "show", plan, "--action", "a1")
     assert f"  {server['display_name']}  {server['uuid']}\n    project " in shown.out
     assert "a2  " not in shown.out
@@ -408,7 +414,7 @@ def test_the_program_itself(broken_cloud, program, cloud_config):
 
 def test_the_demo(run, tmp_path):
     """Every step of the demo comes out as it should, and each is a command that was really run."""
-    done = run("demo", "--servers", "100", "-f", "json")
+    done = run("demo", "--servers", "150", "-f", "json")
     assert done.code == Exit.CLEAN
     steps = conforms(done.out, "demo")
     assert [step["exit"] for step in steps] == [step["expected"] for step in steps]

@@ -38,7 +38,7 @@ remember_owner = 0
 stdio_handler = "file"
 E
 printf 'auth_unix_rw = "none"\\nauth_unix_ro = "none"\\n' > /etc/libvirt/libvirtd.conf
-exec libvirtd -f /etc/libvirt/libvirtd.conf
+exec libvirtd -f /etc/libvirt/libvirtd.conf --pid-file /run/libvirt/libvirtd.pid
 """
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from stackmend.tables import Column, ColumnType, Table, bools, ints, text, times
 
-#: every table of Neutron's own resources: the ``resource_type`` of a row in ``standardattributes`` is one of them
+#: tables of the resources that every Neutron has, whatever extensions it loads; ``standardattributes.resource_type`` is
+#: the name of the table
 RESOURCES = (
-    "address_groups", "floatingips", "local_ips", "logs", "ndp_proxies", "network_segment_ranges", "networks",
-    "networksegments", "portforwardings", "ports", "qos_policies", "routers", "securitygroupdefaultrules",
-    "securitygrouprules", "securitygroups", "subnetpools", "subnets", "trunks",
+    "floatingips", "networks", "networksegments", "ports", "routers", "securitygrouprules", "securitygroups",
+    "subnetpools", "subnets",
 )  # fmt: skip
 
 TABLES = (
@@ -91,7 +91,6 @@ TABLES = (
             label="neutron_resources",
             columns=ints("standard_attr_id"),
             constant=("resource", name),
-            optional=True,
         )
         for name in RESOURCES
     ),

@@ -99,6 +99,15 @@ HEALER = Proof(
 )
 #: a part of the workflow relocate-host, and rows with calls between them: both have files of their own
 ELSEWHERE = {("relocate-server", "db"), ("reattach-ports", "db")}
+#: proved in the embedded cloud alone so far: most of their findings name no object by which a plan can be narrowed
+NOT_YET = frozenset(
+    {
+        "delete-floating-ip-port", "delete-router-port", "delete-stale-dhcp-port", "delete-standard-attribute",
+        "drop-duplicate-binding", "mend-binding-levels", "mend-floating-ip", "mend-ipallocation",
+        "mend-ipam-allocation", "mend-router-port", "mend-segment-allocation", "restore-port-binding",
+    }
+)  # fmt: skip
+ELSEWHERE |= {(repair, strategy) for repair, strategy in pairs() if repair in NOT_YET}
 
 
 def _unsaid() -> Iterator[Proof]:

@@ -3,8 +3,9 @@
 
 ## What is wrong
 Each resource of Neutron has a row in `standardattributes` with its description, times and revision number, and that
-row is what Neutron deletes to delete the resource. No resource refers to this one. Only the resource types of Neutron
-itself are judged; those of plugins outside its source tree are left alone.
+row is what Neutron deletes to delete the resource. No resource refers to this one. Only ports, networks, segments,
+subnets, subnet pools, routers, floating IPs and security groups are judged: the tables of other resources may be
+missing if their extension is not installed.
 
 ## Why it matters
 The rows, and tags and provisioning blocks on them, only take space. But they show that resources were deleted by SQL,
