@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AppArmor on a host: the profile that libvirt made for a guest, and what the kernel has denied the guest.
+"""AppArmor on a host: the profile that libvirt created for a guest, and what the kernel has denied the guest.
 
-libvirt's virt-aa-helper makes ``libvirt-<uuid>`` (from a template, once) and ``libvirt-<uuid>.files``, which it
-includes, when a guest starts. The latter is written anew from the guest's XML when a disk is attached or detached, and
-both are removed when it stops (src/security/virt-aa-helper.c, security_apparmor.c). ``/dev/vhost-net`` is in it only if
-the XML had a virtio NIC by then: a guest that started without one is denied the device of the first NIC that is
-attached to it. Nova answers 500, "Failed to attach network adapter device".
+When a guest starts, libvirt's virt-aa-helper creates ``libvirt-<uuid>`` (once, from a template), which includes
+``libvirt-<uuid>.files``. The latter is rewritten from the guest's XML whenever a disk is attached or detached. Both
+are removed when the guest stops (src/security/virt-aa-helper.c, security_apparmor.c). The ``.files`` profile contains
+``/dev/vhost-net`` only if the XML had a virtio NIC at that time: a guest that started without one is denied the device
+when its first NIC is attached. Nova answers 500, "Failed to attach network adapter device".
 
-What is in a file is not what the kernel enforces until ``apparmor_parser`` has loaded it, and no kernel shows rules.
-It shows when it was given a policy: at every load it touches the folder of the profile's ``raw_data``
-(security/apparmor/policy.c, ``__aa_loaddata_update``), unless it was built without AppArmor's export of binaries.
+The kernel enforces the content of a file only after ``apparmor_parser`` has loaded it, and no kernel shows its rules.
+It does show when a policy was last loaded: every load touches the directory of the profile's ``raw_data``
+(security/apparmor/policy.c, ``__aa_loaddata_update``), unless the kernel was built without AppArmor's export of
+binaries.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from stackmend.model.protocols import Hosts
 from stackmend.model.step import HostCommand
 
 PROFILES = "/etc/apparmor.d/libvirt"
-#: rules for every guest: the package's abstraction, and the site's own addition to it
+#: rules for all guests: the package's abstraction, and the site's additions to it
 ABSTRACTIONS = ("/etc/apparmor.d/abstractions/libvirt-qemu", "/etc/apparmor.d/local/abstractions/libvirt-qemu")
 DEVICE = "/dev/vhost-net"
 RULE = f"  {DEVICE} rw,"
-#: follows the rule once the profile has been loaded with it
+#: written after the rule once the profile has been loaded with it
 LOADED = "  # the line above is loaded: stackmend"
 
 _LOOK, _PERMIT, _FORBID, _PROBE = (script(f"apparmor_{name}") for name in ("look", "permit", "forbid", "probe"))
@@ -46,31 +47,31 @@ _DENIED = re.compile(r'name="([^"]+)"')
 class Verdict(StrEnum):
     """The state of a guest's access to /dev/vhost-net."""
 
-    OFF = "off"  #: the kernel enforces no profile
-    NONE = "no-profile"  #: the guest has none: it is off, or another security driver confines it
-    ALLOWED = "allowed"  #: a rule lets it open the device
-    WRITTEN = "written"  #: a rule is written that lets it, and is not known to be loaded
-    LACKING = "lacking"  #: no rule lets it, and the kernel has not been seen to deny it
-    DENIED = "denied"  #: no rule lets it, and the kernel has denied it
+    OFF = "off"  #: the kernel enforces no profiles
+    NONE = "no-profile"  #: no profile is enforced: the guest is off, or is confined by another security driver
+    ALLOWED = "allowed"  #: a rule allows the guest to open the device
+    WRITTEN = "written"  #: a rule that allows it is in a file, but is not known to be loaded
+    LACKING = "lacking"  #: no rule allows it; the kernel's log shows no denial
+    DENIED = "denied"  #: no rule allows it, and the kernel has denied it
 
 
-#: verdicts by which a NIC cannot be attached
+#: verdicts with which attaching a NIC fails
 DENYING = (Verdict.DENIED, Verdict.LACKING, Verdict.WRITTEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """The profile of a guest, compared with that of a guest with access on the same host."""
+    """The profile of a guest, compared with that of another guest on the host that has access."""
 
     verdict: Verdict
     file: str  #: the file with its rules
     device: bool  #: whether the host has /dev/vhost-net
-    denied: tuple[str, ...] = ()  #: what the kernel denied it, the last lines of its log
-    log: tuple[str, ...] = ()  #: what nova-compute logged of attaches of its NICs that failed, the last lines
-    other: str = ""  #: file of the guest that it is compared with
-    only_here: tuple[str, ...] = ()  #: rules, without what is of one guest alone
-    only_there: tuple[str, ...] = ()
-    digest: str = ""  #: of its own rules, without those added here
+    denied: tuple[str, ...] = ()  #: the last denials for this guest in the kernel log
+    log: tuple[str, ...] = ()  #: the last lines of nova-compute's log about failed NIC attaches of this guest
+    other: str = ""  #: the file of the guest it is compared with
+    only_here: tuple[str, ...] = ()  #: rules that only this guest has, without guest-specific parts
+    only_there: tuple[str, ...] = ()  #: rules that only the other guest has
+    digest: str = ""  #: of the guest's own rules, without those that stackmend added
 
 
 def look(hosts: Hosts, host: str, server: str, root: str = "") -> Profile:
@@ -99,7 +100,7 @@ def look(hosts: Hosts, host: str, server: str, root: str = "") -> Profile:
 
 
 def permit(host: str, server: str, digest: str, root: str = "") -> HostCommand:
-    """Add the rule to the file, if it has this digest, and load the profile; undo removes the rule."""
+    """Add the rule to the file if the file has this digest, then load the profile. The inverse removes the rule."""
     words = (root, server, RULE, LOADED)
     return HostCommand(
         host=host,
@@ -111,7 +112,7 @@ def permit(host: str, server: str, digest: str, root: str = "") -> HostCommand:
 
 
 def by_hand(server: str, verdict: Verdict) -> tuple[str, ...]:
-    """What to type on the host, as root: the rule beside the others, and the profile of the guest loaded again."""
+    """The commands to type on the host, as root: append the rule to the others, and reload the guest's profile."""
     name = f"{PROFILES}/libvirt-{server}"
     add = () if verdict is Verdict.WRITTEN else (f"echo '{RULE}' >> {name}.files",)
     return (*add, f"apparmor_parser -r {name}")
@@ -150,10 +151,11 @@ def _writings(said: Sequence[tuple[str, str]]) -> Iterator[_Writing]:
 
 
 def _loaded(rules: _Writing, words: Mapping[str, str]) -> bool:
-    """Whether the kernel was given rules that are in a file.
+    """Whether the rules in a file have been loaded into the kernel.
 
-    Where it does not say when it was last given the profile, libvirt has seen to that when it wrote the guest's files,
-    as it does when a guest starts. What others add there is another matter: they have to load it themselves.
+    If the kernel does not show when it last loaded the profile, the rules that libvirt wrote (in quotes) count as
+    loaded, because libvirt loads a profile whenever it writes it, as at the start of a guest. Rules that others have
+    added to the guest's file do not: whoever adds them has to load them.
     """
     if rules.kind == "files" and LOADED in rules.text.splitlines():
         return True
@@ -172,7 +174,7 @@ def _moment(text: str) -> float:
 
 
 def _allows(text: str) -> bool:
-    """Whether a rule of a text opens the device, in quotes or not, and is no comment and no denial."""
+    """Whether the text has a rule that allows the device, quoted or not. Comments and ``deny`` rules do not count."""
     return any(_opens(line) for line in text.splitlines())
 
 
@@ -183,7 +185,7 @@ def _opens(line: str) -> bool:
 
 
 def _rules(text: str, server: str) -> frozenset[str]:
-    """The rules without parts unique to one guest: other UUIDs and names as one word, no paths of disks."""
+    """The rules without what is unique to one guest: UUIDs and names become placeholders, disk paths are left out."""
     found = set()
     for line in text.splitlines():
         plain = _OWN.sub("GUEST", _UUID.sub("UUID", line.replace(server, "UUID"))).replace('"', "").strip()

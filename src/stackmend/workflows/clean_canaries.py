@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Delete what is left of canaries: servers and ports of a batch, or of any.
+"""Delete what is left of canaries: servers and ports of one batch, or of all batches.
 
 ## What it does
-Deletes every server that has name, tag and metadata of a canary, and every port that has its tag. A batch that is under
-way has its servers deleted, too: where others may be proving this cloud, name the batch.
+Deletes every server that has the name, tag and metadata of a canary, and every port that has its tag. This includes the
+servers of a batch that is still running: if others may be proving this cloud, name the batch.
 
 ## Guards
-Nothing else is touched: a server that is only called like a canary stays. Each is looked for again just before.
+Nothing else is touched: a server that only has the name of a canary stays. Each is looked up again just before it is
+deleted.
 
 ## Undo
-None: canaries hold nothing.
+None: canaries hold no data.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
-    """A lane a canary."""
+    """One lane per canary."""
     batch = str(arguments.get("batch") or "")
     if batch and not re.fullmatch("[0-9a-f]{8}", batch):
         raise UsageError(f"{batch!r} is no batch of canaries", "It has eight hex digits, and is part of their names.")

@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Copy the content of an image to a store of Glance that does not have it, or has it damaged.
+"""Copy the content of an image to a store of Glance in which it is missing or damaged.
 
 ## What it does
-From one filesystem store to another (`--from`, `--to`): the file of the source is read whole and must have the hash
-that Glance has recorded. A file of the target that has another size or hash is moved into a quarantine beside it. Then
-the file is copied by way of this machine, with checksums on both sides, into a working folder of the target, and put in
-place by one rename, with the owner of the folder. Nothing is deleted.
+Between filesystem stores (`--from`, `--to`): the source file is read completely and must have the hash that Glance has
+recorded. A target file of another size or hash is moved into a quarantine beside it. Then the file is copied through
+this machine, with checksums on both sides, into a working folder of the target, and put in place with one rename; its
+owner is the owner of the store's folder. Nothing is deleted.
 
-Into another store of Glance (`--to-store`): Glance itself copies the content (import method `copy-image`), asked of the
-node that has it (`--node`), and then records one more location.
+Into another store of Glance (`--to-store`): Glance itself copies the content (import method `copy-image`) and then
+records an additional location. The request goes to the node that has the content (`--node`).
 
 ## Guards
-The image is active with the recorded hash, when planned and just before the copy. The source has it whole. A file of
-the target is moved aside only if it is the one that was read, and nothing replaces a file that came meanwhile.
+The image is active and has the recorded hash, when planned and again just before the copy. The source has the complete
+content. A target file is moved aside only if it is the one that was read, and a file that has appeared meanwhile is
+never replaced.
 
 ## Undo
-What was copied is moved into the quarantine, and a damaged file back; or Glance deletes the content from the store that
-it was copied into.
+The copied file is moved into the quarantine, and a damaged file is moved back; or Glance deletes the content from the
+store into which it was copied.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _BY_SSH = 'no access to hosts is configured: [hosts] transport = "ssh" is usual'
 
 
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
-    """One lane a target."""
+    """One lane per target."""
     image = _image(sight, str(arguments["image"]))
     if store := str(arguments.get("store") or ""):
         yield _into(sight, image, store, str(arguments.get("node") or ""), real(arguments.get("timeout") or 3600))
@@ -69,7 +70,7 @@ def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
 
 
 def _image(sight: Sight, wanted: str) -> ImageRecord:
-    """The image of this id or name; UsageError for none or several."""
+    """The image with this id or name; UsageError if there is none, or several."""
     shown = glance.image(sight.api, wanted)
     named = [one for one in glance.every(sight.api) if one.get("name") == wanted] if shown is None else [shown]
     if len(named) != 1:
@@ -83,13 +84,13 @@ def _image(sight: Sight, wanted: str) -> ImageRecord:
 
 
 def _seen(hosts: Hosts, store: StoreSpec, image: ImageRecord) -> Content:
-    """What a store has of it, by its hash."""
+    """What a store has of the image, judged by its hash."""
     sized = image_stores.by_size(image_stores.listed(hosts, store), {image.id: image})
     return image_stores.read(hosts, store, image, sized.held[image.id])
 
 
 def _source(sight: Sight, hosts: Hosts, image: ImageRecord, given: str, wanted: list[StoreSpec]) -> StoreSpec:
-    """The store that has it whole: the one that is named, or the first of those configured."""
+    """A store that has the complete content: the named one, or else the first configured one that has it."""
     known = [StoreSpec.of(given)] if given else [StoreSpec.of(one) for one in texts(sight.settings["images.stores"])]
     some = [one for one in known if one not in wanted]
     if not some:
@@ -104,7 +105,7 @@ def _source(sight: Sight, hosts: Hosts, image: ImageRecord, given: str, wanted: 
 
 
 def _steps(sight: Sight, hosts: Hosts, image: ImageRecord, source: StoreSpec, target: StoreSpec) -> Iterator[Step]:
-    """Nothing where the target has it whole."""
+    """The steps for one target; none if it already has the complete content."""
     content = _seen(hosts, target, image)
     if content.held is Held.UNREAD:
         raise CannotRepair(f"what {target.name} has cannot be read: {content.why}")
@@ -117,7 +118,7 @@ def _steps(sight: Sight, hosts: Hosts, image: ImageRecord, source: StoreSpec, ta
 
 
 def _into(sight: Sight, image: ImageRecord, store: str, node: str, limit: float) -> LaneDraft:
-    """Glance copies it into another store of its own."""
+    """The lane in which Glance copies the image into another of its stores."""
     asked = CopyToStore(image=image.id, store=store, node=node, limit=limit)
     seen = sight.api.look(asked)
     known = glance.stores(sight.api)

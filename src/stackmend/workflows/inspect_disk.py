@@ -1,33 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make the disks of a server ready to be read, with its owner's approval, and keep them so until they are released.
+"""Make the disks of a server readable, with its owner's approval, until they are released.
 
 ## What it does
-Records who approved and the ticket, in the journal with the plan and in Nova as the reason of a lock: so the owner
-cannot start, stop or move the server meanwhile, and anybody sees why. Its disks are read afterwards by `disk show`,
-`disk ls`, `disk cat`, `disk copy-out` and `disk log`, and never written.
+Records the approver and the ticket: in the journal, with the plan, and in Nova, as the reason for which the server is
+locked. So the owner cannot start, stop or move the server meanwhile, and everybody can see why. Then `disk show`,
+`disk ls`, `disk cat`, `disk copy-out` and `disk log` read its disks; they never write to them.
 
-`disk release` ends it. It needs no journal and works after any crash.
+`disk release` ends the inspection. It needs no journal and works after any crash.
 
 ## Methods
-The first one that can be done is chosen; the plan names those that were passed over, and why.
+The first method that is possible is chosen; the plan names those that were passed over, and why.
 
-*offline*, if the server is off: its disks are files of its host (qcow2, raw), and nobody writes to them.
-*copy*, if it runs: libvirt makes a copy of the moment (pull-mode backup) for each reading; the guest goes on.
-*snapshot*, for a volume: Cinder makes a snapshot and a copy, which is attached read-only to a server of the operator's
-(`--helper`), on whose host it is read.
-*offline*, if it runs: it is stopped, and started again when it is released.
-*rescue*: Nova boots another image with the disk beside it (`--image`); a human reads it there, and can write to it.
-*live*, only by name and with `--consent live`: the disk is read while the guest writes to it: torn.
+*offline*, if the server is off: its disks are files on its host (qcow2, raw), and nobody writes to them.
+*copy*, if it is running: for each reading libvirt makes a point-in-time copy (pull-mode backup); the guest keeps
+running.
+*snapshot*, for a volume: Cinder makes a snapshot and from it a copy, which is attached read-only to a server of the
+operator's (`--helper`) and read on that server's host.
+*offline*, if it is running: the server is stopped, and is started again when it is released.
+*rescue*: Nova boots another image (`--image`) with the disk attached; a human reads it there, and can write to it.
+*live*, only if named and with `--consent live`: the disk is read while the guest writes to it, so what is read is torn.
 
-Local disks in RBD or LVM are refused by all but rescue.
+Local disks in RBD or LVM can only be read in a rescue.
 
 ## Guards
-The server is at rest, not locked, and where it was. Its directory is on its host, every disk is whole, and the host has
-what serves them. Before each disk is opened offline it is locked by QEMU's own protocol: what a guest may write to is
-not read. A copy is begun only with room for what the guest overwrites meanwhile.
+The server is idle, not locked, and still on the same host. For its local disks: its directory is on that host, at least
+one disk can be read, and the host has the programs that serve it. Before a disk is opened offline, it is locked with
+QEMU's own protocol: a disk that a guest may write to is not read. A copy is begun only if there is free space for what
+the guest overwrites meanwhile.
 
 ## Undo
-Ends what this run has begun: out of rescue, started again, unlocked.
+Reverts what this run has done: the server is taken out of rescue, started again and unlocked.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ from stackmend.model.repair import CannotRepair
 from stackmend.model.step import ApiCall, Risk
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
-#: the gentlest first. A rescue comes last: whoever is in it can write to the disk
+#: the gentlest first. Rescue comes after the others, because whoever is in it can write to the disk
 _METHODS = (COPY, SNAPSHOT, OFFLINE, RESCUE, LIVE)
 
 
@@ -59,7 +61,7 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
         resource_type="server",
         resource_id=server.id,
         message=f"locked, {prepared.does}: {begun.reason}",
-        # locked first: the reason says what to do about it, whatever happens next
+        # lock first: whatever happens next, the reason says how to release the server
         steps=(_lock(server, begun), *prepared.steps),
         slots=(f"from:{server.host}",),
         target={**server.shown(), "ticket": begun.ticket, "approved_by": begun.approved_by, "method": method.name},
@@ -69,7 +71,7 @@ def _lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
 
 
 def _chosen(server: Server, arguments: Row, sight: Sight) -> tuple[Method, Prepared, list[str]]:
-    """(the method, what it does, why others were passed over). CannotRepair where there is none."""
+    """(the method, what it does, why others were passed over). CannotRepair if no method is possible."""
     asked = str(arguments.get("method") or "auto")
     if asked == LIVE.name and arguments.get("consent") != LIVE.name:
         raise UsageError(
@@ -78,7 +80,7 @@ def _chosen(server: Server, arguments: Row, sight: Sight) -> tuple[Method, Prepa
         )
     order = [one for one in _METHODS if asked in (one.name, "auto" if not one.by_name else "")]
     if server.vm_state in OFF:
-        # nothing has to be done for it
+        # nothing has to be done to the server for it
         order.sort(key=lambda one: one is not OFFLINE)
     passed: list[str] = []
     for one in order:
@@ -93,7 +95,7 @@ def _chosen(server: Server, arguments: Row, sight: Sight) -> tuple[Method, Prepa
 
 
 def _server(arguments: Row, sight: Sight) -> Server:
-    """The server, if it is at rest and nobody else has locked it."""
+    """The server. CannotRepair if it is not idle or somebody has locked it."""
     name = str(arguments["server"])
     found = servers.server(sight.api, name)
     if found is None:

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Take a node of Glance out of its load balancer, with the operator's own command.
+"""Take a Glance node out of its load balancer, with the operator's own command.
 
 ## What it does
-Runs the configured hook ([hooks] balancer_out, with {host} in it) on the machine that runs stackmend. It is the remedy
-for the moment where a node lacks the content of images: builds stop failing at once, and there is time to copy.
+Runs the configured hook ([hooks] balancer_out, containing {host}) on the machine that runs stackmend. This is the
+immediate remedy for a node that lacks the content of images: builds stop failing at once, and there is time to copy.
 
 ## Guards
-The hook must be configured. With [hooks] balancer_status its output ("in" or "out") decides whether it was done;
-without, exit code 0 means success. One node at least has to stay: where [images] names nodes, the last one that is in
-is not taken out.
+The hook must be configured. With [hooks] balancer_status, the output of that hook ("in" or "out") decides whether the
+step was done; without it, exit code 0 means success. At least one node has to stay: if [images] names the nodes, the
+last one that is in the balancer is not taken out.
 
 ## Undo
-Puts it back with [hooks] balancer_in; without that hook it is said to be irreversible before anybody consents.
+Puts the node back with [hooks] balancer_in. Without that hook the plan is marked irreversible before anybody consents.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from stackmend.model.values import texts
 from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 _HOOKS = {"out": ("balancer_out", "balancer_in"), "in": ("balancer_in", "balancer_out")}
-#: $1 what is wanted, then the hook
+#: $1: the state that is wanted; then the hook
 _STATUS = (
     'w=$1; shift; s=$("$@") || exit 2; s=$(printf %s "$s" | tr A-Z a-z | tail -n 1);'
     ' case $s in in | out) ;; *) echo "neither in nor out: $s" >&2; exit 2 ;; esac; [ "$s" = "$w" ]'
@@ -69,7 +69,7 @@ def _probed(command: HostCommand, settings: Mapping[str, object], host: str, wan
 
 
 def _others(sight: Sight, host: str) -> None:
-    """CannotRepair where no other node is known to be in."""
+    """CannotRepair if no other node is known to be in the balancer."""
     nodes = list(dict.fromkeys(StoreSpec.of(one).host for one in texts(sight.settings.get("images.stores"))))
     others = [one for one in nodes if one != host]
     if nodes and not others:

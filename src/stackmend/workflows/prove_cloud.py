@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Build servers as users do, see that each got exactly what it was asked for, and delete them.
+"""Build servers as users do, verify that each got exactly what was requested, and delete them.
 
 ## What it does
-Each canary is a server with its own name, which is its tag, and the batch in its metadata. A wave of them is built at a
-time (`--parallel`); each has to become active, with one port on each network that was asked for, its addresses, the
-volume or image that it boots from, all in use, and a console that shows something where it has one. Its ports get its
-tag. Then the wave is deleted, whatever became of it, with ports that are left, and the next one begins. So there are
-never more of them than a wave.
+Each canary is a server with a unique name, which is also its tag, and with the batch in its metadata. One wave is built
+at a time (`--parallel`). Each canary must become active, with one port on each requested network, its addresses, and
+the volume or image that it boots from, all of them in use; if it has a console, that must show something. Its ports get
+its tag. Then the wave is deleted, whatever the result, together with any ports that are left, and the next one begins.
+So there are never more canaries than in one wave.
 
 ## Guards
-Image, flavor and networks exist and fit each other, and the quotas of the account's project have room for a wave.
-Nothing is deleted but servers that have name, tag and metadata of a canary, and ports with its tag. Volumes that Nova
-makes carry no mark: they are deleted with their server.
+The image, flavor and networks exist and fit each other, and the quotas of the account's project have room for a wave.
+Only servers that have the name, tag and metadata of a canary are deleted, and ports with its tag. Volumes that Nova
+creates carry no mark: they are deleted with their server.
 
 ## Undo
-None: what it builds, it deletes. After a kill `stackmend run resume` goes on, and `stackmend canary --clean-up` deletes
-what is there of any batch.
+None: whatever it builds, it deletes. If it is killed, `stackmend run resume` continues it, and
+`stackmend canary --clean-up` deletes what is left of any batch.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from stackmend.model.workflow import LaneDraft, Sight, Workflow
 
 
 def lanes(arguments: Row, sight: Sight) -> Iterator[LaneDraft]:
-    """Two lanes a canary: it is built and proved, and it is deleted."""
+    """Two lanes per canary: one builds and proves it, one deletes it."""
     number, parallel = whole(arguments["count"]), whole(arguments.get("parallel") or 1)
     size, limit = whole(arguments.get("volume") or 0), real(arguments.get("timeout") or 600)
     image = canaries.image(sight.api, str(arguments.get("image") or ""), size)

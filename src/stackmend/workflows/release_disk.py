@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""End the inspection of a server's disks: the server is as it was before, and unlocked.
+"""End the inspection of a server's disks: restore the server's state, and unlock it.
 
 ## What it does
-Reads what is to be done from the reason that the server is locked for, so it needs no journal, and works where the
-inspection was cut off at any point. A server that was stopped for it is started, one in rescue is taken out of it, and
-snapshot and copy of a volume are deleted. What served a disk ends with whoever read it; a backup of libvirt that
-outlived that is ended, another's is never touched.
+Reads what is to be done from the reason for which the server is locked, so it needs no journal, and works at whatever
+point the inspection was interrupted. A server that was stopped is started, a server in rescue is taken out of it, and
+the snapshot and the copy of a volume are deleted. The process that serves a disk ends with its reader; a libvirt backup
+that is left over is ended, unless it is somebody else's.
 
 ## Guards
-The server is locked by an inspection of stackmend, and nothing is under way.
+The server is locked by an inspection of stackmend's, and is idle.
 
 ## Undo
-Locks the server again, and stops it if this has started it.
+Locks the server again, and stops it if this run has started it.
 """
 
 from __future__ import annotations

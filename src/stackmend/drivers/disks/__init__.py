@@ -1,2 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guests' disks, only ever read: exported by their host, replayed in a copy, read in a sandbox."""
+"""Reads guests' disks, and never writes to them: the host exports a disk, its journal is replayed in a copy, and it is
+parsed in a sandbox.
+"""

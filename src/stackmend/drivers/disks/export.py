@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run on a host, as text: starts a read-only NBD server for one client, and relays its bytes over stdin and stdout.
+"""Sent to a host as text: starts a read-only NBD server for one client, and relays its bytes over stdin and stdout.
 
 Arguments: the files of the disk, ``--``, the server and its arguments. Each file is locked first, with QEMU's own
 protocol: nobody may write to it while it is read, and it is not read while somebody may write to it. (QEMU itself does
@@ -96,7 +96,7 @@ def main() -> int:
     listening.close()
 
     def up() -> None:
-        # a reader that was killed may leave what it had not read: then its line is reset, not closed
+        # if a reader is killed with unread data, its connection is reset instead of closed
         with contextlib.suppress(OSError):
             _pump(0, client.fileno())
         with contextlib.suppress(OSError):

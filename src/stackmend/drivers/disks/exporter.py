@@ -21,12 +21,13 @@ class Layer(NamedTuple):
 
 
 def argv(layers: Sequence[Layer], *, torn: bool = False) -> tuple[str, ...]:
-    """The command that serves a disk on its stdin and stdout. ``layers``: the disk first, then what it is based on.
+    """The command that serves a disk on its stdin and stdout. ``layers``: the disk first, then its backing files.
 
-    ``torn``: also while its guest writes to it, without a lock: what is read then is of no one moment.
+    ``torn``: do not lock the disk, so that it is served even while its guest writes to it: what is read then does not
+    belong to any single point in time.
     """
     script = resources.files(__package__).joinpath("export.py").read_text(encoding="utf-8")
-    # what a running guest writes to is the first layer alone
+    # a running guest writes only to the first layer
     files = (layer.path for layer in layers[1 if torn else 0 :])
     node = _node(layers, torn=torn)
     return ("python3", "-c", script, *files, "--", "qemu-nbd", "--read-only", f"json:{json.dumps(node)}")

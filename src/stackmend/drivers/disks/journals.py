@@ -2,7 +2,7 @@
 """How current a file system is: its journal is replayed into the copy if possible, otherwise its state is reported.
 
 ``e2fsck -n`` reports damage that does not exist if the journal of the disk is dirty, and every fast reader silently
-shows an older state. So nothing is read before the journal was checked.
+shows an older state. So nothing is read before the journal has been checked.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def _of(name: str, group: Mapping[str, Any], at: Volume) -> Iterator[Volume]:
 
 
 def _mine(physical: Mapping[str, Any], at: Volume) -> Mapping[str, int]:
-    """Name of this physical volume -> byte offset of its first extent."""
+    """Name of this physical volume in the metadata -> byte offset of its first extent."""
     plain = at.uuid.replace("-", "")
     return {
         name: int(one["pe_start"]) * _SECTOR for name, one in physical.items() if one["id"].replace("-", "") == plain

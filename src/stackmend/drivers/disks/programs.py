@@ -47,7 +47,7 @@ def started(
     keep: Sequence[int] = (),
     limited: bool = True,
 ) -> subprocess.Popen[bytes]:
-    """Start a program; SourceError if it is not installed. ``limited``: in memory, as for every parser of a disk."""
+    """Start a program; SourceError if it is not installed. ``limited``: limit its memory, as for every parser."""
     try:
         return subprocess.Popen(  # noqa: S603 - an argument vector of ours; no shell
             list(argv),

@@ -41,7 +41,7 @@ _ROOM = 512 << 20
 _WALLS = ("setpriv", "--pdeathsig=KILL", "unshare", "--user", "--map-root-user", "--mount", "--pid", "--net", "--ipc",
           "--kill-child", "--mount-proc", "--", "sh", "-c",
           f'mount -t tmpfs -o size={_ROOM},mode=700 none "$0" && exec "$@"')  # fmt: skip
-#: what serves a disk says so before what is the matter
+#: prefixes by which the programs that serve a disk mark their errors
 _EXPORTERS = ("stackmend-export:", "qemu-nbd:")
 _IN_USE = ("Failed to get", "Is another process using the image")
 
@@ -52,9 +52,9 @@ class Opened:
     def __init__(
         self, exporter: Sequence[str], *, export: str = "", torn: bool = False, patience: float = PATIENCE
     ) -> None:
-        """``exporter``: what serves the disk by NBD on its stdin and stdout, as the export of that name.
+        """``exporter``: the command that serves the disk over NBD on its stdin and stdout; ``export``: its export name.
 
-        ``torn``: its guest may write to it meanwhile. SourceError where the disk cannot be opened, or is in use.
+        ``torn``: the guest may write to the disk meanwhile. SourceError if the disk cannot be opened, or is in use.
         """
         self._patience, self._rest = patience, bytearray()
         self._folder = tempfile.TemporaryDirectory(prefix="stackmend-disk-")
@@ -77,7 +77,7 @@ class Opened:
             self._close = unless.pop_all().close
 
     def _exported(self, exporter: Sequence[str]) -> tuple[subprocess.Popen[bytes], int]:
-        """(the serving process, the socket to it), after its start was announced: a login shell may print before."""
+        """(the serving process, the socket to it), once it has announced itself: a login shell may print before."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
             process = _started(exporter, theirs.fileno(), theirs.fileno(), self._said)
@@ -96,7 +96,7 @@ class Opened:
                 _ended(process)
                 raise SourceError(f"what serves the disk says nothing for {CONNECT:g} s") from None
             ours.settimeout(None)
-            # not the number that a server takes for a socket from systemd
+            # a high number: servers take descriptor 3 for a socket passed by systemd
             return process, fcntl.fcntl(ours.fileno(), fcntl.F_DUPFD_CLOEXEC, 100)
 
     def __enter__(self) -> Opened:
@@ -200,7 +200,7 @@ class Opened:
 
 
 def _ended(process: subprocess.Popen[bytes]) -> None:
-    """Wait until the process ends by itself when nobody listens any more; else end it."""
+    """Give a process whose reader is gone time to end by itself, then kill it."""
     try:
         process.wait(_PATIENCE)
     except subprocess.TimeoutExpired:

@@ -25,9 +25,9 @@ class Views:
     """The files through which the parts of one disk can be read, and written without effect."""
 
     def __init__(self, folder: Path, export: int, name: str = "", *, steady: bool = False) -> None:
-        """``folder``: private; ``export``: a socket whose other end is an NBD server; ``name``: of its export.
+        """``folder``: a private one; ``export``: a socket to an NBD server; ``name``: the name of its export.
 
-        ``steady``: what was read once stays as it was, where the disk is written to meanwhile.
+        ``steady``: keep whatever was read once, so that it stays the same if the disk is written to meanwhile.
         """
         self._folder, self._made = folder, 0
         self._socket = folder / "disk.sock"

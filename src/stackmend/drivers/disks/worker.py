@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs inside the sandbox: opens one disk, and answers requests about it until there are no more.
+"""Runs inside the sandbox: opens one disk, and answers requests about it until its input ends.
 
 A request is a line of JSON on stdin. An answer is a line of JSON on stdout; if it has ``data``, that many bytes follow.
 An error is an answer as well: :class:`Answer`.
@@ -159,7 +159,7 @@ def _says(out: BinaryIO, answer: Answer, data: bytes = b"") -> None:
 
 
 def main() -> int:
-    """The arguments: a private folder, the number of the socket that leads to the disk, its export, "torn" or ""."""
+    """Arguments: a private folder, the descriptor of the socket to the NBD server, the export's name, "torn" or ""."""
     out = sys.stdout.buffer
     folder, number, export, how = sys.argv[1:5]
     try:

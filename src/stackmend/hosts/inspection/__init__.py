@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Disks of guests, made ready to be read on their host: by copy, by rescue, by a copy of a volume."""
+"""Makes the disks of guests readable on their host: offline, in a copy, in a rescue, or in a copy of a volume."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Point-in-time copies of the disks of running guests: what a host runs for one, and what it may have left behind."""
+"""Point-in-time copies of the disks of running guests: the commands a host runs for one, and cleaning up after it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from stackmend.model.protocols import Hosts
 from stackmend.model.repair import CannotRepair
 from stackmend.model.step import HostCommand
 
-#: the export of the copy
+#: NBD export name of the copy
 EXPORT = "disk"
-#: $1 uuid of the guest, $2 folder of its disks, $3 mark. Another's backup is never touched
+#: $1 UUID of the guest, $2 directory of its disks, $3 mark. A backup that somebody else began is never touched
 _HEAD = r"""export LC_ALL=C
 v="virsh --quiet --connect qemu:///system"
 ours() { $v backup-dumpxml "$1" 2>/dev/null | grep -qF "file='$2/$3."; }
@@ -37,13 +37,13 @@ _LIMIT = 60.0
 
 
 def argv(do: str, guest: str, folder: str, path: str) -> tuple[str, ...]:
-    """What a host runs to ``look`` whether it can copy a disk, or to ``serve`` a copy on its stdin and stdout."""
+    """The host command to check whether it can copy a disk (``look``), or to ``serve`` a copy on stdin and stdout."""
     script = resources.files(__package__).joinpath("guest_copy.py").read_text(encoding="utf-8")
     return ("python3", "-c", script, do, guest, folder, path)
 
 
 def look(hosts: Hosts, host: str, inside: Sequence[str], guest: str, path: str) -> int:
-    """Bytes of room that a copy of this disk wants. CannotRepair where the host can make none, with the reason."""
+    """Bytes of free space that a copy of this disk needs. CannotRepair, with the reason, if the host cannot copy it."""
     folder = path.rpartition("/")[0]
     done = hosts.run(host, (*inside, *argv("look", guest, folder, path)), limit=_LIMIT)
     if done.code:
@@ -54,12 +54,12 @@ def look(hosts: Hosts, host: str, inside: Sequence[str], guest: str, path: str) 
 
 
 def left(hosts: Hosts, host: str, inside: Sequence[str], guest: str, folder: str) -> bool:
-    """Whether a backup of ours is under way there, or a file of one is left."""
+    """Whether a backup that stackmend began is in progress there, or has left a file behind."""
     return hosts.run(host, (*inside, "sh", "-c", _LEFT, "left", guest, folder, MARK), limit=_LIMIT).code == 1
 
 
 def end(host: str, inside: Sequence[str], guest: str, folder: str) -> HostCommand:
-    """End a backup of ours and remove what it left; nothing is there to be taken back."""
+    """End a backup that stackmend began, and remove what it left behind. There is nothing to undo."""
     words = (guest, folder, MARK)
     return HostCommand(
         host=host,

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run on a host, as text: one disk of a guest as it is now, by libvirt's pull-mode backup; the guest goes on.
+"""Sent to a host as text: serves one disk of a running guest as it is now, through libvirt's pull-mode backup.
 
-Arguments: ``look`` or ``serve``, the guest's uuid, a folder for the scratch file, and the file of the disk. ``look``
-prints one line of JSON. ``serve`` begins the backup and carries the NBD server of QEMU over stdin and stdout.
+Arguments: ``look`` or ``serve``, the guest's UUID, a directory for the scratch file, and the file of the disk. ``look``
+prints one line of JSON. ``serve`` begins the backup and relays QEMU's NBD server over stdin and stdout. The guest keeps
+running.
 
-What the guest overwrites meanwhile goes into the scratch file. Where that cannot be written QEMU fails the guest's own
-write: so nothing is begun without room, and all is ended long before it is used up.
+Whatever the guest overwrites meanwhile is first saved in the scratch file. If that file cannot be written, QEMU fails
+the guest's own write. So no backup is begun without enough free space, and it is ended long before the space runs out.
 
-A second process ends the backup when this one ends, however that is: both hold a pipe, and so does the virsh that
-begins it. Python 3.7 is enough; nothing of stackmend is there.
+A second process ends the backup when this one ends, for whatever reason: it waits on a pipe whose other end is held by
+this process and by the virsh that begins the backup. Needs only Python 3.7, and nothing of stackmend on the host.
 """
 
 from __future__ import annotations
@@ -26,24 +27,24 @@ import threading
 import time
 from xml.etree import ElementTree
 
-#: what is printed before the first byte of the server
+#: printed before the server's first byte
 BEGINS = b"stackmend-export begins\n"
 _VIRSH = ("virsh", "--quiet", "--connect", "qemu:///system")
-#: how scratch files and sockets are called: by it a job is known as ours
+#: prefix of the names of scratch files and sockets, by which a backup job is recognised as stackmend's
 MARK = "stackmend-copy"
-#: bytes of room that are wanted, unless the disk itself is smaller; half of it stays free
+#: bytes of free space required, unless the disk itself is smaller; the backup is ended when half of it is left
 _ROOM = 8 << 30
-#: seconds for one reading
+#: seconds that one backup may last
 _LIMIT = 3600.0
 _MANY = 65536
-#: seconds between two looks
+#: seconds between two polls
 _LOOK = 0.1
-#: how often a backup is ended, and seconds that it may take each time
+#: number of attempts to end a backup, and seconds to wait after each
 _TRIES, _PATIENCE = 4, 10.0
 
 
 class CopyError(Exception):
-    """What is the matter, in words."""
+    """A copy cannot be made; the message gives the reason."""
 
 
 def _virsh(*words: str, keep: tuple[int, ...] = ()) -> str:
@@ -65,7 +66,7 @@ def _virsh(*words: str, keep: tuple[int, ...] = ()) -> str:
 
 
 def _devices(guest: str) -> dict[str, str]:
-    """File of a disk -> its device in the guest, as libvirt has it."""
+    """File of a disk -> its device in the guest, according to libvirt."""
     found = {}
     for disk in ElementTree.fromstring(_virsh("dumpxml", guest)).iterfind("./devices/disk"):  # noqa: S314 - libvirt's
         source, target = disk.find("source"), disk.find("target")
@@ -77,7 +78,7 @@ def _devices(guest: str) -> dict[str, str]:
 
 
 def _job(guest: str) -> str:
-    """The scratch file of the backup of a guest; "" where none is under way."""
+    """The scratch file of the guest's backup job; "" if there is no job, "another" if it has no such file."""
     try:
         text = _virsh("backup-dumpxml", guest)
     except CopyError as problem:
@@ -89,7 +90,7 @@ def _job(guest: str) -> str:
 
 
 def _lives(scratch: str) -> bool:
-    """Whether the process still is there that began a backup."""
+    """Whether the process that began a backup is still running."""
     try:
         with open(f"/proc/{int(scratch.rpartition('.')[2])}/cmdline", "rb") as file:
             return MARK.encode() in file.read()
@@ -118,9 +119,9 @@ def _device(guest: str, path: str) -> str:
 
 
 def _wanted(guest: str, folder: str, path: str, mend: bool = False) -> tuple[str, int]:
-    """(the device, bytes of room that are wanted). CopyError where a copy cannot be had.
+    """(the device, bytes of free space needed). CopyError if no copy can be made.
 
-    ``mend``: end a backup of ours that nobody waits for any more.
+    ``mend``: end a backup of stackmend's that was abandoned.
     """
     if "<backup supported='yes'/>" not in _virsh("domcapabilities"):
         raise CopyError("libvirt and QEMU of this host make no copies of running guests: they are too old")
@@ -147,12 +148,12 @@ def _end(guest: str, scratch: str, place: str) -> int:
             if _job(guest) != scratch:
                 break
             _virsh("domjobabort", guest)
-            # asked once, and then waited for: the next job of the guest may be somebody else's
+            # abort only once, then wait: the guest's next job may be somebody else's
             end = time.monotonic() + _PATIENCE
             while _job(guest) == scratch and time.monotonic() < end:
                 time.sleep(_LOOK)
         except CopyError:
-            # the guest is gone, or its job: the next look tells
+            # the guest or its job is gone: the next attempt will show
             time.sleep(_LOOK)
     for path in (scratch, place):
         if path and os.path.exists(path):
@@ -161,7 +162,7 @@ def _end(guest: str, scratch: str, place: str) -> int:
 
 
 def _guard(guest: str, scratch: str, place: str) -> tuple[int, int]:
-    """(a process that ends the backup, the pipe whose end it waits for)."""
+    """(the process that ends the backup, the write end of the pipe that it waits on)."""
     read, write = os.pipe()
     child = os.fork()
     if child:
@@ -200,14 +201,14 @@ def _watch(folder: str, floor: int) -> None:
             break
         time.sleep(_LOOK)
     os.write(2, f"stackmend-export: the copy was ended: {why}\n".encode())
-    # who waits for the pipe ends the backup
+    # this closes the pipe, and the guard ends the backup
     os._exit(1)
 
 
 def _serve(guest: str, folder: str, path: str) -> int:
     device, room = _wanted(guest, folder, path, mend=True)
     scratch = f"{folder}/{MARK}.{os.getpid()}"
-    # QEMU may make sockets in its own folder, whatever confines it
+    # in its own directory QEMU may create sockets even if it is confined
     domain, name = _virsh("domid", guest).strip(), _virsh("domname", guest).strip()
     homes = glob.glob(f"/var/lib/libvirt/qemu/domain-{domain}-{glob.escape(name[:20])}*")
     place = f"{homes[0] if len(homes) == 1 else folder}/{MARK}.{os.getpid()}.sock"
@@ -216,7 +217,7 @@ def _serve(guest: str, folder: str, path: str) -> int:
             os.unlink(old)
     child, pipe = _guard(guest, scratch, place)
     try:
-        # without a name: whatever ends this leaves no file behind
+        # an unnamed file: nothing is left behind, however this process ends
         with tempfile.TemporaryFile() as request:
             request.write(_request(_devices(guest), device, scratch, place))
             request.flush()
@@ -246,7 +247,7 @@ def _carry(place: str) -> None:
     client.connect(place)
 
     def up() -> None:
-        # a reader that was killed may leave what it had not read: then its line is reset, not closed
+        # if a reader is killed with unread data, its connection is reset instead of closed
         with contextlib.suppress(OSError):
             _pump(0, client.fileno())
         with contextlib.suppress(OSError):
@@ -257,17 +258,17 @@ def _carry(place: str) -> None:
         threading.Thread(target=up, daemon=True).start()
         _pump(client.fileno(), 1)
     except OSError:
-        # who read is gone, or the server
+        # the reader or the server is gone
         pass
     finally:
-        # QEMU ends no export while a client has not yet agreed with it
+        # QEMU does not end an export while a client is still negotiating
         with contextlib.suppress(OSError):
             client.shutdown(socket.SHUT_RDWR)
         client.close()
 
 
 def main() -> int:
-    """See above."""
+    """See the module's docstring."""
     do, guest, folder, path = sys.argv[1:5]
     try:
         if do == "serve":

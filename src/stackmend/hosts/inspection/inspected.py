@@ -67,7 +67,7 @@ def _disk(found: Inventory, disk: Disk, told: Mapping[str, str]) -> Found:
 
 
 def _bases(found: Inventory, disk: Disk) -> Iterator[tuple[str, str]]:
-    """Each backing file with the format recorded in the layer above, which Nova has written."""
+    """Each backing file, with the format recorded in the layer above it, which Nova wrote."""
     form = disk.image.backing_format
     for path in disk.chain:
         base = found.base(path)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ways to the disks of one server: what each one needs, does, and takes back when the inspection is released.
+"""Methods to reach the disks of one server: what each needs, what it does, and what the release of it undoes.
 
-The gentlest first: :mod:`stackmend.workflows.inspect_disk` tries them in its order, and says why it passed one over.
+:mod:`stackmend.workflows.inspect_disk` tries the gentlest first, and says why it passed a method over.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from stackmend.model.step import Step
 from stackmend.model.values import texts
 from stackmend.model.workflow import Sight
 
-#: images_type whose disks are files of the instances directory (nova.conf, [libvirt])
+#: values of images_type (nova.conf, [libvirt]) with which disks are files in the instances directory
 _FILES = frozenset({"", "default", "qcow2", "raw", "flat"})
 _TOOLS = ("sh", "-c", "command -v qemu-nbd && command -v python3")
 
@@ -36,12 +36,12 @@ class Prepared:
     does: str  #: in words, after "locked, "
     steps: tuple[Step, ...] = ()
     evidence: tuple[str, ...] = ()
-    why: str = ""  #: what may be lost
+    why: str = ""  #: the risk: what may be lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
-    """What ends it, before the server is unlocked."""
+    """How a method ends, before the server is unlocked."""
 
     steps: tuple[Step, ...] = ()
     does: str = ""  #: in words, before "unlocked"
@@ -50,18 +50,18 @@ class Released:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """One way to the disks of a server."""
+    """One way to reach the disks of a server."""
 
     name: str
-    states: frozenset[str]  #: vm_state that it is for
-    #: (server, what the operator asked for, sight); CannotRepair where it cannot be done, with the reason
+    states: frozenset[str]  #: values of vm_state for which it is suitable
+    #: (server, the operator's arguments, sight); CannotRepair, with the reason, if it cannot be used
     prepare: Callable[[Server, Row, Sight], Prepared]
     release: Callable[[Server, Inspection, Sight], Released] = field(default=lambda _server, _begun, _sight: Released())
-    by_name: bool = False  #: never chosen: the operator names it
+    by_name: bool = False  #: never chosen automatically: the operator has to name it
 
 
 def seen(server: Server, **changed: object) -> ServerSeen:
-    """A server as it was looked at, for guards."""
+    """The state in which the server was found, for guards."""
     found: ServerSeen = {
         "server": "present", "server.host": server.host, "server.vm_state": server.vm_state, "server.task_state": None,
     }  # fmt: skip
@@ -69,11 +69,11 @@ def seen(server: Server, **changed: object) -> ServerSeen:
     return found
 
 
-# -- disks that are files of their host
+# -- disks that are files on their host
 
 
 def offline(server: Server, _: Row, sight: Sight) -> Prepared:
-    """The server is stopped if it runs; then nobody writes to its disks."""
+    """Stop the server if it is running; then nobody writes to its disks."""
     found, folder, evidence = _local(server, sight)
     if server.vm_state != "active" and folder.open_by:
         raise CannotRepair(
@@ -96,7 +96,7 @@ def offline(server: Server, _: Row, sight: Sight) -> Prepared:
 
 
 def copy(server: Server, _: Row, sight: Sight) -> Prepared:
-    """Each command that reads has libvirt begin a backup of the disk, reads that, and ends it."""
+    """Leave the guest running: each reading command has libvirt begin a backup, reads it, and ends it."""
     found, _folder, evidence = _local(server, sight)
     hosts, inside = _reach(sight)
     said = []
@@ -113,7 +113,7 @@ def copy(server: Server, _: Row, sight: Sight) -> Prepared:
 
 
 def live(server: Server, _: Row, sight: Sight) -> Prepared:
-    """The disk of a running guest is read while the guest writes to it: torn, and never made better."""
+    """Read the disk of a running guest while the guest writes to it: what is read is torn, and remains so."""
     found, _folder, evidence = _local(server, sight)
     return Prepared(
         does=f"its guest goes on, and writes while its disks are read ({', '.join(one.name for one in found)})",
@@ -127,7 +127,7 @@ def live(server: Server, _: Row, sight: Sight) -> Prepared:
 
 
 def ended(server: Server, _: Inspection, sight: Sight) -> Released:
-    """A backup that outlived every guard is ended; where the host cannot be asked, that is said."""
+    """End a backup that outlived even its guard. If the host cannot be queried, the evidence says so."""
     path = str(sight.settings.get("hosts.instances_path") or INSTANCES)
     folder = f"{path.rstrip('/')}/{server.id}"
     try:
@@ -141,7 +141,7 @@ def ended(server: Server, _: Inspection, sight: Sight) -> Released:
 
 
 def restarted(server: Server, begun: Inspection, _: Sight) -> Released:
-    """What ran is started again."""
+    """Start the server again if it was running before."""
     if not (begun.ran and server.vm_state == "stopped"):
         return Released()
     stop = Stop(server=server.id).call({**seen(server), "server.vm_state": "active"})
@@ -155,7 +155,7 @@ def _reach(sight: Sight) -> tuple[Hosts, tuple[str, ...]]:
 
 
 def _local(server: Server, sight: Sight) -> tuple[Sequence[Found], Folder, tuple[str, ...]]:
-    """The disks of a server in files of its host; CannotRepair where none can be read, before anything is done."""
+    """The server's disks that are files on its host. CannotRepair, before anything is done, if none can be read."""
     if not server.image:
         raise CannotRepair(f"server {server.id} boots from a volume: its root disk is no file of its host")
     if (kind := str(sight.settings.get("nova.libvirt.images_type") or "")) not in _FILES:

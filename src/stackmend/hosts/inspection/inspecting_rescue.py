@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rescue: Nova boots another image with the disk of the server beside it, and the operator reads it from there.
+"""Rescue: Nova boots another image with the server's disk attached, and the operator reads the disk from there.
 
-Facts (nova/compute/api.py, rescue and unrescue): a server that is active, stopped or in error can be rescued, and an
-administrator can rescue one that is locked. Each of its volumes must be in use. One with a virtual TPM is refused. One
-that boots from a volume needs 2.87, an image with ``hw_rescue_bus`` and ``hw_rescue_device``, and a host that can.
-Unrescue leaves it running, whatever it was before.
+Facts (nova/compute/api.py, rescue and unrescue): a server can be rescued if it is active, stopped or in error; an
+administrator can also rescue a locked one. Each of its volumes must be in use. A server with a virtual TPM is refused.
+A volume-backed server needs microversion 2.87, an image with ``hw_rescue_bus`` and ``hw_rescue_device``, and a host
+that supports it. Unrescue leaves the server running, whatever its state before.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _STABLE = ("hw_rescue_bus", "hw_rescue_device")
 
 
 def prepare(server: Server, arguments: Row, sight: Sight) -> Prepared:
-    """A server in rescue; CannotRepair where Nova would refuse it."""
+    """Rescue the server; CannotRepair if Nova would refuse."""
     wanted = str(arguments.get("image") or "")
     if not wanted:
         raise CannotRepair("a rescue needs an image that boots, and into which you can log in: name it by --image")
@@ -54,7 +54,7 @@ def prepare(server: Server, arguments: Row, sight: Sight) -> Prepared:
 
 
 def release(server: Server, begun: Inspection, _: Sight) -> Released:
-    """Out of rescue; what did not run before is stopped again, for Nova starts it."""
+    """Unrescue the server. Nova starts it, so it is stopped again if it was not running before."""
     if server.vm_state != "rescued":
         return Released()
     steps: list[Step] = [Unrescue(server=server.id).call(seen(server))]
@@ -66,7 +66,7 @@ def release(server: Server, begun: Inspection, _: Sight) -> Released:
 
 
 def _refused(server: Server, sight: Sight, stable: bool, of_volume: bool) -> Iterator[str]:
-    """Why Nova would refuse it, in words."""
+    """The reasons for which Nova would refuse the rescue."""
     if of_volume:
         yield "the image is a snapshot of a volume (img_block_device_mapping)"
     if server.specs.get("hw:tpm_version"):

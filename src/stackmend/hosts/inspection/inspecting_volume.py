@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes of a server: a snapshot, a volume of it, and that attached read-only to a helper, on whose host it is read.
+"""Volumes of a server: a copy, made from a snapshot, is attached read-only to a helper and read on the helper's host.
 
-So every back end whose volumes a host sees as a device or a file is read in one way, LVM, iSCSI and NFS alike. A volume
-that QEMU opens by itself (RBD) is no device of the host: it can be read in the helper.
+In this way every back end whose volumes appear on a host as a device or a file is read alike: LVM, iSCSI and NFS. A
+volume that QEMU opens by itself (RBD) is not a device on the host; it can be read inside the helper.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _XML = ("virsh", "--quiet", "--connect", "qemu:///system", "dumpxml")
 
 
 def name_of(server: str) -> str:
-    """How the snapshot and the copy of a server are called."""
+    """The name of the snapshot, and of the copy, made for a server."""
     return f"{NAME}{server}"
 
 
 def prepare(server: Server, arguments: Row, sight: Sight) -> Prepared:
-    """A copy of one volume at the helper; CannotRepair where it cannot be had."""
+    """Attach a copy of one volume to the helper; CannotRepair if that is not possible."""
     volume, size = _volume(server, str(arguments.get("of") or ""), sight.api)
     helper = _helper(server, str(arguments.get("helper") or ""), sight.api)
     if sight.hosts is None:
@@ -75,7 +75,7 @@ def prepare(server: Server, arguments: Row, sight: Sight) -> Prepared:
 
 
 def release(server: Server, _: Inspection, sight: Sight) -> Released:
-    """Whatever there is of them, by their name: detached, deleted."""
+    """Detach and delete whatever exists of copy and snapshot, found by their name."""
     name = name_of(server.id)
     copy, snapshot = (block_storage.named(sight.api, kind, name) for kind in ("volumes", "snapshots"))
     volume = str((snapshot or {}).get("volume_id") or name)
@@ -90,7 +90,7 @@ def release(server: Server, _: Inspection, sight: Sight) -> Released:
 
 
 def served(api: Api, hosts: Hosts, inside: tuple[str, ...], server: str) -> tuple[str, str, str]:
-    """(host, path, format) of the copy where it can be read. SourceError where it cannot be."""
+    """(host, path, format) by which the copy can be read; SourceError if it cannot be read."""
     copy = block_storage.named(api, "volumes", name_of(server))
     helper = block_storage.holder(copy) if copy else None
     at = servers.server(api, helper) if helper else None
