@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Batches of canaries: built by a run, measured by its journal and by what Nova tells, and cleaned up."""
+"""Batches of canaries: reports on a batch, from its run's journal and Nova's records, and the clean-up of leftovers."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from stackmend.model.step import ApiCall, Step, StepState
 from stackmend.model.values import texts
 
 _WORKFLOW = "prove-cloud"
-#: operation -> the phase that it is, which its name is also called in seconds
+#: operation -> its phase; the phase's value is also the key of its duration in ``seconds``
 _PHASES: Mapping[type, Phase] = {BuildCanary: Phase.BUILD, CanaryProved: Phase.PROVE, RemoveCanary: Phase.CLEAN}
 _BAD = (StepState.FAILED, StepState.IN_DOUBT, StepState.STALE)
 
 
 @dataclass(slots=True)
 class _Seen:
-    """What the journal has of one."""
+    """What the journal records about one canary."""
 
     begun: bool = False
-    built: bool = False  #: it was proved, with its ports marked
+    built: bool = False  #: every step of its build lane is done: it was proved, and its ports are tagged
     gone: bool = False
     failed: Phase | None = None
     why: str = ""
@@ -42,7 +42,7 @@ class _Seen:
 
 
 def report(config: Config, run: str) -> Batch:
-    """What became of the batch of a run. UsageError for a run that is none, SourceError if no service answers."""
+    """The results of a run's batch. UsageError if the run built no canaries, SourceError if no service answers."""
     _, actions, entries, _ = runs.show_run(config, run)
     names = list(dict.fromkeys(str(one.target.get("canary")) for one in actions if one.repair == _WORKFLOW))
     match = NAME.fullmatch(names[0]) if names else None
@@ -55,7 +55,7 @@ def report(config: Config, run: str) -> Batch:
     seen = _read(actions, entries)
     still = {one.canary for one in left}
     for name, one in seen.items():
-        # what another run has cleaned up is gone as well
+        # another run may have cleaned it up
         one.gone = one.gone or (one.begun and name not in still)
     last = {entry.step: entry.state for entry in entries}
     return Batch(
@@ -69,7 +69,7 @@ def report(config: Config, run: str) -> Batch:
 
 
 def _asked(actions: Sequence[Action]) -> dict[str, object]:
-    """What each of them was asked for, by the steps."""
+    """What was requested, taken from the steps."""
     steps = [step.operation for one in actions for step in one.steps if isinstance(step, ApiCall)]
     built = [one for one in steps if isinstance(one, BuildCanary)]
     first = built[0]
@@ -84,7 +84,7 @@ def _asked(actions: Sequence[Action]) -> dict[str, object]:
 
 
 def _read(actions: Sequence[Action], entries: Sequence[JournalEntry]) -> dict[str, _Seen]:
-    """Name -> what the journal has of it."""
+    """Name -> what the journal records about that canary."""
     by_step: dict[int, list[JournalEntry]] = {}
     for entry in entries:
         by_step.setdefault(entry.step, []).append(entry)
@@ -112,7 +112,7 @@ def _numbered(actions: Sequence[Action]) -> Iterator[tuple[Action, int]]:
 
 
 def _note(seen: _Seen, step: Step, entries: Sequence[JournalEntry]) -> None:
-    """How long a step took, and the first that failed."""
+    """Note how long a step took, and whether it is the first to fail."""
     if not entries or not isinstance(step, ApiCall):
         return
     last = entries[-1]
@@ -150,6 +150,6 @@ def _canary(name: str, seen: _Seen, story: Story) -> Canary:
 
 
 def clean(config: Config, batch: str, observer: RunObserver, progress: Progress = no_progress) -> RunResult | None:
-    """Delete what is left of a batch, by a run of its own; None where there is nothing."""
+    """Delete what is left of a batch, in a separate run; None if nothing is left."""
     plan = workflows.plan(config, "clean-canaries", {"batch": batch}, parallel=4, failures=1_000_000)
     return runs.apply(config, plan, observer=observer, progress=progress) if plan.runnable else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Diagnosis: the story of an object from logs and databases, and what the catalogue of causes says of it."""
+"""Diagnosis: gathers an object's story from logs and databases, and finds the causes in the catalogue that fit it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from stackmend.model.finding import Finding
 
 _EVENTS = Events(__name__)
 _REQUEST = re.compile(r"req-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-#: how lines show that something went wrong, in all formats
+#: the ways in which lines of all formats show that something went wrong
 _TROUBLE = (
     " ERROR ", " CRITICAL ", " TRACE ", " WARNING ", " WARN ", '"ERROR"', '"CRITICAL"', '"WARNING"', " error : ",
     "[error]", "[ERROR]", "[Error]", "|ERR|", "|WARN|", ":error]", '"PRIORITY":"3"', '"PRIORITY" : "3"', "DENIED",
@@ -39,7 +39,7 @@ _TROUBLE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What is asked for."""
+    """The question: which object, which sources, which time."""
 
     kind: str
     text: str  #: name or id
@@ -47,9 +47,9 @@ class Asked:
     since: float | None = None
     until: float | None = None
     offset: float = 0.0  #: seconds by which times without a zone are ahead of UTC
-    hosts: tuple[str, ...] = ()  #: whose logs are searched there, and copied where they matter
-    folders: tuple[str, ...] = ("/var/log",)  #: with the logs of these
-    audit: bool = True  #: whether the checks are run on the object
+    hosts: tuple[str, ...] = ()  #: hosts whose logs are searched; those that matter are copied
+    folders: tuple[str, ...] = ("/var/log",)  #: the log folders on those hosts
+    audit: bool = True  #: whether to run the checks on the object
 
 
 @dataclass(slots=True)
@@ -62,13 +62,13 @@ class _Source:
     _seen: int = 0
 
     def search(self, words: Sequence[str], since: float | None, until: float | None) -> Iterator[Record]:
-        """Messages with one of the words: of every round the sizes count, the files once."""
+        """The messages that contain one of the words. Sizes are added up in every round; files are counted once."""
         looked, needles = Looked(), [word.removeprefix("req-").encode() for word in words]
         if self.remote is not None:
             self.remote.fetch([word.decode() for word in needles], since)
         with _EVENTS.timed("logs searched", words=len(words)) as facts:
             for file in self.logs.files:
-                # of a guest's own log, named for it, everything is about it
+                # in a log file named after the object, such as a guest's own, every line is about it
                 own = any(word in file.name for word in words)
                 yield from reader.read(file, (b"\n",) if own else needles, Window(since, until), looked)
             facts["bytes"], facts["messages"] = looked.size, looked.records
@@ -79,7 +79,7 @@ class _Source:
 
 
 def diagnose(config: Config, asked: Asked) -> Diagnosis:
-    """What happened to an object, and why. UsageError where nothing is given that could tell."""
+    """What happened to an object, and why. UsageError if there is no source that could show it."""
     known, unread, name = _known(config, asked)
     if not (asked.logs or asked.hosts or known.entries or unread):
         raise UsageError(f"nothing tells of {asked.kind} {asked.text}", "Give logs: --logs /var/log, or a sosreport.")
@@ -93,7 +93,7 @@ def diagnose(config: Config, asked: Asked) -> Diagnosis:
 
 
 def _remote(config: Config, asked: Asked, logs: Logs, stack: ExitStack) -> RemoteLogs | None:
-    """The logs of hosts; ConfigError without access to them."""
+    """The logs on hosts; None if no hosts are named, ConfigError if no access to hosts is configured."""
     if not asked.hosts:
         return None
     transport = hosts.reach(config)
@@ -104,7 +104,9 @@ def _remote(config: Config, asked: Asked, logs: Logs, stack: ExitStack) -> Remot
 
 
 def _known(config: Config, asked: Asked) -> tuple[Known, dict[str, str], str]:
-    """What the databases say; without any, only ids are understood."""
+    """(what the databases know, unread sources and why, the object's id). Without databases the object must be given by
+    id.
+    """
     known = Known()
     offline = not config.databases and not config.has_account
     if offline or asked.kind == "request":
@@ -133,7 +135,7 @@ def _known(config: Config, asked: Asked) -> tuple[Known, dict[str, str], str]:
 
 
 def _findings(config: Config, name: str, unread: dict[str, str]) -> list[Entry]:
-    """What the checks say of it now."""
+    """What the checks find about the object now."""
     try:
         report = audits.audit(config, about=(name,), settle=0, use_api=False)
     except StackmendError as problem:
@@ -150,7 +152,7 @@ def _finding(found: Finding) -> Entry:
 
 
 def summarise(logs: Sequence[str], since: float, until: float, *, offset: float = 0.0) -> summary.Summary:
-    """What fails most in a window, and what is new since the window before, which is as long."""
+    """What fails most in a window, and what is new compared with the window of equal length before it."""
     with closing(Logs(logs, offset=offset)) as found:
         source = _Source(found)
         records: Iterable[Record] = source.search(_TROUBLE, since - (until - since), until)

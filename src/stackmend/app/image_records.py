@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Glance has recorded of images: by its database where one is configured, else by its API."""
+"""Glance's records of images: from its database if that is configured, otherwise from its API."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stackmend.model.finding import Row
 from stackmend.model.objects.images import ACTIVE, ImageRecord
 
 _LABELS = ("glance_images", "glance_image_locations")
-#: of deleted images too: content that waits to be scrubbed
+#: including deleted images, whose content may be waiting to be scrubbed
 _IMAGES = "SELECT id, name, status, owner, size, checksum, os_hash_algo, os_hash_value, deleted FROM glance_images"
 _PLACES = "SELECT image_id, scheme, status, deleted FROM glance_image_locations"
 _SCRUBBED_LATER = "pending_delete"
@@ -28,12 +28,12 @@ _SCRUBBED_LATER = "pending_delete"
 class Recorded:
     """The images of a cloud."""
 
-    images: Mapping[str, ImageRecord]  #: active, with content of their own
+    images: Mapping[str, ImageRecord]  #: the active ones with content of their own
     known: frozenset[str] | None  #: see :class:`stackmend.model.objects.images.StoreVisit`
-    empty: int = 0  #: active images without content on purpose: snapshots of servers that boot from volumes
+    empty: int = 0  #: number of active images that have no content by design: snapshots of volume-backed servers
 
     def chosen(self, wanted: Sequence[str]) -> Recorded:
-        """Those with these ids or names; UsageError for one that there is not."""
+        """Only the images with these ids or names; UsageError if one does not exist."""
         found: dict[str, ImageRecord] = {}
         for text in wanted:
             some = [self.images[text]] if text in self.images else [i for i in self.images.values() if i.name == text]
@@ -46,7 +46,7 @@ class Recorded:
 
 
 def recorded(session: CloudSession) -> Recorded:
-    """What Glance has recorded now. SourceError if it cannot be read whole, ApiError if there is nothing to ask."""
+    """Glance's current records. SourceError if they cannot be read completely, ApiError if there is no source."""
     return _by_rows(session) if "glance" in session.config.databases else _by_api(session)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every active image on every node of Glance: its content read, and compared with what Glance has recorded."""
+"""Verifies images: reads the content of every active image on every Glance node, and compares it with the records."""
 
 from __future__ import annotations
 
@@ -30,49 +30,49 @@ from stackmend.model.objects.images import Content, Held, ImageRecord, Node, Sto
 from stackmend.model.protocols import Completed, Hosts, Progress
 
 _MEBIBYTE = 1 << 20
-#: a cause, and no damage
+#: the check that finds a cause of damage, but no damage itself
 _TOLD = "image-stores-unshared"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What is to be verified, and how."""
+    """What to verify, and how."""
 
-    images: Sequence[str] = ()  #: ids or names; none: every active one
+    images: Sequence[str] = ()  #: ids or names; empty: every active image
     endpoints: Sequence[str] = ()
     stores: Sequence[str] = ()
     quick: bool = False
     parallel: int = 4
-    rate: int = 0  #: MiB a second, of all readers together; 0: no limit
-    state: str = ""  #: file of what was read already
+    rate: int = 0  #: MiB per second for all readers together; 0: no limit
+    state: str = ""  #: file that records what has been read already
     anew: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
 class Verified:
-    """What came of it."""
+    """The result of a verification."""
 
     nodes: list[Node]
     images: int
-    empty: int  #: images without content on purpose
+    empty: int  #: number of images that have no content by design
     quick: bool
     findings: list[Finding] = field(default_factory=list)
     unread: list[tuple[str, str, str]] = field(default_factory=list)  #: (node, image, why)
-    incomplete: dict[str, str] = field(default_factory=dict)  #: check -> why it has no answer
-    balanced: bool = False  #: only one URL is known, and it may be that of a balancer
-    before: int = 0  #: contents that an earlier try has read
+    incomplete: dict[str, str] = field(default_factory=dict)  #: check -> why it has no result
+    balanced: bool = False  #: only one URL is known, and it may be that of a load balancer
+    before: int = 0  #: number of contents that an earlier attempt has read
     seconds: float = 0.0
 
     @property
     def read(self) -> int:
-        """Bytes that were read."""
+        """Number of bytes read."""
         return sum(content.read for node in self.nodes for content in node.held.values())
 
     @property
     def exit(self) -> Exit:
-        """7 where anything could not be read, else 3 where something is not as it should be, else 0.
+        """7 if anything could not be read, else 3 if anything is wrong, else 0.
 
-        That stores are not shared is told, and no more: every image was just proven to be on every node.
+        Stores that are not shared are reported, but do not count: every image has just been verified on every node.
         """
         if self.unread or self.incomplete:
             return Exit.INCOMPLETE
@@ -85,7 +85,7 @@ class _Reader(Protocol):
     node: Node
 
     def read(self, image: ImageRecord, *, quick: bool) -> Content:
-        """What the node has of it."""
+        """What the node has of the image."""
         ...
 
 
@@ -112,7 +112,7 @@ class _OfStore:
 
 @dataclass(slots=True)
 class _Ending:
-    """Commands on hosts that end when reading is told to end (:class:`stackmend.model.protocols.Hosts`)."""
+    """Runs commands on hosts, and ends them when the pace is stopped (:class:`stackmend.model.protocols.Hosts`)."""
 
     transport: Transport
     pace: Pace
@@ -127,10 +127,10 @@ class _Ending:
 
 
 def verify(config: Config, asked: Asked, progress: Progress = no_progress) -> Verified:
-    """Read every image on every node, and judge what was read. Nothing is changed.
+    """Read every image on every node, and run the checks on the result. Nothing is changed.
 
-    UsageError for an unknown image or store, ConfigError or ApiError if there is nothing to ask, SourceError if the
-    records of Glance or a store cannot be read.
+    UsageError for an unknown image or store, ConfigError or ApiError if there is nothing to query, SourceError if
+    Glance's records or a store cannot be read.
     """
     begun = time.monotonic()
     session = CloudSession.looking(config)
@@ -147,7 +147,7 @@ def verify(config: Config, asked: Asked, progress: Progress = no_progress) -> Ve
             done = True
         finally:
             ledger.close(over=done)
-    # records may have changed meanwhile: a file that belonged to nobody may have been an upload
+    # read the records again: a file that seemed to belong to no image may have been an upload in progress
     known = recorded(session).known if wanted.known is not None else None
     nodes = [replace(reader.node, held=held[reader.node.name]) for reader in readers]
     found = Verified(
@@ -163,7 +163,7 @@ def verify(config: Config, asked: Asked, progress: Progress = no_progress) -> Ve
 def judge(
     found: Verified, config: Config, images: Mapping[str, ImageRecord], known: frozenset[str] | None, *, whole: bool
 ) -> None:
-    """Ask the checks about what was read; ``whole``: of every image."""
+    """Run the checks on what was read. ``whole``: every image was read, not only those named."""
     found.unread = [
         (node.name, name, content.why)
         for node in found.nodes
@@ -176,7 +176,7 @@ def judge(
         try:
             found.findings += [finding_of(check, row, State.CONFIRMED) for row in check.find(own)]
         except SourceError as problem:
-            # it is asked of files: those of nobody are no question where single images are verified
+            # such a check judges files: without a store, or for single images, it has nothing to answer
             if whole and _stored(found.nodes):
                 found.incomplete[name] = problem.message
 
@@ -188,7 +188,7 @@ def _stored(nodes: Iterable[Node]) -> bool:
 def _readers(
     config: Config, asked: Asked, wanted: Recorded, pace: Pace, until: ExitStack
 ) -> tuple[list[_Reader], bool]:
-    """(who reads which node, whether it may be a balancer that is asked)."""
+    """(the readers, one per node; whether the only URL may be that of a load balancer)."""
     endpoints = list(dict.fromkeys(asked.endpoints or (() if asked.stores else config.image_endpoints)))
     stores = [StoreSpec.of(one) for one in asked.stores or (() if asked.endpoints else config.image_stores)]
     balanced = False
@@ -224,7 +224,7 @@ def _checked(url: str) -> str:
 
 
 def _place(config: Config, names: Sequence[str], quick: bool) -> Path:
-    """The file of what was read already, one for each set of nodes."""
+    """The file that records what has been read already; one per set of nodes and way of reading."""
     mark = hashlib.sha256("\n".join([*sorted(names), str(quick)]).encode()).hexdigest()[:12]
     return config.state / f"image-verify-{mark}.jsonl"
 
@@ -232,7 +232,7 @@ def _place(config: Config, names: Sequence[str], quick: bool) -> Path:
 def _every(
     readers: Sequence[_Reader], wanted: Recorded, asked: Asked, ledger: Ledger, pace: Pace, progress: Progress
 ) -> dict[str, dict[str, Content]]:
-    """Node -> image -> content: a few at a time, each node in turn, so that none has all of the work."""
+    """Node -> image -> content. A few are read at a time, from each node in turn, so that the load is spread."""
     held: dict[str, dict[str, Content]] = {reader.node.name: {} for reader in readers}
     number = len(readers) * len(wanted.images)
     todo = ((reader, image) for image in wanted.images.values() for reader in readers)

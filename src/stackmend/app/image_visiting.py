@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The part of an audit that is asked of the stores of Glance: each is listed twice, and nothing of it is read."""
+"""The part of an audit that concerns Glance's stores. They are listed, twice if anything is found; no image is read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _Rows = dict[str, dict[str, Mapping[str, object]]]  #: check -> fingerprint -> r
 
 @dataclass(slots=True)
 class Visited:
-    """What checks of hosts found, and which of them have no whole answer."""
+    """What the checks found, and which of them have no complete result."""
 
     findings: list[Finding] = field(default_factory=list)
     results: dict[str, CheckResult] = field(default_factory=dict)
@@ -34,10 +34,10 @@ class Visited:
 def ask_stores(
     session: CloudSession, checks: Mapping[str, StoreCheck], about: Collection[str], progress: Progress
 ) -> Visited:
-    """Ask these checks of all configured stores together; what is found is looked at again.
+    """Run these checks on all configured stores together, and confirm what they find with a second look.
 
-    One store that cannot be listed leaves no check with an answer, for what one lacks is told by the others.
-    ConfigError without stores or access to hosts.
+    If one store cannot be listed, no check has a result, because what a store lacks is known only from the others.
+    ConfigError if no stores, or no access to hosts, are configured.
     """
     stores = [StoreSpec.of(one) for one in session.config.image_stores]
     if not stores:
@@ -72,7 +72,7 @@ def _look(
     stores: list[StoreSpec],
     progress: Progress,
 ) -> tuple[_Rows, dict[str, str]]:
-    """(rows of each check, why some have no answer), by the files first and Glance's records afterwards."""
+    """(rows of each check, why some have no result). The files are listed first, then Glance's records are read."""
     nodes = []
     for number, store in enumerate(stores):
         progress("listing stores of images", number, len(stores))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The part of an audit that is asked of hosts: each is visited once, and again where something was found."""
+"""The part of an audit that concerns hosts: each host is visited once, and once more if anything was found there."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from stackmend.model.snapshot import cell_database
 
 _EVENTS = Events(__name__)
 
-#: hosts that are visited at a time
+#: number of hosts visited at a time
 _AT_ONCE = 16
-#: reasons that are told of a check; of a thousand hosts that are down the first ones say enough
+#: number of reasons shown per check: if a thousand hosts are down, the first few say enough
 _REASONS_SHOWN = 3
 
 FoundRows = dict[str, dict[str, dict[str, Any]]]  #: check -> fingerprint -> row
@@ -38,7 +38,7 @@ FoundRows = dict[str, dict[str, dict[str, Any]]]  #: check -> fingerprint -> row
 @dataclass(slots=True)
 class _Answers:
     rows: FoundRows
-    silent: dict[str, list[str]]  #: check -> why it has no answer of a host
+    silent: dict[str, list[str]]  #: check -> why it has no result for some hosts
 
     @classmethod
     def none(cls, checks: Iterable[str]) -> _Answers:
@@ -49,9 +49,9 @@ class _Answers:
 def visit(
     session: CloudSession, checks: Mapping[str, Visiting], about: Collection[str], progress: Progress, *, named: bool
 ) -> Visited:
-    """Ask these checks of compute hosts and of the stores of Glance; errors as :func:`ask` and :func:`ask_stores`.
+    """Run these checks on compute hosts and on Glance's stores; errors as in :func:`ask` and :func:`ask_stores`.
 
-    ``named``: the operator asked for them by name; else stores that are not configured are left out.
+    ``named``: the operator named the checks; otherwise checks of stores are skipped if no stores are configured.
     """
     of_hosts = {name: check for name, check in checks.items() if isinstance(check, HostCheck)}
     of_stores = {name: check for name, check in checks.items() if isinstance(check, StoreCheck)}
@@ -63,11 +63,11 @@ def visit(
 
 
 def ask(session: CloudSession, checks: Mapping[str, HostCheck], about: Collection[str], progress: Progress) -> Visited:
-    """Ask these checks of every compute host, or of those among ``about``; what is found is looked at again.
+    """Run these checks on every compute host, or on those named in ``about``, and confirm findings with a second look.
 
-    A host that cannot be read whole makes the checks incomplete; the others are judged all the same. Whose a directory
-    is is said only by every cell (R2): where one is missing no check has an answer. ConfigError without access to
-    hosts, UsageError where none of them is a compute host.
+    A host that cannot be read completely makes the checks incomplete; the other hosts are judged all the same. Only all
+    cells together show to whom a directory belongs (R2): if one is missing, no check has a result. ConfigError if no
+    access to hosts is configured, UsageError if ``about`` names no compute host.
     """
     transport = hosts.reach(session.config)
     if transport is None:
@@ -96,7 +96,7 @@ def ask(session: CloudSession, checks: Mapping[str, HostCheck], about: Collectio
 
 
 def _wanted(session: CloudSession, about: Collection[str]) -> list[str]:
-    """Hosts with a nova-compute that is not deleted, of every cell; SourceError where one cannot be read."""
+    """The hosts of every cell with a nova-compute that is not deleted; SourceError if a cell cannot be read."""
     with session.live() as live:
         rows = [
             row
@@ -113,7 +113,7 @@ def _wanted(session: CloudSession, about: Collection[str]) -> list[str]:
 def _look(
     session: CloudSession, transport: Transport, checks: Mapping[str, HostCheck], wanted: list[str], progress: Progress
 ) -> _Answers:
-    """One visit to each host, then its servers' rows, read anew."""
+    """Visit each host once, then read the rows of its servers anew."""
     answers = _Answers.none(checks)
     if not wanted:
         return answers
@@ -131,7 +131,7 @@ def _look(
         for number, seen in enumerate(pool.map(see, wanted)):
             progress("visiting hosts", number, len(wanted))
             inventories.append(seen)
-    # opened only now: it remembers what it has read, and a server that came or moved meanwhile has another row
+    # opened only now: a connection keeps what it has read, and servers may have been created or moved meanwhile
     with session.live() as live:
         for host, found in zip(wanted, inventories, strict=True):
             if isinstance(found, SourceError):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Canaries: servers of our own that show what a cloud does. What they are made of, and what became of them.
+"""Canaries: servers that stackmend builds to test a cloud. What they are built from, what is left, their story in Nova.
 
-The name of one in a batch tells the batch and its number; it is its tag, and that of its ports, too.
+A canary's name consists of its batch and its number. It is also its tag, and the tag of its ports.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from stackmend.model.values import members, objects, text, texts, whole
 
 Found = Mapping[str, object]
 
-#: name of a canary of a batch: the batch, the number
+#: name of a canary: the batch, the number
 NAME = re.compile(r"stackmend-canary-([0-9a-f]{8})-(\d{4,})")
 #: key of the metadata of a canary; its value is the batch
 KEY = "stackmend_canary"
 _GIB = 1024**3
-#: tags of servers; hosts of the events of an action
+#: microversions with tags of servers, and with the hosts of an action's events
 _TAGS, _EVENTS = "2.26", "2.62"
 _BUILD = "compute__do_build_and_run_instance"
 
 
 def named(batch: str, number: int) -> str:
-    """The name of one."""
+    """The name of a canary."""
     return f"stackmend-canary-{batch}-{number:04}"
 
 
-# -- what one is made of
+# -- what a canary is built from
 
 
 def _named(what: str, wanted: str, every: Sequence[Found], hint: str) -> Found:
@@ -65,7 +65,7 @@ def network(api: Api, wanted: str) -> Found:
 
 
 def image(api: Api, wanted: str, volume: int = 0) -> Found:
-    """The image with this name or id, else the smallest. ``volume``: GiB that it has to fit in, 0 for none."""
+    """The image with this name or id, else the smallest. ``volume``: size in GiB that it must fit, 0 for no volume."""
     every = glance.active(api)
     if wanted:
         found = _named("active image", wanted, every, "See 'openstack image list --all'.")
@@ -109,7 +109,7 @@ def flavor(api: Api, wanted: str, image: Found, volume: int) -> Found:
 
 
 def lacking(api: Api, flavor: Found, number: int, networks: int, volume: int) -> list[str]:
-    """What the quotas of the account's project have no room for, where so many are there at a time, in words."""
+    """What the quotas of the account's project lack for so many canaries at a time, in words."""
     project = api.account().project
     server = api.get("compute", f"/os-quota-sets/{segment(project)}/detail", "2.1") or {}
     wanted = {
@@ -138,11 +138,11 @@ def _short(name: str, quota: Found, key: str, more: int) -> str:
     return f"{name}: {used} of {limit} in use, {more} more are needed" if 0 <= limit < used + more else ""
 
 
-# -- what there is of them
+# -- what exists of them
 
 
 class Left(NamedTuple):
-    """Something of a canary that is there."""
+    """A server or port of a canary that exists."""
 
     canary: str  #: its name
     kind: str  #: "server" or "port"
@@ -151,7 +151,7 @@ class Left(NamedTuple):
 
 
 def there(api: Api, batch: str = "") -> list[Left]:
-    """Every server and port of canaries of a batch, or of any: by name, tag and metadata together."""
+    """The servers and ports of a batch's canaries, or of all: servers by name, tag and metadata, ports by their tag."""
     pattern = f"^stackmend-canary-{batch or '[0-9a-f]{8}'}-"
     found = [
         Left(str(one["name"]), "server", str(one["id"]))
@@ -173,18 +173,18 @@ def _own(name: str, batch: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """What Nova tells of the building of one, also when it is deleted."""
+    """Nova's record of the build of one canary, available even after its deletion."""
 
     server: str
     waited: float | None = None  #: seconds until the first host began
-    #: all but the last have failed: another host had to try. Of the last that is not told here, for Nova ends the event
-    #: of a build that failed with "Success" (nova/compute/manager.py: _do_build_and_run_instance)
+    #: all but the last have failed, because another host had to try. Whether the last one failed is not recorded here:
+    #: Nova ends the event of a failed build with "Success" (nova/compute/manager.py: _do_build_and_run_instance)
     attempts: tuple[Attempt, ...] = ()
-    fault: str = ""  #: Nova's reason why it came to nothing
+    fault: str = ""  #: Nova's reason for the failure of the build
 
 
 def stories(api: Api, batch: str) -> dict[str, Story]:
-    """Name -> its story, of every canary of a batch that Nova still has a record of."""
+    """Name -> story, for every canary of a batch of which Nova still has a record."""
     found: dict[str, Story] = {}
     name = segment(f"^stackmend-canary-{batch}-")
     for deleted in ("true", "false"):
@@ -203,7 +203,7 @@ def _story(api: Api, shown: Resource) -> Story:
         made = next((one for one in listed if one.get("action") == "create"), None)
         body = api.get("compute", f"{base}/{segment(made['request_id'])}", _EVENTS) if made else None
     except SourceError:
-        return Story(server=server, fault=fault)  # it serves to explain, and is not what the verdict rests on
+        return Story(server=server, fault=fault)  # the story only explains; the verdict does not depend on it
     if made is None or body is None:
         return Story(server=server, fault=fault)
     events = [one for one in objects(body["instanceAction"].get("events")) if one.get("event") == _BUILD]

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of ports in DNS: what Neutron makes of them, where it has its extension for them.
+"""DNS names of ports: what Neutron makes of a requested name, if it has the DNS extension.
 
-Neutron takes only the first part of a name. The domain is ``dns_domain`` of its neutron.conf, in which its own DHCP
-servers answer, or that of the network, in which an external service does. As long as neutron.conf has the default,
-Neutron takes names and drops them without a word (``DNSExtensionDriver._get_request_dns_name``). No request shows the
-domain, but every port does, in ``dns_assignment``.
+Neutron accepts only the first label of a name. The domain is either ``dns_domain`` in neutron.conf, for which Neutron's
+own DHCP servers answer, or that of the network, for which an external service answers. As long as neutron.conf has the
+default, Neutron accepts names and silently drops them (``DNSExtensionDriver._get_request_dns_name``). No request shows
+the domain, but every port does, in ``dns_assignment``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stackmend.model.values import objects
 
 #: the default of ``dns_domain``: with it Neutron drops names
 NO_DOMAIN = "openstacklocal"
-#: one label of a host name (RFC 1123), as Neutron takes it
+#: one label of a host name (RFC 1123), as Neutron accepts it
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
 _LONGEST_NAME = 255
 _EXTENSION = "dns-integration"
@@ -31,13 +31,13 @@ _FIELDS = "&fields=id&fields=device_id&fields=dns_name&fields=dns_assignment"
 class Named:
     """A name that Neutron can give to a port of a network."""
 
-    label: str  #: its first part, which Neutron calls ``dns_name``
-    fqdn: str  #: what the port's addresses are called by then, "" where only an external service says so
-    others: tuple[str, ...]  #: ports of the network that have the name already
+    label: str  #: the first label, which Neutron calls ``dns_name``
+    fqdn: str  #: the resulting full name of the port's addresses; "" if only an external service knows it
+    others: tuple[str, ...]  #: ports of the network that already have the name
 
 
 def label(name: str) -> str:
-    """The first part of a DNS name; UsageError for what is none."""
+    """The first label of a DNS name; UsageError if the text is not a DNS name."""
     bare = name.rstrip(".")
     parts = bare.split(".")
     if len(bare) > _LONGEST_NAME or not all(_LABEL.fullmatch(part) for part in parts):
@@ -49,12 +49,12 @@ def label(name: str) -> str:
 
 
 def names(port: Resource) -> list[str]:
-    """What the addresses of a port are called, in full and without the last dot."""
+    """The full names of a port's addresses, without the final dot."""
     return sorted({str(one["fqdn"]).rstrip(".").lower() for one in objects(port.get("dns_assignment"))})
 
 
 def named(api: Api, network: str, name: str) -> Named:
-    """What becomes of a name with dots. UsageError where a port of this network cannot have it."""
+    """What Neutron would make of a fully qualified name. UsageError if a port of this network cannot have it."""
     first = label(name)
     if not any(str(one["alias"]) == _EXTENSION for one in api.every("network", "/extensions", "extensions")):
         raise UsageError(
@@ -86,7 +86,7 @@ def named(api: Api, network: str, name: str) -> Named:
 
 
 def _domains(ports: list[Resource]) -> Iterator[str]:
-    """In which domains addresses of ports have names."""
+    """The domains in which the addresses of these ports have names."""
     for port in ports:
         for one in objects(port.get("dns_assignment")):
             host, fqdn = str(one["hostname"]).lower(), str(one["fqdn"]).rstrip(".").lower()

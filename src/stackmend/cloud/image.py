@@ -19,7 +19,7 @@ def image(api: Api, name: str) -> Resource | None:
 
 
 def every(api: Api) -> list[Resource]:
-    """Every image of every project, hidden ones too, that the account may see."""
+    """Every image of every project that the account may see, including hidden ones."""
     found = [one for hidden in ("false", "true") for one in api.every("image", _every(hidden), "images")]
     return list({str(one["id"]): one for one in found}.values())
 
@@ -29,7 +29,7 @@ def _every(hidden: str) -> str:
 
 
 def record(found: Resource) -> ImageRecord:
-    """An image as its content is compared with; by the old checksum where Glance has recorded no other hash."""
+    """The record with which content is compared; by the old checksum if Glance has recorded no other hash."""
     algorithm, digest = str(found.get("os_hash_algo") or ""), str(found.get("os_hash_value") or "")
     if not digest and found.get("checksum"):
         algorithm, digest = "md5", str(found["checksum"])
@@ -40,7 +40,7 @@ def record(found: Resource) -> ImageRecord:
 
 
 def stores(api: Api) -> list[str]:
-    """Ids of the stores of Glance that images may be copied into; [] where there is one that has no id."""
+    """Ids of Glance's stores that are not read-only; [] if Glance has no stores with ids."""
     found: Resource = api.get("image", "/info/stores") or {}
     some = [one for one in objects(found.get("stores")) if str(one.get("read-only")).lower() != "true"]
     return [str(one["id"]) for one in some]

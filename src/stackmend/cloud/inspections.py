@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Inspections of a server's disks, recorded in Nova itself: as the reason for which the server is locked.
 
-So the record is where the server is, visible to everybody, and outlives the journal and the machine of the operator.
+So the record is kept with the server, is visible to everybody, and outlives the journal and the operator's machine.
 """
 
 from __future__ import annotations
@@ -15,40 +15,40 @@ from stackmend.model.errors import UsageError
 from stackmend.model.protocols import Api
 from stackmend.tables.nova import INSPECTION
 
-#: characters of who approved, and of the ticket: Nova keeps 255 of a reason
+#: maximum number of characters of the approver and of the ticket: Nova keeps 255 characters of a reason
 _MOST = 88
-#: the first that shows locks with their reasons, and lists by them
+#: the first microversion that shows the reasons of locks, and lists servers by their lock
 _LOCKS = "2.73"
 _WORDS = {
     "active": "it ran", "paused": "it was paused", "stopped": "it was stopped", "suspended": "it was suspended",
     "error": "it was in error",
 }  # fmt: skip
-#: the first method that there was is not named in reasons
+#: the oldest method, which is not named in reasons
 _FIRST = "offline"
 _REASON = re.compile(
     rf"{INSPECTION}ticket (.+), approved by (.+?); ({'|'.join(_WORDS.values())})(?:; by ([a-z]+))?"
 )  # fmt: skip
 
-#: vm_state of a server whose guest runs, so that its disks may be written to
+#: values of vm_state with which a guest is running, so that it may write to its disks
 RUNNING = frozenset({"active", "paused"})
-#: vm_state of a server whose disks nobody writes to
+#: values of vm_state with which nobody writes to the disks
 OFF = frozenset({"stopped", "suspended", "error"})
-#: vm_state of a server that is put in rescue: Nova takes one in error too, and unrescue would leave it running
+#: values of vm_state with which a server is rescued: Nova also accepts error, but unrescue would leave it running
 RESCUABLE = frozenset({"active", "stopped"})
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """An inspection that was begun and not released."""
+    """An inspection that has not been released."""
 
     ticket: str
     approved_by: str
-    was: str  #: in words: "it ran"
+    was: str  #: the server's state before, in words: "it ran"
     method: str = _FIRST  #: how its disks are read
 
     @classmethod
     def of(cls, ticket: str, approved_by: str, vm_state: str, method: str = _FIRST) -> Inspection:
-        """One to be begun; UsageError for words that no reason can hold."""
+        """A new inspection; UsageError for texts that a reason cannot hold."""
         for option, text in (("--ticket", ticket), ("--approved-by", approved_by)):
             if not text.strip() or not text.isprintable() or ";" in text or len(text) > _MOST:
                 raise UsageError(
@@ -59,13 +59,13 @@ class Inspection:
 
     @property
     def reason(self) -> str:
-        """What the server is locked with."""
+        """The reason given to Nova for the lock."""
         by = f"; by {self.method}" if self.method != _FIRST else ""
         return f"{INSPECTION}ticket {self.ticket}, approved by {self.approved_by}; {self.was}{by}"
 
     @property
     def ran(self) -> bool:
-        """Whether the guest ran when it was begun."""
+        """Whether the guest was running when the inspection began."""
         return self.was == _WORDS["active"]
 
 

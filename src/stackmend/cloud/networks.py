@@ -64,7 +64,7 @@ class Networks(Protocol):
         ...
 
     def allocated(self, address: str) -> list[str]:
-        """Subnets where Neutron's own IPAM has the address as given away; no API shows that."""
+        """Subnets where Neutron's own IPAM has the address as allocated; no API shows that."""
         ...
 
 
@@ -141,7 +141,7 @@ class InRows:
         return [_floating(row, "fixed_port_id") for row in self._rows("floatingips", wanted)]
 
     def allocated(self, address: str) -> list[str]:
-        """Subnets where Neutron's own IPAM has the address as given away; [] where another IPAM is in use."""
+        """Subnets where Neutron's own IPAM has the address as allocated; [] if another IPAM is in use."""
         if not self._live.columns("neutron", "ipamallocations"):
             return []
         given = self._rows("ipamallocations", {"ip_address": address})

@@ -74,7 +74,7 @@ def rendered(layout: Layout) -> dict[Path, str]:
         found[etc / f"manage-{cell}.conf"] = render("nova.conf", cell=cell, api=True)
     for host in layout.hosts:
         found[etc / f"compute-{host}.conf"] = render("compute.conf", host=host)
-    # also read by glance-manage, whatever nodes there are
+    # glance-manage reads this file, however many nodes there are
     found[etc / "glance-api.conf"] = render("glance-api.conf", node="")
     for node in layout.glance_nodes:
         found[etc / node / "glance-api.conf"] = render("glance-api.conf", node=node)

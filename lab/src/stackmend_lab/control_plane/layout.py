@@ -47,21 +47,22 @@ class Layout:
     ports: Mapping[str, int]  #: one for each of LISTENERS
     passwords: Mapping[str, str] = field(repr=False)
     services: Path  #: the environment with nova, neutron, ...
-    glances: int = 1  #: nodes of Glance, each with a store of its own; from two on a balancer is before them
+    glances: int = 1  #: number of Glance nodes, each with its own store; two or more are behind a load balancer
 
     @property
     def glance_nodes(self) -> tuple[str, ...]:
-        """Names of Glance's nodes where there are several, by which their ports are known too; () for the one."""
+        """Names of the Glance nodes, also in ``ports``, if there are several; () if there is only one."""
         return tuple(f"glance-{number}" for number in range(1, self.glances + 1)) if self.glances > 1 else ()
 
     def glance_folder(self, node: str) -> Path:
-        """The folder in which a node of Glance runs; the first one's is that of the only one ("")."""
+        """The folder in which a Glance node runs; the first node uses that of an only node ("")."""
         return self.state / "glance" / ("" if node in ("", "glance-1") else node)
 
     def image_store(self, node: str) -> Path:
-        """Where a node of Glance keeps the content of images.
+        """Where a Glance node keeps the content of images.
 
-        All of them know it by one path, as on machines of their own: it begins at the folder in which they run.
+        All nodes know it by the same path, as on separate machines, because the path is relative to the folder in which
+        they run.
         """
         return self.glance_folder(node) / "images"
 
@@ -189,9 +190,9 @@ def create(folder: Path, hosts: int | None, cells: int | None, services: Path, g
 
 
 def adapted(layout: Layout, hosts: int | None, cells: int | None, services: Path, glances: int | None = None) -> Layout:
-    """The same lab as asked for now: it can get more hosts (in the first cell), not fewer, and no other cells.
+    """The lab changed as requested: it can get more hosts (in the first cell), but not fewer, and no other cells.
 
-    Nodes of Glance may come and go.
+    The number of Glance nodes may change freely.
     """
     if cells is not None and cells != len(layout.cells):
         raise UsageError(
@@ -211,7 +212,7 @@ def adapted(layout: Layout, hosts: int | None, cells: int | None, services: Path
 
 
 def _with_glances(layout: Layout, glances: int | None) -> Layout:
-    """The lab with so many nodes of Glance, and a port for each."""
+    """The lab with this number of Glance nodes, and a port for each."""
     if glances is None:
         return layout
     if not 1 <= glances <= MAX_GLANCES:

@@ -66,7 +66,7 @@ class Plane:
             lab = self._prepared(progress)
             services = table(lab)
             keeper = self._keeper(lab)
-            # nodes of Glance that there are no more, or under another name
+            # Glance nodes that no longer exist, or have another name now
             keeper.end([name for name in keeper.names() if name not in services], _GRACE)
             self._refuse_taken_ports(lab, services, keeper)
             waiting = Waiting(lab, services, keeper, progress)
@@ -241,7 +241,7 @@ class Plane:
         folder.mkdir(exist_ok=True)
         # left by a process that was killed while it was held
         (folder / f"{action}.held").unlink(missing_ok=True)
-        # at once: who is held there already must not find it empty
+        # replaced atomically: a service that is already held there must not find the file empty
         whole = folder / f"{action}.new"
         whole.write_text(what)
         whole.replace(folder / action)

@@ -189,9 +189,9 @@ def _send(process: Process, number: signal.Signals) -> None:
 
 
 def _inherited() -> list[int]:
-    """What whoever started this process has left open for it: a service that outlives both must not hold it open.
+    """The descriptors that this process inherited; services outlive it and must not keep them open.
 
-    The lock of ``flock``, say, under which somebody brings up a lab.
+    An example is the lock of ``flock``, if a lab is started under it.
     """
     found = []
     for name in os.listdir("/proc/self/fd"):

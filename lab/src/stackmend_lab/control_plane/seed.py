@@ -37,7 +37,7 @@ def seed(layout: Layout, connection: Connection, tell: Tell) -> None:
 
 
 def spread_images(layout: Layout, nodes: Collection[str]) -> None:
-    """Every node of Glance has the content that one of them has, as where their folders are kept in step."""
+    """Give every Glance node the content that any of them has, as if their folders were synchronised."""
     stores = [layout.image_store(node) for node in sorted(nodes)]
     for store in stores:
         store.mkdir(parents=True, exist_ok=True)

@@ -126,7 +126,7 @@ def _web(layout: Layout) -> list[Service]:
 
 
 def _glances(layout: Layout) -> list[Service]:
-    """Glance; several nodes are reached through a balancer, as the catalog and Nova have it, and each by its port."""
+    """Glance. Several nodes are behind a load balancer, which the catalog and Nova name; each also has its own port."""
     etc, app = layout.configuration, "glance.wsgi.api"
     if not layout.glance_nodes:
         return [_uwsgi(layout, "glance-api", "glance", app, 4, Stage.CONTROL, {"OS_GLANCE_CONFIG_DIR": str(etc)},

@@ -92,22 +92,22 @@ def find(config: Config, text: str) -> AddressInfo:
 
 
 def _leaked(networks: Networks, address: str, holding: list[Port]) -> tuple[str, ...]:
-    """Subnets whose IPAM has the address as given away, and where no port has it."""
+    """Subnets whose IPAM has the address as allocated although no port there has it."""
     held = {subnet for port in holding for at, subnet in port.fixed if at == address}
     return tuple(subnet for subnet in networks.allocated(address) if subnet not in held)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormerOwner:
-    """The former owner of an address of a network, according to the records of former servers."""
+    """The former owner of an address of a network, according to the records of the servers that had it."""
 
     project: str = ""  #: "" if no record, or several, name one
     mac: str = ""
-    #: the project whose floating address it was, None where no record says that it was one
+    #: the project whose floating IP address it was; None if no record says that it was one
     floating: str | None = None
-    living: tuple[str, ...] = ()  #: servers that are not deleted and whose records still have it
-    unread: tuple[str, ...] = ()  #: why not every record was read
-    leaked: tuple[str, ...] = ()  #: subnets whose IPAM has it as given away, though no port has it
+    living: tuple[str, ...] = ()  #: servers that are not deleted and whose records still list it
+    unread: tuple[str, ...] = ()  #: why some records were not read
+    leaked: tuple[str, ...] = ()  #: subnets whose IPAM has it as allocated although no port has it
     notes: tuple[str, ...] = ()  #: the evidence, one line per server
 
 
@@ -118,7 +118,7 @@ def owner(config: Config, address: str, network: str = "", subnet: str = "") -> 
     """
     found = find(config, address)
     there = {network} if network else {p.subnet.network for p in found.places if subnet in ("", p.subnet.id)}
-    # of a floating address the records have the network of the NIC that it led to
+    # for a floating IP address the records show the network of the NIC that it was associated with
     floated = [one for one in found.former if one.is_floating]
     former = [one for one in found.former if one.network in there and not one.is_floating]
     projects, macs = {one.project for one in former if one.project}, {one.mac for one in former if one.mac}

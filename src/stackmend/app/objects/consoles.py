@@ -21,7 +21,7 @@ from stackmend.model.protocols import Clock
 
 #: what can be waited for
 WAITS = (LOGIN, PANIC, FSCK)
-#: seconds between two looks: each is a question to nova-compute, which reads 100 KiB for it
+#: seconds between two polls: for each of them nova-compute reads 100 KiB
 EVERY = 5.0
 #: vm_state of a server that has no guest yet
 BUILDING = "building"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The disks of a server under inspection, read: what is on them, and files out of them. Nothing of them is changed."""
+"""Reads the disks of a server under inspection: their contents, and files copied out of them. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from stackmend.hosts.inspection.inspecting_volume import served
 from stackmend.model.errors import ApiError, ConfigError, OutputError, SourceError, StackmendError, UsageError
 from stackmend.model.objects.inspection import Entry, Kind, Layout, Volume
 
-#: files that a guest writes what it does into, by how much they tell
+#: the log files of a guest, the most useful first
 LOGS = (
     "/var/log/kern.log", "/var/log/syslog", "/var/log/messages", "/var/log/boot.log", "/var/log/dmesg",
     "/var/log/cloud-init.log", "/var/log/cloud-init-output.log",
 )  # fmt: skip
-#: bytes of one log that are looked at: its end
+#: number of bytes at the end of a log that are searched for its last lines
 _TAIL = 1 << 20
-#: bytes of a path on this machine
+#: maximum length in bytes of a path on this machine
 _PATH = 4000
-#: entries of a directory that are read at once
+#: maximum number of entries read from one directory
 MOST = 10_000
 
 
@@ -48,18 +48,18 @@ class Shown:
 
 @dataclass(slots=True, kw_only=True)
 class Copied:
-    """What came of copying out."""
+    """The result of copying out."""
 
     files: int = 0
     directories: int = 0
     size: int = 0  #: bytes
-    left: list[str] = field(default_factory=list)  #: what is no plain file, in words
+    left: list[str] = field(default_factory=list)  #: what was left out because it is not a plain file, in words
     unread: list[str] = field(default_factory=list)  #: what could not be read, in words
-    cut: str = ""  #: why it was ended before its end
+    cut: str = ""  #: why it was stopped early; "" if it was not
 
 
 def begun(config: Config) -> list[tuple[Server, Inspection]]:
-    """Every inspection that was begun and not released. ApiError or SourceError where Nova does not answer."""
+    """Every inspection that has not been released. ApiError or SourceError if Nova does not answer."""
     with apis.reading(config, CloudSession.looking(config).believed(), "auto") as (api, why):
         if api is None:
             raise ApiError(f"what is under inspection is Nova's to say: {why}", "See [api] cloud.")
@@ -67,7 +67,7 @@ def begun(config: Config) -> list[tuple[Server, Inspection]]:
 
 
 def show(config: Config, server: str) -> list[Shown]:
-    """Every disk of a server under inspection, with what is on it. Raises as :func:`opened`."""
+    """Every disk of a server under inspection, with its contents. Errors as in :func:`opened`."""
     found = []
     with _reached(config, server) as at:
         for disk in at.disks:
@@ -86,7 +86,7 @@ def show(config: Config, server: str) -> list[Shown]:
 def opened(config: Config, server: str, name: str) -> Iterator[Opened]:
     """One disk of a server under inspection.
 
-    UsageError where the server is under none, or has no such disk; SourceError where it cannot be read.
+    UsageError if the server is not under inspection or has no such disk; SourceError if the disk cannot be read.
     """
     with _reached(config, server) as at:
         disk = next((one for one in at.disks if one.name == name), None)
@@ -99,7 +99,7 @@ def opened(config: Config, server: str, name: str) -> Iterator[Opened]:
 
 
 def log(config: Config, server: str, name: str, volume: str, lines: int) -> Iterator[tuple[str, Volume, list[bytes]]]:
-    """(path, volume, its last lines) of every log that is there. SourceError where there is none."""
+    """(path, volume, last lines) of every log that exists. SourceError if there is none."""
     there = 0
     with opened(config, server, name) as disk:
         for path in LOGS:
@@ -121,13 +121,13 @@ def log(config: Config, server: str, name: str, volume: str, lines: int) -> Iter
 
 
 def copy_out(disk: Opened, path: str, target: Path, *, volume: str = "", most: int, files: int) -> Copied:
-    """A file or a whole directory into ``target``, which must not be there: plain files of this account, mode 600.
+    """Copy a file or a whole directory to ``target``, which must not exist. Files belong to this account, mode 600.
 
-    Links, devices and the like are left out and named. ``most``: bytes; ``files``: how many, at most. OutputError where
-    it cannot be written.
+    Links, devices and the like are left out, and listed in the result. ``most``: maximum number of bytes; ``files``:
+    maximum number of files. OutputError if the target cannot be written.
     """
     done = Copied()
-    # a link that is named is followed, inside the guest; those further down are not
+    # a link is followed (inside the guest) if it is the path that was given; links below it are not
     at, entries, more, _ = disk.entries(f"{path}/", volume=volume, most=MOST)
     try:
         if at.kind is Kind.DIRECTORY:
@@ -150,7 +150,7 @@ class _Limits:
 def _tree(
     disk: Opened, path: str, target: Path, inside: tuple[list[Entry], bool], done: Copied, limits: _Limits
 ) -> None:
-    # a stack of its own: how deep it goes is the guest's to say
+    # an explicit stack instead of recursion: the guest decides how deep its directories are
     waiting = [(path, target, *inside)]
     while waiting and not done.cut:
         at, to, entries, more = waiting.pop()
@@ -204,7 +204,7 @@ def _file(disk: Opened, path: str, target: Path, one: Entry, done: Copied, limit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Place:
-    """Where the disks of a server are, and how they are read."""
+    """The location of a server's disks, and the method to read them."""
 
     reach: Transport
     host: str
@@ -245,7 +245,7 @@ def _reached(config: Config, server: str) -> Iterator[_Place]:
 
 
 def _method(server: Server, begun: Inspection) -> str:
-    """How its disks are read now: offline whatever was planned, where nobody writes to them."""
+    """The method to read its disks now: offline if nobody writes to them, even if another one was planned."""
     if begun.method == "rescue":
         raise UsageError(
             f"server {server.id} is in rescue: its disks are read by who logs in there",
@@ -267,7 +267,7 @@ def _method(server: Server, begun: Inspection) -> str:
 def _open(config: Config, at: _Place, disk: Found) -> Iterator[Opened]:
     layers = [Layer(*layer) for layer in disk.layers]
     words, export = argv(layers, torn=at.method == "live"), ""
-    # what a guest cannot write to needs no copy, and libvirt makes none of it
+    # a guest cannot write to its config drive: it needs no copy, and libvirt would make none
     if at.method == "copy" and disk.name != "config":
         path = disk.layers[0][0]
         words, export = copies.argv("serve", at.server, path.rpartition("/")[0], path), copies.EXPORT

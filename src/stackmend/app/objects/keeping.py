@@ -16,9 +16,9 @@ from stackmend.model.protocols import Clock, Live, Progress
 from stackmend.model.snapshot import cell_database
 from stackmend.repairs.network_info import compute_version
 
-#: intervals of the healer until a refresh that was under way is surely over: the healer's next one begins after one
+#: healer intervals after which a refresh that was in progress is certainly over: the healer's next one starts after one
 _INTERVALS = 2
-#: seconds between two looks, at most
+#: maximum number of seconds between two polls
 _PAUSE = 5.0
 
 

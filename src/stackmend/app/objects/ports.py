@@ -64,7 +64,7 @@ def ports_of(config: Config, by: str, name: str) -> tuple[ServerPort, ...]:
 
 
 def port_of(config: Config, id_: str) -> PortPage:
-    """One port with its network and floating addresses; errors as of :func:`ports_of`."""
+    """One port with its network and floating IP addresses; errors as in :func:`ports_of`."""
     with asking(config) as (networks, live, _):
         nova = _Nova(config, live, networks)
         port = next(iter(networks.ports(id=id_)), None)
@@ -86,20 +86,20 @@ def port_of(config: Config, id_: str) -> PortPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InGuest:
-    """Ports of a server with what libvirt of its host says of them."""
+    """The ports of a server, compared with the NICs of its guest according to libvirt on its host."""
 
     ports: tuple[ServerPort, ...] = ()
-    strangers: tuple[str, ...] = ()  #: NICs of the guest that no port has, a sentence each
-    unread: str = ""  #: why the host, which was asked, has not answered
+    strangers: tuple[str, ...] = ()  #: NICs of the guest that belong to no port, a sentence each
+    unread: str = ""  #: why the host was queried but did not answer
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is to be said beside the ports."""
+        """Notes to show beside the ports."""
         return (*self.strangers, *([self.unread] if self.unread else []))
 
 
 def in_guest(config: Config, found: Sequence[ServerPort]) -> InGuest:
-    """The ports of one server, and which of them its guest has as NICs; as they were where no host can be asked."""
+    """The ports of one server, with whether its guest has each as a NIC; unchanged if no host can be queried."""
     own = next((port for port in found if port.server_host), None)
     if own is None or not config.libvirt:
         return InGuest(ports=tuple(found))
@@ -123,11 +123,11 @@ def in_guest(config: Config, found: Sequence[ServerPort]) -> InGuest:
 
 
 def _in_guest(port: ServerPort, guest: Domain) -> ServerPort:
-    """By its MAC, or by its id where the guest's definition has that."""
+    """The port, matched to a NIC by its id if the guest's definition has that, or by its MAC address."""
     nic = next(
         (one for one in guest.interfaces if one.mac.lower() == port.neutron.mac.lower() or one.port == port.port), None
     )
-    # what is defined of a guest that does not run is made anew when it starts
+    # the definition of a guest that is not running is created anew when it starts
     lost = nic is None and port.in_neutron and guest.id is not None
     said = f"its guest on {port.server_host} runs without this NIC"
     return replace(
@@ -148,7 +148,7 @@ class _Nova:
         self._live = live if config.cells or "nova_api" in config.databases else None
         self._api: Api | None = getattr(networks, "api", None)
         self._has_mappings = "nova_api" in config.databases
-        self._mappings: dict[str, Row] = {}  #: of servers that no cell has
+        self._mappings: dict[str, Row] = {}  #: nova_api's mappings of servers that no cell has
         self._building: set[str] = set()
 
     def lost(self, server: str) -> str:

@@ -78,7 +78,7 @@ def _guests(config: Config) -> Guests | None:
 
 
 def recreated_by(config: Config, run: str) -> Mapping[str, object]:
-    """What a run of ``server recreate`` has kept of a server; UsageError for another run, or one that made it."""
+    """What a run of ``server recreate`` kept of a server; UsageError for any other run, or if it created the server."""
     _, actions, entries, _ = runs.show_run(config, run)
     kept = next((one.target for one in actions if one.repair == "recreate-server" and "body" in one.target), None)
     if kept is None:
@@ -89,7 +89,7 @@ def recreated_by(config: Config, run: str) -> Mapping[str, object]:
 
 
 def stopped_between(config: Config) -> tuple[str, bool]:
-    """(the newest run where the old server is deleted and no new one serves, else ""; whether there is a new one)."""
+    """(the newest run that deleted the old server without completing a new one, else ""; whether a new one exists)."""
     newest = next(iter(runs.list_runs(config)), None)
     if newest is None:
         return "", False

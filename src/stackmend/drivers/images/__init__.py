@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The content of images, read from one node of Glance at a time: streamed, at a pace, and never read twice."""
+"""Reads the content of images from Glance nodes: as a stream, at a limited rate, and without reading anything twice."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was read whole already, in a file: a verification that was cut off goes on where it was."""
+"""A file that records which images have been read and are complete, so that an interrupted verification can resume."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from stackmend.model import files
 from stackmend.model.errors import UsageError
 from stackmend.model.objects.images import Content, Held, ImageRecord
 
-#: seconds after which what was read counts no more
+#: seconds after which a record no longer counts
 OLDEST = 7 * 86_400.0
 _FORMAT = "stackmend image verify 1"
 
 
 class Ledger:
-    """Lines of JSON, one for each image that a node has whole; what is not whole is looked at again."""
+    """Lines of JSON, one for each image that a node has completely; any other image is read again."""
 
     def __init__(self, path: Path, *, anew: bool = False, now: float | None = None) -> None:
-        """Read it, and open it to add to it. UsageError if it cannot be written, or is something else."""
+        """Read the file, and open it for appending. UsageError if it cannot be written, or is not a ledger."""
         self.path = path
         self._lock = threading.Lock()
         self._now = time.time() if now is None else now
@@ -41,11 +41,11 @@ class Ledger:
 
     @property
     def number(self) -> int:
-        """How many were read whole before."""
+        """Number of records from earlier attempts."""
         return len(self._known)
 
     def known(self, node: str, image: ImageRecord, *, quick: bool) -> Content | None:
-        """What was read of it, if that was the same content; what was read whole counts for a quick look too."""
+        """The recorded result, if it was for the same content; a full read also counts for a quick one."""
         found = self._known.get((node, image.id))
         if found is None or found["size"] != image.size or found["digest"] != image.digest:
             return None
@@ -54,14 +54,14 @@ class Ledger:
         return Content(held=Held.WHOLE, size=image.size)
 
     def note(self, node: str, image: ImageRecord, *, quick: bool) -> None:
-        """It is whole."""
+        """Record that the node has the complete content."""
         line = {"node": node, "image": image.id, "size": image.size, "digest": image.digest, "quick": quick}
         with self._lock:
             self._file.write(json.dumps({**line, "at": round(time.time())}) + "\n")
             self._file.flush()
 
     def close(self, *, over: bool) -> None:
-        """Close it; what is ``over`` need not go on."""
+        """Close the file. ``over``: the verification is complete and will not be resumed."""
         self._file.close()
         if over:
             self.path.unlink(missing_ok=True)

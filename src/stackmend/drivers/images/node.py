@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The API of one node of Glance: what it delivers of an image, compared with what is recorded.
+"""The API of one Glance node: compares the content that it delivers for an image with the records.
 
-A node without the content answers 204, "no content", and takes no HEAD. It sends the recorded size as Content-Length
-even where its file is shorter, and breaks the connection off then (docs/reference/api-facts.md).
+A node without the content answers 204, "no content". No node accepts HEAD. A node sends the recorded size as
+Content-Length even if its file is shorter, and then breaks off the connection (docs/reference/api-facts.md).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from stackmend.model.objects.images import Content, Held, ImageRecord
 if TYPE_CHECKING:
     import requests
 
-#: bytes that are held in memory for each reader
+#: bytes held in memory per reader
 CHUNK = 1 << 20
-#: number of tries while a node does not answer or is busy, and seconds between them
+#: number of attempts while a node does not answer or is busy, and seconds between them
 TRIES, PAUSE = 3, 1.0
 
 
 class Digest(Protocol):
-    """A hash that is being made."""
+    """A hash being computed."""
 
     def update(self, data: bytes, /) -> None: ...
 
@@ -41,9 +41,9 @@ class ApiNode:
         self._session, self.url, self._pace, self._pause = session, url, pace, pause
 
     def read(self, image: ImageRecord, *, quick: bool) -> Content:
-        """What it has of an image: all of it, or with ``quick`` its last byte.
+        """What the node has of an image. Reads all of it, or only its last byte if ``quick``.
 
-        Content that breaks off at the same byte twice is too short; anything else that fails is UNREAD.
+        Content that breaks off twice at the same byte is too short; any other failure is UNREAD.
         """
         before, why = -1, ""
         for number in range(TRIES):
@@ -64,11 +64,11 @@ class ApiNode:
         return Content(held=Held.UNREAD, why=why)
 
     def _last(self, image: ImageRecord) -> tuple[Content | None, int, str]:
-        """By the last byte: a file that is too short has none there. (answer, bytes before it broke off, why)."""
+        """Request the last byte, which a file that is too short lacks. (answer, bytes before it broke off, why)."""
         last = image.size - 1
         with self._session.download(content(self.url, image.id), {"Range": f"bytes={last}-{last}"}) as answer:
             if answer.status_code in (400, 416):
-                # a store that cannot read at any place, or recorded as larger than it may be asked for
+                # the store cannot read at an offset, or the range that follows from the recorded size is refused
                 return self._first(image)
             if (found := _refused(answer)) is not None or answer.status_code >= 500:
                 return found, -1, _told(answer)
@@ -78,7 +78,7 @@ class ApiNode:
         return None, 0, "its last byte is not there"
 
     def _first(self, image: ImageRecord) -> tuple[Content | None, int, str]:
-        """That anything comes at all."""
+        """Verify only that any content arrives. Returns as :meth:`_last`."""
         with self._session.download(content(self.url, image.id)) as answer:
             if (found := _refused(answer)) is not None or answer.status_code >= 500:
                 return found, -1, _told(answer)
@@ -88,7 +88,7 @@ class ApiNode:
         return None, 0, "nothing comes of it"
 
     def _whole(self, image: ImageRecord) -> tuple[Content | None, int, str]:
-        """By every byte."""
+        """Read every byte. Returns as :meth:`_last`."""
         try:
             digest: Digest | None = hashlib.new(image.algorithm, usedforsecurity=False) if image.digest else None
         except ValueError:
@@ -108,7 +108,7 @@ class ApiNode:
         return Content(held=held, size=size, digest=made, why=why, read=size), size, ""
 
     def _drained(self, answer: requests.Response, digest: Digest | None) -> int:
-        """Bytes that came, until the end or until it broke off."""
+        """The number of bytes that arrived before the end, or before the connection broke off."""
         import requests
 
         size = 0
@@ -124,7 +124,7 @@ class ApiNode:
 
 
 def _before(problem: BaseException) -> int:
-    """Bytes that came before a connection broke off; the last piece is not given out."""
+    """Bytes received before a connection broke off, including the last piece, which requests does not hand over."""
     import urllib3
 
     if isinstance(problem, urllib3.exceptions.IncompleteRead):
@@ -133,7 +133,7 @@ def _before(problem: BaseException) -> int:
 
 
 def _refused(answer: requests.Response) -> Content | None:
-    """What an answer without content says; None if it has some, or the node is in trouble."""
+    """What an answer without content means; None if it has content, or if the node has an error (5xx)."""
     if answer.status_code == 204:
         return Content(held=Held.MISSING, why="no content (204)")
     if answer.status_code in (200, 206) or answer.status_code >= 500:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What became of a batch of canaries."""
+"""The results of a batch of canaries."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from stackmend.model.errors import Exit
 
 
 class Phase(StrEnum):
-    """How far a canary came; where one failed, in what."""
+    """How far a canary got, or in which phase it failed."""
 
-    WAITING = "waiting"  #: it was not begun
+    WAITING = "waiting"  #: it has not been begun
     BUILD = "build"
     PROVE = "prove"
     CLEAN = "clean"
@@ -22,26 +22,26 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """A host that tried to build one."""
+    """One host's attempt to build a canary."""
 
     host: str
-    seconds: float | None  #: None: it has not ended
+    seconds: float | None  #: None if it has not ended
     failed: bool
     why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canary:
-    """One of them."""
+    """The result of one canary."""
 
     name: str
-    server: str = ""  #: "" where Nova has no record of it
+    server: str = ""  #: "" if Nova has no record of it
     phase: Phase = Phase.WAITING
     failed: bool = False
-    host: str = ""  #: the last that tried it
+    host: str = ""  #: the last host that tried to build it
     why: str = ""
-    #: seconds: "build" from the request to active, "prove", "clean", as seen from here; "wait" until a host began it,
-    #: "host" that the last one took, as Nova tells
+    #: durations in seconds. As seen by stackmend: "build" (from the request to active), "prove", "clean".
+    #: As recorded by Nova: "wait" (until a host began the build), "host" (the time the last host took)
     seconds: Mapping[str, float] = field(default_factory=dict)
     attempts: Sequence[Attempt] = ()
 
@@ -53,28 +53,28 @@ class Canary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """All of them."""
+    """The results of all canaries of a batch."""
 
     run: str
     batch: str
     asked: Mapping[str, object]  #: count, image, flavor, networks, ...
     canaries: Sequence[Canary]
-    left: Sequence[str] = ()  #: what is still there: "server <id>", "port <id>"
+    left: Sequence[str] = ()  #: what still exists: "server <id>", "port <id>"
     in_doubt: bool = False
 
     @property
     def proved(self) -> int:
-        """How many got exactly what they were asked for, and are gone."""
+        """The number of canaries that got exactly what was requested, and are deleted."""
         return sum(one.phase is Phase.DONE for one in self.canaries)
 
     @property
     def bad(self) -> Sequence[Canary]:
-        """Those that failed, in whatever."""
+        """The canaries that failed, in any phase."""
         return [one for one in self.canaries if one.failed]
 
     @property
     def exit(self) -> Exit:
-        """6 where the outcome of a step is not known, 5 where something is left or was not begun, 3 for failures."""
+        """6 if the outcome of a step is unknown, 5 if anything is left or was not begun, 3 for failures, else 0."""
         if self.in_doubt and self.left:
             return Exit.IN_DOUBT
         if self.left or any(not one.failed and one.phase is not Phase.DONE for one in self.canaries):

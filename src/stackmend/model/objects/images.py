@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images, and their content as each node of Glance and each of its stores has it. Sizes are bytes."""
+"""Images, and their content on each Glance node and in each of its stores. Sizes are in bytes."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-#: scheme of a location that is a file of a node
+#: scheme of a location that is a file on a node
 FILE = "file"
-#: what a filesystem store keeps by default (``filesystem_store_datadir``)
+#: the default folder of a filesystem store (``filesystem_store_datadir``)
 DATADIR = "/var/lib/glance/images"
-#: statuses of an image whose content must be there
+#: statuses of an image whose content must exist
 ACTIVE = "active"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRecord:
-    """An image that is active, as Glance records it."""
+    """Glance's record of an active image."""
 
     id: str
     name: str = ""
     size: int = 0
-    algorithm: str = ""  #: os_hash_algo; "md5" where only the old checksum is known, "" where none is
+    algorithm: str = ""  #: os_hash_algo; "md5" if only the old checksum is known, "" if no hash is
     digest: str = ""  #: os_hash_value
     owner: str = ""
-    #: schemes of its locations that are not deleted ("file", "rbd"); None where they are not known
+    #: schemes of its locations that are not deleted ("file", "rbd"); None if unknown
     schemes: tuple[str, ...] | None = None
 
     @property
     def by_files_alone(self) -> bool | None:
-        """Whether one file of each node is all there is of it; None where that is not known."""
+        """Whether its content exists only as a single file on each node; None if unknown."""
         return None if self.schemes is None else self.schemes == (FILE,)
 
 
 class Held(StrEnum):
     """What a node has of an image."""
 
-    WHOLE = "whole"  #: as recorded, as far as it was read
+    WHOLE = "whole"  #: content as recorded, as far as it was read
     MISSING = "missing"
-    SIZE = "size"  #: it has another size
-    HASH = "hash"  #: it has the size, and other content
-    UNREAD = "unread"  #: nobody knows
+    SIZE = "size"  #: content of another size
+    HASH = "hash"  #: content of the right size with another hash
+    UNREAD = "unread"  #: unknown, because it could not be read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +49,10 @@ class Content:
     """The content of one image on one node."""
 
     held: Held
-    size: int | None = None  #: as it was read
-    digest: str = ""  #: as it was read, "" where only the size was looked at
-    why: str = ""  #: of what is not whole
-    read: int = 0  #: bytes that were read for it
+    size: int | None = None  #: the size that was found
+    digest: str = ""  #: the hash that was found, "" if only the size was looked at
+    why: str = ""  #: why it is not whole
+    read: int = 0  #: number of bytes read to find out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,38 +66,38 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
-    """What a store lies on."""
+    """The file system that holds a store."""
 
     type: str = ""
     source: str = ""
-    shared: bool | None = None  #: None where it cannot be told
+    shared: bool | None = None  #: None if that is unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A node of Glance: its API, or its store as the files there show it."""
+    """A Glance node, read through its API or as the files of its store."""
 
     name: str  #: "http://10.0.0.11:9292", "glance-01:/var/lib/glance/images"
     api: bool
-    host: str = ""  #: of a store
+    host: str = ""  #: the host of a store
     path: str = ""
-    held: Mapping[str, Content] = field(default_factory=dict)  #: by image; what was not asked for is not in it
-    files: tuple[StoredFile, ...] = ()  #: of a store
+    held: Mapping[str, Content] = field(default_factory=dict)  #: by image; images that were not looked at are absent
+    files: tuple[StoredFile, ...] = ()  #: the files of a store
     storage: Storage = Storage()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreVisit:
-    """What was read of all nodes, and what Glance has recorded."""
+    """What was read from all nodes, and Glance's records."""
 
     nodes: tuple[Node, ...]
-    images: Mapping[str, ImageRecord]  #: those that are active, and of which something must be there
-    #: ids that a file in a store may have: of every image that is not deleted, and of those that wait to be scrubbed;
-    #: None where that is not known
+    images: Mapping[str, ImageRecord]  #: the active images that must have content
+    #: ids that a file in a store may have: of every image that is not deleted, and of those waiting to be scrubbed;
+    #: None if unknown
     known: frozenset[str] | None
     now: float
-    ages: Mapping[str, int] = field(default_factory=dict)  #: of the check that is asked, in seconds
+    ages: Mapping[str, int] = field(default_factory=dict)  #: of the check being evaluated, in seconds
 
 
-#: (node, image) -> what became of it, while nodes are read
+#: called with (node, image, content) as each image has been read
 Told = Callable[[str, str, Content], None]

@@ -49,9 +49,9 @@ class Volume:
     uuid: str = ""
     journal: Journal = Journal.NONE
     os: str = ""  #: what its os-release calls it
-    mounted: float = 0.0  #: last time; 0 where it does not say
+    mounted: float = 0.0  #: time of the last mount; 0 if it is not recorded
     problem: str = ""  #: why it is not read, or what was wrong with it
-    torn: bool = False  #: its guest may have written to it while it was read: it is of no one moment
+    torn: bool = False  #: its guest may have written to it while it was read: it shows no single point in time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

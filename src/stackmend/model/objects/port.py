@@ -31,8 +31,8 @@ class ServerPort:
     server: str = ""
     server_name: str = ""
     server_host: str = ""
-    in_guest: bool | None = None  #: whether its guest has the NIC; None where the host was not asked
-    nic: str = ""  #: the device on the host by which the guest has it
+    in_guest: bool | None = None  #: whether its guest has the NIC; None if the host was not queried
+    nic: str = ""  #: name of the NIC's device on the host
     differences: tuple[str, ...] = ()
 
     @property

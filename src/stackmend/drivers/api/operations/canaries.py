@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations on the canaries of a batch. One is known by its tag, which is its name: nothing else is touched.
+"""Operations on the canaries of a batch. A canary is identified by its tag, which is its name; nothing else is touched.
 
-A name of its own for each makes its creation repeatable: whoever looks for it finds what an earlier try left behind.
+Because each canary has a unique name, its creation can be repeated: what an earlier attempt left behind is found by it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from stackmend.model.operations.canaries import (
 )
 from stackmend.model.step import StepState
 
-#: tags of servers; the first that takes them and a host when a server is created
+#: microversions: with tags of servers; the first that accepts tags and a host when a server is created
 _TAGS, _HOST = "2.26", "2.74"
 _TAG = "(the one with this tag)"
 _PORT_FIELDS = "".join(
@@ -82,7 +82,7 @@ def _build(asked: BuildCanary) -> list[Request]:
     return [Request(service="compute", method="POST", path="/servers", body={"server": server}, microversion=_HOST)]
 
 
-# -- what it has
+# -- what a canary has
 
 
 def _ports(reader: ResourceReader, server: object) -> list[Mapping[str, Any]]:
@@ -96,7 +96,7 @@ def _proving(reader: ResourceReader, asked: CanaryProved) -> ProvedSeen:
 
 
 def _lacking(reader: ResourceReader, found: Any, asked: CanaryProved) -> Iterator[str]:
-    """What differs from what it was asked for, and what is not in use yet."""
+    """What differs from the request, and what is not in use yet."""
     host = found.get("OS-EXT-SRV-ATTR:host")
     state, task = found.get("OS-EXT-STS:vm_state"), found.get("OS-EXT-STS:task_state")
     if (state, task, found.get("OS-EXT-STS:power_state")) != ("active", None, 1):
@@ -149,7 +149,7 @@ def _of_storage(reader: ResourceReader, found: Any, asked: CanaryProved) -> Iter
 
 
 def _of_console(reader: ResourceReader, found: Any) -> Iterator[str]:
-    """A hypervisor without console logs tells nothing, for or against it."""
+    """The complaint about an empty console; none if the hypervisor has no console logs, which proves nothing."""
     console = consoles.read(reader, str(found["id"]))
     if not console.there:
         return
@@ -166,7 +166,7 @@ def _proved(picture: ProvedSeen, _: CanaryProved) -> StepState:
     return StepState.INTENT if picture["lacking"] else StepState.DONE
 
 
-# -- away with it
+# -- its removal
 
 
 def _removed(picture: BuiltSeen, _: RemoveCanary) -> StepState:

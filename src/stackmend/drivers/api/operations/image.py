@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations of Glance on the content of an image: one more store, or one less (glance/api/v2/images.py)."""
+"""Operations on the content of an image: copy it to a store, or delete it from one (glance/api/v2/images.py)."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ def _stands(picture: ImageSeen, asked: ImageStands) -> StepState:
 
 
 def _stores(reader: ResourceReader, asked: CopyToStore | DropFromStore) -> StoresSeen:
-    """``stores`` is a text with commas; while an import is under way the image has a property that names its task.
+    """``stores`` is a comma-separated text. While an import is in progress, a property of the image names its task.
 
-    It has it before the answer comes. What is to be imported (os_glance_importing_to_stores) stays after a failure.
+    Glance sets that property before it answers. The list of stores to import to (os_glance_importing_to_stores) remains
+    after a failure.
     """
     found = _shown(reader, asked.image)
     if found is None:

@@ -84,7 +84,7 @@ def _body(asked: ReservePort | TryPort, fixed: list[dict[str, str]]) -> list[Req
 
 
 def _tried(reader: ResourceReader, asked: TryPort) -> ReservedSeen:
-    """The port of this attempt; if there is none, that of an earlier attempt with the address stands for it."""
+    """The port of this attempt; if there is none, that of an earlier attempt with the same address counts for it."""
     found = _picture(_own(reader, asked.network, asked.reservation))
     if found["port"] == "present":
         return found

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Copies of volumes to be read (cinder/api/v3/snapshots.py, volumes.py; cinder/api/contrib/volume_actions.py)."""
+"""Copies of volumes for reading (cinder/api/v3/snapshots.py, volumes.py; cinder/api/contrib/volume_actions.py)."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from stackmend.model.operations.volume_copies import (
 )
 from stackmend.model.step import StepState
 
-#: in it a snapshot of a volume in use is forced (later ones always do, and refuse the word)
+#: in this microversion ``force`` allows a snapshot of a volume in use (from 3.66 on that is always allowed)
 _CINDER = "3.0"
-#: stand in a plan for what is not made yet
+#: placeholders in a plan for what does not exist yet
 _OF_SNAPSHOT, _OF_COPY = "(the snapshot)", "(the copy)"
-#: seconds: some back ends copy every byte
+#: seconds; some back ends copy every byte
 _LIMIT = 3600
 
 
@@ -45,7 +45,7 @@ def _look(reader: ResourceReader, asked: CopyOperation | CopyAtOperation) -> Cop
 
 
 def _named(reader: ResourceReader, kind: str, name: str) -> Mapping[str, Any] | None:
-    """The one of this name; one of several that is being deleted is as good as gone."""
+    """The snapshot or volume with this name; if there are several, those being deleted do not count."""
     path = f"/{kind}/detail?all_tenants=1&name={segment(name)}"
     found = [one for one in reader.every("block-storage", path, kind, _CINDER) if one.get("name") == name]
     return next((one for one in found if one["status"] != "deleting"), found[0] if found else None)
@@ -55,7 +55,7 @@ Judge = Callable[[CopySeen, CopyOperation | CopyAtOperation], StepState]
 
 
 def _by(of: str, states: Mapping[str, StepState]) -> Judge:
-    """What the status of one tells; what is not named is a failure."""
+    """Judges a step by the status of the object; a status that is not listed is a failure."""
 
     def judge(picture: CopySeen, _: CopyOperation | CopyAtOperation) -> StepState:
         return states.get(str(picture.get(of)), StepState.FAILED)
@@ -129,7 +129,7 @@ def _detach(asked: DetachCopy) -> list[Request]:
 
 
 def _aimed(request: Request, seen: CopySeen) -> Request:
-    """The ids of what was made meanwhile, in the place of the words for it."""
+    """The request with its placeholders replaced by the ids of what now exists."""
     ids = {_OF_SNAPSHOT: str(seen["snapshot_id"]), _OF_COPY: str(seen["copy_id"])}
     path = request.path
     for words, found in ids.items():
