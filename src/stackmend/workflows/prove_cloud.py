@@ -10,8 +10,8 @@ So there are never more canaries than in one wave.
 
 ## Guards
 The image, flavor and networks exist and fit each other, and the quotas of the account's project have room for a wave.
-Only servers that have the name, tag and metadata of a canary are deleted, and ports with its tag. Volumes that Nova
-creates carry no mark: they are deleted with their server.
+Only servers with the name, tag and metadata of a canary, and ports with its tag, are deleted. Volumes that Nova creates
+carry no mark: they are deleted with their server.
 
 ## Undo
 None: whatever it builds, it deletes. If it is killed, `stackmend run resume` continues it, and
