@@ -104,9 +104,7 @@ def _remote(config: Config, asked: Asked, logs: Logs, stack: ExitStack) -> Remot
 
 
 def _known(config: Config, asked: Asked) -> tuple[Known, dict[str, str], str]:
-    """(what the databases know, unread sources and why, the object's id). Without databases the object must be given by
-    id.
-    """
+    """(what the databases know, unread source -> why, id). Without databases the object has to be given by id."""
     known = Known()
     offline = not config.databases and not config.has_account
     if offline or asked.kind == "request":

@@ -1,4 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads guests' disks, and never writes to them: the host exports a disk, its journal is replayed in a copy, and it is
-parsed in a sandbox.
-"""
+"""Guests' disks, never written to: exported by their host, journals replayed in a copy, parsed in a sandbox."""

@@ -54,7 +54,7 @@ def look(hosts: Hosts, host: str, inside: Sequence[str], guest: str, path: str) 
 
 
 def left(hosts: Hosts, host: str, inside: Sequence[str], guest: str, folder: str) -> bool:
-    """Whether a backup that stackmend began is in progress there, or has left a file behind."""
+    """Whether a backup begun by stackmend is in progress there, or has left a file behind."""
     return hosts.run(host, (*inside, "sh", "-c", _LEFT, "left", guest, folder, MARK), limit=_LIMIT).code == 1
 
 
