@@ -125,7 +125,7 @@ class Keeper:
         return self._members(None)
 
     def end_strays(self, grace: float) -> None:
-        """End what is left of this lab, even if no file records it any more."""
+        """End what is left of this lab, even if no file records it."""
         left = self.strays()
         for process in left:
             _send(process, signal.SIGTERM)

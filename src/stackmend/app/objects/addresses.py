@@ -317,7 +317,7 @@ def _of_server(nic: _Nic, row: Mapping[str, object], lost_by: str) -> FormerHold
     )
 
 
-# -- where it lies
+# -- the subnets it belongs to
 
 
 def _places(networks: Networks, address: str, holding: list[Port]) -> Iterator[AddressScope]:

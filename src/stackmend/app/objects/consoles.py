@@ -102,7 +102,7 @@ def show(config: Config, server: str, tail: int) -> Console:
 def wait(
     config: Config, server: str, wanted: str, *, tail: int, limit: float, new: bool = False, clock: Clock | None = None
 ) -> Console:
-    """Poll the console until it shows what is wanted, or a problem, or cannot change any more.
+    """Poll the console until it shows what is wanted, or a problem, or can no longer change.
 
     ``new``: ignore what it shows at the beginning. SourceError if the console could not be read even once.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether what ``port keep`` and ``port release`` wrote still holds once no refresh of the cache can be under way."""
+"""Whether what ``port keep`` and ``port release`` wrote still holds once no cache refresh can be in progress."""
 
 from __future__ import annotations
 
