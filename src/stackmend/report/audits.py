@@ -12,6 +12,7 @@ from enum import StrEnum
 from stackmend.model.check import Severity
 from stackmend.model.finding import Finding, Says, State
 from stackmend.model.naming import UNNAMED, Named, Object
+from stackmend.report.table import columns
 from stackmend.report.view import titled, with_names
 from stackmend.report.words import WIDTH, count, listed, wrapped
 
@@ -61,9 +62,9 @@ def tally(findings: Sequence[Finding], areas: Mapping[str, str], view: PageConte
         return []
     by_area = Counter(areas.get(f.check, "other") for f in findings)
     by_project = Counter(project for f in findings if (project := view.named(f).project))
-    lines = [f"by area: {_counts(by_area)}"]
+    lines = wrapped(f"by area: {_counts(by_area)}", view.width, hang="  ")
     if len(by_project) > 1:
-        lines.append(f"by project: {_counts(by_project)}")
+        lines += wrapped(f"by project: {_counts(by_project)}", view.width, hang="  ")
     return lines
 
 
@@ -88,7 +89,11 @@ def _section(name: str, found: Sequence[Finding], most: int, view: PageContext) 
     worst = min(found, key=lambda f: _RANK[f.severity])
     of_check = view.by is GroupBy.CHECK
     what = Counter(f.resource_type for f in found)
-    lines = [f"{worst.severity.value.upper():<8} {name}   {_counted(what)}"]
+    lines, counts = [f"{worst.severity.value.upper():<8} {name}"], _counted(what)
+    if columns(f"{lines[0]}   {counts}") <= view.width:
+        lines[0] += f"   {counts}"
+    else:
+        lines += wrapped(counts, view.width, " " * 9)
     if of_check and (title := view.titles.get(name)):
         lines += wrapped(title, view.width)
     for finding in found[:most]:
