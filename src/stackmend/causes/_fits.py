@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 
 from stackmend.model.diagnosing.timeline import Entry, Match, Story
 
-#: entries of evidence that are named
+#: the most entries of evidence that are shown
 _MOST = 8
 
 
 def evidence(*groups: Iterable[Match | Entry]) -> tuple[Entry, ...]:
-    """Entries of the groups in order of time, each once; of many, some of each group."""
+    """Merge the groups in order of time, without duplicates; if there are too many entries, keep some of each group."""
     lists = [[one.entry if isinstance(one, Match) else one for one in group] for group in groups]
     each = max(1, _MOST // max(1, sum(1 for some in lists if some)))
     chosen: dict[int, Entry] = {}
@@ -23,7 +23,7 @@ def evidence(*groups: Iterable[Match | Entry]) -> tuple[Entry, ...]:
 
 
 def listed(words: Iterable[str], most: int = 4) -> str:
-    """``a, b and c``; of many the first."""
+    """Join words as ``a, b and c``; beyond ``most``, as ``a, b, c, d and 3 more``."""
     every = list(dict.fromkeys(word for word in words if word))
     shown = every[:most]
     if len(every) > most:
@@ -32,13 +32,13 @@ def listed(words: Iterable[str], most: int = 4) -> str:
 
 
 def hosts(matches: Iterable[Match | Entry]) -> str:
-    """Where it happened, "on a host" if no log says."""
+    """Name the hosts on which it happened, or say that the logs do not name them."""
     found = [one.entry.host if isinstance(one, Match) else one.host for one in matches]
     return f"on {said}" if (said := listed(found)) else "on a host that the logs do not name"
 
 
 def about(story: Story) -> str:
-    """``server web-1``."""
+    """Name the object of the story, such as ``server web-1``."""
     return f"{story.kind} {story.name or story.id}"
 
 
@@ -48,7 +48,7 @@ def times(number: int) -> str:
 
 
 def failed(story: Story, match: Match, names: Sequence[str] = ()) -> bool:
-    """Whether a message is about the object itself: names it, its requests, or something of it."""
+    """Whether a message is about the object itself: it names the object, one of its requests or something it uses."""
     entry = match.entry
     mine = {story.id.removeprefix("req-"), *(one.removeprefix("req-") for one in story.ids), *names}
     return bool(entry.ids & mine) or entry.request in story.ids

@@ -3,24 +3,24 @@
 
 ## What happens
 
-The code of a service raises what nobody handles: a value is missing or of another type, a function has other
-parameters.
-That is a bug, a package that does not fit the others, a local patch, or damaged data in a table.
+The code of a service raises an exception that nothing handles: a value is missing or has the wrong type, or a function
+takes other parameters. The reason is a bug, a package that does not fit the others, a local patch, or damaged data in a
+table.
 
 ## How it shows
 
-A traceback that ends with ``TypeError``, ``AttributeError``, ``KeyError`` or the like, in the object's own requests.
-The deepest frame in the service's code is where it was noticed; the reason may be in its caller.
+A traceback in one of the object's own requests ends with ``TypeError``, ``AttributeError``, ``KeyError`` or the like.
+The deepest frame in the service's code is where the error surfaced. The fault itself may be in a caller.
 
 ## What speaks against it
 
-An error that names something outside of the program: a file, a connection, a refusal. Such errors have causes of their
-own.
+The error names something outside the program, such as a file, a connection or a refusal. Such errors have causes of
+their own.
 
 ## What to do
 
-Compare the versions of the packages on that host with those of a host that works; search the bug tracker of the service
-for the last line and the function.
+Compare the package versions on that host with those on a host that works. Search the service's bug tracker for the last
+line of the traceback and the function.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _FRAME = re.compile(
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """Of the object's own messages, the first with such an error."""
+    """Blame the first such error in the object's own messages."""
     found = [
         m
         for m in story.find(_ERROR, levels=("ERROR", "CRITICAL"))
@@ -80,7 +80,7 @@ def judge(story: Story) -> Iterator[Verdict]:
 
 
 def _where(match: Match) -> tuple[str, str] | None:
-    """File and function of the deepest frame in code of a service, of the traceback that ends with this error."""
+    """File and function of the deepest frame in a service's code, in the traceback that ends with this error."""
     text = match.entry.whole[: match.found.start()]
     frames = list(_FRAME.finditer(text[text.rfind("Traceback (most recent call last)") :]))
     return (frames[-1]["file"], frames[-1]["function"]) if frames else None

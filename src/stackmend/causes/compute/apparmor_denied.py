@@ -3,8 +3,9 @@
 
 ## What happens
 
-libvirt confines each guest by a profile made by virt-aa-helper. Files that the helper does not know of (vhost-net, disk
-chains in unusual places, devices of back ends) are denied, and QEMU ends with "Permission denied".
+libvirt confines each guest with an AppArmor profile that virt-aa-helper generates. Access to files that the helper does
+not know about (vhost-net, disk chains in unusual places, devices of storage back ends) is denied, and QEMU exits with
+"Permission denied".
 
 ## How it shows
 
@@ -12,11 +13,11 @@ The kernel logs ``apparmor="DENIED"`` with the profile ``libvirt-<id of the serv
 
 ## What speaks against it
 
-A denial of another profile, or of another guest, at the same time.
+The denial is for another profile or another guest, and only happened at the same time.
 
 ## What to do
 
-Add the path to the abstraction of libvirt-qemu for this guest, and start it again.
+Add the path to the local libvirt-qemu abstraction, then start the guest again.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _REFUSED = r"Permission denied|libvirtError|internal error"
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """Denials of this server's own profile."""
+    """Blame AppArmor if it denied something to this server's own profile."""
     servers = {story.id} if story.kind == "server" else set(story.of("server"))
     denied = [m for m in story.find(_DENIED) if m.found["server"] in servers]
     if not denied:

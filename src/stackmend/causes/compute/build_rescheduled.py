@@ -4,21 +4,22 @@
 ## What happens
 
 nova-compute fails to spawn a server after its network was allocated. The conductor sends the build to the next host,
-which allocates again. Where the first host does not release its ports, or dies before, the server ends with more ports
-than anybody asked for; only one of them is ever up.
+which allocates the network again. If the first host does not release its ports, or dies before it can, the server ends
+up with more ports than anybody asked for, and only one of them ever becomes active.
 
 ## How it shows
 
-Several hosts ask Neutron for ports of the same server (``device_id``) within minutes; nova-compute says that the
-instance failed to spawn on one of them, the conductor that the build was re-scheduled.
+Within minutes, several hosts ask Neutron for ports for the same server (``device_id``). nova-compute logs that the
+instance failed to spawn on one of them, and the conductor logs that the build was re-scheduled.
 
 ## What speaks against it
 
-Hosts that ask for the same server in a move (live migration, resize, evacuation) do so rightly.
+The server was being moved (live migration, resize, evacuation): then it is normal for several hosts to ask for its
+ports.
 
 ## What to do
 
-Find why the first host failed: that is the cause, this is its trace. Then remove the ports that are left.
+Find out why the first host failed. That is the root cause, and this is only its trace. Then remove the leftover ports.
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ _MOVED = r"[Ll]ive.?migrat|_resize|finish_resize|Migrating|rebuild_instance|[Ee]
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """If several hosts asked for ports of this server, or the services say that its build was sent on."""
+    """Blame it if several hosts asked for ports for this server, or the services say that its build was rescheduled."""
     if story.kind != "server":
         return
-    failed = story.find(_FAILED, levels=("ERROR", "CRITICAL"))  # what else is logged meanwhile names the error too
+    failed = story.find(_FAILED, levels=("ERROR", "CRITICAL"))  # other messages logged at the same time name the error too
     moved = bool(story.find(_MOVED)) or any(e.kind == "migration" for e in story.entries)
     askers: dict[str, list[Entry]] = {}
     for entry in story.entries:

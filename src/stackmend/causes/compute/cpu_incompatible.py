@@ -3,8 +3,9 @@
 
 ## What happens
 
-Nova compares the guest's CPU (or the source's, with ``host-model`` and ``host-passthrough``) with the target's before
-a live migration. Flags that only one of them has, also by a newer microcode or kernel, make it refuse.
+Before a live migration, Nova compares the guest's CPU (with ``host-model`` and ``host-passthrough``, the source host's
+CPU) with that of the target. It refuses the migration if only one of them has a flag. A newer microcode or kernel is
+enough to make that difference.
 
 ## How it shows
 
@@ -13,11 +14,12 @@ specification: missing features" from libvirt.
 
 ## What speaks against it
 
-The same guest moved between these hosts before: then a microcode update changed the flags.
+The same guest has moved between these hosts before. Then the hardware is not at fault: a microcode update changed the
+flags.
 
 ## What to do
 
-Use a CPU model that all hosts of the aggregate have (``cpu_models``); move cold in the meantime.
+Configure a CPU model that all hosts of the aggregate support (``cpu_models``). Until then, use cold migration.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ _CPU = (
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """If Nova or libvirt says so."""
+    """Blame the CPUs if Nova or libvirt says so."""
     found = [m for m in story.find(_CPU) if m.entry.level != "DEBUG"]
     if not found:
         return

@@ -3,8 +3,9 @@
 
 ## What happens
 
-Nova evacuates only from a host whose nova-compute is down. A host that has just died counts as up until
-``service_down_time`` has passed since its last report; one whose guests died but whose service runs stays up.
+Nova evacuates only from a host whose nova-compute service is down. A host that has just died counts as up until
+``service_down_time`` has passed since its last report. A host whose guests have died but whose service still runs
+stays up.
 
 ## How it shows
 
@@ -12,11 +13,11 @@ Nova evacuates only from a host whose nova-compute is down. A host that has just
 
 ## What speaks against it
 
-A host that really works: then an evacuation would start guests twice.
+The host really works: then an evacuation would start its guests twice.
 
 ## What to do
 
-Prove that the host is dead, then evacuate; stackmend fences first and sets the service to forced-down.
+Prove that the host is dead, then evacuate it. stackmend fences the host first and sets its service to forced-down.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _IN_USE = r"Compute service of (?P<host>\S+) is still in use|ComputeServiceInUse
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """If Nova says so."""
+    """Blame it if Nova says so."""
     found = story.find(_IN_USE)
     if not found:
         return

@@ -3,21 +3,21 @@
 
 ## What happens
 
-nova-compute hands the guest's definition to libvirt, which starts QEMU. A file that is not there, a device that is in
-use, an option that this QEMU does not know, a machine type of a newer release: the guest does not start.
+nova-compute hands the guest's definition to libvirt, which starts QEMU. The guest does not start if a file is missing,
+a device is in use, this QEMU does not know an option, or the machine type belongs to a newer release.
 
 ## How it shows
 
-``libvirtError`` in nova-compute's log, with libvirt's own words; the same in libvirtd's log, and QEMU's last line in
-the log of the guest (``/var/log/libvirt/qemu/instance-....log``).
+nova-compute's log has a ``libvirtError`` with libvirt's own message, and libvirtd's log has the same message. QEMU's
+last line is in the log of the guest (``/var/log/libvirt/qemu/instance-....log``).
 
 ## What speaks against it
 
-An error of libvirt that names AppArmor, a lock, a full disk, or memory: these are causes of their own.
+The libvirt error names AppArmor, a lock, a full disk or memory: each of these is a cause of its own.
 
 ## What to do
 
-Read QEMU's own last line. A hard reboot writes the definition anew from Nova's records.
+Read the last line that QEMU logged. A hard reboot generates the definition again from Nova's records.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _OTHERS = (
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """Unless the words belong to another cause."""
+    """Blame it if libvirt or QEMU refused, unless the message belongs to another cause."""
     nova = [m for m in story.find(_REFUSED, services=("nova",)) if not re.search(_OTHERS, m.found[0])]
     qemu = [m for m in story.find(_QEMU, services=("qemu",), levels=("ERROR",)) if not re.search(_OTHERS, m.found[0])]
     if not nova:

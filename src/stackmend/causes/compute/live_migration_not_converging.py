@@ -3,20 +3,23 @@
 
 ## What happens
 
-QEMU copies memory round after round. A busy guest on a slow link leaves as much behind as was copied. Nova aborts after
-``live_migration_completion_timeout``, or switches to post-copy or forces completion where that is configured.
+QEMU copies memory in rounds. A busy guest on a slow link changes as much memory during each round as was copied. Nova
+aborts the migration after ``live_migration_completion_timeout``, or, if so configured, switches to post-copy or forces
+completion.
 
 ## How it shows
 
-"Migration running for N secs, memory M% remaining" that does not go down; "Live migration not completed after N sec".
+"Migration running for N secs, memory M% remaining" with a percentage that does not fall; "Live migration not completed
+after N sec".
 
 ## What speaks against it
 
-A migration that failed at once: CPU, port, or a refused connection.
+The migration failed at once. Then look for a CPU mismatch, a port in use or a refused connection.
 
 ## What to do
 
-Let it converge (auto-converge, post-copy), give it more bandwidth, or force it to complete; at night it may just work.
+Help it to converge (auto-converge, post-copy), give it more bandwidth, or force it to complete. At night, when the
+guest is less busy, it may simply work.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ _GROWS = 3
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """If it was aborted for its time, or memory did not get less."""
+    """Blame it if the migration was aborted by its timeout, or the remaining memory did not fall."""
     late, running, aborted = story.find(_LATE), story.find(_RUNNING), story.find(_ABORTED)
     left = [int(match.found["left"]) for match in running]
     stuck = len(left) >= _GROWS and left[-1] > 10 and min(left[-_GROWS:]) >= max(left[-_GROWS:]) - 5

@@ -3,22 +3,22 @@
 
 ## What happens
 
-Guests, their overhead and the services together need more than the host has. The kernel kills the largest process,
-most often a guest; Nova finds it shut down later.
+Guests, their overhead and the services together need more memory than the host has. The kernel kills the largest
+process, most often a guest, and Nova later finds the guest shut down.
 
 ## How it shows
 
-"Out of memory: Killed process ... (qemu...)" in the kernel's log, "Cannot allocate memory" from QEMU; Nova says that
+"Out of memory: Killed process ... (qemu...)" in the kernel log, or "Cannot allocate memory" from QEMU. Nova logs that
 the instance shut down by itself.
 
 ## What speaks against it
 
-A guest that shut itself down: nothing is in the kernel's log then.
+The guest shut itself down: then there is nothing in the kernel log.
 
 ## What to do
 
-Reserve more for the host (``reserved_host_memory_mb``), lower ``ram_allocation_ratio``, move servers away, start the
-guest again.
+Reserve more memory for the host (``reserved_host_memory_mb``), lower ``ram_allocation_ratio``, or move servers away.
+Then start the guest again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _GONE = (
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """If the kernel killed something on a host of this story, or memory was refused."""
+    """Blame memory if the kernel killed something on a host of this story, or an allocation of memory failed."""
     mine = {entry.host for entry in story.entries if story.id in entry.ids or entry.request in story.ids}
     killed = [m for m in story.find(_KILLED) if not mine or m.entry.host in mine or not m.entry.host]
     refused = story.find(_NONE, levels=("ERROR", "CRITICAL", "WARNING"), services=("nova", "qemu", "libvirt"))

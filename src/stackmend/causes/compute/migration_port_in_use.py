@@ -3,21 +3,21 @@
 
 ## What happens
 
-QEMU on the target listens on a port of libvirt's range (49152 and up). Other programs take ports of this range, or a
-firewall closes it; or libvirtd on the target is not reached by the name that the source uses.
+QEMU on the target listens on a port in libvirt's range (49152 and up). Another program has taken a port in this range,
+a firewall blocks the range, or the source cannot reach the target's libvirtd under the name it uses.
 
 ## How it shows
 
-"Address already in use", "Failed to bind socket", "unable to connect to server at ...: Connection refused" with the
-words of a migration.
+"Address already in use", "Failed to bind socket" or "unable to connect to server at ...: Connection refused", in a
+message about a migration.
 
 ## What speaks against it
 
-A migration that ran for a while.
+The migration ran for a while before it failed.
 
 ## What to do
 
-Move the range of ephemeral ports away from libvirt's (net.ipv4.ip_local_port_range), or open the firewall.
+Move the range of ephemeral ports (net.ipv4.ip_local_port_range) out of libvirt's range, or open the firewall.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _MIGRATION = r"[Ll]ive [Mm]igration|migrateToURI|live_migration|Migrat"
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """In a migration alone."""
+    """Blame it only in a migration."""
     if not story.find(_MIGRATION):
         return
     used, refused = story.find(_USED), story.find(_REFUSED, services=("nova", "libvirt"))

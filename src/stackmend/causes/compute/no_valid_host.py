@@ -3,23 +3,24 @@
 
 ## What happens
 
-Placement returns the providers with enough room, traits and aggregates; filters of the scheduler then remove hosts one
-after another. When none is left, the build fails and the server stays in cell0 with an ERROR.
+Placement returns the resource providers that have enough room and the required traits and aggregates. The scheduler's
+filters then remove hosts one after another. When no host is left, the build fails and the server stays in cell0 with
+status ERROR.
 
 ## How it shows
 
-nova-scheduler logs "Filter X returned 0 hosts" or "Got no allocation candidates from the Placement API"; the fault of
-the server says "No valid host was found".
+nova-scheduler logs "Filter X returned 0 hosts" or "Got no allocation candidates from the Placement API". The server's
+fault says "No valid host was found".
 
 ## What speaks against it
 
-"Exceeded maximum number of retries" and "Exhausted all hosts": hosts were found and the build failed on each. The
-reason is in their logs.
+"Exceeded maximum number of retries" or "Exhausted all hosts": then hosts were found, but the build failed on each of
+them. The reason is in the logs of those hosts.
 
 ## What to do
 
-Look at what the filter or the query asked for: room (inventory, allocations that nobody owns), hosts that are disabled
-or down, traits, aggregates and availability zones.
+Look at what the filter or the query asked for. Check the room (inventory, allocations without an owner), hosts that are
+disabled or down, traits, aggregates and availability zones.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ _WHY = {
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """If nothing was found, not if it was found and failed there."""
+    """Blame it if no host was found, but not if hosts were found and the build failed on them."""
     matches = story.find(_ANY)
     filters, empty, removed = story.find(_FILTER), story.find(_EMPTY), story.find(_REMOVED)
     retried = story.find(_RETRIED)

@@ -3,8 +3,8 @@
 
 ## What happens
 
-Between the scheduler's look and its claim another request takes the room, or an allocation that nobody owns any more
-holds it. Placement answers 409; Nova tries again some times, then gives up.
+Between the scheduler's query and its claim, another request takes the room; or an allocation that no longer has an
+owner holds it. Placement answers 409. Nova retries a few times, then gives up.
 
 ## How it shows
 
@@ -12,11 +12,11 @@ holds it. Placement answers 409; Nova tries again some times, then gives up.
 
 ## What speaks against it
 
-A conflict that was followed by a successful claim.
+A successful claim followed the conflict.
 
 ## What to do
 
-Look for allocations without an owner on that provider.
+Look for allocations without an owner on that resource provider.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _HEALTHY = r"Instance spawned successfully|Took [\d.]+ seconds to build"
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """If the claim of this object was refused and nothing came of it."""
+    """Blame it if a claim for this object was refused and no later claim succeeded."""
     refused = [
         m
         for m in story.find(_REFUSED)

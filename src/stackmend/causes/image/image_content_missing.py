@@ -3,25 +3,25 @@
 
 ## What happens
 
-Several glance-api nodes store files each on a disk of its own. An upload goes to one of them; the database, which all
-share, says of the image that it is active. A compute host whose download reaches another node gets "not found". Nova
-asks for the image first, then allocates the ports, and downloads last: the build is tried on another host, and ports
-of the first try may stay.
+Several glance-api nodes each store files on a disk of their own. An upload goes to only one of them, but the database
+that they share says that the image is active. A compute host whose download reaches another node gets "not found".
+Nova first asks for the image, then allocates the ports, and downloads the content last. So the build is retried on
+another host, and ports of the first attempt may be left behind.
 
 ## How it shows
 
-nova-compute logs ``ImageNotFound``, or "Image has no associated data", from a download (``nova/image/glance.py``), on
-some hosts or at some times only, while the same image was used or shown elsewhere. glance-api answers 204 or 404 to
-``GET .../file`` on one node and 200 on another, and logs "Get image ... data failed" on the first.
+nova-compute logs ``ImageNotFound`` or "Image has no associated data" during a download (``nova/image/glance.py``). It
+does so only on some hosts or at some times, while the same image was used or shown elsewhere. glance-api answers 204 or
+404 to ``GET .../file`` on one node and 200 on another, and logs "Get image ... data failed" on the first.
 
 ## What speaks against it
 
-The image was deleted, or is not active: then every host fails, and Glance answers 404 to a plain GET of the image too.
+The image was deleted or is not active. Then every host fails, and Glance answers 404 to a plain GET of the image too.
 
 ## What to do
 
-Ask each Glance node for the content, not the balancer. Copy the file from the node that has it, or take the node
-without it out of the balancer; then use one store for all nodes.
+Ask each Glance node for the content, not the load balancer. Copy the file from the node that has it, or take the node
+that lacks it out of the load balancer. Then configure one store that all nodes share.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _STORE = (
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """Once for each image that was not there for a download while it is known."""
+    """Blame it once for each image that Glance knows but whose download found no content."""
     by_image: dict[str, list[Match]] = {}
     for match in story.find(_MISSING, services=("nova", "cinder", ""), levels=("ERROR", "CRITICAL")):
         if re.search(_DOWNLOAD, match.entry.whole):
@@ -65,7 +65,7 @@ def _of_image(story: Story, image: str, matches: list[Match], known: bool) -> It
     requests = [(e, r) for e in story.entries if (r := asked(e.text)) and image in r.path]
     itself = [(e, r) for e, r in requests if r.path.rstrip("/").endswith(image)]
     if any((r.method == "DELETE" and r.status == 204) or (r.method == "GET" and r.status == 404) for _, r in itself):
-        return  # Glance itself does not know it
+        return  # Glance itself does not know the image
     absent = [e for e, r in requests if "/file" in r.path and r.status in (204, 404, 410)]
     served = [e for e, r in requests if "/file" in r.path and r.status in (200, 206)]
     store = [m.entry for m in story.find(_STORE, services=("glance",)) if image in m.found[0]]
@@ -107,7 +107,7 @@ _REMEDIES = (
 
 
 def _node(entry: Entry) -> str:
-    """The node of Glance that answered: behind a balancer by its name there."""
+    """The Glance node that answered; behind a load balancer, by its name there."""
     request = asked(entry.text)
     return (request.node if request else "") or entry.host
 

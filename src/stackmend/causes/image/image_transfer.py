@@ -4,20 +4,22 @@
 ## What happens
 
 nova-compute or Cinder fetches the image and converts it. The virtual size may exceed the flavor's disk, the connection
-may break, the content may not have the checksum that Glance recorded.
+may break, or the checksum of the content may differ from the one that Glance recorded.
 
 ## How it shows
 
-``FlavorDiskSmallerThanImage``, ``ImageUnacceptable``, "Corrupt image download", ``IncompleteRead``, "Connection
+``FlavorDiskSmallerThanImage``, ``ImageUnacceptable``, "Corrupt image download" or ``IncompleteRead``, or "Connection
 broken" in a traceback with ``download`` or ``fetch``.
 
 ## What speaks against it
 
-"could not be found": that is content that is missing. "No space left": storage that is full.
+"could not be found" means that the content is missing, and "No space left" means that storage is full. Both are other
+causes.
 
 ## What to do
 
-Compare size and os_hash_value of the content with the image's; use a larger flavor, or upload it again.
+Compare the size and hash of the content with the image's size and os_hash_value. Use a larger flavor, or upload the
+image again.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ _FETCH = r"download|fetch|image"
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """If the image came, and not as it should."""
+    """Blame it if the image arrived, but not as it should."""
     levels = ("ERROR", "CRITICAL", "WARNING")
     large, bad = story.find(_LARGE), story.find(_BAD, levels=levels)
     broken = [

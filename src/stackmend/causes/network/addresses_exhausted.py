@@ -3,21 +3,21 @@
 
 ## What happens
 
-Neutron allocates an address from the pools of the subnets. When all are taken, by servers, by ports that nobody uses
-any more, or by DHCP and router ports, the port is refused and the build fails on the host.
+Neutron allocates addresses from the allocation pools of the subnets. When servers, leftover ports, DHCP ports and
+router ports have taken all of them, Neutron refuses the port and the build fails on the host.
 
 ## How it shows
 
-``IpAddressGenerationFailure`` or "No more IP addresses available on network" in neutron-server's log,
+``IpAddressGenerationFailure`` or "No more IP addresses available on network" in neutron-server's log;
 ``NoMoreFixedIps`` or "No fixed IP addresses available" in Nova's.
 
 ## What speaks against it
 
-A quota of ports, or an address that was asked for and is in use.
+The port quota was reached, or a specific address was asked for and is in use.
 
 ## What to do
 
-Remove ports that nobody uses, or add a subnet or a pool.
+Remove ports that nobody uses, or add a subnet or an allocation pool.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ANY = r"IpAddressGenerationFailure|NoMoreFixedIps|No more IP addresses availabl
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """If Neutron or Nova says so."""
+    """Blame it if Neutron or Nova says so."""
     named = [m for m in story.find(_NAMED) if m.entry.level != "DEBUG"]
     found = named or [m for m in story.find(_ANY) if m.entry.level != "DEBUG"]
     if not found:

@@ -3,21 +3,21 @@
 
 ## What happens
 
-cloud-init asks for an address and then for 169.254.169.254. Where the DHCP agent or the metadata proxy of the network
-is dead, or the port is not wired, the guest boots without keys and network, and is not reached.
+cloud-init asks for an address, then for metadata from 169.254.169.254. If the network's DHCP agent or metadata proxy is
+dead, or the port is not wired, the guest boots without SSH keys and network, and cannot be reached.
 
 ## How it shows
 
-On the console: "No lease", "Calling 'http://169.254.169.254/...' failed", "url_helper.py ... bad status"; in the
-logs of the agents: errors for this network or port.
+On the console: "No lease", "Calling 'http://169.254.169.254/...' failed", "url_helper.py ... bad status". In the logs
+of the agents: errors for this network or port.
 
 ## What speaks against it
 
-A port that is DOWN: then nothing is wired, and no agent can help.
+The port is DOWN: then nothing is wired, and no agent can help.
 
 ## What to do
 
-See the agents of the network and their namespaces.
+Check the agents of the network and their namespaces.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _PROXY = (
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """If the console, or an agent of its network, says so."""
+    """Blame it if the console or an agent of the network says so."""
     console = story.find(_CONSOLE)
     agent = [
         m

@@ -3,22 +3,22 @@
 
 ## What happens
 
-neutron-server offers the port to its mechanism drivers with the host's agents. Without an alive agent on that host, or
-without one that serves the segment (physical network, type of tunnel), none takes it and the port is marked
+neutron-server offers the port to its mechanism drivers, which look at the agents on the host. If no agent on that host
+is alive, or none serves the segment (physical network, tunnel type), no driver binds the port and Neutron marks it
 ``binding_failed``.
 
 ## How it shows
 
-"Failed to bind port ... on host ..." in neutron-server's log, "Binding failed for port ..., please check neutron logs"
+"Failed to bind port ... on host ..." in neutron-server's log; "Binding failed for port ..., please check neutron logs"
 in nova-compute's.
 
 ## What speaks against it
 
-A port that is bound and never plugged: that is a timeout of the VIF.
+The port was bound, but its interface was never plugged: that is a VIF plugging timeout.
 
 ## What to do
 
-See whether the agent of that host is alive and has the bridge mapping of the network; then build again.
+Check that the agent on that host is alive and has the bridge mapping of the network. Then build the server again.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _DEAD = (
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """If Neutron, or Nova on its behalf, says so."""
+    """Blame it if Neutron says so, or Nova on its behalf."""
     neutron, nova = story.find(_SERVER, services=("neutron",)), story.find(_COMPUTE, services=("nova",))
     if not (neutron or nova):
         return

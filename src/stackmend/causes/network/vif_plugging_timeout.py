@@ -4,8 +4,8 @@
 ## What happens
 
 nova-compute plugs the interface and waits for the event ``network-vif-plugged``. The agent on the host, or OVN, has to
-see the interface, wire it, and report it; neutron-server then notifies nova-api. Where one of these is late or dead,
-the build fails after ``vif_plugging_timeout``.
+notice the interface, wire it and report it. neutron-server then notifies nova-api. If any of these is late or dead, the
+build fails after ``vif_plugging_timeout``.
 
 ## How it shows
 
@@ -13,12 +13,12 @@ the build fails after ``vif_plugging_timeout``.
 
 ## What speaks against it
 
-An event that came but failed ("binding failed" in its place): then the port was never bound at all.
+"Binding failed" is logged instead: then the port was never bound at all.
 
 ## What to do
 
-Look at the agent of that host (alive? in a full sync?), at neutron-server's log for the port, and at how it notifies
-Nova ([nova] in neutron.conf).
+Check whether the agent on that host is alive or in a full resync. Read neutron-server's log for the port, and check how
+neutron-server notifies Nova ([nova] in neutron.conf).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _DEAD = (
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """If the wait was in vain and the port was bound."""
+    """Blame it if Nova waited in vain although the port was bound."""
     waited = story.find(_TIMEOUT, services=("nova",))
     if not waited or story.find(r"Binding failed for port|PortBindingFailed|Failed to bind port"):
         return

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Causes in what all services stand on: databases, messages, identity, clocks, quotas."""
+"""Causes in what all services depend on: databases, messaging, identity, clocks and quotas."""

@@ -3,7 +3,7 @@
 
 ## What happens
 
-nova-api and the scheduler read each cell's database. Where one does not answer, its servers are shown with status
+nova-api and the scheduler read the database of each cell. If a cell does not answer, its servers are listed with status
 UNKNOWN or not at all, deletes and lists fail, and the scheduler leaves the cell out.
 
 ## How it shows
@@ -13,11 +13,11 @@ responding".
 
 ## What speaks against it
 
-One slow query: a single time-out that is followed by answers.
+A single timeout that is followed by answers: that was one slow query.
 
 ## What to do
 
-Reach the cell's database from the API's host with the URL of the cell mapping.
+From the API host, try to connect to the cell's database with the URL of the cell mapping.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _CELL = (
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """If a cell did not answer while this object was worked on."""
+    """Blame the cell if it did not answer during an operation on this object."""
     found = [m for m in story.find(_CELL) if m.entry.level != "DEBUG"]
     if not found:
         return

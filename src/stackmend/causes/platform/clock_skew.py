@@ -4,21 +4,22 @@
 ## What happens
 
 Services are judged by the age of their last report, tokens by their expiry, and messages by their time to live. A host
-whose clock is wrong by more than ``service_down_time`` is down though it works, or up though it is dead.
+whose clock is wrong by more than ``service_down_time`` is taken for down although it works, or for up although it is
+dead.
 
 ## How it shows
 
-Requests that both hosts logged come to a host before they were sent; services flap between up and down; tokens are
-refused as expired, or as not yet valid.
+By the logs of both hosts, requests arrive before they were sent. Services flap between up and down. Tokens are refused
+as expired or as not yet valid.
 
 ## What speaks against it
 
-A difference without any consequence is only said, not blamed. Logs in local time look like it: a difference of whole
-hours.
+A difference of whole hours: these are probably logs in local time. A difference without any consequence is only
+reported, not blamed.
 
 ## What to do
 
-chronyc tracking on both hosts; correct the clock, then repeat the operation.
+Run ``chronyc tracking`` on both hosts. Correct the clock, then repeat the operation.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _ALLOWED = 2.0
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """If a clock is wrong by seconds, and something that rests on time failed."""
+    """Blame the clock if it is wrong by seconds and something that depends on time failed."""
     wrong = [clock for clock in story.clocks if abs(clock.ahead) >= _ALLOWED]
     follows = story.find(_FOLLOWS)
     if not wrong or not follows:

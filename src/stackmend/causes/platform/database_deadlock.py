@@ -3,8 +3,8 @@
 
 ## What happens
 
-Two transactions want the same rows. On one server InnoDB ends one of them; with several writers Galera refuses the
-later commit. Services repeat most of these; some places do not, or give up after some tries.
+Two transactions want the same rows. On a single server, InnoDB aborts one of them; with several writers, Galera refuses
+the later commit. Services retry most of these transactions, but not all, and they give up after a few attempts.
 
 ## How it shows
 
@@ -12,11 +12,12 @@ later commit. Services repeat most of these; some places do not, or give up afte
 
 ## What speaks against it
 
-The same error followed by success: it was repeated, and is not why the operation failed.
+The error was followed by success. Then the transaction was retried, and this is not why the operation failed.
 
 ## What to do
 
-Let the services write to one node of the cluster. Repeat the operation, and audit what the half transaction left.
+Let the services write to only one node of the cluster. Repeat the operation, and run an audit to find what the
+interrupted operation left behind.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _GALERA = r"BF[- ]abort|certification fail|WSREP: .*(?:conflict|abort)"
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """If an operation on this object ended by it."""
+    """Blame it if an operation on this object failed because of it."""
     found = [m for m in story.find(_DEADLOCK) if failed(story, m) and m.entry.level in ("ERROR", "CRITICAL")]
     if not found:
         return

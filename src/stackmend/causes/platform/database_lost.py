@@ -3,8 +3,8 @@
 
 ## What happens
 
-The server restarted, a proxy cut idle connections, ``max_connections`` was reached, or the pool of the service was
-empty. The statement under way fails; what was committed before it stays.
+The database server restarted, a proxy cut idle connections, ``max_connections`` was reached, or the service's own
+connection pool was exhausted. The current statement fails, but everything committed before it stays.
 
 ## How it shows
 
@@ -13,11 +13,11 @@ connections" (1040), or "QueuePool limit ... reached".
 
 ## What speaks against it
 
-Errors long before or after, which the service outlived.
+The errors are much earlier or later, and the service recovered from them.
 
 ## What to do
 
-See the database's log of that minute. Repeat the operation, and audit what it left.
+Read the database's log of that minute. Repeat the operation, and run an audit to find what it left behind.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _SERVER = (
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """If an operation on this object failed by it, or something failed within a minute of it."""
+    """Blame it if an operation on this object failed because of it, or something failed within a minute of it."""
     lost = [m for m in story.find(_LOST) if m.entry.level in ("ERROR", "CRITICAL", "WARNING")]
     hit = [m for m in lost if failed(story, m) and m.entry.trouble]
     beside = [e for e in story.trouble() if any(near(e, m.entry, 60) and e.at is not None for m in lost)]

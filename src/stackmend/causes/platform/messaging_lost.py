@@ -3,8 +3,8 @@
 
 ## What happens
 
-Services talk through RabbitMQ. Where a node of it restarts, a network partition heals, or a queue is gone, calls wait
-for a reply that never comes and end after ``rpc_response_timeout``; casts are lost without anybody noticing.
+Services talk to each other through RabbitMQ. If a RabbitMQ node restarts, a network partition heals or a queue is gone,
+calls wait for a reply that never comes and fail after ``rpc_response_timeout``. Casts are lost silently.
 
 ## How it shows
 
@@ -13,12 +13,12 @@ for a reply that never comes and end after ``rpc_response_timeout``; casts are l
 
 ## What speaks against it
 
-A timeout without any trouble of the connection: then the one who should have answered is down or busy.
+A timeout although the connection was never lost: then the service that should have answered is down or busy.
 
 ## What to do
 
-See RabbitMQ's log of that minute (partition, memory alarm, restart). Operations that were lost do not come back: repeat
-them, and audit what they left.
+Look in RabbitMQ's log of that minute for a partition, a memory alarm or a restart. Lost operations are not resumed:
+repeat them, and run an audit to find what they left behind.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _TIMEOUT = r"MessagingTimeout|Timed out waiting for a reply to message ID"
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """If the connection was lost within some minutes of what failed."""
+    """Blame it if the connection was lost within a few minutes of the failure."""
     lost = [m for m in story.find(_LOST) if m.entry.level != "INFO"]
     reply, broker = story.find(_REPLY), story.find(_BROKER, services=("rabbitmq",))
     timeouts = story.find(_TIMEOUT)

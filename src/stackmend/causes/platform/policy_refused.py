@@ -3,8 +3,9 @@
 
 ## What happens
 
-Each service judges requests by its rules. After an upgrade the new defaults (reader, manager, no system scope) refuse
-what was allowed before; service accounts without the role "service" or "admin" fail in the middle of operations.
+Each service checks requests against its policy rules. After an upgrade, the new defaults (reader, manager, no system
+scope) refuse what was allowed before. Service accounts without the role "service" or "admin" fail in the middle of
+operations.
 
 ## How it shows
 
@@ -12,11 +13,12 @@ what was allowed before; service accounts without the role "service" or "admin" 
 
 ## What speaks against it
 
-A 403 that names a quota.
+The 403 names a quota: then a quota was reached.
 
 ## What to do
 
-Give the role, or correct the policy; compare enforce_new_defaults and enforce_scope before and after the upgrade.
+Assign the role, or correct the policy. Compare ``enforce_new_defaults`` and ``enforce_scope`` before and after the
+upgrade.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ _REFUSED = (
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """If a request about this object was refused."""
+    """Blame the policy if it refused a request about this object."""
     found = [m for m in story.find(_REFUSED) if failed(story, m) and m.entry.level != "DEBUG"]
     if not found:
         return

@@ -3,8 +3,8 @@
 
 ## What happens
 
-Nova, Cinder or Neutron refuse what would exceed the project's quota. The ports of a server count in Neutron, where the
-refusal comes only when the host already builds it.
+Nova, Cinder and Neutron refuse requests that would exceed the project's quota. A server's ports count against the
+quota in Neutron, which refuses them only when the host is already building the server.
 
 ## How it shows
 
@@ -12,11 +12,13 @@ refusal comes only when the host already builds it.
 
 ## What speaks against it
 
-Nothing, if the service says so. That the project uses less than it seems: usages may be wrong.
+Nothing, if the service says so. But the project may use less than the recorded usage says: recorded usages can be
+wrong.
 
 ## What to do
 
-Free something, or raise the quota. Leftovers count too: ports without a server, volumes that hang.
+Free something, or raise the quota. Leftovers count too, such as ports without a server and volumes stuck in a
+transitional status.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ _OVER = (
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """If a service refuses something of this object by quota."""
+    """Blame the quota if a service refused something for this object because of it."""
     found = [m for m in story.find(_OVER) if failed(story, m) or m.entry.kind != "log" or story.id in m.entry.whole]
     if not found:
         return

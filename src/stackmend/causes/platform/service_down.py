@@ -3,21 +3,22 @@
 
 ## What happens
 
-A call waits in the queue of a service that does not run. The caller gives up after ``rpc_response_timeout``; a build
-that was only cast stays in BUILD for ever.
+A call waits in the queue of a service that is not running. The caller gives up after ``rpc_response_timeout``. A build
+that was sent as a cast stays in BUILD for ever.
 
 ## How it shows
 
-``MessagingTimeout`` while RabbitMQ was reached all the time; "Service is unavailable"; the last record of the service
-that should have gone on is older than the request.
+``MessagingTimeout`` although RabbitMQ could be reached throughout; "Service is unavailable"; the last message logged by
+the service that should have continued is older than the request.
 
 ## What speaks against it
 
-Reconnects to RabbitMQ around the time: then the message was lost.
+Services reconnected to RabbitMQ around that time: then the message was lost.
 
 ## What to do
 
-Start the service; see its log for why it ended. What waits in a durable queue goes on by itself.
+Start the service, and read its log to find out why it stopped. Messages that wait in a durable queue are then processed
+without further help.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ _WHO = {
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """If a call was not answered, or a service says that another is down, and messages were carried all the time."""
+    """Blame it if a call got no answer, or one service reports another as down, while messaging worked throughout."""
     timeouts, says = story.find(_TIMEOUT), story.find(_SAYS)
     if not (timeouts or says) or [m for m in story.find(_LOST) if m.entry.trouble]:
         return

@@ -3,21 +3,21 @@
 
 ## What happens
 
-Nova goes on with the user's token for minutes or hours (snapshots, shelving, large images, migrations with volumes).
-When it expires, the next service answers 401 and the operation ends half done. A service token
-(``[service_user] send_service_user_token``) makes the services accept it all the same.
+Nova works with the user's token for minutes or hours (snapshots, shelving, large images, migrations with volumes). When
+the token expires, the next service answers 401 and the operation stops half done. If Nova also sends a service token
+(``[service_user] send_service_user_token``), the services accept the expired token.
 
 ## How it shows
 
-``Unauthorized`` or 401 from Glance, Cinder or Neutron in a request that had worked with them before.
+``Unauthorized`` or 401 from Glance, Cinder or Neutron, in a request in which earlier calls to them succeeded.
 
 ## What speaks against it
 
-401 from the first call on: then the account or the configuration is wrong.
+Every call gets a 401, from the first one on: then the account or the configuration is wrong.
 
 ## What to do
 
-Turn service tokens on in all services, and raise the expiry in Keystone for operations that are that long.
+Enable service tokens in all services. Raise the token expiry in Keystone if operations take that long.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LONG = 300.0
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """If a request was refused for its token after it had gone well for minutes."""
+    """Blame the token if it was refused after the request had gone well for minutes."""
     refused = [m for m in story.find(_REFUSED, levels=("ERROR", "CRITICAL", "WARNING")) if failed(story, m)]
     for match in refused:
         begun = [e for e in story.entries if e.request and e.request == match.entry.request and e.at is not None]

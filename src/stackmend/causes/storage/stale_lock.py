@@ -3,8 +3,8 @@
 
 ## What happens
 
-Services serialise work on one object, and files on a host (images of the base folder, qcow2 disks). A holder that
-hangs, or a lock file of a process that died on shared storage, lets everybody behind it wait.
+Services serialise work on one object and on the files of a host (cached base images, qcow2 disks). If the holder of a
+lock hangs, or a process died and left its lock file on shared storage, everything queued behind it waits.
 
 ## How it shows
 
@@ -13,12 +13,13 @@ process using the image" from QEMU, "Cannot acquire state change lock" from libv
 
 ## What speaks against it
 
-Short waits are normal: under a minute nothing is concluded. So are long ones where nothing went wrong: an image is
-fetched once, and everybody else waits.
+The wait was short: under a minute, nothing is concluded. Or the wait was long but nothing went wrong: an image is
+fetched once, and everything else waits for it.
 
 ## What to do
 
-Find the holder: the process that QEMU's or libvirt's message names, or who has the file open on any host.
+Find the holder: the process that the message of QEMU or libvirt names, or whichever process on any host has the file
+open.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _LONG = 60.0
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """A lock of a file or of libvirt that was refused, or a wait of more than a minute."""
+    """Blame it if a file lock or a libvirt lock was refused, or something waited for more than a minute."""
     waited = [m for m in story.find(_WAITED) if float(m.found["seconds"]) >= _LONG] if any(story.trouble()) else []
     refused = story.find(_FILE, levels=("ERROR", "CRITICAL", "WARNING"))
     if not (waited or refused):

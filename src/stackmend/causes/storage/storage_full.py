@@ -3,8 +3,8 @@
 
 ## What happens
 
-Fetching an image, making or growing a disk, or writing a log ends with "No space left on device", on the compute host,
-in Glance's store or on the back end of Cinder.
+Fetching an image, creating or extending a disk, or writing a log fails with "No space left on device" on the compute
+host, in Glance's store or on Cinder's back end.
 
 ## How it shows
 
@@ -12,11 +12,12 @@ in Glance's store or on the back end of Cinder.
 
 ## What speaks against it
 
-Free space at once afterwards: a base image that was removed meanwhile.
+There is free space again soon afterwards. The disk was still full at the time: a base image may have been removed since.
 
 ## What to do
 
-df -h and df -i on the host. Unused base images and directories of servers that are gone are found by checks of hosts.
+Run ``df -h`` and ``df -i`` on the host. The host checks find unused base images and directories of servers that no
+longer exist.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _INODES = r"inode"
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """If something of this object could not be written."""
+    """Blame it if something for this object could not be written."""
     full = [
         m
         for m in story.find(_FULL, levels=("ERROR", "CRITICAL", "WARNING"))

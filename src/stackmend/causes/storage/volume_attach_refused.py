@@ -3,21 +3,22 @@
 
 ## What happens
 
-Nova asks Cinder for a connection; cinder-volume asks the back end to export the volume to the host's initiator. The
-back end refuses: unreachable, no such host, limits, the volume is exported elsewhere.
+Nova asks Cinder for a connection, and cinder-volume asks the back end to export the volume to the host's initiator. The
+export fails: the back end cannot be reached, it does not know the host, a limit is reached, or the volume is exported
+elsewhere.
 
 ## How it shows
 
-"Driver initialize connection failed", "Create export of volume failed", ``VolumeBackendAPIException`` in the log of
-cinder-volume; ``VolumeAttachFailed`` or "Failed to attach volume" in Nova's.
+"Driver initialize connection failed", "Create export of volume failed" or ``VolumeBackendAPIException`` in
+cinder-volume's log; ``VolumeAttachFailed`` or "Failed to attach volume" in Nova's.
 
 ## What speaks against it
 
-An attachment that Cinder made and that failed on the host: then the paths are missing there.
+Cinder completed its part, and the attachment failed on the host: then the paths are missing there.
 
 ## What to do
 
-Correct the back end; then repeat the attachment. What stays behind is found by an audit.
+Correct the back end, then attach the volume again. An audit finds what is left behind.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _NOVA = (
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """If Cinder could not give a connection."""
+    """Blame the back end if Cinder could not provide a connection."""
     cinder = story.find(_CINDER, services=("cinder",), levels=("ERROR", "CRITICAL"))
     nova = story.find(_NOVA, services=("nova",), levels=("ERROR", "CRITICAL", "WARNING"))
     if not cinder:

@@ -3,21 +3,23 @@
 
 ## What happens
 
-Cinder exports the volume to the initiator that the host has told of. os-brick logs in and waits for the device. Where
-the initiator's name was changed or is shared, portals are not reached, or multipathd does not answer, none appears.
+Cinder exports the volume to the initiator that the host reported. os-brick logs in and waits for the device. No device
+appears if the initiator's name was changed or is used by two hosts, the portals cannot be reached, or multipathd does
+not answer.
 
 ## How it shows
 
-``VolumeDeviceNotFound``, ``TargetPortalNotFound``, "Could not find any paths for the volume" in nova-compute's or
-cinder's log; "iscsiadm" or "multipath" with an error code.
+``VolumeDeviceNotFound``, ``TargetPortalNotFound`` or "Could not find any paths for the volume" in the log of
+nova-compute or Cinder; "iscsiadm" or "multipath" with an error code.
 
 ## What speaks against it
 
-An error of cinder-volume for the same request: then the back end refused.
+cinder-volume logs an error for the same request: then the back end refused.
 
 ## What to do
 
-On the host: the initiator's name (unique?), the portals (reached?), multipathd (alive?). Then attach again.
+On the host, check that the initiator's name is unique, that the portals can be reached and that multipathd is running.
+Then attach the volume again.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ _PATHS = (
 
 
 def judge(story: Story) -> Iterator[Verdict]:
-    """If the host looked for a device in vain."""
+    """Blame it if the host looked for a device in vain."""
     found = story.find(_PATHS, services=("nova", "cinder", "os_brick"), levels=("ERROR", "CRITICAL", "WARNING"))
     hard = [m for m in found if m.entry.trouble]
     if not hard:
